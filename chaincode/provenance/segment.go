@@ -1,0 +1,225 @@
+package provenance
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"strings"
+	"time"
+)
+
+// Limits of a segment. MaxSegmentEvents leaves room for pulls, which write no
+// keys of their own; MaxSegmentBytes keeps a block small enough to prove.
+const (
+	MaxSegmentEvents = 5000
+	MaxSegmentBytes  = 1 << 20
+)
+
+// segmentVersion opens every encoded segment. A decoder refuses any other.
+const segmentVersion = 1
+
+// EncodeSegment writes events compactly and deterministically: a version byte,
+// a table of the distinct texts in order of first use, the count, then per
+// event its 32-byte id, action byte, and varint indices into the table; times
+// are zig-zag millisecond differences to the event before. The encoding of a
+// list of events is unique, so its hash names it.
+func EncodeSegment(events []Event) ([]byte, error) {
+	if len(events) == 0 || len(events) > MaxSegmentEvents {
+		return nil, Errorf(Invalid, "segment of %d events: want 1 to %d", len(events), MaxSegmentEvents)
+	}
+	table := textTable{index: map[string]uint64{}}
+	body := make([]byte, 0, 64*len(events))
+	last := int64(0)
+	for _, e := range events {
+		if err := e.Check(); err != nil {
+			return nil, err
+		}
+		body = append(append(body, e.ID[:]...), byte(e.Action))
+		for _, text := range []string{e.Source, string(e.Repository), string(e.Tag), e.MediaType, e.ArtifactType, e.Actor} {
+			body = binary.AppendUvarint(body, table.add(text))
+		}
+		body = appendDigest(body, e.Digest)
+		body = binary.AppendUvarint(body, uint64(e.Size))
+		body = appendDigest(body, e.Config)
+		body = appendDigest(body, e.Subject)
+		body = binary.AppendUvarint(body, uint64(len(e.Children)))
+		for _, c := range e.Children {
+			body = appendDigest(body, c)
+		}
+		at := e.OccurredAt.UnixMilli()
+		body = binary.AppendVarint(body, at-last)
+		last = at
+	}
+	out := binary.AppendUvarint([]byte{segmentVersion}, uint64(len(table.texts)))
+	for _, text := range table.texts {
+		out = append(binary.AppendUvarint(out, uint64(len(text))), text...)
+	}
+	out = append(binary.AppendUvarint(out, uint64(len(events))), body...)
+	if len(out) > MaxSegmentBytes {
+		return nil, Errorf(Invalid, "segment of %d bytes: at most %d", len(out), MaxSegmentBytes)
+	}
+	return out, nil
+}
+
+// DecodeSegment reads what EncodeSegment wrote and nothing else: an unknown
+// version, a truncated or trailing byte, or an encoding that EncodeSegment
+// would not have produced is Invalid.
+func DecodeSegment(b []byte) ([]Event, error) {
+	if len(b) > MaxSegmentBytes {
+		return nil, Errorf(Invalid, "segment of %d bytes: at most %d", len(b), MaxSegmentBytes)
+	}
+	d := decoder{rest: b}
+	if version := d.byte(); version != segmentVersion {
+		return nil, Errorf(Invalid, "segment version %d: this program reads version %d", version, segmentVersion)
+	}
+	texts := make([]string, 0, 16)
+	for n := d.count(len(b)); n > 0 && !d.bad; n-- {
+		texts = append(texts, string(d.take(d.count(maxText))))
+	}
+	n := d.count(MaxSegmentEvents)
+	events := make([]Event, 0, min(n, len(d.rest)/40+1))
+	last := int64(0)
+	for ; n > 0 && !d.bad; n-- {
+		e := Event{ID: d.id(), Action: Action(d.byte())}
+		e.Source, e.Repository, e.Tag = d.text(texts), Repository(d.text(texts)), Tag(d.text(texts))
+		e.MediaType, e.ArtifactType, e.Actor = d.text(texts), d.text(texts), d.text(texts)
+		e.Digest = d.digest()
+		e.Size = int64(d.uvarint())
+		e.Config, e.Subject = d.digest(), d.digest()
+		for c := d.count(MaxChildren); c > 0 && !d.bad; c-- {
+			e.Children = append(e.Children, d.digest())
+		}
+		last += d.varint()
+		e.OccurredAt = time.UnixMilli(last).UTC()
+		if d.bad {
+			break
+		}
+		if err := e.Check(); err != nil {
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	if d.bad || len(d.rest) != 0 || len(events) == 0 {
+		return nil, Errorf(Invalid, "segment is truncated, or has bytes after its end")
+	}
+	again, err := EncodeSegment(events)
+	if err != nil {
+		return nil, err
+	}
+	if string(again) != string(b) {
+		return nil, Errorf(Invalid, "segment is not in its canonical encoding")
+	}
+	return events, nil
+}
+
+type textTable struct {
+	index map[string]uint64
+	texts []string
+}
+
+func (t *textTable) add(s string) uint64 {
+	i, ok := t.index[s]
+	if !ok {
+		i = uint64(len(t.texts))
+		t.index[s] = i
+		t.texts = append(t.texts, s)
+	}
+	return i
+}
+
+// A digest is one byte (0 none, 1 sha256, 2 sha512) and the raw hash.
+func appendDigest(b []byte, d Digest) []byte {
+	switch {
+	case d.IsZero():
+		return append(b, 0)
+	case strings.HasPrefix(d.text, sha256Prefix):
+		b = append(b, 1)
+	default:
+		b = append(b, 2)
+	}
+	b, _ = hex.AppendDecode(b, []byte(d.text[len(sha256Prefix):])) // a Digest holds valid hex by construction
+	return b
+}
+
+// decoder reads from the front and remembers the first failure, so that the
+// caller checks once per event instead of once per field.
+type decoder struct {
+	rest []byte
+	bad  bool
+}
+
+func (d *decoder) take(n int) []byte {
+	if d.bad || n < 0 || n > len(d.rest) {
+		d.bad = true
+		return nil
+	}
+	out := d.rest[:n]
+	d.rest = d.rest[n:]
+	return out
+}
+
+func (d *decoder) byte() byte {
+	if b := d.take(1); len(b) == 1 {
+		return b[0]
+	}
+	return 0
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.rest)
+	if n <= 0 {
+		d.bad = true
+		return 0
+	}
+	d.rest = d.rest[n:]
+	return v
+}
+
+func (d *decoder) varint() int64 {
+	v, n := binary.Varint(d.rest)
+	if n <= 0 {
+		d.bad = true
+		return 0
+	}
+	d.rest = d.rest[n:]
+	return v
+}
+
+func (d *decoder) count(limit int) int {
+	v := d.uvarint()
+	if v > uint64(limit) {
+		d.bad = true
+		return 0
+	}
+	return int(v)
+}
+
+func (d *decoder) id() (id EventID) {
+	copy(id[:], d.take(len(id)))
+	return id
+}
+
+func (d *decoder) text(texts []string) string {
+	i := d.uvarint()
+	if i >= uint64(len(texts)) {
+		d.bad = true
+		return ""
+	}
+	return texts[i]
+}
+
+func (d *decoder) digest() Digest {
+	switch d.byte() {
+	case 0:
+		return Digest{}
+	case 1:
+		if b := d.take(32); b != nil {
+			return Digest{text: sha256Prefix + hex.EncodeToString(b)}
+		}
+	case 2:
+		if b := d.take(64); b != nil {
+			return Digest{text: sha512Prefix + hex.EncodeToString(b)}
+		}
+	}
+	d.bad = true
+	return Digest{}
+}

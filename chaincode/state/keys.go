@@ -1,0 +1,159 @@
+// Package state is the key map: what stands on the ledger, under which key.
+//
+//	key (composite: type, attributes)             value          written by
+//	member    <msp>                               Member         member:Join
+//	members   -                                   Members        member:Join       (the list; changes only on a join)
+//	grant     <msp> <identity> <role>             Grant          member:Grant, member:Revoke
+//	registry  <host>                              Registry       registry:Add
+//	segment   <host> <lane> <seq>                 segment bytes  record:Segment    (immutable; provenance.EncodeSegment)
+//	place     <digest> <host> <repository>        Place          record:Segment    (first push; immutable but for Deleted)
+//	child     <child> <host> <repository> <index> 0x01           record:Segment    (a platform image and its index)
+//	tag       <host> <repository> <tag>           Tag            record:Segment
+//	promotion <stage> <host> <repository> <digest>             Promotion  promotion:Request, Approve, Reject
+//	approval  <stage> <host> <repository> <digest> <n> <msp>   Approval   promotion:Approve, Reject (n: attempt)
+//	released  <stage> <host> <repository> <digest>             Release    promotion:Approve, release:Release
+//	release   <stage> <host> <repository>         Current        (same)            (the stage's current image)
+//	refusal   <stage> <host> <repository> <digest> <txid>      Refusal    release:Release
+//	hold      <digest> <msp>                      Hold           quarantine:Set, Lift
+//	policies  -                                   Catalogue      policy:Apply      (active policies; bounded)
+//	policy    <name> <version>                    PolicyVersion  policy:Apply      (immutable)
+//	vote      <name> <hash> <msp>                 Vote           policy:Apply
+//
+// The digest comes first in place, so that one key answers both "is this image
+// in this repository?" (a key read) and "where is this image?" (a prefix scan,
+// only in transactions that never write). There is no counter and no hot key.
+//
+// The package knows no Fabric: the contract reads through the peer's stub, the
+// gateway through its index, and both run the same queries.
+package state
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// The key types.
+const (
+	TypeMember    = "member"
+	TypeMembers   = "members"
+	TypeGrant     = "grant"
+	TypeRegistry  = "registry"
+	TypeSegment   = "segment"
+	TypePlace     = "place"
+	TypeChild     = "child"
+	TypeTag       = "tag"
+	TypePromotion = "promotion"
+	TypeApproval  = "approval"
+	TypeReleased  = "released"
+	TypeRelease   = "release"
+	TypeRefusal   = "refusal"
+	TypeHold      = "hold"
+	TypePolicies  = "policies"
+	TypePolicy    = "policy"
+	TypeVote      = "vote"
+)
+
+// Key builds a key. The form is that of Fabric's composite keys
+// (fabric-chaincode-go shim.CreateCompositeKey): NUL, type, NUL, and each
+// attribute closed by NUL. Attributes come from parsed values, which hold no NUL.
+func Key(objectType string, attributes ...string) string {
+	var b strings.Builder
+	b.WriteByte(0)
+	b.WriteString(objectType)
+	b.WriteByte(0)
+	for _, a := range attributes {
+		b.WriteString(a)
+		b.WriteByte(0)
+	}
+	return b.String()
+}
+
+// SplitKey takes a key apart; ok is false for a key of another form.
+func SplitKey(key string) (objectType string, attributes []string, ok bool) {
+	if len(key) < 3 || key[0] != 0 || key[len(key)-1] != 0 {
+		return "", nil, false
+	}
+	parts := strings.Split(key[1:len(key)-1], "\x00")
+	return parts[0], parts[1:], true
+}
+
+// MemberKey names an organisation's record.
+func MemberKey(msp string) string { return Key(TypeMember, msp) }
+
+// MembersKey names the list of members.
+func MembersKey() string { return Key(TypeMembers) }
+
+// GrantKey names one role of one identity.
+func GrantKey(msp, identity, role string) string { return Key(TypeGrant, msp, identity, role) }
+
+// RegistryKey names a registry.
+func RegistryKey(host provenance.Host) string { return Key(TypeRegistry, string(host)) }
+
+// SegmentKey names a segment; seq is written so that keys sort by number.
+func SegmentKey(host provenance.Host, lane string, seq uint64) string {
+	return Key(TypeSegment, string(host), lane, fmt.Sprintf("%016x", seq))
+}
+
+// PlaceKey names an image in a repository.
+func PlaceKey(d provenance.Digest, host provenance.Host, repo provenance.Repository) string {
+	return Key(TypePlace, d.String(), string(host), string(repo))
+}
+
+// ChildKey names the membership of a platform image in an index.
+func ChildKey(child provenance.Digest, host provenance.Host, repo provenance.Repository, index provenance.Digest) string {
+	return Key(TypeChild, child.String(), string(host), string(repo), index.String())
+}
+
+// TagKey names a tag.
+func TagKey(host provenance.Host, repo provenance.Repository, tag provenance.Tag) string {
+	return Key(TypeTag, string(host), string(repo), string(tag))
+}
+
+// Subject is what a promotion and a release are about.
+type Subject struct {
+	Stage      string                `json:"stage"`
+	Host       provenance.Host       `json:"host"`
+	Repository provenance.Repository `json:"repository"`
+	Digest     provenance.Digest     `json:"digest"`
+}
+
+// PromotionKey names the promotion of an image to a stage.
+func (s Subject) PromotionKey() string {
+	return Key(TypePromotion, s.Stage, string(s.Host), string(s.Repository), s.Digest.String())
+}
+
+// ApprovalKey names one organisation's word on one attempt of a promotion.
+func (s Subject) ApprovalKey(attempt int, msp string) string {
+	return Key(TypeApproval, s.Stage, string(s.Host), string(s.Repository), s.Digest.String(), fmt.Sprintf("%06d", attempt), msp)
+}
+
+// ReleasedKey names the release of an image to a stage.
+func (s Subject) ReleasedKey() string {
+	return Key(TypeReleased, s.Stage, string(s.Host), string(s.Repository), s.Digest.String())
+}
+
+// ReleaseKey names a stage's current image in a repository.
+func (s Subject) ReleaseKey() string {
+	return Key(TypeRelease, s.Stage, string(s.Host), string(s.Repository))
+}
+
+// RefusalKey names a refused release.
+func (s Subject) RefusalKey(txID string) string {
+	return Key(TypeRefusal, s.Stage, string(s.Host), string(s.Repository), s.Digest.String(), txID)
+}
+
+// HoldKey names one organisation's quarantine of an image.
+func HoldKey(d provenance.Digest, msp string) string { return Key(TypeHold, d.String(), msp) }
+
+// PoliciesKey names the catalogue of active policies.
+func PoliciesKey() string { return Key(TypePolicies) }
+
+// PolicyKey names a version of a policy.
+func PolicyKey(name string, version int) string {
+	return Key(TypePolicy, name, fmt.Sprintf("%06d", version))
+}
+
+// VoteKey names an organisation's vote for a policy text.
+func VoteKey(name, hash, msp string) string { return Key(TypeVote, name, hash, msp) }
