@@ -267,3 +267,11 @@ func weight(p []string) int {
 	}
 	return n
 }
+
+// ParseStageName reads a stage's name: 1 to 63 lower-case letters, digits and '-'.
+func ParseStageName(s string) (string, error) {
+	if !stageName.MatchString(s) {
+		return "", provenance.Errorf(provenance.Invalid, "stage %q: want lower-case letters, digits and '-'", s[:min(len(s), 80)])
+	}
+	return s, nil
+}

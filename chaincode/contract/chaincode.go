@@ -1,0 +1,46 @@
+// Package contract is Waybill's smart contract in Fabric's clothes: it decodes
+// a transaction, asks who is calling, calls the rules and writes the outcome.
+// The key map is in package state, the law of release in package policy; no
+// rule about images lives here.
+package contract
+
+import (
+	"fmt"
+
+	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
+
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+// New builds the chaincode with all its contracts.
+func New() (*contractapi.ContractChaincode, error) {
+	named := func(name string) contractapi.Contract {
+		return contractapi.Contract{Name: name, BeforeTransaction: authorise, TransactionContextHandler: new(Tx)}
+	}
+	cc, err := contractapi.NewChaincode(
+		&MemberContract{named("member")},
+		&RegistryContract{named("registry")},
+		&RecordContract{named("record")},
+		&ImageContract{named("image")},
+		&TagContract{named("tag")},
+		&PromotionContract{named("promotion")},
+		&ReleaseContract{named("release")},
+		&QuarantineContract{named("quarantine")},
+		&PolicyContract{named("policy")},
+		&VerdictContract{named("verdict")},
+	)
+	if err != nil {
+		return nil, fmt.Errorf("waybill chaincode: %w", err)
+	}
+	return cc, nil
+}
+
+// answer encodes a transaction's result: JSON text, built by this package and
+// not by the contract API, so that the bytes are the same on every peer.
+func answer(v any, err error) (string, error) {
+	if err != nil {
+		return "", err
+	}
+	b, err := state.Encode(v)
+	return string(b), err
+}

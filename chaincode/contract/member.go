@@ -1,0 +1,147 @@
+package contract
+
+import (
+	"regexp"
+	"slices"
+
+	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+// MemberContract keeps organisations and the roles of their people.
+type MemberContract struct{ contractapi.Contract }
+
+var (
+	identityName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$`)
+	displayName  = regexp.MustCompile(`^[\pL\pN][\pL\pN ._-]{0,63}$`)
+)
+
+// maxMembers bounds the reads of a verdict: one approval and one hold per member.
+const maxMembers = 64
+
+// Join makes the caller's organisation a member under a name for people.
+// Joining again is success without a write.
+func (MemberContract) Join(tx *Tx, name string) (string, error) {
+	if !displayName.MatchString(name) {
+		return "", provenance.Errorf(provenance.Invalid, "member name %q: want 1 to 64 letters, digits, spaces, '.', '_', '-'", clip(name))
+	}
+	members, err := state.LoadMembers(tx)
+	if err != nil {
+		return "", err
+	}
+	m := state.Member{MSP: tx.caller.MSP, Name: name, Act: tx.act()}
+	if slices.Contains(members, m.MSP) {
+		return answer(m, nil)
+	}
+	if len(members) >= maxMembers {
+		return "", provenance.Errorf(provenance.Conflict, "the ledger has %d members already", maxMembers)
+	}
+	members = append(members, m.MSP)
+	slices.Sort(members)
+	if err := tx.put(state.MembersKey(), state.Members{MSPs: members}); err != nil {
+		return "", err
+	}
+	return answer(m, tx.put(state.MemberKey(m.MSP), m))
+}
+
+// Grant gives one of the caller's own people or robots a role.
+func (MemberContract) Grant(tx *Tx, identity, role string) (string, error) {
+	return setGrant(tx, identity, role, false)
+}
+
+// Revoke withdraws a role.
+func (MemberContract) Revoke(tx *Tx, identity, role string) (string, error) {
+	return setGrant(tx, identity, role, true)
+}
+
+func setGrant(tx *Tx, identity, role string, revoked bool) (string, error) {
+	if !identityName.MatchString(identity) {
+		return "", provenance.Errorf(provenance.Invalid, "identity %q: want the common name of a certificate of %s", clip(identity), tx.caller.MSP)
+	}
+	if !slices.Contains(state.Roles(), state.Role(role)) {
+		return "", provenance.Errorf(provenance.Invalid, "role %q: want one of %v", clip(role), state.Roles())
+	}
+	key := state.GrantKey(tx.caller.MSP, identity, role)
+	var old state.Grant
+	found, err := state.Read(tx, key, &old)
+	if err != nil {
+		return "", err
+	}
+	if revoked && !found {
+		return "", provenance.Errorf(provenance.NotFound, "%s@%s was never granted %s", identity, tx.caller.MSP, role)
+	}
+	if found && old.Revoked == revoked {
+		return answer(old, nil)
+	}
+	g := state.Grant{MSP: tx.caller.MSP, Identity: identity, Role: state.Role(role), Revoked: revoked, Act: tx.act()}
+	return answer(g, tx.put(key, g))
+}
+
+// MemberList is every member and every grant, revoked ones too.
+type MemberList struct {
+	Members []state.Member `json:"members"`
+	Grants  []state.Grant  `json:"grants"`
+}
+
+// List returns members and grants.
+func (MemberContract) List(tx *Tx) (string, error) {
+	list := MemberList{Members: []state.Member{}, Grants: []state.Grant{}}
+	if err := scanInto(tx, &list.Members, state.TypeMember); err != nil {
+		return "", err
+	}
+	return answer(&list, scanInto(tx, &list.Grants, state.TypeGrant))
+}
+
+// scanInto appends every record of a type to list.
+func scanInto[T any](tx *Tx, list *[]T, objectType string, attributes ...string) error {
+	entries, err := tx.Scan(maxScan, objectType, attributes...)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		var record T
+		if err := state.Decode(e.Value, &record); err != nil {
+			return err
+		}
+		*list = append(*list, record)
+	}
+	return nil
+}
+
+// RegistryContract keeps the registries and their owners.
+type RegistryContract struct{ contractapi.Contract }
+
+var registryKind = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+
+// Add registers a registry for the caller's organisation, which alone may
+// record its events from then on.
+func (RegistryContract) Add(tx *Tx, host, kind string) (string, error) {
+	h, err := provenance.ParseHost(host)
+	if err != nil {
+		return "", err
+	}
+	if !registryKind.MatchString(kind) {
+		return "", provenance.Errorf(provenance.Invalid, "registry kind %q: want a connector kind such as distribution", clip(kind))
+	}
+	var old state.Registry
+	found, err := state.Read(tx, state.RegistryKey(h), &old)
+	switch {
+	case err != nil:
+		return "", err
+	case found && old.Owner != tx.caller.MSP:
+		return "", provenance.Errorf(provenance.Conflict, "registry %s belongs to %s", h, old.Owner)
+	case found && old.Kind == kind:
+		return answer(old, nil)
+	}
+	r := state.Registry{Host: h, Owner: tx.caller.MSP, Kind: kind, Act: tx.act()}
+	return answer(r, tx.put(state.RegistryKey(h), r))
+}
+
+// List returns the registries.
+func (RegistryContract) List(tx *Tx) (string, error) {
+	list := []state.Registry{}
+	err := scanInto(tx, &list, state.TypeRegistry)
+	return answer(list, err)
+}

@@ -1,0 +1,154 @@
+package contract
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hyperledger/fabric-chaincode-go/v2/shim"
+	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+// maxScan bounds every prefix scan: Fabric v3.1.1 crashes a peer whose
+// transaction times out inside a range query (hyperledger/fabric#5472).
+const maxScan = 1000
+
+// Tx is one transaction: who calls, when, and the state as committed before
+// it. It implements state.Scanner. As on any Fabric peer, a read never sees
+// this transaction's own writes.
+type Tx struct {
+	contractapi.TransactionContext
+	caller policy.Person
+	now    time.Time
+}
+
+// act is the caller and the transaction's timestamp. The timestamp is the
+// client's claim, bounded by the peers' time window.
+func (tx *Tx) act() state.Act { return state.Act{By: tx.caller, At: tx.now} }
+
+// Get implements state.Reader in one round trip to the peer.
+func (tx *Tx) Get(keys ...string) ([][]byte, error) {
+	values, err := tx.GetStub().GetMultipleStates(keys...)
+	if err != nil {
+		return nil, provenance.Wrap(provenance.Internal, err, "read %d keys", len(keys))
+	}
+	for i, v := range values {
+		if len(v) == 0 {
+			values[i] = nil
+		}
+	}
+	return values, nil
+}
+
+// Scan implements state.Scanner. Only transactions that never write call it.
+func (tx *Tx) Scan(limit int, objectType string, attributes ...string) ([]state.Entry, error) {
+	var entries []state.Entry
+	limit = min(limit, maxScan)
+	it, _, err := tx.GetStub().GetStateByPartialCompositeKeyWithPagination(objectType, attributes, int32(limit), "")
+	if err != nil {
+		return nil, provenance.Wrap(provenance.Internal, err, "scan %s", objectType)
+	}
+	defer closeQuietly(it)
+	for it.HasNext() && len(entries) < limit {
+		kv, err := it.Next()
+		if err != nil {
+			return nil, provenance.Wrap(provenance.Internal, err, "scan %s", objectType)
+		}
+		entries = append(entries, state.Entry{Key: kv.GetKey(), Value: kv.GetValue()})
+	}
+	return entries, nil
+}
+
+// closeQuietly: the peer ends the iterator with the transaction in any case.
+func closeQuietly(it shim.StateQueryIteratorInterface) { _ = it.Close() }
+
+// put writes a record.
+func (tx *Tx) put(key string, record any) error {
+	b, err := state.Encode(record)
+	if err != nil {
+		return err
+	}
+	return tx.putBytes(key, b)
+}
+
+func (tx *Tx) putBytes(key string, b []byte) error {
+	if err := tx.GetStub().PutState(key, b); err != nil {
+		return provenance.Wrap(provenance.Internal, err, "write %s", strings.ReplaceAll(key, "\x00", "/"))
+	}
+	return nil
+}
+
+// transient returns the value of a transient field, which never reaches the chain.
+func (tx *Tx) transient(field string) ([]byte, error) {
+	fields, err := tx.GetStub().GetTransient()
+	if err != nil {
+		return nil, provenance.Wrap(provenance.Invalid, err, "transient map")
+	}
+	b, ok := fields[field]
+	if !ok || len(b) == 0 {
+		return nil, provenance.Errorf(provenance.Invalid, "transient field %q is missing", field)
+	}
+	return bytes.Clone(b), nil
+}
+
+// identify reads the caller from the certificate that signed the proposal.
+// The enrolment id is the certificate's common name, so that a renewed
+// certificate is the same person.
+func (tx *Tx) identify() error {
+	id := tx.GetClientIdentity()
+	msp, err := id.GetMSPID()
+	if err != nil {
+		return provenance.Wrap(provenance.Forbidden, err, "caller's organisation")
+	}
+	cert, err := id.GetX509Certificate()
+	if err != nil || cert == nil {
+		return provenance.Errorf(provenance.Forbidden, "caller presents no X.509 certificate")
+	}
+	name := cert.Subject.CommonName
+	if name == "" || len(name) > maxName || strings.ContainsRune(name, 0) {
+		return provenance.Errorf(provenance.Forbidden, "caller's certificate has no usable common name")
+	}
+	stamp, err := tx.GetStub().GetTxTimestamp()
+	if err != nil || !stamp.IsValid() {
+		return provenance.Errorf(provenance.Invalid, "the transaction has no valid timestamp")
+	}
+	tx.caller, tx.now = policy.Person{MSP: msp, Name: name}, stamp.AsTime().UTC()
+	return nil
+}
+
+// hasRole tells whether the caller holds one of the roles. Admin comes from
+// the certificate's Node OU as well: somebody has to grant first.
+func (tx *Tx) hasRole(roles []state.Role) (bool, error) {
+	if slices.Contains(roles, state.RoleAdmin) {
+		cert, err := tx.GetClientIdentity().GetX509Certificate()
+		if err == nil && slices.Contains(cert.Subject.OrganizationalUnit, string(state.RoleAdmin)) {
+			return true, nil
+		}
+	}
+	keys := make([]string, len(roles))
+	for i, r := range roles {
+		keys[i] = state.GrantKey(tx.caller.MSP, tx.caller.Name, string(r))
+	}
+	values, err := tx.Get(keys...)
+	if err != nil {
+		return false, err
+	}
+	for _, v := range values {
+		if v == nil {
+			continue
+		}
+		var g state.Grant
+		if err := state.Decode(v, &g); err != nil {
+			return false, err
+		}
+		if !g.Revoked {
+			return true, nil
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,37 @@
+// Command waybill-chaincode serves Waybill's smart contract to its
+// organisation's peer, as chaincode-as-a-service over mutual TLS. It is
+// configured by the environment that fabric-contract-api-go defines:
+// CHAINCODE_SERVER_ADDRESS, CORE_CHAINCODE_ID_NAME and the CORE_PEER_TLS_…
+// variables. It refuses to serve without a client CA: whoever reaches the port
+// of an unauthenticated chaincode may play the peer.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/waybill-dev/waybill/chaincode/contract"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "waybill-chaincode:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	for _, name := range []string{"CHAINCODE_SERVER_ADDRESS", "CORE_CHAINCODE_ID_NAME", "CORE_TLS_CLIENT_KEY_FILE", "CORE_TLS_CLIENT_CERT_FILE", "CORE_PEER_TLS_ROOTCERT_FILE"} {
+		if os.Getenv(name) == "" {
+			return fmt.Errorf("%s is not set; the peer's link must be mutual TLS", name)
+		}
+	}
+	if os.Getenv("CORE_PEER_TLS_ENABLED") != "true" {
+		return fmt.Errorf("CORE_PEER_TLS_ENABLED must be true")
+	}
+	chaincode, err := contract.New()
+	if err != nil {
+		return err
+	}
+	return chaincode.Start()
+}
