@@ -1,0 +1,51 @@
+# Waybill's tasks. `make` alone lists them. Longer ones live in scripts/.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GOBUILD  := go build -trimpath -ldflags "-X main.version=$(VERSION)"
+FUZZTIME ?= 10s
+# The race detector needs a C compiler; without one Go itself turns cgo off.
+RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+
+.PHONY: help build test unit lint e2e bench fuzz check demo demo-down clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## bin/waybill, bin/waybill-gateway, bin/waybill-chaincode
+	@mkdir -p bin
+	$(GOBUILD) -o bin/ ./cmd/...
+
+test: lint unit e2e ## everything: lint, unit (race detector), architecture, real network, faults
+
+unit: ## fast tests of every package
+	@$(if $(RACE),,echo "note: no C compiler here, so the race detector stays off")
+	go test $(RACE) -timeout 15m ./chaincode/... ./gateway/... ./cmd/...
+	go test -timeout 10m ./network/...
+
+lint: ## formatting and linters (.golangci.yml)
+	@scripts/lint
+
+# Real processes on real ports: one package at a time, never from the cache.
+e2e: build ## import directions, then the real binaries on a real network, then faults
+	go test -count=1 -timeout 20m -p 1 ./test/...
+
+bench: build ## throughput and latency on a real network
+	go test -count=1 -timeout 30m -run '^$$' -bench . -benchtime 1x ./test/bench/...
+
+fuzz: ## each fuzz target for FUZZTIME (default 10s)
+	@FUZZTIME=$(FUZZTIME) scripts/fuzz
+
+check: ## generated files and go.mod are fresh
+	@scripts/check
+
+demo: build ## a push becomes a release that four organisations agreed on
+	@scripts/demo
+
+demo-down: ## stop what the demo left running
+	@scripts/demo-down
+
+clean: ## remove bin/ (networks and ledgers stay: see `waybill network reset`)
+	rm -rf bin

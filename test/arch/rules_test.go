@@ -1,0 +1,143 @@
+package arch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// allowed says which of our packages a package may import directly. The first
+// entry that matches holds; a package no entry matches is itself a failure, so
+// that a new room is put on the plan before it is lived in.
+type allowed struct {
+	from string
+	to   []string
+}
+
+func directions() []allowed {
+	vocabulary := []string{"chaincode/provenance", "chaincode/policy", "chaincode/state"}
+	return []allowed{
+		{"chaincode/provenance", nil},
+		{"chaincode/policy", []string{"chaincode/provenance"}},
+		{"chaincode/state", []string{"chaincode/provenance", "chaincode/policy"}},
+		{"chaincode/contract", vocabulary},
+		// A room may have closets (gateway/api/waybillv1); it knows no sibling.
+		{"gateway/intake", append(vocabulary, "gateway/intake")},
+		{"gateway/registry", append(vocabulary, "gateway/registry")},
+		{"gateway/queue", append(vocabulary, "gateway/queue")},
+		{"gateway/ledger", append(vocabulary, "gateway/ledger")},
+		{"gateway/index", append(vocabulary, "gateway/index")},
+		{"gateway/api", append(vocabulary, "gateway/api")},
+		// The only package that sees all rooms.
+		{"gateway", append(vocabulary, "gateway")},
+		// The network starts built binaries; it does not link them.
+		{"network", append(vocabulary, "network")},
+		{"cmd/waybill-chaincode", append(vocabulary, "chaincode/contract", "cmd/waybill-chaincode")},
+		{"cmd/waybill-gateway", append(vocabulary, "gateway", "cmd/waybill-gateway")},
+		{"cmd/waybill", append(vocabulary, "gateway", "network", "cmd/waybill")},
+		{"test", append(vocabulary, "gateway", "network", "test")},
+	}
+}
+
+// doors says who may import a dependency directly: one package, so that its
+// replacement is the work of one room.
+type door struct {
+	dependency string
+	through    []string
+}
+
+func doors() []door {
+	// Tests may hold the other end of a protocol: a client that pushes images,
+	// a peer that is asked what it wrote.
+	return []door{
+		{"github.com/hyperledger/fabric-gateway", []string{"gateway/ledger", "network", "test"}},
+		{"github.com/hyperledger/fabric-admin-sdk", []string{"network"}},
+		{"github.com/hyperledger/fabric-contract-api-go", []string{"chaincode/contract", "cmd/waybill-chaincode"}},
+		{"github.com/hyperledger/fabric-chaincode-go", []string{"chaincode/contract", "cmd/waybill-chaincode"}},
+		{"github.com/google/go-containerregistry", []string{"gateway/registry", "test"}},
+		{"github.com/grpc-ecosystem/grpc-gateway", []string{"gateway/api"}},
+		{"database/sql", []string{"gateway/queue", "gateway/index", "test"}},
+		{"modernc.org/sqlite", []string{"gateway/queue", "gateway/index", "test"}},
+		{"github.com/spf13/viper", []string{"cmd"}},
+		{"github.com/spf13/cobra", []string{"cmd"}},
+	}
+}
+
+// neverReach says what must stay out of a package even through others.
+type wall struct {
+	from  string
+	never []string
+	why   string
+}
+
+func walls() []wall {
+	return []wall{
+		{"chaincode", []string{full("gateway"), full("network"), full("cmd"), "database/sql", "github.com/google/go-containerregistry"},
+			"an on-chain reviewer reads only chaincode/"},
+		{"gateway", []string{full("network"), full("chaincode/contract"), "github.com/spf13/viper", "github.com/spf13/cobra"},
+			"the gateway is configured by a plain struct and never runs the contract"},
+		{"cmd/waybill-chaincode", []string{full("gateway"), full("network")},
+			"what is endorsed links nothing but the chaincode"},
+		{"cmd/waybill-gateway", []string{full("network")},
+			"a gateway in production knows no development network"},
+	}
+}
+
+// breaches returns every broken rule as a readable text.
+func breaches(g graph) []string {
+	var out []string
+	for _, pkg := range g.ours() {
+		name := full(pkg)
+		if problem := g[name].problem; problem != "" {
+			out = append(out, fmt.Sprintf("%s: %s", pkg, problem))
+		}
+		out = append(out, breachedDirections(g, pkg)...)
+		for _, d := range doors() {
+			for _, imported := range g[name].imports {
+				if within(imported, d.dependency) && !withinAny(pkg, d.through) {
+					out = append(out, fmt.Sprintf("one door: only %s may import %s\n\t%s",
+						strings.Join(d.through, ", "), d.dependency, arrows([]string{pkg, imported})))
+				}
+			}
+		}
+		for _, w := range walls() {
+			if !within(pkg, w.from) {
+				continue
+			}
+			if chain := g.path(name, func(p string) bool { return withinAny(p, w.never) }); chain != nil {
+				out = append(out, fmt.Sprintf("%s must not reach this (%s)\n\t%s", w.from, w.why, arrows(chain)))
+			}
+		}
+		if withinAny(pkg, []string{"chaincode/provenance", "chaincode/policy", "chaincode/state"}) {
+			foreign := func(p string) bool { n, known := g[p]; return known && !n.standard && !within(p, module) }
+			if chain := g.path(name, foreign); chain != nil {
+				out = append(out, "the vocabulary and the rules speak the standard library only\n\t"+arrows(chain))
+			}
+		}
+		if last := pkg[strings.LastIndexByte(pkg, '/')+1:]; slices.Contains(bannedNames(), last) {
+			out = append(out, fmt.Sprintf("%s: a package is named after what it holds, not %q", pkg, last))
+		}
+	}
+	return out
+}
+
+func breachedDirections(g graph, pkg string) []string {
+	rules := directions()
+	at := slices.IndexFunc(rules, func(a allowed) bool { return within(pkg, a.from) })
+	if at < 0 {
+		return []string{pkg + ": this package is not on the plan; add it to directions() and to docs/ARCHITECTURE.md"}
+	}
+	var out []string
+	for _, imported := range g[full(pkg)].imports {
+		if within(imported, module) && !withinAny(short(imported), rules[at].to) {
+			out = append(out, fmt.Sprintf("direction: %s may import of ours only [%s]\n\t%s",
+				rules[at].from, strings.Join(rules[at].to, " "), arrows([]string{pkg, short(imported)})))
+		}
+	}
+	return out
+}
+
+func bannedNames() []string {
+	return []string{"util", "utils", "common", "helper", "helpers", "types", "model", "models", "manager", "managers",
+		"interfaces", "ports", "shared", "misc", "base", "lib", "core"}
+}
