@@ -144,6 +144,11 @@ func viaIndex(r Scanner, s Subject, p *policy.Policy, f *policy.Facts) error {
 		if err != nil {
 			return err
 		}
+		held, err := loadHolds(r, f.Members, []provenance.Digest{index})
+		if err != nil {
+			return err
+		}
+		f.Holds = append(f.Holds, held...)
 		if !f.Released && pf.Recorded && pf.Released && len(pf.Holds) == 0 {
 			f.Released, f.Current, f.ReleasedWith, f.ViaIndex = true, pf.Current, pf.ReleasedWith, index
 			f.Recorded = true

@@ -1,0 +1,235 @@
+package contract
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hyperledger/fabric-chaincode-go/v2/shim"
+	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
+	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/queryresult"
+	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
+	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+// ledger is a committed state and the chaincode over it. Like a peer it hides
+// a transaction's own writes, refuses a scan after a write, and drops the
+// writes of a transaction that fails.
+type ledger struct {
+	t     *testing.T
+	cc    *contractapi.ContractChaincode
+	state map[string][]byte
+	now   time.Time
+	txs   int
+	certs map[string][]byte
+}
+
+func newLedger(t *testing.T) *ledger {
+	t.Helper()
+	cc, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &ledger{t: t, cc: cc, state: map[string][]byte{}, now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), certs: map[string][]byte{}}
+}
+
+// stub embeds the interface so that a call to anything the contract has no
+// business calling panics the test.
+type stub struct {
+	shim.ChaincodeStubInterface
+	l         *ledger
+	args      []string
+	creator   []byte
+	transient map[string][]byte
+	writes    map[string][]byte
+	batch     bool
+	txID      string
+}
+
+func (s *stub) GetFunctionAndParameters() (string, []string) { return s.args[0], s.args[1:] }
+func (s *stub) GetStringArgs() []string                      { return s.args }
+func (s *stub) GetCreator() ([]byte, error)                  { return s.creator, nil }
+func (s *stub) GetTxID() string                              { return s.txID }
+func (s *stub) GetTransient() (map[string][]byte, error)     { return s.transient, nil }
+func (s *stub) GetTxTimestamp() (*timestamppb.Timestamp, error) {
+	return timestamppb.New(s.l.now), nil
+}
+func (s *stub) StartWriteBatch()        { s.batch = true }
+func (s *stub) FinishWriteBatch() error { s.batch = false; return nil }
+func (s *stub) PutState(key string, value []byte) error {
+	if key == "" || len(value) == 0 {
+		return fmt.Errorf("empty key or value")
+	}
+	s.writes[key] = value
+	return nil
+}
+func (s *stub) GetMultipleStates(keys ...string) ([][]byte, error) {
+	values := make([][]byte, len(keys))
+	for i, k := range keys {
+		values[i] = s.l.state[k]
+	}
+	return values, nil
+}
+func (s *stub) GetStateByPartialCompositeKeyWithPagination(objectType string, attributes []string, size int32, _ string) (shim.StateQueryIteratorInterface, *peer.QueryResponseMetadata, error) {
+	if len(s.writes) > 0 {
+		return nil, nil, fmt.Errorf("a paginated query in a transaction that writes")
+	}
+	it := &iterator{}
+	for _, k := range slices.Sorted(maps.Keys(s.l.state)) {
+		if strings.HasPrefix(k, state.Key(objectType, attributes...)) && len(it.rows) < int(size) {
+			it.rows = append(it.rows, &queryresult.KV{Key: k, Value: s.l.state[k]})
+		}
+	}
+	return it, &peer.QueryResponseMetadata{}, nil
+}
+
+type iterator struct{ rows []*queryresult.KV }
+
+func (it *iterator) HasNext() bool { return len(it.rows) > 0 }
+func (it *iterator) Close() error  { return nil }
+func (it *iterator) Next() (*queryresult.KV, error) {
+	kv := it.rows[0]
+	it.rows = it.rows[1:]
+	return kv, nil
+}
+
+// creator returns a serialised identity "name@MSP"; the name "admin" carries the admin Node OU.
+func (l *ledger) creator(who string) []byte {
+	l.t.Helper()
+	if b, ok := l.certs[who]; ok {
+		return b
+	}
+	name, mspID, _ := strings.Cut(who, "@")
+	ou := "client"
+	if name == "admin" {
+		ou = "admin"
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name, OrganizationalUnit: []string{ou}}, NotAfter: l.now.AddDate(1, 0, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	b, err := proto.Marshal(&msp.SerializedIdentity{Mspid: mspID, IdBytes: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.certs[who] = b
+	return b
+}
+
+// invoke runs a transaction and commits its writes when it succeeds.
+func (l *ledger) invoke(who string, transient map[string][]byte, args ...string) (string, map[string][]byte, error) {
+	l.t.Helper()
+	l.txs++
+	l.now = l.now.Add(time.Second)
+	s := &stub{l: l, args: args, creator: l.creator(who), transient: transient, writes: map[string][]byte{}, txID: fmt.Sprintf("%064x", l.txs)}
+	response := l.cc.Invoke(s)
+	if response.GetStatus() != shim.OK {
+		if parsed, ok := provenance.ParseError(response.GetMessage()); ok {
+			return "", nil, parsed
+		}
+		return "", nil, fmt.Errorf("uncoded: %s", response.GetMessage())
+	}
+	if s.batch {
+		l.t.Errorf("%s left its write batch open", args[0])
+	}
+	maps.Copy(l.state, s.writes)
+	return string(response.GetPayload()), s.writes, nil
+}
+
+func (l *ledger) do(who string, args ...string) string {
+	l.t.Helper()
+	out, _, err := l.invoke(who, nil, args...)
+	if err != nil {
+		l.t.Fatalf("%s %v: %v", who, args, err)
+	}
+	return out
+}
+
+func (l *ledger) refused(code provenance.Code, who string, args ...string) {
+	l.t.Helper()
+	_, _, err := l.invoke(who, nil, args...)
+	if err == nil || provenance.CodeOf(err) != code {
+		l.t.Errorf("%s %v: got %v, want %s", who, args, err, code)
+	}
+}
+
+func (l *ledger) verdict(who string, args ...string) policy.Verdict {
+	l.t.Helper()
+	var v policy.Verdict
+	if err := json.Unmarshal([]byte(l.do(who, args...)), &v); err != nil {
+		l.t.Fatal(err)
+	}
+	return v
+}
+
+func (l *ledger) segment(who string, host string, seq int, events ...provenance.Event) (string, map[string][]byte, error) {
+	l.t.Helper()
+	b, err := provenance.EncodeSegment(events)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	sum := sha256.Sum256(b)
+	return l.invoke(who, map[string][]byte{"segment": b}, "record:Segment", host, "lane-0", strconv.Itoa(seq), hex.EncodeToString(sum[:]))
+}
+
+const (
+	host = "reg.example:5000"
+	repo = "team/app"
+)
+
+func orgs() []string { return []string{"AuditMSP", "PlatformMSP", "SecurityMSP", "VendorMSP"} }
+
+// network returns a ledger of four members with granted people, the vendor's
+// registry and a policy of two stages.
+func network(t *testing.T) *ledger {
+	t.Helper()
+	l := newLedger(t)
+	for _, o := range orgs() {
+		l.do("admin@"+o, "member:Join", o)
+		for _, r := range state.Roles() {
+			if r != state.RoleAdmin {
+				l.do("admin@"+o, "member:Grant", string(r), string(r))
+			}
+		}
+	}
+	l.do("admin@VendorMSP", "registry:Add", host, "distribution")
+	text := `{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"default"},"spec":{"match":["reg.example:5000/team/**"],
+	 "stages":[{"name":"staging","approvals":{"min":1}},{"name":"production","from":"staging","approvals":{"min":2,"orgs":["SecurityMSP"]}}]}}`
+	for _, o := range orgs()[:3] {
+		l.do("admin@"+o, "policy:Apply", text)
+	}
+	return l
+}
+
+func push(tag string, content string) provenance.Event {
+	return provenance.Event{
+		ID: provenance.NewEventID("test", "c", tag, content), Action: provenance.Push, Source: "distribution", Repository: repo, Tag: provenance.Tag(tag),
+		Digest: provenance.SHA256Of([]byte(content)), MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 100, Actor: "ci",
+		OccurredAt: time.UnixMilli(1772442845000).UTC(),
+	}
+}
