@@ -1,0 +1,68 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+)
+
+// BenchmarkAcceptSingle is webhook traffic: many callers, one event each,
+// every acknowledgement after an fsync.
+func BenchmarkAcceptSingle(b *testing.B) {
+	for _, callers := range []int{1, 16, 64, 256} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			q := open(b, create(b), Options{})
+			var n atomic.Int64
+			b.SetParallelism(max(1, callers/2))
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					i := int(n.Add(1))
+					if _, err := q.Accept(context.Background(), []Delivery{delivery(fmt.Sprintf("r%d", i%50), i)}); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
+
+// BenchmarkAcceptBulk is a sweep: lists of 500 events.
+func BenchmarkAcceptBulk(b *testing.B) {
+	q := open(b, create(b), Options{MaxPending: 1 << 30})
+	n := 0
+	for b.Loop() {
+		b.StopTimer()
+		ds := make([]Delivery, 500)
+		for i := range ds {
+			ds[i] = delivery(fmt.Sprintf("r%d", n%50), n)
+			n++
+		}
+		b.StartTimer()
+		if _, err := q.Accept(context.Background(), ds); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
+}
+
+// BenchmarkDrain is the other end: lease, seal and record segments of 500.
+func BenchmarkDrain(b *testing.B) {
+	q := open(b, create(b), Options{Lanes: 1, MaxPending: 1 << 30})
+	seq, n := uint64(1), 0
+	for b.Loop() {
+		b.StopTimer()
+		accept(b, q, deliveries("r", n, n+500)...)
+		n += 500
+		b.StartTimer()
+		s := seal(b, q, 0, seq, lease(b, q, 0, 500))
+		if err := q.Recorded(context.Background(), s, seq); err != nil {
+			b.Fatal(err)
+		}
+		seq++
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
+}

@@ -1,0 +1,121 @@
+package queue
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// load fills the memory that mirrors the file. It runs before the writer
+// starts, on its connection.
+func (q *Queue) load(ctx context.Context) error {
+	tx, err := q.writerD.BeginTx(ctx, nil)
+	if err != nil {
+		return fail(err, "load queue")
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
+	var lanes int
+	var done int64
+	if err := tx.QueryRowContext(ctx, `SELECT name, lanes, done FROM meta`).Scan(&q.name, &lanes, &done); err != nil {
+		return fail(err, "load queue")
+	}
+	q.done.Store(done)
+	if err := q.loadCounts(ctx, tx); err != nil {
+		return err
+	}
+	if err := q.loadRepositories(ctx, tx); err != nil {
+		return err
+	}
+	if lanes != q.options.Lanes {
+		if err := q.changeLanes(ctx, tx, lanes); err != nil {
+			return err
+		}
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT repo, max(due) FROM items WHERE state = 0 AND due > 0 GROUP BY repo`)
+	if err != nil {
+		return fail(err, "load queue")
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, due int64
+		if err := rows.Scan(&id, &due); err != nil {
+			return fail(err, "load queue")
+		}
+		q.held[id] = time.UnixMilli(due)
+	}
+	if err := rows.Err(); err != nil {
+		return fail(err, "load queue")
+	}
+	return fail(tx.Commit(), "load queue")
+}
+
+func (q *Queue) loadCounts(ctx context.Context, tx *sql.Tx) error {
+	rows, err := tx.QueryContext(ctx, `SELECT state, count(*) FROM items GROUP BY state`)
+	if err != nil {
+		return fail(err, "load queue")
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var state int
+		var n int64
+		if err := rows.Scan(&state, &n); err != nil {
+			return fail(err, "load queue")
+		}
+		switch state {
+		case stateWaiting:
+			q.waiting.Store(n)
+		case stateSealed:
+			q.sealed.Store(n)
+		case stateDead:
+			q.dead.Store(n)
+		}
+	}
+	return fail(rows.Err(), "load queue")
+}
+
+func (q *Queue) loadRepositories(ctx context.Context, tx *sql.Tx) error {
+	rows, err := tx.QueryContext(ctx, `SELECT id, host, name, lane FROM repositories`)
+	if err != nil {
+		return fail(err, "load queue")
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var k repoKey
+		var r repo
+		if err := rows.Scan(&r.id, &k.host, &k.name, &r.lane); err != nil {
+			return fail(err, "load queue")
+		}
+		q.repos[k] = r
+	}
+	return fail(rows.Err(), "load queue")
+}
+
+// changeLanes spreads the repositories anew. An open segment pins the number
+// of lanes: its repositories might move to a lane that runs ahead of it.
+func (q *Queue) changeLanes(ctx context.Context, tx *sql.Tx, from int) error {
+	var open int
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM segments`).Scan(&open); err != nil {
+		return fail(err, "change lanes")
+	}
+	if open > 0 {
+		return provenance.Errorf(provenance.Invalid,
+			"open queue: %d segments are not yet known to be recorded, so the number of lanes must stay %d; change it after a run that ends with none", open, from)
+	}
+	for k, r := range q.repos {
+		lane := laneOf(k.host, k.name, q.options.Lanes)
+		if lane == r.lane {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE repositories SET lane = ? WHERE id = ?`, lane, r.id); err != nil {
+			return fail(err, "change lanes")
+		}
+		q.repos[k] = repo{id: r.id, lane: lane}
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE items SET lane = (SELECT lane FROM repositories WHERE id = items.repo)`); err != nil {
+		return fail(err, "change lanes")
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE meta SET lanes = ?`, q.options.Lanes)
+	return fail(err, "change lanes")
+}

@@ -1,0 +1,261 @@
+package queue
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+const testHost = provenance.Host("registry.example.com")
+
+func delivery(repo string, n int) Delivery {
+	name := fmt.Sprintf("%s/%d", repo, n)
+	return Delivery{
+		Host: testHost, Connector: "main",
+		Event: provenance.Event{
+			ID: provenance.NewEventID("test", "main", name), Action: provenance.Push, Source: "distribution",
+			Repository: provenance.Repository(repo), Tag: "v1", Digest: provenance.SHA256Of([]byte(name)),
+			OccurredAt: time.UnixMilli(1_700_000_000_000 + int64(n)).UTC(),
+		},
+		BodyHash:   sha256.Sum256([]byte(name)),
+		ReceivedAt: time.UnixMilli(1_700_000_000_500).UTC(),
+	}
+}
+
+func deliveries(repo string, from, to int) []Delivery {
+	var ds []Delivery
+	for n := from; n < to; n++ {
+		ds = append(ds, delivery(repo, n))
+	}
+	return ds
+}
+
+func create(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	if err := Create(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func open(t testing.TB, path string, options Options) *Queue {
+	t.Helper()
+	if options.MinFreeBytes == 0 {
+		options.MinFreeBytes = 1
+	}
+	q, err := Open(t.Context(), path, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = q.Close() })
+	return q
+}
+
+// crash drops the queue as a dying process would: nothing is flushed or closed
+// but the lock and the handles that the kernel would take back.
+func crash(t *testing.T, q *Queue) {
+	t.Helper()
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func accept(t testing.TB, q *Queue, ds ...Delivery) Accepted {
+	t.Helper()
+	a, err := q.Accept(t.Context(), ds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func lease(t testing.TB, q *Queue, lane, n int) []Item {
+	t.Helper()
+	items, err := q.Lease(t.Context(), lane, n, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return items
+}
+
+func wantCode(t *testing.T, err error, code provenance.Code) {
+	t.Helper()
+	if provenance.CodeOf(err) != code {
+		t.Fatalf("error %v, want code %s", err, code)
+	}
+}
+
+func stats(t *testing.T, q *Queue) Stats {
+	t.Helper()
+	s, err := q.Stats(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestCreateAndOpenRefuse(t *testing.T) {
+	path := create(t)
+	wantCode(t, Create(t.Context(), path), provenance.Conflict)
+	_, err := Open(t.Context(), path+".absent", Options{})
+	wantCode(t, err, provenance.NotFound)
+	open(t, path, Options{})
+	_, err = Open(t.Context(), path, Options{})
+	wantCode(t, err, provenance.Conflict)
+	_, err = Open(t.Context(), create(t), Options{Lanes: 65})
+	wantCode(t, err, provenance.Invalid)
+}
+
+func TestAcceptedSurvivesReopen(t *testing.T) {
+	path := create(t)
+	q := open(t, path, Options{Lanes: 1})
+	want := deliveries("team/app", 0, 70) // more than one multi-row insert
+	if got := accept(t, q, want...); got != (Accepted{New: 70}) {
+		t.Fatalf("accepted %+v", got)
+	}
+	if got := lease(t, q, 0, 10); len(got) != 10 {
+		t.Fatalf("leased %d", len(got))
+	}
+	crash(t, q)
+	q = open(t, path, Options{Lanes: 1}) // leases die with the process
+	var got []Delivery
+	for _, it := range lease(t, q, 0, 1000) {
+		got = append(got, it.Delivery)
+	}
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b provenance.Digest) bool { return a == b })); diff != "" {
+		t.Fatal(diff)
+	}
+	if s := stats(t, q); s.Pending != 70 || !s.OldestPending.Equal(want[0].ReceivedAt) {
+		t.Fatalf("stats %+v", s)
+	}
+}
+
+func TestDuplicateAndConflict(t *testing.T) {
+	q := open(t, create(t), Options{Lanes: 1})
+	accept(t, q, delivery("a", 1))
+	if got := accept(t, q, delivery("a", 1), delivery("a", 2), delivery("a", 2)); got != (Accepted{New: 1, Duplicate: 2}) {
+		t.Fatalf("accepted %+v", got)
+	}
+	lie := delivery("a", 1)
+	lie.BodyHash[0] ^= 1
+	_, err := q.Accept(t.Context(), []Delivery{delivery("a", 3), lie})
+	wantCode(t, err, provenance.Conflict)
+	if s := stats(t, q); s.Pending != 2 {
+		t.Fatalf("a refused call left %d items, want 2", s.Pending)
+	}
+	if got := accept(t, q, delivery("a", 3)); got.New != 1 {
+		t.Fatal("the event of a refused call is taken for a duplicate: it would be lost")
+	}
+	bad := delivery("a", 4)
+	bad.Event.Digest = provenance.Digest{}
+	_, err = q.Accept(t.Context(), []Delivery{bad})
+	wantCode(t, err, provenance.Invalid)
+}
+
+func TestFull(t *testing.T) {
+	q := open(t, create(t), Options{Lanes: 1, MaxPending: 3})
+	accept(t, q, deliveries("a", 0, 2)...)
+	_, err := q.Accept(t.Context(), deliveries("a", 2, 4))
+	wantCode(t, err, provenance.Full)
+	accept(t, q, delivery("a", 2))
+	accept(t, q, delivery("a", 2)) // a duplicate needs no room
+	_, err = q.Accept(t.Context(), deliveries("a", 3, 4))
+	wantCode(t, err, provenance.Full)
+}
+
+func TestDiskLow(t *testing.T) {
+	q := open(t, create(t), Options{Lanes: 1, MinFreeBytes: 100})
+	free, looked, now := int64(99), 0, time.Now()
+	q.disk.free = func(string) (int64, error) { looked++; return free, nil }
+	q.now = func() time.Time { return now }
+	for range 3 {
+		_, err := q.Accept(t.Context(), deliveries("a", 0, 1))
+		wantCode(t, err, provenance.Full)
+	}
+	if looked != 1 {
+		t.Fatalf("looked %d times within a second", looked)
+	}
+	free, now = 100, now.Add(time.Second)
+	accept(t, q, delivery("a", 0))
+}
+
+// A failed fsync reaches every caller that shared the commit, and the queue
+// does not go on as if the disk were sound.
+func TestFailedCommitIsNeverAcknowledged(t *testing.T) {
+	path := create(t)
+	q := open(t, path, Options{Lanes: 1})
+	accept(t, q, delivery("a", 0))
+	q.writer.do(t.Context(), &op{rows: 1, run: func(b *batch) error { //nolint:errcheck // sets the fault in the writer's goroutine
+		b.w.commitFault = func() error { return errors.New("fsync: input/output error") }
+		return nil
+	}})
+	var wg sync.WaitGroup
+	for n := range 50 {
+		wg.Go(func() {
+			_, err := q.Accept(context.Background(), []Delivery{delivery("a", n+1)})
+			if provenance.CodeOf(err) != provenance.Internal {
+				t.Errorf("accept %d after a broken disk: %v", n, err)
+			}
+		})
+	}
+	wg.Wait()
+	_, err := q.Lease(t.Context(), 0, 1, time.Second)
+	wantCode(t, err, provenance.Internal)
+	crash(t, q)
+	q = open(t, path, Options{Lanes: 1})
+	if s := stats(t, q); s.Pending != 1 {
+		t.Fatalf("%d pending after reopening, want the one that was acknowledged", s.Pending)
+	}
+}
+
+func TestClosed(t *testing.T) {
+	q := open(t, create(t), Options{Lanes: 1})
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := q.Accept(t.Context(), []Delivery{delivery("a", 0)})
+	wantCode(t, err, provenance.Unavailable)
+}
+
+func TestChangeLanes(t *testing.T) {
+	path := create(t)
+	q := open(t, path, Options{Lanes: 8})
+	name := q.LaneName(0)
+	for r := range 40 {
+		accept(t, q, deliveries(fmt.Sprintf("r%d", r), 0, 3)...)
+	}
+	crash(t, q)
+	q = open(t, path, Options{Lanes: 3})
+	if q.LaneName(0) != name {
+		t.Fatal("the database changed its name")
+	}
+	total := 0
+	for lane := range 3 {
+		items := lease(t, q, lane, 1000)
+		for _, it := range items {
+			if laneOf(it.Host, it.Event.Repository, 3) != lane {
+				t.Fatalf("%s is in lane %d", it.Event.Repository, lane)
+			}
+		}
+		total += len(items)
+		if lane == 0 {
+			seal(t, q, 0, 1, items)
+		}
+	}
+	if total != 120 {
+		t.Fatalf("%d items after the change, want 120", total)
+	}
+	crash(t, q)
+	_, err := Open(t.Context(), path, Options{Lanes: 4})
+	wantCode(t, err, provenance.Invalid) // an open segment pins the lanes
+	open(t, path, Options{Lanes: 3})
+}
