@@ -1,0 +1,249 @@
+package intake
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// Prefix is the path under which the connectors answer.
+const Prefix = "/hooks/"
+
+const (
+	// bodyTime is how long a sender may take over its body: distribution gives
+	// up on its own after a second.
+	bodyTime = 10 * time.Second
+	// sinkTime is how long the queue may take. It is not cut short when the
+	// sender hangs up: on a slow disk every try would be broken off, and none succeed.
+	sinkTime = 10 * time.Second
+	// retryAfter is what a refused sender is told, in seconds.
+	retryAfter = "5"
+)
+
+// Handler serves the hooks. It is safe for concurrent use.
+type Handler struct {
+	sources map[string]*source
+	config  Config
+}
+
+// New checks a configuration, says everything wrong with it at once (each
+// Invalid), and returns the handler.
+func New(c Config) (*Handler, error) {
+	if c.MaxBody == 0 {
+		c.MaxBody = DefaultMaxBody
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = DefaultConcurrency
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	var wrong []error
+	if c.Sink == nil {
+		wrong = append(wrong, provenance.Errorf(provenance.Invalid, "intake: no sink"))
+	}
+	if c.MaxBody < 0 || c.Concurrency < 0 {
+		wrong = append(wrong, provenance.Errorf(provenance.Invalid, "intake: negative limit"))
+		c.Concurrency = max(c.Concurrency, 0)
+	}
+	h := &Handler{sources: map[string]*source{}, config: c}
+	for _, connector := range c.Connectors {
+		s, err := newSource(connector, c.Concurrency)
+		if err != nil {
+			wrong = append(wrong, err)
+		}
+		if h.sources[connector.Name] != nil {
+			wrong = append(wrong, provenance.Errorf(provenance.Invalid, "connector %q is there twice", connector.Name))
+		}
+		h.sources[connector.Name] = s
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// answer is what a request comes to: counts, or a refusal.
+type answer struct {
+	status  int
+	code    provenance.Code
+	message string
+	counts  counts
+}
+
+// counts is the body of a success.
+type counts struct {
+	Accepted  int `json:"accepted"`
+	Duplicate int `json:"duplicate"`
+	Ignored   int `json:"ignored"`
+}
+
+func refuse(status int, code provenance.Code, message string) answer {
+	return answer{status: status, code: code, message: message}
+}
+
+// ServeHTTP implements http.Handler for POST /hooks/<connector>.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name, ok := strings.CutPrefix(r.URL.Path, Prefix)
+	s := h.sources[name]
+	if !ok || s == nil {
+		h.reply(w, "", refuse(http.StatusNotFound, provenance.NotFound, "no connector of that name"))
+		return
+	}
+	h.reply(w, name, h.serve(w, r, s))
+}
+
+// serve decides on a request, cheapest question first; the body of a stranger
+// is never read.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s *source) answer {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		return refuse(http.StatusMethodNotAllowed, provenance.Invalid, "notifications are sent with POST")
+	}
+	if !s.secrets.admit(r) {
+		// One answer for every failing check, and no log line above debug: a
+		// stranger must not be able to fill the log.
+		h.config.Log.DebugContext(r.Context(), "notification without the secret", "connector", s.Name, "remote", r.RemoteAddr)
+		w.Header().Set("WWW-Authenticate", `Bearer realm="waybill"`)
+		return refuse(http.StatusUnauthorized, provenance.Forbidden, "the connector's secret is missing or wrong")
+	}
+	types := r.Header.Values("Content-Type")
+	if len(types) != 1 {
+		return refuse(http.StatusUnsupportedMediaType, provenance.Invalid, "want one Content-Type")
+	}
+	if mediaType, _, err := mime.ParseMediaType(types[0]); err != nil || !isDistributionType(mediaType) {
+		return refuse(http.StatusUnsupportedMediaType, provenance.Invalid, "Content-Type is not a distribution notification")
+	}
+	if len(r.Header.Values("Content-Encoding")) > 0 {
+		return refuse(http.StatusUnsupportedMediaType, provenance.Invalid, "encoded bodies are not read")
+	}
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	default:
+		w.Header().Set("Retry-After", retryAfter)
+		return refuse(http.StatusTooManyRequests, provenance.Unavailable, "too many notifications of this connector at once")
+	}
+	raw, refused := h.body(w, r)
+	if refused.status != 0 {
+		return refused
+	}
+	return h.take(w, r, s, raw)
+}
+
+// body reads the body, within its limits of size and time.
+func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, answer) {
+	tooLarge := refuse(http.StatusRequestEntityTooLarge, provenance.Invalid, "the body is larger than this gateway reads")
+	if r.ContentLength > h.config.MaxBody {
+		return nil, tooLarge
+	}
+	// Not every ResponseWriter has deadlines (tests); the server's own timeouts then hold.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.config.MaxBody))
+	var limit *http.MaxBytesError
+	switch {
+	case errors.As(err, &limit):
+		return nil, tooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, refuse(http.StatusRequestTimeout, provenance.Unavailable, "the body took too long")
+	case err != nil:
+		return nil, refuse(http.StatusBadRequest, provenance.Invalid, "the body could not be read to its end")
+	case len(raw) == 0:
+		return nil, refuse(http.StatusBadRequest, provenance.Invalid, "the body is empty")
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	return raw, answer{}
+}
+
+// take reads the events and hands them on, all or none. A crash before the
+// sink has returned is harmless: the registry got no answer and sends again;
+// after it, the retry is a duplicate.
+func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, raw []byte) answer {
+	now := h.config.Now().UTC()
+	b, err := parseDistribution(raw, s.Name, now)
+	if err != nil {
+		h.config.Log.WarnContext(r.Context(), "notification refused", "connector", s.Name, "error", err)
+		return refuse(http.StatusBadRequest, provenance.Invalid, message(err))
+	}
+	deliveries := make([]Delivery, 0, len(b.events))
+	for i, event := range b.events {
+		if !s.allows(event.Repository) {
+			h.config.Log.WarnContext(r.Context(), "notification outside the connector's repositories",
+				"connector", s.Name, "repository", string(event.Repository))
+			return refuse(http.StatusForbidden, provenance.Forbidden, "repository "+string(event.Repository)+" is not one of this connector's")
+		}
+		deliveries = append(deliveries, Delivery{Host: s.Host, Connector: s.Name, Event: event, BodyHash: b.bodies[i], ReceivedAt: now})
+	}
+	var got Accepted
+	if len(deliveries) > 0 {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), sinkTime)
+		defer cancel()
+		if got, err = h.config.Sink.Accept(ctx, deliveries); err != nil {
+			return h.sinkFailed(w, r, s, err)
+		}
+	}
+	out := counts{Accepted: got.New, Duplicate: got.Duplicate}
+	h.config.Metrics.event(s.Name, "accepted", got.New)
+	h.config.Metrics.event(s.Name, "duplicate", got.Duplicate)
+	for reason, n := range b.ignored {
+		out.Ignored += n
+		h.config.Metrics.event(s.Name, "ignored-"+reason, n)
+	}
+	if out.Ignored > 0 {
+		h.config.Log.DebugContext(r.Context(), "events acknowledged, not recorded", "connector", s.Name, "reasons", b.ignored)
+	}
+	return answer{status: http.StatusOK, counts: out}
+}
+
+// sinkFailed turns the queue's error into advice. Its words stay in the log:
+// they may name files of this machine.
+func (h *Handler) sinkFailed(w http.ResponseWriter, r *http.Request, s *source, err error) answer {
+	h.config.Log.ErrorContext(r.Context(), "queue refused a notification", "connector", s.Name, "error", err)
+	switch code := provenance.CodeOf(err); {
+	case code == provenance.Full:
+		w.Header().Set("Retry-After", retryAfter)
+		return refuse(http.StatusServiceUnavailable, code, "the queue is full")
+	case code == provenance.Unavailable, errors.Is(err, context.DeadlineExceeded):
+		w.Header().Set("Retry-After", retryAfter)
+		return refuse(http.StatusServiceUnavailable, provenance.Unavailable, "the queue does not answer")
+	case code == provenance.Conflict:
+		return refuse(http.StatusConflict, code, "an event with this id came before and said something else")
+	}
+	return refuse(http.StatusInternalServerError, provenance.Internal, "the notification could not be stored; the log says why")
+}
+
+// message is an error's text without its code, which stands beside it.
+func message(err error) string {
+	var coded *provenance.Error
+	if errors.As(err, &coded) {
+		return coded.Message
+	}
+	return err.Error()
+}
+
+func (h *Handler) reply(w http.ResponseWriter, connector string, a answer) {
+	h.config.Metrics.request(connector, a.status)
+	var body any = a.counts
+	if a.code != "" {
+		body = struct {
+			Code    provenance.Code `json:"code"`
+			Message string          `json:"message"`
+		}{a.code, a.message}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(a.status)
+	_ = json.NewEncoder(w).Encode(body) // the sender is gone; it will ask again
+}
