@@ -1,0 +1,152 @@
+package index
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+// The kinds of acts. Events have their action's name.
+const (
+	KindMember    = "member"
+	KindGrant     = "grant"
+	KindRevoke    = "revoke"
+	KindRegistry  = "registry"
+	KindPromotion = "promotion"
+	KindApproval  = "approval"
+	KindRejection = "rejection"
+	KindRelease   = "release"
+	KindRefusal   = "refusal"
+	KindHold      = "hold"
+	KindLift      = "lift"
+	KindVote      = "vote"
+	KindPolicy    = "policy"
+)
+
+// act adds the record an act's write stands for. Keys of types that say
+// nothing by themselves (lists, pointers) or that are not known are only
+// mirrored.
+func (w *writer) act(objectType string, write Write) error {
+	switch objectType {
+	case state.TypeMember:
+		return act(w, write, func(m state.Member) (Record, error) {
+			return Record{Kind: KindMember, Detail: fmt.Sprintf("%s joined as %q", m.MSP, m.Name)}, nil
+		})
+	case state.TypeGrant:
+		return act(w, write, func(g state.Grant) (Record, error) {
+			if g.Revoked {
+				return Record{Kind: KindRevoke, Detail: fmt.Sprintf("%s@%s is no longer %s", g.Identity, g.MSP, g.Role)}, nil
+			}
+			return Record{Kind: KindGrant, Detail: fmt.Sprintf("%s@%s is %s", g.Identity, g.MSP, g.Role)}, nil
+		})
+	case state.TypeRegistry:
+		return act(w, write, func(r state.Registry) (Record, error) {
+			return Record{Kind: KindRegistry, Host: r.Host, Detail: fmt.Sprintf("%s registry of %s", r.Kind, r.Owner)}, nil
+		})
+	case state.TypePromotion:
+		return w.promotion(write)
+	case state.TypeApproval:
+		return act(w, write, func(a state.Approval) (Record, error) {
+			r := about(KindApproval, a.Subject)
+			r.Detail = "approved for " + a.Stage
+			if a.Reject {
+				r.Kind, r.Detail = KindRejection, "rejected for "+a.Stage
+			}
+			if a.Reason != "" {
+				r.Detail += ": " + a.Reason
+			}
+			return r, nil
+		})
+	case state.TypeReleased:
+		return act(w, write, func(rel state.Release) (Record, error) {
+			r := about(KindRelease, rel.Subject)
+			r.Previous = rel.Previous
+			r.Detail = fmt.Sprintf("released to %s under policy %s version %d", rel.Stage, rel.Policy.Name, rel.Policy.Version)
+			if rel.Rollback {
+				r.Detail = "rolled back: " + r.Detail
+			}
+			return r, nil
+		})
+	case state.TypeRefusal:
+		return act(w, write, func(f state.Refusal) (Record, error) {
+			subject, err := refused(write.Key)
+			r := about(KindRefusal, subject)
+			r.Detail = fmt.Sprintf("release to %s refused: %s", subject.Stage, f.Verdict.Verdict)
+			return r, err
+		})
+	case state.TypeHold:
+		return act(w, write, func(h state.Hold) (Record, error) {
+			if h.Lifted {
+				return Record{Kind: KindLift, Digest: h.Digest, Detail: "quarantine of " + h.MSP + " lifted: " + h.Reason}, nil
+			}
+			return Record{Kind: KindHold, Digest: h.Digest, Detail: "quarantined by " + h.MSP + ": " + h.Reason}, nil
+		})
+	case state.TypeVote:
+		return act(w, write, func(v state.Vote) (Record, error) {
+			return Record{Kind: KindVote, Detail: fmt.Sprintf("voted for policy %s %.12s", v.Name, v.Hash)}, nil
+		})
+	case state.TypePolicy:
+		return act(w, write, func(p state.PolicyVersion) (Record, error) {
+			return Record{Kind: KindPolicy, Detail: fmt.Sprintf("policy %s version %d is active (%.12s)", p.Name, p.Version, p.Hash)}, nil
+		})
+	}
+	return nil
+}
+
+// act decodes a write as one kind of ledger record and adds what describe makes of it.
+func act[T any](w *writer, write Write, describe func(T) (Record, error)) error {
+	var record T
+	if err := state.Decode(write.Value, &record); err != nil {
+		return err
+	}
+	r, err := describe(record)
+	if err != nil {
+		return err
+	}
+	r.JSON = write.Value
+	return w.record(r)
+}
+
+// promotion keeps the table of promotions. Only a new request is an act: the
+// later writes of the key follow an approval, a rejection or a release.
+func (w *writer) promotion(write Write) error {
+	var p state.Promotion
+	if err := state.Decode(write.Value, &p); err != nil {
+		return err
+	}
+	var attempt int
+	err := w.st.attempt.QueryRowContext(w.ctx(), []byte(write.Key)).Scan(&attempt)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return provenance.Wrap(provenance.Internal, err, "index: read")
+	}
+	requested := err != nil || attempt != p.Attempt
+	if requested {
+		r := about(KindPromotion, p.Subject)
+		r.Detail, r.JSON = "promotion to "+p.Stage+" requested", write.Value
+		if p.Attempt > 1 {
+			r.Detail += " again"
+		}
+		if err := w.record(r); err != nil {
+			return err
+		}
+	}
+	return w.exec(w.st.promotion, []byte(write.Key), w.at.Block, w.at.Tx, w.seq,
+		p.Stage, string(p.Host), string(p.Repository), digestBytes(p.Digest), string(p.Status), p.Attempt, write.Value)
+}
+
+func about(kind string, s state.Subject) Record {
+	return Record{Kind: kind, Host: s.Host, Repository: s.Repository, Digest: s.Digest, Stage: s.Stage}
+}
+
+// refused reads the subject of a refusal from its key (state.Subject.RefusalKey).
+func refused(key string) (state.Subject, error) {
+	_, a, _ := state.SplitKey(key)
+	if len(a) != 5 {
+		return state.Subject{}, provenance.Errorf(provenance.Internal, "key %q is no refusal key", key)
+	}
+	d, err := provenance.ParseDigest(a[3])
+	return state.Subject{Stage: a[0], Host: provenance.Host(a[1]), Repository: provenance.Repository(a[2]), Digest: d}, err
+}

@@ -1,0 +1,61 @@
+package index
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash"
+)
+
+// Fingerprint returns a hash over everything the index holds: two indexes of
+// the same height of the same channel have the same fingerprint, however their
+// blocks were batched. It reads the whole index.
+func (x *Index) Fingerprint(ctx context.Context) (string, error) {
+	h := sha256.New()
+	err := x.View(ctx, func(s *Snapshot) error {
+		for _, query := range []string{
+			`SELECT height, hash FROM meta`,
+			`SELECT * FROM kv ORDER BY key`,
+			`SELECT * FROM txs ORDER BY block, tx`,
+			`SELECT * FROM records ORDER BY block, tx, seq`,
+			`SELECT * FROM promotions ORDER BY key`,
+			`SELECT * FROM pulls ORDER BY digest, host, repository`,
+			`SELECT * FROM organisations ORDER BY msp`,
+		} {
+			h.Write([]byte(query))
+			if err := s.each(query, nil, func(row *sql.Rows) error { return hashRow(h, row) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+// hashRow writes a row's columns, each with its type and length.
+func hashRow(h hash.Hash, row *sql.Rows) error {
+	columns, err := row.Columns()
+	if err != nil {
+		return err
+	}
+	values, into := make([]any, len(columns)), make([]any, len(columns))
+	for i := range values {
+		into[i] = &values[i]
+	}
+	if err := row.Scan(into...); err != nil {
+		return err
+	}
+	for _, v := range values {
+		b, ok := v.([]byte)
+		if !ok {
+			b = fmt.Append(nil, v)
+		}
+		h.Write(fmt.Appendf(nil, "%T", v))
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(b))))
+		h.Write(b)
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+package index
+
+import (
+	"database/sql"
+	"strings"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+// Record is an event or an act as it stands on the ledger.
+type Record struct {
+	Position
+	TxID       string
+	Time       time.Time     // of the transaction
+	By         policy.Person // who signed it
+	Kind       string        // of an act, or an event's action
+	Host       provenance.Host
+	Repository provenance.Repository
+	Tag        provenance.Tag
+	Digest     provenance.Digest
+	Previous   provenance.Digest // what the tag, or the stage, named before
+	Stage      string
+	MediaType  string
+	Actor      string    // of an event: the registry's word
+	OccurredAt time.Time // of an event: the registry's clock
+	Detail     string    // one line for people
+	JSON       []byte    // of an act: the ledger's record
+}
+
+// HistoryFilter says whose history is asked for; the fields that are set must
+// all match. Acts on an image in every repository (quarantine) belong to the
+// history of its digest, whichever repository is named with it.
+type HistoryFilter struct {
+	Digest     provenance.Digest
+	Host       provenance.Host
+	Repository provenance.Repository
+	Tag        provenance.Tag
+}
+
+// History returns a page of records in the order of the ledger, and the token
+// of the next page, "" on the last. A filter without a digest or a repository
+// is Invalid: the whole ledger is not a history.
+func (s *Snapshot) History(f HistoryFilter, p Page) ([]Record, string, error) {
+	var where []string
+	var args []any
+	and := func(condition string, values ...any) { where, args = append(where, condition), append(args, values...) }
+	switch {
+	case !f.Digest.IsZero() && f.Repository != "":
+		and(`r.digest = ? AND r.digest <> x'' AND (r.repository = '' OR (r.host = ? AND r.repository = ?))`, digestBytes(f.Digest), string(f.Host), string(f.Repository))
+	case !f.Digest.IsZero():
+		and(`r.digest = ? AND r.digest <> x''`, digestBytes(f.Digest))
+	case f.Host != "" && f.Repository != "":
+		and(`r.host = ? AND r.repository = ? AND r.repository <> ''`, string(f.Host), string(f.Repository))
+	default:
+		return nil, "", provenance.Errorf(provenance.Invalid, "history of what? want an image, a tag or a repository")
+	}
+	if f.Tag != "" {
+		and(`r.tag = ?`, string(f.Tag))
+	}
+	from, err := p.start("history", f.Digest.String(), string(f.Host), string(f.Repository), string(f.Tag))
+	if err != nil {
+		return nil, "", err
+	}
+	condition, order := p.bounds("r.", from)
+	and(condition.text, condition.args...)
+	text := `SELECT r.block, r.tx, r.seq, t.id, t.at, t.msp, t.name, r.kind, r.host, r.repository, r.tag, r.digest, r.previous, r.stage,
+		r.media_type, r.actor, r.occurred_at, r.detail, r.record
+		FROM records r JOIN txs t ON t.block = r.block AND t.tx = r.tx WHERE ` + strings.Join(where, ` AND `) + order
+	var records []Record
+	err = s.each(text, append(args, p.size()+1), func(row *sql.Rows) error {
+		var r Record
+		var digest, previous []byte
+		var at, occurred int64
+		err := row.Scan(&r.Block, &r.Tx, &r.Seq, &r.TxID, &at, &r.By.MSP, &r.By.Name, &r.Kind, &r.Host, &r.Repository, &r.Tag, &digest, &previous,
+			&r.Stage, &r.MediaType, &r.Actor, &occurred, &r.Detail, &r.JSON)
+		if err != nil {
+			return err
+		}
+		r.Time = time.Unix(0, at).UTC()
+		if occurred != 0 {
+			r.OccurredAt = time.Unix(0, occurred).UTC()
+		}
+		if r.Digest, err = digestOf(digest); err != nil {
+			return err
+		}
+		r.Previous, err = digestOf(previous)
+		records = append(records, r)
+		return err
+	})
+	if err != nil || len(records) <= p.size() {
+		return records, "", err
+	}
+	records = records[:p.size()]
+	return records, p.next(records[len(records)-1].Position, "history", f.Digest.String(), string(f.Host), string(f.Repository), string(f.Tag)), nil
+}
+
+// PromotionFilter narrows a list of promotions; empty fields match all.
+type PromotionFilter struct {
+	Stage      string
+	Host       provenance.Host
+	Repository provenance.Repository
+	Digest     provenance.Digest
+	Status     state.PromotionStatus
+}
+
+// Promotions returns a page of promotions as they stand, in the order in which
+// they were first requested, and the token of the next page, "" on the last.
+func (s *Snapshot) Promotions(f PromotionFilter, p Page) ([]state.Promotion, string, error) {
+	filter := []string{"promotions", f.Stage, string(f.Host), string(f.Repository), f.Digest.String(), string(f.Status)}
+	from, err := p.start(filter...)
+	if err != nil {
+		return nil, "", err
+	}
+	condition, order := p.bounds("", from)
+	where, args := []string{condition.text}, condition.args
+	for column, value := range map[string]string{"stage": f.Stage, "host": string(f.Host), "repository": string(f.Repository), "status": string(f.Status)} {
+		if value != "" {
+			where, args = append(where, column+` = ?`), append(args, value)
+		}
+	}
+	if !f.Digest.IsZero() {
+		where, args = append(where, `digest = ?`), append(args, digestBytes(f.Digest))
+	}
+	var promotions []state.Promotion
+	var last Position
+	more := false
+	text := `SELECT block, tx, seq, record FROM promotions WHERE ` + strings.Join(where, ` AND `) + order
+	err = s.each(text, append(args, p.size()+1), func(row *sql.Rows) error {
+		var at Position
+		var b []byte
+		if err := row.Scan(&at.Block, &at.Tx, &at.Seq, &b); err != nil {
+			return err
+		}
+		if len(promotions) == p.size() {
+			more = true
+			return nil
+		}
+		var promotion state.Promotion
+		if err := state.Decode(b, &promotion); err != nil {
+			return err
+		}
+		promotions, last = append(promotions, promotion), at
+		return nil
+	})
+	if err != nil || !more {
+		return promotions, "", err
+	}
+	return promotions, p.next(last, filter...), nil
+}

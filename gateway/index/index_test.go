@@ -1,0 +1,558 @@
+package index
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+const (
+	host = provenance.Host("reg.example:5000")
+	repo = provenance.Repository("team/app")
+)
+
+func digest(s string) provenance.Digest { return provenance.SHA256Of([]byte(s)) }
+
+// chain makes consecutive blocks.
+type chain struct {
+	t      testing.TB
+	blocks []Block
+	seq    uint64
+	state  map[string][]byte
+}
+
+func newChain(t testing.TB) *chain { return &chain{t: t, state: map[string][]byte{}} }
+
+func hashOf(n int) []byte { return fmt.Appendf(nil, "hash-%d", n) }
+
+func (c *chain) block(txs ...Tx) Block {
+	b := Block{Number: uint64(len(c.blocks)), Hash: hashOf(len(c.blocks)), Txs: txs}
+	if b.Number > 0 {
+		b.PreviousHash = hashOf(len(c.blocks) - 1)
+	}
+	for _, t := range txs {
+		for _, w := range t.Writes {
+			if w.Delete {
+				delete(c.state, w.Key)
+			} else {
+				c.state[w.Key] = w.Value
+			}
+		}
+	}
+	c.blocks = append(c.blocks, b)
+	return b
+}
+
+func at(minute int) time.Time { return time.Date(2026, 1, 1, 12, minute, 0, 0, time.UTC) }
+
+func (c *chain) tx(index int, who string, writes ...Write) Tx {
+	slices.SortFunc(writes, func(a, b Write) int { return strings.Compare(a.Key, b.Key) }) // as in a write set
+	name, msp, _ := strings.Cut(who, "@")
+	return Tx{ID: fmt.Sprintf("tx-%d-%d", len(c.blocks), index), Index: index, Creator: policy.Person{MSP: msp, Name: name}, At: at(len(c.blocks)), Writes: writes}
+}
+
+func (c *chain) put(key string, record any) Write {
+	b, err := state.Encode(record)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return Write{Key: key, Value: b}
+}
+
+// segment is record:Segment's write set: the segment, and tags and places it moves.
+func (c *chain) segment(events ...provenance.Event) []Write {
+	b, err := provenance.EncodeSegment(events)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.seq++
+	writes := map[string]Write{}
+	key := state.SegmentKey(host, "lane-0", c.seq)
+	writes[key] = Write{Key: key, Value: b}
+	for _, e := range events {
+		if e.Action == provenance.Push {
+			key := state.PlaceKey(e.Digest, host, e.Repository)
+			writes[key] = c.put(key, state.Place{MSP: "VendorMSP", At: e.OccurredAt})
+		}
+		if e.Tag != "" && e.Action != provenance.Pull {
+			key := state.TagKey(host, e.Repository, e.Tag)
+			writes[key] = c.put(key, state.Tag{Digest: e.Digest, At: e.OccurredAt})
+		}
+	}
+	var all []Write
+	for _, w := range writes {
+		all = append(all, w)
+	}
+	return all
+}
+
+func event(a provenance.Action, tag, content string, minute int) provenance.Event {
+	e := provenance.Event{ID: provenance.NewEventID("test", "c", a.String(), tag, content, fmt.Sprint(minute)), Action: a, Source: "test",
+		Repository: repo, Tag: provenance.Tag(tag), MediaType: "application/vnd.oci.image.manifest.v1+json", Actor: "ci", OccurredAt: at(minute)}
+	if content != "" {
+		e.Digest = digest(content)
+	}
+	return e
+}
+
+// story is a push, its approval and release, a moved tag, and a quarantine.
+func story(t testing.TB) *chain {
+	c := newChain(t)
+	s := state.Subject{Stage: "production", Host: host, Repository: repo, Digest: digest("v1")}
+	c.block()
+	c.blocks[0].Organisations = []Organisation{{MSPID: "VendorMSP", RootCerts: [][]byte{[]byte("pem")}}, {MSPID: "AuditMSP"}}
+	c.block(
+		c.tx(0, "admin@VendorMSP", c.put(state.MemberKey("VendorMSP"), state.Member{MSP: "VendorMSP", Name: "vendor"}), c.put(state.MembersKey(), state.Members{MSPs: []string{"VendorMSP"}})),
+		c.tx(2, "admin@VendorMSP", c.put(state.RegistryKey(host), state.Registry{Host: host, Owner: "VendorMSP", Kind: "distribution"})),
+		c.tx(3, "admin@VendorMSP", c.put(state.GrantKey("VendorMSP", "rm", "release-manager"), state.Grant{MSP: "VendorMSP", Identity: "rm", Role: state.RoleReleaseManager})),
+	)
+	c.block(c.tx(0, "gateway@VendorMSP", c.segment(event(provenance.Push, "1.0", "v1", 1), event(provenance.Pull, "", "v1", 2), event(provenance.Pull, "", "v1", 3))...))
+	c.block(c.tx(0, "rm@VendorMSP", c.put(s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionOpen})))
+	c.block(c.tx(0, "rm@AuditMSP",
+		c.put(s.ApprovalKey(1, "AuditMSP"), state.Approval{Subject: s, Attempt: 1, Approval: policy.Approval{Reason: "scanned"}}),
+		c.put(s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionReleased}),
+		c.put(s.ReleasedKey(), state.Release{Subject: s, Attempt: 1, Policy: policy.Version{Name: "default", Version: 1}}),
+		c.put(s.ReleaseKey(), state.Current{Digest: s.Digest}),
+	))
+	c.block(c.tx(0, "gateway@VendorMSP", c.segment(
+		event(provenance.Push, "1.0", "v2", 4), event(provenance.Push, "1.0", "v3", 5), event(provenance.TagDelete, "1.0", "", 6), event(provenance.Pull, "", "v1", 7))...))
+	c.block(c.tx(0, "rm@AuditMSP", c.put(s.RefusalKey("tx"), state.Refusal{Verdict: policy.Verdict{Verdict: policy.Denied}})),
+		c.tx(1, "scanner@AuditMSP", c.put(state.HoldKey(s.Digest, "AuditMSP"), state.Hold{Digest: s.Digest, MSP: "AuditMSP", Reason: "CVE"})))
+	return c
+}
+
+func create(t testing.TB) *Index {
+	path := filepath.Join(t.TempDir(), "a folder with ? and %", "index.db")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := Create(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	x, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := x.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return x
+}
+
+func applied(t testing.TB, c *chain) *Index {
+	x := create(t)
+	for _, b := range c.blocks {
+		if err := x.Apply(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return x
+}
+
+func view(t testing.TB, x *Index, read func(*Snapshot)) {
+	t.Helper()
+	if err := x.View(t.Context(), func(s *Snapshot) error { read(s); return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func history(t testing.TB, x *Index, f HistoryFilter, p Page) (lines []string, next string) {
+	t.Helper()
+	view(t, x, func(s *Snapshot) {
+		records, token, err := s.History(f, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records {
+			lines = append(lines, fmt.Sprintf("%d.%d.%d %s by %s: %s", r.Block, r.Tx, r.Seq, r.Kind, r.By, r.Detail))
+		}
+		next = token
+	})
+	return lines, next
+}
+
+func TestHistory(t *testing.T) {
+	x := applied(t, story(t))
+	v1, v2 := digest("v1").Short(), digest("v2").Short()
+	image := []string{
+		"2.0.0 push by gateway@VendorMSP: pushed as 1.0",
+		"3.0.0 promotion by rm@VendorMSP: promotion to production requested",
+		"4.0.0 approval by rm@AuditMSP: approved for production: scanned",
+		"4.0.1 release by rm@AuditMSP: released to production under policy default version 1",
+		"6.0.0 refusal by rm@AuditMSP: release to production refused: denied",
+		"6.1.0 hold by scanner@AuditMSP: quarantined by AuditMSP: CVE",
+	}
+	moves := []string{
+		"2.0.0 push by gateway@VendorMSP: pushed as 1.0",
+		"5.0.0 push by gateway@VendorMSP: pushed; tag 1.0 moved from " + v1,
+		"5.0.1 push by gateway@VendorMSP: pushed; tag 1.0 moved from " + v2,
+		"5.0.2 tag-delete by gateway@VendorMSP: tag 1.0 deleted",
+	}
+	for _, tc := range []struct {
+		name   string
+		filter HistoryFilter
+		want   []string
+	}{
+		{"digest", HistoryFilter{Digest: digest("v1")}, image},
+		{"digest in a repository", HistoryFilter{Digest: digest("v1"), Host: host, Repository: repo}, image},
+		{"digest in another repository", HistoryFilter{Digest: digest("v1"), Host: host, Repository: "team/other"}, image[5:]},
+		{"tag", HistoryFilter{Host: host, Repository: repo, Tag: "1.0"}, moves},
+		{"repository", HistoryFilter{Host: host, Repository: repo}, slices.Concat(image[:4], moves[1:], image[4:5])},
+		{"never seen", HistoryFilter{Digest: digest("never")}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, next := history(t, x, tc.filter, Page{})
+			if diff := cmp.Diff(tc.want, got); diff != "" || next != "" {
+				t.Errorf("next %q; -want +got:\n%s", next, diff)
+			}
+			for size := 1; size <= 3; size++ {
+				for _, newest := range []bool{false, true} {
+					var all []string
+					p := Page{Size: size, NewestFirst: newest}
+					for {
+						lines, next := history(t, x, tc.filter, p)
+						all = append(all, lines...)
+						if p.Token = next; next == "" {
+							break
+						}
+					}
+					if newest {
+						slices.Reverse(all)
+					}
+					if diff := cmp.Diff(tc.want, all); diff != "" {
+						t.Errorf("pages of %d, newest first %v; -want +got:\n%s", size, newest, diff)
+					}
+				}
+			}
+		})
+	}
+	view(t, x, func(s *Snapshot) {
+		records, _, err := s.History(HistoryFilter{Host: host, Repository: repo, Tag: "1.0"}, Page{})
+		if err != nil || records[1].Previous != digest("v1") || records[1].Digest != digest("v2") || !records[1].OccurredAt.Equal(at(4)) ||
+			!records[1].Time.Equal(at(5)) || records[1].TxID != "tx-5-0" || records[1].Actor != "ci" || !records[3].Digest.IsZero() || records[3].Previous != digest("v3") {
+			t.Errorf("%+v, %v", records, err)
+		}
+		if n, last, err := s.Pulls(digest("v1"), host, repo); n != 3 || !last.Equal(at(7)) || err != nil {
+			t.Errorf("pulls: %d, %s, %v", n, last, err)
+		}
+		if tags, err := s.Tags(digest("v1"), host, repo); len(tags) != 0 || err != nil {
+			t.Errorf("tags of v1: %v, %v; its tag was moved", tags, err)
+		}
+		if _, _, err := s.History(HistoryFilter{Host: host}, Page{}); provenance.CodeOf(err) != provenance.Invalid {
+			t.Errorf("history of everything: %v", err)
+		}
+	})
+}
+
+func TestPages(t *testing.T) {
+	x := applied(t, story(t))
+	f := HistoryFilter{Host: host, Repository: repo}
+	_, token := history(t, x, f, Page{Size: 2})
+	view(t, x, func(s *Snapshot) {
+		for name, p := range map[string]struct {
+			HistoryFilter
+			Page
+		}{
+			"another filter":   {HistoryFilter{Digest: digest("v1")}, Page{Token: token}},
+			"the other order":  {f, Page{Token: token, NewestFirst: true}},
+			"rubbish":          {f, Page{Token: "xyz"}},
+			"a size too large": {f, Page{Size: MaxPage + 1}},
+			"a negative size":  {f, Page{Size: -1}},
+		} {
+			if _, _, err := s.History(p.HistoryFilter, p.Page); provenance.CodeOf(err) != provenance.Invalid {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+func TestPromotions(t *testing.T) {
+	c := story(t)
+	for i := range 5 {
+		s := state.Subject{Stage: "staging", Host: host, Repository: repo, Digest: digest(fmt.Sprint("p", i))}
+		c.block(c.tx(0, "rm@VendorMSP", c.put(s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionOpen})))
+	}
+	again := state.Subject{Stage: "staging", Host: host, Repository: repo, Digest: digest("p0")}
+	c.block(c.tx(0, "rm@AuditMSP", c.put(again.PromotionKey(), state.Promotion{Subject: again, Attempt: 1, Status: state.PromotionRejected})))
+	c.block(c.tx(0, "rm@VendorMSP", c.put(again.PromotionKey(), state.Promotion{Subject: again, Attempt: 2, Status: state.PromotionOpen})))
+	x := applied(t, c)
+	list := func(f PromotionFilter, p Page) (out []string) {
+		view(t, x, func(s *Snapshot) {
+			for {
+				promotions, next, err := s.Promotions(f, p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, q := range promotions {
+					out = append(out, fmt.Sprint(q.Stage, " ", q.Status, " ", q.Attempt))
+				}
+				if p.Token = next; next == "" {
+					return
+				}
+			}
+		})
+		return out
+	}
+	open := "staging open 1"
+	for _, tc := range []struct {
+		filter PromotionFilter
+		want   []string
+	}{
+		{PromotionFilter{}, []string{"production released 1", "staging open 2", open, open, open, open}},
+		{PromotionFilter{Stage: "production"}, []string{"production released 1"}},
+		{PromotionFilter{Status: state.PromotionRejected}, nil},
+		{PromotionFilter{Digest: digest("p0")}, []string{"staging open 2"}},
+		{PromotionFilter{Host: host, Repository: "team/other"}, nil},
+	} {
+		for size := range 3 {
+			if diff := cmp.Diff(tc.want, list(tc.filter, Page{Size: size})); diff != "" {
+				t.Errorf("%+v, pages of %d; -want +got:\n%s", tc.filter, size, diff)
+			}
+		}
+	}
+	lines, _ := history(t, x, HistoryFilter{Digest: digest("p0")}, Page{})
+	if len(lines) != 2 || !strings.HasSuffix(lines[1], "requested again") {
+		t.Errorf("a rejection alone is no request: %q", lines)
+	}
+}
+
+func TestApplyRefuses(t *testing.T) {
+	c := story(t)
+	x := create(t)
+	if err := x.ApplyBatch(t.Context(), c.blocks[:3]); err != nil {
+		t.Fatal(err)
+	}
+	before, err := x.Fingerprint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := c.blocks[3]
+	other := next
+	other.PreviousHash = []byte("another channel")
+	broken := next
+	broken.Txs = []Tx{c.tx(0, "gateway@VendorMSP", Write{Key: state.SegmentKey(host, "l", 1), Value: []byte("no segment")})}
+	for name, tc := range map[string]struct {
+		blocks []Block
+		want   provenance.Code
+	}{
+		"a gap":                             {[]Block{c.blocks[4]}, provenance.Conflict},
+		"the same height again":             {[]Block{c.blocks[2]}, provenance.Conflict},
+		"another channel":                   {[]Block{other}, provenance.Conflict},
+		"a record that cannot be read":      {[]Block{broken}, provenance.Internal},
+		"a batch whose last block is wrong": {[]Block{next, c.blocks[4], c.blocks[4]}, provenance.Conflict},
+	} {
+		if err := x.ApplyBatch(t.Context(), tc.blocks); provenance.CodeOf(err) != tc.want {
+			t.Errorf("%s: %v, want %s", name, err, tc.want)
+		}
+		after, err := x.Fingerprint(t.Context())
+		if err != nil || after != before {
+			t.Errorf("%s left a trace: %v", name, err)
+		}
+	}
+	if err := x.Apply(t.Context(), next); err != nil {
+		t.Errorf("the next block: %v", err)
+	}
+	if h, err := x.Height(t.Context()); h != 4 || err != nil {
+		t.Errorf("height %d, %v", h, err)
+	}
+}
+
+func TestRebuildIsTheSame(t *testing.T) {
+	c := story(t)
+	one := applied(t, c)
+	two := create(t)
+	if err := two.ApplyBatch(t.Context(), c.blocks); err != nil {
+		t.Fatal(err)
+	}
+	a, err := one.Fingerprint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := two.Fingerprint(t.Context()); a != b || err != nil {
+		t.Errorf("%s and %s, %v", a, b, err)
+	}
+	if err := one.Apply(t.Context(), c.block(c.tx(0, "rm@VendorMSP", Write{Key: state.TagKey(host, repo, "1.0"), Delete: true}))); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := one.Fingerprint(t.Context()); a == b || err != nil {
+		t.Errorf("another block, the same fingerprint: %v", err)
+	}
+}
+
+func TestOrganisations(t *testing.T) {
+	c := story(t)
+	b := c.block()
+	c.blocks[b.Number].Organisations = []Organisation{{MSPID: "PlatformMSP"}}
+	x := create(t)
+	for i, want := range [][]string{nil, {"AuditMSP", "VendorMSP"}, {"PlatformMSP"}} {
+		if i > 0 {
+			if err := x.ApplyBatch(t.Context(), c.blocks[(i-1)*(len(c.blocks)-1):][:max(1, (2-i)*(len(c.blocks)-1))]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		organisations, err := x.Organisations(t.Context())
+		var got []string
+		for _, o := range organisations {
+			got = append(got, o.MSPID)
+		}
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%v %s", err, diff)
+		}
+	}
+}
+
+func TestSnapshotStands(t *testing.T) {
+	c := story(t)
+	x := create(t)
+	if err := x.ApplyBatch(t.Context(), c.blocks[:3]); err != nil {
+		t.Fatal(err)
+	}
+	view(t, x, func(s *Snapshot) {
+		if err := x.ApplyBatch(t.Context(), c.blocks[3:]); err != nil {
+			t.Fatal(err)
+		}
+		values, err := s.Get(state.HoldKey(digest("v1"), "AuditMSP"), state.RegistryKey(host))
+		if err != nil || s.Height != 3 || values[0] != nil || values[1] == nil {
+			t.Errorf("at height %d: %q, %v", s.Height, values, err)
+		}
+	})
+}
+
+// TestScannerIsTheLedgers compares Get and Scan with the plain meaning of
+// state.Scanner over random writes and deletes.
+func TestScannerIsTheLedgers(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	words := []string{"", "a", "a\x01", "ab", "b", "\xff", "z"}
+	word := func() string { return words[random.IntN(len(words))] }
+	key := func() string { return state.Key("x"+word(), word(), word()) }
+	c, x := newChain(t), create(t)
+	for range 40 {
+		var writes []Write
+		for range 20 {
+			writes = append(writes, Write{Key: key(), Value: []byte(word()), Delete: random.IntN(4) == 0})
+		}
+		if err := x.Apply(t.Context(), c.block(c.tx(0, "a@b", writes...))); err != nil {
+			t.Fatal(err)
+		}
+		view(t, x, func(s *Snapshot) {
+			for range 20 {
+				keys := []string{key(), key(), state.Key("none"), key()}
+				got, err := s.Get(keys...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, k := range keys {
+					if want, held := c.state[k]; held != (got[i] != nil) || string(want) != string(got[i]) {
+						t.Fatalf("Get(%q) = %q, want %q", k, got[i], want)
+					}
+				}
+				limit, objectType, attributes := random.IntN(9)-1, "x"+word(), []string{word(), word()}[:random.IntN(3)]
+				entries, err := s.Scan(limit, objectType, attributes...)
+				if diff := cmp.Diff(scan(c.state, limit, objectType, attributes...), entries); diff != "" || err != nil {
+					t.Fatalf("Scan(%d, %q, %q): %v %s", limit, objectType, attributes, err, diff)
+				}
+			}
+		})
+	}
+}
+
+func scan(held map[string][]byte, limit int, objectType string, attributes ...string) (entries []state.Entry) {
+	var keys []string
+	for k := range held {
+		if strings.HasPrefix(k, state.Key(objectType, attributes...)) {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	for _, k := range keys[:max(0, min(limit, len(keys)))] {
+		entries = append(entries, state.Entry{Key: k, Value: held[k]})
+	}
+	return entries
+}
+
+func TestGetOfManyKeys(t *testing.T) {
+	c, x := newChain(t), create(t)
+	var writes []Write
+	var keys []string
+	for i := range 2*maxVariables + 7 {
+		keys = append(keys, state.Key("k", fmt.Sprintf("%06d", i)))
+		writes = append(writes, Write{Key: keys[i], Value: []byte(keys[i])})
+	}
+	if err := x.Apply(t.Context(), c.block(c.tx(0, "a@b", writes...))); err != nil {
+		t.Fatal(err)
+	}
+	keys = append(keys, keys[0])
+	view(t, x, func(s *Snapshot) {
+		values, err := s.Get(keys...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, k := range keys {
+			if string(values[i]) != k {
+				t.Fatalf("key %d: %q, want %q", i, values[i], k)
+			}
+		}
+		if none, err := s.Get(); len(none) != 0 || err != nil {
+			t.Errorf("no keys: %q, %v", none, err)
+		}
+	})
+}
+
+func TestOpen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "index.db")
+	if _, err := Open(t.Context(), path); provenance.CodeOf(err) != provenance.NotFound {
+		t.Errorf("none there: %v", err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), path); provenance.CodeOf(err) != provenance.Conflict {
+		t.Errorf("an empty file: %v", err)
+	}
+	if err := Create(t.Context(), path); provenance.CodeOf(err) != provenance.Conflict {
+		t.Errorf("create over a file: %v", err)
+	}
+}
+
+func TestApplyEnds(t *testing.T) {
+	x := create(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := x.Apply(ctx, Block{}); err == nil {
+		t.Error("a cancelled Apply succeeded")
+	}
+}
+
+// BenchmarkApply applies segments of 500 pushes of new images under new tags.
+func BenchmarkApply(b *testing.B) {
+	x, c := create(b), newChain(b)
+	n := 0
+	for b.Loop() {
+		b.StopTimer()
+		var events []provenance.Event
+		for range 500 {
+			n++
+			events = append(events, event(provenance.Push, fmt.Sprint("t", n), fmt.Sprint(n), n%60))
+		}
+		block := c.block(c.tx(0, "gateway@VendorMSP", c.segment(events...)...))
+		b.StartTimer()
+		if err := x.Apply(b.Context(), block); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "pushes/s")
+}

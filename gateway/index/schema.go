@@ -1,0 +1,142 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+
+	_ "modernc.org/sqlite" // the "sqlite" driver
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// schemaVersion changes with every change of schema or of what Apply derives:
+// an index of another version is rebuilt, never migrated.
+const schemaVersion = 1
+
+// kv mirrors the chaincode's state. txs, records, promotions, pulls and
+// organisations are derived from it and from the blocks. Digests are the
+// algorithm's byte and the raw hash; times are nanoseconds since 1970, UTC.
+const schema = `
+CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, height INTEGER NOT NULL, hash BLOB NOT NULL);
+CREATE TABLE kv (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE txs (block INTEGER, tx INTEGER, id TEXT NOT NULL, at INTEGER NOT NULL, msp TEXT NOT NULL, name TEXT NOT NULL,
+	PRIMARY KEY (block, tx)) WITHOUT ROWID;
+CREATE TABLE records (block INTEGER, tx INTEGER, seq INTEGER, kind TEXT NOT NULL,
+	host TEXT NOT NULL, repository TEXT NOT NULL, tag TEXT NOT NULL, digest BLOB NOT NULL, previous BLOB NOT NULL, stage TEXT NOT NULL,
+	media_type TEXT NOT NULL, actor TEXT NOT NULL, occurred_at INTEGER NOT NULL, detail TEXT NOT NULL, record BLOB,
+	PRIMARY KEY (block, tx, seq)) WITHOUT ROWID;
+CREATE INDEX records_by_digest ON records (digest, block, tx, seq) WHERE digest <> x'';
+CREATE INDEX records_by_place ON records (host, repository, block, tx, seq, tag) WHERE repository <> '';
+CREATE TABLE promotions (key BLOB PRIMARY KEY, block INTEGER NOT NULL, tx INTEGER NOT NULL, seq INTEGER NOT NULL,
+	stage TEXT NOT NULL, host TEXT NOT NULL, repository TEXT NOT NULL, digest BLOB NOT NULL, status TEXT NOT NULL, attempt INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX promotions_by_position ON promotions (block, tx, seq);
+CREATE TABLE pulls (digest BLOB, host TEXT, repository TEXT, count INTEGER NOT NULL, last INTEGER NOT NULL,
+	PRIMARY KEY (digest, host, repository)) WITHOUT ROWID;
+CREATE TABLE organisations (msp TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
+`
+
+// readers is how many reads run beside the one writer.
+const readers = 4
+
+// Index is an open index. It is safe for concurrent use: one Apply at a time,
+// and any number of Views beside it.
+type Index struct {
+	path  string
+	write *sql.DB // one connection: SQLite has one writer anyway
+	read  *sql.DB
+	st    statements
+}
+
+// Create makes an empty index at path. It is a Conflict error when there is a
+// file already.
+func Create(ctx context.Context, path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return provenance.Errorf(provenance.Conflict, "index %s: there is one already", path)
+	}
+	if err != nil {
+		return provenance.Wrap(provenance.Internal, err, "create index %s", path)
+	}
+	if err := f.Close(); err != nil {
+		return provenance.Wrap(provenance.Internal, err, "create index %s", path)
+	}
+	db, err := open(path, 1, "")
+	if err != nil {
+		return err
+	}
+	defer db.Close() //nolint:errcheck // what matters is committed below
+	// A crash between the file and this commit leaves a file without tables,
+	// which Open refuses: delete it and create again.
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return provenance.Wrap(provenance.Internal, err, "create index %s", path)
+	}
+	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
+	if _, err := tx.ExecContext(ctx, schema); err != nil {
+		return provenance.Wrap(provenance.Internal, err, "create index %s", path)
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO meta VALUES (1, ?, 0, x'')`, schemaVersion); err != nil {
+		return provenance.Wrap(provenance.Internal, err, "create index %s", path)
+	}
+	if err := tx.Commit(); err != nil {
+		return provenance.Wrap(provenance.Internal, err, "create index %s", path)
+	}
+	return nil
+}
+
+// Open opens the index at path: NotFound when there is none, Conflict when it
+// was made by another version of this program (delete it and reindex).
+func Open(ctx context.Context, path string) (*Index, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, provenance.Errorf(provenance.NotFound, "index %s: there is none; create it with: waybill-gateway init", path)
+	}
+	write, err := open(path, 1, "")
+	if err != nil {
+		return nil, err
+	}
+	read, err := open(path, readers, "&_pragma=query_only(1)")
+	if err != nil {
+		_ = write.Close() // the first error is the one to tell
+		return nil, err
+	}
+	x := &Index{path: path, write: write, read: read}
+	if err := x.prepare(ctx); err != nil {
+		_ = x.Close() // the first error is the one to tell
+		return nil, err
+	}
+	return x, nil
+}
+
+// Close closes the index.
+func (x *Index) Close() error { return errors.Join(x.read.Close(), x.write.Close()) }
+
+func (x *Index) prepare(ctx context.Context) error {
+	var version int
+	if err := x.write.QueryRowContext(ctx, `SELECT version FROM meta`).Scan(&version); err != nil {
+		return provenance.Wrap(provenance.Conflict, err, "index %s: not an index; delete it and run: waybill-gateway reindex", x.path)
+	}
+	if version != schemaVersion {
+		return provenance.Errorf(provenance.Conflict, "index %s: version %d, this program reads %d; delete it and run: waybill-gateway reindex", x.path, version, schemaVersion)
+	}
+	var err error
+	x.st, err = prepare(ctx, x.write)
+	return err
+}
+
+// open opens the database. synchronous=NORMAL: a power cut may lose the last
+// blocks, never the order of commits; the follower fetches them again.
+func open(path string, connections int, more string) (*sql.DB, error) {
+	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: path}).String() +
+		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=cache_size(-16000)" + more
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, provenance.Wrap(provenance.Internal, err, "open index %s", path)
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return db, nil
+}

@@ -1,0 +1,55 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// statements are Apply's, prepared once: a block of a busy channel writes
+// thousands of rows.
+type statements struct {
+	head, setHead, tx, get, put, drop, record, pull, promotion, attempt, dropOrganisations, organisation *sql.Stmt
+}
+
+func (s *statements) all() map[**sql.Stmt]string {
+	return map[**sql.Stmt]string{
+		&s.head:    `SELECT height, hash FROM meta`,
+		&s.setHead: `UPDATE meta SET height = ?, hash = ?`,
+		&s.tx:      `INSERT INTO txs (block, tx, id, at, msp, name) VALUES (?, ?, ?, ?, ?, ?)`,
+		&s.get:     `SELECT value FROM kv WHERE key = ?`,
+		&s.put:     `INSERT INTO kv (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
+		&s.drop:    `DELETE FROM kv WHERE key = ?`,
+		&s.record: `INSERT INTO records (block, tx, seq, kind, host, repository, tag, digest, previous, stage, media_type, actor, occurred_at, detail, record)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		&s.pull: `INSERT INTO pulls (digest, host, repository, count, last) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT (digest, host, repository) DO UPDATE SET count = count + excluded.count, last = max(last, excluded.last)`,
+		// The position stays that of the first request, so that pages do not shift.
+		&s.promotion: `INSERT INTO promotions (key, block, tx, seq, stage, host, repository, digest, status, attempt, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (key) DO UPDATE SET status = excluded.status, attempt = excluded.attempt, record = excluded.record`,
+		&s.attempt:           `SELECT attempt FROM promotions WHERE key = ?`,
+		&s.dropOrganisations: `DELETE FROM organisations`,
+		&s.organisation:      `INSERT INTO organisations (msp, record) VALUES (?, ?)`,
+	}
+}
+
+func prepare(ctx context.Context, db *sql.DB) (statements, error) {
+	var s statements
+	for at, text := range s.all() {
+		st, err := db.PrepareContext(ctx, text) //nolint:sqlclosecheck // closed with the database
+		if err != nil {
+			return s, provenance.Wrap(provenance.Internal, err, "index: prepare %q", text)
+		}
+		*at = st
+	}
+	return s, nil
+}
+
+// in returns the statements as they run inside tx.
+func (s statements) in(ctx context.Context, tx *sql.Tx) statements {
+	for at := range s.all() {
+		*at = tx.StmtContext(ctx, *at) //nolint:sqlclosecheck // closed with the transaction
+	}
+	return s
+}
