@@ -3,9 +3,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# Go stamps the commit (`waybill version` prints it); outside a checkout that git
-# is willing to read it must not try.
-STAMP    := $(if $(shell git rev-parse --verify -q HEAD 2>/dev/null),auto,false)
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+# Go stamps the commit too; outside a checkout that git is willing to read it must not try.
+STAMP    := $(if $(filter devel,$(VERSION)),false,auto)
 FUZZTIME ?= 10s
 # The race detector needs a C compiler; without one Go itself turns cgo off.
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
@@ -17,7 +17,7 @@ help: ## this list
 
 build: ## bin/waybill, bin/waybill-gateway, bin/waybill-chaincode
 	@mkdir -p bin
-	go build -trimpath -buildvcs=$(STAMP) -o bin/ ./cmd/...
+	go build -trimpath -buildvcs=$(STAMP) -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/...
 
 test: lint unit e2e ## everything: lint, unit (race detector), architecture, real network, faults
 
