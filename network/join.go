@@ -1,0 +1,206 @@
+package network
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hyperledger/fabric-admin-sdk/pkg/chaincode"
+	"github.com/hyperledger/fabric-admin-sdk/pkg/channel"
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+)
+
+// join makes each organisation's orderer and peer members of the channel and puts the chaincode
+// package on the peer. Orderers and peers do not wait for each other.
+func (n *Network) join(ctx context.Context, orgs conns) error {
+	raw, err := os.ReadFile(n.genesisPath())
+	if err != nil {
+		return err
+	}
+	genesis := &common.Block{}
+	if err := proto.Unmarshal(raw, genesis); err != nil {
+		return fmt.Errorf("read %s: %w", n.genesisPath(), err)
+	}
+	pkg, err := os.ReadFile(filepath.Join(n.dir, "package.tgz"))
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, c := range orgs {
+		group.Go(func() error {
+			return n.await(ctx, c.orderer, func(ctx context.Context) error {
+				return c.joinOrderer(ctx, n.topology.Channel, raw)
+			})
+		})
+		group.Go(func() error {
+			err := n.await(ctx, c.peer, func(ctx context.Context) error {
+				return c.joinPeer(ctx, n.topology.Channel, genesis)
+			})
+			if err != nil {
+				return err
+			}
+			return n.await(ctx, c.peer, func(ctx context.Context) error {
+				return c.install(ctx, n.state.PackageID, pkg)
+			})
+		})
+	}
+	return group.Wait()
+}
+
+// await polls until the node has done what was asked of it, and stops asking a node that died.
+func (n *Network) await(ctx context.Context, node Node, try func(context.Context) error) error {
+	err := poll(ctx, func(ctx context.Context) error {
+		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+		defer cancel()
+		err := try(attempt)
+		if err == nil {
+			return nil
+		}
+		p, readErr := readProcess(n.pidPath(node.Name))
+		if readErr == nil && !p.alive() {
+			return hopeless{fmt.Errorf("it ended; the end of %s:\n%s", n.LogPath(node.Name), tail(n.LogPath(node.Name)))}
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", node.Name, err)
+	}
+	return nil
+}
+
+// attemptTimeout bounds one try of await; it is longer than a peer's chaincode.startuptimeout.
+const attemptTimeout = 20 * time.Second
+
+// tail returns the last lines of a log.
+func tail(file string) string {
+	const lines, most = 12, 8 << 10
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	raw = raw[max(0, len(raw)-most):]
+	all := strings.Split(strings.TrimRight(string(raw), "\n"), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// ordererChannel is what an orderer says about a channel it is in.
+type ordererChannel struct {
+	Status string `json:"status"` // active, onboarding, …
+	Height uint64 `json:"height"`
+}
+
+func (c *conn) ordererStatus(ctx context.Context, name string) (ch ordererChannel, joined bool, err error) {
+	url := "https://" + c.adminAddr + "/participation/v1/channels/" + name
+	status, body, err := c.ask(ctx, http.MethodGet, url, "", nil)
+	switch {
+	case err != nil:
+		return ordererChannel{}, false, err
+	case status == http.StatusNotFound:
+		return ordererChannel{}, false, nil
+	case status != http.StatusOK:
+		return ordererChannel{}, false, fmt.Errorf("ask about channel %s: HTTP %d: %s", name, status, body)
+	}
+	if err := json.Unmarshal(body, &ch); err != nil {
+		return ordererChannel{}, false, fmt.Errorf("ask about channel %s: %w", name, err)
+	}
+	return ch, true, nil
+}
+
+func (c *conn) joinOrderer(ctx context.Context, name string, genesis []byte) error {
+	ch, joined, err := c.ordererStatus(ctx, name)
+	if err != nil {
+		return err
+	}
+	if joined {
+		if ch.Status != "active" {
+			return fmt.Errorf("channel %s is %s", name, ch.Status)
+		}
+		return nil
+	}
+	var form bytes.Buffer
+	w := multipart.NewWriter(&form)
+	part, err := w.CreateFormFile("config-block", "genesis.block")
+	if err != nil {
+		return err
+	}
+	if _, err := part.Write(genesis); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	url := "https://" + c.adminAddr + "/participation/v1/channels"
+	status, body, err := c.ask(ctx, http.MethodPost, url, w.FormDataContentType(), &form)
+	if err != nil {
+		return err
+	}
+	// 405: it has joined already, and the next try sees it.
+	if status != http.StatusCreated && status != http.StatusMethodNotAllowed {
+		return hopeless{fmt.Errorf("join channel %s: HTTP %d: %s", name, status, body)}
+	}
+	return nil
+}
+
+func (c *conn) ask(ctx context.Context, method, url, contentType string, body io.Reader) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		return 0, nil, err
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer res.Body.Close() //nolint:errcheck // nothing is lost by it
+	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	return res.StatusCode, answer, err
+}
+
+func (c *conn) joinPeer(ctx context.Context, name string, genesis *common.Block) error {
+	channels, err := channel.ListChannelOnPeer(ctx, c.grpc, c.admin)
+	if err != nil {
+		return fmt.Errorf("list channels: %w", err)
+	}
+	for _, ch := range channels {
+		if ch.GetChannelId() == name {
+			return nil
+		}
+	}
+	if err := channel.JoinChannel(ctx, c.grpc, c.admin, genesis); err != nil {
+		return fmt.Errorf("join channel %s: %w", name, err)
+	}
+	return nil
+}
+
+func (c *conn) install(ctx context.Context, id string, pkg []byte) error {
+	peer := chaincode.NewPeer(c.grpc, c.admin)
+	installed, err := peer.QueryInstalled(ctx)
+	if err != nil {
+		return fmt.Errorf("list installed chaincode: %w", err)
+	}
+	for _, cc := range installed.GetInstalledChaincodes() {
+		if cc.GetPackageId() == id {
+			return nil
+		}
+	}
+	result, err := peer.Install(ctx, bytes.NewReader(pkg))
+	if err != nil {
+		return fmt.Errorf("install chaincode: %w", err)
+	}
+	if result.GetPackageId() != id {
+		return hopeless{fmt.Errorf("install chaincode: the peer calls it %s, we %s", result.GetPackageId(), id)}
+	}
+	return nil
+}

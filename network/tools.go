@@ -1,0 +1,209 @@
+package network
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// Tools are the Fabric programs a network is run with.
+type Tools struct {
+	Peer        string `json:"peer"`
+	Orderer     string `json:"orderer"`
+	Configtxgen string `json:"configtxgen"`
+}
+
+// RegistryTools are a real registry and a real client, for demonstrations and tests.
+type RegistryTools struct {
+	Registry string
+	Crane    string
+}
+
+// BuildTools builds the Fabric programs from network/tools at the versions pinned there, unless
+// this user's cache has them. The first time takes a minute or more, and progress gets a line for
+// each program; after that it takes no time and says nothing.
+func BuildTools(ctx context.Context, progress io.Writer) (Tools, error) {
+	const cmd = "github.com/hyperledger/fabric/cmd/"
+	bin, err := build(ctx, progress, ".", cmd+"peer", cmd+"orderer", cmd+"configtxgen")
+	if err != nil {
+		return Tools{}, fmt.Errorf("build Fabric programs: %w", err)
+	}
+	return Tools{
+		Peer:        filepath.Join(bin, "peer"),
+		Orderer:     filepath.Join(bin, "orderer"),
+		Configtxgen: filepath.Join(bin, "configtxgen"),
+	}, nil
+}
+
+// BuildRegistryTools does the same for a registry and its client.
+func BuildRegistryTools(ctx context.Context, progress io.Writer) (RegistryTools, error) {
+	bin, err := build(ctx, progress, "registry",
+		"github.com/distribution/distribution/v3/cmd/registry",
+		"github.com/google/go-containerregistry/cmd/crane")
+	if err != nil {
+		return RegistryTools{}, fmt.Errorf("build registry programs: %w", err)
+	}
+	return RegistryTools{Registry: filepath.Join(bin, "registry"), Crane: filepath.Join(bin, "crane")}, nil
+}
+
+// build returns the folder with the built programs. The folder's name comes from the versions, so
+// a changed pin never meets an old program.
+func build(ctx context.Context, progress io.Writer, module string, packages ...string) (string, error) {
+	tools, err := toolsDir()
+	if err != nil {
+		return "", err
+	}
+	src := filepath.Join(tools, module)
+	key, err := versionsKey(src)
+	if err != nil {
+		return "", err
+	}
+	cache, err := os.UserCacheDir() // $XDG_CACHE_HOME, else ~/.cache
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, "waybill", "tools", key)
+	bin := filepath.Join(dir, "bin")
+	missing, err := missingIn(bin, packages)
+	if err != nil || len(missing) == 0 {
+		return bin, err
+	}
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return "", err
+	}
+	unlock, err := lock(ctx, filepath.Join(dir, "lock"))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	// Whoever had the lock before us may have built them.
+	if missing, err = missingIn(bin, packages); err != nil {
+		return "", err
+	}
+	for i, pkg := range missing {
+		name := path.Base(pkg)
+		if progress != nil {
+			_, _ = fmt.Fprintf(progress, "building %s (%d of %d; once)\n", name, i+1, len(missing))
+		}
+		if err := goBuild(ctx, src, pkg, filepath.Join(bin, name)); err != nil {
+			return "", err
+		}
+	}
+	return bin, nil
+}
+
+// goBuild builds beside the target and renames: a half-written program never has its final name.
+func goBuild(ctx context.Context, src, pkg, target string) error {
+	tmp := fmt.Sprintf("%s.new-%d", target, os.Getpid())
+	defer func() { _ = os.Remove(tmp) }() // gone already once renamed
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", tmp, pkg)
+	cmd.Dir = src
+	// GOWORK: a workspace above would mix our own requirements into Fabric's.
+	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "CGO_ENABLED=0", "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
+	}
+	return os.Rename(tmp, target)
+}
+
+func missingIn(bin string, packages []string) ([]string, error) {
+	var missing []string
+	for _, pkg := range packages {
+		have, err := exists(filepath.Join(bin, path.Base(pkg)))
+		if err != nil {
+			return nil, err
+		}
+		if !have {
+			missing = append(missing, pkg)
+		}
+	}
+	return missing, nil
+}
+
+func versionsKey(module string) (string, error) {
+	h := sha256.New()
+	for _, name := range []string{"go.mod", "go.sum"} {
+		raw, err := os.ReadFile(filepath.Join(module, name))
+		if err != nil {
+			return "", err
+		}
+		h.Write(raw)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:12], nil
+}
+
+// toolsDir finds network/tools: $WAYBILL_TOOLS, else above the working directory, else above this
+// program, which lies in the repository's bin folder.
+func toolsDir() (string, error) {
+	if dir := os.Getenv("WAYBILL_TOOLS"); dir != "" {
+		return dir, nil
+	}
+	var starts []string
+	if wd, err := os.Getwd(); err == nil {
+		starts = append(starts, wd)
+	}
+	if exe, err := os.Executable(); err == nil {
+		starts = append(starts, filepath.Dir(exe))
+	}
+	for _, start := range starts {
+		if dir, err := above(start, filepath.Join("network", "tools", "go.mod")); err == nil {
+			return filepath.Join(dir, "network", "tools"), nil
+		}
+	}
+	return "", errors.New("network/tools not found above the working directory or this program; set WAYBILL_TOOLS to it")
+}
+
+// above returns the nearest folder at or above start in which the relative path exists.
+func above(start, rel string) (string, error) {
+	for dir := start; ; dir = filepath.Dir(dir) {
+		have, err := exists(filepath.Join(dir, rel))
+		if err != nil {
+			return "", err
+		}
+		if have {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("no %s at or above %s", rel, start)
+		}
+	}
+}
+
+// lock takes the file lock, waiting for whoever holds it. The lock ends with its holder, so a
+// killed one leaves nothing to clean up.
+func lock(ctx context.Context, file string) (unlock func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			_ = f.Close()
+			return nil, fmt.Errorf("lock %s: %w", file, err)
+		}
+		select {
+		case <-ctx.Done():
+			_ = f.Close()
+			return nil, fmt.Errorf("wait for the other process that holds %s: %w", file, ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
