@@ -1,0 +1,131 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+func TestActsSayExactlyThisToTheLedger(t *testing.T) {
+	on := "reg.example:5000 app " + digestA + " production"
+	for _, tt := range []struct {
+		args string
+		want string
+	}{
+		{"promote " + imageA + " --to production", "promotion:Request " + on},
+		{"promote reg.example:5000/app:1.0 --to production", "promotion:Request " + on},
+		{"approve " + imageA + " --to production", "promotion:Approve " + on + " "},
+		{"approve " + imageA + " --to production --reason fine", "promotion:Approve " + on + " fine"},
+		{"reject " + imageA + " --to production --reason no", "promotion:Reject " + on + " no"},
+		{"release " + imageA + " --to production", "release:Release " + on},
+		{"quarantine " + imageA + " --reason bad", "quarantine:Set " + digestA + " bad"},
+		{"quarantine " + digestA + " --reason bad", "quarantine:Set " + digestA + " bad"},
+		{"unquarantine reg.example:5000/app:1.0 --reason ok", "quarantine:Lift " + digestA + " ok"},
+		{"member grant alice release-manager", "member:Grant alice release-manager"},
+		{"member revoke alice scanner", "member:Revoke alice scanner"},
+		{"registry add REG.example:5000", "registry:Add reg.example:5000 distribution"},
+		{"registry add reg.example --kind zot", "registry:Add reg.example zot"},
+	} {
+		w := newWorld(t)
+		w.verdict = pendingVerdict(t)
+		w.verdict.Verdict = policy.Allowed
+		code, out, errOut := w.run(append(strings.Fields(tt.args), "--as", "security/admin")...)
+		if diff := cmp.Diff([]string{"security/admin: " + tt.want}, w.acts); diff != "" || code != 0 {
+			t.Errorf("%s: exit %d, %s (-want +got):\n%s", tt.args, code, errOut, diff)
+		}
+		if !strings.Contains(out, "transaction f00d in block 42, signed by security/admin") {
+			t.Errorf("%s printed no receipt:\n%s", tt.args, out)
+		}
+	}
+}
+
+func TestApprovePrintsTheVerdict(t *testing.T) {
+	w := newWorld(t)
+	w.verdict = pendingVerdict(t)
+	w.verdict.Height = 0 // as the contract leaves it
+	code, out, _ := w.run("approve", imageA, "--to", "production", "--as", "security/release-manager")
+	golden(t, "approve.txt", out)
+	if code != 0 {
+		t.Errorf("exit %d: the approval itself was recorded", code)
+	}
+	if code, _, _ = w.run("release", imageA, "--to", "production", "--as", "security/release-manager"); code != exitPending {
+		t.Errorf("a refused release: exit %d", code)
+	}
+}
+
+func TestSignerIsNamedOnPurpose(t *testing.T) {
+	w := newWorld(t)
+	code, _, errOut := w.run("promote", "reg.example/app:1.0", "--to", "production")
+	if code != exitUsage || !strings.Contains(errOut, "hint: there are: vendor/admin, vendor/auditor,") || w.asked != "" {
+		t.Errorf("exit %d, asked %q, stderr %q", code, w.asked, errOut)
+	}
+	code, _, errOut = w.run("promote", imageA, "--to", "production", "--as", "vendor/publsher")
+	if code != exitUsage || !strings.Contains(errOut, "hint: did you mean vendor/publisher?") {
+		t.Errorf("exit %d, stderr %q", code, errOut)
+	}
+	w.env["WAYBILL_AS"] = "vendor/publisher"
+	w.verdict = pendingVerdict(t)
+	if code, _, errOut = w.run("promote", imageA, "--to", "production"); code != 0 {
+		t.Errorf("WAYBILL_AS: exit %d, stderr %q", code, errOut)
+	}
+	if code, _, errOut = w.run("promote", imageA, "--to", "x", "--dir", "nowhere"); code != exitError || !strings.Contains(errOut, "waybill network up --dir nowhere") {
+		t.Errorf("no network: exit %d, stderr %q", code, errOut)
+	}
+}
+
+func TestRefusedActsSayWhatToDo(t *testing.T) {
+	w := newWorld(t)
+	w.fails = provenance.Errorf(provenance.Forbidden, "auditor@VendorMSP needs one of the roles [admin] of VendorMSP for member:Grant")
+	code, out, errOut := w.run("member", "grant", "alice", "scanner", "--as", "vendor/auditor")
+	if code != exitError || out != "" || !strings.Contains(errOut, "waybill member grant auditor ROLE --as vendor/admin") {
+		t.Errorf("exit %d, out %q, stderr %q", code, out, errOut)
+	}
+	w.fails = provenance.Errorf(provenance.Unavailable, "peer 127.0.0.1:7050: connection refused")
+	if code, _, errOut = w.run("member", "grant", "alice", "scanner", "--as", "vendor/admin"); code != exitUnavailable || !strings.Contains(errOut, "waybill network status") {
+		t.Errorf("exit %d, stderr %q", code, errOut)
+	}
+	if code, _, errOut = w.run("member", "grant", "alice", "scaner", "--as", "vendor/admin"); code != exitUsage || !strings.Contains(errOut, "did you mean scanner?") {
+		t.Errorf("exit %d, stderr %q", code, errOut)
+	}
+}
+
+const policyYAML = `apiVersion: waybill.dev/v1
+kind: ReleasePolicy
+metadata: {name: default}
+spec:
+  match: ["reg.example:5000/**"]
+  stages:
+    - name: production
+      approvals: {min: 2}
+`
+
+func TestPolicyApply(t *testing.T) {
+	w := newWorld(t)
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	if err := os.WriteFile(file, []byte(policyYAML), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.payload = `{"name":"default","hash":"00","version":0,"active":false,"votes":["VendorMSP"],"needed":3}`
+	code, out, errOut := w.run("policy", "apply", "-f", file, "--as", "vendor/admin")
+	if code != 0 || !strings.Contains(out, "1 of 3 votes (VendorMSP)") {
+		t.Errorf("exit %d, stderr %q, out:\n%s", code, errOut, out)
+	}
+	want := `vendor/admin: policy:Apply {"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"default"},"spec":{"match":["reg.example:5000/**"],"stages":[{"name":"production","approvals":{"min":2,"exclude":["pusher","requester"]}}]}}`
+	if diff := cmp.Diff([]string{want}, w.acts); diff != "" {
+		t.Errorf("act (-want +got):\n%s", diff)
+	}
+	w.stdin, w.payload = policyYAML, `{"name":"default","version":1,"active":true}`
+	if _, out, _ = w.run("policy", "apply", "-f", "-", "--as", "vendor/admin"); !strings.Contains(out, "in force as version 1") {
+		t.Errorf("from standard input:\n%s", out)
+	}
+	w.acts, w.stdin = nil, policyYAML+"kind: Other\n"
+	if code, _, errOut = w.run("policy", "apply", "-f", "-", "--as", "vendor/admin"); code != exitError || len(w.acts) > 0 || !strings.Contains(errOut, "kind") {
+		t.Errorf("a doubled key: exit %d, stderr %q, acts %v", code, errOut, w.acts)
+	}
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/network"
+)
+
+// acts is an organisation's own peer, as a signer uses it.
+type acts interface {
+	Submit(ctx context.Context, fn string, args ...string) (ledger.Result, error)
+	io.Closer
+}
+
+// answers is a gateway's API: *api.Client, or a test's fake.
+type answers interface {
+	tags
+	GetStatus(ctx context.Context) (*waybillv1.GetStatusResponse, error)
+	GetImage(ctx context.Context, image string) (*waybillv1.GetImageResponse, error)
+	GetVerdict(ctx context.Context, image, stage string) (*waybillv1.GetVerdictResponse, error)
+	ListHistory(ctx context.Context, in *waybillv1.ListHistoryRequest) (*waybillv1.ListHistoryResponse, error)
+	ListPromotions(ctx context.Context, in *waybillv1.ListPromotionsRequest) (*waybillv1.ListPromotionsResponse, error)
+	ListPolicies(ctx context.Context) (*waybillv1.ListPoliciesResponse, error)
+	GetPolicy(ctx context.Context, name string, version int) (*waybillv1.GetPolicyResponse, error)
+	ListMembers(ctx context.Context) (*waybillv1.ListMembersResponse, error)
+	ListRegistries(ctx context.Context) (*waybillv1.ListRegistriesResponse, error)
+	ListDeadLetters(ctx context.Context, in *waybillv1.ListDeadLettersRequest) (*waybillv1.ListDeadLettersResponse, error)
+	RetryDeadLetters(ctx context.Context, in *waybillv1.RetryDeadLettersRequest) (*waybillv1.RetryDeadLettersResponse, error)
+	io.Closer
+}
+
+// doors lead out of the process. Tests put others in.
+type doors struct {
+	clients func(dir string) (network.Clients, error)
+	// reachable tells whether something listens at an address.
+	reachable func(ctx context.Context, address string) bool
+	acts      func(network.Clients, person) (acts, error)
+	// answers reaches the gateway at address, whose certificate caFile vouches for, as p.
+	answers func(ctx context.Context, address, caFile string, p person) (answers, error)
+	// open opens a network that is there; network also prepares a new one.
+	open    func(dir string) (fabric, error)
+	network func(dir string, portBase int, progress io.Writer) (fabric, error)
+}
+
+// reachable is a plain connection: a gateway that is not running refuses it at once.
+func reachable(ctx context.Context, address string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close() // nothing was sent
+	return true
+}
+
+// ask opens the gateway's API: --gateway, or the organisation's own, or (with a
+// notice) another organisation's. Which gateway answers does not matter to what
+// is true: each builds its index from the same blocks.
+func (a *app) ask(ctx context.Context) (answers, error) {
+	c, err := a.clients()
+	if err != nil {
+		return nil, err
+	}
+	var me *person
+	if a.as != "" {
+		p, err := find(c, a.as)
+		if err != nil {
+			return nil, err
+		}
+		me = &p
+	}
+	host, address, err := a.gatewayOf(ctx, c, me)
+	if err != nil {
+		return nil, err
+	}
+	if me == nil {
+		p, err := find(c, host.Org+"/"+auditor)
+		if err != nil {
+			return nil, err
+		}
+		me = &p
+	}
+	door, err := a.doors.answers(ctx, address, host.GatewayTLSCA, *me)
+	if err != nil {
+		return nil, fmt.Errorf("reach the gateway at %s: %w", address, err)
+	}
+	return door, nil
+}
+
+// gatewayOf chooses the gateway and the organisation that runs it.
+func (a *app) gatewayOf(ctx context.Context, c network.Clients, me *person) (network.Client, string, error) {
+	if len(c.Orgs) == 0 {
+		return network.Client{}, "", fmt.Errorf("the network in %s has no organisation", a.dir)
+	}
+	if a.gateway != "" {
+		host := c.Orgs[0]
+		if me != nil {
+			host = me.org
+		}
+		for _, o := range c.Orgs {
+			if o.GatewayAddress == a.gateway {
+				host = o
+			}
+		}
+		return host, a.gateway, nil
+	}
+	if me != nil && a.doors.reachable(ctx, me.org.GatewayAddress) {
+		return me.org, me.org.GatewayAddress, nil
+	}
+	for _, o := range c.Orgs {
+		if a.doors.reachable(ctx, o.GatewayAddress) {
+			if me != nil {
+				a.notice("%s's gateway is not running; %s's answers", me.org.Org, o.Org)
+			}
+			return o, o.GatewayAddress, nil
+		}
+	}
+	first := c.Orgs[0].Org
+	if me != nil {
+		first = me.org.Org
+	}
+	return network.Client{}, "", hint(provenance.Errorf(provenance.Unavailable, "no organisation's gateway is running"),
+		"start one with: waybill-gateway run --config %s", a.gatewayConfig(first))
+}
+
+// sign opens the signer's own peer.
+func (a *app) sign() (acts, person, error) {
+	c, me, err := a.signer()
+	if err != nil {
+		return nil, me, err
+	}
+	door, err := a.doors.acts(c, me)
+	if err != nil {
+		return nil, me, fmt.Errorf("reach %s's peer: %w", me.org.Org, err)
+	}
+	return door, me, nil
+}
+
+// gatewayConfig is where network up put an organisation's gateway configuration.
+func (a *app) gatewayConfig(org string) string {
+	return filepath.Join(a.dir, "orgs", org, "gateway", "config.yaml")
+}

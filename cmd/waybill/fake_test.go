@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/network"
+)
+
+const (
+	digestA = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	digestB = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+	imageA  = "reg.example:5000/app@" + digestA
+)
+
+// world is everything outside the process: gateways, peers, a network. It
+// remembers what it was asked.
+type world struct {
+	answers
+	t       *testing.T
+	running map[string]bool // gateway addresses
+	env     map[string]string
+	stdin   string
+	verdict policy.Verdict
+	stale   bool
+	fails   error  // of the next act
+	asked   string // who asked which gateway
+	acts    []string
+	payload string
+	nodes   *fakeFabric
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	return &world{t: t, running: map[string]bool{"127.0.0.1:7056": true}, env: map[string]string{}, nodes: &fakeFabric{t: t, dir: t.TempDir()}}
+}
+
+func testClients() network.Clients {
+	c := network.Clients{Channel: "waybill", Chaincode: "waybill"}
+	for i, name := range []string{"vendor", "security"} {
+		o := network.Client{
+			Org: name, MSPID: strings.ToUpper(name[:1]) + name[1:] + "MSP",
+			PeerAddress: fmt.Sprintf("127.0.0.1:%d", 7050+10*i), GatewayAddress: fmt.Sprintf("127.0.0.1:%d", 7056+10*i),
+			People: map[string]network.Identity{},
+		}
+		for _, p := range network.People() {
+			o.People[p] = network.Identity{Cert: p + ".crt", Key: p + ".key"}
+		}
+		c.Orgs = append(c.Orgs, o)
+	}
+	return c
+}
+
+// run runs one command line in the world.
+func (w *world) run(args ...string) (code int, out, errOut string) {
+	w.t.Helper()
+	var o, e bytes.Buffer
+	a := newApp(strings.NewReader(w.stdin), &o, &e, func(k string) string { return w.env[k] })
+	a.doors = doors{
+		clients: func(dir string) (network.Clients, error) {
+			if dir == "nowhere" {
+				return network.Clients{}, fs.ErrNotExist
+			}
+			return testClients(), nil
+		},
+		reachable: func(_ context.Context, address string) bool { return w.running[address] },
+		acts: func(_ network.Clients, p person) (acts, error) {
+			return signer{w, p}, nil
+		},
+		answers: func(_ context.Context, address, _ string, p person) (answers, error) {
+			w.asked = p.String() + " at " + address
+			return w, nil
+		},
+		open: func(dir string) (fabric, error) {
+			if dir == "nowhere" {
+				return nil, fmt.Errorf("%s: %w", dir, network.ErrNoNetwork)
+			}
+			return w.nodes, nil
+		},
+		network: func(string, int, io.Writer) (fabric, error) { return w.nodes, nil },
+	}
+	code = run(w.t.Context(), a, args)
+	return code, o.String(), e.String()
+}
+
+// signer is a peer as one person reaches it.
+type signer struct {
+	w *world
+	p person
+}
+
+func (s signer) Submit(_ context.Context, fn string, args ...string) (ledger.Result, error) {
+	s.w.acts = append(s.w.acts, s.p.String()+": "+fn+" "+strings.Join(args, " "))
+	payload := s.w.payload
+	if payload == "" {
+		b, err := json.Marshal(s.w.verdict)
+		if err != nil {
+			return ledger.Result{}, err
+		}
+		payload = string(b)
+	}
+	return ledger.Result{TxID: "f00d", Block: 42, Payload: []byte(payload)}, s.w.fails
+}
+
+func (w *world) Close() error { return nil }
+
+func (s signer) Close() error { return nil }
+
+func (w *world) GetTag(_ context.Context, _ provenance.Host, _ provenance.Repository, tag provenance.Tag) (*waybillv1.GetTagResponse, error) {
+	switch tag {
+	case "1.0":
+		return &waybillv1.GetTagResponse{Digest: digestA, Height: 41}, nil
+	case "gone":
+		return &waybillv1.GetTagResponse{Height: 41}, nil
+	case "broken":
+		return nil, errors.New("no route")
+	}
+	return nil, provenance.Errorf(provenance.NotFound, "no such tag")
+}
+
+func (w *world) GetVerdict(_ context.Context, image, stage string) (*waybillv1.GetVerdictResponse, error) {
+	v := w.verdict
+	res := &waybillv1.GetVerdictResponse{Image: image, Digest: digestA, Stage: stage, Verdict: string(v.Verdict), Height: v.Height, Stale: w.stale}
+	if v.Policy != nil {
+		res.Policy = &waybillv1.PolicyVersion{Name: v.Policy.Name, Version: int32(v.Policy.Version)}
+	}
+	for _, r := range v.Reasons {
+		res.Reasons = append(res.Reasons, &waybillv1.Reason{Rule: r.Rule, Outcome: string(r.Outcome), Detail: r.Detail, Fix: r.Fix})
+	}
+	return res, nil
+}
+
+// at is a time of the ledger, n minutes into the day.
+func at(n int) *timestamppb.Timestamp {
+	return timestamppb.New(time.Date(2026, 11, 24, 10, n, 0, 0, time.UTC))
+}
+
+// golden compares with testdata/name, or writes it when UPDATE_GOLDEN is set.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", name, diff)
+	}
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/waybill-dev/waybill/network"
+)
+
+// auditor is who reads when nobody says who does: the role that may see and not act.
+const auditor = "auditor"
+
+// person is one identity of a network folder.
+type person struct {
+	org  network.Client
+	name string
+	keys network.Identity
+}
+
+// String returns ORG/NAME, as --as takes it.
+func (p person) String() string { return p.org.Org + "/" + p.name }
+
+// clients reads the network folder.
+func (a *app) clients() (network.Clients, error) {
+	c, err := a.doors.clients(a.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, hint(fmt.Errorf("there is no network in %s", a.dir),
+			"make one with: waybill network up --dir %s; or name another folder with --dir or WAYBILL_DIR", a.dir)
+	}
+	return c, err
+}
+
+// identities lists ORG/NAME of everybody in the folder, in its own order.
+func identities(c network.Clients) []string {
+	var all []string
+	for _, o := range c.Orgs {
+		names := []string{}
+		for name := range o.People {
+			names = append(names, o.Org+"/"+name)
+		}
+		slices.Sort(names)
+		all = append(all, names...)
+	}
+	return all
+}
+
+// find reads ORG/NAME.
+func find(c network.Clients, as string) (person, error) {
+	orgName, name, ok := strings.Cut(as, "/")
+	for _, o := range c.Orgs {
+		if keys, known := o.People[name]; ok && o.Org == orgName && known {
+			return person{o, name, keys}, nil
+		}
+	}
+	return person{}, hint(usagef("nobody here is called %q: --as wants ORG/NAME", as), "%s", didYouMean(as, identities(c)))
+}
+
+// signer is who acts. There is no default: an act is signed by somebody on purpose.
+func (a *app) signer() (network.Clients, person, error) {
+	c, err := a.clients()
+	if err != nil {
+		return c, person{}, err
+	}
+	if a.as == "" {
+		return c, person{}, hint(usagef("an act needs a signer: name one with --as ORG/NAME or WAYBILL_AS"),
+			"there are: %s", strings.Join(identities(c), ", "))
+	}
+	p, err := find(c, a.as)
+	return c, p, err
+}
+
+// completeIdentity completes --as in a shell.
+func (a *app) completeIdentity(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	c, err := a.clients()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return identities(c), cobra.ShellCompDirectiveNoFileComp
+}

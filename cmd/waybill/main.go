@@ -1,0 +1,20 @@
+// Waybill is the command-line client: it runs a local network, signs acts with
+// a person's own key, and asks a gateway what the ledger says.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() { os.Exit(Main()) }
+
+// Main runs the program on the process's own streams and returns its exit
+// code. Test scripts register it under the name "waybill".
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return run(ctx, newApp(os.Stdin, os.Stdout, os.Stderr, os.Getenv), os.Args[1:])
+}

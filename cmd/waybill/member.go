@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+)
+
+func newMemberCmd(a *app) *cobra.Command {
+	cmd := group("member", "Organisations and the roles of their people")
+	cmd.AddCommand(
+		newGrantCmd(a, "grant", "Give one of your organisation's people a role", "member:Grant", "granted"),
+		newGrantCmd(a, "revoke", "Take a role from one of your organisation's people", "member:Revoke", "revoked"),
+		newMemberListCmd(a),
+	)
+	return cmd
+}
+
+func newGrantCmd(a *app, use, short, fn, said string) *cobra.Command {
+	return &cobra.Command{
+		Use: use + " IDENTITY ROLE", Short: short, Args: operands("IDENTITY", "ROLE"),
+		Long: short + ". Only an admin may,\nand only for people of the same organisation: --as ORG/admin.",
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 1 {
+				return roles(), cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: a.do(func(ctx context.Context, args []string) error {
+			name, role := args[0], args[1]
+			if !contains(roles(), role) {
+				return hint(usagef("there is no role %q", role), "%s", didYouMean(role, roles()))
+			}
+			r, err := a.act(ctx, fn, name, role)
+			if err != nil {
+				return err
+			}
+			return a.printAct(r, nil, "%s %s: %s", said, role, name)
+		}),
+	}
+}
+
+func roles() []string {
+	names := []string{}
+	for _, r := range state.Roles() {
+		names = append(names, string(r))
+	}
+	return names
+}
+
+func newMemberListCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the organisations and the roles they granted", Args: operands(),
+		RunE: a.do(func(ctx context.Context, _ []string) error {
+			return query(ctx, a, func(c answers) (*waybillv1.ListMembersResponse, error) { return c.ListMembers(ctx) }, func(w io.Writer, res *waybillv1.ListMembersResponse) {
+				members := table("ORGANISATION", "NAME", "JOINED", "BY")
+				for _, m := range res.GetMembers() {
+					members.row(m.GetMsp(), m.GetName(), when(m.GetAt()), who(m.GetBy()))
+				}
+				members.write(w, "no organisation has joined: waybill network up does that")
+				grants := table("ORGANISATION", "IDENTITY", "ROLE", "GRANTED", "BY")
+				for _, g := range res.GetGrants() {
+					role := g.GetRole()
+					if g.GetRevoked() {
+						role += " (revoked)"
+					}
+					grants.row(g.GetMsp(), g.GetIdentity(), role, when(g.GetAt()), who(g.GetBy()))
+				}
+				blank(w)
+				grants.write(w, "no role was granted: waybill member grant NAME ROLE --as ORG/admin")
+			})
+		}),
+	}
+}

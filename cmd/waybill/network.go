@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/waybill-dev/waybill/network"
+)
+
+// fabric is *network.Network, or a test's fake.
+type fabric interface {
+	Up(ctx context.Context) error
+	Down(ctx context.Context) error
+	Reset(ctx context.Context) error
+	Status(ctx context.Context) ([]network.NodeStatus, error)
+	LogPath(node string) string
+	Nodes() []network.Node
+	Topology() network.Topology
+	Clients() network.Clients
+}
+
+func newNetworkCmd(a *app) *cobra.Command {
+	cmd := group("network", "A whole network on this machine")
+	cmd.Long = "Run a whole network on this machine: four organisations, each with a peer, an\norderer and a chaincode process, in the folder that --dir names. --timeout does\nnot apply."
+	cmd.AddCommand(newNetworkUpCmd(a), newNetworkStatusCmd(a), newNetworkDownCmd(a), newNetworkResetCmd(a), newNetworkLogsCmd(a))
+	return cmd
+}
+
+// long makes the RunE of a command that takes the time it takes.
+func long(a *app, work func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		a.started = true
+		return work(cmd.Context(), args)
+	}
+}
+
+// open opens the network that is in the folder.
+func (a *app) open() (fabric, error) {
+	n, err := a.doors.open(a.dir)
+	if errors.Is(err, network.ErrNoNetwork) {
+		return nil, hint(fmt.Errorf("there is no network in %s", a.dir), "make one with: waybill network up --dir %s", a.dir)
+	}
+	return n, err
+}
+
+func newNetworkUpCmd(a *app) *cobra.Command {
+	var portBase int
+	cmd := &cobra.Command{
+		Use: "up", Short: "Make what is missing, start what is stopped, return when ready", Args: operands(),
+		RunE: long(a, func(ctx context.Context, _ []string) error {
+			n, err := a.doors.network(a.dir, portBase, a.errOut)
+			if err != nil {
+				return err
+			}
+			start := time.Now()
+			if err := n.Up(ctx); err != nil {
+				return hint(err, "see what runs with: waybill network status; what a node says with: waybill network logs NODE")
+			}
+			fmt.Fprintf(a.errOut, "ready in %.0f s\n", time.Since(start).Seconds())
+			return a.emit(n.Clients(), func(w io.Writer) { a.writeUp(w, n) })
+		}),
+	}
+	cmd.Flags().IntVar(&portBase, "port-base", 0, fmt.Sprintf("first of the ports of a new network (default %d)", network.DefaultPortBase))
+	return cmd
+}
+
+func (a *app) writeUp(w io.Writer, n fabric) {
+	t := table("ORGANISATION", "MSP", "PEER", "GATEWAY API", "GATEWAY INTAKE")
+	clients := n.Clients()
+	for i, o := range clients.Orgs {
+		intake := fmt.Sprintf("http://%s:%d/hooks/", network.Host, n.Topology().Ports(i).GatewayIntake)
+		t.row(o.Org, o.MSPID, o.PeerAddress, o.GatewayAddress, intake)
+	}
+	t.write(w, "")
+	if len(clients.Orgs) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\nstart a gateway, once for each organisation that runs one:\n")
+	for _, o := range clients.Orgs {
+		fmt.Fprintf(w, "  waybill-gateway init --config %[1]s && waybill-gateway run --config %[1]s\n", a.gatewayConfig(o.Org))
+	}
+	fmt.Fprintf(w, "\nthen: waybill status --dir %s\n", a.dir)
+	fmt.Fprintf(w, "stop: waybill network down --dir %s\n", a.dir)
+}
+
+func newNetworkStatusCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show every node: process, address, height, health", Args: operands(),
+		RunE: long(a, func(ctx context.Context, _ []string) error {
+			n, err := a.open()
+			if err != nil {
+				return err
+			}
+			nodes, err := n.Status(ctx)
+			if err != nil {
+				return err
+			}
+			return a.emit(nodes, func(w io.Writer) { writeNodes(w, nodes) })
+		}),
+	}
+}
+
+func writeNodes(w io.Writer, nodes []network.NodeStatus) {
+	t := table("ORGANISATION", "NODE", "PID", "ADDRESS", "HEIGHT", "HEALTH")
+	stopped := 0
+	for _, s := range nodes {
+		pid, height := "-", "-"
+		if s.PID > 0 {
+			pid = number(s.PID)
+		}
+		if s.Height > 0 {
+			height = number(s.Height)
+		}
+		if s.Health != network.Running {
+			stopped++
+		}
+		t.row(s.Org, s.Node, pid, s.Address, height, string(s.Health))
+	}
+	t.write(w, "")
+	if stopped > 0 {
+		fmt.Fprintf(w, "\n%d of %d are not running: waybill network up starts them\n", stopped, len(nodes))
+	}
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+)
+
+func newQueueCmd(a *app) *cobra.Command {
+	cmd := group("queue", "Events the gateway gave up on")
+	cmd.Long = "Events the gateway gave up on. Only people of the gateway's own organisation\nmay look: --as ORG/NAME."
+	cmd.AddCommand(newQueueListCmd(a), newQueueRetryCmd(a))
+	return cmd
+}
+
+func newQueueListCmd(a *app) *cobra.Command {
+	q := &waybillv1.ListDeadLettersRequest{}
+	cmd := &cobra.Command{
+		Use: "list", Short: "List what was given up, and why", Args: operands(),
+		RunE: a.do(func(ctx context.Context, _ []string) error {
+			return query(ctx, a, func(c answers) (*waybillv1.ListDeadLettersResponse, error) { return c.ListDeadLetters(ctx, q) }, func(w io.Writer, res *waybillv1.ListDeadLettersResponse) {
+				t := table("ID", "RECEIVED", "CONNECTOR", "EVENT", "ATTEMPTS", "REASON")
+				for _, l := range res.GetLetters() {
+					name := l.GetHost() + "/" + l.GetRepository()
+					if l.GetTag() != "" {
+						name += ":" + l.GetTag()
+					}
+					if l.GetDigest() != "" {
+						name += "@" + short(l.GetDigest())
+					}
+					t.row(number(l.GetId()), when(l.GetReceivedAt()), l.GetConnector(), l.GetAction()+" "+name, number(l.GetAttempts()), l.GetReason())
+				}
+				t.write(w, "nothing was given up")
+				nextPage(w, res.GetNextPageToken())
+			})
+		}),
+	}
+	pageFlags(cmd, &q.PageSize, &q.PageToken)
+	return cmd
+}
+
+func newQueueRetryCmd(a *app) *cobra.Command {
+	q := &waybillv1.RetryDeadLettersRequest{}
+	cmd := &cobra.Command{
+		Use: "retry ID... | --all", Short: "Try events that were given up once more",
+		Args: func(_ *cobra.Command, args []string) error {
+			if (len(args) > 0) == q.GetAll() {
+				return fmt.Errorf("want the ids of waybill queue list, or --all")
+			}
+			q.Ids = nil
+			for _, s := range args {
+				id, err := strconv.ParseInt(s, 10, 64)
+				if err != nil || id < 1 {
+					return fmt.Errorf("id %q is not a number from waybill queue list", s)
+				}
+				q.Ids = append(q.Ids, id)
+			}
+			return nil
+		},
+		RunE: a.do(func(ctx context.Context, _ []string) error {
+			return query(ctx, a, func(c answers) (*waybillv1.RetryDeadLettersResponse, error) { return c.RetryDeadLetters(ctx, q) }, func(w io.Writer, res *waybillv1.RetryDeadLettersResponse) {
+				fmt.Fprintf(w, "%d put back into the queue\n", res.GetRetried())
+			})
+		}),
+	}
+	cmd.Flags().BoolVar(&q.All, "all", false, "everything that was given up")
+	return cmd
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// app is one run of the program: its streams, its environment, the global
+// flags, and the doors to the outside, which tests replace.
+type app struct {
+	in          io.Reader
+	out, errOut io.Writer
+	getenv      func(string) string
+	colour      bool
+	doors       doors
+
+	dir, as, gateway string
+	output           format
+	timeout          time.Duration
+
+	// started: the command line was understood; errors are no longer usage errors.
+	started bool
+}
+
+func newApp(in io.Reader, out, errOut io.Writer, getenv func(string) string) *app {
+	return &app{
+		in: in, out: out, errOut: errOut, getenv: getenv, output: formatTable,
+		colour: terminal(out) && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb",
+		doors:  realDoors(),
+	}
+}
+
+// terminal tells whether a person is likely to be looking at w.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// run executes one command line and returns the exit code.
+func run(ctx context.Context, a *app, args []string) int {
+	root := newRootCmd(a)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !a.started {
+		err = usageError{err}
+		if hintOf(err) == usageHint {
+			err = hint(err, "see %s --help", cmd.CommandPath())
+		}
+	}
+	report(a.errOut, err)
+	return exitOf(err)
+}
+
+func newRootCmd(a *app) *cobra.Command {
+	root := group("waybill", "Container-image provenance that several organisations agree on")
+	root.Long = `Waybill records what registries report, gathers approvals of several
+organisations, and answers whether an image may run in a stage.
+
+IMAGE is host/repository@sha256:... or host/repository:tag. A tag is looked up
+on the ledger, never in the registry.
+
+` + exitHelp
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.errOut)
+
+	dir := a.getenv("WAYBILL_DIR")
+	if dir == "" {
+		dir = ".waybill/network"
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.dir, "dir", dir, "network folder (WAYBILL_DIR)")
+	flags.StringVar(&a.as, "as", a.getenv("WAYBILL_AS"), "who acts: ORG/NAME (WAYBILL_AS)")
+	flags.StringVar(&a.gateway, "gateway", "", "gateway address, instead of the organisation's own")
+	flags.VarP(&a.output, "output", "o", "how to print: table, json or yaml")
+	flags.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long to wait for the ledger or a gateway")
+	_ = root.RegisterFlagCompletionFunc("as", a.completeIdentity) // fails only for a flag that is not there
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
+
+	root.AddCommand(
+		newStatusCmd(a), newVerifyCmd(a), newExplainCmd(a), newHistoryCmd(a), newPromotionsCmd(a),
+		newPromoteCmd(a), newApproveCmd(a), newRejectCmd(a), newReleaseCmd(a),
+		newQuarantineCmd(a), newUnquarantineCmd(a),
+		newPolicyCmd(a), newMemberCmd(a), newRegistryCmd(a), newQueueCmd(a),
+		newNetworkCmd(a), newVersionCmd(a),
+	)
+	return root
+}
+
+// group is a command that only holds others: alone it prints its help, with a
+// word it does not know it says which one was meant.
+func group(use, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			names := []string{}
+			for _, c := range cmd.Commands() {
+				if c.IsAvailableCommand() {
+					names = append(names, c.Name())
+				}
+			}
+			return hint(usagef("%s has no command %q", cmd.CommandPath(), args[0]), "%s", didYouMean(args[0], names))
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+}
+
+// do makes a command's RunE: the work gets the --timeout as its deadline.
+func (a *app) do(work func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		a.started = true
+		ctx, cancel := context.WithTimeout(cmd.Context(), a.timeout)
+		defer cancel()
+		return work(ctx, args)
+	}
+}
+
+// require marks flags a command cannot do without.
+func require(cmd *cobra.Command, flags ...string) {
+	for _, f := range flags {
+		_ = cmd.MarkFlagRequired(f) // fails only for a flag that is not there
+	}
+}
+
+// operands says what a command takes besides flags, by the names its help uses.
+func operands(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return fmt.Errorf("%s is missing", names[len(args)])
+		case len(args) > len(names) && len(names) == 0:
+			return fmt.Errorf("%s takes no argument, not %q", cmd.CommandPath(), args[0])
+		case len(args) > len(names):
+			return fmt.Errorf("%q is one argument too many", args[len(names)])
+		}
+		return nil
+	}
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+)
+
+// banner says how an answer looks: the symbol and the word carry it, the
+// colour only helps.
+type banner struct{ symbol, word, colour string }
+
+func bannerOf(a policy.Answer) banner {
+	switch a {
+	case policy.Allowed:
+		return banner{"✓", "ALLOWED", "32"}
+	case policy.Pending:
+		return banner{"…", "PENDING", "33"}
+	case policy.Denied:
+		return banner{"✗", "DENIED", "31"}
+	case policy.Quarantined:
+		return banner{"■", "QUARANTINED", "35"}
+	case policy.Unknown:
+		return banner{"?", "UNKNOWN", "36"}
+	default:
+		return banner{"?", strings.ToUpper(clean(string(a))), "31"}
+	}
+}
+
+// paint colours s on a terminal, and nowhere else.
+func (a *app) paint(colour, s string) string {
+	if !a.colour {
+		return s
+	}
+	return "\x1b[1;" + colour + "m" + s + "\x1b[0m"
+}
+
+// writeVerdict prints a verdict for people: the answer first, then what it is
+// about, then each rule, then for everything unmet who can fix it.
+func (a *app) writeVerdict(w io.Writer, v policy.Verdict) {
+	a.writeVerdictHead(w, v)
+	rules := table("RULE", "OUTCOME", "DETAIL")
+	for _, r := range v.Reasons {
+		rules.row(r.Rule, string(r.Outcome), r.Detail)
+	}
+	fmt.Fprintln(w)
+	rules.write(w, "no rule was consulted")
+	open := unmet(v)
+	if len(open) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	for _, r := range open {
+		fmt.Fprintf(w, "%s -> %s -> %s\n", clean(r.Rule), clean(r.Detail), clean(fixFor(v, r)))
+	}
+}
+
+func (a *app) writeVerdictHead(w io.Writer, v policy.Verdict) {
+	b := bannerOf(v.Verdict)
+	fmt.Fprintln(w, a.paint(b.colour, b.symbol+" "+b.word))
+	fmt.Fprintln(w)
+	head := table()
+	head.row("image", v.Image)
+	head.row("stage", v.Stage)
+	if v.Height > 0 {
+		head.row("height", strconv.FormatUint(v.Height, 10))
+	}
+	if v.Policy != nil {
+		head.row("policy", fmt.Sprintf("%s version %d", v.Policy.Name, v.Policy.Version))
+	}
+	head.write(w, "")
+}
+
+// unmet returns the reasons that keep a verdict from being allowed.
+func unmet(v policy.Verdict) []policy.Reason {
+	var open []policy.Reason
+	for _, r := range v.Reasons {
+		if r.Outcome != policy.Satisfied {
+			open = append(open, r)
+		}
+	}
+	return open
+}
+
+// fixFor is a reason's advice with the image filled in, ready to paste.
+func fixFor(v policy.Verdict, r policy.Reason) string {
+	if r.Fix == "" {
+		return "nobody can change this"
+	}
+	if strings.HasSuffix(r.Fix, "waybill unquarantine") {
+		return r.Fix + " " + v.Image + " --reason REASON"
+	}
+	return strings.ReplaceAll(r.Fix, " IMAGE ", " "+v.Image+" ")
+}
+
+// writeExplanation prints every rule at length.
+func (a *app) writeExplanation(w io.Writer, v policy.Verdict) {
+	a.writeVerdictHead(w, v)
+	for _, r := range v.Reasons {
+		fmt.Fprintf(w, "\n%s: %s\n", clean(r.Rule), clean(string(r.Outcome)))
+		fmt.Fprintf(w, "  finding: %s\n", clean(r.Detail))
+		if r.Outcome != policy.Satisfied {
+			fmt.Fprintf(w, "  who can fix it: %s\n", clean(fixFor(v, r)))
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package provision
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"text/template"
+
+	"github.com/waybill-dev/waybill/network"
+)
+
+// gatewayConfig is the file as an operator first meets it: what the network
+// decided is filled in, what they have to decide stands beside it, commented.
+const gatewayConfig = `# The gateway of {{.Client.Org}}. Unknown keys are errors; say
+#   waybill-gateway check-config --config {{.Paths.Config}}
+# to see everything that is wrong at once. Secrets are named by file, never written here.
+
+org: {{q .Client.Org}}
+mspid: {{q .Client.MSPID}}
+
+# The databases: queue.db must not be lost, index.db can be rebuilt with reindex.
+data_dir: {{q .DataDir}}
+
+# Signs what the registries reported. Needs the role "gateway" on the ledger.
+identity:
+  cert: {{q .Identity.Cert}}
+  key: {{q .Identity.Key}}
+
+# The organisation's own peer.
+peer:
+  address: {{q .Client.PeerAddress}}
+  tls_ca: {{q .Client.PeerTLSCA}}
+channel: {{q .Paths.Channel}}
+chaincode: {{q .Paths.Chaincode}}
+
+# gRPC and REST on one port. Callers present a member's certificate.
+api:
+  listen: {{q .Client.GatewayAddress}}
+  tls_cert: {{q .Paths.TLSCert}}
+  tls_key: {{q .Paths.TLSKey}}
+  anonymous_reads: false
+
+# Where registries send their notifications: /hooks/<connector>. Plain HTTP, so
+# on this machine only; put a proxy with TLS before it for any other.
+hooks:
+  listen: {{q .Paths.IntakeAddress}}
+
+metrics:
+  listen: {{q .Paths.MetricsAddress}}
+
+# Who may notify. The registry is put on the ledger with:
+#   waybill registry add 127.0.0.1:5000 --as {{.Client.Org}}/admin
+connectors: []
+# connectors:
+#   - name: main                     # notified at /hooks/main
+#     kind: distribution
+#     registry: 127.0.0.1:5000       # one of the registries below
+#     secret_files: [/path/to/secret]  # what the registry sends as its Authorization header; two while it is changed
+#     repositories: []               # patterns; none: all
+
+# How each registry is read back. Nothing else is ever dialled.
+registries: []
+# registries:
+#   - host: 127.0.0.1:5000         # as in an image's name
+#     insecure: true                 # plain HTTP
+#     allow_private: true            # an address of this machine or a private network
+#     username: ""
+#     password_file: ""
+`
+
+// GatewayConfig returns an organisation's gateway configuration: everything
+// the network decided, and no registry yet.
+func GatewayConfig(client network.Client, paths network.GatewayPaths) ([]byte, error) {
+	identity, ok := client.People["gateway"]
+	if !ok {
+		return nil, fmt.Errorf("organisation %s has no person named gateway", client.Org)
+	}
+	// A JSON string is a YAML string, whatever a path holds.
+	quote := func(s string) (string, error) {
+		b, err := json.Marshal(s)
+		return string(b), err
+	}
+	t, err := template.New("gateway").Funcs(template.FuncMap{"q": quote}).Parse(gatewayConfig)
+	if err != nil {
+		return nil, fmt.Errorf("gateway configuration: %w", err)
+	}
+	var b bytes.Buffer
+	err = t.Execute(&b, map[string]any{
+		"Client": client, "Paths": paths, "Identity": identity, "DataDir": filepath.Join(paths.Dir, "data"),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("gateway configuration of %s: %w", client.Org, err)
+	}
+	return b.Bytes(), nil
+}
