@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/waybill-dev/waybill/gateway"
+)
+
+func newRootCmd() *cobra.Command {
+	var path, level string
+	root := &cobra.Command{
+		Use:   "waybill-gateway",
+		Short: "Bridge an organisation's registries and the ledger",
+		Long: `waybill-gateway takes registry notifications, records them on the ledger, follows
+its blocks into an index and answers questions from it.
+
+Start with "init" once, then "run". Losing data_dir/queue.db loses events that were
+accepted and not recorded yet; data_dir/index.db may be deleted at any time.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.PersistentFlags().StringVar(&path, "config", "gateway.yaml", "configuration file (YAML); every scalar key also as WAYBILL_<KEY>")
+	root.PersistentFlags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+
+	with := func(do func(context.Context, *cobra.Command, gateway.Config) error) func(*cobra.Command, []string) error {
+		return func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(path)
+			if err != nil {
+				return err
+			}
+			if err := cfg.Validate(); err != nil {
+				return fmt.Errorf("configuration %s:\n  %s", path, strings.ReplaceAll(err.Error(), "\n", "\n  "))
+			}
+			var l slog.Level
+			if err := l.UnmarshalText([]byte(level)); err != nil {
+				return fmt.Errorf("--log-level: %w", err)
+			}
+			cfg.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: l})).With("org", cfg.Org)
+			cfg.Version = version
+			return do(cmd.Context(), cmd, cfg)
+		}
+	}
+	root.AddCommand(
+		&cobra.Command{Use: "init", Short: "Create the databases in an empty data_dir", Args: cobra.NoArgs,
+			RunE: with(func(ctx context.Context, cmd *cobra.Command, cfg gateway.Config) error {
+				if err := gateway.Init(ctx, cfg); err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "created %s\n", cfg.DataDir)
+				return nil
+			})},
+		&cobra.Command{Use: "run", Short: "Run the gateway until it is stopped", Args: cobra.NoArgs,
+			RunE: with(func(ctx context.Context, _ *cobra.Command, cfg gateway.Config) error { return gateway.Run(ctx, cfg) })},
+		&cobra.Command{Use: "check-config", Short: "Say everything that is wrong with the configuration", Args: cobra.NoArgs,
+			RunE: with(func(_ context.Context, cmd *cobra.Command, _ gateway.Config) error {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s is well\n", path)
+				return nil
+			})},
+		&cobra.Command{Use: "reindex", Short: "Rebuild the index from block 0 (the gateway must be stopped)", Args: cobra.NoArgs,
+			RunE: with(func(ctx context.Context, cmd *cobra.Command, cfg gateway.Config) error {
+				height, err := gateway.Reindex(ctx, cfg)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "index rebuilt to height %d\n", height)
+				return nil
+			})},
+		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+			Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version) }},
+	)
+	return root
+}

@@ -1,0 +1,322 @@
+// Package bench measures the real network with the real gateway, all on one
+// machine. Every figure is printed with its ratio to raw Fabric transactions
+// of the same run, because machines differ and runs on one machine do too.
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/test/lab"
+)
+
+const (
+	rawTransactions = 1500
+	pushEvents      = 60_000
+	pullEvents      = 200_000
+	latencySamples  = 60
+	perEnvelope     = 500
+	senders         = 8
+)
+
+func BenchmarkWaybill(b *testing.B) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
+	defer cancel()
+	l, err := lab.Start(ctx, os.Stderr)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := l.Stop(context.WithoutCancel(ctx)); err != nil {
+			b.Error(err)
+		}
+	})
+	if err := withoutReadBack(l); err != nil {
+		b.Fatal(err)
+	}
+	if out, code := l.Waybill(ctx, "registry", "add", l.Registry, "--as", "vendor/admin"); code != 0 {
+		b.Fatalf("registry add: exit %d: %s", code, out)
+	}
+	if err := l.StartGateway(ctx, lab.Owner); err != nil {
+		b.Fatalf("%v\n%s", err, l.Log("gateway-vendor"))
+	}
+	for b.Loop() {
+		measure(b, ctx, l)
+	}
+}
+
+func measure(b *testing.B, ctx context.Context, l *lab.Lab) {
+	b.Helper()
+	watch, err := follow(ctx, l)
+	if err != nil {
+		b.Fatal(err)
+	}
+	raw, err := rawRate(ctx, l)
+	if err != nil {
+		b.Fatal(err)
+	}
+	latency, err := latencies(ctx, l, watch)
+	if err != nil {
+		b.Fatal(err)
+	}
+	push, pushed, err := eventRate(ctx, l, watch, "push", pushEvents)
+	if err != nil {
+		b.Fatal(err)
+	}
+	pull, pulled, err := eventRate(ctx, l, watch, "pull", pullEvents)
+	if err != nil {
+		b.Fatal(err)
+	}
+	slices.Sort(latency)
+	p50, p99 := latency[len(latency)/2], latency[len(latency)*99/100]
+	b.ReportMetric(raw, "raw-tx/s")
+	b.ReportMetric(push, "pushes/s")
+	b.ReportMetric(pull, "pulls/s")
+	b.ReportMetric(float64(p50.Milliseconds()), "p50-ms")
+	b.ReportMetric(float64(p99.Milliseconds()), "p99-ms")
+	fmt.Printf(`
+raw Fabric, one small key per transaction   %8.0f tx/s
+pushes of new images, accepted to final     %8.0f /s  = %4.0f × raw (accepted at %.0f/s)
+pulls, accepted to final                    %8.0f /s  = %4.0f × raw (accepted at %.0f/s)
+accepted to final, unloaded                 p50 %d ms, p99 %d ms (%d samples)
+`, raw, push, push/raw, pushed, pull, pull/raw, pulled, p50.Milliseconds(), p99.Milliseconds(), len(latency))
+}
+
+// withoutReadBack: a registry that serves 60,000 manifests would be measured instead of us.
+func withoutReadBack(l *lab.Lab) error {
+	path := filepath.Join(l.Dir, "network", "orgs", lab.Owner, "gateway", "config.yaml")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, bytes.Replace(b, []byte("insecure: true,"), []byte("insecure: true, read_back: false,"), 1), 0o600)
+}
+
+// rawRate submits transactions that write one small key each.
+func rawRate(ctx context.Context, l *lab.Lab) (float64, error) {
+	c, err := l.Dial(lab.Owner, "admin")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = c.Close() }()
+	var next atomic.Int64
+	run := func(n int64) error {
+		var wg sync.WaitGroup
+		errs := make(chan error, 64)
+		end := next.Load() + n
+		for range cap(errs) {
+			wg.Go(func() {
+				for {
+					i := next.Add(1)
+					if i > end {
+						return
+					}
+					if _, err := c.Submit(ctx, "member:Grant", fmt.Sprintf("robot-%d", i), "auditor"); err != nil {
+						errs <- err
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		next.Store(end)
+		select {
+		case err := <-errs:
+			return err
+		default:
+			return nil
+		}
+	}
+	if err := run(200); err != nil { // warm
+		return 0, err
+	}
+	start := time.Now()
+	if err := run(rawTransactions); err != nil {
+		return 0, err
+	}
+	return rawTransactions / time.Since(start).Seconds(), nil
+}
+
+// watcher sees events become final on another organisation's peer.
+type watcher struct {
+	mu    sync.Mutex
+	final map[provenance.Tag]chan time.Time
+	count atomic.Int64
+}
+
+func follow(ctx context.Context, l *lab.Lab) (*watcher, error) {
+	c, err := l.Dial(lab.Owner, "auditor")
+	if err != nil {
+		return nil, err
+	}
+	height, err := c.Height(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w := &watcher{final: map[provenance.Tag]chan time.Time{}}
+	go func() { // ends with ctx
+		defer func() { _ = c.Close() }()
+		err := c.Blocks(ctx, height, w.block)
+		if ctx.Err() == nil {
+			fmt.Fprintln(os.Stderr, "watcher:", err)
+		}
+	}()
+	return w, nil
+}
+
+func (w *watcher) block(b ledger.Block) error {
+	now := time.Now()
+	for _, tx := range b.Txs {
+		for _, write := range tx.Writes {
+			if kind, _, ok := state.SplitKey(write.Key); !ok || kind != state.TypeSegment {
+				continue
+			}
+			events, err := provenance.DecodeSegment(write.Value)
+			if err != nil {
+				return err
+			}
+			w.mu.Lock()
+			for _, e := range events {
+				if c := w.final[e.Tag]; e.Tag != "" && c != nil {
+					c <- now
+					delete(w.final, e.Tag)
+				}
+			}
+			w.mu.Unlock()
+			w.count.Add(int64(len(events)))
+		}
+	}
+	return nil
+}
+
+func latencies(ctx context.Context, l *lab.Lab, w *watcher) ([]time.Duration, error) {
+	var all []time.Duration
+	for i := range latencySamples {
+		tag := provenance.Tag(fmt.Sprintf("latency-%d-%d", time.Now().UnixNano(), i))
+		final := make(chan time.Time, 1)
+		w.mu.Lock()
+		w.final[tag] = final
+		w.mu.Unlock()
+		if err := post(ctx, l, []event{newEvent("push", l.Registry, "bench/latency", string(tag))}); err != nil {
+			return nil, err
+		}
+		accepted := time.Now()
+		select {
+		case at := <-final:
+			all = append(all, at.Sub(accepted))
+		case <-time.After(30 * time.Second):
+			return nil, fmt.Errorf("%s was accepted and is not final after 30s", tag)
+		}
+	}
+	return all, nil
+}
+
+// eventRate posts n events and returns events final per second, counted from
+// the first post, and events accepted per second.
+func eventRate(ctx context.Context, l *lab.Lab, w *watcher, action string, n int64) (final, accepted float64, err error) {
+	before := w.count.Load()
+	start := time.Now()
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	errs := make(chan error, senders)
+	for s := range senders {
+		wg.Go(func() {
+			for next.Add(perEnvelope) <= n {
+				batch := make([]event, perEnvelope)
+				for i := range batch {
+					batch[i] = newEvent(action, l.Registry, fmt.Sprintf("bench/%s-%d-%d", action, s, i%4), "")
+				}
+				if err := post(ctx, l, batch); err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	select {
+	case err := <-errs:
+		return 0, 0, err
+	default:
+	}
+	accepted = float64(n) / time.Since(start).Seconds()
+	err = lab.Poll(ctx, 5*time.Minute, func() error {
+		if got := w.count.Load() - before; got < n {
+			return fmt.Errorf("%d of %d %s events are final", got, n, action)
+		}
+		return nil
+	})
+	return float64(n) / time.Since(start).Seconds(), accepted, err
+}
+
+type event struct {
+	ID        string         `json:"id"`
+	Timestamp time.Time      `json:"timestamp"`
+	Action    string         `json:"action"`
+	Target    map[string]any `json:"target"`
+	Request   map[string]any `json:"request"`
+	Actor     map[string]any `json:"actor"`
+}
+
+var serial atomic.Int64 //nolint:gochecknoglobals // names no two events of a run alike
+
+func newEvent(action, host, repo, tag string) event {
+	i := serial.Add(1)
+	d := provenance.SHA256Of(fmt.Appendf(nil, "bench %d", i)).String()
+	if tag == "" && action == "push" {
+		tag = fmt.Sprintf("t%d", i)
+	}
+	target := map[string]any{
+		"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": d, "size": 1187, "repository": repo,
+		"url": "http://" + host + "/v2/" + repo + "/manifests/" + d,
+	}
+	if tag != "" {
+		target["tag"] = tag
+	}
+	method := map[string]string{"push": http.MethodPut, "pull": http.MethodGet}[action]
+	return event{
+		ID: fmt.Sprintf("bench-%d-%d", os.Getpid(), i), Timestamp: time.Now(), Action: action, Target: target,
+		Request: map[string]any{"method": method, "useragent": "bench"}, Actor: map[string]any{"name": "ci"},
+	}
+}
+
+// post sends one envelope, and waits while the gateway asks for patience.
+func post(ctx context.Context, l *lab.Lab, events []event) error {
+	body, err := json.Marshal(map[string]any{"events": events})
+	if err != nil {
+		return err
+	}
+	return lab.Poll(ctx, time.Minute, func() error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.HookURL(), bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Content-Type", "application/vnd.docker.distribution.events.v2+json")
+		req.Header.Set("Authorization", "Bearer "+lab.Secret)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		var text strings.Builder
+		_ = resp.Write(&text) // for the message only
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("hook: %s: %s", resp.Status, text.String())
+		}
+		return nil
+	})
+}

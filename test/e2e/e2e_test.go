@@ -1,0 +1,117 @@
+// Package e2e drives the real binaries on a real network and a real registry.
+// Each script in testdata reads as a user's session.
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/waybill-dev/waybill/test/lab"
+)
+
+func TestScripts(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	defer cancel()
+	l, err := lab.Start(ctx, testWriter{t})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("vendor's gateway:\n%s", l.Log("gateway-vendor"))
+		}
+		if err := l.Stop(context.WithoutCancel(ctx)); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, org := range []string{"vendor", "platform"} {
+		if err := l.StartGateway(ctx, org); err != nil {
+			t.Fatalf("%v\n%s", err, l.Log("gateway-"+org))
+		}
+	}
+	for _, args := range [][]string{
+		{"registry", "add", l.Registry, "--kind", "distribution", "--as", "vendor/admin"},
+	} {
+		if out, code := l.Waybill(ctx, args...); code != 0 {
+			t.Fatalf("waybill %v: exit %d: %s", args, code, out)
+		}
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			// Every script has a repository of its own, so that they can run side by side.
+			name := filepath.Base(env.WorkDir)
+			env.Setenv("PATH", l.Bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
+			env.Setenv("WAYBILL_DIR", filepath.Join(l.Dir, "network"))
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("REG", l.Registry)
+			env.Setenv("TEAM", name)
+			env.Setenv("APP", l.Registry+"/"+name+"/app")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code":     code,
+			"recorded": recorded,
+			"digest":   digest,
+			"subst":    subst,
+		},
+	})
+}
+
+// code N command…: the command must end with exit status N.
+func code(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	if got := exitStatus(err); got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+func exitStatus(err error) int {
+	if err == nil {
+		return 0
+	}
+	if e, ok := err.(interface{ ExitCode() int }); ok { //nolint:errorlint // testscript returns the bare *exec.ExitError
+		return e.ExitCode()
+	}
+	return -1
+}
+
+// recorded IMAGE: waits until a gateway knows the image.
+func recorded(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(lab.Poll(context.Background(), 30*time.Second, func() error {
+		if err := ts.Exec("waybill", "status", args[0], "--as", "platform/auditor"); err != nil {
+			return fmt.Errorf("%s is not recorded: %w", args[0], err)
+		}
+		return nil
+	}))
+}
+
+// digest VAR IMAGE: sets VAR to the digest the registry gives for IMAGE.
+func digest(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec("crane", "digest", "--insecure", args[1]))
+	out := ts.ReadFile("stdout")
+	ts.Setenv(args[0], out[:len("sha256:")+64])
+}
+
+// subst FILE: replaces $REG and $TEAM in a file of the script.
+func subst(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	text := os.Expand(ts.ReadFile(path), ts.Getenv)
+	ts.Check(os.WriteFile(path, []byte(text), 0o600))
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	w.t.Logf("%s", b)
+	return len(b), nil
+}
