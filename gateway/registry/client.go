@@ -1,0 +1,294 @@
+// Package registry reads manifests back from one OCI registry. It is the only
+// package that knows go-containerregistry.
+//
+// A registry is not trusted here: bytes are believed because they hash to the
+// digest, and nothing a registry says makes this program talk to another host.
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// UserAgent opens the user agent of our own traffic, so that an intake can
+// tell our read-back from somebody's pull.
+const UserAgent = "waybill-gateway"
+
+// MaxManifest is the largest manifest read, in bytes: what the OCI
+// distribution specification asks every registry to accept ("Pushing
+// manifests": at least 4 megabytes).
+const MaxManifest = 4 << 20
+
+const (
+	defaultTimeout = 15 * time.Second
+	// maxTransports bounds the tokens kept, one per repository.
+	maxTransports = 1024
+)
+
+// Config says which registry, and how to talk to it.
+type Config struct {
+	// Host is the registry, the only host that is ever addressed (but for TokenHost).
+	Host provenance.Host
+	// Insecure speaks plain HTTP instead of HTTPS.
+	Insecure bool
+	// Username and PasswordFile are the only credentials ever used; both or
+	// neither. The file must not be readable by group or others.
+	Username     string
+	PasswordFile string
+	// UserAgent, for example "waybill-gateway/1.2.0"; empty means UserAgent
+	// alone. Anything that does not start with UserAgent is put behind it.
+	UserAgent string
+	// AllowPrivate lets Host resolve to a loopback, private or carrier-NAT
+	// address. Link-local and cloud metadata addresses are never dialled.
+	AllowPrivate bool
+	// Timeout is the time one Manifest call may take; 0 means 15 s.
+	Timeout time.Duration
+	// TokenHost is where the registry's tokens are issued, where that is
+	// another host (Docker Hub: auth.docker.io). It is sent the credentials.
+	TokenHost provenance.Host
+	// CAFile holds the PEM certificates to trust instead of the system's.
+	CAFile string
+}
+
+// Client reads from one registry. It is safe for concurrent use and never
+// retries: its caller has a queue.
+type Client struct {
+	registry name.Registry
+	auth     authn.Authenticator
+	timeout  time.Duration
+	base     http.RoundTripper // guarded and with our user agent
+
+	mu         sync.Mutex
+	transports map[string]http.RoundTripper // authenticated, by scope; "" where no scope matters
+	bearer     bool                         // the registry wants a token per repository
+	pinged     bool
+}
+
+// New makes a client. Nothing is dialled. Errors are Invalid and name the
+// setting.
+func New(c Config) (*Client, error) {
+	host, err := provenance.ParseHost(string(c.Host))
+	if err != nil {
+		return nil, err
+	}
+	options := []name.Option{name.StrictValidation}
+	if c.Insecure {
+		options = append(options, name.Insecure)
+	}
+	registry, err := name.NewRegistry(string(host), options...)
+	if err != nil {
+		return nil, provenance.Wrap(provenance.Invalid, err, "registry host %q", host)
+	}
+	auth, err := credentials(c.Username, c.PasswordFile)
+	if err != nil {
+		return nil, err
+	}
+	hosts := []string{registry.RegistryStr()}
+	if c.TokenHost != "" {
+		token, err := provenance.ParseHost(string(c.TokenHost))
+		if err != nil {
+			return nil, err
+		}
+		hosts = append(hosts, string(token))
+	}
+	if c.Timeout < 0 {
+		return nil, provenance.Errorf(provenance.Invalid, "registry %s: negative timeout", host)
+	}
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	inner, err := newTransport(c.AllowPrivate, c.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	scheme := "https"
+	if c.Insecure {
+		scheme = "http"
+	}
+	agent := c.UserAgent
+	if !strings.HasPrefix(agent, UserAgent) {
+		agent = strings.TrimSpace(UserAgent + " " + agent)
+	}
+	return &Client{
+		registry:   registry,
+		auth:       auth,
+		timeout:    c.Timeout,
+		base:       transport.NewUserAgent(&guard{inner: inner, scheme: scheme, hosts: hosts}, agent),
+		transports: map[string]http.RoundTripper{},
+	}, nil
+}
+
+// Manifest fetches a manifest by digest and returns the facts in it. The bytes
+// have hashed to d, by our own count. Errors: NotFound where the registry says
+// in its own words that it is gone; Invalid where the answer is not the
+// manifest d names, or is not a manifest we read (asking again is useless);
+// Unavailable for all else, refused credentials and refused addresses among
+// them: nothing is known, ask again.
+func (c *Client) Manifest(ctx context.Context, repo provenance.Repository, d provenance.Digest) (Facts, error) {
+	if _, err := provenance.ParseRepository(string(repo)); err != nil {
+		return Facts{}, err
+	}
+	if d.IsZero() {
+		return Facts{}, provenance.Errorf(provenance.Invalid, "manifest of %s: no digest", repo)
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	body, contentType, err := c.fetch(ctx, repo, d)
+	if err != nil {
+		return Facts{}, err
+	}
+	if !d.Matches(body) {
+		return Facts{}, provenance.Errorf(provenance.Invalid, "manifest %s/%s@%s: the registry sent other bytes, of %s",
+			c.registry.RegistryStr(), repo, d, provenance.SHA256Of(body))
+	}
+	facts, err := parseManifest(body, contentType, d)
+	if err != nil {
+		return Facts{}, provenance.Wrap(provenance.Invalid, err, "manifest %s/%s@%s", c.registry.RegistryStr(), repo, d)
+	}
+	return facts, nil
+}
+
+// fetch returns the bytes of an answer and its media type. The headers of the
+// answer prove nothing (Docker-Content-Digest is not even looked at).
+func (c *Client) fetch(ctx context.Context, repo provenance.Repository, d provenance.Digest) ([]byte, string, error) {
+	what := c.registry.RegistryStr() + "/" + string(repo) + "@" + d.String()
+	tr, err := c.transport(ctx, repo)
+	if err != nil {
+		return nil, "", classify(err, "reach the registry for "+what)
+	}
+	url := c.registry.Scheme() + "://" + c.registry.RegistryStr() + "/v2/" + string(repo) + "/manifests/" + d.String()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, "", provenance.Wrap(provenance.Invalid, err, "manifest %s", what)
+	}
+	req.Header.Set("Accept", strings.Join(mediaTypes(), ","))
+	client := http.Client{Transport: tr, CheckRedirect: checkRedirect}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, "", classify(err, "fetch manifest "+what)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if err := transport.CheckError(resp, http.StatusOK); err != nil {
+		if resp.StatusCode == http.StatusUnauthorized {
+			c.forget()
+		}
+		return nil, "", classify(err, "fetch manifest "+what)
+	}
+	if why := tampered(resp); why != "" {
+		return nil, "", provenance.Errorf(provenance.Invalid, "manifest %s: %s", what, why)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, "", classify(err, "read manifest "+what)
+	}
+	if len(resp.Trailer) > 0 {
+		return nil, "", provenance.Errorf(provenance.Invalid, "manifest %s: the answer has trailers", what)
+	}
+	contentType := resp.Header.Get("Content-Type")
+	if contentType != "" {
+		if contentType, _, err = mime.ParseMediaType(contentType); err != nil {
+			return nil, "", provenance.Wrap(provenance.Invalid, err, "manifest %s: Content-Type", what)
+		}
+	}
+	return body, contentType, nil
+}
+
+// tampered tells why an answer of 200 is not the plain thing we asked for.
+func tampered(resp *http.Response) string {
+	switch {
+	case len(resp.Header.Values("Content-Encoding")) > 0:
+		return "the answer is encoded, which nobody asked for"
+	case len(resp.Header.Values("Content-Range")) > 0:
+		return "the answer is a part"
+	case len(resp.Header.Values("Content-Type")) > 1:
+		return "the answer has two media types"
+	case len(resp.Trailer) > 0:
+		return "the answer has trailers"
+	}
+	return ""
+}
+
+// transport returns a RoundTripper that is logged in for a repository. One is
+// kept per repository where the registry issues tokens, else one for all.
+func (c *Client) transport(ctx context.Context, repo provenance.Repository) (http.RoundTripper, error) {
+	c.mu.Lock()
+	pinged, key := c.pinged, ""
+	if c.bearer {
+		key = string(repo)
+	}
+	tr := c.transports[key]
+	c.mu.Unlock()
+	if tr != nil {
+		return tr, nil
+	}
+	bearer := key != ""
+	if !pinged {
+		challenge, err := transport.Ping(ctx, c.registry, c.base)
+		if err != nil {
+			return nil, err
+		}
+		bearer = strings.EqualFold(challenge.Scheme, "bearer")
+	}
+	// Two callers may do this at once for one repository: both get a good
+	// transport and the later one is kept.
+	scopes := []string{c.registry.Repo(string(repo)).Scope(transport.PullScope)}
+	tr, err := transport.NewWithContext(ctx, c.registry, c.auth, c.base, scopes)
+	if err != nil {
+		return nil, err
+	}
+	if key = ""; bearer {
+		key = string(repo)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.transports) >= maxTransports {
+		clear(c.transports)
+	}
+	c.transports[key], c.bearer, c.pinged = tr, bearer, true
+	return tr, nil
+}
+
+// forget drops what was learnt at login: the registry changed its mind.
+func (c *Client) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.transports)
+	c.bearer, c.pinged = false, false
+}
+
+// classify gives a failure its code.
+func classify(err error, doing string) error {
+	var coded *provenance.Error
+	if errors.As(err, &coded) { // from our own guard
+		return provenance.Wrap(coded.Code, err, "%s", doing)
+	}
+	var answer *transport.Error
+	if errors.As(err, &answer) {
+		switch answer.StatusCode {
+		case http.StatusNotFound, http.StatusGone:
+			// A proxy in front of a restarting registry says 404 as well, but
+			// not in the registry's words; a push must not be taken for gone then.
+			for _, diagnostic := range answer.Errors {
+				switch diagnostic.Code {
+				case transport.ManifestUnknownErrorCode, transport.NameUnknownErrorCode, "NOT_FOUND":
+					return provenance.Wrap(provenance.NotFound, err, "%s", doing)
+				}
+			}
+		case http.StatusBadRequest, http.StatusPartialContent:
+			return provenance.Wrap(provenance.Invalid, err, "%s", doing)
+		}
+	}
+	return provenance.Wrap(provenance.Unavailable, err, "%s", doing)
+}
