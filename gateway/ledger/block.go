@@ -1,0 +1,223 @@
+package ledger
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/pem"
+	"math/big"
+	"time"
+
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset"
+	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset/kvrwset"
+	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
+	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"google.golang.org/protobuf/proto"
+)
+
+// Block is what Waybill reads from a block: the valid transactions of one
+// chaincode, and the channel's organisations where the block configures them.
+type Block struct {
+	Number             uint64
+	Hash, PreviousHash []byte
+	Txs                []Tx
+	// Organisations is set on configuration blocks.
+	Organisations []Organisation
+}
+
+// Tx is one valid transaction.
+type Tx struct {
+	ID       string
+	Index    int // in the block
+	Creator  policy.Person
+	At       time.Time // claimed by the client, bounded by the peers' time window
+	Function string    // "contract:Function"; "" when another chaincode called ours
+	Writes   []Write
+}
+
+// Write is one key that a transaction set or deleted.
+type Write struct {
+	Key    string
+	Value  []byte
+	Delete bool
+}
+
+// Decode reads a block. Transactions that the peers marked invalid are left
+// out whatever they hold. Bytes that no peer would have committed are
+// WB_INTERNAL: an index must stop rather than skip them.
+func Decode(b *common.Block, chaincode string) (Block, error) {
+	header, data := b.GetHeader(), b.GetData().GetData()
+	if header == nil || b.GetData() == nil {
+		return Block{}, provenance.Errorf(provenance.Internal, "block has no header or no data")
+	}
+	out := Block{Number: header.GetNumber(), PreviousHash: header.GetPreviousHash()}
+	var err error
+	if out.Hash, err = headerHash(header); err != nil {
+		return Block{}, provenance.Wrap(provenance.Internal, err, "block %d: hash", out.Number)
+	}
+	if sum := sha256.Sum256(bytes.Join(data, nil)); !bytes.Equal(sum[:], header.GetDataHash()) {
+		return Block{}, provenance.Errorf(provenance.Internal, "block %d: the data do not hash to the header's data hash", out.Number)
+	}
+	flags := validity(b)
+	for i, envelope := range data {
+		// Block 0 is the channel's foundation: nobody could validate it, so its flags say nothing.
+		valid := i < len(flags) && flags[i] == byte(peer.TxValidationCode_VALID) || out.Number == 0
+		if !valid {
+			continue
+		}
+		if err := out.add(envelope, i, chaincode); err != nil {
+			return Block{}, provenance.Wrap(provenance.Internal, err, "block %d, transaction %d", out.Number, i)
+		}
+	}
+	return out, nil
+}
+
+// headerHash is Fabric's block hash: SHA-256 over the ASN.1 DER of the header
+// (fabric protoutil, BlockHeaderBytes).
+func headerHash(h *common.BlockHeader) ([]byte, error) {
+	der, err := asn1.Marshal(struct {
+		Number       *big.Int
+		PreviousHash []byte
+		DataHash     []byte
+	}{new(big.Int).SetUint64(h.GetNumber()), h.GetPreviousHash(), h.GetDataHash()})
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(der)
+	return sum[:], nil
+}
+
+func validity(b *common.Block) []byte {
+	metadata := b.GetMetadata().GetMetadata()
+	if len(metadata) <= int(common.BlockMetadataIndex_TRANSACTIONS_FILTER) {
+		return nil
+	}
+	return metadata[common.BlockMetadataIndex_TRANSACTIONS_FILTER]
+}
+
+func (out *Block) add(raw []byte, index int, chaincode string) error {
+	var envelope common.Envelope
+	var payload common.Payload
+	var channel common.ChannelHeader
+	if err := decode(raw, &envelope, "envelope"); err != nil {
+		return err
+	}
+	if err := decode(envelope.GetPayload(), &payload, "payload"); err != nil {
+		return err
+	}
+	if err := decode(payload.GetHeader().GetChannelHeader(), &channel, "channel header"); err != nil {
+		return err
+	}
+	switch common.HeaderType(channel.GetType()) {
+	case common.HeaderType_CONFIG:
+		organisations, err := decodeOrganisations(payload.GetData())
+		out.Organisations = organisations
+		return err
+	case common.HeaderType_ENDORSER_TRANSACTION:
+		tx := Tx{ID: channel.GetTxId(), Index: index, At: channel.GetTimestamp().AsTime()}
+		ours, err := tx.read(&payload, chaincode)
+		if err != nil || !ours {
+			return err
+		}
+		if tx.Creator, err = creator(payload.GetHeader().GetSignatureHeader()); err != nil {
+			return err
+		}
+		out.Txs = append(out.Txs, tx)
+	}
+	return nil
+}
+
+// read fills in the function and the writes; ours is false for a transaction
+// that neither called the chaincode nor wrote to its namespace.
+func (tx *Tx) read(payload *common.Payload, chaincode string) (ours bool, err error) {
+	var transaction peer.Transaction
+	if err := decode(payload.GetData(), &transaction, "transaction"); err != nil {
+		return false, err
+	}
+	for _, action := range transaction.GetActions() {
+		var cap peer.ChaincodeActionPayload
+		var response peer.ProposalResponsePayload
+		var result peer.ChaincodeAction
+		var sets rwset.TxReadWriteSet
+		if err := decode(action.GetPayload(), &cap, "action"); err != nil {
+			return false, err
+		}
+		if err := decode(cap.GetAction().GetProposalResponsePayload(), &response, "proposal response"); err != nil {
+			return false, err
+		}
+		if err := decode(response.GetExtension(), &result, "chaincode action"); err != nil {
+			return false, err
+		}
+		if err := decode(result.GetResults(), &sets, "read-write sets"); err != nil {
+			return false, err
+		}
+		if result.GetChaincodeId().GetName() == chaincode {
+			ours = true
+			if tx.Function, err = function(cap.GetChaincodeProposalPayload(), chaincode); err != nil {
+				return false, err
+			}
+		}
+		for _, set := range sets.GetNsRwset() {
+			if set.GetNamespace() != chaincode {
+				continue
+			}
+			var kv kvrwset.KVRWSet
+			if err := decode(set.GetRwset(), &kv, "writes"); err != nil {
+				return false, err
+			}
+			for _, w := range kv.GetWrites() {
+				ours = true
+				tx.Writes = append(tx.Writes, Write{Key: w.GetKey(), Value: w.GetValue(), Delete: w.GetIsDelete()})
+			}
+		}
+	}
+	return ours, nil
+}
+
+func function(raw []byte, chaincode string) (string, error) {
+	var proposal peer.ChaincodeProposalPayload
+	var invocation peer.ChaincodeInvocationSpec
+	if err := decode(raw, &proposal, "proposal"); err != nil {
+		return "", err
+	}
+	if err := decode(proposal.GetInput(), &invocation, "invocation"); err != nil {
+		return "", err
+	}
+	spec := invocation.GetChaincodeSpec()
+	args := spec.GetInput().GetArgs()
+	if spec.GetChaincodeId().GetName() != chaincode || len(args) == 0 {
+		return "", nil
+	}
+	return string(args[0]), nil
+}
+
+func creator(raw []byte) (policy.Person, error) {
+	var header common.SignatureHeader
+	var id msp.SerializedIdentity
+	if err := decode(raw, &header, "signature header"); err != nil {
+		return policy.Person{}, err
+	}
+	if err := decode(header.GetCreator(), &id, "creator"); err != nil {
+		return policy.Person{}, err
+	}
+	block, _ := pem.Decode(id.GetIdBytes())
+	if block == nil {
+		return policy.Person{}, provenance.Errorf(provenance.Internal, "creator of %s: no certificate", id.GetMspid())
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return policy.Person{}, provenance.Wrap(provenance.Internal, err, "creator of %s", id.GetMspid())
+	}
+	return policy.Person{MSP: id.GetMspid(), Name: cert.Subject.CommonName}, nil
+}
+
+func decode(raw []byte, into proto.Message, what string) error {
+	if err := proto.Unmarshal(raw, into); err != nil {
+		return provenance.Wrap(provenance.Internal, err, "%s", what)
+	}
+	return nil
+}

@@ -1,0 +1,253 @@
+package ledger
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hyperledger/fabric-gateway/pkg/identity"
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
+	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
+)
+
+// fakePeer answers the gateway service in the process, over real gRPC.
+type fakePeer struct {
+	gateway.UnimplementedGatewayServer
+	t  *testing.T
+	mu sync.Mutex
+
+	endorseErr, submitErr, statusErr error
+	fates                            []peer.TxValidationCode // of the next commit statuses; VALID after them
+	submitted                        []*common.Envelope
+	endorsements                     int
+}
+
+func (p *fakePeer) Endorse(_ context.Context, r *gateway.EndorseRequest) (*gateway.EndorseResponse, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.endorsements++
+	if p.endorseErr != nil {
+		return nil, p.endorseErr
+	}
+	var e common.Envelope
+	raw := endorserEnvelope(p.t, testTx{id: r.GetTransactionId(), args: [][]byte{[]byte("f")}, payload: []byte("answer")})
+	if err := proto.Unmarshal(raw, &e); err != nil {
+		return nil, err
+	}
+	e.Signature = nil
+	return &gateway.EndorseResponse{PreparedTransaction: &e}, nil
+}
+
+func (p *fakePeer) Submit(_ context.Context, r *gateway.SubmitRequest) (*gateway.SubmitResponse, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.submitted = append(p.submitted, r.GetPreparedTransaction())
+	return &gateway.SubmitResponse{}, p.submitErr
+}
+
+func (p *fakePeer) CommitStatus(ctx context.Context, r *gateway.SignedCommitStatusRequest) (*gateway.CommitStatusResponse, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var request gateway.CommitStatusRequest
+	if err := proto.Unmarshal(r.GetRequest(), &request); err != nil || request.GetChannelId() != "waybill" || len(r.GetSignature()) == 0 || len(request.GetIdentity()) == 0 {
+		return nil, status.Error(codes.InvalidArgument, "bad commit status request")
+	}
+	if p.statusErr != nil {
+		return nil, p.statusErr
+	}
+	fate := peer.TxValidationCode_VALID
+	if len(p.fates) > 0 {
+		fate, p.fates = p.fates[0], p.fates[1:]
+	}
+	return &gateway.CommitStatusResponse{Result: fate, BlockNumber: 42}, nil
+}
+
+func dialFake(t *testing.T, p *fakePeer) *Client {
+	t.Helper()
+	p.t = t
+	listener := bufconn.Listen(1 << 20)
+	server := grpc.NewServer()
+	gateway.RegisterGatewayServer(server, p)
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = server.Serve(listener) }) // ends with Stop
+	conn, err := grpc.NewClient("passthrough:///fake", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return listener.Dial() }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(); server.Stop(); wg.Wait() })
+	alice := newPerson(t, "gateway")
+	cert, err := identity.CertificateFromPEM(alice.cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := identity.NewX509Identity("VendorMSP", cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign, err := identity.NewPrivateKeySign(alice.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := newClient(Config{Channel: "waybill", Chaincode: testChaincode}.withDefaults(), conn, id, sign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.retry = retry{attempts: 4, base: time.Millisecond, max: 2 * time.Millisecond}
+	return c
+}
+
+func withDetails(t *testing.T, code codes.Code, message string, details ...*gateway.ErrorDetail) error {
+	t.Helper()
+	s := status.New(code, message)
+	for _, d := range details {
+		var err error
+		if s, err = s.WithDetails(d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s.Err()
+}
+
+func TestSubmitRunsAgainAfterALostRace(t *testing.T) {
+	p := &fakePeer{fates: []peer.TxValidationCode{peer.TxValidationCode_MVCC_READ_CONFLICT, peer.TxValidationCode_PHANTOM_READ_CONFLICT}}
+	got, err := dialFake(t, p).Submit(t.Context(), "tag:Set", "a")
+	if err != nil || string(got.Payload) != "answer" || got.Block != 42 || p.endorsements != 3 {
+		t.Fatalf("%+v, %v after %d runs", got, err, p.endorsements)
+	}
+	p = &fakePeer{}
+	for range 10 {
+		p.fates = append(p.fates, peer.TxValidationCode_MVCC_READ_CONFLICT)
+	}
+	if _, err := dialFake(t, p).Submit(t.Context(), "tag:Set"); provenance.CodeOf(err) != provenance.Conflict || p.endorsements != 4 {
+		t.Fatalf("%v after %d runs", err, p.endorsements)
+	}
+	p = &fakePeer{fates: []peer.TxValidationCode{peer.TxValidationCode_ENDORSEMENT_POLICY_FAILURE}}
+	if _, err := dialFake(t, p).Submit(t.Context(), "tag:Set"); provenance.CodeOf(err) != provenance.Internal || p.endorsements != 1 {
+		t.Fatalf("%v after %d runs", err, p.endorsements)
+	}
+}
+
+func TestEndorsedIsSentByteForByte(t *testing.T) {
+	p := &fakePeer{}
+	c := dialFake(t, p)
+	endorsed, err := c.Endorse(t.Context(), "record:Segment", []string{"h"}, map[string][]byte{"segment": {1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // now, and as after a restart
+		if err := c.SubmitEndorsed(t.Context(), endorsed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(p.submitted) != 2 || !proto.Equal(p.submitted[0], p.submitted[1]) || len(p.submitted[0].GetSignature()) == 0 {
+		t.Fatalf("sent %v", p.submitted)
+	}
+	endorsed.TxID = "another"
+	if err := c.SubmitEndorsed(t.Context(), endorsed); provenance.CodeOf(err) != provenance.Internal {
+		t.Fatalf("bytes of another transaction were sent: %v", err)
+	}
+}
+
+func TestAlreadyProcessedIsNoFailure(t *testing.T) {
+	p := &fakePeer{submitErr: withDetails(t, codes.Unavailable, "insufficient number of orderers could successfully process transaction to satisfy quorum requirement",
+		&gateway.ErrorDetail{Address: "orderer:7050", MspId: "AuditMSP", Message: "received unsuccessful response from orderer: status=SERVICE_UNAVAILABLE, info=failed to submit request: request already processed"})}
+	got, err := dialFake(t, p).Submit(t.Context(), "tag:Set")
+	if err != nil || got.Block != 42 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+}
+
+func TestCommitStatusLooksBehindTheSecondCopy(t *testing.T) {
+	p := &fakePeer{fates: []peer.TxValidationCode{peer.TxValidationCode_DUPLICATE_TXID}}
+	if got, err := dialFake(t, p).CommitStatus(t.Context(), "tx"); err != nil || !got.Valid || got.Code != "VALID" {
+		t.Fatalf("%+v, %v", got, err)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	down := &gateway.ErrorDetail{Address: "peer0.security:7051", MspId: "SecurityMSP", Message: "connection refused"}
+	says := func(text string) *gateway.ErrorDetail {
+		return &gateway.ErrorDetail{Address: "peer0.audit:7051", MspId: "AuditMSP", Message: text}
+	}
+	for _, c := range []struct {
+		name string
+		err  error
+		code provenance.Code
+		text string
+	}{
+		{"contract", withDetails(t, codes.Aborted, "failed to endorse transaction, see attached details for more info", down, says("chaincode response 500, WB_FORBIDDEN: role gateway is missing")), provenance.Forbidden, "role gateway is missing"},
+		{"contract in message", withDetails(t, codes.Unknown, "evaluate call to endorser returned error: chaincode response 500, WB_NOT_FOUND: no such tag"), provenance.NotFound, "no such tag"},
+		{"orderers", withDetails(t, codes.Unavailable, "insufficient number of orderers", down), provenance.Unavailable, "SecurityMSP peer0.security:7051: connection refused"},
+		{"no combination", withDetails(t, codes.FailedPrecondition, "no combination of peers can be derived which satisfy the endorsement policy"), provenance.Unavailable, "too few organisations"},
+		{"busy", withDetails(t, codes.Unknown, "too many requests for /gateway.Gateway, exceeding concurrency limit (500)"), provenance.Unavailable, "busy"},
+		{"chaincode down", withDetails(t, codes.Aborted, "failed to collect enough transaction endorsements", down), provenance.Unavailable, "SecurityMSP"},
+		{"deadline", withDetails(t, codes.DeadlineExceeded, "endorse timeout"), provenance.Unavailable, "deadline"},
+		{"denied", withDetails(t, codes.PermissionDenied, "access denied"), provenance.Forbidden, "access denied"},
+		{"other", withDetails(t, codes.DataLoss, "hm"), provenance.Internal, "hm"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := dialFake(t, &fakePeer{endorseErr: c.err}).Endorse(t.Context(), "record:Segment", nil, nil)
+			if provenance.CodeOf(err) != c.code || !strings.Contains(err.Error(), c.text) || strings.Contains(err.Error(), "\n") {
+				t.Fatalf("error %v, want %s and %q on one line", err, c.code, c.text)
+			}
+		})
+	}
+}
+
+func TestDialChecksItsFiles(t *testing.T) {
+	dir := t.TempDir()
+	alice := newPerson(t, "gateway")
+	write := func(name string, b []byte, mode os.FileMode) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, b, mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	sec1, err := x509.MarshalECPrivateKey(alice.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1})
+	cert := write("cert.pem", alice.cert, 0o644)
+	good := Config{MSPID: "VendorMSP", CertFile: cert, PeerTLSCAFile: cert, KeyFile: write("key.pem", key, 0o600), PeerAddress: "127.0.0.1:1", Channel: "waybill", Chaincode: "waybill"}
+	c, err := Dial(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := c.Evaluate(ctx, "tag:Get"); provenance.CodeOf(err) != provenance.Unavailable {
+		t.Errorf("no peer there: %v", err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	loose := good
+	loose.KeyFile = write("loose.pem", key, 0o644)
+	absent := good
+	absent.CertFile = filepath.Join(dir, "absent.pem")
+	swapped := good
+	swapped.PeerTLSCAFile = good.KeyFile
+	for name, config := range map[string]Config{"key readable by others": loose, "no certificate": absent, "no CA": swapped} {
+		if _, err := Dial(config); provenance.CodeOf(err) != provenance.Invalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package ledger
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
+)
+
+// Organisation is a member of the channel as its configuration names it: who
+// may issue certificates for it. All byte slices are PEM.
+type Organisation struct {
+	MSPID             string
+	RootCerts         [][]byte
+	IntermediateCerts [][]byte
+	RevocationLists   [][]byte
+}
+
+// Names in a channel's configuration (fabric common/channelconfig).
+const (
+	groupApplication = "Application"
+	valueMSP         = "MSP"
+)
+
+// decodeOrganisations reads the application organisations of a configuration
+// transaction, sorted by MSP id.
+func decodeOrganisations(raw []byte) ([]Organisation, error) {
+	var config common.ConfigEnvelope
+	if err := decode(raw, &config, "configuration"); err != nil {
+		return nil, err
+	}
+	groups := config.GetConfig().GetChannelGroup().GetGroups()[groupApplication].GetGroups()
+	var organisations []Organisation
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		var outer msp.MSPConfig
+		var inner msp.FabricMSPConfig
+		value, ok := groups[name].GetValues()[valueMSP]
+		if !ok {
+			continue
+		}
+		if err := decode(value.GetValue(), &outer, "MSP of "+name); err != nil {
+			return nil, err
+		}
+		if err := decode(outer.GetConfig(), &inner, "MSP of "+name); err != nil {
+			return nil, err
+		}
+		organisations = append(organisations, Organisation{
+			MSPID: inner.GetName(), RootCerts: inner.GetRootCerts(),
+			IntermediateCerts: inner.GetIntermediateCerts(), RevocationLists: inner.GetRevocationList(),
+		})
+	}
+	slices.SortFunc(organisations, func(a, b Organisation) int {
+		if a.MSPID < b.MSPID {
+			return -1
+		}
+		return 1
+	})
+	return organisations, nil
+}

@@ -1,0 +1,248 @@
+package ledger
+
+import (
+	"context"
+	"crypto/sha256"
+	"math/rand/v2"
+	"time"
+
+	"github.com/hyperledger/fabric-gateway/pkg/client"
+	"github.com/hyperledger/fabric-gateway/pkg/identity"
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
+	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
+	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"google.golang.org/protobuf/proto"
+)
+
+// Result is a committed act.
+type Result struct {
+	TxID    string
+	Block   uint64
+	Payload []byte
+}
+
+// Endorsed is a signed transaction that can be stored, and sent again after a
+// restart, byte for byte.
+type Endorsed struct {
+	TxID  string
+	Bytes []byte
+}
+
+// Commit is the fate of a transaction as the organisation's own peer saw it.
+type Commit struct {
+	Valid bool
+	Code  string // Fabric's name of the validation code, "VALID" or why not
+	Block uint64
+}
+
+// retry bounds the runs of an act that loses a race.
+type retry struct {
+	attempts  int
+	base, max time.Duration
+}
+
+// Submit runs an act: endorse, submit, wait for the commit. When another
+// transaction changed what it had read (MVCC, phantom), it is run again with
+// jitter, a bounded number of times.
+//
+// Errors carry the contract's code, or WB_UNAVAILABLE when the network cannot
+// serve (the outcome may then be unknown: read before repeating an act),
+// WB_CONFLICT when every run lost its race, WB_INTERNAL for the rest.
+func (c *Client) Submit(ctx context.Context, fn string, args ...string) (Result, error) {
+	delay := c.retry.base
+	for attempt := 1; ; attempt++ {
+		result, code, err := c.submitOnce(ctx, fn, args)
+		if err != nil || code == "" {
+			return result, err
+		}
+		if !conflicting(code) {
+			return Result{}, provenance.Errorf(provenance.Internal, "%s: transaction %s is invalid: %s", fn, result.TxID, code)
+		}
+		if attempt >= c.retry.attempts {
+			return Result{}, provenance.Errorf(provenance.Conflict, "%s: %d runs lost a race with other transactions (%s); try again", fn, attempt, code)
+		}
+		// Jitter, or two clients that collided once collide for ever.
+		if err := pause(ctx, delay/2+rand.N(delay)); err != nil {
+			return Result{}, translate(err, fn)
+		}
+		delay = min(2*delay, c.retry.max)
+	}
+}
+
+// submitOnce returns the code of an invalid transaction, "" for a valid one.
+func (c *Client) submitOnce(ctx context.Context, fn string, args []string) (Result, string, error) {
+	endorsed, payload, err := c.endorse(ctx, fn, args, nil)
+	if err != nil {
+		return Result{}, "", err
+	}
+	if err := c.SubmitEndorsed(ctx, endorsed); err != nil {
+		return Result{}, "", err
+	}
+	commit, err := c.CommitStatus(ctx, endorsed.TxID)
+	if err != nil {
+		return Result{}, "", err
+	}
+	result := Result{TxID: endorsed.TxID, Block: commit.Block, Payload: payload}
+	if !commit.Valid {
+		return result, commit.Code, nil
+	}
+	return result, "", nil
+}
+
+// Evaluate runs a query on one peer and returns its answer. Nothing is
+// recorded and only that peer vouches for the answer.
+func (c *Client) Evaluate(ctx context.Context, fn string, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.Evaluate)
+	defer cancel()
+	answer, err := c.contract.EvaluateWithContext(ctx, fn, client.WithArguments(args...))
+	return answer, translate(err, fn)
+}
+
+// Height returns the number of blocks that the organisation's own peer has.
+func (c *Client) Height(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.Evaluate)
+	defer cancel()
+	answer, err := c.network.GetContract("qscc").EvaluateWithContext(ctx, "GetChainInfo", client.WithArguments(c.config.Channel))
+	if err != nil {
+		return 0, translate(err, "height")
+	}
+	var info common.BlockchainInfo
+	if err := proto.Unmarshal(answer, &info); err != nil {
+		return 0, provenance.Wrap(provenance.Internal, err, "height")
+	}
+	return info.GetHeight(), nil
+}
+
+// Endorse collects the endorsements of a transaction and signs it, without
+// sending it. Store the result before SubmitEndorsed: then its fate can be
+// asked whatever happens.
+func (c *Client) Endorse(ctx context.Context, fn string, args []string, transient map[string][]byte) (Endorsed, error) {
+	endorsed, _, err := c.endorse(ctx, fn, args, transient)
+	return endorsed, err
+}
+
+func (c *Client) endorse(ctx context.Context, fn string, args []string, transient map[string][]byte) (Endorsed, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.Endorse)
+	defer cancel()
+	options := []client.ProposalOption{client.WithArguments(args...)}
+	if len(transient) > 0 {
+		options = append(options, client.WithTransient(transient))
+	}
+	proposal, err := c.contract.NewProposal(fn, options...)
+	if err != nil {
+		return Endorsed{}, nil, provenance.Wrap(provenance.Internal, err, "%s: propose", fn)
+	}
+	tx, err := proposal.EndorseWithContext(ctx)
+	if err != nil {
+		return Endorsed{}, nil, translate(err, fn)
+	}
+	signed, err := c.signTransaction(tx)
+	if err != nil {
+		return Endorsed{}, nil, provenance.Wrap(provenance.Internal, err, "%s: sign", fn)
+	}
+	return Endorsed{TxID: tx.TransactionID(), Bytes: signed}, tx.Result(), nil
+}
+
+// signTransaction signs now, so that the stored bytes are the very ones that
+// are sent, now and after a restart.
+func (c *Client) signTransaction(tx *client.Transaction) ([]byte, error) {
+	bytes, err := tx.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	signature, err := c.sign(tx.Digest())
+	if err != nil {
+		return nil, err
+	}
+	signed, err := c.gateway.NewSignedTransaction(bytes, signature)
+	if err != nil {
+		return nil, err
+	}
+	return signed.Bytes()
+}
+
+// SubmitEndorsed sends the transaction to the orderers. Success means that a
+// quorum of them has it, now or from an earlier sending; only CommitStatus says
+// whether it stands. After an error the transaction may still commit: ask
+// CommitStatus, then send the same bytes again, never others.
+func (c *Client) SubmitEndorsed(ctx context.Context, e Endorsed) error {
+	tx, err := c.gateway.NewTransaction(e.Bytes)
+	if err != nil {
+		return provenance.Wrap(provenance.Internal, err, "submit %s: stored transaction", e.TxID)
+	}
+	if tx.TransactionID() != e.TxID {
+		return provenance.Errorf(provenance.Internal, "submit %s: the stored bytes are of transaction %s", e.TxID, tx.TransactionID())
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.config.Submit)
+	defer cancel()
+	if _, err := tx.SubmitWithContext(ctx); err != nil && !alreadySent(err) {
+		return translate(err, "submit "+e.TxID)
+	}
+	return nil
+}
+
+// CommitStatus waits until the organisation's own peer has committed the
+// transaction, at most Config.Commit or until ctx ends; then the error is
+// WB_UNAVAILABLE and the transaction is not known there yet.
+func (c *Client) CommitStatus(ctx context.Context, txID string) (Commit, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.Commit)
+	defer cancel()
+	request, err := proto.Marshal(&gateway.CommitStatusRequest{TransactionId: txID, ChannelId: c.config.Channel, Identity: c.creator})
+	if err != nil {
+		return Commit{}, provenance.Wrap(provenance.Internal, err, "commit status of %s", txID)
+	}
+	signature, err := c.sign(digest(request))
+	if err != nil {
+		return Commit{}, provenance.Wrap(provenance.Internal, err, "commit status of %s: sign", txID)
+	}
+	bytes, err := proto.Marshal(&gateway.SignedCommitStatusRequest{Request: request, Signature: signature})
+	if err != nil {
+		return Commit{}, provenance.Wrap(provenance.Internal, err, "commit status of %s", txID)
+	}
+	for {
+		commit, err := c.gateway.NewCommit(bytes)
+		if err != nil {
+			return Commit{}, provenance.Wrap(provenance.Internal, err, "commit status of %s", txID)
+		}
+		status, err := commit.StatusWithContext(ctx)
+		if err != nil {
+			return Commit{}, translate(err, "commit status of "+txID)
+		}
+		if status.Code == peer.TxValidationCode_DUPLICATE_TXID {
+			// The second copy of a resent transaction went by; the ledger itself knows the fate of the first.
+			if err := pause(ctx, 50*time.Millisecond); err != nil {
+				return Commit{}, translate(err, "commit status of "+txID)
+			}
+			continue
+		}
+		return Commit{Valid: status.Successful, Code: status.Code.String(), Block: status.BlockNumber}, nil
+	}
+}
+
+func digest(b []byte) []byte {
+	sum := sha256.Sum256(b)
+	return sum[:]
+}
+
+// serialise writes an identity as transactions carry it.
+func serialise(id identity.Identity) ([]byte, error) {
+	b, err := proto.Marshal(&msp.SerializedIdentity{Mspid: id.MspID(), IdBytes: id.Credentials()})
+	if err != nil {
+		return nil, provenance.Wrap(provenance.Internal, err, "serialise identity of %s", id.MspID())
+	}
+	return b, nil
+}
+
+// pause waits for d or until ctx ends, and then returns its error.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
