@@ -130,7 +130,7 @@ func (a *app) gatewayOf(ctx context.Context, c network.Clients, me *person) (net
 		first = me.org.Org
 	}
 	return network.Client{}, "", hint(provenance.Errorf(provenance.Unavailable, "no organisation's gateway is running"),
-		"start one with: waybill-gateway run --config %s", a.gatewayConfig(first))
+		"start one with: %s run --config %s (the first time: init, then run)", a.beside("waybill-gateway"), a.gatewayConfig(first))
 }
 
 // sign opens the signer's own peer.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -50,6 +51,10 @@ func report(w io.Writer, err error) {
 	}
 }
 
+// functionName is a transaction's name before what it answered. The person
+// typed a command and need not know it.
+var functionName = regexp.MustCompile(`^[a-z]+:[A-Z][A-Za-z]*: `)
+
 // message is the error's text for a person: the code of a coded error is for
 // programs, and the exit code already says it.
 func message(err error) string {
@@ -64,6 +69,7 @@ func message(err error) string {
 		}
 		text = strings.Replace(text, string(coded.Code)+": ", "", 1)
 	}
+	text = functionName.ReplaceAllString(text, "")
 	return lowerFirst(strings.TrimSuffix(text, "."))
 }
 
@@ -102,7 +108,7 @@ func hintOf(err error) string {
 	case provenance.NotFound:
 		return "only what a gateway recorded is on the ledger: waybill status, waybill policy list"
 	case provenance.Conflict:
-		return "read what the ledger says first: waybill status IMAGE, waybill history IMAGE"
+		return "the ledger already says something else: read it, then decide"
 	case provenance.Denied, provenance.Quarantined:
 		return "waybill explain IMAGE --stage STAGE says which rule and who can fix it"
 	case provenance.Unavailable:

@@ -72,7 +72,7 @@ func testClients() network.Clients {
 func (w *world) run(args ...string) (code int, out, errOut string) {
 	w.t.Helper()
 	var o, e bytes.Buffer
-	a := newApp(strings.NewReader(w.stdin), &o, &e, func(k string) string { return w.env[k] })
+	a := newApp("bin/waybill", strings.NewReader(w.stdin), &o, &e, func(k string) string { return w.env[k] })
 	a.doors = doors{
 		clients: func(dir string) (network.Clients, error) {
 			if dir == "nowhere" {

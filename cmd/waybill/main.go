@@ -9,6 +9,9 @@ import (
 	"syscall"
 )
 
+// version is set by the build.
+var version = "devel"
+
 func main() { os.Exit(Main()) }
 
 // Main runs the program on the process's own streams and returns its exit
@@ -16,5 +19,5 @@ func main() { os.Exit(Main()) }
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return run(ctx, newApp(os.Stdin, os.Stdout, os.Stderr, os.Getenv), os.Args[1:])
+	return run(ctx, newApp(os.Args[0], os.Stdin, os.Stdout, os.Stderr, os.Getenv), os.Args[1:])
 }

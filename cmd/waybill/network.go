@@ -59,6 +59,10 @@ func newNetworkUpCmd(a *app) *cobra.Command {
 			}
 			start := time.Now()
 			if err := n.Up(ctx); err != nil {
+				var taken *network.PortTakenError
+				if errors.As(err, &taken) {
+					return err // says itself what to do
+				}
 				return hint(err, "see what runs with: waybill network status; what a node says with: waybill network logs NODE")
 			}
 			fmt.Fprintf(a.errOut, "ready in %.0f s\n", time.Since(start).Seconds())
@@ -80,12 +84,12 @@ func (a *app) writeUp(w io.Writer, n fabric) {
 	if len(clients.Orgs) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\nstart a gateway, once for each organisation that runs one:\n")
+	fmt.Fprintf(w, "\nstart the gateway of an organisation (init the first time only):\n")
 	for _, o := range clients.Orgs {
-		fmt.Fprintf(w, "  waybill-gateway init --config %[1]s && waybill-gateway run --config %[1]s\n", a.gatewayConfig(o.Org))
+		fmt.Fprintf(w, "  %[1]s init --config %[2]s && %[1]s run --config %[2]s\n", a.beside("waybill-gateway"), a.gatewayConfig(o.Org))
 	}
-	fmt.Fprintf(w, "\nthen: waybill status --dir %s\n", a.dir)
-	fmt.Fprintf(w, "stop: waybill network down --dir %s\n", a.dir)
+	fmt.Fprintf(w, "\nlook: %s status --dir %s\n", a.beside("waybill"), a.dir)
+	fmt.Fprintf(w, "stop: %s network down --dir %s\n", a.beside("waybill"), a.dir)
 }
 
 func newNetworkStatusCmd(a *app) *cobra.Command {

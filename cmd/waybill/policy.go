@@ -49,7 +49,7 @@ func newPolicyApplyCmd(a *app) *cobra.Command {
 			if err := json.Unmarshal(r.Result, &v); err != nil {
 				return fmt.Errorf("read the result of transaction %s: %w", r.TxID, err)
 			}
-			return a.printAct(r, func(w io.Writer) { writeVote(w, v) }, "voted for policy %s", p.Metadata.Name)
+			return a.printAct(r, func(w io.Writer) { writeVote(w, v) }, "applied policy %s", p.Metadata.Name)
 		}),
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the policy's file")

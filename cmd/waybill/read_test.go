@@ -146,7 +146,7 @@ func TestWhoAnswers(t *testing.T) {
 		{"one's own is not running", "--as security/scanner", []string{vendor}, "security/scanner at " + vendor, "waybill: security's gateway is not running; vendor's answers\n", 0},
 		{"named by address", "--as security/scanner --gateway " + vendor, nil, "security/scanner at " + vendor, "", 0},
 		{"named by address alone", "--gateway " + security, nil, "security/auditor at " + security, "", 0},
-		{"none", "--as security/scanner --dir d", nil, "", "waybill: no organisation's gateway is running\nhint: start one with: waybill-gateway run --config d/orgs/security/gateway/config.yaml\n", exitUnavailable},
+		{"none", "--as security/scanner --dir d", nil, "", "waybill: no organisation's gateway is running\nhint: start one with: bin/waybill-gateway run --config d/orgs/security/gateway/config.yaml (the first time: init, then run)\n", exitUnavailable},
 	} {
 		w := newWorld(t)
 		w.running = map[string]bool{}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +15,7 @@ import (
 // app is one run of the program: its streams, its environment, the global
 // flags, and the doors to the outside, which tests replace.
 type app struct {
+	program     string // how this program was called
 	in          io.Reader
 	out, errOut io.Writer
 	getenv      func(string) string
@@ -27,9 +30,9 @@ type app struct {
 	started bool
 }
 
-func newApp(in io.Reader, out, errOut io.Writer, getenv func(string) string) *app {
+func newApp(program string, in io.Reader, out, errOut io.Writer, getenv func(string) string) *app {
 	return &app{
-		in: in, out: out, errOut: errOut, getenv: getenv, output: formatTable,
+		program: program, in: in, out: out, errOut: errOut, getenv: getenv, output: formatTable,
 		colour: terminal(out) && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb",
 		doors:  realDoors(),
 	}
@@ -92,7 +95,7 @@ on the ledger, never in the registry.
 		newPromoteCmd(a), newApproveCmd(a), newRejectCmd(a), newReleaseCmd(a),
 		newQuarantineCmd(a), newUnquarantineCmd(a),
 		newPolicyCmd(a), newMemberCmd(a), newRegistryCmd(a), newQueueCmd(a),
-		newNetworkCmd(a), newVersionCmd(a),
+		newNetworkCmd(a), newVersionCmd(a), newOutputTopic(),
 	)
 	return root
 }
@@ -148,4 +151,13 @@ func operands(names ...string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// beside names another of Waybill's programs as this one was called, so that
+// what is printed can be pasted.
+func (a *app) beside(name string) string {
+	if dir := filepath.Dir(a.program); strings.ContainsRune(a.program, filepath.Separator) {
+		return filepath.Join(dir, name)
+	}
+	return name
 }

@@ -73,8 +73,9 @@ func TestReport(t *testing.T) {
 		{
 			"codes are for programs",
 			provenance.Wrap(provenance.Conflict, provenance.Errorf(provenance.Conflict, "inner"), "outer"),
-			"waybill: outer: inner\nhint: read what the ledger says first: waybill status IMAGE, waybill history IMAGE\n",
+			"waybill: outer: inner\nhint: the ledger already says something else: read it, then decide\n",
 		},
+		{"function names are for programs", errors.New("registry:Add: registry x belongs to VendorMSP"), "waybill: registry x belongs to VendorMSP\n"},
 		{"own hint wins", hint(provenance.Errorf(provenance.Conflict, "x"), "do %s", "y"), "waybill: x\nhint: do y\n"},
 		{"usage", usagef("no"), "waybill: no\nhint: see waybill --help\n"},
 		{"interrupted", context.Canceled, "waybill: interrupted\n"},
