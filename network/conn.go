@@ -20,9 +20,10 @@ import (
 
 // conn is one organisation's doors, opened as its admin.
 type conn struct {
-	org     Org
-	peer    Node
-	orderer Node
+	org       Org
+	peer      Node
+	orderer   Node
+	chaincode Node
 
 	grpc      *grpc.ClientConn
 	admin     admin.SigningIdentity
@@ -65,6 +66,7 @@ func (n *Network) dial(i int) (*conn, error) {
 	d := n.orgDir(o.Name)
 	c := &conn{
 		org: o, peer: n.node(i, o, KindPeer), orderer: n.node(i, o, KindOrderer),
+		chaincode: n.node(i, o, KindChaincode),
 		adminAddr: address(n.topology.Ports(i).OrdererAdmin),
 	}
 	fail := func(err error) (*conn, error) { return nil, fmt.Errorf("prepare to dial %s: %w", o.Name, err) }

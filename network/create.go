@@ -21,12 +21,15 @@ func (n *Network) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.state.PackageID = id
+	// What was approved stays, even if a later Waybill packs differently.
+	if n.state.PackageID == "" {
+		n.state.PackageID = id
+	}
 	// First of all: from here on the directory is known to be ours.
 	if err := n.save(); err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(n.dir, "package.tgz"), pkg, 0o644); err != nil {
+	if err := writeOnce(filepath.Join(n.dir, "package.tgz"), pkg, 0o644); err != nil {
 		return err
 	}
 	have, err := exists(n.genesisPath())

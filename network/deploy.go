@@ -29,14 +29,14 @@ func (n *Network) deploy(ctx context.Context, orgs conns) error {
 	group, approving := errgroup.WithContext(ctx)
 	for _, c := range orgs {
 		group.Go(func() error {
-			return n.await(approving, c.peer, func(ctx context.Context) error { return c.approve(ctx, def) })
+			return n.await(approving, func(ctx context.Context) error { return c.approve(ctx, def) }, c.peer)
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
 	first := orgs[0]
-	return n.await(ctx, first.peer, func(ctx context.Context) error { return first.commit(ctx, def) })
+	return n.await(ctx, func(ctx context.Context) error { return first.commit(ctx, def) }, first.peer)
 }
 
 func (c *conn) committed(ctx context.Context, def *chaincode.Definition) (bool, error) {

@@ -38,27 +38,28 @@ func (n *Network) join(ctx context.Context, orgs conns) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, c := range orgs {
 		group.Go(func() error {
-			return n.await(ctx, c.orderer, func(ctx context.Context) error {
+			return n.await(ctx, func(ctx context.Context) error {
 				return c.joinOrderer(ctx, n.topology.Channel, raw)
-			})
+			}, c.orderer)
 		})
 		group.Go(func() error {
-			err := n.await(ctx, c.peer, func(ctx context.Context) error {
+			err := n.await(ctx, func(ctx context.Context) error {
 				return c.joinPeer(ctx, n.topology.Channel, genesis)
-			})
+			}, c.peer)
 			if err != nil {
 				return err
 			}
-			return n.await(ctx, c.peer, func(ctx context.Context) error {
+			return n.await(ctx, func(ctx context.Context) error {
 				return c.install(ctx, n.state.PackageID, pkg)
-			})
+			}, c.peer)
 		})
 	}
 	return group.Wait()
 }
 
-// await polls until the node has done what was asked of it, and stops asking a node that died.
-func (n *Network) await(ctx context.Context, node Node, try func(context.Context) error) error {
+// await polls until the nodes have done what was asked of them, and stops when one of them died.
+// The first is the one that is asked.
+func (n *Network) await(ctx context.Context, try func(context.Context) error, nodes ...Node) error {
 	err := poll(ctx, func(ctx context.Context) error {
 		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 		defer cancel()
@@ -66,14 +67,16 @@ func (n *Network) await(ctx context.Context, node Node, try func(context.Context
 		if err == nil {
 			return nil
 		}
-		p, readErr := readProcess(n.pidPath(node.Name))
-		if readErr == nil && !p.alive() {
-			return hopeless{fmt.Errorf("it ended; the end of %s:\n%s", n.LogPath(node.Name), tail(n.LogPath(node.Name)))}
+		for _, node := range nodes {
+			if p, readErr := readProcess(n.pidPath(node.Name)); readErr == nil && !p.alive() {
+				log := n.LogPath(node.Name)
+				return hopeless{fmt.Errorf("%s has ended; the last lines of %s:\n%s", node.Name, log, tail(log))}
+			}
 		}
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", node.Name, err)
+		return fmt.Errorf("%s: %w", nodes[0].Name, err)
 	}
 	return nil
 }

@@ -33,7 +33,8 @@ type Options struct {
 	Progress io.Writer    // a line for each step, for a person; default: none
 
 	// Provision is called once in a network's life, after it is first ready: it founds the
-	// consortium. If it fails, or dies half way, it is called again by the next Up.
+	// consortium. If it fails, or dies half way, it is called again by the next Up. It runs inside
+	// Up, so it may ask the network but must not start or stop any of it.
 	Provision func(context.Context, *Network) error
 
 	// GatewayConfig returns the content of an organisation's gateway configuration file.

@@ -88,21 +88,55 @@ func (n *Network) StartNode(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	p, err := readProcess(n.pidPath(name))
+	unlock, err := n.lock(ctx)
 	if err != nil {
 		return err
 	}
-	if p.alive() {
-		return nil
+	defer unlock()
+	return n.startNodes(ctx, []Node{node})
+}
+
+// startNodes starts those that are stopped. All ports are looked at before anything is started,
+// so that a clash does not leave half a network behind.
+func (n *Network) startNodes(ctx context.Context, nodes []Node) error {
+	stopped, err := n.stopped(nodes)
+	if err != nil {
+		return err
 	}
-	for _, port := range node.ports {
-		if err := checkPort(port, name); err != nil {
+	for _, node := range stopped {
+		if err := n.startNode(ctx, node); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// stopped returns those of the nodes that do not run, once it is sure that they could.
+func (n *Network) stopped(nodes []Node) ([]Node, error) {
+	var stopped []Node
+	for _, node := range nodes {
+		p, err := readProcess(n.pidPath(node.Name))
+		if err != nil {
+			return nil, err
+		}
+		if p.alive() {
+			continue
+		}
+		for _, port := range node.ports {
+			if err := checkPort(port, node.Name); err != nil {
+				return nil, err
+			}
+		}
+		stopped = append(stopped, node)
+	}
+	return stopped, nil
+}
+
+func (n *Network) startNode(ctx context.Context, node Node) error {
+	name := node.Name
 	bin, args, env := n.command(node)
 	dir := n.orgDir(node.Org).at(string(node.Kind))
-	p, err = start(bin, args, env, dir, n.LogPath(name), n.pidPath(name))
+	p, err := start(bin, args, env, dir, n.LogPath(name), n.pidPath(name))
 	if err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
@@ -136,15 +170,16 @@ func (n *Network) command(node Node) (bin string, args, env []string) {
 	}
 }
 
-// At info, a loaded node logs several lines a transaction; what explains a failure is kept.
+// At info, a loaded node logs several lines a transaction. What explains a failure is a warning.
 const (
 	logFormat   = "%{time:2006-01-02T15:04:05.000Z07:00} %{level:.4s} [%{module}] %{shortfunc} -> %{message}"
-	peerLogs    = "warning:endorser=info:committer=info:chaincode.externalbuilder=info:nodeCmd=info:msp=error"
-	ordererLogs = "warning:orderer.common.server=info:orderer.consensus.smartbft=warning:msp=error"
+	peerLogs    = "warning:chaincode.externalbuilder=info:nodeCmd=info:msp=error"
+	ordererLogs = "warning:orderer.common.server=info:msp=error"
 )
 
-// Kill sends a signal to a node. A node that is stopped already is not an error.
-func (n *Network) Kill(node string, sig syscall.Signal) error {
+// Kill sends a signal to a node, and after SIGKILL waits until the process is gone. A node that is
+// stopped already is not an error.
+func (n *Network) Kill(ctx context.Context, node string, sig syscall.Signal) error {
 	if _, err := n.find(node); err != nil {
 		return err
 	}
@@ -155,7 +190,10 @@ func (n *Network) Kill(node string, sig syscall.Signal) error {
 	if err := p.signal(sig); err != nil {
 		return fmt.Errorf("kill %s: %w", node, err)
 	}
-	return nil
+	if sig != syscall.SIGKILL {
+		return nil
+	}
+	return p.gone(ctx)
 }
 
 // stopNode ends a node and forgets its process.

@@ -38,7 +38,11 @@ type packed struct {
 // archive packs files into a gzipped tar.
 func archive(files ...packed) ([]byte, error) {
 	var out bytes.Buffer
-	zip := gzip.NewWriter(&out) // with no time and no name in its header
+	// Stored, not compressed: compressors differ between Go versions, and with them the id would.
+	zip, err := gzip.NewWriterLevel(&out, gzip.NoCompression)
+	if err != nil {
+		return nil, err
+	}
 	t := tar.NewWriter(zip)
 	for _, f := range files {
 		h := &tar.Header{

@@ -32,7 +32,11 @@ func identify(pid int) (p process, ok bool) {
 	// The second field is the program's name in brackets and may hold spaces and brackets itself.
 	_, rest, found := cutLast(string(raw), ")")
 	fields := strings.Fields(rest)
-	if !found || len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
+	if !found || len(fields) < 20 || fields[0] == "X" {
+		return process{}, false
+	}
+	// A zombie whose other threads are still ending holds its ports and ledgers until they have.
+	if threads := fields[17]; fields[0] == "Z" && (threads == "0" || threads == "1") {
 		return process{}, false
 	}
 	start, err := strconv.ParseUint(fields[19], 10, 64)
@@ -124,13 +128,7 @@ func (p process) stop(ctx context.Context, grace time.Duration) error {
 	}
 	polite, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
-	gone := func(context.Context) error {
-		if p.alive() {
-			return fmt.Errorf("process %d still runs", p.PID)
-		}
-		return nil
-	}
-	if poll(polite, gone) == nil {
+	if p.gone(polite) == nil {
 		return nil
 	}
 	// Also when ctx has ended: half stopped is the worst state to leave behind.
@@ -139,7 +137,17 @@ func (p process) stop(ctx context.Context, grace time.Duration) error {
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	return poll(last, gone)
+	return p.gone(last)
+}
+
+// gone waits until the process has ended.
+func (p process) gone(ctx context.Context) error {
+	return poll(ctx, func(context.Context) error {
+		if p.alive() {
+			return fmt.Errorf("process %d still runs", p.PID)
+		}
+		return nil
+	})
 }
 
 func (p process) signal(sig syscall.Signal) error {

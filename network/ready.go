@@ -28,11 +28,11 @@ func (n *Network) ready(ctx context.Context, orgs conns) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, c := range orgs {
 		group.Go(func() error {
-			err := n.await(ctx, c.peer, func(ctx context.Context) error { return c.probe(ctx, c.org.MSPID) })
+			err := n.await(ctx, func(ctx context.Context) error { return c.probe(ctx, c.org.MSPID) }, c.peer, c.chaincode)
 			if err != nil {
 				return err
 			}
-			return n.await(ctx, c.peer, func(ctx context.Context) error { return c.probe(ctx) })
+			return n.await(ctx, func(ctx context.Context) error { return c.probe(ctx) }, c.peer, c.chaincode)
 		})
 	}
 	return group.Wait()

@@ -21,6 +21,10 @@ func (n *Network) Up(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
+	// Before the directory is bound to its ports for good.
+	if _, err := n.stopped(n.Nodes()); err != nil {
+		return err
+	}
 	if err := n.create(ctx); err != nil {
 		return err
 	}
@@ -29,19 +33,16 @@ func (n *Network) Up(ctx context.Context) error {
 	if err := n.bringUp(bounded); err != nil {
 		return err
 	}
-	if n.state.Provisioned {
+	if n.state.Provisioned || n.opts.Provision == nil {
 		return nil
 	}
-	if n.opts.Provision != nil {
-		n.step(ctx, "founding the consortium")
-		if err := n.opts.Provision(ctx, n); err != nil {
-			return fmt.Errorf("provision network: %w", err)
-		}
-		// A crash before the next line makes the next Up provision again: it must bear that.
-		n.state.Provisioned = true
-		return n.save()
+	n.step(ctx, "founding the consortium")
+	if err := n.opts.Provision(ctx, n); err != nil {
+		return fmt.Errorf("provision network: %w", err)
 	}
-	return nil
+	// A crash before the next line makes the next Up provision again: it must bear that.
+	n.state.Provisioned = true
+	return n.save()
 }
 
 func (n *Network) bringUp(ctx context.Context) error {
@@ -64,31 +65,6 @@ func (n *Network) bringUp(ctx context.Context) error {
 	}
 	n.step(ctx, "waiting until every organisation endorses")
 	return n.ready(ctx, orgs)
-}
-
-// startNodes starts those that are stopped. All ports are looked at before anything is started,
-// so that a clash does not leave half a network behind.
-func (n *Network) startNodes(ctx context.Context, nodes []Node) error {
-	for _, node := range nodes {
-		p, err := readProcess(n.pidPath(node.Name))
-		if err != nil {
-			return err
-		}
-		if p.alive() {
-			continue
-		}
-		for _, port := range node.ports {
-			if err := checkPort(port, node.Name); err != nil {
-				return err
-			}
-		}
-	}
-	for _, node := range nodes {
-		if err := n.StartNode(ctx, node.Name); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // StartOrg starts one organisation's nodes and waits, no longer than within, until its peer
@@ -116,7 +92,7 @@ func (n *Network) StartOrg(ctx context.Context, org string, within time.Duration
 	if err := n.join(ctx, conns{o}); err != nil {
 		return err
 	}
-	return n.await(ctx, o.peer, func(ctx context.Context) error { return o.probe(ctx, o.org.MSPID) })
+	return n.await(ctx, func(ctx context.Context) error { return o.probe(ctx, o.org.MSPID) }, o.peer, o.chaincode)
 }
 
 // StopOrg stops one organisation's nodes.

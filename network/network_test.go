@@ -1,0 +1,73 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestForeignDirectoryIsLeftAlone(t *testing.T) {
+	dir := t.TempDir()
+	precious := filepath.Join(dir, "thesis.txt")
+	if err := os.WriteFile(precious, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n, err := New(Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, act := range map[string]func(context.Context) error{"up": n.Up, "down": n.Down, "reset": n.Reset} {
+		if err := act(t.Context()); !errors.Is(err, ErrNoNetwork) {
+			t.Errorf("%s: got %v", what, err)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v (%v)", entries, err)
+	}
+}
+
+func TestExistingNetworkKeepsItsTopology(t *testing.T) {
+	n := testNetwork(t)
+	if err := n.save(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Options{Dir: n.dir}); err != nil {
+		t.Errorf("with nothing asked for: %v", err)
+	}
+	_, err := New(Options{Dir: n.dir, Topology: Topology{PortBase: 9000}})
+	if err == nil || !strings.Contains(err.Error(), "port base 7050, not 9000") {
+		t.Errorf("with another port base: %v", err)
+	}
+	if _, err := Open(t.TempDir()); !errors.Is(err, ErrNoNetwork) {
+		t.Errorf("open an empty directory: %v", err)
+	}
+}
+
+func TestClientsMoveWithTheirDirectory(t *testing.T) {
+	n := testNetwork(t)
+	if err := n.writeClients(); err != nil {
+		t.Fatal(err)
+	}
+	moved := filepath.Join(t.TempDir(), "moved")
+	if err := os.Rename(n.dir, moved); err != nil {
+		t.Fatal(err)
+	}
+	clients, err := LoadClients(moved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vendor, err := clients.Org("vendor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := filepath.Join(moved, "orgs/vendor/people/release-manager/key.pem")
+	if got := vendor.People["release-manager"].Key; got != want {
+		t.Errorf("key at %s, want %s", got, want)
+	}
+	if _, err := clients.Org("stranger"); err == nil {
+		t.Error("an organisation that is not there was found")
+	}
+}
