@@ -1,0 +1,121 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/ledger"
+)
+
+// staleAfter is how long the index may be behind its peer, or the peer silent,
+// before answers are called stale. An idle channel has no blocks, so silence of
+// the block stream proves nothing; the peer's height is asked for.
+const (
+	staleAfter = 10 * time.Second
+	heightPoll = 2 * time.Second
+)
+
+// follower carries blocks into the index and keeps an eye on the distance.
+type follower struct {
+	ledger *ledger.Client
+	index  *index.Index
+	log    *slog.Logger
+
+	mu            sync.Mutex
+	height        uint64 // of the index
+	peer          uint64
+	level         time.Time // when the index was last known to be level with the peer
+	lastBlock     time.Time
+	organisations []api.Organisation
+}
+
+// run follows the blocks until ctx ends. Rows and height are one SQL
+// transaction in Apply: a crash anywhere here resumes at the stored height.
+func (f *follower) run(ctx context.Context) error {
+	from, err := f.index.Height(ctx)
+	if err != nil {
+		return err
+	}
+	if err := f.refresh(ctx, from); err != nil {
+		return err
+	}
+	return f.ledger.Blocks(ctx, from, func(b ledger.Block) error {
+		if err := f.index.Apply(ctx, indexed(b)); err != nil {
+			return err
+		}
+		if len(b.Organisations) > 0 {
+			return f.refresh(ctx, b.Number+1)
+		}
+		f.advance(b.Number + 1)
+		return nil
+	})
+}
+
+func (f *follower) refresh(ctx context.Context, height uint64) error {
+	organisations, err := f.index.Organisations(ctx)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.organisations = make([]api.Organisation, len(organisations))
+	for i, o := range organisations {
+		f.organisations[i] = api.Organisation(o)
+	}
+	f.mu.Unlock()
+	f.advance(height)
+	return nil
+}
+
+func (f *follower) advance(height uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.height, f.lastBlock = height, time.Now()
+	if f.height >= f.peer && f.peer > 0 {
+		f.level = f.lastBlock
+	}
+}
+
+// watch asks the peer for its height. A peer that does not answer is not an
+// error here: the answers grow stale, and say so.
+func (f *follower) watch(ctx context.Context) error {
+	tick := time.NewTicker(heightPoll)
+	defer tick.Stop()
+	for {
+		asked := time.Now()
+		height, err := f.ledger.Height(ctx)
+		if err == nil {
+			f.mu.Lock()
+			f.peer = height
+			if f.height >= height {
+				f.level = asked
+			}
+			f.mu.Unlock()
+		} else if ctx.Err() == nil {
+			f.log.DebugContext(ctx, "peer does not tell its height", slog.Any("error", err))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// freshness is what the API tells its callers about the distance.
+func (f *follower) freshness() api.Freshness {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	level := !f.level.IsZero()
+	stale := !level || time.Since(f.level) > staleAfter
+	return api.Freshness{Stale: stale, Ready: level && !stale, PeerHeight: f.peer, LastBlock: f.lastBlock}
+}
+
+func (f *follower) members() []api.Organisation {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.organisations
+}

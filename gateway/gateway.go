@@ -1,0 +1,322 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/intake"
+	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/registry"
+)
+
+const (
+	queueFile = "queue.db"
+	indexFile = "index.db"
+)
+
+// Init creates the databases. It refuses a folder that has one: creating over
+// a queue would lose events that were accepted.
+func Init(ctx context.Context, cfg Config) error {
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	if err := queue.Create(ctx, filepath.Join(cfg.DataDir, queueFile)); err != nil {
+		return err
+	}
+	return index.Create(ctx, filepath.Join(cfg.DataDir, indexFile))
+}
+
+// Run runs the gateway until ctx ends, and then returns nil. It returns the
+// first error of any loop; starting again repairs what a crash left.
+func Run(ctx context.Context, cfg Config) (err error) {
+	g, err := open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, g.close()) }()
+
+	apiListener, err := listen(ctx, "api.listen", cfg.API.Listen)
+	if err != nil {
+		return err
+	}
+	hooksListener, err := listen(ctx, "hooks.listen", cfg.Hooks.Listen)
+	if err != nil {
+		return errors.Join(err, apiListener.Close())
+	}
+	cfg.Log.InfoContext(ctx, "gateway runs", slog.String("api", cfg.API.Listen), slog.String("hooks", cfg.Hooks.Listen), slog.String("version", cfg.Version))
+
+	eg, ctx := errgroup.WithContext(ctx)
+	eg.Go(func() error { return g.api.Serve(ctx, apiListener) })    // answers out
+	eg.Go(func() error { return g.serveHooks(ctx, hooksListener) }) // notifications in -> queue
+	eg.Go(func() error { return g.submitter.run(ctx) })             // queue -> ledger
+	eg.Go(func() error { return g.follower.run(ctx) })              // ledger -> index
+	eg.Go(func() error { return g.follower.watch(ctx) })            // how far behind the peer
+	eg.Go(func() error { return g.metrics.serve(ctx, cfg.Metrics.Listen) })
+	if err := eg.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// Reindex rebuilds the index: it follows the chain from block 0 into a new
+// database with the same Apply, and puts it in the old one's place.
+func Reindex(ctx context.Context, cfg Config) (height uint64, err error) {
+	target := filepath.Join(cfg.DataDir, indexFile)
+	temporary := filepath.Join(cfg.DataDir, "reindex.db")
+	if err := removeDatabase(temporary); err != nil {
+		return 0, err
+	}
+	if err := index.Create(ctx, temporary); err != nil {
+		return 0, err
+	}
+	height, err = rebuild(ctx, cfg, temporary)
+	if err != nil {
+		return height, err
+	}
+	if err := removeDatabase(target); err != nil {
+		return height, err
+	}
+	return height, os.Rename(temporary, target)
+}
+
+func rebuild(ctx context.Context, cfg Config, path string) (height uint64, err error) {
+	client, err := dial(cfg)
+	if err != nil {
+		return 0, err
+	}
+	x, err := index.Open(ctx, path)
+	if err != nil {
+		return 0, errors.Join(err, client.Close())
+	}
+	defer func() { err = errors.Join(err, x.Close(), client.Close()) }()
+	want, err := client.Height(ctx)
+	if err != nil {
+		return 0, err
+	}
+	level := errors.New("level with the peer")
+	err = client.Blocks(ctx, 0, func(b ledger.Block) error {
+		if err := x.Apply(ctx, indexed(b)); err != nil {
+			return err
+		}
+		if height = b.Number + 1; height >= want {
+			return level
+		}
+		return nil
+	})
+	if errors.Is(err, level) {
+		err = nil
+	}
+	return height, err
+}
+
+// removeDatabase removes a SQLite database with its side files.
+func removeDatabase(path string) error {
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove old index: %w", err)
+		}
+	}
+	return nil
+}
+
+// rooms are the parts of a running gateway.
+type rooms struct {
+	cfg       Config
+	queue     *queue.Queue
+	index     *index.Index
+	ledger    *ledger.Client
+	hooks     *intake.Handler
+	api       *api.Server
+	submitter *submitter
+	follower  *follower
+	metrics   *metrics
+}
+
+// open opens everything and starts nothing. A missing database is an error:
+// an empty disk is not a new gateway.
+func open(ctx context.Context, cfg Config) (g *rooms, err error) {
+	g = &rooms{cfg: cfg}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.close())
+		}
+	}()
+	options := queue.Options{Lanes: cfg.Queue.Lanes, MaxPending: cfg.Queue.MaxPending, MinFreeBytes: cfg.Queue.MinFreeBytes, Log: cfg.Log}
+	if g.queue, err = queue.Open(ctx, filepath.Join(cfg.DataDir, queueFile), options); err != nil {
+		return g, fmt.Errorf("%w (a new gateway starts with: waybill-gateway init)", err)
+	}
+	if g.index, err = index.Open(ctx, filepath.Join(cfg.DataDir, indexFile)); err != nil {
+		return g, fmt.Errorf("%w (waybill-gateway reindex rebuilds it)", err)
+	}
+	if g.ledger, err = dial(cfg); err != nil {
+		return g, err
+	}
+	g.metrics = newMetrics(g.queue)
+	g.follower = &follower{ledger: g.ledger, index: g.index, log: cfg.Log}
+	if g.submitter, err = g.newSubmitter(); err != nil {
+		return g, err
+	}
+	connectors, err := readConnectors(cfg)
+	if err != nil {
+		return g, err
+	}
+	g.hooks, err = intake.New(intake.Config{Connectors: connectors, Sink: sink{g.queue}, MaxBody: cfg.Hooks.MaxBody, Log: cfg.Log, Metrics: g.metrics.intake()})
+	if err != nil {
+		return g, err
+	}
+	g.api, err = api.New(api.Config{
+		Org: cfg.MSPID, Version: cfg.Version, Channel: cfg.Channel, CertFile: cfg.API.TLSCert, KeyFile: cfg.API.TLSKey, AnonymousReads: cfg.API.AnonymousReads,
+		Index: readModel{g.index}, Queue: operated{g.queue}, Organisations: g.follower.members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
+	})
+	return g, err
+}
+
+func (g *rooms) close() error {
+	var errs []error
+	if g.queue != nil {
+		errs = append(errs, g.queue.Close())
+	}
+	if g.index != nil {
+		errs = append(errs, g.index.Close())
+	}
+	if g.ledger != nil {
+		errs = append(errs, g.ledger.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (g *rooms) freshness() api.Freshness {
+	f := g.follower.freshness()
+	f.Waiting = g.submitter.State().Reason
+	return f
+}
+
+func dial(cfg Config) (*ledger.Client, error) {
+	return ledger.Dial(ledger.Config{
+		MSPID: cfg.MSPID, CertFile: cfg.Identity.Cert, KeyFile: cfg.Identity.Key, PeerAddress: cfg.Peer.Address, PeerTLSCAFile: cfg.Peer.TLSCA,
+		Channel: cfg.Channel, Chaincode: cfg.Chaincode, Log: cfg.Log,
+	})
+}
+
+func readConnectors(cfg Config) ([]intake.Connector, error) {
+	var out []intake.Connector
+	for _, c := range cfg.Connectors {
+		host, err := provenance.ParseHost(c.Host)
+		if err != nil {
+			return nil, err
+		}
+		connector := intake.Connector{Name: c.Name, Kind: c.Kind, Host: host, Repositories: c.Repositories}
+		for _, file := range c.SecretFiles {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				return nil, fmt.Errorf("connector %s: %w", c.Name, err)
+			}
+			connector.Secrets = append(connector.Secrets, []byte(strings.TrimSpace(string(b))))
+		}
+		out = append(out, connector)
+	}
+	return out, nil
+}
+
+// newSubmitter gives the loop its registries. One that is not read back has a
+// nil reader: its events are recorded as claimed.
+func (g *rooms) newSubmitter() (*submitter, error) {
+	clients, err := openRegistries(g.cfg)
+	if err != nil {
+		return nil, err
+	}
+	readers := func(host provenance.Host) (manifestReader, bool) {
+		client, ok := clients[host]
+		if client == nil {
+			return nil, ok
+		}
+		return client, true
+	}
+	recorded := func(events int, took time.Duration) {
+		g.metrics.recorded.Add(float64(events))
+		if took > 0 {
+			g.metrics.segments.Observe(took.Seconds())
+		}
+	}
+	return &submitter{queue: g.queue, ledger: g.ledger, readers: readers, log: g.cfg.Log, recorded: recorded}, nil
+}
+
+// openRegistries makes a client of each registry, nil for one that is not read back.
+func openRegistries(cfg Config) (map[provenance.Host]*registry.Client, error) {
+	clients := map[provenance.Host]*registry.Client{}
+	for _, r := range cfg.Registries {
+		host, err := provenance.ParseHost(r.Host)
+		if err != nil {
+			return nil, err
+		}
+		if r.ReadBack != nil && !*r.ReadBack {
+			clients[host] = nil
+			continue
+		}
+		clients[host], err = registry.New(registry.Config{
+			Host: host, Insecure: r.Insecure, AllowPrivate: r.AllowPrivate, Username: r.Username, PasswordFile: r.PasswordFile,
+			UserAgent: registry.UserAgent, Timeout: r.Timeout,
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return clients, nil
+}
+
+func listen(ctx context.Context, key, address string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	return l, nil
+}
+
+// serveHooks takes notifications until ctx ends, and lets those in hand finish.
+func (g *rooms) serveHooks(ctx context.Context, l net.Listener) error {
+	if g.cfg.Hooks.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(g.cfg.Hooks.TLSCert, g.cfg.Hooks.TLSKey)
+		if err != nil {
+			return fmt.Errorf("hooks.tls_cert: %w", err)
+		}
+		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}})
+	}
+	return serveHTTP(ctx, l, g.hooks)
+}
+
+func serveHTTP(ctx context.Context, l net.Listener, handler http.Handler) error {
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	eg, ctx := errgroup.WithContext(ctx)
+	eg.Go(func() error {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve %s: %w", l.Addr(), err)
+		}
+		return nil
+	})
+	eg.Go(func() error {
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		return errors.Join(server.Shutdown(grace), server.Close())
+	})
+	return eg.Wait()
+}

@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/intake"
+	"github.com/waybill-dev/waybill/gateway/queue"
+)
+
+// metrics is the gateway's Prometheus registry; nothing is global.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	events   *prometheus.CounterVec
+	recorded prometheus.Counter
+	segments prometheus.Histogram
+	calls    *prometheus.HistogramVec
+}
+
+func newMetrics(q *queue.Queue) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_hook_requests_total", Help: "Notifications by connector and HTTP status."}, []string{"connector", "status"}),
+		events:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_hook_events_total", Help: "Events by connector and outcome."}, []string{"connector", "outcome"}),
+		recorded: prometheus.NewCounter(prometheus.CounterOpts{Name: "waybill_recorded_events_total", Help: "Events known to be on the ledger."}),
+		segments: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "waybill_segment_seconds", Help: "From the endorsement of a segment to its commit.", Buckets: prometheus.ExponentialBuckets(0.05, 2, 10)}),
+		calls:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "waybill_api_seconds", Help: "API calls by method and error code.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}, []string{"method", "code"}),
+	}
+	m.registry.MustRegister(m.requests, m.events, m.recorded, m.segments, m.calls, queueCollector{q},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) intake() intake.Metrics {
+	return intake.Metrics{
+		Request: func(connector string, status int) { m.requests.WithLabelValues(connector, strconv.Itoa(status)).Inc() },
+		Event:   func(connector, outcome string, n int) { m.events.WithLabelValues(connector, outcome).Add(float64(n)) },
+	}
+}
+
+func (m *metrics) call(method string, code provenance.Code, took time.Duration) {
+	m.calls.WithLabelValues(method, string(code)).Observe(took.Seconds())
+}
+
+// serve answers /metrics over plain HTTP; without an address it only waits.
+func (m *metrics) serve(ctx context.Context, address string) error {
+	if address == "" {
+		<-ctx.Done()
+		return nil
+	}
+	l, err := listen(ctx, "metrics.listen", address)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	return serveHTTP(ctx, l, mux)
+}
+
+// queueCollector reads the queue's counts when it is scraped.
+type queueCollector struct{ queue *queue.Queue }
+
+func (c queueCollector) describe(state string) *prometheus.Desc {
+	return prometheus.NewDesc("waybill_queue_events", "Events in the queue by state.", nil, prometheus.Labels{"state": state})
+}
+
+// Describe implements prometheus.Collector.
+func (c queueCollector) Describe(out chan<- *prometheus.Desc) {
+	for _, state := range []string{"pending", "sealed", "dead"} {
+		out <- c.describe(state)
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c queueCollector) Collect(out chan<- prometheus.Metric) {
+	s, err := c.queue.Stats(context.Background())
+	if err != nil {
+		out <- prometheus.NewInvalidMetric(c.describe("pending"), err)
+		return
+	}
+	for state, n := range map[string]int64{"pending": s.Pending, "sealed": s.Sealed, "dead": s.Dead} {
+		out <- prometheus.MustNewConstMetric(c.describe(state), prometheus.GaugeValue, float64(n))
+	}
+}
