@@ -54,17 +54,17 @@ type problem struct {
 	rendering
 }
 
-// hinted adds advice to an error, and may say that the caller is not known at all.
-type hinted struct {
+// hintedError adds advice to an error, and may say that the caller is not known at all.
+type hintedError struct {
 	error
 	hint            string
 	unauthenticated bool
 }
 
-func (h *hinted) Unwrap() error { return h.error }
+func (h *hintedError) Unwrap() error { return h.error }
 
 // withHint adds advice on what to do about err.
-func withHint(err error, hint string) error { return &hinted{error: err, hint: hint} }
+func withHint(err error, hint string) error { return &hintedError{error: err, hint: hint} }
 
 // toProblem decides what a caller may read of an error. Uncoded and Internal
 // errors may hold anything, so only the log has their text.
@@ -83,7 +83,7 @@ func toProblem(err error) problem {
 		}
 	}
 	p.rendering = render(p.Code)
-	var h *hinted
+	var h *hintedError
 	if errors.As(err, &h) {
 		p.Hint = h.hint
 		if h.unauthenticated {
@@ -128,7 +128,7 @@ func fromStatus(err error) error {
 
 // HintOf returns the gateway's advice on an error of a Client, or "".
 func HintOf(err error) string {
-	var h *hinted
+	var h *hintedError
 	if errors.As(err, &h) {
 		return h.hint
 	}

@@ -12,7 +12,8 @@ import (
 
 // Record is an event or an act as it stands on the ledger.
 type Record struct {
-	Position
+	Block      uint64
+	Tx, Seq    int // in the block, and in the transaction
 	TxID       string
 	Time       time.Time     // of the transaction
 	By         policy.Person // who signed it
@@ -94,7 +95,8 @@ func (s *Snapshot) History(f HistoryFilter, p Page) ([]Record, string, error) {
 		return records, "", err
 	}
 	records = records[:p.size()]
-	return records, p.next(records[len(records)-1].Position, "history", f.Digest.String(), string(f.Host), string(f.Repository), string(f.Tag)), nil
+	last := records[len(records)-1]
+	return records, p.next(Position{last.Block, last.Tx, last.Seq}, "history", f.Digest.String(), string(f.Host), string(f.Repository), string(f.Tag)), nil
 }
 
 // PromotionFilter narrows a list of promotions; empty fields match all.

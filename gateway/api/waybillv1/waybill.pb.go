@@ -1441,7 +1441,7 @@ type HistoryEntry struct {
 	TxId    string                 `protobuf:"bytes,2,opt,name=tx_id,json=txId,proto3" json:"tx_id,omitempty"`
 	TxIndex int32                  `protobuf:"varint,3,opt,name=tx_index,json=txIndex,proto3" json:"tx_index,omitempty"`
 	Time    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"` // of the transaction
-	// push, delete, tag-delete, unknown; or grant, registry, member, promotion,
+	// push, delete, tag-delete, unknown; or grant, revoke, registry, member, promotion,
 	// approval, rejection, release, refusal, hold, lift, vote, policy.
 	Kind string `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Who signed the transaction; for events, the gateway that recorded them.
@@ -2882,7 +2882,6 @@ type DeadLetter struct {
 	Attempts      int32                  `protobuf:"varint,8,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	Reason        string                 `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
 	ReceivedAt    *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
-	BuriedAt      *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=buried_at,json=buriedAt,proto3" json:"buried_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2983,13 +2982,6 @@ func (x *DeadLetter) GetReason() string {
 func (x *DeadLetter) GetReceivedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ReceivedAt
-	}
-	return nil
-}
-
-func (x *DeadLetter) GetBuriedAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.BuriedAt
 	}
 	return nil
 }
@@ -3367,7 +3359,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x120\n" +
 	"\aletters\x18\x03 \x03(\v2\x16.waybill.v1.DeadLetterR\aletters\x12&\n" +
-	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"\xda\x02\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"\xa1\x02\n" +
 	"\n" +
 	"DeadLetter\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
@@ -3383,8 +3375,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x06reason\x18\t \x01(\tR\x06reason\x12;\n" +
 	"\vreceived_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"receivedAt\x127\n" +
-	"\tburied_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bburiedAt\"=\n" +
+	"receivedAt\"=\n" +
 	"\x17RetryDeadLettersRequest\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x03R\x03ids\x12\x10\n" +
 	"\x03all\x18\x02 \x01(\bR\x03all\"b\n" +
@@ -3510,36 +3501,35 @@ var file_waybill_v1_waybill_proto_depIdxs = []int32{
 	40, // 43: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
 	37, // 44: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
 	40, // 45: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
-	40, // 46: waybill.v1.DeadLetter.buried_at:type_name -> google.protobuf.Timestamp
-	1,  // 47: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
-	4,  // 48: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
-	10, // 49: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
-	12, // 50: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
-	15, // 51: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
-	18, // 52: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
-	22, // 53: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
-	26, // 54: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
-	28, // 55: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
-	32, // 56: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
-	35, // 57: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
-	38, // 58: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
-	2,  // 59: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
-	5,  // 60: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
-	11, // 61: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
-	13, // 62: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
-	16, // 63: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
-	19, // 64: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
-	23, // 65: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
-	27, // 66: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
-	29, // 67: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
-	33, // 68: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
-	36, // 69: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
-	39, // 70: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
-	59, // [59:71] is the sub-list for method output_type
-	47, // [47:59] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	1,  // 46: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
+	4,  // 47: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
+	10, // 48: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
+	12, // 49: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
+	15, // 50: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
+	18, // 51: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
+	22, // 52: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
+	26, // 53: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
+	28, // 54: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
+	32, // 55: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
+	35, // 56: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
+	38, // 57: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
+	2,  // 58: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
+	5,  // 59: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
+	11, // 60: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
+	13, // 61: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
+	16, // 62: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
+	19, // 63: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
+	23, // 64: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
+	27, // 65: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
+	29, // 66: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
+	33, // 67: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
+	36, // 68: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
+	39, // 69: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
+	58, // [58:70] is the sub-list for method output_type
+	46, // [46:58] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_waybill_v1_waybill_proto_init() }

@@ -1,0 +1,105 @@
+package api
+
+import (
+	"context"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+)
+
+// ListPolicies implements waybillv1.WaybillServer.
+func (s *service) ListPolicies(ctx context.Context, _ *waybillv1.ListPoliciesRequest) (*waybillv1.ListPoliciesResponse, error) {
+	out := &waybillv1.ListPoliciesResponse{}
+	return out, s.view(ctx, func(at moment, r Reads) error {
+		out.Height, out.Stale = at.height, at.stale
+		active, err := activeVersions(r)
+		if err != nil {
+			return err
+		}
+		var catalogue state.Catalogue
+		if _, err := state.Read(r, state.PoliciesKey(), &catalogue); err != nil {
+			return err
+		}
+		for _, entry := range catalogue.Policies {
+			p, err := readPolicy(r, entry.Name, entry.Version, active)
+			if err != nil {
+				return err
+			}
+			out.Policies = append(out.Policies, p)
+		}
+		out.Ballots, err = ballots(r, active)
+		return err
+	})
+}
+
+// GetPolicy implements waybillv1.WaybillServer.
+func (s *service) GetPolicy(ctx context.Context, in *waybillv1.GetPolicyRequest) (*waybillv1.GetPolicyResponse, error) {
+	name, err := policy.ParseStageName(in.GetName()) // the same grammar
+	if err != nil || in.GetVersion() < 0 {
+		return nil, provenance.Errorf(provenance.Invalid, "policy %.80q version %d: want lower-case letters, digits and '-', and a version from 1 (0: the active one)", in.GetName(), in.GetVersion())
+	}
+	out := &waybillv1.GetPolicyResponse{}
+	return out, s.view(ctx, func(at moment, r Reads) error {
+		out.Height, out.Stale = at.height, at.stale
+		active, err := activeVersions(r)
+		if err != nil {
+			return err
+		}
+		version := int(in.GetVersion())
+		if version == 0 {
+			version = active[name]
+		}
+		out.Policy, err = readPolicy(r, name, version, active)
+		return err
+	})
+}
+
+func activeVersions(r Reads) (map[string]int, error) {
+	var catalogue state.Catalogue
+	_, err := state.Read(r, state.PoliciesKey(), &catalogue)
+	active := map[string]int{}
+	for _, entry := range catalogue.Policies {
+		active[entry.Name] = entry.Version
+	}
+	return active, err
+}
+
+func readPolicy(r Reads, name string, version int, active map[string]int) (*waybillv1.Policy, error) {
+	var v state.PolicyVersion
+	found, err := state.Read(r, state.PolicyKey(name, version), &v)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, withHint(provenance.Errorf(provenance.NotFound, "policy %s version %d is not on the ledger", name, version), "waybill policy list")
+	}
+	p, err := policy.Parse(v.Text)
+	if err != nil {
+		return nil, provenance.Wrap(provenance.Internal, err, "policy %s version %d on the ledger", name, version)
+	}
+	return &waybillv1.Policy{
+		Name: v.Name, Version: int32(v.Version), Hash: v.Hash, Text: string(v.Text), Match: p.Spec.Match,
+		Voters: people(v.Voters), At: stamp(v.At), Active: active[name] == version,
+	}, nil
+}
+
+// ballots gathers the votes that still count: cast while the policy's active
+// version was what it is now.
+func ballots(r Reads, active map[string]int) ([]*waybillv1.Ballot, error) {
+	var all []*waybillv1.Ballot
+	err := each(r, func(_ []string, v state.Vote) error {
+		if v.Base != active[v.Name] {
+			return nil
+		}
+		// Votes for one text follow one another: the key is name, hash, organisation.
+		if n := len(all); n == 0 || all[n-1].Name != v.Name || all[n-1].Hash != v.Hash {
+			all = append(all, &waybillv1.Ballot{Name: v.Name, Hash: v.Hash, Text: string(v.Text)})
+		}
+		last := all[len(all)-1]
+		last.Voters = append(last.Voters, person(v.By))
+		return nil
+	}, state.TypeVote)
+	return all, err
+}

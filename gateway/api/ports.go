@@ -1,0 +1,121 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+// Index is the read model the server answers from.
+type Index interface {
+	// View calls read with the index as it stands at one height.
+	View(ctx context.Context, read func(height uint64, r Reads) error) error
+}
+
+// Reads is the index at one height. Lists return the token of the next page,
+// "" on the last; a bad page or filter is an Invalid error.
+type Reads interface {
+	state.Scanner
+	History(HistoryFilter, Page) ([]Record, string, error)
+	Promotions(PromotionFilter, Page) ([]state.Promotion, string, error)
+	// Pulls counts pulls from one repository, or from all when host is empty.
+	Pulls(d provenance.Digest, host provenance.Host, repo provenance.Repository) (count int64, last time.Time, err error)
+	// Tags lists the tags of a repository that name the image now.
+	Tags(d provenance.Digest, host provenance.Host, repo provenance.Repository) ([]provenance.Tag, error)
+}
+
+// Page asks for one page of a list.
+type Page struct {
+	Token       string
+	Size        int // 0: the default
+	NewestFirst bool
+}
+
+// HistoryFilter says whose history is asked for: an image, a tag or a repository.
+type HistoryFilter struct {
+	Digest     provenance.Digest
+	Host       provenance.Host
+	Repository provenance.Repository
+	Tag        provenance.Tag
+}
+
+// PromotionFilter narrows a list of promotions; empty fields match all.
+type PromotionFilter struct {
+	Stage      string
+	Host       provenance.Host
+	Repository provenance.Repository
+	Digest     provenance.Digest
+	Status     state.PromotionStatus
+}
+
+// Record is an event or an act as it stands on the ledger.
+type Record struct {
+	Block      uint64
+	Tx, Seq    int
+	TxID       string
+	Time       time.Time
+	By         policy.Person
+	Kind       string
+	Host       provenance.Host
+	Repository provenance.Repository
+	Tag        provenance.Tag
+	Digest     provenance.Digest
+	Previous   provenance.Digest
+	Stage      string
+	MediaType  string
+	Actor      string
+	OccurredAt time.Time
+	Detail     string
+	JSON       []byte
+}
+
+// Queue is this gateway's outbox, for its operators.
+type Queue interface {
+	Stats(ctx context.Context) (QueueStats, error)
+	// Dead lists dead letters with ids greater than after, in order.
+	Dead(ctx context.Context, after int64, limit int) ([]DeadLetter, error)
+	// Retry puts dead letters back, all of them when no id is given.
+	Retry(ctx context.Context, ids ...int64) (int, error)
+}
+
+// QueueStats counts the events of the queue.
+type QueueStats struct {
+	Pending, Sealed, Dead, Done int64
+	OldestPending               time.Time // zero when nothing is pending
+}
+
+// DeadLetter is an event the gateway gave up on.
+type DeadLetter struct {
+	ID         int64
+	Host       provenance.Host
+	Connector  string
+	Event      provenance.Event
+	Attempts   int
+	Reason     string
+	ReceivedAt time.Time
+}
+
+// Freshness is how well the gateway follows its peer.
+type Freshness struct {
+	// Stale: the block stream is silent or behind, so answers may be old.
+	Stale bool
+	// Ready: the index has caught up with the peer and the stream is alive.
+	Ready      bool
+	PeerHeight uint64
+	// LastBlock is when the stream last spoke; zero before that.
+	LastBlock time.Time
+	// Waiting says why recorded events do not reach the ledger; "" when they do.
+	Waiting string
+}
+
+// Organisation is a member of the channel; the certificates and revocation
+// lists are PEM.
+type Organisation struct {
+	MSPID             string
+	RootCerts         [][]byte
+	IntermediateCerts [][]byte
+	RevocationLists   [][]byte
+}
