@@ -30,6 +30,9 @@ func (a *app) act(ctx context.Context, fn string, args ...string) (receipt, erro
 	if provenance.CodeOf(err) == provenance.Forbidden && strings.Contains(err.Error(), "needs one of the roles") {
 		return receipt{}, hint(err, "%s signed this; see its roles with: waybill member list; an admin grants one with: waybill member grant %s ROLE --as %s/admin", me, me.name, me.org.Org)
 	}
+	if provenance.CodeOf(err) == provenance.Unavailable {
+		return receipt{}, fmt.Errorf("%s's peer at %s: %w", me.org.Org, me.org.PeerAddress, err)
+	}
 	if err != nil {
 		return receipt{}, err
 	}

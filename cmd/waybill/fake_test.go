@@ -33,7 +33,6 @@ const (
 // world is everything outside the process: gateways, peers, a network. It
 // remembers what it was asked.
 type world struct {
-	answers
 	t       *testing.T
 	running map[string]bool // gateway addresses
 	env     map[string]string

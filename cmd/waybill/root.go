@@ -50,7 +50,7 @@ func terminal(w io.Writer) bool {
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, a *app, args []string) int {
-	root := newRootCmd(a)
+	root := newRootCmd(a) //nolint:contextcheck // cobra hands each command its context when it runs
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.started {
