@@ -48,17 +48,22 @@ func (q *Queue) Accept(ctx context.Context, deliveries []Delivery) (Accepted, er
 	}
 	var accepted Accepted
 	var repos map[repoKey]repo
+	var lanes map[int]bool
 	err := q.writer.do(ctx, &op{
 		rows: len(deliveries), bare: true,
 		run: func(b *batch) (err error) {
+			before := len(b.items)
 			accepted, err = q.accept(b, deliveries, events)
-			repos = b.repos
+			repos, lanes = b.repos, b.lanes(before)
 			return err
 		},
 		after: func() {
 			q.waiting.Add(int64(accepted.New))
 			for k, r := range repos {
 				q.repos[k] = r
+			}
+			for lane := range lanes {
+				q.announce(lane)
 			}
 		},
 	})
@@ -101,6 +106,15 @@ func (q *Queue) accept(b *batch, deliveries []Delivery, events [][]byte) (Accept
 		}
 	}
 	return accepted, nil
+}
+
+// lanes returns the lanes of the items from the given one on.
+func (b *batch) lanes(from int) map[int]bool {
+	lanes := map[int]bool{}
+	for _, it := range b.items[from:] {
+		lanes[it.repo.lane] = true
+	}
+	return lanes
 }
 
 func firstError(errs ...error) error {

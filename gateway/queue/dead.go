@@ -68,6 +68,9 @@ func (q *Queue) Retry(ctx context.Context, ids ...int64) (int, error) {
 		after: func() {
 			q.dead.Add(-total)
 			q.waiting.Add(total)
+			for lane := range q.options.Lanes {
+				q.announce(lane)
+			}
 		},
 	})
 	if err != nil {

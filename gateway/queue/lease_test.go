@@ -116,3 +116,16 @@ func TestBuryAndRetry(t *testing.T) {
 		t.Fatalf("after retry %v", names(got))
 	}
 }
+
+func TestArrived(t *testing.T) {
+	q := open(t, create(t), Options{Lanes: 1})
+	accept(t, q, deliveries("a", 0, 2)...)
+	accept(t, q, deliveries("a", 2, 3)...)
+	<-q.Arrived(0)
+	accept(t, q, delivery("a", 0)) // a duplicate is no arrival
+	select {
+	case <-q.Arrived(0):
+		t.Fatal("announced twice")
+	default:
+	}
+}

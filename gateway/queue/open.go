@@ -121,6 +121,9 @@ func Open(ctx context.Context, path string, options Options) (*Queue, error) {
 		disk:  diskWatch{dir: filepath.Dir(path), min: options.MinFreeBytes, free: freeBytes},
 		repos: map[repoKey]repo{}, held: map[int64]time.Time{}, leases: map[int]map[int64]leasing{},
 	}
+	for lane := range q.arrived {
+		q.arrived[lane] = make(chan struct{}, 1)
+	}
 	if err := q.start(ctx, path); err != nil {
 		for _, db := range []*sql.DB{q.readers, q.writerD} {
 			if db != nil {

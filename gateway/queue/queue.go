@@ -68,6 +68,7 @@ type Queue struct {
 	leases  map[int]map[int64]leasing // lane -> item
 
 	waiting, sealed, dead, done atomic.Int64
+	arrived                     [maxLanes]chan struct{}
 }
 
 type repoKey struct {
@@ -91,6 +92,18 @@ func (q *Queue) Lanes() int { return q.options.Lanes }
 // LaneName returns the lane's name on the ledger, unique per database: a
 // second queue can never write under the keys of the first.
 func (q *Queue) LaneName(lane int) string { return fmt.Sprintf("%s-%d", q.name, lane) }
+
+// Arrived returns a channel that receives after items came to wait in a lane;
+// several arrivals may share one receipt. Items whose hold ran out are not
+// announced: lease now and then in any case.
+func (q *Queue) Arrived(lane int) <-chan struct{} { return q.arrived[lane] }
+
+func (q *Queue) announce(lane int) {
+	select {
+	case q.arrived[lane] <- struct{}{}:
+	default: // a receipt is pending already
+	}
+}
 
 // Close stops the writer after the commit in hand and closes the file. Calls
 // that come later fail with WB_UNAVAILABLE.

@@ -233,7 +233,7 @@ func (w *writer) exec(query string, args ...any) error {
 }
 
 // fail gives a database error its code: WB_FULL for a full disk,
-// WB_UNAVAILABLE for a lock that was not given in time, else WB_INTERNAL.
+// WB_UNAVAILABLE for a lock that was not given in time or a caller that left, else WB_INTERNAL.
 func fail(err error, what string) error {
 	if err == nil {
 		return nil
@@ -243,6 +243,9 @@ func fail(err error, what string) error {
 		return err
 	}
 	code := provenance.Internal
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		code = provenance.Unavailable
+	}
 	var db *sqlite.Error
 	if errors.As(err, &db) {
 		switch db.Code() & 0xff {

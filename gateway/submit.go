@@ -1,0 +1,389 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/registry"
+)
+
+// recordSegment is the transaction that records a segment.
+const recordSegment = "record:Segment"
+
+// leaser is the part of the queue that hands items out.
+type leaser interface {
+	Arrived(lane int) <-chan struct{}
+	Lease(ctx context.Context, lane, n int, d time.Duration) ([]queue.Item, error)
+	Release(ctx context.Context, items []queue.Item, at time.Time, reason string) error
+	Return(items []queue.Item)
+	Bury(ctx context.Context, item queue.Item, reason string) error
+}
+
+// sealer is the part of the queue that keeps the open segment of each lane.
+type sealer interface {
+	Sealed(ctx context.Context, lane int) (*queue.Segment, error)
+	Seal(ctx context.Context, s queue.Segment, items []queue.Item) error
+	Reseal(ctx context.Context, s queue.Segment) error
+	Unseal(ctx context.Context, s queue.Segment) error
+	Recorded(ctx context.Context, s queue.Segment, block uint64) error
+}
+
+// laneNames is the part of the queue that names and numbers.
+type laneNames interface {
+	Lanes() int
+	LaneName(lane int) string
+	NextSeq(ctx context.Context, lane int) (uint64, error)
+	Skip(ctx context.Context, lane int, seq uint64) error
+}
+
+type laneQueue interface {
+	leaser
+	sealer
+	laneNames
+}
+
+// segmentLedger is the ledger as submit sees it.
+type segmentLedger interface {
+	Endorse(ctx context.Context, fn string, args []string, transient map[string][]byte) (ledger.Endorsed, error)
+	SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error
+	CommitStatus(ctx context.Context, txID string) (ledger.Commit, error)
+}
+
+// manifestReader reads one registry back.
+type manifestReader interface {
+	Manifest(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, error)
+}
+
+var (
+	_ laneQueue      = (*queue.Queue)(nil)
+	_ segmentLedger  = (*ledger.Client)(nil)
+	_ manifestReader = (*registry.Client)(nil)
+)
+
+// submitter is the loop between the queue and the ledger, one goroutine per
+// lane. It writes nothing but the queue and the ledger: what it submitted is
+// believed, and indexed, only when it comes back in a block.
+type submitter struct {
+	queue  laneQueue
+	ledger segmentLedger
+	// readers finds the client of a configured registry. A nil reader with true
+	// means that the registry is not read back, and facts stay empty.
+	readers func(host provenance.Host) (manifestReader, bool)
+	log     *slog.Logger
+	// recorded, where set, hears of every recorded segment: its events and the
+	// time from sealing (zero for a segment that an earlier run sealed).
+	recorded func(events int, took time.Duration)
+	limits   submitLimits
+	waits    waits
+}
+
+// submitLimits are the numbers of the loop.
+type submitLimits struct {
+	events, pulls int           // most events of a segment; of one that holds pulls only
+	linger, wait  time.Duration // how long a batch waits for company: per look, and in all
+	poll          time.Duration // how often a lane looks for items whose hold ran out
+	lease         time.Duration
+	reads         int           // manifests read at once, per lane
+	readAttempts  int           // before an image that is gone or malformed is set aside
+	status        time.Duration // how long a transaction may stay unknown before it is sent again
+	lost          time.Duration // the same, where sending it failed
+	recover       time.Duration // the same, where an earlier run may have sent it or not
+	backoff       time.Duration // first pause after a failure; doubles
+	backoffMax    time.Duration
+}
+
+func defaultSubmitLimits() submitLimits {
+	return submitLimits{
+		events: 500, pulls: 2000, linger: 20 * time.Millisecond, wait: 200 * time.Millisecond, poll: 250 * time.Millisecond,
+		lease: 2 * time.Minute, reads: 8, readAttempts: 3, status: 15 * time.Second, lost: time.Second, recover: 5 * time.Second,
+		backoff: 200 * time.Millisecond, backoffMax: 5 * time.Second,
+	}
+}
+
+// State tells why writes wait, and since when; zero when they do not.
+func (s *submitter) State() waitState { return s.waits.state() }
+
+// run submits until ctx ends. It returns an error only when the queue itself
+// fails (then accepted events are safe where they are, and a restart repairs);
+// an unreachable ledger or registry is waited for.
+func (s *submitter) run(ctx context.Context) error {
+	if s.limits == (submitLimits{}) {
+		s.limits = defaultSubmitLimits()
+	}
+	group, laneCtx := errgroup.WithContext(ctx)
+	for n := range s.queue.Lanes() {
+		l := &lane{submitter: s, number: n, name: s.queue.LaneName(n)}
+		group.Go(func() error { return l.run(laneCtx) })
+	}
+	err := group.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// lane is one order of recording. Everything in it happens one after the
+// other, so that the tags of a repository move in the order of their events.
+type lane struct {
+	*submitter
+	number int
+	name   string
+}
+
+func (l *lane) run(ctx context.Context) error {
+	for {
+		// The open segment first: until its fate is known, nothing later may pass it.
+		segment, err := l.queue.Sealed(ctx, l.number)
+		if err != nil {
+			return err
+		}
+		if segment != nil {
+			if _, err := l.finish(ctx, *segment, time.Time{}, l.limits.recover); err != nil {
+				return err
+			}
+			continue
+		}
+		items, err := l.gather(ctx)
+		if err != nil {
+			return err
+		}
+		if items, err = l.readBack(ctx, items); err != nil {
+			return err
+		}
+		if _, err := l.record(ctx, items); err != nil {
+			return err
+		}
+	}
+}
+
+// gather waits for items. A first item waits a moment for company, and no
+// longer: while its segment is on its way the next batch grows by itself.
+func (l *lane) gather(ctx context.Context) ([]queue.Item, error) {
+	var until time.Time
+	for seen := 0; ; {
+		items, err := l.queue.Lease(ctx, l.number, max(l.limits.events, l.limits.pulls), l.limits.lease)
+		if err != nil {
+			return nil, err
+		}
+		if len(items) == 0 {
+			seen = 0
+			if err := l.idle(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		now := time.Now()
+		if seen == 0 {
+			until = now.Add(l.limits.wait)
+		}
+		if len(items) >= l.limits.events || len(items) == seen || !now.Before(until) {
+			n := l.fit(items)
+			l.queue.Return(items[n:])
+			return items[:n], nil
+		}
+		seen = len(items)
+		l.queue.Return(items)
+		if err := pauseFor(ctx, l.limits.linger); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// fit returns how many of the items go into one segment: pulls write no keys,
+// so that many more of them fit.
+func (l *lane) fit(items []queue.Item) int {
+	n := 0
+	for n < len(items) && n < l.limits.pulls && items[n].Event.Action == provenance.Pull {
+		n++
+	}
+	return max(n, min(len(items), l.limits.events))
+}
+
+func (l *lane) idle(ctx context.Context) error {
+	timer := time.NewTimer(l.limits.poll)
+	defer timer.Stop()
+	select {
+	case <-l.queue.Arrived(l.number):
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// record brings items onto the ledger as one segment, or as several where the
+// whole is too large or holds an event that the contract refuses. settled is
+// false when items went back to waiting: then later ones must not pass them.
+func (l *lane) record(ctx context.Context, items []queue.Item) (settled bool, err error) {
+	if len(items) == 0 {
+		return true, nil
+	}
+	events := make([]provenance.Event, len(items))
+	for i, it := range items {
+		events[i] = it.Event
+	}
+	bytes, err := provenance.EncodeSegment(events)
+	if err != nil {
+		return l.split(ctx, items, err)
+	}
+	seq, err := l.queue.NextSeq(ctx, l.number)
+	if err != nil {
+		return false, err
+	}
+	segment := queue.Segment{Lane: l.number, LaneName: l.name, Seq: seq, Host: items[0].Host, Bytes: bytes}
+	endorsed, err := l.endorse(ctx, segment)
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	switch provenance.CodeOf(err) {
+	case "":
+	case provenance.Invalid:
+		return l.split(ctx, items, err)
+	case provenance.Conflict:
+		return l.superseded(ctx, segment, items, err)
+	default:
+		return false, l.hold(ctx, items, err)
+	}
+	segment.TxID, segment.Tx = endorsed.TxID, endorsed.Bytes
+	start := time.Now()
+	// A crash before Seal: nothing was sent, the items are leased again. A crash after: Sealed finds the segment.
+	if err := l.queue.Seal(ctx, segment, items); err != nil {
+		if provenance.CodeOf(err) != provenance.Conflict {
+			return false, err
+		}
+		// An item has moved on: its lease ran out, or an operator was faster.
+		l.log.WarnContext(ctx, "segment not sealed", slog.String("lane", l.name), slog.Any("error", err))
+		l.queue.Return(items)
+		return false, nil
+	}
+	timeout := l.limits.status
+	if err := l.ledger.SubmitEndorsed(ctx, endorsed); err != nil {
+		l.wait(ctx, err)
+		timeout = l.limits.lost
+	}
+	return l.finish(ctx, segment, start, timeout)
+}
+
+// endorse asks until the ledger answers; it returns the contract's refusals
+// and the end of ctx.
+func (l *lane) endorse(ctx context.Context, s queue.Segment) (ledger.Endorsed, error) {
+	sum := sha256.Sum256(s.Bytes)
+	args := []string{string(s.Host), s.LaneName, strconv.FormatUint(s.Seq, 10), hex.EncodeToString(sum[:])}
+	for pause := l.limits.backoff; ; pause = min(2*pause, l.limits.backoffMax) {
+		endorsed, err := l.ledger.Endorse(ctx, recordSegment, args, map[string][]byte{"segment": s.Bytes})
+		if provenance.CodeOf(err) != provenance.Unavailable {
+			return endorsed, err
+		}
+		if ctx.Err() != nil {
+			return ledger.Endorsed{}, ctx.Err()
+		}
+		l.wait(ctx, err)
+		if err := pauseFor(ctx, pause); err != nil {
+			return ledger.Endorsed{}, err
+		}
+	}
+}
+
+// finish learns the fate of the sealed segment's transaction and acts on it.
+// It is the road of every segment, and the road of recovery: after a crash the
+// commit status is asked before anything is sent again, and only the same
+// bytes are sent again while the fate is unknown. That, and the contract's own
+// rule that a known segment is success without a write, make one recording.
+func (l *lane) finish(ctx context.Context, s queue.Segment, start time.Time, timeout time.Duration) (settled bool, err error) {
+	for pause := l.limits.backoff; ; pause = min(2*pause, l.limits.backoffMax) {
+		commit, err := l.status(ctx, s.TxID, timeout)
+		switch {
+		case ctx.Err() != nil:
+			return false, ctx.Err()
+		case err == nil && commit.Valid:
+			return true, l.done(ctx, s, commit, start)
+		case err == nil:
+			// This transaction will never stand, so the bytes may travel in another one.
+			l.wait(ctx, provenance.Errorf(provenance.Conflict, "segment %s/%d: transaction %s is invalid: %s", s.LaneName, s.Seq, s.TxID, commit.Code))
+			if unsealed, err := l.reseal(ctx, &s); err != nil || unsealed {
+				return false, err
+			}
+		default:
+			l.wait(ctx, err)
+		}
+		timeout = l.limits.status
+		if err := l.ledger.SubmitEndorsed(ctx, ledger.Endorsed{TxID: s.TxID, Bytes: s.Tx}); err != nil {
+			l.wait(ctx, err)
+			timeout = l.limits.lost
+		}
+		if err := pauseFor(ctx, pause); err != nil {
+			return false, err
+		}
+	}
+}
+
+func (l *lane) status(ctx context.Context, txID string, timeout time.Duration) (ledger.Commit, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return l.ledger.CommitStatus(ctx, txID)
+}
+
+func (l *lane) done(ctx context.Context, s queue.Segment, commit ledger.Commit, start time.Time) error {
+	// A crash before Recorded: the status is asked again, and is valid again.
+	if err := l.queue.Recorded(ctx, s, commit.Block); err != nil {
+		return err
+	}
+	l.waits.end(l.name)
+	events, err := provenance.DecodeSegment(s.Bytes)
+	if err != nil {
+		return err
+	}
+	took := time.Duration(0)
+	if !start.IsZero() {
+		took = time.Since(start)
+	}
+	l.log.DebugContext(ctx, "segment recorded", slog.String("lane", l.name), slog.Uint64("seq", s.Seq),
+		slog.Int("events", len(events)), slog.String("txid", s.TxID), slog.Uint64("block", commit.Block), slog.Duration("took", took))
+	if l.recorded != nil {
+		l.recorded(len(events), took)
+	}
+	return nil
+}
+
+// reseal puts the same bytes into a new transaction. When the contract refuses
+// them it dissolves the segment, and its items take the road of new ones.
+func (l *lane) reseal(ctx context.Context, s *queue.Segment) (unsealed bool, err error) {
+	endorsed, err := l.endorse(ctx, *s)
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if err != nil {
+		l.wait(ctx, err)
+		return true, l.queue.Unseal(ctx, *s)
+	}
+	s.TxID, s.Tx = endorsed.TxID, endorsed.Bytes
+	return false, l.queue.Reseal(ctx, *s)
+}
+
+// wait notes why this lane waits; the first time of a wait is logged.
+func (l *lane) wait(ctx context.Context, err error) {
+	if l.waits.begin(l.name, err) {
+		l.log.WarnContext(ctx, "recording waits", slog.String("lane", l.name), slog.Any("error", err))
+	}
+}
+
+// pauseFor waits for d or until ctx ends, and then returns its error.
+func pauseFor(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,348 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/registry"
+)
+
+func unavailable(string) error {
+	return provenance.Errorf(provenance.Unavailable, "SecurityMSP peer0: connection refused")
+}
+
+// TestCrashPoints ends the process at each point of a segment's life, several
+// times over, restarts it, and counts.
+func TestCrashPoints(t *testing.T) {
+	gone := errors.New("the process is gone")
+	for name, arm := range map[string]func(l *fakeLedger, fault func(int) error){
+		"before endorse":                 func(l *fakeLedger, f func(int) error) { l.onEndorse = f },
+		"after seal, before submit":      func(l *fakeLedger, f func(int) error) { l.onSubmit = f },
+		"after submit":                   func(l *fakeLedger, f func(int) error) { l.afterSubmit = f },
+		"before recorded (fate unheard)": func(l *fakeLedger, f func(int) error) { l.onStatus = f },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			var all []queue.Delivery
+			for r := range 4 {
+				all = append(all, pushes(fmt.Sprintf("repo%d", r), 9)...)
+			}
+			b.accept(all...)
+			for range 4 {
+				ctx, kill := context.WithCancel(t.Context())
+				var calls atomic.Int64
+				arm(b.ledger, func(int) error {
+					if calls.Add(1) < 2 {
+						return nil
+					}
+					kill()
+					return gone
+				})
+				b.run(ctx, empty)
+				b.reopen()
+			}
+			arm(b.ledger, nil)
+			b.run(t.Context(), empty)
+			b.wantOnce(all)
+		})
+	}
+}
+
+func TestRecoveryAsksBeforeSending(t *testing.T) {
+	b := newBench(t)
+	all := pushes("a", 3)
+	b.accept(all...)
+	ctx, kill := context.WithCancel(t.Context())
+	b.ledger.afterSubmit = func(int) error { kill(); return nil }
+	b.run(ctx, empty)
+	b.ledger.afterSubmit = nil
+	submits := b.ledger.submits
+	b.reopen()
+	b.run(t.Context(), empty)
+	b.wantOnce(all)
+	if b.ledger.submits != submits {
+		t.Fatal("a committed transaction was sent again without asking for its fate")
+	}
+}
+
+// The orderers took it, then the answer was lost and the peer is behind: the
+// same bytes are sent again, nothing else is.
+func TestLostAnswerSendsTheSameBytes(t *testing.T) {
+	b := newBench(t)
+	all := pushes("a", 3)
+	b.accept(all...)
+	b.ledger.afterSubmit = func(n int) error {
+		if n == 1 {
+			return unavailable("")
+		}
+		return nil
+	}
+	b.ledger.onStatus = func(n int) error {
+		if n == 1 {
+			return unavailable("")
+		}
+		return nil
+	}
+	b.run(t.Context(), empty)
+	b.wantOnce(all)
+	if b.ledger.txs != 1 || b.ledger.resent != 1 {
+		t.Fatalf("%d transactions, %d resent; want one, sent twice", b.ledger.txs, b.ledger.resent)
+	}
+}
+
+func TestInvalidIsEndorsedAgain(t *testing.T) {
+	b := newBench(t)
+	all := pushes("a", 12)
+	b.accept(all...)
+	b.ledger.invalid = func(n int) string {
+		if n%3 != 0 {
+			return "MVCC_READ_CONFLICT"
+		}
+		return "VALID"
+	}
+	b.run(t.Context(), empty)
+	b.wantOnce(all)
+}
+
+// The first transaction commits unseen, is taken for lost after a restart on
+// another peer's word (INVALID), and the second finds its bytes there.
+func TestKnownSegmentIsSuccess(t *testing.T) {
+	b := newBench(t)
+	all := pushes("a", 2)
+	b.accept(all...)
+	lied := false
+	b.sub.ledger = liar{b.ledger, &lied}
+	b.run(t.Context(), empty)
+	b.wantOnce(all)
+	if !lied || b.ledger.txs != 2 {
+		t.Fatalf("lied %v, %d transactions", lied, b.ledger.txs)
+	}
+}
+
+type liar struct {
+	*fakeLedger
+	lied *bool
+}
+
+func (l liar) CommitStatus(ctx context.Context, txID string) (ledger.Commit, error) {
+	if !*l.lied {
+		*l.lied = true
+		return ledger.Commit{Code: "MVCC_READ_CONFLICT"}, nil
+	}
+	return l.fakeLedger.CommitStatus(ctx, txID)
+}
+
+func TestContractRefusalBuriesTheCulpritOnly(t *testing.T) {
+	b := newBench(t)
+	all := pushes("a", 20)
+	culprit := all[13].Event.ID
+	b.ledger.refuse = func(e provenance.Event) error {
+		if e.ID == culprit {
+			return provenance.Errorf(provenance.Invalid, "this event cannot stand")
+		}
+		return nil
+	}
+	b.accept(all...)
+	b.run(t.Context(), empty)
+	b.wantOnce(append(append([]queue.Delivery{}, all[:13]...), all[14:]...))
+	dead, err := b.queue.Dead(t.Context(), 0, 10)
+	if err != nil || len(dead) != 1 || dead[0].Event.ID != culprit || !strings.Contains(dead[0].Reason, "cannot stand") {
+		t.Fatalf("dead letters %+v, %v", dead, err)
+	}
+}
+
+// A sealed segment turns out invalid and the contract has changed its mind
+// meanwhile: it is dissolved, and split as a new one would be.
+func TestResealRefusedIsSplit(t *testing.T) {
+	b := newBench(t)
+	all := pushes("a", 4)
+	b.accept(all...)
+	b.ledger.invalid = func(n int) string {
+		if n == 1 {
+			return "ENDORSEMENT_POLICY_FAILURE"
+		}
+		return "VALID"
+	}
+	b.ledger.refuse = func(e provenance.Event) error {
+		b.ledger.mu.Lock()
+		defer b.ledger.mu.Unlock()
+		if len(b.ledger.fates) > 0 && e.ID == all[2].Event.ID {
+			return provenance.Errorf(provenance.Invalid, "not any more")
+		}
+		return nil
+	}
+	b.run(t.Context(), empty)
+	b.wantOnce([]queue.Delivery{all[0], all[1], all[3]})
+}
+
+// A missing grant is mended by somebody; no event is set aside for it.
+func TestForbiddenWaits(t *testing.T) {
+	b := newBench(t)
+	all := pushes("a", 7)
+	b.accept(all...)
+	b.ledger.onEndorse = func(n int) error {
+		if n < 4 {
+			return provenance.Errorf(provenance.Forbidden, "gateway@VendorMSP has no role gateway")
+		}
+		return nil
+	}
+	b.run(t.Context(), func(queue.Stats) bool { return b.sub.State().Reason != "" })
+	if s := b.sub.State(); !strings.Contains(s.Reason, "no role gateway") || s.Since.IsZero() {
+		t.Fatalf("state %+v", s)
+	}
+	b.reopen()
+	b.run(t.Context(), empty)
+	b.wantOnce(all)
+	if s := b.sub.State(); s.Reason != "" {
+		t.Fatalf("still waiting after all was recorded: %+v", s)
+	}
+}
+
+func TestLedgerUnavailableWaitsAndSaysWhy(t *testing.T) {
+	b := newBench(t)
+	var down atomic.Bool
+	down.Store(true)
+	fault := func(int) error {
+		if down.Load() {
+			return unavailable("")
+		}
+		return nil
+	}
+	b.ledger.onEndorse, b.ledger.onSubmit, b.ledger.onStatus = fault, fault, fault
+	all := append(pushes("a", 6), pushes("b", 6)...)
+	b.accept(all...)
+	start := time.Now()
+	b.run(t.Context(), func(queue.Stats) bool { return b.sub.State().Reason != "" && time.Since(start) > 30*time.Millisecond })
+	if s := b.sub.State(); !strings.Contains(s.Reason, "SecurityMSP") || s.Since.After(start.Add(25*time.Millisecond)) {
+		t.Fatalf("state %+v of a wait that began at %s", s, start)
+	}
+	down.Store(false)
+	b.reopen()
+	b.run(t.Context(), empty)
+	b.wantOnce(all)
+}
+
+// An old copy of the queue: its numbers are taken. Nothing is recorded twice,
+// nothing is lost silently.
+func TestOldCopyOfTheQueueIsSetAside(t *testing.T) {
+	b := newBench(t)
+	for lane := range b.queue.Lanes() {
+		b.ledger.segments[fmt.Sprint([]string{string(submitHost), b.queue.LaneName(lane), "1"})] = segmentOf(t, event("x", lane, provenance.Push))
+	}
+	all := pushes("a", 3)
+	b.accept(all...)
+	skipped := func(queue.Stats) bool { return laneWith(t, b.queue, 2) >= 0 }
+	b.run(t.Context(), skipped)
+	if s, _ := b.queue.Stats(t.Context()); s.Dead != 3 {
+		t.Fatalf("stats %+v", s)
+	}
+	more := pushes("a", 5)[3:]
+	b.accept(more...)
+	b.run(t.Context(), empty)
+	if got := b.ledger.recordings(t); got[more[0].Event.ID] != 1 || got[all[0].Event.ID] != 0 {
+		t.Fatal("the lane does not go on after its number was skipped")
+	}
+}
+
+// laneWith returns the lane whose next number is seq, or -1.
+func laneWith(t *testing.T, q *queue.Queue, seq uint64) int {
+	t.Helper()
+	for lane := range q.Lanes() {
+		next, err := q.NextSeq(t.Context(), lane)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if next == seq {
+			return lane
+		}
+	}
+	return -1
+}
+
+func segmentOf(t *testing.T, d queue.Delivery) []byte {
+	t.Helper()
+	b, err := provenance.EncodeSegment([]provenance.Event{d.Event})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestPullsTravelInLargerSegments(t *testing.T) {
+	b := newBench(t)
+	var all []queue.Delivery
+	for n := range 17 {
+		all = append(all, event("a", n, provenance.Pull))
+	}
+	for n := range 8 {
+		all = append(all, event("a", 100+n, provenance.Push))
+	}
+	b.accept(all...)
+	b.run(t.Context(), empty)
+	b.wantOnce(all)
+	var sizes []int
+	for _, events := range b.ledger.endorsed {
+		sizes = append(sizes, len(events))
+	}
+	if diff := cmp.Diff([]int{17, 5, 3}, sizes); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
+func TestReadBack(t *testing.T) {
+	b := newBench(t)
+	facts := registry.Facts{MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 42, Config: provenance.SHA256Of([]byte("config"))}
+	var tries atomic.Int64
+	b.readers = func(host provenance.Host) (manifestReader, bool) {
+		return fakeRegistry(func(repo provenance.Repository, d provenance.Digest) (registry.Facts, error) {
+			switch {
+			case repo == "gone":
+				return registry.Facts{}, provenance.Errorf(provenance.NotFound, "manifest is gone")
+			case repo == "slow" && tries.Add(1) < 4:
+				return registry.Facts{}, provenance.Errorf(provenance.Unavailable, "503")
+			}
+			return facts, nil
+		}), host == submitHost
+	}
+	b.reopen()
+	strange := event("elsewhere", 0, provenance.Push)
+	strange.Host = "unknown.example.com"
+	slow := []queue.Delivery{event("slow", 0, provenance.Push), event("slow", 1, provenance.TagDelete), event("slow", 2, provenance.Push)}
+	deleted := event("gone", 1, provenance.Delete)
+	fine := event("fine", 0, provenance.Push)
+	b.accept(strange, event("gone", 0, provenance.Push), deleted, fine)
+	b.accept(slow...)
+	b.run(t.Context(), empty)
+	b.wantOnce(append(slow, deleted, fine))
+
+	var order []provenance.Digest
+	for _, events := range b.ledger.endorsed {
+		for _, e := range events {
+			if e.Action == provenance.Push && (e.Size != 42 || e.Config != facts.Config || e.MediaType != facts.MediaType) {
+				t.Errorf("facts of %s were not filled in: %+v", e.Repository, e)
+			}
+			if e.Repository == "slow" {
+				order = append(order, e.Digest)
+			}
+		}
+	}
+	for i, d := range slow {
+		if order[i] != d.Event.Digest {
+			t.Fatal("later events of a repository passed one that waited for its registry")
+		}
+	}
+	dead, err := b.queue.Dead(t.Context(), 0, 10)
+	if err != nil || len(dead) != 2 || dead[0].Host != strange.Host || dead[1].Event.Repository != "gone" || dead[1].Attempts != 2 {
+		t.Fatalf("dead letters %+v, %v", dead, err)
+	}
+}
