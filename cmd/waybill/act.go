@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -67,13 +68,20 @@ func (a *app) decide(ctx context.Context, said, fn, image, stage string, reason 
 	}
 	args := append([]string{string(ref.Host), string(ref.Repository), ref.Digest.String(), stage}, reason...)
 	r, err := a.act(ctx, fn, args...)
+	if err != nil && provenance.CodeOf(err) == provenance.Forbidden && !errors.As(err, &hinted{}) {
+		return v, hint(err, "who can: waybill explain %s --stage %s", byDigest(ref), stage)
+	}
 	if err != nil {
 		return v, a.meant(ctx, err, ref, stage)
 	}
 	if err := json.Unmarshal(r.Result, &v); err != nil {
 		return v, fmt.Errorf("read the verdict of transaction %s: %w", r.TxID, err)
 	}
-	v.Height = r.Block
+	// A height counts blocks: the verdict is true once this transaction's block stands.
+	v.Height = r.Block + 1
+	if r.Result, err = json.Marshal(v); err != nil {
+		return v, fmt.Errorf("encode the verdict: %w", err)
+	}
 	a.stageHint(v)
 	return v, a.printAct(r, func(w io.Writer) { a.writeVerdict(w, v) }, said+" %s to %s", ref, stage)
 }

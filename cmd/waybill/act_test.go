@@ -54,6 +54,8 @@ func TestApprovePrintsTheVerdict(t *testing.T) {
 	if code != 0 {
 		t.Errorf("exit %d: the approval itself was recorded", code)
 	}
+	_, out, _ = w.run("approve", imageA, "--to", "production", "--as", "security/release-manager", "-o", "json")
+	golden(t, "approve.json", out)
 	if code, _, _ = w.run("release", imageA, "--to", "production", "--as", "security/release-manager"); code != exitPending {
 		t.Errorf("a refused release: exit %d", code)
 	}
@@ -85,6 +87,11 @@ func TestRefusedActsSayWhatToDo(t *testing.T) {
 	code, out, errOut := w.run("member", "grant", "alice", "scanner", "--as", "vendor/auditor")
 	if code != exitError || out != "" || !strings.Contains(errOut, "waybill member grant auditor ROLE --as vendor/admin") {
 		t.Errorf("exit %d, out %q, stderr %q", code, out, errOut)
+	}
+	w.fails = provenance.Errorf(provenance.Forbidden, "promotion:Approve: release-manager@VendorMSP may not decide here: VendorMSP recorded the push")
+	_, _, errOut = w.run("approve", imageA, "--to", "production", "--as", "vendor/release-manager")
+	if want := "waybill: release-manager@VendorMSP may not decide here: VendorMSP recorded the push\nhint: who can: waybill explain " + imageA + " --stage production\n"; errOut != want {
+		t.Errorf("stderr %q", errOut)
 	}
 	w.fails = provenance.Errorf(provenance.Unavailable, "peer 127.0.0.1:7050: connection refused")
 	if code, _, errOut = w.run("member", "grant", "alice", "scanner", "--as", "vendor/admin"); code != exitUnavailable || !strings.Contains(errOut, "waybill network status") {

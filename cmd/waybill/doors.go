@@ -118,6 +118,9 @@ func (a *app) gatewayOf(ctx context.Context, c network.Clients, me *person) (net
 		return me.org, me.org.GatewayAddress, nil
 	}
 	for _, o := range c.Orgs {
+		if me != nil && a.ownOnly {
+			break
+		}
 		if a.doors.reachable(ctx, o.GatewayAddress) {
 			if me != nil {
 				a.notice("%s's gateway is not running; %s's answers", me.org.Org, o.Org)
@@ -125,12 +128,20 @@ func (a *app) gatewayOf(ctx context.Context, c network.Clients, me *person) (net
 			return o, o.GatewayAddress, nil
 		}
 	}
-	first := c.Orgs[0].Org
+	return network.Client{}, "", a.noGateway(c, me)
+}
+
+// noGateway says how to start one: the caller's own where it is known.
+func (a *app) noGateway(c network.Clients, me *person) error {
+	org, what := c.Orgs[0].Org, "no organisation's gateway is running"
 	if me != nil {
-		first = me.org.Org
+		org = me.org.Org
+		if a.ownOnly {
+			what = org + "'s gateway is not running, and another's queue is not its own"
+		}
 	}
-	return network.Client{}, "", hint(provenance.Errorf(provenance.Unavailable, "no organisation's gateway is running"),
-		"start one with: %s run --config %s (the first time: init, then run)", a.beside("waybill-gateway"), a.gatewayConfig(first))
+	return hint(provenance.Errorf(provenance.Unavailable, "%s", what),
+		"start one with: %s run --config %s (the first time: init, then run)", a.beside("waybill-gateway"), a.gatewayConfig(org))
 }
 
 // sign opens the signer's own peer.

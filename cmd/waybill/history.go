@@ -91,6 +91,9 @@ func detail(e *waybillv1.HistoryEntry) string {
 	if e.GetActor() != "" {
 		s = join(s, "by "+e.GetActor()+" at the registry")
 	}
+	if e.GetKind() == "push" {
+		return dash(s) // what, where and the digests say it all
+	}
 	return dash(join(s, e.GetDetail()))
 }
 

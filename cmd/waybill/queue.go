@@ -23,6 +23,7 @@ func newQueueListCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List what was given up, and why", Args: operands(),
 		RunE: a.do(func(ctx context.Context, _ []string) error {
+			a.ownOnly = true
 			return query(ctx, a, func(c answers) (*waybillv1.ListDeadLettersResponse, error) { return c.ListDeadLetters(ctx, q) }, func(w io.Writer, res *waybillv1.ListDeadLettersResponse) {
 				t := table("ID", "RECEIVED", "CONNECTOR", "EVENT", "ATTEMPTS", "REASON")
 				for _, l := range res.GetLetters() {
@@ -63,6 +64,7 @@ func newQueueRetryCmd(a *app) *cobra.Command {
 			return nil
 		},
 		RunE: a.do(func(ctx context.Context, _ []string) error {
+			a.ownOnly = true
 			return query(ctx, a, func(c answers) (*waybillv1.RetryDeadLettersResponse, error) { return c.RetryDeadLetters(ctx, q) }, func(w io.Writer, res *waybillv1.RetryDeadLettersResponse) {
 				fmt.Fprintf(w, "%d put back into the queue\n", res.GetRetried())
 			})

@@ -17,7 +17,7 @@ func (w *world) ListHistory(_ context.Context, in *waybillv1.ListHistoryRequest)
 		return &waybillv1.HistoryEntry{Block: block, TxId: "f00d", Kind: kind, By: by, Time: at(int(block)), Host: "reg.example:5000", Repository: "app", Digest: digestA}
 	}
 	push, moved, promotion, hold := e(3, "push", gw), e(5, "push", gw), e(6, "promotion", person1("publisher", "VendorMSP")), e(9, "hold", person1("scanner", "SecurityMSP"))
-	push.Tag, push.Actor = "1.0", "alice\x1b[2J"
+	push.Tag, push.Actor, push.Detail = "1.0", "alice\x1b[2J", "pushed as 1.0"
 	moved.Tag, moved.Previous, moved.Digest = "1.0", digestA, digestB
 	promotion.Stage, promotion.Detail = "production", "promotion to production requested"
 	hold.Host, hold.Repository, hold.Detail = "", "", "quarantined by SecurityMSP: CVE"
@@ -32,6 +32,9 @@ func (w *world) GetStatus(context.Context) (*waybillv1.GetStatusResponse, error)
 }
 
 func (w *world) GetImage(_ context.Context, image string) (*waybillv1.GetImageResponse, error) {
+	if image == digestB {
+		return &waybillv1.GetImageResponse{Image: image, Digest: digestB, Places: []*waybillv1.Place{{Deleted: true}}}, nil
+	}
 	return &waybillv1.GetImageResponse{
 		Height: 9, Image: image, Digest: digestA, Pulls: 3, LastPull: at(7),
 		Places:   []*waybillv1.Place{{Host: "reg.example:5000", Repository: "app", Children: []string{digestB, digestB}, Msp: "VendorMSP", At: at(1), Tags: []string{"1.0", "latest"}}},
@@ -117,6 +120,13 @@ func TestStatusOfAStaleGateway(t *testing.T) {
 	}
 }
 
+func TestStatusOfAnImageThatIsNowhere(t *testing.T) {
+	w := newWorld(t)
+	if code, out, errOut := w.run("status", digestB); code != exitUnknown || out == "" || errOut != "" {
+		t.Errorf("exit %d, stderr %q, out:\n%s", code, errOut, out)
+	}
+}
+
 func TestHistoryAcceptsWhatTheGatewayDoes(t *testing.T) {
 	w := newWorld(t)
 	for _, ok := range []string{digestA, imageA, "reg.example/app:1.0", "reg.example/app", "localhost/a/b"} {
@@ -146,14 +156,19 @@ func TestWhoAnswers(t *testing.T) {
 		{"one's own is not running", "--as security/scanner", []string{vendor}, "security/scanner at " + vendor, "waybill: security's gateway is not running; vendor's answers\n", 0},
 		{"named by address", "--as security/scanner --gateway " + vendor, nil, "security/scanner at " + vendor, "", 0},
 		{"named by address alone", "--gateway " + security, nil, "security/auditor at " + security, "", 0},
+		{"a queue is one's own", "--as security/admin --dir d", []string{vendor}, "", "waybill: security's gateway is not running, and another's queue is not its own\nhint: start one with: bin/waybill-gateway run --config d/orgs/security/gateway/config.yaml (the first time: init, then run)\n", exitUnavailable},
 		{"none", "--as security/scanner --dir d", nil, "", "waybill: no organisation's gateway is running\nhint: start one with: bin/waybill-gateway run --config d/orgs/security/gateway/config.yaml (the first time: init, then run)\n", exitUnavailable},
 	} {
 		w := newWorld(t)
+		command := "registry list"
+		if strings.HasPrefix(tt.name, "a queue") {
+			command = "queue list"
+		}
 		w.running = map[string]bool{}
 		for _, r := range tt.running {
 			w.running[r] = true
 		}
-		code, _, errOut := w.run(append([]string{"registry", "list"}, strings.Fields(tt.flags)...)...)
+		code, _, errOut := w.run(strings.Fields(command + " " + tt.flags)...)
 		if code != tt.code || w.asked != tt.asked || errOut != tt.errOut {
 			t.Errorf("%s: exit %d, asked %q, stderr %q", tt.name, code, w.asked, errOut)
 		}

@@ -26,6 +26,8 @@ type app struct {
 	output           format
 	timeout          time.Duration
 
+	// ownOnly: the question is about one's own gateway; no other's answer will do.
+	ownOnly bool
 	// started: the command line was understood; errors are no longer usage errors.
 	started bool
 }

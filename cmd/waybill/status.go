@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
@@ -15,7 +16,7 @@ import (
 func newStatusCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "status [IMAGE]", Short: "Show what the ledger knows of an image, or how the gateway is doing", Args: atMostImage,
-		Long: "Show where an image is, who holds it in quarantine and where it is released.\nIMAGE may be a digest alone: then every repository is listed. Without IMAGE,\nshow how the gateway and its ledger are doing; the exit code is 14 when it is\nbehind.",
+		Long: "Show where an image is, who holds it in quarantine and where it is released.\nIMAGE may be a digest alone: then every repository is listed. The exit code is\n10 while it is nowhere. Without IMAGE, show how the gateway and its ledger are\ndoing; the exit code is 14 when it is behind.",
 		RunE: a.do(func(ctx context.Context, args []string) error {
 			if len(args) == 0 {
 				return a.gatewayStatus(ctx)
@@ -25,9 +26,27 @@ func newStatusCmd(a *app) *cobra.Command {
 					return err
 				}
 			}
-			return query(ctx, a, func(c answers) (*waybillv1.GetImageResponse, error) { return c.GetImage(ctx, args[0]) }, writeImage)
+			return a.imageStatus(ctx, args[0])
 		}),
 	}
+}
+
+// imageStatus prints what the ledger knows of an image. An image that is
+// nowhere is the answer "unknown", so that a script can wait for a push.
+func (a *app) imageStatus(ctx context.Context, image string) error {
+	res, err := fetch(ctx, a, func(c answers) (*waybillv1.GetImageResponse, error) { return c.GetImage(ctx, image) })
+	if err != nil {
+		return err
+	}
+	if err := a.emit(plain{res}, func(w io.Writer) { writeImage(w, res) }); err != nil {
+		return err
+	}
+	for _, p := range res.GetPlaces() {
+		if !p.GetDeleted() {
+			return nil
+		}
+	}
+	return answerError{policy.Unknown}
 }
 
 func (a *app) gatewayStatus(ctx context.Context) error {

@@ -90,8 +90,11 @@ func fixFor(v policy.Verdict, r policy.Reason) string {
 	if r.Fix == "" {
 		return "nobody can change this"
 	}
-	if strings.HasSuffix(r.Fix, "waybill unquarantine") {
+	switch {
+	case strings.HasSuffix(r.Fix, "waybill unquarantine"):
 		return r.Fix + " " + v.Image + " --reason REASON"
+	case strings.HasSuffix(r.Fix, "waybill promote"):
+		return r.Fix + " " + v.Image + " --to " + v.Stage
 	}
 	return strings.ReplaceAll(r.Fix, " IMAGE ", " "+v.Image+" ")
 }

@@ -122,6 +122,21 @@ func TestUnknownStageSaysWhichWasMeant(t *testing.T) {
 	}
 }
 
+func TestFixesCanBePasted(t *testing.T) {
+	v := pendingVerdict(t)
+	for fix, want := range map[string]string{
+		"a release-manager can: waybill promote IMAGE --to production": "a release-manager can: waybill promote " + imageA + " --to production",
+		"request the promotion again with: waybill promote":            "request the promotion again with: waybill promote " + imageA + " --to production",
+		"an admin of AuditMSP can lift it with: waybill unquarantine":  "an admin of AuditMSP can lift it with: waybill unquarantine " + imageA + " --reason REASON",
+		"release it to staging first":                                  "release it to staging first",
+		"":                                                             "nobody can change this",
+	} {
+		if got := fixFor(v, policy.Reason{Fix: fix}); got != want {
+			t.Errorf("%q: got %q, want %q", fix, got, want)
+		}
+	}
+}
+
 func TestColourOnlyWhereAsked(t *testing.T) {
 	a := &app{}
 	if got := a.paint("31", "✗ DENIED"); got != "✗ DENIED" {

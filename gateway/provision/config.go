@@ -55,8 +55,9 @@ connectors: []
 # connectors:
 #   - name: main                     # notified at /hooks/main
 #     kind: distribution
-#     registry: 127.0.0.1:5000       # one of the registries below
-#     secret_files: [/path/to/secret]  # what the registry sends as its Authorization header; two while it is changed
+#     host: 127.0.0.1:5000           # one of the registries below
+#     # The registry sends "Authorization: Bearer SECRET", 16 characters or more. Two files while it is changed.
+#     secret_files: [/path/to/secret]
 #     repositories: []               # patterns; none: all
 
 # How each registry is read back. Nothing else is ever dialled.
