@@ -57,6 +57,8 @@ func what(e *waybillv1.HistoryEntry) string {
 	switch kind := e.GetKind(); {
 	case kind == "push" && e.GetTag() != "" && e.GetPrevious() != "" && e.GetPrevious() != e.GetDigest():
 		return "tag moved"
+	case kind == "push" && e.GetTag() != "" && e.GetPrevious() == e.GetDigest():
+		return "pushed again"
 	case kind == "tag-delete":
 		return "tag deleted"
 	case kind == "hold":
