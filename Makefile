@@ -21,18 +21,18 @@ build: ## bin/waybill, bin/waybill-gateway, bin/waybill-chaincode
 
 test: lint unit e2e ## everything: lint, unit (race detector), architecture, real network, faults
 
-unit: ## fast tests of every package
+unit: ## fast tests of every package; no network
 	@$(if $(RACE),,echo "note: no C compiler here, so the race detector stays off")
 	go test $(RACE) -timeout 20m ./chaincode/... ./gateway/... ./cmd/...
-	go test -timeout 20m ./network/...
+	go test -short -timeout 20m ./network/...
 
 lint: ## formatting and linters (.golangci.yml)
 	@scripts/lint
 
 # Real processes on real ports: one package at a time, never from the cache,
 # and aloud, since the first run builds Fabric on the way.
-e2e: build ## import directions, then the real binaries on a real network, then faults
-	go test -v -count=1 -timeout 20m -p 1 ./test/...
+e2e: build ## real Fabric, real registry, the real binaries; import directions; faults
+	go test -v -count=1 -timeout 20m -p 1 ./network/... ./test/...
 
 bench: build ## throughput and latency on a real network
 	go test -count=1 -timeout 30m -run '^$$' -bench . -benchtime 1x ./test/bench/...
