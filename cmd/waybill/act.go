@@ -56,34 +56,39 @@ func (a *app) printAct(r receipt, more func(io.Writer), format string, args ...a
 	})
 }
 
-// decide signs an act on an image and a stage and prints the verdict that follows from it.
-func (a *app) decide(ctx context.Context, said, fn, image, stage string, reason ...string) (policy.Verdict, error) {
+// decide signs an act on an image and a stage and exits by the verdict that
+// follows from it, as everything does that prints one: 0 means released.
+func (a *app) decide(ctx context.Context, said, fn, image, stage string, reason ...string) error {
 	var v policy.Verdict
 	if _, _, err := a.signer(); err != nil {
-		return v, err // before a gateway is asked for anything
+		return err // before a gateway is asked for anything
 	}
 	ref, err := a.digestOf(ctx, image)
 	if err != nil {
-		return v, err
+		return err
 	}
 	args := append([]string{string(ref.Host), string(ref.Repository), ref.Digest.String(), stage}, reason...)
 	r, err := a.act(ctx, fn, args...)
 	if err != nil && provenance.CodeOf(err) == provenance.Forbidden && !errors.As(err, &hinted{}) {
-		return v, hint(err, "who can: waybill explain %s --stage %s", byDigest(ref), stage)
+		return hint(err, "who can: waybill explain %s --stage %s", byDigest(ref), stage)
 	}
 	if err != nil {
-		return v, a.meant(ctx, err, ref, stage)
+		return a.meant(ctx, err, ref, stage)
 	}
 	if err := json.Unmarshal(r.Result, &v); err != nil {
-		return v, fmt.Errorf("read the verdict of transaction %s: %w", r.TxID, err)
+		return fmt.Errorf("read the verdict of transaction %s: %w", r.TxID, err)
 	}
 	// A height counts blocks: the verdict is true once this transaction's block stands.
 	v.Height = r.Block + 1
 	if r.Result, err = json.Marshal(v); err != nil {
-		return v, fmt.Errorf("encode the verdict: %w", err)
+		return fmt.Errorf("encode the verdict: %w", err)
 	}
 	a.stageHint(v)
-	return v, a.printAct(r, func(w io.Writer) { a.writeVerdict(w, v) }, said+" %s to %s", ref, stage)
+	err = a.printAct(r, func(w io.Writer) { a.writeVerdict(w, v) }, said+" %s to %s", ref, stage)
+	if err != nil {
+		return err
+	}
+	return answered(v)
 }
 
 // digestOf reads IMAGE and resolves a tag through a gateway. A digest needs none.

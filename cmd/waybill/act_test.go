@@ -51,8 +51,8 @@ func TestApprovePrintsTheVerdict(t *testing.T) {
 	w.verdict.Height = 0 // as the contract leaves it
 	code, out, _ := w.run("approve", imageA, "--to", "production", "--as", "security/release-manager")
 	golden(t, "approve.txt", out)
-	if code != 0 {
-		t.Errorf("exit %d: the approval itself was recorded", code)
+	if code != exitPending {
+		t.Errorf("exit %d: the approval was recorded, and more are needed", code)
 	}
 	_, out, _ = w.run("approve", imageA, "--to", "production", "--as", "security/release-manager", "-o", "json")
 	golden(t, "approve.json", out)
@@ -73,7 +73,7 @@ func TestSignerIsNamedOnPurpose(t *testing.T) {
 	}
 	w.env["WAYBILL_AS"] = "vendor/publisher"
 	w.verdict = pendingVerdict(t)
-	if code, _, errOut = w.run("promote", imageA, "--to", "production"); code != 0 {
+	if code, _, errOut = w.run("promote", imageA, "--to", "production"); code != exitPending {
 		t.Errorf("WAYBILL_AS: exit %d, stderr %q", code, errOut)
 	}
 	if code, _, errOut = w.run("promote", imageA, "--to", "x", "--dir", "nowhere"); code != exitError || !strings.Contains(errOut, "waybill network up --dir nowhere") {
