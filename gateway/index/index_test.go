@@ -3,7 +3,6 @@ package index
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -258,28 +257,6 @@ func TestHistory(t *testing.T) {
 	})
 }
 
-func TestPages(t *testing.T) {
-	x := applied(t, story(t))
-	f := HistoryFilter{Host: host, Repository: repo}
-	_, token := history(t, x, f, Page{Size: 2})
-	view(t, x, func(s *Snapshot) {
-		for name, p := range map[string]struct {
-			HistoryFilter
-			Page
-		}{
-			"another filter":   {HistoryFilter{Digest: digest("v1")}, Page{Token: token}},
-			"the other order":  {f, Page{Token: token, NewestFirst: true}},
-			"rubbish":          {f, Page{Token: "xyz"}},
-			"a size too large": {f, Page{Size: MaxPage + 1}},
-			"a negative size":  {f, Page{Size: -1}},
-		} {
-			if _, _, err := s.History(p.HistoryFilter, p.Page); provenance.CodeOf(err) != provenance.Invalid {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-	})
-}
-
 func TestPromotions(t *testing.T) {
 	c := story(t)
 	for i := range 5 {
@@ -428,86 +405,6 @@ func TestSnapshotStands(t *testing.T) {
 		values, err := s.Get(state.HoldKey(digest("v1"), "AuditMSP"), state.RegistryKey(host))
 		if err != nil || s.Height != 3 || values[0] != nil || values[1] == nil {
 			t.Errorf("at height %d: %q, %v", s.Height, values, err)
-		}
-	})
-}
-
-// TestScannerIsTheLedgers compares Get and Scan with the plain meaning of
-// state.Scanner over random writes and deletes.
-func TestScannerIsTheLedgers(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	words := []string{"", "a", "a\x01", "ab", "b", "\xff", "z"}
-	word := func() string { return words[random.IntN(len(words))] }
-	key := func() string { return state.Key("x"+word(), word(), word()) }
-	c, x := newChain(t), create(t)
-	for range 40 {
-		var writes []Write
-		for range 20 {
-			writes = append(writes, Write{Key: key(), Value: []byte(word()), Delete: random.IntN(4) == 0})
-		}
-		if err := x.Apply(t.Context(), c.block(c.tx(0, "a@b", writes...))); err != nil {
-			t.Fatal(err)
-		}
-		view(t, x, func(s *Snapshot) {
-			for range 20 {
-				keys := []string{key(), key(), state.Key("none"), key()}
-				got, err := s.Get(keys...)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for i, k := range keys {
-					if want, held := c.state[k]; held != (got[i] != nil) || string(want) != string(got[i]) {
-						t.Fatalf("Get(%q) = %q, want %q", k, got[i], want)
-					}
-				}
-				limit, objectType, attributes := random.IntN(9)-1, "x"+word(), []string{word(), word()}[:random.IntN(3)]
-				entries, err := s.Scan(limit, objectType, attributes...)
-				if diff := cmp.Diff(scan(c.state, limit, objectType, attributes...), entries); diff != "" || err != nil {
-					t.Fatalf("Scan(%d, %q, %q): %v %s", limit, objectType, attributes, err, diff)
-				}
-			}
-		})
-	}
-}
-
-func scan(held map[string][]byte, limit int, objectType string, attributes ...string) (entries []state.Entry) {
-	var keys []string
-	for k := range held {
-		if strings.HasPrefix(k, state.Key(objectType, attributes...)) {
-			keys = append(keys, k)
-		}
-	}
-	slices.Sort(keys)
-	for _, k := range keys[:max(0, min(limit, len(keys)))] {
-		entries = append(entries, state.Entry{Key: k, Value: held[k]})
-	}
-	return entries
-}
-
-func TestGetOfManyKeys(t *testing.T) {
-	c, x := newChain(t), create(t)
-	var writes []Write
-	var keys []string
-	for i := range 2*maxVariables + 7 {
-		keys = append(keys, state.Key("k", fmt.Sprintf("%06d", i)))
-		writes = append(writes, Write{Key: keys[i], Value: []byte(keys[i])})
-	}
-	if err := x.Apply(t.Context(), c.block(c.tx(0, "a@b", writes...))); err != nil {
-		t.Fatal(err)
-	}
-	keys = append(keys, keys[0])
-	view(t, x, func(s *Snapshot) {
-		values, err := s.Get(keys...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, k := range keys {
-			if string(values[i]) != k {
-				t.Fatalf("key %d: %q, want %q", i, values[i], k)
-			}
-		}
-		if none, err := s.Get(); len(none) != 0 || err != nil {
-			t.Errorf("no keys: %q, %v", none, err)
 		}
 	})
 }
