@@ -10,6 +10,10 @@ import (
 // MaxDeliveries is how many deliveries one Accept takes.
 const MaxDeliveries = maxBatchRows
 
+// seenBody is how much of a body's hash is kept for ever: enough to tell two
+// bodies apart, half of it to keep the table of ids small.
+const seenBody = 16
+
 // Accepted counts what Accept did.
 type Accepted struct{ New, Duplicate int }
 
@@ -81,7 +85,7 @@ func (q *Queue) accept(b *batch, deliveries []Delivery, events [][]byte) (Accept
 	before := len(b.items)
 	for i := range deliveries {
 		d := &deliveries[i]
-		fresh, err := b.see(d.Event.ID[:], d.BodyHash[:])
+		fresh, err := b.see(d.Event.ID[:], d.BodyHash[:seenBody])
 		if err == nil && fresh {
 			added = append(added, d.Event.ID[:])
 			err = q.room(b)

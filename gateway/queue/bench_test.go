@@ -30,23 +30,27 @@ func BenchmarkAcceptSingle(b *testing.B) {
 	}
 }
 
-// BenchmarkAcceptBulk is a sweep: lists of 500 events.
+// BenchmarkAcceptBulk is a sweep: one caller with long lists.
 func BenchmarkAcceptBulk(b *testing.B) {
-	q := open(b, create(b), Options{MaxPending: 1 << 30})
-	n := 0
-	for b.Loop() {
-		b.StopTimer()
-		ds := make([]Delivery, 500)
-		for i := range ds {
-			ds[i] = delivery(fmt.Sprintf("r%d", n%50), n)
-			n++
-		}
-		b.StartTimer()
-		if _, err := q.Accept(context.Background(), ds); err != nil {
-			b.Fatal(err)
-		}
+	for _, size := range []int{500, 2000, MaxDeliveries} {
+		b.Run(fmt.Sprintf("list=%d", size), func(b *testing.B) {
+			q := open(b, create(b), Options{MaxPending: 1 << 30})
+			n := 0
+			for b.Loop() {
+				b.StopTimer()
+				ds := make([]Delivery, size)
+				for i := range ds {
+					ds[i] = delivery(fmt.Sprintf("r%d", n%50), n)
+					n++
+				}
+				b.StartTimer()
+				if _, err := q.Accept(context.Background(), ds); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
+		})
 	}
-	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
 }
 
 // BenchmarkDrain is the other end: lease, seal and record segments of 500.

@@ -30,7 +30,7 @@ const (
 const schemaVersion = 1
 
 // The tables. seen outlives items, so that a delivery repeated after its event
-// was recorded is still known; it grows by about 80 bytes an event.
+// was recorded is still known; it grows by about 60 bytes an event.
 const schema = `
 CREATE TABLE meta (name TEXT NOT NULL, lanes INTEGER NOT NULL, done INTEGER NOT NULL);
 CREATE TABLE lanes (lane INTEGER PRIMARY KEY, next INTEGER NOT NULL, block INTEGER NOT NULL);
@@ -188,7 +188,7 @@ func (q *Queue) start(ctx context.Context, path string) error {
 func dsn(path string) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() +
 		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
-		"&_pragma=wal_autocheckpoint(4000)&_pragma=cache_size(-32768)"
+		"&_pragma=wal_autocheckpoint(10000)&_pragma=cache_size(-32768)"
 }
 
 func syncDir(dir string) error {

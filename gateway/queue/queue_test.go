@@ -146,7 +146,7 @@ func TestDuplicateAndConflict(t *testing.T) {
 		t.Fatalf("accepted %+v", got)
 	}
 	lie := delivery("a", 1)
-	lie.BodyHash[0] ^= 1
+	lie.BodyHash[15] ^= 1
 	_, err := q.Accept(t.Context(), []Delivery{delivery("a", 3), lie})
 	wantCode(t, err, provenance.Conflict)
 	if s := stats(t, q); s.Pending != 2 {
