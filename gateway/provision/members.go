@@ -70,7 +70,7 @@ func members(ctx context.Context, c network.Clients, dial func(network.Client) (
 		if doors[i], err = dial(org); err != nil {
 			return fmt.Errorf("reach the peer of %s: %w", org.Org, err)
 		}
-		if _, err := doors[i].Submit(ctx, "member:Join", displayName(org.Org)); err != nil {
+		if err := insist(ctx, doors[i], "member:Join", displayName(org.Org)); err != nil {
 			return fmt.Errorf("join %s: %w", org.Org, err)
 		}
 	}
@@ -82,7 +82,7 @@ func members(ctx context.Context, c network.Clients, dial func(network.Client) (
 				continue
 			}
 			group.Go(func() error {
-				if _, err := doors[i].Submit(ctx, "member:Grant", string(role), string(role)); err != nil {
+				if err := insist(ctx, doors[i], "member:Grant", string(role), string(role)); err != nil {
 					return fmt.Errorf("grant %s to %s of %s: %w", role, role, org.Org, err)
 				}
 				return nil

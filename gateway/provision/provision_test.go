@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/network"
 )
@@ -20,6 +21,7 @@ type journal struct {
 	mu    sync.Mutex
 	lines []string
 	fail  string
+	late  []error // returned first, one by one: peers that are behind
 }
 
 type door struct {
@@ -32,6 +34,11 @@ func (d door) Submit(_ context.Context, fn string, args ...string) (ledger.Resul
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lines = append(d.lines, line)
+	if len(d.late) > 0 {
+		err := d.late[0]
+		d.late = d.late[1:]
+		return ledger.Result{}, err
+	}
 	if line == d.fail {
 		return ledger.Result{}, errors.New("refused")
 	}
@@ -83,6 +90,22 @@ func TestMembersNameWhatFailed(t *testing.T) {
 		if err == nil || err.Error() != want {
 			t.Errorf("%s: got %v, want %q", fail, err, want)
 		}
+	}
+}
+
+func TestMembersWaitForPeersThatAreBehind(t *testing.T) {
+	j := journal{late: []error{
+		provenance.Errorf(provenance.Unavailable, "ProposalResponsePayloads do not match"),
+		provenance.Errorf(provenance.Forbidden, "VendorMSP is not a member yet; its admin joins it with member:Join"),
+	}}
+	if err := members(t.Context(), clients(), func(c network.Client) (Acts, error) { return door{&j, c.Org}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	refused := provenance.Errorf(provenance.Forbidden, "auditor@VendorMSP needs one of the roles [admin]")
+	j = journal{late: []error{refused}}
+	err := members(t.Context(), clients(), func(c network.Client) (Acts, error) { return door{&j, c.Org}, nil })
+	if !errors.Is(err, refused) || len(j.lines) != 1 {
+		t.Errorf("got %v after %d tries; a refusal is final", err, len(j.lines))
 	}
 }
 
