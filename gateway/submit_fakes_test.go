@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -267,7 +268,7 @@ func (b *bench) run(ctx context.Context, done func(queue.Stats) bool) {
 	}
 	cancel()
 	wg.Wait()
-	if err != context.Canceled {
+	if !errors.Is(err, context.Canceled) {
 		b.t.Errorf("run: %v", err)
 	}
 }

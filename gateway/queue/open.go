@@ -78,7 +78,7 @@ func Create(ctx context.Context, path string) error {
 	if err != nil {
 		return fail(err, "create queue")
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // everything was committed, or failed, before
 	db.SetMaxOpenConns(1)
 	name := make([]byte, 4)
 	if _, err := rand.Read(name); err != nil {

@@ -46,7 +46,7 @@ func (s *stmts) prepare(ctx context.Context, conn *sql.Conn) error {
 		{&s.done, `UPDATE meta SET done = done + ?`},
 	} {
 		var err error
-		if *p.stmt, err = conn.PrepareContext(ctx, p.query); err != nil {
+		if *p.stmt, err = conn.PrepareContext(ctx, p.query); err != nil { //nolint:sqlclosecheck // closed with its connection
 			return fail(err, "open queue: prepare")
 		}
 	}
@@ -74,7 +74,7 @@ func prepareReads(ctx context.Context, db *sql.DB) (reads, error) {
 		{&r.dead, `SELECT ` + itemFields + `, i.reason FROM items i JOIN repositories r ON r.id = i.repo WHERE i.state = 2 AND i.id > ? ORDER BY i.id LIMIT ?`},
 	} {
 		var err error
-		if *p.stmt, err = db.PrepareContext(ctx, p.query); err != nil {
+		if *p.stmt, err = db.PrepareContext(ctx, p.query); err != nil { //nolint:sqlclosecheck // closed with its database
 			return reads{}, fail(err, "open queue: prepare")
 		}
 	}

@@ -227,8 +227,8 @@ func (w *writer) Broken() error {
 	return w.broken
 }
 
-func (w *writer) exec(query string, args ...any) error {
-	_, err := w.conn.ExecContext(context.Background(), query, args...)
+func (w *writer) exec(query string) error {
+	_, err := w.conn.ExecContext(context.Background(), query)
 	return err
 }
 
