@@ -27,7 +27,7 @@ type fabric interface {
 func newNetworkCmd(a *app) *cobra.Command {
 	cmd := group("network", "A whole network on this machine")
 	cmd.Long = "Run a whole network on this machine: four organisations, each with a peer, an\norderer and a chaincode process, in the folder that --dir names. --timeout does\nnot apply."
-	cmd.AddCommand(newNetworkUpCmd(a), newNetworkStatusCmd(a), newNetworkDownCmd(a), newNetworkResetCmd(a), newNetworkLogsCmd(a))
+	cmd.AddCommand(newNetworkUpCmd(a), newNetworkStatusCmd(a), newNetworkDownCmd(a), newNetworkResetCmd(a), newNetworkLogsCmd(a), newNetworkToolsCmd(a))
 	return cmd
 }
 
