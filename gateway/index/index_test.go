@@ -8,129 +8,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
-
-const (
-	host = provenance.Host("reg.example:5000")
-	repo = provenance.Repository("team/app")
-)
-
-func digest(s string) provenance.Digest { return provenance.SHA256Of([]byte(s)) }
-
-// chain makes consecutive blocks.
-type chain struct {
-	t      testing.TB
-	blocks []Block
-	seq    uint64
-	state  map[string][]byte
-}
-
-func newChain(t testing.TB) *chain { return &chain{t: t, state: map[string][]byte{}} }
-
-func hashOf(n int) []byte { return fmt.Appendf(nil, "hash-%d", n) }
-
-func (c *chain) block(txs ...Tx) Block {
-	b := Block{Number: uint64(len(c.blocks)), Hash: hashOf(len(c.blocks)), Txs: txs}
-	if b.Number > 0 {
-		b.PreviousHash = hashOf(len(c.blocks) - 1)
-	}
-	for _, t := range txs {
-		for _, w := range t.Writes {
-			if w.Delete {
-				delete(c.state, w.Key)
-			} else {
-				c.state[w.Key] = w.Value
-			}
-		}
-	}
-	c.blocks = append(c.blocks, b)
-	return b
-}
-
-func at(minute int) time.Time { return time.Date(2026, 1, 1, 12, minute, 0, 0, time.UTC) }
-
-func (c *chain) tx(index int, who string, writes ...Write) Tx {
-	slices.SortFunc(writes, func(a, b Write) int { return strings.Compare(a.Key, b.Key) }) // as in a write set
-	name, msp, _ := strings.Cut(who, "@")
-	return Tx{ID: fmt.Sprintf("tx-%d-%d", len(c.blocks), index), Index: index, Creator: policy.Person{MSP: msp, Name: name}, At: at(len(c.blocks)), Writes: writes}
-}
-
-func (c *chain) put(key string, record any) Write {
-	b, err := state.Encode(record)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return Write{Key: key, Value: b}
-}
-
-// segment is record:Segment's write set: the segment, and tags and places it moves.
-func (c *chain) segment(events ...provenance.Event) []Write {
-	b, err := provenance.EncodeSegment(events)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.seq++
-	writes := map[string]Write{}
-	key := state.SegmentKey(host, "lane-0", c.seq)
-	writes[key] = Write{Key: key, Value: b}
-	for _, e := range events {
-		if e.Action == provenance.Push {
-			key := state.PlaceKey(e.Digest, host, e.Repository)
-			writes[key] = c.put(key, state.Place{MSP: "VendorMSP", At: e.OccurredAt})
-		}
-		if e.Tag != "" && e.Action != provenance.Pull {
-			key := state.TagKey(host, e.Repository, e.Tag)
-			writes[key] = c.put(key, state.Tag{Digest: e.Digest, At: e.OccurredAt})
-		}
-	}
-	var all []Write
-	for _, w := range writes {
-		all = append(all, w)
-	}
-	return all
-}
-
-func event(a provenance.Action, tag, content string, minute int) provenance.Event {
-	e := provenance.Event{ID: provenance.NewEventID("test", "c", a.String(), tag, content, fmt.Sprint(minute)), Action: a, Source: "test",
-		Repository: repo, Tag: provenance.Tag(tag), MediaType: "application/vnd.oci.image.manifest.v1+json", Actor: "ci", OccurredAt: at(minute)}
-	if content != "" {
-		e.Digest = digest(content)
-	}
-	return e
-}
-
-// story is a push, its approval and release, a moved tag, and a quarantine.
-func story(t testing.TB) *chain {
-	c := newChain(t)
-	s := state.Subject{Stage: "production", Host: host, Repository: repo, Digest: digest("v1")}
-	c.block()
-	c.blocks[0].Organisations = []Organisation{{MSPID: "VendorMSP", RootCerts: [][]byte{[]byte("pem")}}, {MSPID: "AuditMSP"}}
-	c.block(
-		c.tx(0, "admin@VendorMSP", c.put(state.MemberKey("VendorMSP"), state.Member{MSP: "VendorMSP", Name: "vendor"}), c.put(state.MembersKey(), state.Members{MSPs: []string{"VendorMSP"}})),
-		c.tx(2, "admin@VendorMSP", c.put(state.RegistryKey(host), state.Registry{Host: host, Owner: "VendorMSP", Kind: "distribution"})),
-		c.tx(3, "admin@VendorMSP", c.put(state.GrantKey("VendorMSP", "rm", "release-manager"), state.Grant{MSP: "VendorMSP", Identity: "rm", Role: state.RoleReleaseManager})),
-	)
-	c.block(c.tx(0, "gateway@VendorMSP", c.segment(event(provenance.Push, "1.0", "v1", 1), event(provenance.Pull, "", "v1", 2), event(provenance.Pull, "", "v1", 3))...))
-	c.block(c.tx(0, "rm@VendorMSP", c.put(s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionOpen})))
-	c.block(c.tx(0, "rm@AuditMSP",
-		c.put(s.ApprovalKey(1, "AuditMSP"), state.Approval{Subject: s, Attempt: 1, Approval: policy.Approval{Reason: "scanned"}}),
-		c.put(s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionReleased}),
-		c.put(s.ReleasedKey(), state.Release{Subject: s, Attempt: 1, Policy: policy.Version{Name: "default", Version: 1}}),
-		c.put(s.ReleaseKey(), state.Current{Digest: s.Digest}),
-	))
-	c.block(c.tx(0, "gateway@VendorMSP", c.segment(
-		event(provenance.Push, "1.0", "v2", 4), event(provenance.Push, "1.0", "v3", 5), event(provenance.TagDelete, "1.0", "", 6), event(provenance.Pull, "", "v1", 7))...))
-	c.block(c.tx(0, "rm@AuditMSP", c.put(s.RefusalKey("tx"), state.Refusal{Verdict: policy.Verdict{Verdict: policy.Denied}})),
-		c.tx(1, "scanner@AuditMSP", c.put(state.HoldKey(s.Digest, "AuditMSP"), state.Hold{Digest: s.Digest, MSP: "AuditMSP", Reason: "CVE"})))
-	return c
-}
 
 func create(t testing.TB) *Index {
 	path := filepath.Join(t.TempDir(), "a folder with ? and %", "index.db")

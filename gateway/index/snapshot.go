@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -177,13 +176,13 @@ func (s *Snapshot) each(text string, args []any, do func(*sql.Rows) error) error
 	if err != nil {
 		return provenance.Wrap(provenance.Internal, err, "index: query")
 	}
+	defer rows.Close() //nolint:errcheck // read whole, or given up
 	for rows.Next() {
 		if err := do(rows); err != nil {
-			_ = rows.Close() // the first error is the one to tell
 			return provenance.Wrap(provenance.Internal, err, "index: read row")
 		}
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+	if err := rows.Err(); err != nil {
 		return provenance.Wrap(provenance.Internal, err, "index: query")
 	}
 	return nil

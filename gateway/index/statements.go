@@ -49,7 +49,7 @@ func prepare(ctx context.Context, db *sql.DB) (statements, error) {
 // in returns the statements as they run inside tx.
 func (s statements) in(ctx context.Context, tx *sql.Tx) statements {
 	for at := range s.all() {
-		*at = tx.StmtContext(ctx, *at) //nolint:sqlclosecheck // closed with the transaction
+		*at = tx.StmtContext(ctx, *at) // closed with the transaction
 	}
 	return s
 }
