@@ -76,7 +76,11 @@ func killsWhilePushesFlow(t *testing.T, ctx context.Context, l *lab.Lab) {
 	var pushed atomic.Int64
 	failed := make(chan error, 1)
 	go func() {
+		// Paced, so that every kill below finds pushes on their way.
+		pace := time.NewTicker(15 * time.Millisecond)
+		defer pace.Stop()
 		for i := range pushes {
+			<-pace.C
 			if _, err := l.PushImage(ctx, repo, fmt.Sprintf("t%d", i%50), fmt.Sprint("image ", i)); err != nil {
 				failed <- err
 				return
@@ -104,19 +108,19 @@ func killsWhilePushesFlow(t *testing.T, ctx context.Context, l *lab.Lab) {
 	}
 	for n := int64(200); n < pushes; n += 600 {
 		reach(n)
-		t.Logf("%d pushed: kill -9 the gateway", n)
+		t.Logf("%d pushed: kill -9 the gateway", pushed.Load())
 		if err := errors.Join(l.KillGateway("vendor"), l.StartGateway(ctx, "vendor")); err != nil {
 			t.Fatal(err)
 		}
 		reach(n + 200)
-		t.Logf("%d pushed: kill -9 the vendor's chaincode", n+200)
-		if err := l.Net.Kill("vendor-chaincode", syscall.SIGKILL); err != nil {
+		t.Logf("%d pushed: kill -9 the vendor's chaincode", pushed.Load())
+		if err := l.Net.Kill(ctx, "vendor-chaincode", syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		up()
 		reach(n + 400)
-		t.Logf("%d pushed: kill -9 the vendor's peer", n+400)
-		if err := l.Net.Kill("vendor-peer", syscall.SIGKILL); err != nil {
+		t.Logf("%d pushed: kill -9 the vendor's peer", pushed.Load())
+		if err := l.Net.Kill(ctx, "vendor-peer", syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		up()
