@@ -180,7 +180,7 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	if err != nil {
 		return g, err
 	}
-	g.api, err = api.New(api.Config{
+	g.api, err = api.New(api.Config{ //nolint:contextcheck // each request brings its own context
 		Org: cfg.MSPID, Version: cfg.Version, Channel: cfg.Channel, CertFile: cfg.API.TLSCert, KeyFile: cfg.API.TLSKey, AnonymousReads: cfg.API.AnonymousReads,
 		Index: readModel{g.index}, Queue: operated{g.queue}, Organisations: g.follower.members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
 	})

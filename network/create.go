@@ -17,7 +17,7 @@ func (n *Network) create(ctx context.Context) error {
 	if err := n.choosePrograms(ctx); err != nil {
 		return err
 	}
-	pkg, id, err := chaincodePackage(n.topology.Chaincode, chaincodeVersion)
+	pkg, id, err := chaincodePackage(n.topology.Chaincode)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package network
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -140,7 +141,7 @@ func (n *Network) startNode(ctx context.Context, node Node) error {
 	if err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
-	n.log.InfoContext(ctx, "node started", "node", name, "pid", p.PID)
+	n.log.InfoContext(ctx, "node started", slog.String("node", name), slog.Int("pid", p.PID))
 	return nil
 }
 
@@ -206,7 +207,7 @@ func (n *Network) stopNode(ctx context.Context, node Node) error {
 		return fmt.Errorf("stop %s: %w", node.Name, err)
 	}
 	if p.PID != 0 {
-		n.log.InfoContext(ctx, "node stopped", "node", node.Name)
+		n.log.InfoContext(ctx, "node stopped", slog.String("node", node.Name))
 	}
 	if err := os.Remove(n.pidPath(node.Name)); err != nil && !os.IsNotExist(err) {
 		return err

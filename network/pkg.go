@@ -11,10 +11,10 @@ import (
 )
 
 // chaincodePackage returns the package that every organisation installs, and its id. The bytes
-// depend on the name and version only: no clock, no owner, no path. Organisations that each build
+// depend on the name and chaincodeVersion only: no clock, no owner, no path. Organisations that each build
 // it therefore approve the same id, and the id need not be passed around.
-func chaincodePackage(name, version string) (pkg []byte, id string, err error) {
-	label := name + "_" + version
+func chaincodePackage(name string) (pkg []byte, id string, err error) {
+	label := name + "_" + chaincodeVersion
 	// The peer insists on a file; the real connection.json is the builder's to write.
 	code, err := archive(packed{"connection.json", []byte("{}\n")})
 	if err != nil {

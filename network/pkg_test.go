@@ -8,11 +8,11 @@ import (
 )
 
 func TestPackageIsReproducible(t *testing.T) {
-	a, id, err := chaincodePackage("waybill", "1")
+	a, id, err := chaincodePackage("waybill")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, _, err := chaincodePackage("waybill", "1")
+	b, _, err := chaincodePackage("waybill")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func TestPackageIsReproducible(t *testing.T) {
 }
 
 func TestPackageIsWhatFabricReads(t *testing.T) {
-	pkg, id, err := chaincodePackage("waybill", "1")
+	pkg, id, err := chaincodePackage("waybill")
 	if err != nil {
 		t.Fatal(err)
 	}

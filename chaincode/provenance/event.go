@@ -27,8 +27,8 @@ func actionNames() [6]string { return [6]string{"", "push", "pull", "delete", "t
 
 // String returns the action's name.
 func (a Action) String() string {
-	if int(a) < len(actionNames()) {
-		return actionNames()[a]
+	if names := actionNames(); int(a) < len(names) {
+		return names[a]
 	}
 	return ""
 }

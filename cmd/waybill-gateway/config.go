@@ -44,7 +44,7 @@ func loadConfig(path string) (gateway.Config, error) {
 // no key is refused like an unknown key of the file: a typing mistake must not
 // leave a default in force. The CLI's own variables are not ours to judge.
 func bindEnvironment(v *viper.Viper, environment []string) error {
-	known := map[string]bool{"WAYBILL_AS": true, "WAYBILL_DIR": true, "WAYBILL_GATEWAY": true, "WAYBILL_TOOLS": true}
+	known := map[string]bool{"WAYBILL_AS": true, "WAYBILL_DIR": true, "WAYBILL_GATEWAY": true, "WAYBILL_TOOLS": true, "WAYBILL_DEMO_PORT_BASE": true, "WAYBILL_LAB_KEEP": true}
 	var wrong []error
 	for _, key := range scalarKeys("", reflect.TypeFor[gateway.Config]()) {
 		known["WAYBILL_"+strings.ToUpper(strings.ReplaceAll(key, ".", "_"))] = true

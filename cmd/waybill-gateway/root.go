@@ -40,7 +40,7 @@ accepted and not recorded yet; data_dir/index.db may be deleted at any time.`,
 			if err := l.UnmarshalText([]byte(level)); err != nil {
 				return fmt.Errorf("--log-level: %w", err)
 			}
-			cfg.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: l})).With("org", cfg.Org)
+			cfg.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: l})).With(slog.String("org", cfg.Org))
 			cfg.Version = version
 			return do(cmd.Context(), cmd, cfg)
 		}

@@ -176,7 +176,7 @@ func (s *Snapshot) each(text string, args []any, do func(*sql.Rows) error) error
 	if err != nil {
 		return provenance.Wrap(provenance.Internal, err, "index: query")
 	}
-	defer rows.Close() //nolint:errcheck // read whole, or given up
+	defer rows.Close()
 	for rows.Next() {
 		if err := do(rows); err != nil {
 			return provenance.Wrap(provenance.Internal, err, "index: read row")

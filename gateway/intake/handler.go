@@ -115,7 +115,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s *source) answe
 	if !s.secrets.admit(r) {
 		// One answer for every failing check, and no log line above debug: a
 		// stranger must not be able to fill the log.
-		h.config.Log.DebugContext(r.Context(), "notification without the secret", "connector", s.Name, "remote", r.RemoteAddr)
+		h.config.Log.DebugContext(r.Context(), "notification without the secret", slog.String("connector", s.Name), slog.String("remote", r.RemoteAddr))
 		w.Header().Set("WWW-Authenticate", `Bearer realm="waybill"`)
 		return refuse(http.StatusUnauthorized, provenance.Forbidden, "the connector's secret is missing or wrong")
 	}
@@ -174,14 +174,14 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, raw []
 	now := h.config.Now().UTC()
 	b, err := parseDistribution(raw, s.Name, now)
 	if err != nil {
-		h.config.Log.WarnContext(r.Context(), "notification refused", "connector", s.Name, "error", err)
+		h.config.Log.WarnContext(r.Context(), "notification refused", slog.String("connector", s.Name), slog.Any("error", err))
 		return refuse(http.StatusBadRequest, provenance.Invalid, message(err))
 	}
 	deliveries := make([]Delivery, 0, len(b.events))
 	for i, event := range b.events {
 		if !s.allows(event.Repository) {
 			h.config.Log.WarnContext(r.Context(), "notification outside the connector's repositories",
-				"connector", s.Name, "repository", string(event.Repository))
+				slog.String("connector", s.Name), slog.String("repository", string(event.Repository)))
 			return refuse(http.StatusForbidden, provenance.Forbidden, "repository "+string(event.Repository)+" is not one of this connector's")
 		}
 		deliveries = append(deliveries, Delivery{Host: s.Host, Connector: s.Name, Event: event, BodyHash: b.bodies[i], ReceivedAt: now})
@@ -202,7 +202,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, raw []
 		h.config.Metrics.event(s.Name, "ignored-"+reason, n)
 	}
 	if out.Ignored > 0 {
-		h.config.Log.DebugContext(r.Context(), "events acknowledged, not recorded", "connector", s.Name, "reasons", b.ignored)
+		h.config.Log.DebugContext(r.Context(), "events acknowledged, not recorded", slog.String("connector", s.Name), slog.Any("reasons", b.ignored))
 	}
 	return answer{status: http.StatusOK, counts: out}
 }
@@ -210,7 +210,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, raw []
 // sinkFailed turns the queue's error into advice. Its words stay in the log:
 // they may name files of this machine.
 func (h *Handler) sinkFailed(w http.ResponseWriter, r *http.Request, s *source, err error) answer {
-	h.config.Log.ErrorContext(r.Context(), "queue refused a notification", "connector", s.Name, "error", err)
+	h.config.Log.ErrorContext(r.Context(), "queue refused a notification", slog.String("connector", s.Name), slog.Any("error", err))
 	switch code := provenance.CodeOf(err); {
 	case code == provenance.Full:
 		w.Header().Set("Retry-After", retryAfter)

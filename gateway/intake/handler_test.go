@@ -343,7 +343,7 @@ func TestEndlessBody(t *testing.T) {
 	resp, err := server.Client().Do(req)
 	runtime.ReadMemStats(&after)
 	if err == nil { // the server may close first, which the client sees as an error
-		defer resp.Body.Close()
+		defer func() { _ = resp.Body.Close() }()
 		if resp.StatusCode != 413 {
 			t.Errorf("status %d, want 413", resp.StatusCode)
 		}

@@ -68,25 +68,32 @@ func measure(b *testing.B, ctx context.Context, l *lab.Lab) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	raw, err := rawRate(ctx, l)
-	if err != nil {
-		b.Fatal(err)
-	}
-	latency, err := latencies(ctx, l, watch)
-	if err != nil {
-		b.Fatal(err)
-	}
-	accepted, err := acceptRate(ctx, l, watch, hookEvents)
-	if err != nil {
-		b.Fatal(err)
-	}
-	push, err := drainRate(ctx, l, watch, provenance.Push, pushEvents)
-	if err != nil {
-		b.Fatal(err)
-	}
-	pull, err := drainRate(ctx, l, watch, provenance.Pull, pullEvents)
-	if err != nil {
-		b.Fatal(err)
+	var raw, accepted, push, pull float64
+	var latency []time.Duration
+	bounds := map[string]string{}
+	for _, phase := range []struct {
+		name string
+		run  func() error
+	}{
+		{"raw", func() (err error) { raw, err = rawRate(ctx, l); return err }},
+		{"latency", func() (err error) { latency, err = latencies(ctx, l, watch); return err }},
+		{"accepted", func() (err error) { accepted, err = acceptRate(ctx, l, watch, hookEvents); return err }},
+		{"push", func() (err error) { push, err = drainRate(ctx, l, watch, provenance.Push, pushEvents); return err }},
+		{"pull", func() (err error) { pull, err = drainRate(ctx, l, watch, provenance.Pull, pullEvents); return err }},
+	} {
+		before, err := l.CPU(ctx)
+		if err != nil {
+			b.Fatal(err)
+		}
+		start := time.Now()
+		if err := phase.run(); err != nil {
+			b.Fatalf("%s: %v\n%s", phase.name, err, l.Log("gateway-vendor"))
+		}
+		after, err := l.CPU(ctx)
+		if err != nil {
+			b.Fatal(err)
+		}
+		bounds[phase.name] = lab.Shares(before, after, time.Since(start))
 	}
 	slices.Sort(latency)
 	p50, p99 := latency[len(latency)/2], latency[len(latency)*99/100]
@@ -97,12 +104,13 @@ func measure(b *testing.B, ctx context.Context, l *lab.Lab) {
 	b.ReportMetric(float64(p99.Milliseconds()), "p99-ms")
 	b.ReportMetric(accepted, "accepted/s")
 	fmt.Printf(`
-raw Fabric, one small key per transaction         %8.0f tx/s
-notifications accepted (on disk, hook to queue)   %8.0f /s
-pushes of new images, queue to final              %8.0f /s  = %4.0f × raw
-pulls, queue to final                             %8.0f /s  = %4.0f × raw
+raw Fabric, one small key per transaction         %8.0f tx/s            [%s]
+notifications accepted (on disk, hook to queue)   %8.0f /s              [%s]
+pushes of new images, queue to final              %8.0f /s  = %4.0f × raw [%s]
+pulls, queue to final                             %8.0f /s  = %4.0f × raw [%s]
 accepted to final, one push, unloaded             p50 %d ms, p99 %d ms (%d samples)
-`, raw, accepted, push, push/raw, pull, pull/raw, p50.Milliseconds(), p99.Milliseconds(), len(latency))
+`, raw, bounds["raw"], accepted, bounds["accepted"], push, push/raw, bounds["push"], pull, pull/raw, bounds["pull"],
+		p50.Milliseconds(), p99.Milliseconds(), len(latency))
 }
 
 // withoutReadBack: a registry that serves 60,000 manifests would be measured instead of us.
@@ -336,7 +344,8 @@ type event struct {
 	Actor     map[string]any `json:"actor"`
 }
 
-var serial atomic.Int64 //nolint:gochecknoglobals // names no two events of a run alike
+// serial names no two events of a run alike.
+var serial atomic.Int64
 
 func newEvent(action, host, repo, tag string) event {
 	i := serial.Add(1)

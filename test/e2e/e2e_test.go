@@ -79,7 +79,7 @@ func exitStatus(err error) int {
 	if err == nil {
 		return 0
 	}
-	if e, ok := err.(interface{ ExitCode() int }); ok { //nolint:errorlint // testscript returns the bare *exec.ExitError
+	if e, ok := err.(interface{ ExitCode() int }); ok { // testscript returns the bare *exec.ExitError
 		return e.ExitCode()
 	}
 	return -1
