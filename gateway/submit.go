@@ -103,7 +103,7 @@ type submitLimits struct {
 
 func defaultSubmitLimits() submitLimits {
 	return submitLimits{
-		events: 500, pulls: 2000, linger: 20 * time.Millisecond, wait: 200 * time.Millisecond, poll: 250 * time.Millisecond,
+		events: 500, pulls: 5000, linger: 20 * time.Millisecond, wait: 200 * time.Millisecond, poll: 250 * time.Millisecond,
 		lease: 2 * time.Minute, reads: 8, readAttempts: 3, status: 15 * time.Second, lost: time.Second, recover: 5 * time.Second,
 		backoff: 200 * time.Millisecond, backoffMax: 5 * time.Second,
 	}

@@ -95,14 +95,43 @@ const (
 
 // Check tells whether the event may stand on the ledger.
 func (e Event) Check() error {
+	return e.check(checked{repositories: map[Repository]error{}, tags: map[Tag]error{}})
+}
+
+// checked remembers which names of a segment were parsed: thousands of events
+// share a few repositories.
+type checked struct {
+	repositories map[Repository]error
+	tags         map[Tag]error
+}
+
+func (c checked) repository(r Repository) error {
+	err, ok := c.repositories[r]
+	if !ok {
+		_, err = ParseRepository(string(r))
+		c.repositories[r] = err
+	}
+	return err
+}
+
+func (c checked) tag(t Tag) error {
+	err, ok := c.tags[t]
+	if !ok {
+		_, err = ParseTag(string(t))
+		c.tags[t] = err
+	}
+	return err
+}
+
+func (e Event) check(names checked) error {
 	if e.Action < Push || e.Action > Unknown {
 		return Errorf(Invalid, "event %s: action %d is not known", e.ID, e.Action)
 	}
-	if _, err := ParseRepository(string(e.Repository)); err != nil && !(e.Action == Unknown && e.Repository == "") {
+	if err := names.repository(e.Repository); err != nil && (e.Action != Unknown || e.Repository != "") {
 		return err
 	}
 	if e.Tag != "" {
-		if _, err := ParseTag(string(e.Tag)); err != nil {
+		if err := names.tag(e.Tag); err != nil {
 			return err
 		}
 	}

@@ -29,8 +29,9 @@ func EncodeSegment(events []Event) ([]byte, error) {
 	table := textTable{index: map[string]uint64{}}
 	body := make([]byte, 0, 64*len(events))
 	last := int64(0)
+	names := checked{repositories: map[Repository]error{}, tags: map[Tag]error{}}
 	for _, e := range events {
-		if err := e.Check(); err != nil {
+		if err := e.check(names); err != nil {
 			return nil, err
 		}
 		body = append(append(body, e.ID[:]...), byte(e.Action))
@@ -72,9 +73,14 @@ func DecodeSegment(b []byte) ([]Event, error) {
 		return nil, Errorf(Invalid, "segment version %d: this program reads version %d", version, segmentVersion)
 	}
 	texts := make([]string, 0, 16)
+	known := map[string]bool{}
 	for n := d.count(len(b)); n > 0 && !d.bad; n-- {
-		texts = append(texts, string(d.take(d.count(maxText))))
+		text := string(d.take(d.count(maxText)))
+		d.bad = d.bad || known[text]
+		known[text] = true
+		texts = append(texts, text)
 	}
+	names := checked{repositories: map[Repository]error{}, tags: map[Tag]error{}}
 	n := d.count(MaxSegmentEvents)
 	events := make([]Event, 0, min(n, len(d.rest)/40+1))
 	last := int64(0)
@@ -93,20 +99,13 @@ func DecodeSegment(b []byte) ([]Event, error) {
 		if d.bad {
 			break
 		}
-		if err := e.Check(); err != nil {
+		if err := e.check(names); err != nil {
 			return nil, err
 		}
 		events = append(events, e)
 	}
-	if d.bad || len(d.rest) != 0 || len(events) == 0 {
-		return nil, Errorf(Invalid, "segment is truncated, or has bytes after its end")
-	}
-	again, err := EncodeSegment(events)
-	if err != nil {
-		return nil, err
-	}
-	if string(again) != string(b) {
-		return nil, Errorf(Invalid, "segment is not in its canonical encoding")
+	if d.bad || len(d.rest) != 0 || len(events) == 0 || d.used != uint64(len(texts)) {
+		return nil, Errorf(Invalid, "segment is truncated, has bytes after its end, or is not in its canonical encoding")
 	}
 	return events, nil
 }
@@ -141,9 +140,11 @@ func appendDigest(b []byte, d Digest) []byte {
 }
 
 // decoder reads from the front and remembers the first failure, so that the
-// caller checks once per event instead of once per field.
+// caller checks once per event instead of once per field. It accepts only what
+// the encoder writes: shortest varints, and texts in the order of first use.
 type decoder struct {
 	rest []byte
+	used uint64 // texts used so far
 	bad  bool
 }
 
@@ -166,7 +167,7 @@ func (d *decoder) byte() byte {
 
 func (d *decoder) uvarint() uint64 {
 	v, n := binary.Uvarint(d.rest)
-	if n <= 0 {
+	if n <= 0 || (n > 1 && d.rest[n-1] == 0) {
 		d.bad = true
 		return 0
 	}
@@ -176,7 +177,7 @@ func (d *decoder) uvarint() uint64 {
 
 func (d *decoder) varint() int64 {
 	v, n := binary.Varint(d.rest)
-	if n <= 0 {
+	if n <= 0 || (n > 1 && d.rest[n-1] == 0) {
 		d.bad = true
 		return 0
 	}
@@ -200,9 +201,12 @@ func (d *decoder) id() (id EventID) {
 
 func (d *decoder) text(texts []string) string {
 	i := d.uvarint()
-	if i >= uint64(len(texts)) {
+	if i >= uint64(len(texts)) || i > d.used {
 		d.bad = true
 		return ""
+	}
+	if i == d.used {
+		d.used++
 	}
 	return texts[i]
 }
