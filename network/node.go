@@ -151,7 +151,7 @@ func (n *Network) command(node Node) (bin string, args, env []string) {
 	d := n.orgDir(node.Org)
 	dir := d.at(string(node.Kind))
 	// The format is Fabric's own without its terminal colours.
-	env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "FABRIC_LOGGING_FORMAT=" + logFormat, gcPercent, memoryLimit}
+	env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "FABRIC_LOGGING_FORMAT=" + logFormat}
 	switch node.Kind {
 	case KindOrderer:
 		return n.state.Tools.Orderer, nil, append(env, "FABRIC_CFG_PATH="+dir, "FABRIC_LOGGING_SPEC="+ordererLogs)
@@ -170,13 +170,6 @@ func (n *Network) command(node Node) (bin string, args, env []string) {
 		)
 	}
 }
-
-// A dozen nodes share one machine, and a small heap that is collected often costs them a good part
-// of it. They may use more memory before they collect, and collect hard before it is much.
-const (
-	gcPercent   = "GOGC=400"
-	memoryLimit = "GOMEMLIMIT=1GiB"
-)
 
 // At info, a loaded node logs several lines a transaction. What explains a failure is a warning.
 const (
