@@ -5,109 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
-
-// Outcome is how one rule stands.
-type Outcome string
-
-// The outcomes.
-const (
-	Satisfied Outcome = "satisfied"
-	Unmet     Outcome = "unmet"    // can still be met
-	Violated  Outcome = "violated" // cannot be met any more
-)
-
-// Answer is the answer to "may this image run in this stage?".
-type Answer string
-
-// The answers.
-const (
-	Allowed     Answer = "allowed"
-	Pending     Answer = "pending"
-	Denied      Answer = "denied"
-	Quarantined Answer = "quarantined"
-	Unknown     Answer = "unknown"
-)
-
-// Reason is one rule's part of a verdict.
-type Reason struct {
-	Rule    string  `json:"rule"`
-	Outcome Outcome `json:"outcome"`
-	Detail  string  `json:"detail"`
-	// Fix says who can do what about it; empty when nothing is needed.
-	Fix string `json:"fix,omitempty"`
-}
-
-// Version names a version of a policy.
-type Version struct {
-	Name    string `json:"name"`
-	Version int    `json:"version"`
-}
-
-// Verdict is an answer with its reasons, one per rule.
-type Verdict struct {
-	Image   string            `json:"image"`
-	Digest  provenance.Digest `json:"digest"`
-	Stage   string            `json:"stage"`
-	Verdict Answer            `json:"verdict"`
-	// Height is the block height the verdict is true at; the contract leaves
-	// it 0, the gateway fills it in.
-	Height  uint64   `json:"height"`
-	Policy  *Version `json:"policy,omitempty"`
-	Reasons []Reason `json:"reasons"`
-	// Releasable: every rule is satisfied, so a release may be written now.
-	Releasable bool `json:"-"`
-}
-
-// Person is a member's person or robot: counted as (MSP id, enrolment id),
-// never by certificate, so that a renewed certificate is the same person.
-type Person struct {
-	MSP  string `json:"msp"`
-	Name string `json:"name"`
-}
-
-// String returns "name@MSP".
-func (p Person) String() string { return p.Name + "@" + p.MSP }
-
-// Approval is one person's word on one promotion.
-type Approval struct {
-	By     Person    `json:"by"`
-	Reject bool      `json:"reject,omitempty"`
-	Reason string    `json:"reason,omitempty"`
-	At     time.Time `json:"at"`
-}
-
-// Hold is one organisation's quarantine of an image.
-type Hold struct {
-	MSP    string `json:"msp"`
-	By     Person `json:"by"`
-	Reason string `json:"reason"`
-}
-
-// Facts is everything a verdict may depend on.
-type Facts struct {
-	Host       provenance.Host
-	Repository provenance.Repository
-	Digest     provenance.Digest
-	Stage      string
-
-	Recorded bool   // the image was pushed to this repository
-	PushedBy string // MSP id of the organisation that recorded the push
-	Members  []string
-	Holds    []Hold
-
-	Promoted  bool // a promotion to Stage is open
-	Requester Person
-	Approvals []Approval // of the open or last promotion
-
-	Released     bool     // this image has a release to Stage
-	Current      bool     // and it is the stage's current one
-	ReleasedTo   []string // all stages this image has a release to
-	ReleasedWith Version  // the policy version of the release to Stage
-	ViaIndex     provenance.Digest
-}
 
 // Evaluate decides. version is the policy's version on the ledger; p is nil
 // when no policy matches the repository. now is an argument for rules with
@@ -163,7 +61,7 @@ func Evaluate(p *Policy, version int, f Facts, now time.Time) Verdict {
 
 	outcomes := []Outcome{}
 	if stage.From != "" {
-		if slices.Contains(f.ReleasedTo, stage.From) {
+		if slices.ContainsFunc(f.ReleasedTo, func(r ReleaseFact) bool { return r.Stage == stage.From }) {
 			outcomes = append(outcomes, add("from", Satisfied, "", "released to %s", stage.From))
 		} else {
 			outcomes = append(outcomes, add("from", Unmet, "release it to "+stage.From+" first", "not released to %s", stage.From))

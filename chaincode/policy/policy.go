@@ -52,16 +52,51 @@ type Metadata struct {
 type Spec struct {
 	// Match lists patterns over host/repository, by path segment: "*" is one
 	// segment, a closing "**" is the rest.
-	Match  []string `json:"match"`
-	Stages []Stage  `json:"stages"`
+	Match []string `json:"match"`
+	// Context names the context variables conditions may use, and for each the
+	// member (MSP id) whose word counts: context.incident is what that member published.
+	Context map[string]string `json:"context,omitempty"`
+	// Waivers says who may approve exceptions; absent, there are none.
+	Waivers *WaiverRule `json:"waivers,omitempty"`
+	Stages  []Stage     `json:"stages"`
 }
 
-// Stage is one place where an image may be released to.
+// WaiverRule says how a waiver comes to count: Min organisations approve it,
+// all of Orgs among them, and it ends after at most MaxDuration.
+type WaiverRule struct {
+	Min         int      `json:"min"`
+	Orgs        []string `json:"orgs,omitempty"`
+	MaxDuration Duration `json:"maxDuration"`
+}
+
+// Stage is one place where an image may be released to, and its rules. Every
+// rule must be satisfied or waived before a release.
 type Stage struct {
 	Name string `json:"name"`
 	// From names an earlier stage that must hold a release of the same image.
-	From      string    `json:"from,omitempty"`
-	Approvals Approvals `json:"approvals"`
+	From string `json:"from,omitempty"`
+	// Soak is how long ago the release to From must have been.
+	Soak Duration `json:"soak,omitzero"`
+	// Freeze lists the weekly windows in which nothing is released.
+	Freeze []Window `json:"freeze,omitempty"`
+	// MaxAge is how long ago the push may have been recorded.
+	MaxAge     Duration       `json:"maxAge,omitzero"`
+	Approvals  Approvals      `json:"approvals"`
+	Evidence   []EvidenceRule `json:"evidence,omitempty"`
+	Conditions []Condition    `json:"conditions,omitempty"`
+	Witnesses  *Witnesses     `json:"witnesses,omitempty"`
+	BreakGlass *BreakGlass    `json:"breakGlass,omitempty"`
+	// Grace is how long a released image stays allowed, with a warning, after
+	// a continuous rule stopped being satisfied.
+	Grace Duration `json:"grace,omitzero"`
+}
+
+// Window is a weekly window in UTC. It opens on each of Days ("Mon" ... "Sun")
+// at From ("HH:MM") and closes at To; a To at or before From is on the next day.
+type Window struct {
+	Days []string `json:"days"`
+	From string   `json:"from"`
+	To   string   `json:"to"`
 }
 
 // Approvals is the quorum rule: Min approvals from distinct organisations.
@@ -69,9 +104,67 @@ type Approvals struct {
 	Min int `json:"min"`
 	// Orgs must all be among the approving organisations (MSP ids).
 	Orgs []string `json:"orgs,omitempty"`
+	// Role an approver must hold; absent means release-manager.
+	Role string `json:"role,omitempty"`
 	// Exclude is who cannot approve. Absent means pusher and requester both;
 	// an empty list means nobody is excluded.
 	Exclude []string `json:"exclude"`
+	// Expires is how long an approval counts; absent, until the release.
+	Expires Duration `json:"expires,omitzero"`
+	// Robots: identities granted the role robot or gateway count too.
+	Robots bool `json:"robots,omitempty"`
+}
+
+// EvidenceRule asks for verified evidence of a type. Of each accepted signer
+// only the newest piece counts.
+type EvidenceRule struct {
+	Name string `json:"name"` // of the rule within the stage; reported as evidence/NAME
+	Type string `json:"type"` // signature, slsa-provenance, sbom, vuln-scan, vex, test-result, review, custom/NAME
+	// Signers lists who may have signed; at least one entry.
+	Signers []SignerRule `json:"signers"`
+	Min     int          `json:"min,omitempty"` // distinct signers; absent means 1
+	MaxAge  Duration     `json:"maxAge,omitzero"`
+	// Condition is a CEL expression over facts (this evidence's) and the
+	// variables of Condition.
+	Condition  string `json:"condition,omitempty"`
+	Continuous bool   `json:"continuous,omitempty"`
+}
+
+// SignerRule accepts a signer; every field that is set must agree.
+type SignerRule struct {
+	Org string `json:"org"` // MSP id whose key, certificate root or person it is
+	// Role: the submitting person vouches and holds this role in Org.
+	Role string `json:"role,omitempty"`
+	// Key is the name of a key that Org registered.
+	Key string `json:"key,omitempty"`
+	// Identity and Issuer accept a certificate below a root that Org
+	// registered. Identity is a glob over the whole SAN ("*" stays within a
+	// path segment, "**" does not); Issuer is compared literally.
+	Identity string `json:"identity,omitempty"`
+	Issuer   string `json:"issuer,omitempty"`
+}
+
+// Condition is a rule in CEL over image, tags, labels, evidence, stage and context.
+type Condition struct {
+	Name       string `json:"name"` // reported as condition/NAME
+	CEL        string `json:"cel"`
+	Continuous bool   `json:"continuous,omitempty"`
+}
+
+// Witnesses asks that the gateways of Min organisations saw the digest at the
+// registry themselves; the organisation that recorded the push is one of them.
+type Witnesses struct {
+	Min  int      `json:"min"`
+	Orgs []string `json:"orgs,omitempty"`
+}
+
+// BreakGlass says who may release without which rules. It makes a debt: a
+// member of another organisation reviews within Review, or the release is quarantined.
+type BreakGlass struct {
+	By        []SignerRule `json:"by"`      // org and role
+	Without   []string     `json:"without"` // rule names as reported
+	Review    Duration     `json:"review"`
+	Reviewers []string     `json:"reviewers,omitempty"` // MSP ids; absent: any other member
 }
 
 var stageName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)

@@ -90,7 +90,7 @@ func TestVerdictGolden(t *testing.T) {
 	}
 	promoted := func(stage string, by Person, said ...Approval) Facts {
 		return base(stage, func(f *Facts) {
-			f.Promoted, f.Requester, f.Approvals, f.ReleasedTo = true, by, said, []string{"staging"}
+			f.Promoted, f.Requester, f.Approvals, f.ReleasedTo = true, by, said, []ReleaseFact{{Stage: "staging"}}
 		})
 	}
 	cases := []struct {
@@ -109,7 +109,7 @@ func TestVerdictGolden(t *testing.T) {
 		{"released", base("staging", func(f *Facts) { f.Released, f.Current, f.ReleasedWith = true, true, Version{"team", 3} })},
 		{"quarantine beats a release", base("staging", func(f *Facts) {
 			f.Released = true
-			f.Holds = []Hold{{"AuditMSP", Person{"AuditMSP", "scanner"}, "CVE"}}
+			f.Holds = []Hold{{MSP: "AuditMSP", By: Person{"AuditMSP", "scanner"}, Reason: "CVE"}}
 		})},
 	}
 	type line struct {

@@ -244,7 +244,7 @@ func loadReleases(r Reader, s Subject, p *policy.Policy, f *policy.Facts) error 
 		if err := Decode(values[i+1], &rel); err != nil {
 			return err
 		}
-		f.ReleasedTo = append(f.ReleasedTo, stage)
+		f.ReleasedTo = append(f.ReleasedTo, policy.ReleaseFact{Stage: stage, At: rel.At})
 		if stage == s.Stage {
 			f.Released, f.ReleasedWith, f.Current = true, rel.Policy, current.Digest == s.Digest
 		}
