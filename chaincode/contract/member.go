@@ -32,15 +32,15 @@ func (MemberContract) Join(tx *Tx, name string) (string, error) {
 		return "", err
 	}
 	m := state.Member{MSP: tx.caller.MSP, Name: name, Act: tx.act()}
-	if slices.Contains(members, m.MSP) {
+	if slices.Contains(members.MSPs, m.MSP) {
 		return answer(m, nil)
 	}
-	if len(members) >= maxMembers {
+	if len(members.MSPs) >= maxMembers {
 		return "", provenance.Errorf(provenance.Conflict, "the ledger has %d members already", maxMembers)
 	}
-	members = append(members, m.MSP)
-	slices.Sort(members)
-	if err := tx.put(state.MembersKey(), state.Members{MSPs: members}); err != nil {
+	members.MSPs = append(members.MSPs, m.MSP)
+	slices.Sort(members.MSPs)
+	if err := tx.put(state.MembersKey(), members); err != nil {
 		return "", err
 	}
 	return answer(m, tx.put(state.MemberKey(m.MSP), m))

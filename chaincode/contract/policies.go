@@ -45,7 +45,7 @@ func (PolicyContract) Apply(tx *Tx, text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	a := Applied{Name: p.Metadata.Name, Hash: hex.EncodeToString(sum[:]), Needed: len(members)/2 + 1, Votes: []string{}}
+	a := Applied{Name: p.Metadata.Name, Hash: hex.EncodeToString(sum[:]), Needed: members.Needed(), Votes: []string{}}
 
 	var catalogue state.Catalogue
 	if _, err := state.Read(tx, state.PoliciesKey(), &catalogue); err != nil {
@@ -74,7 +74,7 @@ func (PolicyContract) Apply(tx *Tx, text string) (string, error) {
 			return "", provenance.Errorf(provenance.Conflict, "pattern %q is as specific as one of policy %s; ties are refused", pattern, e.Name)
 		}
 	}
-	voters, err := countVotes(tx, a, members)
+	voters, err := countVotes(tx, a, members.MSPs)
 	if err != nil {
 		return "", err
 	}

@@ -100,6 +100,9 @@ func apply(tx *Tx, h provenance.Host, events []provenance.Event) error {
 	for _, e := range events {
 		if e.Action == provenance.Push || e.Action == provenance.Delete {
 			keys = append(keys, state.PlaceKey(e.Digest, h, e.Repository))
+			for _, child := range e.Children {
+				keys = append(keys, state.ParentsKey(child, h, e.Repository))
+			}
 		}
 		if e.Tag != "" && (e.Action == provenance.Push || e.Action == provenance.TagDelete) {
 			keys = append(keys, state.TagKey(h, e.Repository, e.Tag))
@@ -118,7 +121,7 @@ func apply(tx *Tx, h provenance.Host, events []provenance.Event) error {
 	for i, k := range keys {
 		held[k] = values[i]
 	}
-	w := working{tx: tx, host: h, held: held, places: map[string]*state.Place{}, tags: map[string]*state.Tag{}, dirty: map[string]bool{}}
+	w := working{tx: tx, host: h, held: held, places: map[string]*state.Place{}, tags: map[string]*state.Tag{}, parents: map[string]*state.Parents{}, dirty: map[string]bool{}}
 	for _, e := range events {
 		if err := w.event(e); err != nil {
 			return err
@@ -129,9 +132,12 @@ func apply(tx *Tx, h provenance.Host, events []provenance.Event) error {
 			continue
 		}
 		var err error
-		if p := w.places[k]; p != nil {
-			err = tx.put(k, p)
-		} else {
+		switch {
+		case w.places[k] != nil:
+			err = tx.put(k, w.places[k])
+		case w.parents[k] != nil:
+			err = tx.put(k, w.parents[k])
+		default:
 			err = tx.put(k, w.tags[k])
 		}
 		if err != nil {
@@ -143,12 +149,13 @@ func apply(tx *Tx, h provenance.Host, events []provenance.Event) error {
 
 // working is the state of the keys a segment touches while it is applied.
 type working struct {
-	tx     *Tx
-	host   provenance.Host
-	held   map[string][]byte
-	places map[string]*state.Place
-	tags   map[string]*state.Tag
-	dirty  map[string]bool
+	tx      *Tx
+	host    provenance.Host
+	held    map[string][]byte
+	places  map[string]*state.Place
+	tags    map[string]*state.Tag
+	parents map[string]*state.Parents
+	dirty   map[string]bool
 }
 
 func (w *working) event(e provenance.Event) error {
@@ -174,24 +181,47 @@ func (w *working) event(e provenance.Event) error {
 func (w *working) push(e provenance.Event) error {
 	key := state.PlaceKey(e.Digest, w.host, e.Repository)
 	p, err := load(w.places, w.held, key)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case p != nil && !p.Deleted:
-		return nil
-	case p != nil:
-		p.Deleted, w.dirty[key] = false, true
-		return nil
 	}
-	w.places[key] = &state.Place{
-		MediaType: e.MediaType, ArtifactType: e.ArtifactType, Size: e.Size, Config: e.Config, Subject: e.Subject,
-		Children: e.Children, Actor: e.Actor, MSP: w.tx.caller.MSP, At: e.OccurredAt,
-	}
-	w.dirty[key] = true
-	for _, child := range e.Children {
-		if err := w.tx.putBytes(state.ChildKey(child, w.host, e.Repository, e.Digest), []byte{1}); err != nil {
-			return err
+	if p == nil {
+		p = &state.Place{
+			MediaType: e.MediaType, ArtifactType: e.ArtifactType, Size: e.Size, Config: e.Config, Subject: e.Subject,
+			Children: e.Children, Actor: e.Actor, MSP: w.tx.caller.MSP, At: e.OccurredAt,
 		}
+		w.places[key], w.dirty[key] = p, true
+		for _, child := range e.Children {
+			if err := w.child(child, e); err != nil {
+				return err
+			}
+		}
+	}
+	if p.Deleted {
+		p.Deleted, w.dirty[key] = false, true
+	}
+	if e.Tag != "" && !slices.Contains(p.Tags, e.Tag) {
+		p.Tags = append(p.Tags, e.Tag)
+		p.Tags = p.Tags[max(0, len(p.Tags)-state.MaxPlaceTags):]
+		w.dirty[key] = true
+	}
+	return nil
+}
+
+// child notes that an index holds a platform image.
+func (w *working) child(child provenance.Digest, e provenance.Event) error {
+	key := state.ParentsKey(child, w.host, e.Repository)
+	p, err := load(w.parents, w.held, key)
+	if err != nil {
+		return err
+	}
+	if p == nil {
+		p = &state.Parents{}
+		w.parents[key] = p
+	}
+	if !slices.Contains(p.Indexes, e.Digest) {
+		p.Indexes = append(p.Indexes, e.Digest)
+		p.Indexes = p.Indexes[max(0, len(p.Indexes)-state.MaxParents):]
+		w.dirty[key] = true
 	}
 	return nil
 }

@@ -7,7 +7,7 @@
 //	registry  <host>                              Registry       registry:Add
 //	segment   <host> <lane> <seq>                 segment bytes  record:Segment    (immutable; provenance.EncodeSegment)
 //	place     <digest> <host> <repository>        Place          record:Segment    (first push; immutable but for Deleted)
-//	child     <child> <host> <repository> <index> 0x01           record:Segment    (a platform image and its index)
+//	parents   <child> <host> <repository>         Parents        record:Segment    (the indexes that hold a platform image)
 //	tag       <host> <repository> <tag>           Tag            record:Segment
 //	promotion <stage> <host> <repository> <digest>             Promotion  promotion:Request, Approve, Reject
 //	approval  <stage> <host> <repository> <digest> <n> <msp>   Approval   promotion:Approve, Reject (n: attempt)
@@ -18,6 +18,18 @@
 //	policies  -                                   Catalogue      policy:Apply      (active policies; bounded)
 //	policy    <name> <version>                    PolicyVersion  policy:Apply      (immutable)
 //	vote      <name> <hash> <msp>                 Vote           policy:Apply
+//	proposal  <id>                                Proposal       proposal:Open, Vote, Withdraw
+//	ballot    <id> <msp>                          Ballot         proposal:Open, Vote
+//	key       <msp> <name>                        TrustKey       key:Add, Withdraw
+//	schema    <name>                              Schema         schema:Add        (of evidence type custom/<name>)
+//	evidence  <digest> <type> <id>                Evidence       evidence:Submit   (immutable)
+//	evset     <digest>                            EvidenceSet    evidence:Submit   (newest piece of each signer and type)
+//	witness   <digest> <host> <repository> <msp>  Witness        record:Witness
+//	waivers   <host> <repository>                 Waivers        waiver:Request, Approve, Revoke
+//	labels    <host> <repository>                 Labels         label:Set
+//	context   <msp>                               Context        context:Set
+//	gate      <stage> <host> <repository> <digest>             Gate       promotion:Request, release:* (its key-level
+//	                                                             endorsement policy names the organisations of the stage's rules)
 //
 // The digest comes first in place, so that one key answers both "is this image
 // in this repository?" (a key read) and "where is this image?" (a prefix scan,
@@ -42,7 +54,7 @@ const (
 	TypeRegistry  = "registry"
 	TypeSegment   = "segment"
 	TypePlace     = "place"
-	TypeChild     = "child"
+	TypeParents   = "parents"
 	TypeTag       = "tag"
 	TypePromotion = "promotion"
 	TypeApproval  = "approval"
@@ -53,6 +65,17 @@ const (
 	TypePolicies  = "policies"
 	TypePolicy    = "policy"
 	TypeVote      = "vote"
+	TypeProposal  = "proposal"
+	TypeBallot    = "ballot"
+	TypeKey       = "key"
+	TypeSchema    = "schema"
+	TypeEvidence  = "evidence"
+	TypeEvSet     = "evset"
+	TypeWitness   = "witness"
+	TypeWaivers   = "waivers"
+	TypeLabels    = "labels"
+	TypeContext   = "context"
+	TypeGate      = "gate"
 )
 
 // Key builds a key. The form is that of Fabric's composite keys
@@ -101,9 +124,9 @@ func PlaceKey(d provenance.Digest, host provenance.Host, repo provenance.Reposit
 	return Key(TypePlace, d.String(), string(host), string(repo))
 }
 
-// ChildKey names the membership of a platform image in an index.
-func ChildKey(child provenance.Digest, host provenance.Host, repo provenance.Repository, index provenance.Digest) string {
-	return Key(TypeChild, child.String(), string(host), string(repo), index.String())
+// ParentsKey names the list of indexes that hold a platform image in a repository.
+func ParentsKey(child provenance.Digest, host provenance.Host, repo provenance.Repository) string {
+	return Key(TypeParents, child.String(), string(host), string(repo))
 }
 
 // TagKey names a tag.
@@ -157,3 +180,46 @@ func PolicyKey(name string, version int) string {
 
 // VoteKey names an organisation's vote for a policy text.
 func VoteKey(name, hash, msp string) string { return Key(TypeVote, name, hash, msp) }
+
+// ProposalKey names a proposal under vote.
+func ProposalKey(id string) string { return Key(TypeProposal, id) }
+
+// BallotKey names an organisation's vote on a proposal.
+func BallotKey(id, msp string) string { return Key(TypeBallot, id, msp) }
+
+// TrustKeyKey names trust material of an organisation.
+func TrustKeyKey(msp, name string) string { return Key(TypeKey, msp, name) }
+
+// SchemaKey names the schema of a custom evidence type.
+func SchemaKey(name string) string { return Key(TypeSchema, name) }
+
+// EvidenceKey names a piece of evidence.
+func EvidenceKey(d provenance.Digest, typ, id string) string {
+	return Key(TypeEvidence, d.String(), typ, id)
+}
+
+// EvidenceSetKey names the list of the evidence that counts for an image.
+func EvidenceSetKey(d provenance.Digest) string { return Key(TypeEvSet, d.String()) }
+
+// WitnessKey names one organisation's own sight of an image at its registry.
+func WitnessKey(d provenance.Digest, host provenance.Host, repo provenance.Repository, msp string) string {
+	return Key(TypeWitness, d.String(), string(host), string(repo), msp)
+}
+
+// WaiversKey names the waivers of a repository.
+func WaiversKey(host provenance.Host, repo provenance.Repository) string {
+	return Key(TypeWaivers, string(host), string(repo))
+}
+
+// LabelsKey names the labels of a repository.
+func LabelsKey(host provenance.Host, repo provenance.Repository) string {
+	return Key(TypeLabels, string(host), string(repo))
+}
+
+// ContextKey names the context variables an organisation publishes.
+func ContextKey(msp string) string { return Key(TypeContext, msp) }
+
+// GateKey names what every release of an image to a stage must write.
+func (s Subject) GateKey() string {
+	return Key(TypeGate, s.Stage, string(s.Host), string(s.Repository), s.Digest.String())
+}

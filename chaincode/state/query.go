@@ -28,8 +28,8 @@ type Entry struct {
 	Value []byte
 }
 
-// maxParents bounds how many indexes a platform image is looked up in.
-const maxParents = 32
+// maxChildren bounds the platform images a verdict on an index lists.
+const maxChildren = 64
 
 // Read decodes the record under key into record; found is false when absent.
 func Read(r Reader, key string, record any) (found bool, err error) {
@@ -40,11 +40,33 @@ func Read(r Reader, key string, record any) (found bool, err error) {
 	return true, Decode(values[0], record)
 }
 
-// LoadMembers returns the MSP ids of the members.
-func LoadMembers(r Reader) ([]string, error) {
+// LoadMembers returns the list of members.
+func LoadMembers(r Reader) (Members, error) {
 	var m Members
 	_, err := Read(r, MembersKey(), &m)
-	return m.MSPs, err
+	return m, err
+}
+
+// readAll decodes the records under keys in one round trip; an absent one is nil.
+func readAll[T any](r Reader, keys []string) ([]*T, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	values, err := r.Get(keys...)
+	if err != nil {
+		return nil, err
+	}
+	records := make([]*T, len(keys))
+	for i, b := range values {
+		if b == nil {
+			continue
+		}
+		records[i] = new(T)
+		if err := Decode(b, records[i]); err != nil {
+			return nil, err
+		}
+	}
+	return records, nil
 }
 
 // LoadPolicy returns the active policy for a repository, or nil.
@@ -73,41 +95,9 @@ func LoadPolicy(r Reader, host provenance.Host, repo provenance.Repository) (*po
 	return &p, v.Version, nil
 }
 
-// LoadFacts gathers by key reads alone everything a verdict on s depends on.
-// It returns the promotion too, zero when there is none.
-func LoadFacts(r Reader, s Subject, p *policy.Policy) (policy.Facts, Promotion, error) {
-	f := policy.Facts{Host: s.Host, Repository: s.Repository, Digest: s.Digest, Stage: s.Stage}
-	var promotion Promotion
-	members, err := LoadMembers(r)
-	if err != nil {
-		return f, promotion, err
-	}
-	f.Members = members
-	var place Place
-	found, err := Read(r, PlaceKey(s.Digest, s.Host, s.Repository), &place)
-	if err != nil {
-		return f, promotion, err
-	}
-	f.Recorded, f.PushedBy = found && !place.Deleted, place.MSP
-	if f.Holds, err = loadHolds(r, members, append([]provenance.Digest{s.Digest}, place.Children...)); err != nil {
-		return f, promotion, err
-	}
-	if f.Promoted, err = Read(r, s.PromotionKey(), &promotion); err != nil {
-		return f, promotion, err
-	}
-	if f.Promoted {
-		f.Requester = promotion.Requester
-		if f.Approvals, err = loadApprovals(r, promotion, members); err != nil {
-			return f, promotion, err
-		}
-		f.Promoted = promotion.Status != PromotionRejected
-	}
-	return f, promotion, loadReleases(r, s, p, &f)
-}
-
-// Ask answers "may this image run in this stage?" from r, at now. Unlike
-// LoadFacts it also looks an image up as a platform of a released index.
-func Ask(r Scanner, s Subject, now time.Time) (policy.Verdict, error) {
+// Ask answers "may this image run in this stage?" from r, at now, for the
+// image and, of an index, for each of its platform images.
+func Ask(r Reader, s Subject, now time.Time) (policy.Verdict, error) {
 	p, version, err := LoadPolicy(r, s.Host, s.Repository)
 	if err != nil {
 		return policy.Verdict{}, err
@@ -116,138 +106,15 @@ func Ask(r Scanner, s Subject, now time.Time) (policy.Verdict, error) {
 	if err != nil {
 		return policy.Verdict{}, err
 	}
-	if err := viaIndex(r, s, p, &f); err != nil {
-		return policy.Verdict{}, err
-	}
-	return policy.Evaluate(p, version, f, now), nil
-}
-
-// viaIndex lends an image the quarantine and the release of the indexes that
-// hold it: who approved an index approved its platforms.
-func viaIndex(r Scanner, s Subject, p *policy.Policy, f *policy.Facts) error {
-	parents, err := r.Scan(maxParents, TypeChild, s.Digest.String(), string(s.Host), string(s.Repository))
-	if err != nil {
-		return err
-	}
-	for _, e := range parents {
-		_, attributes, ok := SplitKey(e.Key)
-		if !ok || len(attributes) != 4 {
-			return provenance.Errorf(provenance.Internal, "key %q is no child key", e.Key)
-		}
-		index, err := provenance.ParseDigest(attributes[3])
+	v := policy.Evaluate(p, version, f, now)
+	for _, child := range f.Children[:min(len(f.Children), maxChildren)] {
+		c := s
+		c.Digest = child
+		cf, _, err := LoadFacts(r, c, p)
 		if err != nil {
-			return err
+			return policy.Verdict{}, err
 		}
-		parent := s
-		parent.Digest = index
-		pf, _, err := LoadFacts(r, parent, p)
-		if err != nil {
-			return err
-		}
-		held, err := loadHolds(r, f.Members, []provenance.Digest{index})
-		if err != nil {
-			return err
-		}
-		f.Holds = append(f.Holds, held...)
-		if !f.Released && pf.Recorded && pf.Released && len(pf.Holds) == 0 {
-			f.Released, f.Current, f.ReleasedWith, f.ViaIndex = true, pf.Current, pf.ReleasedWith, index
-			f.Recorded = true
-			if f.PushedBy == "" {
-				f.PushedBy = pf.PushedBy
-			}
-		}
+		v.Children = append(v.Children, policy.ChildVerdict{Digest: child, Verdict: policy.Evaluate(p, version, cf, now).Verdict})
 	}
-	return nil
-}
-
-func loadHolds(r Reader, members []string, digests []provenance.Digest) ([]policy.Hold, error) {
-	keys := make([]string, 0, len(members)*len(digests))
-	for _, d := range digests {
-		for _, msp := range members {
-			keys = append(keys, HoldKey(d, msp))
-		}
-	}
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	values, err := r.Get(keys...)
-	if err != nil {
-		return nil, err
-	}
-	var holds []policy.Hold
-	for _, b := range values {
-		if b == nil {
-			continue
-		}
-		var h Hold
-		if err := Decode(b, &h); err != nil {
-			return nil, err
-		}
-		if !h.Lifted {
-			holds = append(holds, policy.Hold{MSP: h.MSP, By: h.By, Reason: h.Reason})
-		}
-	}
-	return holds, nil
-}
-
-func loadApprovals(r Reader, p Promotion, members []string) ([]policy.Approval, error) {
-	keys := make([]string, len(members))
-	for i, msp := range members {
-		keys[i] = p.ApprovalKey(p.Attempt, msp)
-	}
-	values, err := r.Get(keys...)
-	if err != nil {
-		return nil, err
-	}
-	var approvals []policy.Approval
-	for _, b := range values {
-		if b == nil {
-			continue
-		}
-		var a Approval
-		if err := Decode(b, &a); err != nil {
-			return nil, err
-		}
-		approvals = append(approvals, a.Approval)
-	}
-	return approvals, nil
-}
-
-func loadReleases(r Reader, s Subject, p *policy.Policy, f *policy.Facts) error {
-	stages := []string{s.Stage}
-	if p != nil {
-		for _, st := range p.Spec.Stages {
-			if st.Name != s.Stage {
-				stages = append(stages, st.Name)
-			}
-		}
-	}
-	keys := []string{s.ReleaseKey()}
-	for _, stage := range stages {
-		keys = append(keys, Subject{stage, s.Host, s.Repository, s.Digest}.ReleasedKey())
-	}
-	values, err := r.Get(keys...)
-	if err != nil {
-		return err
-	}
-	var current Current
-	if values[0] != nil {
-		if err := Decode(values[0], &current); err != nil {
-			return err
-		}
-	}
-	for i, stage := range stages {
-		if values[i+1] == nil {
-			continue
-		}
-		var rel Release
-		if err := Decode(values[i+1], &rel); err != nil {
-			return err
-		}
-		f.ReleasedTo = append(f.ReleasedTo, policy.ReleaseFact{Stage: stage, At: rel.At})
-		if stage == s.Stage {
-			f.Released, f.ReleasedWith, f.Current = true, rel.Policy, current.Digest == s.Digest
-		}
-	}
-	return nil
+	return v, nil
 }

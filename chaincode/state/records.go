@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
@@ -20,11 +21,14 @@ const (
 	RoleReleaseManager Role = "release-manager"
 	RoleAuditor        Role = "auditor"
 	RoleGateway        Role = "gateway"
+	// RoleRobot permits nothing: it marks an identity as no person, whose
+	// approvals count only where a rule says so.
+	RoleRobot Role = "robot"
 )
 
 // Roles lists them all.
 func Roles() []Role {
-	return []Role{RoleAdmin, RolePublisher, RoleScanner, RoleReleaseManager, RoleAuditor, RoleGateway}
+	return []Role{RoleAdmin, RolePublisher, RoleScanner, RoleReleaseManager, RoleAuditor, RoleGateway, RoleRobot}
 }
 
 // Act is who did something, and when by the transaction's own timestamp
@@ -41,10 +45,18 @@ type Member struct {
 	Act
 }
 
-// Members is the list of member MSP ids, sorted.
+// Members is the list of member MSP ids, sorted, and what decides a vote of them.
 type Members struct {
 	MSPs []string `json:"msps"`
+	// Invited may join: a founder that has not come yet, or voted in.
+	Invited []string `json:"invited,omitempty"`
+	// Majority is the number of agreeing members a proposal needs where it is
+	// more than half of them; 0 means more than half.
+	Majority int `json:"majority,omitempty"`
 }
+
+// Needed is the number of agreeing members that decides.
+func (m Members) Needed() int { return max(len(m.MSPs)/2+1, min(m.Majority, len(m.MSPs))) }
 
 // Grant gives one identity of a member one role, until it is revoked.
 type Grant struct {
@@ -75,6 +87,188 @@ type Place struct {
 	MSP          string              `json:"msp"`             // whose gateway recorded it
 	At           time.Time           `json:"at"`              // the registry's clock
 	Deleted      bool                `json:"deleted,omitempty"`
+	// Tags it was pushed under, newest last, at most MaxPlaceTags; a tag may name another image since.
+	Tags []provenance.Tag `json:"tags,omitempty"`
+}
+
+// Bounds of the lists a verdict reads.
+const (
+	MaxPlaceTags = 16
+	MaxParents   = 32
+	MaxEvidence  = 256
+	MaxWaivers   = 64
+	MaxContext   = 64
+	MaxLabels    = 64
+)
+
+// Parents are the indexes that hold a platform image, newest last, at most MaxParents.
+type Parents struct {
+	Indexes []provenance.Digest `json:"indexes"`
+}
+
+// TrustKey is trust material an organisation registered: what it answers for.
+type TrustKey struct {
+	MSP         string      `json:"msp"`
+	Name        string      `json:"name"`
+	Kind        string      `json:"kind"` // evidence.KeyKind
+	PEM         string      `json:"pem"`
+	Fingerprint string      `json:"fingerprint"`
+	NotBefore   time.Time   `json:"notBefore,omitzero"`
+	NotAfter    time.Time   `json:"notAfter,omitzero"`
+	Withdrawn   *Withdrawal `json:"withdrawn,omitempty"`
+	Act
+}
+
+// Withdrawal ends a key: nothing it signs counts from then on, and nothing
+// recorded since CompromisedSince counts any more.
+type Withdrawal struct {
+	Reason           string    `json:"reason"`
+	CompromisedSince time.Time `json:"compromisedSince,omitzero"`
+	Act
+}
+
+// Schema is the JSON schema of the facts of evidence type custom/<Name>.
+type Schema struct {
+	Name   string          `json:"name"`
+	MSP    string          `json:"msp"`
+	Schema json.RawMessage `json:"schema"`
+	Act
+}
+
+// Evidence is a verified statement about an image. The whole document is at Location.
+type Evidence struct {
+	Digest        provenance.Digest `json:"digest"`
+	Type          string            `json:"type"`
+	ID            string            `json:"id"` // hex sha256 of the envelope; evidence.ID
+	Format        string            `json:"format"`
+	Signer        policy.Signer     `json:"signer"`
+	Facts         json.RawMessage   `json:"facts"`
+	Document      string            `json:"document"` // hex sha256 of the whole document
+	PredicateType string            `json:"predicateType,omitempty"`
+	MadeAt        time.Time         `json:"madeAt,omitzero"`    // the signer's claim
+	Location      string            `json:"location,omitempty"` // host/repository@digest of the referrer that carries it
+	Act
+}
+
+// Since is when a piece of evidence was made, at the latest when it was
+// recorded: a claim can make it older, never younger.
+func (e Evidence) Since() time.Time {
+	if !e.MadeAt.IsZero() && e.MadeAt.Before(e.At) {
+		return e.MadeAt
+	}
+	return e.At
+}
+
+// EvidenceSet lists the evidence that counts for an image: of each signer and
+// type the newest by Evidence.Since. At most MaxEvidence entries.
+type EvidenceSet struct {
+	Entries []EvidenceEntry `json:"entries"`
+}
+
+// EvidenceEntry names one piece of a set.
+type EvidenceEntry struct {
+	Type   string    `json:"type"`
+	ID     string    `json:"id"`
+	Signer string    `json:"signer"` // SignerID
+	Since  time.Time `json:"since"`
+}
+
+// SignerID names a signer within a set: one key, one certificate identity or one person.
+func SignerID(s policy.Signer) string {
+	return strings.Join([]string{string(s.Kind), s.MSP, s.Key, s.Issuer, s.Identity, s.Name}, "|")
+}
+
+// Witness is one organisation's own sight of an image at its registry.
+type Witness struct {
+	MSP string `json:"msp"`
+	Act
+}
+
+// Waivers are the waivers of a repository that have not ended.
+type Waivers struct {
+	Waivers []Waiver `json:"waivers"`
+}
+
+// Waiver is an exception to one rule of one stage, for one image or, with a
+// zero Digest, for the repository.
+type Waiver struct {
+	ID        string            `json:"id"`
+	Stage     string            `json:"stage"`
+	Rule      string            `json:"rule"`
+	Digest    provenance.Digest `json:"digest,omitzero"`
+	Reason    string            `json:"reason"`
+	Until     time.Time         `json:"until"`
+	Approvers []policy.Person   `json:"approvers"`
+	Revoked   bool              `json:"revoked,omitempty"`
+	Act
+}
+
+// Labels are what a registry's owner says about a repository.
+type Labels struct {
+	Labels map[string]string `json:"labels"`
+	Act
+}
+
+// Context is what an organisation publishes for conditions.
+type Context struct {
+	Values map[string]policy.Value `json:"values"`
+	Act
+}
+
+// Gate stands before a release. Every release of the subject writes it, and
+// its key-level endorsement policy asks for the peers of Orgs.
+type Gate struct {
+	Subject
+	Orgs    []string       `json:"orgs"` // the key-level policy, sorted
+	Policy  policy.Version `json:"policy"`
+	Attempt int            `json:"attempt"`
+	Opened  bool           `json:"opened,omitempty"` // a release went through
+}
+
+// ProposalKind is what a vote is about.
+type ProposalKind string
+
+// The kinds of proposal.
+const (
+	ProposePolicy       ProposalKind = "policy"        // Body: policy.Canonical
+	ProposeMemberAdd    ProposalKind = "member-add"    // Body: {"msp": "..."}
+	ProposeMemberRemove ProposalKind = "member-remove" // Body: {"msp": "..."}
+	ProposeMajority     ProposalKind = "majority"      // Body: {"majority": n}
+)
+
+// ProposalStatus is where a proposal stands.
+type ProposalStatus string
+
+// The statuses of a proposal. A proposal made from an older version than the
+// one in force is stale and cannot be voted for.
+const (
+	ProposalOpen      ProposalStatus = "open"
+	ProposalAccepted  ProposalStatus = "accepted"
+	ProposalRejected  ProposalStatus = "rejected"
+	ProposalWithdrawn ProposalStatus = "withdrawn"
+)
+
+// Proposal is a change that organisations vote on. Equal proposals have equal
+// ids: the first 16 hex digits of sha256 over kind, name, base and body.
+type Proposal struct {
+	ID      string          `json:"id"`
+	Kind    ProposalKind    `json:"kind"`
+	Name    string          `json:"name"` // of the policy, or the MSP id
+	Base    int             `json:"base"` // version in force when it was made
+	Body    json.RawMessage `json:"body"`
+	Hash    string          `json:"hash"` // hex sha256 of Body
+	Status  ProposalStatus  `json:"status"`
+	Version int             `json:"version,omitempty"` // the policy version it became
+	Act
+}
+
+// Ballot is one organisation's vote on a proposal.
+type Ballot struct {
+	Proposal string `json:"proposal"`
+	MSP      string `json:"msp"`
+	Yes      bool   `json:"yes"`
+	Reason   string `json:"reason,omitempty"`
+	Act
 }
 
 // Tag is what a tag names now and named before.
@@ -107,7 +301,8 @@ type Promotion struct {
 // Approval is one organisation's word on one attempt of a promotion.
 type Approval struct {
 	Subject
-	Attempt int `json:"attempt"`
+	Attempt   int  `json:"attempt"`
+	Withdrawn bool `json:"withdrawn,omitempty"` // by the approver, before the release
 	policy.Approval
 }
 
@@ -119,12 +314,19 @@ type Release struct {
 	Policy    policy.Version    `json:"policy"`
 	Approvers []policy.Person   `json:"approvers"`
 	Rollback  bool              `json:"rollback,omitempty"`
+	// EvidenceSet is the hash of the evidence it rests on.
+	EvidenceSet string       `json:"evidenceSet,omitempty"`
+	Debt        *policy.Debt `json:"debt,omitempty"` // a break-glass release
+	Auto        bool         `json:"auto,omitempty"` // submitted by a gateway
 	Act
 }
 
 // Current is a stage's current image in a repository.
 type Current struct {
 	Digest provenance.Digest `json:"digest"`
+	// Pinned: a rollback put it there, and no gateway releases here by itself
+	// until a person releases or resumes.
+	Pinned bool `json:"pinned,omitempty"`
 }
 
 // Refusal is a release that was asked for and refused.
@@ -139,6 +341,7 @@ type Hold struct {
 	MSP    string            `json:"msp"`
 	Reason string            `json:"reason"`
 	Lifted bool              `json:"lifted,omitempty"`
+	Since  time.Time         `json:"since,omitzero"` // when it was set, once it is lifted
 	Act
 }
 

@@ -64,14 +64,12 @@ func places(r Reads, ref provenance.Reference, out *waybillv1.GetImageResponse) 
 		for _, c := range p.Children {
 			place.Children = append(place.Children, c.String())
 		}
-		indexes, err := r.Scan(maxList, state.TypeChild, key...)
-		if err != nil {
+		var parents state.Parents
+		if _, err := state.Read(r, state.ParentsKey(ref.Digest, host, repo), &parents); err != nil {
 			return err
 		}
-		for _, e := range indexes {
-			if _, child, ok := state.SplitKey(e.Key); ok && len(child) == 4 {
-				place.Indexes = append(place.Indexes, child[3])
-			}
+		for _, index := range parents.Indexes {
+			place.Indexes = append(place.Indexes, index.String())
 		}
 		tags, err := r.Tags(ref.Digest, host, repo)
 		for _, t := range tags {
