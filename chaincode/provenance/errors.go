@@ -30,6 +30,10 @@ const (
 	Unavailable Code = "WB_UNAVAILABLE"
 	// Full: the queue or its disk is full. Retry after a while.
 	Full Code = "WB_FULL"
+	// Stale: it was decided from facts that have changed since; look again and repeat.
+	Stale Code = "WB_STALE"
+	// BadEvidence: a signature, subject or document that does not verify.
+	BadEvidence Code = "WB_EVIDENCE"
 	// Internal: a defect or a damaged state. The log has the full text.
 	Internal Code = "WB_INTERNAL"
 )
