@@ -55,6 +55,31 @@ func BuildRegistryTools(ctx context.Context, progress io.Writer) (RegistryTools,
 	return RegistryTools{Registry: filepath.Join(bin, "registry"), Crane: filepath.Join(bin, "crane")}, nil
 }
 
+// SigningTools are real clients that sign and attach evidence, for tests.
+type SigningTools struct {
+	Cosign   string
+	ORAS     string
+	Notation string
+}
+
+// BuildSigningTools does the same for the clients that sign. Each has a module
+// of its own: their requirements contradict each other.
+func BuildSigningTools(ctx context.Context, progress io.Writer) (SigningTools, error) {
+	var programs [3]string
+	for i, tool := range []struct{ module, pkg string }{
+		{"cosign", "github.com/sigstore/cosign/v3/cmd/cosign"},
+		{"oras", "oras.land/oras/cmd/oras"},
+		{"notation", "github.com/notaryproject/notation/cmd/notation"},
+	} {
+		bin, err := build(ctx, progress, tool.module, tool.pkg)
+		if err != nil {
+			return SigningTools{}, fmt.Errorf("build %s: %w", tool.module, err)
+		}
+		programs[i] = filepath.Join(bin, tool.module)
+	}
+	return SigningTools{Cosign: programs[0], ORAS: programs[1], Notation: programs[2]}, nil
+}
+
 // build returns the folder with the built programs. The folder's name comes from the versions, so
 // a changed pin never meets an old program.
 func build(ctx context.Context, progress io.Writer, module string, packages ...string) (string, error) {
