@@ -318,8 +318,10 @@ func (s *scanner) number() (any, error) {
 		s.at = start
 		return s.errorf("number out of range: integers are at most %d", int64(MaxInteger))
 	}
-	if len(literal) > maxNumeral || strings.HasPrefix(literal, "-") && strings.Trim(literal, "-0.eE+") == "" {
-		return nil, out()
+	mantissa := strings.ToLower(literal)
+	mantissa, _, _ = strings.Cut(mantissa, "e")
+	if len(literal) > maxNumeral || strings.HasPrefix(literal, "-") && strings.Trim(mantissa, "-0.") == "" {
+		return nil, out() // too long, or a negative zero
 	}
 	if fraction == 0 && !power {
 		n, err := strconv.ParseInt(literal, 10, 64)

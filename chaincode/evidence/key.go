@@ -1,0 +1,202 @@
+package evidence
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"strings"
+	"time"
+)
+
+// KeyKind is what trust material is.
+type KeyKind string
+
+// The kinds of trust material.
+const (
+	PublicKey       KeyKind = "public-key"
+	CertificateRoot KeyKind = "certificate-root"
+)
+
+const (
+	maxPEM     = 16 << 10
+	maxChain   = 4
+	minRSABits = 2048
+	maxRSABits = 8192 // verifying with larger ones only costs time
+)
+
+// Key is trust material as an organisation registered it: a public key, or the
+// root (and up to three intermediates) that its signing certificates come
+// from. Outside NotBefore and NotAfter it verifies nothing; zero is unbounded.
+type Key struct {
+	MSP       string    `json:"msp"`
+	Name      string    `json:"name"`
+	Kind      KeyKind   `json:"kind"`
+	PEM       string    `json:"pem"`
+	NotBefore time.Time `json:"notBefore,omitzero"`
+	NotAfter  time.Time `json:"notAfter,omitzero"`
+}
+
+// ParseKey reads trust material. A public key is one PKIX PEM block with an
+// ECDSA P-256 or P-384, Ed25519 or RSA (2048 to 8192 bits) key. A certificate
+// root is 1 to 4 certificates of authorities; where none is self-signed, each
+// of them is trusted as it stands. Anything else is Invalid.
+func ParseKey(name, kind, text string) (Key, error) {
+	k := Key{Name: name, Kind: KeyKind(kind), PEM: text}
+	if !customName.MatchString(name) {
+		return Key{}, invalid("key name %q: want at most 63 lower-case letters, digits and '-'", clip(name))
+	}
+	var err error
+	switch k.Kind {
+	case PublicKey:
+		_, err = k.public()
+	case CertificateRoot:
+		_, err = k.certificates()
+	default:
+		err = invalid("key kind %q: want %s or %s", clip(kind), PublicKey, CertificateRoot)
+	}
+	if err != nil {
+		return Key{}, err
+	}
+	return k, nil
+}
+
+// Fingerprint returns the hex sha256 of the key's DER: of the public key's
+// SubjectPublicKeyInfo, or of the last certificate, which is the root. It is
+// "" for material that ParseKey refuses.
+func (k Key) Fingerprint() string {
+	blocks, err := blocks(k.PEM, k.blockType(), maxChain)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(blocks[len(blocks)-1])
+	return hex.EncodeToString(sum[:])
+}
+
+func (k Key) blockType() string {
+	if k.Kind == PublicKey {
+		return "PUBLIC KEY"
+	}
+	return "CERTIFICATE"
+}
+
+// blocks returns the DER of 1 to most PEM blocks of one type. Text between or
+// around them, headers and other blocks are refused: two readers might pick
+// different keys out of them. The text is never repeated in an error, for it
+// may be a private key.
+func blocks(text, blockType string, most int) ([][]byte, error) {
+	if len(text) > maxPEM {
+		return nil, invalid("PEM of %d bytes: at most %d", len(text), maxPEM)
+	}
+	var out [][]byte
+	for rest := strings.TrimSpace(text); rest != ""; {
+		if !strings.HasPrefix(rest, "-----BEGIN ") {
+			return nil, invalid("PEM: text that is no block; want %s", blockType)
+		}
+		block, after := pem.Decode([]byte(rest))
+		// pem.Decode skips what it cannot read: one BEGIN per block proves it did not.
+		if block == nil || strings.Count(rest[:len(rest)-len(after)], "-----BEGIN ") != 1 {
+			return nil, invalid("PEM: damaged block")
+		}
+		if block.Type != blockType || len(block.Headers) != 0 {
+			return nil, invalid("PEM: block %q: want %s without headers", clip(block.Type), blockType)
+		}
+		if len(out) == most {
+			return nil, invalid("PEM: more than %d blocks", most)
+		}
+		out = append(out, block.Bytes)
+		rest = strings.TrimSpace(string(after))
+	}
+	if len(out) == 0 {
+		return nil, invalid("PEM: empty; want %s", blockType)
+	}
+	return out, nil
+}
+
+func (k Key) public() (crypto.PublicKey, error) {
+	der, err := blocks(k.PEM, "PUBLIC KEY", 1)
+	if err != nil {
+		return nil, err
+	}
+	pub, err := x509.ParsePKIXPublicKey(der[0])
+	if err != nil {
+		return nil, invalid("public key: %v", err)
+	}
+	return pub, checkPublic(pub)
+}
+
+// checkPublic refuses keys that are weak or that not every reader knows.
+func checkPublic(pub crypto.PublicKey) error {
+	switch p := pub.(type) {
+	case *ecdsa.PublicKey:
+		if p.Curve == elliptic.P256() || p.Curve == elliptic.P384() {
+			return nil
+		}
+		return invalid("public key: ECDSA over %s: want P-256 or P-384", p.Curve.Params().Name)
+	case ed25519.PublicKey:
+		return nil
+	case *rsa.PublicKey:
+		if bits := p.N.BitLen(); bits < minRSABits || bits > maxRSABits {
+			return invalid("public key: RSA of %d bits: want %d to %d", bits, minRSABits, maxRSABits)
+		}
+		if p.E < 3 || p.E&1 == 0 {
+			return invalid("public key: RSA exponent %d", p.E)
+		}
+		return nil
+	}
+	return invalid("public key: %T: want ECDSA, Ed25519 or RSA", pub)
+}
+
+// inForce tells whether the key may verify anything at now.
+func (k Key) inForce(now time.Time) error {
+	if !k.NotBefore.IsZero() && now.Before(k.NotBefore) {
+		return invalid("key %q of %s is valid from %s", k.Name, k.MSP, k.NotBefore.UTC().Format(time.RFC3339))
+	}
+	if !k.NotAfter.IsZero() && now.After(k.NotAfter) {
+		return invalid("key %q of %s was valid until %s", k.Name, k.MSP, k.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// verifies tells whether sig is pub's signature over message, made as Sigstore
+// tools do: ECDSA in ASN.1 over SHA-256 (P-384 keys: SHA-384 or SHA-256, for
+// cosign's key files have used both), RSA PKCS#1 v1.5 over SHA-256, Ed25519.
+func verifies(pub crypto.PublicKey, message, sig []byte) bool {
+	short := sha256.Sum256(message)
+	switch p := pub.(type) {
+	case *ecdsa.PublicKey:
+		if p.Curve == elliptic.P384() {
+			long := sha512.Sum384(message)
+			if ecdsa.VerifyASN1(p, long[:], sig) {
+				return true
+			}
+		}
+		return ecdsa.VerifyASN1(p, short[:], sig)
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(p, crypto.SHA256, short[:], sig) == nil
+	case ed25519.PublicKey:
+		return len(sig) == ed25519.SignatureSize && ed25519.Verify(p, message, sig)
+	}
+	return false
+}
+
+// verifiesDigest is verifies for a message of which only the hash is known.
+// Ed25519 works only in its prehashed form, over SHA-512.
+func verifiesDigest(pub crypto.PublicKey, alg string, digest, sig []byte) bool {
+	switch p := pub.(type) {
+	case *ecdsa.PublicKey:
+		return alg == "sha256" && ecdsa.VerifyASN1(p, digest, sig)
+	case *rsa.PublicKey:
+		return alg == "sha256" && rsa.VerifyPKCS1v15(p, crypto.SHA256, digest, sig) == nil
+	case ed25519.PublicKey:
+		return alg == "sha512" && len(sig) == ed25519.SignatureSize &&
+			ed25519.VerifyWithOptions(p, digest, sig, &ed25519.Options{Hash: crypto.SHA512}) == nil
+	}
+	return false
+}

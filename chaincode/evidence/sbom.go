@@ -1,0 +1,106 @@
+package evidence
+
+import "strings"
+
+// sbomFacts reads a bill of materials: how many components it lists, their
+// package URLs and their licences, each list sorted. When truncated is true a
+// list is not whole: a rule that looks for what must not be there has to
+// refuse it.
+func sbomFacts(m map[string]any) (extracted, error) {
+	switch {
+	case has(m, "spdxVersion"):
+		return spdxFacts(m)
+	case str(m, "bomFormat") == "CycloneDX":
+		return cycloneFacts(m)
+	}
+	return extracted{}, invalid("sbom: neither SPDX nor CycloneDX JSON")
+}
+
+type sbom struct {
+	components     int64
+	purls          []string
+	licences       []string
+	format, number string // and its version
+}
+
+func (b *sbom) facts() (map[string]any, error) {
+	packages, morePackages := distinct(b.purls, maxListed)
+	licences, moreLicences := distinct(b.licences, maxLicences)
+	return fit(map[string]any{
+		"format":      b.format,
+		"specVersion": b.number,
+		"components":  b.components,
+		"packages":    packages,
+		"licences":    licences,
+		"truncated":   morePackages || moreLicences,
+	}, "packages", "licences")
+}
+
+// spdxFacts reads SPDX 2.2 and 2.3 JSON (spdx.github.io/spdx-spec/v2.3).
+func spdxFacts(m map[string]any) (extracted, error) {
+	number, ok := strings.CutPrefix(str(m, "spdxVersion"), "SPDX-")
+	if !ok || (number != "2.2" && number != "2.3") {
+		return extracted{}, invalid("sbom: spdxVersion %q: want SPDX-2.3", clip(str(m, "spdxVersion")))
+	}
+	if has(m, "packages") && list(m, "packages") == nil {
+		return extracted{}, invalid("sbom: packages is no list")
+	}
+	b := sbom{format: "spdx", number: number}
+	for _, p := range list(m, "packages") {
+		b.components++
+		for _, ref := range list(p, "externalRefs") {
+			if str(ref, "referenceType") == "purl" {
+				b.purls = append(b.purls, str(ref, "referenceLocator"))
+			}
+		}
+		for _, name := range []string{"licenseConcluded", "licenseDeclared"} {
+			if l := str(p, name); l != "" && l != "NOASSERTION" && l != "NONE" {
+				b.licences = append(b.licences, l)
+			}
+		}
+	}
+	facts, err := b.facts()
+	return extracted{
+		facts: facts, predicateType: "https://spdx.dev/Document",
+		madeAt: claimedTime(str(m, "creationInfo", "created")),
+	}, err
+}
+
+// cycloneFacts reads CycloneDX 1.4 and later 1.x JSON (cyclonedx.org).
+// Components inside components count as well.
+func cycloneFacts(m map[string]any) (extracted, error) {
+	number := str(m, "specVersion")
+	minor, ok := strings.CutPrefix(number, "1.")
+	if !ok || len(minor) != 1 || minor < "4" || minor > "9" {
+		return extracted{}, invalid("sbom: CycloneDX specVersion %q: want 1.4 or a later 1.x", clip(number))
+	}
+	if has(m, "components") && list(m, "components") == nil {
+		return extracted{}, invalid("sbom: components is no list")
+	}
+	b := sbom{format: "cyclonedx", number: number}
+	b.walk(list(m, "components"))
+	facts, err := b.facts()
+	return extracted{
+		facts: facts, predicateType: "https://cyclonedx.org/bom",
+		madeAt: claimedTime(str(m, "metadata", "timestamp")),
+	}, err
+}
+
+// walk's depth is bounded by that of the document.
+func (b *sbom) walk(components []any) {
+	for _, c := range components {
+		b.components++
+		if purl := str(c, "purl"); purl != "" {
+			b.purls = append(b.purls, purl)
+		}
+		for _, l := range list(c, "licenses") {
+			for _, path := range [][]string{{"expression"}, {"license", "id"}, {"license", "name"}} {
+				if name := str(l, path...); name != "" {
+					b.licences = append(b.licences, name)
+					break
+				}
+			}
+		}
+		b.walk(list(c, "components"))
+	}
+}

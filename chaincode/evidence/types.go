@@ -1,0 +1,126 @@
+package evidence
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// Limits. A document larger than MaxEnvelope goes on the ledger as a Statement
+// over its hash; MaxDocument bounds what Extract and Statement read off it.
+const (
+	MaxEnvelope = 64 << 10
+	MaxDocument = 32 << 20
+	MaxFacts    = 16 << 10
+	MaxSubjects = 64
+)
+
+// Format is how evidence is wrapped and signed.
+type Format string
+
+// The formats.
+const (
+	// FormatCosign is a cosign simple-signing signature: JSON with payload and
+	// signature (base64) and, for certificate signers, certificate and chain
+	// (PEM), which the gateway builds from the layer and its annotations.
+	// Source: cosign, specs/SIGNATURE_SPEC.md.
+	FormatCosign Format = "cosign"
+	// FormatBundle is a Sigstore bundle v0.3 in JSON: sigstore/protobuf-specs,
+	// protos/sigstore_bundle.proto.
+	FormatBundle Format = "bundle"
+	// FormatDSSE is a DSSE envelope in JSON: secure-systems-lab/dsse, envelope.md.
+	FormatDSSE Format = "dsse"
+	// FormatNotation is a Notary Project signature in a JWS JSON envelope:
+	// notaryproject/specifications, signature-envelope-jws.md. COSE is refused.
+	FormatNotation Format = "notation"
+	// FormatPlain is a document without a signature of its own, or a Statement
+	// over the hash of one; the submitting person vouches for it.
+	FormatPlain Format = "plain"
+)
+
+// The types of evidence; custom evidence is "custom/NAME".
+const (
+	TypeSignature  = "signature"
+	TypeProvenance = "slsa-provenance"
+	TypeSBOM       = "sbom"
+	TypeScan       = "vuln-scan"
+	TypeVEX        = "vex"
+	TypeTest       = "test-result"
+	TypeReview     = "review"
+	CustomPrefix   = "custom/"
+)
+
+// Types returns the built-in types, in the order of the documentation.
+func Types() []string {
+	return []string{TypeSignature, TypeProvenance, TypeSBOM, TypeScan, TypeVEX, TypeTest, TypeReview}
+}
+
+var customName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// CheckType tells whether typ is a built-in type or a well-formed custom one:
+// custom/NAME, NAME of at most 63 lower-case letters, digits and '-'.
+func CheckType(typ string) error {
+	if name, ok := strings.CutPrefix(typ, CustomPrefix); ok && customName.MatchString(name) {
+		return nil
+	}
+	for _, t := range Types() {
+		if t == typ {
+			return nil
+		}
+	}
+	return invalid("type %q: want one of %s, or custom/NAME", clip(typ), strings.Join(Types(), ", "))
+}
+
+// Request is what Verify judges.
+type Request struct {
+	Subject  provenance.Digest // the image the evidence must be about
+	Format   Format
+	Type     string // the type it must be; "" takes it as found
+	Envelope []byte
+	Now      time.Time // the transaction's time
+}
+
+// Result is verified evidence.
+type Result struct {
+	Type          string
+	Facts         json.RawMessage // canonical: sorted keys, no floats, at most MaxFacts
+	Document      string          // hex sha256 of the whole document or signed payload
+	PredicateType string
+	MadeAt        time.Time // as claimed by the document; zero when it says nothing
+	Identity      string    // of a certificate signer: e-mail, URI or subject name
+	Issuer        string    // who vouched for Identity, as the certificate says
+}
+
+// ID names a piece of evidence: the hex sha256 of its format and its bytes.
+// The format is part of it, so that nobody can occupy the name of a signature
+// by submitting the same bytes as a plain document first.
+func ID(format Format, envelope []byte) string {
+	h := sha256.New()
+	h.Write([]byte(format))
+	h.Write([]byte{0})
+	h.Write(envelope)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func hash(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+func invalid(format string, args ...any) error {
+	return provenance.Errorf(provenance.Invalid, "evidence: "+format, args...)
+}
+
+// clip keeps a hostile value out of logs and error texts.
+func clip(s string) string {
+	const limit = 80
+	if len(s) > limit {
+		return strings.ToValidUTF8(s[:limit], "") + "…"
+	}
+	return s
+}

@@ -1,0 +1,116 @@
+package evidence
+
+import (
+	"crypto/x509"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+func wrap(err error, what string) error {
+	return provenance.Wrap(provenance.Invalid, err, "evidence: %s", what)
+}
+
+// Verify checks one piece of evidence against one registered key and returns
+// its type and facts. It refuses, with an Invalid error that names the part:
+// an envelope it cannot read strictly, a signature that is not the key's, a
+// key or certificate that is not valid at r.Now, a document about another
+// image, facts beyond their bounds, and a type other than the one asked for.
+// k is nil for FormatPlain and only there. The same arguments always give the
+// same result.
+func Verify(r Request, k *Key) (Result, error) {
+	if r.Subject.IsZero() {
+		return Result{}, invalid("no subject")
+	}
+	if r.Type != "" {
+		if err := CheckType(r.Type); err != nil {
+			return Result{}, err
+		}
+	}
+	if len(r.Envelope) == 0 || len(r.Envelope) > MaxEnvelope {
+		return Result{}, invalid("envelope of %d bytes: want 1 to %d", len(r.Envelope), MaxEnvelope)
+	}
+	if r.Format == FormatPlain {
+		if k != nil {
+			return Result{}, invalid("a plain document is signed by no key")
+		}
+		return verifyPlain(r)
+	}
+	if k == nil {
+		return Result{}, invalid("format %s needs a registered key", clip(string(r.Format)))
+	}
+	if err := k.inForce(r.Now); err != nil {
+		return Result{}, err
+	}
+	var result Result
+	var err error
+	switch r.Format {
+	case FormatCosign:
+		result, err = verifyCosign(r, *k)
+	case FormatBundle:
+		result, err = verifyBundle(r, *k)
+	case FormatDSSE:
+		result, err = verifyDSSE(r, *k)
+	case FormatNotation:
+		result, err = verifyNotation(r, *k)
+	default:
+		return Result{}, invalid("format %q is unknown", clip(string(r.Format)))
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	if r.Type != "" && r.Type != result.Type {
+		return Result{}, invalid("signed as %s, not %s", result.Type, r.Type)
+	}
+	return result, nil
+}
+
+// authority is how an envelope's signature was accounted for: with the
+// registered public key, or with a certificate below the registered root.
+type authority struct {
+	key  Key
+	cert *signer
+}
+
+// authority settles who must have signed. With a public key, certificates in
+// the envelope are disregarded.
+func (k Key) authority(certs []*x509.Certificate, r Request) (authority, error) {
+	if k.Kind == PublicKey {
+		return authority{key: k}, nil
+	}
+	if len(certs) == 0 {
+		return authority{}, invalid("%q is a certificate root, but the envelope carries no certificate", k.Name)
+	}
+	s, err := k.chain(certs, r.Now)
+	if err != nil {
+		return authority{}, err
+	}
+	return authority{key: k, cert: &s}, nil
+}
+
+// check verifies a signature over message.
+func (a authority) check(message, sig []byte) error {
+	return a.checkWith(func(pub any) bool { return verifies(pub, message, sig) })
+}
+
+func (a authority) checkWith(verifies func(pub any) bool) error {
+	var pub any
+	if a.cert != nil {
+		pub = a.cert.leaf.PublicKey
+	} else {
+		var err error
+		if pub, err = a.key.public(); err != nil {
+			return err
+		}
+	}
+	if !verifies(pub) {
+		return invalid("the signature is not by %q over these bytes", a.key.Name)
+	}
+	return nil
+}
+
+func (a authority) sign(result Result) Result {
+	if a.cert != nil {
+		result.Identity, result.Issuer = a.cert.identity, a.cert.issuer
+	}
+	return result
+}
