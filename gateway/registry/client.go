@@ -1,4 +1,5 @@
-// Package registry reads manifests back from one OCI registry. It is the only
+// Package registry reads manifests back from one OCI registry, reads the
+// artifacts that refer to an image, and pushes such artifacts. It is the only
 // package that knows go-containerregistry.
 //
 // A registry is not trusted here: bytes are believed because they hash to the
@@ -7,9 +8,6 @@ package registry
 
 import (
 	"context"
-	"errors"
-	"io"
-	"mime"
 	"net/http"
 	"strings"
 	"sync"
@@ -58,12 +56,16 @@ type Config struct {
 	// TokenHost is where the registry's tokens are issued, where that is
 	// another host (Docker Hub: auth.docker.io). It is sent the credentials.
 	TokenHost provenance.Host
+	// BlobHosts are where the registry sends a reader of blobs on to, where
+	// those are other hosts (a storage bucket, a CDN). They are sent nothing of
+	// the credentials.
+	BlobHosts []provenance.Host
 	// CAFile holds the PEM certificates to trust instead of the system's.
 	CAFile string
 }
 
-// Client reads from one registry. It is safe for concurrent use and never
-// retries: its caller has a queue.
+// Client reads from one registry, and pushes referrers where it is asked to. It
+// is safe for concurrent use and never retries: its caller has a queue.
 type Client struct {
 	registry name.Registry
 	auth     authn.Authenticator
@@ -71,7 +73,7 @@ type Client struct {
 	base     http.RoundTripper // guarded and with our user agent
 
 	mu         sync.Mutex
-	transports map[string]http.RoundTripper // authenticated, by scope; "" where no scope matters
+	transports map[string]http.RoundTripper // authenticated, by access and repository; "" where neither matters
 	bearer     bool                         // the registry wants a token per repository
 	pinged     bool
 }
@@ -102,6 +104,13 @@ func New(c Config) (*Client, error) {
 			return nil, err
 		}
 		hosts = append(hosts, string(token))
+	}
+	for _, h := range c.BlobHosts {
+		blobs, err := provenance.ParseHost(string(h))
+		if err != nil {
+			return nil, err
+		}
+		hosts = append(hosts, string(blobs))
 	}
 	if c.Timeout < 0 {
 		return nil, provenance.Errorf(provenance.Invalid, "registry %s: negative timeout", host)
@@ -149,84 +158,53 @@ func (c *Client) Manifest(ctx context.Context, repo provenance.Repository, d pro
 	if err != nil {
 		return Facts{}, err
 	}
-	if !d.Matches(body) {
-		return Facts{}, provenance.Errorf(provenance.Invalid, "manifest %s/%s@%s: the registry sent other bytes, of %s",
-			c.registry.RegistryStr(), repo, d, provenance.SHA256Of(body))
-	}
 	facts, err := parseManifest(body, contentType, d)
 	if err != nil {
-		return Facts{}, provenance.Wrap(provenance.Invalid, err, "manifest %s/%s@%s", c.registry.RegistryStr(), repo, d)
+		return Facts{}, provenance.Wrap(provenance.Invalid, err, "manifest %s", c.image(repo, d.String()))
 	}
 	return facts, nil
 }
 
-// fetch returns the bytes of an answer and its media type. The headers of the
-// answer prove nothing (Docker-Content-Digest is not even looked at).
+// image names something in this registry, for people.
+func (c *Client) image(repo provenance.Repository, reference string) string {
+	return c.registry.RegistryStr() + "/" + string(repo) + "@" + reference
+}
+
+// fetch returns the bytes of a manifest, which have hashed to d, and the media
+// type they were sent with. The headers of the answer prove nothing
+// (Docker-Content-Digest is not even looked at).
 func (c *Client) fetch(ctx context.Context, repo provenance.Repository, d provenance.Digest) ([]byte, string, error) {
-	what := c.registry.RegistryStr() + "/" + string(repo) + "@" + d.String()
-	tr, err := c.transport(ctx, repo)
-	if err != nil {
-		return nil, "", classify(err, "reach the registry for "+what)
+	body, contentType, err := c.manifest(ctx, repo, d.String())
+	if err == nil && !d.Matches(body) {
+		err = provenance.Errorf(provenance.Invalid, "manifest %s: the registry sent other bytes, of %s", c.image(repo, d.String()), provenance.SHA256Of(body))
 	}
-	url := c.registry.Scheme() + "://" + c.registry.RegistryStr() + "/v2/" + string(repo) + "/manifests/" + d.String()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	return body, contentType, err
+}
+
+// manifest returns what the registry sends for a digest or a tag.
+func (c *Client) manifest(ctx context.Context, repo provenance.Repository, reference string) ([]byte, string, error) {
+	what := "manifest " + c.image(repo, reference)
+	resp, err := c.do(ctx, repo, call{path: "/manifests/" + reference, accept: mediaTypes(), what: what})
 	if err != nil {
-		return nil, "", provenance.Wrap(provenance.Invalid, err, "manifest %s", what)
-	}
-	req.Header.Set("Accept", strings.Join(mediaTypes(), ","))
-	client := http.Client{Transport: tr, CheckRedirect: checkRedirect}
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, "", classify(err, "fetch manifest "+what)
+		return nil, "", err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if err := transport.CheckError(resp, http.StatusOK); err != nil {
-		if resp.StatusCode == http.StatusUnauthorized {
-			c.forget()
-		}
-		return nil, "", classify(err, "fetch manifest "+what)
-	}
-	if why := tampered(resp); why != "" {
-		return nil, "", provenance.Errorf(provenance.Invalid, "manifest %s: %s", what, why)
-	}
-	body, err := io.ReadAll(resp.Body)
+	body, err := readBody(resp, what)
 	if err != nil {
-		return nil, "", classify(err, "read manifest "+what)
+		return nil, "", err
 	}
-	if len(resp.Trailer) > 0 {
-		return nil, "", provenance.Errorf(provenance.Invalid, "manifest %s: the answer has trailers", what)
-	}
-	contentType := resp.Header.Get("Content-Type")
-	if contentType != "" {
-		if contentType, _, err = mime.ParseMediaType(contentType); err != nil {
-			return nil, "", provenance.Wrap(provenance.Invalid, err, "manifest %s: Content-Type", what)
-		}
-	}
-	return body, contentType, nil
+	contentType, err := contentType(resp, what)
+	return body, contentType, err
 }
 
-// tampered tells why an answer of 200 is not the plain thing we asked for.
-func tampered(resp *http.Response) string {
-	switch {
-	case len(resp.Header.Values("Content-Encoding")) > 0:
-		return "the answer is encoded, which nobody asked for"
-	case len(resp.Header.Values("Content-Range")) > 0:
-		return "the answer is a part"
-	case len(resp.Header.Values("Content-Type")) > 1:
-		return "the answer has two media types"
-	case len(resp.Trailer) > 0:
-		return "the answer has trailers"
-	}
-	return ""
-}
-
-// transport returns a RoundTripper that is logged in for a repository. One is
-// kept per repository where the registry issues tokens, else one for all.
-func (c *Client) transport(ctx context.Context, repo provenance.Repository) (http.RoundTripper, error) {
+// transport returns a RoundTripper that is logged in for a repository, with
+// access to pull or to push too. One is kept per repository and access where
+// the registry issues tokens, else one for all.
+func (c *Client) transport(ctx context.Context, repo provenance.Repository, access string) (http.RoundTripper, error) {
 	c.mu.Lock()
 	pinged, key := c.pinged, ""
 	if c.bearer {
-		key = string(repo)
+		key = access + " " + string(repo)
 	}
 	tr := c.transports[key]
 	c.mu.Unlock()
@@ -243,13 +221,13 @@ func (c *Client) transport(ctx context.Context, repo provenance.Repository) (htt
 	}
 	// Two callers may do this at once for one repository: both get a good
 	// transport and the later one is kept.
-	scopes := []string{c.registry.Repo(string(repo)).Scope(transport.PullScope)}
+	scopes := []string{c.registry.Repo(string(repo)).Scope(access)}
 	tr, err := transport.NewWithContext(ctx, c.registry, c.auth, c.base, scopes)
 	if err != nil {
 		return nil, err
 	}
 	if key = ""; bearer {
-		key = string(repo)
+		key = access + " " + string(repo)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -266,29 +244,4 @@ func (c *Client) forget() {
 	defer c.mu.Unlock()
 	clear(c.transports)
 	c.bearer, c.pinged = false, false
-}
-
-// classify gives a failure its code.
-func classify(err error, doing string) error {
-	var coded *provenance.Error
-	if errors.As(err, &coded) { // from our own guard
-		return provenance.Wrap(coded.Code, err, "%s", doing)
-	}
-	var answer *transport.Error
-	if errors.As(err, &answer) {
-		switch answer.StatusCode {
-		case http.StatusNotFound, http.StatusGone:
-			// A proxy in front of a restarting registry says 404 as well, but
-			// not in the registry's words; a push must not be taken for gone then.
-			for _, diagnostic := range answer.Errors {
-				switch diagnostic.Code {
-				case transport.ManifestUnknownErrorCode, transport.NameUnknownErrorCode, "NOT_FOUND":
-					return provenance.Wrap(provenance.NotFound, err, "%s", doing)
-				}
-			}
-		case http.StatusBadRequest, http.StatusPartialContent:
-			return provenance.Wrap(provenance.Invalid, err, "%s", doing)
-		}
-	}
-	return provenance.Wrap(provenance.Unavailable, err, "%s", doing)
 }

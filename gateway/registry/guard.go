@@ -119,7 +119,8 @@ type guard struct {
 
 // RoundTrip implements http.RoundTripper. It refuses any scheme but the
 // configured one and any host but the configured ones, before a name is
-// resolved or a credential leaves, and caps every answer at MaxManifest.
+// resolved or a credential leaves, and caps every answer at MaxManifest, or at
+// what the request's context says.
 func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != g.scheme {
 		return nil, provenance.Errorf(provenance.Unavailable, "%s://%s is refused: this registry is configured for %s", req.URL.Scheme, req.URL.Host, g.scheme)
@@ -131,22 +132,29 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if resp.ContentLength > MaxManifest {
-		_ = resp.Body.Close()
-		return nil, tooLarge()
+	limit := int64(MaxManifest)
+	if larger, ok := req.Context().Value(limitKey{}).(int64); ok {
+		limit = larger
 	}
-	resp.Body = &capped{body: resp.Body, left: MaxManifest}
+	if resp.ContentLength > limit && req.Method != http.MethodHead {
+		_ = resp.Body.Close()
+		return nil, tooLarge(limit)
+	}
+	resp.Body = &capped{body: resp.Body, left: limit, limit: limit}
 	return resp, nil
 }
 
-func tooLarge() error {
-	return provenance.Errorf(provenance.Invalid, "the answer is larger than %d bytes", MaxManifest)
+// limitKey is where a request's context holds the cap of its answer.
+type limitKey struct{}
+
+func tooLarge(limit int64) error {
+	return provenance.Errorf(provenance.Invalid, "the answer is larger than %d bytes", limit)
 }
 
 // capped fails a body that goes on past its limit, rather than cutting it.
 type capped struct {
-	body io.ReadCloser
-	left int64
+	body        io.ReadCloser
+	left, limit int64
 }
 
 func (c *capped) Read(b []byte) (int, error) {
@@ -155,7 +163,7 @@ func (c *capped) Read(b []byte) (int, error) {
 	}
 	n, err := c.body.Read(b)
 	if int64(n) > c.left {
-		return int(c.left), tooLarge()
+		return int(c.left), tooLarge(c.limit)
 	}
 	c.left -= int64(n)
 	return n, err

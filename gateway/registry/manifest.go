@@ -51,10 +51,12 @@ type Facts struct {
 }
 
 type descriptor struct {
-	MediaType string          `json:"mediaType"`
-	Digest    string          `json:"digest"`
-	Size      int64           `json:"size"`
-	Data      json.RawMessage `json:"data"`
+	MediaType    string            `json:"mediaType"`
+	Digest       string            `json:"digest"`
+	Size         int64             `json:"size"`
+	Data         json.RawMessage   `json:"data"`
+	ArtifactType string            `json:"artifactType"`
+	Annotations  map[string]string `json:"annotations"`
 }
 
 type manifest struct {
@@ -66,19 +68,36 @@ type manifest struct {
 	Manifests     *[]descriptor `json:"manifests"`
 	Subject       *descriptor   `json:"subject"`
 	FSLayers      any           `json:"fsLayers"` // schema 1
+
+	Annotations map[string]string `json:"annotations"`
 }
 
 // parseManifest reads bytes already known to hash to self. Every error is
 // Invalid. Layers are checked, not kept: any number of them, none included.
 func parseManifest(body []byte, contentType string, self provenance.Digest) (Facts, error) {
-	if err := checkJSON(body); err != nil {
-		return Facts{}, err
-	}
+	_, facts, err := readManifest(body, contentType, self)
+	return facts, err
+}
+
+// readManifest returns the manifest beside its facts.
+func readManifest(body []byte, contentType string, self provenance.Digest) (manifest, Facts, error) {
 	var m manifest
-	if err := json.Unmarshal(body, &m); err != nil {
-		return Facts{}, provenance.Wrap(provenance.Invalid, err, "not a manifest")
+	if err := checkJSON(body); err != nil {
+		return m, Facts{}, err
 	}
-	facts := Facts{Size: int64(len(body)), MediaType: m.MediaType}
+	if err := json.Unmarshal(body, &m); err != nil {
+		return m, Facts{}, provenance.Wrap(provenance.Invalid, err, "not a manifest")
+	}
+	facts, err := m.facts(contentType, self)
+	if err != nil {
+		return m, Facts{}, err
+	}
+	facts.Size = int64(len(body))
+	return m, facts, nil
+}
+
+func (m manifest) facts(contentType string, self provenance.Digest) (Facts, error) {
+	facts := Facts{MediaType: m.MediaType}
 	if facts.MediaType == "" {
 		facts.MediaType = contentType // OCI lets a manifest leave it out
 	}

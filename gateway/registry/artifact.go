@@ -1,0 +1,195 @@
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"hash"
+	"io"
+	"strings"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// Limits of what is read of an artifact, in bytes and entries.
+const (
+	// MaxEnvelope is the largest signed envelope that is read whole.
+	MaxEnvelope = 64 << 10
+	// MaxDocument is the largest document that is read to its hash.
+	MaxDocument = 32 << 20
+	// MaxLayers is how many layers of an artifact, or entries of an index, are looked at.
+	MaxLayers = 256
+)
+
+// documentTime is how much longer a document may take than a manifest.
+const documentTime = 4
+
+// Descriptor names content of a repository (OCI image specification,
+// descriptor.md). Annotations are the pusher's word.
+type Descriptor struct {
+	MediaType    string
+	ArtifactType string
+	Digest       provenance.Digest
+	Size         int64
+	Annotations  map[string]string
+}
+
+// Artifact is a small manifest with what hangs on it: a signature, an
+// attestation, a document, or the index of a fallback tag.
+type Artifact struct {
+	Facts
+	Annotations map[string]string
+	Layers      []Descriptor // of a manifest
+	Manifests   []Descriptor // of an index
+}
+
+// Artifact fetches a manifest by digest with its layers' descriptors. Errors
+// are Manifest's; one with more than MaxLayers layers or entries is Invalid.
+func (c *Client) Artifact(ctx context.Context, repo provenance.Repository, d provenance.Digest) (Artifact, error) {
+	if err := checkNames(repo, d); err != nil {
+		return Artifact{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	body, contentType, err := c.fetch(ctx, repo, d)
+	if err != nil {
+		return Artifact{}, err
+	}
+	a, err := readArtifact(body, contentType, d)
+	if err != nil {
+		return Artifact{}, provenance.Wrap(provenance.Invalid, err, "artifact %s", c.image(repo, d.String()))
+	}
+	return a, nil
+}
+
+func checkNames(repo provenance.Repository, d provenance.Digest) error {
+	if _, err := provenance.ParseRepository(string(repo)); err != nil {
+		return err
+	}
+	if d.IsZero() {
+		return provenance.Errorf(provenance.Invalid, "content of %s: no digest", repo)
+	}
+	return nil
+}
+
+func readArtifact(body []byte, contentType string, self provenance.Digest) (Artifact, error) {
+	m, facts, err := readManifest(body, contentType, self)
+	if err != nil {
+		return Artifact{}, err
+	}
+	a := Artifact{Facts: facts, Annotations: m.Annotations}
+	for from, to := range map[*[]descriptor]*[]Descriptor{m.Layers: &a.Layers, m.Manifests: &a.Manifests} {
+		if from == nil {
+			continue
+		}
+		if *to, err = describe(*from); err != nil {
+			return Artifact{}, err
+		}
+	}
+	return a, nil
+}
+
+func describe(list []descriptor) ([]Descriptor, error) {
+	if len(list) > MaxLayers {
+		return nil, bad("%d entries, at most %d are read", len(list), MaxLayers)
+	}
+	out := make([]Descriptor, len(list))
+	for i, d := range list {
+		digest, err := provenance.ParseDigest(d.Digest)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = Descriptor{MediaType: d.MediaType, ArtifactType: d.ArtifactType, Digest: digest, Size: d.Size, Annotations: d.Annotations}
+	}
+	return out, nil
+}
+
+// Blob fetches a small blob whole: at most MaxEnvelope bytes, which have
+// hashed to the descriptor's digest. Errors are Manifest's; a larger one is
+// Invalid, and nothing of it is fetched when the descriptor says so.
+func (c *Client) Blob(ctx context.Context, repo provenance.Repository, d Descriptor) ([]byte, error) {
+	if d.Size > MaxEnvelope {
+		return nil, provenance.Errorf(provenance.Invalid, "blob %s is of %d bytes: at most %d are read whole", c.image(repo, d.Digest.String()), d.Size, MaxEnvelope)
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	resp, what, err := c.blob(ctx, repo, d.Digest, MaxEnvelope)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Close() //nolint:errcheck // what counts was read
+	body, err := io.ReadAll(resp)
+	if err != nil {
+		return nil, classify(err, "read "+what)
+	}
+	if !d.Digest.Matches(body) {
+		return nil, provenance.Errorf(provenance.Invalid, "%s: the registry sent other bytes", what)
+	}
+	return body, nil
+}
+
+// Document streams a blob of at most MaxDocument bytes to w and returns the
+// hex sha256 of it, which is the digest's where that is a sha256. What w got
+// may be believed only when the error is nil.
+func (c *Client) Document(ctx context.Context, repo provenance.Repository, d provenance.Digest, w io.Writer) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, documentTime*c.timeout)
+	defer cancel()
+	resp, what, err := c.blob(ctx, repo, d, MaxDocument)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Close() //nolint:errcheck // what counts was read
+	sum := sha256.New()
+	prefix, check := hasher(d)
+	if _, err := io.Copy(io.MultiWriter(sum, check, w), resp); err != nil {
+		return "", classify(err, "read "+what)
+	}
+	if prefix+hex.EncodeToString(check.Sum(nil)) != d.String() {
+		return "", provenance.Errorf(provenance.Invalid, "%s: the registry sent other bytes", what)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+func (c *Client) blob(ctx context.Context, repo provenance.Repository, d provenance.Digest, limit int64) (io.ReadCloser, string, error) {
+	if err := checkNames(repo, d); err != nil {
+		return nil, "", err
+	}
+	what := "blob " + c.image(repo, d.String())
+	resp, err := c.do(ctx, repo, call{path: "/blobs/" + d.String(), limit: limit, what: what})
+	if err != nil {
+		return nil, what, err
+	}
+	return resp.Body, what, nil
+}
+
+// Resolve returns the digest of what a tag names now, by the bytes' own hash.
+// Errors are Manifest's.
+func (c *Client) Resolve(ctx context.Context, repo provenance.Repository, tag provenance.Tag) (provenance.Digest, error) {
+	_, _, d, err := c.tagged(ctx, repo, tag)
+	return d, err
+}
+
+func (c *Client) tagged(ctx context.Context, repo provenance.Repository, tag provenance.Tag) ([]byte, string, provenance.Digest, error) {
+	if _, err := provenance.ParseRepository(string(repo)); err != nil {
+		return nil, "", provenance.Digest{}, err
+	}
+	if _, err := provenance.ParseTag(string(tag)); err != nil {
+		return nil, "", provenance.Digest{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	body, contentType, err := c.manifest(ctx, repo, string(tag))
+	if err != nil {
+		return nil, "", provenance.Digest{}, err
+	}
+	return body, contentType, provenance.SHA256Of(body), nil
+}
+
+// hasher returns the hash that makes d's digests.
+func hasher(d provenance.Digest) (prefix string, h hash.Hash) {
+	if strings.HasPrefix(d.String(), "sha512:") {
+		return "sha512:", sha512.New()
+	}
+	return "sha256:", sha256.New()
+}
