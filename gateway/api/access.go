@@ -21,6 +21,9 @@ const (
 	// members: any member of the channel; everybody, where the configuration
 	// allows anonymous reads.
 	members
+	// named: any member of the channel, by its certificate, whatever the
+	// configuration says of anonymous reads.
+	named
 	// operators: people of the organisation that runs this gateway.
 	operators
 )
@@ -28,18 +31,30 @@ const (
 // accessTable says who may call what. What is not in it, nobody may call.
 func accessTable() map[string]access {
 	return map[string]access{
-		waybillv1.Waybill_GetStatus_FullMethodName:        members,
-		waybillv1.Waybill_GetImage_FullMethodName:         members,
-		waybillv1.Waybill_GetTag_FullMethodName:           members,
-		waybillv1.Waybill_GetVerdict_FullMethodName:       members,
-		waybillv1.Waybill_ListHistory_FullMethodName:      members,
-		waybillv1.Waybill_ListPromotions_FullMethodName:   members,
-		waybillv1.Waybill_ListPolicies_FullMethodName:     members,
-		waybillv1.Waybill_GetPolicy_FullMethodName:        members,
-		waybillv1.Waybill_ListMembers_FullMethodName:      members,
-		waybillv1.Waybill_ListRegistries_FullMethodName:   members,
-		waybillv1.Waybill_ListDeadLetters_FullMethodName:  operators,
-		waybillv1.Waybill_RetryDeadLetters_FullMethodName: operators,
+		waybillv1.Waybill_GetStatus_FullMethodName:          members,
+		waybillv1.Waybill_GetImage_FullMethodName:           members,
+		waybillv1.Waybill_GetTag_FullMethodName:             members,
+		waybillv1.Waybill_GetVerdict_FullMethodName:         members,
+		waybillv1.Waybill_ListHistory_FullMethodName:        members,
+		waybillv1.Waybill_ListPromotions_FullMethodName:     members,
+		waybillv1.Waybill_GetEvidence_FullMethodName:        members,
+		waybillv1.Waybill_GetTree_FullMethodName:            members,
+		waybillv1.Waybill_ListPolicies_FullMethodName:       members,
+		waybillv1.Waybill_GetPolicy_FullMethodName:          members,
+		waybillv1.Waybill_ListPolicyVersions_FullMethodName: members,
+		waybillv1.Waybill_SimulatePolicy_FullMethodName:     named,
+		waybillv1.Waybill_ListProposals_FullMethodName:      members,
+		waybillv1.Waybill_GetProposal_FullMethodName:        members,
+		waybillv1.Waybill_GetInbox_FullMethodName:           named,
+		waybillv1.Waybill_ListKeys_FullMethodName:           members,
+		waybillv1.Waybill_ListSchemas_FullMethodName:        members,
+		waybillv1.Waybill_ListWaivers_FullMethodName:        members,
+		waybillv1.Waybill_ListContext_FullMethodName:        members,
+		waybillv1.Waybill_ListLabels_FullMethodName:         members,
+		waybillv1.Waybill_ListMembers_FullMethodName:        members,
+		waybillv1.Waybill_ListRegistries_FullMethodName:     members,
+		waybillv1.Waybill_ListDeadLetters_FullMethodName:    operators,
+		waybillv1.Waybill_RetryDeadLetters_FullMethodName:   operators,
 	}
 }
 

@@ -25,10 +25,12 @@ func TestAccess(t *testing.T) {
 	other := caller{Person: policy.Person{MSP: "AuditMSP", Name: "admin"}}
 	broken := caller{err: provenance.Errorf(provenance.Forbidden, "expired")}
 	type answers struct{ own, other, nobody, nobodyAllowed bool }
-	read, operate := answers{own: true, other: true, nobodyAllowed: true}, answers{own: true}
+	read, operate, name := answers{own: true, other: true, nobodyAllowed: true}, answers{own: true}, answers{own: true, other: true}
 	want := map[string]answers{
 		"GetStatus": read, "GetImage": read, "GetTag": read, "GetVerdict": read, "ListHistory": read, "ListPromotions": read, "ListPolicies": read,
 		"GetPolicy": read, "ListMembers": read, "ListRegistries": read, "ListDeadLetters": operate, "RetryDeadLetters": operate,
+		"GetEvidence": read, "GetTree": read, "ListPolicyVersions": read, "SimulatePolicy": name, "ListProposals": read, "GetProposal": read, "GetInbox": name,
+		"ListKeys": read, "ListSchemas": read, "ListWaivers": read, "ListContext": read, "ListLabels": read,
 	}
 	g := guard{org: "VendorMSP", table: accessTable(), log: slog.New(slog.DiscardHandler)}
 	open := g
@@ -63,7 +65,7 @@ func TestAccess(t *testing.T) {
 func TestErrorsKeepTheirCode(t *testing.T) {
 	seen := map[int]bool{}
 	for _, code := range []provenance.Code{provenance.Invalid, provenance.Forbidden, provenance.NotFound, provenance.Conflict, provenance.Denied,
-		provenance.Quarantined, provenance.Unavailable, provenance.Full, provenance.Internal} {
+		provenance.Quarantined, provenance.Unavailable, provenance.Full, provenance.Internal, provenance.Stale, provenance.BadEvidence} {
 		p := toProblem(withHint(provenance.Errorf(code, "the secret path"), "do this"))
 		back := fromStatus(p.status())
 		if provenance.CodeOf(back) != code || HintOf(back) != "do this" {

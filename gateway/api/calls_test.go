@@ -347,8 +347,8 @@ func TestHealthAndPlainHTTP(t *testing.T) {
 			t.Errorf("%s: %d %v", path, got, body)
 		}
 	}
-	if _, body := g.rest(identity{}, "GET", "/openapi.json", ""); body["swagger"] != "2.0" || len(body["paths"].(map[string]any)) != 12 {
-		t.Errorf("OpenAPI: %v", body["paths"])
+	if _, body := g.rest(identity{}, "GET", "/openapi.json", ""); body["swagger"] != "2.0" || len(body["paths"].(map[string]any)) != 24 {
+		t.Errorf("OpenAPI: %d paths", len(body["paths"].(map[string]any)))
 	}
 	g.fresh.Store(&api.Freshness{Ready: false})
 	if got, body := g.rest(identity{}, "GET", "/readyz", ""); got != 503 || body["code"] != "WB_UNAVAILABLE" {

@@ -144,3 +144,75 @@ func (c *Client) RetryDeadLetters(ctx context.Context, in *waybillv1.RetryDeadLe
 	r, err := c.rpc.RetryDeadLetters(ctx, in)
 	return r, fromStatus(err)
 }
+
+// GetEvidence asks for the evidence about an image, of every type when typ is empty.
+func (c *Client) GetEvidence(ctx context.Context, image, typ string) (*waybillv1.GetEvidenceResponse, error) {
+	r, err := c.rpc.GetEvidence(ctx, &waybillv1.GetEvidenceRequest{Image: image, Type: typ})
+	return r, fromStatus(err)
+}
+
+// GetTree asks for an image with its platforms, referrers and evidence.
+func (c *Client) GetTree(ctx context.Context, image string) (*waybillv1.GetTreeResponse, error) {
+	r, err := c.rpc.GetTree(ctx, &waybillv1.GetTreeRequest{Image: image})
+	return r, fromStatus(err)
+}
+
+// ListPolicyVersions asks for the versions of a policy.
+func (c *Client) ListPolicyVersions(ctx context.Context, name string) (*waybillv1.ListPolicyVersionsResponse, error) {
+	r, err := c.rpc.ListPolicyVersions(ctx, &waybillv1.ListPolicyVersionsRequest{Name: name})
+	return r, fromStatus(err)
+}
+
+// SimulatePolicy asks what a policy (JSON) would say about the last releases; 0 is the default number of them.
+func (c *Client) SimulatePolicy(ctx context.Context, policy []byte, releases int) (*waybillv1.SimulatePolicyResponse, error) {
+	r, err := c.rpc.SimulatePolicy(ctx, &waybillv1.SimulatePolicyRequest{Policy: string(policy), Releases: int32(releases)})
+	return r, fromStatus(err)
+}
+
+// ListProposals asks for proposals of a status, of every status when it is empty.
+func (c *Client) ListProposals(ctx context.Context, status string) (*waybillv1.ListProposalsResponse, error) {
+	r, err := c.rpc.ListProposals(ctx, &waybillv1.ListProposalsRequest{Status: status})
+	return r, fromStatus(err)
+}
+
+// GetProposal asks for a proposal and its votes.
+func (c *Client) GetProposal(ctx context.Context, id string) (*waybillv1.GetProposalResponse, error) {
+	r, err := c.rpc.GetProposal(ctx, &waybillv1.GetProposalRequest{Id: id})
+	return r, fromStatus(err)
+}
+
+// GetInbox asks what waits for the caller and its organisation.
+func (c *Client) GetInbox(ctx context.Context) (*waybillv1.GetInboxResponse, error) {
+	r, err := c.rpc.GetInbox(ctx, &waybillv1.GetInboxRequest{})
+	return r, fromStatus(err)
+}
+
+// ListKeys asks for the trust material of an organisation, of every one when msp is empty.
+func (c *Client) ListKeys(ctx context.Context, msp string) (*waybillv1.ListKeysResponse, error) {
+	r, err := c.rpc.ListKeys(ctx, &waybillv1.ListKeysRequest{Msp: msp})
+	return r, fromStatus(err)
+}
+
+// ListSchemas asks for the schemas of custom evidence.
+func (c *Client) ListSchemas(ctx context.Context) (*waybillv1.ListSchemasResponse, error) {
+	r, err := c.rpc.ListSchemas(ctx, &waybillv1.ListSchemasRequest{})
+	return r, fromStatus(err)
+}
+
+// ListWaivers asks for the waivers of a host/repository, of every one when it is empty.
+func (c *Client) ListWaivers(ctx context.Context, repository string) (*waybillv1.ListWaiversResponse, error) {
+	r, err := c.rpc.ListWaivers(ctx, &waybillv1.ListWaiversRequest{Repository: repository})
+	return r, fromStatus(err)
+}
+
+// ListContext asks for the context variables of every organisation.
+func (c *Client) ListContext(ctx context.Context) (*waybillv1.ListContextResponse, error) {
+	r, err := c.rpc.ListContext(ctx, &waybillv1.ListContextRequest{})
+	return r, fromStatus(err)
+}
+
+// ListLabels asks for the labels of a host/repository, of every one when it is empty.
+func (c *Client) ListLabels(ctx context.Context, repository string) (*waybillv1.ListLabelsResponse, error) {
+	r, err := c.rpc.ListLabels(ctx, &waybillv1.ListLabelsRequest{Repository: repository})
+	return r, fromStatus(err)
+}

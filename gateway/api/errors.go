@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -31,9 +32,9 @@ func render(code provenance.Code) rendering {
 		return rendering{codes.PermissionDenied, http.StatusForbidden}
 	case provenance.NotFound:
 		return rendering{codes.NotFound, http.StatusNotFound}
-	case provenance.Conflict:
+	case provenance.Conflict, provenance.Stale:
 		return rendering{codes.Aborted, http.StatusConflict}
-	case provenance.Denied, provenance.Quarantined:
+	case provenance.Denied, provenance.Quarantined, provenance.BadEvidence:
 		return rendering{codes.FailedPrecondition, http.StatusUnprocessableEntity}
 	case provenance.Unavailable:
 		return rendering{codes.Unavailable, http.StatusServiceUnavailable}
@@ -107,23 +108,33 @@ func (p problem) status() error {
 }
 
 // fromStatus is the client's side of problem.status: it returns a coded error.
+// A status without our details did not come from a gateway's method.
 func fromStatus(err error) error {
 	if err == nil {
 		return nil
 	}
 	s := status.Convert(err)
-	out := provenance.Wrap(provenance.Unavailable, err, "gateway")
-	if parsed, ok := provenance.ParseError(s.Message()); ok {
-		out = parsed
-	} else if code := s.Code(); code != codes.Unavailable && code != codes.DeadlineExceeded && code != codes.Canceled {
-		out = provenance.Wrap(provenance.Internal, err, "gateway")
-	}
 	for _, d := range s.Details() {
-		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == errorDomain && info.GetMetadata()["hint"] != "" {
-			return withHint(out, info.GetMetadata()["hint"])
+		info, ok := d.(*errdetails.ErrorInfo)
+		if !ok || info.GetDomain() != errorDomain {
+			continue
 		}
+		code := provenance.Code(info.GetReason())
+		out := provenance.Errorf(code, "%s", strings.TrimPrefix(s.Message(), string(code)+": "))
+		if hint := info.GetMetadata()["hint"]; hint != "" {
+			return withHint(out, hint)
+		}
+		return out
 	}
-	return out
+	if parsed, ok := provenance.ParseError(s.Message()); ok {
+		return parsed
+	}
+	switch s.Code() {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
+		return provenance.Wrap(provenance.Unavailable, err, "gateway")
+	default:
+		return provenance.Wrap(provenance.Internal, err, "gateway")
+	}
 }
 
 // HintOf returns the gateway's advice on an error of a Client, or "".

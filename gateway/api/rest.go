@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -47,10 +48,8 @@ func restError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w ht
 		if !ok || info.GetDomain() != errorDomain {
 			continue
 		}
-		p := problem{Code: provenance.Code(info.GetReason()), Message: s.Message(), Hint: info.GetMetadata()["hint"]}
-		if parsed, ok := provenance.ParseError(s.Message()); ok {
-			p.Message = parsed.Message
-		}
+		p := problem{Code: provenance.Code(info.GetReason()), Hint: info.GetMetadata()["hint"]}
+		p.Message = strings.TrimPrefix(s.Message(), info.GetReason()+": ")
 		p.rendering = render(p.Code)
 		if s.Code() == codes.Unauthenticated {
 			p.http = http.StatusUnauthorized

@@ -733,6 +733,10 @@ type Release struct {
 	Rollback      bool                   `protobuf:"varint,10,opt,name=rollback,proto3" json:"rollback,omitempty"`
 	By            *Person                `protobuf:"bytes,11,opt,name=by,proto3" json:"by,omitempty"`
 	At            *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=at,proto3" json:"at,omitempty"`
+	EvidenceSet   string                 `protobuf:"bytes,13,opt,name=evidence_set,json=evidenceSet,proto3" json:"evidence_set,omitempty"` // hash of the evidence it rests on
+	Auto          bool                   `protobuf:"varint,14,opt,name=auto,proto3" json:"auto,omitempty"`                                 // submitted by a gateway once every rule was met
+	Pinned        bool                   `protobuf:"varint,15,opt,name=pinned,proto3" json:"pinned,omitempty"`                             // current by a rollback: nothing is released here automatically
+	Debt          *Debt                  `protobuf:"bytes,16,opt,name=debt,proto3" json:"debt,omitempty"`                                  // of a break-glass release
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -851,6 +855,127 @@ func (x *Release) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Release) GetEvidenceSet() string {
+	if x != nil {
+		return x.EvidenceSet
+	}
+	return ""
+}
+
+func (x *Release) GetAuto() bool {
+	if x != nil {
+		return x.Auto
+	}
+	return false
+}
+
+func (x *Release) GetPinned() bool {
+	if x != nil {
+		return x.Pinned
+	}
+	return false
+}
+
+func (x *Release) GetDebt() *Debt {
+	if x != nil {
+		return x.Debt
+	}
+	return nil
+}
+
+// Debt is what a break-glass release owes: a review by another organisation.
+type Debt struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	By            *Person                `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Without       []string               `protobuf:"bytes,3,rep,name=without,proto3" json:"without,omitempty"` // the rules it went without
+	At            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	Due           *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=due,proto3" json:"due,omitempty"`
+	ReviewedBy    *Person                `protobuf:"bytes,6,opt,name=reviewed_by,json=reviewedBy,proto3" json:"reviewed_by,omitempty"` // absent until it was reviewed
+	ReviewedAt    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=reviewed_at,json=reviewedAt,proto3" json:"reviewed_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Debt) Reset() {
+	*x = Debt{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Debt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Debt) ProtoMessage() {}
+
+func (x *Debt) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Debt.ProtoReflect.Descriptor instead.
+func (*Debt) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Debt) GetBy() *Person {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *Debt) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Debt) GetWithout() []string {
+	if x != nil {
+		return x.Without
+	}
+	return nil
+}
+
+func (x *Debt) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Debt) GetDue() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Due
+	}
+	return nil
+}
+
+func (x *Debt) GetReviewedBy() *Person {
+	if x != nil {
+		return x.ReviewedBy
+	}
+	return nil
+}
+
+func (x *Debt) GetReviewedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReviewedAt
+	}
+	return nil
+}
+
 // PolicyVersion names a version of a policy.
 type PolicyVersion struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -862,7 +987,7 @@ type PolicyVersion struct {
 
 func (x *PolicyVersion) Reset() {
 	*x = PolicyVersion{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[9]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -874,7 +999,7 @@ func (x *PolicyVersion) String() string {
 func (*PolicyVersion) ProtoMessage() {}
 
 func (x *PolicyVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[9]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -887,7 +1012,7 @@ func (x *PolicyVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyVersion.ProtoReflect.Descriptor instead.
 func (*PolicyVersion) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{9}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PolicyVersion) GetName() string {
@@ -915,7 +1040,7 @@ type GetTagRequest struct {
 
 func (x *GetTagRequest) Reset() {
 	*x = GetTagRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[10]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1052,7 @@ func (x *GetTagRequest) String() string {
 func (*GetTagRequest) ProtoMessage() {}
 
 func (x *GetTagRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[10]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1065,7 @@ func (x *GetTagRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTagRequest.ProtoReflect.Descriptor instead.
 func (*GetTagRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{10}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetTagRequest) GetHost() string {
@@ -981,7 +1106,7 @@ type GetTagResponse struct {
 
 func (x *GetTagResponse) Reset() {
 	*x = GetTagResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[11]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -993,7 +1118,7 @@ func (x *GetTagResponse) String() string {
 func (*GetTagResponse) ProtoMessage() {}
 
 func (x *GetTagResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[11]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1006,7 +1131,7 @@ func (x *GetTagResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTagResponse.ProtoReflect.Descriptor instead.
 func (*GetTagResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{11}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetTagResponse) GetHeight() uint64 {
@@ -1083,7 +1208,7 @@ type GetVerdictRequest struct {
 
 func (x *GetVerdictRequest) Reset() {
 	*x = GetVerdictRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[12]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1095,7 +1220,7 @@ func (x *GetVerdictRequest) String() string {
 func (*GetVerdictRequest) ProtoMessage() {}
 
 func (x *GetVerdictRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[12]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1108,7 +1233,7 @@ func (x *GetVerdictRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVerdictRequest.ProtoReflect.Descriptor instead.
 func (*GetVerdictRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{12}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetVerdictRequest) GetImage() string {
@@ -1133,18 +1258,25 @@ type GetVerdictResponse struct {
 	Digest string                 `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
 	Stage  string                 `protobuf:"bytes,3,opt,name=stage,proto3" json:"stage,omitempty"`
 	// allowed, denied, pending, quarantined or unknown.
-	Verdict       string         `protobuf:"bytes,4,opt,name=verdict,proto3" json:"verdict,omitempty"`
-	Height        uint64         `protobuf:"varint,5,opt,name=height,proto3" json:"height,omitempty"`
-	Policy        *PolicyVersion `protobuf:"bytes,6,opt,name=policy,proto3" json:"policy,omitempty"` // absent when no policy matches
-	Reasons       []*Reason      `protobuf:"bytes,7,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	Stale         bool           `protobuf:"varint,8,opt,name=stale,proto3" json:"stale,omitempty"`
+	Verdict string         `protobuf:"bytes,4,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	Height  uint64         `protobuf:"varint,5,opt,name=height,proto3" json:"height,omitempty"`
+	Policy  *PolicyVersion `protobuf:"bytes,6,opt,name=policy,proto3" json:"policy,omitempty"` // absent when no policy matches
+	Reasons []*Reason      `protobuf:"bytes,7,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	Stale   bool           `protobuf:"varint,8,opt,name=stale,proto3" json:"stale,omitempty"`
+	// Hash of the evidence the verdict rests on; an approver signs it.
+	EvidenceSet string `protobuf:"bytes,9,opt,name=evidence_set,json=evidenceSet,proto3" json:"evidence_set,omitempty"`
+	// Allowed for now, and why not for long; denied from until.
+	Warning string                 `protobuf:"bytes,10,opt,name=warning,proto3" json:"warning,omitempty"`
+	Until   *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=until,proto3" json:"until,omitempty"`
+	// The verdicts of an index's platform images.
+	Children      []*ChildVerdict `protobuf:"bytes,12,rep,name=children,proto3" json:"children,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetVerdictResponse) Reset() {
 	*x = GetVerdictResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[13]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1156,7 +1288,7 @@ func (x *GetVerdictResponse) String() string {
 func (*GetVerdictResponse) ProtoMessage() {}
 
 func (x *GetVerdictResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[13]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1169,7 +1301,7 @@ func (x *GetVerdictResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVerdictResponse.ProtoReflect.Descriptor instead.
 func (*GetVerdictResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{13}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetVerdictResponse) GetImage() string {
@@ -1228,11 +1360,92 @@ func (x *GetVerdictResponse) GetStale() bool {
 	return false
 }
 
+func (x *GetVerdictResponse) GetEvidenceSet() string {
+	if x != nil {
+		return x.EvidenceSet
+	}
+	return ""
+}
+
+func (x *GetVerdictResponse) GetWarning() string {
+	if x != nil {
+		return x.Warning
+	}
+	return ""
+}
+
+func (x *GetVerdictResponse) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *GetVerdictResponse) GetChildren() []*ChildVerdict {
+	if x != nil {
+		return x.Children
+	}
+	return nil
+}
+
+// ChildVerdict is the verdict on one platform image of an index.
+type ChildVerdict struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digest        string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	Verdict       string                 `protobuf:"bytes,2,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChildVerdict) Reset() {
+	*x = ChildVerdict{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChildVerdict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChildVerdict) ProtoMessage() {}
+
+func (x *ChildVerdict) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChildVerdict.ProtoReflect.Descriptor instead.
+func (*ChildVerdict) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ChildVerdict) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ChildVerdict) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
 // Reason is one rule's part of a verdict.
 type Reason struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Rule          string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
-	Outcome       string                 `protobuf:"bytes,2,opt,name=outcome,proto3" json:"outcome,omitempty"` // satisfied, unmet or violated
+	Outcome       string                 `protobuf:"bytes,2,opt,name=outcome,proto3" json:"outcome,omitempty"` // satisfied, unmet, violated or waived
 	Detail        string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
 	Fix           string                 `protobuf:"bytes,4,opt,name=fix,proto3" json:"fix,omitempty"` // who can do what about it
 	unknownFields protoimpl.UnknownFields
@@ -1241,7 +1454,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[14]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1253,7 +1466,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[14]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1266,7 +1479,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{14}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Reason) GetRule() string {
@@ -1310,7 +1523,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[15]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1322,7 +1535,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[15]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1335,7 +1548,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{15}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListHistoryRequest) GetImage() string {
@@ -1378,7 +1591,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[16]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1603,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[16]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1616,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{16}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListHistoryResponse) GetHeight() uint64 {
@@ -1442,7 +1655,10 @@ type HistoryEntry struct {
 	TxIndex int32                  `protobuf:"varint,3,opt,name=tx_index,json=txIndex,proto3" json:"tx_index,omitempty"`
 	Time    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"` // of the transaction
 	// push, delete, tag-delete, unknown; or grant, revoke, registry, member, promotion,
-	// approval, rejection, release, refusal, hold, lift, vote, policy.
+	// approval, rejection, approval-withdrawn, release, rollback, break-glass, review,
+	// refusal, hold, lift, proposal, vote, accepted, proposal-rejected, proposal-withdrawn,
+	// policy, key, key-withdrawn, schema, evidence, witness, waiver, waiver-approval,
+	// waiver-revoked, context, label, pin, resume.
 	Kind string `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Who signed the transaction; for events, the gateway that recorded them.
 	By            *Person                `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
@@ -1463,7 +1679,7 @@ type HistoryEntry struct {
 
 func (x *HistoryEntry) Reset() {
 	*x = HistoryEntry{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[17]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1475,7 +1691,7 @@ func (x *HistoryEntry) String() string {
 func (*HistoryEntry) ProtoMessage() {}
 
 func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[17]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1488,7 +1704,7 @@ func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
 func (*HistoryEntry) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{17}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HistoryEntry) GetBlock() uint64 {
@@ -1623,7 +1839,7 @@ type ListPromotionsRequest struct {
 
 func (x *ListPromotionsRequest) Reset() {
 	*x = ListPromotionsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[18]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1635,7 +1851,7 @@ func (x *ListPromotionsRequest) String() string {
 func (*ListPromotionsRequest) ProtoMessage() {}
 
 func (x *ListPromotionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[18]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1648,7 +1864,7 @@ func (x *ListPromotionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPromotionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPromotionsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{18}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListPromotionsRequest) GetStage() string {
@@ -1698,7 +1914,7 @@ type ListPromotionsResponse struct {
 
 func (x *ListPromotionsResponse) Reset() {
 	*x = ListPromotionsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1710,7 +1926,7 @@ func (x *ListPromotionsResponse) String() string {
 func (*ListPromotionsResponse) ProtoMessage() {}
 
 func (x *ListPromotionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1723,7 +1939,7 @@ func (x *ListPromotionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPromotionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPromotionsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{19}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListPromotionsResponse) GetHeight() uint64 {
@@ -1756,23 +1972,28 @@ func (x *ListPromotionsResponse) GetNextPageToken() string {
 
 // Promotion is a request to release an image to a stage, with the words on it.
 type Promotion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Stage         string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
-	Host          string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
-	Repository    string                 `protobuf:"bytes,3,opt,name=repository,proto3" json:"repository,omitempty"`
-	Digest        string                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
-	Attempt       int32                  `protobuf:"varint,5,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	Requester     *Person                `protobuf:"bytes,6,opt,name=requester,proto3" json:"requester,omitempty"`
-	At            *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=at,proto3" json:"at,omitempty"`
-	Status        string                 `protobuf:"bytes,8,opt,name=status,proto3" json:"status,omitempty"`
-	Approvals     []*Approval            `protobuf:"bytes,9,rep,name=approvals,proto3" json:"approvals,omitempty"` // of this attempt
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Stage      string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	Host       string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
+	Repository string                 `protobuf:"bytes,3,opt,name=repository,proto3" json:"repository,omitempty"`
+	Digest     string                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	Attempt    int32                  `protobuf:"varint,5,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Requester  *Person                `protobuf:"bytes,6,opt,name=requester,proto3" json:"requester,omitempty"`
+	At         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=at,proto3" json:"at,omitempty"`
+	Status     string                 `protobuf:"bytes,8,opt,name=status,proto3" json:"status,omitempty"`
+	Approvals  []*Approval            `protobuf:"bytes,9,rep,name=approvals,proto3" json:"approvals,omitempty"` // of this attempt
+	// What an approver of an open promotion signs beside the digest and the
+	// stage: the policy in force, as "name@version", and the hash of the evidence.
+	Policy        string `protobuf:"bytes,10,opt,name=policy,proto3" json:"policy,omitempty"`
+	EvidenceSet   string `protobuf:"bytes,11,opt,name=evidence_set,json=evidenceSet,proto3" json:"evidence_set,omitempty"`
+	Verdict       string `protobuf:"bytes,12,opt,name=verdict,proto3" json:"verdict,omitempty"` // of an open promotion
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Promotion) Reset() {
 	*x = Promotion{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1784,7 +2005,7 @@ func (x *Promotion) String() string {
 func (*Promotion) ProtoMessage() {}
 
 func (x *Promotion) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1797,7 +2018,7 @@ func (x *Promotion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Promotion.ProtoReflect.Descriptor instead.
 func (*Promotion) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{20}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Promotion) GetStage() string {
@@ -1863,20 +2084,48 @@ func (x *Promotion) GetApprovals() []*Approval {
 	return nil
 }
 
+func (x *Promotion) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *Promotion) GetEvidenceSet() string {
+	if x != nil {
+		return x.EvidenceSet
+	}
+	return ""
+}
+
+func (x *Promotion) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
 // Approval is one person's word on a promotion.
 type Approval struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	By            *Person                `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
-	Reject        bool                   `protobuf:"varint,2,opt,name=reject,proto3" json:"reject,omitempty"`
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	At            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	By          *Person                `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	Reject      bool                   `protobuf:"varint,2,opt,name=reject,proto3" json:"reject,omitempty"`
+	Reason      string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	At          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	Roles       []string               `protobuf:"bytes,5,rep,name=roles,proto3" json:"roles,omitempty"` // held when it was given
+	Robot       bool                   `protobuf:"varint,6,opt,name=robot,proto3" json:"robot,omitempty"`
+	Policy      string                 `protobuf:"bytes,7,opt,name=policy,proto3" json:"policy,omitempty"`                              // "name@version" that was approved
+	EvidenceSet string                 `protobuf:"bytes,8,opt,name=evidence_set,json=evidenceSet,proto3" json:"evidence_set,omitempty"` // that was approved
+	Withdrawn   bool                   `protobuf:"varint,9,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
+	// Why it does not count any more; empty while it does, or once the promotion is closed.
+	Stale         string `protobuf:"bytes,10,opt,name=stale,proto3" json:"stale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Approval) Reset() {
 	*x = Approval{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +2137,7 @@ func (x *Approval) String() string {
 func (*Approval) ProtoMessage() {}
 
 func (x *Approval) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +2150,7 @@ func (x *Approval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Approval.ProtoReflect.Descriptor instead.
 func (*Approval) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{21}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Approval) GetBy() *Person {
@@ -1932,6 +2181,684 @@ func (x *Approval) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Approval) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *Approval) GetRobot() bool {
+	if x != nil {
+		return x.Robot
+	}
+	return false
+}
+
+func (x *Approval) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *Approval) GetEvidenceSet() string {
+	if x != nil {
+		return x.EvidenceSet
+	}
+	return ""
+}
+
+func (x *Approval) GetWithdrawn() bool {
+	if x != nil {
+		return x.Withdrawn
+	}
+	return false
+}
+
+func (x *Approval) GetStale() string {
+	if x != nil {
+		return x.Stale
+	}
+	return ""
+}
+
+type GetEvidenceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// host/repository:tag, host/repository@digest, or a digest alone.
+	Image         string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	Type          string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"` // only of this type
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEvidenceRequest) Reset() {
+	*x = GetEvidenceRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEvidenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEvidenceRequest) ProtoMessage() {}
+
+func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEvidenceRequest.ProtoReflect.Descriptor instead.
+func (*GetEvidenceRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *GetEvidenceRequest) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+func (x *GetEvidenceRequest) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+type GetEvidenceResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Height uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale  bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Image  string                 `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
+	Digest string                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	// On the image, then on the indexes that hold it; at most 1000.
+	Evidence      []*Evidence `protobuf:"bytes,5,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEvidenceResponse) Reset() {
+	*x = GetEvidenceResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEvidenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEvidenceResponse) ProtoMessage() {}
+
+func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEvidenceResponse.ProtoReflect.Descriptor instead.
+func (*GetEvidenceResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *GetEvidenceResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *GetEvidenceResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *GetEvidenceResponse) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+func (x *GetEvidenceResponse) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *GetEvidenceResponse) GetEvidence() []*Evidence {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+// Evidence is a statement about an image that the ledger verified.
+type Evidence struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digest        string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"` // the image it is about
+	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	Id            string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	Format        string                 `protobuf:"bytes,4,opt,name=format,proto3" json:"format,omitempty"`
+	Signer        *Signer                `protobuf:"bytes,5,opt,name=signer,proto3" json:"signer,omitempty"`
+	Facts         string                 `protobuf:"bytes,6,opt,name=facts,proto3" json:"facts,omitempty"`       // JSON
+	Document      string                 `protobuf:"bytes,7,opt,name=document,proto3" json:"document,omitempty"` // hex sha256 of the whole document
+	PredicateType string                 `protobuf:"bytes,8,opt,name=predicate_type,json=predicateType,proto3" json:"predicate_type,omitempty"`
+	MadeAt        *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=made_at,json=madeAt,proto3" json:"made_at,omitempty"` // the signer's claim
+	Location      string                 `protobuf:"bytes,10,opt,name=location,proto3" json:"location,omitempty"`          // where the whole document is
+	By            *Person                `protobuf:"bytes,11,opt,name=by,proto3" json:"by,omitempty"`                      // who submitted it
+	At            *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=at,proto3" json:"at,omitempty"`                      // when
+	// Rules count it: the newest of its signer and type, and nothing was withdrawn.
+	Counts bool   `protobuf:"varint,13,opt,name=counts,proto3" json:"counts,omitempty"`
+	Why    string `protobuf:"bytes,14,opt,name=why,proto3" json:"why,omitempty"` // it does not
+	// It is about an index that holds the image, and counts for the image too.
+	Inherited     bool `protobuf:"varint,15,opt,name=inherited,proto3" json:"inherited,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Evidence) Reset() {
+	*x = Evidence{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Evidence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Evidence) ProtoMessage() {}
+
+func (x *Evidence) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
+func (*Evidence) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Evidence) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *Evidence) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Evidence) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Evidence) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+func (x *Evidence) GetSigner() *Signer {
+	if x != nil {
+		return x.Signer
+	}
+	return nil
+}
+
+func (x *Evidence) GetFacts() string {
+	if x != nil {
+		return x.Facts
+	}
+	return ""
+}
+
+func (x *Evidence) GetDocument() string {
+	if x != nil {
+		return x.Document
+	}
+	return ""
+}
+
+func (x *Evidence) GetPredicateType() string {
+	if x != nil {
+		return x.PredicateType
+	}
+	return ""
+}
+
+func (x *Evidence) GetMadeAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.MadeAt
+	}
+	return nil
+}
+
+func (x *Evidence) GetLocation() string {
+	if x != nil {
+		return x.Location
+	}
+	return ""
+}
+
+func (x *Evidence) GetBy() *Person {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *Evidence) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Evidence) GetCounts() bool {
+	if x != nil {
+		return x.Counts
+	}
+	return false
+}
+
+func (x *Evidence) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Evidence) GetInherited() bool {
+	if x != nil {
+		return x.Inherited
+	}
+	return false
+}
+
+// Signer is who signed a piece of evidence; the organisation answers for it.
+type Signer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // key, certificate or person
+	Msp           string                 `protobuf:"bytes,2,opt,name=msp,proto3" json:"msp,omitempty"`
+	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"` // name of the registered key or root
+	Identity      string                 `protobuf:"bytes,4,opt,name=identity,proto3" json:"identity,omitempty"`
+	Issuer        string                 `protobuf:"bytes,5,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	Name          string                 `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"` // of a person
+	Roles         []string               `protobuf:"bytes,7,rep,name=roles,proto3" json:"roles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Signer) Reset() {
+	*x = Signer{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Signer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Signer) ProtoMessage() {}
+
+func (x *Signer) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Signer.ProtoReflect.Descriptor instead.
+func (*Signer) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Signer) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Signer) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *Signer) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Signer) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *Signer) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *Signer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Signer) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+type GetTreeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// host/repository:tag or host/repository@digest.
+	Image         string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTreeRequest) Reset() {
+	*x = GetTreeRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTreeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTreeRequest) ProtoMessage() {}
+
+func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTreeRequest.ProtoReflect.Descriptor instead.
+func (*GetTreeRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *GetTreeRequest) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+type GetTreeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Image         string                 `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
+	Digest        string                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	Root          *TreeNode              `protobuf:"bytes,5,opt,name=root,proto3" json:"root,omitempty"`
+	Truncated     bool                   `protobuf:"varint,6,opt,name=truncated,proto3" json:"truncated,omitempty"` // there is more than an answer holds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTreeResponse) Reset() {
+	*x = GetTreeResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTreeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTreeResponse) ProtoMessage() {}
+
+func (x *GetTreeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTreeResponse.ProtoReflect.Descriptor instead.
+func (*GetTreeResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *GetTreeResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *GetTreeResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *GetTreeResponse) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+func (x *GetTreeResponse) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *GetTreeResponse) GetRoot() *TreeNode {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *GetTreeResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+// TreeNode is an image, or what refers to one.
+type TreeNode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digest        string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"` // image, index, platform, referrer, signature-tag
+	MediaType     string                 `protobuf:"bytes,3,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
+	ArtifactType  string                 `protobuf:"bytes,4,opt,name=artifact_type,json=artifactType,proto3" json:"artifact_type,omitempty"`
+	Size          int64                  `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
+	Tags          []string               `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty"`
+	Recorded      bool                   `protobuf:"varint,7,opt,name=recorded,proto3" json:"recorded,omitempty"` // its push is on the ledger
+	Deleted       bool                   `protobuf:"varint,8,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	QuarantinedBy []string               `protobuf:"bytes,9,rep,name=quarantined_by,json=quarantinedBy,proto3" json:"quarantined_by,omitempty"` // MSP ids
+	Evidence      []*Evidence            `protobuf:"bytes,10,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	Children      []*TreeNode            `protobuf:"bytes,11,rep,name=children,proto3" json:"children,omitempty"` // platforms, then referrers
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TreeNode) Reset() {
+	*x = TreeNode{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TreeNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TreeNode) ProtoMessage() {}
+
+func (x *TreeNode) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TreeNode.ProtoReflect.Descriptor instead.
+func (*TreeNode) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *TreeNode) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *TreeNode) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *TreeNode) GetMediaType() string {
+	if x != nil {
+		return x.MediaType
+	}
+	return ""
+}
+
+func (x *TreeNode) GetArtifactType() string {
+	if x != nil {
+		return x.ArtifactType
+	}
+	return ""
+}
+
+func (x *TreeNode) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *TreeNode) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *TreeNode) GetRecorded() bool {
+	if x != nil {
+		return x.Recorded
+	}
+	return false
+}
+
+func (x *TreeNode) GetDeleted() bool {
+	if x != nil {
+		return x.Deleted
+	}
+	return false
+}
+
+func (x *TreeNode) GetQuarantinedBy() []string {
+	if x != nil {
+		return x.QuarantinedBy
+	}
+	return nil
+}
+
+func (x *TreeNode) GetEvidence() []*Evidence {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+func (x *TreeNode) GetChildren() []*TreeNode {
+	if x != nil {
+		return x.Children
+	}
+	return nil
+}
+
 type ListPoliciesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1940,7 +2867,7 @@ type ListPoliciesRequest struct {
 
 func (x *ListPoliciesRequest) Reset() {
 	*x = ListPoliciesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1952,7 +2879,7 @@ func (x *ListPoliciesRequest) String() string {
 func (*ListPoliciesRequest) ProtoMessage() {}
 
 func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1965,22 +2892,23 @@ func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{22}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{31}
 }
 
 type ListPoliciesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
 	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
-	Policies      []*Policy              `protobuf:"bytes,3,rep,name=policies,proto3" json:"policies,omitempty"` // active ones
-	Ballots       []*Ballot              `protobuf:"bytes,4,rep,name=ballots,proto3" json:"ballots,omitempty"`   // texts that are short of a majority
+	Policies      []*Policy              `protobuf:"bytes,3,rep,name=policies,proto3" json:"policies,omitempty"`   // active ones
+	Ballots       []*Ballot              `protobuf:"bytes,4,rep,name=ballots,proto3" json:"ballots,omitempty"`     // texts that are short of a majority
+	Proposals     []*Proposal            `protobuf:"bytes,5,rep,name=proposals,proto3" json:"proposals,omitempty"` // open ones that would change a policy
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListPoliciesResponse) Reset() {
 	*x = ListPoliciesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1992,7 +2920,7 @@ func (x *ListPoliciesResponse) String() string {
 func (*ListPoliciesResponse) ProtoMessage() {}
 
 func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2005,7 +2933,7 @@ func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{23}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListPoliciesResponse) GetHeight() uint64 {
@@ -2036,6 +2964,2170 @@ func (x *ListPoliciesResponse) GetBallots() []*Ballot {
 	return nil
 }
 
+func (x *ListPoliciesResponse) GetProposals() []*Proposal {
+	if x != nil {
+		return x.Proposals
+	}
+	return nil
+}
+
+type ListPolicyVersionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPolicyVersionsRequest) Reset() {
+	*x = ListPolicyVersionsRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPolicyVersionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPolicyVersionsRequest) ProtoMessage() {}
+
+func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPolicyVersionsRequest.ProtoReflect.Descriptor instead.
+func (*ListPolicyVersionsRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ListPolicyVersionsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type ListPolicyVersionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Versions      []*Policy              `protobuf:"bytes,3,rep,name=versions,proto3" json:"versions,omitempty"` // newest first, at most 1000
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPolicyVersionsResponse) Reset() {
+	*x = ListPolicyVersionsResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPolicyVersionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPolicyVersionsResponse) ProtoMessage() {}
+
+func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPolicyVersionsResponse.ProtoReflect.Descriptor instead.
+func (*ListPolicyVersionsResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ListPolicyVersionsResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *ListPolicyVersionsResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *ListPolicyVersionsResponse) GetVersions() []*Policy {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+type SimulatePolicyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policy        string                 `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`      // JSON
+	Releases      int32                  `protobuf:"varint,2,opt,name=releases,proto3" json:"releases,omitempty"` // how many of the last ones: 1 to 500, 0 for 50
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SimulatePolicyRequest) Reset() {
+	*x = SimulatePolicyRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SimulatePolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SimulatePolicyRequest) ProtoMessage() {}
+
+func (x *SimulatePolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SimulatePolicyRequest.ProtoReflect.Descriptor instead.
+func (*SimulatePolicyRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *SimulatePolicyRequest) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *SimulatePolicyRequest) GetReleases() int32 {
+	if x != nil {
+		return x.Releases
+	}
+	return 0
+}
+
+type SimulatePolicyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Base          int32                  `protobuf:"varint,4,opt,name=base,proto3" json:"base,omitempty"`        // the version in force; 0 when none
+	Releases      []*SimulatedRelease    `protobuf:"bytes,5,rep,name=releases,proto3" json:"releases,omitempty"` // those the policy governs, newest first
+	Changed       int32                  `protobuf:"varint,6,opt,name=changed,proto3" json:"changed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SimulatePolicyResponse) Reset() {
+	*x = SimulatePolicyResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SimulatePolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SimulatePolicyResponse) ProtoMessage() {}
+
+func (x *SimulatePolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SimulatePolicyResponse.ProtoReflect.Descriptor instead.
+func (*SimulatePolicyResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *SimulatePolicyResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *SimulatePolicyResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *SimulatePolicyResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SimulatePolicyResponse) GetBase() int32 {
+	if x != nil {
+		return x.Base
+	}
+	return 0
+}
+
+func (x *SimulatePolicyResponse) GetReleases() []*SimulatedRelease {
+	if x != nil {
+		return x.Releases
+	}
+	return nil
+}
+
+func (x *SimulatePolicyResponse) GetChanged() int32 {
+	if x != nil {
+		return x.Changed
+	}
+	return 0
+}
+
+// SimulatedRelease is a release, judged again with today's facts.
+type SimulatedRelease struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Stage        string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	Host         string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
+	Repository   string                 `protobuf:"bytes,3,opt,name=repository,proto3" json:"repository,omitempty"`
+	Digest       string                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	ReleasedAt   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=released_at,json=releasedAt,proto3" json:"released_at,omitempty"`
+	ReleasedWith *PolicyVersion         `protobuf:"bytes,6,opt,name=released_with,json=releasedWith,proto3" json:"released_with,omitempty"`
+	Now          string                 `protobuf:"bytes,7,opt,name=now,proto3" json:"now,omitempty"` // the verdict as it stands
+	// As if it were not released yet and every act were repeated: "allowed" means
+	// that it could be released now.
+	Before        string    `protobuf:"bytes,8,opt,name=before,proto3" json:"before,omitempty"`     // under the policy in force
+	After         string    `protobuf:"bytes,9,opt,name=after,proto3" json:"after,omitempty"`       // under the simulated policy
+	Changed       bool      `protobuf:"varint,10,opt,name=changed,proto3" json:"changed,omitempty"` // before and after differ
+	Reasons       []*Reason `protobuf:"bytes,11,rep,name=reasons,proto3" json:"reasons,omitempty"`  // of after
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SimulatedRelease) Reset() {
+	*x = SimulatedRelease{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SimulatedRelease) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SimulatedRelease) ProtoMessage() {}
+
+func (x *SimulatedRelease) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SimulatedRelease.ProtoReflect.Descriptor instead.
+func (*SimulatedRelease) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *SimulatedRelease) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *SimulatedRelease) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *SimulatedRelease) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *SimulatedRelease) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *SimulatedRelease) GetReleasedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReleasedAt
+	}
+	return nil
+}
+
+func (x *SimulatedRelease) GetReleasedWith() *PolicyVersion {
+	if x != nil {
+		return x.ReleasedWith
+	}
+	return nil
+}
+
+func (x *SimulatedRelease) GetNow() string {
+	if x != nil {
+		return x.Now
+	}
+	return ""
+}
+
+func (x *SimulatedRelease) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *SimulatedRelease) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *SimulatedRelease) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+func (x *SimulatedRelease) GetReasons() []*Reason {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+type ListProposalsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Status        string                 `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"` // open, accepted, rejected or withdrawn
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProposalsRequest) Reset() {
+	*x = ListProposalsRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProposalsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProposalsRequest) ProtoMessage() {}
+
+func (x *ListProposalsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProposalsRequest.ProtoReflect.Descriptor instead.
+func (*ListProposalsRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ListProposalsRequest) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+type ListProposalsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Proposals     []*Proposal            `protobuf:"bytes,3,rep,name=proposals,proto3" json:"proposals,omitempty"` // open ones first, then the newest; at most 500
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProposalsResponse) Reset() {
+	*x = ListProposalsResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProposalsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProposalsResponse) ProtoMessage() {}
+
+func (x *ListProposalsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProposalsResponse.ProtoReflect.Descriptor instead.
+func (*ListProposalsResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ListProposalsResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *ListProposalsResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *ListProposalsResponse) GetProposals() []*Proposal {
+	if x != nil {
+		return x.Proposals
+	}
+	return nil
+}
+
+type GetProposalRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetProposalRequest) Reset() {
+	*x = GetProposalRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetProposalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetProposalRequest) ProtoMessage() {}
+
+func (x *GetProposalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetProposalRequest.ProtoReflect.Descriptor instead.
+func (*GetProposalRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *GetProposalRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type GetProposalResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Proposal      *Proposal              `protobuf:"bytes,3,opt,name=proposal,proto3" json:"proposal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetProposalResponse) Reset() {
+	*x = GetProposalResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetProposalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetProposalResponse) ProtoMessage() {}
+
+func (x *GetProposalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetProposalResponse.ProtoReflect.Descriptor instead.
+func (*GetProposalResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *GetProposalResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *GetProposalResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *GetProposalResponse) GetProposal() *Proposal {
+	if x != nil {
+		return x.Proposal
+	}
+	return nil
+}
+
+// Proposal is a change that organisations vote on.
+type Proposal struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Id      string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Kind    string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`  // policy, member-add, member-remove or majority
+	Name    string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`  // of the policy, or the MSP id
+	Base    int32                  `protobuf:"varint,4,opt,name=base,proto3" json:"base,omitempty"` // version in force when it was made
+	Body    string                 `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`  // JSON
+	Hash    string                 `protobuf:"bytes,6,opt,name=hash,proto3" json:"hash,omitempty"`  // hex sha256 of body
+	Status  string                 `protobuf:"bytes,7,opt,name=status,proto3" json:"status,omitempty"`
+	Version int32                  `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"` // the policy version it became
+	By      *Person                `protobuf:"bytes,9,opt,name=by,proto3" json:"by,omitempty"`
+	At      *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=at,proto3" json:"at,omitempty"`
+	Votes   []*Vote                `protobuf:"bytes,11,rep,name=votes,proto3" json:"votes,omitempty"`
+	Needed  int32                  `protobuf:"varint,12,opt,name=needed,proto3" json:"needed,omitempty"`  // yes votes that decide
+	Waiting []string               `protobuf:"bytes,13,rep,name=waiting,proto3" json:"waiting,omitempty"` // members that have not voted; of an open proposal
+	// Open, and another version is in force since: it cannot be accepted any more.
+	Outdated      bool `protobuf:"varint,14,opt,name=outdated,proto3" json:"outdated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Proposal) Reset() {
+	*x = Proposal{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Proposal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Proposal) ProtoMessage() {}
+
+func (x *Proposal) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
+func (*Proposal) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Proposal) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Proposal) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Proposal) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Proposal) GetBase() int32 {
+	if x != nil {
+		return x.Base
+	}
+	return 0
+}
+
+func (x *Proposal) GetBody() string {
+	if x != nil {
+		return x.Body
+	}
+	return ""
+}
+
+func (x *Proposal) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+func (x *Proposal) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *Proposal) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Proposal) GetBy() *Person {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *Proposal) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Proposal) GetVotes() []*Vote {
+	if x != nil {
+		return x.Votes
+	}
+	return nil
+}
+
+func (x *Proposal) GetNeeded() int32 {
+	if x != nil {
+		return x.Needed
+	}
+	return 0
+}
+
+func (x *Proposal) GetWaiting() []string {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+func (x *Proposal) GetOutdated() bool {
+	if x != nil {
+		return x.Outdated
+	}
+	return false
+}
+
+// Vote is one organisation's word on a proposal.
+type Vote struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Msp           string                 `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	Yes           bool                   `protobuf:"varint,2,opt,name=yes,proto3" json:"yes,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	By            *Person                `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Vote) Reset() {
+	*x = Vote{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Vote) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Vote) ProtoMessage() {}
+
+func (x *Vote) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Vote.ProtoReflect.Descriptor instead.
+func (*Vote) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Vote) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *Vote) GetYes() bool {
+	if x != nil {
+		return x.Yes
+	}
+	return false
+}
+
+func (x *Vote) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Vote) GetBy() *Person {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *Vote) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+type GetInboxRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetInboxRequest) Reset() {
+	*x = GetInboxRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetInboxRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetInboxRequest) ProtoMessage() {}
+
+func (x *GetInboxRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetInboxRequest.ProtoReflect.Descriptor instead.
+func (*GetInboxRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{44}
+}
+
+type GetInboxResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Caller        *Person                `protobuf:"bytes,3,opt,name=caller,proto3" json:"caller,omitempty"`
+	Roles         []string               `protobuf:"bytes,4,rep,name=roles,proto3" json:"roles,omitempty"` // the caller's, from its grants and its certificate
+	Items         []*InboxItem           `protobuf:"bytes,5,rep,name=items,proto3" json:"items,omitempty"`
+	Truncated     bool                   `protobuf:"varint,6,opt,name=truncated,proto3" json:"truncated,omitempty"` // there is more than an answer holds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetInboxResponse) Reset() {
+	*x = GetInboxResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetInboxResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetInboxResponse) ProtoMessage() {}
+
+func (x *GetInboxResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetInboxResponse.ProtoReflect.Descriptor instead.
+func (*GetInboxResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *GetInboxResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *GetInboxResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *GetInboxResponse) GetCaller() *Person {
+	if x != nil {
+		return x.Caller
+	}
+	return nil
+}
+
+func (x *GetInboxResponse) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *GetInboxResponse) GetItems() []*InboxItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *GetInboxResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+// InboxItem is one thing that waits for the caller's organisation.
+type InboxItem struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// approve: a promotion that lacks the organisation's approval.
+	// approve-again: as before; the organisation's earlier approval does not count any more.
+	// attest: a promotion that lacks evidence the organisation could give.
+	// release: a promotion whose rules are all met.
+	// vote: a proposal the organisation has not voted on.
+	// waiver: an exception that lacks approvals.
+	// review: a break-glass release that nobody reviewed.
+	Kind       string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Stage      string `protobuf:"bytes,2,opt,name=stage,proto3" json:"stage,omitempty"`
+	Host       string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
+	Repository string `protobuf:"bytes,4,opt,name=repository,proto3" json:"repository,omitempty"`
+	Digest     string `protobuf:"bytes,5,opt,name=digest,proto3" json:"digest,omitempty"`
+	Id         string `protobuf:"bytes,6,opt,name=id,proto3" json:"id,omitempty"` // of the proposal or the waiver
+	// The caller may do it; otherwise somebody else of the organisation must.
+	Mine          bool                   `protobuf:"varint,7,opt,name=mine,proto3" json:"mine,omitempty"`
+	Roles         []string               `protobuf:"bytes,8,rep,name=roles,proto3" json:"roles,omitempty"`                                 // one of which it takes
+	Detail        string                 `protobuf:"bytes,9,opt,name=detail,proto3" json:"detail,omitempty"`                               // one line for people
+	Stale         string                 `protobuf:"bytes,10,opt,name=stale,proto3" json:"stale,omitempty"`                                // why the earlier approval does not count any more
+	Lacks         []*Reason              `protobuf:"bytes,11,rep,name=lacks,proto3" json:"lacks,omitempty"`                                // the rules that are not met
+	Policy        string                 `protobuf:"bytes,12,opt,name=policy,proto3" json:"policy,omitempty"`                              // approve, approve-again: "name@version" to sign
+	EvidenceSet   string                 `protobuf:"bytes,13,opt,name=evidence_set,json=evidenceSet,proto3" json:"evidence_set,omitempty"` // approve, approve-again: to sign
+	By            *Person                `protobuf:"bytes,14,opt,name=by,proto3" json:"by,omitempty"`                                      // who asked for it
+	Since         *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=since,proto3" json:"since,omitempty"`
+	Due           *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=due,proto3" json:"due,omitempty"`
+	Command       string                 `protobuf:"bytes,17,opt,name=command,proto3" json:"command,omitempty"` // that does it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InboxItem) Reset() {
+	*x = InboxItem{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InboxItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InboxItem) ProtoMessage() {}
+
+func (x *InboxItem) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InboxItem.ProtoReflect.Descriptor instead.
+func (*InboxItem) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *InboxItem) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *InboxItem) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *InboxItem) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *InboxItem) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *InboxItem) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *InboxItem) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *InboxItem) GetMine() bool {
+	if x != nil {
+		return x.Mine
+	}
+	return false
+}
+
+func (x *InboxItem) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *InboxItem) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *InboxItem) GetStale() string {
+	if x != nil {
+		return x.Stale
+	}
+	return ""
+}
+
+func (x *InboxItem) GetLacks() []*Reason {
+	if x != nil {
+		return x.Lacks
+	}
+	return nil
+}
+
+func (x *InboxItem) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *InboxItem) GetEvidenceSet() string {
+	if x != nil {
+		return x.EvidenceSet
+	}
+	return ""
+}
+
+func (x *InboxItem) GetBy() *Person {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *InboxItem) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *InboxItem) GetDue() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Due
+	}
+	return nil
+}
+
+func (x *InboxItem) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
+type ListKeysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Msp           string                 `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"` // only of this organisation
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKeysRequest) Reset() {
+	*x = ListKeysRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKeysRequest) ProtoMessage() {}
+
+func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
+func (*ListKeysRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ListKeysRequest) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+type ListKeysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Keys          []*Key                 `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKeysResponse) Reset() {
+	*x = ListKeysResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKeysResponse) ProtoMessage() {}
+
+func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
+func (*ListKeysResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ListKeysResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *ListKeysResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *ListKeysResponse) GetKeys() []*Key {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+// Key is trust material that an organisation registered.
+type Key struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Msp           string                 `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Pem           string                 `protobuf:"bytes,4,opt,name=pem,proto3" json:"pem,omitempty"`
+	Fingerprint   string                 `protobuf:"bytes,5,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	NotBefore     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	NotAfter      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	By            *Person                `protobuf:"bytes,8,opt,name=by,proto3" json:"by,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=at,proto3" json:"at,omitempty"`
+	Withdrawn     *Withdrawal            `protobuf:"bytes,10,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"` // absent while the key stands
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Key) Reset() {
+	*x = Key{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Key) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Key) ProtoMessage() {}
+
+func (x *Key) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Key.ProtoReflect.Descriptor instead.
+func (*Key) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *Key) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *Key) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Key) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Key) GetPem() string {
+	if x != nil {
+		return x.Pem
+	}
+	return ""
+}
+
+func (x *Key) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+func (x *Key) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
+}
+
+func (x *Key) GetNotAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotAfter
+	}
+	return nil
+}
+
+func (x *Key) GetBy() *Person {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *Key) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Key) GetWithdrawn() *Withdrawal {
+	if x != nil {
+		return x.Withdrawn
+	}
+	return nil
+}
+
+// Withdrawal ends a key.
+type Withdrawal struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Reason           string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	CompromisedSince *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=compromised_since,json=compromisedSince,proto3" json:"compromised_since,omitempty"`
+	By               *Person                `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	At               *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Withdrawal) Reset() {
+	*x = Withdrawal{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Withdrawal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Withdrawal) ProtoMessage() {}
+
+func (x *Withdrawal) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Withdrawal.ProtoReflect.Descriptor instead.
+func (*Withdrawal) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *Withdrawal) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Withdrawal) GetCompromisedSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CompromisedSince
+	}
+	return nil
+}
+
+func (x *Withdrawal) GetBy() *Person {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *Withdrawal) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+type ListSchemasRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSchemasRequest) Reset() {
+	*x = ListSchemasRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSchemasRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSchemasRequest) ProtoMessage() {}
+
+func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
+func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{51}
+}
+
+type ListSchemasResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Schemas       []*Schema              `protobuf:"bytes,3,rep,name=schemas,proto3" json:"schemas,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSchemasResponse) Reset() {
+	*x = ListSchemasResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSchemasResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSchemasResponse) ProtoMessage() {}
+
+func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
+func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *ListSchemasResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *ListSchemasResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *ListSchemasResponse) GetSchemas() []*Schema {
+	if x != nil {
+		return x.Schemas
+	}
+	return nil
+}
+
+// Schema is the JSON schema of the facts of evidence type custom/NAME.
+type Schema struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Msp           string                 `protobuf:"bytes,2,opt,name=msp,proto3" json:"msp,omitempty"`
+	Schema        string                 `protobuf:"bytes,3,opt,name=schema,proto3" json:"schema,omitempty"` // JSON
+	By            *Person                `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Schema) Reset() {
+	*x = Schema{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Schema) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Schema) ProtoMessage() {}
+
+func (x *Schema) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Schema.ProtoReflect.Descriptor instead.
+func (*Schema) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *Schema) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Schema) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *Schema) GetSchema() string {
+	if x != nil {
+		return x.Schema
+	}
+	return ""
+}
+
+func (x *Schema) GetBy() *Person {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *Schema) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+type ListWaiversRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repository    string                 `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"` // host/repository; empty for all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWaiversRequest) Reset() {
+	*x = ListWaiversRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWaiversRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWaiversRequest) ProtoMessage() {}
+
+func (x *ListWaiversRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWaiversRequest.ProtoReflect.Descriptor instead.
+func (*ListWaiversRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *ListWaiversRequest) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+type ListWaiversResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Waivers       []*Waiver              `protobuf:"bytes,3,rep,name=waivers,proto3" json:"waivers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWaiversResponse) Reset() {
+	*x = ListWaiversResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWaiversResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWaiversResponse) ProtoMessage() {}
+
+func (x *ListWaiversResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWaiversResponse.ProtoReflect.Descriptor instead.
+func (*ListWaiversResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ListWaiversResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *ListWaiversResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *ListWaiversResponse) GetWaivers() []*Waiver {
+	if x != nil {
+		return x.Waivers
+	}
+	return nil
+}
+
+// Waiver is an exception to one rule of one stage.
+type Waiver struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	Repository    string                 `protobuf:"bytes,2,opt,name=repository,proto3" json:"repository,omitempty"`
+	Id            string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	Stage         string                 `protobuf:"bytes,4,opt,name=stage,proto3" json:"stage,omitempty"`
+	Rule          string                 `protobuf:"bytes,5,opt,name=rule,proto3" json:"rule,omitempty"`
+	Digest        string                 `protobuf:"bytes,6,opt,name=digest,proto3" json:"digest,omitempty"` // empty: for every image of the repository
+	Reason        string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=until,proto3" json:"until,omitempty"`
+	Approvers     []*Person              `protobuf:"bytes,9,rep,name=approvers,proto3" json:"approvers,omitempty"`
+	By            *Person                `protobuf:"bytes,10,opt,name=by,proto3" json:"by,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=at,proto3" json:"at,omitempty"`
+	Status        string                 `protobuf:"bytes,12,opt,name=status,proto3" json:"status,omitempty"`   // pending, active, expired or revoked
+	Needed        int32                  `protobuf:"varint,13,opt,name=needed,proto3" json:"needed,omitempty"`  // distinct organisations
+	Missing       []string               `protobuf:"bytes,14,rep,name=missing,proto3" json:"missing,omitempty"` // organisations that must approve and have not
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Waiver) Reset() {
+	*x = Waiver{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Waiver) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Waiver) ProtoMessage() {}
+
+func (x *Waiver) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Waiver.ProtoReflect.Descriptor instead.
+func (*Waiver) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *Waiver) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Waiver) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *Waiver) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Waiver) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *Waiver) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *Waiver) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *Waiver) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Waiver) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *Waiver) GetApprovers() []*Person {
+	if x != nil {
+		return x.Approvers
+	}
+	return nil
+}
+
+func (x *Waiver) GetBy() *Person {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *Waiver) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Waiver) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *Waiver) GetNeeded() int32 {
+	if x != nil {
+		return x.Needed
+	}
+	return 0
+}
+
+func (x *Waiver) GetMissing() []string {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+type ListContextRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListContextRequest) Reset() {
+	*x = ListContextRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListContextRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListContextRequest) ProtoMessage() {}
+
+func (x *ListContextRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListContextRequest.ProtoReflect.Descriptor instead.
+func (*ListContextRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{57}
+}
+
+type ListContextResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Variables     []*ContextVariable     `protobuf:"bytes,3,rep,name=variables,proto3" json:"variables,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListContextResponse) Reset() {
+	*x = ListContextResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListContextResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListContextResponse) ProtoMessage() {}
+
+func (x *ListContextResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListContextResponse.ProtoReflect.Descriptor instead.
+func (*ListContextResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *ListContextResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *ListContextResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *ListContextResponse) GetVariables() []*ContextVariable {
+	if x != nil {
+		return x.Variables
+	}
+	return nil
+}
+
+// ContextVariable is a word of one organisation that conditions may use.
+type ContextVariable struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Msp           string                 `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Value         string                 `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"` // JSON: a boolean, an integer or a string
+	At            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ContextVariable) Reset() {
+	*x = ContextVariable{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ContextVariable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ContextVariable) ProtoMessage() {}
+
+func (x *ContextVariable) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ContextVariable.ProtoReflect.Descriptor instead.
+func (*ContextVariable) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *ContextVariable) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *ContextVariable) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ContextVariable) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *ContextVariable) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+type ListLabelsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repository    string                 `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"` // host/repository; empty for all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLabelsRequest) Reset() {
+	*x = ListLabelsRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLabelsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLabelsRequest) ProtoMessage() {}
+
+func (x *ListLabelsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLabelsRequest.ProtoReflect.Descriptor instead.
+func (*ListLabelsRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *ListLabelsRequest) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+type ListLabelsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Labels        []*Label               `protobuf:"bytes,3,rep,name=labels,proto3" json:"labels,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLabelsResponse) Reset() {
+	*x = ListLabelsResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLabelsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLabelsResponse) ProtoMessage() {}
+
+func (x *ListLabelsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLabelsResponse.ProtoReflect.Descriptor instead.
+func (*ListLabelsResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *ListLabelsResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *ListLabelsResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *ListLabelsResponse) GetLabels() []*Label {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+// Label is what a registry's owner says about a repository.
+type Label struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	Repository    string                 `protobuf:"bytes,2,opt,name=repository,proto3" json:"repository,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Value         string                 `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Label) Reset() {
+	*x = Label{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Label) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Label) ProtoMessage() {}
+
+func (x *Label) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Label.ProtoReflect.Descriptor instead.
+func (*Label) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *Label) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Label) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *Label) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Label) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 // Policy is one immutable version of a policy.
 type Policy struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2053,7 +5145,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2065,7 +5157,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2078,7 +5170,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{24}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Policy) GetName() string {
@@ -2150,7 +5242,7 @@ type Ballot struct {
 
 func (x *Ballot) Reset() {
 	*x = Ballot{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2162,7 +5254,7 @@ func (x *Ballot) String() string {
 func (*Ballot) ProtoMessage() {}
 
 func (x *Ballot) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2175,7 +5267,7 @@ func (x *Ballot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ballot.ProtoReflect.Descriptor instead.
 func (*Ballot) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{25}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Ballot) GetName() string {
@@ -2216,7 +5308,7 @@ type GetPolicyRequest struct {
 
 func (x *GetPolicyRequest) Reset() {
 	*x = GetPolicyRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +5320,7 @@ func (x *GetPolicyRequest) String() string {
 func (*GetPolicyRequest) ProtoMessage() {}
 
 func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +5333,7 @@ func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyRequest.ProtoReflect.Descriptor instead.
 func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{26}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *GetPolicyRequest) GetName() string {
@@ -2269,7 +5361,7 @@ type GetPolicyResponse struct {
 
 func (x *GetPolicyResponse) Reset() {
 	*x = GetPolicyResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2281,7 +5373,7 @@ func (x *GetPolicyResponse) String() string {
 func (*GetPolicyResponse) ProtoMessage() {}
 
 func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2294,7 +5386,7 @@ func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyResponse.ProtoReflect.Descriptor instead.
 func (*GetPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{27}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *GetPolicyResponse) GetHeight() uint64 {
@@ -2326,7 +5418,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2338,7 +5430,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2351,7 +5443,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{28}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
 }
 
 type ListMembersResponse struct {
@@ -2360,13 +5452,16 @@ type ListMembersResponse struct {
 	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
 	Members       []*Member              `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`
 	Grants        []*Grant               `protobuf:"bytes,4,rep,name=grants,proto3" json:"grants,omitempty"`
+	Invited       []string               `protobuf:"bytes,5,rep,name=invited,proto3" json:"invited,omitempty"`    // MSP ids that may join
+	Majority      int32                  `protobuf:"varint,6,opt,name=majority,proto3" json:"majority,omitempty"` // the agreed one; 0 means more than half of the members
+	Needed        int32                  `protobuf:"varint,7,opt,name=needed,proto3" json:"needed,omitempty"`     // yes votes that decide a proposal now
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2378,7 +5473,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2391,7 +5486,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{29}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListMembersResponse) GetHeight() uint64 {
@@ -2422,6 +5517,27 @@ func (x *ListMembersResponse) GetGrants() []*Grant {
 	return nil
 }
 
+func (x *ListMembersResponse) GetInvited() []string {
+	if x != nil {
+		return x.Invited
+	}
+	return nil
+}
+
+func (x *ListMembersResponse) GetMajority() int32 {
+	if x != nil {
+		return x.Majority
+	}
+	return 0
+}
+
+func (x *ListMembersResponse) GetNeeded() int32 {
+	if x != nil {
+		return x.Needed
+	}
+	return 0
+}
+
 // Member is an organisation on the ledger.
 type Member struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2429,13 +5545,14 @@ type Member struct {
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	By            *Person                `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
 	At            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	Removed       bool                   `protobuf:"varint,5,opt,name=removed,proto3" json:"removed,omitempty"` // voted out
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2447,7 +5564,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2460,7 +5577,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{30}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Member) GetMsp() string {
@@ -2491,6 +5608,13 @@ func (x *Member) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Member) GetRemoved() bool {
+	if x != nil {
+		return x.Removed
+	}
+	return false
+}
+
 // Grant is one role of one identity.
 type Grant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2506,7 +5630,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2518,7 +5642,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2531,7 +5655,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{31}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Grant) GetMsp() string {
@@ -2584,7 +5708,7 @@ type ListRegistriesRequest struct {
 
 func (x *ListRegistriesRequest) Reset() {
 	*x = ListRegistriesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2596,7 +5720,7 @@ func (x *ListRegistriesRequest) String() string {
 func (*ListRegistriesRequest) ProtoMessage() {}
 
 func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2609,7 +5733,7 @@ func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesRequest.ProtoReflect.Descriptor instead.
 func (*ListRegistriesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{32}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
 }
 
 type ListRegistriesResponse struct {
@@ -2623,7 +5747,7 @@ type ListRegistriesResponse struct {
 
 func (x *ListRegistriesResponse) Reset() {
 	*x = ListRegistriesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2635,7 +5759,7 @@ func (x *ListRegistriesResponse) String() string {
 func (*ListRegistriesResponse) ProtoMessage() {}
 
 func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2648,7 +5772,7 @@ func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesResponse.ProtoReflect.Descriptor instead.
 func (*ListRegistriesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{33}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListRegistriesResponse) GetHeight() uint64 {
@@ -2686,7 +5810,7 @@ type Registry struct {
 
 func (x *Registry) Reset() {
 	*x = Registry{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2698,7 +5822,7 @@ func (x *Registry) String() string {
 func (*Registry) ProtoMessage() {}
 
 func (x *Registry) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2711,7 +5835,7 @@ func (x *Registry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registry.ProtoReflect.Descriptor instead.
 func (*Registry) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{34}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Registry) GetHost() string {
@@ -2759,7 +5883,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2771,7 +5895,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2784,7 +5908,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{35}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListDeadLettersRequest) GetPageSize() int32 {
@@ -2813,7 +5937,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2825,7 +5949,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2838,7 +5962,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{36}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListDeadLettersResponse) GetHeight() uint64 {
@@ -2888,7 +6012,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2900,7 +6024,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2913,7 +6037,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{37}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *DeadLetter) GetId() int64 {
@@ -2997,7 +6121,7 @@ type RetryDeadLettersRequest struct {
 
 func (x *RetryDeadLettersRequest) Reset() {
 	*x = RetryDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3009,7 +6133,7 @@ func (x *RetryDeadLettersRequest) String() string {
 func (*RetryDeadLettersRequest) ProtoMessage() {}
 
 func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3022,7 +6146,7 @@ func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{38}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *RetryDeadLettersRequest) GetIds() []int64 {
@@ -3050,7 +6174,7 @@ type RetryDeadLettersResponse struct {
 
 func (x *RetryDeadLettersResponse) Reset() {
 	*x = RetryDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3062,7 +6186,7 @@ func (x *RetryDeadLettersResponse) String() string {
 func (*RetryDeadLettersResponse) ProtoMessage() {}
 
 func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3075,7 +6199,7 @@ func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{39}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *RetryDeadLettersResponse) GetHeight() uint64 {
@@ -3171,7 +6295,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x02by\x18\x03 \x01(\v2\x12.waybill.v1.PersonR\x02by\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12*\n" +
 	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
-	"\x06lifted\x18\x06 \x01(\bR\x06lifted\"\x8c\x03\n" +
+	"\x06lifted\x18\x06 \x01(\bR\x06lifted\"\x81\x04\n" +
 	"\aRelease\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x1e\n" +
@@ -3187,7 +6311,21 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\brollback\x18\n" +
 	" \x01(\bR\brollback\x12\"\n" +
 	"\x02by\x18\v \x01(\v2\x12.waybill.v1.PersonR\x02by\x12*\n" +
-	"\x02at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"=\n" +
+	"\x02at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12!\n" +
+	"\fevidence_set\x18\r \x01(\tR\vevidenceSet\x12\x12\n" +
+	"\x04auto\x18\x0e \x01(\bR\x04auto\x12\x16\n" +
+	"\x06pinned\x18\x0f \x01(\bR\x06pinned\x12$\n" +
+	"\x04debt\x18\x10 \x01(\v2\x10.waybill.v1.DebtR\x04debt\"\xa8\x02\n" +
+	"\x04Debt\x12\"\n" +
+	"\x02by\x18\x01 \x01(\v2\x12.waybill.v1.PersonR\x02by\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
+	"\awithout\x18\x03 \x03(\tR\awithout\x12*\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12,\n" +
+	"\x03due\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x123\n" +
+	"\vreviewed_by\x18\x06 \x01(\v2\x12.waybill.v1.PersonR\n" +
+	"reviewedBy\x12;\n" +
+	"\vreviewed_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"reviewedAt\"=\n" +
 	"\rPolicyVersion\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\"U\n" +
@@ -3211,7 +6349,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x02at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"?\n" +
 	"\x11GetVerdictRequest\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x14\n" +
-	"\x05stage\x18\x02 \x01(\tR\x05stage\"\x81\x02\n" +
+	"\x05stage\x18\x02 \x01(\tR\x05stage\"\xa6\x03\n" +
 	"\x12GetVerdictResponse\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x14\n" +
@@ -3220,7 +6358,15 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x06height\x18\x05 \x01(\x04R\x06height\x121\n" +
 	"\x06policy\x18\x06 \x01(\v2\x19.waybill.v1.PolicyVersionR\x06policy\x12,\n" +
 	"\areasons\x18\a \x03(\v2\x12.waybill.v1.ReasonR\areasons\x12\x14\n" +
-	"\x05stale\x18\b \x01(\bR\x05stale\"`\n" +
+	"\x05stale\x18\b \x01(\bR\x05stale\x12!\n" +
+	"\fevidence_set\x18\t \x01(\tR\vevidenceSet\x12\x18\n" +
+	"\awarning\x18\n" +
+	" \x01(\tR\awarning\x120\n" +
+	"\x05until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x124\n" +
+	"\bchildren\x18\f \x03(\v2\x18.waybill.v1.ChildVerdictR\bchildren\"@\n" +
+	"\fChildVerdict\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x18\n" +
+	"\averdict\x18\x02 \x01(\tR\averdict\"`\n" +
 	"\x06Reason\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\tR\aoutcome\x12\x16\n" +
@@ -3275,7 +6421,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\n" +
 	"promotions\x18\x03 \x03(\v2\x15.waybill.v1.PromotionR\n" +
 	"promotions\x12&\n" +
-	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"\xb1\x02\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"\x86\x03\n" +
 	"\tPromotion\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x1e\n" +
@@ -3287,18 +6433,269 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\trequester\x18\x06 \x01(\v2\x12.waybill.v1.PersonR\trequester\x12*\n" +
 	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
 	"\x06status\x18\b \x01(\tR\x06status\x122\n" +
-	"\tapprovals\x18\t \x03(\v2\x14.waybill.v1.ApprovalR\tapprovals\"\x8a\x01\n" +
+	"\tapprovals\x18\t \x03(\v2\x14.waybill.v1.ApprovalR\tapprovals\x12\x16\n" +
+	"\x06policy\x18\n" +
+	" \x01(\tR\x06policy\x12!\n" +
+	"\fevidence_set\x18\v \x01(\tR\vevidenceSet\x12\x18\n" +
+	"\averdict\x18\f \x01(\tR\averdict\"\xa5\x02\n" +
 	"\bApproval\x12\"\n" +
 	"\x02by\x18\x01 \x01(\v2\x12.waybill.v1.PersonR\x02by\x12\x16\n" +
 	"\x06reject\x18\x02 \x01(\bR\x06reject\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12*\n" +
-	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x15\n" +
-	"\x13ListPoliciesRequest\"\xa2\x01\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
+	"\x05roles\x18\x05 \x03(\tR\x05roles\x12\x14\n" +
+	"\x05robot\x18\x06 \x01(\bR\x05robot\x12\x16\n" +
+	"\x06policy\x18\a \x01(\tR\x06policy\x12!\n" +
+	"\fevidence_set\x18\b \x01(\tR\vevidenceSet\x12\x1c\n" +
+	"\twithdrawn\x18\t \x01(\bR\twithdrawn\x12\x14\n" +
+	"\x05stale\x18\n" +
+	" \x01(\tR\x05stale\">\n" +
+	"\x12GetEvidenceRequest\x12\x14\n" +
+	"\x05image\x18\x01 \x01(\tR\x05image\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\"\xa3\x01\n" +
+	"\x13GetEvidenceResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x14\n" +
+	"\x05image\x18\x03 \x01(\tR\x05image\x12\x16\n" +
+	"\x06digest\x18\x04 \x01(\tR\x06digest\x120\n" +
+	"\bevidence\x18\x05 \x03(\v2\x14.waybill.v1.EvidenceR\bevidence\"\xcc\x03\n" +
+	"\bEvidence\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\x12\x16\n" +
+	"\x06format\x18\x04 \x01(\tR\x06format\x12*\n" +
+	"\x06signer\x18\x05 \x01(\v2\x12.waybill.v1.SignerR\x06signer\x12\x14\n" +
+	"\x05facts\x18\x06 \x01(\tR\x05facts\x12\x1a\n" +
+	"\bdocument\x18\a \x01(\tR\bdocument\x12%\n" +
+	"\x0epredicate_type\x18\b \x01(\tR\rpredicateType\x123\n" +
+	"\amade_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x06madeAt\x12\x1a\n" +
+	"\blocation\x18\n" +
+	" \x01(\tR\blocation\x12\"\n" +
+	"\x02by\x18\v \x01(\v2\x12.waybill.v1.PersonR\x02by\x12*\n" +
+	"\x02at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
+	"\x06counts\x18\r \x01(\bR\x06counts\x12\x10\n" +
+	"\x03why\x18\x0e \x01(\tR\x03why\x12\x1c\n" +
+	"\tinherited\x18\x0f \x01(\bR\tinherited\"\x9e\x01\n" +
+	"\x06Signer\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03msp\x18\x02 \x01(\tR\x03msp\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x1a\n" +
+	"\bidentity\x18\x04 \x01(\tR\bidentity\x12\x16\n" +
+	"\x06issuer\x18\x05 \x01(\tR\x06issuer\x12\x12\n" +
+	"\x04name\x18\x06 \x01(\tR\x04name\x12\x14\n" +
+	"\x05roles\x18\a \x03(\tR\x05roles\"&\n" +
+	"\x0eGetTreeRequest\x12\x14\n" +
+	"\x05image\x18\x01 \x01(\tR\x05image\"\xb5\x01\n" +
+	"\x0fGetTreeResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x14\n" +
+	"\x05image\x18\x03 \x01(\tR\x05image\x12\x16\n" +
+	"\x06digest\x18\x04 \x01(\tR\x06digest\x12(\n" +
+	"\x04root\x18\x05 \x01(\v2\x14.waybill.v1.TreeNodeR\x04root\x12\x1c\n" +
+	"\ttruncated\x18\x06 \x01(\bR\ttruncated\"\xe3\x02\n" +
+	"\bTreeNode\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1d\n" +
+	"\n" +
+	"media_type\x18\x03 \x01(\tR\tmediaType\x12#\n" +
+	"\rartifact_type\x18\x04 \x01(\tR\fartifactType\x12\x12\n" +
+	"\x04size\x18\x05 \x01(\x03R\x04size\x12\x12\n" +
+	"\x04tags\x18\x06 \x03(\tR\x04tags\x12\x1a\n" +
+	"\brecorded\x18\a \x01(\bR\brecorded\x12\x18\n" +
+	"\adeleted\x18\b \x01(\bR\adeleted\x12%\n" +
+	"\x0equarantined_by\x18\t \x03(\tR\rquarantinedBy\x120\n" +
+	"\bevidence\x18\n" +
+	" \x03(\v2\x14.waybill.v1.EvidenceR\bevidence\x120\n" +
+	"\bchildren\x18\v \x03(\v2\x14.waybill.v1.TreeNodeR\bchildren\"\x15\n" +
+	"\x13ListPoliciesRequest\"\xd6\x01\n" +
 	"\x14ListPoliciesResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12.\n" +
 	"\bpolicies\x18\x03 \x03(\v2\x12.waybill.v1.PolicyR\bpolicies\x12,\n" +
-	"\aballots\x18\x04 \x03(\v2\x12.waybill.v1.BallotR\aballots\"\xe4\x01\n" +
+	"\aballots\x18\x04 \x03(\v2\x12.waybill.v1.BallotR\aballots\x122\n" +
+	"\tproposals\x18\x05 \x03(\v2\x14.waybill.v1.ProposalR\tproposals\"/\n" +
+	"\x19ListPolicyVersionsRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"z\n" +
+	"\x1aListPolicyVersionsResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x12.\n" +
+	"\bversions\x18\x03 \x03(\v2\x12.waybill.v1.PolicyR\bversions\"K\n" +
+	"\x15SimulatePolicyRequest\x12\x16\n" +
+	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x1a\n" +
+	"\breleases\x18\x02 \x01(\x05R\breleases\"\xc2\x01\n" +
+	"\x16SimulatePolicyResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
+	"\x04base\x18\x04 \x01(\x05R\x04base\x128\n" +
+	"\breleases\x18\x05 \x03(\v2\x1c.waybill.v1.SimulatedReleaseR\breleases\x12\x18\n" +
+	"\achanged\x18\x06 \x01(\x05R\achanged\"\xf9\x02\n" +
+	"\x10SimulatedRelease\x12\x14\n" +
+	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x12\n" +
+	"\x04host\x18\x02 \x01(\tR\x04host\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x03 \x01(\tR\n" +
+	"repository\x12\x16\n" +
+	"\x06digest\x18\x04 \x01(\tR\x06digest\x12;\n" +
+	"\vreleased_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"releasedAt\x12>\n" +
+	"\rreleased_with\x18\x06 \x01(\v2\x19.waybill.v1.PolicyVersionR\freleasedWith\x12\x10\n" +
+	"\x03now\x18\a \x01(\tR\x03now\x12\x16\n" +
+	"\x06before\x18\b \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\t \x01(\tR\x05after\x12\x18\n" +
+	"\achanged\x18\n" +
+	" \x01(\bR\achanged\x12,\n" +
+	"\areasons\x18\v \x03(\v2\x12.waybill.v1.ReasonR\areasons\".\n" +
+	"\x14ListProposalsRequest\x12\x16\n" +
+	"\x06status\x18\x01 \x01(\tR\x06status\"y\n" +
+	"\x15ListProposalsResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x122\n" +
+	"\tproposals\x18\x03 \x03(\v2\x14.waybill.v1.ProposalR\tproposals\"$\n" +
+	"\x12GetProposalRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"u\n" +
+	"\x13GetProposalResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x120\n" +
+	"\bproposal\x18\x03 \x01(\v2\x14.waybill.v1.ProposalR\bproposal\"\xf6\x02\n" +
+	"\bProposal\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
+	"\x04base\x18\x04 \x01(\x05R\x04base\x12\x12\n" +
+	"\x04body\x18\x05 \x01(\tR\x04body\x12\x12\n" +
+	"\x04hash\x18\x06 \x01(\tR\x04hash\x12\x16\n" +
+	"\x06status\x18\a \x01(\tR\x06status\x12\x18\n" +
+	"\aversion\x18\b \x01(\x05R\aversion\x12\"\n" +
+	"\x02by\x18\t \x01(\v2\x12.waybill.v1.PersonR\x02by\x12*\n" +
+	"\x02at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12&\n" +
+	"\x05votes\x18\v \x03(\v2\x10.waybill.v1.VoteR\x05votes\x12\x16\n" +
+	"\x06needed\x18\f \x01(\x05R\x06needed\x12\x18\n" +
+	"\awaiting\x18\r \x03(\tR\awaiting\x12\x1a\n" +
+	"\boutdated\x18\x0e \x01(\bR\boutdated\"\x92\x01\n" +
+	"\x04Vote\x12\x10\n" +
+	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x10\n" +
+	"\x03yes\x18\x02 \x01(\bR\x03yes\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\"\n" +
+	"\x02by\x18\x04 \x01(\v2\x12.waybill.v1.PersonR\x02by\x12*\n" +
+	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x11\n" +
+	"\x0fGetInboxRequest\"\xcd\x01\n" +
+	"\x10GetInboxResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x12*\n" +
+	"\x06caller\x18\x03 \x01(\v2\x12.waybill.v1.PersonR\x06caller\x12\x14\n" +
+	"\x05roles\x18\x04 \x03(\tR\x05roles\x12+\n" +
+	"\x05items\x18\x05 \x03(\v2\x15.waybill.v1.InboxItemR\x05items\x12\x1c\n" +
+	"\ttruncated\x18\x06 \x01(\bR\ttruncated\"\xec\x03\n" +
+	"\tInboxItem\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05stage\x18\x02 \x01(\tR\x05stage\x12\x12\n" +
+	"\x04host\x18\x03 \x01(\tR\x04host\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x04 \x01(\tR\n" +
+	"repository\x12\x16\n" +
+	"\x06digest\x18\x05 \x01(\tR\x06digest\x12\x0e\n" +
+	"\x02id\x18\x06 \x01(\tR\x02id\x12\x12\n" +
+	"\x04mine\x18\a \x01(\bR\x04mine\x12\x14\n" +
+	"\x05roles\x18\b \x03(\tR\x05roles\x12\x16\n" +
+	"\x06detail\x18\t \x01(\tR\x06detail\x12\x14\n" +
+	"\x05stale\x18\n" +
+	" \x01(\tR\x05stale\x12(\n" +
+	"\x05lacks\x18\v \x03(\v2\x12.waybill.v1.ReasonR\x05lacks\x12\x16\n" +
+	"\x06policy\x18\f \x01(\tR\x06policy\x12!\n" +
+	"\fevidence_set\x18\r \x01(\tR\vevidenceSet\x12\"\n" +
+	"\x02by\x18\x0e \x01(\v2\x12.waybill.v1.PersonR\x02by\x120\n" +
+	"\x05since\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12,\n" +
+	"\x03due\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x12\x18\n" +
+	"\acommand\x18\x11 \x01(\tR\acommand\"#\n" +
+	"\x0fListKeysRequest\x12\x10\n" +
+	"\x03msp\x18\x01 \x01(\tR\x03msp\"e\n" +
+	"\x10ListKeysResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x12#\n" +
+	"\x04keys\x18\x03 \x03(\v2\x0f.waybill.v1.KeyR\x04keys\"\xed\x02\n" +
+	"\x03Key\x12\x10\n" +
+	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03pem\x18\x04 \x01(\tR\x03pem\x12 \n" +
+	"\vfingerprint\x18\x05 \x01(\tR\vfingerprint\x129\n" +
+	"\n" +
+	"not_before\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n" +
+	"\tnot_after\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x12\"\n" +
+	"\x02by\x18\b \x01(\v2\x12.waybill.v1.PersonR\x02by\x12*\n" +
+	"\x02at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x124\n" +
+	"\twithdrawn\x18\n" +
+	" \x01(\v2\x16.waybill.v1.WithdrawalR\twithdrawn\"\xbd\x01\n" +
+	"\n" +
+	"Withdrawal\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12G\n" +
+	"\x11compromised_since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x10compromisedSince\x12\"\n" +
+	"\x02by\x18\x03 \x01(\v2\x12.waybill.v1.PersonR\x02by\x12*\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x14\n" +
+	"\x12ListSchemasRequest\"q\n" +
+	"\x13ListSchemasResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x12,\n" +
+	"\aschemas\x18\x03 \x03(\v2\x12.waybill.v1.SchemaR\aschemas\"\x96\x01\n" +
+	"\x06Schema\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03msp\x18\x02 \x01(\tR\x03msp\x12\x16\n" +
+	"\x06schema\x18\x03 \x01(\tR\x06schema\x12\"\n" +
+	"\x02by\x18\x04 \x01(\v2\x12.waybill.v1.PersonR\x02by\x12*\n" +
+	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"4\n" +
+	"\x12ListWaiversRequest\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x01 \x01(\tR\n" +
+	"repository\"q\n" +
+	"\x13ListWaiversResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x12,\n" +
+	"\awaivers\x18\x03 \x03(\v2\x12.waybill.v1.WaiverR\awaivers\"\xa4\x03\n" +
+	"\x06Waiver\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x02 \x01(\tR\n" +
+	"repository\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\x12\x14\n" +
+	"\x05stage\x18\x04 \x01(\tR\x05stage\x12\x12\n" +
+	"\x04rule\x18\x05 \x01(\tR\x04rule\x12\x16\n" +
+	"\x06digest\x18\x06 \x01(\tR\x06digest\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x120\n" +
+	"\x05until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x120\n" +
+	"\tapprovers\x18\t \x03(\v2\x12.waybill.v1.PersonR\tapprovers\x12\"\n" +
+	"\x02by\x18\n" +
+	" \x01(\v2\x12.waybill.v1.PersonR\x02by\x12*\n" +
+	"\x02at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
+	"\x06status\x18\f \x01(\tR\x06status\x12\x16\n" +
+	"\x06needed\x18\r \x01(\x05R\x06needed\x12\x18\n" +
+	"\amissing\x18\x0e \x03(\tR\amissing\"\x14\n" +
+	"\x12ListContextRequest\"~\n" +
+	"\x13ListContextResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x129\n" +
+	"\tvariables\x18\x03 \x03(\v2\x1b.waybill.v1.ContextVariableR\tvariables\"y\n" +
+	"\x0fContextVariable\x12\x10\n" +
+	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\tR\x05value\x12*\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"3\n" +
+	"\x11ListLabelsRequest\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x01 \x01(\tR\n" +
+	"repository\"m\n" +
+	"\x12ListLabelsResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x12)\n" +
+	"\x06labels\x18\x03 \x03(\v2\x11.waybill.v1.LabelR\x06labels\"e\n" +
+	"\x05Label\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x02 \x01(\tR\n" +
+	"repository\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x04 \x01(\tR\x05value\"\xe4\x01\n" +
 	"\x06Policy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x12\n" +
@@ -3320,17 +6717,21 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12*\n" +
 	"\x06policy\x18\x03 \x01(\v2\x12.waybill.v1.PolicyR\x06policy\"\x14\n" +
-	"\x12ListMembersRequest\"\x9c\x01\n" +
+	"\x12ListMembersRequest\"\xea\x01\n" +
 	"\x13ListMembersResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12,\n" +
 	"\amembers\x18\x03 \x03(\v2\x12.waybill.v1.MemberR\amembers\x12)\n" +
-	"\x06grants\x18\x04 \x03(\v2\x11.waybill.v1.GrantR\x06grants\"~\n" +
+	"\x06grants\x18\x04 \x03(\v2\x11.waybill.v1.GrantR\x06grants\x12\x18\n" +
+	"\ainvited\x18\x05 \x03(\tR\ainvited\x12\x1a\n" +
+	"\bmajority\x18\x06 \x01(\x05R\bmajority\x12\x16\n" +
+	"\x06needed\x18\a \x01(\x05R\x06needed\"\x98\x01\n" +
 	"\x06Member\x12\x10\n" +
 	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\"\n" +
 	"\x02by\x18\x03 \x01(\v2\x12.waybill.v1.PersonR\x02by\x12*\n" +
-	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xb3\x01\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
+	"\aremoved\x18\x05 \x01(\bR\aremoved\"\xb3\x01\n" +
 	"\x05Grant\x12\x10\n" +
 	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x1a\n" +
 	"\bidentity\x18\x02 \x01(\tR\bidentity\x12\x12\n" +
@@ -3382,7 +6783,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x18RetryDeadLettersResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x18\n" +
-	"\aretried\x18\x03 \x01(\x03R\aretried2\xd2\a\n" +
+	"\aretried\x18\x03 \x01(\x03R\aretried2\x95\x0f\n" +
 	"\aWaybill\x12H\n" +
 	"\tGetStatus\x12\x1c.waybill.v1.GetStatusRequest\x1a\x1d.waybill.v1.GetStatusResponse\x12E\n" +
 	"\bGetImage\x12\x1b.waybill.v1.GetImageRequest\x1a\x1c.waybill.v1.GetImageResponse\x12?\n" +
@@ -3390,9 +6791,22 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\n" +
 	"GetVerdict\x12\x1d.waybill.v1.GetVerdictRequest\x1a\x1e.waybill.v1.GetVerdictResponse\x12N\n" +
 	"\vListHistory\x12\x1e.waybill.v1.ListHistoryRequest\x1a\x1f.waybill.v1.ListHistoryResponse\x12W\n" +
-	"\x0eListPromotions\x12!.waybill.v1.ListPromotionsRequest\x1a\".waybill.v1.ListPromotionsResponse\x12Q\n" +
+	"\x0eListPromotions\x12!.waybill.v1.ListPromotionsRequest\x1a\".waybill.v1.ListPromotionsResponse\x12N\n" +
+	"\vGetEvidence\x12\x1e.waybill.v1.GetEvidenceRequest\x1a\x1f.waybill.v1.GetEvidenceResponse\x12B\n" +
+	"\aGetTree\x12\x1a.waybill.v1.GetTreeRequest\x1a\x1b.waybill.v1.GetTreeResponse\x12Q\n" +
 	"\fListPolicies\x12\x1f.waybill.v1.ListPoliciesRequest\x1a .waybill.v1.ListPoliciesResponse\x12H\n" +
-	"\tGetPolicy\x12\x1c.waybill.v1.GetPolicyRequest\x1a\x1d.waybill.v1.GetPolicyResponse\x12N\n" +
+	"\tGetPolicy\x12\x1c.waybill.v1.GetPolicyRequest\x1a\x1d.waybill.v1.GetPolicyResponse\x12c\n" +
+	"\x12ListPolicyVersions\x12%.waybill.v1.ListPolicyVersionsRequest\x1a&.waybill.v1.ListPolicyVersionsResponse\x12W\n" +
+	"\x0eSimulatePolicy\x12!.waybill.v1.SimulatePolicyRequest\x1a\".waybill.v1.SimulatePolicyResponse\x12T\n" +
+	"\rListProposals\x12 .waybill.v1.ListProposalsRequest\x1a!.waybill.v1.ListProposalsResponse\x12N\n" +
+	"\vGetProposal\x12\x1e.waybill.v1.GetProposalRequest\x1a\x1f.waybill.v1.GetProposalResponse\x12E\n" +
+	"\bGetInbox\x12\x1b.waybill.v1.GetInboxRequest\x1a\x1c.waybill.v1.GetInboxResponse\x12E\n" +
+	"\bListKeys\x12\x1b.waybill.v1.ListKeysRequest\x1a\x1c.waybill.v1.ListKeysResponse\x12N\n" +
+	"\vListSchemas\x12\x1e.waybill.v1.ListSchemasRequest\x1a\x1f.waybill.v1.ListSchemasResponse\x12N\n" +
+	"\vListWaivers\x12\x1e.waybill.v1.ListWaiversRequest\x1a\x1f.waybill.v1.ListWaiversResponse\x12N\n" +
+	"\vListContext\x12\x1e.waybill.v1.ListContextRequest\x1a\x1f.waybill.v1.ListContextResponse\x12K\n" +
+	"\n" +
+	"ListLabels\x12\x1d.waybill.v1.ListLabelsRequest\x1a\x1e.waybill.v1.ListLabelsResponse\x12N\n" +
 	"\vListMembers\x12\x1e.waybill.v1.ListMembersRequest\x1a\x1f.waybill.v1.ListMembersResponse\x12W\n" +
 	"\x0eListRegistries\x12!.waybill.v1.ListRegistriesRequest\x1a\".waybill.v1.ListRegistriesResponse\x12Z\n" +
 	"\x0fListDeadLetters\x12\".waybill.v1.ListDeadLettersRequest\x1a#.waybill.v1.ListDeadLettersResponse\x12]\n" +
@@ -3410,126 +6824,244 @@ func file_waybill_v1_waybill_proto_rawDescGZIP() []byte {
 	return file_waybill_v1_waybill_proto_rawDescData
 }
 
-var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
 var file_waybill_v1_waybill_proto_goTypes = []any{
-	(*Person)(nil),                   // 0: waybill.v1.Person
-	(*GetStatusRequest)(nil),         // 1: waybill.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),        // 2: waybill.v1.GetStatusResponse
-	(*QueueStats)(nil),               // 3: waybill.v1.QueueStats
-	(*GetImageRequest)(nil),          // 4: waybill.v1.GetImageRequest
-	(*GetImageResponse)(nil),         // 5: waybill.v1.GetImageResponse
-	(*Place)(nil),                    // 6: waybill.v1.Place
-	(*Hold)(nil),                     // 7: waybill.v1.Hold
-	(*Release)(nil),                  // 8: waybill.v1.Release
-	(*PolicyVersion)(nil),            // 9: waybill.v1.PolicyVersion
-	(*GetTagRequest)(nil),            // 10: waybill.v1.GetTagRequest
-	(*GetTagResponse)(nil),           // 11: waybill.v1.GetTagResponse
-	(*GetVerdictRequest)(nil),        // 12: waybill.v1.GetVerdictRequest
-	(*GetVerdictResponse)(nil),       // 13: waybill.v1.GetVerdictResponse
-	(*Reason)(nil),                   // 14: waybill.v1.Reason
-	(*ListHistoryRequest)(nil),       // 15: waybill.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),      // 16: waybill.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),             // 17: waybill.v1.HistoryEntry
-	(*ListPromotionsRequest)(nil),    // 18: waybill.v1.ListPromotionsRequest
-	(*ListPromotionsResponse)(nil),   // 19: waybill.v1.ListPromotionsResponse
-	(*Promotion)(nil),                // 20: waybill.v1.Promotion
-	(*Approval)(nil),                 // 21: waybill.v1.Approval
-	(*ListPoliciesRequest)(nil),      // 22: waybill.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil),     // 23: waybill.v1.ListPoliciesResponse
-	(*Policy)(nil),                   // 24: waybill.v1.Policy
-	(*Ballot)(nil),                   // 25: waybill.v1.Ballot
-	(*GetPolicyRequest)(nil),         // 26: waybill.v1.GetPolicyRequest
-	(*GetPolicyResponse)(nil),        // 27: waybill.v1.GetPolicyResponse
-	(*ListMembersRequest)(nil),       // 28: waybill.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),      // 29: waybill.v1.ListMembersResponse
-	(*Member)(nil),                   // 30: waybill.v1.Member
-	(*Grant)(nil),                    // 31: waybill.v1.Grant
-	(*ListRegistriesRequest)(nil),    // 32: waybill.v1.ListRegistriesRequest
-	(*ListRegistriesResponse)(nil),   // 33: waybill.v1.ListRegistriesResponse
-	(*Registry)(nil),                 // 34: waybill.v1.Registry
-	(*ListDeadLettersRequest)(nil),   // 35: waybill.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),  // 36: waybill.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),               // 37: waybill.v1.DeadLetter
-	(*RetryDeadLettersRequest)(nil),  // 38: waybill.v1.RetryDeadLettersRequest
-	(*RetryDeadLettersResponse)(nil), // 39: waybill.v1.RetryDeadLettersResponse
-	(*timestamppb.Timestamp)(nil),    // 40: google.protobuf.Timestamp
+	(*Person)(nil),                     // 0: waybill.v1.Person
+	(*GetStatusRequest)(nil),           // 1: waybill.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),          // 2: waybill.v1.GetStatusResponse
+	(*QueueStats)(nil),                 // 3: waybill.v1.QueueStats
+	(*GetImageRequest)(nil),            // 4: waybill.v1.GetImageRequest
+	(*GetImageResponse)(nil),           // 5: waybill.v1.GetImageResponse
+	(*Place)(nil),                      // 6: waybill.v1.Place
+	(*Hold)(nil),                       // 7: waybill.v1.Hold
+	(*Release)(nil),                    // 8: waybill.v1.Release
+	(*Debt)(nil),                       // 9: waybill.v1.Debt
+	(*PolicyVersion)(nil),              // 10: waybill.v1.PolicyVersion
+	(*GetTagRequest)(nil),              // 11: waybill.v1.GetTagRequest
+	(*GetTagResponse)(nil),             // 12: waybill.v1.GetTagResponse
+	(*GetVerdictRequest)(nil),          // 13: waybill.v1.GetVerdictRequest
+	(*GetVerdictResponse)(nil),         // 14: waybill.v1.GetVerdictResponse
+	(*ChildVerdict)(nil),               // 15: waybill.v1.ChildVerdict
+	(*Reason)(nil),                     // 16: waybill.v1.Reason
+	(*ListHistoryRequest)(nil),         // 17: waybill.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),        // 18: waybill.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),               // 19: waybill.v1.HistoryEntry
+	(*ListPromotionsRequest)(nil),      // 20: waybill.v1.ListPromotionsRequest
+	(*ListPromotionsResponse)(nil),     // 21: waybill.v1.ListPromotionsResponse
+	(*Promotion)(nil),                  // 22: waybill.v1.Promotion
+	(*Approval)(nil),                   // 23: waybill.v1.Approval
+	(*GetEvidenceRequest)(nil),         // 24: waybill.v1.GetEvidenceRequest
+	(*GetEvidenceResponse)(nil),        // 25: waybill.v1.GetEvidenceResponse
+	(*Evidence)(nil),                   // 26: waybill.v1.Evidence
+	(*Signer)(nil),                     // 27: waybill.v1.Signer
+	(*GetTreeRequest)(nil),             // 28: waybill.v1.GetTreeRequest
+	(*GetTreeResponse)(nil),            // 29: waybill.v1.GetTreeResponse
+	(*TreeNode)(nil),                   // 30: waybill.v1.TreeNode
+	(*ListPoliciesRequest)(nil),        // 31: waybill.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),       // 32: waybill.v1.ListPoliciesResponse
+	(*ListPolicyVersionsRequest)(nil),  // 33: waybill.v1.ListPolicyVersionsRequest
+	(*ListPolicyVersionsResponse)(nil), // 34: waybill.v1.ListPolicyVersionsResponse
+	(*SimulatePolicyRequest)(nil),      // 35: waybill.v1.SimulatePolicyRequest
+	(*SimulatePolicyResponse)(nil),     // 36: waybill.v1.SimulatePolicyResponse
+	(*SimulatedRelease)(nil),           // 37: waybill.v1.SimulatedRelease
+	(*ListProposalsRequest)(nil),       // 38: waybill.v1.ListProposalsRequest
+	(*ListProposalsResponse)(nil),      // 39: waybill.v1.ListProposalsResponse
+	(*GetProposalRequest)(nil),         // 40: waybill.v1.GetProposalRequest
+	(*GetProposalResponse)(nil),        // 41: waybill.v1.GetProposalResponse
+	(*Proposal)(nil),                   // 42: waybill.v1.Proposal
+	(*Vote)(nil),                       // 43: waybill.v1.Vote
+	(*GetInboxRequest)(nil),            // 44: waybill.v1.GetInboxRequest
+	(*GetInboxResponse)(nil),           // 45: waybill.v1.GetInboxResponse
+	(*InboxItem)(nil),                  // 46: waybill.v1.InboxItem
+	(*ListKeysRequest)(nil),            // 47: waybill.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),           // 48: waybill.v1.ListKeysResponse
+	(*Key)(nil),                        // 49: waybill.v1.Key
+	(*Withdrawal)(nil),                 // 50: waybill.v1.Withdrawal
+	(*ListSchemasRequest)(nil),         // 51: waybill.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),        // 52: waybill.v1.ListSchemasResponse
+	(*Schema)(nil),                     // 53: waybill.v1.Schema
+	(*ListWaiversRequest)(nil),         // 54: waybill.v1.ListWaiversRequest
+	(*ListWaiversResponse)(nil),        // 55: waybill.v1.ListWaiversResponse
+	(*Waiver)(nil),                     // 56: waybill.v1.Waiver
+	(*ListContextRequest)(nil),         // 57: waybill.v1.ListContextRequest
+	(*ListContextResponse)(nil),        // 58: waybill.v1.ListContextResponse
+	(*ContextVariable)(nil),            // 59: waybill.v1.ContextVariable
+	(*ListLabelsRequest)(nil),          // 60: waybill.v1.ListLabelsRequest
+	(*ListLabelsResponse)(nil),         // 61: waybill.v1.ListLabelsResponse
+	(*Label)(nil),                      // 62: waybill.v1.Label
+	(*Policy)(nil),                     // 63: waybill.v1.Policy
+	(*Ballot)(nil),                     // 64: waybill.v1.Ballot
+	(*GetPolicyRequest)(nil),           // 65: waybill.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),          // 66: waybill.v1.GetPolicyResponse
+	(*ListMembersRequest)(nil),         // 67: waybill.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 68: waybill.v1.ListMembersResponse
+	(*Member)(nil),                     // 69: waybill.v1.Member
+	(*Grant)(nil),                      // 70: waybill.v1.Grant
+	(*ListRegistriesRequest)(nil),      // 71: waybill.v1.ListRegistriesRequest
+	(*ListRegistriesResponse)(nil),     // 72: waybill.v1.ListRegistriesResponse
+	(*Registry)(nil),                   // 73: waybill.v1.Registry
+	(*ListDeadLettersRequest)(nil),     // 74: waybill.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 75: waybill.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 76: waybill.v1.DeadLetter
+	(*RetryDeadLettersRequest)(nil),    // 77: waybill.v1.RetryDeadLettersRequest
+	(*RetryDeadLettersResponse)(nil),   // 78: waybill.v1.RetryDeadLettersResponse
+	(*timestamppb.Timestamp)(nil),      // 79: google.protobuf.Timestamp
 }
 var file_waybill_v1_waybill_proto_depIdxs = []int32{
-	3,  // 0: waybill.v1.GetStatusResponse.queue:type_name -> waybill.v1.QueueStats
-	40, // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
-	40, // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	40, // 3: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
-	6,  // 4: waybill.v1.GetImageResponse.places:type_name -> waybill.v1.Place
-	7,  // 5: waybill.v1.GetImageResponse.holds:type_name -> waybill.v1.Hold
-	8,  // 6: waybill.v1.GetImageResponse.releases:type_name -> waybill.v1.Release
-	20, // 7: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
-	40, // 8: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
-	40, // 9: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
-	0,  // 10: waybill.v1.Hold.by:type_name -> waybill.v1.Person
-	40, // 11: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
-	9,  // 12: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
-	0,  // 13: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
-	0,  // 14: waybill.v1.Release.by:type_name -> waybill.v1.Person
-	40, // 15: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
-	40, // 16: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
-	9,  // 17: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
-	14, // 18: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
-	17, // 19: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
-	40, // 20: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
-	0,  // 21: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
-	40, // 22: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
-	20, // 23: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
-	0,  // 24: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
-	40, // 25: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
-	21, // 26: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
-	0,  // 27: waybill.v1.Approval.by:type_name -> waybill.v1.Person
-	40, // 28: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
-	24, // 29: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
-	25, // 30: waybill.v1.ListPoliciesResponse.ballots:type_name -> waybill.v1.Ballot
-	0,  // 31: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
-	40, // 32: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
-	0,  // 33: waybill.v1.Ballot.voters:type_name -> waybill.v1.Person
-	24, // 34: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
-	30, // 35: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
-	31, // 36: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
-	0,  // 37: waybill.v1.Member.by:type_name -> waybill.v1.Person
-	40, // 38: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
-	0,  // 39: waybill.v1.Grant.by:type_name -> waybill.v1.Person
-	40, // 40: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
-	34, // 41: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
-	0,  // 42: waybill.v1.Registry.by:type_name -> waybill.v1.Person
-	40, // 43: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
-	37, // 44: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
-	40, // 45: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
-	1,  // 46: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
-	4,  // 47: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
-	10, // 48: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
-	12, // 49: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
-	15, // 50: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
-	18, // 51: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
-	22, // 52: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
-	26, // 53: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
-	28, // 54: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
-	32, // 55: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
-	35, // 56: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
-	38, // 57: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
-	2,  // 58: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
-	5,  // 59: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
-	11, // 60: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
-	13, // 61: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
-	16, // 62: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
-	19, // 63: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
-	23, // 64: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
-	27, // 65: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
-	29, // 66: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
-	33, // 67: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
-	36, // 68: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
-	39, // 69: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
-	58, // [58:70] is the sub-list for method output_type
-	46, // [46:58] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	3,   // 0: waybill.v1.GetStatusResponse.queue:type_name -> waybill.v1.QueueStats
+	79,  // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
+	79,  // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	79,  // 3: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
+	6,   // 4: waybill.v1.GetImageResponse.places:type_name -> waybill.v1.Place
+	7,   // 5: waybill.v1.GetImageResponse.holds:type_name -> waybill.v1.Hold
+	8,   // 6: waybill.v1.GetImageResponse.releases:type_name -> waybill.v1.Release
+	22,  // 7: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
+	79,  // 8: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
+	79,  // 9: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
+	0,   // 10: waybill.v1.Hold.by:type_name -> waybill.v1.Person
+	79,  // 11: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
+	10,  // 12: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
+	0,   // 13: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
+	0,   // 14: waybill.v1.Release.by:type_name -> waybill.v1.Person
+	79,  // 15: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
+	9,   // 16: waybill.v1.Release.debt:type_name -> waybill.v1.Debt
+	0,   // 17: waybill.v1.Debt.by:type_name -> waybill.v1.Person
+	79,  // 18: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
+	79,  // 19: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
+	0,   // 20: waybill.v1.Debt.reviewed_by:type_name -> waybill.v1.Person
+	79,  // 21: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
+	79,  // 22: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
+	10,  // 23: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
+	16,  // 24: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
+	79,  // 25: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
+	15,  // 26: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
+	19,  // 27: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
+	79,  // 28: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
+	0,   // 29: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
+	79,  // 30: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
+	22,  // 31: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
+	0,   // 32: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
+	79,  // 33: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
+	23,  // 34: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
+	0,   // 35: waybill.v1.Approval.by:type_name -> waybill.v1.Person
+	79,  // 36: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	26,  // 37: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
+	27,  // 38: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
+	79,  // 39: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
+	0,   // 40: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
+	79,  // 41: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	30,  // 42: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
+	26,  // 43: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
+	30,  // 44: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
+	63,  // 45: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
+	64,  // 46: waybill.v1.ListPoliciesResponse.ballots:type_name -> waybill.v1.Ballot
+	42,  // 47: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
+	63,  // 48: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
+	37,  // 49: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
+	79,  // 50: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
+	10,  // 51: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
+	16,  // 52: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
+	42,  // 53: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
+	42,  // 54: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
+	0,   // 55: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
+	79,  // 56: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
+	43,  // 57: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
+	0,   // 58: waybill.v1.Vote.by:type_name -> waybill.v1.Person
+	79,  // 59: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
+	0,   // 60: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
+	46,  // 61: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
+	16,  // 62: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
+	0,   // 63: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
+	79,  // 64: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
+	79,  // 65: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
+	49,  // 66: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
+	79,  // 67: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
+	79,  // 68: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
+	0,   // 69: waybill.v1.Key.by:type_name -> waybill.v1.Person
+	79,  // 70: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
+	50,  // 71: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
+	79,  // 72: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
+	0,   // 73: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
+	79,  // 74: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
+	53,  // 75: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
+	0,   // 76: waybill.v1.Schema.by:type_name -> waybill.v1.Person
+	79,  // 77: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
+	56,  // 78: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
+	79,  // 79: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
+	0,   // 80: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
+	0,   // 81: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
+	79,  // 82: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
+	59,  // 83: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
+	79,  // 84: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
+	62,  // 85: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
+	0,   // 86: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
+	79,  // 87: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
+	0,   // 88: waybill.v1.Ballot.voters:type_name -> waybill.v1.Person
+	63,  // 89: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
+	69,  // 90: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
+	70,  // 91: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
+	0,   // 92: waybill.v1.Member.by:type_name -> waybill.v1.Person
+	79,  // 93: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
+	0,   // 94: waybill.v1.Grant.by:type_name -> waybill.v1.Person
+	79,  // 95: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
+	73,  // 96: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
+	0,   // 97: waybill.v1.Registry.by:type_name -> waybill.v1.Person
+	79,  // 98: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
+	76,  // 99: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
+	79,  // 100: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
+	1,   // 101: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
+	4,   // 102: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
+	11,  // 103: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
+	13,  // 104: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
+	17,  // 105: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
+	20,  // 106: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
+	24,  // 107: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
+	28,  // 108: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
+	31,  // 109: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
+	65,  // 110: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
+	33,  // 111: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
+	35,  // 112: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
+	38,  // 113: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
+	40,  // 114: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
+	44,  // 115: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
+	47,  // 116: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
+	51,  // 117: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
+	54,  // 118: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
+	57,  // 119: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
+	60,  // 120: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
+	67,  // 121: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
+	71,  // 122: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
+	74,  // 123: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
+	77,  // 124: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
+	2,   // 125: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
+	5,   // 126: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
+	12,  // 127: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
+	14,  // 128: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
+	18,  // 129: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
+	21,  // 130: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
+	25,  // 131: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
+	29,  // 132: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
+	32,  // 133: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
+	66,  // 134: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
+	34,  // 135: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
+	36,  // 136: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
+	39,  // 137: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
+	41,  // 138: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
+	45,  // 139: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
+	48,  // 140: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
+	52,  // 141: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
+	55,  // 142: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
+	58,  // 143: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
+	61,  // 144: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
+	68,  // 145: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
+	72,  // 146: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
+	75,  // 147: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
+	78,  // 148: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
+	125, // [125:149] is the sub-list for method output_type
+	101, // [101:125] is the sub-list for method input_type
+	101, // [101:101] is the sub-list for extension type_name
+	101, // [101:101] is the sub-list for extension extendee
+	0,   // [0:101] is the sub-list for field type_name
 }
 
 func init() { file_waybill_v1_waybill_proto_init() }
@@ -3543,7 +7075,7 @@ func file_waybill_v1_waybill_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_waybill_v1_waybill_proto_rawDesc), len(file_waybill_v1_waybill_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   40,
+			NumMessages:   79,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,18 +27,30 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Waybill_GetStatus_FullMethodName        = "/waybill.v1.Waybill/GetStatus"
-	Waybill_GetImage_FullMethodName         = "/waybill.v1.Waybill/GetImage"
-	Waybill_GetTag_FullMethodName           = "/waybill.v1.Waybill/GetTag"
-	Waybill_GetVerdict_FullMethodName       = "/waybill.v1.Waybill/GetVerdict"
-	Waybill_ListHistory_FullMethodName      = "/waybill.v1.Waybill/ListHistory"
-	Waybill_ListPromotions_FullMethodName   = "/waybill.v1.Waybill/ListPromotions"
-	Waybill_ListPolicies_FullMethodName     = "/waybill.v1.Waybill/ListPolicies"
-	Waybill_GetPolicy_FullMethodName        = "/waybill.v1.Waybill/GetPolicy"
-	Waybill_ListMembers_FullMethodName      = "/waybill.v1.Waybill/ListMembers"
-	Waybill_ListRegistries_FullMethodName   = "/waybill.v1.Waybill/ListRegistries"
-	Waybill_ListDeadLetters_FullMethodName  = "/waybill.v1.Waybill/ListDeadLetters"
-	Waybill_RetryDeadLetters_FullMethodName = "/waybill.v1.Waybill/RetryDeadLetters"
+	Waybill_GetStatus_FullMethodName          = "/waybill.v1.Waybill/GetStatus"
+	Waybill_GetImage_FullMethodName           = "/waybill.v1.Waybill/GetImage"
+	Waybill_GetTag_FullMethodName             = "/waybill.v1.Waybill/GetTag"
+	Waybill_GetVerdict_FullMethodName         = "/waybill.v1.Waybill/GetVerdict"
+	Waybill_ListHistory_FullMethodName        = "/waybill.v1.Waybill/ListHistory"
+	Waybill_ListPromotions_FullMethodName     = "/waybill.v1.Waybill/ListPromotions"
+	Waybill_GetEvidence_FullMethodName        = "/waybill.v1.Waybill/GetEvidence"
+	Waybill_GetTree_FullMethodName            = "/waybill.v1.Waybill/GetTree"
+	Waybill_ListPolicies_FullMethodName       = "/waybill.v1.Waybill/ListPolicies"
+	Waybill_GetPolicy_FullMethodName          = "/waybill.v1.Waybill/GetPolicy"
+	Waybill_ListPolicyVersions_FullMethodName = "/waybill.v1.Waybill/ListPolicyVersions"
+	Waybill_SimulatePolicy_FullMethodName     = "/waybill.v1.Waybill/SimulatePolicy"
+	Waybill_ListProposals_FullMethodName      = "/waybill.v1.Waybill/ListProposals"
+	Waybill_GetProposal_FullMethodName        = "/waybill.v1.Waybill/GetProposal"
+	Waybill_GetInbox_FullMethodName           = "/waybill.v1.Waybill/GetInbox"
+	Waybill_ListKeys_FullMethodName           = "/waybill.v1.Waybill/ListKeys"
+	Waybill_ListSchemas_FullMethodName        = "/waybill.v1.Waybill/ListSchemas"
+	Waybill_ListWaivers_FullMethodName        = "/waybill.v1.Waybill/ListWaivers"
+	Waybill_ListContext_FullMethodName        = "/waybill.v1.Waybill/ListContext"
+	Waybill_ListLabels_FullMethodName         = "/waybill.v1.Waybill/ListLabels"
+	Waybill_ListMembers_FullMethodName        = "/waybill.v1.Waybill/ListMembers"
+	Waybill_ListRegistries_FullMethodName     = "/waybill.v1.Waybill/ListRegistries"
+	Waybill_ListDeadLetters_FullMethodName    = "/waybill.v1.Waybill/ListDeadLetters"
+	Waybill_RetryDeadLetters_FullMethodName   = "/waybill.v1.Waybill/RetryDeadLetters"
 )
 
 // WaybillClient is the client API for Waybill service.
@@ -59,10 +71,36 @@ type WaybillClient interface {
 	ListHistory(ctx context.Context, in *ListHistoryRequest, opts ...grpc.CallOption) (*ListHistoryResponse, error)
 	// ListPromotions lists requests to release, newest first.
 	ListPromotions(ctx context.Context, in *ListPromotionsRequest, opts ...grpc.CallOption) (*ListPromotionsResponse, error)
-	// ListPolicies lists the active policies and the votes that are open.
+	// GetEvidence lists the evidence about an image, what counts and what does not.
+	GetEvidence(ctx context.Context, in *GetEvidenceRequest, opts ...grpc.CallOption) (*GetEvidenceResponse, error)
+	// GetTree shows an image with its platforms, what refers to it, and its evidence.
+	GetTree(ctx context.Context, in *GetTreeRequest, opts ...grpc.CallOption) (*GetTreeResponse, error)
+	// ListPolicies lists the active policies and the proposals that would change them.
 	ListPolicies(ctx context.Context, in *ListPoliciesRequest, opts ...grpc.CallOption) (*ListPoliciesResponse, error)
 	// GetPolicy returns one version of a policy.
 	GetPolicy(ctx context.Context, in *GetPolicyRequest, opts ...grpc.CallOption) (*GetPolicyResponse, error)
+	// ListPolicyVersions lists the versions a policy had, newest first.
+	ListPolicyVersions(ctx context.Context, in *ListPolicyVersionsRequest, opts ...grpc.CallOption) (*ListPolicyVersionsResponse, error)
+	// SimulatePolicy tells what a policy would say about the last releases. It
+	// needs a certificate: it costs more than a read.
+	SimulatePolicy(ctx context.Context, in *SimulatePolicyRequest, opts ...grpc.CallOption) (*SimulatePolicyResponse, error)
+	// ListProposals lists what organisations vote on, open proposals first.
+	ListProposals(ctx context.Context, in *ListProposalsRequest, opts ...grpc.CallOption) (*ListProposalsResponse, error)
+	// GetProposal returns a proposal with its votes.
+	GetProposal(ctx context.Context, in *GetProposalRequest, opts ...grpc.CallOption) (*GetProposalResponse, error)
+	// GetInbox lists what waits for the caller's organisation and for the caller.
+	// It needs a certificate: it is about who asks.
+	GetInbox(ctx context.Context, in *GetInboxRequest, opts ...grpc.CallOption) (*GetInboxResponse, error)
+	// ListKeys lists the trust material of the organisations.
+	ListKeys(ctx context.Context, in *ListKeysRequest, opts ...grpc.CallOption) (*ListKeysResponse, error)
+	// ListSchemas lists the schemas of custom evidence.
+	ListSchemas(ctx context.Context, in *ListSchemasRequest, opts ...grpc.CallOption) (*ListSchemasResponse, error)
+	// ListWaivers lists exceptions to rules, of one repository or of all.
+	ListWaivers(ctx context.Context, in *ListWaiversRequest, opts ...grpc.CallOption) (*ListWaiversResponse, error)
+	// ListContext lists the variables organisations publish for conditions.
+	ListContext(ctx context.Context, in *ListContextRequest, opts ...grpc.CallOption) (*ListContextResponse, error)
+	// ListLabels lists what registries' owners say about their repositories.
+	ListLabels(ctx context.Context, in *ListLabelsRequest, opts ...grpc.CallOption) (*ListLabelsResponse, error)
 	// ListMembers lists the organisations and what they granted to whom.
 	ListMembers(ctx context.Context, in *ListMembersRequest, opts ...grpc.CallOption) (*ListMembersResponse, error)
 	// ListRegistries lists the registries on the ledger and their owners.
@@ -141,6 +179,26 @@ func (c *waybillClient) ListPromotions(ctx context.Context, in *ListPromotionsRe
 	return out, nil
 }
 
+func (c *waybillClient) GetEvidence(ctx context.Context, in *GetEvidenceRequest, opts ...grpc.CallOption) (*GetEvidenceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetEvidenceResponse)
+	err := c.cc.Invoke(ctx, Waybill_GetEvidence_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) GetTree(ctx context.Context, in *GetTreeRequest, opts ...grpc.CallOption) (*GetTreeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetTreeResponse)
+	err := c.cc.Invoke(ctx, Waybill_GetTree_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *waybillClient) ListPolicies(ctx context.Context, in *ListPoliciesRequest, opts ...grpc.CallOption) (*ListPoliciesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListPoliciesResponse)
@@ -155,6 +213,106 @@ func (c *waybillClient) GetPolicy(ctx context.Context, in *GetPolicyRequest, opt
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetPolicyResponse)
 	err := c.cc.Invoke(ctx, Waybill_GetPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) ListPolicyVersions(ctx context.Context, in *ListPolicyVersionsRequest, opts ...grpc.CallOption) (*ListPolicyVersionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListPolicyVersionsResponse)
+	err := c.cc.Invoke(ctx, Waybill_ListPolicyVersions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) SimulatePolicy(ctx context.Context, in *SimulatePolicyRequest, opts ...grpc.CallOption) (*SimulatePolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SimulatePolicyResponse)
+	err := c.cc.Invoke(ctx, Waybill_SimulatePolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) ListProposals(ctx context.Context, in *ListProposalsRequest, opts ...grpc.CallOption) (*ListProposalsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListProposalsResponse)
+	err := c.cc.Invoke(ctx, Waybill_ListProposals_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) GetProposal(ctx context.Context, in *GetProposalRequest, opts ...grpc.CallOption) (*GetProposalResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetProposalResponse)
+	err := c.cc.Invoke(ctx, Waybill_GetProposal_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) GetInbox(ctx context.Context, in *GetInboxRequest, opts ...grpc.CallOption) (*GetInboxResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetInboxResponse)
+	err := c.cc.Invoke(ctx, Waybill_GetInbox_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) ListKeys(ctx context.Context, in *ListKeysRequest, opts ...grpc.CallOption) (*ListKeysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListKeysResponse)
+	err := c.cc.Invoke(ctx, Waybill_ListKeys_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) ListSchemas(ctx context.Context, in *ListSchemasRequest, opts ...grpc.CallOption) (*ListSchemasResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSchemasResponse)
+	err := c.cc.Invoke(ctx, Waybill_ListSchemas_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) ListWaivers(ctx context.Context, in *ListWaiversRequest, opts ...grpc.CallOption) (*ListWaiversResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListWaiversResponse)
+	err := c.cc.Invoke(ctx, Waybill_ListWaivers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) ListContext(ctx context.Context, in *ListContextRequest, opts ...grpc.CallOption) (*ListContextResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListContextResponse)
+	err := c.cc.Invoke(ctx, Waybill_ListContext_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) ListLabels(ctx context.Context, in *ListLabelsRequest, opts ...grpc.CallOption) (*ListLabelsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListLabelsResponse)
+	err := c.cc.Invoke(ctx, Waybill_ListLabels_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -219,10 +377,36 @@ type WaybillServer interface {
 	ListHistory(context.Context, *ListHistoryRequest) (*ListHistoryResponse, error)
 	// ListPromotions lists requests to release, newest first.
 	ListPromotions(context.Context, *ListPromotionsRequest) (*ListPromotionsResponse, error)
-	// ListPolicies lists the active policies and the votes that are open.
+	// GetEvidence lists the evidence about an image, what counts and what does not.
+	GetEvidence(context.Context, *GetEvidenceRequest) (*GetEvidenceResponse, error)
+	// GetTree shows an image with its platforms, what refers to it, and its evidence.
+	GetTree(context.Context, *GetTreeRequest) (*GetTreeResponse, error)
+	// ListPolicies lists the active policies and the proposals that would change them.
 	ListPolicies(context.Context, *ListPoliciesRequest) (*ListPoliciesResponse, error)
 	// GetPolicy returns one version of a policy.
 	GetPolicy(context.Context, *GetPolicyRequest) (*GetPolicyResponse, error)
+	// ListPolicyVersions lists the versions a policy had, newest first.
+	ListPolicyVersions(context.Context, *ListPolicyVersionsRequest) (*ListPolicyVersionsResponse, error)
+	// SimulatePolicy tells what a policy would say about the last releases. It
+	// needs a certificate: it costs more than a read.
+	SimulatePolicy(context.Context, *SimulatePolicyRequest) (*SimulatePolicyResponse, error)
+	// ListProposals lists what organisations vote on, open proposals first.
+	ListProposals(context.Context, *ListProposalsRequest) (*ListProposalsResponse, error)
+	// GetProposal returns a proposal with its votes.
+	GetProposal(context.Context, *GetProposalRequest) (*GetProposalResponse, error)
+	// GetInbox lists what waits for the caller's organisation and for the caller.
+	// It needs a certificate: it is about who asks.
+	GetInbox(context.Context, *GetInboxRequest) (*GetInboxResponse, error)
+	// ListKeys lists the trust material of the organisations.
+	ListKeys(context.Context, *ListKeysRequest) (*ListKeysResponse, error)
+	// ListSchemas lists the schemas of custom evidence.
+	ListSchemas(context.Context, *ListSchemasRequest) (*ListSchemasResponse, error)
+	// ListWaivers lists exceptions to rules, of one repository or of all.
+	ListWaivers(context.Context, *ListWaiversRequest) (*ListWaiversResponse, error)
+	// ListContext lists the variables organisations publish for conditions.
+	ListContext(context.Context, *ListContextRequest) (*ListContextResponse, error)
+	// ListLabels lists what registries' owners say about their repositories.
+	ListLabels(context.Context, *ListLabelsRequest) (*ListLabelsResponse, error)
 	// ListMembers lists the organisations and what they granted to whom.
 	ListMembers(context.Context, *ListMembersRequest) (*ListMembersResponse, error)
 	// ListRegistries lists the registries on the ledger and their owners.
@@ -259,11 +443,47 @@ func (UnimplementedWaybillServer) ListHistory(context.Context, *ListHistoryReque
 func (UnimplementedWaybillServer) ListPromotions(context.Context, *ListPromotionsRequest) (*ListPromotionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPromotions not implemented")
 }
+func (UnimplementedWaybillServer) GetEvidence(context.Context, *GetEvidenceRequest) (*GetEvidenceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetEvidence not implemented")
+}
+func (UnimplementedWaybillServer) GetTree(context.Context, *GetTreeRequest) (*GetTreeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetTree not implemented")
+}
 func (UnimplementedWaybillServer) ListPolicies(context.Context, *ListPoliciesRequest) (*ListPoliciesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPolicies not implemented")
 }
 func (UnimplementedWaybillServer) GetPolicy(context.Context, *GetPolicyRequest) (*GetPolicyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetPolicy not implemented")
+}
+func (UnimplementedWaybillServer) ListPolicyVersions(context.Context, *ListPolicyVersionsRequest) (*ListPolicyVersionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPolicyVersions not implemented")
+}
+func (UnimplementedWaybillServer) SimulatePolicy(context.Context, *SimulatePolicyRequest) (*SimulatePolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SimulatePolicy not implemented")
+}
+func (UnimplementedWaybillServer) ListProposals(context.Context, *ListProposalsRequest) (*ListProposalsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListProposals not implemented")
+}
+func (UnimplementedWaybillServer) GetProposal(context.Context, *GetProposalRequest) (*GetProposalResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetProposal not implemented")
+}
+func (UnimplementedWaybillServer) GetInbox(context.Context, *GetInboxRequest) (*GetInboxResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetInbox not implemented")
+}
+func (UnimplementedWaybillServer) ListKeys(context.Context, *ListKeysRequest) (*ListKeysResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListKeys not implemented")
+}
+func (UnimplementedWaybillServer) ListSchemas(context.Context, *ListSchemasRequest) (*ListSchemasResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSchemas not implemented")
+}
+func (UnimplementedWaybillServer) ListWaivers(context.Context, *ListWaiversRequest) (*ListWaiversResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListWaivers not implemented")
+}
+func (UnimplementedWaybillServer) ListContext(context.Context, *ListContextRequest) (*ListContextResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListContext not implemented")
+}
+func (UnimplementedWaybillServer) ListLabels(context.Context, *ListLabelsRequest) (*ListLabelsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListLabels not implemented")
 }
 func (UnimplementedWaybillServer) ListMembers(context.Context, *ListMembersRequest) (*ListMembersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListMembers not implemented")
@@ -406,6 +626,42 @@ func _Waybill_ListPromotions_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Waybill_GetEvidence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetEvidenceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).GetEvidence(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_GetEvidence_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).GetEvidence(ctx, req.(*GetEvidenceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_GetTree_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetTreeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).GetTree(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_GetTree_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).GetTree(ctx, req.(*GetTreeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Waybill_ListPolicies_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListPoliciesRequest)
 	if err := dec(in); err != nil {
@@ -438,6 +694,186 @@ func _Waybill_GetPolicy_Handler(srv interface{}, ctx context.Context, dec func(i
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(WaybillServer).GetPolicy(ctx, req.(*GetPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_ListPolicyVersions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListPolicyVersionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).ListPolicyVersions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_ListPolicyVersions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).ListPolicyVersions(ctx, req.(*ListPolicyVersionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_SimulatePolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SimulatePolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).SimulatePolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_SimulatePolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).SimulatePolicy(ctx, req.(*SimulatePolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_ListProposals_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListProposalsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).ListProposals(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_ListProposals_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).ListProposals(ctx, req.(*ListProposalsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_GetProposal_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetProposalRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).GetProposal(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_GetProposal_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).GetProposal(ctx, req.(*GetProposalRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_GetInbox_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetInboxRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).GetInbox(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_GetInbox_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).GetInbox(ctx, req.(*GetInboxRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_ListKeys_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListKeysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).ListKeys(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_ListKeys_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).ListKeys(ctx, req.(*ListKeysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_ListSchemas_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSchemasRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).ListSchemas(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_ListSchemas_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).ListSchemas(ctx, req.(*ListSchemasRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_ListWaivers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListWaiversRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).ListWaivers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_ListWaivers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).ListWaivers(ctx, req.(*ListWaiversRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_ListContext_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListContextRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).ListContext(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_ListContext_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).ListContext(ctx, req.(*ListContextRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_ListLabels_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListLabelsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).ListLabels(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_ListLabels_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).ListLabels(ctx, req.(*ListLabelsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -546,12 +982,60 @@ var Waybill_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Waybill_ListPromotions_Handler,
 		},
 		{
+			MethodName: "GetEvidence",
+			Handler:    _Waybill_GetEvidence_Handler,
+		},
+		{
+			MethodName: "GetTree",
+			Handler:    _Waybill_GetTree_Handler,
+		},
+		{
 			MethodName: "ListPolicies",
 			Handler:    _Waybill_ListPolicies_Handler,
 		},
 		{
 			MethodName: "GetPolicy",
 			Handler:    _Waybill_GetPolicy_Handler,
+		},
+		{
+			MethodName: "ListPolicyVersions",
+			Handler:    _Waybill_ListPolicyVersions_Handler,
+		},
+		{
+			MethodName: "SimulatePolicy",
+			Handler:    _Waybill_SimulatePolicy_Handler,
+		},
+		{
+			MethodName: "ListProposals",
+			Handler:    _Waybill_ListProposals_Handler,
+		},
+		{
+			MethodName: "GetProposal",
+			Handler:    _Waybill_GetProposal_Handler,
+		},
+		{
+			MethodName: "GetInbox",
+			Handler:    _Waybill_GetInbox_Handler,
+		},
+		{
+			MethodName: "ListKeys",
+			Handler:    _Waybill_ListKeys_Handler,
+		},
+		{
+			MethodName: "ListSchemas",
+			Handler:    _Waybill_ListSchemas_Handler,
+		},
+		{
+			MethodName: "ListWaivers",
+			Handler:    _Waybill_ListWaivers_Handler,
+		},
+		{
+			MethodName: "ListContext",
+			Handler:    _Waybill_ListContext_Handler,
+		},
+		{
+			MethodName: "ListLabels",
+			Handler:    _Waybill_ListLabels_Handler,
 		},
 		{
 			MethodName: "ListMembers",
