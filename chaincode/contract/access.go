@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -18,33 +19,71 @@ type access struct {
 // accessTable is the whole law of who may call what. A function that is not
 // here is refused, whatever else exists: forgetting is safe.
 func accessTable() map[string]access {
-	admin := []state.Role{state.RoleAdmin}
-	manager := []state.Role{state.RoleReleaseManager}
+	const (
+		admin, manager, scanner = state.RoleAdmin, state.RoleReleaseManager, state.RoleScanner
+		publisher, auditor      = state.RolePublisher, state.RoleAuditor
+		gateway                 = state.RoleGateway
+	)
 	read := func(args int) access { return access{args: args} }
-	write := func(args int, roles []state.Role) access {
+	write := func(args int, roles ...state.Role) access {
 		return access{args: args, roles: roles, member: true, writes: true}
 	}
 	return map[string]access{
-		"member:Join":       {args: 1, roles: admin, writes: true},
-		"member:Grant":      write(2, admin),
-		"member:Revoke":     write(2, admin),
-		"member:List":       read(0),
-		"registry:Add":      write(2, admin),
-		"registry:List":     read(0),
-		"record:Segment":    write(4, []state.Role{state.RoleGateway}),
-		"image:Get":         read(1),
-		"tag:Get":           read(3),
-		"promotion:Request": write(4, []state.Role{state.RoleReleaseManager, state.RolePublisher}),
-		"promotion:Approve": write(5, manager),
-		"promotion:Reject":  write(5, manager),
-		"promotion:Get":     read(4),
-		"release:Release":   write(4, manager),
-		"quarantine:Set":    write(2, []state.Role{state.RoleAdmin, state.RoleScanner, state.RoleReleaseManager}),
-		"quarantine:Lift":   write(2, []state.Role{state.RoleAdmin, state.RoleReleaseManager}),
-		"policy:Apply":      write(1, admin),
+		// No organisation is a member before these two.
+		"member:Found": {args: 1, roles: []state.Role{admin}, writes: true},
+		"member:Join":  {args: 1, roles: []state.Role{admin}, writes: true},
+
+		"member:Grant":  write(2, admin),
+		"member:Revoke": write(2, admin),
+		"member:List":   read(0),
+		"registry:Add":  write(2, admin),
+		"registry:List": read(0),
+
+		"record:Segment":  write(4, gateway),
+		"record:Witness":  write(3, gateway),
+		"image:Get":       read(1),
+		"tag:Get":         read(3),
+		"evidence:Submit": write(8, scanner, publisher, manager, auditor, admin, gateway),
+		"evidence:List":   read(1),
+
+		"proposal:Open":     write(2, admin),
+		"proposal:Vote":     write(3, admin),
+		"proposal:Withdraw": write(2, admin),
+		"proposal:Get":      read(1),
+		"proposal:List":     read(0),
 		"policy:List":       read(0),
 		"policy:Get":        read(2),
-		"verdict:Ask":       read(4),
+		"policy:Versions":   read(1),
+
+		"key:Add":        write(5, admin),
+		"key:Withdraw":   write(3, admin),
+		"key:List":       read(0),
+		"schema:Add":     write(2, admin),
+		"schema:List":    read(0),
+		"context:Set":    write(2, admin, manager, scanner, gateway),
+		"context:List":   read(0),
+		"label:Set":      write(4, admin),
+		"label:List":     read(2),
+		"waiver:Request": write(7, manager, admin),
+		"waiver:Approve": write(3, manager, admin),
+		"waiver:Revoke":  write(4, manager, admin),
+		"waiver:List":    read(2),
+
+		// The policy decides which of those who may speak count.
+		"promotion:Request":  write(4, manager, publisher),
+		"promotion:Approve":  write(7, manager, scanner, auditor, admin),
+		"promotion:Reject":   write(5, manager, scanner, auditor, admin),
+		"promotion:Withdraw": write(5, manager, scanner, auditor, admin),
+		"promotion:Get":      read(4),
+		"release:Release":    write(4, manager),
+		"release:Auto":       write(4, gateway),
+		"release:Resume":     write(3, manager, admin),
+		"release:BreakGlass": write(5, manager, scanner, publisher, auditor, admin),
+		"release:Review":     write(5, manager, admin, auditor),
+		"release:Settle":     write(4, state.Roles()...),
+		"quarantine:Set":     write(2, admin, scanner, manager),
+		"quarantine:Lift":    write(2, admin, manager),
+		"verdict:Ask":        read(4),
 	}
 }
 
@@ -67,11 +106,12 @@ func authorise(tx *Tx) error {
 		return err
 	}
 	if rule.member {
-		values, err := tx.Get(state.MemberKey(tx.caller.MSP))
+		// The list alone decides: members leave by vote.
+		members, err := state.LoadMembers(tx)
 		if err != nil {
 			return err
 		}
-		if values[0] == nil {
+		if !slices.Contains(members.MSPs, tx.caller.MSP) {
 			return provenance.Errorf(provenance.Forbidden, "%s is not a member yet; its admin joins it with member:Join", tx.caller.MSP)
 		}
 	}

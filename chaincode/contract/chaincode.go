@@ -26,7 +26,14 @@ func New() (*contractapi.ContractChaincode, error) {
 		&PromotionContract{named("promotion")},
 		&ReleaseContract{named("release")},
 		&QuarantineContract{named("quarantine")},
+		&ProposalContract{named("proposal")},
 		&PolicyContract{named("policy")},
+		&KeyContract{named("key")},
+		&SchemaContract{named("schema")},
+		&EvidenceContract{named("evidence")},
+		&ContextContract{named("context")},
+		&LabelContract{named("label")},
+		&WaiverContract{named("waiver")},
 		&VerdictContract{named("verdict")},
 	)
 	if err != nil {

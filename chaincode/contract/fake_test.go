@@ -21,6 +21,7 @@ import (
 
 	"github.com/hyperledger/fabric-chaincode-go/v2/shim"
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/queryresult"
 	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
@@ -39,6 +40,7 @@ type ledger struct {
 	t     *testing.T
 	cc    *contractapi.ContractChaincode
 	state map[string][]byte
+	guard map[string][]byte // key-level endorsement policies
 	now   time.Time
 	txs   int
 	certs map[string][]byte
@@ -50,7 +52,7 @@ func newLedger(t *testing.T) *ledger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &ledger{t: t, cc: cc, state: map[string][]byte{}, now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), certs: map[string][]byte{}}
+	return &ledger{t: t, cc: cc, state: map[string][]byte{}, guard: map[string][]byte{}, now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), certs: map[string][]byte{}}
 }
 
 // stub embeds the interface so that a call to anything the contract has no
@@ -61,7 +63,8 @@ type stub struct {
 	args      []string
 	creator   []byte
 	transient map[string][]byte
-	writes    map[string][]byte
+	writes    map[string][]byte // nil value: deleted
+	guards    map[string][]byte
 	batch     bool
 	txID      string
 }
@@ -83,6 +86,20 @@ func (s *stub) PutState(key string, value []byte) error {
 	s.writes[key] = value
 	return nil
 }
+func (s *stub) DelState(key string) error {
+	s.writes[key] = nil
+	return nil
+}
+func (s *stub) SetStateValidationParameter(key string, policy []byte) error {
+	// Bytes that a peer cannot read stop the channel; a policy of nobody lets anybody write.
+	var envelope common.SignaturePolicyEnvelope
+	if err := proto.Unmarshal(policy, &envelope); err != nil || len(envelope.GetIdentities()) == 0 || envelope.GetRule().GetNOutOf().GetN() < 1 {
+		s.l.t.Errorf("guard of %q: %v, %v", key, &envelope, err)
+	}
+	s.guards[key] = policy
+	return nil
+}
+func (s *stub) GetStateValidationParameter(key string) ([]byte, error) { return s.l.guard[key], nil }
 func (s *stub) GetMultipleStates(keys ...string) ([][]byte, error) {
 	values := make([][]byte, len(keys))
 	for i, k := range keys {
@@ -146,7 +163,7 @@ func (l *ledger) invoke(who string, transient map[string][]byte, args ...string)
 	l.t.Helper()
 	l.txs++
 	l.now = l.now.Add(time.Second)
-	s := &stub{l: l, args: args, creator: l.creator(who), transient: transient, writes: map[string][]byte{}, txID: fmt.Sprintf("%064x", l.txs)}
+	s := &stub{l: l, args: args, creator: l.creator(who), transient: transient, writes: map[string][]byte{}, guards: map[string][]byte{}, txID: fmt.Sprintf("%064x", l.txs)}
 	response := l.cc.Invoke(s)
 	if response.GetStatus() != shim.OK {
 		if parsed, ok := provenance.ParseError(response.GetMessage()); ok {
@@ -157,8 +174,24 @@ func (l *ledger) invoke(who string, transient map[string][]byte, args ...string)
 	if s.batch {
 		l.t.Errorf("%s left its write batch open", args[0])
 	}
-	maps.Copy(l.state, s.writes)
+	l.commit(s)
 	return string(response.GetPayload()), s.writes, nil
+}
+
+func (l *ledger) commit(s *stub) {
+	for k, v := range s.writes {
+		if v == nil {
+			delete(l.state, k)
+			delete(l.guard, k)
+			continue
+		}
+		l.state[k] = v
+	}
+	for k, v := range s.guards {
+		if _, ok := l.state[k]; ok { // a peer drops the policy of a key that is not there
+			l.guard[k] = v
+		}
+	}
 }
 
 func (l *ledger) do(who string, args ...string) string {
@@ -209,6 +242,7 @@ func orgs() []string { return []string{"AuditMSP", "PlatformMSP", "SecurityMSP",
 func network(t *testing.T) *ledger {
 	t.Helper()
 	l := newLedger(t)
+	l.do("admin@VendorMSP", "member:Found", `["VendorMSP","SecurityMSP","PlatformMSP","AuditMSP"]`)
 	for _, o := range orgs() {
 		l.do("admin@"+o, "member:Join", o)
 		for _, r := range state.Roles() {
@@ -221,7 +255,7 @@ func network(t *testing.T) *ledger {
 	text := `{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"default"},"spec":{"match":["reg.example:5000/team/**"],
 	 "stages":[{"name":"staging","approvals":{"min":1}},{"name":"production","from":"staging","approvals":{"min":2,"orgs":["SecurityMSP"]}}]}}`
 	for _, o := range orgs()[:3] {
-		l.do("admin@"+o, "policy:Apply", text)
+		l.do("admin@"+o, "proposal:Open", "policy", text)
 	}
 	return l
 }

@@ -3,11 +3,13 @@ package contract
 import (
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/chaincode/strictjson"
 )
 
 // MemberContract keeps organisations and the roles of their people.
@@ -15,14 +17,52 @@ type MemberContract struct{ contractapi.Contract }
 
 var (
 	identityName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$`)
+	mspID        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 	displayName  = regexp.MustCompile(`^[\pL\pN][\pL\pN ._-]{0,63}$`)
 )
 
 // maxMembers bounds the reads of a verdict: one approval and one hold per member.
 const maxMembers = 64
 
-// Join makes the caller's organisation a member under a name for people.
-// Joining again is success without a write.
+// Found names the organisations that the consortium starts with, as a JSON
+// array of MSP ids. It happens once: founding again by the same list is success
+// without a write, by another one a Conflict. Each founder joins by itself.
+func (MemberContract) Found(tx *Tx, founders string) (string, error) {
+	var msps []string
+	if err := strictjson.Unmarshal([]byte(founders), &msps, strictjson.Limits{}); err != nil {
+		return "", provenance.Errorf(provenance.Invalid, "founders: want a JSON array of MSP ids: %v", err)
+	}
+	for _, id := range msps {
+		if err := checkMSP(id); err != nil {
+			return "", err
+		}
+	}
+	msps = slices.Sorted(slices.Values(msps))
+	switch {
+	case len(msps) == 0 || len(msps) > maxMembers:
+		return "", provenance.Errorf(provenance.Invalid, "%d founders: want 1 to %d", len(msps), maxMembers)
+	case len(slices.Compact(slices.Clone(msps))) != len(msps):
+		return "", provenance.Errorf(provenance.Invalid, "a founder is named twice")
+	case !slices.Contains(msps, tx.caller.MSP):
+		return "", provenance.Errorf(provenance.Forbidden, "%s is not among the founders it names", tx.caller.MSP)
+	}
+	m, err := state.LoadMembers(tx)
+	if err != nil {
+		return "", err
+	}
+	if have := slices.Sorted(slices.Values(slices.Concat(m.MSPs, m.Invited))); len(have) > 0 {
+		if !slices.Equal(have, msps) {
+			return "", provenance.Errorf(provenance.Conflict, "the consortium was founded already, with %s", strings.Join(have, ", "))
+		}
+		return answer(m, nil)
+	}
+	m = state.Members{MSPs: []string{}, Invited: msps}
+	return answer(m, tx.put(state.MembersKey(), m))
+}
+
+// Join makes the caller's organisation, which was invited by the founding or
+// by a vote, a member under a name for people. Joining again is success
+// without a write.
 func (MemberContract) Join(tx *Tx, name string) (string, error) {
 	if !displayName.MatchString(name) {
 		return "", provenance.Errorf(provenance.Invalid, "member name %q: want 1 to 64 letters, digits, spaces, '.', '_', '-'", clip(name))
@@ -33,17 +73,47 @@ func (MemberContract) Join(tx *Tx, name string) (string, error) {
 	}
 	m := state.Member{MSP: tx.caller.MSP, Name: name, Act: tx.act()}
 	if slices.Contains(members.MSPs, m.MSP) {
-		return answer(m, nil)
+		var standing state.Member
+		_, err := state.Read(tx, state.MemberKey(m.MSP), &standing)
+		return answer(standing, err)
+	}
+	at := slices.Index(members.Invited, m.MSP)
+	if at < 0 {
+		return "", provenance.Errorf(provenance.Forbidden, "%s is not invited yet: a founder names it with member:Found, or the members vote it in", m.MSP)
 	}
 	if len(members.MSPs) >= maxMembers {
 		return "", provenance.Errorf(provenance.Conflict, "the ledger has %d members already", maxMembers)
 	}
+	members.Invited = slices.Delete(members.Invited, at, at+1)
 	members.MSPs = append(members.MSPs, m.MSP)
 	slices.Sort(members.MSPs)
-	if err := tx.put(state.MembersKey(), members); err != nil {
+	if err := putMembers(tx, members); err != nil {
 		return "", err
 	}
 	return answer(m, tx.put(state.MemberKey(m.MSP), m))
+}
+
+// putMembers writes the list of members. What only votes change is guarded by
+// the new list from here on; the write itself is held to the old one.
+func putMembers(tx *Tx, m state.Members) error {
+	if err := tx.put(state.MembersKey(), m); err != nil {
+		return err
+	}
+	if err := guardLaw(tx, state.MembersKey(), m); err != nil {
+		return err
+	}
+	values, err := tx.Get(state.PoliciesKey())
+	if err != nil || values[0] == nil {
+		return err // a guard on a key that is not there is lost
+	}
+	return guardLaw(tx, state.PoliciesKey(), m)
+}
+
+func checkMSP(id string) error {
+	if !mspID.MatchString(id) {
+		return provenance.Errorf(provenance.Invalid, "MSP id %q: want 1 to 64 letters, digits, '.', '_', '-'", clip(id))
+	}
+	return nil
 }
 
 // Grant gives one of the caller's own people or robots a role.
@@ -82,12 +152,18 @@ func setGrant(tx *Tx, identity, role string, revoked bool) (string, error) {
 // MemberList is every member and every grant, revoked ones too.
 type MemberList struct {
 	Members []state.Member `json:"members"`
+	Invited []string       `json:"invited"` // MSP ids that may join
+	Needed  int            `json:"needed"`  // agreeing members that decide a vote
 	Grants  []state.Grant  `json:"grants"`
 }
 
-// List returns members and grants.
+// List returns members and grants, and who is invited.
 func (MemberContract) List(tx *Tx) (string, error) {
-	list := MemberList{Members: []state.Member{}, Grants: []state.Grant{}}
+	m, err := state.LoadMembers(tx)
+	if err != nil {
+		return "", err
+	}
+	list := MemberList{Members: []state.Member{}, Invited: append([]string{}, m.Invited...), Needed: m.Needed(), Grants: []state.Grant{}}
 	if err := scanInto(tx, &list.Members, state.TypeMember); err != nil {
 		return "", err
 	}

@@ -5,6 +5,7 @@ package provision
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -32,8 +33,8 @@ func Roles() []state.Role {
 	return []state.Role{state.RoleGateway, state.RolePublisher, state.RoleScanner, state.RoleReleaseManager, state.RoleAuditor}
 }
 
-// Members makes every organisation of the network a member, signed by its own
-// admin, and grants its people their roles. Doing it again changes nothing, so
+// Members founds the consortium with every organisation of the network, signed
+// by the first one's admin, makes each a member, signed by its own, and grants its people their roles. Doing it again changes nothing, so
 // a run that died half way is simply run again. Errors name the organisation
 // and carry the ledger's code.
 func Members(ctx context.Context, c network.Clients) error {
@@ -63,12 +64,28 @@ func members(ctx context.Context, c network.Clients, dial func(network.Client) (
 			}
 		}
 	}()
+	if len(c.Orgs) == 0 {
+		return nil
+	}
+	founders := make([]string, len(c.Orgs))
+	for i, org := range c.Orgs {
+		founders[i] = org.MSPID
+	}
+	list, err := json.Marshal(founders)
+	if err != nil {
+		return fmt.Errorf("founders: %w", err)
+	}
 	// One after the other: all joins write the one list of members, so together
 	// all but one would have to be run again.
 	for i, org := range c.Orgs {
 		var err error
 		if doors[i], err = dial(org); err != nil {
 			return fmt.Errorf("reach the peer of %s: %w", org.Org, err)
+		}
+		if i == 0 {
+			if err := insist(ctx, doors[i], "member:Found", string(list)); err != nil {
+				return fmt.Errorf("found the consortium as %s: %w", org.Org, err)
+			}
 		}
 		if err := insist(ctx, doors[i], "member:Join", displayName(org.Org)); err != nil {
 			return fmt.Errorf("join %s: %w", org.Org, err)

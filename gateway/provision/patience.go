@@ -16,7 +16,7 @@ const (
 
 // insist submits until the peers agree. In a network that is seconds old an
 // endorsing peer may be a block behind: its answer then differs from the
-// others', or it has not heard that we joined. Nothing was written in either
+// others', or it has not heard that we were invited, or joined. Nothing was written in either
 // case, and every act here may be done twice. The last error is returned when
 // patience or ctx ends.
 func insist(ctx context.Context, door Acts, fn string, args ...string) error {
@@ -45,7 +45,7 @@ func passing(err error) bool {
 	case provenance.Unavailable, provenance.Conflict:
 		return true
 	case provenance.Forbidden:
-		return strings.Contains(err.Error(), "is not a member yet")
+		return strings.Contains(err.Error(), "is not a member yet") || strings.Contains(err.Error(), "is not invited yet")
 	default:
 		return false
 	}

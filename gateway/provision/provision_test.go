@@ -64,11 +64,11 @@ func TestMembersJoinBeforeAnyGrant(t *testing.T) {
 	if err := members(t.Context(), clients(), dial); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"vendor member:Join Vendor", "audit member:Join Audit"}
-	if diff := cmp.Diff(want, j.lines[:2]); diff != "" {
+	want := []string{`vendor member:Found ["VendorMSP","AuditMSP"]`, "vendor member:Join Vendor", "audit member:Join Audit"}
+	if diff := cmp.Diff(want, j.lines[:3]); diff != "" {
 		t.Errorf("joins (-want +got):\n%s", diff)
 	}
-	grants := slices.Sorted(slices.Values(j.lines[2:]))
+	grants := slices.Sorted(slices.Values(j.lines[3:]))
 	want = nil
 	for _, org := range []string{"audit", "vendor"} {
 		for _, role := range []string{"auditor", "gateway", "publisher", "release-manager", "scanner"} {
@@ -82,8 +82,9 @@ func TestMembersJoinBeforeAnyGrant(t *testing.T) {
 
 func TestMembersNameWhatFailed(t *testing.T) {
 	for fail, want := range map[string]string{
-		"audit member:Join Audit":             "join audit: refused",
-		"vendor member:Grant scanner scanner": "grant scanner to scanner of vendor: refused",
+		`vendor member:Found ["VendorMSP","AuditMSP"]`: "found the consortium as vendor: refused",
+		"audit member:Join Audit":                      "join audit: refused",
+		"vendor member:Grant scanner scanner":          "grant scanner to scanner of vendor: refused",
 	} {
 		j := journal{fail: fail}
 		err := members(t.Context(), clients(), func(c network.Client) (Acts, error) { return door{&j, c.Org}, nil })
@@ -96,6 +97,7 @@ func TestMembersNameWhatFailed(t *testing.T) {
 func TestMembersWaitForPeersThatAreBehind(t *testing.T) {
 	j := journal{late: []error{
 		provenance.Errorf(provenance.Unavailable, "ProposalResponsePayloads do not match"),
+		provenance.Errorf(provenance.Forbidden, "VendorMSP is not invited yet: a founder names it"),
 		provenance.Errorf(provenance.Forbidden, "VendorMSP is not a member yet; its admin joins it with member:Join"),
 	}}
 	if err := members(t.Context(), clients(), func(c network.Client) (Acts, error) { return door{&j, c.Org}, nil }); err != nil {
