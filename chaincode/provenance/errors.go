@@ -80,7 +80,7 @@ func CodeOf(err error) Code {
 }
 
 func codes() []Code {
-	return []Code{Invalid, Forbidden, NotFound, Conflict, Denied, Quarantined, Unavailable, Full, Internal}
+	return []Code{Invalid, Forbidden, NotFound, Conflict, Denied, Quarantined, Unavailable, Full, Stale, BadEvidence, Internal}
 }
 
 // ParseError finds the first code in text that came over a wire ("chaincode

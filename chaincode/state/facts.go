@@ -229,7 +229,7 @@ func (l *loader) evidence() error {
 			return provenance.Wrap(provenance.Internal, err, "facts of evidence %s", e.ID)
 		}
 		fact := policy.Evidence{ID: e.ID, Type: e.Type, Signer: e.Signer, At: e.Since(), Facts: facts, On: e.Digest}
-		if w := withdrawn[TrustKeyKey(e.Signer.MSP, e.Signer.Key)]; w != nil && !w.CompromisedSince.IsZero() && !e.At.Before(w.CompromisedSince) {
+		if w := withdrawn[TrustKeyKey(e.Signer.MSP, e.Signer.Key)]; e.WithdrawnBy(w) {
 			fact.Withdrawn, fact.Why = w.At, w.Reason
 		}
 		l.f.Evidence = append(l.f.Evidence, fact)

@@ -159,6 +159,13 @@ func (e Evidence) Since() time.Time {
 	return e.At
 }
 
+// WithdrawnBy tells whether the withdrawal of the key that signed it, nil when
+// there is none, reaches back to it. What was recorded before the key was
+// compromised stays; a claimed time is no proof of that.
+func (e Evidence) WithdrawnBy(w *Withdrawal) bool {
+	return w != nil && !w.CompromisedSince.IsZero() && !e.At.Before(w.CompromisedSince)
+}
+
 // EvidenceSet lists the evidence that counts for an image: of each signer and
 // type the newest by Evidence.Since. At most MaxEvidence entries.
 type EvidenceSet struct {
@@ -302,7 +309,10 @@ type Promotion struct {
 type Approval struct {
 	Subject
 	Attempt   int  `json:"attempt"`
-	Withdrawn bool `json:"withdrawn,omitempty"` // by the approver, before the release
+	Withdrawn bool `json:"withdrawn,omitempty"` // by the approver or an admin of the same organisation, before the release
+	// WithdrawnFor and WithdrawnBy say why, and by whom and when.
+	WithdrawnFor string `json:"withdrawnFor,omitempty"`
+	WithdrawnBy  *Act   `json:"withdrawnBy,omitempty"`
 	policy.Approval
 }
 
@@ -316,8 +326,9 @@ type Release struct {
 	Rollback  bool              `json:"rollback,omitempty"`
 	// EvidenceSet is the hash of the evidence it rests on.
 	EvidenceSet string       `json:"evidenceSet,omitempty"`
-	Debt        *policy.Debt `json:"debt,omitempty"` // a break-glass release
-	Auto        bool         `json:"auto,omitempty"` // submitted by a gateway
+	Debt        *policy.Debt `json:"debt,omitempty"`   // a break-glass release
+	Review      string       `json:"review,omitempty"` // what the reviewer of the debt wrote
+	Auto        bool         `json:"auto,omitempty"`   // submitted by a gateway
 	Act
 }
 
