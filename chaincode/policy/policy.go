@@ -4,13 +4,8 @@
 package policy
 
 import (
-	"bytes"
 	"encoding/json"
-	"regexp"
 	"slices"
-	"strings"
-
-	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
 // APIVersion and Kind open every policy document.
@@ -19,12 +14,8 @@ const (
 	Kind       = "ReleasePolicy"
 )
 
-// Limits of a policy document.
-const (
-	MaxBytes    = 32 << 10
-	maxStages   = 16
-	maxPatterns = 32
-)
+// MaxBytes bounds a policy document, and its canonical form.
+const MaxBytes = 32 << 10
 
 // Who may be kept from approving.
 const (
@@ -33,6 +24,10 @@ const (
 	ExcludePusher = "pusher"
 	// ExcludeRequester: the person who requested the promotion.
 	ExcludeRequester = "requester"
+	// ExcludeBuilder: every organisation that answers for the signature of a
+	// slsa-provenance statement about the image. It says it built the image;
+	// whether a rule accepts the statement makes no difference.
+	ExcludeBuilder = "builder"
 )
 
 // Policy is a release policy document.
@@ -41,6 +36,8 @@ type Policy struct {
 	Kind       string   `json:"kind"`
 	Metadata   Metadata `json:"metadata"`
 	Spec       Spec     `json:"spec"`
+
+	programs *programs // filled by Parse, so that Evaluate compiles nothing
 }
 
 // Metadata names a policy.
@@ -167,32 +164,6 @@ type BreakGlass struct {
 	Reviewers []string     `json:"reviewers,omitempty"` // MSP ids; absent: any other member
 }
 
-var stageName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-
-// Parse reads a policy from JSON: unknown fields, trailing data and anything a
-// release could not be decided by are Invalid. The defaults are filled in, so
-// that Canonical of the result says everything that is in force.
-func Parse(b []byte) (Policy, error) {
-	var p Policy
-	if len(b) > MaxBytes {
-		return p, provenance.Errorf(provenance.Invalid, "policy of %d bytes: at most %d", len(b), MaxBytes)
-	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&p); err != nil {
-		return Policy{}, provenance.Errorf(provenance.Invalid, "policy: %v", err)
-	}
-	if dec.More() {
-		return Policy{}, provenance.Errorf(provenance.Invalid, "policy: data after the document")
-	}
-	for i := range p.Spec.Stages {
-		if p.Spec.Stages[i].Approvals.Exclude == nil {
-			p.Spec.Stages[i].Approvals.Exclude = []string{ExcludePusher, ExcludeRequester}
-		}
-	}
-	return p, p.check()
-}
-
 // Canonical returns the policy's one JSON form; its hash names the version.
 func (p Policy) Canonical() []byte {
 	b, _ := json.Marshal(p) // strings, ints and slices only: cannot fail
@@ -201,170 +172,12 @@ func (p Policy) Canonical() []byte {
 
 // Stage returns the stage of that name.
 func (p Policy) Stage(name string) (Stage, bool) {
-	i := slices.IndexFunc(p.Spec.Stages, func(s Stage) bool { return s.Name == name })
-	if i < 0 {
-		return Stage{}, false
+	if i := p.stage(name); i >= 0 {
+		return p.Spec.Stages[i], true
 	}
-	return p.Spec.Stages[i], true
+	return Stage{}, false
 }
 
-func (p Policy) check() error {
-	invalid := func(format string, args ...any) error {
-		return provenance.Errorf(provenance.Invalid, "policy %q: "+format, append([]any{p.Metadata.Name}, args...)...)
-	}
-	if p.APIVersion != APIVersion || p.Kind != Kind {
-		return invalid("want apiVersion %s and kind %s", APIVersion, Kind)
-	}
-	if !stageName.MatchString(p.Metadata.Name) {
-		return invalid("metadata.name must be lower-case letters, digits and '-'")
-	}
-	if len(p.Spec.Match) == 0 || len(p.Spec.Match) > maxPatterns {
-		return invalid("spec.match needs 1 to %d patterns", maxPatterns)
-	}
-	for _, pattern := range p.Spec.Match {
-		if err := CheckPattern(pattern); err != nil {
-			return err
-		}
-	}
-	if len(p.Spec.Stages) == 0 || len(p.Spec.Stages) > maxStages {
-		return invalid("spec.stages needs 1 to %d stages", maxStages)
-	}
-	earlier := map[string]bool{}
-	for _, s := range p.Spec.Stages {
-		if !stageName.MatchString(s.Name) || earlier[s.Name] {
-			return invalid("stage %q: names are unique, of lower-case letters, digits and '-'", s.Name)
-		}
-		if s.From != "" && !earlier[s.From] {
-			return invalid("stage %q: from %q is not an earlier stage", s.Name, s.From)
-		}
-		earlier[s.Name] = true
-		a := s.Approvals
-		if a.Min < 0 || a.Min > 64 || (a.Min == 0 && s.From == "") {
-			return invalid("stage %q: approvals.min must be 1 to 64 (0 only with from): no rule is never a pass", s.Name)
-		}
-		if len(a.Orgs) > a.Min || len(slices.Compact(slices.Sorted(slices.Values(a.Orgs)))) != len(a.Orgs) {
-			return invalid("stage %q: approvals.orgs must be distinct and no more than min", s.Name)
-		}
-		for _, x := range a.Exclude {
-			if x != ExcludePusher && x != ExcludeRequester {
-				return invalid("stage %q: exclude %q: want %s or %s", s.Name, x, ExcludePusher, ExcludeRequester)
-			}
-		}
-	}
-	return nil
-}
-
-// CheckPattern tells whether a pattern may stand in spec.match: the host is
-// literal, so that no policy reaches over every registry by accident.
-func CheckPattern(pattern string) error {
-	segments := strings.Split(pattern, "/")
-	if len(segments) < 2 {
-		return provenance.Errorf(provenance.Invalid, "pattern %q: want host/path, as in reg.example/team/**", pattern)
-	}
-	if _, err := provenance.ParseHost(segments[0]); err != nil {
-		return err
-	}
-	for i, s := range segments[1:] {
-		switch {
-		case s == "*", s == "**" && i == len(segments)-2:
-		default:
-			if _, err := provenance.ParseRepository(s); err != nil {
-				return provenance.Errorf(provenance.Invalid, "pattern %q: segment %q is not a name, '*' or a closing '**'", pattern, s)
-			}
-		}
-	}
-	return nil
-}
-
-// Match tells how specifically a pattern matches host/repository: the number
-// of literal segments, or -1 where it does not match. Segments are compared
-// whole: team/a never matches team/ab.
-func Match(pattern string, host provenance.Host, repo provenance.Repository) int {
-	want := strings.Split(pattern, "/")
-	have := append([]string{string(host)}, strings.Split(string(repo), "/")...)
-	literal := 0
-	for i, w := range want {
-		if w == "**" && i == len(want)-1 {
-			if len(have) > i {
-				return literal
-			}
-			return -1
-		}
-		if i >= len(have) || (w != "*" && w != have[i]) {
-			return -1
-		}
-		if w != "*" {
-			literal++
-		}
-	}
-	if len(have) != len(want) {
-		return -1
-	}
-	// An exact pattern is more specific than one of as many literals ending in "**".
-	return literal + 1
-}
-
-// Select returns the index of the most specific pattern list for a repository,
-// or -1. Ties go to the first; Overlap keeps ties from being accepted.
-func Select(patterns [][]string, host provenance.Host, repo provenance.Repository) int {
-	best, at := -1, -1
-	for i, list := range patterns {
-		for _, p := range list {
-			if m := Match(p, host, repo); m > best {
-				best, at = m, i
-			}
-		}
-	}
-	return at
-}
-
-// Overlap returns a pattern of a that some repository would match as
-// specifically as a pattern of b, or "". It errs on the side of refusing.
-func Overlap(a, b []string) string {
-	for _, p := range a {
-		for _, q := range b {
-			if unify(strings.Split(p, "/"), strings.Split(q, "/")) {
-				return p
-			}
-		}
-	}
-	return ""
-}
-
-// unify tells whether two patterns of equal specificity match a common name.
-func unify(p, q []string) bool {
-	if weight(p) != weight(q) {
-		return false
-	}
-	for i := 0; ; i++ {
-		switch {
-		case i >= len(p) || i >= len(q):
-			return len(p) == len(q)
-		case p[i] == "**" && i == len(p)-1, q[i] == "**" && i == len(q)-1:
-			return true
-		case p[i] != q[i] && p[i] != "*" && q[i] != "*":
-			return false
-		}
-	}
-}
-
-func weight(p []string) int {
-	n := 0
-	for _, s := range p {
-		if s != "*" && s != "**" {
-			n++
-		}
-	}
-	if p[len(p)-1] != "**" {
-		n++
-	}
-	return n
-}
-
-// ParseStageName reads a stage's name: 1 to 63 lower-case letters, digits and '-'.
-func ParseStageName(s string) (string, error) {
-	if !stageName.MatchString(s) {
-		return "", provenance.Errorf(provenance.Invalid, "stage %q: want lower-case letters, digits and '-'", s[:min(len(s), 80)])
-	}
-	return s, nil
+func (p Policy) stage(name string) int {
+	return slices.IndexFunc(p.Spec.Stages, func(s Stage) bool { return s.Name == name })
 }

@@ -1,0 +1,387 @@
+package policy
+
+import (
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/checker"
+	"cel.dev/cel-go/common/ast"
+	celenv "cel.dev/cel-go/common/env"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// Limits of an expression. Costs are CEL's units, about one per operation and
+// per 10 bytes read; a unit takes some 10 to 50 ns.
+const (
+	maxExpression  = 2 << 10 // bytes
+	maxNesting     = 32      // of brackets, and of the syntax tree
+	maxNodes       = 500
+	maxLoops       = 2 // loops within one another
+	maxRegexp      = 200
+	maxRegexpSize  = 1_000
+	assumedSize    = 1_000 // of a list or a text whose size only the facts tell
+	maxStaticCost  = 50_000_000
+	maxCost        = 200_000   // of one evaluation
+	maxVerdictCost = 1_000_000 // of all evaluations of one verdict
+)
+
+// Variables of expressions. Adding one is a change of the rule language.
+const (
+	varImage      = "image"
+	varRepository = "repository"
+	varTags       = "tags"
+	varLabels     = "labels"
+	varEvidence   = "evidence"
+	varStage      = "stage"
+	varContext    = "context"
+	varNow        = "now"
+	varFacts      = "facts"
+	varSuppressed = "suppressed"
+	varCounts     = "counts"
+)
+
+func imageFields() []string {
+	return []string{"digest", "mediaType", "artifactType", "size", "children", "pushedBy", "pushedAt"}
+}
+
+// language is the environments an expression is compiled in. They are values
+// that never change, built once because that takes milliseconds.
+type language struct {
+	condition, evidence *cel.Env
+	err                 error
+}
+
+var languageOf = sync.OnceValue(func() (l language) {
+	text, dyn := cel.StringType, cel.DynType
+	l.condition, l.err = cel.NewCustomEnv(
+		cel.StdLib(cel.StdLibSubset(&celenv.LibrarySubset{ExcludeFunctions: excluded()})),
+		cel.CustomTypeAdapter(adapter{}),
+		cel.EagerlyValidateDeclarations(true),
+		cel.ParserRecursionLimit(maxNesting),
+		cel.ParserErrorRecoveryLimit(1),
+		cel.ParserExpressionSizeLimit(maxExpression),
+		cel.ExpressionNodeLimit(maxNodes),
+		cel.RegexProgramSizeLimit(maxRegexpSize),
+		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals(), cel.ValidateComprehensionNestingLimit(maxLoops)),
+		cel.Variable(varImage, cel.MapType(text, dyn)),
+		cel.Variable(varRepository, text),
+		cel.Variable(varTags, cel.ListType(text)),
+		cel.Variable(varLabels, cel.MapType(text, text)),
+		cel.Variable(varEvidence, cel.MapType(text, cel.IntType)),
+		cel.Variable(varStage, text),
+		cel.Variable(varContext, cel.MapType(text, dyn)),
+		cel.Variable(varNow, cel.TimestampType),
+	)
+	if l.err != nil {
+		return l
+	}
+	l.evidence, l.err = l.condition.Extend(
+		cel.Variable(varFacts, cel.MapType(text, dyn)),
+		cel.Variable(varSuppressed, cel.ListType(text)),
+		cel.Variable(varCounts, cel.MapType(text, cel.IntType)),
+	)
+	return l
+})
+
+// excluded is what the language lacks although CEL has it: floats, and time
+// zones by name, which a peer would look up in files of its own machine.
+func excluded() []*celenv.Function {
+	functions := []*celenv.Function{celenv.NewFunction("double")}
+	for name, overload := range map[string]string{
+		"getFullYear": "timestamp_to_year_with_tz", "getMonth": "timestamp_to_month_with_tz", "getDayOfYear": "timestamp_to_day_of_year_with_tz",
+		"getDate": "timestamp_to_day_of_month_1_based_with_tz", "getDayOfMonth": "timestamp_to_day_of_month_with_tz",
+		"getDayOfWeek": "timestamp_to_day_of_week_with_tz", "getHours": "timestamp_to_hours_with_tz", "getMinutes": "timestamp_to_minutes_with_tz",
+		"getSeconds": "timestamp_to_seconds_tz", "getMilliseconds": "timestamp_to_milliseconds_with_tz",
+	} {
+		functions = append(functions, celenv.NewFunction(name, &celenv.Overload{ID: overload}))
+	}
+	return functions
+}
+
+// program is a compiled expression.
+type program struct {
+	run     cel.Program
+	context []string // the context variables it reads; all, where it picks them at run time
+	all     bool
+	counts  bool // it reads counts
+}
+
+// compileExpression compiles source to a program that yields a bool, or says
+// why it is no rule.
+func compileExpression(source string, overFacts bool, names map[string]string) (*program, error) {
+	no := func(format string, args ...any) (*program, error) {
+		return nil, provenance.Errorf(provenance.Invalid, format, args...)
+	}
+	if strings.TrimSpace(source) == "" {
+		return no("the expression is empty")
+	}
+	if len(source) > maxExpression {
+		return no("an expression of %d bytes: at most %d", len(source), maxExpression)
+	}
+	if nested(source) > maxNesting {
+		return no("brackets nested deeper than %d", maxNesting)
+	}
+	l := languageOf()
+	if l.err != nil {
+		return nil, provenance.Wrap(provenance.Internal, l.err, "the rule language")
+	}
+	env := l.condition
+	if overFacts {
+		env = l.evidence
+	}
+	checked, issues := env.Compile(source)
+	if issues.Err() != nil {
+		first := issues.Errors()[0]
+		return no("line %d, column %d: %s", first.Location.Line(), first.Location.Column()+1, clip(first.Message, 200))
+	}
+	if !checked.OutputType().IsExactType(cel.BoolType) {
+		return no("the expression yields %s, want bool", cel.FormatCELType(checked.OutputType()))
+	}
+	p := &program{}
+	if err := p.inspect(checked, names); err != nil {
+		return nil, err
+	}
+	cost, err := env.EstimateCost(checked, sizes{})
+	if err != nil || cost.Max > maxStaticCost {
+		return no("the expression may cost too much: simplify its loops")
+	}
+	if err := notConstant(env, checked); err != nil {
+		return nil, err
+	}
+	p.run, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+	if err != nil {
+		return no("%s", clip(err.Error(), 200))
+	}
+	return p, nil
+}
+
+// nested counts how deep brackets nest, before a parser recurses into them.
+func nested(source string) int {
+	depth, deepest := 0, 0
+	for i := range len(source) {
+		switch source[i] {
+		case '(', '[', '{':
+			depth++
+			deepest = max(deepest, depth)
+		case ')', ']', '}':
+			depth--
+		}
+	}
+	return deepest
+}
+
+// notConstant refuses an expression that is decided before anything is known:
+// it runs it with every variable unknown.
+func notConstant(env *cel.Env, checked *cel.Ast) error {
+	run, err := env.Program(checked, cel.EvalOptions(cel.OptPartialEval), cel.CostLimit(maxCost))
+	if err != nil {
+		return provenance.Errorf(provenance.Invalid, "%s", clip(err.Error(), 200))
+	}
+	out, _, err := run.Eval(env.UnknownVars())
+	if err != nil {
+		return provenance.Errorf(provenance.Invalid, "the expression always fails: %s", clip(err.Error(), 200))
+	}
+	if !types.IsUnknown(out) {
+		return provenance.Errorf(provenance.Invalid, "the expression is always %v: that is no rule", out.Value())
+	}
+	return nil
+}
+
+// inspect finds what the type checker lets through, and which variables the
+// expression reads.
+func (p *program) inspect(checked *cel.Ast, names map[string]string) error {
+	var found error
+	fail := func(format string, args ...any) {
+		if found == nil {
+			found = provenance.Errorf(provenance.Invalid, format, args...)
+		}
+	}
+	held := map[int64]bool{} // the identifiers of selections, seen with their field
+	field := func(of ast.Expr, name string, known bool) {
+		if of.Kind() != ast.IdentKind {
+			return
+		}
+		switch of.AsIdent() {
+		case varContext:
+			if !known {
+				return
+			}
+			held[of.ID()] = true
+			p.context = append(p.context, name)
+			if _, bound := names[name]; !bound {
+				fail("context.%s is not bound in spec.context", clip(name, 80))
+			}
+		case varImage:
+			if known && !contains(imageFields(), name) {
+				fail("image.%s is unknown: want one of %s", clip(name, 80), strings.Join(imageFields(), ", "))
+			}
+		}
+	}
+	root := checked.NativeRep().Expr()
+	visit := ast.NewExprVisitor(func(e ast.Expr) {
+		switch e.Kind() {
+		case ast.LiteralKind:
+			if _, float := e.AsLiteral().(types.Double); float {
+				fail("a number with a fraction: rules count in integers")
+			}
+		case ast.MapKind, ast.StructKind:
+			fail("a map or message literal: their order is not defined")
+		case ast.ComprehensionKind:
+			loop := e.AsComprehension().IterVar()
+			if _, taken := variables()[loop]; taken {
+				fail("the loop variable %s hides the variable of that name", loop)
+			}
+		case ast.SelectKind:
+			field(e.AsSelect().Operand(), e.AsSelect().FieldName(), true)
+		case ast.CallKind:
+			p.inspectCall(e.AsCall(), field, fail)
+		}
+	})
+	ast.PreOrderVisit(root, visit)
+	ast.PreOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() == ast.IdentKind {
+			p.counts = p.counts || e.AsIdent() == varCounts
+			p.all = p.all || e.AsIdent() == varContext && !held[e.ID()]
+		}
+	}))
+	return found
+}
+
+func (p *program) inspectCall(call ast.CallExpr, field func(of ast.Expr, name string, known bool), fail func(format string, args ...any)) {
+	literal := func(i int) (string, bool) {
+		if i >= len(call.Args()) || call.Args()[i].Kind() != ast.LiteralKind {
+			return "", false
+		}
+		s, ok := call.Args()[i].AsLiteral().(types.String)
+		return string(s), ok
+	}
+	switch call.FunctionName() {
+	case operators.Index:
+		name, known := literal(1)
+		field(call.Args()[0], name, known)
+	case "matches":
+		pattern, known := literal(len(call.Args()) - 1)
+		if !known || len(pattern) > maxRegexp {
+			fail("matches: want a literal pattern of at most %d bytes", maxRegexp)
+		} else if _, err := regexp.Compile(pattern); err != nil {
+			fail("matches: %s", clip(err.Error(), 200))
+		}
+	case "timestamp":
+		if text, known := literal(0); known {
+			if t, err := time.Parse(time.RFC3339, text); err == nil && (t.UTC().Year() < 1970 || t.UTC().Year() > 9999) {
+				fail("timestamp %s: want a year from 1970 to 9999", clip(text, 80))
+			}
+		}
+	}
+}
+
+func contains(list []string, s string) bool {
+	for _, e := range list {
+		if e == s {
+			return true
+		}
+	}
+	return false
+}
+
+func variables() map[string]bool {
+	return map[string]bool{
+		varImage: true, varRepository: true, varTags: true, varLabels: true, varEvidence: true, varStage: true, varContext: true, varNow: true,
+		varFacts: true, varSuppressed: true, varCounts: true,
+	}
+}
+
+// sizes tells the cost estimate how large what it cannot see may be.
+type sizes struct{}
+
+// EstimateSize implements checker.CostEstimator.
+func (sizes) EstimateSize(checker.AstNode) *checker.SizeEstimate {
+	return &checker.SizeEstimate{Min: 0, Max: assumedSize}
+}
+
+// EstimateCallCost implements checker.CostEstimator.
+func (sizes) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNode) *checker.CallEstimate {
+	return nil
+}
+
+// programs is a policy's compiled expressions and patterns.
+type programs struct {
+	stages []stagePrograms
+	err    error // of the first that does not compile
+}
+
+type stagePrograms struct {
+	evidence   []*program // by rule; nil where the rule has no condition
+	conditions []*program
+	signers    [][]*regexp.Regexp // by rule and entry; nil where there is no identity
+}
+
+// compile compiles what p says. A program that does not compile is nil; its
+// rule is refused by Parse, and never satisfied in a policy built otherwise.
+func compile(p *Policy) *programs {
+	out := &programs{stages: make([]stagePrograms, len(p.Spec.Stages))}
+	expression := func(stage, rule, source string, overFacts bool) *program {
+		prg, err := compileExpression(source, overFacts, p.Spec.Context)
+		if err != nil && out.err == nil {
+			out.err = provenance.Wrap(provenance.CodeOf(err), err, "policy %q: stage %q: %s", p.Metadata.Name, stage, rule)
+		}
+		return prg
+	}
+	for i, s := range p.Spec.Stages {
+		at := &out.stages[i]
+		for _, e := range s.Evidence {
+			var prg *program
+			if e.Condition != "" {
+				prg = expression(s.Name, ruleEvidence+e.Name, e.Condition, true)
+			}
+			at.evidence = append(at.evidence, prg)
+			globs := make([]*regexp.Regexp, len(e.Signers))
+			for k, signer := range e.Signers {
+				if signer.Identity != "" {
+					globs[k] = glob(signer.Identity)
+				}
+			}
+			at.signers = append(at.signers, globs)
+		}
+		for _, c := range s.Conditions {
+			at.conditions = append(at.conditions, expression(s.Name, ruleCondition+c.Name, c.CEL, false))
+		}
+	}
+	return out
+}
+
+// glob compiles an identity's pattern, anchored at both ends: "*" stays within
+// a path segment, "**" does not.
+func glob(pattern string) *regexp.Regexp {
+	var b strings.Builder
+	b.WriteString(`(?s)\A`)
+	for len(pattern) > 0 {
+		switch {
+		case strings.HasPrefix(pattern, "**"):
+			b.WriteString(`.*`)
+			pattern = strings.TrimLeft(pattern, "*")
+		case pattern[0] == '*':
+			b.WriteString(`[^/]*`)
+			pattern = pattern[1:]
+		default:
+			n := strings.IndexByte(pattern, '*')
+			if n < 0 {
+				n = len(pattern)
+			}
+			b.WriteString(regexp.QuoteMeta(pattern[:n]))
+			pattern = pattern[n:]
+		}
+	}
+	b.WriteString(`\z`)
+	re, err := regexp.Compile(b.String())
+	if err != nil {
+		return nil // not UTF-8: Parse refuses it, and nil matches nobody
+	}
+	return re
+}

@@ -1,0 +1,211 @@
+package policy
+
+import (
+	"slices"
+	"time"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+)
+
+// activation is what an expression sees. The base of a verdict sees the image;
+// one over a piece of evidence sees that evidence's facts too.
+type activation struct {
+	j    *judge
+	base *activation // nil for the base
+	over *Evidence
+
+	image, evidence, context map[string]any // built when first asked for
+	suppressed               []string
+	counts                   map[string]any
+}
+
+// ResolveName implements cel.Activation.
+func (a *activation) ResolveName(name string) (any, bool) {
+	if a.base != nil {
+		switch name {
+		case varFacts:
+			return a.over.Facts, true
+		case varSuppressed:
+			return a.base.suppressed, true
+		case varCounts:
+			if a.counts == nil {
+				a.counts = counts(a.over.Facts, a.base.suppressed)
+			}
+			return a.counts, true
+		}
+		return a.base.ResolveName(name)
+	}
+	f := a.j.f
+	switch name {
+	case varImage:
+		if a.image == nil {
+			a.image = image(f)
+		}
+		return a.image, true
+	case varRepository:
+		return string(f.Host) + "/" + string(f.Repository), true
+	case varTags:
+		return f.Tags, true
+	case varLabels:
+		return f.Labels, true
+	case varEvidence:
+		if a.evidence == nil {
+			a.evidence = signersByType(f)
+		}
+		return a.evidence, true
+	case varStage:
+		return f.Stage, true
+	case varContext:
+		if a.context == nil {
+			a.context = a.j.context()
+		}
+		return a.context, true
+	case varNow:
+		return a.j.minute, true
+	}
+	return nil, false
+}
+
+// Parent implements cel.Activation.
+func (a *activation) Parent() cel.Activation { return nil }
+
+// image has no pushedAt where the ledger has none: a rule about it denies.
+func image(f *Facts) map[string]any {
+	children := make([]string, len(f.Children))
+	for i, c := range f.Children {
+		children[i] = c.String()
+	}
+	m := map[string]any{
+		"digest": f.Digest.String(), "mediaType": f.MediaType, "artifactType": f.ArtifactType, "size": f.Size,
+		"children": children, "pushedBy": f.PushedBy,
+	}
+	if !f.PushedAt.IsZero() {
+		m["pushedAt"] = f.PushedAt.UTC()
+	}
+	return m
+}
+
+// signersByType counts the distinct signers of the evidence of each type.
+func signersByType(f *Facts) map[string]any {
+	type who struct {
+		typ string
+		id  identity
+	}
+	seen, count := map[who]bool{}, map[string]any{}
+	for i := range f.Evidence {
+		e := &f.Evidence[i]
+		w := who{e.Type, identityOf(e.Signer)}
+		if !e.Withdrawn.IsZero() || seen[w] {
+			continue
+		}
+		seen[w] = true
+		n, _ := count[e.Type].(int64)
+		count[e.Type] = n + 1
+	}
+	return count
+}
+
+// context binds the policy's variables to what the named members publish.
+func (j *judge) context() map[string]any {
+	m := make(map[string]any, len(j.p.Spec.Context))
+	for name, msp := range j.p.Spec.Context {
+		if !j.members[msp] {
+			continue
+		}
+		switch v := j.f.Context[msp][name].Value.(type) {
+		case bool, int64, string:
+			m[name] = v
+		}
+	}
+	return m
+}
+
+// run evaluates a program. why tells an error: missing data, a type that does
+// not fit, a division by zero, the cost limit. All deny. The cost of a whole
+// verdict is limited too: what comes after it is spent is denied unheard.
+func (j *judge) run(p *program, vars *activation) (ok bool, why string) {
+	if p == nil {
+		return false, "the expression does not compile"
+	}
+	if j.spent >= maxVerdictCost {
+		return false, "the expressions of this verdict cost too much"
+	}
+	out, details, err := p.run.Eval(vars)
+	if cost := details.ActualCost(); cost != nil {
+		j.spent += *cost
+	} else {
+		j.spent += maxCost
+	}
+	if err != nil {
+		return false, clip(err.Error(), 200)
+	}
+	yes, isBool := out.(types.Bool)
+	if !isBool {
+		return false, "the expression yields no bool"
+	}
+	return bool(yes), ""
+}
+
+func (j *judge) condition(i int) result {
+	c, name := &j.stage.Conditions[i], ruleCondition+j.stage.Conditions[i].Name
+	const fix = "change what the condition looks at"
+	ok, why := j.run(j.programs.conditions[i], j.base)
+	var r result
+	switch {
+	case why != "":
+		r = ruling(name, Violated, fix, "cannot be decided: %s", why)
+	case ok:
+		return ruling(name, Satisfied, "", "%s", clip(c.CEL, 120))
+	default:
+		r = ruling(name, Violated, fix, "not %s", clip(c.CEL, 120))
+	}
+	r.since = j.contextChanged(j.programs.conditions[i])
+	return r
+}
+
+// contextChanged is when the newest context variable that p reads was published.
+func (j *judge) contextChanged(p *program) (newest time.Time) {
+	if p == nil {
+		return newest
+	}
+	names := p.context
+	if p.all {
+		names = sortedKeys(j.p.Spec.Context)
+	}
+	for _, name := range names {
+		msp := j.p.Spec.Context[name]
+		if at := j.f.Context[msp][name].At; j.members[msp] && at.After(newest) {
+			newest = at
+		}
+	}
+	return newest
+}
+
+// witnesses counts the members whose gateways saw the digest; the one that
+// recorded the push is one of them.
+func (j *judge) witnesses(w *Witnesses) result {
+	saw := map[string]bool{}
+	if j.members[j.f.PushedBy] {
+		saw[j.f.PushedBy] = true
+	}
+	for _, x := range j.f.Witnesses {
+		if j.members[x.MSP] {
+			saw[x.MSP] = true
+		}
+	}
+	missing := absent(w.Orgs, saw)
+	detail := quorum(len(saw), w.Min, "witnesses", sortedKeys(saw), missing)
+	if len(saw) >= w.Min && len(missing) == 0 {
+		return ruling(ruleWitnesses, Satisfied, "", "%s", detail)
+	}
+	who := missing
+	if len(who) == 0 {
+		for _, m := range slices.Sorted(slices.Values(j.f.Members)) {
+			if !saw[m] {
+				who = append(who, m)
+			}
+		}
+	}
+	return ruling(ruleWitnesses, Unmet, "the gateways of "+list(who)+" look at the registry", "%s", detail)
+}

@@ -1,0 +1,140 @@
+package policy
+
+import (
+	"slices"
+	"time"
+)
+
+func (j *judge) releasedTo(stage string) (at time.Time, ok bool) {
+	for _, r := range j.f.ReleasedTo {
+		if r.Stage == stage {
+			ok = true
+			if r.At.After(at) {
+				at = r.At
+			}
+		}
+	}
+	return at, ok
+}
+
+func (j *judge) from() result {
+	if _, ok := j.releasedTo(j.stage.From); ok {
+		return ruling(ruleFrom, Satisfied, "", "released to %s", j.stage.From)
+	}
+	return ruling(ruleFrom, Unmet, "release it to "+j.stage.From+" first", "not released to %s", j.stage.From)
+}
+
+// soak counts from the last release to the earlier stage: a rollback starts it again.
+func (j *judge) soak() result {
+	at, ok := j.releasedTo(j.stage.From)
+	switch {
+	case !ok:
+		return ruling(ruleSoak, Unmet, "release it to "+j.stage.From+" first", "%s in %s have not begun: not released there", j.stage.Soak, j.stage.From)
+	case at.IsZero():
+		return ruling(ruleSoak, Unmet, "release it to "+j.stage.From+" again", "the release to %s has no time on the ledger", j.stage.From)
+	}
+	if end := at.Add(time.Duration(j.stage.Soak)); j.now.Before(end) {
+		return ruling(ruleSoak, Unmet, "wait until "+stamp(end), "%s in %s end at %s", j.stage.Soak, j.stage.From, stamp(end))
+	}
+	return ruling(ruleSoak, Satisfied, "", "in %s since %s", j.stage.From, stamp(at))
+}
+
+// maxAge goes by the registry's clock; a push without a time is too old.
+func (j *judge) maxAge() result {
+	const fix = "build and push it anew"
+	switch at := j.f.PushedAt; {
+	case at.IsZero():
+		return ruling(ruleMaxAge, Violated, fix, "the push has no time on the ledger; at most %s old", j.stage.MaxAge)
+	case at.Add(time.Duration(j.stage.MaxAge)).Before(j.now):
+		return ruling(ruleMaxAge, Violated, fix, "pushed at %s; at most %s old", stamp(at), j.stage.MaxAge)
+	default:
+		return ruling(ruleMaxAge, Satisfied, "", "pushed at %s; at most %s old", stamp(at), j.stage.MaxAge)
+	}
+}
+
+const (
+	dayMinutes  = 24 * 60
+	weekMinutes = 7 * dayMinutes
+)
+
+func (j *judge) freeze() result {
+	at := j.now.UTC()
+	minute := int(at.Weekday())*dayMinutes + at.Hour()*60 + at.Minute()
+	wait, open := thaw(j.stage.Freeze, minute)
+	switch {
+	case !open:
+		return ruling(ruleFreeze, Unmet, "change the policy", "frozen the whole week")
+	case wait == 0:
+		return ruling(ruleFreeze, Satisfied, "", "outside every freeze window")
+	}
+	end := stamp(at.Truncate(time.Minute).Add(time.Duration(wait) * time.Minute))
+	return ruling(ruleFreeze, Unmet, "wait until "+end, "frozen until %s", end)
+}
+
+// thaw tells in how many minutes the windows that hold a minute of the week
+// (0 is Sunday 00:00 UTC) let go; open is false when they never do.
+func thaw(windows []Window, minute int) (wait int, open bool) {
+	for wait < weekMinutes {
+		longest := 0
+		for _, w := range windows {
+			longest = max(longest, w.left((minute+wait)%weekMinutes))
+		}
+		if longest == 0 {
+			return wait, true
+		}
+		wait += longest
+	}
+	return wait, false
+}
+
+// left tells for how many more minutes the window holds a minute of the week.
+func (w Window) left(minute int) int {
+	from, _ := clock(w.From)
+	to, _ := clock(w.To)
+	length := to - from
+	if length <= 0 {
+		length += dayMinutes
+	}
+	longest := 0
+	for _, day := range w.Days {
+		since := (minute - slices.Index(weekdays(), day)*dayMinutes - from + 2*weekMinutes) % weekMinutes
+		if since < length {
+			longest = max(longest, length-since)
+		}
+	}
+	return longest
+}
+
+func weekdays() []string { return []string{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"} }
+
+// clock reads "HH:MM" as minutes of the day.
+func clock(s string) (int, bool) {
+	if len(s) != 5 || s[2] != ':' {
+		return 0, false
+	}
+	for _, i := range []int{0, 1, 3, 4} {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+	}
+	h, m := int(s[0]-'0')*10+int(s[1]-'0'), int(s[3]-'0')*10+int(s[4]-'0')
+	return h*60 + m, h < 24 && m < 60
+}
+
+func (w Window) check(no refuse) error {
+	if len(w.Days) == 0 {
+		return no("days is empty")
+	}
+	for i, day := range w.Days {
+		if !slices.Contains(weekdays(), day) || slices.Contains(w.Days[:i], day) {
+			return no("day %q: want Mon, Tue, Wed, Thu, Fri, Sat or Sun, each once", clip(day, 80))
+		}
+	}
+	if _, ok := clock(w.From); !ok {
+		return no("from %q: want HH:MM, 00:00 to 23:59 UTC", clip(w.From, 80))
+	}
+	if _, ok := clock(w.To); !ok {
+		return no("to %q: want HH:MM, 00:00 to 23:59 UTC", clip(w.To, 80))
+	}
+	return nil
+}
