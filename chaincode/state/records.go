@@ -53,6 +53,9 @@ type Members struct {
 	// Majority is the number of agreeing members a proposal needs where it is
 	// more than half of them; 0 means more than half.
 	Majority int `json:"majority,omitempty"`
+	// Version counts the votes that changed the list or the majority: a
+	// proposal to change them is for one version and stale with the next.
+	Version int `json:"version,omitempty"`
 }
 
 // Needed is the number of agreeing members that decides.
