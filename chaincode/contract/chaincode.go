@@ -48,6 +48,6 @@ func answer(v any, err error) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	b, err := state.Encode(v)
+	b, err := state.Answer(v)
 	return string(b), err
 }

@@ -24,7 +24,7 @@ func (ImageContract) Get(tx *Tx, digest string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	entries, err := tx.Scan(maxScan, state.TypePlace, d.String())
+	entries, err := tx.Scan(maxScan, state.TypePlace, state.PlacePrefix(d)...)
 	if err != nil {
 		return "", err
 	}

@@ -66,6 +66,50 @@ func (d Digest) Short() string {
 	return d.text[:len(sha256Prefix)+12]
 }
 
+// Raw returns the bare hash: 32 bytes of a sha256, 64 of a sha512, none of the zero Digest.
+func (d Digest) Raw() []byte {
+	if d.IsZero() {
+		return nil
+	}
+	raw, _ := hex.DecodeString(d.text[len(sha256Prefix):]) // a Digest holds valid hex by construction
+	return raw
+}
+
+// AppendBinary writes one byte (0 none, 1 sha256, 2 sha512) and the raw hash.
+func (d Digest) AppendBinary(b []byte) []byte {
+	switch {
+	case d.IsZero():
+		return append(b, 0)
+	case strings.HasPrefix(d.text, sha256Prefix):
+		b = append(b, 1)
+	default:
+		b = append(b, 2)
+	}
+	b, _ = hex.AppendDecode(b, []byte(d.text[len(sha256Prefix):])) // as in Raw
+	return b
+}
+
+// CutDigest reads a digest that AppendBinary wrote off the front of b.
+func CutDigest(b []byte) (d Digest, rest []byte, err error) {
+	if len(b) == 0 {
+		return Digest{}, nil, Errorf(Invalid, "a digest is missing")
+	}
+	prefix, n := sha256Prefix, sha256.Size
+	switch b[0] {
+	case 0:
+		return Digest{}, b[1:], nil
+	case 1:
+	case 2:
+		prefix, n = sha512Prefix, sha512.Size
+	default:
+		return Digest{}, nil, Errorf(Invalid, "a digest is of an unknown algorithm")
+	}
+	if len(b) <= n {
+		return Digest{}, nil, Errorf(Invalid, "a digest is truncated")
+	}
+	return Digest{text: prefix + hex.EncodeToString(b[1:1+n])}, b[1+n:], nil
+}
+
 // MarshalText implements encoding.TextMarshaler.
 func (d Digest) MarshalText() ([]byte, error) { return []byte(d.text), nil }
 

@@ -48,8 +48,11 @@ func (a *Action) UnmarshalText(b []byte) error {
 }
 
 // EventID is the content key of an event: the same fact notified twice has the
-// same id, however often it is delivered.
-type EventID [sha256.Size]byte
+// same id, however often it is delivered. It is a SHA-256 cut to 128 bits:
+// finding a second event for an id stays out of reach, and the only one who
+// could profit from two events of his own with one id is the sender they are
+// lost to. Every byte of it is stored by every peer for every pull.
+type EventID [16]byte
 
 // String returns the id in hexadecimal.
 func (id EventID) String() string { return hex.EncodeToString(id[:]) }
@@ -62,7 +65,7 @@ func NewEventID(source, connector string, parts ...string) EventID {
 		h.Write([]byte(p))
 		h.Write([]byte{0x1f})
 	}
-	return EventID(h.Sum(nil))
+	return EventID(h.Sum(nil)[:len(EventID{})])
 }
 
 // Event is what a registry, a sweep or a proxy saw. Host is not in it: a

@@ -95,7 +95,7 @@ func TestSegmentGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden := filepath.Join("testdata", "segment-v1.hex")
+	golden := filepath.Join("testdata", "segment-v2.hex")
 	if os.Getenv("UPDATE_GOLDEN") != "" {
 		if err := os.WriteFile(golden, []byte(hex.EncodeToString(got)+"\n"), 0o644); err != nil {
 			t.Fatal(err)
@@ -106,7 +106,7 @@ func TestSegmentGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	if hex.EncodeToString(got) != strings.TrimSpace(string(want)) {
-		t.Errorf("the encoding of version 1 changed:\n%x", got)
+		t.Errorf("the encoding of version 2 changed:\n%x", got)
 	}
 	back, err := DecodeSegment(got)
 	if err != nil {
@@ -127,7 +127,7 @@ func TestSegmentRefuses(t *testing.T) {
 			t.Fatalf("%d of %d bytes: %v", i, len(b), err)
 		}
 	}
-	for name, bad := range map[string][]byte{"trailing byte": append(b[:len(b):len(b)], 0), "version": append([]byte{2}, b[1:]...), "large": make([]byte, MaxSegmentBytes+1)} {
+	for name, bad := range map[string][]byte{"trailing byte": append(b[:len(b):len(b)], 0), "version": append([]byte{1}, b[1:]...), "large": make([]byte, MaxSegmentBytes+1)} {
 		if _, err := DecodeSegment(bad); CodeOf(err) != Invalid {
 			t.Errorf("%s: %v", name, err)
 		}

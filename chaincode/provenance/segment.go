@@ -2,8 +2,6 @@ package provenance
 
 import (
 	"encoding/binary"
-	"encoding/hex"
-	"strings"
 	"time"
 )
 
@@ -15,18 +13,20 @@ const (
 )
 
 // segmentVersion opens every encoded segment. A decoder refuses any other.
-const segmentVersion = 1
+const segmentVersion = 2
 
 // EncodeSegment writes events compactly and deterministically: a version byte,
-// a table of the distinct texts in order of first use, the count, then per
-// event its 32-byte id, action byte, and varint indices into the table; times
-// are zig-zag millisecond differences to the event before. The encoding of a
-// list of events is unique, so its hash names it.
+// tables of the distinct texts and of the distinct digests in order of first
+// use, the count, then per event its 16-byte id, action byte, and varint
+// indices into the tables (of digests plus one, 0 being none); times are
+// zig-zag millisecond differences to the event before. The encoding of a list
+// of events is unique, so its hash names it. A pull of an image that others of
+// the segment pull too takes about 30 bytes.
 func EncodeSegment(events []Event) ([]byte, error) {
 	if len(events) == 0 || len(events) > MaxSegmentEvents {
 		return nil, Errorf(Invalid, "segment of %d events: want 1 to %d", len(events), MaxSegmentEvents)
 	}
-	table := textTable{index: map[string]uint64{}}
+	texts, digests := table[string]{index: map[string]uint64{}}, table[Digest]{index: map[Digest]uint64{}}
 	body := make([]byte, 0, 64*len(events))
 	last := int64(0)
 	names := checked{repositories: map[Repository]error{}, tags: map[Tag]error{}}
@@ -36,23 +36,27 @@ func EncodeSegment(events []Event) ([]byte, error) {
 		}
 		body = append(append(body, e.ID[:]...), byte(e.Action))
 		for _, text := range []string{e.Source, string(e.Repository), string(e.Tag), e.MediaType, e.ArtifactType, e.Actor} {
-			body = binary.AppendUvarint(body, table.add(text))
+			body = binary.AppendUvarint(body, texts.add(text))
 		}
-		body = appendDigest(body, e.Digest)
+		body = digests.append(body, e.Digest)
 		body = binary.AppendUvarint(body, uint64(e.Size))
-		body = appendDigest(body, e.Config)
-		body = appendDigest(body, e.Subject)
+		body = digests.append(body, e.Config)
+		body = digests.append(body, e.Subject)
 		body = binary.AppendUvarint(body, uint64(len(e.Children)))
 		for _, c := range e.Children {
-			body = appendDigest(body, c)
+			body = digests.append(body, c)
 		}
 		at := e.OccurredAt.UnixMilli()
 		body = binary.AppendVarint(body, at-last)
 		last = at
 	}
-	out := binary.AppendUvarint([]byte{segmentVersion}, uint64(len(table.texts)))
-	for _, text := range table.texts {
+	out := binary.AppendUvarint([]byte{segmentVersion}, uint64(len(texts.entries)))
+	for _, text := range texts.entries {
 		out = append(binary.AppendUvarint(out, uint64(len(text))), text...)
+	}
+	out = binary.AppendUvarint(out, uint64(len(digests.entries)))
+	for _, d := range digests.entries {
+		out = d.AppendBinary(out)
 	}
 	out = append(binary.AppendUvarint(out, uint64(len(events))), body...)
 	if len(out) > MaxSegmentBytes {
@@ -80,19 +84,26 @@ func DecodeSegment(b []byte) ([]Event, error) {
 		known[text] = true
 		texts = append(texts, text)
 	}
+	seen := map[Digest]bool{}
+	for n := d.count(len(d.rest)); n > 0 && !d.bad; n-- {
+		digest := d.digest()
+		d.bad = d.bad || digest.IsZero() || seen[digest]
+		seen[digest] = true
+		d.digests = append(d.digests, digest)
+	}
 	names := checked{repositories: map[Repository]error{}, tags: map[Tag]error{}}
 	n := d.count(MaxSegmentEvents)
-	events := make([]Event, 0, min(n, len(d.rest)/40+1))
+	events := make([]Event, 0, min(n, len(d.rest)/24+1))
 	last := int64(0)
 	for ; n > 0 && !d.bad; n-- {
 		e := Event{ID: d.id(), Action: Action(d.byte())}
 		e.Source, e.Repository, e.Tag = d.text(texts), Repository(d.text(texts)), Tag(d.text(texts))
 		e.MediaType, e.ArtifactType, e.Actor = d.text(texts), d.text(texts), d.text(texts)
-		e.Digest = d.digest()
+		e.Digest = d.reference()
 		e.Size = int64(d.uvarint())
-		e.Config, e.Subject = d.digest(), d.digest()
+		e.Config, e.Subject = d.reference(), d.reference()
 		for c := d.count(MaxChildren); c > 0 && !d.bad; c-- {
-			e.Children = append(e.Children, d.digest())
+			e.Children = append(e.Children, d.reference())
 		}
 		last += d.varint()
 		e.OccurredAt = time.UnixMilli(last).UTC()
@@ -104,48 +115,46 @@ func DecodeSegment(b []byte) ([]Event, error) {
 		}
 		events = append(events, e)
 	}
-	if d.bad || len(d.rest) != 0 || len(events) == 0 || d.used != uint64(len(texts)) {
+	if d.bad || len(d.rest) != 0 || len(events) == 0 || d.used != uint64(len(texts)) || d.named != uint64(len(d.digests)) {
 		return nil, Errorf(Invalid, "segment is truncated, has bytes after its end, or is not in its canonical encoding")
 	}
 	return events, nil
 }
 
-type textTable struct {
-	index map[string]uint64
-	texts []string
+// table numbers the distinct values of a segment in order of first use.
+type table[T comparable] struct {
+	index   map[T]uint64
+	entries []T
 }
 
-func (t *textTable) add(s string) uint64 {
-	i, ok := t.index[s]
+func (t *table[T]) add(v T) uint64 {
+	i, ok := t.index[v]
 	if !ok {
-		i = uint64(len(t.texts))
-		t.index[s] = i
-		t.texts = append(t.texts, s)
+		i = uint64(len(t.entries))
+		t.index[v] = i
+		t.entries = append(t.entries, v)
 	}
 	return i
 }
 
-// A digest is one byte (0 none, 1 sha256, 2 sha512) and the raw hash.
-func appendDigest(b []byte, d Digest) []byte {
-	switch {
-	case d.IsZero():
+// append writes a value's number plus one, and 0 for the zero value.
+func (t *table[T]) append(b []byte, v T) []byte {
+	var zero T
+	if v == zero {
 		return append(b, 0)
-	case strings.HasPrefix(d.text, sha256Prefix):
-		b = append(b, 1)
-	default:
-		b = append(b, 2)
 	}
-	b, _ = hex.AppendDecode(b, []byte(d.text[len(sha256Prefix):])) // a Digest holds valid hex by construction
-	return b
+	return binary.AppendUvarint(b, t.add(v)+1)
 }
 
 // decoder reads from the front and remembers the first failure, so that the
 // caller checks once per event instead of once per field. It accepts only what
 // the encoder writes: shortest varints, and texts in the order of first use.
 type decoder struct {
-	rest []byte
-	used uint64 // texts used so far
-	bad  bool
+	rest    []byte
+	used    uint64 // texts used so far
+	digests []Digest
+	named   uint64 // digests used so far
+	bad     bool
 }
 
 func (d *decoder) take(n int) []byte {
@@ -211,19 +220,28 @@ func (d *decoder) text(texts []string) string {
 	return texts[i]
 }
 
-func (d *decoder) digest() Digest {
-	switch d.byte() {
-	case 0:
+// reference reads a digest's number.
+func (d *decoder) reference() Digest {
+	i := d.uvarint()
+	if i == 0 {
 		return Digest{}
-	case 1:
-		if b := d.take(32); b != nil {
-			return Digest{text: sha256Prefix + hex.EncodeToString(b)}
-		}
-	case 2:
-		if b := d.take(64); b != nil {
-			return Digest{text: sha512Prefix + hex.EncodeToString(b)}
-		}
 	}
-	d.bad = true
-	return Digest{}
+	if i > uint64(len(d.digests)) || i > d.named+1 {
+		d.bad = true
+		return Digest{}
+	}
+	if i == d.named+1 {
+		d.named++
+	}
+	return d.digests[i-1]
+}
+
+func (d *decoder) digest() Digest {
+	digest, rest, err := CutDigest(d.rest)
+	if err != nil {
+		d.bad = true
+		return Digest{}
+	}
+	d.rest = rest
+	return digest
 }

@@ -119,9 +119,16 @@ func SegmentKey(host provenance.Host, lane string, seq uint64) string {
 	return Key(TypeSegment, string(host), lane, fmt.Sprintf("%016x", seq))
 }
 
-// PlaceKey names an image in a repository.
+// PlaceKey names an image in a repository. Its digest is the bare hash in
+// base64url: 43 characters instead of 71, and every push writes one.
 func PlaceKey(d provenance.Digest, host provenance.Host, repo provenance.Repository) string {
-	return Key(TypePlace, d.String(), string(host), string(repo))
+	return Key(TypePlace, digestAttribute(d), string(host), string(repo))
+}
+
+// PlacePrefix is what the keys of all places of an image have in common, and,
+// with a host and a repository, of one of them (Scanner.Scan).
+func PlacePrefix(d provenance.Digest, rest ...string) []string {
+	return append([]string{digestAttribute(d)}, rest...)
 }
 
 // ParentsKey names the list of indexes that hold a platform image in a repository.

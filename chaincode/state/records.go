@@ -1,6 +1,7 @@
 package state
 
 import (
+	"encoding"
 	"encoding/json"
 	"strings"
 	"time"
@@ -390,11 +391,28 @@ type Vote struct {
 	Act
 }
 
-// Encode writes a record; equal records have equal bytes on every peer.
+// Encode writes a record as it stands on the ledger; equal records have equal
+// bytes on every peer.
 func Encode(record any) ([]byte, error) {
-	b, err := json.Marshal(record)
+	var b []byte
+	var err error
+	if m, ok := record.(encoding.BinaryMarshaler); ok {
+		b, err = m.MarshalBinary()
+	} else {
+		b, err = json.Marshal(record)
+	}
 	if err != nil {
 		return nil, provenance.Wrap(provenance.Internal, err, "encode %T", record)
+	}
+	return b, nil
+}
+
+// Answer writes a record, or anything built of records, as JSON: what a
+// transaction returns.
+func Answer(v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, provenance.Wrap(provenance.Internal, err, "encode %T", v)
 	}
 	return b, nil
 }
@@ -402,7 +420,13 @@ func Encode(record any) ([]byte, error) {
 // Decode reads a record. Bytes that are no such record are an Internal error:
 // only the contract writes them.
 func Decode(b []byte, record any) error {
-	if err := json.Unmarshal(b, record); err != nil {
+	var err error
+	if m, ok := record.(encoding.BinaryUnmarshaler); ok {
+		err = m.UnmarshalBinary(b)
+	} else {
+		err = json.Unmarshal(b, record)
+	}
+	if err != nil {
 		return provenance.Wrap(provenance.Internal, err, "decode %T", record)
 	}
 	return nil

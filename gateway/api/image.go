@@ -51,7 +51,7 @@ func (s *service) GetImage(ctx context.Context, in *waybillv1.GetImageRequest) (
 
 // places adds where the image is: in the repository the reference names, or everywhere.
 func places(r Reads, ref provenance.Reference, out *waybillv1.GetImageResponse) error {
-	where := []string{ref.Digest.String()}
+	where := state.PlacePrefix(ref.Digest)
 	if ref.Host != "" {
 		where = append(where, string(ref.Host), string(ref.Repository))
 	}
