@@ -166,7 +166,9 @@ func (k Key) inForce(now time.Time) error {
 
 // verifies tells whether sig is pub's signature over message, made as Sigstore
 // tools do: ECDSA in ASN.1 over SHA-256 (P-384 keys: SHA-384 or SHA-256, for
-// cosign's key files have used both), RSA PKCS#1 v1.5 over SHA-256, Ed25519.
+// cosign's key files have used both), RSA PKCS#1 v1.5 over SHA-256, Ed25519 in
+// its plain or its prehashed form (RFC 8032; cosign sign uses the latter).
+// Forms of one key do not cross: each binds the bytes on its own.
 func verifies(pub crypto.PublicKey, message, sig []byte) bool {
 	short := sha256.Sum256(message)
 	switch p := pub.(type) {
@@ -181,7 +183,12 @@ func verifies(pub crypto.PublicKey, message, sig []byte) bool {
 	case *rsa.PublicKey:
 		return rsa.VerifyPKCS1v15(p, crypto.SHA256, short[:], sig) == nil
 	case ed25519.PublicKey:
-		return len(sig) == ed25519.SignatureSize && ed25519.Verify(p, message, sig)
+		if len(sig) != ed25519.SignatureSize {
+			return false
+		}
+		long := sha512.Sum512(message)
+		return ed25519.Verify(p, message, sig) ||
+			ed25519.VerifyWithOptions(p, long[:], sig, &ed25519.Options{Hash: crypto.SHA512}) == nil
 	}
 	return false
 }
