@@ -1,8 +1,8 @@
 package contract
 
 import (
-	"strings"
-	"unicode/utf8"
+	"slices"
+	"time"
 
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
 
@@ -14,61 +14,13 @@ import (
 // PromotionContract carries an image from a request to a release.
 type PromotionContract struct{ contractapi.Contract }
 
-// ReleaseContract keeps a stage's current image.
-type ReleaseContract struct{ contractapi.Contract }
-
-// maxReason bounds a reason, in bytes.
-const maxReason = 500
-
-// ruling is everything one decision about a subject is made from.
-type ruling struct {
-	subject   state.Subject
-	policy    *policy.Policy
-	version   int
-	facts     policy.Facts
-	promotion state.Promotion
-}
-
-func rule(tx *Tx, s state.Subject) (ruling, error) {
-	p, version, err := state.LoadPolicy(tx, s.Host, s.Repository)
-	if err != nil {
-		return ruling{}, err
-	}
-	facts, promotion, err := state.LoadFacts(tx, s, p)
-	return ruling{subject: s, policy: p, version: version, facts: facts, promotion: promotion}, err
-}
-
-func (r ruling) verdict(tx *Tx) policy.Verdict {
-	return policy.Evaluate(r.policy, r.version, r.facts, tx.now)
-}
-
-// open refuses what no promotion may be about.
-func (r ruling) open() error {
-	switch {
-	case len(r.facts.Holds) > 0:
-		h := r.facts.Holds[0]
-		return provenance.Errorf(provenance.Quarantined, "%s is quarantined by %s: %s", r.subject.Digest.Short(), h.By, h.Reason)
-	case !r.facts.Recorded:
-		return provenance.Errorf(provenance.NotFound, "no push of %s to %s/%s is on the ledger", r.subject.Digest.Short(), r.subject.Host, r.subject.Repository)
-	case r.policy == nil:
-		return provenance.Errorf(provenance.NotFound, "no active policy matches %s/%s", r.subject.Host, r.subject.Repository)
-	}
-	if _, ok := r.policy.Stage(r.subject.Stage); !ok {
-		return provenance.Errorf(provenance.NotFound, "policy %s has no stage %q", r.policy.Metadata.Name, r.subject.Stage)
-	}
-	return nil
-}
-
-// Request opens a promotion. Requesting an open promotion, or one that was
-// released, is success without a write; after a rejection it opens the next attempt.
+// Request opens a promotion and sets the gate before its release. Requesting
+// an open promotion, or one that was released, is success without a write;
+// after a rejection it opens the next attempt.
 func (PromotionContract) Request(tx *Tx, host, repository, digest, stage string) (string, error) {
-	s, err := parseSubject(host, repository, digest, stage)
-	if err != nil {
-		return "", err
-	}
-	r, err := rule(tx, s)
-	if err != nil {
-		return "", err
+	r, settled, err := begin(tx, host, repository, digest, stage)
+	if err != nil || settled != nil {
+		return answer(settled, err)
 	}
 	if err := r.open(); err != nil {
 		return "", err
@@ -76,107 +28,187 @@ func (PromotionContract) Request(tx *Tx, host, repository, digest, stage string)
 	if r.promotion.Status == state.PromotionOpen || r.facts.Released {
 		return answer(r.verdict(tx), nil)
 	}
-	r.promotion = state.Promotion{
-		Subject: s, Attempt: r.promotion.Attempt + 1, Requester: tx.caller, At: tx.now, Status: state.PromotionOpen,
-	}
-	r.facts.Promoted, r.facts.Requester, r.facts.Approvals = true, tx.caller, nil
-	return conclude(tx, r)
-}
-
-// Approve gives the caller's organisation's approval. When it is the last rule
-// to be met, the release is written by the same transaction.
-func (PromotionContract) Approve(tx *Tx, host, repository, digest, stage, reason string) (string, error) {
-	return say(tx, host, repository, digest, stage, reason, false)
-}
-
-// Reject refuses for the caller's organisation, with a reason. The promotion is
-// closed once the rule can no longer be met.
-func (PromotionContract) Reject(tx *Tx, host, repository, digest, stage, reason string) (string, error) {
-	if strings.TrimSpace(reason) == "" {
-		return "", provenance.Errorf(provenance.Invalid, "a rejection needs a reason")
-	}
-	return say(tx, host, repository, digest, stage, reason, true)
-}
-
-func say(tx *Tx, host, repository, digest, stage, reason string, reject bool) (string, error) {
-	s, err := parseSubject(host, repository, digest, stage)
+	who, err := tx.standing()
 	if err != nil {
 		return "", err
+	}
+	r.promotion = state.Promotion{
+		Subject: r.subject, Attempt: r.promotion.Attempt + 1, Requester: tx.caller, At: tx.now, Status: state.PromotionOpen,
+	}
+	r.facts.Promoted, r.facts.Requester, r.facts.Approvals = true, tx.caller, nil
+	if err := tx.put(r.subject.PromotionKey(), r.promotion); err != nil {
+		return "", err
+	}
+	if _, err := r.gate(tx, false); err != nil {
+		return "", err
+	}
+	return conclude(tx, r, how{auto: who.robot})
+}
+
+// Approve gives the caller's organisation's approval of one image for one
+// stage, under the policy version and over the evidence that the approver saw:
+// policyRef is "name@version" and evidenceSet the hash, both as the verdict
+// gave them. Where either has changed since, it is Stale and nothing is
+// written. When it is the last rule to be met, the release is written by the
+// same transaction.
+func (PromotionContract) Approve(tx *Tx, host, repository, digest, stage, policyRef, evidenceSet, reason string) (string, error) {
+	if policyRef == "" || evidenceSet == "" {
+		return "", provenance.Errorf(provenance.Invalid, "an approval names the policy version and the evidence set that were seen")
 	}
 	if err := checkReason(reason); err != nil {
 		return "", err
 	}
-	r, err := rule(tx, s)
-	if err != nil {
-		return "", err
+	r, settled, err := begin(tx, host, repository, digest, stage)
+	if err != nil || settled != nil {
+		return answer(settled, err)
 	}
 	if err := r.open(); err != nil {
 		return "", err
 	}
+	if r.promotion.Status == state.PromotionReleased && r.spoke(tx.caller.MSP) {
+		return answer(r.verdict(tx), nil) // the last approval, sent again
+	}
+	if want := versionRef(r.inForce()); policyRef != want {
+		return "", provenance.Errorf(provenance.Stale, "approved under policy %s; %s is in force: look at the verdict again", clip(policyRef), want)
+	}
+	if want := policy.EvidenceSet(r.facts); evidenceSet != want {
+		return "", provenance.Errorf(provenance.Stale, "approved over evidence set %s; it is %s now: look at the verdict again", clip(evidenceSet), want)
+	}
+	return say(tx, r, policy.Approval{By: tx.caller, Reason: reason, At: tx.now})
+}
+
+// Reject refuses for the caller's organisation, with a reason. The promotion is
+// closed once the quorum can no longer be reached.
+func (PromotionContract) Reject(tx *Tx, host, repository, digest, stage, reason string) (string, error) {
+	if err := needReason("a rejection", reason); err != nil {
+		return "", err
+	}
+	r, settled, err := begin(tx, host, repository, digest, stage)
+	if err != nil || settled != nil {
+		return answer(settled, err)
+	}
+	if err := r.open(); err != nil {
+		return "", err
+	}
+	return say(tx, r, policy.Approval{By: tx.caller, Reject: true, Reason: reason, At: tx.now})
+}
+
+// say writes one organisation's word and what follows from it. The same word
+// again is success without a write, unless the first no longer counts.
+func say(tx *Tx, r ruling, word policy.Approval) (string, error) {
+	if r.promotion.Status != state.PromotionOpen {
+		return "", provenance.Errorf(provenance.Conflict, "no promotion of %s to %s is open", r.subject.Digest.Short(), r.subject.Stage)
+	}
+	who, err := tx.standing()
+	if err != nil {
+		return "", err
+	}
+	word.Roles, word.Robot, word.Policy, word.EvidenceSet = who.roles, who.robot, r.inForce(), policy.EvidenceSet(r.facts)
+	if why := r.unheard(word); why != "" {
+		return "", provenance.Errorf(provenance.Forbidden, "%s may not decide here: %s", tx.caller, why)
+	}
+	outcomes := policy.Snapshot(r.policy, r.facts, tx.now)
+	word.Outcomes = outcomes
+	kept := r.facts.Approvals[:0:0]
 	for _, a := range r.facts.Approvals {
-		if a.By.MSP == tx.caller.MSP && a.Reject == reject {
+		if a.By.MSP != tx.caller.MSP {
+			kept = append(kept, a)
+			continue
+		}
+		if a.Reject == word.Reject && r.stands(tx, a, outcomes) {
 			return answer(r.verdict(tx), nil) // one organisation counts once
 		}
 	}
+	r.facts.Approvals = append(kept, word)
+	approval := state.Approval{Subject: r.subject, Attempt: r.promotion.Attempt, Approval: word}
+	if err := tx.put(r.subject.ApprovalKey(r.promotion.Attempt, tx.caller.MSP), approval); err != nil {
+		return "", err
+	}
+	if word.Reject {
+		if v := r.verdict(tx); !v.Closed {
+			return answer(v, nil) // a rejection releases nothing
+		}
+	}
+	return conclude(tx, r, how{auto: who.robot})
+}
+
+// spoke tells whether an organisation's approval stands.
+func (r ruling) spoke(msp string) bool {
+	return slices.ContainsFunc(r.facts.Approvals, func(a policy.Approval) bool { return a.By.MSP == msp && !a.Reject })
+}
+
+// unheard says why the rule would not count this word at all, or "".
+func (r ruling) unheard(a policy.Approval) string {
+	quorum := r.stage().Approvals
+	if why := policy.Excluded(quorum, r.facts, a.By); why != "" {
+		return why
+	}
+	role := quorum.Role
+	if role == "" {
+		role = string(state.RoleReleaseManager)
+	}
+	switch {
+	case a.Robot && !quorum.Robots:
+		return "it is a robot, and the stage counts people"
+	case !a.Robot && !slices.Contains(a.Roles, role):
+		return "the stage counts the word of a " + role
+	}
+	return ""
+}
+
+// stands tells whether a word still counts; a rejection neither expires nor goes stale.
+func (r ruling) stands(tx *Tx, a policy.Approval, outcomes map[string]policy.Outcome) bool {
+	if r.unheard(a) != "" {
+		return false
+	}
+	expires := time.Duration(r.stage().Approvals.Expires)
+	return a.Reject || (expires == 0 || tx.now.Before(a.At.Add(expires))) && policy.Stale(r.policy, r.facts, a, outcomes) == ""
+}
+
+// Withdraw takes back the caller's organisation's word before the release. Who
+// gave it may, and any admin of that organisation.
+func (PromotionContract) Withdraw(tx *Tx, host, repository, digest, stage, reason string) (string, error) {
+	if err := needReason("a withdrawal", reason); err != nil {
+		return "", err
+	}
+	r, settled, err := begin(tx, host, repository, digest, stage)
+	if err != nil || settled != nil {
+		return answer(settled, err)
+	}
 	if r.promotion.Status != state.PromotionOpen {
-		return "", provenance.Errorf(provenance.Conflict, "no promotion of %s to %s is open", s.Digest.Short(), s.Stage)
+		return "", provenance.Errorf(provenance.Conflict, "no promotion of %s to %s is open", r.subject.Digest.Short(), r.subject.Stage)
 	}
-	st, _ := r.policy.Stage(s.Stage)
-	if why := policy.Excluded(st.Approvals, r.facts, tx.caller); why != "" {
-		return "", provenance.Errorf(provenance.Forbidden, "%s may not decide here: %s", tx.caller, why)
+	key := r.subject.ApprovalKey(r.promotion.Attempt, tx.caller.MSP)
+	var given state.Approval
+	found, err := state.Read(tx, key, &given)
+	if err != nil {
+		return "", err
 	}
-	word := policy.Approval{By: tx.caller, Reject: reject, Reason: reason, At: tx.now}
+	if !found {
+		return "", provenance.Errorf(provenance.NotFound, "%s has said nothing about this promotion", tx.caller.MSP)
+	}
+	if given.Withdrawn {
+		return answer(r.verdict(tx), nil)
+	}
+	if given.By != tx.caller {
+		admin, err := tx.hasRole([]state.Role{state.RoleAdmin})
+		if err != nil {
+			return "", err
+		}
+		if !admin {
+			return "", provenance.Errorf(provenance.Forbidden, "%s gave it; %s or an admin of %s can withdraw it", given.By, given.By, given.By.MSP)
+		}
+	}
+	act := tx.act()
+	given.Withdrawn, given.WithdrawnFor, given.WithdrawnBy = true, reason, &act
 	kept := r.facts.Approvals[:0:0]
 	for _, a := range r.facts.Approvals {
 		if a.By.MSP != tx.caller.MSP {
 			kept = append(kept, a)
 		}
 	}
-	r.facts.Approvals = append(kept, word)
-	approval := state.Approval{Subject: s, Attempt: r.promotion.Attempt, Approval: word}
-	if err := tx.put(s.ApprovalKey(r.promotion.Attempt, tx.caller.MSP), approval); err != nil {
-		return "", err
-	}
-	return conclude(tx, r)
-}
-
-// conclude evaluates after a change and writes what follows from it: a release
-// when every rule is satisfied, a closed promotion when one is violated.
-func conclude(tx *Tx, r ruling) (string, error) {
-	v := r.verdict(tx)
-	switch {
-	case v.Releasable:
-		r.promotion.Status = state.PromotionReleased
-		if err := release(tx, r, false); err != nil {
-			return "", err
-		}
-		r.facts.Released, r.facts.Current = true, true
-		r.facts.ReleasedWith = *v.Policy
-		v = r.verdict(tx)
-	case v.Verdict == policy.Denied:
-		r.promotion.Status = state.PromotionRejected
-	}
-	return answer(v, tx.put(r.subject.PromotionKey(), r.promotion))
-}
-
-func release(tx *Tx, r ruling, rollback bool) error {
-	var current state.Current
-	if _, err := state.Read(tx, r.subject.ReleaseKey(), &current); err != nil {
-		return err
-	}
-	rel := state.Release{
-		Subject: r.subject, Previous: current.Digest, Attempt: r.promotion.Attempt, Rollback: rollback, Approvers: []policy.Person{},
-		Policy: policy.Version{Name: r.policy.Metadata.Name, Version: r.version}, Act: tx.act(),
-	}
-	for _, a := range r.facts.Approvals {
-		if !a.Reject {
-			rel.Approvers = append(rel.Approvers, a.By)
-		}
-	}
-	if err := tx.put(r.subject.ReleasedKey(), rel); err != nil {
-		return err
-	}
-	return tx.put(r.subject.ReleaseKey(), state.Current{Digest: r.subject.Digest})
+	r.facts.Approvals = kept
+	return answer(r.verdict(tx), tx.put(key, given))
 }
 
 // PromotionView is a promotion with the approvals of its current attempt.
@@ -196,41 +228,4 @@ func (PromotionContract) Get(tx *Tx, host, repository, digest, stage string) (st
 		err = provenance.Errorf(provenance.NotFound, "%s was never promoted to %s", s.Digest.Short(), s.Stage)
 	}
 	return answer(PromotionView{Promotion: r.promotion, Approvals: r.facts.Approvals}, err)
-}
-
-// Release makes an image that was released to the stage before its current one
-// again (a rollback), or releases a promotion whose rules have come to be met,
-// after a policy change for instance. A refusal is recorded and returned as
-// the verdict, not as an error: what was refused is part of the history.
-func (ReleaseContract) Release(tx *Tx, host, repository, digest, stage string) (string, error) {
-	s, err := parseSubject(host, repository, digest, stage)
-	if err != nil {
-		return "", err
-	}
-	r, err := rule(tx, s)
-	if err != nil {
-		return "", err
-	}
-	v := r.verdict(tx)
-	switch {
-	case r.facts.Released && r.facts.Current && v.Verdict == policy.Allowed:
-		return answer(v, nil)
-	case r.facts.Released && v.Verdict == policy.Allowed:
-		if err := release(tx, r, true); err != nil {
-			return "", err
-		}
-		r.facts.Current = true
-		return answer(r.verdict(tx), nil)
-	case v.Releasable && r.promotion.Status == state.PromotionOpen:
-		return conclude(tx, r)
-	}
-	refusal := state.Refusal{Verdict: v, Act: tx.act()}
-	return answer(v, tx.put(s.RefusalKey(tx.GetStub().GetTxID()), refusal))
-}
-
-func checkReason(reason string) error {
-	if len(reason) > maxReason || !utf8.ValidString(reason) {
-		return provenance.Errorf(provenance.Invalid, "a reason is at most %d bytes of UTF-8", maxReason)
-	}
-	return nil
 }

@@ -49,5 +49,8 @@ func hold(tx *Tx, digest, reason string, lift bool) (string, error) {
 		return answer(old, nil)
 	}
 	h := state.Hold{Digest: d, MSP: tx.caller.MSP, Reason: reason, Lifted: lift, Act: tx.act()}
+	if lift {
+		h.Since = old.At // approvals given before a quarantine stay stale after it
+	}
 	return answer(h, tx.put(key, h))
 }

@@ -1,0 +1,208 @@
+package contract
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+// maxReason bounds a reason, in bytes.
+const maxReason = 500
+
+// ruling is everything one decision about a subject is made from. The facts
+// are as committed; what this transaction changes is applied to them in
+// memory, for a transaction never reads its own writes.
+type ruling struct {
+	subject   state.Subject
+	policy    *policy.Policy
+	version   int
+	facts     policy.Facts
+	promotion state.Promotion
+}
+
+func rule(tx *Tx, s state.Subject) (ruling, error) {
+	p, version, err := state.LoadPolicy(tx, s.Host, s.Repository)
+	if err != nil {
+		return ruling{}, err
+	}
+	facts, promotion, err := state.LoadFacts(tx, s, p)
+	return ruling{subject: s, policy: p, version: version, facts: facts, promotion: promotion}, err
+}
+
+// begin opens a transaction that writes about a subject. Where a break-glass
+// release of it was not reviewed in time, the quarantine is all that is
+// written: settled is then the transaction's answer, and no error, for the
+// write must be committed.
+func begin(tx *Tx, host, repository, digest, stage string) (r ruling, settled *policy.Verdict, err error) {
+	s, err := parseSubject(host, repository, digest, stage)
+	if err != nil {
+		return r, nil, err
+	}
+	if r, err = rule(tx, s); err != nil {
+		return r, nil, err
+	}
+	overdue, err := r.settle(tx)
+	if err != nil || !overdue {
+		return r, nil, err
+	}
+	v := r.verdict(tx)
+	return r, &v, nil
+}
+
+// settle quarantines an overdue break-glass release in the name of the
+// organisation that owes the review; only its admins and release managers
+// lift that again, and not for long while the review is missing.
+func (r *ruling) settle(tx *Tx) (bool, error) {
+	if !r.verdict(tx).Overdue || r.facts.Debt == nil {
+		return false, nil
+	}
+	debt := r.facts.Debt
+	held := r.subject.Digest
+	if !r.facts.ViaIndex.IsZero() {
+		held = r.facts.ViaIndex
+	}
+	h := state.Hold{
+		Digest: held, MSP: debt.By.MSP, Act: tx.act(),
+		Reason: fmt.Sprintf("the break-glass release to %s by %s was not reviewed by %s", r.subject.Stage, debt.By, debt.Due.UTC().Format(time.RFC3339)),
+	}
+	r.facts.Holds = append(r.facts.Holds, policy.Hold{MSP: h.MSP, By: h.By, Reason: h.Reason, At: h.At})
+	r.facts.LastHold = tx.now
+	return true, tx.put(state.HoldKey(held, h.MSP), h)
+}
+
+func (r ruling) verdict(tx *Tx) policy.Verdict {
+	return policy.Evaluate(r.policy, r.version, r.facts, tx.now)
+}
+
+// inForce names the policy version that decides.
+func (r ruling) inForce() policy.Version {
+	return policy.Version{Name: r.policy.Metadata.Name, Version: r.version}
+}
+
+func (r ruling) stage() policy.Stage {
+	st, _ := r.policy.Stage(r.subject.Stage)
+	return st
+}
+
+// open refuses what no promotion may be about.
+func (r ruling) open() error {
+	switch {
+	case len(r.facts.Holds) > 0:
+		h := r.facts.Holds[0]
+		return provenance.Errorf(provenance.Quarantined, "%s is quarantined by %s: %s", r.subject.Digest.Short(), h.By, h.Reason)
+	case !r.facts.Recorded:
+		return provenance.Errorf(provenance.NotFound, "no push of %s to %s/%s is on the ledger", r.subject.Digest.Short(), r.subject.Host, r.subject.Repository)
+	case r.policy == nil:
+		return provenance.Errorf(provenance.NotFound, "no active policy matches %s/%s", r.subject.Host, r.subject.Repository)
+	}
+	if _, ok := r.policy.Stage(r.subject.Stage); !ok {
+		return provenance.Errorf(provenance.NotFound, "policy %s has no stage %q", r.policy.Metadata.Name, r.subject.Stage)
+	}
+	return nil
+}
+
+// how is the way a release comes about.
+type how struct {
+	auto     bool // by a gateway or another robot, not by a person's decision
+	rollback bool
+	debt     *policy.Debt
+}
+
+// conclude evaluates after a change and writes what follows from it: the
+// release when every rule is met, a closed promotion when the quorum can no
+// longer be reached.
+func conclude(tx *Tx, r ruling, h how) (string, error) {
+	v := r.verdict(tx)
+	switch {
+	case v.Closed:
+		r.promotion.Status = state.PromotionRejected
+		return answer(v, tx.put(r.subject.PromotionKey(), r.promotion))
+	case v.Releasable:
+		return r.releaseNow(tx, v, h)
+	}
+	return answer(v, nil)
+}
+
+// releaseNow writes the release if the gate lets it pass, and answers with the
+// verdict after it; v is the verdict before it.
+func (r ruling) releaseNow(tx *Tx, v policy.Verdict, h how) (string, error) {
+	var current state.Current
+	if _, err := state.Read(tx, r.subject.ReleaseKey(), &current); err != nil {
+		return "", err
+	}
+	if h.auto && current.Pinned {
+		return answer(waits(v, "a person can: waybill release IMAGE --to "+r.subject.Stage, "%s was rolled back; nothing is released to it by itself until a person releases or resumes", r.subject.Stage), nil)
+	}
+	passed, err := r.gate(tx, true)
+	if err != nil {
+		return "", err
+	}
+	if !passed {
+		return answer(waits(v, "repeat it with: waybill release IMAGE --to "+r.subject.Stage,
+			"every rule is met, and this transaction has set the gate to the peers of %s; the release itself needs their endorsement", strings.Join(r.gatekeepers(), ", ")), nil)
+	}
+	rel := state.Release{
+		Subject: r.subject, Previous: current.Digest, Attempt: r.promotion.Attempt, Policy: r.inForce(), Approvers: []policy.Person{},
+		Rollback: h.rollback, EvidenceSet: policy.EvidenceSet(r.facts), Debt: h.debt, Auto: h.auto, Act: tx.act(),
+	}
+	for _, a := range r.facts.Approvals {
+		if !a.Reject {
+			rel.Approvers = append(rel.Approvers, a.By)
+		}
+	}
+	if err := tx.put(r.subject.ReleasedKey(), rel); err != nil {
+		return "", err
+	}
+	if err := tx.put(r.subject.ReleaseKey(), state.Current{Digest: r.subject.Digest, Pinned: h.rollback}); err != nil {
+		return "", err
+	}
+	if r.promotion.Status == state.PromotionOpen {
+		r.promotion.Status = state.PromotionReleased
+		if err := tx.put(r.subject.PromotionKey(), r.promotion); err != nil {
+			return "", err
+		}
+	}
+	r.facts.Released, r.facts.Current, r.facts.ReleasedAt, r.facts.ReleasedWith, r.facts.Debt = true, true, rel.At, rel.Policy, rel.Debt
+	return answer(r.verdict(tx), nil)
+}
+
+// waits is v with what keeps the release itself from being written now.
+func waits(v policy.Verdict, fix, format string, args ...any) policy.Verdict {
+	v.Verdict = policy.Pending
+	v.Reasons = append(v.Reasons, policy.Reason{Rule: "release", Outcome: policy.Unmet, Detail: fmt.Sprintf(format, args...), Fix: fix})
+	return v
+}
+
+func checkReason(reason string) error {
+	if len(reason) > maxReason || !utf8.ValidString(reason) {
+		return provenance.Errorf(provenance.Invalid, "a reason is at most %d bytes of UTF-8", maxReason)
+	}
+	return nil
+}
+
+// needReason is checkReason for an act that must say why.
+func needReason(what, reason string) error {
+	if strings.TrimSpace(reason) == "" {
+		return provenance.Errorf(provenance.Invalid, "%s needs a reason", what)
+	}
+	return checkReason(reason)
+}
+
+// message is an error's text without the code in front, for a reason or for an
+// error with another code.
+func message(err error) string {
+	var coded *provenance.Error
+	if !errors.As(err, &coded) {
+		return err.Error()
+	}
+	if coded.Err != nil {
+		return coded.Message + ": " + message(coded.Err)
+	}
+	return coded.Message
+}
