@@ -211,6 +211,14 @@ type Waiver struct {
 	Until     time.Time         `json:"until"`
 	Approvers []policy.Person   `json:"approvers"`
 	Revoked   bool              `json:"revoked,omitempty"`
+	// Revocation says who revoked it and why.
+	Revocation *Revocation `json:"revocation,omitempty"`
+	Act
+}
+
+// Revocation ends a waiver before its time.
+type Revocation struct {
+	Reason string `json:"reason"`
 	Act
 }
 
