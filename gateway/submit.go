@@ -101,9 +101,13 @@ type submitLimits struct {
 	backoffMax    time.Duration
 }
 
+// A segment holds up to 2,000 events. At 500, half of all processor time went
+// into what every transaction costs whatever it holds (three endorsements, a
+// block, its validation by four peers): measured in one run, 2,000 doubled the
+// rate at the same load. Few events still travel at once: nothing waits for company.
 func defaultSubmitLimits() submitLimits {
 	return submitLimits{
-		events: 500, pulls: 5000, linger: 20 * time.Millisecond, wait: 200 * time.Millisecond, poll: 250 * time.Millisecond,
+		events: 2000, pulls: 5000, linger: 20 * time.Millisecond, wait: 200 * time.Millisecond, poll: 250 * time.Millisecond,
 		lease: 2 * time.Minute, reads: 8, readAttempts: 3, status: 15 * time.Second, lost: time.Second, recover: 5 * time.Second,
 		backoff: 200 * time.Millisecond, backoffMax: 5 * time.Second,
 	}
