@@ -29,6 +29,7 @@ import (
 const (
 	rawTransactions = 1500
 	pushEvents      = 60_000
+	pulledImages    = 2_000
 	pullEvents      = 200_000
 	hookEvents      = 50_000
 	latencySamples  = 60
@@ -313,7 +314,9 @@ func fill(ctx context.Context, l *lab.Lab, action provenance.Action, n int) (err
 				ID: provenance.NewEventID("bench", "bench", serial), Action: action, Source: "distribution", Actor: "ci", OccurredAt: time.Now(),
 				Repository: provenance.Repository(fmt.Sprintf("bench/%s-%d", action, i%32)), Digest: provenance.SHA256Of([]byte(serial)),
 			}
-			if action == provenance.Push {
+			if action == provenance.Pull { // what is pulled was pushed once and is pulled often
+				e.Digest = provenance.SHA256Of(fmt.Appendf(nil, "image %d", (done+i)%pulledImages))
+			} else {
 				e.Tag, e.MediaType, e.Size = provenance.Tag(fmt.Sprintf("t%d", done+i)), "application/vnd.oci.image.manifest.v1+json", 1187
 			}
 			batch[i] = queue.Delivery{Host: provenance.Host(l.Registry), Connector: "main", Event: e, ReceivedAt: time.Now()}
