@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -123,26 +124,55 @@ func TestAutoIsForThoseNamed(t *testing.T) {
 	expect(t, "thawed", l.verdict("gateway@SecurityMSP", about("release:Auto", "v1", "staging")...), policy.Allowed, "", "")
 }
 
-// guardOrgs reads whose peers all must endorse the next write of a gate, beside the majority.
+// guardOrgs returns the organisations without whose peers nobody can write a
+// key, whatever other members endorse.
 func (l *ledger) guardOrgs(key string) []string {
 	l.t.Helper()
 	var envelope common.SignaturePolicyEnvelope
 	if err := proto.Unmarshal(l.guard[key], &envelope); err != nil || l.guard[key] == nil {
 		l.t.Fatalf("no guard on %q: %v", key, err)
 	}
-	orgs := []string{}
-	rules := envelope.GetRule().GetNOutOf().GetRules()
-	if len(rules) == 0 || rules[0].GetNOutOf() == nil {
-		return orgs
-	}
-	for _, by := range rules[0].GetNOutOf().GetRules() {
+	var all []string
+	for _, p := range envelope.GetIdentities() {
 		var role msp.MSPRole
-		if err := proto.Unmarshal(envelope.GetIdentities()[by.GetSignedBy()].GetPrincipal(), &role); err != nil {
+		if err := proto.Unmarshal(p.GetPrincipal(), &role); err != nil {
 			l.t.Fatal(err)
 		}
-		orgs = append(orgs, role.GetMspIdentifier())
+		all = append(all, role.GetMspIdentifier())
 	}
-	return orgs
+	if !endorsed(envelope.GetRule(), all, all, map[int32]bool{}) {
+		l.t.Fatalf("all members' peers do not meet the guard of %q", key)
+	}
+	needed := []string{}
+	for i, org := range all {
+		if !endorsed(envelope.GetRule(), all, slices.Delete(slices.Clone(all), i, i+1), map[int32]bool{}) {
+			needed = append(needed, org)
+		}
+	}
+	return needed
+}
+
+// endorsed evaluates a signature policy as a peer does (fabric
+// common/cauthdsl): a signature that one branch used counts in no other.
+func endorsed(rule *common.SignaturePolicy, all, signers []string, used map[int32]bool) bool {
+	n := rule.GetNOutOf()
+	if n == nil {
+		by := rule.GetSignedBy()
+		if used[by] || !slices.Contains(signers, all[by]) {
+			return false
+		}
+		used[by] = true
+		return true
+	}
+	met := int32(0)
+	for _, r := range n.GetRules() {
+		branch := maps.Clone(used)
+		if endorsed(r, all, signers, branch) {
+			met++
+			maps.Copy(used, branch)
+		}
+	}
+	return met >= n.GetN()
 }
 
 func TestGate(t *testing.T) {
