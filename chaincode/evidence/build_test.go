@@ -252,4 +252,11 @@ func notation(t testing.TB, k crypto.Signer, digest string, header m, chain ...*
 	return m{"payload": p, "protected": h, "header": m{"x5c": x5c, "io.cncf.notary.signingAgent": "test"}, "signature": raw.EncodeToString(sig)}
 }
 
-func hexOf(b []byte) string { return hex.EncodeToString(b) }
+func mustHex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
