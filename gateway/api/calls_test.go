@@ -35,15 +35,16 @@ func (g *gatewayUnderTest) ledger() state.Subject {
 	s := state.Subject{Stage: "production", Host: host, Repository: repo, Digest: digest("v1")}
 	vendor := policy.Person{MSP: "VendorMSP", Name: "admin"}
 	version := state.PolicyVersion{Name: "default", Version: 1, Hash: "abc", Text: p.Canonical(), Voters: []policy.Person{vendor}}
-	next := state.Vote{Name: "default", Hash: "def", Base: 1, Text: p.Canonical(), Act: state.Act{By: vendor}}
-	stale := state.Vote{Name: "default", Hash: "old", Base: 0, Text: p.Canonical(), Act: state.Act{By: vendor}}
+	next := state.Proposal{ID: "p1", Kind: state.ProposePolicy, Name: "default", Hash: "def", Base: 1, Body: p.Canonical(), Status: state.ProposalOpen, Act: state.Act{By: vendor}}
+	stale := state.Proposal{ID: "p0", Kind: state.ProposePolicy, Name: "default", Hash: "old", Base: 0, Body: p.Canonical(), Status: state.ProposalOpen, Act: state.Act{By: vendor}}
 	g.block("admin@VendorMSP",
 		g.put(state.MembersKey(), state.Members{MSPs: []string{"AuditMSP", "VendorMSP"}}),
 		g.put(state.MemberKey("VendorMSP"), state.Member{MSP: "VendorMSP", Name: "vendor"}), g.put(state.MemberKey("AuditMSP"), state.Member{MSP: "AuditMSP", Name: "audit"}),
 		g.put(state.GrantKey("AuditMSP", "rm", "release-manager"), state.Grant{MSP: "AuditMSP", Identity: "rm", Role: state.RoleReleaseManager}),
 		g.put(state.RegistryKey(host), state.Registry{Host: host, Owner: "VendorMSP", Kind: "distribution"}),
 		g.put(state.PoliciesKey(), state.Catalogue{Policies: []state.CatalogueEntry{{Name: "default", Version: 1, Match: p.Spec.Match}}}),
-		g.put(state.PolicyKey("default", 1), version), g.put(state.VoteKey("default", "def", "VendorMSP"), next), g.put(state.VoteKey("default", "old", "VendorMSP"), stale))
+		g.put(state.PolicyKey("default", 1), version), g.put(state.ProposalKey("p1"), next), g.put(state.ProposalKey("p0"), stale),
+		g.put(state.BallotKey("p1", "VendorMSP"), state.Ballot{Proposal: "p1", MSP: "VendorMSP", Yes: true, Act: state.Act{By: vendor}}))
 	segment, err := provenance.EncodeSegment([]provenance.Event{push("1.0", "v1")})
 	if err != nil {
 		g.t.Fatal(err)

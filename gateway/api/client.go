@@ -26,6 +26,9 @@ type ClientConfig struct {
 	ServerName string
 }
 
+// maxAnswer bounds an answer: the evidence about an image is the largest.
+const maxAnswer = 32 << 20
+
 // Client asks one gateway. It is safe for concurrent use.
 //
 // Every method returns errors with a provenance code: Unavailable when the
@@ -63,7 +66,8 @@ func Dial(_ context.Context, cfg ClientConfig) (*Client, error) {
 		// judges callers by the channel's configuration and not by a pool.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	}
-	conn, err := grpc.NewClient(cfg.Address, grpc.WithTransportCredentials(credentials.NewTLS(config)))
+	conn, err := grpc.NewClient(cfg.Address, grpc.WithTransportCredentials(credentials.NewTLS(config)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)))
 	if err != nil {
 		return nil, provenance.Wrap(provenance.Invalid, err, "gateway address %s", cfg.Address)
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,7 +19,9 @@ import (
 // whose certificate does not hold (err).
 type caller struct {
 	policy.Person
-	err error
+	// admin and robot are what the certificate's Node OUs say, as the contract reads them.
+	admin, robot bool
+	err          error
 }
 
 func (c caller) anonymous() bool { return c.Person == policy.Person{} }
@@ -72,7 +75,10 @@ func (t *trust) identify(connection *tls.ConnectionState) caller {
 			if m.isRevoked(chain) {
 				return caller{err: provenance.Errorf(provenance.Forbidden, "client certificate of %q was revoked by %s", leaf.Subject.CommonName, m.msp)}
 			}
-			return caller{Person: policy.Person{MSP: m.msp, Name: leaf.Subject.CommonName}}
+			units := leaf.Subject.OrganizationalUnit
+			return caller{
+				Person: policy.Person{MSP: m.msp, Name: leaf.Subject.CommonName}, admin: slices.Contains(units, "admin"), robot: slices.Contains(units, "robot"),
+			}
 		}
 		var invalid x509.CertificateInvalidError
 		if asInvalid(err, &invalid) && invalid.Reason == x509.Expired {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
@@ -22,10 +23,7 @@ func (s *service) GetImage(ctx context.Context, in *waybillv1.GetImageRequest) (
 		if err := resolve(r, &ref); err != nil {
 			return err
 		}
-		out.Height, out.Stale, out.Digest, out.Image = at.height, at.stale, ref.Digest.String(), ref.Digest.String()
-		if ref.Host != "" {
-			out.Image = ref.String()
-		}
+		out.Height, out.Stale, out.Digest, out.Image = at.height, at.stale, ref.Digest.String(), nameOf(ref)
 		if err := places(r, ref, out); err != nil {
 			return err
 		}
@@ -36,7 +34,7 @@ func (s *service) GetImage(ctx context.Context, in *waybillv1.GetImageRequest) (
 			return withHint(provenance.Errorf(provenance.NotFound, "image %s is not on the ledger", out.Image),
 				"push it to a registry that is on the ledger, or wait for its gateway to record the push")
 		}
-		if err := promotionsOf(r, ref, out); err != nil {
+		if err := s.promotionsOf(r, ref, out); err != nil {
 			return err
 		}
 		pulls, last, err := r.Pulls(ref.Digest, ref.Host, ref.Repository)
@@ -91,7 +89,7 @@ func holds(r Reads, d provenance.Digest, out *waybillv1.GetImageResponse) error 
 
 // promotionsOf adds the image's promotions, and its release where there is one:
 // nothing is released that was not promoted first.
-func promotionsOf(r Reads, ref provenance.Reference, out *waybillv1.GetImageResponse) error {
+func (s *service) promotionsOf(r Reads, ref provenance.Reference, out *waybillv1.GetImageResponse) error {
 	filter := PromotionFilter{Digest: ref.Digest, Host: ref.Host, Repository: ref.Repository}
 	page := Page{Size: 500}
 	for {
@@ -100,7 +98,7 @@ func promotionsOf(r Reads, ref provenance.Reference, out *waybillv1.GetImageResp
 			return err
 		}
 		for _, p := range promotions {
-			promotion, err := withApprovals(r, p)
+			promotion, err := s.promotion(r, p)
 			if err != nil {
 				return err
 			}
@@ -128,8 +126,20 @@ func addRelease(r Reads, s state.Subject, out *waybillv1.GetImageResponse) error
 		Stage: s.Stage, Host: string(s.Host), Repository: string(s.Repository), Digest: s.Digest.String(), Previous: rel.Previous.String(),
 		Current: current.Digest == s.Digest, Attempt: int32(rel.Attempt), Policy: version(rel.Policy), Approvers: people(rel.Approvers),
 		Rollback: rel.Rollback, By: person(rel.By), At: stamp(rel.At),
+		EvidenceSet: rel.EvidenceSet, Auto: rel.Auto, Pinned: current.Digest == s.Digest && current.Pinned, Debt: debt(rel.Debt),
 	})
 	return nil
+}
+
+func debt(d *policy.Debt) *waybillv1.Debt {
+	if d == nil {
+		return nil
+	}
+	out := &waybillv1.Debt{By: person(d.By), Reason: d.Reason, Without: d.Without, At: stamp(d.At), Due: stamp(d.Due), ReviewedAt: stamp(d.ReviewAt)}
+	if d.Reviewed != nil {
+		out.ReviewedBy = person(*d.Reviewed)
+	}
+	return out
 }
 
 // each decodes the records under a prefix of keys and calls do with the key's

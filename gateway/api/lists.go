@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -94,7 +95,7 @@ func (s *service) ListPromotions(ctx context.Context, in *waybillv1.ListPromotio
 			return err
 		}
 		for _, promotion := range promotions {
-			one, err := withApprovals(r, promotion)
+			one, err := s.promotion(r, promotion)
 			if err != nil {
 				return err
 			}
@@ -105,10 +106,21 @@ func (s *service) ListPromotions(ctx context.Context, in *waybillv1.ListPromotio
 	})
 }
 
-func withApprovals(r Reads, p state.Promotion) (*waybillv1.Promotion, error) {
+// promotion adds the words on a promotion and, while it is open, what an
+// approver signs and which words do not count any more.
+func (s *service) promotion(r Reads, p state.Promotion) (*waybillv1.Promotion, error) {
 	out := &waybillv1.Promotion{
 		Stage: p.Stage, Host: string(p.Host), Repository: string(p.Repository), Digest: p.Digest.String(), Attempt: int32(p.Attempt),
 		Requester: person(p.Requester), At: stamp(p.At), Status: string(p.Status),
+	}
+	why := func(policy.Approval) string { return "" }
+	if p.Status == state.PromotionOpen {
+		j, err := s.judge(r, p.Subject)
+		if err != nil {
+			return nil, err
+		}
+		out.Policy, out.EvidenceSet, out.Verdict = j.ref(), j.verdict.EvidenceSet, string(j.verdict.Verdict)
+		why = newDiscounter(j, s.cfg.Now()).why
 	}
 	// The approvals of one attempt share all of the key but the organisation.
 	_, key, ok := state.SplitKey(p.ApprovalKey(p.Attempt, ""))
@@ -116,7 +128,16 @@ func withApprovals(r Reads, p state.Promotion) (*waybillv1.Promotion, error) {
 		return nil, provenance.Errorf(provenance.Internal, "promotion of %s has no approval key", p.Digest)
 	}
 	return out, each(r, func(_ []string, a state.Approval) error {
-		out.Approvals = append(out.Approvals, &waybillv1.Approval{By: person(a.By), Reject: a.Reject, Reason: a.Reason, At: stamp(a.At)})
+		word := &waybillv1.Approval{
+			By: person(a.By), Reject: a.Reject, Reason: a.Reason, At: stamp(a.At), Roles: a.Roles, Robot: a.Robot,
+			Policy: versionRef(a.Policy), EvidenceSet: a.EvidenceSet, Withdrawn: a.Withdrawn,
+		}
+		if a.Withdrawn {
+			word.Stale = "withdrawn"
+		} else {
+			word.Stale = why(a.Approval)
+		}
+		out.Approvals = append(out.Approvals, word)
 		return nil
 	}, state.TypeApproval, key[:len(key)-1]...)
 }
@@ -126,8 +147,15 @@ func (s *service) ListMembers(ctx context.Context, _ *waybillv1.ListMembersReque
 	out := &waybillv1.ListMembersResponse{}
 	return out, s.view(ctx, func(at moment, r Reads) error {
 		out.Height, out.Stale = at.height, at.stale
-		err := each(r, func(_ []string, m state.Member) error {
-			out.Members = append(out.Members, &waybillv1.Member{Msp: m.MSP, Name: m.Name, By: person(m.By), At: stamp(m.At)})
+		now, err := state.LoadMembers(r)
+		if err != nil {
+			return err
+		}
+		out.Invited, out.Majority, out.Needed = now.Invited, int32(now.Majority), int32(now.Needed())
+		err = each(r, func(_ []string, m state.Member) error {
+			out.Members = append(out.Members, &waybillv1.Member{
+				Msp: m.MSP, Name: m.Name, By: person(m.By), At: stamp(m.At), Removed: !slices.Contains(now.MSPs, m.MSP),
+			})
 			return nil
 		}, state.TypeMember)
 		if err != nil {

@@ -29,7 +29,7 @@ func (s *service) ListPolicies(ctx context.Context, _ *waybillv1.ListPoliciesReq
 			}
 			out.Policies = append(out.Policies, p)
 		}
-		out.Ballots, err = ballots(r, active)
+		out.Proposals, out.Ballots, err = changes(r)
 		return err
 	})
 }
@@ -75,31 +75,16 @@ func readPolicy(r Reads, name string, version int, active map[string]int) (*wayb
 	if !found {
 		return nil, withHint(provenance.Errorf(provenance.NotFound, "policy %s version %d is not on the ledger", name, version), "waybill policy list")
 	}
+	return policyOf(v, active)
+}
+
+func policyOf(v state.PolicyVersion, active map[string]int) (*waybillv1.Policy, error) {
 	p, err := policy.Parse(v.Text)
 	if err != nil {
-		return nil, provenance.Wrap(provenance.Internal, err, "policy %s version %d on the ledger", name, version)
+		return nil, provenance.Wrap(provenance.Internal, err, "policy %s version %d on the ledger", v.Name, v.Version)
 	}
 	return &waybillv1.Policy{
 		Name: v.Name, Version: int32(v.Version), Hash: v.Hash, Text: string(v.Text), Match: p.Spec.Match,
-		Voters: people(v.Voters), At: stamp(v.At), Active: active[name] == version,
+		Voters: people(v.Voters), At: stamp(v.At), Active: active[v.Name] == v.Version,
 	}, nil
-}
-
-// ballots gathers the votes that still count: cast while the policy's active
-// version was what it is now.
-func ballots(r Reads, active map[string]int) ([]*waybillv1.Ballot, error) {
-	var all []*waybillv1.Ballot
-	err := each(r, func(_ []string, v state.Vote) error {
-		if v.Base != active[v.Name] {
-			return nil
-		}
-		// Votes for one text follow one another: the key is name, hash, organisation.
-		if n := len(all); n == 0 || all[n-1].Name != v.Name || all[n-1].Hash != v.Hash {
-			all = append(all, &waybillv1.Ballot{Name: v.Name, Hash: v.Hash, Text: string(v.Text)})
-		}
-		last := all[len(all)-1]
-		last.Voters = append(last.Voters, person(v.By))
-		return nil
-	}, state.TypeVote)
-	return all, err
 }

@@ -21,6 +21,14 @@ type Reads interface {
 	state.Scanner
 	History(HistoryFilter, Page) ([]Record, string, error)
 	Promotions(PromotionFilter, Page) ([]state.Promotion, string, error)
+	// Proposals lists proposals of a status, or of all when it is empty, the newest first.
+	Proposals(status state.ProposalStatus, limit int) ([]state.Proposal, error)
+	// Releases lists releases after the first skip, the newest first.
+	Releases(skip, limit int) ([]state.Release, error)
+	// Owing lists break-glass releases that nobody reviewed, the oldest first.
+	Owing(limit int) ([]state.Release, error)
+	// Referrers lists the images of a repository that name subject as theirs.
+	Referrers(subject provenance.Digest, host provenance.Host, repo provenance.Repository, limit int) ([]provenance.Digest, error)
 	// Pulls counts pulls from one repository, or from all when host is empty.
 	Pulls(d provenance.Digest, host provenance.Host, repo provenance.Repository) (count int64, last time.Time, err error)
 	// Tags lists the tags of a repository that name the image now.

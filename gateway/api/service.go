@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,8 @@ type service struct {
 	waybillv1.UnimplementedWaybillServer
 	cfg     Config
 	started time.Time
+
+	policies policies
 }
 
 // view reads the index at one height. Freshness is asked first: an answer must
@@ -95,20 +98,25 @@ func (s *service) GetVerdict(ctx context.Context, in *waybillv1.GetVerdictReques
 		if err != nil {
 			return err
 		}
+		allowed := v.Verdict == policy.Allowed || slices.ContainsFunc(v.Children, func(c policy.ChildVerdict) bool { return c.Verdict == policy.Allowed })
 		// What was forbidden may be told from an old state; what is allowed may
 		// have been forbidden since.
-		if at.stale && v.Verdict == policy.Allowed {
+		if at.stale && allowed {
 			return withHint(provenance.Errorf(provenance.Unavailable, "the gateway's block stream is stale at height %d: it cannot say that anything is allowed", at.height),
 				"ask another organisation's gateway, or see: waybill status")
 		}
 		out = &waybillv1.GetVerdictResponse{
 			Image: v.Image, Digest: v.Digest.String(), Stage: v.Stage, Verdict: string(v.Verdict), Height: at.height, Stale: at.stale,
+			Reasons: reasons(v.Reasons), EvidenceSet: v.EvidenceSet, Warning: v.Warning,
 		}
 		if v.Policy != nil {
 			out.Policy = version(*v.Policy)
 		}
-		for _, reason := range v.Reasons {
-			out.Reasons = append(out.Reasons, &waybillv1.Reason{Rule: reason.Rule, Outcome: string(reason.Outcome), Detail: reason.Detail, Fix: reason.Fix})
+		if v.Until != nil {
+			out.Until = stamp(*v.Until)
+		}
+		for _, c := range v.Children {
+			out.Children = append(out.Children, &waybillv1.ChildVerdict{Digest: c.Digest.String(), Verdict: string(c.Verdict)})
 		}
 		return nil
 	})
@@ -166,6 +174,14 @@ func stamp(t time.Time) *timestamppb.Timestamp {
 		return nil
 	}
 	return timestamppb.New(t)
+}
+
+func reasons(all []policy.Reason) []*waybillv1.Reason {
+	out := make([]*waybillv1.Reason, len(all))
+	for i, r := range all {
+		out[i] = &waybillv1.Reason{Rule: r.Rule, Outcome: string(r.Outcome), Detail: r.Detail, Fix: r.Fix}
+	}
+	return out
 }
 
 func person(p policy.Person) *waybillv1.Person {

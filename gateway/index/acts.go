@@ -11,19 +11,38 @@ import (
 
 // The kinds of acts. Events have their action's name.
 const (
-	KindMember    = "member"
-	KindGrant     = "grant"
-	KindRevoke    = "revoke"
-	KindRegistry  = "registry"
-	KindPromotion = "promotion"
-	KindApproval  = "approval"
-	KindRejection = "rejection"
-	KindRelease   = "release"
-	KindRefusal   = "refusal"
-	KindHold      = "hold"
-	KindLift      = "lift"
-	KindVote      = "vote"
-	KindPolicy    = "policy"
+	KindMember            = "member"
+	KindGrant             = "grant"
+	KindRevoke            = "revoke"
+	KindRegistry          = "registry"
+	KindPromotion         = "promotion"
+	KindApproval          = "approval"
+	KindRejection         = "rejection"
+	KindApprovalWithdrawn = "approval-withdrawn"
+	KindRelease           = "release"
+	KindRollback          = "rollback"
+	KindBreakGlass        = "break-glass"
+	KindReview            = "review"
+	KindResume            = "resume"
+	KindRefusal           = "refusal"
+	KindHold              = "hold"
+	KindLift              = "lift"
+	KindProposal          = "proposal"
+	KindVote              = "vote"
+	KindAccepted          = "proposal-accepted"
+	KindRejected          = "proposal-rejected"
+	KindProposalWithdrawn = "proposal-withdrawn"
+	KindPolicy            = "policy"
+	KindKey               = "key"
+	KindKeyWithdrawn      = "key-withdrawn"
+	KindSchema            = "schema"
+	KindEvidence          = "evidence"
+	KindWitness           = "witness"
+	KindWaiver            = "waiver"
+	KindWaiverApproval    = "waiver-approval"
+	KindWaiverRevoked     = "waiver-revoked"
+	KindContext           = "context"
+	KindLabel             = "label"
 )
 
 // act adds the record an act's write stands for. Keys of types that say
@@ -55,21 +74,19 @@ func (w *writer) act(objectType string, write Write) error {
 			if a.Reject {
 				r.Kind, r.Detail = KindRejection, "rejected for "+a.Stage
 			}
+			if a.Withdrawn {
+				r.Kind, r.Detail = KindApprovalWithdrawn, "the word of "+a.By.String()+" on "+a.Stage+" was withdrawn"
+				return r, nil
+			}
 			if a.Reason != "" {
 				r.Detail += ": " + a.Reason
 			}
 			return r, nil
 		})
 	case state.TypeReleased:
-		return act(w, write, func(rel state.Release) (Record, error) {
-			r := about(KindRelease, rel.Subject)
-			r.Previous = rel.Previous
-			r.Detail = fmt.Sprintf("released to %s under policy %s version %d", rel.Stage, rel.Policy.Name, rel.Policy.Version)
-			if rel.Rollback {
-				r.Detail = "rolled back: " + r.Detail
-			}
-			return r, nil
-		})
+		return w.released(write)
+	case state.TypeRelease:
+		return w.current(write)
 	case state.TypeRefusal:
 		return act(w, write, func(f state.Refusal) (Record, error) {
 			subject, err := refused(write.Key)
@@ -84,16 +101,22 @@ func (w *writer) act(objectType string, write Write) error {
 			}
 			return Record{Kind: KindHold, Digest: h.Digest, Detail: "quarantined by " + h.MSP + ": " + h.Reason}, nil
 		})
-	case state.TypeVote:
-		return act(w, write, func(v state.Vote) (Record, error) {
-			return Record{Kind: KindVote, Detail: fmt.Sprintf("voted for policy %s %.12s", v.Name, v.Hash)}, nil
+	case state.TypeProposal:
+		return w.proposal(write)
+	case state.TypeBallot:
+		return act(w, write, func(b state.Ballot) (Record, error) {
+			word := "no"
+			if b.Yes {
+				word = "yes"
+			}
+			return Record{Kind: KindVote, Detail: because(fmt.Sprintf("%s votes %s on proposal %s", b.MSP, word, b.Proposal), b.Reason)}, nil
 		})
 	case state.TypePolicy:
 		return act(w, write, func(p state.PolicyVersion) (Record, error) {
 			return Record{Kind: KindPolicy, Detail: fmt.Sprintf("policy %s version %d is active (%.12s)", p.Name, p.Version, p.Hash)}, nil
 		})
 	}
-	return nil
+	return w.factual(objectType, write)
 }
 
 // act decodes a write as one kind of ledger record and adds what describe makes of it.

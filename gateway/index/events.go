@@ -41,6 +41,11 @@ func (w *writer) segment(host provenance.Host, b []byte) error {
 			pulls[key] = p
 			continue
 		}
+		if e.Action == provenance.Push && !e.Subject.IsZero() {
+			if err := w.exec(w.st.referrer, digestBytes(e.Subject), string(host), string(e.Repository), digestBytes(e.Digest)); err != nil {
+				return err
+			}
+		}
 		previous, err := w.moveTag(tags, host, e)
 		if err != nil {
 			return err

@@ -22,6 +22,9 @@ func (x *Index) Fingerprint(ctx context.Context) (string, error) {
 			`SELECT * FROM txs ORDER BY block, tx`,
 			`SELECT * FROM records ORDER BY block, tx, seq`,
 			`SELECT * FROM promotions ORDER BY key`,
+			`SELECT * FROM proposals ORDER BY key`,
+			`SELECT * FROM releases ORDER BY key`,
+			`SELECT * FROM referrers ORDER BY subject, host, repository, digest`,
 			`SELECT * FROM pulls ORDER BY digest, host, repository`,
 			`SELECT * FROM organisations ORDER BY msp`,
 		} {

@@ -15,10 +15,11 @@ import (
 
 // schemaVersion changes with every change of schema or of what Apply derives:
 // an index of another version is rebuilt, never migrated.
-const schemaVersion = 1
+const schemaVersion = 2
 
-// kv mirrors the chaincode's state. txs, records, promotions, pulls and
-// organisations are derived from it and from the blocks. Digests are the
+// kv mirrors the chaincode's state. The other tables are derived from it and
+// from the blocks: what a question needs in another order than that of the keys.
+// A release stands at its latest position, a promotion and a proposal at their first. Digests are the
 // algorithm's byte and the raw hash; times are nanoseconds since 1970, UTC.
 const schema = `
 CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, height INTEGER NOT NULL, hash BLOB NOT NULL);
@@ -34,6 +35,18 @@ CREATE INDEX records_by_place ON records (host, repository, block, tx, seq, tag)
 CREATE TABLE promotions (key BLOB PRIMARY KEY, block INTEGER NOT NULL, tx INTEGER NOT NULL, seq INTEGER NOT NULL,
 	stage TEXT NOT NULL, host TEXT NOT NULL, repository TEXT NOT NULL, digest BLOB NOT NULL, status TEXT NOT NULL, attempt INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX promotions_by_position ON promotions (block, tx, seq);
+CREATE INDEX promotions_by_status ON promotions (status, block, tx, seq);
+CREATE INDEX promotions_by_digest ON promotions (digest, block, tx, seq);
+CREATE TABLE proposals (key BLOB PRIMARY KEY, block INTEGER NOT NULL, tx INTEGER NOT NULL, seq INTEGER NOT NULL,
+	status TEXT NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX proposals_by_status ON proposals (status, block, tx, seq);
+CREATE INDEX proposals_by_position ON proposals (block, tx, seq);
+CREATE TABLE releases (key BLOB PRIMARY KEY, block INTEGER NOT NULL, tx INTEGER NOT NULL, seq INTEGER NOT NULL,
+	owing INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX releases_by_position ON releases (block, tx, seq);
+CREATE INDEX releases_owing ON releases (block, tx, seq) WHERE owing = 1;
+CREATE TABLE referrers (subject BLOB, host TEXT, repository TEXT, digest BLOB,
+	PRIMARY KEY (subject, host, repository, digest)) WITHOUT ROWID;
 CREATE TABLE pulls (digest BLOB, host TEXT, repository TEXT, count INTEGER NOT NULL, last INTEGER NOT NULL,
 	PRIMARY KEY (digest, host, repository)) WITHOUT ROWID;
 CREATE TABLE organisations (msp TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;

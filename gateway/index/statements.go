@@ -10,7 +10,7 @@ import (
 // statements are Apply's, prepared once: a block of a busy channel writes
 // thousands of rows.
 type statements struct {
-	head, setHead, tx, get, put, drop, record, pull, promotion, attempt, dropOrganisations, organisation *sql.Stmt
+	head, setHead, tx, get, put, drop, record, pull, referrer, promotion, attempt, proposal, release, debt, dropOrganisations, organisation *sql.Stmt
 }
 
 func (s *statements) all() map[**sql.Stmt]string {
@@ -28,7 +28,14 @@ func (s *statements) all() map[**sql.Stmt]string {
 		// The position stays that of the first request, so that pages do not shift.
 		&s.promotion: `INSERT INTO promotions (key, block, tx, seq, stage, host, repository, digest, status, attempt, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (key) DO UPDATE SET status = excluded.status, attempt = excluded.attempt, record = excluded.record`,
-		&s.attempt:           `SELECT attempt FROM promotions WHERE key = ?`,
+		&s.attempt:  `SELECT attempt FROM promotions WHERE key = ?`,
+		&s.referrer: `INSERT INTO referrers (subject, host, repository, digest) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		&s.proposal: `INSERT INTO proposals (key, block, tx, seq, status, record) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (key) DO UPDATE SET status = excluded.status, record = excluded.record`,
+		// The last release is what comes first where releases are listed.
+		&s.release: `INSERT INTO releases (key, block, tx, seq, owing, record) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (key) DO UPDATE SET block = excluded.block, tx = excluded.tx, seq = excluded.seq, owing = excluded.owing, record = excluded.record`,
+		&s.debt:              `UPDATE releases SET owing = ?, record = ? WHERE key = ?`,
 		&s.dropOrganisations: `DELETE FROM organisations`,
 		&s.organisation:      `INSERT INTO organisations (msp, record) VALUES (?, ?)`,
 	}

@@ -1656,9 +1656,9 @@ type HistoryEntry struct {
 	Time    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"` // of the transaction
 	// push, delete, tag-delete, unknown; or grant, revoke, registry, member, promotion,
 	// approval, rejection, approval-withdrawn, release, rollback, break-glass, review,
-	// refusal, hold, lift, proposal, vote, accepted, proposal-rejected, proposal-withdrawn,
-	// policy, key, key-withdrawn, schema, evidence, witness, waiver, waiver-approval,
-	// waiver-revoked, context, label, pin, resume.
+	// refusal, resume, hold, lift, proposal, vote, proposal-accepted, proposal-rejected,
+	// proposal-withdrawn, policy, key, key-withdrawn, schema, evidence, witness, waiver,
+	// waiver-approval, waiver-revoked, context, label.
 	Kind string `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Who signed the transaction; for events, the gateway that recorded them.
 	By            *Person                `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`

@@ -1,0 +1,217 @@
+package index
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+// factual adds the records of what rules look at: keys, evidence, witnesses,
+// waivers, labels, context, and the list of members. A list is compared with
+// what it was: each difference is an act.
+func (w *writer) factual(objectType string, write Write) error {
+	switch objectType {
+	case state.TypeKey:
+		return act(w, write, func(k state.TrustKey) (Record, error) {
+			if k.Withdrawn == nil {
+				return Record{Kind: KindKey, Detail: fmt.Sprintf("%s answers for key %s (%s, %.16s)", k.MSP, k.Name, k.Kind, k.Fingerprint)}, nil
+			}
+			line := fmt.Sprintf("key %s of %s is withdrawn", k.Name, k.MSP)
+			if since := k.Withdrawn.CompromisedSince; !since.IsZero() {
+				line += ", compromised since " + timeOf(since)
+			}
+			return Record{Kind: KindKeyWithdrawn, Detail: because(line, k.Withdrawn.Reason)}, nil
+		})
+	case state.TypeSchema:
+		return act(w, write, func(s state.Schema) (Record, error) {
+			return Record{Kind: KindSchema, Detail: fmt.Sprintf("evidence type custom/%s of %s", s.Name, s.MSP)}, nil
+		})
+	case state.TypeEvidence:
+		return act(w, write, func(e state.Evidence) (Record, error) {
+			return Record{Kind: KindEvidence, Digest: e.Digest, Detail: fmt.Sprintf("%s by %s (%s)", e.Type, signerOf(e.Signer), e.Format)}, nil
+		})
+	case state.TypeWitness:
+		return act(w, write, func(x state.Witness) (Record, error) {
+			a, err := parts(write.Key, 4)
+			if err != nil {
+				return Record{}, err
+			}
+			d, err := provenance.ParseDigest(a[0])
+			return Record{
+				Kind: KindWitness, Digest: d, Host: provenance.Host(a[1]), Repository: provenance.Repository(a[2]), Detail: "seen at the registry by " + x.MSP,
+			}, err
+		})
+	case state.TypeWaivers:
+		return w.waivers(write)
+	case state.TypeLabels:
+		return w.labels(write)
+	case state.TypeContext:
+		return w.context(write)
+	case state.TypeMembers:
+		return w.members(write)
+	}
+	return nil
+}
+
+func parts(key string, n int) ([]string, error) {
+	_, a, ok := state.SplitKey(key)
+	if !ok || len(a) != n {
+		return nil, provenance.Errorf(provenance.Internal, "key %q does not have %d parts", key, n)
+	}
+	return a, nil
+}
+
+// waivers tells the differences: asked for, approved, revoked. That one ended
+// is no act.
+func (w *writer) waivers(write Write) error {
+	a, err := parts(write.Key, 2)
+	if err != nil {
+		return err
+	}
+	old, _, err := before[state.Waivers](w, write.Key)
+	if err != nil {
+		return err
+	}
+	var now state.Waivers
+	if err := state.Decode(write.Value, &now); err != nil {
+		return err
+	}
+	for _, x := range now.Waivers {
+		i := slices.IndexFunc(old.Waivers, func(o state.Waiver) bool { return o.ID == x.ID })
+		b, err := json.Marshal(x)
+		if err != nil {
+			return provenance.Wrap(provenance.Internal, err, "waiver %s", x.ID)
+		}
+		r := Record{Host: provenance.Host(a[0]), Repository: provenance.Repository(a[1]), Digest: x.Digest, Stage: x.Stage, JSON: b}
+		what := fmt.Sprintf("waiver %s of %s for %s until %s", x.ID, x.Rule, x.Stage, timeOf(x.Until))
+		switch {
+		case i < 0:
+			r.Kind, r.Detail = KindWaiver, because(what+" is asked for", x.Reason)
+		case x.Revoked && !old.Waivers[i].Revoked:
+			r.Kind, r.Detail = KindWaiverRevoked, what+" is revoked"
+		case len(x.Approvers) > len(old.Waivers[i].Approvers):
+			r.Kind, r.Detail = KindWaiverApproval, what+" is approved by "+x.Approvers[len(x.Approvers)-1].String()
+		default:
+			continue
+		}
+		if err := w.record(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *writer) labels(write Write) error {
+	a, err := parts(write.Key, 2)
+	if err != nil {
+		return err
+	}
+	old, _, err := before[state.Labels](w, write.Key)
+	if err != nil {
+		return err
+	}
+	var now state.Labels
+	if err := state.Decode(write.Value, &now); err != nil {
+		return err
+	}
+	return differences(old.Labels, now.Labels, func(name string, value *string) error {
+		r := Record{Kind: KindLabel, Host: provenance.Host(a[0]), Repository: provenance.Repository(a[1]), JSON: write.Value, Detail: "label " + name + " is removed"}
+		if value != nil {
+			r.Detail = fmt.Sprintf("label %s is %q", name, *value)
+		}
+		return w.record(r)
+	})
+}
+
+func (w *writer) context(write Write) error {
+	a, err := parts(write.Key, 1)
+	if err != nil {
+		return err
+	}
+	old, _, err := before[state.Context](w, write.Key)
+	if err != nil {
+		return err
+	}
+	var now state.Context
+	if err := state.Decode(write.Value, &now); err != nil {
+		return err
+	}
+	text := func(values map[string]policy.Value) map[string]string {
+		out := map[string]string{}
+		for name, v := range values {
+			b, _ := json.Marshal(v.Value) // a bool, an integer or a string: cannot fail
+			out[name] = string(b)
+		}
+		return out
+	}
+	return differences(text(old.Values), text(now.Values), func(name string, value *string) error {
+		r := Record{Kind: KindContext, JSON: write.Value, Detail: fmt.Sprintf("%s no longer says %s", a[0], name)}
+		if value != nil {
+			r.Detail = fmt.Sprintf("%s says %s is %s", a[0], name, *value)
+		}
+		return w.record(r)
+	})
+}
+
+// differences calls tell for what changed, in the order of the names; value is
+// nil for what is gone.
+func differences(old, now map[string]string, tell func(name string, value *string) error) error {
+	names := slices.Collect(maps.Keys(old))
+	names = slices.AppendSeq(names, maps.Keys(now))
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		was, had := old[name]
+		is, has := now[name]
+		if had == has && was == is {
+			continue
+		}
+		var value *string
+		if has {
+			value = &is
+		}
+		if err := tell(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// members tells who may join, who is one no longer and what majority decides.
+// That a member came is told by its own record.
+func (w *writer) members(write Write) error {
+	old, _, err := before[state.Members](w, write.Key)
+	if err != nil {
+		return err
+	}
+	var now state.Members
+	if err := state.Decode(write.Value, &now); err != nil {
+		return err
+	}
+	var lines []string
+	for _, msp := range now.Invited {
+		if !slices.Contains(old.Invited, msp) {
+			lines = append(lines, msp+" may join")
+		}
+	}
+	for _, msp := range old.MSPs {
+		if !slices.Contains(now.MSPs, msp) {
+			lines = append(lines, msp+" is no longer a member")
+		}
+	}
+	if now.Majority != old.Majority {
+		lines = append(lines, fmt.Sprintf("%d members decide", now.Needed()))
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return w.record(Record{Kind: KindMember, Detail: strings.Join(lines, "; "), JSON: write.Value})
+}
+
+func timeOf(t time.Time) string { return t.UTC().Format(time.RFC3339) }

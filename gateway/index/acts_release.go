@@ -1,0 +1,149 @@
+package index
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+// before decodes what stood under a key before the transaction at hand.
+func before[T any](w *writer, key string) (record T, found bool, err error) {
+	b, err := w.get(key)
+	if err != nil || b == nil {
+		return record, false, err
+	}
+	return record, true, state.Decode(b, &record)
+}
+
+// because adds a reason to a line.
+func because(line, reason string) string {
+	if reason == "" {
+		return line
+	}
+	return line + ": " + reason
+}
+
+// released keeps the table of releases. The record of a break-glass release is
+// written once more when it is reviewed.
+func (w *writer) released(write Write) error {
+	old, found, err := before[state.Release](w, write.Key)
+	if err != nil {
+		return err
+	}
+	var rel state.Release
+	if err := state.Decode(write.Value, &rel); err != nil {
+		return err
+	}
+	owing := 0
+	if rel.Debt != nil && rel.Debt.Reviewed == nil {
+		owing = 1
+	}
+	r := about(KindRelease, rel.Subject)
+	r.Previous, r.JSON = rel.Previous, write.Value
+	if found && rel.Debt != nil && rel.Debt.Reviewed != nil && old.Debt != nil && old.Debt.Reviewed == nil && old.Act == rel.Act {
+		r.Kind, r.Previous = KindReview, provenance.Digest{}
+		r.Detail = fmt.Sprintf("break-glass release to %s by %s was reviewed", rel.Stage, rel.Debt.By)
+		if err := w.record(r); err != nil {
+			return err
+		}
+		return w.exec(w.st.debt, owing, write.Value, []byte(write.Key))
+	}
+	r.Detail = fmt.Sprintf("released to %s under policy %s version %d", rel.Stage, rel.Policy.Name, rel.Policy.Version)
+	switch {
+	case rel.Rollback:
+		r.Kind, r.Detail = KindRollback, "rolled back: "+r.Detail
+	case rel.Debt != nil:
+		r.Kind = KindBreakGlass
+		r.Detail += because(fmt.Sprintf(" without %s, to be reviewed by %s", strings.Join(rel.Debt.Without, ", "), timeOf(rel.Debt.Due)), rel.Debt.Reason)
+	case rel.Auto:
+		r.Detail += ", automatically"
+	}
+	if err := w.record(r); err != nil {
+		return err
+	}
+	return w.exec(w.st.release, []byte(write.Key), w.at.Block, w.at.Tx, w.seq, owing, write.Value)
+}
+
+// current notes the end of a pin: a release itself is told by its own record.
+func (w *writer) current(write Write) error {
+	old, found, err := before[state.Current](w, write.Key)
+	if err != nil || !found {
+		return err
+	}
+	var now state.Current
+	if err := state.Decode(write.Value, &now); err != nil {
+		return err
+	}
+	if !old.Pinned || now.Pinned || old.Digest != now.Digest {
+		return nil
+	}
+	_, a, _ := state.SplitKey(write.Key)
+	if len(a) != 3 {
+		return provenance.Errorf(provenance.Internal, "key %q is no release key", write.Key)
+	}
+	return w.record(Record{
+		Kind: KindResume, Stage: a[0], Host: provenance.Host(a[1]), Repository: provenance.Repository(a[2]), Digest: now.Digest,
+		Detail: "releases to " + a[0] + " may be automatic again", JSON: write.Value,
+	})
+}
+
+// proposal keeps the table of proposals. It is an act when it is opened, and
+// when its status changes.
+func (w *writer) proposal(write Write) error {
+	old, found, err := before[state.Proposal](w, write.Key)
+	if err != nil {
+		return err
+	}
+	var p state.Proposal
+	if err := state.Decode(write.Value, &p); err != nil {
+		return err
+	}
+	if !found || (p.Status == state.ProposalOpen && old.Status != state.ProposalOpen) {
+		if err := w.record(Record{Kind: KindProposal, Detail: fmt.Sprintf("proposal %s is open: %s", p.ID, subjectOf(p)), JSON: write.Value}); err != nil {
+			return err
+		}
+	}
+	ended := Record{JSON: write.Value}
+	switch p.Status {
+	case state.ProposalAccepted:
+		ended.Kind, ended.Detail = KindAccepted, fmt.Sprintf("proposal %s is accepted: %s", p.ID, subjectOf(p))
+	case state.ProposalRejected:
+		ended.Kind, ended.Detail = KindRejected, fmt.Sprintf("proposal %s is rejected: %s", p.ID, subjectOf(p))
+	case state.ProposalWithdrawn:
+		ended.Kind, ended.Detail = KindProposalWithdrawn, fmt.Sprintf("proposal %s is withdrawn: %s", p.ID, subjectOf(p))
+	}
+	if ended.Kind != "" && (!found || old.Status != p.Status) {
+		if err := w.record(ended); err != nil {
+			return err
+		}
+	}
+	return w.exec(w.st.proposal, []byte(write.Key), w.at.Block, w.at.Tx, w.seq, string(p.Status), write.Value)
+}
+
+func subjectOf(p state.Proposal) string {
+	switch p.Kind {
+	case state.ProposePolicy:
+		return fmt.Sprintf("policy %s from version %d (%.12s)", p.Name, p.Base, p.Hash)
+	case state.ProposeMemberAdd:
+		return "invite " + p.Name
+	case state.ProposeMemberRemove:
+		return "remove " + p.Name
+	case state.ProposeMajority:
+		return "change the majority: " + string(p.Body)
+	}
+	return string(p.Kind) + " " + p.Name
+}
+
+// signerOf names a signer in a line for people.
+func signerOf(s policy.Signer) string {
+	switch s.Kind {
+	case policy.SignedByKey:
+		return "key " + s.Key + " of " + s.MSP
+	case policy.SignedByCertificate:
+		return s.Identity + " below a root of " + s.MSP
+	}
+	return policy.Person{MSP: s.MSP, Name: s.Name}.String()
+}
