@@ -25,8 +25,8 @@ const (
 	maxLoops       = 2 // loops within one another
 	maxRegexp      = 200
 	maxRegexpSize  = 1_000
-	assumedSize    = 1_000 // of a list or a text whose size only the facts tell
-	maxStaticCost  = 50_000_000
+	assumedSize    = 256 // of a list or a text whose size only the facts tell
+	maxStaticCost  = 10_000_000
 	maxCost        = 200_000   // of one evaluation
 	maxVerdictCost = 1_000_000 // of all evaluations of one verdict
 )

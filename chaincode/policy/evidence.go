@@ -214,7 +214,7 @@ func (j *judge) withdrawn(i int) string {
 	for k := range j.f.Evidence {
 		e := &j.f.Evidence[k]
 		if e.Type == j.stage.Evidence[i].Type && !e.Withdrawn.IsZero() && j.accepted(i, e.Signer) {
-			return fmt.Sprintf("%s: withdrawn at %s %s", e.Signer, stamp(e.Withdrawn), clip(e.Why, 120))
+			return strings.TrimSpace(fmt.Sprintf("%s: withdrawn at %s %s", e.Signer, stamp(e.Withdrawn), clip(e.Why, 120)))
 		}
 	}
 	return ""

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/strictjson"
 )
 
 // maxDepth bounds how deep a policy document nests.
@@ -26,8 +27,7 @@ func Parse(b []byte) (Policy, error) {
 	if len(b) > MaxBytes {
 		return Policy{}, provenance.Errorf(provenance.Invalid, "policy of %d bytes: at most %d", len(b), MaxBytes)
 	}
-	r := reader{b: b, maxDepth: maxDepth, document: true}
-	tree, err := r.read()
+	tree, err := strictjson.Decode(b, strictjson.Limits{Bytes: MaxBytes, Depth: maxDepth})
 	if err != nil {
 		return Policy{}, provenance.Wrap(provenance.Invalid, err, "policy")
 	}
@@ -71,15 +71,15 @@ func (p *Policy) fillDefaults() {
 }
 
 // checkTree finds what encoding/json would let through: a field in another
-// case, which it takes for the field. It reads durations too, to name the
-// field that is wrong.
+// case, which it takes for the field, null, and text that does not look like
+// what it says. It reads durations too, to name the field that is wrong.
 func checkTree(v any, path, field string) error {
 	switch v := v.(type) {
 	case map[string]any:
 		for _, name := range slices.Sorted(maps.Keys(v)) {
 			at := strings.TrimPrefix(path+"."+clip(name, 80), ".")
 			if field != "context" && !fields().exact[name] {
-				if right, ok := fields().folded[fold(name)]; ok {
+				if right, ok := fields().folded[strictjson.Fold(name)]; ok {
 					return provenance.Errorf(provenance.Invalid, "%s: want %q", at, right)
 				}
 				return provenance.Errorf(provenance.Invalid, "%s: unknown field", at)
@@ -99,6 +99,14 @@ func checkTree(v any, path, field string) error {
 				return err
 			}
 		}
+	case string:
+		if i := strings.IndexFunc(v, hidden); i >= 0 {
+			return provenance.Errorf(provenance.Invalid, "%s: the invisible character U+%04X", path, []rune(v[i:])[0])
+		}
+	case nil:
+		return provenance.Errorf(provenance.Invalid, "%s: null is no value: leave the field out", path)
+	case strictjson.Number:
+		return provenance.Errorf(provenance.Invalid, "%s: number %s: want an integer", path, clip(string(v), 40))
 	}
 	return nil
 }
@@ -128,7 +136,7 @@ func (s fieldSet) add(t reflect.Type) {
 		if name == "" {
 			continue
 		}
-		s.exact[name], s.folded[fold(name)] = true, name
+		s.exact[name], s.folded[strictjson.Fold(name)] = true, name
 		if f.Type == reflect.TypeFor[Duration]() {
 			s.durations[name] = true
 		}
