@@ -75,9 +75,9 @@ func guarded(tx *Tx, key string) ([]byte, error) {
 	return b, nil
 }
 
-// endorsement writes a signature policy: the peers of n of the members and of
-// each of orgs that is a member. Equal arguments, in any order, give equal bytes on every
-// peer. Format: fabric-protos common/policies.proto, SignaturePolicyEnvelope.
+// endorsement writes a signature policy: the peers of n of the members, each of
+// orgs that is a member among them, or of all of orgs where these are more.
+// Equal arguments, in any order, give equal bytes on every peer. Format: fabric-protos common/policies.proto, SignaturePolicyEnvelope.
 func endorsement(orgs, members []string, n int) ([]byte, error) {
 	members = slices.Compact(slices.Sorted(slices.Values(members)))
 	if len(members) == 0 || n < 1 || n > len(members) {
@@ -91,18 +91,24 @@ func endorsement(orgs, members []string, n int) ([]byte, error) {
 		}
 		envelope.Identities = append(envelope.Identities, &msp.MSPPrincipal{PrincipalClassification: msp.MSPPrincipal_ROLE, Principal: principal})
 	}
-	var all, named []*common.SignaturePolicy
+	var named, others []*common.SignaturePolicy
 	for i, id := range members {
 		by := &common.SignaturePolicy{Type: &common.SignaturePolicy_SignedBy{SignedBy: int32(i)}}
-		all = append(all, by)
 		if slices.Contains(orgs, id) {
 			named = append(named, by)
+		} else {
+			others = append(others, by)
 		}
 	}
-	envelope.Rule = outOf(n, all)
-	if len(named) > 0 {
-		// Each branch is counted against the whole set of signatures.
-		envelope.Rule = outOf(2, []*common.SignaturePolicy{outOf(len(named), named), envelope.Rule})
+	// A signature that one branch has used counts in no other (fabric,
+	// common/cauthdsl): the majority is counted without those named beside it.
+	rules := named
+	if rest := n - len(named); rest > 0 {
+		rules = append(rules, outOf(rest, others))
+	}
+	envelope.Rule = outOf(len(rules), rules)
+	if len(named) == 0 {
+		envelope.Rule = rules[0]
 	}
 	return deterministic(envelope)
 }

@@ -1,6 +1,8 @@
 package contract
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strings"
 	"time"
@@ -65,8 +67,8 @@ func (WaiverContract) Request(tx *Tx, host, repository, digest, stage, rule, rea
 	if len(waivers.Waivers) >= state.MaxWaivers {
 		return "", provenance.Errorf(provenance.Conflict, "%s/%s has %d waivers already", h, repo, state.MaxWaivers)
 	}
-	id := tx.GetStub().GetTxID()
-	w.ID = id[:min(16, len(id))]
+	sum := sha256.Sum256([]byte(tx.GetStub().GetTxID()))
+	w.ID = hex.EncodeToString(sum[:8])
 	waivers.Waivers = append(waivers.Waivers, w)
 	return answer(w, tx.put(state.WaiversKey(h, repo), waivers))
 }
