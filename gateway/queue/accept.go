@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"slices"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
@@ -30,9 +29,10 @@ type newItem struct {
 //
 // Errors: WB_INVALID for a malformed event or more than MaxDeliveries;
 // WB_CONFLICT when an Event.ID is known with another BodyHash; WB_FULL when
-// the queue or its disk is full (answer 503 and Retry-After); WB_UNAVAILABLE
-// when ctx ends before the writer takes the call or the queue is closed;
-// WB_INTERNAL when the commit failed, and then nothing may be acknowledged.
+// the queue, the connector's share of it or its disk is full (answer 503 and
+// Retry-After); WB_UNAVAILABLE when ctx ends before the writer takes the call,
+// the queue is closed or its server does not answer; WB_INTERNAL when the
+// commit failed. After any error nothing may be acknowledged.
 func (q *Queue) Accept(ctx context.Context, deliveries []Delivery) (Accepted, error) {
 	if len(deliveries) == 0 {
 		return Accepted{}, nil
@@ -47,22 +47,26 @@ func (q *Queue) Accept(ctx context.Context, deliveries []Delivery) (Accepted, er
 			return Accepted{}, err
 		}
 	}
-	if err := q.disk.check(q.now()); err != nil {
-		return Accepted{}, err
+	if q.disk != nil {
+		if err := q.disk.check(q.now()); err != nil {
+			return Accepted{}, err
+		}
 	}
 	var accepted Accepted
 	var repos map[repoKey]repo
 	var lanes map[int]bool
+	var added map[string]int64
 	err := q.writer.do(ctx, &op{
-		rows: len(deliveries), bare: true,
+		rows: len(deliveries), bare: true, deliveries: deliveries,
 		run: func(b *batch) (err error) {
 			before := len(b.items)
 			accepted, err = q.accept(b, deliveries, events)
-			repos, lanes = b.repos, b.lanes(before)
+			repos, lanes, added = b.repos, b.lanes(before), byConnector(b.items[before:])
 			return err
 		},
 		after: func() {
 			q.waiting.Add(int64(accepted.New))
+			q.countPending(added, 1)
 			for k, r := range repos {
 				q.repos[k] = r
 			}
@@ -81,25 +85,29 @@ func (q *Queue) Accept(ctx context.Context, deliveries []Delivery) (Accepted, er
 // what this caller added, and only that.
 func (q *Queue) accept(b *batch, deliveries []Delivery, events [][]byte) (Accepted, error) {
 	var accepted Accepted
-	var added [][]byte
+	var noted [][]byte
 	before := len(b.items)
 	for i := range deliveries {
 		d := &deliveries[i]
-		fresh, err := b.see(d.Event.ID[:], d.BodyHash[:seenBody])
+		fresh, err := q.engine.see(b, d.Event.ID[:], d.BodyHash[:seenBody], seenAt(b.now, d))
 		if err == nil && fresh {
-			added = append(added, d.Event.ID[:])
-			err = q.room(b)
+			noted = append(noted, d.Event.ID[:])
+			err = q.room(b, d.Connector)
 		}
 		if err == nil && fresh {
 			var r repo
 			if r, err = q.repository(b, repoKey{d.Host, d.Event.Repository}); err == nil {
 				b.items = append(b.items, newItem{delivery: d, event: events[i], repo: r})
+				b.added[d.Connector]++
 			}
 		}
 		if err != nil {
 			if !isDatabase(err) {
+				for _, it := range b.items[before:] {
+					b.added[it.delivery.Connector]--
+				}
 				b.items = b.items[:before]
-				err = firstError(b.unsee(added), err)
+				err = firstError(q.engine.unsee(b, noted), err)
 			}
 			return Accepted{}, err
 		}
@@ -130,40 +138,8 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-func (q *Queue) room(b *batch) error {
-	if q.waiting.Load()+q.sealed.Load()+int64(len(b.items)) >= int64(q.options.MaxPending) {
-		return provenance.Errorf(provenance.Full, "queue holds %d items that are not yet recorded; that is its limit", q.options.MaxPending)
-	}
-	return nil
-}
-
-// see notes an event id; fresh is false for one that is known with the same body.
-func (b *batch) see(id, body []byte) (fresh bool, err error) {
-	ctx := context.Background()
-	result, err := b.w.stmts.see.ExecContext(ctx, id, body)
-	if err != nil {
-		return false, fail(err, "accept event")
-	}
-	if n, err := result.RowsAffected(); err != nil || n == 1 {
-		return n == 1, fail(err, "accept event")
-	}
-	var known []byte
-	if err := b.w.stmts.seen.QueryRowContext(ctx, id).Scan(&known); err != nil {
-		return false, fail(err, "accept event")
-	}
-	if !slices.Equal(known, body) {
-		return false, provenance.Errorf(provenance.Conflict, "event %x was accepted before with another body", id)
-	}
-	return false, nil
-}
-
-func (b *batch) unsee(ids [][]byte) error {
-	for _, id := range ids {
-		if _, err := b.w.stmts.unsee.ExecContext(context.Background(), id); err != nil {
-			return fail(err, "take back event")
-		}
-	}
-	return nil
+func otherBody(id []byte) error {
+	return provenance.Errorf(provenance.Conflict, "event %x was accepted before with another body", id)
 }
 
 // repository finds or makes the row of a repository. A row made for a caller
@@ -176,12 +152,8 @@ func (q *Queue) repository(b *batch, k repoKey) (repo, error) {
 	if ok {
 		return r, nil
 	}
-	r.lane = laneOf(k.host, k.name, q.options.Lanes)
-	result, err := b.w.stmts.addRepo.ExecContext(context.Background(), string(k.host), string(k.name), r.lane)
-	if err != nil {
-		return repo{}, fail(err, "add repository")
-	}
-	if r.id, err = result.LastInsertId(); err != nil {
+	lane := laneOf(k.host, k.name, q.options.Lanes)
+	if err := b.w.stmts.addRepo.QueryRowContext(b.ctx, string(k.host), string(k.name), lane).Scan(&r.id, &r.lane); err != nil {
 		return repo{}, fail(err, "add repository")
 	}
 	if b.repos == nil {
@@ -189,25 +161,4 @@ func (q *Queue) repository(b *batch, k repoKey) (repo, error) {
 	}
 	b.repos[k] = r
 	return r, nil
-}
-
-// flush writes the batch's items, many rows to a statement where there are many.
-func (b *batch) flush() error {
-	ctx := context.Background()
-	args := make([]any, 0, insertRows*itemColumns)
-	for rest := b.items; len(rest) > 0; {
-		n, stmt := 1, b.w.stmts.addOne
-		if len(rest) >= insertRows {
-			n, stmt = insertRows, b.w.stmts.addMany
-		}
-		args = args[:0]
-		for _, it := range rest[:n] {
-			args = append(args, it.repo.lane, it.repo.id, it.delivery.Connector, it.event, it.delivery.BodyHash[:], it.delivery.ReceivedAt.UnixMilli())
-		}
-		if _, err := stmt.ExecContext(ctx, args...); err != nil {
-			return fail(err, "accept events")
-		}
-		rest = rest[n:]
-	}
-	return nil
 }

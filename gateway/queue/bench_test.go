@@ -12,7 +12,7 @@ import (
 func BenchmarkAcceptSingle(b *testing.B) {
 	for _, callers := range []int{1, 16, 64, 256} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			q := open(b, create(b), Options{})
+			q := open(b, createFile(b), Options{})
 			var n atomic.Int64
 			b.SetParallelism(max(1, callers/2))
 			b.ResetTimer()
@@ -34,7 +34,7 @@ func BenchmarkAcceptSingle(b *testing.B) {
 func BenchmarkAcceptBulk(b *testing.B) {
 	for _, size := range []int{500, 2000, MaxDeliveries} {
 		b.Run(fmt.Sprintf("list=%d", size), func(b *testing.B) {
-			q := open(b, create(b), Options{MaxPending: 1 << 30})
+			q := open(b, createFile(b), Options{MaxPending: 1 << 30})
 			n := 0
 			for b.Loop() {
 				b.StopTimer()
@@ -55,7 +55,7 @@ func BenchmarkAcceptBulk(b *testing.B) {
 
 // BenchmarkDrain is the other end: lease, seal and record segments of 500.
 func BenchmarkDrain(b *testing.B) {
-	q := open(b, create(b), Options{Lanes: 1, MaxPending: 1 << 30})
+	q := open(b, createFile(b), Options{Lanes: 1, MaxPending: 1 << 30})
 	seq, n := uint64(1), 0
 	for b.Loop() {
 		b.StopTimer()

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"database/sql"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
@@ -39,35 +40,31 @@ func (q *Queue) Dead(ctx context.Context, after int64, limit int) ([]DeadLetter,
 // arrival, but newer events of its repository may have been recorded since.
 func (q *Queue) Retry(ctx context.Context, ids ...int64) (int, error) {
 	var total int64
+	var by map[string]int64
 	err := q.writer.do(ctx, &op{
 		rows: max(1, len(ids)),
-		run: func(b *batch) error {
-			ctx := context.Background()
-			total = 0
+		run: func(b *batch) (err error) {
+			total, by = 0, map[string]int64{}
 			if len(ids) == 0 {
-				result, err := b.w.stmts.retryAll.ExecContext(ctx)
-				if err != nil {
-					return fail(err, "retry dead letters")
-				}
-				total, err = result.RowsAffected()
-				return fail(err, "retry dead letters")
+				by, total, err = b.retry(b.w.stmts.allDead, b.w.stmts.retryAll)
+				return err
 			}
 			for _, id := range ids {
-				result, err := b.w.stmts.retry.ExecContext(ctx, id)
+				one, n, err := b.retry(b.w.stmts.deadOf, b.w.stmts.retry, id)
 				if err != nil {
-					return fail(err, "retry dead letters")
-				}
-				n, err := result.RowsAffected()
-				if err != nil {
-					return fail(err, "retry dead letters")
+					return err
 				}
 				total += n
+				for connector := range one {
+					by[connector] += n
+				}
 			}
 			return nil
 		},
 		after: func() {
 			q.dead.Add(-total)
 			q.waiting.Add(total)
+			q.countPending(by, 1)
 			for lane := range q.options.Lanes {
 				q.announce(lane)
 			}
@@ -77,4 +74,17 @@ func (q *Queue) Retry(ctx context.Context, ids ...int64) (int, error) {
 		return 0, err
 	}
 	return int(total), nil
+}
+
+func (b *batch) retry(count, update *sql.Stmt, args ...any) (map[string]int64, int64, error) {
+	by, _, err := b.connectors(count, args...)
+	if err != nil {
+		return nil, 0, err
+	}
+	result, err := update.ExecContext(b.ctx, args...)
+	if err != nil {
+		return nil, 0, fail(err, "retry dead letters")
+	}
+	n, err := result.RowsAffected()
+	return by, n, fail(err, "retry dead letters")
 }

@@ -3,7 +3,7 @@ package queue
 import (
 	"context"
 	"database/sql"
-	"strconv"
+	"errors"
 	"strings"
 	"time"
 
@@ -26,6 +26,10 @@ func (q *Queue) Lease(ctx context.Context, lane, n int, d time.Duration) ([]Item
 	}
 	q.leasing[lane].Lock()
 	defer q.leasing[lane].Unlock()
+	epoch, ok := q.mayLease(lane)
+	if !ok {
+		return nil, nil
+	}
 	now := q.now()
 	items, err := q.due(ctx, lane, n, q.blocked(lane, now))
 	if err != nil {
@@ -33,18 +37,22 @@ func (q *Queue) Lease(ctx context.Context, lane, n int, d time.Duration) ([]Item
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.shared() && q.tenures[lane].epoch != epoch {
+		return nil, nil // lost meanwhile
+	}
 	if q.leases[lane] == nil {
 		q.leases[lane] = map[int64]leasing{}
 	}
-	for _, it := range items {
-		q.leases[lane][it.ID] = leasing{repo: it.repo, expires: now.Add(d)}
+	for i := range items {
+		items[i].epoch = epoch
+		q.leases[lane][items[i].ID] = leasing{repo: items[i].repo, expires: now.Add(d)}
 	}
 	return items, nil
 }
 
 // due reads without holding q.mu: the writer must not wait for a long scan.
 func (q *Queue) due(ctx context.Context, lane, n int, blocked map[int64]bool) ([]Item, error) {
-	rows, err := q.leaseRows(ctx, lane, blocked)
+	rows, err := q.engine.leaseRows(ctx, lane, n, blocked)
 	if err != nil {
 		return nil, fail(err, "lease items")
 	}
@@ -86,20 +94,6 @@ func (q *Queue) blocked(lane int, now time.Time) map[int64]bool {
 	return blocked
 }
 
-// leaseRows leaves blocked repositories out inside SQLite, so that a registry
-// that is down for a day does not cost a walk over its backlog in Go.
-func (q *Queue) leaseRows(ctx context.Context, lane int, blocked map[int64]bool) (*sql.Rows, error) {
-	if len(blocked) == 0 {
-		return q.reads.lease.QueryContext(ctx, lane)
-	}
-	ids := make([]string, 0, len(blocked))
-	for id := range blocked {
-		ids = append(ids, strconv.FormatInt(id, 10))
-	}
-	return q.readers.QueryContext(ctx, `SELECT `+itemFields+` FROM items i JOIN repositories r ON r.id = i.repo
-		WHERE i.state = 0 AND i.lane = ? AND i.repo NOT IN (`+strings.Join(ids, ",")+`) ORDER BY i.id`, lane)
-}
-
 func scanItem(rows *sql.Rows, more ...any) (Item, error) {
 	var it Item
 	var event, body sql.RawBytes
@@ -110,7 +104,7 @@ func scanItem(rows *sql.Rows, more ...any) (Item, error) {
 	}
 	events, err := provenance.DecodeSegment(event)
 	if err != nil || len(events) != 1 {
-		return Item{}, provenance.Wrap(provenance.Internal, err, "item %d is damaged in the queue's file", it.ID)
+		return Item{}, provenance.Wrap(provenance.Internal, err, "item %d is damaged in the queue", it.ID)
 	}
 	it.Event = events[0]
 	copy(it.BodyHash[:], body)
@@ -121,12 +115,16 @@ func scanItem(rows *sql.Rows, more ...any) (Item, error) {
 // Release gives items back after a failed attempt, to be handed out again at
 // the given time. Until then the later items of their repositories wait too.
 // A crash before: the items are handed out at once, the attempt uncounted.
+// ErrLaneLost: as a crash before, in another replica.
 func (q *Queue) Release(ctx context.Context, items []Item, at time.Time, reason string) error {
-	return q.writer.do(ctx, &op{
+	err := q.writer.do(ctx, &op{
 		rows: len(items),
 		run: func(b *batch) error {
+			if err := b.fenceItems(items); err != nil {
+				return err
+			}
 			for _, it := range items {
-				if _, err := b.w.stmts.release.ExecContext(context.Background(), at.UnixMilli(), clip(reason), it.ID); err != nil {
+				if _, err := b.w.stmts.release.ExecContext(b.ctx, at.UnixMilli(), clip(reason), it.ID); err != nil {
 					return fail(err, "release item")
 				}
 			}
@@ -143,6 +141,16 @@ func (q *Queue) Release(ctx context.Context, items []Item, at time.Time, reason 
 			q.unlease(items)
 		},
 	})
+	q.returnUnchanged(items, err)
+	return err
+}
+
+// returnUnchanged ends the leases on items after a call whose outcome is not
+// known, or that came too late: whoever asks next is told what stands.
+func (q *Queue) returnUnchanged(items []Item, err error) {
+	if q.shared() && (provenance.CodeOf(err) == provenance.Unavailable || errors.Is(err, ErrLaneLost)) {
+		q.Return(items)
+	}
 }
 
 // Return gives items back untouched: nothing was tried with them.
@@ -154,27 +162,35 @@ func (q *Queue) Return(items []Item) {
 
 func (q *Queue) unlease(items []Item) {
 	for _, it := range items {
-		delete(q.leases[it.Lane], it.ID)
+		if q.tenures[it.Lane].epoch == it.epoch { // else the lease went with the lane
+			delete(q.leases[it.Lane], it.ID)
+		}
 	}
 }
 
 // Bury sets an item aside as a dead letter, with the reason an operator will
-// read. It fails with WB_CONFLICT when the item is no longer waiting.
-// A crash before: the item is handed out again and buried again.
+// read. It fails with WB_CONFLICT when the item is no longer waiting, or with
+// ErrLaneLost. A crash before: the item is handed out again and buried again.
 func (q *Queue) Bury(ctx context.Context, item Item, reason string) error {
-	return q.writer.do(ctx, &op{
+	err := q.writer.do(ctx, &op{
 		rows: 1,
 		run: func(b *batch) error {
-			return affect(1)(b.w.stmts.bury.ExecContext(context.Background(), clip(reason), item.ID))
+			if err := b.fenceItems([]Item{item}); err != nil {
+				return err
+			}
+			return affect(1)(b.w.stmts.bury.ExecContext(b.ctx, clip(reason), item.ID))
 		},
 		after: func() {
 			q.waiting.Add(-1)
 			q.dead.Add(1)
+			q.countPending(map[string]int64{item.Connector: 1}, -1)
 			q.mu.Lock()
 			defer q.mu.Unlock()
 			q.unlease([]Item{item})
 		},
 	})
+	q.returnUnchanged([]Item{item}, err)
+	return err
 }
 
 // affect checks that a statement changed as many rows as its caller holds.
@@ -194,11 +210,11 @@ func affect(want int) func(sql.Result, error) error {
 	}
 }
 
-// clip bounds a reason; the log has the full text.
+// clip bounds a reason and leaves out what is no text; the log has the whole.
 func clip(s string) string {
 	const limit = 500
 	if len(s) > limit {
-		return strings.ToValidUTF8(s[:limit], "") + "…"
+		s = s[:limit] + "…"
 	}
-	return s
+	return strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "")
 }

@@ -17,115 +17,125 @@ func names(items []Item) []string {
 }
 
 func TestLeaseIsOfOneHostOldestFirst(t *testing.T) {
-	q := open(t, create(t), Options{Lanes: 1})
-	other := delivery("b", 9)
-	other.Host = "other.example.com"
-	accept(t, q, delivery("a", 0), other, delivery("c", 0))
-	want := []string{"registry.example.com/a", "registry.example.com/c"}
-	if diff := cmp.Diff(want, names(lease(t, q, 0, 10))); diff != "" {
-		t.Fatal(diff)
-	}
-	if diff := cmp.Diff([]string{"other.example.com/b"}, names(lease(t, q, 0, 10))); diff != "" {
-		t.Fatal(diff)
-	}
-	if got := lease(t, q, 0, 10); len(got) != 0 {
-		t.Fatalf("leased twice: %v", names(got))
-	}
+	onEngines(t, func(t *testing.T, create creator) {
+		q := open(t, create(t), Options{Lanes: 1})
+		other := delivery("b", 9)
+		other.Host = "other.example.com"
+		accept(t, q, delivery("a", 0), other, delivery("c", 0))
+		want := []string{"registry.example.com/a", "registry.example.com/c"}
+		if diff := cmp.Diff(want, names(lease(t, q, 0, 10))); diff != "" {
+			t.Fatal(diff)
+		}
+		if diff := cmp.Diff([]string{"other.example.com/b"}, names(lease(t, q, 0, 10))); diff != "" {
+			t.Fatal(diff)
+		}
+		if got := lease(t, q, 0, 10); len(got) != 0 {
+			t.Fatalf("leased twice: %v", names(got))
+		}
+	})
 }
 
 func TestLeaseExpires(t *testing.T) {
-	q := open(t, create(t), Options{Lanes: 1})
-	now := time.Now()
-	q.now = func() time.Time { return now }
-	accept(t, q, deliveries("a", 0, 3)...)
-	first := lease(t, q, 0, 2)
-	if got := lease(t, q, 0, 10); len(got) != 0 {
-		t.Fatalf("a later item of a leased repository was handed out: %v", names(got))
-	}
-	now = now.Add(time.Minute)
-	second := lease(t, q, 0, 10)
-	if len(second) != 3 || second[0].ID != first[0].ID {
-		t.Fatalf("after expiry %v", names(second))
-	}
-	// Both hold the items now; only one gets them.
-	seal(t, q, 0, 1, second)
-	err := q.Seal(t.Context(), segment(q, 0, 1, first), first)
-	wantCode(t, err, provenance.Conflict)
+	onEngines(t, func(t *testing.T, create creator) {
+		q := open(t, create(t), Options{Lanes: 1})
+		now := time.Now()
+		q.now = func() time.Time { return now }
+		accept(t, q, deliveries("a", 0, 3)...)
+		first := lease(t, q, 0, 2)
+		if got := lease(t, q, 0, 10); len(got) != 0 {
+			t.Fatalf("a later item of a leased repository was handed out: %v", names(got))
+		}
+		now = now.Add(time.Minute)
+		second := lease(t, q, 0, 10)
+		if len(second) != 3 || second[0].ID != first[0].ID {
+			t.Fatalf("after expiry %v", names(second))
+		}
+		// Both hold the items now; only one gets them.
+		seal(t, q, 0, 1, second)
+		err := q.Seal(t.Context(), segment(q, 0, 1, first), first)
+		wantCode(t, err, provenance.Conflict)
+	})
 }
 
 func TestReleaseHoldsItsRepositoryBack(t *testing.T) {
-	path := create(t)
-	q := open(t, path, Options{Lanes: 1})
-	now := time.Now()
-	q.now = func() time.Time { return now }
-	accept(t, q, delivery("a", 0), delivery("b", 0), delivery("a", 1))
-	items := lease(t, q, 0, 1)
-	if err := q.Release(t.Context(), items, now.Add(time.Hour), "registry is down"); err != nil {
-		t.Fatal(err)
-	}
-	accept(t, q, delivery("a", 2))
-	got := lease(t, q, 0, 10)
-	if diff := cmp.Diff([]string{"registry.example.com/b"}, names(got)); diff != "" {
-		t.Fatal(diff)
-	}
-	q.Return(got)
-	crash(t, q)
+	onEngines(t, func(t *testing.T, create creator) {
+		path := create(t)
+		q := open(t, path, Options{Lanes: 1})
+		now := time.Now()
+		q.now = func() time.Time { return now }
+		accept(t, q, delivery("a", 0), delivery("b", 0), delivery("a", 1))
+		items := lease(t, q, 0, 1)
+		if err := q.Release(t.Context(), items, now.Add(time.Hour), "registry is down"); err != nil {
+			t.Fatal(err)
+		}
+		accept(t, q, delivery("a", 2))
+		got := lease(t, q, 0, 10)
+		if diff := cmp.Diff([]string{"registry.example.com/b"}, names(got)); diff != "" {
+			t.Fatal(diff)
+		}
+		q.Return(got)
+		crash(t, q)
 
-	q = open(t, path, Options{Lanes: 1}) // the hold outlives the process
-	q.now = func() time.Time { return now }
-	if diff := cmp.Diff([]string{"registry.example.com/b"}, names(lease(t, q, 0, 10))); diff != "" {
-		t.Fatal(diff)
-	}
-	now = now.Add(time.Hour)
-	got = lease(t, q, 0, 10)
-	if len(got) != 4 || got[0].ID != items[0].ID || got[0].Attempts != 1 || got[3].ID <= got[2].ID {
-		t.Fatalf("after the hold: %+v", got)
-	}
+		q = open(t, path, Options{Lanes: 1}) // the hold outlives the process
+		q.now = func() time.Time { return now }
+		if diff := cmp.Diff([]string{"registry.example.com/b"}, names(lease(t, q, 0, 10))); diff != "" {
+			t.Fatal(diff)
+		}
+		now = now.Add(time.Hour)
+		got = lease(t, q, 0, 10)
+		if len(got) != 4 || got[0].ID != items[0].ID || got[0].Attempts != 1 || got[3].ID <= got[2].ID {
+			t.Fatalf("after the hold: %+v", got)
+		}
+	})
 }
 
 func TestBuryAndRetry(t *testing.T) {
-	path := create(t)
-	q := open(t, path, Options{Lanes: 1})
-	accept(t, q, deliveries("a", 0, 3)...)
-	items := lease(t, q, 0, 3)
-	for _, it := range items[:2] {
-		if err := q.Bury(t.Context(), it, "manifest is gone"); err != nil {
-			t.Fatal(err)
+	onEngines(t, func(t *testing.T, create creator) {
+		path := create(t)
+		q := open(t, path, Options{Lanes: 1})
+		accept(t, q, deliveries("a", 0, 3)...)
+		items := lease(t, q, 0, 3)
+		for _, it := range items[:2] {
+			if err := q.Bury(t.Context(), it, "manifest is gone"); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	wantCode(t, q.Bury(t.Context(), items[0], "again"), provenance.Conflict)
-	crash(t, q)
-	q = open(t, path, Options{Lanes: 1})
-	if s := stats(t, q); s.Pending != 1 || s.Dead != 2 {
-		t.Fatalf("stats %+v", s)
-	}
-	letters, err := q.Dead(t.Context(), items[0].ID, 10)
-	if err != nil || len(letters) != 1 || letters[0].ID != items[1].ID || letters[0].Reason != "manifest is gone" {
-		t.Fatalf("dead letters %+v, %v", letters, err)
-	}
-	if n, err := q.Retry(t.Context(), items[1].ID, 999); n != 1 || err != nil {
-		t.Fatalf("retried %d, %v", n, err)
-	}
-	if n, err := q.Retry(t.Context()); n != 1 || err != nil {
-		t.Fatalf("retried %d, %v", n, err)
-	}
-	if got := accept(t, q, delivery("a", 0)); got.Duplicate != 1 {
-		t.Fatal("a dead letter's id was forgotten")
-	}
-	if got := lease(t, q, 0, 10); len(got) != 3 || got[0].ID != items[0].ID {
-		t.Fatalf("after retry %v", names(got))
-	}
+		wantCode(t, q.Bury(t.Context(), items[0], "again"), provenance.Conflict)
+		crash(t, q)
+		q = open(t, path, Options{Lanes: 1})
+		if s := stats(t, q); s.Pending != 1 || s.Dead != 2 {
+			t.Fatalf("stats %+v", s)
+		}
+		letters, err := q.Dead(t.Context(), items[0].ID, 10)
+		if err != nil || len(letters) != 1 || letters[0].ID != items[1].ID || letters[0].Reason != "manifest is gone" {
+			t.Fatalf("dead letters %+v, %v", letters, err)
+		}
+		if n, err := q.Retry(t.Context(), items[1].ID, 999); n != 1 || err != nil {
+			t.Fatalf("retried %d, %v", n, err)
+		}
+		if n, err := q.Retry(t.Context()); n != 1 || err != nil {
+			t.Fatalf("retried %d, %v", n, err)
+		}
+		if got := accept(t, q, delivery("a", 0)); got.Duplicate != 1 {
+			t.Fatal("a dead letter's id was forgotten")
+		}
+		if got := lease(t, q, 0, 10); len(got) != 3 || got[0].ID != items[0].ID {
+			t.Fatalf("after retry %v", names(got))
+		}
+	})
 }
 
 func TestArrived(t *testing.T) {
-	q := open(t, create(t), Options{Lanes: 1})
-	accept(t, q, deliveries("a", 0, 2)...)
-	accept(t, q, deliveries("a", 2, 3)...)
-	<-q.Arrived(0)
-	accept(t, q, delivery("a", 0)) // a duplicate is no arrival
-	select {
-	case <-q.Arrived(0):
-		t.Fatal("announced twice")
-	default:
-	}
+	onEngines(t, func(t *testing.T, create creator) {
+		q := open(t, create(t), Options{Lanes: 1})
+		accept(t, q, deliveries("a", 0, 2)...)
+		accept(t, q, deliveries("a", 2, 3)...)
+		<-q.Arrived(0)
+		accept(t, q, delivery("a", 0)) // a duplicate is no arrival
+		select {
+		case <-q.Arrived(0):
+			t.Fatal("announced twice")
+		default:
+		}
+	})
 }

@@ -8,9 +8,10 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-// load fills the memory that mirrors the file. It runs before the writer
-// starts, on its connection.
-func (q *Queue) load(ctx context.Context) error {
+// load fills the memory that mirrors the database. It runs before the writer
+// starts, on its connection. exclude makes sure that nobody else is at work,
+// before the number of lanes is changed.
+func (q *Queue) load(ctx context.Context, exclude func(context.Context, *sql.Tx) error) error {
 	tx, err := q.writerD.BeginTx(ctx, nil)
 	if err != nil {
 		return fail(err, "load queue")
@@ -22,9 +23,16 @@ func (q *Queue) load(ctx context.Context) error {
 		return fail(err, "load queue")
 	}
 	q.done.Store(done)
-	if err := q.loadCounts(ctx, tx); err != nil {
+	if lanes != q.options.Lanes {
+		if err := exclude(ctx, tx); err != nil {
+			return err
+		}
+	}
+	c, err := readCensus(tx.QueryContext(ctx, selectCounts))
+	if err != nil {
 		return err
 	}
+	q.setCensus(c)
 	if err := q.loadRepositories(ctx, tx); err != nil {
 		return err
 	}
@@ -33,46 +41,27 @@ func (q *Queue) load(ctx context.Context) error {
 			return err
 		}
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT repo, max(due) FROM items WHERE state = 0 AND due > 0 GROUP BY repo`)
-	if err != nil {
-		return fail(err, "load queue")
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id, due int64
-		if err := rows.Scan(&id, &due); err != nil {
-			return fail(err, "load queue")
-		}
-		q.held[id] = time.UnixMilli(due)
-	}
-	if err := rows.Err(); err != nil {
-		return fail(err, "load queue")
+	if q.held, err = readHolds(tx.QueryContext(ctx, `SELECT repo, max(due) FROM items WHERE state = 0 AND due > 0 GROUP BY repo`)); err != nil {
+		return err
 	}
 	return fail(tx.Commit(), "load queue")
 }
 
-func (q *Queue) loadCounts(ctx context.Context, tx *sql.Tx) error {
-	rows, err := tx.QueryContext(ctx, `SELECT state, count(*) FROM items GROUP BY state`)
+// readHolds reads until when repositories wait for a retry.
+func readHolds(rows *sql.Rows, err error) (map[int64]time.Time, error) {
 	if err != nil {
-		return fail(err, "load queue")
+		return nil, fail(err, "read holds")
 	}
 	defer rows.Close()
+	held := map[int64]time.Time{}
 	for rows.Next() {
-		var state int
-		var n int64
-		if err := rows.Scan(&state, &n); err != nil {
-			return fail(err, "load queue")
+		var id, due int64
+		if err := rows.Scan(&id, &due); err != nil {
+			return nil, fail(err, "read holds")
 		}
-		switch state {
-		case stateWaiting:
-			q.waiting.Store(n)
-		case stateSealed:
-			q.sealed.Store(n)
-		case stateDead:
-			q.dead.Store(n)
-		}
+		held[id] = time.UnixMilli(due)
 	}
-	return fail(rows.Err(), "load queue")
+	return held, fail(rows.Err(), "read holds")
 }
 
 func (q *Queue) loadRepositories(ctx context.Context, tx *sql.Tx) error {
@@ -108,7 +97,7 @@ func (q *Queue) changeLanes(ctx context.Context, tx *sql.Tx, from int) error {
 		if lane == r.lane {
 			continue
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE repositories SET lane = ? WHERE id = ?`, lane, r.id); err != nil {
+		if _, err := tx.ExecContext(ctx, q.engine.bind(`UPDATE repositories SET lane = ? WHERE id = ?`), lane, r.id); err != nil {
 			return fail(err, "change lanes")
 		}
 		q.repos[k] = repo{id: r.id, lane: lane}
@@ -116,6 +105,6 @@ func (q *Queue) changeLanes(ctx context.Context, tx *sql.Tx, from int) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE items SET lane = (SELECT lane FROM repositories WHERE id = items.repo)`); err != nil {
 		return fail(err, "change lanes")
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE meta SET lanes = ?`, q.options.Lanes)
+	_, err := tx.ExecContext(ctx, q.engine.bind(`UPDATE meta SET lanes = ?`), q.options.Lanes)
 	return fail(err, "change lanes")
 }

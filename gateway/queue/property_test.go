@@ -17,10 +17,11 @@ import (
 // holds.
 func FuzzGroupCommit(f *testing.F) {
 	for seed := range uint64(6) {
-		f.Add(seed)
+		f.Add(seed, false)
+		f.Add(seed, true)
 	}
-	f.Fuzz(func(t *testing.T, seed uint64) {
-		path := create(t)
+	f.Fuzz(func(t *testing.T, seed uint64, onServer bool) {
+		path := createOn(t, onServer)
 		acked := &ids{m: map[provenance.EventID]bool{}}
 		recorded := map[provenance.EventID]int{}
 		for round := range 3 {
@@ -126,8 +127,8 @@ func work(t *testing.T, q *Queue, lane int, r *rand.Rand, recorded map[provenanc
 }
 
 func record(t *testing.T, q *Queue, s Segment, recorded map[provenance.EventID]int) {
-	for b := s.Bytes; len(b) > 0; b = b[32:] {
-		recorded[provenance.EventID(b[:32])]++
+	for _, id := range idsOf(s.Bytes) {
+		recorded[id]++
 	}
 	if err := q.Recorded(t.Context(), s, 1); err != nil {
 		t.Fatal(err)

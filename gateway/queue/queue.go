@@ -13,21 +13,6 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-// Options say how a queue is opened.
-type Options struct {
-	// Lanes is the number of independent orders of recording, 1 to 64 (default
-	// 4). Repositories are spread over lanes; inside a lane everything happens
-	// one after the other. It may change between runs while no segment is open.
-	Lanes int
-	// MaxPending bounds the items that are not yet recorded (default 1,000,000).
-	MaxPending int
-	// MinFreeBytes is the free disk space under which nothing is accepted
-	// (default 64 MiB), so that the disk never fills in the middle of a commit.
-	MinFreeBytes int64
-	// Log receives what an operator should know; nil discards it.
-	Log *slog.Logger
-}
-
 // Delivery is one event as intake hands it over.
 type Delivery struct {
 	Host       provenance.Host
@@ -44,28 +29,37 @@ type Item struct {
 	Attempts int // how often it was released after a failure
 	Delivery
 
-	repo int64
+	repo  int64
+	epoch int64 // of this process's hold of the lane; 0 on SQLite
 }
 
 // Queue is an open queue. Its methods may be called from many goroutines.
 type Queue struct {
 	options Options
 	name    string
+	replica string // this process among those that share a database; "" on SQLite
 	log     *slog.Logger
 	now     func() time.Time
 	unlock  func() error
+	engine  engine
 	writerD *sql.DB
 	readers *sql.DB
 	writer  *writer
 	reads   reads
-	disk    diskWatch
+	disk    *diskWatch // nil on PostgreSQL
 
-	repos map[repoKey]repo // touched by the writer's goroutine only
+	cancel context.CancelFunc // ends the loops
+	loops  sync.WaitGroup
+
+	// Touched by the writer's goroutine only.
+	repos   map[repoKey]repo
+	pending map[string]int64 // waiting and sealed items by connector
 
 	leasing [maxLanes]sync.Mutex // one Lease per lane at a time
 	mu      sync.Mutex
 	held    map[int64]time.Time       // repository -> not before: an item of it waits for a retry
 	leases  map[int]map[int64]leasing // lane -> item
+	tenures map[int]tenure            // the lanes this replica holds; empty on SQLite
 
 	waiting, sealed, dead, done atomic.Int64
 	arrived                     [maxLanes]chan struct{}
@@ -105,9 +99,15 @@ func (q *Queue) announce(lane int) {
 	}
 }
 
-// Close stops the writer after the commit in hand and closes the file. Calls
-// that come later fail with WB_UNAVAILABLE.
+// Close stops the writer after the commit in hand and closes the database. On
+// PostgreSQL other replicas can take this one's lanes at once: stop what works
+// on them first. Calls that come later fail with WB_UNAVAILABLE.
 func (q *Queue) Close() error {
+	q.cancel()
+	q.loops.Wait()
+	if q.shared() {
+		q.leave()
+	}
 	q.writer.stop()
 	err := q.readers.Close()
 	if werr := q.writerD.Close(); err == nil {
@@ -132,9 +132,19 @@ type Stats struct {
 	OldestPending time.Time
 }
 
-// Stats returns the counts as of the last commit.
+// Stats returns the counts as of the last commit, of all replicas.
 func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 	s := Stats{Pending: q.waiting.Load(), Sealed: q.sealed.Load(), Dead: q.dead.Load(), Done: q.done.Load()}
+	if q.shared() {
+		c, err := readCensus(q.reads.counts.QueryContext(ctx))
+		if err == nil {
+			err = fail(q.reads.done.QueryRowContext(ctx).Scan(&s.Done), "read queue stats")
+		}
+		if err != nil {
+			return Stats{}, err
+		}
+		s.Pending, s.Sealed, s.Dead = c.waiting, c.sealed, c.dead
+	}
 	var at sql.NullInt64
 	if err := q.reads.oldest.QueryRowContext(ctx).Scan(&at); err != nil && err != sql.ErrNoRows {
 		return Stats{}, fail(err, "read queue stats")

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -36,15 +35,6 @@ func deliveries(repo string, from, to int) []Delivery {
 		ds = append(ds, delivery(repo, n))
 	}
 	return ds
-}
-
-func create(t testing.TB) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "queue.db")
-	if err := Create(t.Context(), path); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 func open(t testing.TB, path string, options Options) *Queue {
@@ -104,76 +94,86 @@ func stats(t *testing.T, q *Queue) Stats {
 }
 
 func TestCreateAndOpenRefuse(t *testing.T) {
-	path := create(t)
-	wantCode(t, Create(t.Context(), path), provenance.Conflict)
-	_, err := Open(t.Context(), path+".absent", Options{})
-	wantCode(t, err, provenance.NotFound)
-	open(t, path, Options{})
-	_, err = Open(t.Context(), path, Options{})
-	wantCode(t, err, provenance.Conflict)
-	_, err = Open(t.Context(), create(t), Options{Lanes: 65})
-	wantCode(t, err, provenance.Invalid)
+	onEngines(t, func(t *testing.T, create creator) {
+		path := create(t)
+		wantCode(t, Create(t.Context(), path), provenance.Conflict)
+		_, err := Open(t.Context(), path+"_absent", Options{})
+		wantCode(t, err, provenance.NotFound)
+		open(t, path, Options{})
+		if !isURL(path) { // a file has one owner
+			_, err = Open(t.Context(), path, Options{})
+			wantCode(t, err, provenance.Conflict)
+		}
+		_, err = Open(t.Context(), create(t), Options{Lanes: 65})
+		wantCode(t, err, provenance.Invalid)
+	})
 }
 
 func TestAcceptedSurvivesReopen(t *testing.T) {
-	path := create(t)
-	q := open(t, path, Options{Lanes: 1})
-	want := deliveries("team/app", 0, 70) // more than one multi-row insert
-	if got := accept(t, q, want...); got != (Accepted{New: 70}) {
-		t.Fatalf("accepted %+v", got)
-	}
-	if got := lease(t, q, 0, 10); len(got) != 10 {
-		t.Fatalf("leased %d", len(got))
-	}
-	crash(t, q)
-	q = open(t, path, Options{Lanes: 1}) // leases die with the process
-	var got []Delivery
-	for _, it := range lease(t, q, 0, 1000) {
-		got = append(got, it.Delivery)
-	}
-	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b provenance.Digest) bool { return a == b })); diff != "" {
-		t.Fatal(diff)
-	}
-	if s := stats(t, q); s.Pending != 70 || !s.OldestPending.Equal(want[0].ReceivedAt) {
-		t.Fatalf("stats %+v", s)
-	}
+	onEngines(t, func(t *testing.T, create creator) {
+		path := create(t)
+		q := open(t, path, Options{Lanes: 1})
+		want := deliveries("team/app", 0, 70) // more than one multi-row insert
+		if got := accept(t, q, want...); got != (Accepted{New: 70}) {
+			t.Fatalf("accepted %+v", got)
+		}
+		if got := lease(t, q, 0, 10); len(got) != 10 {
+			t.Fatalf("leased %d", len(got))
+		}
+		crash(t, q)
+		q = open(t, path, Options{Lanes: 1}) // leases die with the process
+		var got []Delivery
+		for _, it := range lease(t, q, 0, 1000) {
+			got = append(got, it.Delivery)
+		}
+		if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b provenance.Digest) bool { return a == b })); diff != "" {
+			t.Fatal(diff)
+		}
+		if s := stats(t, q); s.Pending != 70 || !s.OldestPending.Equal(want[0].ReceivedAt) {
+			t.Fatalf("stats %+v", s)
+		}
+	})
 }
 
 func TestDuplicateAndConflict(t *testing.T) {
-	q := open(t, create(t), Options{Lanes: 1})
-	accept(t, q, delivery("a", 1))
-	if got := accept(t, q, delivery("a", 1), delivery("a", 2), delivery("a", 2)); got != (Accepted{New: 1, Duplicate: 2}) {
-		t.Fatalf("accepted %+v", got)
-	}
-	lie := delivery("a", 1)
-	lie.BodyHash[15] ^= 1
-	_, err := q.Accept(t.Context(), []Delivery{delivery("a", 3), lie})
-	wantCode(t, err, provenance.Conflict)
-	if s := stats(t, q); s.Pending != 2 {
-		t.Fatalf("a refused call left %d items, want 2", s.Pending)
-	}
-	if got := accept(t, q, delivery("a", 3)); got.New != 1 {
-		t.Fatal("the event of a refused call is taken for a duplicate: it would be lost")
-	}
-	bad := delivery("a", 4)
-	bad.Event.Digest = provenance.Digest{}
-	_, err = q.Accept(t.Context(), []Delivery{bad})
-	wantCode(t, err, provenance.Invalid)
+	onEngines(t, func(t *testing.T, create creator) {
+		q := open(t, create(t), Options{Lanes: 1})
+		accept(t, q, delivery("a", 1))
+		if got := accept(t, q, delivery("a", 1), delivery("a", 2), delivery("a", 2)); got != (Accepted{New: 1, Duplicate: 2}) {
+			t.Fatalf("accepted %+v", got)
+		}
+		lie := delivery("a", 1)
+		lie.BodyHash[15] ^= 1
+		_, err := q.Accept(t.Context(), []Delivery{delivery("a", 3), lie})
+		wantCode(t, err, provenance.Conflict)
+		if s := stats(t, q); s.Pending != 2 {
+			t.Fatalf("a refused call left %d items, want 2", s.Pending)
+		}
+		if got := accept(t, q, delivery("a", 3)); got.New != 1 {
+			t.Fatal("the event of a refused call is taken for a duplicate: it would be lost")
+		}
+		bad := delivery("a", 4)
+		bad.Event.Digest = provenance.Digest{}
+		_, err = q.Accept(t.Context(), []Delivery{bad})
+		wantCode(t, err, provenance.Invalid)
+	})
 }
 
 func TestFull(t *testing.T) {
-	q := open(t, create(t), Options{Lanes: 1, MaxPending: 3})
-	accept(t, q, deliveries("a", 0, 2)...)
-	_, err := q.Accept(t.Context(), deliveries("a", 2, 4))
-	wantCode(t, err, provenance.Full)
-	accept(t, q, delivery("a", 2))
-	accept(t, q, delivery("a", 2)) // a duplicate needs no room
-	_, err = q.Accept(t.Context(), deliveries("a", 3, 4))
-	wantCode(t, err, provenance.Full)
+	onEngines(t, func(t *testing.T, create creator) {
+		q := open(t, create(t), Options{Lanes: 1, MaxPending: 3})
+		accept(t, q, deliveries("a", 0, 2)...)
+		_, err := q.Accept(t.Context(), deliveries("a", 2, 4))
+		wantCode(t, err, provenance.Full)
+		accept(t, q, delivery("a", 2))
+		accept(t, q, delivery("a", 2)) // a duplicate needs no room
+		_, err = q.Accept(t.Context(), deliveries("a", 3, 4))
+		wantCode(t, err, provenance.Full)
+	})
 }
 
 func TestDiskLow(t *testing.T) {
-	q := open(t, create(t), Options{Lanes: 1, MinFreeBytes: 100})
+	q := open(t, createFile(t), Options{Lanes: 1, MinFreeBytes: 100})
 	free, looked, now := int64(99), 0, time.Now()
 	q.disk.free = func(string) (int64, error) { looked++; return free, nil }
 	q.now = func() time.Time { return now }
@@ -191,71 +191,77 @@ func TestDiskLow(t *testing.T) {
 // A failed fsync reaches every caller that shared the commit, and the queue
 // does not go on as if the disk were sound.
 func TestFailedCommitIsNeverAcknowledged(t *testing.T) {
-	path := create(t)
-	q := open(t, path, Options{Lanes: 1})
-	accept(t, q, delivery("a", 0))
-	q.writer.do(t.Context(), &op{rows: 1, run: func(b *batch) error { //nolint:errcheck // sets the fault in the writer's goroutine
-		b.w.commitFault = func() error { return errors.New("fsync: input/output error") }
-		return nil
-	}})
-	var wg sync.WaitGroup
-	for n := range 50 {
-		wg.Go(func() {
-			_, err := q.Accept(context.Background(), []Delivery{delivery("a", n+1)})
-			if provenance.CodeOf(err) != provenance.Internal {
-				t.Errorf("accept %d after a broken disk: %v", n, err)
-			}
-		})
-	}
-	wg.Wait()
-	_, err := q.Lease(t.Context(), 0, 1, time.Second)
-	wantCode(t, err, provenance.Internal)
-	crash(t, q)
-	q = open(t, path, Options{Lanes: 1})
-	if s := stats(t, q); s.Pending != 1 {
-		t.Fatalf("%d pending after reopening, want the one that was acknowledged", s.Pending)
-	}
+	onEngines(t, func(t *testing.T, create creator) {
+		path := create(t)
+		q := open(t, path, Options{Lanes: 1})
+		accept(t, q, delivery("a", 0))
+		q.writer.do(t.Context(), &op{rows: 1, run: func(b *batch) error { //nolint:errcheck // sets the fault in the writer's goroutine
+			b.w.commitFault = func() error { return errors.New("fsync: input/output error") }
+			return nil
+		}})
+		var wg sync.WaitGroup
+		for n := range 50 {
+			wg.Go(func() {
+				_, err := q.Accept(context.Background(), []Delivery{delivery("a", n+1)})
+				if provenance.CodeOf(err) != provenance.Internal {
+					t.Errorf("accept %d after a broken disk: %v", n, err)
+				}
+			})
+		}
+		wg.Wait()
+		_, err := q.Lease(t.Context(), 0, 1, time.Second)
+		wantCode(t, err, provenance.Internal)
+		crash(t, q)
+		q = open(t, path, Options{Lanes: 1})
+		if s := stats(t, q); s.Pending != 1 {
+			t.Fatalf("%d pending after reopening, want the one that was acknowledged", s.Pending)
+		}
+	})
 }
 
 func TestClosed(t *testing.T) {
-	q := open(t, create(t), Options{Lanes: 1})
-	if err := q.Close(); err != nil {
-		t.Fatal(err)
-	}
-	_, err := q.Accept(t.Context(), []Delivery{delivery("a", 0)})
-	wantCode(t, err, provenance.Unavailable)
+	onEngines(t, func(t *testing.T, create creator) {
+		q := open(t, create(t), Options{Lanes: 1})
+		if err := q.Close(); err != nil {
+			t.Fatal(err)
+		}
+		_, err := q.Accept(t.Context(), []Delivery{delivery("a", 0)})
+		wantCode(t, err, provenance.Unavailable)
+	})
 }
 
 func TestChangeLanes(t *testing.T) {
-	path := create(t)
-	q := open(t, path, Options{Lanes: 8})
-	name := q.LaneName(0)
-	for r := range 40 {
-		accept(t, q, deliveries(fmt.Sprintf("r%d", r), 0, 3)...)
-	}
-	crash(t, q)
-	q = open(t, path, Options{Lanes: 3})
-	if q.LaneName(0) != name {
-		t.Fatal("the database changed its name")
-	}
-	total := 0
-	for lane := range 3 {
-		items := lease(t, q, lane, 1000)
-		for _, it := range items {
-			if laneOf(it.Host, it.Event.Repository, 3) != lane {
-				t.Fatalf("%s is in lane %d", it.Event.Repository, lane)
+	onEngines(t, func(t *testing.T, create creator) {
+		path := create(t)
+		q := open(t, path, Options{Lanes: 8})
+		name := q.LaneName(0)
+		for r := range 40 {
+			accept(t, q, deliveries(fmt.Sprintf("r%d", r), 0, 3)...)
+		}
+		crash(t, q)
+		q = open(t, path, Options{Lanes: 3})
+		if q.LaneName(0) != name {
+			t.Fatal("the database changed its name")
+		}
+		total := 0
+		for lane := range 3 {
+			items := lease(t, q, lane, 1000)
+			for _, it := range items {
+				if laneOf(it.Host, it.Event.Repository, 3) != lane {
+					t.Fatalf("%s is in lane %d", it.Event.Repository, lane)
+				}
+			}
+			total += len(items)
+			if lane == 0 {
+				seal(t, q, 0, 1, items)
 			}
 		}
-		total += len(items)
-		if lane == 0 {
-			seal(t, q, 0, 1, items)
+		if total != 120 {
+			t.Fatalf("%d items after the change, want 120", total)
 		}
-	}
-	if total != 120 {
-		t.Fatalf("%d items after the change, want 120", total)
-	}
-	crash(t, q)
-	_, err := Open(t.Context(), path, Options{Lanes: 4})
-	wantCode(t, err, provenance.Invalid) // an open segment pins the lanes
-	open(t, path, Options{Lanes: 3})
+		crash(t, q)
+		_, err := Open(t.Context(), path, Options{Lanes: 4})
+		wantCode(t, err, provenance.Invalid) // an open segment pins the lanes
+		open(t, path, Options{Lanes: 3})
+	})
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"strconv"
-	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
@@ -43,29 +41,29 @@ func (q *Queue) NextSeq(ctx context.Context, lane int) (uint64, error) {
 //
 // A crash before: the items are handed out again; nothing was submitted. A
 // crash after: Sealed returns the segment, and its transaction's fate must be
-// asked before anything else happens in this lane.
+// asked before anything else happens in this lane. ErrLaneLost: as a crash
+// before. WB_UNAVAILABLE: as a crash, before or after; ask Sealed.
 func (q *Queue) Seal(ctx context.Context, s Segment, items []Item) error {
-	ids := make([]string, len(items))
+	ids := make([]int64, len(items))
 	for i, it := range items {
 		if it.Lane != s.Lane || it.Host != s.Host {
 			return provenance.Errorf(provenance.Invalid, "seal segment %s/%d: item %d is of another lane or registry", s.LaneName, s.Seq, it.ID)
 		}
-		ids[i] = strconv.FormatInt(it.ID, 10)
+		ids[i] = it.ID
 	}
 	if len(items) == 0 || s.TxID == "" || len(s.Bytes) == 0 {
 		return provenance.Errorf(provenance.Invalid, "seal segment %s/%d: want items, bytes and a transaction", s.LaneName, s.Seq)
 	}
-	return q.writer.do(ctx, &op{
+	err := q.writer.do(ctx, &op{
 		rows: len(items),
 		run: func(b *batch) error {
-			if err := b.checkSeal(s); err != nil {
+			if err := firstError(b.fenceItems(items), b.checkSeal(s)); err != nil {
 				return err
 			}
-			ctx := context.Background()
-			if _, err := b.w.stmts.addSegment.ExecContext(ctx, s.Lane, int64(s.Seq), string(s.Host), s.Bytes, s.TxID, s.Tx); err != nil {
+			if _, err := b.w.stmts.addSegment.ExecContext(b.ctx, s.Lane, int64(s.Seq), string(s.Host), s.Bytes, s.TxID, s.Tx); err != nil {
 				return fail(err, "seal segment")
 			}
-			return affect(len(items))(b.w.conn.ExecContext(ctx, `UPDATE items SET state = 1 WHERE state = 0 AND id IN (`+strings.Join(ids, ",")+`)`))
+			return affect(len(items))(q.engine.sealItems(b, s.Lane, ids))
 		},
 		after: func() {
 			q.waiting.Add(-int64(len(items)))
@@ -75,20 +73,29 @@ func (q *Queue) Seal(ctx context.Context, s Segment, items []Item) error {
 			q.unlease(items)
 		},
 	})
+	q.returnUnchanged(items, err)
+	return err
+}
+
+// checkOpen fails when the lane has an open segment.
+func (b *batch) checkOpen(lane int) error {
+	var open int64
+	err := b.w.stmts.sealedSeq.QueryRowContext(b.ctx, lane).Scan(&open)
+	if err == nil {
+		return provenance.Errorf(provenance.Conflict, "lane %d: segment %d is still open", lane, open)
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return fail(err, "read lane")
+	}
+	return nil
 }
 
 func (b *batch) checkSeal(s Segment) error {
-	ctx := context.Background()
-	var open int64
-	err := b.w.stmts.sealedSeq.QueryRowContext(ctx, s.Lane).Scan(&open)
-	if err == nil {
-		return provenance.Errorf(provenance.Conflict, "seal segment %s/%d: segment %d is still open", s.LaneName, s.Seq, open)
-	}
-	if !errors.Is(err, sql.ErrNoRows) {
-		return fail(err, "seal segment")
+	if err := b.checkOpen(s.Lane); err != nil {
+		return err
 	}
 	next := int64(1)
-	if err := b.w.stmts.next.QueryRowContext(ctx, s.Lane).Scan(&next); err != nil && !errors.Is(err, sql.ErrNoRows) {
+	if err := b.w.stmts.next.QueryRowContext(b.ctx, s.Lane).Scan(&next); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fail(err, "seal segment")
 	}
 	if int64(s.Seq) != next {
@@ -97,8 +104,12 @@ func (b *batch) checkSeal(s Segment) error {
 	return nil
 }
 
-// Sealed returns the lane's open segment, or nil.
+// Sealed returns the lane's open segment, or nil; nil as well for a lane that
+// another replica holds.
 func (q *Queue) Sealed(ctx context.Context, lane int) (*Segment, error) {
+	if !q.holds(lane) {
+		return nil, nil
+	}
 	s := Segment{Lane: lane, LaneName: q.LaneName(lane)}
 	var seq int64
 	err := q.reads.segment.QueryRowContext(ctx, lane).Scan(&seq, &s.Host, &s.Bytes, &s.TxID, &s.Tx)
@@ -116,34 +127,41 @@ func (q *Queue) Sealed(ctx context.Context, lane int) (*Segment, error) {
 // it only when the old transaction is known to be invalid. It fails with
 // WB_CONFLICT when the segment is not open or the bytes differ.
 // A crash before: the old transaction is asked about again, and is invalid
-// again. A crash after: the new one is asked about.
+// again. A crash after: the new one is asked about. ErrLaneLost: as a crash
+// before; the new transaction must not be sent.
 func (q *Queue) Reseal(ctx context.Context, s Segment) error {
 	return q.writer.do(ctx, &op{rows: 1, run: func(b *batch) error {
-		return affect(1)(b.w.stmts.reseal.ExecContext(context.Background(), s.TxID, s.Tx, s.Lane, int64(s.Seq), s.Bytes))
+		if err := q.fence(b, s.Lane); err != nil {
+			return err
+		}
+		return affect(1)(b.w.stmts.reseal.ExecContext(b.ctx, s.TxID, s.Tx, s.Lane, int64(s.Seq), s.Bytes))
 	}})
 }
 
 // Recorded closes the segment after its transaction was committed as valid in
 // the block: its items are done and their rows go; their ids stay known.
 // A crash before: the commit status is asked again and says valid again.
+// ErrLaneLost: the other replica asks, and is told the same.
 func (q *Queue) Recorded(ctx context.Context, s Segment, block uint64) error {
 	var n int64
+	var by map[string]int64
 	return q.writer.do(ctx, &op{
 		rows: 1,
 		run: func(b *batch) (err error) {
-			ctx := context.Background()
-			if n, err = b.close(s, b.w.stmts.deleteSealed); err != nil {
+			if by, n, err = q.close(b, s, b.w.stmts.deleteSealed); err != nil {
 				return err
 			}
-			if _, err := b.w.stmts.advance.ExecContext(ctx, s.Lane, int64(s.Seq)+1, int64(block)); err != nil {
+			if _, err := b.w.stmts.advance.ExecContext(b.ctx, s.Lane, int64(s.Seq)+1, int64(block)); err != nil {
 				return fail(err, "advance lane")
 			}
-			_, err = b.w.stmts.done.ExecContext(ctx, n)
+			_, err = b.w.stmts.done.ExecContext(b.ctx, n)
 			return fail(err, "count recorded items")
 		},
 		after: func() {
 			q.sealed.Add(-n)
 			q.done.Add(n)
+			q.countPending(by, -1)
+			q.settled(s.Lane)
 		},
 	})
 }
@@ -157,35 +175,43 @@ func (q *Queue) Unseal(ctx context.Context, s Segment) error {
 	return q.writer.do(ctx, &op{
 		rows: 1,
 		run: func(b *batch) (err error) {
-			n, err = b.close(s, b.w.stmts.returnSealed)
+			_, n, err = q.close(b, s, b.w.stmts.returnSealed)
 			return err
 		},
 		after: func() {
 			q.sealed.Add(-n)
 			q.waiting.Add(n)
+			q.settled(s.Lane)
 		},
 	})
 }
 
 // Skip uses up a number that the ledger holds already for another segment
-// (this file is then an old copy of a queue that went on).
+// (this database is then an old copy of a queue that went on). It fails with
+// WB_CONFLICT while the lane has an open segment.
 func (q *Queue) Skip(ctx context.Context, lane int, seq uint64) error {
 	return q.writer.do(ctx, &op{rows: 1, run: func(b *batch) error {
-		_, err := b.w.stmts.advance.ExecContext(context.Background(), lane, int64(seq)+1, 0)
+		if err := firstError(q.fence(b, lane), b.checkOpen(lane)); err != nil {
+			return err
+		}
+		_, err := b.w.stmts.advance.ExecContext(b.ctx, lane, int64(seq)+1, 0)
 		return fail(err, "skip segment number")
 	}})
 }
 
-// close removes the open segment and moves its items by stmt.
-func (b *batch) close(s Segment, stmt *sql.Stmt) (int64, error) {
-	ctx := context.Background()
-	if err := affect(1)(b.w.stmts.dropSegment.ExecContext(ctx, s.Lane, int64(s.Seq))); err != nil {
-		return 0, err
+// close removes the open segment and moves its items by stmt. It returns how
+// many items of which connector those were.
+func (q *Queue) close(b *batch, s Segment, stmt *sql.Stmt) (map[string]int64, int64, error) {
+	if err := q.fence(b, s.Lane); err != nil {
+		return nil, 0, err
 	}
-	result, err := stmt.ExecContext(ctx, s.Lane)
+	if err := affect(1)(b.w.stmts.dropSegment.ExecContext(b.ctx, s.Lane, int64(s.Seq), s.TxID)); err != nil {
+		return nil, 0, err
+	}
+	by, n, err := b.connectors(b.w.stmts.sealedOf, s.Lane)
 	if err != nil {
-		return 0, fail(err, "close segment")
+		return nil, 0, err
 	}
-	n, err := result.RowsAffected()
-	return n, fail(err, "close segment")
+	_, err = stmt.ExecContext(b.ctx, s.Lane)
+	return by, n, fail(err, "close segment")
 }

@@ -3,80 +3,84 @@ package queue
 import (
 	"context"
 	"database/sql"
-	"strings"
 )
-
-// itemColumns is how many values an inserted item binds.
-const itemColumns = 6
 
 // stmts are the writer's prepared statements.
 type stmts struct {
-	see, seen, unsee, addRepo, addOne, addMany *sql.Stmt
-	release, bury, retry, retryAll             *sql.Stmt
-	next, advance                              *sql.Stmt
-	sealedSeq, addSegment, reseal, dropSegment *sql.Stmt
-	deleteSealed, returnSealed, done           *sql.Stmt
+	addRepo                                         *sql.Stmt
+	release, bury, retry, retryAll, deadOf, allDead *sql.Stmt
+	next, advance                                   *sql.Stmt
+	sealedSeq, addSegment, reseal, dropSegment      *sql.Stmt
+	sealedOf, deleteSealed, returnSealed, done      *sql.Stmt
 }
 
-func (s *stmts) prepare(ctx context.Context, conn *sql.Conn) error {
-	const addItem = `INSERT INTO items (state, lane, repo, connector, event, body, received, attempts, due, reason) VALUES `
-	const itemRow = `(0, ?, ?, ?, ?, ?, ?, 0, 0, '')`
-	for _, p := range []struct {
-		stmt  **sql.Stmt
-		query string
-	}{
-		{&s.see, `INSERT OR IGNORE INTO seen (id, body) VALUES (?, ?)`},
-		{&s.seen, `SELECT body FROM seen WHERE id = ?`},
-		{&s.unsee, `DELETE FROM seen WHERE id = ?`},
-		{&s.addRepo, `INSERT INTO repositories (host, name, lane) VALUES (?, ?, ?)`},
-		{&s.addOne, addItem + itemRow},
-		{&s.addMany, addItem + strings.TrimSuffix(strings.Repeat(itemRow+", ", insertRows), ", ")},
-		{&s.release, `UPDATE items SET attempts = attempts + 1, due = ?, reason = ? WHERE id = ? AND state = 0`},
-		{&s.bury, `UPDATE items SET state = 2, reason = ? WHERE id = ? AND state = 0`},
-		{&s.retry, `UPDATE items SET state = 0, attempts = 0, due = 0, reason = '' WHERE id = ? AND state = 2`},
-		{&s.retryAll, `UPDATE items SET state = 0, attempts = 0, due = 0, reason = '' WHERE state = 2`},
-		{&s.next, `SELECT next FROM lanes WHERE lane = ?`},
-		{&s.advance, `INSERT INTO lanes (lane, next, block) VALUES (?1, ?2, ?3) ON CONFLICT (lane) DO UPDATE SET next = max(next, ?2), block = max(block, ?3)`},
-		{&s.sealedSeq, `SELECT seq FROM segments WHERE lane = ?`},
-		{&s.addSegment, `INSERT INTO segments (lane, seq, host, bytes, txid, tx) VALUES (?, ?, ?, ?, ?, ?)`},
-		{&s.reseal, `UPDATE segments SET txid = ?, tx = ? WHERE lane = ? AND seq = ? AND bytes = ?`},
-		{&s.dropSegment, `DELETE FROM segments WHERE lane = ? AND seq = ?`},
-		{&s.deleteSealed, `DELETE FROM items WHERE state = 1 AND lane = ?`},
-		{&s.returnSealed, `UPDATE items SET state = 0 WHERE state = 1 AND lane = ?`},
-		{&s.done, `UPDATE meta SET done = done + ?`},
-	} {
-		var err error
-		if *p.stmt, err = conn.PrepareContext(ctx, p.query); err != nil { //nolint:sqlclosecheck // closed with its connection
+// prepared is a statement, in shared SQL, and where it is kept.
+type prepared struct {
+	stmt  **sql.Stmt
+	query string
+}
+
+// preparer is a connection, or a pool of them.
+type preparer interface {
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
+}
+
+func prepareAll(ctx context.Context, on preparer, e engine, all []prepared) (err error) {
+	for _, p := range all {
+		if *p.stmt, err = on.PrepareContext(ctx, e.bind(p.query)); err != nil { //nolint:sqlclosecheck // closed with its connection
 			return fail(err, "open queue: prepare")
 		}
 	}
 	return nil
 }
 
+func (s *stmts) prepare(ctx context.Context, conn *sql.Conn, e engine) error {
+	return prepareAll(ctx, conn, e, []prepared{
+		// Somebody else may have added the repository a moment ago: then his row is returned.
+		{&s.addRepo, `INSERT INTO repositories (host, name, lane) VALUES (?, ?, ?) ON CONFLICT (host, name) DO UPDATE SET name = excluded.name RETURNING id, lane`},
+		{&s.release, `UPDATE items SET attempts = attempts + 1, due = ?, reason = ? WHERE id = ? AND state = 0`},
+		{&s.bury, `UPDATE items SET state = 2, reason = ? WHERE id = ? AND state = 0`},
+		{&s.deadOf, `SELECT connector, count(*) FROM items WHERE id = ? AND state = 2 GROUP BY connector`},
+		{&s.retry, `UPDATE items SET state = 0, attempts = 0, due = 0, reason = '' WHERE id = ? AND state = 2`},
+		{&s.allDead, `SELECT connector, count(*) FROM items WHERE state = 2 GROUP BY connector`},
+		{&s.retryAll, `UPDATE items SET state = 0, attempts = 0, due = 0, reason = '' WHERE state = 2`},
+		{&s.next, `SELECT next FROM lanes WHERE lane = ?`},
+		{&s.advance, `INSERT INTO lanes (lane, next, block) VALUES (?1, ?2, ?3) ON CONFLICT (lane) DO UPDATE SET
+			next = CASE WHEN lanes.next < excluded.next THEN excluded.next ELSE lanes.next END,
+			block = CASE WHEN lanes.block < excluded.block THEN excluded.block ELSE lanes.block END`},
+		{&s.sealedSeq, `SELECT seq FROM segments WHERE lane = ?`},
+		{&s.addSegment, `INSERT INTO segments (lane, seq, host, bytes, txid, tx) VALUES (?, ?, ?, ?, ?, ?)`},
+		{&s.reseal, `UPDATE segments SET txid = ?, tx = ? WHERE lane = ? AND seq = ? AND bytes = ?`},
+		{&s.dropSegment, `DELETE FROM segments WHERE lane = ? AND seq = ? AND txid = ?`},
+		{&s.sealedOf, `SELECT connector, count(*) FROM items WHERE state = 1 AND lane = ? GROUP BY connector`},
+		{&s.deleteSealed, `DELETE FROM items WHERE state = 1 AND lane = ?`},
+		{&s.returnSealed, `UPDATE items SET state = 0 WHERE state = 1 AND lane = ?`},
+		{&s.done, `UPDATE meta SET done = done + ?`},
+	})
+}
+
 // reads are the prepared statements of the reading connections, which see
 // committed rows only.
 type reads struct {
-	lease, oldest, segment, next, dead *sql.Stmt
+	oldest, segment, next, dead, counts, done, oldItems, oldIDs *sql.Stmt
 }
 
-const itemFields = `i.id, i.lane, i.attempts, i.repo, i.connector, i.event, i.body, i.received, r.host`
+const (
+	itemFields    = `i.id, i.lane, i.attempts, i.repo, i.connector, i.event, i.body, i.received, r.host`
+	selectItems   = `SELECT ` + itemFields + ` FROM items i JOIN repositories r ON r.id = i.repo`
+	selectWaiting = selectItems + ` WHERE i.state = 0 AND i.lane = ?`
+	selectCounts  = `SELECT state, connector, count(*) FROM items GROUP BY state, connector`
+)
 
-func prepareReads(ctx context.Context, db *sql.DB) (reads, error) {
-	var r reads
-	for _, p := range []struct {
-		stmt  **sql.Stmt
-		query string
-	}{
-		{&r.lease, `SELECT ` + itemFields + ` FROM items i JOIN repositories r ON r.id = i.repo WHERE i.state = 0 AND i.lane = ? ORDER BY i.id`},
+func prepareReads(ctx context.Context, db *sql.DB, e engine) (r reads, err error) {
+	return r, prepareAll(ctx, db, e, []prepared{
 		{&r.oldest, `SELECT received FROM items WHERE state = 0 ORDER BY id LIMIT 1`},
 		{&r.segment, `SELECT seq, host, bytes, txid, tx FROM segments WHERE lane = ?`},
 		{&r.next, `SELECT next FROM lanes WHERE lane = ?`},
 		{&r.dead, `SELECT ` + itemFields + `, i.reason FROM items i JOIN repositories r ON r.id = i.repo WHERE i.state = 2 AND i.id > ? ORDER BY i.id LIMIT ?`},
-	} {
-		var err error
-		if *p.stmt, err = db.PrepareContext(ctx, p.query); err != nil { //nolint:sqlclosecheck // closed with its database
-			return reads{}, fail(err, "open queue: prepare")
-		}
-	}
-	return r, nil
+		{&r.counts, selectCounts},
+		{&r.done, `SELECT done FROM meta`},
+		{&r.oldItems, `SELECT event FROM items WHERE received < ?`},
+		{&r.oldIDs, `SELECT id FROM seen WHERE id >= ? AND id < ? AND at < ?`},
+	})
 }

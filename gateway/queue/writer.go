@@ -5,26 +5,33 @@ import (
 	"database/sql"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // maxBatchRows bounds one transaction, and so how long its callers wait.
 const maxBatchRows = 4096
 
-// insertRows is how many rows one INSERT of a large batch carries.
-const insertRows = 32
+// A server that hangs must not hang its callers for ever; on SQLite nothing
+// but the disk is waited for, and no time limit is set.
+const (
+	serverTimeout = 15 * time.Second
+	maxAttempts   = 3
+)
 
-// writer owns the one connection that changes the file.
+// writer owns this process's one connection that changes the database.
 type writer struct {
-	conn *sql.Conn
-	ops  chan *op
-	quit chan struct{}
-	idle sync.WaitGroup
-	once sync.Once
+	db     *sql.DB
+	engine engine
+	ops    chan *op
+	quit   chan struct{}
+	idle   sync.WaitGroup
+	once   sync.Once
 
+	// conn and stmts belong to the writer's goroutine; conn is nil after a
+	// connection to the server was lost and until the next transaction.
+	conn  *sql.Conn
 	stmts stmts
 	// commitFault lets a test fail the commit as a broken disk would.
 	commitFault func() error
@@ -40,34 +47,71 @@ type op struct {
 	after func() // after the commit, in the writer's goroutine
 	// bare ops undo themselves; the others run inside a savepoint.
 	bare bool
-	err  error
-	done chan struct{}
+	// deliveries are what the op accepts, for the engine's preview.
+	deliveries []Delivery
+	// aside, in place of run, runs in the writer's goroutine between two transactions.
+	aside func() error
+	err   error
+	done  chan struct{}
 }
 
 // batch is the transaction in hand.
 type batch struct {
+	ctx   context.Context // of the transaction, not of any caller
 	w     *writer
+	now   time.Time
 	items []newItem
+	added map[string]int64 // items by connector
 	repos map[repoKey]repo
+	noted map[string]*note // PostgreSQL: what preview learned of the ids
 }
 
-func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return nil, fail(err, "open queue")
-	}
-	w := &writer{conn: conn, ops: make(chan *op, 1024), quit: make(chan struct{})}
-	if err := w.stmts.prepare(ctx, conn); err != nil {
+func newWriter(ctx context.Context, db *sql.DB, e engine) (*writer, error) {
+	w := &writer{db: db, engine: e, ops: make(chan *op, 1024), quit: make(chan struct{})}
+	if err := w.connect(ctx); err != nil {
 		return nil, err
 	}
 	w.idle.Go(w.loop)
 	return w, nil
 }
 
+// connect takes a connection and prepares the statements on it.
+func (w *writer) connect(ctx context.Context) error {
+	if w.conn != nil {
+		return nil
+	}
+	conn, err := w.db.Conn(ctx)
+	if err != nil {
+		return fail(err, "connect queue")
+	}
+	err = w.stmts.prepare(ctx, conn, w.engine)
+	if err == nil {
+		err = w.engine.prepare(ctx, conn)
+	}
+	if err != nil {
+		_ = conn.Close() // the first error says more
+		return err
+	}
+	w.conn = conn
+	return nil
+}
+
+func (w *writer) disconnect() {
+	if w.conn != nil {
+		_ = w.conn.Close() // hands the connection back to its pool, which drops a broken one
+		w.conn = nil
+	}
+}
+
 func (w *writer) stop() {
 	w.once.Do(func() { close(w.quit) })
 	w.idle.Wait()
-	_ = w.conn.Close() // hands the connection back to its pool
+	w.disconnect()
+}
+
+// between runs f in the writer's goroutine while no transaction is open.
+func (w *writer) between(ctx context.Context, f func() error) error {
+	return w.do(ctx, &op{aside: f})
 }
 
 // do runs o in a transaction and returns after its commit. Once the writer has
@@ -125,6 +169,9 @@ func (w *writer) loop() {
 		}
 		w.commit(ops)
 		for _, o := range ops {
+			if o.aside != nil {
+				o.err = o.aside()
+			}
 			close(o.done)
 		}
 	}
@@ -136,11 +183,19 @@ func (w *writer) loop() {
 // nobody was told; the callers repeat, and repeating is harmless. A crash
 // after: all of it stands. Any error of the transaction itself goes to every
 // caller: no one is acknowledged by a commit that may not be on disk.
-func (w *writer) commit(ops []*op) {
+func (w *writer) commit(all []*op) {
+	ops := make([]*op, 0, len(all))
+	for _, o := range all {
+		if o.aside == nil {
+			ops = append(ops, o)
+		}
+	}
+	if len(ops) == 0 {
+		return
+	}
 	err := w.Broken()
-	b := &batch{w: w}
 	if err == nil {
-		err = w.transact(b, ops)
+		err = w.transactAgain(ops)
 	}
 	if err != nil {
 		for _, o := range ops {
@@ -155,22 +210,61 @@ func (w *writer) commit(ops []*op) {
 	}
 }
 
-func (w *writer) transact(b *batch, ops []*op) (err error) {
+// inDoubt is an error of COMMIT itself.
+type inDoubt struct{ error }
+
+func (d inDoubt) Unwrap() error { return d.error }
+
+// transactAgain repeats a transaction of which nothing stands: the server
+// rolled it back because of another replica's, or the connection was lost
+// before COMMIT was sent. After a connection lost in COMMIT it may stand or
+// not; nobody is acknowledged, and every caller can find out by asking again:
+// a sender repeats and is told "duplicate", a lane asks Sealed.
+func (w *writer) transactAgain(ops []*op) error {
+	for attempt := 1; ; attempt++ {
+		err := w.transact(ops)
+		if err == nil {
+			return nil
+		}
+		lost := isDisconnected(err)
+		if lost {
+			w.disconnect()
+		}
+		if attempt == maxAttempts || !isContended(err) && (!lost || errors.As(err, &inDoubt{})) {
+			return err
+		}
+	}
+}
+
+func (w *writer) transact(ops []*op) (err error) {
 	// One caller's cancellation must not tear the others' transaction, so no caller's ctx is used here.
-	if err := w.exec(`BEGIN IMMEDIATE`); err != nil {
+	ctx := context.Background()
+	if _, lite := w.engine.(*liteEngine); !lite {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, serverTimeout)
+		defer cancel()
+	}
+	if err := w.connect(ctx); err != nil {
+		return err
+	}
+	if err := w.engine.begin(ctx, w.conn); err != nil {
 		return fail(err, "queue: begin")
 	}
 	defer func() {
 		if err != nil {
-			_ = w.exec(`ROLLBACK`) // SQLite may have rolled back by itself
+			w.rollback()
 		}
 	}()
+	b := &batch{ctx: ctx, w: w, now: time.Now(), added: map[string]int64{}}
+	if err := w.engine.preview(b, ops); err != nil {
+		return err
+	}
 	for _, o := range ops {
 		if o.err, err = w.runOne(b, o); err != nil {
 			return err
 		}
 	}
-	if err := b.flush(); err != nil {
+	if err := w.engine.flush(b); err != nil {
 		return err
 	}
 	if w.commitFault != nil {
@@ -178,17 +272,27 @@ func (w *writer) transact(b *batch, ops []*op) (err error) {
 			return w.breakIfDamaged(err)
 		}
 	}
-	if err := w.exec(`COMMIT`); err != nil {
-		return w.breakIfDamaged(err)
+	if err := w.engine.commit(ctx, w.conn); err != nil {
+		return w.breakIfDamaged(inDoubt{err})
 	}
 	return nil
+}
+
+// rollback leaves no open transaction behind. SQLite may have rolled back by
+// itself; a server that does not even take a ROLLBACK is left.
+func (w *writer) rollback() {
+	ctx, cancel := context.WithTimeout(context.Background(), serverTimeout)
+	defer cancel()
+	if err := w.exec(ctx, `ROLLBACK`); err != nil && isDisconnected(err) {
+		w.disconnect()
+	}
 }
 
 // runOne tells apart an op that is refused (opErr: only its caller hears) from
 // a transaction that cannot go on (err: everybody hears).
 func (w *writer) runOne(b *batch, o *op) (opErr, err error) {
 	if !o.bare {
-		if err := w.exec(`SAVEPOINT op`); err != nil {
+		if err := w.exec(b.ctx, `SAVEPOINT op`); err != nil {
 			return nil, fail(err, "queue: savepoint")
 		}
 	}
@@ -200,11 +304,11 @@ func (w *writer) runOne(b *batch, o *op) (opErr, err error) {
 		return opErr, nil
 	}
 	if opErr != nil {
-		if err := w.exec(`ROLLBACK TO op`); err != nil {
+		if err := w.exec(b.ctx, `ROLLBACK TO op`); err != nil {
 			return nil, fail(err, "queue: roll back")
 		}
 	}
-	return opErr, fail(w.exec(`RELEASE op`), "queue: release savepoint")
+	return opErr, fail(w.exec(b.ctx, `RELEASE op`), "queue: release savepoint")
 }
 
 // breakIfDamaged stops the queue after an I/O error in a commit. After a
@@ -213,11 +317,17 @@ func (w *writer) runOne(b *batch, o *op) (opErr, err error) {
 func (w *writer) breakIfDamaged(err error) error {
 	coded := fail(err, "queue: commit")
 	if provenance.CodeOf(coded) == provenance.Internal {
-		w.mu.Lock()
-		w.broken = provenance.Wrap(provenance.Internal, err, "queue stopped after a failed commit; check the disk and restart")
-		w.mu.Unlock()
+		_ = w.breakWith(provenance.Wrap(provenance.Internal, err, "queue stopped after a failed commit; check the disk and restart"))
 	}
 	return coded
+}
+
+// breakWith stops the queue for good and returns why.
+func (w *writer) breakWith(err error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broken = err
+	return err
 }
 
 // Broken returns why the writer has stopped accepting work, or nil.
@@ -227,39 +337,7 @@ func (w *writer) Broken() error {
 	return w.broken
 }
 
-func (w *writer) exec(query string) error {
-	_, err := w.conn.ExecContext(context.Background(), query)
+func (w *writer) exec(ctx context.Context, query string) error {
+	_, err := w.conn.ExecContext(ctx, query)
 	return err
-}
-
-// fail gives a database error its code: WB_FULL for a full disk,
-// WB_UNAVAILABLE for a lock that was not given in time or a caller that left, else WB_INTERNAL.
-func fail(err error, what string) error {
-	if err == nil {
-		return nil
-	}
-	var coded *provenance.Error
-	if errors.As(err, &coded) {
-		return err
-	}
-	code := provenance.Internal
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		code = provenance.Unavailable
-	}
-	var db *sqlite.Error
-	if errors.As(err, &db) {
-		switch db.Code() & 0xff {
-		case sqlite3.SQLITE_FULL:
-			code = provenance.Full
-		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-			code = provenance.Unavailable
-		}
-	}
-	return provenance.Wrap(code, err, "%s", what)
-}
-
-// isDatabase tells whether err came from SQLite rather than from a check.
-func isDatabase(err error) bool {
-	var coded *provenance.Error
-	return !errors.As(err, &coded) || coded.Code == provenance.Internal || coded.Err != nil
 }

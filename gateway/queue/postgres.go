@@ -1,0 +1,182 @@
+package queue
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+const (
+	defaultSchema = "waybill_queue"
+	lockTimeout   = 10 * time.Second
+	readerConns   = 4
+)
+
+// The same tables as in SQLite, and who holds which lane. Indexes are partial:
+// an item leaves the one and enters the other, and dead letters are in
+// nobody's way.
+const postgresSchema = `
+CREATE TABLE meta (version INTEGER NOT NULL, name TEXT NOT NULL, lanes INTEGER NOT NULL, done BIGINT NOT NULL);
+CREATE TABLE lanes (
+  lane INTEGER PRIMARY KEY, next BIGINT NOT NULL DEFAULT 1, block BIGINT NOT NULL DEFAULT 0,
+  owner TEXT NOT NULL DEFAULT '', -- a replica; '': free
+  epoch BIGINT NOT NULL DEFAULT 0, -- grows with every change of hands
+  expires TIMESTAMPTZ NOT NULL DEFAULT '-infinity');
+CREATE TABLE replicas (id TEXT PRIMARY KEY, expires TIMESTAMPTZ NOT NULL);
+CREATE TABLE repositories (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, host TEXT NOT NULL, name TEXT NOT NULL, lane INTEGER NOT NULL, UNIQUE (host, name));
+CREATE TABLE seen (id BYTEA PRIMARY KEY, body BYTEA NOT NULL, at BIGINT NOT NULL);
+CREATE TABLE items (
+  id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  state INTEGER NOT NULL, lane INTEGER NOT NULL, repo BIGINT NOT NULL, connector TEXT NOT NULL, event BYTEA NOT NULL, body BYTEA NOT NULL,
+  received BIGINT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, due BIGINT NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '')
+  WITH (autovacuum_vacuum_scale_factor = 0.02);
+CREATE INDEX items_waiting ON items (lane, id) WHERE state = 0;
+CREATE INDEX items_sealed ON items (lane) WHERE state = 1;
+CREATE INDEX items_dead ON items (id) WHERE state = 2;
+CREATE INDEX items_held ON items (lane, repo) WHERE state = 0 AND due > 0;
+CREATE TABLE segments (lane INTEGER PRIMARY KEY, seq BIGINT NOT NULL, host TEXT NOT NULL, bytes BYTEA NOT NULL, txid TEXT NOT NULL, tx BYTEA NOT NULL);
+INSERT INTO meta (version, name, lanes, done) VALUES ($VERSION, '$NAME', 0, 0);`
+
+// parseURL reads the URL without ever repeating it: it holds a password. The
+// settings are those the queue's promises rest on: a paused replica must not
+// hold locks for long, and nobody waits for them for long.
+func parseURL(url string, laneTTL time.Duration) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, provenance.Errorf(provenance.Invalid, "queue: this is no URL of a PostgreSQL database (postgres://USER:PASSWORD@HOST:PORT/DATABASE)")
+	}
+	schema := config.RuntimeParams["search_path"]
+	if schema == "" {
+		schema = defaultSchema
+	}
+	if !regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`).MatchString(schema) {
+		return nil, provenance.Errorf(provenance.Invalid, "queue: search_path %q: want the name of one schema, of lower-case letters, digits and '_'", schema)
+	}
+	config.RuntimeParams["search_path"] = schema
+	config.RuntimeParams["application_name"] = "waybill queue"
+	config.RuntimeParams["lock_timeout"] = milliseconds(lockTimeout)
+	config.RuntimeParams["idle_in_transaction_session_timeout"] = milliseconds(max(laneTTL, 2*time.Second))
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 5 * time.Second
+	}
+	return config, nil
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func createPostgres(ctx context.Context, url string) error {
+	config, err := parseURL(url, defaultLaneTTL)
+	if err != nil {
+		return err
+	}
+	name, err := newName()
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return fail(err, "create queue")
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // everything was committed, or failed, before
+	schema := config.RuntimeParams["search_path"]
+	tables := strings.NewReplacer("$VERSION", strconv.Itoa(schemaVersion), "$NAME", name).Replace(postgresSchema)
+	// One message of several statements is one transaction.
+	_, err = conn.Exec(ctx, `CREATE SCHEMA `+pgx.Identifier{schema}.Sanitize()+`;`+tables, pgx.QueryExecModeSimpleProtocol)
+	if serverCode(err) == "42P06" || serverCode(err) == "23505" { // duplicate_schema; the same by somebody else at this moment
+		return provenance.Errorf(provenance.Conflict, "create queue: schema %s exists", schema)
+	}
+	return fail(err, "create queue")
+}
+
+func (q *Queue) openPostgres(ctx context.Context, url string) error {
+	config, err := parseURL(url, q.options.LaneTTL)
+	if err != nil {
+		return err
+	}
+	if q.replica, err = newName(); err != nil {
+		return err
+	}
+	reading := config.Copy()
+	reading.RuntimeParams["default_transaction_read_only"] = "on"
+	q.writerD, q.readers = stdlib.OpenDB(*config), stdlib.OpenDB(*reading)
+	q.writerD.SetMaxOpenConns(1)
+	q.readers.SetMaxOpenConns(readerConns)
+	q.readers.SetMaxIdleConns(readerConns)
+	q.engine = &serverEngine{readers: q.readers, replica: q.replica, lanes: q.options.Lanes}
+	if err := q.checkServer(ctx, config.RuntimeParams["search_path"]); err != nil {
+		return err
+	}
+	if err := q.load(ctx, q.excludeOthers); err != nil {
+		return err
+	}
+	if _, err := q.writerD.ExecContext(ctx, `INSERT INTO lanes (lane) SELECT generate_series(0, $1::integer - 1) ON CONFLICT DO NOTHING`, q.options.Lanes); err != nil {
+		return fail(err, "open queue")
+	}
+	if err := q.start(ctx); err != nil {
+		return err
+	}
+	if err := q.tend(ctx); err != nil {
+		return err
+	}
+	q.adopt()
+	return nil
+}
+
+// checkServer refuses a database that does not fit, and a server that does not
+// keep what it commits.
+func (q *Queue) checkServer(ctx context.Context, schema string) error {
+	var version int
+	err := q.writerD.QueryRowContext(ctx, `SELECT version FROM meta`).Scan(&version)
+	if serverCode(err) == "42P01" || errors.Is(err, sql.ErrNoRows) { // undefined_table
+		return provenance.Wrap(provenance.NotFound, err, "open queue: no queue in schema %s (waybill-gateway init creates it)", schema)
+	}
+	if err != nil {
+		return fail(err, "open queue")
+	}
+	if version != schemaVersion {
+		return mismatch(version)
+	}
+	var fsync, commit string
+	if err := q.writerD.QueryRowContext(ctx, `SELECT current_setting('fsync'), current_setting('synchronous_commit')`).Scan(&fsync, &commit); err != nil {
+		return fail(err, "open queue")
+	}
+	if fsync != "on" || commit == "off" {
+		return provenance.Errorf(provenance.Invalid, "open queue: the server runs with fsync=%s, synchronous_commit=%s: it would lose accepted events in a crash", fsync, commit)
+	}
+	return nil
+}
+
+// excludeOthers lets the number of lanes change: it refuses while another
+// replica lives, takes all lanes from the dead, and locks out who only seemed
+// dead; that one finds out before its next commit (serverEngine.flush).
+func (q *Queue) excludeOthers(ctx context.Context, tx *sql.Tx) error {
+	if _, err := tx.ExecContext(ctx, `LOCK TABLE repositories, items IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+		return fail(err, "change lanes")
+	}
+	var live int
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM replicas WHERE expires > clock_timestamp()`).Scan(&live); err != nil {
+		return fail(err, "change lanes")
+	}
+	if live > 0 {
+		return provenance.Errorf(provenance.Conflict, "open queue: %d replicas run with another number of lanes; stop them before changing it", live)
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE lanes SET owner = '', expires = '-infinity', epoch = epoch + 1`)
+	return fail(err, "change lanes")
+}
+
+// adopt lets lanes with an open segment be leased from at once: whoever opens a
+// queue asks Sealed first, as after any start.
+func (q *Queue) adopt() {
+	for lane := range q.options.Lanes {
+		q.settled(lane)
+	}
+}

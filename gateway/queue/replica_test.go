@@ -1,0 +1,5 @@
+package queue
+
+const replicaArg = "-replica"
+
+func replicaMain([]string) int { return 1 }

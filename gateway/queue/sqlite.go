@@ -1,0 +1,170 @@
+package queue
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// schemaVersion is kept in PRAGMA user_version, and in PostgreSQL's meta.
+const schemaVersion = 2
+
+// The tables. seen outlives items, so that a delivery repeated after its event
+// was recorded is still known; it grows by about 65 bytes an event.
+const schema = `
+CREATE TABLE meta (name TEXT NOT NULL, lanes INTEGER NOT NULL, done INTEGER NOT NULL);
+CREATE TABLE lanes (lane INTEGER PRIMARY KEY, next INTEGER NOT NULL, block INTEGER NOT NULL);
+CREATE TABLE repositories (id INTEGER PRIMARY KEY, host TEXT NOT NULL, name TEXT NOT NULL, lane INTEGER NOT NULL, UNIQUE (host, name));
+CREATE TABLE seen (id BLOB PRIMARY KEY, body BLOB NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID; -- at: when, in seconds
+CREATE TABLE items (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  state INTEGER NOT NULL, -- 0 waiting, 1 sealed, 2 dead
+  lane INTEGER NOT NULL,
+  repo INTEGER NOT NULL,
+  connector TEXT NOT NULL,
+  event BLOB NOT NULL, -- provenance.EncodeSegment of this one event
+  body BLOB NOT NULL,
+  received INTEGER NOT NULL, -- ms
+  attempts INTEGER NOT NULL,
+  due INTEGER NOT NULL, -- ms; 0 at once
+  reason TEXT NOT NULL);
+CREATE INDEX items_work ON items (state, lane);
+CREATE TABLE segments (
+  lane INTEGER PRIMARY KEY, -- at most one open segment per lane
+  seq INTEGER NOT NULL, host TEXT NOT NULL, bytes BLOB NOT NULL, txid TEXT NOT NULL, tx BLOB NOT NULL);
+PRAGMA user_version = 2;`
+
+const (
+	stateWaiting = 0
+	stateSealed  = 1
+	stateDead    = 2
+)
+
+func createSQLite(ctx context.Context, path string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return provenance.Errorf(provenance.Conflict, "create queue: %s exists", path)
+	}
+	if err == nil {
+		err = file.Close()
+	}
+	if err != nil {
+		return provenance.Wrap(provenance.Internal, err, "create queue")
+	}
+	db, err := sql.Open("sqlite", dsn(path))
+	if err != nil {
+		return fail(err, "create queue")
+	}
+	defer func() { _ = db.Close() }() // everything was committed, or failed, before
+	db.SetMaxOpenConns(1)
+	name, err := newName()
+	if err != nil {
+		return err
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return fail(err, "create queue")
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
+	if _, err := tx.ExecContext(ctx, schema); err != nil {
+		return fail(err, "create queue")
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO meta (name, lanes, done) VALUES (?, 0, 0)`, name); err != nil {
+		return fail(err, "create queue")
+	}
+	if err := tx.Commit(); err != nil {
+		return fail(err, "create queue")
+	}
+	return syncDir(filepath.Dir(path)) // the file's name must survive a power cut as well
+}
+
+// newName names a database, or a replica.
+func newName() (string, error) {
+	name := make([]byte, 4)
+	if _, err := rand.Read(name); err != nil {
+		return "", provenance.Wrap(provenance.Internal, err, "name queue")
+	}
+	return hex.EncodeToString(name), nil
+}
+
+func (q *Queue) openSQLite(ctx context.Context, path string) error {
+	if _, err := os.Stat(path); err != nil {
+		return provenance.Wrap(provenance.NotFound, err, "open queue (waybill-gateway init creates it)")
+	}
+	unlock, err := lock(path + ".lock")
+	if err != nil {
+		return err
+	}
+	q.unlock = unlock
+	q.disk = &diskWatch{dir: filepath.Dir(path), min: q.options.MinFreeBytes, free: freeBytes}
+	if q.writerD, err = sql.Open("sqlite", dsn(path)); err != nil {
+		return fail(err, "open queue")
+	}
+	q.writerD.SetMaxOpenConns(1)
+	if q.readers, err = sql.Open("sqlite", dsn(path)+"&_pragma=query_only(1)"); err != nil {
+		return fail(err, "open queue")
+	}
+	q.readers.SetMaxOpenConns(4)
+	q.engine = &liteEngine{readers: q.readers}
+	if err := q.upgradeSQLite(ctx); err != nil {
+		return err
+	}
+	if err := q.load(ctx, func(context.Context, *sql.Tx) error { return nil }); err != nil {
+		return err
+	}
+	return q.start(ctx)
+}
+
+// upgradeSQLite brings an older file up to date. Version 1 did not know when
+// an id was seen: such ids count as seen at the upgrade.
+func (q *Queue) upgradeSQLite(ctx context.Context) error {
+	var version int
+	if err := q.writerD.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
+		return fail(err, "open queue")
+	}
+	if version == schemaVersion {
+		return nil
+	}
+	if version != 1 {
+		return mismatch(version)
+	}
+	// SQLite keeps the default in the schema and rewrites no row. One transaction: a crash leaves version 1 or 2.
+	_, err := q.writerD.ExecContext(ctx, fmt.Sprintf(
+		`BEGIN IMMEDIATE; ALTER TABLE seen ADD COLUMN at INTEGER NOT NULL DEFAULT %d; PRAGMA user_version = 2; COMMIT`, time.Now().Unix()))
+	return fail(err, "upgrade queue")
+}
+
+// dsn opens the file with the settings that the queue's promises rest on.
+// FULL fsyncs the log at every commit (NORMAL may lose the last commits at a
+// power cut); the larger checkpoint interval halves writing at high rates.
+func dsn(path string) string {
+	return "file:" + (&url.URL{Path: path}).EscapedPath() +
+		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
+		"&_pragma=wal_autocheckpoint(10000)&_pragma=cache_size(-32768)"
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err == nil {
+		err = d.Sync()
+		if cerr := d.Close(); err == nil {
+			err = cerr
+		}
+	}
+	if err != nil {
+		return provenance.Wrap(provenance.Internal, err, "create queue: sync folder")
+	}
+	return nil
+}

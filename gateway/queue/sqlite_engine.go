@@ -1,0 +1,135 @@
+package queue
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// liteEngine is SQLite: one process, so every lane is its own.
+type liteEngine struct {
+	readers               *sql.DB
+	addSeen, body, forget *sql.Stmt
+	addOne, addMany       *sql.Stmt
+	unblocked             *sql.Stmt // of readers
+}
+
+// insertRows is how many rows one INSERT of a large batch carries, itemColumns
+// how many values a row binds.
+const (
+	insertRows  = 32
+	itemColumns = 6
+)
+
+func (*liteEngine) bind(query string) string { return query }
+
+func (e *liteEngine) prepare(ctx context.Context, conn *sql.Conn) error {
+	const addItem = `INSERT INTO items (state, lane, repo, connector, event, body, received, attempts, due, reason) VALUES `
+	const itemRow = `(0, ?, ?, ?, ?, ?, ?, 0, 0, '')`
+	err := prepareAll(ctx, e.readers, e, []prepared{{&e.unblocked, selectWaiting + ` ORDER BY i.id`}})
+	if err != nil {
+		return err
+	}
+	return prepareAll(ctx, conn, e, []prepared{
+		{&e.addSeen, `INSERT OR IGNORE INTO seen (id, body, at) VALUES (?, ?, ?)`},
+		{&e.body, `SELECT body FROM seen WHERE id = ?`},
+		{&e.forget, `DELETE FROM seen WHERE id = ?`},
+		{&e.addOne, addItem + itemRow},
+		{&e.addMany, addItem + strings.TrimSuffix(strings.Repeat(itemRow+", ", insertRows), ", ")},
+	})
+}
+
+func (*liteEngine) begin(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, `BEGIN IMMEDIATE`)
+	return err
+}
+
+func (*liteEngine) commit(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, `COMMIT`)
+	return err
+}
+
+func (*liteEngine) preview(*batch, []*op) error { return nil }
+
+func (e *liteEngine) see(b *batch, id, body []byte, at int64) (fresh bool, err error) {
+	result, err := e.addSeen.ExecContext(b.ctx, id, body, at)
+	if err != nil {
+		return false, fail(err, "accept event")
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 1 {
+		return n == 1, fail(err, "accept event")
+	}
+	var known []byte
+	if err := e.body.QueryRowContext(b.ctx, id).Scan(&known); err != nil {
+		return false, fail(err, "accept event")
+	}
+	if !slices.Equal(known, body) {
+		return false, otherBody(id)
+	}
+	return false, nil
+}
+
+func (e *liteEngine) unsee(b *batch, ids [][]byte) error {
+	for _, id := range ids {
+		if _, err := e.forget.ExecContext(b.ctx, id); err != nil {
+			return fail(err, "take back event")
+		}
+	}
+	return nil
+}
+
+// flush writes many rows to a statement where there are many.
+func (e *liteEngine) flush(b *batch) error {
+	args := make([]any, 0, insertRows*itemColumns)
+	for rest := b.items; len(rest) > 0; {
+		n, stmt := 1, e.addOne
+		if len(rest) >= insertRows {
+			n, stmt = insertRows, e.addMany
+		}
+		args = args[:0]
+		for _, it := range rest[:n] {
+			args = append(args, it.repo.lane, it.repo.id, it.delivery.Connector, it.event, it.delivery.BodyHash[:], it.delivery.ReceivedAt.UnixMilli())
+		}
+		if _, err := stmt.ExecContext(b.ctx, args...); err != nil {
+			return fail(err, "accept events")
+		}
+		rest = rest[n:]
+	}
+	return nil
+}
+
+func (*liteEngine) sealItems(b *batch, _ int, ids []int64) (sql.Result, error) {
+	return b.w.conn.ExecContext(b.ctx, `UPDATE items SET state = 1 WHERE state = 0 AND id IN (`+list(ids)+`)`)
+}
+
+func (*liteEngine) fence(*batch, int, int64) error { return nil }
+
+// leaseRows leaves blocked repositories out inside SQLite, so that a registry
+// that is down for a day does not cost a walk over its backlog in Go.
+func (e *liteEngine) leaseRows(ctx context.Context, lane, _ int, blocked map[int64]bool) (*sql.Rows, error) {
+	if len(blocked) == 0 {
+		return e.unblocked.QueryContext(ctx, lane)
+	}
+	return e.readers.QueryContext(ctx, selectWaiting+` AND i.repo NOT IN (`+list(keys(blocked))+`) ORDER BY i.id`, lane)
+}
+
+func keys(m map[int64]bool) []int64 {
+	out := make([]int64, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	return out
+}
+
+func list(ids []int64) string {
+	var out []byte
+	for i, id := range ids {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = strconv.AppendInt(out, id, 10)
+	}
+	return string(out)
+}
