@@ -32,6 +32,7 @@ type fakePeer struct {
 	mu sync.Mutex
 
 	endorseErr, submitErr, statusErr error
+	endorseErrs                      int                     // how often endorseErr comes; 0 is always
 	fates                            []peer.TxValidationCode // of the next commit statuses; VALID after them
 	submitted                        []*common.Envelope
 	endorsements                     int
@@ -41,7 +42,7 @@ func (p *fakePeer) Endorse(_ context.Context, r *gateway.EndorseRequest) (*gatew
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.endorsements++
-	if p.endorseErr != nil {
+	if p.endorseErr != nil && (p.endorseErrs == 0 || p.endorsements <= p.endorseErrs) {
 		return nil, p.endorseErr
 	}
 	var e common.Envelope
@@ -122,6 +123,20 @@ func withDetails(t *testing.T, code codes.Code, message string, details ...*gate
 		}
 	}
 	return s.Err()
+}
+
+// Peers at different heights answer differently for a moment; nothing was sent.
+func TestSubmitRunsAgainWhenEndorsementsDiffer(t *testing.T) {
+	differ := withDetails(t, codes.Aborted, "failed to collect enough transaction endorsements",
+		&gateway.ErrorDetail{MspId: "AuditMSP", Address: "peer:7051", Message: "ProposalResponsePayloads do not match"})
+	p := &fakePeer{endorseErr: differ, endorseErrs: 2}
+	if got, err := dialFake(t, p).Submit(t.Context(), "promotion:Approve"); err != nil || got.Block != 42 || p.endorsements != 3 {
+		t.Fatalf("%+v, %v after %d runs", got, err, p.endorsements)
+	}
+	p = &fakePeer{endorseErr: differ}
+	if _, err := dialFake(t, p).Submit(t.Context(), "promotion:Approve"); provenance.CodeOf(err) != provenance.Unavailable || p.endorsements != 4 {
+		t.Fatalf("%v after %d runs", err, p.endorsements)
+	}
 }
 
 func TestSubmitRunsAgainAfterALostRace(t *testing.T) {

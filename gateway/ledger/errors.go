@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
@@ -148,4 +149,17 @@ func alreadySent(err error) bool {
 // first, so that a fresh run may succeed.
 func conflicting(code string) bool {
 	return code == peer.TxValidationCode_MVCC_READ_CONFLICT.String() || code == peer.TxValidationCode_PHANTOM_READ_CONFLICT.String()
+}
+
+// disagreed tells whether the endorsing peers answered differently. The
+// contract is deterministic, so one of them stood at another block.
+func disagreed(err error) bool {
+	var b brief
+	if !errors.As(err, &b) {
+		return false
+	}
+	s := statusOf(b.cause)
+	return slices.ContainsFunc(append(messages(detailsOf(s)), s.Message()), func(text string) bool {
+		return strings.Contains(text, "ProposalResponsePayloads do not match")
+	})
 }

@@ -44,20 +44,29 @@ type retry struct {
 }
 
 // Submit runs an act: endorse, submit, wait for the commit. When another
-// transaction changed what it had read (MVCC, phantom), it is run again with
-// jitter, a bounded number of times.
+// transaction changed what it had read (MVCC, phantom), or the peers answered
+// from different heights, it is run again with jitter, a bounded number of times.
 //
 // Errors carry the contract's code, or WB_UNAVAILABLE when the network cannot
 // serve (the outcome may then be unknown: read before repeating an act),
 // WB_CONFLICT when every run lost its race, WB_INTERNAL for the rest.
 func (c *Client) Submit(ctx context.Context, fn string, args ...string) (Result, error) {
+	return c.SubmitTransient(ctx, nil, fn, args...)
+}
+
+// SubmitTransient is Submit with values that reach the endorsing peers and
+// never the chain, unless the contract writes them.
+func (c *Client) SubmitTransient(ctx context.Context, transient map[string][]byte, fn string, args ...string) (Result, error) {
 	delay := c.retry.base
 	for attempt := 1; ; attempt++ {
-		result, code, err := c.submitOnce(ctx, fn, args)
-		if err != nil || code == "" {
+		result, code, err := c.submitOnce(ctx, fn, args, transient)
+		switch {
+		case err != nil && attempt < c.retry.attempts && disagreed(err):
+			// One peer was a block behind the others: nothing was sent.
+			code = "endorsements differ"
+		case err != nil || code == "":
 			return result, err
-		}
-		if !conflicting(code) {
+		case !conflicting(code):
 			return Result{}, provenance.Errorf(provenance.Internal, "%s: transaction %s is invalid: %s", fn, result.TxID, code)
 		}
 		if attempt >= c.retry.attempts {
@@ -72,8 +81,8 @@ func (c *Client) Submit(ctx context.Context, fn string, args ...string) (Result,
 }
 
 // submitOnce returns the code of an invalid transaction, "" for a valid one.
-func (c *Client) submitOnce(ctx context.Context, fn string, args []string) (Result, string, error) {
-	endorsed, payload, err := c.endorse(ctx, fn, args, nil)
+func (c *Client) submitOnce(ctx context.Context, fn string, args []string, transient map[string][]byte) (Result, string, error) {
+	endorsed, payload, err := c.endorse(ctx, fn, args, transient)
 	if err != nil {
 		return Result{}, "", err
 	}
