@@ -2,10 +2,7 @@ package intake
 
 import (
 	"context"
-	"crypto/sha256"
-	"errors"
 	"log/slog"
-	"regexp"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
@@ -19,25 +16,45 @@ const (
 	// DefaultConcurrency is per connector, so that one noisy registry cannot
 	// shut the others out. With MaxBody it bounds the memory a connector costs.
 	DefaultConcurrency = 64
+	// wideBody is how many times MaxBody the kinds may send whose events carry
+	// whole manifests (zot, GitHub): a manifest may have 4 MiB.
+	wideBody = 8
 )
 
-var connectorName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-
-// Connector is one configured source of events.
+// Connector is one configured source of events. Only the first four fields are
+// for every kind; the zero value of the others suits most.
 type Connector struct {
 	// Name is the last part of the path: /hooks/<name>. It is part of every
 	// event's id, so renaming a connector makes late retries look new.
 	Name string
-	// Kind of registry; KindDistribution.
+	// Kind of registry, one of Kinds.
 	Kind string
 	// Host is the registry that this connector speaks for, whatever a payload says.
 	Host provenance.Host
-	// Secrets are the one or two shared secrets a sender may present, 16 to
-	// 1024 bytes each.
+	// Secrets are the one or two shared secrets a sender may present or sign
+	// with, 16 to 1024 bytes each. A kind that presents tokens has none.
 	Secrets [][]byte
 	// Repositories lists patterns of the repositories the sender may speak of
 	// ("team/app", "team/*", "team/**"); empty means all.
 	Repositories []string
+	// OwnActor is the account that this gateway itself uses at the registry, as
+	// the registry names it in events. Its pulls are our read-backs, and its
+	// pushes of referrer tags (sha256-<hex>) our own write-backs: neither is
+	// recorded. Set it only where the registry itself checks who somebody is.
+	OwnActor string
+	// Origins lists the senders that the payload may name: subscriptions of
+	// Azure Event Grid and Google Pub/Sub, sources of CloudEvents. Empty means any.
+	Origins []string
+	// Prefixes maps the storage repositories of Artifactory (repo_key) and Nexus
+	// (repositoryName) to what stands before the image's path when it is pulled
+	// from Host; "" where the host or port alone tells the repository. Others
+	// are refused. Nexus needs it; Artifactory's default is the repo_key itself.
+	Prefixes map[string]string
+	// TypePrefix is zot's setting of the same name; empty means "zotregistry".
+	TypePrefix string
+	// OIDC says which tokens the sender presents: Google Artifact Registry
+	// needs it, Azure Event Grid may have it instead of a secret.
+	OIDC OIDC
 }
 
 // Delivery is one event as it was delivered.
@@ -47,6 +64,22 @@ type Delivery struct {
 	Event      provenance.Event
 	BodyHash   [32]byte // of the event's own JSON, without white space
 	ReceivedAt time.Time
+}
+
+// Unresolved tells that the event is a push whose sender named a tag and no
+// digest (Quay, Docker Hub, Nexus): Event.Digest is zero, Event.Check refuses
+// it, and somebody has to ask the registry what the tag names now before the
+// event may stand on the ledger. Such a push is only a hint that the tag moved:
+// two of them in a row may resolve to one digest. A sender that retries has no
+// id to repeat, so each delivery is its own event; whoever resolves should drop
+// one whose BodyHash, tag and digest equal those of another within ten minutes.
+//
+// It is a method, not a field, because it follows from the event alone and so
+// survives every store that keeps the event.
+func (d Delivery) Unresolved() bool { return unresolved(d.Event) }
+
+func unresolved(e provenance.Event) bool {
+	return e.Action == provenance.Push && e.Digest.IsZero() && e.Tag != ""
 }
 
 // Accepted counts what a Sink took.
@@ -64,7 +97,7 @@ type Metrics struct {
 	// Request counts answers. The connector is "" where none is configured by that name.
 	Request func(connector string, status int)
 	// Event counts events by outcome: "accepted", "duplicate", or
-	// "ignored-" and a reason (blob, mount, head, own, unknown).
+	// "ignored-" and a reason (blob, mount, head, own, unknown, other, elsewhere).
 	Event func(connector, outcome string, n int)
 }
 
@@ -85,6 +118,7 @@ type Config struct {
 	Connectors []Connector
 	Sink       Sink
 	// MaxBody is the limit of a request body in bytes; 0 means DefaultMaxBody.
+	// Kinds whose events carry whole manifests (zot, ghcr) may send eight times as much.
 	MaxBody int64
 	// Concurrency is the number of requests per connector that are served at
 	// once; 0 means DefaultConcurrency.
@@ -96,14 +130,6 @@ type Config struct {
 	Now func() time.Time
 }
 
-// source is a connector, ready to serve.
-type source struct {
-	Connector
-	secrets  secrets
-	patterns []string // over host/repository, as policy.Match wants them
-	slots    chan struct{}
-}
-
 // allows tells whether the sender may speak of a repository.
 func (s *source) allows(repo provenance.Repository) bool {
 	for _, p := range s.patterns {
@@ -112,44 +138,4 @@ func (s *source) allows(repo provenance.Repository) bool {
 		}
 	}
 	return len(s.patterns) == 0
-}
-
-func newSource(c Connector, concurrency int) (*source, error) {
-	s := &source{Connector: c, slots: make(chan struct{}, concurrency)}
-	var wrong []error
-	refuse := func(format string, args ...any) {
-		wrong = append(wrong, provenance.Errorf(provenance.Invalid, "connector %q: "+format, append([]any{c.Name}, args...)...))
-	}
-	if !connectorName.MatchString(c.Name) {
-		refuse("the name wants lower-case letters, digits and '-', at most 63")
-	}
-	if c.Kind != KindDistribution {
-		refuse("kind %q is not known; want %q", c.Kind, KindDistribution)
-	}
-	if host, err := provenance.ParseHost(string(c.Host)); err != nil || host != c.Host {
-		refuse("host %q is not a canonical registry host", c.Host)
-	}
-	if len(c.Secrets) < 1 || len(c.Secrets) > 2 {
-		refuse("%d secrets; want one, or two while rotating", len(c.Secrets))
-	}
-	for i, secret := range c.Secrets {
-		if len(secret) < minSecret || len(secret) > maxSecret {
-			refuse("secret %d has %d bytes; want %d to %d", i+1, len(secret), minSecret, maxSecret)
-		}
-		for _, b := range secret {
-			if b <= ' ' || b > '~' {
-				refuse("secret %d holds a character that does not survive in a header", i+1)
-				break
-			}
-		}
-		s.secrets = append(s.secrets, sha256.Sum256(secret))
-	}
-	for _, p := range c.Repositories {
-		pattern := string(c.Host) + "/" + p
-		if err := policy.CheckPattern(pattern); err != nil {
-			refuse("repositories: %v", err)
-		}
-		s.patterns = append(s.patterns, pattern)
-	}
-	return s, errors.Join(wrong...)
 }

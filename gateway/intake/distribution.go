@@ -1,14 +1,11 @@
 package intake
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
-	"unicode/utf8"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
@@ -17,19 +14,13 @@ import (
 // CNCF distribution, versions 2.8 and 3, and of registries that embed it.
 const KindDistribution = "distribution"
 
-// userAgent opens the user agent of our own registry client. Registries report
-// our read-back as a pull; recording it would feed on itself.
-const userAgent = "waybill-gateway"
+func distributionFormat(kind string) format {
+	return format{
+		kind: kind, parse: parseDistribution, types: isDistributionType, secret: inHeader, actors: true, weak: weakHeader,
+	}
+}
 
-// Limits of an envelope. Distribution sends one event per envelope; the format
-// allows more.
-const (
-	maxEvents = 10_000
-	maxActor  = 255 // bytes, provenance's own limit
-	maxID     = 255 // bytes
-)
-
-// distributionTypes are the media types of the envelope: 2.8 says v1, 3 says
+// isDistributionType knows the media types of the envelope: 2.8 says v1, 3 says
 // v2, and the fields are the same.
 func isDistributionType(mediaType string) bool {
 	switch mediaType {
@@ -63,42 +54,24 @@ type distributionEvent struct {
 	} `json:"actor"`
 }
 
-// Reasons for acknowledging an event without recording it.
-const (
-	ignoredBlob    = "blob"    // layers and configs; the manifest names them
-	ignoredMount   = "mount"   // a blob again
-	ignoredHead    = "head"    // somebody asked whether an image is there
-	ignoredOwn     = "own"     // our read-back
-	ignoredUnknown = "unknown" // an action we do not know, about no repository
-)
-
-// batch is what one request says.
-type batch struct {
-	events  []provenance.Event
-	bodies  [][sha256.Size]byte // of the same index in events
-	ignored map[string]int      // by reason
-}
-
-// parseDistribution reads an envelope. It is pure: now is the time of receipt,
-// used where the registry gives none. Either every event of the envelope is
-// good, or the error is Invalid and names the field.
-func parseDistribution(raw []byte, connector string, now time.Time) (batch, error) {
-	if err := checkJSON(raw); err != nil {
+// parseDistribution reads an envelope.
+func parseDistribution(m message) (batch, error) {
+	if err := checkJSON(m.raw); err != nil {
 		return batch{}, err
 	}
 	var envelope struct {
 		Events []json.RawMessage `json:"events"`
 	}
-	if err := json.Unmarshal(raw, &envelope); err != nil || envelope.Events == nil {
+	if err := json.Unmarshal(m.raw, &envelope); err != nil || envelope.Events == nil {
 		return batch{}, provenance.Errorf(provenance.Invalid, `body: want {"events":[…]}, a distribution notification`)
 	}
 	if len(envelope.Events) > maxEvents {
 		return batch{}, provenance.Errorf(provenance.Invalid, "events: %d of them, at most %d", len(envelope.Events), maxEvents)
 	}
-	out := batch{ignored: map[string]int{}}
-	for i, message := range envelope.Events {
+	out := newBatch()
+	for i, one := range envelope.Events {
 		var in distributionEvent
-		if err := json.Unmarshal(message, &in); err != nil || message[0] != '{' {
+		if err := json.Unmarshal(one, &in); err != nil || one[0] != '{' {
 			return batch{}, provenance.Errorf(provenance.Invalid, "events[%d]: want an event object with texts in its fields", i)
 		}
 		if reason := in.ignore(); reason != "" {
@@ -107,17 +80,16 @@ func parseDistribution(raw []byte, connector string, now time.Time) (batch, erro
 		}
 		// A retry carries the same event, perhaps laid out by another proxy
 		// or in another envelope: hash the event alone, without white space.
-		var compact bytes.Buffer
-		if err := json.Compact(&compact, message); err != nil {
-			return batch{}, within(fmt.Sprintf("events[%d]", i), err)
+		body, err := hashJSON(one)
+		if err == nil {
+			var c claim
+			if c, err = in.claim(m, body); err == nil {
+				err = out.take(m, c, body)
+			}
 		}
-		body := sha256.Sum256(compact.Bytes())
-		event, err := in.event(connector, body, now)
 		if err != nil {
 			return batch{}, within(fmt.Sprintf("events[%d]", i), err)
 		}
-		out.events = append(out.events, event)
-		out.bodies = append(out.bodies, body)
 	}
 	return out, nil
 }
@@ -168,86 +140,32 @@ func (e *distributionEvent) isBlob() bool {
 		mediaType == "application/vnd.docker.container.image.v1+json"
 }
 
-// event makes the domain's event of it. The facts of the manifest stay empty:
-// they are read back from the registry's own bytes, not from its word.
-func (e *distributionEvent) event(connector string, body [sha256.Size]byte, now time.Time) (provenance.Event, error) {
-	out := provenance.Event{
-		Source:     KindDistribution,
-		Actor:      clipText(e.Actor.Name, maxActor),
-		OccurredAt: occurredAt(e.Timestamp, now),
-	}
-	var err error
-	if out.ID, err = e.id(connector, body); err != nil {
-		return provenance.Event{}, err
-	}
-	if out.Repository, err = provenance.ParseRepository(e.Target.Repository); err != nil {
-		return provenance.Event{}, within("target.repository", err)
-	}
-	if e.Target.Digest != "" {
-		if out.Digest, err = provenance.ParseDigest(e.Target.Digest); err != nil {
-			return provenance.Event{}, within("target.digest", err)
-		}
-	}
-	if e.Target.Tag != "" {
-		if out.Tag, err = provenance.ParseTag(e.Target.Tag); err != nil {
-			return provenance.Event{}, within("target.tag", err)
-		}
+// claim says the event in our words.
+func (e *distributionEvent) claim(m message, body [sha256.Size]byte) (claim, error) {
+	c := claim{
+		action:     provenance.Unknown, // a removed repository or a rename among them
+		repository: word{"target.repository", e.Target.Repository},
+		digest:     word{"target.digest", e.Target.Digest},
+		tag:        word{"target.tag", e.Target.Tag},
+		actor:      e.Actor.Name, agent: e.Request.UserAgent, at: e.Timestamp,
 	}
 	switch {
 	case e.Action == "push":
-		out.Action = provenance.Push
+		c.action = provenance.Push
 	case e.Action == "pull":
-		out.Action = provenance.Pull
-	case e.Action == "delete" && out.Tag != "":
-		out.Action = provenance.TagDelete
-	case e.Action == "delete" && !out.Digest.IsZero():
+		c.action = provenance.Pull
+	case e.Action == "delete" && e.Target.Tag != "":
+		c.action = provenance.TagDelete
+	case e.Action == "delete":
 		// Perhaps a blob: distribution reports both alike. The ledger knows
 		// which digests are images.
-		out.Action = provenance.Delete
-	default:
-		out.Action = provenance.Unknown // a removed repository among them
+		c.action = provenance.Delete
 	}
-	if (out.Action == provenance.Push || out.Action == provenance.Pull) && out.Digest.IsZero() {
-		return provenance.Event{}, provenance.Errorf(provenance.Invalid, "target.digest: a %s needs one", out.Action)
-	}
-	return out, out.Check()
-}
-
-// id is the registry's own id, the same on every retry; without one, the event's bytes.
-func (e *distributionEvent) id(connector string, body [sha256.Size]byte) (provenance.EventID, error) {
+	// The registry's own id, the same on every retry; without one, the event's bytes.
 	if e.ID == "" {
-		return provenance.NewEventID(KindDistribution, connector, "body", hex.EncodeToString(body[:])), nil
+		c.id = m.id("body", hex.EncodeToString(body[:]))
+		return c, nil
 	}
-	// A control character could close one part of the id and open another.
-	if len(e.ID) > maxID || strings.ContainsFunc(e.ID, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return provenance.EventID{}, provenance.Errorf(provenance.Invalid, "id: want at most %d bytes of printable text", maxID)
-	}
-	return provenance.NewEventID(KindDistribution, connector, e.ID), nil
-}
-
-// occurredAt reads the registry's clock. It is a claim like the actor, so a
-// missing or strange one is replaced rather than refused: a refusal would make
-// the registry send the event for ever and hold up all that follow it.
-func occurredAt(timestamp string, now time.Time) time.Time {
-	at, err := time.Parse(time.RFC3339Nano, timestamp)
-	if err != nil || at.Year() < 1970 || at.Year() > 9999 {
-		at = now
-	}
-	return at.UTC().Truncate(time.Millisecond)
-}
-
-// within names the field that an Invalid error is about, and says the code once.
-func within(field string, err error) error {
-	return provenance.Errorf(provenance.Invalid, "%s: %s", field, message(err))
-}
-
-// clipText cuts s to at most limit bytes, at the end of a character.
-func clipText(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	for limit > 0 && !utf8.RuneStart(s[limit]) {
-		limit--
-	}
-	return s[:limit]
+	c.id = m.id(e.ID)
+	return c, idText("id", e.ID)
 }

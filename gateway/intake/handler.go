@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"mime"
 	"net/http"
 	"os"
@@ -81,6 +82,7 @@ type answer struct {
 	code    provenance.Code
 	message string
 	counts  counts
+	body    any // instead of the counts: a handshake
 }
 
 // counts is the body of a success.
@@ -94,37 +96,41 @@ func refuse(status int, code provenance.Code, message string) answer {
 	return answer{status: status, code: code, message: message}
 }
 
-// ServeHTTP implements http.Handler for POST /hooks/<connector>.
+// ServeHTTP implements http.Handler for POST /hooks/<connector>, and for
+// POST /hooks/<connector>/<secret> where a kind's sender knows no better place.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	name, ok := strings.CutPrefix(r.URL.Path, Prefix)
+	path, ok := strings.CutPrefix(r.URL.Path, Prefix)
+	name, inPath, long := strings.Cut(path, "/")
 	s := h.sources[name]
-	if !ok || s == nil {
+	if !ok || s == nil || long && (s.format.secret&inURL == 0 || inPath == "") {
 		h.reply(w, "", refuse(http.StatusNotFound, provenance.NotFound, "no connector of that name"))
 		return
 	}
-	h.reply(w, name, h.serve(w, r, s))
+	h.reply(w, name, h.serve(w, r, s, inPath))
 }
 
-// serve decides on a request, cheapest question first; the body of a stranger
-// is never read.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s *source) answer {
+// serve decides on a request, cheapest question first. The body of a stranger
+// is not read, except where the secret is in the body's signature; then it is
+// read within the same limits and forgotten.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s *source, inPath string) answer {
+	if r.Method == http.MethodOptions && s.format.consent {
+		return h.consent(w, r, s, inPath)
+	}
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		return refuse(http.StatusMethodNotAllowed, provenance.Invalid, "notifications are sent with POST")
 	}
-	if !s.secrets.admit(r) {
-		// One answer for every failing check, and no log line above debug: a
-		// stranger must not be able to fill the log.
-		h.config.Log.DebugContext(r.Context(), "notification without the secret", slog.String("connector", s.Name), slog.String("remote", r.RemoteAddr))
-		w.Header().Set("WWW-Authenticate", `Bearer realm="waybill"`)
-		return refuse(http.StatusUnauthorized, provenance.Forbidden, "the connector's secret is missing or wrong")
+	claimed, refused := h.knock(w, r, s, inPath)
+	if refused.status != 0 {
+		return refused
 	}
 	types := r.Header.Values("Content-Type")
 	if len(types) != 1 {
 		return refuse(http.StatusUnsupportedMediaType, provenance.Invalid, "want one Content-Type")
 	}
-	if mediaType, _, err := mime.ParseMediaType(types[0]); err != nil || !isDistributionType(mediaType) {
-		return refuse(http.StatusUnsupportedMediaType, provenance.Invalid, "Content-Type is not a distribution notification")
+	mediaType, _, err := mime.ParseMediaType(types[0])
+	if err != nil || !s.format.types(mediaType) {
+		return refuse(http.StatusUnsupportedMediaType, provenance.Invalid, "Content-Type is not that of a "+s.Kind+" notification")
 	}
 	if len(r.Header.Values("Content-Encoding")) > 0 {
 		return refuse(http.StatusUnsupportedMediaType, provenance.Invalid, "encoded bodies are not read")
@@ -136,25 +142,69 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s *source) answe
 		w.Header().Set("Retry-After", retryAfter)
 		return refuse(http.StatusTooManyRequests, provenance.Unavailable, "too many notifications of this connector at once")
 	}
-	raw, refused := h.body(w, r)
+	raw, refused := h.body(w, r, s)
 	if refused.status != 0 {
 		return refused
 	}
-	return h.take(w, r, s, raw)
+	if s.format.sign != nil && !s.format.sign.verify(s.Secrets, claimed, raw) {
+		return h.stranger(w, r, s)
+	}
+	return h.take(w, r, s, message{
+		raw: raw, header: r.Header, mediaType: mediaType, now: h.config.Now().UTC(), connector: &s.Connector, recent: &s.recent,
+	})
+}
+
+// knock asks for what a sender can prove before its body is read. claimed is
+// what is left to prove with the body.
+func (h *Handler) knock(w http.ResponseWriter, r *http.Request, s *source, inPath string) (claimed signed, refused answer) {
+	switch f := s.format; {
+	case f.sign != nil:
+		claimed, ok, tooMany := f.sign.read(r.Header, h.config.Now())
+		if tooMany {
+			return signed{}, refuse(http.StatusBadRequest, provenance.Invalid, "too many signatures")
+		}
+		if !ok {
+			return signed{}, h.stranger(w, r, s)
+		}
+		return claimed, answer{}
+	case s.admitted(r, inPath, h.config.Now()):
+		return signed{}, answer{}
+	}
+	return signed{}, h.stranger(w, r, s)
+}
+
+// admitted tells whether the request carries the secret or a token.
+func (s *source) admitted(r *http.Request, inPath string, now time.Time) bool {
+	if s.tokens != nil && inPath == "" && s.tokens.admit(r.Header, now) {
+		return true
+	}
+	return len(s.secrets) > 0 && s.secrets.admit(r, inPath, s.format.secret)
+}
+
+// stranger is the one answer for every failing check, without a log line above
+// debug: a stranger must not be able to fill the log.
+func (h *Handler) stranger(w http.ResponseWriter, r *http.Request, s *source) answer {
+	h.config.Log.DebugContext(r.Context(), "notification without the secret", slog.String("connector", s.Name), slog.String("remote", r.RemoteAddr))
+	w.Header().Set("WWW-Authenticate", `Bearer realm="waybill"`)
+	return refuse(http.StatusUnauthorized, provenance.Forbidden, "the connector's secret is missing or wrong")
 }
 
 // body reads the body, within its limits of size and time.
-func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, answer) {
+func (h *Handler) body(w http.ResponseWriter, r *http.Request, s *source) ([]byte, answer) {
 	tooLarge := refuse(http.StatusRequestEntityTooLarge, provenance.Invalid, "the body is larger than this gateway reads")
-	if r.ContentLength > h.config.MaxBody {
+	limit := h.config.MaxBody
+	if s.format.wide && limit < math.MaxInt64/wideBody {
+		limit *= wideBody
+	}
+	if r.ContentLength > limit {
 		return nil, tooLarge
 	}
 	// Not every ResponseWriter has deadlines (tests); the server's own timeouts then hold.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.config.MaxBody))
-	var limit *http.MaxBytesError
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var over *http.MaxBytesError
 	switch {
-	case errors.As(err, &limit):
+	case errors.As(err, &over):
 		return nil, tooLarge
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, refuse(http.StatusRequestTimeout, provenance.Unavailable, "the body took too long")
@@ -170,12 +220,11 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, answer) 
 // take reads the events and hands them on, all or none. A crash before the
 // sink has returned is harmless: the registry got no answer and sends again;
 // after it, the retry is a duplicate.
-func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, raw []byte) answer {
-	now := h.config.Now().UTC()
-	b, err := parseDistribution(raw, s.Name, now)
+func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, m message) answer {
+	b, err := s.format.parse(m)
 	if err != nil {
 		h.config.Log.WarnContext(r.Context(), "notification refused", slog.String("connector", s.Name), slog.Any("error", err))
-		return refuse(http.StatusBadRequest, provenance.Invalid, message(err))
+		return refuse(refusalStatus(err), provenance.CodeOf(err), textOf(err))
 	}
 	deliveries := make([]Delivery, 0, len(b.events))
 	for i, event := range b.events {
@@ -184,7 +233,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, raw []
 				slog.String("connector", s.Name), slog.String("repository", string(event.Repository)))
 			return refuse(http.StatusForbidden, provenance.Forbidden, "repository "+string(event.Repository)+" is not one of this connector's")
 		}
-		deliveries = append(deliveries, Delivery{Host: s.Host, Connector: s.Name, Event: event, BodyHash: b.bodies[i], ReceivedAt: now})
+		deliveries = append(deliveries, Delivery{Host: s.Host, Connector: s.Name, Event: event, BodyHash: b.bodies[i], ReceivedAt: m.now})
 	}
 	var got Accepted
 	if len(deliveries) > 0 {
@@ -204,7 +253,10 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, raw []
 	if out.Ignored > 0 {
 		h.config.Log.DebugContext(r.Context(), "events acknowledged, not recorded", slog.String("connector", s.Name), slog.Any("reasons", b.ignored))
 	}
-	return answer{status: http.StatusOK, counts: out}
+	if n := b.ignored[ignoredElsewhere]; n > 0 {
+		h.config.Log.WarnContext(r.Context(), "events of another registry came to this connector", slog.String("connector", s.Name), slog.Int("events", n))
+	}
+	return answer{status: http.StatusOK, counts: out, body: b.reply}
 }
 
 // sinkFailed turns the queue's error into advice. Its words stay in the log:
@@ -224,8 +276,20 @@ func (h *Handler) sinkFailed(w http.ResponseWriter, r *http.Request, s *source, 
 	return refuse(http.StatusInternalServerError, provenance.Internal, "the notification could not be stored; the log says why")
 }
 
-// message is an error's text without its code, which stands beside it.
-func message(err error) string {
+// refusalStatus is the status for what a parser refused. All three tell the
+// sender that the same request again would fare no better.
+func refusalStatus(err error) int {
+	switch provenance.CodeOf(err) {
+	case provenance.Forbidden:
+		return http.StatusForbidden
+	case provenance.Conflict:
+		return http.StatusConflict
+	}
+	return http.StatusBadRequest
+}
+
+// textOf is an error's text without its code, which stands beside it.
+func textOf(err error) string {
 	var coded *provenance.Error
 	if errors.As(err, &coded) {
 		return coded.Message
@@ -236,6 +300,9 @@ func message(err error) string {
 func (h *Handler) reply(w http.ResponseWriter, connector string, a answer) {
 	h.config.Metrics.request(connector, a.status)
 	var body any = a.counts
+	if a.body != nil {
+		body = a.body
+	}
 	if a.code != "" {
 		body = struct {
 			Code    provenance.Code `json:"code"`

@@ -378,7 +378,7 @@ func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 func BenchmarkParse(b *testing.B) {
 	raw := fixture(b, "v3-pull-tag")
 	for b.Loop() {
-		if _, err := parseDistribution(raw, "main", time.Time{}); err != nil {
+		if _, err := distributionOf(raw, "main", time.Time{}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,0 +1,97 @@
+package intake
+
+import (
+	"crypto/hmac"
+	"encoding/hex"
+	"hash"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// TimestampHeader carries the seconds since 1970 at which a generic hook was
+// signed.
+const TimestampHeader = "X-Waybill-Timestamp"
+
+const (
+	// maxSignatures bounds how many signatures are tried for one request.
+	maxSignatures = 4
+	// maxSkew is how far a signed time may be from ours, either way.
+	maxSkew = 5 * time.Minute
+)
+
+var timestampText = regexp.MustCompile(`^[1-9][0-9]{0,11}$`) // seconds; milliseconds would have 13 digits
+
+// signature is how a kind of sender signs the bytes of its bodies with HMAC
+// (RFC 2104) and one of the connector's secrets.
+type signature struct {
+	header string
+	prefix string // before the hexadecimal code
+	hash   func() hash.Hash
+	// stamped: the code covers TimestampHeader, a '.' and the body, and the
+	// time must be near ours. It is what stops a replay.
+	stamped bool
+}
+
+// signed is what a request's headers say about its signature.
+type signed struct {
+	codes [][]byte
+	stamp string
+}
+
+// read takes the signatures from the headers before any of the body is read: a
+// stranger without even the form of one costs nothing. tooMany is a request
+// that wants us to try more than maxSignatures.
+func (g *signature) read(h http.Header, now time.Time) (got signed, ok, tooMany bool) {
+	if g.stamped {
+		stamps := h.Values(TimestampHeader)
+		if len(stamps) != 1 || !timestampText.MatchString(stamps[0]) {
+			return signed{}, false, false
+		}
+		seconds, err := strconv.ParseInt(stamps[0], 10, 64)
+		if err != nil || now.Sub(time.Unix(seconds, 0)).Abs() > maxSkew {
+			return signed{}, false, false
+		}
+		got.stamp = stamps[0]
+	}
+	n, size := 0, g.hash().Size()
+	for _, v := range h.Values(g.header) {
+		for text := range strings.SplitSeq(v, ",") { // a proxy may have joined two headers
+			if n++; n > maxSignatures {
+				return signed{}, false, true
+			}
+			text, found := strings.CutPrefix(strings.TrimSpace(text), g.prefix)
+			if !found || len(text) != 2*size {
+				continue
+			}
+			if code, err := hex.DecodeString(text); err == nil {
+				got.codes = append(got.codes, code)
+			}
+		}
+	}
+	return got, len(got.codes) > 0, false
+}
+
+// verify tells whether one of the signatures was made with one of the secrets
+// over these very bytes: a body that a proxy laid out anew fails.
+func (g *signature) verify(secrets [][]byte, got signed, raw []byte) bool {
+	found := false
+	for _, secret := range secrets {
+		want := g.sum(secret, got.stamp, raw)
+		for _, code := range got.codes {
+			found = hmac.Equal(code, want) || found
+		}
+	}
+	return found
+}
+
+func (g *signature) sum(secret []byte, stamp string, raw []byte) []byte {
+	mac := hmac.New(g.hash, secret)
+	if g.stamped {
+		mac.Write([]byte(stamp + "."))
+	}
+	mac.Write(raw)
+	return mac.Sum(nil)
+}

@@ -1,0 +1,71 @@
+package intake
+
+import (
+	"crypto/sha256"
+	"sync"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// maxRecent bounds what a connector remembers; the oldest is forgotten first.
+const maxRecent = 4096
+
+// recent remembers, in memory, what a connector said lately, for sources whose
+// payloads carry no id or one that is not signed. What a restart forgets costs
+// at most one event recorded twice.
+type recent struct {
+	mu    sync.Mutex
+	seen  map[string]sighting
+	order []string // a ring over the keys of seen
+	next  int
+}
+
+type sighting struct {
+	body [sha256.Size]byte
+	at   time.Time
+}
+
+// first returns when this body was first said about key, if it is the last that
+// was said about it and was first said within the window: a retry then has the
+// time of what it repeats. Anything else said in between makes it news, so that
+// a tag moved forth and back is two moves.
+func (r *recent) first(key string, body [sha256.Size]byte, now time.Time, window time.Duration) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s, ok := r.seen[key]; ok && s.body == body && now.Sub(s.at).Abs() <= window {
+		return s.at
+	}
+	r.put(key, sighting{body, now})
+	return now
+}
+
+// once returns Conflict if key came before with another body.
+func (r *recent) once(key string, body [sha256.Size]byte, now time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s, ok := r.seen[key]; ok {
+		if s.body != body {
+			return provenance.Errorf(provenance.Conflict, "a delivery with this id came before and said something else")
+		}
+		return nil
+	}
+	r.put(key, sighting{body, now})
+	return nil
+}
+
+func (r *recent) put(key string, s sighting) {
+	if r.seen == nil {
+		r.seen = make(map[string]sighting)
+	}
+	if _, known := r.seen[key]; !known {
+		if len(r.order) < maxRecent {
+			r.order = append(r.order, key)
+		} else {
+			delete(r.seen, r.order[r.next])
+			r.order[r.next] = key
+			r.next = (r.next + 1) % maxRecent
+		}
+	}
+	r.seen[key] = s
+}
