@@ -1,0 +1,114 @@
+package intake
+
+import (
+	"crypto/sha1" // Nexus signs with nothing else; as a MAC it still holds
+	"encoding/hex"
+	"strings"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// KindNexus is the kind of connector that reads the repository webhooks of
+// Sonatype Nexus 3: components, and assets that are manifests.
+const KindNexus = "nexus"
+
+// nexusTime is Nexus's layout: RFC 3339 but for the colon in the offset.
+const nexusTime = "2006-01-02T15:04:05.000-0700"
+
+func nexusFormat() format {
+	return format{
+		kind: KindNexus, parse: parseNexus, types: isJSON, actors: true, prefixes: true, mapped: true,
+		sign: &signature{header: "X-Nexus-Webhook-Signature", hash: sha1.New},
+		weak: "Nexus signs with HMAC-SHA1: nobody forges such a code today, but it is no algorithm to rely on for years",
+	}
+}
+
+type nexusItem struct {
+	Format  string `json:"format"`
+	Name    string `json:"name"`
+	Version string `json:"version"`
+}
+
+// parseNexus reads a delivery. Its content key is the signed body, whose time
+// has milliseconds; the delivery's id in the headers is not signed, and a body
+// replayed under another id would be news.
+func parseNexus(m message) (batch, error) {
+	var in struct {
+		Timestamp  string     `json:"timestamp"`
+		Initiator  string     `json:"initiator"` // user/address
+		Repository string     `json:"repositoryName"`
+		Action     string     `json:"action"`
+		Component  *nexusItem `json:"component"`
+		Asset      *nexusItem `json:"asset"`
+	}
+	const want = `{"timestamp":…,"repositoryName":…,"action":…,"component" or "asset":{…}}, a Nexus webhook`
+	if err := decode(m.raw, &in, want); err != nil {
+		return batch{}, err
+	}
+	item := in.Component
+	if item == nil {
+		item = in.Asset
+	}
+	if in.Repository == "" || in.Action == "" || item == nil || in.Component != nil && in.Asset != nil {
+		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
+	}
+	body, err := hashJSON(m.raw)
+	if err != nil {
+		return batch{}, err
+	}
+	if ids := m.header.Values("X-Nexus-Webhook-Delivery"); len(ids) == 1 && ids[0] != "" {
+		if err := m.recent.once(clipText(ids[0], maxID), body, m.now); err != nil {
+			return batch{}, err
+		}
+	}
+	if item.Format != "docker" {
+		return ignoring(ignoredOther), nil
+	}
+	name, reference := word{"component.name", item.Name}, word{"component.version", item.Version}
+	if in.Asset != nil {
+		image, ref, ok := nexusAsset(item.Name)
+		if !ok {
+			return ignoring(ignoredBlob), nil
+		}
+		name, reference = word{"asset.name", image}, word{"asset.name", ref}
+	}
+	if name.text, err = m.connector.stored("repositoryName", in.Repository, name.text); err != nil {
+		return batch{}, err
+	}
+	at, err := time.Parse(nexusTime, in.Timestamp)
+	if err != nil {
+		at = m.now
+	}
+	user, _, _ := strings.Cut(in.Initiator, "/")
+	c := claim{id: m.id("body", hex.EncodeToString(body[:])), repository: name, reference: reference, actor: user, atTime: at}
+	out := newBatch()
+	switch in.Action {
+	case "CREATED", "UPDATED":
+		c.action, c.resolve = provenance.Push, true
+		err = out.take(m, c, body)
+	case "DELETED", "PURGED":
+		c.action = provenance.Delete // of a tag, where reference is one
+		err = out.take(m, c, body)
+	default:
+		out.takeUnknown(m, c, body)
+	}
+	if err != nil {
+		return batch{}, err
+	}
+	return out, nil
+}
+
+// nexusAsset takes the name of an asset apart: v2/<image>/manifests/<reference>,
+// in newer versions with a slash before it. Everything else is a layer.
+func nexusAsset(name string) (image, reference string, ok bool) {
+	path, ok := strings.CutPrefix(strings.TrimPrefix(name, "/"), "v2/")
+	if !ok {
+		return "", "", false
+	}
+	i := strings.LastIndex(path, "/manifests/")
+	if i < 0 || strings.Contains(path[i+len("/manifests/"):], "/") {
+		return "", "", false
+	}
+	return path[:i], path[i+len("/manifests/"):], true
+}
