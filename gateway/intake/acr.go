@@ -1,0 +1,89 @@
+package intake
+
+import (
+	"crypto/sha256"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// KindACR is the kind of connector that reads the webhooks of Azure Container
+// Registry itself. Azure tries each once; Event Grid (KindEventGrid) retries.
+const KindACR = "acr"
+
+func acrFormat() format {
+	return format{kind: KindACR, parse: parseACR, types: isJSON, secret: inHeader, weak: weakHeader}
+}
+
+// acrEvent is a webhook's body, and the data of an event of Event Grid.
+type acrEvent struct {
+	ID        string `json:"id"`
+	Timestamp string `json:"timestamp"`
+	Action    string `json:"action"`
+	Target    *struct {
+		Digest     string `json:"digest"`
+		Repository string `json:"repository"`
+		Tag        string `json:"tag"`
+	} `json:"target"` // a ping has none
+	Request *struct {
+		UserAgent string `json:"useragent"`
+	} `json:"request"`
+	Actor struct {
+		Name string `json:"name"`
+	} `json:"actor"`
+}
+
+func parseACR(m message) (batch, error) {
+	var in acrEvent
+	const want = `{"id":…,"timestamp":…,"action":…,"target":{…}}, a notification of Azure Container Registry`
+	if err := decode(m.raw, &in, want); err != nil {
+		return batch{}, err
+	}
+	if in.Action == "" || in.Timestamp == "" {
+		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
+	}
+	if err := idText("id", in.ID); err != nil {
+		return batch{}, err
+	}
+	body, err := hashJSON(m.raw)
+	if err != nil {
+		return batch{}, err
+	}
+	out := newBatch()
+	if err := out.takeACR(m, in, m.id(in.ID), "", body); err != nil {
+		return batch{}, err
+	}
+	return out, nil
+}
+
+// takeACR adds what Azure says happened; in is where it stands in the body.
+func (b *batch) takeACR(m message, e acrEvent, id provenance.EventID, in string, body [sha256.Size]byte) error {
+	switch e.Action {
+	case "ping", "chart_push", "chart_delete": // a test; charts of Helm 2, which are no OCI artifacts
+		b.ignored[ignoredOther]++
+		return nil
+	}
+	if e.Target == nil {
+		return provenance.Errorf(provenance.Invalid, "%starget: is missing", in)
+	}
+	c := claim{
+		id: id, at: e.Timestamp, actor: e.Actor.Name,
+		repository: word{in + "target.repository", e.Target.Repository},
+		digest:     word{in + "target.digest", e.Target.Digest}, tag: word{in + "target.tag", e.Target.Tag},
+	}
+	if e.Request != nil {
+		c.agent = e.Request.UserAgent
+	}
+	switch e.Action {
+	case "push":
+		c.action = provenance.Push
+	case "delete":
+		c.action = provenance.Delete
+		if e.Target.Tag != "" {
+			c.action = provenance.TagDelete
+		}
+	default: // quarantine among them
+		b.takeUnknown(m, c, body)
+		return nil
+	}
+	return b.take(m, c, body)
+}
