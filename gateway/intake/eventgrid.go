@@ -1,0 +1,168 @@
+package intake
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// KindEventGrid is the kind of connector that reads the events of Azure
+// Container Registry as Azure Event Grid delivers them, in its own schema or as
+// CloudEvents, and answers both of its validation handshakes.
+const KindEventGrid = "acr-eventgrid"
+
+const (
+	eventGridTest   = "Microsoft.EventGrid.SubscriptionValidationEvent"
+	eventGridPrefix = "Microsoft.ContainerRegistry."
+)
+
+var validationCode = regexp.MustCompile(`^[A-Za-z0-9-]{1,128}$`)
+
+func eventGridFormat() format {
+	return format{
+		kind: KindEventGrid, parse: parseEventGrid, secret: inHeader | inURL, tokens: true, origins: true, consent: true, actors: true,
+		types: func(t string) bool { return isJSONOrCloudEvent(t) || t == typeCloudEvents },
+		weak:  "the secret travels in a header or the address and does not cover the body; let Event Grid present Entra ID tokens (oidc) instead",
+	}
+}
+
+// gridEvent is one event, whichever its schema.
+type gridEvent struct {
+	id, kind, topic, time string
+	data                  json.RawMessage
+	body                  [32]byte
+}
+
+func parseEventGrid(m message) (batch, error) {
+	if name := m.header.Get("Aeg-Subscription-Name"); len(m.connector.Origins) > 0 {
+		// Event Grid writes the name in capitals, whatever it was given.
+		if !slices.ContainsFunc(m.connector.Origins, func(o string) bool { return strings.EqualFold(o, name) }) {
+			return batch{}, provenance.Errorf(provenance.Forbidden, "header aeg-subscription-name: %q is not one of this connector's origins", clipText(name, maxActor))
+		}
+	}
+	events, err := gridEvents(m)
+	if err != nil {
+		return batch{}, err
+	}
+	out := newBatch()
+	for i, e := range events {
+		in := fmt.Sprintf("[%d].", i)
+		if e.kind == eventGridTest {
+			if len(events) != 1 || m.header.Get("Aeg-Event-Type") != "SubscriptionValidation" {
+				return batch{}, provenance.Errorf(provenance.Invalid, "%seventType: a validation comes alone, with the header aeg-event-type: SubscriptionValidation", in)
+			}
+			return validation(e)
+		}
+		if err := out.takeGrid(m, e, in); err != nil {
+			return batch{}, err
+		}
+	}
+	return out, nil
+}
+
+func (b *batch) takeGrid(m message, e gridEvent, in string) error {
+	if !strings.HasPrefix(e.kind, eventGridPrefix) {
+		return provenance.Errorf(provenance.Invalid, "%seventType: %q is not an event of Azure Container Registry", in, clipText(e.kind, maxID))
+	}
+	if !isACRHost(m.connector.Host, e.topic) {
+		b.ignored[ignoredElsewhere]++
+		return nil
+	}
+	var data acrEvent
+	if err := decodeChecked(e.data, &data, "an event of Azure Container Registry in data"); err != nil {
+		return err
+	}
+	if data.Timestamp == "" {
+		data.Timestamp = e.time
+	}
+	// The type is Event Grid's own word; data.action is the registry's again.
+	if want := map[string]string{"ImagePushed": "push", "ImageDeleted": "delete"}[strings.TrimPrefix(e.kind, eventGridPrefix)]; want != "" && data.Action != want {
+		return provenance.Errorf(provenance.Invalid, "%sdata.action: %q in an event of type %s", in, clipText(data.Action, maxID), e.kind)
+	}
+	return b.takeACR(m, data, m.id(e.id), in+"data.", e.body)
+}
+
+// gridEvents reads the body in the schema that its media type says: an array of
+// Event Grid's own events, one CloudEvent, or an array of them.
+func gridEvents(m message) ([]gridEvent, error) {
+	if m.mediaType == typeCloudEvent {
+		e, err := structuredEvent(m.raw)
+		return []gridEvent{e.grid()}, err
+	}
+	if err := checkJSON(m.raw); err != nil {
+		return nil, err
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(m.raw, &list); err != nil || bytes.TrimSpace(m.raw)[0] != '[' || len(list) == 0 || len(list) > maxEvents {
+		return nil, provenance.Errorf(provenance.Invalid, "body: want an array of 1 to %d events of Event Grid", maxEvents)
+	}
+	out := make([]gridEvent, 0, len(list))
+	for i, raw := range list {
+		read := readGrid
+		if m.mediaType == typeCloudEvents {
+			read = func(raw []byte) (gridEvent, error) { e, err := checkedEvent(raw); return e.grid(), err }
+		}
+		e, err := read(raw)
+		if err != nil {
+			return nil, within(fmt.Sprintf("[%d]", i), err)
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+func (e cloudEvent) grid() gridEvent {
+	return gridEvent{id: e.ID, kind: e.Type, topic: e.Source, time: e.Time, data: e.Data, body: e.body}
+}
+
+// readGrid reads one event in Event Grid's own schema.
+func readGrid(raw []byte) (gridEvent, error) {
+	var in struct {
+		ID        string          `json:"id"`
+		Topic     string          `json:"topic"`
+		EventType string          `json:"eventType"`
+		EventTime string          `json:"eventTime"`
+		Data      json.RawMessage `json:"data"`
+	}
+	if err := decodeChecked(raw, &in, "events of Event Grid"); err != nil {
+		return gridEvent{}, err
+	}
+	if err := idText("id", in.ID); err != nil {
+		return gridEvent{}, err
+	}
+	body, err := hashJSON(raw)
+	return gridEvent{id: in.ID, kind: in.EventType, topic: in.Topic, time: in.EventTime, data: in.Data, body: body}, err
+}
+
+// validation answers Event Grid's own handshake with the code it sent. The
+// address beside the code is not called: it is the sender's choice.
+func validation(e gridEvent) (batch, error) {
+	var data struct {
+		Code string `json:"validationCode"`
+	}
+	if err := decodeChecked(e.data, &data, "a validationCode in data"); err != nil {
+		return batch{}, err
+	}
+	if !validationCode.MatchString(data.Code) {
+		return batch{}, provenance.Errorf(provenance.Invalid, "data.validationCode: want letters, digits and '-'")
+	}
+	return batch{reply: struct {
+		Response string `json:"validationResponse"`
+	}{data.Code}}, nil
+}
+
+// isACRHost compares the resource that an event is about with the host, where
+// both have Azure's form. One subscription may carry several registries.
+func isACRHost(host provenance.Host, topic string) bool {
+	name, ok := strings.CutSuffix(string(host), ".azurecr.io")
+	i := strings.LastIndex(topic, "/registries/")
+	if !ok || i < 0 {
+		return true
+	}
+	return strings.EqualFold(topic[i+len("/registries/"):], name)
+}
