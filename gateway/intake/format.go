@@ -40,7 +40,7 @@ type format struct {
 func formats() []format {
 	return []format{
 		distributionFormat(KindDistribution), distributionFormat(KindGitLab),
-		harborFormat(), zotFormat(), quayFormat(), ghcrFormat(), dockerHubFormat(), artifactoryFormat(), nexusFormat(), ecrFormat(), acrFormat(), eventGridFormat(), garFormat(),
+		harborFormat(), zotFormat(), quayFormat(), ghcrFormat(), dockerHubFormat(), artifactoryFormat(), nexusFormat(), ecrFormat(), acrFormat(), eventGridFormat(), garFormat(), genericFormat(),
 	}
 }
 
