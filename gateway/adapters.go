@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/index"
@@ -26,23 +27,63 @@ func (s sink) Accept(ctx context.Context, deliveries []intake.Delivery) (intake.
 	return intake.Accepted(accepted), err
 }
 
-// operated is the queue as the API, and the operators behind it, see it.
-type operated struct{ *queue.Queue }
-
-func (o operated) Stats(ctx context.Context) (api.QueueStats, error) {
-	s, err := o.Queue.Stats(ctx)
-	return api.QueueStats(s), err
+// operated is the queue and the work list as the API, and the operators
+// behind it, see them: one list of what was set aside.
+type operated struct {
+	queue *queue.Queue
+	work  *worklist
 }
 
+func (o operated) Stats(ctx context.Context) (api.QueueStats, error) {
+	s, err := o.queue.Stats(ctx)
+	stats := api.QueueStats(s)
+	_, dead := o.work.counts()
+	stats.Dead += dead
+	return stats, err
+}
+
+// Dead lists the queue's dead letters, then the tasks set aside.
 func (o operated) Dead(ctx context.Context, after int64, limit int) ([]api.DeadLetter, error) {
-	letters, err := o.Queue.Dead(ctx, after, limit)
-	out := make([]api.DeadLetter, len(letters))
-	for i, d := range letters {
-		out[i] = api.DeadLetter{
-			ID: d.ID, Host: d.Host, Connector: d.Connector, Event: d.Event, Attempts: d.Attempts, Reason: d.Reason, ReceivedAt: d.ReceivedAt,
+	var out []api.DeadLetter
+	if after < deadBase {
+		letters, err := o.queue.Dead(ctx, after, limit)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range letters {
+			out = append(out, api.DeadLetter{
+				ID: d.ID, Host: d.Host, Connector: d.Connector, Event: d.Event, Attempts: d.Attempts, Reason: d.Reason, ReceivedAt: d.ReceivedAt,
+			})
 		}
 	}
-	return out, err
+	for _, t := range o.work.dead(max(0, after-deadBase), limit-len(out)) {
+		out = append(out, api.DeadLetter{
+			ID: deadBase + t.ID, Host: t.Host, Connector: t.Kind, Attempts: t.Attempts, Reason: t.Reason, ReceivedAt: t.Noted,
+			Event: provenance.Event{Action: provenance.Push, Repository: t.Repository, Tag: t.Tag, Digest: t.Digest, Subject: t.Subject},
+		})
+	}
+	return out, nil
+}
+
+// Retry brings back what was set aside, everything when no id is given.
+func (o operated) Retry(ctx context.Context, ids ...int64) (int, error) {
+	var letters, tasks []int64
+	for _, id := range ids {
+		if id > deadBase {
+			tasks = append(tasks, id-deadBase)
+		} else {
+			letters = append(letters, id)
+		}
+	}
+	n := 0
+	if len(tasks) > 0 || len(ids) == 0 {
+		n = o.work.retry(tasks...)
+	}
+	if len(letters) == 0 && len(ids) > 0 {
+		return n, nil
+	}
+	retried, err := o.queue.Retry(ctx, letters...)
+	return n + retried, err
 }
 
 // readModel is the index as the API sees it.

@@ -9,7 +9,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,6 +50,17 @@ type Config struct {
 	Registries []RegistryConfig `mapstructure:"registries"`
 	// Connectors are the configured sources of notifications.
 	Connectors []ConnectorConfig `mapstructure:"connectors"`
+	// Collect makes evidence of signatures and attestations that are pushed
+	// beside an image. Default true.
+	Collect *bool `mapstructure:"collect"`
+	// AutoRelease completes promotions when their last rule comes to be met.
+	// Default true.
+	AutoRelease *bool `mapstructure:"auto_release"`
+	// Witness lists patterns over the hosts of other organisations' registries
+	// ("*" within the name). What their owners record there is looked at by this
+	// gateway too, and it says so on the ledger. Each such registry is one of
+	// registries. Default none.
+	Witness []string `mapstructure:"witness"`
 
 	// Log receives structured logs. Version is reported by status. Neither is configuration.
 	Log     *slog.Logger `mapstructure:"-"`
@@ -114,8 +127,15 @@ type RegistryConfig struct {
 	// ReadBack verifies each push against the registry's bytes before it is
 	// recorded. Default true; false records digests as claimed.
 	ReadBack *bool `mapstructure:"read_back"`
-	// Timeout of one request. Default 30s.
+	// Timeout of one request. Default 15s.
 	Timeout time.Duration `mapstructure:"timeout"`
+	// TokenHost issues the registry's tokens where that is another host (Docker
+	// Hub: auth.docker.io); it is sent the credentials. BlobHosts are where the
+	// registry sends readers of blobs on to; they are sent none.
+	TokenHost string   `mapstructure:"token_host"`
+	BlobHosts []string `mapstructure:"blob_hosts"`
+	// CAFile holds the PEM certificates to trust instead of the system's.
+	CAFile string `mapstructure:"ca_file"`
 }
 
 // ConnectorConfig is one source of notifications, at /hooks/<name>.
@@ -217,6 +237,19 @@ func (c Config) checkSources() (wrong []error) {
 		if r.Timeout < 0 {
 			bad("registries[%d].timeout cannot be negative", i)
 		}
+		if r.CAFile != "" {
+			wrong = append(wrong, checkFile(fmt.Sprintf("registries[%d].ca_file", i), r.CAFile, false))
+		}
+		for _, other := range append(slices.Clone(r.BlobHosts), r.TokenHost) {
+			if _, err := provenance.ParseHost(other); err != nil && other != "" {
+				bad("registries[%d].token_host or blob_hosts: %w", i, err)
+			}
+		}
+	}
+	for i, p := range c.Witness {
+		if _, err := path.Match(p, ""); err != nil || p == "" || strings.Contains(p, "/") {
+			bad("witness[%d] %q: want a registry host, '*' within it", i, p)
+		}
 	}
 	names := map[string]bool{}
 	for i, k := range c.Connectors {
@@ -241,18 +274,18 @@ func (c Config) checkSources() (wrong []error) {
 	return wrong
 }
 
-func checkFile(key, path string, secret bool) error {
-	if path == "" {
+func checkFile(key, file string, secret bool) error {
+	if file == "" {
 		return fmt.Errorf("%s is missing", key)
 	}
-	info, err := os.Stat(path)
+	info, err := os.Stat(file)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s: %w", key, err)
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s %s is not a file", key, path)
+		return fmt.Errorf("%s %s is not a file", key, file)
 	case secret && info.Mode().Perm()&0o077 != 0:
-		return fmt.Errorf("%s %s is readable by others (mode %04o): chmod 600", key, path, info.Mode().Perm())
+		return fmt.Errorf("%s %s is readable by others (mode %04o): chmod 600", key, file, info.Mode().Perm())
 	}
 	return nil
 }

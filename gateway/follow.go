@@ -23,6 +23,7 @@ const (
 type follower struct {
 	ledger *ledger.Client
 	index  *index.Index
+	notes  *noter
 	log    *slog.Logger
 
 	mu            sync.Mutex
@@ -34,19 +35,27 @@ type follower struct {
 }
 
 // run follows the blocks until ctx ends. Rows and height are one SQL
-// transaction in Apply: a crash anywhere here resumes at the stored height.
+// transaction in Apply: a crash anywhere here resumes at the stored height. The
+// work list has a height of its own, and what to do about a block is noted once
+// the index holds it.
 func (f *follower) run(ctx context.Context) error {
-	from, err := f.index.Height(ctx)
+	held, err := f.index.Height(ctx)
 	if err != nil {
 		return err
 	}
-	if err := f.refresh(ctx, from); err != nil {
+	if err := f.refresh(ctx, held); err != nil {
 		return err
 	}
-	return f.ledger.Blocks(ctx, from, func(b ledger.Block) error {
-		if err := f.index.Apply(ctx, indexed(b)); err != nil {
+	return f.ledger.Blocks(ctx, min(held, f.notes.list.Height()), func(b ledger.Block) error {
+		block := indexed(b)
+		if b.Number < held {
+			f.notes.block(block)
+			return nil
+		}
+		if err := f.index.Apply(ctx, block); err != nil {
 			return err
 		}
+		f.notes.block(block)
 		if len(b.Organisations) > 0 {
 			return f.refresh(ctx, b.Number+1)
 		}

@@ -22,7 +22,6 @@ import (
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
-	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
 const (
@@ -67,6 +66,11 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	eg.Go(func() error { return g.submitter.run(ctx) })             // queue -> ledger
 	eg.Go(func() error { return g.follower.run(ctx) })              // ledger -> index
 	eg.Go(func() error { return g.follower.watch(ctx) })            // how far behind the peer
+	eg.Go(func() error { return g.work.keep(ctx) })                 // what blocks asked of us -> disk
+	eg.Go(func() error { return g.worker.run(ctx) })                // ... -> evidence, witness
+	if g.releaser != nil {
+		eg.Go(func() error { return g.releaser.run(ctx) }) // index -> releases that are due
+	}
 	eg.Go(func() error { return g.metrics.serve(ctx, cfg.Metrics.Listen) })
 	if err := eg.Wait(); !errors.Is(err, context.Canceled) {
 		return err
@@ -145,6 +149,9 @@ type rooms struct {
 	api       *api.Server
 	submitter *submitter
 	follower  *follower
+	work      *worklist
+	worker    *worker
+	releaser  *releaser // nil: switched off
 	metrics   *metrics
 }
 
@@ -167,11 +174,17 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	if g.ledger, err = dial(cfg); err != nil {
 		return g, err
 	}
-	g.metrics = newMetrics(g.queue)
-	g.follower = &follower{ledger: g.ledger, index: g.index, log: cfg.Log}
-	if g.submitter, err = g.newSubmitter(); err != nil {
+	if g.work, err = openWork(filepath.Join(cfg.DataDir, workFile), cfg.Log); err != nil {
 		return g, err
 	}
+	clients, err := openRegistries(cfg)
+	if err != nil {
+		return g, err
+	}
+	g.metrics = newMetrics(g.queue, g.work)
+	g.submitter = g.newSubmitter(clients)
+	notes := g.newWork(clients)
+	g.follower = &follower{ledger: g.ledger, index: g.index, notes: notes, log: cfg.Log}
 	connectors, err := readConnectors(cfg)
 	if err != nil {
 		return g, err
@@ -182,7 +195,7 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	}
 	g.api, err = api.New(api.Config{ //nolint:contextcheck // each request brings its own context
 		Org: cfg.MSPID, Version: cfg.Version, Channel: cfg.Channel, CertFile: cfg.API.TLSCert, KeyFile: cfg.API.TLSKey, AnonymousReads: cfg.API.AnonymousReads,
-		Index: readModel{g.index}, Queue: operated{g.queue}, Organisations: g.follower.members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
+		Index: readModel{g.index}, Queue: operated{g.queue, g.work}, Organisations: g.follower.members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
 	})
 	return g, err
 }
@@ -232,52 +245,6 @@ func readConnectors(cfg Config) ([]intake.Connector, error) {
 		out = append(out, connector)
 	}
 	return out, nil
-}
-
-// newSubmitter gives the loop its registries. One that is not read back has a
-// nil reader: its events are recorded as claimed.
-func (g *rooms) newSubmitter() (*submitter, error) {
-	clients, err := openRegistries(g.cfg)
-	if err != nil {
-		return nil, err
-	}
-	readers := func(host provenance.Host) (manifestReader, bool) {
-		client, ok := clients[host]
-		if client == nil {
-			return nil, ok
-		}
-		return client, true
-	}
-	recorded := func(events int, took time.Duration) {
-		g.metrics.recorded.Add(float64(events))
-		if took > 0 {
-			g.metrics.segments.Observe(took.Seconds())
-		}
-	}
-	return &submitter{queue: g.queue, ledger: g.ledger, readers: readers, log: g.cfg.Log, recorded: recorded}, nil
-}
-
-// openRegistries makes a client of each registry, nil for one that is not read back.
-func openRegistries(cfg Config) (map[provenance.Host]*registry.Client, error) {
-	clients := map[provenance.Host]*registry.Client{}
-	for _, r := range cfg.Registries {
-		host, err := provenance.ParseHost(r.Host)
-		if err != nil {
-			return nil, err
-		}
-		if r.ReadBack != nil && !*r.ReadBack {
-			clients[host] = nil
-			continue
-		}
-		clients[host], err = registry.New(registry.Config{
-			Host: host, Insecure: r.Insecure, AllowPrivate: r.AllowPrivate, Username: r.Username, PasswordFile: r.PasswordFile,
-			UserAgent: registry.UserAgent, Timeout: r.Timeout,
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return clients, nil
 }
 
 func listen(ctx context.Context, key, address string) (net.Listener, error) {

@@ -23,9 +23,12 @@ type metrics struct {
 	recorded prometheus.Counter
 	segments prometheus.Histogram
 	calls    *prometheus.HistogramVec
+	evidence *prometheus.CounterVec
+	witness  *prometheus.CounterVec
+	releases *prometheus.CounterVec
 }
 
-func newMetrics(q *queue.Queue) *metrics {
+func newMetrics(q *queue.Queue, work *worklist) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_hook_requests_total", Help: "Notifications by connector and HTTP status."}, []string{"connector", "status"}),
@@ -33,8 +36,11 @@ func newMetrics(q *queue.Queue) *metrics {
 		recorded: prometheus.NewCounter(prometheus.CounterOpts{Name: "waybill_recorded_events_total", Help: "Events known to be on the ledger."}),
 		segments: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "waybill_segment_seconds", Help: "From the endorsement of a segment to its commit.", Buckets: prometheus.ExponentialBuckets(0.05, 2, 10)}),
 		calls:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "waybill_api_seconds", Help: "API calls by method and error code.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}, []string{"method", "code"}),
+		evidence: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_evidence_total", Help: "Artifacts beside images by outcome: recorded, known, refused, unverified."}, []string{"outcome"}),
+		witness:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_witness_total", Help: "Looks at other organisations' registries by outcome. A disagreement is a push that its registry does not serve: look into it."}, []string{"outcome"}),
+		releases: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_auto_releases_total", Help: "Releases asked for by this gateway, by outcome."}, []string{"outcome"}),
 	}
-	m.registry.MustRegister(m.requests, m.events, m.recorded, m.segments, m.calls, queueCollector{q},
+	m.registry.MustRegister(m.requests, m.events, m.recorded, m.segments, m.calls, m.evidence, m.witness, m.releases, queueCollector{q}, workCollector{work},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -63,6 +69,30 @@ func (m *metrics) serve(ctx context.Context, address string) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
 	return serveHTTP(ctx, l, mux)
+}
+
+func counted(v *prometheus.CounterVec) func(outcome string) {
+	return func(outcome string) { v.WithLabelValues(outcome).Inc() }
+}
+
+// workCollector reads the work list's counts when it is scraped.
+type workCollector struct{ list *worklist }
+
+func (c workCollector) describe(state string) *prometheus.Desc {
+	return prometheus.NewDesc("waybill_tasks", "Artifacts to collect and images to witness, by state.", nil, prometheus.Labels{"state": state})
+}
+
+// Describe implements prometheus.Collector.
+func (c workCollector) Describe(out chan<- *prometheus.Desc) {
+	out <- c.describe("waiting")
+	out <- c.describe("dead")
+}
+
+// Collect implements prometheus.Collector.
+func (c workCollector) Collect(out chan<- prometheus.Metric) {
+	waiting, dead := c.list.counts()
+	out <- prometheus.MustNewConstMetric(c.describe("waiting"), prometheus.GaugeValue, float64(waiting))
+	out <- prometheus.MustNewConstMetric(c.describe("dead"), prometheus.GaugeValue, float64(dead))
 }
 
 // queueCollector reads the queue's counts when it is scraped.

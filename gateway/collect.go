@@ -1,0 +1,263 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/evidence"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/registry"
+)
+
+// submitEvidence is the transaction that puts an envelope before the contract.
+const submitEvidence = "evidence:Submit"
+
+// artifactReader reads the artifacts of one registry.
+type artifactReader interface {
+	blobReader
+	Artifact(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Artifact, error)
+}
+
+// collector makes evidence of what is pushed beside an image: cosign
+// signatures and attestations under their tags or as referrers, Sigstore
+// bundles and Notation signatures. It vouches for nothing itself: it finds the
+// registered key that signed, and the contract verifies again. An unsigned
+// document is counted and logged, and recorded nowhere: a person can vouch for
+// it with "waybill attest". The attestation manifests that BuildKit puts inside
+// an index are not signed and are not looked at.
+type collector struct {
+	view       func(ctx context.Context, read func(state.Scanner) error) error
+	registries func(host provenance.Host) (artifactReader, bool)
+	ledger     segmentLedger
+	log        *slog.Logger
+	count      func(outcome string)
+	now        func() time.Time
+}
+
+// Bounds of what is looked at to find a key.
+const (
+	maxKeys   = 2000
+	maxPieces = 4096 // of evidence of one image
+	// documentAttempts is how often, in about a minute, it is looked whether a
+	// person has vouched for an unsigned document; fewer than workLimits.attempts.
+	documentAttempts = 5
+)
+
+// known is what the ledger says about an image as a subject of evidence.
+type known struct {
+	recorded bool
+	keys     []evidence.Key // of members, in force
+	pieces   []state.Evidence
+}
+
+// do carries one artifact to the ledger. Doing it again finds what is there.
+func (c *collector) do(ctx context.Context, t task) (more []task, err error) {
+	reader, configured := c.registries(t.Host)
+	if !configured || reader == nil {
+		return nil, &hopeless{cause: provenance.Errorf(provenance.Unavailable, "registry %s is not read by this gateway", t.Host)}
+	}
+	k, err := c.lookUp(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	if !k.recorded {
+		return nil, &waitingFor{wantsSubject, provenance.Errorf(provenance.NotFound, "its subject %s is not recorded in %s/%s", t.Subject.Short(), t.Host, t.Repository)}
+	}
+	a, err := reader.Artifact(ctx, t.Repository, t.Digest)
+	if err != nil {
+		return nil, err
+	}
+	if a.Manifests != nil {
+		return c.listed(t, a), nil
+	}
+	if !a.Subject.IsZero() && a.Subject != t.Subject {
+		return nil, &hopeless{cause: provenance.Errorf(provenance.Invalid, "its tag names %s as its subject, and it names %s itself", t.Subject.Short(), a.Subject.Short())}
+	}
+	found, err := sortArtifact(ctx, reader, t.Repository, a)
+	if err != nil {
+		return nil, err
+	}
+	location := string(t.Host) + "/" + string(t.Repository) + "@" + t.Digest.String()
+	var failures []error
+	for _, p := range found.pieces {
+		if err := c.piece(ctx, t, k, p, location); err != nil {
+			failures = append(failures, err)
+		}
+	}
+	for _, why := range found.refused {
+		failures = append(failures, &hopeless{cause: provenance.Errorf(provenance.BadEvidence, "%s", why)})
+	}
+	if len(failures) > 0 {
+		c.count("refused")
+		return nil, worst(failures)
+	}
+	return nil, c.documents(ctx, t, k, found.documents, location)
+}
+
+// worst picks the failure that leaves most hope, for all pieces are tried
+// again together; a piece that is on the ledger is not sent twice.
+func worst(failures []error) error {
+	var lost *hopeless
+	for _, err := range failures {
+		if !errors.As(err, &lost) {
+			return err
+		}
+	}
+	for _, err := range failures {
+		if errors.As(err, &lost) && lost.wants != "" {
+			return err
+		}
+	}
+	return failures[0]
+}
+
+// listed turns the index of a fallback tag into one task per referrer.
+func (c *collector) listed(t task, a registry.Artifact) []task {
+	var more []task
+	if tagged, ok := taggedSubject(t.Tag); ok && tagged == t.Subject {
+		for _, entry := range a.Manifests {
+			more = append(more, task{Kind: taskCollect, Host: t.Host, Repository: t.Repository, Digest: entry.Digest, Subject: t.Subject})
+		}
+	}
+	return more
+}
+
+func (c *collector) lookUp(ctx context.Context, t task) (known, error) {
+	var k known
+	err := c.view(ctx, func(r state.Scanner) error {
+		var err error
+		if k.recorded, err = recorded(r, t.Host, t.Repository, t.Subject); err != nil {
+			return err
+		}
+		if k.keys, err = trusted(r); err != nil {
+			return err
+		}
+		entries, err := r.Scan(maxPieces, state.TypeEvidence, t.Subject.String())
+		if err != nil {
+			return err
+		}
+		k.pieces = make([]state.Evidence, len(entries))
+		for i, e := range entries {
+			if err := state.Decode(e.Value, &k.pieces[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return k, err
+}
+
+// recorded tells whether an image, or an index of the same repository that
+// holds it, was pushed and is not deleted.
+func recorded(r state.Reader, host provenance.Host, repo provenance.Repository, d provenance.Digest) (bool, error) {
+	var place state.Place
+	found, err := state.Read(r, state.PlaceKey(d, host, repo), &place)
+	if err != nil || found {
+		return found && !place.Deleted, err
+	}
+	var parents state.Parents
+	if _, err := state.Read(r, state.ParentsKey(d, host, repo), &parents); err != nil {
+		return false, err
+	}
+	for _, index := range parents.Indexes {
+		var place state.Place
+		if found, err := state.Read(r, state.PlaceKey(index, host, repo), &place); err != nil || (found && !place.Deleted) {
+			return found, err
+		}
+	}
+	return false, nil
+}
+
+// trusted lists the keys of members that were not withdrawn.
+func trusted(r state.Scanner) ([]evidence.Key, error) {
+	members, err := state.LoadMembers(r)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := r.Scan(maxKeys, state.TypeKey)
+	if err != nil {
+		return nil, err
+	}
+	var keys []evidence.Key
+	for _, e := range entries {
+		var k state.TrustKey
+		if err := state.Decode(e.Value, &k); err != nil {
+			return nil, err
+		}
+		if k.Withdrawn == nil && slices.Contains(members.MSPs, k.MSP) {
+			keys = append(keys, evidence.Key{MSP: k.MSP, Name: k.Name, Kind: evidence.KeyKind(k.Kind), PEM: k.PEM, NotBefore: k.NotBefore, NotAfter: k.NotAfter})
+		}
+	}
+	return keys, nil
+}
+
+// piece submits an envelope once for each registered key that signed it.
+func (c *collector) piece(ctx context.Context, t task, k known, p piece, location string) error {
+	signers := 0
+	refusal := error(provenance.Errorf(provenance.BadEvidence, "no key is registered"))
+	for _, key := range k.keys {
+		result, err := evidence.Verify(evidence.Request{Subject: t.Subject, Format: p.format, Envelope: p.envelope, Now: c.now()}, &key)
+		if err != nil {
+			// What does not fit one key may fit another; of a broken envelope each key says the same.
+			refusal = err
+			continue
+		}
+		signers++
+		if has(k.pieces, key, result) {
+			c.count("known")
+			continue
+		}
+		args := []string{string(t.Host), string(t.Repository), t.Subject.String(), "", string(p.format), key.MSP, key.Name, location}
+		if err := submit(ctx, c.ledger, submitEvidence, args, map[string][]byte{"envelope": p.envelope}); err != nil {
+			return c.refused(err)
+		}
+		c.count("recorded")
+		c.log.InfoContext(ctx, "evidence collected", slog.String("type", result.Type), slog.String("image", string(t.Host)+"/"+string(t.Repository)+"@"+t.Subject.String()),
+			slog.String("key", key.MSP+"/"+key.Name), slog.String("from", t.Digest.String()))
+	}
+	if signers == 0 {
+		return &hopeless{wantsKey, provenance.Errorf(provenance.BadEvidence, "%s: none of %d registered keys signed it: %v", p.format, len(k.keys), refusal)}
+	}
+	return nil
+}
+
+// refused tells which of the contract's words are final.
+func (c *collector) refused(err error) error {
+	switch provenance.CodeOf(err) {
+	case provenance.BadEvidence, provenance.Invalid:
+		return &hopeless{wantsKey, err}
+	case provenance.NotFound:
+		if strings.Contains(err.Error(), "schema") {
+			return &hopeless{wantsKey, err}
+		}
+	}
+	return err
+}
+
+// has tells whether a statement is on the ledger by this signer.
+func has(pieces []state.Evidence, key evidence.Key, result evidence.Result) bool {
+	return slices.ContainsFunc(pieces, func(e state.Evidence) bool {
+		return e.Type == result.Type && e.Document == result.Document && e.Signer.MSP == key.MSP && e.Signer.Key == key.Name &&
+			e.Signer.Identity == result.Identity && e.Signer.Issuer == result.Issuer
+	})
+}
+
+// documents reports unsigned documents that nobody has vouched for. Whoever
+// pushes one with "waybill attest" does so a moment later.
+func (c *collector) documents(ctx context.Context, t task, k known, mediaTypes []string, location string) error {
+	if len(mediaTypes) == 0 || slices.ContainsFunc(k.pieces, func(e state.Evidence) bool { return e.Location == location }) {
+		return nil
+	}
+	if t.Attempts < documentAttempts {
+		return provenance.Errorf(provenance.NotFound, "nobody has vouched for this unsigned document yet")
+	}
+	c.count("unverified")
+	c.log.WarnContext(ctx, "unsigned document beside an image: it is no evidence until a person vouches for it with: waybill attest",
+		slog.String("image", string(t.Host)+"/"+string(t.Repository)+"@"+t.Subject.String()), slog.String("document", location), slog.String("media", strings.Join(mediaTypes, ", ")))
+	return nil
+}

@@ -1,0 +1,482 @@
+package gateway
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/evidence"
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/registry"
+)
+
+// fakeState is the index's mirror of the keys.
+type fakeState struct {
+	mu   sync.Mutex
+	held map[string][]byte
+}
+
+func (f *fakeState) put(t *testing.T, key string, record any) {
+	t.Helper()
+	b, err := state.Encode(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.held == nil {
+		f.held = map[string][]byte{}
+	}
+	f.held[key] = b
+}
+
+func (f *fakeState) Get(keys ...string) ([][]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([][]byte, len(keys))
+	for i, k := range keys {
+		out[i] = f.held[k]
+	}
+	return out, nil
+}
+
+func (f *fakeState) Scan(limit int, objectType string, attributes ...string) ([]state.Entry, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []state.Entry
+	for k, v := range f.held {
+		if strings.HasPrefix(k, state.Key(objectType, attributes...)) {
+			out = append(out, state.Entry{Key: k, Value: v})
+		}
+	}
+	slices.SortFunc(out, func(a, b state.Entry) int { return strings.Compare(a.Key, b.Key) })
+	return out[:min(limit, len(out))], nil
+}
+
+func (f *fakeState) view(_ context.Context, read func(state.Scanner) error) error { return read(f) }
+
+// actLedger takes transactions and remembers them.
+type actLedger struct {
+	mu     sync.Mutex
+	acts   []act
+	refuse func(a act) error
+	codes  []string // of the next transactions; then VALID
+}
+
+type act struct {
+	fn       string
+	args     []string
+	envelope []byte
+}
+
+func (l *actLedger) Endorse(_ context.Context, fn string, args []string, transient map[string][]byte) (ledger.Endorsed, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a := act{fn, args, transient["envelope"]}
+	if l.refuse != nil {
+		if err := l.refuse(a); err != nil {
+			return ledger.Endorsed{}, err
+		}
+	}
+	l.acts = append(l.acts, a)
+	return ledger.Endorsed{TxID: fmt.Sprint("tx", len(l.acts))}, nil
+}
+
+func (l *actLedger) SubmitEndorsed(context.Context, ledger.Endorsed) error { return nil }
+
+func (l *actLedger) CommitStatus(context.Context, string) (ledger.Commit, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	code := "VALID"
+	if len(l.codes) > 0 {
+		code, l.codes = l.codes[0], l.codes[1:]
+	}
+	return ledger.Commit{Valid: code == "VALID", Code: code}, nil
+}
+
+// fakeArtifacts is a registry.
+type fakeArtifacts struct {
+	artifacts map[provenance.Digest]registry.Artifact
+	blobs     map[provenance.Digest][]byte
+	down      bool
+}
+
+func (f *fakeArtifacts) Artifact(_ context.Context, _ provenance.Repository, d provenance.Digest) (registry.Artifact, error) {
+	a, ok := f.artifacts[d]
+	switch {
+	case f.down:
+		return a, provenance.Errorf(provenance.Unavailable, "registry: connection refused")
+	case !ok:
+		return a, provenance.Errorf(provenance.NotFound, "manifest unknown")
+	}
+	return a, nil
+}
+
+func (f *fakeArtifacts) Blob(_ context.Context, _ provenance.Repository, d registry.Descriptor) ([]byte, error) {
+	b, ok := f.blobs[d.Digest]
+	if !ok {
+		return nil, provenance.Errorf(provenance.NotFound, "blob unknown")
+	}
+	return b, nil
+}
+
+// layer puts a blob into the registry.
+func (f *fakeArtifacts) layer(mediaType string, blob []byte, annotations map[string]string) registry.Descriptor {
+	d := registry.Descriptor{MediaType: mediaType, Digest: provenance.SHA256Of(blob), Size: int64(len(blob)), Annotations: annotations}
+	f.blobs[d.Digest] = blob
+	return d
+}
+
+// signingKey is a key pair as cosign makes them.
+type signingKey struct {
+	private *ecdsa.PrivateKey
+	pem     string
+}
+
+func newSigningKey(t *testing.T) signingKey {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(private.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signingKey{private, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))}
+}
+
+func (k signingKey) sign(t *testing.T, message []byte) string {
+	t.Helper()
+	sum := sha256.Sum256(message)
+	sig, err := ecdsa.SignASN1(rand.Reader, k.private, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.StdEncoding.EncodeToString(sig)
+}
+
+// simpleSigning is the payload that cosign signs.
+func simpleSigning(image provenance.Digest) []byte {
+	return fmt.Appendf(nil, `{"critical":{"identity":{"docker-reference":""},"image":{"docker-manifest-digest":"%s"},"type":"cosign container image signature"},"optional":null}`, image)
+}
+
+// dsse is a signed in-toto statement about an image.
+func (k signingKey) dsse(t *testing.T, image provenance.Digest, predicateType, predicate string) []byte {
+	t.Helper()
+	const payloadType = "application/vnd.in-toto+json"
+	statement := fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"app","digest":{"sha256":"%s"}}],"predicateType":"%s","predicate":%s}`,
+		strings.TrimPrefix(image.String(), "sha256:"), predicateType, predicate)
+	signed := fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(statement), statement)
+	b, err := json.Marshal(map[string]any{"payloadType": payloadType, "payload": statement, "signatures": []any{map[string]any{"sig": k.sign(t, signed)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func bundle(t *testing.T, envelope []byte) []byte {
+	t.Helper()
+	b, err := json.Marshal(map[string]any{
+		"mediaType": bundleLayer, "verificationMaterial": map[string]any{"publicKey": map[string]any{"hint": ""}, "tlogEntries": []any{}}, "dsseEnvelope": json.RawMessage(envelope),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// collecting is a collector over fakes: one recorded image, one registered key.
+type collecting struct {
+	*collector
+	state    *fakeState
+	registry *fakeArtifacts
+	ledger   *actLedger
+	key      signingKey
+	image    provenance.Digest
+	counts   map[string]int
+}
+
+func newCollecting(t *testing.T) *collecting {
+	t.Helper()
+	c := &collecting{
+		state: &fakeState{}, registry: &fakeArtifacts{artifacts: map[provenance.Digest]registry.Artifact{}, blobs: map[provenance.Digest][]byte{}},
+		ledger: &actLedger{}, key: newSigningKey(t), image: provenance.SHA256Of([]byte("image")), counts: map[string]int{},
+	}
+	c.collector = &collector{
+		view: c.state.view, ledger: c.ledger, log: slog.New(slog.DiscardHandler), now: time.Now, count: func(o string) { c.counts[o]++ },
+		registries: func(host provenance.Host) (artifactReader, bool) { return c.registry, host == submitHost },
+	}
+	c.state.put(t, state.MembersKey(), state.Members{MSPs: []string{"SecurityMSP", "VendorMSP"}})
+	c.state.put(t, state.PlaceKey(c.image, submitHost, "app"), state.Place{MSP: "VendorMSP"})
+	c.register(t, "VendorMSP", "release", c.key)
+	return c
+}
+
+func (c *collecting) register(t *testing.T, msp, name string, key signingKey) {
+	t.Helper()
+	c.state.put(t, state.TrustKeyKey(msp, name), state.TrustKey{MSP: msp, Name: name, Kind: string(evidence.PublicKey), PEM: key.pem})
+}
+
+// push puts an artifact into the registry and returns the task for it.
+func (c *collecting) push(a registry.Artifact) task {
+	d := provenance.SHA256Of(fmt.Append(nil, len(c.registry.artifacts)))
+	c.registry.artifacts[d] = a
+	return task{Kind: taskCollect, Host: submitHost, Repository: "app", Digest: d, Subject: c.image, Noted: time.Now()}
+}
+
+func (c *collecting) signed(t *testing.T, key signingKey, payload []byte) registry.Descriptor {
+	t.Helper()
+	return c.registry.layer(simpleSigningLayer, payload, map[string]string{cosignSignature: key.sign(t, payload)})
+}
+
+// Everything that is signed and pushed beside an image becomes evidence that
+// names the key, whatever the layout.
+func TestCollect(t *testing.T) {
+	const scan = `{"scanner":{"uri":"x"},"metadata":{}}`
+	for name, x := range map[string]struct {
+		artifact func(t *testing.T, c *collecting) registry.Artifact
+		format   evidence.Format
+		acts     int
+	}{
+		"cosign .sig": {func(t *testing.T, c *collecting) registry.Artifact {
+			return registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}}
+		}, evidence.FormatCosign, 1},
+		"cosign OCI 1.1 referrer": {func(t *testing.T, c *collecting) registry.Artifact {
+			return registry.Artifact{
+				Facts:  registry.Facts{ArtifactType: "application/vnd.dev.cosign.artifact.sig.v1+json", Subject: c.image},
+				Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))},
+			}
+		}, evidence.FormatCosign, 1},
+		"two signers under one tag": {func(t *testing.T, c *collecting) registry.Artifact {
+			other := newSigningKey(t)
+			c.register(t, "SecurityMSP", "scan", other)
+			return registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image)), c.signed(t, other, append(simpleSigning(c.image), ' '))}}
+		}, evidence.FormatCosign, 2},
+		"cosign .att": {func(t *testing.T, c *collecting) registry.Artifact {
+			return registry.Artifact{Layers: []registry.Descriptor{c.registry.layer(dsseLayer, c.key.dsse(t, c.image, "https://cosign.sigstore.dev/attestation/v1", scan), nil)}}
+		}, evidence.FormatDSSE, 1},
+		"sigstore bundle": {func(t *testing.T, c *collecting) registry.Artifact {
+			return registry.Artifact{
+				Facts:  registry.Facts{ArtifactType: bundleLayer, Subject: c.image},
+				Layers: []registry.Descriptor{c.registry.layer(bundleLayer, bundle(t, c.key.dsse(t, c.image, "https://sigstore.dev/cosign/sign/v1", "{}")), nil)},
+			}
+		}, evidence.FormatBundle, 1},
+		"one key that two organisations registered": {func(t *testing.T, c *collecting) registry.Artifact {
+			c.register(t, "SecurityMSP", "the-same", c.key)
+			return registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}}
+		}, evidence.FormatCosign, 2},
+		"something else entirely": {func(_ *testing.T, c *collecting) registry.Artifact {
+			return registry.Artifact{Layers: []registry.Descriptor{c.registry.layer("application/vnd.example.wasm", []byte("x"), nil)}}
+		}, "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCollecting(t)
+			job := c.push(x.artifact(t, c))
+			c.ledger.codes = []string{"MVCC_READ_CONFLICT"}
+			if x.acts == 0 {
+				c.ledger.codes = nil
+			}
+			if more, err := c.do(t.Context(), job); err != nil || len(more) > 0 {
+				t.Fatalf("%v, %v", more, err)
+			}
+			// The one that lost its race was sent once more.
+			acts := c.ledger.acts[min(1, len(c.ledger.acts)):]
+			if len(acts) != x.acts || c.counts["recorded"] != x.acts {
+				t.Fatalf("%d transactions, want %d; counts %v", len(acts), x.acts, c.counts)
+			}
+			for _, a := range acts {
+				want := []string{string(submitHost), "app", c.image.String(), "", string(x.format)}
+				if a.fn != submitEvidence || len(a.args) != 8 || !slices.Equal(a.args[:5], want) || a.args[7] != string(submitHost)+"/app@"+job.Digest.String() {
+					t.Errorf("%s%q", a.fn, a.args)
+				}
+				// What is sent is what the contract will verify, under the key it names.
+				var k state.TrustKey
+				if _, err := state.Read(c.state, state.TrustKeyKey(a.args[5], a.args[6]), &k); err != nil || k.PEM == "" {
+					t.Fatalf("key %s/%s: %v", a.args[5], a.args[6], err)
+				}
+				key := evidence.Key{MSP: k.MSP, Name: k.Name, Kind: evidence.KeyKind(k.Kind), PEM: k.PEM}
+				if _, err := evidence.Verify(evidence.Request{Subject: c.image, Format: x.format, Envelope: a.envelope, Now: time.Now()}, &key); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// The second time everything is on the ledger and nothing is sent.
+func TestCollectKnown(t *testing.T) {
+	c := newCollecting(t)
+	payload := simpleSigning(c.image)
+	job := c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, payload)}})
+	sum := sha256.Sum256(payload)
+	c.state.put(t, state.EvidenceKey(c.image, evidence.TypeSignature, "id"), state.Evidence{
+		Digest: c.image, Type: evidence.TypeSignature, ID: "id", Document: fmt.Sprintf("%x", sum), Signer: policy.Signer{Kind: policy.SignedByKey, MSP: "VendorMSP", Key: "release"},
+	})
+	if _, err := c.do(t.Context(), job); err != nil || len(c.ledger.acts) != 0 || c.counts["known"] != 1 {
+		t.Errorf("%v, %d transactions, %v", err, len(c.ledger.acts), c.counts)
+	}
+}
+
+func TestCollectRefuses(t *testing.T) {
+	for name, x := range map[string]struct {
+		prepare func(t *testing.T, c *collecting) task
+		want    string // "lost", "lost until key", "waits for subject", or a code
+	}{
+		"unknown key": {func(t *testing.T, c *collecting) task {
+			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, newSigningKey(t), simpleSigning(c.image))}})
+		}, "lost until key"},
+		"withdrawn key": {func(t *testing.T, c *collecting) task {
+			c.state.put(t, state.TrustKeyKey("VendorMSP", "release"), state.TrustKey{MSP: "VendorMSP", Name: "release", Kind: string(evidence.PublicKey), PEM: c.key.pem, Withdrawn: &state.Withdrawal{Reason: "lost"}})
+			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
+		}, "lost until key"},
+		"key of one who is no member": {func(t *testing.T, c *collecting) task {
+			c.state.put(t, state.MembersKey(), state.Members{MSPs: []string{"SecurityMSP"}})
+			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
+		}, "lost until key"},
+		"about another image": {func(t *testing.T, c *collecting) task {
+			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(provenance.SHA256Of([]byte("other"))))}})
+		}, "lost until key"},
+		"tag and subject differ": {func(t *testing.T, c *collecting) task {
+			return c.push(registry.Artifact{Facts: registry.Facts{Subject: provenance.SHA256Of([]byte("other"))}, Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
+		}, "lost"},
+		"subject not recorded": {func(t *testing.T, c *collecting) task {
+			job := c.push(registry.Artifact{})
+			job.Subject = provenance.SHA256Of([]byte("later"))
+			return job
+		}, "waits for subject"},
+		"subject deleted": {func(t *testing.T, c *collecting) task {
+			c.state.put(t, state.PlaceKey(c.image, submitHost, "app"), state.Place{Deleted: true})
+			return c.push(registry.Artifact{})
+		}, "waits for subject"},
+		"subject in another repository": {func(t *testing.T, c *collecting) task {
+			job := c.push(registry.Artifact{})
+			job.Repository = "elsewhere"
+			return job
+		}, "waits for subject"},
+		"large attestation": {func(_ *testing.T, c *collecting) task {
+			return c.push(registry.Artifact{Layers: []registry.Descriptor{{MediaType: dsseLayer, Digest: c.image, Size: registry.MaxEnvelope + 1}}})
+		}, "lost"},
+		"notation in COSE": {func(_ *testing.T, c *collecting) task {
+			return c.push(registry.Artifact{Facts: registry.Facts{ArtifactType: notationType}, Layers: []registry.Descriptor{{MediaType: coseLayer, Digest: c.image, Size: 10}}})
+		}, "lost"},
+		"registry down": {func(_ *testing.T, c *collecting) task {
+			c.registry.down = true
+			return c.push(registry.Artifact{})
+		}, string(provenance.Unavailable)},
+		"artifact gone": {func(_ *testing.T, c *collecting) task {
+			return task{Kind: taskCollect, Host: submitHost, Repository: "app", Digest: provenance.SHA256Of([]byte("gone")), Subject: c.image}
+		}, string(provenance.NotFound)},
+		"registry not configured": {func(_ *testing.T, c *collecting) task {
+			return task{Kind: taskCollect, Host: "other.example", Repository: "app", Digest: c.image, Subject: c.image}
+		}, "lost"},
+		"refused by the contract": {func(t *testing.T, c *collecting) task {
+			c.ledger.refuse = func(act) error { return provenance.Errorf(provenance.BadEvidence, "no") }
+			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
+		}, "lost until key"},
+		"gateway has no grant": {func(t *testing.T, c *collecting) task {
+			c.ledger.refuse = func(act) error { return provenance.Errorf(provenance.Forbidden, "no") }
+			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
+		}, string(provenance.Forbidden)},
+		"always invalid": {func(t *testing.T, c *collecting) task {
+			c.ledger.codes = slices.Repeat([]string{"MVCC_READ_CONFLICT"}, submitRaces)
+			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
+		}, string(provenance.Unavailable)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCollecting(t)
+			_, err := c.do(t.Context(), x.prepare(t, c))
+			if got := fate(err); got != x.want {
+				t.Errorf("%s (%v), want %s", got, err, x.want)
+			}
+		})
+	}
+}
+
+// fate says what the worker will make of an error.
+func fate(err error) string {
+	switch e := err.(type) {
+	case *hopeless:
+		if e.wants != "" {
+			return "lost until " + e.wants
+		}
+		return "lost"
+	case *waitingFor:
+		return "waits for " + e.wants
+	}
+	return string(provenance.CodeOf(err))
+}
+
+// One bad signature among good ones keeps none of them from counting, and is
+// not forgotten.
+func TestCollectMixed(t *testing.T) {
+	c := newCollecting(t)
+	job := c.push(registry.Artifact{Layers: []registry.Descriptor{
+		{MediaType: simpleSigningLayer, Digest: provenance.SHA256Of([]byte("gone")), Size: 4, Annotations: map[string]string{cosignSignature: "AA=="}},
+		c.signed(t, newSigningKey(t), append(simpleSigning(c.image), ' ')),
+		c.signed(t, c.key, simpleSigning(c.image)),
+	}})
+	_, err := c.do(t.Context(), job)
+	if fate(err) != "lost until key" || len(c.ledger.acts) != 1 {
+		t.Errorf("%s (%v), %d transactions", fate(err), err, len(c.ledger.acts))
+	}
+}
+
+// A document without a signature is no evidence: it is given a while for a
+// person's word, and then it is counted, and nothing is recorded.
+func TestCollectUnsigned(t *testing.T) {
+	c := newCollecting(t)
+	sbom := c.registry.layer("application/spdx+json", []byte(`{"spdxVersion":"SPDX-2.3"}`), nil)
+	job := c.push(registry.Artifact{Facts: registry.Facts{ArtifactType: "application/spdx+json", Subject: c.image}, Layers: []registry.Descriptor{sbom}})
+	for job.Attempts = range documentAttempts {
+		if _, err := c.do(t.Context(), job); err == nil {
+			t.Fatalf("attempt %d: nobody had a chance to vouch for it", job.Attempts)
+		}
+	}
+	job.Attempts = documentAttempts
+	if documentAttempts >= defaultWorkLimits().attempts {
+		t.Error("the task is set aside before the document is judged")
+	}
+	if _, err := c.do(t.Context(), job); err != nil || c.counts["unverified"] != 1 || len(c.ledger.acts) != 0 {
+		t.Errorf("%v, %v, %d transactions", err, c.counts, len(c.ledger.acts))
+	}
+	// A person vouched for it: then there is nothing to report.
+	c.state.put(t, state.EvidenceKey(c.image, evidence.TypeSBOM, "id"), state.Evidence{Location: string(submitHost) + "/app@" + job.Digest.String()})
+	job.Attempts = 0
+	if _, err := c.do(t.Context(), job); err != nil || c.counts["unverified"] != 1 {
+		t.Errorf("%v, %v", err, c.counts)
+	}
+}
+
+// The index under a fallback tag leads to its entries; another index that has
+// a subject does not.
+func TestCollectFallbackIndex(t *testing.T) {
+	c := newCollecting(t)
+	entries := []registry.Descriptor{{Digest: provenance.SHA256Of([]byte("a"))}, {Digest: provenance.SHA256Of([]byte("b"))}}
+	job := c.push(registry.Artifact{Manifests: entries})
+	job.Tag = registry.FallbackTag(c.image)
+	more, err := c.do(t.Context(), job)
+	if err != nil || len(more) != 2 || more[1].Digest != entries[1].Digest || more[1].Subject != c.image || more[1].Kind != taskCollect {
+		t.Errorf("%+v, %v", more, err)
+	}
+	job.Tag = "v1"
+	if more, err := c.do(t.Context(), job); err != nil || len(more) != 0 {
+		t.Errorf("%+v, %v", more, err)
+	}
+}

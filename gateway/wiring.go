@@ -1,0 +1,99 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/registry"
+)
+
+// newSubmitter gives the loop its registries. One that is not read back has a
+// nil reader: its events are recorded as claimed.
+func (g *rooms) newSubmitter(clients registries) *submitter {
+	readers := func(host provenance.Host) (manifestReader, bool) {
+		c, ok := clients[host]
+		if !c.readBack {
+			return nil, ok
+		}
+		return c.client, true
+	}
+	recorded := func(events int, took time.Duration) {
+		g.metrics.recorded.Add(float64(events))
+		if took > 0 {
+			g.metrics.segments.Observe(took.Seconds())
+		}
+	}
+	return &submitter{queue: g.queue, ledger: g.ledger, readers: readers, log: g.cfg.Log, recorded: recorded}
+}
+
+// newWork makes the loops that act by themselves, and what reads off blocks
+// for them.
+func (g *rooms) newWork(clients registries) *noter {
+	view := func(ctx context.Context, read func(state.Scanner) error) error {
+		return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
+	}
+	notes := &noter{msp: g.cfg.MSPID, collect: on(g.cfg.Collect), witness: g.cfg.Witness, list: g.work}
+	collect := &collector{
+		view: view, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.evidence), now: time.Now,
+		registries: func(host provenance.Host) (artifactReader, bool) {
+			c := clients[host]
+			return c.client, c.client != nil
+		},
+	}
+	witness := &witnesser{
+		msp: g.cfg.MSPID, view: view, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.witness), attempts: defaultWorkLimits().attempts,
+		registries: func(host provenance.Host) (manifestReader, bool) {
+			c := clients[host]
+			return c.client, c.client != nil
+		},
+	}
+	g.worker = &worker{list: g.work, log: g.cfg.Log, do: map[string]func(context.Context, task) ([]task, error){taskCollect: collect.do, taskWitness: witness.do}}
+	if on(g.cfg.AutoRelease) {
+		g.releaser = &releaser{
+			msp: g.cfg.MSPID, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.releases), now: time.Now, woken: make(chan struct{}, 1),
+			view: func(ctx context.Context, read func(promotionReads) error) error {
+				return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
+			},
+		}
+		notes.looked = g.releaser.wake
+	}
+	return notes
+}
+
+// on is a switch whose default is on.
+func on(b *bool) bool { return b == nil || *b }
+
+// registries are the configured registries by host.
+type registries map[provenance.Host]configured
+
+type configured struct {
+	client   *registry.Client
+	readBack bool
+}
+
+// openRegistries makes a client of each registry.
+func openRegistries(cfg Config) (registries, error) {
+	clients := registries{}
+	for _, r := range cfg.Registries {
+		host, err := provenance.ParseHost(r.Host)
+		if err != nil {
+			return nil, err
+		}
+		blobs := make([]provenance.Host, len(r.BlobHosts))
+		for i, h := range r.BlobHosts {
+			blobs[i] = provenance.Host(h)
+		}
+		client, err := registry.New(registry.Config{
+			Host: host, Insecure: r.Insecure, AllowPrivate: r.AllowPrivate, Username: r.Username, PasswordFile: r.PasswordFile,
+			UserAgent: registry.UserAgent, Timeout: r.Timeout, TokenHost: provenance.Host(r.TokenHost), BlobHosts: blobs, CAFile: r.CAFile,
+		})
+		if err != nil {
+			return nil, err
+		}
+		clients[host] = configured{client: client, readBack: on(r.ReadBack)}
+	}
+	return clients, nil
+}

@@ -1,0 +1,67 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+// recordWitness is the transaction of a gateway that saw an image itself.
+const recordWitness = "record:Witness"
+
+// witnesser looks for itself at what another organisation recorded: it fetches
+// the manifest from that organisation's registry, hashes it, and says so on
+// the ledger. A registry that does not serve what its owner recorded is a
+// disagreement: it is counted, logged as an error and set aside for an operator.
+type witnesser struct {
+	msp        string
+	view       func(ctx context.Context, read func(state.Scanner) error) error
+	registries func(host provenance.Host) (manifestReader, bool)
+	ledger     segmentLedger
+	log        *slog.Logger
+	count      func(outcome string)
+	attempts   int // before a registry's answer is a disagreement
+}
+
+// do looks at one image. Doing it again finds the word on the ledger.
+func (w *witnesser) do(ctx context.Context, t task) ([]task, error) {
+	needed := false
+	err := w.view(ctx, func(r state.Scanner) error {
+		var place state.Place
+		found, err := state.Read(r, state.PlaceKey(t.Digest, t.Host, t.Repository), &place)
+		if err != nil || !found || place.Deleted || place.MSP == w.msp {
+			return err // deleted since: there is nothing to see
+		}
+		var seen state.Witness
+		found, err = state.Read(r, state.WitnessKey(t.Digest, t.Host, t.Repository, w.msp), &seen)
+		needed = !found
+		return err
+	})
+	if err != nil || !needed {
+		return nil, err
+	}
+	reader, configured := w.registries(t.Host)
+	if !configured || reader == nil {
+		return nil, &hopeless{cause: provenance.Errorf(provenance.Unavailable, "registry %s is not configured in this gateway: nothing can be seen there", t.Host)}
+	}
+	_, err = reader.Manifest(ctx, t.Repository, t.Digest)
+	switch code := provenance.CodeOf(err); {
+	case err == nil:
+	case code != provenance.NotFound && code != provenance.Invalid:
+		return nil, err
+	case t.Attempts+1 < w.attempts:
+		return nil, err
+	default:
+		w.count("disagreement")
+		w.log.ErrorContext(ctx, "a registry does not serve what its owner recorded", slog.String("registry", string(t.Host)),
+			slog.String("repository", string(t.Repository)), slog.String("digest", t.Digest.String()), slog.Any("error", err))
+		return nil, &hopeless{cause: provenance.Wrap(provenance.CodeOf(err), err, "disagreement")}
+	}
+	if err := submit(ctx, w.ledger, recordWitness, []string{string(t.Host), string(t.Repository), t.Digest.String()}, nil); err != nil {
+		return nil, err
+	}
+	w.count("seen")
+	return nil, nil
+}

@@ -1,0 +1,300 @@
+package gateway
+
+import (
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+const (
+	maxWaiting = 20_000 // tasks that wait; the most often tried gives way
+	maxDead    = 10_000 // tasks set aside; the oldest is forgotten, with an error in the log
+	// deadBase keeps the ids of tasks apart from those of the queue's dead letters.
+	deadBase = int64(1) << 40
+)
+
+// The kinds of tasks.
+const (
+	taskCollect = "collect" // an artifact may be evidence
+	taskWitness = "witness" // another organisation's push may be seen by ourselves
+)
+
+// What wakes a task before it is due, and brings it back when it was set aside.
+const (
+	wantsSubject = "subject" // a push of its subject
+	wantsKey     = "key"     // new trust material
+)
+
+// task is one thing to do about one manifest.
+type task struct {
+	ID         int64                 `json:"id"`
+	Kind       string                `json:"kind"`
+	Host       provenance.Host       `json:"host"`
+	Repository provenance.Repository `json:"repository"`
+	Digest     provenance.Digest     `json:"digest"` // of the manifest
+	Tag        provenance.Tag        `json:"tag,omitempty"`
+	Subject    provenance.Digest     `json:"subject,omitzero"` // of an artifact
+	Noted      time.Time             `json:"noted"`
+	Attempts   int                   `json:"attempts,omitempty"`
+	Due        time.Time             `json:"due,omitzero"`
+	Wants      string                `json:"wants,omitempty"`
+	Reason     string                `json:"reason,omitempty"`
+	Dead       bool                  `json:"dead,omitempty"`
+}
+
+// same tells whether two tasks are about the same thing.
+func (t task) key() task {
+	return task{Kind: t.Kind, Host: t.Host, Repository: t.Repository, Digest: t.Digest, Subject: t.Subject}
+}
+
+func (t task) wanting(what string) task {
+	t.Wants = what
+	return t
+}
+
+// worklist is the durable list of tasks. Its file is written as a whole, the
+// height with the tasks of all blocks below it: a crash between two writes
+// goes back to the older height, and notes the same tasks again.
+type worklist struct {
+	path string
+	log  *slog.Logger
+	// arrived receives after tasks came or were woken; several may share one receipt.
+	arrived chan struct{}
+
+	mu      sync.Mutex
+	height  uint64
+	last    int64
+	tasks   map[int64]*task
+	keys    map[task]int64
+	running map[int64]bool // true: what the task may wait for came meanwhile
+	waiting int
+	changed bool // since the last save
+	saved   uint64
+}
+
+// insert puts a task in; the lock is held, or the list is not shared yet.
+func (w *worklist) insert(t task) {
+	w.last = max(w.last, t.ID)
+	w.tasks[t.ID], w.keys[t.key()] = &t, t.ID
+	if !t.Dead {
+		w.waiting++
+	}
+}
+
+// Height is the number of blocks whose tasks are noted.
+func (w *worklist) Height() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.height
+}
+
+// note takes the tasks of one block, and wakes those that wait for something
+// in it. A task that is on the list stays as it is, but is due now.
+func (w *worklist) note(height uint64, tasks []task, wakes func(task) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.height = max(w.height, height)
+	woken := len(tasks) > 0
+	w.add(tasks)
+	if wakes != nil {
+		for id, t := range w.tasks {
+			if _, busy := w.running[id]; busy {
+				w.running[id] = w.running[id] || wakes(t.wanting(wantsSubject)) || wakes(t.wanting(wantsKey))
+			} else if t.Wants != "" && wakes(*t) {
+				w.wake(t)
+				woken = true
+			}
+		}
+	}
+	if woken {
+		w.changed = true
+		w.announce()
+	}
+}
+
+// more adds tasks that another one led to.
+func (w *worklist) more(tasks []task) {
+	w.note(0, tasks, nil)
+}
+
+func (w *worklist) add(tasks []task) {
+	for _, t := range tasks {
+		if id, known := w.keys[t.key()]; known {
+			w.wake(w.tasks[id])
+			continue
+		}
+		if w.waiting >= maxWaiting {
+			w.giveWay()
+		}
+		w.last++
+		t.ID, t.Noted = w.last, time.Now().UTC()
+		w.insert(t)
+	}
+}
+
+func (w *worklist) wake(t *task) {
+	if t.Dead {
+		t.Dead, t.Attempts, t.Noted = false, 0, time.Now().UTC()
+		w.waiting++
+	}
+	t.Due, t.Wants = time.Time{}, ""
+}
+
+// giveWay sets aside the waiting task that was tried most often, and among
+// equals the oldest: one registry that is gone must not keep the others waiting.
+func (w *worklist) giveWay() {
+	var out *task
+	for id, t := range w.tasks {
+		if _, busy := w.running[id]; !t.Dead && !busy && (out == nil || t.Attempts > out.Attempts || t.Attempts == out.Attempts && t.ID < out.ID) {
+			out = t
+		}
+	}
+	if out != nil {
+		w.kill(out, out.Wants, "too many tasks wait; last: "+out.Reason)
+	}
+}
+
+func (w *worklist) announce() {
+	select {
+	case w.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// take hands out the task that is due first and whose registry is not held,
+// and otherwise tells how long to wait for one.
+func (w *worklist) take(now time.Time, held func(task) time.Time) (t task, ok bool, wait time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	wait = time.Minute
+	var first *task
+	for id, t := range w.tasks {
+		if _, busy := w.running[id]; t.Dead || busy {
+			continue
+		}
+		due := t.Due
+		if until := held(*t); until.After(due) {
+			due = until
+		}
+		if due.After(now) {
+			wait = min(wait, due.Sub(now))
+		} else if first == nil || t.Due.Before(first.Due) || t.Due.Equal(first.Due) && t.ID < first.ID {
+			first = t
+		}
+	}
+	if first == nil {
+		return task{}, false, wait
+	}
+	w.running[first.ID] = false
+	return *first, true, 0
+}
+
+// done removes a task.
+func (w *worklist) done(t task) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.running, t.ID)
+	if held := w.tasks[t.ID]; held != nil {
+		if !held.Dead {
+			w.waiting--
+		}
+		delete(w.tasks, t.ID)
+		delete(w.keys, held.key())
+	}
+	w.changed = true
+}
+
+// again puts a task back until due. An attempt counts unless nothing was
+// learnt about the task itself.
+func (w *worklist) again(t task, due time.Time, counts bool, wants, reason string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	stirred := w.running[t.ID]
+	delete(w.running, t.ID)
+	if held := w.tasks[t.ID]; held != nil && !held.Dead {
+		if counts {
+			held.Attempts++
+		}
+		held.Due, held.Wants, held.Reason = due.UTC(), wants, reason
+		if stirred {
+			w.wake(held)
+		}
+	}
+	w.changed = true
+}
+
+// bury sets a task aside for an operator.
+func (w *worklist) bury(t task, wants, reason string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	stirred := w.running[t.ID]
+	delete(w.running, t.ID)
+	if held := w.tasks[t.ID]; held != nil && !held.Dead {
+		held.Attempts++
+		if stirred && wants != "" {
+			w.wake(held)
+		} else {
+			w.kill(held, wants, reason)
+		}
+	}
+	w.changed = true
+}
+
+func (w *worklist) kill(t *task, wants, reason string) {
+	t.Dead, t.Wants, t.Reason = true, wants, reason
+	w.waiting--
+	w.log.Warn("task set aside", slog.String("kind", t.Kind), slog.String("registry", string(t.Host)), slog.String("repository", string(t.Repository)),
+		slog.String("digest", t.Digest.String()), slog.String("reason", reason))
+	if dead := len(w.tasks) - w.waiting; dead > maxDead {
+		oldest := w.deadOf(0, 1)[0]
+		w.log.Error("too many tasks are set aside; the oldest is forgotten", slog.String("kind", oldest.Kind), slog.String("registry", string(oldest.Host)),
+			slog.String("repository", string(oldest.Repository)), slog.String("digest", oldest.Digest.String()))
+		delete(w.keys, oldest.key())
+		delete(w.tasks, oldest.ID)
+	}
+}
+
+// deadOf lists tasks set aside, with ids above after, oldest first.
+func (w *worklist) deadOf(after int64, limit int) []task {
+	var out []task
+	for _, t := range w.tasks {
+		if t.Dead && t.ID > after {
+			out = append(out, *t)
+		}
+	}
+	slices.SortFunc(out, func(a, b task) int { return int(a.ID - b.ID) })
+	return out[:min(limit, len(out))]
+}
+
+// dead lists the tasks set aside whose id is above after, oldest first.
+func (w *worklist) dead(after int64, limit int) []task {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.deadOf(after, limit)
+}
+
+// retry brings tasks back, all of them when no id is given, and counts them.
+func (w *worklist) retry(ids ...int64) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, t := range w.tasks {
+		if t.Dead && (len(ids) == 0 || slices.Contains(ids, t.ID)) {
+			w.wake(t)
+			n++
+		}
+	}
+	w.changed = w.changed || n > 0
+	w.announce()
+	return n
+}
+
+// counts returns how many tasks wait and how many were set aside.
+func (w *worklist) counts() (waiting, dead int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return int64(w.waiting), int64(len(w.tasks) - w.waiting)
+}

@@ -1,0 +1,338 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/index"
+)
+
+func newWork(t *testing.T) *worklist {
+	t.Helper()
+	return reopenWork(t, filepath.Join(t.TempDir(), workFile))
+}
+
+func reopenWork(t *testing.T, path string) *worklist {
+	t.Helper()
+	w, err := openWork(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func collectTask(n int) task {
+	return task{Kind: taskCollect, Host: submitHost, Repository: "app", Digest: provenance.SHA256Of(fmt.Append(nil, n)), Subject: provenance.SHA256Of([]byte("image"))}
+}
+
+func free(task) time.Time { return time.Time{} }
+
+// segmentBlock is a block in which an organisation recorded pushes.
+func segmentBlock(t *testing.T, number uint64, msp string, host provenance.Host, events ...provenance.Event) index.Block {
+	t.Helper()
+	for i := range events {
+		e := &events[i]
+		e.ID = provenance.NewEventID("test", "main", e.Digest.String(), string(e.Tag), fmt.Sprint(number, i))
+		e.Action, e.Source, e.OccurredAt = provenance.Push, "distribution", time.UnixMilli(1_700_000_000_000).UTC()
+	}
+	b, err := provenance.EncodeSegment(events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx := index.Tx{ID: fmt.Sprint("tx", number), Writes: []index.Write{{Key: state.SegmentKey(host, "lane", number), Value: b}}}
+	tx.Creator.MSP = msp
+	return index.Block{Number: number, Txs: []index.Tx{tx}}
+}
+
+func TestNotes(t *testing.T) {
+	image, artifact := provenance.SHA256Of([]byte("image")), provenance.SHA256Of([]byte("artifact"))
+	tag := func(suffix string) provenance.Tag {
+		return provenance.Tag("sha256-" + image.String()[len("sha256:"):] + suffix)
+	}
+	push := func(tag provenance.Tag, subject provenance.Digest) provenance.Event {
+		return provenance.Event{Repository: "app", Digest: artifact, Tag: tag, Subject: subject}
+	}
+	for name, x := range map[string]struct {
+		owner string
+		host  provenance.Host
+		event provenance.Event
+		want  string // kind, "" for none
+	}{
+		"an image":                 {"VendorMSP", "reg.example", push("v1", provenance.Digest{}), ""},
+		"a referrer":               {"VendorMSP", "reg.example", push("", image), taskCollect},
+		"signature tag":            {"VendorMSP", "reg.example", push(tag(".sig"), provenance.Digest{}), taskCollect},
+		"attestation tag":          {"VendorMSP", "reg.example", push(tag(".att"), provenance.Digest{}), taskCollect},
+		"sbom tag":                 {"VendorMSP", "reg.example", push(tag(".sbom"), provenance.Digest{}), taskCollect},
+		"fallback tag":             {"VendorMSP", "reg.example", push(tag(""), provenance.Digest{}), taskCollect},
+		"a tag that looks like it": {"VendorMSP", "reg.example", push(tag(".sign"), provenance.Digest{}), ""},
+		"upper case":               {"VendorMSP", "reg.example", push("sha256-ABCDEF.sig", provenance.Digest{}), ""},
+		"not our registry":         {"OtherMSP", "elsewhere.example", push("", image), ""},
+		"a witnessed registry":     {"OtherMSP", "partner.example", push("v1", provenance.Digest{}), taskWitness},
+	} {
+		t.Run(name, func(t *testing.T) {
+			list := newWork(t)
+			n := &noter{msp: "VendorMSP", collect: true, witness: []string{"part*.example"}, list: list}
+			n.block(segmentBlock(t, 6, x.owner, x.host, x.event))
+			got, ok, _ := list.take(time.Now(), free)
+			if ok != (x.want != "") || got.Kind != x.want {
+				t.Fatalf("noted %+v, want %q", got, x.want)
+			}
+			if x.want == taskCollect && got.Subject != image {
+				t.Errorf("subject %s, want %s", got.Subject, image)
+			}
+			if list.Height() != 7 {
+				t.Errorf("height %d", list.Height())
+			}
+		})
+	}
+}
+
+// What a task waits for wakes it, whether it waits, was set aside, or is being
+// tried at this very moment.
+func TestWakes(t *testing.T) {
+	image := provenance.SHA256Of([]byte("image"))
+	subject := func(t *testing.T) index.Block {
+		return segmentBlock(t, 9, "VendorMSP", "reg.example", provenance.Event{Repository: "app", Digest: image, Tag: "v1"})
+	}
+	key := func(*testing.T) index.Block {
+		return index.Block{Number: 9, Txs: []index.Tx{{Writes: []index.Write{{Key: state.TrustKeyKey("VendorMSP", "release"), Value: []byte("{}")}}}}}
+	}
+	other := func(t *testing.T) index.Block {
+		return segmentBlock(t, 9, "VendorMSP", "reg.example", provenance.Event{Repository: "app", Digest: provenance.SHA256Of([]byte("another")), Tag: "v1"})
+	}
+	for name, x := range map[string]struct {
+		wants string
+		block func(*testing.T) index.Block
+		woken bool
+	}{
+		"subject": {wantsSubject, subject, true},
+		"key":     {wantsKey, key, true},
+		"another image does not wake who waits for its subject": {wantsSubject, other, false},
+		"a push does not wake who waits for a key":              {wantsKey, subject, false},
+	} {
+		for _, dead := range []bool{false, true} {
+			for _, during := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s dead=%t during=%t", name, dead, during), func(t *testing.T) {
+					list := newWork(t)
+					n := &noter{msp: "VendorMSP", collect: true, list: list}
+					list.more([]task{collectTask(1)})
+					tried, _, _ := list.take(time.Now(), free)
+					settle := func() {
+						if dead {
+							list.bury(tried, x.wants, "no")
+						} else {
+							list.again(tried, time.Now().Add(time.Hour), true, x.wants, "no")
+						}
+					}
+					if during {
+						n.block(x.block(t))
+						settle()
+					} else {
+						settle()
+						n.block(x.block(t))
+					}
+					// During an attempt it is not known yet what the task will
+					// want: it may be tried once more for nothing.
+					if _, ok, _ := list.take(time.Now(), free); ok != x.woken && (x.woken || !during) {
+						t.Errorf("woken: %t, want %t", ok, x.woken)
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestWorkSurvives(t *testing.T) {
+	list := newWork(t)
+	list.note(5, []task{collectTask(1), collectTask(2), collectTask(3)}, nil)
+	list.note(6, []task{collectTask(2)}, nil) // known already
+	a, _, _ := list.take(time.Now(), free)
+	list.done(a)
+	b, _, _ := list.take(time.Now(), free)
+	list.bury(b, wantsKey, "nobody signed it")
+	if err := list.save(); err != nil {
+		t.Fatal(err)
+	}
+	list.note(8, []task{collectTask(4)}, nil) // lost with the height
+
+	list = reopenWork(t, list.path)
+	if waiting, dead := list.counts(); list.Height() != 6 || waiting != 1 || dead != 1 {
+		t.Fatalf("height %d, %d wait, %d dead", list.Height(), waiting, dead)
+	}
+	if d := list.dead(0, 10); len(d) != 1 || d[0].Digest != b.Digest || d[0].Reason != "nobody signed it" || d[0].Attempts != 1 {
+		t.Fatalf("dead %+v", d)
+	}
+	list.note(8, []task{collectTask(4)}, nil)
+	if n := list.retry(); n != 1 {
+		t.Fatalf("retried %d", n)
+	}
+	seen := map[int64]bool{}
+	for {
+		got, ok, _ := list.take(time.Now(), free)
+		if !ok {
+			break
+		}
+		if seen[got.ID] {
+			t.Fatalf("id %d twice", got.ID)
+		}
+		seen[got.ID] = true
+	}
+	if len(seen) != 3 {
+		t.Errorf("%d tasks, want 3", len(seen))
+	}
+}
+
+func TestWorkDamaged(t *testing.T) {
+	list := newWork(t)
+	if err := replaceFile(list.path, []byte(`{"height":3,"tasks":[{"id":`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openWork(list.path, slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("a damaged list was taken for an empty one")
+	}
+}
+
+func TestWorkGivesWay(t *testing.T) {
+	list := newWork(t)
+	var many []task
+	for i := range maxWaiting {
+		many = append(many, collectTask(i))
+	}
+	list.more(many)
+	tried, _, _ := list.take(time.Now(), free)
+	list.again(tried, time.Now().Add(time.Hour), true, "", "gone")
+	list.more([]task{collectTask(maxWaiting)})
+	waiting, dead := list.counts()
+	if d := list.dead(0, 2); waiting != maxWaiting || dead != 1 || d[0].ID != tried.ID {
+		t.Errorf("%d wait, dead %+v; want the one that was tried", waiting, d)
+	}
+}
+
+// A registry that does not answer is not asked for each of its tasks, and does
+// not keep another one's waiting.
+func TestWorkerHolds(t *testing.T) {
+	list := newWork(t)
+	var mu sync.Mutex
+	calls := map[provenance.Host]int{}
+	tries := map[provenance.Digest]int{}
+	up := false
+	w := &worker{list: list, log: slog.New(slog.DiscardHandler), limits: workLimits{parallel: 2, attempts: 3, backoff: 20 * time.Millisecond, backoffMax: 40 * time.Millisecond, patience: time.Hour, outage: time.Hour},
+		do: map[string]func(context.Context, task) ([]task, error){taskCollect: func(_ context.Context, t task) ([]task, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			calls[t.Host]++
+			tries[t.Digest]++
+			switch {
+			case t.Host == "down.example" && !up:
+				return nil, unavailable("")
+			case t.Host == "bad.example":
+				return nil, provenance.Errorf(provenance.Invalid, "not a manifest")
+			case t.Host == "index.example" && t.Tag == "list":
+				return []task{{Kind: taskCollect, Host: "child.example", Digest: provenance.SHA256Of([]byte("child"))}}, nil
+			}
+			return nil, nil
+		}}}
+	for i := range 50 {
+		for _, host := range []provenance.Host{"up.example", "down.example"} {
+			x := collectTask(i)
+			x.Host = host
+			list.more([]task{x})
+		}
+	}
+	bad, listed := collectTask(99), collectTask(98)
+	bad.Host, listed.Host, listed.Tag = "bad.example", "index.example", "list"
+	list.more([]task{bad, listed})
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := w.run(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("run: %v", err)
+		}
+	})
+	waitUntil(t, func() bool {
+		waiting, dead := list.counts()
+		return waiting == 50 && dead == 1
+	})
+	mu.Lock()
+	if calls["up.example"] != 50 || calls["child.example"] != 1 || tries[bad.Digest] != 3 || calls["down.example"] > 40 {
+		t.Errorf("calls %v, the bad one %d times", calls, tries[bad.Digest])
+	}
+	up = true
+	mu.Unlock()
+	waitUntil(t, func() bool { waiting, _ := list.counts(); return waiting == 0 })
+	cancel()
+	wg.Wait()
+}
+
+func waitUntil(t *testing.T, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !done(); {
+		if time.Now().After(deadline) {
+			t.Fatal("not done in time")
+		}
+		_ = pauseFor(t.Context(), 2*time.Millisecond)
+	}
+}
+
+// Operators see one list: the queue's dead letters, then the tasks.
+func TestOneListOfDead(t *testing.T) {
+	b := newBench(t)
+	b.accept(pushes("app", 2)...)
+	items, err := b.queue.Lease(t.Context(), 0, 10, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(items) == 0 {
+		if items, err = b.queue.Lease(t.Context(), 1, 10, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, it := range items {
+		if err := b.queue.Bury(t.Context(), it, "gone"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := newWork(t)
+	list.more([]task{collectTask(1), collectTask(2)})
+	for range 2 {
+		x, _, _ := list.take(time.Now(), free)
+		list.bury(x, "", "unsigned")
+	}
+	o := operated{queue: b.queue, work: list}
+	var all []api.DeadLetter
+	for after := int64(0); ; {
+		page, err := o.Dead(t.Context(), after, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		all, after = append(all, page...), page[0].ID
+	}
+	if len(all) != 4 || all[3].Connector != taskCollect || all[3].Reason != "unsigned" {
+		t.Fatalf("%d dead: %+v", len(all), all)
+	}
+	if s, err := o.Stats(t.Context()); err != nil || s.Dead != 4 {
+		t.Errorf("stats %+v, %v", s, err)
+	}
+	if n, err := o.Retry(t.Context(), all[0].ID, all[3].ID); err != nil || n != 2 {
+		t.Errorf("retried %d, %v", n, err)
+	}
+	if n, err := o.Retry(t.Context(), all[3].ID); err != nil || n != 0 {
+		t.Errorf("retried %d again, %v", n, err)
+	}
+	if n, err := o.Retry(t.Context()); err != nil || n != 2 {
+		t.Errorf("retried all: %d, %v", n, err)
+	}
+}

@@ -1,0 +1,111 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// workFile holds what the gateway still has to do about blocks it followed. It
+// is disposable: without it the chain is gone through again from block 0, and
+// what was done before is found done.
+const workFile = "work.json"
+
+type workState struct {
+	Height uint64 `json:"height"`
+	Tasks  []task `json:"tasks"`
+}
+
+// openWork reads the list; a missing file is an empty one at height 0.
+func openWork(path string, log *slog.Logger) (*worklist, error) {
+	w := &worklist{path: path, log: log, arrived: make(chan struct{}, 1), tasks: map[int64]*task{}, keys: map[task]int64{}, running: map[int64]bool{}}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return w, nil
+	}
+	if err != nil {
+		return nil, provenance.Wrap(provenance.Internal, err, "open work list")
+	}
+	var s workState
+	if err := json.Unmarshal(b, &s); err != nil {
+		return nil, provenance.Wrap(provenance.Internal, err, "work list %s is damaged; it may be deleted", path)
+	}
+	w.height, w.saved = s.Height, s.Height
+	for _, t := range s.Tasks {
+		w.insert(t)
+	}
+	return w, nil
+}
+
+// keep saves the list now and then until ctx ends, and once more then.
+func (w *worklist) keep(ctx context.Context) error {
+	const heightOnly = 30 * time.Second // a height without tasks costs only a second look
+	pause, last := time.Second, time.Now()
+	for {
+		end := pauseFor(ctx, pause) != nil
+		w.mu.Lock()
+		due := w.changed || (w.height != w.saved && (end || time.Since(last) > heightOnly))
+		w.mu.Unlock()
+		if due {
+			start := time.Now()
+			if err := w.save(); err != nil {
+				return err
+			}
+			last = time.Now()
+			// A long list takes its time; most of the disk's time is not ours.
+			pause = max(time.Second, min(20*last.Sub(start), time.Minute))
+		}
+		if end {
+			return ctx.Err()
+		}
+	}
+}
+
+// save writes the list beside the old one and puts it in its place.
+func (w *worklist) save() (err error) {
+	w.mu.Lock()
+	s := workState{Height: w.height, Tasks: make([]task, 0, len(w.tasks))}
+	for _, t := range w.tasks {
+		s.Tasks = append(s.Tasks, *t)
+	}
+	w.changed = false
+	w.mu.Unlock()
+	slices.SortFunc(s.Tasks, func(a, b task) int { return int(a.ID - b.ID) })
+	b, err := json.Marshal(s)
+	if err != nil {
+		return provenance.Wrap(provenance.Internal, err, "save work list")
+	}
+	if err := replaceFile(w.path, b); err != nil {
+		return provenance.Wrap(provenance.Internal, err, "save work list")
+	}
+	w.mu.Lock()
+	w.saved = s.Height
+	w.mu.Unlock()
+	return nil
+}
+
+// replaceFile writes a file so that a crash leaves the old one or the new one.
+func replaceFile(path string, b []byte) (err error) {
+	next := path + ".new" // one process at a time: the queue's lock says so
+	f, err := os.OpenFile(next, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(b); err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(next, path)
+	}
+	return err
+}
