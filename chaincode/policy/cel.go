@@ -29,6 +29,7 @@ const (
 	maxStaticCost  = 10_000_000
 	maxCost        = 200_000   // of one evaluation
 	maxVerdictCost = 1_000_000 // of all evaluations of one verdict
+	maxUncounted   = 2_000     // estimate up to which a program without loops is not metered
 )
 
 // Variables of expressions. Adding one is a change of the rule language.
@@ -107,6 +108,8 @@ func excluded() []*celenv.Function {
 // program is a compiled expression.
 type program struct {
 	run     cel.Program
+	price   uint64 // what it costs at most; 0 where only a run tells
+	loops   bool
 	context []string // the context variables it reads; all, where it picks them at run time
 	all     bool
 	counts  bool // it reads counts
@@ -154,7 +157,13 @@ func compileExpression(source string, overFacts bool, names map[string]string) (
 	if err := notConstant(env, checked); err != nil {
 		return nil, err
 	}
-	p.run, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+	// Counting the cost doubles it. What has no loop and stays far below the
+	// limit is charged its estimate instead.
+	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost)}
+	if !p.loops && cost.Max <= maxUncounted {
+		p.price, options = max(cost.Max, 1), options[:1]
+	}
+	p.run, err = env.Program(checked, options...)
 	if err != nil {
 		return no("%s", clip(err.Error(), 200))
 	}
@@ -233,6 +242,7 @@ func (p *program) inspect(checked *cel.Ast, names map[string]string) error {
 		case ast.MapKind, ast.StructKind:
 			fail("a map or message literal: their order is not defined")
 		case ast.ComprehensionKind:
+			p.loops = true
 			loop := e.AsComprehension().IterVar()
 			if _, taken := variables()[loop]; taken {
 				fail("the loop variable %s hides the variable of that name", loop)

@@ -88,20 +88,17 @@ func image(f *Facts) map[string]any {
 
 // signersByType counts the distinct signers of the evidence of each type.
 func signersByType(f *Facts) map[string]any {
-	type who struct {
-		typ string
-		id  identity
-	}
-	seen, count := map[who]bool{}, map[string]any{}
+	seen := map[string][]identity{}
 	for i := range f.Evidence {
 		e := &f.Evidence[i]
-		w := who{e.Type, identityOf(e.Signer)}
-		if !e.Withdrawn.IsZero() || seen[w] {
-			continue
+		by := identityOf(e.Signer)
+		if e.Withdrawn.IsZero() && !slices.Contains(seen[e.Type], by) {
+			seen[e.Type] = append(seen[e.Type], by)
 		}
-		seen[w] = true
-		n, _ := count[e.Type].(int64)
-		count[e.Type] = n + 1
+	}
+	count := make(map[string]any, len(seen))
+	for typ, signers := range seen {
+		count[typ] = int64(len(signers))
 	}
 	return count
 }
@@ -132,9 +129,12 @@ func (j *judge) run(p *program, vars *activation) (ok bool, why string) {
 		return false, "the expressions of this verdict cost too much"
 	}
 	out, details, err := p.run.Eval(vars)
-	if cost := details.ActualCost(); cost != nil {
+	switch cost := details.ActualCost(); {
+	case p.price > 0:
+		j.spent += p.price
+	case cost != nil:
 		j.spent += *cost
-	} else {
+	default:
 		j.spent += maxCost
 	}
 	if err != nil {

@@ -79,6 +79,7 @@ func (s Signer) String() string {
 
 // weighed is what one signer's evidence comes to under one rule.
 type weighed struct {
+	by     identity
 	newest *Evidence // not withdrawn; nil where all of it was
 	lapse  time.Time // when the last of it ceased to count, where none counts
 }
@@ -87,19 +88,17 @@ type weighed struct {
 // rule's type and signers accept.
 func (j *judge) candidates(i int) []weighed {
 	rule := &j.stage.Evidence[i]
-	var found []weighed
-	at := map[identity]int{}
+	found := make([]weighed, 0, 4)
 	for k := range j.f.Evidence {
 		e := &j.f.Evidence[k]
 		if e.Type != rule.Type || !j.accepted(i, e.Signer) {
 			continue
 		}
-		id := identityOf(e.Signer)
-		n, known := at[id]
-		if !known {
+		by := identityOf(e.Signer)
+		n := slices.IndexFunc(found, func(w weighed) bool { return w.by == by })
+		if n < 0 {
 			n = len(found)
-			at[id] = n
-			found = append(found, weighed{})
+			found = append(found, weighed{by: by})
 		}
 		w := &found[n]
 		if e.Withdrawn.IsZero() {
@@ -160,19 +159,18 @@ func (j *judge) evidence(i int) result {
 			}
 		}
 	}
-	signers := make([]string, len(rule.Signers))
-	for k, s := range rule.Signers {
-		signers[k] = s.String()
-	}
-	fix := fmt.Sprintf("%s can: waybill attest IMAGE --type %s", strings.Join(signers, " or "), rule.Type)
 	if len(failed) > 0 {
-		r := ruling(name, Violated, fix, "%s fails: %s", rule.Type, strings.Join(failed, "; "))
+		r := ruling(name, Violated, rule.fix(), "%s fails: %s", rule.Type, strings.Join(failed, "; "))
 		r.since = since
 		return r
 	}
 	detail := fmt.Sprintf("%d of %d signers of %s", len(passed), rule.Min, rule.Type)
 	for k, e := range passed {
-		detail += map[bool]string{true: ": ", false: ", "}[k == 0] + e.Signer.String()
+		separator := ", "
+		if k == 0 {
+			separator = ": "
+		}
+		detail += separator + e.Signer.String()
 	}
 	if len(passed) >= rule.Min {
 		if rule.Type == typeVEX {
@@ -186,13 +184,22 @@ func (j *judge) evidence(i int) result {
 	if gone := j.withdrawn(i); gone != "" {
 		detail += "; " + gone
 	}
-	r := ruling(name, Unmet, fix, "%s", detail)
+	r := ruling(name, Unmet, rule.fix(), "%s", detail)
 	// It was satisfied until the piece that made it fall below Min lapsed.
 	slices.SortFunc(lapses, time.Time.Compare)
 	if k := len(lapses) - (rule.Min - len(passed)); k >= 0 {
 		r.since = lapses[k]
 	}
 	return r
+}
+
+// fix says who could sign.
+func (e *EvidenceRule) fix() string {
+	signers := make([]string, len(e.Signers))
+	for i, s := range e.Signers {
+		signers[i] = s.String()
+	}
+	return fmt.Sprintf("%s can: waybill attest IMAGE --type %s", strings.Join(signers, " or "), e.Type)
 }
 
 // holds runs the rule's condition over a piece of evidence; "" means true.
@@ -222,21 +229,31 @@ func (j *judge) withdrawn(i int) string {
 
 // EvidenceSet returns the hash that stands for all a verdict may rest on:
 // SHA-256 in hex over the sorted ids of the evidence that was not withdrawn and
-// of the waivers that were not revoked, each on its line. An approver signs it.
+// of the stage's waivers that were not revoked, each on
+// its line after its kind. An approver signs it.
 func EvidenceSet(f Facts) string {
-	lines := make([]string, 0, len(f.Evidence)+len(f.Waivers))
+	evidence := make([]string, 0, len(f.Evidence))
 	for i := range f.Evidence {
 		if f.Evidence[i].Withdrawn.IsZero() {
-			lines = append(lines, "evidence "+f.Evidence[i].ID)
+			evidence = append(evidence, f.Evidence[i].ID)
 		}
 	}
+	var waivers []string
 	for i := range f.Waivers {
 		if f.Waivers[i].Stage == f.Stage && !f.Waivers[i].Revoked {
-			lines = append(lines, "waiver "+f.Waivers[i].ID)
+			waivers = append(waivers, f.Waivers[i].ID)
 		}
 	}
-	slices.Sort(lines)
-	lines = slices.Compact(lines)
-	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
+	text := make([]byte, 0, len("evidence \n")*len(evidence)+2*sha256.Size*len(evidence))
+	for _, set := range []struct {
+		kind string
+		ids  []string
+	}{{"evidence ", evidence}, {"waiver ", waivers}} {
+		slices.Sort(set.ids)
+		for _, id := range slices.Compact(set.ids) {
+			text = append(append(append(text, set.kind...), id...), '\n')
+		}
+	}
+	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
 }
