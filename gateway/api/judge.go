@@ -19,7 +19,8 @@ type judged struct {
 	verdict   policy.Verdict
 }
 
-// judge is state.Ask of one image, with what the answer was made from.
+// judge answers for one image by the same steps as state.Ask, and keeps what
+// the answer was made from.
 func (s *service) judge(r Reads, subject state.Subject) (judged, error) {
 	var j judged
 	var err error
@@ -31,6 +32,26 @@ func (s *service) judge(r Reads, subject state.Subject) (judged, error) {
 	}
 	j.verdict = policy.Evaluate(j.policy, j.version, j.facts, s.cfg.Now())
 	return j, nil
+}
+
+// maxChildren is state.Ask's: the platform images that a verdict on an index lists.
+const maxChildren = 64
+
+// ask is state.Ask with the parsed policy kept.
+func (s *service) ask(r Reads, subject state.Subject) (policy.Verdict, error) {
+	j, err := s.judge(r, subject)
+	if err != nil {
+		return policy.Verdict{}, err
+	}
+	for _, child := range j.facts.Children[:min(len(j.facts.Children), maxChildren)] {
+		subject.Digest = child
+		c, err := s.judge(r, subject)
+		if err != nil {
+			return policy.Verdict{}, err
+		}
+		j.verdict.Children = append(j.verdict.Children, policy.ChildVerdict{Digest: child, Verdict: c.verdict.Verdict})
+	}
+	return j.verdict, nil
 }
 
 // ref names the policy version that an approver signs, "" without a policy.

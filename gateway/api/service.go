@@ -94,7 +94,7 @@ func (s *service) GetVerdict(ctx context.Context, in *waybillv1.GetVerdictReques
 		if err := resolve(r, &ref); err != nil {
 			return err
 		}
-		v, err := state.Ask(r, state.Subject{Stage: stage, Host: ref.Host, Repository: ref.Repository, Digest: ref.Digest}, s.cfg.Now())
+		v, err := s.ask(r, state.Subject{Stage: stage, Host: ref.Host, Repository: ref.Repository, Digest: ref.Digest})
 		if err != nil {
 			return err
 		}

@@ -75,7 +75,8 @@ func (w *writer) act(objectType string, write Write) error {
 				r.Kind, r.Detail = KindRejection, "rejected for "+a.Stage
 			}
 			if a.Withdrawn {
-				r.Kind, r.Detail = KindApprovalWithdrawn, "the word of "+a.By.String()+" on "+a.Stage+" was withdrawn"
+				r.Kind = KindApprovalWithdrawn
+				r.Detail = because("the word of "+a.By.String()+" on "+a.Stage+" is withdrawn", a.WithdrawnFor)
 				return r, nil
 			}
 			if a.Reason != "" {

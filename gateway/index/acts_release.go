@@ -45,7 +45,7 @@ func (w *writer) released(write Write) error {
 	r.Previous, r.JSON = rel.Previous, write.Value
 	if found && rel.Debt != nil && rel.Debt.Reviewed != nil && old.Debt != nil && old.Debt.Reviewed == nil && old.Act == rel.Act {
 		r.Kind, r.Previous = KindReview, provenance.Digest{}
-		r.Detail = fmt.Sprintf("break-glass release to %s by %s was reviewed", rel.Stage, rel.Debt.By)
+		r.Detail = because(fmt.Sprintf("break-glass release to %s by %s is reviewed", rel.Stage, rel.Debt.By), rel.Review)
 		if err := w.record(r); err != nil {
 			return err
 		}

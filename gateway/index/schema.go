@@ -62,6 +62,7 @@ type Index struct {
 	write *sql.DB // one connection: SQLite has one writer anyway
 	read  *sql.DB
 	st    statements
+	gets  map[int]*sql.Stmt // by how many keys
 }
 
 // Create makes an empty index at path. It is a Conflict error when there is a
@@ -136,7 +137,10 @@ func (x *Index) prepare(ctx context.Context) error {
 		return provenance.Errorf(provenance.Conflict, "index %s: version %d, this program reads %d; delete it and run: waybill-gateway reindex", x.path, version, schemaVersion)
 	}
 	var err error
-	x.st, err = prepare(ctx, x.write)
+	if x.st, err = prepare(ctx, x.write); err != nil {
+		return err
+	}
+	x.gets, err = prepareGets(ctx, x.read)
 	return err
 }
 

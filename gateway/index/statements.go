@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"database/sql"
+	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
@@ -59,4 +60,18 @@ func (s statements) in(ctx context.Context, tx *sql.Tx) statements {
 		*at = tx.StmtContext(ctx, *at) // closed with the transaction
 	}
 	return s
+}
+
+// prepareGets prepares the reads of many keys at once.
+func prepareGets(ctx context.Context, db *sql.DB) (map[int]*sql.Stmt, error) {
+	gets := map[int]*sql.Stmt{}
+	for _, n := range getSizes() {
+		text := `SELECT key, value FROM kv WHERE key IN (?` + strings.Repeat(`, ?`, n-1) + `)`
+		st, err := db.PrepareContext(ctx, text) //nolint:sqlclosecheck // closed with the database
+		if err != nil {
+			return nil, provenance.Wrap(provenance.Internal, err, "index: prepare the read of %d keys", n)
+		}
+		gets[n] = st
+	}
+	return gets, nil
 }

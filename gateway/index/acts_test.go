@@ -1,0 +1,248 @@
+package index
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+func actOf(who string, minute int) state.Act {
+	name, msp, _ := strings.Cut(who, "@")
+	return state.Act{By: policy.Person{MSP: msp, Name: name}, At: at(minute)}
+}
+
+// ruled is a chain with every record of rules and evidence, each written as
+// the contract writes it.
+func ruled(t testing.TB) *chain {
+	c := newChain(t)
+	s := state.Subject{Stage: "production", Host: host, Repository: repo, Digest: digest("v1")}
+	act := actOf
+	one := func(who string, writes ...Write) { c.block(c.tx(0, who, writes...)) }
+	c.block()
+	one("admin@VendorMSP", c.put(state.MembersKey(), state.Members{MSPs: []string{"VendorMSP"}, Invited: []string{"AuditMSP", "LateMSP"}}))
+	one("admin@AuditMSP", c.put(state.MembersKey(), state.Members{MSPs: []string{"AuditMSP", "VendorMSP"}, Invited: []string{"LateMSP"}}),
+		c.put(state.MemberKey("AuditMSP"), state.Member{MSP: "AuditMSP", Name: "audit"}))
+
+	key := state.TrustKey{MSP: "VendorMSP", Name: "build", Kind: "public-key", Fingerprint: "0123456789abcdef99", Act: act("admin@VendorMSP", 3)}
+	one("admin@VendorMSP", c.put(state.TrustKeyKey("VendorMSP", "build"), key), c.put(state.SchemaKey("licence"), state.Schema{Name: "licence", MSP: "VendorMSP", Schema: json.RawMessage(`{}`)}))
+	one("gateway@VendorMSP", c.segment(event(provenance.Push, "1.0", "v1", 4))...)
+	signature := event(provenance.Push, "", "signature", 4)
+	signature.Subject = digest("v1")
+	one("gateway@VendorMSP", c.segment(signature)...)
+
+	e := state.Evidence{Digest: s.Digest, Type: "vuln-scan", ID: "e1", Format: "dsse", Facts: json.RawMessage(`{"critical":0}`), Signer: policy.Signer{Kind: policy.SignedByKey, MSP: "VendorMSP", Key: "build"}}
+	one("gateway@VendorMSP", c.put(state.EvidenceKey(s.Digest, e.Type, e.ID), e), c.put(state.EvidenceSetKey(s.Digest), state.EvidenceSet{Entries: []state.EvidenceEntry{{ID: "e1"}}}))
+	e.ID, e.Type, e.Format, e.Signer = "e2", "review", "plain", policy.Signer{Kind: policy.SignedByPerson, MSP: "AuditMSP", Name: "ann"}
+	one("ann@AuditMSP", c.put(state.EvidenceKey(s.Digest, e.Type, e.ID), e))
+	key.Withdrawn = &state.Withdrawal{Reason: "laptop lost", CompromisedSince: at(3)}
+	one("admin@VendorMSP", c.put(state.TrustKeyKey("VendorMSP", "build"), key))
+	one("gateway@AuditMSP", c.put(state.WitnessKey(s.Digest, host, repo, "AuditMSP"), state.Witness{MSP: "AuditMSP"}))
+
+	w := state.Waiver{ID: "w1", Stage: s.Stage, Rule: "evidence/scan", Digest: s.Digest, Reason: "scanner is down", Until: at(59), Approvers: []policy.Person{{MSP: "VendorMSP", Name: "rm"}}}
+	waivers := func(who string, all ...state.Waiver) {
+		one(who, c.put(state.WaiversKey(host, repo), state.Waivers{Waivers: all}))
+	}
+	waivers("rm@VendorMSP", w)
+	other := w
+	other.ID, other.Digest = "w2", provenance.Digest{}
+	w.Approvers = append(w.Approvers, policy.Person{MSP: "AuditMSP", Name: "rm"})
+	waivers("rm@AuditMSP", w, other)
+	w.Revoked = true
+	waivers("rm@AuditMSP", w)
+
+	one("admin@VendorMSP", c.put(state.LabelsKey(host, repo), state.Labels{Labels: map[string]string{"tier": "1", "team": "a"}}))
+	one("admin@VendorMSP", c.put(state.LabelsKey(host, repo), state.Labels{Labels: map[string]string{"tier": "2"}}))
+	one("rm@AuditMSP", c.put(state.ContextKey("AuditMSP"), state.Context{Values: map[string]policy.Value{"incident": {Value: true, At: at(15)}}}))
+
+	p := state.Proposal{ID: "p1", Kind: state.ProposePolicy, Name: "default", Hash: "abcdefabcdefabcdef", Status: state.ProposalOpen}
+	one("admin@VendorMSP", c.put(state.ProposalKey("p1"), p), c.put(state.BallotKey("p1", "VendorMSP"), state.Ballot{Proposal: "p1", MSP: "VendorMSP", Yes: true}))
+	p.Status, p.Version = state.ProposalAccepted, 1
+	one("admin@AuditMSP", c.put(state.ProposalKey("p1"), p), c.put(state.BallotKey("p1", "AuditMSP"), state.Ballot{Proposal: "p1", MSP: "AuditMSP", Yes: true, Reason: "agreed"}),
+		c.put(state.PolicyKey("default", 1), state.PolicyVersion{Name: "default", Version: 1, Hash: p.Hash}))
+	gone := state.Proposal{ID: "p2", Kind: state.ProposeMemberRemove, Name: "AuditMSP", Status: state.ProposalOpen}
+	one("admin@VendorMSP", c.put(state.ProposalKey("p2"), gone))
+	gone.Status = state.ProposalWithdrawn
+	one("admin@VendorMSP", c.put(state.ProposalKey("p2"), gone))
+
+	one("rm@VendorMSP", c.put(s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionOpen}))
+	a := state.Approval{Subject: s, Attempt: 1, Approval: policy.Approval{By: policy.Person{MSP: "AuditMSP", Name: "rm"}}}
+	one("rm@AuditMSP", c.put(s.ApprovalKey(1, "AuditMSP"), a))
+	a.Withdrawn, a.WithdrawnFor = true, "too early"
+	one("rm@AuditMSP", c.put(s.ApprovalKey(1, "AuditMSP"), a))
+	rel := state.Release{Subject: s, Attempt: 1, Policy: policy.Version{Name: "default", Version: 1}, Act: act("rm@VendorMSP", 23),
+		Debt: &policy.Debt{By: policy.Person{MSP: "VendorMSP", Name: "rm"}, Reason: "the shop is down", Without: []string{"approvals", "soak"}, Due: at(50)}}
+	one("rm@VendorMSP", c.put(s.ReleasedKey(), rel), c.put(s.ReleaseKey(), state.Current{Digest: s.Digest}))
+	reviewed := *rel.Debt
+	reviewed.Reviewed, reviewed.ReviewAt = &policy.Person{MSP: "AuditMSP", Name: "ann"}, at(24)
+	rel.Debt = &reviewed
+	rel.Review = "looked at it"
+	one("ann@AuditMSP", c.put(s.ReleasedKey(), rel))
+	second := s
+	second.Digest = digest("v2")
+	one("gateway@VendorMSP", c.put(second.ReleasedKey(), state.Release{Subject: second, Previous: s.Digest, Auto: true, Policy: rel.Policy, Act: act("gateway@VendorMSP", 25)}), c.put(s.ReleaseKey(), state.Current{Digest: second.Digest}))
+	rel.Rollback, rel.Previous, rel.Act = true, second.Digest, act("rm@VendorMSP", 26)
+	one("rm@VendorMSP", c.put(s.ReleasedKey(), rel), c.put(s.ReleaseKey(), state.Current{Digest: s.Digest, Pinned: true}))
+	one("rm@VendorMSP", c.put(s.ReleaseKey(), state.Current{Digest: s.Digest}))
+	one("admin@VendorMSP", c.put(state.MembersKey(), state.Members{MSPs: []string{"VendorMSP"}, Majority: 1}))
+	return c
+}
+
+// TestActs reads the whole index: every record of the chain is an act, once.
+func TestActs(t *testing.T) {
+	x := applied(t, ruled(t))
+	var got []string
+	view(t, x, func(s *Snapshot) {
+		rows, err := s.query(`SELECT r.kind, t.name || '@' || t.msp, r.detail FROM records r JOIN txs t ON t.block = r.block AND t.tx = r.tx ORDER BY r.block, r.tx, r.seq`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var kind, who, detail string
+			if err := rows.Scan(&kind, &who, &detail); err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, fmt.Sprintf("%s by %s: %s", kind, who, detail))
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	want := []string{
+		"member by admin@VendorMSP: AuditMSP may join; LateMSP may join",
+		"member by admin@AuditMSP: AuditMSP joined as \"audit\"",
+		"key by admin@VendorMSP: VendorMSP answers for key build (public-key, 0123456789abcdef)",
+		"schema by admin@VendorMSP: evidence type custom/licence of VendorMSP",
+		"push by gateway@VendorMSP: pushed as 1.0",
+		"push by gateway@VendorMSP: pushed",
+		"evidence by gateway@VendorMSP: vuln-scan by key build of VendorMSP (dsse)",
+		"evidence by ann@AuditMSP: review by ann@AuditMSP (plain)",
+		"key-withdrawn by admin@VendorMSP: key build of VendorMSP is withdrawn, compromised since 2026-01-01T12:03:00Z: laptop lost",
+		"witness by gateway@AuditMSP: seen at the registry by AuditMSP",
+		"waiver by rm@VendorMSP: waiver w1 of evidence/scan for production until 2026-01-01T12:59:00Z is asked for: scanner is down",
+		"waiver-approval by rm@AuditMSP: waiver w1 of evidence/scan for production until 2026-01-01T12:59:00Z is approved by rm@AuditMSP",
+		"waiver by rm@AuditMSP: waiver w2 of evidence/scan for production until 2026-01-01T12:59:00Z is asked for: scanner is down",
+		"waiver-revoked by rm@AuditMSP: waiver w1 of evidence/scan for production until 2026-01-01T12:59:00Z is revoked",
+		"label by admin@VendorMSP: label team is \"a\"",
+		"label by admin@VendorMSP: label tier is \"1\"",
+		"label by admin@VendorMSP: label team is removed",
+		"label by admin@VendorMSP: label tier is \"2\"",
+		"context by rm@AuditMSP: AuditMSP says incident is true",
+		"vote by admin@VendorMSP: VendorMSP votes yes on proposal p1",
+		"proposal by admin@VendorMSP: proposal p1 is open: policy default from version 0 (abcdefabcdef)",
+		"vote by admin@AuditMSP: AuditMSP votes yes on proposal p1: agreed",
+		"policy by admin@AuditMSP: policy default version 1 is active (abcdefabcdef)",
+		"proposal-accepted by admin@AuditMSP: proposal p1 is accepted: policy default from version 0 (abcdefabcdef)",
+		"proposal by admin@VendorMSP: proposal p2 is open: remove AuditMSP",
+		"proposal-withdrawn by admin@VendorMSP: proposal p2 is withdrawn: remove AuditMSP",
+		"promotion by rm@VendorMSP: promotion to production requested",
+		"approval by rm@AuditMSP: approved for production",
+		"approval-withdrawn by rm@AuditMSP: the word of rm@AuditMSP on production is withdrawn: too early",
+		"break-glass by rm@VendorMSP: released to production under policy default version 1 without approvals, soak, to be reviewed by 2026-01-01T12:50:00Z: the shop is down",
+		"review by ann@AuditMSP: break-glass release to production by rm@VendorMSP is reviewed: looked at it",
+		"release by gateway@VendorMSP: released to production under policy default version 1, automatically",
+		"rollback by rm@VendorMSP: rolled back: released to production under policy default version 1",
+		"resume by rm@VendorMSP: releases to production may be automatic again",
+		"member by admin@VendorMSP: AuditMSP is no longer a member; 1 members decide",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestImageHistoryHasEvidence: evidence belongs to the digest, in whichever repository it is asked for.
+func TestImageHistoryHasEvidence(t *testing.T) {
+	x := applied(t, ruled(t))
+	for _, f := range []HistoryFilter{{Digest: digest("v1")}, {Digest: digest("v1"), Host: host, Repository: repo}, {Digest: digest("v1"), Host: host, Repository: "team/other"}} {
+		lines, _ := history(t, x, f, Page{})
+		text := strings.Join(lines, "\n")
+		for _, kind := range []string{" evidence by gateway@VendorMSP", " evidence by ann@AuditMSP"} {
+			if !strings.Contains(text, kind) {
+				t.Errorf("%+v: no%s in\n%s", f, kind, text)
+			}
+		}
+		if f.Repository == repo && !strings.Contains(text, " witness by ") {
+			t.Errorf("no witness in\n%s", text)
+		}
+	}
+}
+
+func TestLists(t *testing.T) {
+	c := ruled(t)
+	x := applied(t, c)
+	view(t, x, func(s *Snapshot) {
+		proposals := func(status state.ProposalStatus, limit int) (ids []string) {
+			all, err := s.Proposals(status, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range all {
+				ids = append(ids, p.ID+" "+string(p.Status))
+			}
+			return ids
+		}
+		if diff := cmp.Diff([]string{"p2 withdrawn", "p1 accepted"}, proposals("", 9)); diff != "" {
+			t.Error(diff)
+		}
+		if diff := cmp.Diff([]string{"p1 accepted"}, proposals(state.ProposalAccepted, 9)); diff != "" {
+			t.Error(diff)
+		}
+		if got := proposals("", 1); len(got) != 1 || len(proposals(state.ProposalOpen, 9)) != 0 {
+			t.Errorf("limited: %v", got)
+		}
+		releases, err := s.Releases(0, 9)
+		if err != nil || len(releases) != 2 || releases[0].Digest != digest("v1") || !releases[0].Rollback || releases[1].Digest != digest("v2") {
+			t.Errorf("releases: %+v, %v", releases, err)
+		}
+		if skipped, err := s.Releases(1, 9); err != nil || len(skipped) != 1 || skipped[0].Digest != digest("v2") {
+			t.Errorf("after the first: %+v, %v", skipped, err)
+		}
+		if owing, err := s.Owing(9); err != nil || len(owing) != 0 {
+			t.Errorf("owing, reviewed: %+v, %v", owing, err)
+		}
+		for _, tc := range []struct {
+			repo provenance.Repository
+			want int
+		}{{repo, 1}, {"team/other", 0}} {
+			if got, err := s.Referrers(digest("v1"), host, tc.repo, 9); err != nil || len(got) != tc.want || (len(got) == 1 && got[0] != digest("signature")) {
+				t.Errorf("referrers in %s: %v, %v", tc.repo, got, err)
+			}
+		}
+	})
+	before := create(t)
+	owed := slices.IndexFunc(c.blocks, func(b Block) bool { // the block of the break-glass release
+		return len(b.Txs) > 0 && slices.ContainsFunc(b.Txs[0].Writes, func(w Write) bool { return strings.Contains(string(w.Value), "the shop is down") })
+	})
+	if err := before.ApplyBatch(t.Context(), c.blocks[:owed+1]); err != nil {
+		t.Fatal(err)
+	}
+	view(t, before, func(s *Snapshot) {
+		if owing, err := s.Owing(9); err != nil || len(owing) != 1 || owing[0].Debt.Reviewed != nil {
+			t.Errorf("owing, before the review (block %d): %+v, %v", owed, owing, err)
+		}
+	})
+}
+
+// TestRebuildOfRulesIsTheSame: batches do not change what is derived.
+func TestRebuildOfRulesIsTheSame(t *testing.T) {
+	c := ruled(t)
+	one, two := applied(t, c), create(t)
+	if err := two.ApplyBatch(t.Context(), c.blocks); err != nil {
+		t.Fatal(err)
+	}
+	a, err := one.Fingerprint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := two.Fingerprint(t.Context()); a != b || err != nil {
+		t.Errorf("%s and %s, %v", a, b, err)
+	}
+}
