@@ -30,6 +30,9 @@ func (k Key) certificates() ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(certs) == 1 && pinned(certs[0]) {
+		return certs, checkPublic(certs[0].PublicKey)
+	}
 	for _, c := range certs {
 		if !c.IsCA || !c.BasicConstraintsValid || (c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageCertSign == 0) {
 			return nil, invalid("certificate %q is no authority's", clip(c.Subject.String()))
@@ -39,6 +42,14 @@ func (k Key) certificates() ([]*x509.Certificate, error) {
 		}
 	}
 	return certs, nil
+}
+
+// pinned tells whether a certificate is a self-signed one for signing code
+// alone, as `notation cert generate-test` makes them: as a root it stands for
+// itself, and nothing can be issued below it.
+func pinned(c *x509.Certificate) bool {
+	return !c.IsCA && bytes.Equal(c.RawSubject, c.RawIssuer) && c.KeyUsage == x509.KeyUsageDigitalSignature &&
+		len(c.ExtKeyUsage) == 1 && c.ExtKeyUsage[0] == x509.ExtKeyUsageCodeSigning
 }
 
 func parseCertificates(ders [][]byte) ([]*x509.Certificate, error) {

@@ -67,7 +67,7 @@ func formatOf(path string) Format {
 // TestRealTools verifies what cosign v3.1.3 and notation made and pushed to a
 // registry, and holds the results to golden files.
 func TestRealTools(t *testing.T) {
-	for _, tool := range []string{"cosign"} {
+	for _, tool := range []string{"cosign", "notation"} {
 		subject := digest(t, string(read(t, tool, "subject")))
 		files, err := filepath.Glob(filepath.Join("testdata", tool, "*.*.json"))
 		if err != nil || len(files) == 0 {

@@ -45,8 +45,9 @@ type Key struct {
 
 // ParseKey reads trust material. A public key is one PKIX PEM block with an
 // ECDSA P-256 or P-384, Ed25519 or RSA (2048 to 8192 bits) key. A certificate
-// root is 1 to 4 certificates of authorities; where none is self-signed, each
-// of them is trusted as it stands. Anything else is Invalid.
+// root is 1 to 4 certificates of authorities (where none is self-signed, each of
+// them is trusted as it stands) or one self-signed code-signing certificate,
+// which stands for itself. Anything else is Invalid.
 func ParseKey(name, kind, text string) (Key, error) {
 	k := Key{Name: name, Kind: KeyKind(kind), PEM: text}
 	if !customName.MatchString(name) {
