@@ -22,12 +22,17 @@ type receipt struct {
 
 // act signs one transaction with the signer's own key and waits until it is in a block.
 func (a *app) act(ctx context.Context, fn string, args ...string) (receipt, error) {
+	return a.actWith(ctx, nil, fn, args...)
+}
+
+// actWith is act with values that reach the peers beside the transaction.
+func (a *app) actWith(ctx context.Context, transient map[string][]byte, fn string, args ...string) (receipt, error) {
 	door, me, err := a.sign()
 	if err != nil {
 		return receipt{}, err
 	}
 	defer func() { _ = door.Close() }() // the transaction is final by now
-	res, err := door.Submit(ctx, fn, args...)
+	res, err := door.SubmitTransient(ctx, transient, fn, args...)
 	if provenance.CodeOf(err) == provenance.Forbidden && strings.Contains(err.Error(), "needs one of the roles") {
 		return receipt{}, hint(err, "%s signed this; see its roles with: waybill member list; an admin grants one with: waybill member grant %s ROLE --as %s/admin", me, me.name, me.org.Org)
 	}

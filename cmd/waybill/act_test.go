@@ -20,8 +20,19 @@ func TestActsSayExactlyThisToTheLedger(t *testing.T) {
 	}{
 		{"promote " + imageA + " --to production", "promotion:Request " + on},
 		{"promote reg.example:5000/app:1.0 --to production", "promotion:Request " + on},
-		{"approve " + imageA + " --to production", "promotion:Approve " + on + " "},
-		{"approve " + imageA + " --to production --reason fine", "promotion:Approve " + on + " fine"},
+		{"approve " + imageA + " --to production", "promotion:Approve " + on + " default@2 e3b0c44298fc1c149afbf4c8996fb924 "},
+		{"approve " + imageA + " --to production --reason fine", "promotion:Approve " + on + " default@2 e3b0c44298fc1c149afbf4c8996fb924 fine"},
+		{"withdraw " + imageA + " --to production --reason no", "promotion:Withdraw " + on + " no"},
+		{"break-glass " + imageA + " --to production --reason fire", "release:BreakGlass " + on + " fire"},
+		{"review " + imageA + " --to production --reason fine", "release:Review " + on + " fine"},
+		{"resume reg.example:5000/app --to production", "release:Resume reg.example:5000 app production"},
+		{"waiver approve reg.example:5000/app w1", "waiver:Approve reg.example:5000 app w1"},
+		{"waiver revoke reg.example:5000/app w1 --reason done", "waiver:Revoke reg.example:5000 app w1 done"},
+		{"key withdraw ci --reason lost --compromised-since 2026-11-01T00:00:00Z", "key:Withdraw ci lost 2026-11-01T00:00:00Z"},
+		{"context set incident true", "context:Set incident true"},
+		{"context set phase freeze", `context:Set phase "freeze"`},
+		{"label set reg.example:5000/app tier=1", "label:Set reg.example:5000 app tier 1"},
+		{"proposal withdraw abc", "proposal:Withdraw abc "},
 		{"reject " + imageA + " --to production --reason no", "promotion:Reject " + on + " no"},
 		{"release " + imageA + " --to production", "release:Release " + on},
 		{"quarantine " + imageA + " --reason bad", "quarantine:Set " + digestA + " bad"},
@@ -89,7 +100,8 @@ func TestRefusedActsSayWhatToDo(t *testing.T) {
 		t.Errorf("exit %d, out %q, stderr %q", code, out, errOut)
 	}
 	w.fails = provenance.Errorf(provenance.Forbidden, "promotion:Approve: release-manager@VendorMSP may not decide here: VendorMSP recorded the push")
-	_, _, errOut = w.run("approve", imageA, "--to", "production", "--as", "vendor/release-manager")
+	w.verdict = pendingVerdict(t)
+	_, _, errOut = w.run("approve", imageA, "--to", "production", "--policy", "default@1", "--evidence-set", "e5", "--as", "vendor/release-manager")
 	if want := "waybill: release-manager@VendorMSP may not decide here: VendorMSP recorded the push\nhint: who can: waybill explain " + imageA + " --stage production\n"; errOut != want {
 		t.Errorf("stderr %q", errOut)
 	}
@@ -112,22 +124,22 @@ spec:
       approvals: {min: 2}
 `
 
-func TestPolicyApply(t *testing.T) {
+func TestPolicyPropose(t *testing.T) {
 	w := newWorld(t)
 	file := filepath.Join(t.TempDir(), "policy.yaml")
 	if err := os.WriteFile(file, []byte(policyYAML), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.payload = `{"name":"default","hash":"00","version":0,"active":false,"votes":["VendorMSP"],"needed":3}`
-	code, out, errOut := w.run("policy", "apply", "-f", file, "--as", "vendor/admin")
-	if code != 0 || !strings.Contains(out, "1 of 3 votes (VendorMSP)") {
+	w.payload = `{"proposal":{"id":"0123456789abcdef","kind":"policy","name":"default","status":"open"},"yes":["VendorMSP"],"no":[],"needed":3}`
+	code, out, errOut := w.run("policy", "propose", "-f", file, "--as", "vendor/admin")
+	if code != 0 || !strings.Contains(out, "1 of 3 votes (VendorMSP)") || !strings.Contains(out, "waybill proposal vote 0123456789abcdef yes") {
 		t.Errorf("exit %d, stderr %q, out:\n%s", code, errOut, out)
 	}
-	want := `vendor/admin: policy:Apply {"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"default"},"spec":{"match":["reg.example:5000/**"],"stages":[{"name":"production","approvals":{"min":2,"exclude":["pusher","requester"]}}]}}`
+	want := `vendor/admin: proposal:Open policy {"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"default"},"spec":{"match":["reg.example:5000/**"],"stages":[{"name":"production","approvals":{"min":2,"role":"release-manager","exclude":["pusher","requester"]}}]}}`
 	if diff := cmp.Diff([]string{want}, w.acts); diff != "" {
 		t.Errorf("act (-want +got):\n%s", diff)
 	}
-	w.stdin, w.payload = policyYAML, `{"name":"default","version":1,"active":true}`
+	w.stdin, w.payload = policyYAML, `{"proposal":{"id":"0123456789abcdef","kind":"policy","name":"default","status":"accepted","version":1},"yes":["VendorMSP"],"no":[],"needed":3}`
 	if _, out, _ = w.run("policy", "apply", "-f", "-", "--as", "vendor/admin"); !strings.Contains(out, "in force as version 1") {
 		t.Errorf("from standard input:\n%s", out)
 	}

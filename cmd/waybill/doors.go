@@ -16,7 +16,7 @@ import (
 
 // acts is an organisation's own peer, as a signer uses it.
 type acts interface {
-	Submit(ctx context.Context, fn string, args ...string) (ledger.Result, error)
+	SubmitTransient(ctx context.Context, transient map[string][]byte, fn string, args ...string) (ledger.Result, error)
 	io.Closer
 }
 
@@ -34,7 +34,24 @@ type answers interface {
 	ListRegistries(ctx context.Context) (*waybillv1.ListRegistriesResponse, error)
 	ListDeadLetters(ctx context.Context, in *waybillv1.ListDeadLettersRequest) (*waybillv1.ListDeadLettersResponse, error)
 	RetryDeadLetters(ctx context.Context, in *waybillv1.RetryDeadLettersRequest) (*waybillv1.RetryDeadLettersResponse, error)
+	ruleAnswers
 	io.Closer
+}
+
+// ruleAnswers are the questions about rules, votes and evidence.
+type ruleAnswers interface {
+	GetEvidence(ctx context.Context, image, typ string) (*waybillv1.GetEvidenceResponse, error)
+	GetTree(ctx context.Context, image string) (*waybillv1.GetTreeResponse, error)
+	ListPolicyVersions(ctx context.Context, name string) (*waybillv1.ListPolicyVersionsResponse, error)
+	SimulatePolicy(ctx context.Context, policy []byte, releases int) (*waybillv1.SimulatePolicyResponse, error)
+	ListProposals(ctx context.Context, status string) (*waybillv1.ListProposalsResponse, error)
+	GetProposal(ctx context.Context, id string) (*waybillv1.GetProposalResponse, error)
+	GetInbox(ctx context.Context) (*waybillv1.GetInboxResponse, error)
+	ListKeys(ctx context.Context, msp string) (*waybillv1.ListKeysResponse, error)
+	ListSchemas(ctx context.Context) (*waybillv1.ListSchemasResponse, error)
+	ListWaivers(ctx context.Context, repository string) (*waybillv1.ListWaiversResponse, error)
+	ListContext(ctx context.Context) (*waybillv1.ListContextResponse, error)
+	ListLabels(ctx context.Context, repository string) (*waybillv1.ListLabelsResponse, error)
 }
 
 // doors lead out of the process. Tests put others in.

@@ -33,17 +33,18 @@ const (
 // world is everything outside the process: gateways, peers, a network. It
 // remembers what it was asked.
 type world struct {
-	t       *testing.T
-	running map[string]bool // gateway addresses
-	env     map[string]string
-	stdin   string
-	verdict policy.Verdict
-	stale   bool
-	fails   error  // of the next act
-	asked   string // who asked which gateway
-	acts    []string
-	payload string
-	nodes   *fakeFabric
+	ruleAnswers // nil: what a test does not answer must not be asked
+	t           *testing.T
+	running     map[string]bool // gateway addresses
+	env         map[string]string
+	stdin       string
+	verdict     policy.Verdict
+	stale       bool
+	fails       error  // of the next act
+	asked       string // who asked which gateway
+	acts        []string
+	payload     string
+	nodes       *fakeFabric
 }
 
 func newWorld(t *testing.T) *world {
@@ -105,7 +106,7 @@ type signer struct {
 	p person
 }
 
-func (s signer) Submit(_ context.Context, fn string, args ...string) (ledger.Result, error) {
+func (s signer) SubmitTransient(_ context.Context, _ map[string][]byte, fn string, args ...string) (ledger.Result, error) {
 	s.w.acts = append(s.w.acts, s.p.String()+": "+fn+" "+strings.Join(args, " "))
 	payload := s.w.payload
 	if payload == "" {
@@ -136,7 +137,7 @@ func (w *world) GetTag(_ context.Context, _ provenance.Host, _ provenance.Reposi
 
 func (w *world) GetVerdict(_ context.Context, image, stage string) (*waybillv1.GetVerdictResponse, error) {
 	v := w.verdict
-	res := &waybillv1.GetVerdictResponse{Image: image, Digest: digestA, Stage: stage, Verdict: string(v.Verdict), Height: v.Height, Stale: w.stale}
+	res := &waybillv1.GetVerdictResponse{Image: image, Digest: digestA, Stage: stage, Verdict: string(v.Verdict), Height: v.Height, Stale: w.stale, EvidenceSet: v.EvidenceSet}
 	if v.Policy != nil {
 		res.Policy = &waybillv1.PolicyVersion{Name: v.Policy.Name, Version: int32(v.Policy.Version)}
 	}

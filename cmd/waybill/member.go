@@ -15,7 +15,7 @@ func newMemberCmd(a *app) *cobra.Command {
 	cmd.AddCommand(
 		newGrantCmd(a, "grant", "Give one of your organisation's people a role", "member:Grant", "granted"),
 		newGrantCmd(a, "revoke", "Take a role from one of your organisation's people", "member:Revoke", "revoked"),
-		newMemberListCmd(a),
+		newMemberListCmd(a), newMemberJoinCmd(a), newMemberProposeCmd(a),
 	)
 	return cmd
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -13,56 +12,33 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
 
 func newPolicyCmd(a *app) *cobra.Command {
 	cmd := group("policy", "Release rules and the votes on them")
-	cmd.AddCommand(newPolicyApplyCmd(a), newPolicyListCmd(a), newPolicyShowCmd(a))
+	cmd.AddCommand(newPolicyProposeCmd(a), newPolicyListCmd(a), newPolicyShowCmd(a), newPolicyDiffCmd(a), newPolicySimulateCmd(a),
+		newVoteCmd(a), newProposalWithdrawCmd(a), newPolicyVersionsCmd(a))
 	return cmd
 }
 
-// vote is what policy:Apply returns.
-type vote struct {
-	Name    string   `json:"name"`
-	Version int      `json:"version"`
-	Active  bool     `json:"active"`
-	Votes   []string `json:"votes"`
-	Needed  int      `json:"needed"`
-}
-
-func newPolicyApplyCmd(a *app) *cobra.Command {
+func newPolicyProposeCmd(a *app) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
-		Use: "apply -f FILE", Short: "Vote for a policy text as an admin", Args: operands(),
-		Long: "Vote for a policy text, YAML or JSON; - reads standard input. It is in force once\nadmins of a majority of the organisations applied the same text.",
+		Use: "propose -f FILE", Aliases: []string{"apply"}, Short: "Propose a policy text, or vote for the same text, as an admin", Args: operands(),
+		Long: "Propose a policy text, YAML or JSON; - reads standard input. It is in force once\nadmins of a majority of the organisations agree: proposing the same text is a\nvote for it, and so is waybill proposal vote ID yes.",
 		RunE: a.do(func(ctx context.Context, _ []string) error {
 			p, err := a.readPolicy(file)
 			if err != nil {
 				return err
 			}
-			r, err := a.act(ctx, "policy:Apply", string(p.Canonical()))
-			if err != nil {
-				return err
-			}
-			var v vote
-			if err := json.Unmarshal(r.Result, &v); err != nil {
-				return fmt.Errorf("read the result of transaction %s: %w", r.TxID, err)
-			}
-			return a.printAct(r, func(w io.Writer) { writeVote(w, v) }, "applied policy %s", p.Metadata.Name)
+			return a.propose(ctx, state.ProposePolicy, string(p.Canonical()), "proposed policy "+p.Metadata.Name)
 		}),
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the policy's file")
 	require(cmd, "file")
 	return cmd
-}
-
-func writeVote(w io.Writer, v vote) {
-	if v.Active {
-		fmt.Fprintf(w, "in force as version %d\n", v.Version)
-		return
-	}
-	fmt.Fprintf(w, "%d of %d votes (%s): an admin of another organisation applies the same file\n", len(v.Votes), v.Needed, clean(strings.Join(v.Votes, ", ")))
 }
 
 // readPolicy reads and checks a policy before anything is signed. A defect is
@@ -98,15 +74,32 @@ func newPolicyListCmd(a *app) *cobra.Command {
 				for _, p := range res.GetPolicies() {
 					t.row(p.GetName(), number(p.GetVersion()), strings.Join(p.GetMatch(), ", "), when(p.GetAt()), whoAll(p.GetVoters()))
 				}
-				t.write(w, "no policy is in force: waybill policy apply -f FILE --as ORG/admin")
-				open := table("OPEN VOTE", "TEXT", "VOTED BY")
-				for _, b := range res.GetBallots() {
-					open.row(b.GetName(), shortHash(b.GetHash()), whoAll(b.GetVoters()))
-				}
-				if len(open.rows) > 0 {
+				t.write(w, "no policy is in force: waybill policy propose -f FILE --as ORG/admin")
+				if len(res.GetProposals()) > 0 {
 					blank(w)
-					open.write(w, "")
+					writeProposals(w, res.GetProposals())
 				}
+			})
+		}),
+	}
+}
+
+func newPolicyVersionsCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "versions NAME", Short: "List the versions a policy had", Args: operands("NAME"),
+		RunE: a.do(func(ctx context.Context, args []string) error {
+			return query(ctx, a, func(c answers) (*waybillv1.ListPolicyVersionsResponse, error) {
+				return c.ListPolicyVersions(ctx, args[0])
+			}, func(w io.Writer, res *waybillv1.ListPolicyVersionsResponse) {
+				t := table("VERSION", "HASH", "SINCE", "VOTED BY", "")
+				for _, p := range res.GetVersions() {
+					active := ""
+					if p.GetActive() {
+						active = "in force"
+					}
+					t.row(number(p.GetVersion()), shortHash(p.GetHash()), when(p.GetAt()), whoAll(p.GetVoters()), active)
+				}
+				t.write(w, "there is no policy of that name")
 			})
 		}),
 	}

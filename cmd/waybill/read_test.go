@@ -56,7 +56,10 @@ func (w *world) ListPolicies(context.Context) (*waybillv1.ListPoliciesResponse, 
 	return &waybillv1.ListPoliciesResponse{
 		Height:   9,
 		Policies: []*waybillv1.Policy{{Name: "default", Version: 1, Match: []string{"reg.example:5000/**"}, At: at(2), Voters: []*waybillv1.Person{person1("admin", "VendorMSP")}, Active: true}},
-		Ballots:  []*waybillv1.Ballot{{Name: "default", Hash: "0123456789abcdef", Voters: []*waybillv1.Person{person1("admin", "AuditMSP")}}},
+		Proposals: []*waybillv1.Proposal{{
+			Id: "0123456789abcdef", Kind: "policy", Name: "default", Status: "open", Needed: 3, At: at(3), By: person1("admin", "AuditMSP"),
+			Votes: []*waybillv1.Vote{{Msp: "AuditMSP", Yes: true}, {Msp: "SecurityMSP"}},
+		}},
 	}, nil
 }
 

@@ -94,9 +94,10 @@ on the ledger, never in the registry.
 
 	root.AddCommand(
 		newStatusCmd(a), newVerifyCmd(a), newExplainCmd(a), newHistoryCmd(a), newPromotionsCmd(a),
-		newPromoteCmd(a), newApproveCmd(a), newRejectCmd(a), newReleaseCmd(a),
-		newQuarantineCmd(a), newUnquarantineCmd(a),
-		newPolicyCmd(a), newMemberCmd(a), newRegistryCmd(a), newQueueCmd(a),
+		newInboxCmd(a), newPromoteCmd(a), newApproveCmd(a), newRejectCmd(a), newWithdrawCmd(a), newReleaseCmd(a), newResumeCmd(a),
+		newBreakGlassCmd(a), newReviewCmd(a), newQuarantineCmd(a), newUnquarantineCmd(a), newWaiverCmd(a),
+		newAttestCmd(a), newEvidenceCmd(a), newTreeCmd(a), newKeyCmd(a), newSchemaCmd(a), newContextCmd(a), newLabelCmd(a),
+		newPolicyCmd(a), newProposalCmd(a), newMemberCmd(a), newRegistryCmd(a), newQueueCmd(a),
 		newNetworkCmd(a), newVersionCmd(a), newOutputTopic(),
 	)
 	return root

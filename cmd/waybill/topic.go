@@ -13,20 +13,25 @@ standard error.
 
 verify, explain
     {"image","digest","stage","verdict","height","policy":{"name","version"},
-     "reasons":[{"rule","outcome","detail","fix"}]}
+     "reasons":[{"rule","outcome","detail","fix"}],"evidenceSet","warning","until",
+     "children":[{"digest","verdict"}]}
     verdict: allowed, denied, pending, quarantined or unknown
-    outcome: satisfied, unmet or violated
+    outcome: satisfied, unmet, violated or waived
+    until:   allowed with a warning now, denied from then on
     height:  the block height the verdict is true at
     policy is absent when none matches, fix when nothing is needed
 
-promote, approve, reject, release, quarantine, unquarantine, member grant,
-member revoke, registry add, policy apply
+whatever signs a transaction: promote, approve, reject, withdraw, release,
+break-glass, review, quarantine, waiver request, attest, policy propose, ...
     {"txid","block","by","result"}
-    result: the verdict for acts on a promotion; {"name","hash","version",
-    "active","votes","needed"} for policy apply; the record for the others
+    result: the verdict for acts on a promotion; {"proposal","yes","no","needed"}
+    for policy propose, member propose and votes; the record for the others
 
-status, history, promotions, policy list, policy show, member list, registry list,
-queue list, queue retry
+policy diff
+    {"changes":[lines]}
+
+whatever asks: status, history, promotions, inbox, evidence, tree, policy list,
+policy show, policy simulate, proposal list, key list, waiver list, member list, ...
     the gateway's answer: the messages of gateway/api/proto/waybill/v1/waybill.proto
     with their names in lower camel case; absent messages are left out, empty
     strings and lists are not

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 )
@@ -71,6 +72,19 @@ func (a *app) writeVerdictHead(w io.Writer, v policy.Verdict) {
 	if v.Policy != nil {
 		head.row("policy", fmt.Sprintf("%s version %d", v.Policy.Name, v.Policy.Version))
 	}
+	if v.EvidenceSet != "" {
+		head.row("evidence", shortHash(v.EvidenceSet))
+	}
+	if v.Warning != "" {
+		warning := v.Warning
+		if v.Until != nil {
+			warning += "; denied from " + v.Until.Format(time.DateTime)
+		}
+		head.row("warning", warning)
+	}
+	for _, c := range v.Children {
+		head.row("platform", c.Digest.Short()+" "+string(c.Verdict))
+	}
 	head.write(w, "")
 }
 
@@ -78,7 +92,7 @@ func (a *app) writeVerdictHead(w io.Writer, v policy.Verdict) {
 func unmet(v policy.Verdict) []policy.Reason {
 	var open []policy.Reason
 	for _, r := range v.Reasons {
-		if r.Outcome != policy.Satisfied {
+		if r.Outcome != policy.Satisfied && r.Outcome != policy.Waived {
 			open = append(open, r)
 		}
 	}
@@ -105,7 +119,7 @@ func (a *app) writeExplanation(w io.Writer, v policy.Verdict) {
 	for _, r := range v.Reasons {
 		fmt.Fprintf(w, "\n%s: %s\n", clean(r.Rule), clean(string(r.Outcome)))
 		fmt.Fprintf(w, "  finding: %s\n", clean(r.Detail))
-		if r.Outcome != policy.Satisfied {
+		if r.Outcome != policy.Satisfied && r.Outcome != policy.Waived {
 			fmt.Fprintf(w, "  who can fix it: %s\n", clean(fixFor(v, r)))
 		}
 	}

@@ -94,6 +94,18 @@ func verdictOf(res *waybillv1.GetVerdictResponse) (policy.Verdict, error) {
 	for _, r := range res.GetReasons() {
 		v.Reasons = append(v.Reasons, policy.Reason{Rule: r.GetRule(), Outcome: policy.Outcome(r.GetOutcome()), Detail: r.GetDetail(), Fix: r.GetFix()})
 	}
+	v.EvidenceSet, v.Warning = res.GetEvidenceSet(), res.GetWarning()
+	if res.GetUntil() != nil {
+		until := res.GetUntil().AsTime().UTC()
+		v.Until = &until
+	}
+	for _, c := range res.GetChildren() {
+		child, err := provenance.ParseDigest(c.GetDigest())
+		if err != nil {
+			return v, fmt.Errorf("read the gateway's verdict: %w", err)
+		}
+		v.Children = append(v.Children, policy.ChildVerdict{Digest: child, Verdict: policy.Answer(c.GetVerdict())})
+	}
 	return v, nil
 }
 

@@ -19,7 +19,7 @@ func pendingVerdict(t *testing.T) policy.Verdict {
 	}
 	return policy.Verdict{
 		Image: imageA, Digest: d, Stage: "production", Verdict: policy.Pending, Height: 41,
-		Policy: &policy.Version{Name: "default", Version: 2},
+		Policy: &policy.Version{Name: "default", Version: 2}, EvidenceSet: "e3b0c44298fc1c149afbf4c8996fb924",
 		Reasons: []policy.Reason{
 			{Rule: "recorded", Outcome: policy.Satisfied, Detail: "pushed; recorded by VendorMSP"},
 			{Rule: "approvals", Outcome: policy.Unmet, Detail: "1 of 2 approvals (SecurityMSP)", Fix: "a release-manager of PlatformMSP can: waybill approve IMAGE --to production"},

@@ -1,0 +1,327 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+)
+
+// standing is where a proposal stands, as proposal:Open and proposal:Vote return it.
+type standing struct {
+	Proposal state.Proposal `json:"proposal"`
+	Yes      []string       `json:"yes"`
+	No       []string       `json:"no"`
+	Needed   int            `json:"needed"`
+}
+
+func newProposalCmd(a *app) *cobra.Command {
+	cmd := group("proposal", "Changes that organisations vote on")
+	cmd.AddCommand(newProposalListCmd(a), newProposalShowCmd(a), newVoteCmd(a), newProposalWithdrawCmd(a))
+	return cmd
+}
+
+// propose opens a proposal, or votes for it where it is open already.
+func (a *app) propose(ctx context.Context, kind state.ProposalKind, body, said string) error {
+	r, err := a.act(ctx, "proposal:Open", string(kind), body)
+	if err != nil {
+		return err
+	}
+	return a.printStanding(r, "%s", said)
+}
+
+func (a *app) printStanding(r receipt, format string, args ...any) error {
+	s, err := result[standing](r)
+	if err != nil {
+		return err
+	}
+	return a.printAct(r, func(w io.Writer) { writeStanding(w, s) }, format, args...)
+}
+
+func writeStanding(w io.Writer, s standing) {
+	p := s.Proposal
+	switch p.Status {
+	case state.ProposalAccepted:
+		if p.Kind == state.ProposePolicy {
+			fmt.Fprintf(w, "in force as version %d\n", p.Version)
+			return
+		}
+		fmt.Fprintln(w, "accepted and in force")
+	case state.ProposalOpen:
+		fmt.Fprintf(w, "proposal %s: %d of %d votes (%s)\n", clean(p.ID), len(s.Yes), s.Needed, clean(strings.Join(s.Yes, ", ")))
+		fmt.Fprintf(w, "an admin of another organisation: waybill proposal vote %s yes --as ORG/admin\n", clean(p.ID))
+	default:
+		fmt.Fprintf(w, "proposal %s is %s\n", clean(p.ID), clean(string(p.Status)))
+	}
+}
+
+func newVoteCmd(a *app) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use: "vote ID yes|no", Short: "Vote on a proposal for your organisation, as its admin", Args: operands("ID", "yes|no"),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 1 {
+				return []string{"yes", "no"}, cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: a.do(func(ctx context.Context, args []string) error {
+			if args[1] != "yes" && args[1] != "no" {
+				return usagef("vote %q: want yes or no", args[1])
+			}
+			r, err := a.act(ctx, "proposal:Vote", args[0], args[1], reason)
+			if err != nil {
+				return err
+			}
+			return a.printStanding(r, "voted %s on proposal %s", args[1], args[0])
+		}),
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	return cmd
+}
+
+func newProposalWithdrawCmd(a *app) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use: "withdraw ID", Short: "Withdraw a proposal that your organisation made", Args: operands("ID"),
+		RunE: a.do(func(ctx context.Context, args []string) error {
+			r, err := a.act(ctx, "proposal:Withdraw", args[0], reason)
+			if err != nil {
+				return err
+			}
+			return a.printAct(r, nil, "withdrew proposal %s", args[0])
+		}),
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	return cmd
+}
+
+func newProposalListCmd(a *app) *cobra.Command {
+	var status string
+	cmd := &cobra.Command{
+		Use: "list", Short: "List proposals, open ones first", Args: operands(),
+		RunE: a.do(func(ctx context.Context, _ []string) error {
+			return query(ctx, a, func(c answers) (*waybillv1.ListProposalsResponse, error) { return c.ListProposals(ctx, status) }, func(w io.Writer, res *waybillv1.ListProposalsResponse) {
+				writeProposals(w, res.GetProposals())
+			})
+		}),
+	}
+	cmd.Flags().StringVar(&status, "status", "", "only open, accepted, rejected or withdrawn ones")
+	return cmd
+}
+
+func writeProposals(w io.Writer, proposals []*waybillv1.Proposal) {
+	t := table("PROPOSAL", "CHANGES", "STATUS", "MADE", "BY", "VOTES")
+	for _, p := range proposals {
+		status := p.GetStatus()
+		if p.GetOutdated() {
+			status += " (outdated)"
+		}
+		t.row(p.GetId(), p.GetKind()+" "+p.GetName(), status, when(p.GetAt()), who(p.GetBy()), votes(p))
+	}
+	t.write(w, "nothing was proposed: waybill policy propose -f FILE --as ORG/admin")
+}
+
+func votes(p *waybillv1.Proposal) string {
+	yes, no := []string{}, []string{}
+	for _, v := range p.GetVotes() {
+		if v.GetYes() {
+			yes = append(yes, v.GetMsp())
+		} else {
+			no = append(no, v.GetMsp())
+		}
+	}
+	s := fmt.Sprintf("%d of %d", len(yes), p.GetNeeded())
+	if len(yes) > 0 {
+		s += " (" + strings.Join(yes, ", ") + ")"
+	}
+	if len(no) > 0 {
+		s += "; against: " + strings.Join(no, ", ")
+	}
+	return s
+}
+
+func newProposalShowCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "show ID", Short: "Print a proposal, its votes and what it would change", Args: operands("ID"),
+		RunE: a.do(func(ctx context.Context, args []string) error {
+			return query(ctx, a, func(c answers) (*waybillv1.GetProposalResponse, error) { return c.GetProposal(ctx, args[0]) }, func(w io.Writer, res *waybillv1.GetProposalResponse) {
+				writeProposal(w, res.GetProposal())
+			})
+		}),
+	}
+}
+
+func writeProposal(w io.Writer, p *waybillv1.Proposal) {
+	writeProposals(w, []*waybillv1.Proposal{p})
+	if len(p.GetVotes()) > 0 {
+		fmt.Fprintln(w)
+		t := table("VOTE", "BY", "AT", "REASON")
+		for _, v := range p.GetVotes() {
+			word := "no"
+			if v.GetYes() {
+				word = "yes"
+			}
+			t.row(word, who(v.GetBy()), when(v.GetAt()), dash(v.GetReason()))
+		}
+		t.write(w, "")
+	}
+	text, err := yaml.JSONToYAML([]byte(p.GetBody()))
+	if err != nil {
+		text = []byte(p.GetBody() + "\n")
+	}
+	fmt.Fprintf(w, "\n%s", cleanLines(string(text)))
+}
+
+func newPolicyDiffCmd(a *app) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use: "diff NAME [VERSION [VERSION]]", Short: "Say what changes between a policy in force and a file, or between two versions",
+		Args: cobra.RangeArgs(1, 3),
+		RunE: a.do(func(ctx context.Context, args []string) error {
+			from, err := a.policyVersion(ctx, args, 1, file == "" && len(args) < 3)
+			if err != nil {
+				return err
+			}
+			var to policy.Policy
+			if file != "" {
+				to, err = a.readPolicy(file)
+			} else {
+				to, err = a.policyVersion(ctx, args, 2, false)
+			}
+			if err != nil {
+				return err
+			}
+			lines := policy.Diff(from, to)
+			return a.emit(map[string]any{"changes": append([]string{}, lines...)}, func(w io.Writer) {
+				if len(lines) == 0 {
+					fmt.Fprintln(w, "nothing changes")
+				}
+				for _, line := range lines {
+					fmt.Fprintln(w, clean(line))
+				}
+			})
+		}),
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "", "compare with this file")
+	return cmd
+}
+
+// policyVersion reads the version that stands at args[at], the one in force
+// where there is none, or the one before it.
+func (a *app) policyVersion(ctx context.Context, args []string, at int, before bool) (policy.Policy, error) {
+	n := 0
+	if len(args) > at {
+		var err error
+		if n, err = strconv.Atoi(args[at]); err != nil || n < 1 {
+			return policy.Policy{}, usagef("version %q: want a number from 1", args[at])
+		}
+	}
+	res, err := fetch(ctx, a, func(c answers) (*waybillv1.GetPolicyResponse, error) { return c.GetPolicy(ctx, args[0], n) })
+	if err != nil {
+		return policy.Policy{}, err
+	}
+	if v := int(res.GetPolicy().GetVersion()); before && n == 0 && v > 1 {
+		res, err = fetch(ctx, a, func(c answers) (*waybillv1.GetPolicyResponse, error) { return c.GetPolicy(ctx, args[0], v-1) })
+		if err != nil {
+			return policy.Policy{}, err
+		}
+	}
+	return policy.Parse([]byte(res.GetPolicy().GetText()))
+}
+
+func newPolicySimulateCmd(a *app) *cobra.Command {
+	var file string
+	var releases int
+	cmd := &cobra.Command{
+		Use: "simulate -f FILE", Short: "Say what a policy would have decided about the last releases", Args: operands(),
+		Long: "Judge the last releases again, with today's facts, under the policy in force and\nunder the file: what would change before anybody votes. Nothing is written.",
+		RunE: a.do(func(ctx context.Context, _ []string) error {
+			p, err := a.readPolicy(file)
+			if err != nil {
+				return err
+			}
+			return query(ctx, a, func(c answers) (*waybillv1.SimulatePolicyResponse, error) {
+				return c.SimulatePolicy(ctx, p.Canonical(), releases)
+			}, writeSimulation)
+		}),
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "", "the policy's file")
+	cmd.Flags().IntVar(&releases, "releases", 0, "how many of the last releases (0 is 50)")
+	require(cmd, "file")
+	return cmd
+}
+
+func writeSimulation(w io.Writer, res *waybillv1.SimulatePolicyResponse) {
+	t := table("STAGE", "IMAGE", "RELEASED", "IN FORCE SAYS", "THE FILE SAYS", "WHY")
+	for _, r := range res.GetReleases() {
+		why := []string{}
+		for _, x := range r.GetReasons() {
+			if x.GetOutcome() != string(policy.Satisfied) && x.GetOutcome() != string(policy.Waived) {
+				why = append(why, x.GetRule()+": "+x.GetDetail())
+			}
+		}
+		after := r.GetAfter()
+		if r.GetChanged() {
+			after += " (changed)"
+		}
+		t.row(r.GetStage(), r.GetHost()+"/"+r.GetRepository()+"@"+short(r.GetDigest()), when(r.GetReleasedAt()), r.GetBefore(), after, dash(strings.Join(why, "; ")))
+	}
+	t.write(w, "the policy governs no release yet")
+	if len(res.GetReleases()) > 0 {
+		fmt.Fprintf(w, "\n%d of %d would change\n", res.GetChanged(), len(res.GetReleases()))
+	}
+}
+
+func newMemberProposeCmd(a *app) *cobra.Command {
+	cmd := group("propose", "Put a change of the member list to the vote")
+	change := func(use, short string, kind state.ProposalKind) *cobra.Command {
+		return &cobra.Command{
+			Use: use + " MSP", Short: short, Args: operands("MSP"),
+			RunE: a.do(func(ctx context.Context, args []string) error {
+				body, err := json.Marshal(map[string]string{"msp": args[0]})
+				if err != nil {
+					return err
+				}
+				return a.propose(ctx, kind, string(body), "proposed: "+string(kind)+" "+args[0])
+			}),
+		}
+	}
+	cmd.AddCommand(
+		change("add", "Invite an organisation of the channel; it joins with: waybill member join", state.ProposeMemberAdd),
+		change("remove", "Remove an organisation: what it signed stops counting", state.ProposeMemberRemove),
+		&cobra.Command{
+			Use: "majority N", Short: "Require N agreeing organisations for every proposal", Args: operands("N"),
+			RunE: a.do(func(ctx context.Context, args []string) error {
+				n, err := strconv.Atoi(args[0])
+				if err != nil {
+					return usagef("majority %q: want a number", args[0])
+				}
+				return a.propose(ctx, state.ProposeMajority, fmt.Sprintf(`{"majority":%d}`, n), "proposed: majority "+args[0])
+			}),
+		},
+	)
+	return cmd
+}
+
+func newMemberJoinCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "join NAME", Short: "Join as an invited organisation, under a name for people", Args: operands("NAME"),
+		RunE: a.do(func(ctx context.Context, args []string) error {
+			r, err := a.act(ctx, "member:Join", args[0])
+			if err != nil {
+				return err
+			}
+			return a.printAct(r, nil, "joined as %s", args[0])
+		}),
+	}
+}
