@@ -40,7 +40,8 @@ type format struct {
 func formats() []format {
 	return []format{
 		distributionFormat(KindDistribution), distributionFormat(KindGitLab),
-		harborFormat(), zotFormat(), quayFormat(), ghcrFormat(), dockerHubFormat(), artifactoryFormat(), nexusFormat(), ecrFormat(), acrFormat(), eventGridFormat(), garFormat(), genericFormat(),
+		harborFormat(), zotFormat(), quayFormat(), ghcrFormat(), dockerHubFormat(), artifactoryFormat(), nexusFormat(),
+		ecrFormat(), acrFormat(), eventGridFormat(), garFormat(), genericFormat(),
 	}
 }
 

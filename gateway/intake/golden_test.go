@@ -166,3 +166,5 @@ func TestAnotherKind(t *testing.T) {
 		}
 	}
 }
+
+func hexOf(b []byte) string { return hex.EncodeToString(b) }
