@@ -153,13 +153,6 @@ func TestParity(t *testing.T) {
 	c := g.client(id)
 	ctx := t.Context()
 	byTag, byDigest := "reg.example:5000/team/app:1.0", "reg.example:5000/team/app@"+s.Digest.String()
-	query := func(path string, pairs ...string) string {
-		v := url.Values{}
-		for i := 0; i < len(pairs); i += 2 {
-			v.Set(pairs[i], pairs[i+1])
-		}
-		return path + "?" + v.Encode()
-	}
 	for _, tc := range []struct {
 		path string
 		call func() (proto.Message, error)
@@ -184,28 +177,43 @@ func TestParity(t *testing.T) {
 			return c.ListDeadLetters(ctx, &waybillv1.ListDeadLettersRequest{})
 		}, &waybillv1.ListDeadLettersResponse{}},
 	} {
-		got, err := tc.call()
-		if err != nil {
-			t.Errorf("%s: %v", tc.path, err)
-			continue
-		}
-		status, body := g.rest(id, "GET", tc.path, "")
-		b, _ := protojson.Marshal(got) // only for the message below
-		if status != 200 {
-			t.Errorf("%s: %d %v", tc.path, status, body)
-			continue
-		}
-		if err := protojson.Unmarshal(encode(t, body), tc.into); err != nil {
-			t.Errorf("%s: %v", tc.path, err)
-		}
-		if diff := cmp.Diff(got, tc.into, protocmp.Transform()); diff != "" {
-			t.Errorf("%s differs: %s", tc.path, diff)
-		}
-		height := got.ProtoReflect().Get(got.ProtoReflect().Descriptor().Fields().ByName("height")).Uint()
-		if height != g.height || len(b) < 20 {
-			t.Errorf("%s at height %d, want %d: %s", tc.path, height, g.height, b)
-		}
+		g.parity(id, "GET", tc.path, "", tc.call, tc.into)
 	}
+}
+
+// parity makes one call over both protocols and compares the answers.
+func (g *gatewayUnderTest) parity(id identity, method, path, request string, call func() (proto.Message, error), into proto.Message) {
+	t := g.t
+	t.Helper()
+	got, err := call()
+	if err != nil {
+		t.Errorf("%s: %v", path, err)
+		return
+	}
+	status, body := g.rest(id, method, path, request)
+	b, _ := protojson.Marshal(got) // only for the message below
+	if status != 200 {
+		t.Errorf("%s: %d %v", path, status, body)
+		return
+	}
+	if err := protojson.Unmarshal(encode(t, body), into); err != nil {
+		t.Errorf("%s: %v", path, err)
+	}
+	if diff := cmp.Diff(got, into, protocmp.Transform()); diff != "" {
+		t.Errorf("%s differs: %s", path, diff)
+	}
+	height := got.ProtoReflect().Get(got.ProtoReflect().Descriptor().Fields().ByName("height")).Uint()
+	if height != g.height || len(b) < 20 {
+		t.Errorf("%s at height %d, want %d: %s", path, height, g.height, b)
+	}
+}
+
+func query(path string, pairs ...string) string {
+	v := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		v.Set(pairs[i], pairs[i+1])
+	}
+	return path + "?" + v.Encode()
 }
 
 func TestAnswers(t *testing.T) {

@@ -75,10 +75,15 @@ type identity struct {
 
 func (a *authority) issue(name string, until time.Time) identity {
 	a.t.Helper()
+	return a.issueOU(name, until)
+}
+
+func (a *authority) issueOU(name string, until time.Time, units ...string) identity {
+	a.t.Helper()
 	a.next++
 	key := newKey(a.t)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(a.next), Subject: pkix.Name{CommonName: name}, KeyUsage: x509.KeyUsageDigitalSignature,
+		SerialNumber: big.NewInt(a.next), Subject: pkix.Name{CommonName: name, OrganizationalUnit: units}, KeyUsage: x509.KeyUsageDigitalSignature,
 		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: until, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)

@@ -1,0 +1,158 @@
+package api_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/index"
+)
+
+// TestParityOfRules makes every read about rules and evidence over both protocols.
+func TestParityOfRules(t *testing.T) {
+	g := start(t, nil)
+	s := g.ruled()
+	g.calm()
+	g.attested(s.Digest)
+	g.proposed(state.Proposal{ID: "p1", Kind: state.ProposeMemberAdd, Name: "NewMSP"}, "VendorMSP")
+	g.block("rm@VendorMSP",
+		g.put(state.WaiversKey(host, repo), state.Waivers{Waivers: []state.Waiver{{ID: "w1", Stage: "production", Rule: "evidence/scan", Until: soon()}}}),
+		g.put(state.LabelsKey(host, repo), state.Labels{Labels: map[string]string{"tier": "1"}}),
+		g.put(state.SchemaKey("licence"), state.Schema{Name: "licence", MSP: "VendorMSP", Schema: json.RawMessage(`{}`)}),
+		g.put(state.TrustKeyKey("VendorMSP", "build"), state.TrustKey{MSP: "VendorMSP", Name: "build", Withdrawn: &state.Withdrawal{Reason: "retired"}}),
+		g.put(s.ReleasedKey(), state.Release{Subject: s, Policy: policy.Version{Name: "ruled", Version: 1}, Debt: &policy.Debt{By: policy.Person{MSP: "VendorMSP", Name: "rm"}, Due: soon()}}))
+	id := g.audit.issue("rm", soon())
+	c := g.client(id)
+	ctx := t.Context()
+	image, repository := inTeam+s.Digest.String(), "reg.example:5000/team/app"
+	for _, tc := range []struct {
+		path string
+		call func() (proto.Message, error)
+		into proto.Message
+	}{
+		{query("/v1/verdict", "image", image, "stage", "production"), func() (proto.Message, error) { return c.GetVerdict(ctx, image, "production") }, &waybillv1.GetVerdictResponse{}},
+		{query("/v1/image", "image", image), func() (proto.Message, error) { return c.GetImage(ctx, image) }, &waybillv1.GetImageResponse{}},
+		{query("/v1/evidence", "image", image, "type", "sbom"), func() (proto.Message, error) { return c.GetEvidence(ctx, image, "sbom") }, &waybillv1.GetEvidenceResponse{}},
+		{query("/v1/tree", "image", image), func() (proto.Message, error) { return c.GetTree(ctx, image) }, &waybillv1.GetTreeResponse{}},
+		{"/v1/policies/ruled/versions", func() (proto.Message, error) { return c.ListPolicyVersions(ctx, "ruled") }, &waybillv1.ListPolicyVersionsResponse{}},
+		{"/v1/proposals", func() (proto.Message, error) { return c.ListProposals(ctx, "") }, &waybillv1.ListProposalsResponse{}},
+		{"/v1/proposals/p1", func() (proto.Message, error) { return c.GetProposal(ctx, "p1") }, &waybillv1.GetProposalResponse{}},
+		{"/v1/inbox", func() (proto.Message, error) { return c.GetInbox(ctx) }, &waybillv1.GetInboxResponse{}},
+		{query("/v1/keys", "msp", "VendorMSP"), func() (proto.Message, error) { return c.ListKeys(ctx, "VendorMSP") }, &waybillv1.ListKeysResponse{}},
+		{"/v1/schemas", func() (proto.Message, error) { return c.ListSchemas(ctx) }, &waybillv1.ListSchemasResponse{}},
+		{query("/v1/waivers", "repository", repository), func() (proto.Message, error) { return c.ListWaivers(ctx, repository) }, &waybillv1.ListWaiversResponse{}},
+		{"/v1/context", func() (proto.Message, error) { return c.ListContext(ctx) }, &waybillv1.ListContextResponse{}},
+		{query("/v1/labels", "repository", repository), func() (proto.Message, error) { return c.ListLabels(ctx, repository) }, &waybillv1.ListLabelsResponse{}},
+		{"/v1/members", func() (proto.Message, error) { return c.ListMembers(ctx) }, &waybillv1.ListMembersResponse{}},
+	} {
+		g.parity(id, "GET", tc.path, "", tc.call, tc.into)
+	}
+	body := encode(t, map[string]any{"policy": ruledPolicy, "releases": 3})
+	g.parity(id, "POST", "/v1/simulate", string(body), func() (proto.Message, error) { return c.SimulatePolicy(ctx, []byte(ruledPolicy), 3) }, &waybillv1.SimulatePolicyResponse{})
+}
+
+// TestVerdictIsTheLedgers compares the API's verdict with state.Ask over the
+// same index: of an image, of an index and of its platforms, before and after
+// a release, with a hold, and under another version of the policy.
+func TestVerdictIsTheLedgers(t *testing.T) {
+	g := start(t, nil)
+	s := g.ruled()
+	var platforms []provenance.Digest
+	for i := range 70 { // more than an answer lists
+		platforms = append(platforms, digest(fmt.Sprint("platform", i)))
+	}
+	many := s
+	many.Digest = digest("index")
+	g.pushed(many.Digest, "1.1", state.Place{MSP: "VendorMSP", Children: platforms})
+	c := g.client(g.audit.issue("auditor", soon()))
+	compare := func(when string, subjects ...state.Subject) {
+		t.Helper()
+		for _, s := range subjects {
+			got, err := c.GetVerdict(t.Context(), inTeam+s.Digest.String(), s.Stage)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want policy.Verdict
+			err = g.index.View(t.Context(), func(r *index.Snapshot) (err error) {
+				want, err = state.Ask(r, s, time.Now())
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			// One form for both: the ledger's own JSON.
+			back := policy.Verdict{Image: got.GetImage(), Digest: s.Digest, Stage: got.GetStage(), Verdict: policy.Answer(got.GetVerdict()), EvidenceSet: got.GetEvidenceSet(), Warning: got.GetWarning(), Reasons: []policy.Reason{}}
+			if p := got.GetPolicy(); p != nil {
+				back.Policy = &policy.Version{Name: p.GetName(), Version: int(p.GetVersion())}
+			}
+			if got.GetUntil() != nil {
+				until := got.GetUntil().AsTime()
+				back.Until = &until
+			}
+			for _, r := range got.GetReasons() {
+				back.Reasons = append(back.Reasons, policy.Reason{Rule: r.GetRule(), Outcome: policy.Outcome(r.GetOutcome()), Detail: r.GetDetail(), Fix: r.GetFix()})
+			}
+			for _, child := range got.GetChildren() {
+				d, err := provenance.ParseDigest(child.GetDigest())
+				if err != nil {
+					t.Fatal(err)
+				}
+				back.Children = append(back.Children, policy.ChildVerdict{Digest: d, Verdict: policy.Answer(child.GetVerdict())})
+			}
+			if diff := cmp.Diff(string(encode(t, want)), string(encode(t, back))); diff != "" {
+				t.Errorf("%s, %s: %s", when, s.Digest.Short(), diff)
+			}
+		}
+	}
+	platform := many
+	platform.Digest = platforms[0]
+	all := []state.Subject{s, many, platform}
+	compare("pushed", all...)
+	g.calm()
+	g.attested(s.Digest)
+	g.attested(many.Digest)
+	compare("attested", all...)
+	debt := &policy.Debt{By: policy.Person{MSP: "VendorMSP", Name: "rm"}, Reason: "the shop is down", Without: []string{"approvals"}, Due: soon().UTC().Truncate(time.Second)}
+	g.block("rm@VendorMSP", g.put(many.ReleasedKey(), state.Release{Subject: many, Policy: policy.Version{Name: "ruled", Version: 1}, Debt: debt}), g.put(many.ReleaseKey(), state.Current{Digest: many.Digest}))
+	compare("released with a debt", all...)
+	if v, err := c.GetVerdict(t.Context(), inTeam+many.Digest.String(), "production"); err != nil || v.GetVerdict() != "allowed" || v.GetWarning() == "" || v.GetUntil() == nil || len(v.GetChildren()) != 64 {
+		t.Errorf("with a debt: %v, %v", v, err)
+	}
+	g.block("admin@VendorMSP", g.enact(ruledPolicyWithout, 2)...)
+	compare("another version", all...)
+	g.block("trivy@AuditMSP", g.put(state.HoldKey(platform.Digest, "AuditMSP"), state.Hold{Digest: platform.Digest, MSP: "AuditMSP", Reason: "CVE"}))
+	compare("a platform is held", all...)
+}
+
+// ruledPolicyWithout is another version of ruledPolicy, of approvals alone.
+const ruledPolicyWithout = `{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"ruled"},"spec":{"match":["reg.example:5000/team/**"],"stages":[{"name":"production","approvals":{"min":1}}]}}`
+
+// TestStaleIndexOfPlatforms: a stale gateway does not say that a platform is allowed either.
+func TestStaleIndexOfPlatforms(t *testing.T) {
+	g := start(t, nil)
+	s := g.ruled()
+	platform := s
+	platform.Digest = digest("platform")
+	g.pushed(platform.Digest, "", state.Place{MSP: "VendorMSP"})
+	g.pushed(digest("index"), "1.1", state.Place{MSP: "VendorMSP", Children: []provenance.Digest{platform.Digest}})
+	g.block("rm@VendorMSP", g.put(platform.ReleasedKey(), state.Release{Subject: platform, Policy: policy.Version{Name: "ruled", Version: 1}}))
+	c := g.client(g.audit.issue("auditor", soon()))
+	image := inTeam + digest("index").String()
+	v, err := c.GetVerdict(t.Context(), image, "production")
+	if err != nil || v.GetVerdict() == "allowed" || len(v.GetChildren()) != 1 || v.GetChildren()[0].GetVerdict() != "allowed" {
+		t.Fatalf("fresh: %v, %v", v, err)
+	}
+	g.fresh.Store(&api.Freshness{Stale: true})
+	if v, err := c.GetVerdict(t.Context(), image, "production"); provenance.CodeOf(err) != provenance.Unavailable {
+		t.Errorf("stale: %v, %v", v, err)
+	}
+}
