@@ -22,10 +22,17 @@ func (s sink) Accept(ctx context.Context, deliveries []intake.Delivery) (intake.
 	out := make([]queue.Delivery, len(deliveries))
 	for i, d := range deliveries {
 		out[i] = queue.Delivery(d)
+		if d.Unresolved() {
+			out[i].Event.Digest = unresolved()
+		}
 	}
 	accepted, err := s.Queue.Accept(ctx, out)
 	return intake.Accepted(accepted), err
 }
+
+// unresolved stands in the queue for the digest of a push whose sender named a
+// tag only: the hash of nothing, which no manifest has.
+func unresolved() provenance.Digest { return provenance.SHA256Of(nil) }
 
 // operated is the queue and the work list as the API, and the operators
 // behind it, see them: one list of what was set aside.
@@ -51,6 +58,9 @@ func (o operated) Dead(ctx context.Context, after int64, limit int) ([]api.DeadL
 			return nil, err
 		}
 		for _, d := range letters {
+			if d.Event.Digest == unresolved() {
+				d.Event.Digest = provenance.Digest{}
+			}
 			out = append(out, api.DeadLetter{
 				ID: d.ID, Host: d.Host, Connector: d.Connector, Event: d.Event, Attempts: d.Attempts, Reason: d.Reason, ReceivedAt: d.ReceivedAt,
 			})

@@ -31,7 +31,7 @@ var _ promotionReads = (*index.Snapshot)(nil)
 type releaser struct {
 	msp    string
 	view   func(ctx context.Context, read func(promotionReads) error) error
-	ledger segmentLedger
+	ledger actLedger
 	log    *slog.Logger
 	count  func(outcome string)
 	now    func() time.Time
@@ -128,7 +128,7 @@ func trialKey(p state.Promotion) string { return p.ApprovalKey(p.Attempt, "") }
 // looked at again: the contract may have changed its gate first.
 func (r *releaser) release(ctx context.Context, p state.Promotion) {
 	about := []any{slog.String("stage", p.Stage), slog.String("image", string(p.Host)+"/"+string(p.Repository)+"@"+p.Digest.String())}
-	err := submit(ctx, r.ledger, releaseAuto, []string{string(p.Host), string(p.Repository), p.Digest.String(), p.Stage}, nil)
+	_, err := r.ledger.SubmitTransient(ctx, nil, releaseAuto, string(p.Host), string(p.Repository), p.Digest.String(), p.Stage)
 	switch code := provenance.CodeOf(err); {
 	case ctx.Err() != nil:
 	case err == nil:

@@ -41,7 +41,7 @@ const autoPolicy = `{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metad
 type releasing struct {
 	*releaser
 	state  *fakeState
-	ledger *actLedger
+	ledger *fakeActs
 	counts map[string]int
 	time   time.Time
 	image  provenance.Digest
@@ -53,7 +53,7 @@ func (r *releasing) subject(stage string) state.Subject {
 
 func newReleasing(t *testing.T, msp string) *releasing {
 	t.Helper()
-	r := &releasing{state: &fakeState{}, ledger: &actLedger{}, counts: map[string]int{}, time: time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC), image: provenance.SHA256Of([]byte("image"))}
+	r := &releasing{state: &fakeState{}, ledger: &fakeActs{}, counts: map[string]int{}, time: time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC), image: provenance.SHA256Of([]byte("image"))}
 	r.releaser = &releaser{
 		msp: msp, ledger: r.ledger, log: slog.New(slog.DiscardHandler), count: func(o string) { r.counts[o]++ }, now: func() time.Time { return r.time },
 		view:  func(_ context.Context, read func(promotionReads) error) error { return read(promotions{r.state}) },

@@ -33,7 +33,7 @@ type artifactReader interface {
 type collector struct {
 	view       func(ctx context.Context, read func(state.Scanner) error) error
 	registries func(host provenance.Host) (artifactReader, bool)
-	ledger     segmentLedger
+	ledger     actLedger
 	log        *slog.Logger
 	count      func(outcome string)
 	now        func() time.Time
@@ -213,7 +213,7 @@ func (c *collector) piece(ctx context.Context, t task, k known, p piece, locatio
 			continue
 		}
 		args := []string{string(t.Host), string(t.Repository), t.Subject.String(), "", string(p.format), key.MSP, key.Name, location}
-		if err := submit(ctx, c.ledger, submitEvidence, args, map[string][]byte{"envelope": p.envelope}); err != nil {
+		if _, err := c.ledger.SubmitTransient(ctx, map[string][]byte{"envelope": p.envelope}, submitEvidence, args...); err != nil {
 			return c.refused(err)
 		}
 		c.count("recorded")

@@ -1,20 +1,10 @@
 package gateway
 
 import (
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,192 +12,15 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
-
-// fakeState is the index's mirror of the keys.
-type fakeState struct {
-	mu   sync.Mutex
-	held map[string][]byte
-}
-
-func (f *fakeState) put(t *testing.T, key string, record any) {
-	t.Helper()
-	b, err := state.Encode(record)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.held == nil {
-		f.held = map[string][]byte{}
-	}
-	f.held[key] = b
-}
-
-func (f *fakeState) Get(keys ...string) ([][]byte, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	out := make([][]byte, len(keys))
-	for i, k := range keys {
-		out[i] = f.held[k]
-	}
-	return out, nil
-}
-
-func (f *fakeState) Scan(limit int, objectType string, attributes ...string) ([]state.Entry, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var out []state.Entry
-	for k, v := range f.held {
-		if strings.HasPrefix(k, state.Key(objectType, attributes...)) {
-			out = append(out, state.Entry{Key: k, Value: v})
-		}
-	}
-	slices.SortFunc(out, func(a, b state.Entry) int { return strings.Compare(a.Key, b.Key) })
-	return out[:min(limit, len(out))], nil
-}
-
-func (f *fakeState) view(_ context.Context, read func(state.Scanner) error) error { return read(f) }
-
-// actLedger takes transactions and remembers them.
-type actLedger struct {
-	mu     sync.Mutex
-	acts   []act
-	refuse func(a act) error
-	codes  []string // of the next transactions; then VALID
-}
-
-type act struct {
-	fn       string
-	args     []string
-	envelope []byte
-}
-
-func (l *actLedger) Endorse(_ context.Context, fn string, args []string, transient map[string][]byte) (ledger.Endorsed, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	a := act{fn, args, transient["envelope"]}
-	if l.refuse != nil {
-		if err := l.refuse(a); err != nil {
-			return ledger.Endorsed{}, err
-		}
-	}
-	l.acts = append(l.acts, a)
-	return ledger.Endorsed{TxID: fmt.Sprint("tx", len(l.acts))}, nil
-}
-
-func (l *actLedger) SubmitEndorsed(context.Context, ledger.Endorsed) error { return nil }
-
-func (l *actLedger) CommitStatus(context.Context, string) (ledger.Commit, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	code := "VALID"
-	if len(l.codes) > 0 {
-		code, l.codes = l.codes[0], l.codes[1:]
-	}
-	return ledger.Commit{Valid: code == "VALID", Code: code}, nil
-}
-
-// fakeArtifacts is a registry.
-type fakeArtifacts struct {
-	artifacts map[provenance.Digest]registry.Artifact
-	blobs     map[provenance.Digest][]byte
-	down      bool
-}
-
-func (f *fakeArtifacts) Artifact(_ context.Context, _ provenance.Repository, d provenance.Digest) (registry.Artifact, error) {
-	a, ok := f.artifacts[d]
-	switch {
-	case f.down:
-		return a, provenance.Errorf(provenance.Unavailable, "registry: connection refused")
-	case !ok:
-		return a, provenance.Errorf(provenance.NotFound, "manifest unknown")
-	}
-	return a, nil
-}
-
-func (f *fakeArtifacts) Blob(_ context.Context, _ provenance.Repository, d registry.Descriptor) ([]byte, error) {
-	b, ok := f.blobs[d.Digest]
-	if !ok {
-		return nil, provenance.Errorf(provenance.NotFound, "blob unknown")
-	}
-	return b, nil
-}
-
-// layer puts a blob into the registry.
-func (f *fakeArtifacts) layer(mediaType string, blob []byte, annotations map[string]string) registry.Descriptor {
-	d := registry.Descriptor{MediaType: mediaType, Digest: provenance.SHA256Of(blob), Size: int64(len(blob)), Annotations: annotations}
-	f.blobs[d.Digest] = blob
-	return d
-}
-
-// signingKey is a key pair as cosign makes them.
-type signingKey struct {
-	private *ecdsa.PrivateKey
-	pem     string
-}
-
-func newSigningKey(t *testing.T) signingKey {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKIXPublicKey(private.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signingKey{private, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))}
-}
-
-func (k signingKey) sign(t *testing.T, message []byte) string {
-	t.Helper()
-	sum := sha256.Sum256(message)
-	sig, err := ecdsa.SignASN1(rand.Reader, k.private, sum[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return base64.StdEncoding.EncodeToString(sig)
-}
-
-// simpleSigning is the payload that cosign signs.
-func simpleSigning(image provenance.Digest) []byte {
-	return fmt.Appendf(nil, `{"critical":{"identity":{"docker-reference":""},"image":{"docker-manifest-digest":"%s"},"type":"cosign container image signature"},"optional":null}`, image)
-}
-
-// dsse is a signed in-toto statement about an image.
-func (k signingKey) dsse(t *testing.T, image provenance.Digest, predicateType, predicate string) []byte {
-	t.Helper()
-	const payloadType = "application/vnd.in-toto+json"
-	statement := fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"app","digest":{"sha256":"%s"}}],"predicateType":"%s","predicate":%s}`,
-		strings.TrimPrefix(image.String(), "sha256:"), predicateType, predicate)
-	signed := fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(statement), statement)
-	b, err := json.Marshal(map[string]any{"payloadType": payloadType, "payload": statement, "signatures": []any{map[string]any{"sig": k.sign(t, signed)}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func bundle(t *testing.T, envelope []byte) []byte {
-	t.Helper()
-	b, err := json.Marshal(map[string]any{
-		"mediaType": bundleLayer, "verificationMaterial": map[string]any{"publicKey": map[string]any{"hint": ""}, "tlogEntries": []any{}}, "dsseEnvelope": json.RawMessage(envelope),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 // collecting is a collector over fakes: one recorded image, one registered key.
 type collecting struct {
 	*collector
 	state    *fakeState
 	registry *fakeArtifacts
-	ledger   *actLedger
+	ledger   *fakeActs
 	key      signingKey
 	image    provenance.Digest
 	counts   map[string]int
@@ -217,7 +30,7 @@ func newCollecting(t *testing.T) *collecting {
 	t.Helper()
 	c := &collecting{
 		state: &fakeState{}, registry: &fakeArtifacts{artifacts: map[provenance.Digest]registry.Artifact{}, blobs: map[provenance.Digest][]byte{}},
-		ledger: &actLedger{}, key: newSigningKey(t), image: provenance.SHA256Of([]byte("image")), counts: map[string]int{},
+		ledger: &fakeActs{}, key: newSigningKey(t), image: provenance.SHA256Of([]byte("image")), counts: map[string]int{},
 	}
 	c.collector = &collector{
 		view: c.state.view, ledger: c.ledger, log: slog.New(slog.DiscardHandler), now: time.Now, count: func(o string) { c.counts[o]++ },
@@ -289,15 +102,10 @@ func TestCollect(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCollecting(t)
 			job := c.push(x.artifact(t, c))
-			c.ledger.codes = []string{"MVCC_READ_CONFLICT"}
-			if x.acts == 0 {
-				c.ledger.codes = nil
-			}
 			if more, err := c.do(t.Context(), job); err != nil || len(more) > 0 {
 				t.Fatalf("%v, %v", more, err)
 			}
-			// The one that lost its race was sent once more.
-			acts := c.ledger.acts[min(1, len(c.ledger.acts)):]
+			acts := c.ledger.acts
 			if len(acts) != x.acts || c.counts["recorded"] != x.acts {
 				t.Fatalf("%d transactions, want %d; counts %v", len(acts), x.acts, c.counts)
 			}
@@ -394,10 +202,10 @@ func TestCollectRefuses(t *testing.T) {
 			c.ledger.refuse = func(act) error { return provenance.Errorf(provenance.Forbidden, "no") }
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
 		}, string(provenance.Forbidden)},
-		"always invalid": {func(t *testing.T, c *collecting) task {
-			c.ledger.codes = slices.Repeat([]string{"MVCC_READ_CONFLICT"}, submitRaces)
+		"always overtaken": {func(t *testing.T, c *collecting) task {
+			c.ledger.refuse = func(act) error { return provenance.Errorf(provenance.Conflict, "8 runs lost a race") }
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
-		}, string(provenance.Unavailable)},
+		}, string(provenance.Conflict)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCollecting(t)

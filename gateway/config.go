@@ -4,19 +4,8 @@
 package gateway
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"os"
-	"path"
-	"path/filepath"
-	"slices"
-	"strings"
 	"time"
-
-	"github.com/waybill-dev/waybill/chaincode/policy"
-	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
 // Config is everything a gateway is told. The struct is the manual: a key of
@@ -113,6 +102,19 @@ type QueueConfig struct {
 	// Lanes submit side by side; a repository is always in one lane. Default 8.
 	// It cannot change while events wait.
 	Lanes int `mapstructure:"lanes"`
+	// URLFile holds the URL of a PostgreSQL database (postgres://...) to keep
+	// the queue in, instead of data_dir/queue.db. Gateways of one organisation
+	// that share it are replicas: each takes its part of the lanes, and each has
+	// a data_dir of its own.
+	URLFile string `mapstructure:"url_file"`
+	// ConnectorShare is how many percent of max_pending one connector may hold.
+	// Default 100.
+	ConnectorShare int `mapstructure:"connector_share"`
+	// Remember is how long the id of a recorded event stays known, at least 1h;
+	// 0 is for ever. A delivery repeated later than that is a new event.
+	Remember time.Duration `mapstructure:"remember"`
+	// LaneTTL is how long a replica keeps its lanes without a word. Default 5s.
+	LaneTTL time.Duration `mapstructure:"lane_ttl"`
 }
 
 // RegistryConfig is a registry to read from.
@@ -141,173 +143,42 @@ type RegistryConfig struct {
 // ConnectorConfig is one source of notifications, at /hooks/<name>.
 type ConnectorConfig struct {
 	Name string `mapstructure:"name"`
-	// Kind is the wire format: distribution.
+	// Kind is the wire format: intake.Kinds.
 	Kind string `mapstructure:"kind"`
 	// Host is the registry whose events these are; never taken from a payload.
 	Host string `mapstructure:"host"`
-	// SecretFiles hold the shared secret; a second one is for rotation.
+	// SecretFiles hold the shared secret; a second one is for rotation. A kind
+	// that presents tokens has none.
 	SecretFiles []string `mapstructure:"secret_files"`
 	// Repositories limits the connector by patterns over the repository; empty: all.
 	Repositories []string `mapstructure:"repositories"`
+	// OwnActor is the account this gateway uses at the registry, as its events
+	// name it: what it does itself is not recorded.
+	OwnActor string `mapstructure:"own_actor"`
+	// Origins are the subscriptions or sources a payload may name; empty: any.
+	Origins []string `mapstructure:"origins"`
+	// Prefixes maps storage repositories (Artifactory, Nexus) to what stands
+	// before an image's path when it is pulled.
+	Prefixes []NamedValue `mapstructure:"prefixes"`
+	// TypePrefix is zot's setting of that name.
+	TypePrefix string `mapstructure:"type_prefix"`
+	// OIDC says which tokens the sender presents.
+	OIDC OIDCConfig `mapstructure:"oidc"`
 }
 
-// WithDefaults returns the configuration with every default filled in.
-func (c Config) WithDefaults() Config {
-	set := func(s *string, v string) {
-		if *s == "" {
-			*s = v
-		}
-	}
-	set(&c.Channel, "waybill")
-	set(&c.Chaincode, "waybill")
-	set(&c.Org, c.MSPID)
-	if c.Queue.MaxPending == 0 {
-		c.Queue.MaxPending = 1_000_000
-	}
-	if c.Queue.MinFreeBytes == 0 {
-		c.Queue.MinFreeBytes = 256 << 20
-	}
-	if c.Queue.Lanes == 0 {
-		c.Queue.Lanes = 8
-	}
-	if c.Hooks.MaxBody == 0 {
-		c.Hooks.MaxBody = 1 << 20
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	return c
+// OIDCConfig says which OpenID Connect tokens a sender presents; they are
+// checked offline.
+type OIDCConfig struct {
+	Issuers  []string     `mapstructure:"issuers"` // default: Google's
+	Audience string       `mapstructure:"audience"`
+	Claims   []NamedValue `mapstructure:"claims"` // further claims and their exact values; at least one
+	// KeysFile is the issuer's key set (JWKS). It is read again when a token
+	// names a key that is not in it: renew the file, the gateway finds it.
+	KeysFile string `mapstructure:"keys_file"`
 }
 
-// Validate says everything that is wrong, at once. It reads no secret and
-// prints none.
-func (c Config) Validate() error {
-	var wrong []error
-	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
-	need := func(key, value string) {
-		if value == "" {
-			bad("%s is missing", key)
-		}
-	}
-	need("mspid", c.MSPID)
-	need("data_dir", c.DataDir)
-	if c.DataDir != "" && !filepath.IsAbs(c.DataDir) {
-		bad("data_dir %q: want an absolute path", c.DataDir)
-	}
-	wrong = append(wrong, checkFile("identity.cert", c.Identity.Cert, false), checkFile("identity.key", c.Identity.Key, true),
-		checkFile("peer.tls_ca", c.Peer.TLSCA, false), checkFile("api.tls_cert", c.API.TLSCert, false), checkFile("api.tls_key", c.API.TLSKey, true))
-	for key, address := range map[string]string{"peer.address": c.Peer.Address, "api.listen": c.API.Listen, "hooks.listen": c.Hooks.Listen} {
-		need(key, address)
-		wrong = append(wrong, checkAddress(key, address))
-	}
-	wrong = append(wrong, checkAddress("metrics.listen", c.Metrics.Listen))
-	if c.Hooks.TLSCert == "" && c.Hooks.Listen != "" && !isLoopback(c.Hooks.Listen) {
-		bad("hooks.listen %q: without hooks.tls_cert and hooks.tls_key it must be a loopback address", c.Hooks.Listen)
-	}
-	if c.Hooks.TLSCert != "" {
-		wrong = append(wrong, checkFile("hooks.tls_cert", c.Hooks.TLSCert, false), checkFile("hooks.tls_key", c.Hooks.TLSKey, true))
-	}
-	if c.Queue.Lanes < 1 || c.Queue.Lanes > 64 {
-		bad("queue.lanes %d: want 1 to 64", c.Queue.Lanes)
-	}
-	if c.Queue.MaxPending < 0 || c.Queue.MinFreeBytes < 0 || c.Hooks.MaxBody < 0 {
-		bad("queue.max_pending, queue.min_free_bytes and hooks.max_body cannot be negative")
-	}
-	return errors.Join(append(wrong, c.checkSources()...)...)
-}
-
-func (c Config) checkSources() (wrong []error) {
-	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
-	hosts := map[provenance.Host]bool{}
-	for i, r := range c.Registries {
-		h, err := provenance.ParseHost(r.Host)
-		if err != nil {
-			bad("registries[%d].host: %w", i, err)
-		}
-		if hosts[h] {
-			bad("registries[%d].host %s is listed twice", i, h)
-		}
-		hosts[h] = true
-		if (r.Username == "") != (r.PasswordFile == "") {
-			bad("registries[%d]: username and password_file go together", i)
-		}
-		if r.PasswordFile != "" {
-			wrong = append(wrong, checkFile(fmt.Sprintf("registries[%d].password_file", i), r.PasswordFile, true))
-		}
-		if r.Timeout < 0 {
-			bad("registries[%d].timeout cannot be negative", i)
-		}
-		if r.CAFile != "" {
-			wrong = append(wrong, checkFile(fmt.Sprintf("registries[%d].ca_file", i), r.CAFile, false))
-		}
-		for _, other := range append(slices.Clone(r.BlobHosts), r.TokenHost) {
-			if _, err := provenance.ParseHost(other); err != nil && other != "" {
-				bad("registries[%d].token_host or blob_hosts: %w", i, err)
-			}
-		}
-	}
-	for i, p := range c.Witness {
-		if _, err := path.Match(p, ""); err != nil || p == "" || strings.Contains(p, "/") {
-			bad("witness[%d] %q: want a registry host, '*' within it", i, p)
-		}
-	}
-	names := map[string]bool{}
-	for i, k := range c.Connectors {
-		if _, err := policy.ParseStageName(k.Name); err != nil || names[k.Name] {
-			bad("connectors[%d].name %q: want a name of its own, of lower-case letters, digits and '-'", i, k.Name)
-		}
-		names[k.Name] = true
-		if k.Kind != "distribution" {
-			bad("connectors[%d].kind %q: want distribution", i, k.Kind)
-		}
-		h, err := provenance.ParseHost(k.Host)
-		if err != nil || !hosts[h] {
-			bad("connectors[%d].host %q is not one of registries", i, k.Host)
-		}
-		if len(k.SecretFiles) < 1 || len(k.SecretFiles) > 2 {
-			bad("connectors[%d].secret_files: want one file, or two during a rotation", i)
-		}
-		for j, f := range k.SecretFiles {
-			wrong = append(wrong, checkFile(fmt.Sprintf("connectors[%d].secret_files[%d]", i, j), f, true))
-		}
-	}
-	return wrong
-}
-
-func checkFile(key, file string, secret bool) error {
-	if file == "" {
-		return fmt.Errorf("%s is missing", key)
-	}
-	info, err := os.Stat(file)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%s: %w", key, err)
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s %s is not a file", key, file)
-	case secret && info.Mode().Perm()&0o077 != 0:
-		return fmt.Errorf("%s %s is readable by others (mode %04o): chmod 600", key, file, info.Mode().Perm())
-	}
-	return nil
-}
-
-func checkAddress(key, address string) error {
-	if address == "" {
-		return nil
-	}
-	if strings.Contains(address, "://") {
-		return fmt.Errorf("%s %q: want host:port, without a scheme", key, address)
-	}
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		return fmt.Errorf("%s %q: want host:port", key, address)
-	}
-	return nil
-}
-
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || (ip != nil && ip.IsLoopback())
+// NamedValue is an entry of a map whose names keep their case.
+type NamedValue struct {
+	Name  string `mapstructure:"name"`
+	Value string `mapstructure:"value"`
 }

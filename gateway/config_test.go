@@ -50,6 +50,13 @@ func TestValidate(t *testing.T) {
 		"is not one of registries":    func(c *Config) { c.Connectors[0].Host = "other.example" },
 		"want one file, or two":       func(c *Config) { c.Connectors[0].SecretFiles = nil },
 		"connectors[1].name \"main\"": func(c *Config) { c.Connectors = append(c.Connectors, c.Connectors[0]) },
+		"witness[0]":                  func(c *Config) { c.Witness = []string{"partner.example/team"} },
+		"witness[1]":                  func(c *Config) { c.Witness = []string{"*.example", "[a"} },
+		"queue.url_file":              func(c *Config) { c.Queue.URLFile = c.Identity.Cert }, // readable by others
+		"registries[0].ca_file":       func(c *Config) { c.Registries[0].CAFile = "absent" },
+		"token_host or blob_hosts":    func(c *Config) { c.Registries[0].BlobHosts = []string{"https://cdn.example"} },
+		"oidc.keys_file":              func(c *Config) { c.Connectors[0].OIDC.KeysFile = "absent" },
+		"a name stands twice":         func(c *Config) { c.Connectors[0].Prefixes = []NamedValue{{"a", "b"}, {"a", "c"}} },
 	} {
 		c := valid(t)
 		spoil(&c)
@@ -60,6 +67,59 @@ func TestValidate(t *testing.T) {
 	// Everything at once.
 	if err := (Config{}).WithDefaults().Validate(); strings.Count(err.Error(), "\n") < 6 {
 		t.Errorf("an empty configuration: %v", err)
+	}
+}
+
+// A connector's kind may want settings that only intake can judge: they reach it.
+func TestConnectorsReachIntake(t *testing.T) {
+	c := valid(t)
+	secret := c.Connectors[0].SecretFiles[0]
+	if err := os.WriteFile(secret, []byte("0123456789abcdef0123456789abcdef\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keys := filepath.Join(t.TempDir(), "keys.json")
+	if err := os.WriteFile(keys, []byte(`{"keys":[]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.Connectors = append(c.Connectors,
+		ConnectorConfig{Name: "nexus", Kind: "nexus", Host: "reg.example", SecretFiles: []string{secret}, Prefixes: []NamedValue{{"Docker-Hosted", "team"}}, OwnActor: "waybill"},
+		ConnectorConfig{Name: "gar", Kind: "gar", Host: "reg.example", Origins: []string{"projects/p/subscriptions/s"}, OIDC: OIDCConfig{
+			Issuers: []string{"https://accounts.example"}, Audience: "waybill", Claims: []NamedValue{{"email", "push@example"}}, KeysFile: keys,
+		}})
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	connectors, err := readConnectors(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nexus, gar := connectors[1], connectors[2]
+	if nexus.Prefixes["Docker-Hosted"] != "team" || nexus.OwnActor != "waybill" || string(nexus.Secrets[0]) != "0123456789abcdef0123456789abcdef" {
+		t.Errorf("nexus: %+v", nexus)
+	}
+	if b, err := gar.OIDC.Keys(); err != nil || string(b) != `{"keys":[]}` || gar.OIDC.Claims["email"] != "push@example" || gar.OIDC.Audience != "waybill" || len(gar.Origins) != 1 {
+		t.Errorf("gar: %+v, %v", gar, err)
+	}
+	// The other kinds must not look as if they presented tokens.
+	if connectors[0].OIDC.Keys != nil || len(connectors[0].OIDC.Claims) != 0 {
+		t.Errorf("distribution: %+v", connectors[0].OIDC)
+	}
+}
+
+func TestQueuePlace(t *testing.T) {
+	c := valid(t)
+	if where, err := queuePlace(c); err != nil || where != filepath.Join(c.DataDir, queueFile) {
+		t.Errorf("%s, %v", where, err)
+	}
+	c.Queue.URLFile = c.Identity.Key
+	if _, err := queuePlace(c); err == nil {
+		t.Error("a file that holds no URL was taken")
+	}
+	if err := os.WriteFile(c.Queue.URLFile, []byte("postgres://waybill@db.example/waybill\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if where, err := queuePlace(c); err != nil || where != "postgres://waybill@db.example/waybill" {
+		t.Errorf("%s, %v", where, err)
 	}
 }
 

@@ -35,10 +35,31 @@ func Init(ctx context.Context, cfg Config) error {
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data_dir: %w", err)
 	}
-	if err := queue.Create(ctx, filepath.Join(cfg.DataDir, queueFile)); err != nil {
+	where, err := queuePlace(cfg)
+	if err != nil {
+		return err
+	}
+	// A replica finds the shared queue there already.
+	if err := queue.Create(ctx, where); err != nil && (cfg.Queue.URLFile == "" || provenance.CodeOf(err) != provenance.Conflict) {
 		return err
 	}
 	return index.Create(ctx, filepath.Join(cfg.DataDir, indexFile))
+}
+
+// queuePlace is where the queue is: a file, or the URL of a database.
+func queuePlace(cfg Config) (string, error) {
+	if cfg.Queue.URLFile == "" {
+		return filepath.Join(cfg.DataDir, queueFile), nil
+	}
+	b, err := os.ReadFile(cfg.Queue.URLFile)
+	if err != nil {
+		return "", fmt.Errorf("queue.url_file: %w", err)
+	}
+	where := strings.TrimSpace(string(b))
+	if !strings.HasPrefix(where, "postgres://") && !strings.HasPrefix(where, "postgresql://") {
+		return "", provenance.Errorf(provenance.Invalid, "queue.url_file %s: want a URL that opens with postgres://", cfg.Queue.URLFile)
+	}
+	return where, nil
 }
 
 // Run runs the gateway until ctx ends, and then returns nil. It returns the
@@ -164,8 +185,15 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 			err = errors.Join(err, g.close())
 		}
 	}()
-	options := queue.Options{Lanes: cfg.Queue.Lanes, MaxPending: cfg.Queue.MaxPending, MinFreeBytes: cfg.Queue.MinFreeBytes, Log: cfg.Log}
-	if g.queue, err = queue.Open(ctx, filepath.Join(cfg.DataDir, queueFile), options); err != nil {
+	options := queue.Options{
+		Lanes: cfg.Queue.Lanes, MaxPending: cfg.Queue.MaxPending, MinFreeBytes: cfg.Queue.MinFreeBytes, Log: cfg.Log,
+		ConnectorShare: cfg.Queue.ConnectorShare, Remember: cfg.Queue.Remember, LaneTTL: cfg.Queue.LaneTTL,
+	}
+	where, err := queuePlace(cfg)
+	if err != nil {
+		return g, err
+	}
+	if g.queue, err = queue.Open(ctx, where, options); err != nil {
 		return g, fmt.Errorf("%w (a new gateway starts with: waybill-gateway init)", err)
 	}
 	if g.index, err = index.Open(ctx, filepath.Join(cfg.DataDir, indexFile)); err != nil {
@@ -225,26 +253,6 @@ func dial(cfg Config) (*ledger.Client, error) {
 		MSPID: cfg.MSPID, CertFile: cfg.Identity.Cert, KeyFile: cfg.Identity.Key, PeerAddress: cfg.Peer.Address, PeerTLSCAFile: cfg.Peer.TLSCA,
 		Channel: cfg.Channel, Chaincode: cfg.Chaincode, Log: cfg.Log,
 	})
-}
-
-func readConnectors(cfg Config) ([]intake.Connector, error) {
-	var out []intake.Connector
-	for _, c := range cfg.Connectors {
-		host, err := provenance.ParseHost(c.Host)
-		if err != nil {
-			return nil, err
-		}
-		connector := intake.Connector{Name: c.Name, Kind: c.Kind, Host: host, Repositories: c.Repositories}
-		for _, file := range c.SecretFiles {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				return nil, fmt.Errorf("connector %s: %w", c.Name, err)
-			}
-			connector.Secrets = append(connector.Secrets, []byte(strings.TrimSpace(string(b))))
-		}
-		out = append(out, connector)
-	}
-	return out, nil
 }
 
 func listen(ctx context.Context, key, address string) (net.Listener, error) {

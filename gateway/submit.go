@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"strconv"
 	"time"
@@ -61,6 +62,7 @@ type segmentLedger interface {
 // manifestReader reads one registry back.
 type manifestReader interface {
 	Manifest(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, error)
+	Resolve(ctx context.Context, repo provenance.Repository, tag provenance.Tag) (provenance.Digest, error)
 }
 
 var (
@@ -144,84 +146,54 @@ type lane struct {
 }
 
 func (l *lane) run(ctx context.Context) error {
-	for {
-		// The open segment first: until its fate is known, nothing later may pass it.
-		segment, err := l.queue.Sealed(ctx, l.number)
-		if err != nil {
-			return err
-		}
-		if segment != nil {
-			if _, err := l.finish(ctx, *segment, time.Time{}, l.limits.recover); err != nil {
-				return err
-			}
+	source := "queue of " + l.name
+	for pause := l.limits.backoff; ; {
+		err := l.turn(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err == nil:
+			l.waits.end(source)
+			pause = l.limits.backoff
 			continue
-		}
-		items, err := l.gather(ctx)
-		if err != nil {
-			return err
-		}
-		if items, err = l.readBack(ctx, items); err != nil {
-			return err
-		}
-		if _, err := l.record(ctx, items); err != nil {
-			return err
-		}
-	}
-}
-
-// gather waits for items. A first item waits a moment for company, and no
-// longer: while its segment is on its way the next batch grows by itself.
-func (l *lane) gather(ctx context.Context) ([]queue.Item, error) {
-	var until time.Time
-	for seen := 0; ; {
-		items, err := l.queue.Lease(ctx, l.number, max(l.limits.events, l.limits.pulls), l.limits.lease)
-		if err != nil {
-			return nil, err
-		}
-		if len(items) == 0 {
-			seen = 0
-			if err := l.idle(ctx); err != nil {
-				return nil, err
+		case errors.Is(err, queue.ErrLaneLost):
+			// Another replica goes on from what is stored, as after a crash here.
+			l.log.InfoContext(ctx, "lane lost", slog.String("lane", l.name))
+		case provenance.CodeOf(err) == provenance.Unavailable:
+			// The queue's server is away. What it has is safe; what it was told last, Sealed tells.
+			if l.waits.begin(source, err) {
+				l.log.WarnContext(ctx, "recording waits", slog.String("lane", l.name), slog.Any("error", err))
 			}
-			continue
+		default:
+			return err
 		}
-		now := time.Now()
-		if seen == 0 {
-			until = now.Add(l.limits.wait)
+		if err := pauseFor(ctx, pause); err != nil {
+			return err
 		}
-		if len(items) >= l.limits.events || len(items) == seen || !now.Before(until) {
-			n := l.fit(items)
-			l.queue.Return(items[n:])
-			return items[:n], nil
-		}
-		seen = len(items)
-		l.queue.Return(items)
-		if err := pauseFor(ctx, l.limits.linger); err != nil {
-			return nil, err
-		}
+		pause = min(2*pause, l.limits.backoffMax)
 	}
 }
 
-// fit returns how many of the items go into one segment: pulls write no keys,
-// so that many more of them fit.
-func (l *lane) fit(items []queue.Item) int {
-	n := 0
-	for n < len(items) && n < l.limits.pulls && items[n].Event.Action == provenance.Pull {
-		n++
+// turn brings one segment to its end. A turn that fails may be begun again.
+func (l *lane) turn(ctx context.Context) error {
+	// The open segment first: until its fate is known, nothing later may pass it.
+	segment, err := l.queue.Sealed(ctx, l.number)
+	if err != nil {
+		return err
 	}
-	return max(n, min(len(items), l.limits.events))
-}
-
-func (l *lane) idle(ctx context.Context) error {
-	timer := time.NewTimer(l.limits.poll)
-	defer timer.Stop()
-	select {
-	case <-l.queue.Arrived(l.number):
-	case <-timer.C:
-	case <-ctx.Done():
-		return ctx.Err()
+	if segment != nil {
+		_, err := l.finish(ctx, *segment, time.Time{}, l.limits.recover)
+		return err
 	}
-	return nil
+	items, err := l.gather(ctx)
+	if err != nil {
+		return err
+	}
+	if items, err = l.readBack(ctx, items); err != nil {
+		return err
+	}
+	_, err = l.record(ctx, items)
+	return err
 }
 
 // record brings items onto the ledger as one segment, or as several where the
@@ -377,17 +349,5 @@ func (l *lane) reseal(ctx context.Context, s *queue.Segment) (unsealed bool, err
 func (l *lane) wait(ctx context.Context, err error) {
 	if l.waits.begin(l.name, err) {
 		l.log.WarnContext(ctx, "recording waits", slog.String("lane", l.name), slog.Any("error", err))
-	}
-}
-
-// pauseFor waits for d or until ctx ends, and then returns its error.
-func pauseFor(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

@@ -172,6 +172,12 @@ func (f *fakeLedger) recordings(t *testing.T) map[provenance.EventID]int {
 // fakeRegistry answers Manifest by a function.
 type fakeRegistry func(repo provenance.Repository, d provenance.Digest) (registry.Facts, error)
 
+// Resolve asks for the zero digest; the config of the answer is what the tag names.
+func (f fakeRegistry) Resolve(_ context.Context, repo provenance.Repository, _ provenance.Tag) (provenance.Digest, error) {
+	facts, err := f(repo, provenance.Digest{})
+	return facts.Config, err
+}
+
 func (f fakeRegistry) Manifest(_ context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, error) {
 	return f(repo, d)
 }

@@ -72,13 +72,24 @@ func (s submitLimits) delay(attempts int) time.Duration {
 
 // reading is what came of reading one manifest back.
 type reading struct {
-	facts registry.Facts
-	err   error
+	digest provenance.Digest
+	facts  registry.Facts
+	err    error
 }
 
+// imageKey is a push to read back. Some registries name a tag only: then the
+// digest is zero, and the tag is what is asked for.
 type imageKey struct {
 	repository provenance.Repository
 	digest     provenance.Digest
+	tag        provenance.Tag
+}
+
+func keyOf(e provenance.Event) imageKey {
+	if e.Digest == unresolved() && e.Tag != "" {
+		return imageKey{repository: e.Repository, tag: e.Tag}
+	}
+	return imageKey{repository: e.Repository, digest: e.Digest}
 }
 
 // readBack replaces what a push claims by what the registry's own bytes say,
@@ -86,7 +97,8 @@ type imageKey struct {
 // be read yet is released, and the later items of its repository with it, so
 // that tags keep their order; one whose manifest is gone or lies is set aside
 // after a few attempts. Pulls and deletions are recorded as reported: their
-// bytes need not be there any more.
+// bytes need not be there any more. Of a push whose sender named a tag only,
+// the digest is what the tag names when it is read.
 func (l *lane) readBack(ctx context.Context, items []queue.Item) ([]queue.Item, error) {
 	if len(items) == 0 {
 		return nil, nil
@@ -110,8 +122,13 @@ func (l *lane) readBack(ctx context.Context, items []queue.Item) ([]queue.Item, 
 				return nil, err
 			}
 			continue
+		case push && reader == nil && it.Event.Digest == unresolved():
+			if err := l.bury(ctx, it, "the sender named a tag and no digest, and registry "+string(host)+" is not read back"); err != nil {
+				return nil, err
+			}
+			continue
 		case push && reader != nil:
-			ok, waits, err := l.settle(ctx, &it, readings[imageKey{it.Event.Repository, it.Event.Digest}])
+			ok, waits, err := l.settle(ctx, &it, readings[keyOf(it.Event)])
 			if err != nil {
 				return nil, err
 			}
@@ -138,21 +155,32 @@ func (l *lane) readAll(ctx context.Context, reader manifestReader, items []queue
 	group.SetLimit(l.limits.reads)
 	asked := map[imageKey]bool{}
 	for _, it := range items {
-		key := imageKey{it.Event.Repository, it.Event.Digest}
+		key := keyOf(it.Event)
 		if it.Event.Action != provenance.Push || asked[key] {
 			continue
 		}
 		asked[key] = true
 		group.Go(func() error {
-			facts, err := reader.Manifest(ctx, key.repository, key.digest)
+			r := read(ctx, reader, key)
 			mu.Lock()
 			defer mu.Unlock()
-			readings[key] = reading{facts, err}
+			readings[key] = r
 			return nil
 		})
 	}
 	_ = group.Wait() // what failed stands in the readings
 	return readings, ctx.Err()
+}
+
+func read(ctx context.Context, reader manifestReader, key imageKey) reading {
+	r := reading{digest: key.digest}
+	if r.digest.IsZero() {
+		if r.digest, r.err = reader.Resolve(ctx, key.repository, key.tag); r.err != nil {
+			return r
+		}
+	}
+	r.facts, r.err = reader.Manifest(ctx, key.repository, r.digest)
+	return r
 }
 
 // settle fills the facts in, or releases or buries the item. waits says that
@@ -163,6 +191,7 @@ func (l *lane) settle(ctx context.Context, it *queue.Item, r reading) (ok, waits
 	case "":
 		l.waits.end(source)
 		e := &it.Event
+		e.Digest = r.digest
 		e.MediaType, e.ArtifactType, e.Size = r.facts.MediaType, r.facts.ArtifactType, r.facts.Size
 		e.Config, e.Subject, e.Children = r.facts.Config, r.facts.Subject, r.facts.Children
 		if err := e.Check(); err != nil {

@@ -2,13 +2,51 @@ package gateway
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
+
+func readConnectors(cfg Config) ([]intake.Connector, error) {
+	var out []intake.Connector
+	for _, c := range cfg.Connectors {
+		host, err := provenance.ParseHost(c.Host)
+		if err != nil {
+			return nil, err
+		}
+		connector := intake.Connector{
+			Name: c.Name, Kind: c.Kind, Host: host, Repositories: c.Repositories, OwnActor: c.OwnActor, Origins: c.Origins, Prefixes: named(c.Prefixes), TypePrefix: c.TypePrefix,
+			OIDC: intake.OIDC{Issuers: c.OIDC.Issuers, Audience: c.OIDC.Audience, Claims: named(c.OIDC.Claims)},
+		}
+		if c.OIDC.KeysFile != "" {
+			connector.OIDC.Keys = func() ([]byte, error) { return os.ReadFile(c.OIDC.KeysFile) }
+		}
+		for _, file := range c.SecretFiles {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				return nil, fmt.Errorf("connector %s: %w", c.Name, err)
+			}
+			connector.Secrets = append(connector.Secrets, []byte(strings.TrimSpace(string(b))))
+		}
+		out = append(out, connector)
+	}
+	return out, nil
+}
+
+func named(list []NamedValue) map[string]string {
+	out := make(map[string]string, len(list))
+	for _, v := range list {
+		out[v.Name] = v.Value
+	}
+	return out
+}
 
 // newSubmitter gives the loop its registries. One that is not read back has a
 // nil reader: its events are recorded as claimed.

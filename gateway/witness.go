@@ -19,7 +19,7 @@ type witnesser struct {
 	msp        string
 	view       func(ctx context.Context, read func(state.Scanner) error) error
 	registries func(host provenance.Host) (manifestReader, bool)
-	ledger     segmentLedger
+	ledger     actLedger
 	log        *slog.Logger
 	count      func(outcome string)
 	attempts   int // before a registry's answer is a disagreement
@@ -59,7 +59,7 @@ func (w *witnesser) do(ctx context.Context, t task) ([]task, error) {
 			slog.String("repository", string(t.Repository)), slog.String("digest", t.Digest.String()), slog.Any("error", err))
 		return nil, &hopeless{cause: provenance.Wrap(provenance.CodeOf(err), err, "disagreement")}
 	}
-	if err := submit(ctx, w.ledger, recordWitness, []string{string(t.Host), string(t.Repository), t.Digest.String()}, nil); err != nil {
+	if _, err := w.ledger.SubmitTransient(ctx, nil, recordWitness, string(t.Host), string(t.Repository), t.Digest.String()); err != nil {
 		return nil, err
 	}
 	w.count("seen")

@@ -17,6 +17,10 @@ func (f fakeManifests) Manifest(context.Context, provenance.Repository, provenan
 	return registry.Facts{}, f()
 }
 
+func (f fakeManifests) Resolve(context.Context, provenance.Repository, provenance.Tag) (provenance.Digest, error) {
+	return provenance.Digest{}, f()
+}
+
 func TestWitness(t *testing.T) {
 	image := provenance.SHA256Of([]byte("image"))
 	serves := func() error { return nil }
@@ -47,7 +51,7 @@ func TestWitness(t *testing.T) {
 		"down is no disagreement": {serve: func() error { return unavailable("") }, attempts: 9, fate: "WB_UNAVAILABLE"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, l, counts := &fakeState{}, &actLedger{}, map[string]int{}
+			s, l, counts := &fakeState{}, &fakeActs{}, map[string]int{}
 			s.put(t, state.PlaceKey(image, "partner.example", "app"), state.Place{MSP: "OtherMSP"})
 			if x.prepare != nil {
 				x.prepare(t, s)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -166,34 +165,12 @@ func (w *worker) release(t task) {
 	delete(w.holds, holdKey(t))
 }
 
-// submitRaces bounds the runs of one transaction that loses races.
-const submitRaces = 6
-
-// submit brings one transaction of this gateway onto the ledger. Losing a race
-// with another transaction is no failure: it is endorsed again. Every one of
-// them is success without a write when it is there already, so that one whose
+// actLedger brings transactions of this gateway onto the ledger. Losing a race
+// with another transaction is no failure there: it is run again. Every one of
+// ours is success without a write when it is there already, so that one whose
 // fate is unknown is simply sent again later.
-func submit(ctx context.Context, l segmentLedger, fn string, args []string, transient map[string][]byte) error {
-	pause := 50 * time.Millisecond
-	var commit ledger.Commit
-	for run := range submitRaces {
-		if run > 0 {
-			// Jitter, or two gateways that collided once collide for ever.
-			if err := pauseFor(ctx, pause/2+rand.N(pause)); err != nil {
-				return err
-			}
-			pause *= 2
-		}
-		endorsed, err := l.Endorse(ctx, fn, args, transient)
-		if err != nil {
-			return err
-		}
-		if err := l.SubmitEndorsed(ctx, endorsed); err != nil {
-			return err
-		}
-		if commit, err = l.CommitStatus(ctx, endorsed.TxID); err != nil || commit.Valid {
-			return err
-		}
-	}
-	return provenance.Errorf(provenance.Unavailable, "%s: %d transactions were invalid, the last by %s", fn, submitRaces, commit.Code)
+type actLedger interface {
+	SubmitTransient(ctx context.Context, transient map[string][]byte, fn string, args ...string) (ledger.Result, error)
 }
+
+var _ actLedger = (*ledger.Client)(nil)

@@ -78,11 +78,12 @@ func scalarKeys(prefix string, t reflect.Type) (keys []string) {
 }
 
 func absolute(base string, c *gateway.Config) {
-	paths := []*string{&c.DataDir, &c.Identity.Cert, &c.Identity.Key, &c.Peer.TLSCA, &c.API.TLSCert, &c.API.TLSKey, &c.Hooks.TLSCert, &c.Hooks.TLSKey}
+	paths := []*string{&c.DataDir, &c.Identity.Cert, &c.Identity.Key, &c.Peer.TLSCA, &c.API.TLSCert, &c.API.TLSKey, &c.Hooks.TLSCert, &c.Hooks.TLSKey, &c.Queue.URLFile}
 	for i := range c.Registries {
 		paths = append(paths, &c.Registries[i].PasswordFile, &c.Registries[i].CAFile)
 	}
 	for i := range c.Connectors {
+		paths = append(paths, &c.Connectors[i].OIDC.KeysFile)
 		for j := range c.Connectors[i].SecretFiles {
 			paths = append(paths, &c.Connectors[i].SecretFiles[j])
 		}

@@ -20,6 +20,7 @@ func TestLoadConfig(t *testing.T) {
 	path := write(t, "mspid: VendorMSP\ndata_dir: data\napi: {listen: '127.0.0.1:1', anonymous_reads: false}\nregistries:\n  - {host: reg.example, timeout: 5s, read_back: false}\n")
 	t.Setenv("WAYBILL_API_ANONYMOUS_READS", "true")
 	t.Setenv("WAYBILL_QUEUE_LANES", "3")
+	t.Setenv("WAYBILL_AUTO_RELEASE", "false")
 	c, err := loadConfig(path)
 	if err != nil {
 		t.Fatal(err)
@@ -30,8 +31,24 @@ func TestLoadConfig(t *testing.T) {
 	if c.DataDir != filepath.Join(filepath.Dir(path), "data") {
 		t.Errorf("data_dir %s is not beside the file", c.DataDir)
 	}
+	if c.AutoRelease == nil || *c.AutoRelease || c.Collect != nil {
+		t.Errorf("auto_release %v, collect %v", c.AutoRelease, c.Collect)
+	}
 	if r := c.Registries[0]; r.Timeout.Seconds() != 5 || r.ReadBack == nil || *r.ReadBack {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Names of an operator's choice keep their case, and dots are no nesting.
+func TestLoadConfigNames(t *testing.T) {
+	c, err := loadConfig(write(t, "mspid: VendorMSP\nwitness: ['*.example']\nregistries: [{host: r.example, blob_hosts: [cdn.example], ca_file: ca.pem}]\n"+
+		"connectors:\n  - {name: a, kind: artifactory, prefixes: [{name: Docker.Local, value: team}], oidc: {keys_file: keys.json, claims: [{name: email, value: A@b}]}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := c.Connectors[0]
+	if len(k.Prefixes) != 1 || k.Prefixes[0].Name != "Docker.Local" || k.OIDC.Claims[0].Value != "A@b" || !filepath.IsAbs(k.OIDC.KeysFile) || !filepath.IsAbs(c.Registries[0].CAFile) || c.Witness[0] != "*.example" {
+		t.Errorf("%+v", c)
 	}
 }
 

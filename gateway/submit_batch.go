@@ -1,0 +1,76 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/queue"
+)
+
+// gather waits for items. A first item waits a moment for company, and no
+// longer: while its segment is on its way the next batch grows by itself.
+func (l *lane) gather(ctx context.Context) ([]queue.Item, error) {
+	var until time.Time
+	for seen := 0; ; {
+		items, err := l.queue.Lease(ctx, l.number, max(l.limits.events, l.limits.pulls), l.limits.lease)
+		if err != nil {
+			return nil, err
+		}
+		if len(items) == 0 {
+			seen = 0
+			if err := l.idle(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		now := time.Now()
+		if seen == 0 {
+			until = now.Add(l.limits.wait)
+		}
+		if len(items) >= l.limits.events || len(items) == seen || !now.Before(until) {
+			n := l.fit(items)
+			l.queue.Return(items[n:])
+			return items[:n], nil
+		}
+		seen = len(items)
+		l.queue.Return(items)
+		if err := pauseFor(ctx, l.limits.linger); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// fit returns how many of the items go into one segment: pulls write no keys,
+// so that many more of them fit.
+func (l *lane) fit(items []queue.Item) int {
+	n := 0
+	for n < len(items) && n < l.limits.pulls && items[n].Event.Action == provenance.Pull {
+		n++
+	}
+	return max(n, min(len(items), l.limits.events))
+}
+
+func (l *lane) idle(ctx context.Context) error {
+	timer := time.NewTimer(l.limits.poll)
+	defer timer.Stop()
+	select {
+	case <-l.queue.Arrived(l.number):
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// pauseFor waits for d or until ctx ends, and then returns its error.
+func pauseFor(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
