@@ -27,7 +27,11 @@ func (r ruling) gatekeepers() []string {
 // not there, or did not name all it has to name, lets nothing pass in the
 // transaction that sets it.
 func (r ruling) gate(tx *Tx, release bool) (passed bool, err error) {
-	key := r.subject.GateKey()
+	members, err := state.LoadMembers(tx)
+	if err != nil {
+		return false, err
+	}
+	key := r.subject.GateKey(members.Version)
 	var old state.Gate
 	if _, err := state.Read(tx, key, &old); err != nil {
 		return false, err

@@ -94,7 +94,7 @@ func (PromotionContract) Reject(tx *Tx, host, repository, digest, stage, reason 
 }
 
 // say writes one organisation's word and what follows from it. The same word
-// again is success without a write, unless the first no longer counts.
+// again is success and not written again, unless the first no longer counts.
 func say(tx *Tx, r ruling, word policy.Approval) (string, error) {
 	if r.promotion.Status != state.PromotionOpen {
 		return "", provenance.Errorf(provenance.Conflict, "no promotion of %s to %s is open", r.subject.Digest.Short(), r.subject.Stage)
@@ -116,7 +116,10 @@ func say(tx *Tx, r ruling, word policy.Approval) (string, error) {
 			continue
 		}
 		if a.Reject == word.Reject && r.stands(tx, a, outcomes) {
-			return answer(r.verdict(tx), nil) // one organisation counts once
+			if word.Reject {
+				return answer(r.verdict(tx), nil)
+			}
+			return conclude(tx, r, how{auto: who.robot}) // one organisation counts once; what it waited for may have come
 		}
 	}
 	r.facts.Approvals = append(kept, word)

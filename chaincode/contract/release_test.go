@@ -179,7 +179,7 @@ func TestGate(t *testing.T) {
 	l := network(t)
 	l.govern(`"stages":[{"name":"staging","approvals":{"min":1,"orgs":["SecurityMSP"]},"witnesses":{"min":1,"orgs":["VendorMSP"]}}]`)
 	l.pushed("v1")
-	key := subject("v1", "staging").GateKey()
+	key := subject("v1", "staging").GateKey(0)
 	l.do("publisher@VendorMSP", about("promotion:Request", "v1", "staging")...)
 	if g := read[state.Gate](l, key); g.Opened || g.Attempt != 1 || !slices.Equal(g.Orgs, []string{"SecurityMSP", "VendorMSP"}) || g.Policy.Version != 2 {
 		t.Errorf("requested: %+v", g)
@@ -199,8 +199,9 @@ func TestGate(t *testing.T) {
 	if got := l.guardOrgs(key); !slices.Equal(got, []string{"PlatformMSP"}) {
 		t.Errorf("the guard asks for the peers of %v", got)
 	}
-	_, writes, err := l.invoke("gateway@PlatformMSP", nil, about("release:Auto", "v1", "staging")...)
-	if err != nil || writes[key] == nil {
+	again := l.approval("v1", "staging", "again")
+	_, writes, err := l.invoke("release-manager@PlatformMSP", nil, again...)
+	if err != nil || writes[key] == nil || writes[subject("v1", "staging").ReleasedKey()] == nil {
 		t.Fatalf("the release did not write the gate: %v", err)
 	}
 	if g := read[state.Gate](l, key); !g.Opened || !slices.Equal(g.Orgs, []string{"PlatformMSP"}) {
@@ -212,13 +213,41 @@ func TestGate(t *testing.T) {
 	l.do("publisher@VendorMSP", about("promotion:Request", "v2", "staging")...)
 	l.govern(`"stages":[{"name":"staging","approvals":{"min":1}}]`)
 	expect(t, "nobody named", l.approve("release-manager@AuditMSP", "v2", "staging"), policy.Allowed, "", "")
-	if got := l.guardOrgs(subject("v2", "staging").GateKey()); len(got) != 0 {
+	if got := l.guardOrgs(subject("v2", "staging").GateKey(0)); len(got) != 0 {
 		t.Errorf("the guard asks for the peers of %v", got)
 	}
 	// Rolling back writes the gate of what is rolled back to.
 	_, writes, err = l.invoke("release-manager@AuditMSP", nil, about("release:Release", "v1", "staging")...)
 	if err != nil || writes[key] == nil {
 		t.Errorf("the rollback did not write the gate: %v", err)
+	}
+}
+
+// What an organisation's peers guarded does not stand in the way once the
+// organisation has left, and nobody passes without those who are named still.
+func TestGateOfAnOrganisationThatLeft(t *testing.T) {
+	l := network(t)
+	l.govern(`"stages":[{"name":"staging","approvals":{"min":1,"orgs":["SecurityMSP"]},"witnesses":{"min":1,"orgs":["VendorMSP"]}}]`)
+	l.pushed("v1", "v2")
+	for _, c := range []string{"v1", "v2"} {
+		l.do("publisher@VendorMSP", about("promotion:Request", c, "staging")...)
+		expect(t, c, l.approve("release-manager@SecurityMSP", c, "staging"), policy.Allowed, "", "")
+	}
+	for _, org := range []string{"AuditMSP", "PlatformMSP", "VendorMSP"} {
+		l.do("admin@"+org, "proposal:Open", string(state.ProposeMemberRemove), `{"msp":"SecurityMSP"}`)
+	}
+	before, after := subject("v1", "staging").GateKey(0), subject("v1", "staging").GateKey(1)
+	back := about("release:Release", "v1", "staging")
+	_, writes, err := l.invoke("release-manager@AuditMSP", nil, back...)
+	if err != nil || writes[before] != nil || writes[after] == nil || writes[subject("v1", "staging").ReleasedKey()] != nil {
+		t.Fatalf("the first transaction sets the new gate alone: %v, %d writes", err, len(writes))
+	}
+	if got := l.guardOrgs(after); !slices.Equal(got, []string{"VendorMSP"}) {
+		t.Errorf("the guard asks for the peers of %v", got)
+	}
+	expect(t, "rolled back", l.verdict("release-manager@AuditMSP", back...), policy.Allowed, "", "")
+	if c := read[state.Current](l, subject("", "staging").ReleaseKey()); c.Digest != provenance.SHA256Of([]byte("v1")) {
+		t.Errorf("current: %+v", c)
 	}
 }
 
@@ -245,6 +274,20 @@ func TestRequestReleasesNothingPastItsGate(t *testing.T) {
 const glass = `"stages":[{"name":"staging","approvals":{"min":2},
  "conditions":[{"name":"calm","cel":"context.incident == false"}],
  "breakGlass":{"by":[{"org":"VendorMSP","role":"release-manager"}],"without":["approvals"],"review":"2h"}}],"context":{"incident":"SecurityMSP"}`
+
+// The gate is no rule that can be gone without.
+func TestBreakGlassPassesTheGate(t *testing.T) {
+	l := network(t)
+	l.govern(strings.Replace(glass, `"min":2`, `"min":2,"orgs":["SecurityMSP"]`, 1))
+	l.do("admin@SecurityMSP", "context:Set", "incident", "false")
+	l.pushed("v1")
+	broken := about("release:BreakGlass", "v1", "staging", "outage")
+	expect(t, "no gate yet", l.verdict("release-manager@VendorMSP", broken...), policy.Pending, "release", policy.Unmet)
+	if got := l.guardOrgs(subject("v1", "staging").GateKey(0)); !slices.Equal(got, []string{"SecurityMSP"}) {
+		t.Errorf("the guard asks for the peers of %v", got)
+	}
+	expect(t, "through the gate", l.verdict("release-manager@VendorMSP", broken...), policy.Allowed, "break-glass", policy.Waived)
+}
 
 func TestBreakGlass(t *testing.T) {
 	broken := func(t *testing.T) *ledger {

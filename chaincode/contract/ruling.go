@@ -144,8 +144,12 @@ func (r ruling) releaseNow(tx *Tx, v policy.Verdict, h how) (string, error) {
 		return "", err
 	}
 	if !passed {
-		return answer(waits(v, "repeat it with: waybill release IMAGE --to "+r.subject.Stage,
-			"every rule is met, and this transaction has set the gate to the peers of %s; the release itself needs their endorsement", strings.Join(r.gatekeepers(), ", ")), nil)
+		again := "waybill release IMAGE --to "
+		if h.debt != nil {
+			again = "waybill break-glass IMAGE --stage "
+		}
+		return answer(waits(v, "repeat it with: "+again+r.subject.Stage,
+			"nothing else is missing: this transaction has set the gate to the peers of %s, and the release itself needs their endorsement", strings.Join(r.gatekeepers(), ", ")), nil)
 	}
 	rel := state.Release{
 		Subject: r.subject, Previous: current.Digest, Attempt: r.promotion.Attempt, Policy: r.inForce(), Approvers: []policy.Person{},

@@ -28,8 +28,9 @@
 //	waivers   <host> <repository>                 Waivers        waiver:Request, Approve, Revoke
 //	labels    <host> <repository>                 Labels         label:Set
 //	context   <msp>                               Context        context:Set
-//	gate      <stage> <host> <repository> <digest>             Gate       promotion:Request, release:* (its key-level
-//	                                                             endorsement policy names the organisations of the stage's rules)
+//	gate      <stage> <host> <repository> <digest> <n>         Gate       promotion:Request, release:* (its key-level
+//	                                                             endorsement policy names the organisations of the stage's
+//	                                                             rules; n: version of the membership)
 //
 // The digest comes first in place, so that one key answers both "is this image
 // in this repository?" (a key read) and "where is this image?" (a prefix scan,
@@ -226,7 +227,9 @@ func LabelsKey(host provenance.Host, repo provenance.Repository) string {
 // ContextKey names the context variables an organisation publishes.
 func ContextKey(msp string) string { return Key(TypeContext, msp) }
 
-// GateKey names what every release of an image to a stage must write.
-func (s Subject) GateKey() string {
-	return Key(TypeGate, s.Stage, string(s.Host), string(s.Repository), s.Digest.String())
+// GateKey names what every release of an image to a stage must write while
+// the membership has that version (Members.Version): an organisation that left
+// endorses nothing any more, and what its peers guard could never be written again.
+func (s Subject) GateKey(membership int) string {
+	return Key(TypeGate, s.Stage, string(s.Host), string(s.Repository), s.Digest.String(), fmt.Sprintf("%06d", membership))
 }
