@@ -176,7 +176,8 @@ func TestEvidenceOnce(t *testing.T) {
 func TestEvidenceRefused(t *testing.T) {
 	l := network(t)
 	l.pushed("v1", "v2")
-	key, other := l.key("SecurityMSP", "scan", ""), l.key("SecurityMSP", "other", "")
+	key := l.key("SecurityMSP", "scan", "")
+	l.key("SecurityMSP", "other", "")
 	l.key("SecurityMSP", "short", l.now.Add(time.Minute).Format(time.RFC3339))
 	l.key("SecurityMSP", "gone", "")
 	l.do("admin@SecurityMSP", "key:Withdraw", "gone", "lost", "")
@@ -222,7 +223,28 @@ func TestEvidenceRefused(t *testing.T) {
 	if _, _, err := l.bring(good); err != nil {
 		t.Errorf("the good one: %v", err)
 	}
-	_ = other
+}
+
+// What an organisation's key and people said counts no more once it has left.
+func TestEvidenceOfAnOrganisationThatLeft(t *testing.T) {
+	l := network(t)
+	l.govern(signedRule)
+	l.pushed("v1")
+	key := l.key("SecurityMSP", "scan", "")
+	b := brought{"gateway@VendorMSP", "v1", "", "dsse", "SecurityMSP", "scan", signed(t, stated("v1", "vuln-scan", scanned(0), ""), key)}
+	id := l.brings(b).ID
+	expect(t, "a member", l.ask("v1", "staging"), policy.Pending, "evidence/scan", policy.Satisfied)
+	for _, org := range []string{"AuditMSP", "PlatformMSP", "VendorMSP"} {
+		l.do("admin@"+org, "proposal:Open", string(state.ProposeMemberRemove), `{"msp":"SecurityMSP"}`)
+	}
+	expect(t, "it left", l.ask("v1", "staging"), policy.Pending, "evidence/scan", policy.Unmet)
+	if l.evidenceOf("v1")[id] {
+		t.Error("it still counts")
+	}
+	b.envelope = signed(t, stated("v1", "vuln-scan", scanned(0), "2026-01-01T00:00:00Z"), key)
+	if _, _, err := l.bring(b); provenance.CodeOf(err) != provenance.BadEvidence {
+		t.Errorf("more of it: %v", err)
+	}
 }
 
 func TestCustomEvidence(t *testing.T) {

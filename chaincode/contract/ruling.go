@@ -146,7 +146,7 @@ func (r ruling) releaseNow(tx *Tx, v policy.Verdict, h how) (string, error) {
 	if !passed {
 		again := "waybill release IMAGE --to "
 		if h.debt != nil {
-			again = "waybill break-glass IMAGE --stage "
+			again = "waybill break-glass IMAGE --to "
 		}
 		return answer(waits(v, "repeat it with: "+again+r.subject.Stage,
 			"nothing else is missing: this transaction has set the gate to the peers of %s, and the release itself needs their endorsement", strings.Join(r.gatekeepers(), ", ")), nil)
