@@ -120,12 +120,12 @@ func TestStrangers(t *testing.T) {
 			"query": func(r *http.Request) { r.URL.RawQuery = "secret=" + secretA },
 			"signature of nothing": func(r *http.Request) {
 				if f.sign != nil {
-					prove(r, f.sign, []byte(secretA), nil)
+					f.sign.apply(r.Header, []byte(secretA), nil, received())
 				}
 			},
 			"hash of a secret": func(r *http.Request) {
 				if f.sign != nil {
-					prove(r, f.sign, nil, raw)
+					f.sign.apply(r.Header, nil, raw, received())
 				}
 			},
 		} {

@@ -174,23 +174,13 @@ func requestOf(t testing.TB, c Connector, raw, meant []byte, header http.Header)
 	r.Header = header.Clone()
 	switch {
 	case f.sign != nil:
-		prove(r, f.sign, c.Secrets[0], meant)
+		f.sign.apply(r.Header, c.Secrets[0], meant, received())
 	case f.tokens && len(c.Secrets) == 0:
 		r.Header.Set("Authorization", "Bearer "+token(t, rs256(), goodClaims()))
 	case f.secret&inHeader != 0:
 		r.Header.Set("Authorization", "Bearer "+string(c.Secrets[0]))
 	}
 	return r
-}
-
-// prove signs a body as its sender would.
-func prove(r *http.Request, g *signature, secret, raw []byte) {
-	stamp := ""
-	if g.stamped {
-		stamp = strconv.FormatInt(received().Unix(), 10)
-		r.Header.Set(TimestampHeader, stamp)
-	}
-	r.Header.Set(g.header, g.prefix+hexOf(g.sum(secret, stamp, raw)))
 }
 
 // TestHostile is the corpus of bad requests (B1 to B19 where they are about
