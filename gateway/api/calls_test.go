@@ -243,7 +243,7 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("image: %v, %v", image, err)
 	}
 	policies, err := c.ListPolicies(ctx)
-	if err != nil || len(policies.GetPolicies()) != 1 || len(policies.GetBallots()) != 1 || policies.GetBallots()[0].GetHash() != "def" {
+	if err != nil || len(policies.GetPolicies()) != 1 || len(policies.GetProposals()) != 2 || policies.GetProposals()[1].GetHash() != "def" || !policies.GetProposals()[0].GetOutdated() {
 		t.Errorf("policies: %v, %v", policies, err)
 	}
 	g.block("scanner@AuditMSP", g.put(state.HoldKey(s.Digest, "AuditMSP"), state.Hold{Digest: s.Digest, MSP: "AuditMSP", Reason: "CVE"}))

@@ -181,7 +181,7 @@ func (b *inbox) waivers() error {
 			Kind: waitWaiver, Stage: w.GetStage(), Host: w.GetHost(), Repository: w.GetRepository(), Digest: w.GetDigest(), Id: w.GetId(),
 			By: w.GetBy(), Since: w.GetAt(), Due: w.GetUntil(), Mine: b.holds(string(state.RoleReleaseManager), string(state.RoleAdmin)),
 			Detail:  "go without " + w.GetRule() + " until " + moments(w.GetUntil()).Format(time.RFC3339) + ": " + w.GetReason() + "; " + count(len(orgs), int(w.GetNeeded()), "approvals"),
-			Command: "waybill waiver approve " + w.GetId() + " --repository " + w.GetHost() + "/" + w.GetRepository(),
+			Command: "waybill waiver approve " + w.GetHost() + "/" + w.GetRepository() + " " + w.GetId(),
 		}
 		b.add(item, state.RoleReleaseManager, state.RoleAdmin)
 	}

@@ -29,7 +29,7 @@ func (s *service) ListPolicies(ctx context.Context, _ *waybillv1.ListPoliciesReq
 			}
 			out.Policies = append(out.Policies, p)
 		}
-		out.Proposals, out.Ballots, err = changes(r)
+		out.Proposals, err = changes(r)
 		return err
 	})
 }

@@ -53,7 +53,7 @@ func (s *service) GetProposal(ctx context.Context, in *waybillv1.GetProposalRequ
 			return err
 		}
 		if !found {
-			return withHint(provenance.Errorf(provenance.NotFound, "proposal %.80q is not on the ledger", in.GetId()), "waybill proposals")
+			return withHint(provenance.Errorf(provenance.NotFound, "proposal %.80q is not on the ledger", in.GetId()), "waybill proposal list")
 		}
 		all, err := counted(r, []state.Proposal{p})
 		if err == nil {
@@ -103,32 +103,13 @@ func outdated(p state.Proposal, active map[string]int) bool {
 	return p.Status == state.ProposalOpen && p.Kind == state.ProposePolicy && p.Base != active[p.Name]
 }
 
-// changes returns the open proposals that would change a policy, and the same
-// as ballots, which older programs read.
-func changes(r Reads) ([]*waybillv1.Proposal, []*waybillv1.Ballot, error) {
+// changes returns the open proposals that would change a policy.
+func changes(r Reads) ([]*waybillv1.Proposal, error) {
 	open, err := r.Proposals(state.ProposalOpen, maxProposals)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	open = slices.DeleteFunc(open, func(p state.Proposal) bool { return p.Kind != state.ProposePolicy })
-	proposals, err := counted(r, open)
-	if err != nil {
-		return nil, nil, err
-	}
-	var ballots []*waybillv1.Ballot
-	for _, p := range proposals {
-		if p.GetOutdated() {
-			continue
-		}
-		b := &waybillv1.Ballot{Name: p.GetName(), Hash: p.GetHash(), Text: p.GetBody()}
-		for _, v := range p.GetVotes() {
-			if v.GetYes() {
-				b.Voters = append(b.Voters, v.GetBy())
-			}
-		}
-		ballots = append(ballots, b)
-	}
-	return proposals, ballots, nil
+	return counted(r, slices.DeleteFunc(open, func(p state.Proposal) bool { return p.Kind != state.ProposePolicy }))
 }
 
 // ListPolicyVersions implements waybillv1.WaybillServer.

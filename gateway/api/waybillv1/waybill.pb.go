@@ -2900,7 +2900,6 @@ type ListPoliciesResponse struct {
 	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
 	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
 	Policies      []*Policy              `protobuf:"bytes,3,rep,name=policies,proto3" json:"policies,omitempty"`   // active ones
-	Ballots       []*Ballot              `protobuf:"bytes,4,rep,name=ballots,proto3" json:"ballots,omitempty"`     // texts that are short of a majority
 	Proposals     []*Proposal            `protobuf:"bytes,5,rep,name=proposals,proto3" json:"proposals,omitempty"` // open ones that would change a policy
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2953,13 +2952,6 @@ func (x *ListPoliciesResponse) GetStale() bool {
 func (x *ListPoliciesResponse) GetPolicies() []*Policy {
 	if x != nil {
 		return x.Policies
-	}
-	return nil
-}
-
-func (x *ListPoliciesResponse) GetBallots() []*Ballot {
-	if x != nil {
-		return x.Ballots
 	}
 	return nil
 }
@@ -5229,75 +5221,6 @@ func (x *Policy) GetActive() bool {
 	return false
 }
 
-// Ballot is a policy text some organisations voted for and not yet enough.
-type Ballot struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Hash          string                 `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
-	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
-	Voters        []*Person              `protobuf:"bytes,4,rep,name=voters,proto3" json:"voters,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Ballot) Reset() {
-	*x = Ballot{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Ballot) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Ballot) ProtoMessage() {}
-
-func (x *Ballot) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Ballot.ProtoReflect.Descriptor instead.
-func (*Ballot) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
-}
-
-func (x *Ballot) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *Ballot) GetHash() string {
-	if x != nil {
-		return x.Hash
-	}
-	return ""
-}
-
-func (x *Ballot) GetText() string {
-	if x != nil {
-		return x.Text
-	}
-	return ""
-}
-
-func (x *Ballot) GetVoters() []*Person {
-	if x != nil {
-		return x.Voters
-	}
-	return nil
-}
-
 type GetPolicyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -5308,7 +5231,7 @@ type GetPolicyRequest struct {
 
 func (x *GetPolicyRequest) Reset() {
 	*x = GetPolicyRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5320,7 +5243,7 @@ func (x *GetPolicyRequest) String() string {
 func (*GetPolicyRequest) ProtoMessage() {}
 
 func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5333,7 +5256,7 @@ func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyRequest.ProtoReflect.Descriptor instead.
 func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *GetPolicyRequest) GetName() string {
@@ -5361,7 +5284,7 @@ type GetPolicyResponse struct {
 
 func (x *GetPolicyResponse) Reset() {
 	*x = GetPolicyResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5373,7 +5296,7 @@ func (x *GetPolicyResponse) String() string {
 func (*GetPolicyResponse) ProtoMessage() {}
 
 func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5386,7 +5309,7 @@ func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyResponse.ProtoReflect.Descriptor instead.
 func (*GetPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *GetPolicyResponse) GetHeight() uint64 {
@@ -5418,7 +5341,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5430,7 +5353,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5443,7 +5366,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
 }
 
 type ListMembersResponse struct {
@@ -5461,7 +5384,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5473,7 +5396,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5486,7 +5409,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListMembersResponse) GetHeight() uint64 {
@@ -5552,7 +5475,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5564,7 +5487,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5577,7 +5500,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Member) GetMsp() string {
@@ -5630,7 +5553,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5642,7 +5565,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5655,7 +5578,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Grant) GetMsp() string {
@@ -5708,7 +5631,7 @@ type ListRegistriesRequest struct {
 
 func (x *ListRegistriesRequest) Reset() {
 	*x = ListRegistriesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5720,7 +5643,7 @@ func (x *ListRegistriesRequest) String() string {
 func (*ListRegistriesRequest) ProtoMessage() {}
 
 func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5733,7 +5656,7 @@ func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesRequest.ProtoReflect.Descriptor instead.
 func (*ListRegistriesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
 }
 
 type ListRegistriesResponse struct {
@@ -5747,7 +5670,7 @@ type ListRegistriesResponse struct {
 
 func (x *ListRegistriesResponse) Reset() {
 	*x = ListRegistriesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5759,7 +5682,7 @@ func (x *ListRegistriesResponse) String() string {
 func (*ListRegistriesResponse) ProtoMessage() {}
 
 func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5772,7 +5695,7 @@ func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesResponse.ProtoReflect.Descriptor instead.
 func (*ListRegistriesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListRegistriesResponse) GetHeight() uint64 {
@@ -5810,7 +5733,7 @@ type Registry struct {
 
 func (x *Registry) Reset() {
 	*x = Registry{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5822,7 +5745,7 @@ func (x *Registry) String() string {
 func (*Registry) ProtoMessage() {}
 
 func (x *Registry) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5835,7 +5758,7 @@ func (x *Registry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registry.ProtoReflect.Descriptor instead.
 func (*Registry) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Registry) GetHost() string {
@@ -5883,7 +5806,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5895,7 +5818,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5908,7 +5831,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListDeadLettersRequest) GetPageSize() int32 {
@@ -5937,7 +5860,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5949,7 +5872,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5962,7 +5885,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListDeadLettersResponse) GetHeight() uint64 {
@@ -6012,7 +5935,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6024,7 +5947,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6037,7 +5960,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *DeadLetter) GetId() int64 {
@@ -6121,7 +6044,7 @@ type RetryDeadLettersRequest struct {
 
 func (x *RetryDeadLettersRequest) Reset() {
 	*x = RetryDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6133,7 +6056,7 @@ func (x *RetryDeadLettersRequest) String() string {
 func (*RetryDeadLettersRequest) ProtoMessage() {}
 
 func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6146,7 +6069,7 @@ func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *RetryDeadLettersRequest) GetIds() []int64 {
@@ -6174,7 +6097,7 @@ type RetryDeadLettersResponse struct {
 
 func (x *RetryDeadLettersResponse) Reset() {
 	*x = RetryDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6186,7 +6109,7 @@ func (x *RetryDeadLettersResponse) String() string {
 func (*RetryDeadLettersResponse) ProtoMessage() {}
 
 func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6199,7 +6122,7 @@ func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *RetryDeadLettersResponse) GetHeight() uint64 {
@@ -6507,13 +6430,12 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\bevidence\x18\n" +
 	" \x03(\v2\x14.waybill.v1.EvidenceR\bevidence\x120\n" +
 	"\bchildren\x18\v \x03(\v2\x14.waybill.v1.TreeNodeR\bchildren\"\x15\n" +
-	"\x13ListPoliciesRequest\"\xd6\x01\n" +
+	"\x13ListPoliciesRequest\"\xae\x01\n" +
 	"\x14ListPoliciesResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12.\n" +
-	"\bpolicies\x18\x03 \x03(\v2\x12.waybill.v1.PolicyR\bpolicies\x12,\n" +
-	"\aballots\x18\x04 \x03(\v2\x12.waybill.v1.BallotR\aballots\x122\n" +
-	"\tproposals\x18\x05 \x03(\v2\x14.waybill.v1.ProposalR\tproposals\"/\n" +
+	"\bpolicies\x18\x03 \x03(\v2\x12.waybill.v1.PolicyR\bpolicies\x122\n" +
+	"\tproposals\x18\x05 \x03(\v2\x14.waybill.v1.ProposalR\tproposalsJ\x04\b\x04\x10\x05\"/\n" +
 	"\x19ListPolicyVersionsRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"z\n" +
 	"\x1aListPolicyVersionsResponse\x12\x16\n" +
@@ -6704,12 +6626,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x05match\x18\x05 \x03(\tR\x05match\x12*\n" +
 	"\x06voters\x18\x06 \x03(\v2\x12.waybill.v1.PersonR\x06voters\x12*\n" +
 	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
-	"\x06active\x18\b \x01(\bR\x06active\"p\n" +
-	"\x06Ballot\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\tR\x04hash\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text\x12*\n" +
-	"\x06voters\x18\x04 \x03(\v2\x12.waybill.v1.PersonR\x06voters\"@\n" +
+	"\x06active\x18\b \x01(\bR\x06active\"@\n" +
 	"\x10GetPolicyRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\"m\n" +
@@ -6824,7 +6741,7 @@ func file_waybill_v1_waybill_proto_rawDescGZIP() []byte {
 	return file_waybill_v1_waybill_proto_rawDescData
 }
 
-var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
+var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
 var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*Person)(nil),                     // 0: waybill.v1.Person
 	(*GetStatusRequest)(nil),           // 1: waybill.v1.GetStatusRequest
@@ -6890,178 +6807,175 @@ var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*ListLabelsResponse)(nil),         // 61: waybill.v1.ListLabelsResponse
 	(*Label)(nil),                      // 62: waybill.v1.Label
 	(*Policy)(nil),                     // 63: waybill.v1.Policy
-	(*Ballot)(nil),                     // 64: waybill.v1.Ballot
-	(*GetPolicyRequest)(nil),           // 65: waybill.v1.GetPolicyRequest
-	(*GetPolicyResponse)(nil),          // 66: waybill.v1.GetPolicyResponse
-	(*ListMembersRequest)(nil),         // 67: waybill.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 68: waybill.v1.ListMembersResponse
-	(*Member)(nil),                     // 69: waybill.v1.Member
-	(*Grant)(nil),                      // 70: waybill.v1.Grant
-	(*ListRegistriesRequest)(nil),      // 71: waybill.v1.ListRegistriesRequest
-	(*ListRegistriesResponse)(nil),     // 72: waybill.v1.ListRegistriesResponse
-	(*Registry)(nil),                   // 73: waybill.v1.Registry
-	(*ListDeadLettersRequest)(nil),     // 74: waybill.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 75: waybill.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 76: waybill.v1.DeadLetter
-	(*RetryDeadLettersRequest)(nil),    // 77: waybill.v1.RetryDeadLettersRequest
-	(*RetryDeadLettersResponse)(nil),   // 78: waybill.v1.RetryDeadLettersResponse
-	(*timestamppb.Timestamp)(nil),      // 79: google.protobuf.Timestamp
+	(*GetPolicyRequest)(nil),           // 64: waybill.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),          // 65: waybill.v1.GetPolicyResponse
+	(*ListMembersRequest)(nil),         // 66: waybill.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 67: waybill.v1.ListMembersResponse
+	(*Member)(nil),                     // 68: waybill.v1.Member
+	(*Grant)(nil),                      // 69: waybill.v1.Grant
+	(*ListRegistriesRequest)(nil),      // 70: waybill.v1.ListRegistriesRequest
+	(*ListRegistriesResponse)(nil),     // 71: waybill.v1.ListRegistriesResponse
+	(*Registry)(nil),                   // 72: waybill.v1.Registry
+	(*ListDeadLettersRequest)(nil),     // 73: waybill.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 74: waybill.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 75: waybill.v1.DeadLetter
+	(*RetryDeadLettersRequest)(nil),    // 76: waybill.v1.RetryDeadLettersRequest
+	(*RetryDeadLettersResponse)(nil),   // 77: waybill.v1.RetryDeadLettersResponse
+	(*timestamppb.Timestamp)(nil),      // 78: google.protobuf.Timestamp
 }
 var file_waybill_v1_waybill_proto_depIdxs = []int32{
 	3,   // 0: waybill.v1.GetStatusResponse.queue:type_name -> waybill.v1.QueueStats
-	79,  // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
-	79,  // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	79,  // 3: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
+	78,  // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
+	78,  // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	78,  // 3: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
 	6,   // 4: waybill.v1.GetImageResponse.places:type_name -> waybill.v1.Place
 	7,   // 5: waybill.v1.GetImageResponse.holds:type_name -> waybill.v1.Hold
 	8,   // 6: waybill.v1.GetImageResponse.releases:type_name -> waybill.v1.Release
 	22,  // 7: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
-	79,  // 8: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
-	79,  // 9: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
+	78,  // 8: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
+	78,  // 9: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
 	0,   // 10: waybill.v1.Hold.by:type_name -> waybill.v1.Person
-	79,  // 11: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
+	78,  // 11: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
 	10,  // 12: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
 	0,   // 13: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
 	0,   // 14: waybill.v1.Release.by:type_name -> waybill.v1.Person
-	79,  // 15: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
+	78,  // 15: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
 	9,   // 16: waybill.v1.Release.debt:type_name -> waybill.v1.Debt
 	0,   // 17: waybill.v1.Debt.by:type_name -> waybill.v1.Person
-	79,  // 18: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
-	79,  // 19: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
+	78,  // 18: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
+	78,  // 19: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
 	0,   // 20: waybill.v1.Debt.reviewed_by:type_name -> waybill.v1.Person
-	79,  // 21: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
-	79,  // 22: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
+	78,  // 21: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
+	78,  // 22: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
 	10,  // 23: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
 	16,  // 24: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
-	79,  // 25: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
+	78,  // 25: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
 	15,  // 26: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
 	19,  // 27: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
-	79,  // 28: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
+	78,  // 28: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
 	0,   // 29: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
-	79,  // 30: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
+	78,  // 30: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
 	22,  // 31: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
 	0,   // 32: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
-	79,  // 33: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
+	78,  // 33: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
 	23,  // 34: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
 	0,   // 35: waybill.v1.Approval.by:type_name -> waybill.v1.Person
-	79,  // 36: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	78,  // 36: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
 	26,  // 37: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
 	27,  // 38: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
-	79,  // 39: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
+	78,  // 39: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
 	0,   // 40: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
-	79,  // 41: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	78,  // 41: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
 	30,  // 42: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
 	26,  // 43: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
 	30,  // 44: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
 	63,  // 45: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
-	64,  // 46: waybill.v1.ListPoliciesResponse.ballots:type_name -> waybill.v1.Ballot
-	42,  // 47: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
-	63,  // 48: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
-	37,  // 49: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
-	79,  // 50: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
-	10,  // 51: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
-	16,  // 52: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
-	42,  // 53: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
-	42,  // 54: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
-	0,   // 55: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
-	79,  // 56: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
-	43,  // 57: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
-	0,   // 58: waybill.v1.Vote.by:type_name -> waybill.v1.Person
-	79,  // 59: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
-	0,   // 60: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
-	46,  // 61: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
-	16,  // 62: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
-	0,   // 63: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
-	79,  // 64: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
-	79,  // 65: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
-	49,  // 66: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
-	79,  // 67: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
-	79,  // 68: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
-	0,   // 69: waybill.v1.Key.by:type_name -> waybill.v1.Person
-	79,  // 70: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
-	50,  // 71: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
-	79,  // 72: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
-	0,   // 73: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
-	79,  // 74: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
-	53,  // 75: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
-	0,   // 76: waybill.v1.Schema.by:type_name -> waybill.v1.Person
-	79,  // 77: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
-	56,  // 78: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
-	79,  // 79: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
-	0,   // 80: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
-	0,   // 81: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
-	79,  // 82: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
-	59,  // 83: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
-	79,  // 84: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
-	62,  // 85: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
-	0,   // 86: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
-	79,  // 87: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
-	0,   // 88: waybill.v1.Ballot.voters:type_name -> waybill.v1.Person
-	63,  // 89: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
-	69,  // 90: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
-	70,  // 91: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
-	0,   // 92: waybill.v1.Member.by:type_name -> waybill.v1.Person
-	79,  // 93: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
-	0,   // 94: waybill.v1.Grant.by:type_name -> waybill.v1.Person
-	79,  // 95: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
-	73,  // 96: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
-	0,   // 97: waybill.v1.Registry.by:type_name -> waybill.v1.Person
-	79,  // 98: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
-	76,  // 99: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
-	79,  // 100: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
-	1,   // 101: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
-	4,   // 102: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
-	11,  // 103: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
-	13,  // 104: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
-	17,  // 105: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
-	20,  // 106: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
-	24,  // 107: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
-	28,  // 108: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
-	31,  // 109: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
-	65,  // 110: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
-	33,  // 111: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
-	35,  // 112: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
-	38,  // 113: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
-	40,  // 114: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
-	44,  // 115: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
-	47,  // 116: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
-	51,  // 117: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
-	54,  // 118: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
-	57,  // 119: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
-	60,  // 120: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
-	67,  // 121: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
-	71,  // 122: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
-	74,  // 123: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
-	77,  // 124: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
-	2,   // 125: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
-	5,   // 126: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
-	12,  // 127: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
-	14,  // 128: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
-	18,  // 129: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
-	21,  // 130: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
-	25,  // 131: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
-	29,  // 132: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
-	32,  // 133: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
-	66,  // 134: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
-	34,  // 135: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
-	36,  // 136: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
-	39,  // 137: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
-	41,  // 138: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
-	45,  // 139: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
-	48,  // 140: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
-	52,  // 141: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
-	55,  // 142: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
-	58,  // 143: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
-	61,  // 144: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
-	68,  // 145: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
-	72,  // 146: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
-	75,  // 147: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
-	78,  // 148: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
-	125, // [125:149] is the sub-list for method output_type
-	101, // [101:125] is the sub-list for method input_type
-	101, // [101:101] is the sub-list for extension type_name
-	101, // [101:101] is the sub-list for extension extendee
-	0,   // [0:101] is the sub-list for field type_name
+	42,  // 46: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
+	63,  // 47: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
+	37,  // 48: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
+	78,  // 49: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
+	10,  // 50: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
+	16,  // 51: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
+	42,  // 52: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
+	42,  // 53: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
+	0,   // 54: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
+	78,  // 55: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
+	43,  // 56: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
+	0,   // 57: waybill.v1.Vote.by:type_name -> waybill.v1.Person
+	78,  // 58: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
+	0,   // 59: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
+	46,  // 60: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
+	16,  // 61: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
+	0,   // 62: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
+	78,  // 63: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
+	78,  // 64: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
+	49,  // 65: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
+	78,  // 66: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
+	78,  // 67: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
+	0,   // 68: waybill.v1.Key.by:type_name -> waybill.v1.Person
+	78,  // 69: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
+	50,  // 70: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
+	78,  // 71: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
+	0,   // 72: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
+	78,  // 73: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
+	53,  // 74: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
+	0,   // 75: waybill.v1.Schema.by:type_name -> waybill.v1.Person
+	78,  // 76: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
+	56,  // 77: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
+	78,  // 78: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
+	0,   // 79: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
+	0,   // 80: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
+	78,  // 81: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
+	59,  // 82: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
+	78,  // 83: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
+	62,  // 84: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
+	0,   // 85: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
+	78,  // 86: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
+	63,  // 87: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
+	68,  // 88: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
+	69,  // 89: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
+	0,   // 90: waybill.v1.Member.by:type_name -> waybill.v1.Person
+	78,  // 91: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
+	0,   // 92: waybill.v1.Grant.by:type_name -> waybill.v1.Person
+	78,  // 93: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
+	72,  // 94: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
+	0,   // 95: waybill.v1.Registry.by:type_name -> waybill.v1.Person
+	78,  // 96: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
+	75,  // 97: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
+	78,  // 98: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
+	1,   // 99: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
+	4,   // 100: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
+	11,  // 101: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
+	13,  // 102: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
+	17,  // 103: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
+	20,  // 104: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
+	24,  // 105: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
+	28,  // 106: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
+	31,  // 107: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
+	64,  // 108: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
+	33,  // 109: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
+	35,  // 110: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
+	38,  // 111: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
+	40,  // 112: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
+	44,  // 113: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
+	47,  // 114: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
+	51,  // 115: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
+	54,  // 116: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
+	57,  // 117: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
+	60,  // 118: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
+	66,  // 119: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
+	70,  // 120: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
+	73,  // 121: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
+	76,  // 122: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
+	2,   // 123: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
+	5,   // 124: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
+	12,  // 125: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
+	14,  // 126: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
+	18,  // 127: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
+	21,  // 128: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
+	25,  // 129: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
+	29,  // 130: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
+	32,  // 131: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
+	65,  // 132: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
+	34,  // 133: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
+	36,  // 134: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
+	39,  // 135: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
+	41,  // 136: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
+	45,  // 137: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
+	48,  // 138: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
+	52,  // 139: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
+	55,  // 140: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
+	58,  // 141: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
+	61,  // 142: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
+	67,  // 143: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
+	71,  // 144: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
+	74,  // 145: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
+	77,  // 146: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
+	123, // [123:147] is the sub-list for method output_type
+	99,  // [99:123] is the sub-list for method input_type
+	99,  // [99:99] is the sub-list for extension type_name
+	99,  // [99:99] is the sub-list for extension extendee
+	0,   // [0:99] is the sub-list for field type_name
 }
 
 func init() { file_waybill_v1_waybill_proto_init() }
@@ -7075,7 +6989,7 @@ func file_waybill_v1_waybill_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_waybill_v1_waybill_proto_rawDesc), len(file_waybill_v1_waybill_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   79,
+			NumMessages:   78,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
