@@ -91,7 +91,7 @@ func parseArtifactory(m message) (batch, error) {
 
 // stored is where an image of a storage repository is pulled from.
 func (c *Connector) stored(field, key, image string) (string, error) {
-	if c.Prefixes == nil {
+	if len(c.Prefixes) == 0 {
 		return key + "/" + image, nil
 	}
 	prefix, ok := c.Prefixes[key]

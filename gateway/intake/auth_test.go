@@ -207,6 +207,23 @@ func TestWeak(t *testing.T) {
 	}
 }
 
+// A gateway hands empty settings over as empty maps and lists: they say nothing.
+func TestEmptyOptions(t *testing.T) {
+	for _, kind := range Kinds() {
+		c := connectorOf(t, kind)
+		c.Origins, c.Repositories = []string{}, []string{}
+		if len(c.Prefixes) == 0 {
+			c.Prefixes = map[string]string{}
+		}
+		if kind != KindGAR {
+			c.OIDC = OIDC{Issuers: []string{}, Claims: map[string]string{}}
+		}
+		d := deskOf(t, kind)
+		d.connector, d.handler = c, handlerOf(t, d.sink, c)
+		d.expect(kind, d.send(good(kind), hostile{Headers: map[string]string{"Content-Type": typeOf(kind)}}), 200, 1)
+	}
+}
+
 func TestOptionsRefused(t *testing.T) {
 	for _, c := range []struct {
 		name, kind string

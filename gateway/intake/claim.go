@@ -69,6 +69,10 @@ func (c claim) event(kind string, now time.Time) (provenance.Event, error) {
 		if out.Digest, err = provenance.ParseDigest(c.digest.text); err != nil {
 			return provenance.Event{}, within(c.digest.field, err)
 		}
+		if out.Digest == provenance.SHA256Of(nil) {
+			// No manifest has it, and it stands for "not known yet" elsewhere.
+			return provenance.Event{}, provenance.Errorf(provenance.Invalid, "%s: is the hash of nothing", c.digest.field)
+		}
 	}
 	if c.tag.text != "" {
 		if out.Tag, err = provenance.ParseTag(c.tag.text); err != nil {

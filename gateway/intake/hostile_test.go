@@ -276,7 +276,7 @@ func TestNames(t *testing.T) {
 	bad := map[string][]string{
 		"digest": {"sha256:" + strings.ToUpper(hex64), "SHA256:" + hex64, "sha256:" + hex64[1:], "sha256:" + hex64 + "0", " sha256:" + hex64,
 			"sha256:" + hex64 + " ", "sha256:", "sha256:" + hex64[:60] + "%00a", "sha256:../../x", "md5:" + hex64[:32], "sha256+b64:" + hex64,
-			"multihash:" + hex64, "sha512:" + hex64, hex64},
+			"multihash:" + hex64, "sha512:" + hex64, hex64, provenance.SHA256Of(nil).String()},
 		"repository": {"../x", "a//b", "/a", "a/", ".", "a..b", "a/../b", "%2e%2e", `a\b`, "Team/App", strings.Repeat("a", 256), "tеam/app",
 			"reg.example:5000/app", "a b", "a\u202eb", "a\u200bb", "a\nb"},
 		"tag": {strings.Repeat("a", 129), "-a", ".a", "@sha256", "a\n", "latest\r\nX: y", "a b", "a/b", "a\u202e", "sha256:" + hex64[1:], "sha256:" + strings.ToUpper(hex64)},

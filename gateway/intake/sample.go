@@ -161,7 +161,7 @@ func first(list []string, otherwise string) string {
 // storage is the way back from where an image is pulled from to its storage
 // repository and path: the longest prefix that fits.
 func (c *Connector) storage(repo provenance.Repository) (key, image string, err error) {
-	if c.Prefixes == nil {
+	if len(c.Prefixes) == 0 {
 		if key, image, ok := strings.Cut(string(repo), "/"); ok {
 			return key, image, nil
 		}

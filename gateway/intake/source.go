@@ -108,7 +108,7 @@ func (s *source) takeOptions(r *refusals) {
 	if s.TypePrefix != "" && !f.typed {
 		r.add("the events of kind %s have no type prefix of the operator's choice", s.Kind)
 	}
-	if s.Prefixes != nil && !f.prefixes {
+	if len(s.Prefixes) > 0 && !f.prefixes {
 		r.add("kind %s has no storage repositories to map", s.Kind)
 	}
 	if f.mapped && len(s.Prefixes) == 0 {
