@@ -57,6 +57,9 @@ func extract(document []byte, typ string, limit int, subject provenance.Digest) 
 		if found, err = s.extract(subject); err != nil {
 			return extracted{}, err
 		}
+		if found.typ == TypeSignature {
+			return extracted{}, invalid("a signature is no plain document")
+		}
 		if typ != "" && found.typ != typ {
 			return extracted{}, invalid("the statement is a %s, not %s", found.typ, typ)
 		}
