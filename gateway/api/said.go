@@ -69,6 +69,9 @@ func (s *service) waiver(place state.Subject, w state.Waiver, p *policy.Policy, 
 		Host: string(place.Host), Repository: string(place.Repository), Id: w.ID, Stage: w.Stage, Rule: w.Rule, Digest: w.Digest.String(),
 		Reason: w.Reason, Until: stamp(w.Until), Approvers: people(w.Approvers), By: person(w.By), At: stamp(w.At), Status: waiverPending,
 	}
+	if w.Revocation != nil {
+		out.RevokedReason, out.RevokedBy = w.Revocation.Reason, person(w.Revocation.By)
+	}
 	var rule policy.WaiverRule
 	if p != nil && p.Spec.Waivers != nil {
 		rule = *p.Spec.Waivers

@@ -77,10 +77,13 @@ func counted(r Reads, proposals []state.Proposal) ([]*waybillv1.Proposal, error)
 	for i, p := range proposals {
 		one := &waybillv1.Proposal{
 			Id: p.ID, Kind: string(p.Kind), Name: p.Name, Base: int32(p.Base), Body: string(p.Body), Hash: p.Hash, Status: string(p.Status),
-			Version: int32(p.Version), By: person(p.By), At: stamp(p.At), Needed: int32(members.Needed()), Outdated: outdated(p, active),
+			Version: int32(p.Version), By: person(p.By), At: stamp(p.At), Needed: int32(members.Needed()), Outdated: outdated(p, active, members.Version),
 		}
 		voted := map[string]bool{}
 		err := each(r, func(_ []string, b state.Ballot) error {
+			if p.Status == state.ProposalOpen && !slices.Contains(members.MSPs, b.MSP) {
+				return nil // who left has no vote
+			}
 			voted[b.MSP] = true
 			one.Votes = append(one.Votes, &waybillv1.Vote{Msp: b.MSP, Yes: b.Yes, Reason: b.Reason, By: person(b.By), At: stamp(b.At)})
 			return nil
@@ -98,9 +101,14 @@ func counted(r Reads, proposals []state.Proposal) ([]*waybillv1.Proposal, error)
 	return out, nil
 }
 
-// outdated: a policy was proposed from a version that is not in force any more.
-func outdated(p state.Proposal, active map[string]int) bool {
-	return p.Status == state.ProposalOpen && p.Kind == state.ProposePolicy && p.Base != active[p.Name]
+// outdated: it was made from a version, of the policy or of the membership,
+// that is not in force any more.
+func outdated(p state.Proposal, active map[string]int, membership int) bool {
+	base := membership
+	if p.Kind == state.ProposePolicy {
+		base = active[p.Name]
+	}
+	return p.Status == state.ProposalOpen && p.Base != base
 }
 
 // changes returns the open proposals that would change a policy.

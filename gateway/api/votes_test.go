@@ -31,6 +31,7 @@ func TestProposals(t *testing.T) {
 	g.proposed(state.Proposal{ID: "old", Kind: state.ProposePolicy, Name: "ruled", Base: 0, Body: text.Canonical()}, "VendorMSP")
 	g.proposed(state.Proposal{ID: "in", Kind: state.ProposeMemberAdd, Name: "NewMSP", Status: state.ProposalAccepted}, "VendorMSP", "AuditMSP")
 	g.block("admin@AuditMSP", g.put(state.BallotKey("open", "AuditMSP"), state.Ballot{Proposal: "open", MSP: "AuditMSP", Reason: "too lax"}))
+	g.proposed(state.Proposal{ID: "old-in", Kind: state.ProposeMajority, Base: 7}, "VendorMSP", "GoneMSP")
 	c := g.client(g.audit.issue("auditor", soon()))
 	ctx := t.Context()
 	list := func(status string) (lines []string) {
@@ -45,6 +46,7 @@ func TestProposals(t *testing.T) {
 		return lines
 	}
 	want := []string{
+		"old-in open votes=1 needed=2 waiting=[AuditMSP PlatformMSP] outdated=true",
 		"old open votes=1 needed=2 waiting=[AuditMSP PlatformMSP] outdated=true",
 		"open open votes=2 needed=2 waiting=[PlatformMSP] outdated=false",
 		"in accepted votes=2 needed=2 waiting=[] outdated=false",
@@ -52,7 +54,7 @@ func TestProposals(t *testing.T) {
 	if diff := cmp.Diff(want, list("")); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(want[2:], list("accepted")); diff != "" {
+	if diff := cmp.Diff(want[3:], list("accepted")); diff != "" {
 		t.Error(diff)
 	}
 	if _, err := c.ListProposals(ctx, "odd"); provenance.CodeOf(err) != provenance.Invalid {

@@ -96,10 +96,15 @@ func (w *writer) waivers(write Write) error {
 			r.Kind, r.Detail = KindWaiver, because(what+" is asked for", x.Reason)
 		case x.Revoked && !old.Waivers[i].Revoked:
 			r.Kind, r.Detail = KindWaiverRevoked, what+" is revoked"
-		case len(x.Approvers) > len(old.Waivers[i].Approvers):
-			r.Kind, r.Detail = KindWaiverApproval, what+" is approved by "+x.Approvers[len(x.Approvers)-1].String()
+			if x.Revocation != nil {
+				r.Detail = because(r.Detail, x.Revocation.Reason)
+			}
 		default:
-			continue
+			k := slices.IndexFunc(x.Approvers, func(p policy.Person) bool { return !slices.Contains(old.Waivers[i].Approvers, p) })
+			if k < 0 {
+				continue
+			}
+			r.Kind, r.Detail = KindWaiverApproval, what+" is approved by "+x.Approvers[k].String()
 		}
 		if err := w.record(r); err != nil {
 			return err

@@ -53,9 +53,9 @@ func ruled(t testing.TB) *chain {
 	waivers("rm@VendorMSP", w)
 	other := w
 	other.ID, other.Digest = "w2", provenance.Digest{}
-	w.Approvers = append(w.Approvers, policy.Person{MSP: "AuditMSP", Name: "rm"})
+	w.Approvers = []policy.Person{{MSP: "AuditMSP", Name: "rm"}, w.Approvers[0]} // the contract keeps them sorted
 	waivers("rm@AuditMSP", w, other)
-	w.Revoked = true
+	w.Revoked, w.Revocation = true, &state.Revocation{Reason: "it is up again"}
 	waivers("rm@AuditMSP", w)
 
 	one("admin@VendorMSP", c.put(state.LabelsKey(host, repo), state.Labels{Labels: map[string]string{"tier": "1", "team": "a"}}))
@@ -130,7 +130,7 @@ func TestActs(t *testing.T) {
 		"waiver by rm@VendorMSP: waiver w1 of evidence/scan for production until 2026-01-01T12:59:00Z is asked for: scanner is down",
 		"waiver-approval by rm@AuditMSP: waiver w1 of evidence/scan for production until 2026-01-01T12:59:00Z is approved by rm@AuditMSP",
 		"waiver by rm@AuditMSP: waiver w2 of evidence/scan for production until 2026-01-01T12:59:00Z is asked for: scanner is down",
-		"waiver-revoked by rm@AuditMSP: waiver w1 of evidence/scan for production until 2026-01-01T12:59:00Z is revoked",
+		"waiver-revoked by rm@AuditMSP: waiver w1 of evidence/scan for production until 2026-01-01T12:59:00Z is revoked: it is up again",
 		"label by admin@VendorMSP: label team is \"a\"",
 		"label by admin@VendorMSP: label tier is \"1\"",
 		"label by admin@VendorMSP: label team is removed",

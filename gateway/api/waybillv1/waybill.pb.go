@@ -4650,6 +4650,8 @@ type Waiver struct {
 	Status        string                 `protobuf:"bytes,12,opt,name=status,proto3" json:"status,omitempty"`   // pending, active, expired or revoked
 	Needed        int32                  `protobuf:"varint,13,opt,name=needed,proto3" json:"needed,omitempty"`  // distinct organisations
 	Missing       []string               `protobuf:"bytes,14,rep,name=missing,proto3" json:"missing,omitempty"` // organisations that must approve and have not
+	RevokedReason string                 `protobuf:"bytes,15,opt,name=revoked_reason,json=revokedReason,proto3" json:"revoked_reason,omitempty"`
+	RevokedBy     *Person                `protobuf:"bytes,16,opt,name=revoked_by,json=revokedBy,proto3" json:"revoked_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4778,6 +4780,20 @@ func (x *Waiver) GetNeeded() int32 {
 func (x *Waiver) GetMissing() []string {
 	if x != nil {
 		return x.Missing
+	}
+	return nil
+}
+
+func (x *Waiver) GetRevokedReason() string {
+	if x != nil {
+		return x.RevokedReason
+	}
+	return ""
+}
+
+func (x *Waiver) GetRevokedBy() *Person {
+	if x != nil {
+		return x.RevokedBy
 	}
 	return nil
 }
@@ -6574,7 +6590,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x13ListWaiversResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12,\n" +
-	"\awaivers\x18\x03 \x03(\v2\x12.waybill.v1.WaiverR\awaivers\"\xa4\x03\n" +
+	"\awaivers\x18\x03 \x03(\v2\x12.waybill.v1.WaiverR\awaivers\"\xfe\x03\n" +
 	"\x06Waiver\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1e\n" +
 	"\n" +
@@ -6592,7 +6608,10 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x02at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
 	"\x06status\x18\f \x01(\tR\x06status\x12\x16\n" +
 	"\x06needed\x18\r \x01(\x05R\x06needed\x12\x18\n" +
-	"\amissing\x18\x0e \x03(\tR\amissing\"\x14\n" +
+	"\amissing\x18\x0e \x03(\tR\amissing\x12%\n" +
+	"\x0erevoked_reason\x18\x0f \x01(\tR\rrevokedReason\x121\n" +
+	"\n" +
+	"revoked_by\x18\x10 \x01(\v2\x12.waybill.v1.PersonR\trevokedBy\"\x14\n" +
 	"\x12ListContextRequest\"~\n" +
 	"\x13ListContextResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
@@ -6906,76 +6925,77 @@ var file_waybill_v1_waybill_proto_depIdxs = []int32{
 	0,   // 79: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
 	0,   // 80: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
 	78,  // 81: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
-	59,  // 82: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
-	78,  // 83: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
-	62,  // 84: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
-	0,   // 85: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
-	78,  // 86: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
-	63,  // 87: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
-	68,  // 88: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
-	69,  // 89: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
-	0,   // 90: waybill.v1.Member.by:type_name -> waybill.v1.Person
-	78,  // 91: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
-	0,   // 92: waybill.v1.Grant.by:type_name -> waybill.v1.Person
-	78,  // 93: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
-	72,  // 94: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
-	0,   // 95: waybill.v1.Registry.by:type_name -> waybill.v1.Person
-	78,  // 96: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
-	75,  // 97: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
-	78,  // 98: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
-	1,   // 99: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
-	4,   // 100: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
-	11,  // 101: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
-	13,  // 102: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
-	17,  // 103: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
-	20,  // 104: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
-	24,  // 105: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
-	28,  // 106: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
-	31,  // 107: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
-	64,  // 108: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
-	33,  // 109: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
-	35,  // 110: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
-	38,  // 111: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
-	40,  // 112: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
-	44,  // 113: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
-	47,  // 114: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
-	51,  // 115: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
-	54,  // 116: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
-	57,  // 117: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
-	60,  // 118: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
-	66,  // 119: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
-	70,  // 120: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
-	73,  // 121: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
-	76,  // 122: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
-	2,   // 123: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
-	5,   // 124: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
-	12,  // 125: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
-	14,  // 126: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
-	18,  // 127: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
-	21,  // 128: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
-	25,  // 129: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
-	29,  // 130: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
-	32,  // 131: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
-	65,  // 132: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
-	34,  // 133: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
-	36,  // 134: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
-	39,  // 135: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
-	41,  // 136: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
-	45,  // 137: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
-	48,  // 138: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
-	52,  // 139: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
-	55,  // 140: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
-	58,  // 141: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
-	61,  // 142: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
-	67,  // 143: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
-	71,  // 144: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
-	74,  // 145: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
-	77,  // 146: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
-	123, // [123:147] is the sub-list for method output_type
-	99,  // [99:123] is the sub-list for method input_type
-	99,  // [99:99] is the sub-list for extension type_name
-	99,  // [99:99] is the sub-list for extension extendee
-	0,   // [0:99] is the sub-list for field type_name
+	0,   // 82: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
+	59,  // 83: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
+	78,  // 84: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
+	62,  // 85: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
+	0,   // 86: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
+	78,  // 87: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
+	63,  // 88: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
+	68,  // 89: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
+	69,  // 90: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
+	0,   // 91: waybill.v1.Member.by:type_name -> waybill.v1.Person
+	78,  // 92: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
+	0,   // 93: waybill.v1.Grant.by:type_name -> waybill.v1.Person
+	78,  // 94: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
+	72,  // 95: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
+	0,   // 96: waybill.v1.Registry.by:type_name -> waybill.v1.Person
+	78,  // 97: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
+	75,  // 98: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
+	78,  // 99: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
+	1,   // 100: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
+	4,   // 101: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
+	11,  // 102: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
+	13,  // 103: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
+	17,  // 104: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
+	20,  // 105: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
+	24,  // 106: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
+	28,  // 107: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
+	31,  // 108: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
+	64,  // 109: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
+	33,  // 110: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
+	35,  // 111: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
+	38,  // 112: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
+	40,  // 113: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
+	44,  // 114: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
+	47,  // 115: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
+	51,  // 116: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
+	54,  // 117: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
+	57,  // 118: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
+	60,  // 119: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
+	66,  // 120: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
+	70,  // 121: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
+	73,  // 122: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
+	76,  // 123: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
+	2,   // 124: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
+	5,   // 125: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
+	12,  // 126: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
+	14,  // 127: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
+	18,  // 128: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
+	21,  // 129: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
+	25,  // 130: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
+	29,  // 131: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
+	32,  // 132: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
+	65,  // 133: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
+	34,  // 134: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
+	36,  // 135: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
+	39,  // 136: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
+	41,  // 137: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
+	45,  // 138: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
+	48,  // 139: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
+	52,  // 140: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
+	55,  // 141: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
+	58,  // 142: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
+	61,  // 143: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
+	67,  // 144: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
+	71,  // 145: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
+	74,  // 146: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
+	77,  // 147: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
+	124, // [124:148] is the sub-list for method output_type
+	100, // [100:124] is the sub-list for method input_type
+	100, // [100:100] is the sub-list for extension type_name
+	100, // [100:100] is the sub-list for extension extendee
+	0,   // [0:100] is the sub-list for field type_name
 }
 
 func init() { file_waybill_v1_waybill_proto_init() }
