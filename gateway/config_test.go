@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/waybill-dev/waybill/gateway/intake"
 )
 
 // valid returns a configuration that passes, with its files in a temporary folder.
@@ -92,6 +94,9 @@ func TestConnectorsReachIntake(t *testing.T) {
 	connectors, err := readConnectors(c)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, err := intake.New(intake.Config{Connectors: connectors[:2], Sink: sink{}}); err != nil {
+		t.Errorf("intake refuses: %v", err)
 	}
 	nexus, gar := connectors[1], connectors[2]
 	if nexus.Prefixes["Docker-Hosted"] != "team" || nexus.OwnActor != "waybill" || string(nexus.Secrets[0]) != "0123456789abcdef0123456789abcdef" {

@@ -40,7 +40,11 @@ func readConnectors(cfg Config) ([]intake.Connector, error) {
 	return out, nil
 }
 
+// named returns nil for an empty list: a setting that is not there.
 func named(list []NamedValue) map[string]string {
+	if len(list) == 0 {
+		return nil
+	}
 	out := make(map[string]string, len(list))
 	for _, v := range list {
 		out[v.Name] = v.Value
