@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -102,9 +103,11 @@ func (q *Queue) openPostgres(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	if q.replica, err = newName(); err != nil {
+	name, err := newName()
+	if err != nil {
 		return err
 	}
+	q.replica = fmt.Sprintf("%016x-%s", time.Now().UnixNano(), name) // sorts by age: who was first keeps the odd lane
 	reading := config.Copy()
 	reading.RuntimeParams["default_transaction_read_only"] = "on"
 	q.writerD, q.readers = stdlib.OpenDB(*config), stdlib.OpenDB(*reading)
