@@ -1,0 +1,14 @@
+package policy
+
+import "time"
+
+// MaxVerdictCost is what the expressions of a verdict may cost in all, the
+// last one's own limit included.
+const MaxVerdictCost = maxVerdictCost + maxCost
+
+// Cost returns what all expressions of a verdict cost.
+func Cost(p *Policy, f Facts, now time.Time) uint64 {
+	j := newJudge(p, &f, now)
+	j.rules()
+	return j.spent
+}
