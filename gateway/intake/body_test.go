@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -119,6 +120,45 @@ func TestWideBody(t *testing.T) {
 		if want := map[bool]int{true: 200, false: 413}[f.wide]; w.Code != want {
 			t.Errorf("%s: %d, want %d", kind, w.Code, want)
 		}
+	}
+}
+
+// Large bodies of wide kinds count for what they weigh: together they take no
+// more memory than the small ones of other kinds.
+func TestWeight(t *testing.T) {
+	s := newSink()
+	s.block, s.inside = make(chan struct{}), make(chan struct{})
+	c := connectorOf(t, KindZot)
+	h, err := New(Config{Connectors: []Connector{c}, Sink: s, Now: received, Log: quiet(), MaxBody: 16 << 10, Concurrency: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, header := load(t, KindZot, "push-tag")
+	heavy := append(bytes.Clone(raw), bytes.Repeat([]byte{' '}, 100<<10)...)
+	send := func(body []byte, length int64) int {
+		r := requestOf(t, c, body, body, header)
+		r.ContentLength = length
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Code
+	}
+	first := make(chan int)
+	go func() { first <- send(heavy, int64(len(heavy))) }()
+	<-s.inside
+	for name, got := range map[string]int{"as heavy": send(heavy, int64(len(heavy))), "of unknown length": send(raw, -1)} {
+		if got != http.StatusTooManyRequests {
+			t.Errorf("%s beside it: %d, want 429", name, got)
+		}
+	}
+	second := make(chan int)
+	go func() { second <- send(raw, int64(len(raw))) }()
+	<-s.inside // a light one goes through
+	close(s.block)
+	if a, b := <-first, <-second; a != 200 || b != 200 {
+		t.Errorf("heavy %d, light %d", a, b)
+	}
+	if left := h.sources["main"].weight.Load(); left != 0 {
+		t.Errorf("%d bytes are still held", left)
 	}
 }
 

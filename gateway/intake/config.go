@@ -14,7 +14,8 @@ const (
 	// DefaultMaxBody is ample: an envelope of distribution is about 1 KiB.
 	DefaultMaxBody = 1 << 20
 	// DefaultConcurrency is per connector, so that one noisy registry cannot
-	// shut the others out. With MaxBody it bounds the memory a connector costs.
+	// shut the others out. With MaxBody it bounds the memory a connector costs:
+	// large bodies of wide kinds count for what they weigh.
 	DefaultConcurrency = 64
 	// wideBody is how many times MaxBody the kinds may send whose events carry
 	// whole manifests (zot, GitHub): a manifest may have 4 MiB.
@@ -70,9 +71,8 @@ type Delivery struct {
 // digest (Quay, Docker Hub, Nexus): Event.Digest is zero, Event.Check refuses
 // it, and somebody has to ask the registry what the tag names now before the
 // event may stand on the ledger. Such a push is only a hint that the tag moved:
-// two of them in a row may resolve to one digest. A sender that retries has no
-// id to repeat, so each delivery is its own event; whoever resolves should drop
-// one whose BodyHash, tag and digest equal those of another within ten minutes.
+// two of them in a row may resolve to one digest. Quay's retries have no id to
+// repeat: one that follows a lost answer is another event with the same BodyHash.
 //
 // It is a method, not a field, because it follows from the event alone and so
 // survives every store that keeps the event.

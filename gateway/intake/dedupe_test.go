@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -130,6 +131,30 @@ func TestQuayIsNews(t *testing.T) {
 			t.Errorf("%+v: want an unresolved push", got)
 		}
 	}
+}
+
+// … but one whose sender hung up before our answer is the same when it comes again.
+func TestQuayRetry(t *testing.T) {
+	d := deskOf(t, KindQuay)
+	hangUp := func() {
+		raw, header := load(t, KindQuay, "push-several")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		d.handler.ServeHTTP(httptest.NewRecorder(), requestOf(t, d.connector, raw, raw, header).WithContext(ctx))
+	}
+	hangUp()
+	d.expect("first", 200, 200, 2)
+	d.now = d.now.Add(30 * time.Second)
+	hangUp()
+	d.expect("retry without answer", 200, 200, 2)
+	d.now = d.now.Add(30 * time.Second)
+	d.expect("retry", d.send("push-several", hostile{}), 200, 2)
+	d.now = d.now.Add(30 * time.Second)
+	d.expect("the next push", d.send("push-several", hostile{}), 200, 4)
+	hangUp()
+	d.expect("in the same instant", 200, 200, 4)
+	d.now = d.now.Add(quayRetry + time.Second)
+	d.expect("long after", d.send("push-several", hostile{}), 200, 6)
 }
 
 func TestOwnTraffic(t *testing.T) {

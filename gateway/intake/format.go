@@ -103,6 +103,7 @@ type batch struct {
 	bodies  [][sha256.Size]byte // of the same index in events
 	ignored map[string]int      // by reason
 	reply   any                 // where set, the answer's body: a handshake
+	news    []string            // keys of recent that a lost answer would bring again
 }
 
 func newBatch() batch { return batch{ignored: map[string]int{}} }

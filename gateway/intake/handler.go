@@ -139,10 +139,19 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s *source, inPat
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
 	default:
-		w.Header().Set("Retry-After", retryAfter)
-		return refuse(http.StatusTooManyRequests, provenance.Unavailable, "too many notifications of this connector at once")
+		return h.busy(w)
 	}
-	raw, refused := h.body(w, r, s)
+	limit := h.limit(s)
+	weight := limit // of a body that does not say how long it is
+	if r.ContentLength >= 0 {
+		weight = min(r.ContentLength, limit)
+	}
+	if s.weight.Add(weight) > h.budget(limit) {
+		s.weight.Add(-weight)
+		return h.busy(w)
+	}
+	defer s.weight.Add(-weight)
+	raw, refused := h.body(w, r, limit)
 	if refused.status != 0 {
 		return refused
 	}
@@ -189,13 +198,31 @@ func (h *Handler) stranger(w http.ResponseWriter, r *http.Request, s *source) an
 	return refuse(http.StatusUnauthorized, provenance.Forbidden, "the connector's secret is missing or wrong")
 }
 
-// body reads the body, within its limits of size and time.
-func (h *Handler) body(w http.ResponseWriter, r *http.Request, s *source) ([]byte, answer) {
-	tooLarge := refuse(http.StatusRequestEntityTooLarge, provenance.Invalid, "the body is larger than this gateway reads")
-	limit := h.config.MaxBody
-	if s.format.wide && limit < math.MaxInt64/wideBody {
-		limit *= wideBody
+func (h *Handler) busy(w http.ResponseWriter) answer {
+	w.Header().Set("Retry-After", retryAfter)
+	return refuse(http.StatusTooManyRequests, provenance.Unavailable, "too many notifications of this connector at once")
+}
+
+// limit is how large a body may be.
+func (h *Handler) limit(s *source) int64 {
+	if s.format.wide && h.config.MaxBody < math.MaxInt64/wideBody {
+		return h.config.MaxBody * wideBody
 	}
+	return h.config.MaxBody
+}
+
+// budget is how much the bodies of one connector may weigh together: what its
+// places would hold if each body were as large as an ordinary one may be.
+func (h *Handler) budget(limit int64) int64 {
+	if n := int64(h.config.Concurrency); h.config.MaxBody < math.MaxInt64/n {
+		return max(h.config.MaxBody*n, limit)
+	}
+	return math.MaxInt64
+}
+
+// body reads the body, within its limits of size and time.
+func (h *Handler) body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, answer) {
+	tooLarge := refuse(http.StatusRequestEntityTooLarge, provenance.Invalid, "the body is larger than this gateway reads")
 	if r.ContentLength > limit {
 		return nil, tooLarge
 	}
@@ -242,6 +269,10 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, m mess
 		if got, err = h.config.Sink.Accept(ctx, deliveries); err != nil {
 			return h.sinkFailed(w, r, s, err)
 		}
+	}
+	if r.Context().Err() != nil {
+		// The sender hung up before it had our answer, and will send again.
+		s.recent.unanswered(b.news)
 	}
 	out := counts{Accepted: got.New, Duplicate: got.Duplicate}
 	h.config.Metrics.event(s.Name, "accepted", got.New)

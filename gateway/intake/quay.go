@@ -15,6 +15,9 @@ import (
 // KindQuay is the kind of connector that reads Quay's repo_push webhooks.
 const KindQuay = "quay"
 
+// quayRetry is within which time Quay's five tries, 30 seconds apart, have been.
+const quayRetry = 10 * time.Minute
+
 func quayFormat() format {
 	return format{kind: KindQuay, parse: parseQuay, types: isJSON, secret: inURL, weak: weakURL}
 }
@@ -50,11 +53,15 @@ func parseQuay(m message) (batch, error) {
 	}
 	out := newBatch()
 	for i, tag := range tags {
+		// Two pushes of one tag have the same bytes, and what the tag names is
+		// not known yet: every delivery is news, but one whose sender had no
+		// answer (see Delivery.Unresolved).
+		key := in.Repository + "\x1f" + tag
+		since := m.recent.again(key, body, m.now, quayRetry)
+		out.news = append(out.news, key)
 		c := claim{
 			action: provenance.Push, resolve: true,
-			// Two pushes of one tag have the same bytes, and what the tag names
-			// is not known yet: every delivery is news (see Delivery.Unresolved).
-			id:         m.id("body", hex.EncodeToString(body[:]), tag, m.now.Format(time.RFC3339Nano)),
+			id:         m.id("body", hex.EncodeToString(body[:]), tag, since.Format(time.RFC3339Nano)),
 			repository: word{"repository", in.Repository}, tag: word{fmt.Sprintf("updated_tags[%d]", i), tag},
 		}
 		if err := out.take(m, c, body); err != nil {

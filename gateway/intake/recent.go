@@ -24,6 +24,7 @@ type recent struct {
 type sighting struct {
 	body [sha256.Size]byte
 	at   time.Time
+	open bool // the sender did not wait for our answer
 }
 
 // first returns when this body was first said about key, if it is the last that
@@ -36,8 +37,34 @@ func (r *recent) first(key string, body [sha256.Size]byte, now time.Time, window
 	if s, ok := r.seen[key]; ok && s.body == body && now.Sub(s.at).Abs() <= window {
 		return s.at
 	}
-	r.put(key, sighting{body, now})
+	r.put(key, sighting{body: body, at: now})
 	return now
+}
+
+// again returns when this body was first said about key, if its sender hung up
+// before we answered and it comes again within the window. Otherwise it is news:
+// the next push of a tag may well have the same bytes.
+func (r *recent) again(key string, body [sha256.Size]byte, now time.Time, window time.Duration) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s, ok := r.seen[key]; ok && s.open && s.body == body && now.Sub(s.at).Abs() <= window {
+		r.put(key, sighting{body: body, at: s.at})
+		return s.at
+	}
+	r.put(key, sighting{body: body, at: now})
+	return now
+}
+
+// unanswered notes that the sender did not wait for what we said about keys.
+func (r *recent) unanswered(keys []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, key := range keys {
+		if s, ok := r.seen[key]; ok {
+			s.open = true
+			r.seen[key] = s
+		}
+	}
 }
 
 // once returns Conflict if key came before with another body.
@@ -50,7 +77,7 @@ func (r *recent) once(key string, body [sha256.Size]byte, now time.Time) error {
 		}
 		return nil
 	}
-	r.put(key, sighting{body, now})
+	r.put(key, sighting{body: body, at: now})
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+	"sync/atomic"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -20,6 +21,7 @@ type source struct {
 	tokens   *tokens  // nil where the connector knows no tokens
 	patterns []string // over host/repository, as policy.Match wants them
 	slots    chan struct{}
+	weight   atomic.Int64 // of the bodies being served, in bytes
 	recent   recent
 }
 
