@@ -50,7 +50,7 @@ func (b *inbox) item(kind string, p state.Promotion, j judged) *waybillv1.InboxI
 // gateway may release it, and so may a person.
 func (b *inbox) releasable(p state.Promotion) {
 	item := b.item(waitRelease, p, judged{})
-	item.Detail = "every rule is met"
+	item.Detail = p.Requester.String() + " asks to release to " + p.Stage + "; every rule is met"
 	item.Mine = b.holds(string(state.RoleReleaseManager))
 	item.Command = "waybill release " + imageOf(p.Subject) + " --to " + p.Stage
 	b.add(item, state.RoleReleaseManager)
@@ -79,10 +79,7 @@ func (b *inbox) approve(p state.Promotion, j judged) {
 	if len(have) >= d.rule.Min && !slices.Contains(d.rule.Orgs, b.me.MSP) {
 		return // enough; only organisations that the rule names are missing
 	}
-	item.Detail = count(len(have), d.rule.Min, "approvals")
-	if item.Stale != "" {
-		item.Detail += "; your organisation's approval does not count any more: " + item.Stale
-	}
+	item.Detail = p.Requester.String() + " asks to release to " + p.Stage + "; " + count(len(have), d.rule.Min, "approvals")
 	item.Policy, item.EvidenceSet = j.ref(), j.verdict.EvidenceSet
 	item.Mine = b.holds(d.role()) && policy.Excluded(d.rule, j.facts, b.me) == "" && (d.rule.Robots || !b.isRobot())
 	item.Command = "waybill approve " + imageOf(p.Subject) + " --to " + p.Stage
@@ -106,7 +103,8 @@ func (b *inbox) attest(p state.Promotion, j judged, stage policy.Stage) {
 		}
 		by := stage.Evidence[i].Signers[k]
 		item := b.item(waitAttest, p, j)
-		item.Detail = lack.Rule + " by " + by.String() + ": " + lack.Detail
+		item.Lacks = reasons([]policy.Reason{lack})
+		item.Detail = p.Stage + " wants " + lack.Rule + " by " + by.String() + ": " + lack.Detail
 		item.Command = "waybill attest " + imageOf(p.Subject) + " --type " + stage.Evidence[i].Type + " --file FILE"
 		roles := []state.Role{state.RoleScanner, state.RolePublisher, state.RoleReleaseManager, state.RoleAuditor, state.RoleAdmin}
 		switch {

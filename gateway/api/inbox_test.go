@@ -97,7 +97,7 @@ func TestInboxOfAPromotion(t *testing.T) {
 		}
 	}
 	g.attested(s.Digest)
-	answer := expect("attested", auditor, "approve mine=true 0 of 2 approvals")
+	answer := expect("attested", auditor, "approve mine=true rm@VendorMSP asks to release to production; 0 of 2 approvals")
 	verdict, err := auditor.GetVerdict(t.Context(), inTeam+s.Digest.String(), "production")
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +113,7 @@ func TestInboxOfAPromotion(t *testing.T) {
 
 	g.approve(s, "AuditMSP", allMet())
 	expect("approved", auditor)
-	expect("approved, to the other", vendor, "approve mine=false 1 of 2 approvals")
+	expect("approved, to the other", vendor, "approve mine=false rm@VendorMSP asks to release to production; 1 of 2 approvals")
 
 	bad := scan(s.Digest, "trivy", 1, moment(6))
 	g.give(s.Digest, scan(s.Digest, "trivy", 0, moment(4)), bad, signed("sbom", "good", "build", moment(5)), signed("slsa-provenance", "built", "build", moment(5)))
@@ -133,7 +133,7 @@ func TestInboxOfAPromotion(t *testing.T) {
 	g.attested(s.Digest)
 	g.approve(s, "AuditMSP", allMet())
 	g.approve(s, "PlatformMSP", allMet())
-	expect("every rule is met", auditor, "release mine=true every rule is met")
+	expect("every rule is met", auditor, "release mine=true rm@VendorMSP asks to release to production; every rule is met")
 	g.block("trivy@AuditMSP", g.put(state.HoldKey(s.Digest, "AuditMSP"), state.Hold{Digest: s.Digest, MSP: "AuditMSP", Reason: "CVE"}))
 	expect("quarantined", auditor)
 }
