@@ -19,10 +19,27 @@ const maxPolicies = 256
 type law struct {
 	members   state.Members
 	catalogue state.Catalogue
+	// founding: founders have yet to join, and count as members who said
+	// nothing. Else whoever joins first would be a majority alone.
+	founding bool
 }
+
+// electorate is how many may vote, now or once they joined.
+func (l law) electorate() int {
+	if l.founding {
+		return len(l.members.MSPs) + len(l.members.Invited)
+	}
+	return len(l.members.MSPs)
+}
+
+// needed is the number of agreeing members that decides.
+func (l law) needed() int { return max(l.members.Needed(), l.electorate()/2+1) }
 
 func loadLaw(tx *Tx) (l law, err error) {
 	if l.members, err = state.LoadMembers(tx); err != nil {
+		return l, err
+	}
+	if l.founding, err = founding(tx, l.members); err != nil {
 		return l, err
 	}
 	_, err = state.Read(tx, state.PoliciesKey(), &l.catalogue)
@@ -200,7 +217,7 @@ func (c majorityChange) body() []byte           { return c.text }
 func (majorityChange) base(l law) int           { return l.members.Version }
 
 func (c majorityChange) check(l law) error {
-	if all := len(l.members.MSPs); c.n <= all/2 || c.n > all {
+	if all := l.electorate(); c.n <= all/2 || c.n > all {
 		return provenance.Errorf(provenance.Invalid, "a majority of %d: want %d to %d of the %d members", c.n, all/2+1, all, all)
 	}
 	return nil

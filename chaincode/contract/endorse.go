@@ -20,16 +20,11 @@ import (
 // the key (hyperledger/fabric#3105), and a policy of no organisations would let
 // anybody write.
 
-// guardMajority asks for the peers of more than half of the members at every
-// later write of key. The write of this transaction is still held to what the
-// key carried before. It writes nothing when the key carries that already.
-func guardMajority(tx *Tx, key string, members []string) error {
-	return guard(tx, key, nil, members)
-}
-
-// guard asks for the peers of all of orgs and of more than half of the members.
-// Of orgs only members count: nobody else's peers could ever endorse, and the
-// key could never be written again.
+// guard asks for the peers of all of orgs and of more than half of the members
+// at every later write of key. The write of this transaction is still held to
+// what the key carried before. It writes nothing when the key carries that
+// already. Of orgs only members count: nobody else's peers could ever endorse,
+// and the key could never be written again.
 func guard(tx *Tx, key string, orgs, members []string) error {
 	return guardWith(tx, key, orgs, members, len(members)/2+1)
 }
@@ -39,13 +34,20 @@ func guard(tx *Tx, key string, orgs, members []string) error {
 // less than the chaincode's own policy asks for, so nothing is guarded before
 // the first time everybody is there.
 func guardLaw(tx *Tx, key string, m state.Members) error {
-	if len(m.Invited) > 0 {
-		law, err := guarded(tx, state.MembersKey())
-		if err != nil || law == nil {
-			return err
-		}
+	if wait, err := founding(tx, m); err != nil || wait {
+		return err
 	}
 	return guardWith(tx, key, nil, m.MSPs, m.Needed())
+}
+
+// founding tells whether founders have yet to join: the list carries a guard
+// from the first time nobody was missing.
+func founding(tx *Tx, m state.Members) (bool, error) {
+	if len(m.Invited) == 0 {
+		return false, nil
+	}
+	law, err := guarded(tx, state.MembersKey())
+	return law == nil, err
 }
 
 func guardWith(tx *Tx, key string, orgs, members []string, n int) error {
@@ -77,7 +79,8 @@ func guarded(tx *Tx, key string) ([]byte, error) {
 
 // endorsement writes a signature policy: the peers of n of the members, each of
 // orgs that is a member among them, or of all of orgs where these are more.
-// Equal arguments, in any order, give equal bytes on every peer. Format: fabric-protos common/policies.proto, SignaturePolicyEnvelope.
+// Equal arguments, in any order, give equal bytes on every peer. Format:
+// fabric-protos common/policies.proto, SignaturePolicyEnvelope.
 func endorsement(orgs, members []string, n int) ([]byte, error) {
 	members = slices.Compact(slices.Sorted(slices.Values(members)))
 	if len(members) == 0 || n < 1 || n > len(members) {

@@ -159,11 +159,11 @@ type MemberList struct {
 
 // List returns members and grants, and who is invited.
 func (MemberContract) List(tx *Tx) (string, error) {
-	m, err := state.LoadMembers(tx)
+	l, err := loadLaw(tx)
 	if err != nil {
 		return "", err
 	}
-	list := MemberList{Members: []state.Member{}, Invited: append([]string{}, m.Invited...), Needed: m.Needed(), Grants: []state.Grant{}}
+	list := MemberList{Members: []state.Member{}, Invited: append([]string{}, l.members.Invited...), Needed: l.needed(), Grants: []state.Grant{}}
 	if err := scanInto(tx, &list.Members, state.TypeMember); err != nil {
 		return "", err
 	}

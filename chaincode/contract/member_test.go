@@ -54,6 +54,31 @@ func TestFoundingHappensOnce(t *testing.T) {
 	}
 }
 
+// TestTheFirstToJoinDecideNothing: founders who have not come yet count.
+func TestTheFirstToJoinDecideNothing(t *testing.T) {
+	l := newLedger(t)
+	l.do("admin@VendorMSP", "member:Found", `["VendorMSP","SecurityMSP","PlatformMSP","AuditMSP"]`)
+	l.do("admin@VendorMSP", "member:Join", "Vendor")
+	for _, tt := range [][2]string{{"policy", policyText("default", 1)}, {"member-remove", `{"msp":"AuditMSP"}`}, {"majority", `{"majority":3}`}} {
+		if v := l.open("VendorMSP", tt[0], tt[1]); v.Proposal.Status != state.ProposalOpen || v.Needed != 3 {
+			t.Errorf("%s by the first of four founders: %+v", tt[0], v)
+		}
+	}
+	l.refused(provenance.Invalid, "admin@VendorMSP", "proposal:Open", "majority", `{"majority":1}`)
+	l.do("admin@SecurityMSP", "member:Join", "Security")
+	if v := l.open("SecurityMSP", "policy", policyText("default", 1)); v.Proposal.Status != state.ProposalOpen || len(v.Yes) != 2 {
+		t.Errorf("two of four: %+v", v)
+	}
+	l.do("admin@PlatformMSP", "member:Join", "Platform")
+	l.agree("policy", policyText("default", 1), "PlatformMSP")
+	// Three of four go on without the founder who never came.
+	l.agree("member-remove", `{"msp":"AuditMSP"}`, "SecurityMSP", "PlatformMSP")
+	l.refused(provenance.Forbidden, "admin@AuditMSP", "member:Join", "Audit")
+	if l.guard[state.MembersKey()] == nil || l.guard[state.PoliciesKey()] == nil {
+		t.Error("the founding is over, and nothing is guarded")
+	}
+}
+
 func TestMembersComeByVote(t *testing.T) {
 	l := network(t)
 	l.open("VendorMSP", "member-add", `{"msp":"NewMSP"}`)

@@ -236,7 +236,7 @@ func castBallot(tx *Tx, l law, c change, p state.Proposal, opened bool, b state.
 		if p.Version, err = c.enact(tx, l, voters(ballots)); err != nil {
 			return "", err
 		}
-	case len(l.members.MSPs)-len(view.No) < view.Needed:
+	case l.electorate()-len(view.No) < view.Needed:
 		p.Status = state.ProposalRejected
 	case !opened:
 		return answer(view, nil)
@@ -279,7 +279,7 @@ func viewProposal(tx *Tx, l law, p state.Proposal) (ProposalView, error) {
 
 // tally counts ballots, which are of members only.
 func tally(l law, p state.Proposal, ballots []state.Ballot) ProposalView {
-	view := ProposalView{Proposal: p, Yes: []string{}, No: []string{}, Needed: l.members.Needed()}
+	view := ProposalView{Proposal: p, Yes: []string{}, No: []string{}, Needed: l.needed()}
 	for _, b := range ballots {
 		if b.Yes {
 			view.Yes = append(view.Yes, b.MSP)

@@ -1,8 +1,8 @@
 // Package state is the key map: what stands on the ledger, under which key.
 //
 //	key (composite: type, attributes)             value          written by
-//	member    <msp>                               Member         member:Join
-//	members   -                                   Members        member:Join       (the list; changes only on a join)
+//	member    <msp>                               Member         member:Join       (deleted when it is voted out)
+//	members   -                                   Members        member:Found, Join, proposal:*   (the list; guarded)
 //	grant     <msp> <identity> <role>             Grant          member:Grant, member:Revoke
 //	registry  <host>                              Registry       registry:Add
 //	segment   <host> <lane> <seq>                 segment bytes  record:Segment    (immutable; provenance.EncodeSegment)
@@ -15,11 +15,10 @@
 //	release   <stage> <host> <repository>         Current        (same)            (the stage's current image)
 //	refusal   <stage> <host> <repository> <digest> <txid>      Refusal    release:Release
 //	hold      <digest> <msp>                      Hold           quarantine:Set, Lift
-//	policies  -                                   Catalogue      policy:Apply      (active policies; bounded)
-//	policy    <name> <version>                    PolicyVersion  policy:Apply      (immutable)
-//	vote      <name> <hash> <msp>                 Vote           policy:Apply
-//	proposal  <id>                                Proposal       proposal:Open, Vote, Withdraw
-//	ballot    <id> <msp>                          Ballot         proposal:Open, Vote
+//	policies  -                                   Catalogue      proposal:*        (active policies; bounded; guarded)
+//	policy    <name> <version>                    PolicyVersion  proposal:*        (immutable; guarded)
+//	proposal  <id>                                Proposal       proposal:Open, Vote, Withdraw   (guarded)
+//	ballot    <id> <msp>                          Ballot         proposal:Open, Vote             (guarded)
 //	key       <msp> <name>                        TrustKey       key:Add, Withdraw
 //	schema    <name>                              Schema         schema:Add        (of evidence type custom/<name>)
 //	evidence  <digest> <type> <id>                Evidence       evidence:Submit   (immutable)
@@ -31,6 +30,9 @@
 //	gate      <stage> <host> <repository> <digest> <n>         Gate       promotion:Request, release:* (its key-level
 //	                                                             endorsement policy names the organisations of the stage's
 //	                                                             rules; n: version of the membership)
+//
+// Guarded: the key carries an endorsement policy of its own, the peers of as
+// many members as decide a vote, which every later write of it must meet.
 //
 // The digest comes first in place, so that one key answers both "is this image
 // in this repository?" (a key read) and "where is this image?" (a prefix scan,
@@ -65,7 +67,6 @@ const (
 	TypeHold      = "hold"
 	TypePolicies  = "policies"
 	TypePolicy    = "policy"
-	TypeVote      = "vote"
 	TypeProposal  = "proposal"
 	TypeBallot    = "ballot"
 	TypeKey       = "key"
@@ -185,9 +186,6 @@ func PoliciesKey() string { return Key(TypePolicies) }
 func PolicyKey(name string, version int) string {
 	return Key(TypePolicy, name, fmt.Sprintf("%06d", version))
 }
-
-// VoteKey names an organisation's vote for a policy text.
-func VoteKey(name, hash, msp string) string { return Key(TypeVote, name, hash, msp) }
 
 // ProposalKey names a proposal under vote.
 func ProposalKey(id string) string { return Key(TypeProposal, id) }

@@ -390,15 +390,6 @@ type PolicyVersion struct {
 	At      time.Time       `json:"at"`
 }
 
-// Vote is an organisation's agreement to a policy text.
-type Vote struct {
-	Name string          `json:"name"`
-	Hash string          `json:"hash"`
-	Base int             `json:"base"` // active version when it was cast; a later one makes the vote stale
-	Text json.RawMessage `json:"text"`
-	Act
-}
-
 // Encode writes a record as it stands on the ledger; equal records have equal
 // bytes on every peer.
 func Encode(record any) ([]byte, error) {
