@@ -29,10 +29,10 @@ func Parse(b []byte) (Policy, error) {
 	}
 	tree, err := strictjson.Decode(b, strictjson.Limits{Bytes: MaxBytes, Depth: maxDepth})
 	if err != nil {
-		return Policy{}, provenance.Wrap(provenance.Invalid, err, "policy")
+		return Policy{}, provenance.Errorf(provenance.Invalid, "policy: %s", plain(err))
 	}
 	if err := checkTree(tree, "", ""); err != nil {
-		return Policy{}, provenance.Wrap(provenance.Invalid, err, "policy")
+		return Policy{}, provenance.Errorf(provenance.Invalid, "policy: %s", plain(err))
 	}
 	var p Policy
 	dec := json.NewDecoder(bytes.NewReader(b))
@@ -86,7 +86,7 @@ func checkTree(v any, path, field string) error {
 			}
 			if text, ok := v[name].(string); ok && fields().durations[name] && field != "context" {
 				if _, err := ParseDuration(text); err != nil {
-					return provenance.Wrap(provenance.Invalid, err, "%s", at)
+					return provenance.Errorf(provenance.Invalid, "%s: %s", at, plain(err))
 				}
 			}
 			if err := checkTree(v[name], at, name); err != nil {

@@ -49,7 +49,7 @@ func TestRandom(t *testing.T) {
 			t.Errorf("%d of %d verdicts are %s: the generator says little about it", answers[a], policies*each, a)
 		}
 	}
-	if releasable < policies*each/400 {
+	if !testing.Short() && releasable < policies*each/400 {
 		t.Errorf("%d releasable verdicts: the generator says little about them", releasable)
 	}
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -23,7 +24,7 @@ const (
 func DecodeFacts(b []byte) (map[string]any, error) {
 	facts, err := strictjson.Object(b, strictjson.Limits{Bytes: maxFactsBytes, Depth: maxFactsDepth})
 	if err != nil {
-		return nil, provenance.Wrap(provenance.Invalid, err, "facts")
+		return nil, provenance.Errorf(provenance.Invalid, "facts: %s", plain(err))
 	}
 	if err := checkFact(facts, "facts"); err != nil {
 		return nil, err
@@ -51,6 +52,15 @@ func checkFact(v any, path string) error {
 		return provenance.Errorf(provenance.Invalid, "%s: number %s: want an integer", path, clip(string(v), 40))
 	}
 	return nil
+}
+
+// plain returns an error's text without its code, to stand in another error.
+func plain(err error) string {
+	var coded *provenance.Error
+	if errors.As(err, &coded) && coded.Err == nil {
+		return coded.Message
+	}
+	return err.Error()
 }
 
 // hidden tells whether c cannot be seen, or changes how its neighbours look
