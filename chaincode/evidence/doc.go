@@ -22,6 +22,11 @@
 //     algorithm. A subject that also gives another algorithm is refused: the
 //     ledger cannot compare it, and all algorithms given must agree.
 //   - Base64 is standard, padded and canonical (JWS: URL alphabet, unpadded).
-//   - Certificates must be valid at the time of the transaction. Transparency
-//     log entries and timestamps inside a bundle are not read and add no trust.
+//   - Certificates must be valid at the time of the transaction: one that lives
+//     ten minutes must reach the ledger within them. Transparency log entries and
+//     timestamps inside a bundle are not read and add no trust. Withdrawing a key
+//     is the contract's business: it keeps withdrawn keys away from Verify.
+//   - A signature over the bare image manifest (sign-blob) verifies by the
+//     image's digest, so Ed25519 in its plain form and P-384 with SHA-384, which
+//     need the bytes or another hash of them, cannot be checked and are refused.
 package evidence
