@@ -96,6 +96,10 @@ func (c *collector) do(ctx context.Context, t task) (more []task, err error) {
 		c.count("refused")
 		return nil, worst(failures)
 	}
+	if len(found.pieces)+len(found.documents) == 0 {
+		c.count("ignored")
+		c.log.DebugContext(ctx, "no evidence in it", slog.String("artifact", location), slog.String("type", a.ArtifactType))
+	}
 	return nil, c.documents(ctx, t, k, found.documents, location)
 }
 

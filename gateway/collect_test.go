@@ -106,7 +106,7 @@ func TestCollect(t *testing.T) {
 				t.Fatalf("%v, %v", more, err)
 			}
 			acts := c.ledger.acts
-			if len(acts) != x.acts || c.counts["recorded"] != x.acts {
+			if len(acts) != x.acts || c.counts["recorded"] != x.acts || (c.counts["ignored"] == 1) != (x.acts == 0) {
 				t.Fatalf("%d transactions, want %d; counts %v", len(acts), x.acts, c.counts)
 			}
 			for _, a := range acts {

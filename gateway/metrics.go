@@ -36,7 +36,7 @@ func newMetrics(q *queue.Queue, work *worklist) *metrics {
 		recorded: prometheus.NewCounter(prometheus.CounterOpts{Name: "waybill_recorded_events_total", Help: "Events known to be on the ledger."}),
 		segments: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "waybill_segment_seconds", Help: "From the endorsement of a segment to its commit.", Buckets: prometheus.ExponentialBuckets(0.05, 2, 10)}),
 		calls:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "waybill_api_seconds", Help: "API calls by method and error code.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}, []string{"method", "code"}),
-		evidence: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_evidence_total", Help: "Artifacts beside images by outcome: recorded, known, refused, unverified."}, []string{"outcome"}),
+		evidence: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_evidence_total", Help: "Artifacts beside images by outcome: recorded, known, refused, unverified, ignored."}, []string{"outcome"}),
 		witness:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_witness_total", Help: "Looks at other organisations' registries by outcome. A disagreement is a push that its registry does not serve: look into it."}, []string{"outcome"}),
 		releases: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_auto_releases_total", Help: "Releases asked for by this gateway, by outcome."}, []string{"outcome"}),
 	}

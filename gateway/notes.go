@@ -34,9 +34,13 @@ type noter struct {
 	looked  func() // after each block
 }
 
-// block notes the tasks of a block that the index holds. Only the owner of a
-// registry records its segments, so the creator's organisation is the owner.
+// block notes the tasks of a block that the index holds; those of a block below
+// the list's height are noted. Only the owner of a registry records its
+// segments, so the creator's organisation is the owner.
 func (n *noter) block(b index.Block) {
+	if b.Number < n.list.Height() {
+		return
+	}
 	var tasks []task
 	pushed := map[provenance.Digest]bool{}
 	keys := false

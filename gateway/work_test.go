@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -188,6 +189,34 @@ func TestWorkSurvives(t *testing.T) {
 	}
 	if len(seen) != 3 {
 		t.Errorf("%d tasks, want 3", len(seen))
+	}
+}
+
+// A full disk ends no gateway, and the list is saved when there is room again.
+func TestWorkKeeps(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "absent")
+	list := reopenWork(t, filepath.Join(dir, workFile))
+	list.note(3, []task{collectTask(1)}, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := list.keep(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("keep: %v", err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := list.keep(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("keep: %v", err)
+	}
+	again := reopenWork(t, list.path)
+	if waiting, _ := again.counts(); again.Height() != 3 || waiting != 1 {
+		t.Errorf("height %d, %d wait", again.Height(), waiting)
+	}
+	// A rebuilt index brings the blocks once more; they were noted.
+	n := &noter{msp: "VendorMSP", collect: true, list: again}
+	n.block(segmentBlock(t, 2, "VendorMSP", submitHost, provenance.Event{Repository: "app", Digest: collectTask(7).Digest, Subject: collectTask(7).Subject}))
+	if waiting, _ := again.counts(); waiting != 1 {
+		t.Errorf("%d wait", waiting)
 	}
 }
 

@@ -44,10 +44,12 @@ func openWork(path string, log *slog.Logger) (*worklist, error) {
 	return w, nil
 }
 
-// keep saves the list now and then until ctx ends, and once more then.
+// keep saves the list now and then until ctx ends, and once more then. A disk
+// that takes nothing stops no work: the list is tried again, and what a crash
+// would lose is noted again from the older height.
 func (w *worklist) keep(ctx context.Context) error {
 	const heightOnly = 30 * time.Second // a height without tasks costs only a second look
-	pause, last := time.Second, time.Now()
+	pause, last, failing := time.Second, time.Now(), false
 	for {
 		end := pauseFor(ctx, pause) != nil
 		w.mu.Lock()
@@ -55,10 +57,12 @@ func (w *worklist) keep(ctx context.Context) error {
 		w.mu.Unlock()
 		if due {
 			start := time.Now()
-			if err := w.save(); err != nil {
-				return err
-			}
+			err := w.save()
 			last = time.Now()
+			if err != nil && !failing {
+				w.log.ErrorContext(ctx, "work list not saved", slog.Any("error", err))
+			}
+			failing = err != nil
 			// A long list takes its time; most of the disk's time is not ours.
 			pause = max(time.Second, min(20*last.Sub(start), time.Minute))
 		}
@@ -69,7 +73,7 @@ func (w *worklist) keep(ctx context.Context) error {
 }
 
 // save writes the list beside the old one and puts it in its place.
-func (w *worklist) save() (err error) {
+func (w *worklist) save() error {
 	w.mu.Lock()
 	s := workState{Height: w.height, Tasks: make([]task, 0, len(w.tasks))}
 	for _, t := range w.tasks {
@@ -83,6 +87,9 @@ func (w *worklist) save() (err error) {
 		return provenance.Wrap(provenance.Internal, err, "save work list")
 	}
 	if err := replaceFile(w.path, b); err != nil {
+		w.mu.Lock()
+		w.changed = true
+		w.mu.Unlock()
 		return provenance.Wrap(provenance.Internal, err, "save work list")
 	}
 	w.mu.Lock()
