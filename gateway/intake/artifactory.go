@@ -14,10 +14,6 @@ import (
 // (use_secret_for_signing); a plain secret in the header is not taken.
 const KindArtifactory = "artifactory"
 
-// artifactoryRetry is within which time the same bytes are taken for a retry:
-// they hold neither id nor time.
-const artifactoryRetry = 10 * time.Minute
-
 func artifactoryFormat() format {
 	return format{
 		kind: KindArtifactory, parse: parseArtifactory, types: isJSON, prefixes: true,
@@ -57,7 +53,8 @@ func parseArtifactory(m message) (batch, error) {
 	if err != nil {
 		return batch{}, err
 	}
-	since := m.recent.first(repository+"\x1f"+in.Data.Tag, body, m.now, artifactoryRetry)
+	// The body holds neither id nor time.
+	since := m.recent.first(repository+"\x1f"+in.Data.Tag, body, m.now)
 	c := claim{
 		id:         m.id("body", hex.EncodeToString(body[:]), since.Format(time.RFC3339Nano)),
 		repository: word{"data.image_name", repository}, reference: word{"data.tag", in.Data.Tag},

@@ -105,11 +105,11 @@ func TestArtifactoryRetry(t *testing.T) {
 	d := deskOf(t, KindArtifactory)
 	a, b := hostile{}, hostile{Replace: []string{"ab12ab12", "cd34cd34"}}
 	d.expect("push a", d.send("push-index", a), 200, 1)
-	d.now = d.now.Add(artifactoryRetry)
+	d.now = d.now.Add(retryWindow)
 	d.expect("retry", d.send("push-index", a), 200, 1)
 	d.expect("push b", d.send("push-index", b), 200, 2)
 	d.expect("tag goes back to a", d.send("push-index", a), 200, 3)
-	d.now = d.now.Add(artifactoryRetry + time.Second)
+	d.now = d.now.Add(retryWindow + time.Second)
 	d.expect("long after", d.send("push-index", a), 200, 4)
 	// What the queue could not take is the same event when it comes again.
 	d.sink.err = provenance.Errorf(provenance.Full, "full")
@@ -153,7 +153,7 @@ func TestQuayRetry(t *testing.T) {
 	d.expect("the next push", d.send("push-several", hostile{}), 200, 4)
 	hangUp()
 	d.expect("in the same instant", 200, 200, 4)
-	d.now = d.now.Add(quayRetry + time.Second)
+	d.now = d.now.Add(retryWindow + time.Second)
 	d.expect("long after", d.send("push-several", hostile{}), 200, 6)
 }
 
@@ -233,7 +233,7 @@ func TestRecentForgetsTheOldest(t *testing.T) {
 	if err := r.once("0", [32]byte{2}, now); err != nil {
 		t.Error("the first is remembered")
 	}
-	if at := r.first("0", [32]byte{3}, now.Add(time.Minute), time.Hour); at.Equal(now) {
+	if at := r.first("0", [32]byte{3}, now.Add(time.Minute)); at.Equal(now) {
 		t.Error("another body has the first one's time")
 	}
 }

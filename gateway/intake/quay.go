@@ -15,9 +15,6 @@ import (
 // KindQuay is the kind of connector that reads Quay's repo_push webhooks.
 const KindQuay = "quay"
 
-// quayRetry is within which time Quay's five tries, 30 seconds apart, have been.
-const quayRetry = 10 * time.Minute
-
 func quayFormat() format {
 	return format{kind: KindQuay, parse: parseQuay, types: isJSON, secret: inURL, weak: weakURL}
 }
@@ -57,7 +54,7 @@ func parseQuay(m message) (batch, error) {
 		// not known yet: every delivery is news, but one whose sender had no
 		// answer (see Delivery.Unresolved).
 		key := in.Repository + "\x1f" + tag
-		since := m.recent.again(key, body, m.now, quayRetry)
+		since := m.recent.again(key, body, m.now)
 		out.news = append(out.news, key)
 		c := claim{
 			action: provenance.Push, resolve: true,

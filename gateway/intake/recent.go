@@ -8,8 +8,13 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-// maxRecent bounds what a connector remembers; the oldest is forgotten first.
-const maxRecent = 4096
+const (
+	// maxRecent bounds what a connector remembers; the oldest is forgotten first.
+	maxRecent = 4096
+	// retryWindow is within which time the same bytes may be a retry. Quay's
+	// five tries are 30 seconds apart; Artifactory's are not documented.
+	retryWindow = 10 * time.Minute
+)
 
 // recent remembers, in memory, what a connector said lately, for sources whose
 // payloads carry no id or one that is not signed. What a restart forgets costs
@@ -31,10 +36,10 @@ type sighting struct {
 // was said about it and was first said within the window: a retry then has the
 // time of what it repeats. Anything else said in between makes it news, so that
 // a tag moved forth and back is two moves.
-func (r *recent) first(key string, body [sha256.Size]byte, now time.Time, window time.Duration) time.Time {
+func (r *recent) first(key string, body [sha256.Size]byte, now time.Time) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s, ok := r.seen[key]; ok && s.body == body && now.Sub(s.at).Abs() <= window {
+	if s, ok := r.seen[key]; ok && s.body == body && now.Sub(s.at).Abs() <= retryWindow {
 		return s.at
 	}
 	r.put(key, sighting{body: body, at: now})
@@ -44,10 +49,10 @@ func (r *recent) first(key string, body [sha256.Size]byte, now time.Time, window
 // again returns when this body was first said about key, if its sender hung up
 // before we answered and it comes again within the window. Otherwise it is news:
 // the next push of a tag may well have the same bytes.
-func (r *recent) again(key string, body [sha256.Size]byte, now time.Time, window time.Duration) time.Time {
+func (r *recent) again(key string, body [sha256.Size]byte, now time.Time) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s, ok := r.seen[key]; ok && s.open && s.body == body && now.Sub(s.at).Abs() <= window {
+	if s, ok := r.seen[key]; ok && s.open && s.body == body && now.Sub(s.at).Abs() <= retryWindow {
 		r.put(key, sighting{body: body, at: s.at})
 		return s.at
 	}

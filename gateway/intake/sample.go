@@ -108,7 +108,7 @@ func sampleBody(c Connector, e provenance.Event) (body any, headers map[string]s
 			prefix = zotPrefix
 		}
 		return object{"name": repo, "reference": reference, "digest": digest, "actor": object{"name": e.Actor}}, map[string]string{
-			"Ce-Specversion": "1.0", "Ce-Id": id, "Ce-Source": first(c.Origins, "waybill"), "Ce-Type": prefix + ".image.updated", "Ce-Time": at,
+			"Ce-Specversion": "1.0", "Ce-Id": id, "Ce-Source": c.origin(), "Ce-Type": prefix + ".image.updated", "Ce-Time": at,
 		}, nil
 	case KindQuay:
 		return object{"repository": repo, "namespace": owner, "name": name, "docker_url": string(c.Host) + "/" + repo, "updated_tags": []string{tag}}, nil, nil
@@ -144,18 +144,19 @@ func sampleBody(c Connector, e provenance.Event) (body any, headers map[string]s
 		return registry, nil, nil
 	case KindEventGrid:
 		return []any{object{"id": id, "eventType": eventGridPrefix + "ImagePushed", "eventTime": at, "data": registry}},
-			map[string]string{"Aeg-Event-Type": "Notification", "Aeg-Subscription-Name": first(c.Origins, "waybill")}, nil
+			map[string]string{"Aeg-Event-Type": "Notification", "Aeg-Subscription-Name": c.origin()}, nil
 	case KindGeneric:
 		return genericEvent{ID: id, Action: "push", Repository: repo, Tag: tag, Digest: digest, Actor: e.Actor, OccurredAt: at}, nil, nil
 	}
 	return nil, nil, provenance.Errorf(provenance.Invalid, "there is no sample of kind %s", c.Kind)
 }
 
-func first(list []string, otherwise string) string {
-	if len(list) > 0 {
-		return list[0]
+// origin is what a sample says of where it comes from.
+func (c *Connector) origin() string {
+	if len(c.Origins) > 0 {
+		return c.Origins[0]
 	}
-	return otherwise
+	return "waybill"
 }
 
 // storage is the way back from where an image is pulled from to its storage
