@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
@@ -36,6 +37,9 @@ func TestScripts(t *testing.T) {
 			t.Fatalf("%v\n%s", err, l.Log("gateway-"+org))
 		}
 	}
+	if err := l.AddSigningTools(ctx); err != nil {
+		t.Fatal(err)
+	}
 	for _, args := range [][]string{
 		{"registry", "add", l.Registry, "--kind", "distribution", "--as", "vendor/admin"},
 	} {
@@ -61,6 +65,8 @@ func TestScripts(t *testing.T) {
 			"recorded": recorded,
 			"digest":   digest,
 			"subst":    subst,
+			"until":    until,
+			"grab":     grab,
 		},
 	})
 }
@@ -93,6 +99,31 @@ func recorded(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		return nil
 	}))
+}
+
+// until PATTERN command…: runs the command again and again until its standard
+// output matches, at most a minute: evidence comes by itself, and takes its time.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	ts.Check(lab.Poll(context.Background(), time.Minute, func() error {
+		_ = ts.Exec(args[1], args[2:]...) // a verdict exits with more than yes and no
+		if out := ts.ReadFile("stdout"); !pattern.MatchString(out) {
+			return fmt.Errorf("no %q in:\n%s%s", args[0], out, ts.ReadFile("stderr"))
+		}
+		return nil
+	}))
+}
+
+// grab VAR PATTERN: sets VAR to the first group of PATTERN in the last standard output.
+func grab(ts *testscript.TestScript, _ bool, args []string) {
+	pattern, err := regexp.Compile(args[1])
+	ts.Check(err)
+	found := pattern.FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(found) < 2 {
+		ts.Fatalf("no %q in:\n%s", args[1], ts.ReadFile("stdout"))
+	}
+	ts.Setenv(args[0], found[1])
 }
 
 // digest VAR IMAGE: sets VAR to the digest the registry gives for IMAGE.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/waybill-dev/waybill/network"
 )
 
 // StartRegistry starts the registry and waits until it answers.
@@ -60,6 +62,20 @@ func (l *Lab) GatewayPID(org string) int {
 // Waybill runs the CLI and returns what it printed and its exit status.
 func (l *Lab) Waybill(ctx context.Context, args ...string) (string, int) {
 	return l.exec(ctx, filepath.Join(l.Bin, "waybill"), append([]string{"--dir", filepath.Join(l.Dir, "network")}, args...)...)
+}
+
+// AddSigningTools puts cosign, oras and notation into Bin.
+func (l *Lab) AddSigningTools(ctx context.Context) error {
+	tools, err := network.BuildSigningTools(ctx, l.log)
+	if err != nil {
+		return err
+	}
+	for _, program := range []string{tools.Cosign, tools.ORAS, tools.Notation} {
+		if err := os.Symlink(program, filepath.Join(l.Bin, filepath.Base(program))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Crane runs the registry client.
