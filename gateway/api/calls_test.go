@@ -4,15 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -141,79 +137,6 @@ func TestAnonymousReads(t *testing.T) {
 	if _, err := g.client(identity{}).GetStatus(t.Context()); err != nil {
 		t.Errorf("gRPC: %v", err)
 	}
-}
-
-// TestParity makes every read over both protocols and compares the answers.
-func TestParity(t *testing.T) {
-	g := start(t, nil)
-	s := g.ledger()
-	g.release(s)
-	g.queue.n.Store(2)
-	id := g.vendor.issue("admin", soon())
-	c := g.client(id)
-	ctx := t.Context()
-	byTag, byDigest := "reg.example:5000/team/app:1.0", "reg.example:5000/team/app@"+s.Digest.String()
-	for _, tc := range []struct {
-		path string
-		call func() (proto.Message, error)
-		into proto.Message
-	}{
-		{"/v1/status", func() (proto.Message, error) { return c.GetStatus(ctx) }, &waybillv1.GetStatusResponse{}},
-		{query("/v1/image", "image", byTag), func() (proto.Message, error) { return c.GetImage(ctx, byTag) }, &waybillv1.GetImageResponse{}},
-		{query("/v1/image", "image", s.Digest.String()), func() (proto.Message, error) { return c.GetImage(ctx, s.Digest.String()) }, &waybillv1.GetImageResponse{}},
-		{query("/v1/tag", "host", string(host), "repository", string(repo), "tag", "1.0"), func() (proto.Message, error) { return c.GetTag(ctx, host, repo, "1.0") }, &waybillv1.GetTagResponse{}},
-		{query("/v1/verdict", "image", byDigest, "stage", "production"), func() (proto.Message, error) { return c.GetVerdict(ctx, byDigest, "production") }, &waybillv1.GetVerdictResponse{}},
-		{query("/v1/history", "image", byDigest, "pageSize", "2"), func() (proto.Message, error) {
-			return c.ListHistory(ctx, &waybillv1.ListHistoryRequest{Image: byDigest, PageSize: 2})
-		}, &waybillv1.ListHistoryResponse{}},
-		{query("/v1/promotions", "stage", "production", "repository", "reg.example:5000/team/app", "status", "released"), func() (proto.Message, error) {
-			return c.ListPromotions(ctx, &waybillv1.ListPromotionsRequest{Stage: "production", Repository: "reg.example:5000/team/app", Status: "released"})
-		}, &waybillv1.ListPromotionsResponse{}},
-		{"/v1/policies", func() (proto.Message, error) { return c.ListPolicies(ctx) }, &waybillv1.ListPoliciesResponse{}},
-		{"/v1/policies/default", func() (proto.Message, error) { return c.GetPolicy(ctx, "default", 0) }, &waybillv1.GetPolicyResponse{}},
-		{"/v1/members", func() (proto.Message, error) { return c.ListMembers(ctx) }, &waybillv1.ListMembersResponse{}},
-		{"/v1/registries", func() (proto.Message, error) { return c.ListRegistries(ctx) }, &waybillv1.ListRegistriesResponse{}},
-		{"/v1/queue/dead", func() (proto.Message, error) {
-			return c.ListDeadLetters(ctx, &waybillv1.ListDeadLettersRequest{})
-		}, &waybillv1.ListDeadLettersResponse{}},
-	} {
-		g.parity(id, "GET", tc.path, "", tc.call, tc.into)
-	}
-}
-
-// parity makes one call over both protocols and compares the answers.
-func (g *gatewayUnderTest) parity(id identity, method, path, request string, call func() (proto.Message, error), into proto.Message) {
-	t := g.t
-	t.Helper()
-	got, err := call()
-	if err != nil {
-		t.Errorf("%s: %v", path, err)
-		return
-	}
-	status, body := g.rest(id, method, path, request)
-	b, _ := protojson.Marshal(got) // only for the message below
-	if status != 200 {
-		t.Errorf("%s: %d %v", path, status, body)
-		return
-	}
-	if err := protojson.Unmarshal(encode(t, body), into); err != nil {
-		t.Errorf("%s: %v", path, err)
-	}
-	if diff := cmp.Diff(got, into, protocmp.Transform()); diff != "" {
-		t.Errorf("%s differs: %s", path, diff)
-	}
-	height := got.ProtoReflect().Get(got.ProtoReflect().Descriptor().Fields().ByName("height")).Uint()
-	if height != g.height || len(b) < 20 {
-		t.Errorf("%s at height %d, want %d: %s", path, height, g.height, b)
-	}
-}
-
-func query(path string, pairs ...string) string {
-	v := url.Values{}
-	for i := 0; i < len(pairs); i += 2 {
-		v.Set(pairs[i], pairs[i+1])
-	}
-	return path + "?" + v.Encode()
 }
 
 func TestAnswers(t *testing.T) {

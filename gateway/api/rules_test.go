@@ -1,64 +1,18 @@
 package api_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api"
-	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 	"github.com/waybill-dev/waybill/gateway/index"
 )
-
-// TestParityOfRules makes every read about rules and evidence over both protocols.
-func TestParityOfRules(t *testing.T) {
-	g := start(t, nil)
-	s := g.ruled()
-	g.calm()
-	g.attested(s.Digest)
-	g.proposed(state.Proposal{ID: "p1", Kind: state.ProposeMemberAdd, Name: "NewMSP"}, "VendorMSP")
-	g.block("rm@VendorMSP",
-		g.put(state.WaiversKey(host, repo), state.Waivers{Waivers: []state.Waiver{{ID: "w1", Stage: "production", Rule: "evidence/scan", Until: soon()}}}),
-		g.put(state.LabelsKey(host, repo), state.Labels{Labels: map[string]string{"tier": "1"}}),
-		g.put(state.SchemaKey("licence"), state.Schema{Name: "licence", MSP: "VendorMSP", Schema: json.RawMessage(`{}`)}),
-		g.put(state.TrustKeyKey("VendorMSP", "build"), state.TrustKey{MSP: "VendorMSP", Name: "build", Withdrawn: &state.Withdrawal{Reason: "retired"}}),
-		g.put(s.ReleasedKey(), state.Release{Subject: s, Policy: policy.Version{Name: "ruled", Version: 1}, Debt: &policy.Debt{By: policy.Person{MSP: "VendorMSP", Name: "rm"}, Due: soon()}}))
-	id := g.audit.issue("rm", soon())
-	c := g.client(id)
-	ctx := t.Context()
-	image, repository := inTeam+s.Digest.String(), "reg.example:5000/team/app"
-	for _, tc := range []struct {
-		path string
-		call func() (proto.Message, error)
-		into proto.Message
-	}{
-		{query("/v1/verdict", "image", image, "stage", "production"), func() (proto.Message, error) { return c.GetVerdict(ctx, image, "production") }, &waybillv1.GetVerdictResponse{}},
-		{query("/v1/image", "image", image), func() (proto.Message, error) { return c.GetImage(ctx, image) }, &waybillv1.GetImageResponse{}},
-		{query("/v1/evidence", "image", image, "type", "sbom"), func() (proto.Message, error) { return c.GetEvidence(ctx, image, "sbom") }, &waybillv1.GetEvidenceResponse{}},
-		{query("/v1/tree", "image", image), func() (proto.Message, error) { return c.GetTree(ctx, image) }, &waybillv1.GetTreeResponse{}},
-		{"/v1/policies/ruled/versions", func() (proto.Message, error) { return c.ListPolicyVersions(ctx, "ruled") }, &waybillv1.ListPolicyVersionsResponse{}},
-		{"/v1/proposals", func() (proto.Message, error) { return c.ListProposals(ctx, "") }, &waybillv1.ListProposalsResponse{}},
-		{"/v1/proposals/p1", func() (proto.Message, error) { return c.GetProposal(ctx, "p1") }, &waybillv1.GetProposalResponse{}},
-		{"/v1/inbox", func() (proto.Message, error) { return c.GetInbox(ctx) }, &waybillv1.GetInboxResponse{}},
-		{query("/v1/keys", "msp", "VendorMSP"), func() (proto.Message, error) { return c.ListKeys(ctx, "VendorMSP") }, &waybillv1.ListKeysResponse{}},
-		{"/v1/schemas", func() (proto.Message, error) { return c.ListSchemas(ctx) }, &waybillv1.ListSchemasResponse{}},
-		{query("/v1/waivers", "repository", repository), func() (proto.Message, error) { return c.ListWaivers(ctx, repository) }, &waybillv1.ListWaiversResponse{}},
-		{"/v1/context", func() (proto.Message, error) { return c.ListContext(ctx) }, &waybillv1.ListContextResponse{}},
-		{query("/v1/labels", "repository", repository), func() (proto.Message, error) { return c.ListLabels(ctx, repository) }, &waybillv1.ListLabelsResponse{}},
-		{"/v1/members", func() (proto.Message, error) { return c.ListMembers(ctx) }, &waybillv1.ListMembersResponse{}},
-	} {
-		g.parity(id, "GET", tc.path, "", tc.call, tc.into)
-	}
-	body := encode(t, map[string]any{"policy": ruledPolicy, "releases": 3})
-	g.parity(id, "POST", "/v1/simulate", string(body), func() (proto.Message, error) { return c.SimulatePolicy(ctx, []byte(ruledPolicy), 3) }, &waybillv1.SimulatePolicyResponse{})
-}
 
 // TestVerdictIsTheLedgers compares the API's verdict with state.Ask over the
 // same index: of an image, of an index and of its platforms, before and after

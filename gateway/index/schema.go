@@ -62,7 +62,8 @@ type Index struct {
 	write *sql.DB // one connection: SQLite has one writer anyway
 	read  *sql.DB
 	st    statements
-	gets  map[int]*sql.Stmt // by how many keys
+	head  *sql.Stmt         // of the readers
+	gets  map[int]*sql.Stmt // of the readers, by how many keys
 }
 
 // Create makes an empty index at path. It is a Conflict error when there is a
@@ -139,6 +140,9 @@ func (x *Index) prepare(ctx context.Context) error {
 	var err error
 	if x.st, err = prepare(ctx, x.write); err != nil {
 		return err
+	}
+	if x.head, err = x.read.PrepareContext(ctx, `SELECT height, hash FROM meta`); err != nil {
+		return provenance.Wrap(provenance.Internal, err, "index %s: prepare", x.path)
 	}
 	x.gets, err = prepareGets(ctx, x.read)
 	return err

@@ -38,7 +38,7 @@ func (x *Index) View(ctx context.Context, read func(*Snapshot) error) error {
 		},
 	}
 	// The first read fixes what this transaction sees.
-	if err := tx.QueryRowContext(ctx, `SELECT height, hash FROM meta`).Scan(&s.Height, &s.hash); err != nil {
+	if err := tx.StmtContext(ctx, x.head).QueryRowContext(ctx).Scan(&s.Height, &s.hash); err != nil {
 		return provenance.Wrap(provenance.Internal, err, "index %s: height", x.path)
 	}
 	return read(s)
