@@ -130,4 +130,3 @@ func TestParityOfRules(t *testing.T) {
 	body := encode(t, map[string]any{"policy": ruledPolicy, "releases": 3})
 	g.parity(id, "POST", "/v1/simulate", string(body), func() (proto.Message, error) { return c.SimulatePolicy(ctx, []byte(ruledPolicy), 3) }, &waybillv1.SimulatePolicyResponse{})
 }
-

@@ -92,7 +92,7 @@ func (w *writer) act(objectType string, write Write) error {
 		return act(w, write, func(f state.Refusal) (Record, error) {
 			subject, err := refused(write.Key)
 			r := about(KindRefusal, subject)
-			r.Detail = fmt.Sprintf("release to %s refused: %s", subject.Stage, f.Verdict.Verdict)
+			r.Detail = fmt.Sprintf("release to %s refused: %s%s", subject.Stage, f.Verdict.Verdict, lacking(f.Verdict))
 			return r, err
 		})
 	case state.TypeHold:

@@ -43,7 +43,8 @@ func (w *writer) released(write Write) error {
 	}
 	r := about(KindRelease, rel.Subject)
 	r.Previous, r.JSON = rel.Previous, write.Value
-	if found && rel.Debt != nil && rel.Debt.Reviewed != nil && old.Debt != nil && old.Debt.Reviewed == nil && old.Act == rel.Act {
+	same := found && old.By == rel.By && old.At.Equal(rel.At) // released once, written twice
+	if same && rel.Debt != nil && rel.Debt.Reviewed != nil && old.Debt != nil && old.Debt.Reviewed == nil {
 		r.Kind, r.Previous = KindReview, provenance.Digest{}
 		r.Detail = because(fmt.Sprintf("break-glass release to %s by %s is reviewed", rel.Stage, rel.Debt.By), rel.Review)
 		if err := w.record(r); err != nil {
@@ -135,6 +136,20 @@ func subjectOf(p state.Proposal) string {
 		return "change the majority: " + string(p.Body)
 	}
 	return string(p.Kind) + " " + p.Name
+}
+
+// lacking names the rules that were not met.
+func lacking(v policy.Verdict) string {
+	var rules []string
+	for _, r := range v.Reasons {
+		if r.Outcome == policy.Unmet || r.Outcome == policy.Violated {
+			rules = append(rules, r.Rule)
+		}
+	}
+	if len(rules) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(rules, ", ") + ")"
 }
 
 // signerOf names a signer in a line for people.

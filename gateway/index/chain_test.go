@@ -122,7 +122,8 @@ func story(t testing.TB) *chain {
 	))
 	c.block(c.tx(0, "gateway@VendorMSP", c.segment(
 		event(provenance.Push, "1.0", "v2", 4), event(provenance.Push, "1.0", "v3", 5), event(provenance.TagDelete, "1.0", "", 6), event(provenance.Pull, "", "v1", 7))...))
-	c.block(c.tx(0, "rm@AuditMSP", c.put(s.RefusalKey("tx"), state.Refusal{Verdict: policy.Verdict{Verdict: policy.Denied}})),
+	c.block(c.tx(0, "rm@AuditMSP", c.put(s.RefusalKey("tx"), state.Refusal{Verdict: policy.Verdict{Verdict: policy.Denied, Reasons: []policy.Reason{
+		{Rule: "recorded", Outcome: policy.Satisfied}, {Rule: "approvals", Outcome: policy.Unmet}, {Rule: "evidence/scan", Outcome: policy.Violated}, {Rule: "soak", Outcome: policy.Waived}}}})),
 		c.tx(1, "scanner@AuditMSP", c.put(state.HoldKey(s.Digest, "AuditMSP"), state.Hold{Digest: s.Digest, MSP: "AuditMSP", Reason: "CVE"})))
 	return c
 }

@@ -75,7 +75,7 @@ func TestHistory(t *testing.T) {
 		"3.0.0 promotion by rm@VendorMSP: promotion to production requested",
 		"4.0.0 approval by rm@AuditMSP: approved for production: scanned",
 		"4.0.1 release by rm@AuditMSP: released to production under policy default version 1",
-		"6.0.0 refusal by rm@AuditMSP: release to production refused: denied",
+		"6.0.0 refusal by rm@AuditMSP: release to production refused: denied (approvals, evidence/scan)",
 		"6.1.0 hold by scanner@AuditMSP: quarantined by AuditMSP: CVE",
 	}
 	moves := []string{
