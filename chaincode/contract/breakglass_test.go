@@ -143,7 +143,7 @@ func TestBreakGlassForAnIndex(t *testing.T) {
 	l.govern(glass)
 	l.do("admin@SecurityMSP", "context:Set", "incident", "false")
 	child, index := push("", "amd64"), push("1.0", "index")
-	index.Children = []provenance.Digest{child.Digest}
+	index.Children = []provenance.Digest{child.Digest, push("", "arm64").Digest}
 	if _, _, err := l.segment("gateway@VendorMSP", host, 1, child, index); err != nil {
 		t.Fatal(err)
 	}
@@ -151,5 +151,7 @@ func TestBreakGlassForAnIndex(t *testing.T) {
 	l.refused(provenance.Conflict, "auditor@AuditMSP", about("release:Review", "amd64", "staging", "fine")...)
 	l.now = l.now.Add(3 * time.Hour)
 	expect(t, "settled through its platform", l.verdict("gateway@AuditMSP", about("release:Settle", "amd64", "staging")...), policy.Quarantined, "quarantine", policy.Violated)
-	expect(t, "the index", l.ask("index", "staging"), policy.Quarantined, "quarantine", policy.Violated)
+	for _, c := range []string{"index", "arm64"} {
+		expect(t, c, l.ask(c, "staging"), policy.Quarantined, "quarantine", policy.Violated)
+	}
 }

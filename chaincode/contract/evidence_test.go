@@ -178,11 +178,12 @@ func TestEvidenceRefused(t *testing.T) {
 	l.pushed("v1", "v2")
 	key := l.key("SecurityMSP", "scan", "")
 	l.key("SecurityMSP", "other", "")
-	l.key("SecurityMSP", "short", l.now.Add(time.Minute).Format(time.RFC3339))
-	l.key("SecurityMSP", "gone", "")
+	short := l.key("SecurityMSP", "short", l.now.Add(time.Minute).Format(time.RFC3339))
+	gone := l.key("SecurityMSP", "gone", "")
 	l.do("admin@SecurityMSP", "key:Withdraw", "gone", "lost", "")
 	l.now = l.now.Add(time.Hour)
-	envelope := signed(t, stated("v1", "vuln-scan", scanned(0), ""), key)
+	scan := stated("v1", "vuln-scan", scanned(0), "")
+	envelope := signed(t, scan, key)
 	flipped := []byte(strings.Replace(string(envelope), `"sig":"M`, `"sig":"N`, 1))
 	good := brought{"gateway@VendorMSP", "v1", "", "dsse", "SecurityMSP", "scan", envelope}
 	change := func(f func(*brought)) brought { b := good; f(&b); return b }
@@ -196,8 +197,8 @@ func TestEvidenceRefused(t *testing.T) {
 		"no such key":              {change(func(b *brought) { b.key = "nobody" }), provenance.NotFound},
 		"a key of somebody else":   {change(func(b *brought) { b.org = "AuditMSP" }), provenance.NotFound},
 		"no key":                   {change(func(b *brought) { b.org, b.key = "", "" }), provenance.Invalid},
-		"an expired key":           {change(func(b *brought) { b.key = "short" }), provenance.BadEvidence},
-		"a withdrawn key":          {change(func(b *brought) { b.key = "gone" }), provenance.BadEvidence},
+		"an expired key":           {change(func(b *brought) { b.key, b.envelope = "short", signed(t, scan, short) }), provenance.BadEvidence},
+		"a withdrawn key":          {change(func(b *brought) { b.key, b.envelope = "gone", signed(t, scan, gone) }), provenance.BadEvidence},
 		"a flipped signature":      {change(func(b *brought) { b.envelope = flipped }), provenance.BadEvidence},
 		"renamed":                  {change(func(b *brought) { b.typ = "sbom" }), provenance.BadEvidence},
 		"no envelope":              {change(func(b *brought) { b.envelope = nil }), provenance.Invalid},
