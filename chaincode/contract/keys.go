@@ -91,8 +91,9 @@ func parseTime(what, s string) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	t, err := time.Parse(time.RFC3339, s)
+	t = t.UTC()
 	if err != nil || t.Year() < 1970 || t.Year() > 9999 {
 		return time.Time{}, provenance.Errorf(provenance.Invalid, "%s %q: want a time as in 2026-03-02T09:00:00Z", what, clip(s))
 	}
-	return t.UTC().Truncate(time.Second), nil
+	return t.Truncate(time.Second), nil
 }
