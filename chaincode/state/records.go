@@ -39,29 +39,6 @@ type Act struct {
 	At time.Time     `json:"at"`
 }
 
-// Member is an organisation on the ledger.
-type Member struct {
-	MSP  string `json:"msp"`
-	Name string `json:"name"`
-	Act
-}
-
-// Members is the list of member MSP ids, sorted, and what decides a vote of them.
-type Members struct {
-	MSPs []string `json:"msps"`
-	// Invited may join: a founder that has not come yet, or voted in.
-	Invited []string `json:"invited,omitempty"`
-	// Majority is the number of agreeing members a proposal needs where it is
-	// more than half of them; 0 means more than half.
-	Majority int `json:"majority,omitempty"`
-	// Version counts the votes that changed the list or the majority: a
-	// proposal to change them is for one version and stale with the next.
-	Version int `json:"version,omitempty"`
-}
-
-// Needed is the number of agreeing members that decides.
-func (m Members) Needed() int { return max(len(m.MSPs)/2+1, min(m.Majority, len(m.MSPs))) }
-
 // Grant gives one identity of a member one role, until it is revoked.
 type Grant struct {
 	MSP      string `json:"msp"`
@@ -244,52 +221,6 @@ type Gate struct {
 	Opened  bool           `json:"opened,omitempty"` // a release went through
 }
 
-// ProposalKind is what a vote is about.
-type ProposalKind string
-
-// The kinds of proposal.
-const (
-	ProposePolicy       ProposalKind = "policy"        // Body: policy.Canonical
-	ProposeMemberAdd    ProposalKind = "member-add"    // Body: {"msp": "..."}
-	ProposeMemberRemove ProposalKind = "member-remove" // Body: {"msp": "..."}
-	ProposeMajority     ProposalKind = "majority"      // Body: {"majority": n}
-)
-
-// ProposalStatus is where a proposal stands.
-type ProposalStatus string
-
-// The statuses of a proposal. A proposal made from an older version than the
-// one in force is stale and cannot be voted for.
-const (
-	ProposalOpen      ProposalStatus = "open"
-	ProposalAccepted  ProposalStatus = "accepted"
-	ProposalRejected  ProposalStatus = "rejected"
-	ProposalWithdrawn ProposalStatus = "withdrawn"
-)
-
-// Proposal is a change that organisations vote on. Equal proposals have equal
-// ids: the first 16 hex digits of sha256 over kind, name, base and body.
-type Proposal struct {
-	ID      string          `json:"id"`
-	Kind    ProposalKind    `json:"kind"`
-	Name    string          `json:"name"` // of the policy, or the MSP id
-	Base    int             `json:"base"` // version in force when it was made
-	Body    json.RawMessage `json:"body"`
-	Hash    string          `json:"hash"` // hex sha256 of Body
-	Status  ProposalStatus  `json:"status"`
-	Version int             `json:"version,omitempty"` // the policy version it became
-	Act
-}
-
-// Ballot is one organisation's vote on a proposal.
-type Ballot struct {
-	Proposal string `json:"proposal"`
-	MSP      string `json:"msp"`
-	Yes      bool   `json:"yes"`
-	Reason   string `json:"reason,omitempty"`
-	Act
-}
-
 // Tag is what a tag names now and named before.
 type Tag struct {
 	Digest   provenance.Digest `json:"digest,omitzero"` // zero: the tag was deleted
@@ -366,28 +297,6 @@ type Hold struct {
 	Lifted bool              `json:"lifted,omitempty"`
 	Since  time.Time         `json:"since,omitzero"` // when it was set, once it is lifted
 	Act
-}
-
-// Catalogue lists the active policies.
-type Catalogue struct {
-	Policies []CatalogueEntry `json:"policies"`
-}
-
-// CatalogueEntry is an active policy and what it matches.
-type CatalogueEntry struct {
-	Name    string   `json:"name"`
-	Version int      `json:"version"`
-	Match   []string `json:"match"`
-}
-
-// PolicyVersion is one immutable version of a policy.
-type PolicyVersion struct {
-	Name    string          `json:"name"`
-	Version int             `json:"version"`
-	Hash    string          `json:"hash"` // sha256 of Text, hex
-	Text    json.RawMessage `json:"text"` // policy.Canonical
-	Voters  []policy.Person `json:"voters"`
-	At      time.Time       `json:"at"`
 }
 
 // Encode writes a record as it stands on the ledger; equal records have equal
