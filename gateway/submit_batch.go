@@ -8,8 +8,9 @@ import (
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
-// gather waits for items. A first item waits a moment for company, and no
-// longer: while its segment is on its way the next batch grows by itself.
+// gather returns items for a segment, or none after a while without any. A
+// first item waits a moment for company, and no longer: while its segment is on
+// its way the next batch grows by itself.
 func (l *lane) gather(ctx context.Context) ([]queue.Item, error) {
 	var until time.Time
 	for seen := 0; ; {
@@ -18,11 +19,8 @@ func (l *lane) gather(ctx context.Context) ([]queue.Item, error) {
 			return nil, err
 		}
 		if len(items) == 0 {
-			seen = 0
-			if err := l.idle(ctx); err != nil {
-				return nil, err
-			}
-			continue
+			// Back to the open segment: a lane may have come with one from another replica.
+			return nil, l.idle(ctx)
 		}
 		now := time.Now()
 		if seen == 0 {
