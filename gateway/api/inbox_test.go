@@ -196,3 +196,49 @@ func TestInboxNeedsAName(t *testing.T) {
 		}
 	}
 }
+
+// TestApprovalsThatDoNotCount: the list says of each word why the rule does not count it.
+func TestApprovalsThatDoNotCount(t *testing.T) {
+	g := start(t, nil)
+	s := g.ruled()
+	g.block("admin@VendorMSP", g.enact(strings.Replace(ruledPolicyWithout, `"approvals":{"min":1}`, `"approvals":{"min":2,"exclude":["requester"],"expires":"1h"}`, 1), 2)...)
+	say := func(msp string, change func(*state.Approval)) {
+		a := state.Approval{Subject: s, Attempt: 1, Approval: policy.Approval{By: policy.Person{MSP: msp, Name: "ann"}, At: time.Now(), Roles: []string{"release-manager"}}}
+		change(&a)
+		g.block(a.By.Name+"@"+msp, g.put(s.ApprovalKey(1, msp), a))
+	}
+	c := g.client(g.audit.issue("auditor", soon()))
+	why := func() map[string]string {
+		t.Helper()
+		answer, err := c.ListPromotions(t.Context(), &waybillv1.ListPromotionsRequest{})
+		if err != nil || len(answer.GetPromotions()) != 1 {
+			t.Fatalf("%v, %v", answer, err)
+		}
+		got := map[string]string{}
+		for _, a := range answer.GetPromotions()[0].GetApprovals() {
+			got[a.GetBy().GetMsp()], _, _ = strings.Cut(a.GetStale(), " at ")
+		}
+		return got
+	}
+	say("VendorMSP", func(a *state.Approval) { a.By.Name = "rm" })
+	say("AuditMSP", func(a *state.Approval) { a.Robot = true })
+	say("PlatformMSP", func(a *state.Approval) { a.Roles = []string{"auditor"} })
+	say("GoneMSP", func(*state.Approval) {})
+	want := map[string]string{"VendorMSP": "rm@VendorMSP requested the promotion", "AuditMSP": "given by a robot",
+		"PlatformMSP": "given without the role release-manager", "GoneMSP": "GoneMSP is no member any more"}
+	if diff := cmp.Diff(want, why()); diff != "" {
+		t.Error(diff)
+	}
+	say("VendorMSP", func(*state.Approval) {})
+	say("AuditMSP", func(a *state.Approval) { a.At = a.At.Add(-2 * time.Hour) })
+	say("PlatformMSP", func(a *state.Approval) { a.Withdrawn = true })
+	say("GoneMSP", func(a *state.Approval) { a.Withdrawn = true })
+	want = map[string]string{"VendorMSP": "", "AuditMSP": "expired", "PlatformMSP": "withdrawn", "GoneMSP": "withdrawn"}
+	if diff := cmp.Diff(want, why()); diff != "" {
+		t.Error(diff)
+	}
+	g.block("rm@VendorMSP", g.put(s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionReleased}))
+	if got := why(); got["AuditMSP"] != "" || got["PlatformMSP"] != "withdrawn" {
+		t.Errorf("once it is closed: %v", got)
+	}
+}

@@ -111,8 +111,8 @@ func (d discounter) role() string {
 
 // why says why an approval does not count, or "".
 func (d discounter) why(a policy.Approval) string {
-	if d.judged.policy == nil {
-		return "no policy matches any more"
+	if _, ok := d.judged.stage(); !ok {
+		return "no policy has the stage any more"
 	}
 	if why := policy.Excluded(d.rule, d.judged.facts, a.By); why != "" {
 		return why
@@ -123,7 +123,7 @@ func (d discounter) why(a policy.Approval) string {
 		return a.By.MSP + " is no member any more"
 	case a.Robot && !d.rule.Robots:
 		return "given by a robot"
-	case a.Roles != nil && !slices.Contains(a.Roles, d.role()) && !(a.Robot && d.rule.Robots):
+	case !d.held(a):
 		return "given without the role " + d.role()
 	case a.Reject:
 		return ""
@@ -131,6 +131,15 @@ func (d discounter) why(a policy.Approval) string {
 		return "expired at " + a.At.Add(expires).UTC().Format(time.RFC3339)
 	}
 	return policy.Stale(d.judged.policy, d.judged.facts, a, d.outcomes)
+}
+
+// held tells whether the approver held the role. Approvals of before roles
+// were kept with them have none; then only a release-manager could give one.
+func (d discounter) held(a policy.Approval) bool {
+	if a.Roles == nil {
+		return d.role() == string(state.RoleReleaseManager)
+	}
+	return slices.Contains(a.Roles, d.role()) || (a.Robot && d.rule.Robots)
 }
 
 // approving are the organisations whose approval counts now.
