@@ -9,10 +9,15 @@ import (
 
 // BenchmarkAcceptSingle is webhook traffic: many callers, one event each,
 // every acknowledgement after an fsync.
-func BenchmarkAcceptSingle(b *testing.B) {
+func BenchmarkAcceptSingle(b *testing.B) { benchAcceptSingle(b, createFile) }
+
+// BenchmarkServerAcceptSingle is the same on PostgreSQL.
+func BenchmarkServerAcceptSingle(b *testing.B) { benchAcceptSingle(b, createSchema) }
+
+func benchAcceptSingle(b *testing.B, create creator) {
 	for _, callers := range []int{1, 16, 64, 256} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			q := open(b, createFile(b), Options{})
+			q := open(b, create(b), Options{})
 			var n atomic.Int64
 			b.SetParallelism(max(1, callers/2))
 			b.ResetTimer()
@@ -31,10 +36,15 @@ func BenchmarkAcceptSingle(b *testing.B) {
 }
 
 // BenchmarkAcceptBulk is a sweep: one caller with long lists.
-func BenchmarkAcceptBulk(b *testing.B) {
+func BenchmarkAcceptBulk(b *testing.B) { benchAcceptBulk(b, createFile) }
+
+// BenchmarkServerAcceptBulk is the same on PostgreSQL.
+func BenchmarkServerAcceptBulk(b *testing.B) { benchAcceptBulk(b, createSchema) }
+
+func benchAcceptBulk(b *testing.B, create creator) {
 	for _, size := range []int{500, 2000, MaxDeliveries} {
 		b.Run(fmt.Sprintf("list=%d", size), func(b *testing.B) {
-			q := open(b, createFile(b), Options{MaxPending: 1 << 30})
+			q := open(b, create(b), Options{MaxPending: 1 << 30})
 			n := 0
 			for b.Loop() {
 				b.StopTimer()
@@ -54,8 +64,13 @@ func BenchmarkAcceptBulk(b *testing.B) {
 }
 
 // BenchmarkDrain is the other end: lease, seal and record segments of 500.
-func BenchmarkDrain(b *testing.B) {
-	q := open(b, createFile(b), Options{Lanes: 1, MaxPending: 1 << 30})
+func BenchmarkDrain(b *testing.B) { benchDrain(b, createFile) }
+
+// BenchmarkServerDrain is the same on PostgreSQL.
+func BenchmarkServerDrain(b *testing.B) { benchDrain(b, createSchema) }
+
+func benchDrain(b *testing.B, create creator) {
+	q := open(b, create(b), Options{Lanes: 1, MaxPending: 1 << 30})
 	seq, n := uint64(1), 0
 	for b.Loop() {
 		b.StopTimer()

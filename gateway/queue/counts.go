@@ -103,6 +103,8 @@ func (q *Queue) setCensus(c census) {
 // recount learns what other replicas did. The snapshot is taken while this
 // process commits nothing; what it commits during the count is added after.
 func (q *Queue) recount(ctx context.Context) error {
+	ctx, cancel := q.limit(ctx)
+	defer cancel()
 	var tx *sql.Tx
 	var before census
 	own := func() census {

@@ -19,6 +19,8 @@ func (q *Queue) Dead(ctx context.Context, after int64, limit int) ([]DeadLetter,
 	if limit < 1 || limit > 1000 {
 		return nil, provenance.Errorf(provenance.Invalid, "list dead letters: want a limit of 1 to 1000, not %d", limit)
 	}
+	ctx, cancel := q.limit(ctx)
+	defer cancel()
 	rows, err := q.reads.dead.QueryContext(ctx, after, limit)
 	if err != nil {
 		return nil, fail(err, "list dead letters")

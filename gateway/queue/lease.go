@@ -30,6 +30,8 @@ func (q *Queue) Lease(ctx context.Context, lane, n int, d time.Duration) ([]Item
 	if !ok {
 		return nil, nil
 	}
+	ctx, cancel := q.limit(ctx)
+	defer cancel()
 	now := q.now()
 	items, err := q.due(ctx, lane, n, q.blocked(lane, now))
 	if err != nil {

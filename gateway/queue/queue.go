@@ -122,6 +122,15 @@ func (q *Queue) Close() error {
 	return nil
 }
 
+// limit bounds how long a read waits for a server that hangs. A file's reads
+// wait for nothing but the disk.
+func (q *Queue) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if !q.shared() {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, serverTimeout)
+}
+
 // Stats are the queue's counts.
 type Stats struct {
 	Pending int64 // waiting for a segment
@@ -134,6 +143,8 @@ type Stats struct {
 
 // Stats returns the counts as of the last commit, of all replicas.
 func (q *Queue) Stats(ctx context.Context) (Stats, error) {
+	ctx, cancel := q.limit(ctx)
+	defer cancel()
 	s := Stats{Pending: q.waiting.Load(), Sealed: q.sealed.Load(), Dead: q.dead.Load(), Done: q.done.Load()}
 	if q.shared() {
 		c, err := readCensus(q.reads.counts.QueryContext(ctx))

@@ -62,7 +62,9 @@ func (q *Queue) keepForgetting(ctx context.Context) {
 // later is younger, and one that is recorded meanwhile only waits for the next
 // pass. A pass starts anywhere, for the sake of a process restarted often.
 func (q *Queue) forget(ctx context.Context, before time.Time, next func() bool) (int, error) {
-	keep, err := q.oldItems(ctx, before)
+	reading, cancel := q.limit(ctx)
+	defer cancel()
+	keep, err := q.oldItems(reading, before)
 	if err != nil {
 		return 0, err
 	}
@@ -109,24 +111,31 @@ func (q *Queue) forgetSlice(ctx context.Context, slice int, before time.Time, ke
 	if slice == idSlices-1 {
 		to = []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff} // no hash comes after
 	}
+	old, err := q.oldIDs(ctx, from, to, before, keep)
+	if err != nil || len(old) == 0 {
+		return 0, err
+	}
+	err = q.writer.do(ctx, &op{rows: len(old), run: func(b *batch) error { return q.engine.unsee(b, old) }})
+	return len(old), err
+}
+
+func (q *Queue) oldIDs(ctx context.Context, from, to []byte, before time.Time, keep map[provenance.EventID]bool) ([][]byte, error) {
+	ctx, cancel := q.limit(ctx)
+	defer cancel()
 	rows, err := q.reads.oldIDs.QueryContext(ctx, from, to, before.Unix())
 	if err != nil {
-		return 0, fail(err, "read old ids")
+		return nil, fail(err, "read old ids")
 	}
 	defer rows.Close()
 	var old [][]byte
 	for rows.Next() {
 		var id []byte
 		if err := rows.Scan(&id); err != nil {
-			return 0, fail(err, "read old ids")
+			return nil, fail(err, "read old ids")
 		}
 		if len(id) != len(provenance.EventID{}) || !keep[provenance.EventID(id)] {
 			old = append(old, id)
 		}
 	}
-	if err := rows.Err(); err != nil || len(old) == 0 {
-		return 0, fail(err, "read old ids")
-	}
-	err = q.writer.do(ctx, &op{rows: len(old), run: func(b *batch) error { return q.engine.unsee(b, old) }})
-	return len(old), err
+	return old, fail(rows.Err(), "read old ids")
 }

@@ -24,6 +24,8 @@ type Segment struct {
 // NextSeq returns the number of the lane's next segment. Numbers start at 1
 // and are used up by Recorded (and Skip), not by Seal.
 func (q *Queue) NextSeq(ctx context.Context, lane int) (uint64, error) {
+	ctx, cancel := q.limit(ctx)
+	defer cancel()
 	var next int64
 	err := q.reads.next.QueryRowContext(ctx, lane).Scan(&next)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -110,6 +112,8 @@ func (q *Queue) Sealed(ctx context.Context, lane int) (*Segment, error) {
 	if !q.holds(lane) {
 		return nil, nil
 	}
+	ctx, cancel := q.limit(ctx)
+	defer cancel()
 	s := Segment{Lane: lane, LaneName: q.LaneName(lane)}
 	var seq int64
 	err := q.reads.segment.QueryRowContext(ctx, lane).Scan(&seq, &s.Host, &s.Bytes, &s.TxID, &s.Tx)
