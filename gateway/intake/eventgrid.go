@@ -66,6 +66,10 @@ func parseEventGrid(m message) (batch, error) {
 }
 
 func (b *batch) takeGrid(m message, e gridEvent, in string) error {
+	if strings.HasPrefix(e.kind, "Microsoft.EventGrid.") { // about the subscription itself, as its end
+		b.ignored[ignoredOther]++
+		return nil
+	}
 	if !strings.HasPrefix(e.kind, eventGridPrefix) {
 		return provenance.Errorf(provenance.Invalid, "%seventType: %q is not an event of Azure Container Registry", in, clipText(e.kind, maxID))
 	}
