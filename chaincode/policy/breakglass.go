@@ -74,9 +74,9 @@ func (j *judge) debt(v *Verdict) bool {
 		v.say(ruleBreakGlass, Waived, "", "released by %s without %s: %s; reviewed by %s", d.By, without, d.Reason, d.Reviewed)
 		return false
 	}
-	fix := "another organisation than " + d.By.MSP + " can: waybill review IMAGE --stage " + j.f.Stage
+	fix := "another organisation than " + d.By.MSP + " can: waybill review IMAGE --to " + j.f.Stage
 	if b := j.stage.BreakGlass; b != nil && len(b.Reviewers) > 0 {
-		fix = strings.Join(b.Reviewers, " or ") + " can: waybill review IMAGE --stage " + j.f.Stage
+		fix = strings.Join(b.Reviewers, " or ") + " can: waybill review IMAGE --to " + j.f.Stage
 	}
 	if j.now.After(d.Due) {
 		v.Verdict, v.Overdue = Quarantined, true

@@ -72,7 +72,7 @@ func before(p *Policy, version int, f *Facts, v *Verdict) Answer {
 	}
 	v.say(ruleRecorded, Satisfied, "", "pushed; recorded by %s", f.PushedBy)
 	if p == nil {
-		v.say(rulePolicy, Violated, "admins of a majority of organisations can: waybill policy apply", "no active policy matches %s/%s", f.Host, f.Repository)
+		v.say(rulePolicy, Violated, "admins of a majority of organisations can: waybill policy propose", "no active policy matches %s/%s", f.Host, f.Repository)
 		return Unknown
 	}
 	if p.stage(f.Stage) < 0 {
