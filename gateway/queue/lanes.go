@@ -294,7 +294,7 @@ func (q *Queue) handOver(b *batch, held map[int]int64, surplus int) error {
 	return nil
 }
 
-// drain sets or lifts the mark and tells whether nothing of the lane is leased.
+// drain sets or lifts the mark and tells, when set, whether nothing of the lane is leased.
 func (q *Queue) drain(lane int, on bool) (quiet bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -304,6 +304,9 @@ func (q *Queue) drain(lane int, on bool) (quiet bool) {
 	}
 	t.draining = on
 	q.tenures[lane] = t
+	if !on {
+		return false
+	}
 	// A Lease that began before the mark holds this lock until its leases are noted.
 	if !q.leasing[lane].TryLock() {
 		return false

@@ -196,7 +196,8 @@ func TestBoundIsShared(t *testing.T) {
 	wg.Wait()
 	_, err := second.Accept(t.Context(), []Delivery{delivery("d", 0)})
 	wantCode(t, err, provenance.Full)
-	if got := second.pending["main"]; got != 10 {
-		t.Fatalf("connector main holds %d, want 10", got)
+	var got int64
+	if err := second.writer.between(t.Context(), func() error { got = second.pending["main"]; return nil }); err != nil || got != 10 {
+		t.Fatalf("connector main holds %d, want 10; %v", got, err)
 	}
 }
