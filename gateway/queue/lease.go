@@ -33,7 +33,12 @@ func (q *Queue) Lease(ctx context.Context, lane, n int, d time.Duration) ([]Item
 	ctx, cancel := q.limit(ctx)
 	defer cancel()
 	now := q.now()
-	items, err := q.due(ctx, lane, n, q.blocked(lane, now))
+	blocked := q.blocked(lane, now)
+	var items []Item
+	err := readAgain(func() (err error) {
+		items, err = q.due(ctx, lane, n, blocked)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

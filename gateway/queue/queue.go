@@ -131,6 +131,16 @@ func (q *Queue) limit(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithTimeout(ctx, serverTimeout)
 }
 
+// readAgain reads once more where the server ended the connection: it ends all
+// of them when it restarts, and the next one may do.
+func readAgain(read func() error) error {
+	err := read()
+	if err != nil && isDisconnected(err) {
+		err = read()
+	}
+	return err
+}
+
 // Stats are the queue's counts.
 type Stats struct {
 	Pending int64 // waiting for a segment

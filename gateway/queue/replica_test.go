@@ -106,6 +106,7 @@ func (r replica) turn(ctx context.Context, lane int) error {
 		r.at("leased")
 		seq, err := r.q.NextSeq(ctx, lane)
 		if err != nil {
+			r.q.Return(items)
 			return err
 		}
 		made := segment(r.q, lane, seq, items)

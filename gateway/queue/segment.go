@@ -27,7 +27,7 @@ func (q *Queue) NextSeq(ctx context.Context, lane int) (uint64, error) {
 	ctx, cancel := q.limit(ctx)
 	defer cancel()
 	var next int64
-	err := q.reads.next.QueryRowContext(ctx, lane).Scan(&next)
+	err := readAgain(func() error { return q.reads.next.QueryRowContext(ctx, lane).Scan(&next) })
 	if errors.Is(err, sql.ErrNoRows) {
 		return 1, nil
 	}
@@ -116,7 +116,9 @@ func (q *Queue) Sealed(ctx context.Context, lane int) (*Segment, error) {
 	defer cancel()
 	s := Segment{Lane: lane, LaneName: q.LaneName(lane)}
 	var seq int64
-	err := q.reads.segment.QueryRowContext(ctx, lane).Scan(&seq, &s.Host, &s.Bytes, &s.TxID, &s.Tx)
+	err := readAgain(func() error {
+		return q.reads.segment.QueryRowContext(ctx, lane).Scan(&seq, &s.Host, &s.Bytes, &s.TxID, &s.Tx)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
