@@ -145,9 +145,16 @@ func TestWeight(t *testing.T) {
 	first := make(chan int)
 	go func() { first <- send(heavy, int64(len(heavy))) }()
 	<-s.inside
-	for name, got := range map[string]int{"as heavy": send(heavy, int64(len(heavy))), "of unknown length": send(raw, -1)} {
-		if got != http.StatusTooManyRequests {
-			t.Errorf("%s beside it: %d, want 429", name, got)
+	for name, length := range map[string]int64{"as heavy": int64(len(heavy)), "of unknown length": -1} {
+		beside := make(chan int, 1)
+		go func() { beside <- send(heavy, length) }()
+		select {
+		case got := <-beside:
+			if got != http.StatusTooManyRequests {
+				t.Errorf("%s beside it: %d, want 429", name, got)
+			}
+		case <-s.inside:
+			t.Errorf("%s beside it: let in", name)
 		}
 	}
 	second := make(chan int)
