@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"crypto/sha256"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -12,7 +11,7 @@ import (
 
 func samplePush(repo provenance.Repository) provenance.Event {
 	return provenance.Event{
-		ID: sha256.Sum256([]byte("sample")), Action: provenance.Push, Repository: repo, Tag: "1.4.0", Digest: provenance.SHA256Of([]byte("manifest")),
+		ID: provenance.NewEventID("sample", "main", "one"), Action: provenance.Push, Repository: repo, Tag: "1.4.0", Digest: provenance.SHA256Of([]byte("manifest")),
 		Actor: "connector-test", OccurredAt: received(),
 	}
 }
@@ -51,7 +50,7 @@ func TestSample(t *testing.T) {
 			t.Errorf("%s: %+v", kind, got)
 		}
 		other := push
-		other.ID, other.OccurredAt = sha256.Sum256([]byte("another")), push.OccurredAt.Add(time.Second)
+		other.ID, other.OccurredAt = provenance.NewEventID("sample", "main", "two"), push.OccurredAt.Add(time.Second)
 		if r, err = Sample(t.Context(), c, "http://127.0.0.1:1", other); err != nil {
 			t.Fatal(err)
 		}
