@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
@@ -14,7 +13,7 @@ import (
 func (l *lane) gather(ctx context.Context) ([]queue.Item, error) {
 	var until time.Time
 	for seen := 0; ; {
-		items, err := l.queue.Lease(ctx, l.number, max(l.limits.events, l.limits.pulls), l.limits.lease)
+		items, err := l.queue.Lease(ctx, l.number, l.limits.events, l.limits.lease)
 		if err != nil {
 			return nil, err
 		}
@@ -27,9 +26,7 @@ func (l *lane) gather(ctx context.Context) ([]queue.Item, error) {
 			until = now.Add(l.limits.wait)
 		}
 		if len(items) >= l.limits.events || len(items) == seen || !now.Before(until) {
-			n := l.fit(items)
-			l.queue.Return(items[n:])
-			return items[:n], nil
+			return items, nil
 		}
 		seen = len(items)
 		l.queue.Return(items)
@@ -37,16 +34,6 @@ func (l *lane) gather(ctx context.Context) ([]queue.Item, error) {
 			return nil, err
 		}
 	}
-}
-
-// fit returns how many of the items go into one segment: pulls write no keys,
-// so that many more of them fit.
-func (l *lane) fit(items []queue.Item) int {
-	n := 0
-	for n < len(items) && n < l.limits.pulls && items[n].Event.Action == provenance.Pull {
-		n++
-	}
-	return max(n, min(len(items), l.limits.events))
 }
 
 func (l *lane) idle(ctx context.Context) error {

@@ -214,7 +214,7 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{t: t, path: filepath.Join(t.TempDir(), "queue.db"), ledger: newFakeLedger(), limits: submitLimits{
-		events: 5, pulls: 20, linger: time.Millisecond, wait: 5 * time.Millisecond, poll: 2 * time.Millisecond, lease: time.Minute,
+		events: 5, linger: time.Millisecond, wait: 5 * time.Millisecond, poll: 2 * time.Millisecond, lease: time.Minute,
 		reads: 4, readAttempts: 3, status: 100 * time.Millisecond, lost: 5 * time.Millisecond, recover: 20 * time.Millisecond,
 		backoff: time.Millisecond, backoffMax: 4 * time.Millisecond,
 	}}

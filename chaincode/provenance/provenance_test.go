@@ -108,6 +108,9 @@ func TestSegmentGolden(t *testing.T) {
 	if hex.EncodeToString(got) != strings.TrimSpace(string(want)) {
 		t.Errorf("the encoding of version 2 changed:\n%x", got)
 	}
+	if n, err := SegmentEvents(got); err != nil || n != len(sample()) {
+		t.Errorf("%d events, %v", n, err)
+	}
 	back, err := DecodeSegment(got)
 	if err != nil {
 		t.Fatal(err)

@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Limits of a segment. MaxSegmentEvents leaves room for pulls, which write no
-// keys of their own; MaxSegmentBytes keeps a block small enough to prove.
+// Limits of a segment. Both keep a block small enough to prove.
 const (
 	MaxSegmentEvents = 5000
 	MaxSegmentBytes  = 1 << 20
@@ -119,6 +118,24 @@ func DecodeSegment(b []byte) ([]Event, error) {
 		return nil, Errorf(Invalid, "segment is truncated, has bytes after its end, or is not in its canonical encoding")
 	}
 	return events, nil
+}
+
+// SegmentEvents returns how many events a segment says it holds, without
+// reading them; Invalid where it cannot be one.
+func SegmentEvents(b []byte) (int, error) {
+	d := decoder{rest: b}
+	d.bad = d.byte() != segmentVersion
+	for n := d.count(len(b)); n > 0 && !d.bad; n-- {
+		d.take(d.count(maxText))
+	}
+	for n := d.count(len(d.rest)); n > 0 && !d.bad; n-- {
+		d.digest()
+	}
+	n := d.count(MaxSegmentEvents)
+	if d.bad {
+		return 0, Errorf(Invalid, "segment is truncated or of another version")
+	}
+	return n, nil
 }
 
 // table numbers the distinct values of a segment in order of first use.
