@@ -37,8 +37,9 @@ type releaser struct {
 	now    func() time.Time
 	limits releaseLimits
 
-	woken chan struct{} // of size 1
-	tried map[string]trial
+	woken    chan struct{} // of size 1
+	tried    map[string]trial
+	policies policy.Cache
 }
 
 type releaseLimits struct {
@@ -173,7 +174,7 @@ func (r *releaser) due(ctx context.Context) (due []state.Promotion, open map[str
 }
 
 func (r *releaser) ready(reads state.Reader, p state.Promotion) (bool, error) {
-	rules, version, err := state.LoadPolicy(reads, p.Host, p.Repository)
+	rules, version, err := state.LoadPolicy(state.Keeping(reads, &r.policies), p.Host, p.Repository)
 	if err != nil || rules == nil {
 		return false, err
 	}

@@ -9,13 +9,19 @@ import (
 
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
 
+	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
 // New builds the chaincode with all its contracts.
 func New() (*contractapi.ContractChaincode, error) {
+	kept := new(policy.Cache)
+	before := func(tx *Tx) error {
+		tx.policies = kept
+		return authorise(tx)
+	}
 	named := func(name string) contractapi.Contract {
-		return contractapi.Contract{Name: name, BeforeTransaction: authorise, TransactionContextHandler: new(Tx)}
+		return contractapi.Contract{Name: name, BeforeTransaction: before, TransactionContextHandler: new(Tx)}
 	}
 	cc, err := contractapi.NewChaincode(
 		&MemberContract{named("member")},

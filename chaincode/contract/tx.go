@@ -25,11 +25,17 @@ type Tx struct {
 	contractapi.TransactionContext
 	caller policy.Person
 	now    time.Time
+	// policies outlives the transaction. It holds parsed texts by their bytes
+	// and nothing of the ledger, so what it remembers cannot change an outcome.
+	policies *policy.Cache
 }
 
 // act is the caller and the transaction's timestamp. The timestamp is the
 // client's claim, bounded by the peers' time window.
 func (tx *Tx) act() state.Act { return state.Act{By: tx.caller, At: tx.now} }
+
+// ParsePolicy keeps policies parsed for state.LoadPolicy.
+func (tx *Tx) ParsePolicy(text []byte) (*policy.Policy, error) { return tx.policies.Parse(text) }
 
 // Get implements state.Reader in one round trip to the peer.
 func (tx *Tx) Get(keys ...string) ([][]byte, error) {
