@@ -36,6 +36,7 @@ e2e: build ## real Fabric, real registry, the real binaries; import directions; 
 
 bench: build ## throughput and latency on a real network
 	go test -count=1 -timeout 30m -run '^$$' -bench . -benchtime 1x ./test/bench/...
+	go test -count=1 -run '^$$' -bench Evaluate -benchmem ./chaincode/policy
 
 fuzz: ## each fuzz target for FUZZTIME (default 10s)
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz
