@@ -59,14 +59,14 @@ type known struct {
 func (c *collector) do(ctx context.Context, t task) (more []task, err error) {
 	reader, configured := c.registries(t.Host)
 	if !configured || reader == nil {
-		return nil, &hopeless{cause: provenance.Errorf(provenance.Unavailable, "registry %s is not read by this gateway", t.Host)}
+		return nil, &hopelessError{cause: provenance.Errorf(provenance.Unavailable, "registry %s is not read by this gateway", t.Host)}
 	}
 	k, err := c.lookUp(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	if !k.recorded {
-		return nil, &waitingFor{wantsSubject, provenance.Errorf(provenance.NotFound, "its subject %s is not recorded in %s/%s", t.Subject.Short(), t.Host, t.Repository)}
+		return nil, &waitingError{wantsSubject, provenance.Errorf(provenance.NotFound, "its subject %s is not recorded in %s/%s", t.Subject.Short(), t.Host, t.Repository)}
 	}
 	a, err := reader.Artifact(ctx, t.Repository, t.Digest)
 	if err != nil {
@@ -76,7 +76,7 @@ func (c *collector) do(ctx context.Context, t task) (more []task, err error) {
 		return c.listed(t, a), nil
 	}
 	if !a.Subject.IsZero() && a.Subject != t.Subject {
-		return nil, &hopeless{cause: provenance.Errorf(provenance.Invalid, "its tag names %s as its subject, and it names %s itself", t.Subject.Short(), a.Subject.Short())}
+		return nil, &hopelessError{cause: provenance.Errorf(provenance.Invalid, "its tag names %s as its subject, and it names %s itself", t.Subject.Short(), a.Subject.Short())}
 	}
 	found, err := sortArtifact(ctx, reader, t.Repository, a)
 	if err != nil {
@@ -90,7 +90,7 @@ func (c *collector) do(ctx context.Context, t task) (more []task, err error) {
 		}
 	}
 	for _, why := range found.refused {
-		failures = append(failures, &hopeless{cause: provenance.Errorf(provenance.BadEvidence, "%s", why)})
+		failures = append(failures, &hopelessError{cause: provenance.Errorf(provenance.BadEvidence, "%s", why)})
 	}
 	if len(failures) > 0 {
 		c.count("refused")
@@ -106,7 +106,7 @@ func (c *collector) do(ctx context.Context, t task) (more []task, err error) {
 // worst picks the failure that leaves most hope, for all pieces are tried
 // again together; a piece that is on the ledger is not sent twice.
 func worst(failures []error) error {
-	var lost *hopeless
+	var lost *hopelessError
 	for _, err := range failures {
 		if !errors.As(err, &lost) {
 			return err
@@ -203,7 +203,7 @@ func trusted(r state.Scanner) ([]evidence.Key, error) {
 // piece submits an envelope once for each registered key that signed it.
 func (c *collector) piece(ctx context.Context, t task, k known, p piece, location string) error {
 	signers := 0
-	refusal := error(provenance.Errorf(provenance.BadEvidence, "no key is registered"))
+	refusal := provenance.Errorf(provenance.BadEvidence, "no key is registered")
 	for _, key := range k.keys {
 		result, err := evidence.Verify(evidence.Request{Subject: t.Subject, Format: p.format, Envelope: p.envelope, Now: c.now()}, &key)
 		if err != nil {
@@ -225,7 +225,7 @@ func (c *collector) piece(ctx context.Context, t task, k known, p piece, locatio
 			slog.String("key", key.MSP+"/"+key.Name), slog.String("from", t.Digest.String()))
 	}
 	if signers == 0 {
-		return &hopeless{wantsKey, provenance.Errorf(provenance.BadEvidence, "%s: none of %d registered keys signed it: %v", p.format, len(k.keys), refusal)}
+		return &hopelessError{wantsKey, provenance.Errorf(provenance.BadEvidence, "%s: none of %d registered keys signed it: %v", p.format, len(k.keys), refusal)}
 	}
 	return nil
 }
@@ -234,10 +234,10 @@ func (c *collector) piece(ctx context.Context, t task, k known, p piece, locatio
 func (c *collector) refused(err error) error {
 	switch provenance.CodeOf(err) {
 	case provenance.BadEvidence, provenance.Invalid:
-		return &hopeless{wantsKey, err}
+		return &hopelessError{wantsKey, err}
 	case provenance.NotFound:
 		if strings.Contains(err.Error(), "schema") {
-			return &hopeless{wantsKey, err}
+			return &hopelessError{wantsKey, err}
 		}
 	}
 	return err

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -219,14 +220,15 @@ func TestCollectRefuses(t *testing.T) {
 
 // fate says what the worker will make of an error.
 func fate(err error) string {
-	switch e := err.(type) {
-	case *hopeless:
-		if e.wants != "" {
-			return "lost until " + e.wants
-		}
+	var lost *hopelessError
+	var waits *waitingError
+	switch {
+	case errors.As(err, &lost) && lost.wants != "":
+		return "lost until " + lost.wants
+	case errors.As(err, &lost):
 		return "lost"
-	case *waitingFor:
-		return "waits for " + e.wants
+	case errors.As(err, &waits):
+		return "waits for " + waits.wants
 	}
 	return string(provenance.CodeOf(err))
 }

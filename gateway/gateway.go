@@ -69,7 +69,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, g.close()) }()
+	defer func() { err = errors.Join(err, g.close()) }() //nolint:contextcheck // it closes after ctx has ended
 
 	apiListener, err := listen(ctx, "api.listen", cfg.API.Listen)
 	if err != nil {
@@ -180,7 +180,7 @@ type rooms struct {
 // an empty disk is not a new gateway.
 func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	g = &rooms{cfg: cfg}
-	defer func() {
+	defer func() { //nolint:contextcheck // it closes after ctx has ended
 		if err != nil {
 			err = errors.Join(err, g.close())
 		}

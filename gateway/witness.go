@@ -44,7 +44,7 @@ func (w *witnesser) do(ctx context.Context, t task) ([]task, error) {
 	}
 	reader, configured := w.registries(t.Host)
 	if !configured || reader == nil {
-		return nil, &hopeless{cause: provenance.Errorf(provenance.Unavailable, "registry %s is not configured in this gateway: nothing can be seen there", t.Host)}
+		return nil, &hopelessError{cause: provenance.Errorf(provenance.Unavailable, "registry %s is not configured in this gateway: nothing can be seen there", t.Host)}
 	}
 	_, err = reader.Manifest(ctx, t.Repository, t.Digest)
 	switch code := provenance.CodeOf(err); {
@@ -57,7 +57,7 @@ func (w *witnesser) do(ctx context.Context, t task) ([]task, error) {
 		w.count("disagreement")
 		w.log.ErrorContext(ctx, "a registry does not serve what its owner recorded", slog.String("registry", string(t.Host)),
 			slog.String("repository", string(t.Repository)), slog.String("digest", t.Digest.String()), slog.Any("error", err))
-		return nil, &hopeless{cause: provenance.Wrap(provenance.CodeOf(err), err, "disagreement")}
+		return nil, &hopelessError{cause: provenance.Wrap(provenance.CodeOf(err), err, "disagreement")}
 	}
 	if _, err := w.ledger.SubmitTransient(ctx, nil, recordWitness, string(t.Host), string(t.Repository), t.Digest.String()); err != nil {
 		return nil, err

@@ -13,23 +13,23 @@ import (
 	"github.com/waybill-dev/waybill/gateway/ledger"
 )
 
-// waitingFor says that a task cannot go on before something else happens.
-type waitingFor struct {
+// waitingError says that a task cannot go on before something else happens.
+type waitingError struct {
 	wants string
 	cause error
 }
 
-func (w *waitingFor) Error() string { return w.cause.Error() }
-func (w *waitingFor) Unwrap() error { return w.cause }
+func (w *waitingError) Error() string { return w.cause.Error() }
+func (w *waitingError) Unwrap() error { return w.cause }
 
-// hopeless says that trying a task again is useless, unless what it wants comes.
-type hopeless struct {
+// hopelessError says that trying a task again is useless, unless what it wants comes.
+type hopelessError struct {
 	wants string
 	cause error
 }
 
-func (h *hopeless) Error() string { return h.cause.Error() }
-func (h *hopeless) Unwrap() error { return h.cause }
+func (h *hopelessError) Error() string { return h.cause.Error() }
+func (h *hopelessError) Unwrap() error { return h.cause }
 
 // workLimits are the numbers of the worker.
 type workLimits struct {
@@ -105,8 +105,8 @@ func (w *worker) loop(ctx context.Context) error {
 
 // settle decides what becomes of a task after an attempt.
 func (w *worker) settle(t task, err error) {
-	var wait *waitingFor
-	var lost *hopeless
+	var wait *waitingError
+	var lost *hopelessError
 	age := time.Since(t.Noted)
 	switch {
 	case err == nil:
@@ -151,7 +151,7 @@ func (w *worker) hold(t task, cause error) time.Time {
 		return h.until
 	}
 	if h.times == 0 {
-		w.log.Warn("work waits", slog.String("kind", t.Kind), slog.String("registry", string(t.Host)), slog.Any("error", cause))
+		w.log.WarnContext(context.Background(), "work waits", slog.String("kind", t.Kind), slog.String("registry", string(t.Host)), slog.Any("error", cause))
 	}
 	h.until = now.Add(w.limits.delay(h.times))
 	h.times++

@@ -13,7 +13,7 @@ import (
 
 // Fulcio's certificate extensions (sigstore/fulcio, docs/oid-info.md): the
 // issuer of the identity token as raw text (the older one) and as a DER string.
-var (
+var ( //nolint:gochecknoglobals // constants
 	oidIssuerRaw = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 1}
 	oidIssuer    = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 8}
 	oidSAN       = asn1.ObjectIdentifier{2, 5, 29, 17}

@@ -13,7 +13,7 @@ import (
 
 // severities, worst first. Unknown is last: it cannot be compared, and rules
 // that fear it count it by its own fact.
-var severities = [...]string{"critical", "high", "medium", "low", "negligible", "unknown"}
+var severities = [...]string{"critical", "high", "medium", "low", "negligible", "unknown"} //nolint:gochecknoglobals // a constant list
 
 const unknownSeverity = len(severities) - 1
 

@@ -76,7 +76,7 @@ func checkSchema(m map[string]any, where string, depth int) error {
 }
 
 // keywordOf says which type a keyword belongs to.
-var keywordOf = map[string]string{
+var keywordOf = map[string]string{ //nolint:gochecknoglobals // a constant table
 	"properties": "object", "required": "object", "additionalProperties": "object",
 	"items": "array", "maxItems": "array", "maxLength": "string", "minimum": "integer", "maximum": "integer",
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // Statuses of OpenVEX (openvex/spec, OPENVEX-SPEC.md) and the facts that count them.
-var vexStatuses = map[string]string{
+var vexStatuses = map[string]string{ //nolint:gochecknoglobals // a constant table
 	"not_affected":        "notAffected",
 	"affected":            "affected",
 	"fixed":               "fixed",

@@ -50,7 +50,7 @@ type language struct {
 	err                 error
 }
 
-var languageOf = sync.OnceValue(func() (l language) {
+var languageOf = sync.OnceValue(func() (l language) { //nolint:gochecknoglobals // a value that never changes
 	text, dyn := cel.StringType, cel.DynType
 	l.condition, l.err = cel.NewCustomEnv(
 		cel.StdLib(cel.StdLibSubset(&celenv.LibrarySubset{ExcludeFunctions: excluded()})),

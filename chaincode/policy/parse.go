@@ -117,7 +117,7 @@ type fieldSet struct {
 	folded           map[string]string
 }
 
-var fields = sync.OnceValue(func() fieldSet {
+var fields = sync.OnceValue(func() fieldSet { //nolint:gochecknoglobals // a value that never changes
 	set := fieldSet{map[string]bool{}, map[string]bool{}, map[string]string{}}
 	set.add(reflect.TypeFor[Policy]())
 	return set

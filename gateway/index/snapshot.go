@@ -34,11 +34,11 @@ func (x *Index) View(ctx context.Context, read func(*Snapshot) error) error {
 	s := &Snapshot{
 		query: func(text string, args ...any) (*sql.Rows, error) { return tx.QueryContext(ctx, text, args...) },
 		get: func(size int, args ...any) (*sql.Rows, error) {
-			return tx.StmtContext(ctx, x.gets[size]).QueryContext(ctx, args...)
+			return tx.StmtContext(ctx, x.gets[size]).QueryContext(ctx, args...) //nolint:sqlclosecheck // the transaction closes it
 		},
 	}
 	// The first read fixes what this transaction sees.
-	if err := tx.StmtContext(ctx, x.head).QueryRowContext(ctx).Scan(&s.Height, &s.hash); err != nil {
+	if err := tx.StmtContext(ctx, x.head).QueryRowContext(ctx).Scan(&s.Height, &s.hash); err != nil { //nolint:sqlclosecheck // the transaction closes it
 		return provenance.Wrap(provenance.Internal, err, "index %s: height", x.path)
 	}
 	return read(s)
@@ -195,7 +195,7 @@ func (s *Snapshot) each(text string, args []any, do func(*sql.Rows) error) error
 
 // read calls do for every row.
 func read(rows *sql.Rows, do func(*sql.Rows) error) error {
-	defer rows.Close() //nolint:errcheck // Err tells
+	defer rows.Close()
 	for rows.Next() {
 		if err := do(rows); err != nil {
 			return provenance.Wrap(provenance.Internal, err, "index: read row")

@@ -93,7 +93,7 @@ func (c *Connector) stored(field, key, image string) (string, error) {
 	}
 	prefix, ok := c.Prefixes[key]
 	if !ok {
-		return "", provenance.Errorf(provenance.Forbidden, "%s: %q is not one of this connector's storage repositories", field, clipText(key, maxActor))
+		return "", provenance.Errorf(provenance.Forbidden, "%s: %q is not one of this connector's storage repositories", field, clipText(key))
 	}
 	if prefix == "" {
 		return image, nil

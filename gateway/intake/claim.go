@@ -49,15 +49,16 @@ type claim struct {
 // event makes the domain's event of it. The facts of the manifest stay empty:
 // they are read back from the registry's own bytes, not from its word.
 func (c claim) event(kind string, now time.Time) (provenance.Event, error) {
+	digest, tag := c.digest, c.tag
 	if strings.Contains(c.reference.text, ":") { // no tag holds a colon, every digest does
-		if c.digest.text != "" && c.digest.text != c.reference.text {
-			return provenance.Event{}, provenance.Errorf(provenance.Invalid, "%s: is not the digest in %s", c.reference.field, c.digest.field)
+		if digest.text != "" && digest.text != c.reference.text {
+			return provenance.Event{}, provenance.Errorf(provenance.Invalid, "%s: is not the digest in %s", c.reference.field, digest.field)
 		}
-		c.digest = c.reference
+		digest = c.reference
 	} else if c.reference.text != "" {
-		c.tag = c.reference
+		tag = c.reference
 	}
-	out := provenance.Event{ID: c.id, Action: c.action, Source: kind, Actor: clipText(c.actor, maxActor), OccurredAt: occurredAt(c.at, now)}
+	out := provenance.Event{ID: c.id, Action: c.action, Source: kind, Actor: clipText(c.actor), OccurredAt: occurredAt(c.at, now)}
 	if !c.atTime.IsZero() {
 		out.OccurredAt = plausible(c.atTime, now)
 	}
@@ -65,18 +66,18 @@ func (c claim) event(kind string, now time.Time) (provenance.Event, error) {
 	if out.Repository, err = provenance.ParseRepository(c.repository.text); err != nil {
 		return provenance.Event{}, within(c.repository.field, err)
 	}
-	if c.digest.text != "" {
-		if out.Digest, err = provenance.ParseDigest(c.digest.text); err != nil {
-			return provenance.Event{}, within(c.digest.field, err)
+	if digest.text != "" {
+		if out.Digest, err = provenance.ParseDigest(digest.text); err != nil {
+			return provenance.Event{}, within(digest.field, err)
 		}
 		if out.Digest == provenance.SHA256Of(nil) {
 			// No manifest has it, and it stands for "not known yet" elsewhere.
-			return provenance.Event{}, provenance.Errorf(provenance.Invalid, "%s: is the hash of nothing", c.digest.field)
+			return provenance.Event{}, provenance.Errorf(provenance.Invalid, "%s: is the hash of nothing", digest.field)
 		}
 	}
-	if c.tag.text != "" {
-		if out.Tag, err = provenance.ParseTag(c.tag.text); err != nil {
-			return provenance.Event{}, within(c.tag.field, err)
+	if tag.text != "" {
+		if out.Tag, err = provenance.ParseTag(tag.text); err != nil {
+			return provenance.Event{}, within(tag.field, err)
 		}
 	}
 	return out, checkEvent(&out, c.resolve)
@@ -158,8 +159,9 @@ func within(field string, err error) error {
 	return provenance.Errorf(provenance.CodeOf(err), "%s: %s", field, textOf(err))
 }
 
-// clipText cuts s to at most limit bytes, at the end of a character.
-func clipText(s string, limit int) string {
+// clipText cuts s to at most maxActor bytes, at the end of a character.
+func clipText(s string) string {
+	limit := maxActor
 	if len(s) <= limit {
 		return s
 	}

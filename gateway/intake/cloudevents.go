@@ -119,7 +119,7 @@ func binaryEvent(m message) (cloudEvent, error) {
 
 func (e cloudEvent) check() error {
 	if e.SpecVersion != "1.0" {
-		return provenance.Errorf(provenance.Invalid, "specversion %q: want a CloudEvent of version 1.0", clipText(e.SpecVersion, maxID))
+		return provenance.Errorf(provenance.Invalid, "specversion %q: want a CloudEvent of version 1.0", clipText(e.SpecVersion))
 	}
 	for _, attribute := range []word{{"id", e.ID}, {"source", e.Source}, {"type", e.Type}} {
 		if err := idText(attribute.field, attribute.text); err != nil {
@@ -127,7 +127,7 @@ func (e cloudEvent) check() error {
 		}
 	}
 	if e.DataContentType != "" && !isJSON(e.DataContentType) {
-		return provenance.Errorf(provenance.Invalid, "datacontenttype %q: want application/json", clipText(e.DataContentType, maxID))
+		return provenance.Errorf(provenance.Invalid, "datacontenttype %q: want application/json", clipText(e.DataContentType))
 	}
 	if e.DataBase64 != nil {
 		return provenance.Errorf(provenance.Invalid, "data_base64: want data as JSON")

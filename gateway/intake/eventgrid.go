@@ -42,7 +42,7 @@ func parseEventGrid(m message) (batch, error) {
 	if name := m.header.Get("Aeg-Subscription-Name"); len(m.connector.Origins) > 0 {
 		// Event Grid writes the name in capitals, whatever it was given.
 		if !slices.ContainsFunc(m.connector.Origins, func(o string) bool { return strings.EqualFold(o, name) }) {
-			return batch{}, provenance.Errorf(provenance.Forbidden, "header aeg-subscription-name: %q is not one of this connector's origins", clipText(name, maxActor))
+			return batch{}, provenance.Errorf(provenance.Forbidden, "header aeg-subscription-name: %q is not one of this connector's origins", clipText(name))
 		}
 	}
 	events, err := gridEvents(m)
@@ -71,7 +71,7 @@ func (b *batch) takeGrid(m message, e gridEvent, in string) error {
 		return nil
 	}
 	if !strings.HasPrefix(e.kind, eventGridPrefix) {
-		return provenance.Errorf(provenance.Invalid, "%seventType: %q is not an event of Azure Container Registry", in, clipText(e.kind, maxID))
+		return provenance.Errorf(provenance.Invalid, "%seventType: %q is not an event of Azure Container Registry", in, clipText(e.kind))
 	}
 	if !isACRHost(m.connector.Host, e.topic) {
 		b.ignored[ignoredElsewhere]++
@@ -86,7 +86,7 @@ func (b *batch) takeGrid(m message, e gridEvent, in string) error {
 	}
 	// The type is Event Grid's own word; data.action is the registry's again.
 	if want := map[string]string{"ImagePushed": "push", "ImageDeleted": "delete"}[strings.TrimPrefix(e.kind, eventGridPrefix)]; want != "" && data.Action != want {
-		return provenance.Errorf(provenance.Invalid, "%sdata.action: %q in an event of type %s", in, clipText(data.Action, maxID), e.kind)
+		return provenance.Errorf(provenance.Invalid, "%sdata.action: %q in an event of type %s", in, clipText(data.Action), e.kind)
 	}
 	return b.takeACR(m, data, m.id(e.id), in+"data.", e.body)
 }

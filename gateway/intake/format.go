@@ -83,7 +83,7 @@ func (m message) origin(field, name string) error {
 	if len(m.connector.Origins) == 0 || slices.Contains(m.connector.Origins, name) {
 		return nil
 	}
-	return provenance.Errorf(provenance.Forbidden, "%s: %q is not one of this connector's origins", field, clipText(name, maxActor))
+	return provenance.Errorf(provenance.Forbidden, "%s: %q is not one of this connector's origins", field, clipText(name))
 }
 
 // Reasons for acknowledging an event without recording it.

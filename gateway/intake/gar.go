@@ -90,7 +90,7 @@ func (n garNotification) claim(host provenance.Host) (c claim, elsewhere bool, e
 			return claim{}, false, within(text.field, err)
 		}
 		if (ref.Digest.IsZero()) == (text.field == "digest") {
-			return claim{}, false, provenance.Errorf(provenance.Invalid, "%s: %q names something else", text.field, clipText(text.text, maxActor))
+			return claim{}, false, provenance.Errorf(provenance.Invalid, "%s: %q names something else", text.field, clipText(text.text))
 		}
 		refs = append(refs, ref)
 	}

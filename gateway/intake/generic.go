@@ -97,7 +97,7 @@ func genericCloudEvent(m message) (genericEvent, []string, error) {
 	}
 	action, ok := strings.CutPrefix(in.Type, genericType)
 	if !ok {
-		return genericEvent{}, nil, provenance.Errorf(provenance.Invalid, "type %q: want %s and an action", clipText(in.Type, maxID), genericType)
+		return genericEvent{}, nil, provenance.Errorf(provenance.Invalid, "type %q: want %s and an action", clipText(in.Type), genericType)
 	}
 	e, err := genericData(in.Data)
 	if err != nil {

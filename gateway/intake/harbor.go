@@ -142,7 +142,7 @@ func harborCloudEvent(m message) (harborEvent, error) {
 		return harborEvent{}, err
 	}
 	if !strings.HasPrefix(in.Type, "harbor.") {
-		return harborEvent{}, provenance.Errorf(provenance.Invalid, "type %q: want an event of Harbor", clipText(in.Type, maxID))
+		return harborEvent{}, provenance.Errorf(provenance.Invalid, "type %q: want an event of Harbor", clipText(in.Type))
 	}
 	several := len(e.data.Resources) > 1
 	e.id = func(digest, tag string) []string {

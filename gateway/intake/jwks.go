@@ -41,19 +41,19 @@ func readKeys(document []byte) (map[string]*rsa.PublicKey, error) {
 		}
 		n, err := base64.RawURLEncoding.DecodeString(k.N)
 		if err != nil {
-			return nil, provenance.Errorf(provenance.Invalid, "key set: key %q: modulus is not base64url", clipText(k.Kid, maxID))
+			return nil, provenance.Errorf(provenance.Invalid, "key set: key %q: modulus is not base64url", clipText(k.Kid))
 		}
 		e, err := base64.RawURLEncoding.DecodeString(k.E)
 		if err != nil || len(e) == 0 || len(e) > 4 {
-			return nil, provenance.Errorf(provenance.Invalid, "key set: key %q: exponent is not base64url of 1 to 4 bytes", clipText(k.Kid, maxID))
+			return nil, provenance.Errorf(provenance.Invalid, "key set: key %q: exponent is not base64url of 1 to 4 bytes", clipText(k.Kid))
 		}
 		key := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}
 		if bits := key.N.BitLen(); bits < minModulus || bits > maxModulus || key.E < 3 || key.E%2 == 0 {
 			return nil, provenance.Errorf(provenance.Invalid, "key set: key %q: %d bits and exponent %d; want %d to %d bits and an odd exponent",
-				clipText(k.Kid, maxID), bits, key.E, minModulus, maxModulus)
+				clipText(k.Kid), bits, key.E, minModulus, maxModulus)
 		}
 		if keys[k.Kid] != nil {
-			return nil, provenance.Errorf(provenance.Invalid, "key set: key %q stands in it twice", clipText(k.Kid, maxID))
+			return nil, provenance.Errorf(provenance.Invalid, "key set: key %q stands in it twice", clipText(k.Kid))
 		}
 		keys[k.Kid] = key
 	}

@@ -58,7 +58,7 @@ func parseNexus(m message) (batch, error) {
 		return batch{}, err
 	}
 	if ids := m.header.Values("X-Nexus-Webhook-Delivery"); len(ids) == 1 && ids[0] != "" {
-		if err := m.recent.once(clipText(ids[0], maxID), body, m.now); err != nil {
+		if err := m.recent.once(clipText(ids[0]), body, m.now); err != nil {
 			return batch{}, err
 		}
 	}

@@ -124,7 +124,7 @@ func (q *Queue) recount(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := readCensus(tx.StmtContext(ctx, q.reads.counts).QueryContext(ctx))
+	c, err := readCensus(tx.StmtContext(ctx, q.reads.counts).QueryContext(ctx)) //nolint:sqlclosecheck // the transaction closes it
 	if err != nil {
 		return err
 	}

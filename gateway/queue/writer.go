@@ -57,7 +57,7 @@ type op struct {
 
 // batch is the transaction in hand.
 type batch struct {
-	ctx   context.Context // of the transaction, not of any caller
+	ctx   context.Context //nolint:containedctx // of the transaction, not of any caller
 	w     *writer
 	now   time.Time
 	items []newItem
@@ -210,10 +210,10 @@ func (w *writer) commit(all []*op) {
 	}
 }
 
-// inDoubt is an error of COMMIT itself.
-type inDoubt struct{ error }
+// doubtError is an error of COMMIT itself.
+type doubtError struct{ error }
 
-func (d inDoubt) Unwrap() error { return d.error }
+func (d doubtError) Unwrap() error { return d.error }
 
 // transactAgain repeats a transaction of which nothing stands: the server
 // rolled it back because of another replica's, or the connection was lost
@@ -230,7 +230,7 @@ func (w *writer) transactAgain(ops []*op) error {
 		if lost {
 			w.disconnect()
 		}
-		if attempt == maxAttempts || !isContended(err) && (!lost || errors.As(err, &inDoubt{})) {
+		if attempt == maxAttempts || !isContended(err) && (!lost || errors.As(err, &doubtError{})) {
 			return err
 		}
 	}
@@ -273,7 +273,7 @@ func (w *writer) transact(ops []*op) (err error) {
 		}
 	}
 	if err := w.engine.commit(ctx, w.conn); err != nil {
-		return w.breakIfDamaged(inDoubt{err})
+		return w.breakIfDamaged(doubtError{err})
 	}
 	return nil
 }

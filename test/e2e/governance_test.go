@@ -21,7 +21,7 @@ import (
 // consortium is a real network and one connection per person that acts.
 type consortium struct {
 	t     *testing.T
-	ctx   context.Context
+	ctx   context.Context //nolint:containedctx // of the test that made it
 	lab   *lab.Lab
 	doors map[string]*ledger.Client // they outlive the subtest that opens them
 }
