@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"log/slog"
 	"slices"
 	"sync"
@@ -247,11 +246,11 @@ func (w *worklist) bury(t task, wants, reason string) {
 func (w *worklist) kill(t *task, wants, reason string) {
 	t.Dead, t.Wants, t.Reason = true, wants, reason
 	w.waiting--
-	w.log.WarnContext(context.Background(), "task set aside", slog.String("kind", t.Kind), slog.String("registry", string(t.Host)), slog.String("repository", string(t.Repository)),
+	w.log.Warn("task set aside", slog.String("kind", t.Kind), slog.String("registry", string(t.Host)), slog.String("repository", string(t.Repository)), //nolint:sloglint // no request is behind it
 		slog.String("digest", t.Digest.String()), slog.String("reason", reason))
 	if dead := len(w.tasks) - w.waiting; dead > maxDead {
 		oldest := w.deadOf(0, 1)[0]
-		w.log.ErrorContext(context.Background(), "too many tasks are set aside; the oldest is forgotten", slog.String("kind", oldest.Kind), slog.String("registry", string(oldest.Host)),
+		w.log.Error("too many tasks are set aside; the oldest is forgotten", slog.String("kind", oldest.Kind), slog.String("registry", string(oldest.Host)), //nolint:sloglint // no request is behind it
 			slog.String("repository", string(oldest.Repository)), slog.String("digest", oldest.Digest.String()))
 		delete(w.keys, oldest.key())
 		delete(w.tasks, oldest.ID)

@@ -151,7 +151,7 @@ func (w *worker) hold(t task, cause error) time.Time {
 		return h.until
 	}
 	if h.times == 0 {
-		w.log.WarnContext(context.Background(), "work waits", slog.String("kind", t.Kind), slog.String("registry", string(t.Host)), slog.Any("error", cause))
+		w.log.Warn("work waits", slog.String("kind", t.Kind), slog.String("registry", string(t.Host)), slog.Any("error", cause)) //nolint:sloglint // no request is behind it
 	}
 	h.until = now.Add(w.limits.delay(h.times))
 	h.times++

@@ -13,10 +13,10 @@ import (
 
 // Fulcio's certificate extensions (sigstore/fulcio, docs/oid-info.md): the
 // issuer of the identity token as raw text (the older one) and as a DER string.
-var ( //nolint:gochecknoglobals // constants
-	oidIssuerRaw = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 1}
-	oidIssuer    = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 8}
-	oidSAN       = asn1.ObjectIdentifier{2, 5, 29, 17}
+var (
+	oidIssuerRaw = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 1} //nolint:gochecknoglobals // a constant
+	oidIssuer    = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 8} //nolint:gochecknoglobals // a constant
+	oidSAN       = asn1.ObjectIdentifier{2, 5, 29, 17}                  //nolint:gochecknoglobals // a constant
 )
 
 const maxIdentity = 512 // bytes of an identity or issuer

@@ -216,22 +216,22 @@ func evidenceTypes() []string {
 	return []string{"signature", typeProvenance, "sbom", "vuln-scan", typeVEX, "test-result", "review"}
 }
 
-func (s SignerRule) check(no refuse) error {
+func (r SignerRule) check(no refuse) error {
 	switch {
-	case !mspName.MatchString(s.Org):
-		return no("org %q is no MSP id", clip(s.Org, 80))
-	case s.Role != "" && !stageName.MatchString(s.Role):
-		return no("role %q is no role", clip(s.Role, 80))
-	case s.Role != "" && (s.Key != "" || s.Identity != "" || s.Issuer != ""):
+	case !mspName.MatchString(r.Org):
+		return no("org %q is no MSP id", clip(r.Org, 80))
+	case r.Role != "" && !stageName.MatchString(r.Role):
+		return no("role %q is no role", clip(r.Role, 80))
+	case r.Role != "" && (r.Key != "" || r.Identity != "" || r.Issuer != ""):
 		return no("role is of a person who vouches: it cannot stand with key, identity or issuer")
-	case s.Key != "" && !keyName.MatchString(s.Key):
-		return no("key %q is no name of a key", clip(s.Key, 80))
-	case (s.Identity == "") != (s.Issuer == ""):
+	case r.Key != "" && !keyName.MatchString(r.Key):
+		return no("key %q is no name of a key", clip(r.Key, 80))
+	case (r.Identity == "") != (r.Issuer == ""):
 		return no("identity and issuer stand together: a name means what its issuer says it means")
-	case len(s.Identity) > maxIdentity || len(s.Issuer) > maxIdentity:
+	case len(r.Identity) > maxIdentity || len(r.Issuer) > maxIdentity:
 		return no("identity and issuer are at most %d bytes", maxIdentity)
-	case s.Identity != "" && strings.Trim(s.Identity, "*") == "":
-		return no("identity %q accepts everybody", s.Identity)
+	case r.Identity != "" && strings.Trim(r.Identity, "*") == "":
+		return no("identity %q accepts everybody", r.Identity)
 	}
 	return nil
 }

@@ -54,16 +54,16 @@ func (r SignerRule) accepts(s Signer, pattern *regexp.Regexp) bool {
 	return true
 }
 
-func (s SignerRule) String() string {
+func (r SignerRule) String() string {
 	switch {
-	case s.Role != "":
-		return fmt.Sprintf("a %s of %s", s.Role, s.Org)
-	case s.Identity != "":
-		return fmt.Sprintf("%s by %s of %s", s.Identity, s.Issuer, s.Org)
-	case s.Key != "":
-		return fmt.Sprintf("key %s of %s", s.Key, s.Org)
+	case r.Role != "":
+		return fmt.Sprintf("a %s of %s", r.Role, r.Org)
+	case r.Identity != "":
+		return fmt.Sprintf("%s by %s of %s", r.Identity, r.Issuer, r.Org)
+	case r.Key != "":
+		return fmt.Sprintf("key %s of %s", r.Key, r.Org)
 	}
-	return s.Org
+	return r.Org
 }
 
 func (s Signer) String() string {
