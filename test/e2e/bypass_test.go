@@ -1,0 +1,451 @@
+package e2e
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/test/lab"
+)
+
+const (
+	bypassHost = "registry.bypass.example"
+	bypassRepo = "team/app"
+)
+
+// TestBypass tries every way around the rules that we know of, on a real
+// network: each has to fail, and to say by a code why.
+func TestBypass(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	l, err := lab.Start(ctx, testWriter{t})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Stop(context.WithoutCancel(ctx)); err != nil {
+			t.Error(err)
+		}
+	})
+	c := &consortium{t: t, ctx: ctx, lab: l, doors: map[string]*ledger.Client{}}
+	t.Cleanup(func() {
+		for _, door := range c.doors {
+			_ = door.Close()
+		}
+	})
+	c.act("vendor/admin", "registry:Add", bypassHost, "distribution")
+	text := fmt.Sprintf(`{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"bypass"},"spec":{"match":["%s/**"],"stages":[
+	  {"name":"production","approvals":{"min":2,"orgs":["SecurityMSP"]},"evidence":[{"name":"scan","type":"vuln-scan","signers":[{"org":"SecurityMSP"}],"condition":"facts.critical == 0"}]}]}}`, bypassHost)
+	for _, who := range []string{"vendor/admin", "security/admin", "audit/admin"} {
+		c.propose(who, "policy", text)
+	}
+	t.Run("approvals", c.approvals)
+	t.Run("evidence", c.tampered)
+}
+
+// push records pushes of images; their digests are those of their names.
+func (c *consortium) push(seq int, digests ...provenance.Digest) {
+	c.t.Helper()
+	var events []provenance.Event
+	for _, d := range digests {
+		events = append(events, provenance.Event{
+			ID: provenance.NewEventID("bypass", "main", d.String()), Action: provenance.Push, Source: "distribution", Repository: bypassRepo,
+			Digest: d, MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 100, OccurredAt: time.Now().UTC().Truncate(time.Second),
+		})
+	}
+	segment, err := provenance.EncodeSegment(events)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	sum := sha256.Sum256(segment)
+	if err := lab.Poll(c.ctx, 20*time.Second, func() error {
+		_, err := c.as("vendor/gateway").SubmitTransient(c.ctx, map[string][]byte{"segment": segment}, "record:Segment", bypassHost, "lane-0", fmt.Sprint(seq), hex.EncodeToString(sum[:]))
+		return err
+	}); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// refused wants a transaction refused by code, whoever's peers endorse it.
+func (c *consortium) refused(name string, want provenance.Code, err error) {
+	c.t.Helper()
+	if got := provenance.CodeOf(err); err == nil || got != want {
+		c.t.Errorf("%s: %v, want %s", name, err, want)
+		return
+	}
+	c.t.Logf("%-62s %s", name, want)
+}
+
+func (c *consortium) verdict(d provenance.Digest) (v policy.Verdict) {
+	c.t.Helper()
+	b, err := c.as("audit/auditor").Evaluate(c.ctx, "verdict:Ask", bypassHost, bypassRepo, d.String(), "production")
+	if err == nil {
+		err = json.Unmarshal(b, &v)
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return v
+}
+
+// approved is how the quorum of an image stands.
+func (c *consortium) approved(d provenance.Digest) string {
+	for _, r := range c.verdict(d).Reasons {
+		if r.Rule == "approvals" {
+			return r.Detail
+		}
+	}
+	return ""
+}
+
+const (
+	cleanScan = `{"SchemaVersion":2,"CreatedAt":"2026-01-0%dT08:00:00Z","ArtifactName":"app","ArtifactType":"container_image","Trivy":{"Version":"0.68.1"},"Results":[]}`
+	badScan   = `{"SchemaVersion":2,"CreatedAt":"2026-01-0%dT08:00:00Z","ArtifactName":"app","ArtifactType":"container_image","Trivy":{"Version":"0.68.1"},"Results":[{"Target":"app","Class":"os-pkgs","Type":"debian","Vulnerabilities":[{"VulnerabilityID":"CVE-2026-1","PkgName":"a","InstalledVersion":"1","Severity":"CRITICAL"}]}]}`
+)
+
+func (c *consortium) submit(who string, d provenance.Digest, typ, format, keyMSP, key, envelope string) error {
+	_, err := c.as(who).SubmitTransient(c.ctx, map[string][]byte{"envelope": []byte(envelope)}, "evidence:Submit",
+		bypassHost, bypassRepo, d.String(), typ, format, keyMSP, key, "")
+	return err
+}
+
+func (c *consortium) approvals(t *testing.T) {
+	c.t = t
+	image, other := provenance.SHA256Of([]byte("image")), provenance.SHA256Of([]byte("other"))
+	c.push(1, image, other)
+	for i, d := range []provenance.Digest{image, other} {
+		if err := c.submit("security/scanner", d, "vuln-scan", "plain", "", "", fmt.Sprintf(cleanScan, 1+i)); err != nil {
+			t.Fatal(err)
+		}
+		c.act("platform/release-manager", "promotion:Request", bypassHost, bypassRepo, d.String(), "production")
+	}
+	approve := func(who string, d provenance.Digest, ref, set string) error {
+		_, err := c.as(who).Submit(c.ctx, "promotion:Approve", bypassHost, bypassRepo, d.String(), "production", ref, set, "")
+		return err
+	}
+	const ref = "bypass@1"
+	set := c.verdict(image).EvidenceSet
+	c.refused("self-approval: the organisation that recorded the push", provenance.Forbidden, approve("vendor/release-manager", image, ref, set))
+	c.refused("approval by the requester", provenance.Forbidden, approve("platform/release-manager", image, ref, set))
+	c.refused("approval by somebody without the role", provenance.Forbidden, approve("audit/publisher", image, ref, set))
+	c.act("audit/admin", "member:Grant", "publisher", "release-manager")
+	c.act("audit/admin", "member:Grant", "publisher", "robot")
+	c.refused("approval by a robot", provenance.Forbidden, approve("audit/publisher", image, ref, set))
+	c.refused("approval that names no evidence", provenance.Invalid, approve("security/release-manager", image, ref, ""))
+	c.refused("approval of another digest replayed", provenance.Stale, approve("security/release-manager", other, ref, set))
+
+	if err := approve("security/release-manager", image, ref, set); err != nil {
+		t.Fatal(err)
+	}
+	c.reEnrolled(image, ref, set)
+	c.act("security/admin", "member:Grant", "admin", "release-manager")
+	if err := approve("security/admin", image, ref, set); err != nil && provenance.CodeOf(err) != provenance.Forbidden {
+		t.Error(err)
+	}
+	if got := c.approved(image); !strings.HasPrefix(got, "1 of 2 approvals (SecurityMSP)") {
+		t.Errorf("two people of one organisation: %s", got)
+	} else {
+		t.Logf("%-62s %s", "two people of one organisation", got)
+	}
+
+	// The evidence changes between review and approval, and under an approval.
+	if err := c.submit("security/scanner", image, "vuln-scan", "plain", "", "", fmt.Sprintf(badScan, 2)); err != nil {
+		t.Fatal(err)
+	}
+	c.refused("approval before the evidence changed", provenance.Stale, approve("audit/release-manager", image, ref, set))
+	if got := c.approved(image); !strings.HasPrefix(got, "0 of 2") || !strings.Contains(got, "stale") {
+		t.Errorf("a worse scan leaves an approval standing: %s", got)
+	}
+	if err := c.submit("security/scanner", image, "vuln-scan", "plain", "", "", fmt.Sprintf(cleanScan, 1)); err != nil {
+		t.Fatal(err) // recorded already: success without a write
+	}
+	if v := c.verdict(image); v.Verdict != policy.Denied {
+		t.Errorf("an old clean scan came back: %s", v.Verdict)
+	}
+
+	c.refused("forged organisation: another's key named", provenance.NotFound, c.submit("vendor/publisher", image, "signature", "dsse", "SecurityMSP", "release", "{}"))
+	c.refused("forged organisation: another's registry", provenance.Forbidden, func() error {
+		segment, err := provenance.EncodeSegment([]provenance.Event{{ID: provenance.NewEventID("b", "m", "x"), Action: provenance.Push, Source: "distribution", Repository: bypassRepo, Digest: other}})
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(segment)
+		_, err = c.as("audit/gateway").SubmitTransient(c.ctx, map[string][]byte{"segment": segment}, "record:Segment", bypassHost, "lane-1", "1", hex.EncodeToString(sum[:]))
+		return err
+	}())
+	c.act("security/admin", "member:Grant", "zoe", "release-manager")
+	_, err := c.as("vendor/admin").Submit(c.ctx, "member:Revoke", "zoe", "release-manager")
+	c.refused("an admin takes another organisation's grant", provenance.NotFound, err)
+	_, err = c.as("vendor/release-manager").Submit(c.ctx, "member:Grant", "release-manager", "admin")
+	c.refused("a role given to oneself", provenance.Forbidden, err)
+
+	weak := fmt.Sprintf(`{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"bypass"},"spec":{"match":["%s/**"],"stages":[{"name":"production","approvals":{"min":1,"exclude":[]}}]}}`, bypassHost)
+	c.propose("vendor/admin", "policy", weak)
+	c.propose("platform/admin", "policy", weak)
+	if v := c.verdict(image); v.Policy == nil || v.Policy.Version != 1 {
+		t.Errorf("two of four changed the policy: %+v", v.Policy)
+	} else {
+		t.Logf("%-62s still %s version %d", "policy change by a minority", v.Policy.Name, v.Policy.Version)
+	}
+	_, err = c.as("vendor/release-manager").Submit(c.ctx, "release:Release", bypassHost, bypassRepo, image.String(), "production")
+	if v := c.verdict(image); err != nil || v.Verdict == policy.Allowed {
+		t.Errorf("released against the rules: %v, %s", err, v.Verdict)
+	}
+}
+
+// reEnrolled approves as the same person with a new key and certificate: one person, counted once.
+func (c *consortium) reEnrolled(image provenance.Digest, ref, set string) {
+	c.t.Helper()
+	org, err := c.lab.Clients.Org("security")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	old := readCertificate(c.t, org.People["release-manager"].Cert)
+	ca := filepath.Join(c.lab.Dir, "network", "orgs", "security", "ca")
+	cert, key := enrol(c.t, filepath.Join(ca, "ca.crt"), filepath.Join(ca, "ca.key"), old.Subject)
+	door, err := ledger.Dial(ledger.Config{
+		MSPID: org.MSPID, CertFile: cert, KeyFile: key, PeerAddress: org.PeerAddress, PeerTLSCAFile: org.PeerTLSCA,
+		Channel: c.lab.Clients.Channel, Chaincode: c.lab.Clients.Chaincode, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() { _ = door.Close() }()
+	if _, err := door.Submit(c.ctx, "promotion:Approve", bypassHost, bypassRepo, image.String(), "production", ref, set, ""); err != nil {
+		c.t.Errorf("the new certificate is not taken: %v", err)
+	}
+	if got := c.approved(image); !strings.HasPrefix(got, "1 of 2 approvals (SecurityMSP)") {
+		c.t.Errorf("re-enrolled: %s", got)
+	} else {
+		c.t.Logf("%-62s %s", "same person twice through re-enrolment", got)
+	}
+}
+
+// tampered submits what cosign made for one image, changed in every way that
+// matters, and what no honest tool makes. The undamaged envelope counts.
+func (c *consortium) tampered(t *testing.T) {
+	c.t = t
+	testdata := filepath.Join("..", "..", "chaincode", "evidence", "testdata", "cosign")
+	read := func(name string) string {
+		b, err := os.ReadFile(filepath.Join(testdata, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	signed, err := provenance.ParseDigest(strings.TrimSpace(read("subject")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := provenance.SHA256Of([]byte("other"))
+	c.push(2, signed)
+	c.act("vendor/admin", "key:Add", "release", "public-key", read("key.pub"), "", "")
+	c.act("vendor/admin", "key:Add", "second", "public-key", read("p384.pub"), "", "")
+	bundle, legacy := read("sign.bundle.json"), read("sign.cosign.json")
+	bad := provenance.BadEvidence
+	c.refused("cosign bundle of another digest", bad, c.submit("vendor/publisher", other, "signature", "bundle", "VendorMSP", "release", bundle))
+	c.refused("cosign signature of another digest", bad, c.submit("vendor/publisher", other, "signature", "cosign", "VendorMSP", "release", legacy))
+	c.refused("cosign bundle: a byte of the payload flipped", bad, c.submit("vendor/publisher", signed, "signature", "bundle", "VendorMSP", "release", flip(t, bundle, "dsseEnvelope", "payload")))
+	c.refused("cosign signature: a byte of the payload flipped", bad, c.submit("vendor/publisher", signed, "signature", "cosign", "VendorMSP", "release", flip(t, legacy, "payload")))
+	c.refused("cosign signature: a byte of the signature flipped", bad, c.submit("vendor/publisher", signed, "signature", "cosign", "VendorMSP", "release", flip(t, legacy, "signature")))
+	c.refused("another registered key named", bad, c.submit("vendor/publisher", signed, "signature", "cosign", "VendorMSP", "second", legacy))
+	c.refused("a scan that calls itself a signature", bad, c.submit("security/scanner", signed, "signature", "plain", "", "", fmt.Sprintf(cleanScan, 3)))
+
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.act("vendor/admin", "key:Add", "own", "public-key", publicPEM(t, key), "", "")
+	right := fmt.Sprintf(`{"sha256":%q}`, hexOf(signed))
+	statement := func(subjects string) string {
+		return `{"_type":"https://in-toto.io/Statement/v1","subject":[` + subjects + `],"predicateType":"https://in-toto.io/attestation/test-result/v0.1","predicate":{"result":"PASSED","configuration":[]}}`
+	}
+	c.refused("mixed subjects: one digest, two contents", bad, c.submit("vendor/publisher", signed, "test-result", "dsse", "VendorMSP", "own",
+		seal(t, key, statement(`{"digest":`+right+`},{"digest":{"sha256":"`+hexOf(signed)+`","sha512":"`+strings.Repeat("ab", 64)+`"}}`), "")))
+	c.refused("conflicting algorithms", bad, c.submit("vendor/publisher", signed, "test-result", "dsse", "VendorMSP", "own",
+		seal(t, key, statement(`{"digest":{"sha256":"`+hexOf(other)+`","sha512":"`+strings.Repeat("ab", 64)+`"}}`), "")))
+	c.refused("named by md5 only", bad, c.submit("vendor/publisher", signed, "test-result", "dsse", "VendorMSP", "own", seal(t, key, statement(`{"digest":{"md5":"d41d8cd98f00b204e9800998ecf8427e"}}`), "")))
+	root, leaf := certificates(t, key)
+	c.act("vendor/admin", "key:Add", "root", "certificate-root", root, "", "")
+	c.refused("expired certificate", bad, c.submit("vendor/publisher", signed, "test-result", "dsse", "VendorMSP", "root", seal(t, key, statement(`{"digest":`+right+`}`), leaf)))
+
+	if err := c.submit("vendor/publisher", signed, "signature", "cosign", "VendorMSP", "release", legacy); err != nil {
+		t.Errorf("what cosign made is refused: %v", err)
+	}
+	c.act("vendor/admin", "key:Withdraw", "release", "lost", "")
+	c.refused("a withdrawn key", bad, c.submit("vendor/publisher", signed, "signature", "bundle", "VendorMSP", "release", bundle))
+}
+
+func hexOf(d provenance.Digest) string { return strings.TrimPrefix(d.String(), "sha256:") }
+
+// flip changes one bit in the middle of the base64 text at a path of a JSON object.
+func flip(t *testing.T, doc string, path ...string) string {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal([]byte(doc), &m); err != nil {
+		t.Fatal(err)
+	}
+	at := m
+	for _, name := range path[:len(path)-1] {
+		at, _ = at[name].(map[string]any)
+	}
+	last := path[len(path)-1]
+	text, _ := at[last].(string)
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(raw) == 0 {
+		t.Fatalf("%v at %v: %v", text, path, err)
+	}
+	raw[len(raw)/2] ^= 1
+	at[last] = base64.StdEncoding.EncodeToString(raw)
+	b, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// seal signs a statement as a DSSE envelope, with a certificate beside it where there is one.
+func seal(t *testing.T, key *ecdsa.PrivateKey, statement, cert string) string {
+	t.Helper()
+	const kind = "application/vnd.in-toto+json"
+	sum := sha256.Sum256(fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(kind), kind, len(statement), statement))
+	sig, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature := map[string]string{"sig": base64.StdEncoding.EncodeToString(sig)}
+	if cert != "" {
+		signature["cert"] = cert
+	}
+	b, err := json.Marshal(map[string]any{"payloadType": kind, "payload": base64.StdEncoding.EncodeToString([]byte(statement)), "signatures": []any{signature}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func publicPEM(t *testing.T, key *ecdsa.PrivateKey) string {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
+
+// certificates makes a root and, for key, a code-signing certificate below it that ended yesterday.
+func certificates(t *testing.T, key *ecdsa.PrivateKey) (root, leaf string) {
+	t.Helper()
+	authority, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	above := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "root"}, NotBefore: now.Add(-1000 * time.Hour), NotAfter: now.Add(1000 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	below := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "ci"}, NotBefore: now.Add(-48 * time.Hour), NotAfter: now.Add(-24 * time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}, EmailAddresses: []string{"ci@vendor.example"},
+	}
+	encode := func(template *x509.Certificate, pub *ecdsa.PublicKey) string {
+		der, err := x509.CreateCertificate(rand.Reader, template, above, pub, authority)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	}
+	return encode(above, &authority.PublicKey), encode(below, &key.PublicKey)
+}
+
+func readCertificate(t *testing.T, file string) *x509.Certificate {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(b)
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
+}
+
+// enrol lets an organisation's authority certify a new key under a subject it has certified before.
+func enrol(t *testing.T, caCert, caKey string, subject pkix.Name) (certFile, keyFile string) {
+	t.Helper()
+	authority := readCertificate(t, caCert)
+	b, err := os.ReadFile(caKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(b)
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok {
+		t.Fatalf("the authority's key is a %T", parsed)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: subject, NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature,
+	}
+	half := new(big.Int).Rsh(elliptic.P256().Params().N, 1)
+	for { // Fabric takes certificates only with the smaller of the two signatures ECDSA allows
+		der, err := x509.CreateCertificate(rand.Reader, template, authority, &key.PublicKey, signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sig struct{ R, S *big.Int }
+		if _, err := asn1.Unmarshal(made.Signature, &sig); err != nil {
+			t.Fatal(err)
+		}
+		if sig.S.Cmp(half) > 0 {
+			continue
+		}
+		private, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+		for file, content := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: private}} {
+			if err := os.WriteFile(file, pem.EncodeToMemory(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return certFile, keyFile
+	}
+}
