@@ -84,6 +84,35 @@ func (c *consortium) push(seq int, digests ...provenance.Digest) {
 	}); err != nil {
 		c.t.Fatal(err)
 	}
+	c.settle()
+}
+
+// settle waits until every organisation's peer has the blocks that any of them
+// has: an act is final on the actor's own peer first.
+func (c *consortium) settle() {
+	c.t.Helper()
+	orgs := []string{"vendor", "security", "platform", "audit"}
+	var most uint64
+	if err := lab.Poll(c.ctx, 20*time.Second, func() error {
+		for _, org := range orgs {
+			h, err := c.as(org + "/auditor").Height(c.ctx)
+			if err != nil {
+				return err
+			}
+			if most = max(most, h); h < most {
+				return fmt.Errorf("%s's peer has %d of %d blocks", org, h, most)
+			}
+		}
+		// The first that were asked may have been behind the last.
+		for _, org := range orgs {
+			if h, err := c.as(org + "/auditor").Height(c.ctx); err != nil || h < most {
+				return fmt.Errorf("%s's peer has %d of %d blocks: %w", org, h, most, err)
+			}
+		}
+		return nil
+	}); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 // refused wants a transaction refused by code, whoever's peers endorse it.
@@ -98,6 +127,7 @@ func (c *consortium) refused(name string, want provenance.Code, err error) {
 
 func (c *consortium) verdict(d provenance.Digest) (v policy.Verdict) {
 	c.t.Helper()
+	c.settle()
 	b, err := c.as("audit/auditor").Evaluate(c.ctx, "verdict:Ask", bypassHost, bypassRepo, d.String(), "production")
 	if err == nil {
 		err = json.Unmarshal(b, &v)
@@ -150,6 +180,7 @@ func (c *consortium) approvals(t *testing.T) {
 	c.refused("approval by somebody without the role", provenance.Forbidden, approve("audit/publisher", image, ref, set))
 	c.act("audit/admin", "member:Grant", "publisher", "release-manager")
 	c.act("audit/admin", "member:Grant", "publisher", "robot")
+	c.settle()
 	c.refused("approval by a robot", provenance.Forbidden, approve("audit/publisher", image, ref, set))
 	c.refused("approval that names no evidence", provenance.Invalid, approve("security/release-manager", image, ref, ""))
 	c.refused("approval of another digest replayed", provenance.Stale, approve("security/release-manager", other, ref, set))
@@ -159,6 +190,7 @@ func (c *consortium) approvals(t *testing.T) {
 	}
 	c.reEnrolled(image, ref, set)
 	c.act("security/admin", "member:Grant", "admin", "release-manager")
+	c.settle()
 	if err := approve("security/admin", image, ref, set); err != nil && provenance.CodeOf(err) != provenance.Forbidden {
 		t.Error(err)
 	}
@@ -261,6 +293,7 @@ func (c *consortium) tampered(t *testing.T) {
 	c.push(2, signed)
 	c.act("vendor/admin", "key:Add", "release", "public-key", read("key.pub"), "", "")
 	c.act("vendor/admin", "key:Add", "second", "public-key", read("p384.pub"), "", "")
+	c.settle()
 	bundle, legacy := read("sign.bundle.json"), read("sign.cosign.json")
 	bad := provenance.BadEvidence
 	c.refused("cosign bundle of another digest", bad, c.submit("vendor/publisher", other, "signature", "bundle", "VendorMSP", "release", bundle))
@@ -276,6 +309,7 @@ func (c *consortium) tampered(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.act("vendor/admin", "key:Add", "own", "public-key", publicPEM(t, key), "", "")
+	c.settle()
 	right := fmt.Sprintf(`{"sha256":%q}`, hexOf(signed))
 	statement := func(subjects string) string {
 		return `{"_type":"https://in-toto.io/Statement/v1","subject":[` + subjects + `],"predicateType":"https://in-toto.io/attestation/test-result/v0.1","predicate":{"result":"PASSED","configuration":[]}}`
@@ -287,12 +321,14 @@ func (c *consortium) tampered(t *testing.T) {
 	c.refused("named by md5 only", bad, c.submit("vendor/publisher", signed, "test-result", "dsse", "VendorMSP", "own", seal(t, key, statement(`{"digest":{"md5":"d41d8cd98f00b204e9800998ecf8427e"}}`), "")))
 	root, leaf := certificates(t, key)
 	c.act("vendor/admin", "key:Add", "root", "certificate-root", root, "", "")
+	c.settle()
 	c.refused("expired certificate", bad, c.submit("vendor/publisher", signed, "test-result", "dsse", "VendorMSP", "root", seal(t, key, statement(`{"digest":`+right+`}`), leaf)))
 
 	if err := c.submit("vendor/publisher", signed, "signature", "cosign", "VendorMSP", "release", legacy); err != nil {
 		t.Errorf("what cosign made is refused: %v", err)
 	}
 	c.act("vendor/admin", "key:Withdraw", "release", "lost", "")
+	c.settle()
 	c.refused("a withdrawn key", bad, c.submit("vendor/publisher", signed, "signature", "bundle", "VendorMSP", "release", bundle))
 }
 
