@@ -4,6 +4,11 @@ package e2e
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -67,6 +72,7 @@ func TestScripts(t *testing.T) {
 			"subst":    subst,
 			"until":    until,
 			"grab":     grab,
+			"pemkey":   pemKey,
 		},
 	})
 }
@@ -124,6 +130,18 @@ func grab(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("no %q in:\n%s", args[1], ts.ReadFile("stdout"))
 	}
 	ts.Setenv(args[0], found[1])
+}
+
+// pemkey NAME: makes NAME.key and NAME.pub, an ECDSA P-256 key pair in PEM.
+func pemKey(ts *testscript.TestScript, _ bool, args []string) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	ts.Check(err)
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".pub"), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o600))
 }
 
 // digest VAR IMAGE: sets VAR to the digest the registry gives for IMAGE.
