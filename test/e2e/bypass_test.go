@@ -61,6 +61,7 @@ func TestBypass(t *testing.T) {
 	}
 	t.Run("approvals", c.approvals)
 	t.Run("evidence", c.tampered)
+	t.Run("replay", c.replayed)
 }
 
 // push records pushes of images; their digests are those of their names.
