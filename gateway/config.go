@@ -50,6 +50,8 @@ type Config struct {
 	// gateway too, and it says so on the ledger. Each such registry is one of
 	// registries. Default none.
 	Witness []string `mapstructure:"witness"`
+	// Sweep compares this organisation's registries with the ledger.
+	Sweep SweepConfig `mapstructure:"sweep"`
 
 	// Log receives structured logs. Version is reported by status. Neither is configuration.
 	Log     *slog.Logger `mapstructure:"-"`
@@ -129,6 +131,9 @@ type RegistryConfig struct {
 	// ReadBack verifies each push against the registry's bytes before it is
 	// recorded. Default true; false records digests as claimed.
 	ReadBack *bool `mapstructure:"read_back"`
+	// Repositories are what a sweep looks at, by name; empty: what the registry's
+	// catalogue lists (as far as a connector speaks for it) and what is recorded.
+	Repositories []string `mapstructure:"repositories"`
 	// Timeout of one request. Default 15s.
 	Timeout time.Duration `mapstructure:"timeout"`
 	// TokenHost issues the registry's tokens where that is another host (Docker

@@ -38,6 +38,7 @@ func (c Config) WithDefaults() Config {
 	if c.Hooks.MaxBody == 0 {
 		c.Hooks.MaxBody = 1 << 20
 	}
+	c.Sweep = c.Sweep.withDefaults()
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -81,6 +82,7 @@ func (c Config) Validate() error {
 	if c.Queue.MaxPending < 0 || c.Queue.MinFreeBytes < 0 || c.Hooks.MaxBody < 0 {
 		bad("queue.max_pending, queue.min_free_bytes and hooks.max_body cannot be negative")
 	}
+	wrong = append(wrong, c.checkSweeps()...)
 	return errors.Join(append(wrong, c.checkSources()...)...)
 }
 

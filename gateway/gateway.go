@@ -92,6 +92,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if g.releaser != nil {
 		eg.Go(func() error { return g.releaser.run(ctx) }) // index -> releases that are due
 	}
+	eg.Go(func() error { return g.sweeper.run(ctx) }) // registries, compared with the index -> queue
 	eg.Go(func() error { return g.metrics.serve(ctx, cfg.Metrics.Listen) })
 	if err := eg.Wait(); !errors.Is(err, context.Canceled) {
 		return err
@@ -173,6 +174,7 @@ type rooms struct {
 	work      *worklist
 	worker    *worker
 	releaser  *releaser // nil: switched off
+	sweeper   *sweeper
 	metrics   *metrics
 }
 
@@ -213,6 +215,9 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	g.submitter = g.newSubmitter(clients)
 	notes := g.newWork(clients)
 	g.follower = &follower{ledger: g.ledger, index: g.index, notes: notes, log: cfg.Log}
+	if g.sweeper, err = g.newSweeper(clients); err != nil {
+		return g, err
+	}
 	connectors, err := readConnectors(cfg)
 	if err != nil {
 		return g, err
@@ -223,7 +228,7 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	}
 	g.api, err = api.New(api.Config{ //nolint:contextcheck // each request brings its own context
 		Org: cfg.MSPID, Version: cfg.Version, Channel: cfg.Channel, CertFile: cfg.API.TLSCert, KeyFile: cfg.API.TLSKey, AnonymousReads: cfg.API.AnonymousReads,
-		Index: readModel{g.index}, Queue: operated{g.queue, g.work}, Organisations: g.follower.members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
+		Index: readModel{g.index}, Queue: operated{g.queue, g.work}, Sweeps: g.sweeper, Organisations: g.follower.members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
 	})
 	return g, err
 }

@@ -26,6 +26,8 @@ type metrics struct {
 	evidence *prometheus.CounterVec
 	witness  *prometheus.CounterVec
 	releases *prometheus.CounterVec
+	findings *prometheus.CounterVec
+	swept    *prometheus.GaugeVec
 }
 
 func newMetrics(q *queue.Queue, work *worklist) *metrics {
@@ -39,8 +41,10 @@ func newMetrics(q *queue.Queue, work *worklist) *metrics {
 		evidence: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_evidence_total", Help: "Artifacts beside images by outcome: recorded, known, refused, unverified, ignored."}, []string{"outcome"}),
 		witness:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_witness_total", Help: "Looks at other organisations' registries by outcome. A disagreement is a push that its registry does not serve: look into it."}, []string{"outcome"}),
 		releases: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_auto_releases_total", Help: "Releases asked for by this gateway, by outcome."}, []string{"outcome"}),
+		findings: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_sweep_findings_total", Help: "Differences between a registry and the ledger that nobody notified, by kind. Other bytes for a recorded digest: look into it."}, []string{"registry", "kind"}),
+		swept:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "waybill_sweep_finished_seconds", Help: "When the last sweep of a registry was finished, Unix time."}, []string{"registry"}),
 	}
-	m.registry.MustRegister(m.requests, m.events, m.recorded, m.segments, m.calls, m.evidence, m.witness, m.releases, queueCollector{q}, workCollector{work},
+	m.registry.MustRegister(m.requests, m.events, m.recorded, m.segments, m.calls, m.evidence, m.witness, m.releases, m.findings, m.swept, queueCollector{q}, workCollector{work},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -35,6 +35,7 @@ type answers interface {
 	ListDeadLetters(ctx context.Context, in *waybillv1.ListDeadLettersRequest) (*waybillv1.ListDeadLettersResponse, error)
 	RetryDeadLetters(ctx context.Context, in *waybillv1.RetryDeadLettersRequest) (*waybillv1.RetryDeadLettersResponse, error)
 	ruleAnswers
+	sweepAnswers
 	io.Closer
 }
 

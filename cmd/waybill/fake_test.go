@@ -33,18 +33,19 @@ const (
 // world is everything outside the process: gateways, peers, a network. It
 // remembers what it was asked.
 type world struct {
-	ruleAnswers // nil: what a test does not answer must not be asked
-	t           *testing.T
-	running     map[string]bool // gateway addresses
-	env         map[string]string
-	stdin       string
-	verdict     policy.Verdict
-	stale       bool
-	fails       error  // of the next act
-	asked       string // who asked which gateway
-	acts        []string
-	payload     string
-	nodes       *fakeFabric
+	ruleAnswers  // nil: what a test does not answer must not be asked
+	sweepAnswers // likewise
+	t            *testing.T
+	running      map[string]bool // gateway addresses
+	env          map[string]string
+	stdin        string
+	verdict      policy.Verdict
+	stale        bool
+	fails        error  // of the next act
+	asked        string // who asked which gateway
+	acts         []string
+	payload      string
+	nodes        *fakeFabric
 }
 
 func newWorld(t *testing.T) *world {

@@ -46,6 +46,8 @@ type Config struct {
 
 	Index Index
 	Queue Queue
+	// Sweeps is optional: without it the gateway does not sweep.
+	Sweeps Sweeps
 	// Organisations returns the channel's members as its configuration names
 	// them now; none before the first configuration block was followed.
 	Organisations func() []Organisation

@@ -6162,6 +6162,682 @@ func (x *RetryDeadLettersResponse) GetRetried() int64 {
 	return 0
 }
 
+type StartSweepRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Registry      string                 `protobuf:"bytes,1,opt,name=registry,proto3" json:"registry,omitempty"`            // a host; empty: every one of the gateway's own organisation
+	DryRun        bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"` // report only: record nothing, raise no alert
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartSweepRequest) Reset() {
+	*x = StartSweepRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartSweepRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartSweepRequest) ProtoMessage() {}
+
+func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartSweepRequest.ProtoReflect.Descriptor instead.
+func (*StartSweepRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *StartSweepRequest) GetRegistry() string {
+	if x != nil {
+		return x.Registry
+	}
+	return ""
+}
+
+func (x *StartSweepRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+type StartSweepResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Sweeps        []*StartedSweep        `protobuf:"bytes,3,rep,name=sweeps,proto3" json:"sweeps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartSweepResponse) Reset() {
+	*x = StartSweepResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartSweepResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartSweepResponse) ProtoMessage() {}
+
+func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartSweepResponse.ProtoReflect.Descriptor instead.
+func (*StartSweepResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *StartSweepResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *StartSweepResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *StartSweepResponse) GetSweeps() []*StartedSweep {
+	if x != nil {
+		return x.Sweeps
+	}
+	return nil
+}
+
+type StartedSweep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Registry      string                 `protobuf:"bytes,1,opt,name=registry,proto3" json:"registry,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Joined        bool                   `protobuf:"varint,3,opt,name=joined,proto3" json:"joined,omitempty"` // it was running already
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartedSweep) Reset() {
+	*x = StartedSweep{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartedSweep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartedSweep) ProtoMessage() {}
+
+func (x *StartedSweep) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartedSweep.ProtoReflect.Descriptor instead.
+func (*StartedSweep) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *StartedSweep) GetRegistry() string {
+	if x != nil {
+		return x.Registry
+	}
+	return ""
+}
+
+func (x *StartedSweep) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *StartedSweep) GetJoined() bool {
+	if x != nil {
+		return x.Joined
+	}
+	return false
+}
+
+type GetSweepsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Registry      string                 `protobuf:"bytes,1,opt,name=registry,proto3" json:"registry,omitempty"` // a host; empty: all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSweepsRequest) Reset() {
+	*x = GetSweepsRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSweepsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSweepsRequest) ProtoMessage() {}
+
+func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSweepsRequest.ProtoReflect.Descriptor instead.
+func (*GetSweepsRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *GetSweepsRequest) GetRegistry() string {
+	if x != nil {
+		return x.Registry
+	}
+	return ""
+}
+
+type GetSweepsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Registries    []*RegistrySweeps      `protobuf:"bytes,3,rep,name=registries,proto3" json:"registries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSweepsResponse) Reset() {
+	*x = GetSweepsResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSweepsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSweepsResponse) ProtoMessage() {}
+
+func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSweepsResponse.ProtoReflect.Descriptor instead.
+func (*GetSweepsResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *GetSweepsResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *GetSweepsResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *GetSweepsResponse) GetRegistries() []*RegistrySweeps {
+	if x != nil {
+		return x.Registries
+	}
+	return nil
+}
+
+// RegistrySweeps is what is known of the sweeps of one registry.
+type RegistrySweeps struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Registry string                 `protobuf:"bytes,1,opt,name=registry,proto3" json:"registry,omitempty"`
+	Running  *Sweep                 `protobuf:"bytes,2,opt,name=running,proto3" json:"running,omitempty"` // absent: none
+	Last     *Sweep                 `protobuf:"bytes,3,opt,name=last,proto3" json:"last,omitempty"`       // the last finished one, dry or not
+	// What was found by sweeps that were not dry, the newest last.
+	Alerts        []*SweepFinding        `protobuf:"bytes,4,rep,name=alerts,proto3" json:"alerts,omitempty"`
+	Next          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=next,proto3" json:"next,omitempty"` // by the schedule; absent without one
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegistrySweeps) Reset() {
+	*x = RegistrySweeps{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegistrySweeps) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegistrySweeps) ProtoMessage() {}
+
+func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegistrySweeps.ProtoReflect.Descriptor instead.
+func (*RegistrySweeps) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *RegistrySweeps) GetRegistry() string {
+	if x != nil {
+		return x.Registry
+	}
+	return ""
+}
+
+func (x *RegistrySweeps) GetRunning() *Sweep {
+	if x != nil {
+		return x.Running
+	}
+	return nil
+}
+
+func (x *RegistrySweeps) GetLast() *Sweep {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *RegistrySweeps) GetAlerts() []*SweepFinding {
+	if x != nil {
+		return x.Alerts
+	}
+	return nil
+}
+
+func (x *RegistrySweeps) GetNext() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
+// Sweep is one comparison of a registry with the ledger. Its times are the
+// gateway's clock.
+type Sweep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	DryRun        bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	FinishedAt    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
+	Error         string                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`           // why it ended early
+	Repository    string                 `protobuf:"bytes,6,opt,name=repository,proto3" json:"repository,omitempty"` // where it is
+	Doing         string                 `protobuf:"bytes,7,opt,name=doing,proto3" json:"doing,omitempty"`           // what it waits for
+	Done          int32                  `protobuf:"varint,8,opt,name=done,proto3" json:"done,omitempty"`            // repositories
+	Total         int32                  `protobuf:"varint,9,opt,name=total,proto3" json:"total,omitempty"`
+	Tags          int64                  `protobuf:"varint,10,opt,name=tags,proto3" json:"tags,omitempty"`
+	Images        int64                  `protobuf:"varint,11,opt,name=images,proto3" json:"images,omitempty"`
+	Requests      int64                  `protobuf:"varint,12,opt,name=requests,proto3" json:"requests,omitempty"`
+	Waiting       int32                  `protobuf:"varint,13,opt,name=waiting,proto3" json:"waiting,omitempty"`  // differences whose grace is not over yet
+	Counts        []*SweepCount          `protobuf:"bytes,14,rep,name=counts,proto3" json:"counts,omitempty"`     // of findings, by kind
+	Findings      []*SweepFinding        `protobuf:"bytes,15,rep,name=findings,proto3" json:"findings,omitempty"` // the first of them
+	Notes         []string               `protobuf:"bytes,16,rep,name=notes,proto3" json:"notes,omitempty"`       // what was not looked at, and why
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sweep) Reset() {
+	*x = Sweep{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sweep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sweep) ProtoMessage() {}
+
+func (x *Sweep) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
+func (*Sweep) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *Sweep) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Sweep) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *Sweep) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *Sweep) GetFinishedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FinishedAt
+	}
+	return nil
+}
+
+func (x *Sweep) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Sweep) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *Sweep) GetDoing() string {
+	if x != nil {
+		return x.Doing
+	}
+	return ""
+}
+
+func (x *Sweep) GetDone() int32 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *Sweep) GetTotal() int32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *Sweep) GetTags() int64 {
+	if x != nil {
+		return x.Tags
+	}
+	return 0
+}
+
+func (x *Sweep) GetImages() int64 {
+	if x != nil {
+		return x.Images
+	}
+	return 0
+}
+
+func (x *Sweep) GetRequests() int64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *Sweep) GetWaiting() int32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *Sweep) GetCounts() []*SweepCount {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *Sweep) GetFindings() []*SweepFinding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *Sweep) GetNotes() []string {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+// SweepCount is how many differences of one kind there were.
+type SweepCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Count         int64                  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SweepCount) Reset() {
+	*x = SweepCount{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SweepCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SweepCount) ProtoMessage() {}
+
+func (x *SweepCount) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SweepCount.ProtoReflect.Descriptor instead.
+func (*SweepCount) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *SweepCount) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *SweepCount) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// SweepFinding is one difference between a registry and the ledger.
+type SweepFinding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// unrecorded, moved, restored, tag-gone and image-gone become events;
+	// other-bytes, unreadable, unreachable and hidden are for somebody to look at.
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Repository    string                 `protobuf:"bytes,2,opt,name=repository,proto3" json:"repository,omitempty"`
+	Tag           string                 `protobuf:"bytes,3,opt,name=tag,proto3" json:"tag,omitempty"`
+	Digest        string                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`     // at the registry; of an image without a tag, the recorded one
+	Recorded      string                 `protobuf:"bytes,5,opt,name=recorded,proto3" json:"recorded,omitempty"` // what the ledger says the tag names
+	At            *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=at,proto3" json:"at,omitempty"`
+	Outcome       string                 `protobuf:"bytes,7,opt,name=outcome,proto3" json:"outcome,omitempty"` // queued, known, alarm or dry-run
+	Detail        string                 `protobuf:"bytes,8,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SweepFinding) Reset() {
+	*x = SweepFinding{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SweepFinding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SweepFinding) ProtoMessage() {}
+
+func (x *SweepFinding) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SweepFinding.ProtoReflect.Descriptor instead.
+func (*SweepFinding) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
+}
+
+func (x *SweepFinding) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *SweepFinding) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *SweepFinding) GetTag() string {
+	if x != nil {
+		return x.Tag
+	}
+	return ""
+}
+
+func (x *SweepFinding) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *SweepFinding) GetRecorded() string {
+	if x != nil {
+		return x.Recorded
+	}
+	return ""
+}
+
+func (x *SweepFinding) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *SweepFinding) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *SweepFinding) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 var File_waybill_v1_waybill_proto protoreflect.FileDescriptor
 
 const file_waybill_v1_waybill_proto_rawDesc = "" +
@@ -6719,7 +7395,69 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x18RetryDeadLettersResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x18\n" +
-	"\aretried\x18\x03 \x01(\x03R\aretried2\x95\x0f\n" +
+	"\aretried\x18\x03 \x01(\x03R\aretried\"H\n" +
+	"\x11StartSweepRequest\x12\x1a\n" +
+	"\bregistry\x18\x01 \x01(\tR\bregistry\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"t\n" +
+	"\x12StartSweepResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x120\n" +
+	"\x06sweeps\x18\x03 \x03(\v2\x18.waybill.v1.StartedSweepR\x06sweeps\"R\n" +
+	"\fStartedSweep\x12\x1a\n" +
+	"\bregistry\x18\x01 \x01(\tR\bregistry\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x16\n" +
+	"\x06joined\x18\x03 \x01(\bR\x06joined\".\n" +
+	"\x10GetSweepsRequest\x12\x1a\n" +
+	"\bregistry\x18\x01 \x01(\tR\bregistry\"}\n" +
+	"\x11GetSweepsResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x12:\n" +
+	"\n" +
+	"registries\x18\x03 \x03(\v2\x1a.waybill.v1.RegistrySweepsR\n" +
+	"registries\"\xe2\x01\n" +
+	"\x0eRegistrySweeps\x12\x1a\n" +
+	"\bregistry\x18\x01 \x01(\tR\bregistry\x12+\n" +
+	"\arunning\x18\x02 \x01(\v2\x11.waybill.v1.SweepR\arunning\x12%\n" +
+	"\x04last\x18\x03 \x01(\v2\x11.waybill.v1.SweepR\x04last\x120\n" +
+	"\x06alerts\x18\x04 \x03(\v2\x18.waybill.v1.SweepFindingR\x06alerts\x12.\n" +
+	"\x04next\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04next\"\xfc\x03\n" +
+	"\x05Sweep\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x129\n" +
+	"\n" +
+	"started_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12;\n" +
+	"\vfinished_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"finishedAt\x12\x14\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x06 \x01(\tR\n" +
+	"repository\x12\x14\n" +
+	"\x05doing\x18\a \x01(\tR\x05doing\x12\x12\n" +
+	"\x04done\x18\b \x01(\x05R\x04done\x12\x14\n" +
+	"\x05total\x18\t \x01(\x05R\x05total\x12\x12\n" +
+	"\x04tags\x18\n" +
+	" \x01(\x03R\x04tags\x12\x16\n" +
+	"\x06images\x18\v \x01(\x03R\x06images\x12\x1a\n" +
+	"\brequests\x18\f \x01(\x03R\brequests\x12\x18\n" +
+	"\awaiting\x18\r \x01(\x05R\awaiting\x12.\n" +
+	"\x06counts\x18\x0e \x03(\v2\x16.waybill.v1.SweepCountR\x06counts\x124\n" +
+	"\bfindings\x18\x0f \x03(\v2\x18.waybill.v1.SweepFindingR\bfindings\x12\x14\n" +
+	"\x05notes\x18\x10 \x03(\tR\x05notes\"6\n" +
+	"\n" +
+	"SweepCount\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\"\xe6\x01\n" +
+	"\fSweepFinding\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x02 \x01(\tR\n" +
+	"repository\x12\x10\n" +
+	"\x03tag\x18\x03 \x01(\tR\x03tag\x12\x16\n" +
+	"\x06digest\x18\x04 \x01(\tR\x06digest\x12\x1a\n" +
+	"\brecorded\x18\x05 \x01(\tR\brecorded\x12*\n" +
+	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
+	"\aoutcome\x18\a \x01(\tR\aoutcome\x12\x16\n" +
+	"\x06detail\x18\b \x01(\tR\x06detail2\xac\x10\n" +
 	"\aWaybill\x12H\n" +
 	"\tGetStatus\x12\x1c.waybill.v1.GetStatusRequest\x1a\x1d.waybill.v1.GetStatusResponse\x12E\n" +
 	"\bGetImage\x12\x1b.waybill.v1.GetImageRequest\x1a\x1c.waybill.v1.GetImageResponse\x12?\n" +
@@ -6746,7 +7484,10 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\vListMembers\x12\x1e.waybill.v1.ListMembersRequest\x1a\x1f.waybill.v1.ListMembersResponse\x12W\n" +
 	"\x0eListRegistries\x12!.waybill.v1.ListRegistriesRequest\x1a\".waybill.v1.ListRegistriesResponse\x12Z\n" +
 	"\x0fListDeadLetters\x12\".waybill.v1.ListDeadLettersRequest\x1a#.waybill.v1.ListDeadLettersResponse\x12]\n" +
-	"\x10RetryDeadLetters\x12#.waybill.v1.RetryDeadLettersRequest\x1a$.waybill.v1.RetryDeadLettersResponseB@Z>github.com/waybill-dev/waybill/gateway/api/waybillv1;waybillv1b\x06proto3"
+	"\x10RetryDeadLetters\x12#.waybill.v1.RetryDeadLettersRequest\x1a$.waybill.v1.RetryDeadLettersResponse\x12K\n" +
+	"\n" +
+	"StartSweep\x12\x1d.waybill.v1.StartSweepRequest\x1a\x1e.waybill.v1.StartSweepResponse\x12H\n" +
+	"\tGetSweeps\x12\x1c.waybill.v1.GetSweepsRequest\x1a\x1d.waybill.v1.GetSweepsResponseB@Z>github.com/waybill-dev/waybill/gateway/api/waybillv1;waybillv1b\x06proto3"
 
 var (
 	file_waybill_v1_waybill_proto_rawDescOnce sync.Once
@@ -6760,7 +7501,7 @@ func file_waybill_v1_waybill_proto_rawDescGZIP() []byte {
 	return file_waybill_v1_waybill_proto_rawDescData
 }
 
-var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
+var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
 var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*Person)(nil),                     // 0: waybill.v1.Person
 	(*GetStatusRequest)(nil),           // 1: waybill.v1.GetStatusRequest
@@ -6840,51 +7581,60 @@ var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*DeadLetter)(nil),                 // 75: waybill.v1.DeadLetter
 	(*RetryDeadLettersRequest)(nil),    // 76: waybill.v1.RetryDeadLettersRequest
 	(*RetryDeadLettersResponse)(nil),   // 77: waybill.v1.RetryDeadLettersResponse
-	(*timestamppb.Timestamp)(nil),      // 78: google.protobuf.Timestamp
+	(*StartSweepRequest)(nil),          // 78: waybill.v1.StartSweepRequest
+	(*StartSweepResponse)(nil),         // 79: waybill.v1.StartSweepResponse
+	(*StartedSweep)(nil),               // 80: waybill.v1.StartedSweep
+	(*GetSweepsRequest)(nil),           // 81: waybill.v1.GetSweepsRequest
+	(*GetSweepsResponse)(nil),          // 82: waybill.v1.GetSweepsResponse
+	(*RegistrySweeps)(nil),             // 83: waybill.v1.RegistrySweeps
+	(*Sweep)(nil),                      // 84: waybill.v1.Sweep
+	(*SweepCount)(nil),                 // 85: waybill.v1.SweepCount
+	(*SweepFinding)(nil),               // 86: waybill.v1.SweepFinding
+	(*timestamppb.Timestamp)(nil),      // 87: google.protobuf.Timestamp
 }
 var file_waybill_v1_waybill_proto_depIdxs = []int32{
 	3,   // 0: waybill.v1.GetStatusResponse.queue:type_name -> waybill.v1.QueueStats
-	78,  // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
-	78,  // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	78,  // 3: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
+	87,  // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
+	87,  // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	87,  // 3: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
 	6,   // 4: waybill.v1.GetImageResponse.places:type_name -> waybill.v1.Place
 	7,   // 5: waybill.v1.GetImageResponse.holds:type_name -> waybill.v1.Hold
 	8,   // 6: waybill.v1.GetImageResponse.releases:type_name -> waybill.v1.Release
 	22,  // 7: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
-	78,  // 8: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
-	78,  // 9: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
+	87,  // 8: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
+	87,  // 9: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
 	0,   // 10: waybill.v1.Hold.by:type_name -> waybill.v1.Person
-	78,  // 11: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
+	87,  // 11: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
 	10,  // 12: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
 	0,   // 13: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
 	0,   // 14: waybill.v1.Release.by:type_name -> waybill.v1.Person
-	78,  // 15: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
+	87,  // 15: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
 	9,   // 16: waybill.v1.Release.debt:type_name -> waybill.v1.Debt
 	0,   // 17: waybill.v1.Debt.by:type_name -> waybill.v1.Person
-	78,  // 18: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
-	78,  // 19: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
+	87,  // 18: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
+	87,  // 19: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
 	0,   // 20: waybill.v1.Debt.reviewed_by:type_name -> waybill.v1.Person
-	78,  // 21: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
-	78,  // 22: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
+	87,  // 21: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
+	87,  // 22: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
 	10,  // 23: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
 	16,  // 24: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
-	78,  // 25: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
+	87,  // 25: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
 	15,  // 26: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
 	19,  // 27: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
-	78,  // 28: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
+	87,  // 28: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
 	0,   // 29: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
-	78,  // 30: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
+	87,  // 30: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
 	22,  // 31: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
 	0,   // 32: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
-	78,  // 33: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
+	87,  // 33: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
 	23,  // 34: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
 	0,   // 35: waybill.v1.Approval.by:type_name -> waybill.v1.Person
-	78,  // 36: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	87,  // 36: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
 	26,  // 37: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
 	27,  // 38: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
-	78,  // 39: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
+	87,  // 39: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
 	0,   // 40: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
-	78,  // 41: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	87,  // 41: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
 	30,  // 42: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
 	26,  // 43: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
 	30,  // 44: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
@@ -6892,110 +7642,125 @@ var file_waybill_v1_waybill_proto_depIdxs = []int32{
 	42,  // 46: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
 	63,  // 47: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
 	37,  // 48: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
-	78,  // 49: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
+	87,  // 49: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
 	10,  // 50: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
 	16,  // 51: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
 	42,  // 52: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
 	42,  // 53: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
 	0,   // 54: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
-	78,  // 55: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
+	87,  // 55: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
 	43,  // 56: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
 	0,   // 57: waybill.v1.Vote.by:type_name -> waybill.v1.Person
-	78,  // 58: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
+	87,  // 58: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
 	0,   // 59: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
 	46,  // 60: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
 	16,  // 61: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
 	0,   // 62: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
-	78,  // 63: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
-	78,  // 64: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
+	87,  // 63: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
+	87,  // 64: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
 	49,  // 65: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
-	78,  // 66: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
-	78,  // 67: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
+	87,  // 66: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
+	87,  // 67: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
 	0,   // 68: waybill.v1.Key.by:type_name -> waybill.v1.Person
-	78,  // 69: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
+	87,  // 69: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
 	50,  // 70: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
-	78,  // 71: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
+	87,  // 71: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
 	0,   // 72: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
-	78,  // 73: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
+	87,  // 73: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
 	53,  // 74: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
 	0,   // 75: waybill.v1.Schema.by:type_name -> waybill.v1.Person
-	78,  // 76: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
+	87,  // 76: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
 	56,  // 77: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
-	78,  // 78: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
+	87,  // 78: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
 	0,   // 79: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
 	0,   // 80: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
-	78,  // 81: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
+	87,  // 81: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
 	0,   // 82: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
 	59,  // 83: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
-	78,  // 84: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
+	87,  // 84: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
 	62,  // 85: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
 	0,   // 86: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
-	78,  // 87: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
+	87,  // 87: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
 	63,  // 88: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
 	68,  // 89: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
 	69,  // 90: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
 	0,   // 91: waybill.v1.Member.by:type_name -> waybill.v1.Person
-	78,  // 92: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
+	87,  // 92: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
 	0,   // 93: waybill.v1.Grant.by:type_name -> waybill.v1.Person
-	78,  // 94: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
+	87,  // 94: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
 	72,  // 95: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
 	0,   // 96: waybill.v1.Registry.by:type_name -> waybill.v1.Person
-	78,  // 97: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
+	87,  // 97: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
 	75,  // 98: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
-	78,  // 99: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
-	1,   // 100: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
-	4,   // 101: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
-	11,  // 102: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
-	13,  // 103: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
-	17,  // 104: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
-	20,  // 105: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
-	24,  // 106: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
-	28,  // 107: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
-	31,  // 108: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
-	64,  // 109: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
-	33,  // 110: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
-	35,  // 111: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
-	38,  // 112: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
-	40,  // 113: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
-	44,  // 114: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
-	47,  // 115: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
-	51,  // 116: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
-	54,  // 117: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
-	57,  // 118: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
-	60,  // 119: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
-	66,  // 120: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
-	70,  // 121: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
-	73,  // 122: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
-	76,  // 123: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
-	2,   // 124: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
-	5,   // 125: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
-	12,  // 126: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
-	14,  // 127: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
-	18,  // 128: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
-	21,  // 129: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
-	25,  // 130: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
-	29,  // 131: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
-	32,  // 132: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
-	65,  // 133: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
-	34,  // 134: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
-	36,  // 135: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
-	39,  // 136: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
-	41,  // 137: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
-	45,  // 138: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
-	48,  // 139: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
-	52,  // 140: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
-	55,  // 141: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
-	58,  // 142: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
-	61,  // 143: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
-	67,  // 144: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
-	71,  // 145: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
-	74,  // 146: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
-	77,  // 147: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
-	124, // [124:148] is the sub-list for method output_type
-	100, // [100:124] is the sub-list for method input_type
-	100, // [100:100] is the sub-list for extension type_name
-	100, // [100:100] is the sub-list for extension extendee
-	0,   // [0:100] is the sub-list for field type_name
+	87,  // 99: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
+	80,  // 100: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
+	83,  // 101: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
+	84,  // 102: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
+	84,  // 103: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
+	86,  // 104: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
+	87,  // 105: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
+	87,  // 106: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
+	87,  // 107: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
+	85,  // 108: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
+	86,  // 109: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
+	87,  // 110: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
+	1,   // 111: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
+	4,   // 112: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
+	11,  // 113: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
+	13,  // 114: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
+	17,  // 115: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
+	20,  // 116: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
+	24,  // 117: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
+	28,  // 118: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
+	31,  // 119: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
+	64,  // 120: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
+	33,  // 121: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
+	35,  // 122: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
+	38,  // 123: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
+	40,  // 124: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
+	44,  // 125: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
+	47,  // 126: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
+	51,  // 127: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
+	54,  // 128: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
+	57,  // 129: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
+	60,  // 130: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
+	66,  // 131: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
+	70,  // 132: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
+	73,  // 133: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
+	76,  // 134: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
+	78,  // 135: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
+	81,  // 136: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
+	2,   // 137: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
+	5,   // 138: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
+	12,  // 139: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
+	14,  // 140: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
+	18,  // 141: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
+	21,  // 142: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
+	25,  // 143: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
+	29,  // 144: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
+	32,  // 145: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
+	65,  // 146: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
+	34,  // 147: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
+	36,  // 148: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
+	39,  // 149: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
+	41,  // 150: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
+	45,  // 151: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
+	48,  // 152: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
+	52,  // 153: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
+	55,  // 154: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
+	58,  // 155: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
+	61,  // 156: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
+	67,  // 157: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
+	71,  // 158: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
+	74,  // 159: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
+	77,  // 160: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
+	79,  // 161: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
+	82,  // 162: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
+	137, // [137:163] is the sub-list for method output_type
+	111, // [111:137] is the sub-list for method input_type
+	111, // [111:111] is the sub-list for extension type_name
+	111, // [111:111] is the sub-list for extension extendee
+	0,   // [0:111] is the sub-list for field type_name
 }
 
 func init() { file_waybill_v1_waybill_proto_init() }
@@ -7009,7 +7774,7 @@ func file_waybill_v1_waybill_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_waybill_v1_waybill_proto_rawDesc), len(file_waybill_v1_waybill_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   78,
+			NumMessages:   87,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -51,6 +51,8 @@ const (
 	Waybill_ListRegistries_FullMethodName     = "/waybill.v1.Waybill/ListRegistries"
 	Waybill_ListDeadLetters_FullMethodName    = "/waybill.v1.Waybill/ListDeadLetters"
 	Waybill_RetryDeadLetters_FullMethodName   = "/waybill.v1.Waybill/RetryDeadLetters"
+	Waybill_StartSweep_FullMethodName         = "/waybill.v1.Waybill/StartSweep"
+	Waybill_GetSweeps_FullMethodName          = "/waybill.v1.Waybill/GetSweeps"
 )
 
 // WaybillClient is the client API for Waybill service.
@@ -109,6 +111,11 @@ type WaybillClient interface {
 	ListDeadLetters(ctx context.Context, in *ListDeadLettersRequest, opts ...grpc.CallOption) (*ListDeadLettersResponse, error)
 	// RetryDeadLetters puts dead letters back into the queue. Own organisation only.
 	RetryDeadLetters(ctx context.Context, in *RetryDeadLettersRequest, opts ...grpc.CallOption) (*RetryDeadLettersResponse, error)
+	// StartSweep compares registries with the ledger, and records what nobody
+	// notified. Own organisation only.
+	StartSweep(ctx context.Context, in *StartSweepRequest, opts ...grpc.CallOption) (*StartSweepResponse, error)
+	// GetSweeps tells how sweeps are doing and what they found. Own organisation only.
+	GetSweeps(ctx context.Context, in *GetSweepsRequest, opts ...grpc.CallOption) (*GetSweepsResponse, error)
 }
 
 type waybillClient struct {
@@ -359,6 +366,26 @@ func (c *waybillClient) RetryDeadLetters(ctx context.Context, in *RetryDeadLette
 	return out, nil
 }
 
+func (c *waybillClient) StartSweep(ctx context.Context, in *StartSweepRequest, opts ...grpc.CallOption) (*StartSweepResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StartSweepResponse)
+	err := c.cc.Invoke(ctx, Waybill_StartSweep_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) GetSweeps(ctx context.Context, in *GetSweepsRequest, opts ...grpc.CallOption) (*GetSweepsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetSweepsResponse)
+	err := c.cc.Invoke(ctx, Waybill_GetSweeps_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // WaybillServer is the server API for Waybill service.
 // All implementations must embed UnimplementedWaybillServer
 // for forward compatibility.
@@ -415,6 +442,11 @@ type WaybillServer interface {
 	ListDeadLetters(context.Context, *ListDeadLettersRequest) (*ListDeadLettersResponse, error)
 	// RetryDeadLetters puts dead letters back into the queue. Own organisation only.
 	RetryDeadLetters(context.Context, *RetryDeadLettersRequest) (*RetryDeadLettersResponse, error)
+	// StartSweep compares registries with the ledger, and records what nobody
+	// notified. Own organisation only.
+	StartSweep(context.Context, *StartSweepRequest) (*StartSweepResponse, error)
+	// GetSweeps tells how sweeps are doing and what they found. Own organisation only.
+	GetSweeps(context.Context, *GetSweepsRequest) (*GetSweepsResponse, error)
 	mustEmbedUnimplementedWaybillServer()
 }
 
@@ -496,6 +528,12 @@ func (UnimplementedWaybillServer) ListDeadLetters(context.Context, *ListDeadLett
 }
 func (UnimplementedWaybillServer) RetryDeadLetters(context.Context, *RetryDeadLettersRequest) (*RetryDeadLettersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RetryDeadLetters not implemented")
+}
+func (UnimplementedWaybillServer) StartSweep(context.Context, *StartSweepRequest) (*StartSweepResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StartSweep not implemented")
+}
+func (UnimplementedWaybillServer) GetSweeps(context.Context, *GetSweepsRequest) (*GetSweepsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetSweeps not implemented")
 }
 func (UnimplementedWaybillServer) mustEmbedUnimplementedWaybillServer() {}
 func (UnimplementedWaybillServer) testEmbeddedByValue()                 {}
@@ -950,6 +988,42 @@ func _Waybill_RetryDeadLetters_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Waybill_StartSweep_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StartSweepRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).StartSweep(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_StartSweep_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).StartSweep(ctx, req.(*StartSweepRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_GetSweeps_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetSweepsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).GetSweeps(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_GetSweeps_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).GetSweeps(ctx, req.(*GetSweepsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Waybill_ServiceDesc is the grpc.ServiceDesc for Waybill service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1052,6 +1126,14 @@ var Waybill_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RetryDeadLetters",
 			Handler:    _Waybill_RetryDeadLetters_Handler,
+		},
+		{
+			MethodName: "StartSweep",
+			Handler:    _Waybill_StartSweep_Handler,
+		},
+		{
+			MethodName: "GetSweeps",
+			Handler:    _Waybill_GetSweeps_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1,0 +1,156 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// sweepFile holds where each registry's sweep is, and what the last ones found.
+// It is disposable: without it a sweep that was under way is not gone on with,
+// and the alerts of earlier ones are in the log only.
+const sweepFile = "sweep.json"
+
+// The kinds of findings. Those of the first five become events; an alarm never
+// does: the ledger holds what happened, and of these nobody knows.
+const (
+	foundUnrecorded  = "unrecorded"  // a tag the ledger does not know
+	foundMoved       = "moved"       // a tag that names another image than on the ledger
+	foundRestored    = "restored"    // a tagged image that was deleted on the ledger, and is there
+	foundTagGone     = "tag-gone"    // a recorded tag that is not there any more
+	foundImageGone   = "image-gone"  // a recorded image that is not there any more
+	foundOtherBytes  = "other-bytes" // alarm: other bytes are served for a recorded digest
+	foundUnreadable  = "unreadable"  // alarm: what is served is no manifest we could record
+	foundUnreachable = "unreachable" // alarm: no answer, after some tries
+	foundHidden      = "hidden"      // alarm: a recorded repository is not shown to us
+)
+
+// What became of a finding.
+const (
+	outcomeQueued = "queued"  // events are in the queue
+	outcomeKnown  = "known"   // they were there before: waiting, set aside, or recorded
+	outcomeAlarm  = "alarm"   // somebody has to look
+	outcomeDry    = "dry-run" // nothing was done
+)
+
+// sweepFinding is one difference between a registry and the ledger.
+type sweepFinding struct {
+	Kind       string                `json:"kind"`
+	Repository provenance.Repository `json:"repository"`
+	Tag        provenance.Tag        `json:"tag,omitempty"`
+	Digest     provenance.Digest     `json:"digest,omitzero"`   // at the registry; of an image alone, the recorded one
+	Recorded   provenance.Digest     `json:"recorded,omitzero"` // what the ledger says the tag names
+	At         time.Time             `json:"at,omitzero"`       // when it was sure
+	Outcome    string                `json:"outcome,omitempty"`
+	Detail     string                `json:"detail,omitempty"`
+}
+
+// suspect is a finding that may yet turn out to be a notification under way.
+type suspect struct {
+	sweepFinding
+	Seen  time.Time `json:"seen"`
+	Tries int       `json:"tries,omitempty"` // times it was another difference when it was looked at again
+}
+
+// sweepPlace is how far a sweep is: what comes before it is done.
+type sweepPlace struct {
+	Repository provenance.Repository `json:"repository,omitempty"`
+	Phase      string                `json:"phase,omitempty"` // "", then phaseImages, then phaseDone
+	After      string                `json:"after,omitempty"` // the last tag or digest that is done
+}
+
+const (
+	phaseImages = "images"
+	phaseDone   = "done"
+)
+
+// sweepRun is a sweep, under way or finished.
+type sweepRun struct {
+	ID           string           `json:"id"`
+	DryRun       bool             `json:"dryRun,omitempty"`
+	Started      time.Time        `json:"started"`
+	Finished     time.Time        `json:"finished,omitzero"`
+	Error        string           `json:"error,omitempty"`
+	Place        sweepPlace       `json:"place,omitzero"`
+	Doing        string           `json:"-"` // what it waits for
+	Done         int              `json:"done"`
+	Total        int              `json:"total"` // repositories
+	Tags, Images int64            `json:",omitempty"`
+	Requests     int64            `json:"requests"`
+	Counts       map[string]int64 `json:"counts"` // of findings, by kind
+	Findings     []sweepFinding   `json:"findings,omitempty"`
+	Notes        []string         `json:"notes,omitempty"` // what was not looked at, and why
+	Suspects     []suspect        `json:"suspects,omitempty"`
+}
+
+// sweepState is what is known of one registry's sweeps.
+type sweepState struct {
+	Run       *sweepRun      `json:"run,omitempty"`
+	Last      *sweepRun      `json:"last,omitempty"`
+	Alerts    []sweepFinding `json:"alerts,omitempty"` // of all sweeps but dry ones, the newest last
+	LastStart time.Time      `json:"lastStart,omitzero"`
+}
+
+// load reads the file. A sweep that was under way is gone on with; what it
+// suspected is given its grace anew, since notifications could not come in
+// while nobody listened.
+func (s *sweeper) load() error {
+	s.states = map[provenance.Host]*sweepState{}
+	b, err := os.ReadFile(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return provenance.Wrap(provenance.Internal, err, "open the sweeps' file")
+	}
+	if err := json.Unmarshal(b, &s.states); err != nil {
+		return provenance.Wrap(provenance.Internal, err, "the sweeps' file %s is damaged; it may be deleted", s.path)
+	}
+	now := time.Now()
+	for host, at := range s.states {
+		switch {
+		case at == nil:
+			delete(s.states, host)
+			continue
+		case at.Run == nil:
+			continue
+		}
+		if at.Run.Counts == nil {
+			at.Run.Counts = map[string]int64{}
+		}
+		for i := range at.Run.Suspects {
+			at.Run.Suspects[i].Seen = now
+		}
+	}
+	return nil
+}
+
+// save writes the file: now, or when the last time is a while ago. A disk that
+// takes nothing stops no sweep: it only could not be gone on with.
+func (s *sweeper) save(ctx context.Context, now bool) {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	s.mu.Lock()
+	if !s.dirty || !now && time.Since(s.saved) < s.limits.save {
+		s.mu.Unlock()
+		return
+	}
+	s.dirty, s.saved = false, time.Now()
+	b, err := json.Marshal(s.states)
+	s.mu.Unlock()
+	if err == nil {
+		err = replaceFile(s.path, b)
+	}
+	if err != nil {
+		s.mu.Lock()
+		s.dirty = true
+		s.mu.Unlock()
+		s.log.WarnContext(ctx, "where the sweeps are is not saved", slog.Any("error", err))
+	}
+}

@@ -1,0 +1,164 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/queue"
+)
+
+func TestSweepWaitsForTheQueue(t *testing.T) {
+	b := newSweepBench(t)
+	s := b.sweeper(nil)
+	stats := []queue.Stats{
+		{Pending: 1, OldestPending: time.Now().Add(-time.Hour)},                    // accepted long ago
+		{Pending: 1, Sealed: 2, OldestPending: time.Now().Add(time.Hour), Done: 5}, // the rest is younger, two are sealed
+		{Sealed: 1, Done: 6},
+		{Sealed: 1, Done: 7},
+	}
+	asked := 0
+	s.queue = statsOnly{b, func() queue.Stats {
+		asked++
+		return stats[min(asked, len(stats))-1]
+	}}
+	levels := 0
+	s.level = func(since time.Time) bool { levels++; return levels == 3 && asked == len(stats) }
+	p := &sweepPass{sweeper: s, host: b.host, reg: s.hosts[b.host]}
+	if _, err := s.begin(t.Context(), b.host, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.caughtUp(t.Context(), time.Now()); err != nil || asked != len(stats) || levels != 3 {
+		t.Errorf("%v after %d looks at the queue and %d at the index", err, asked, levels)
+	}
+}
+
+type statsOnly struct {
+	sweepQueue
+	stats func() queue.Stats
+}
+
+func (q statsOnly) Stats(context.Context) (queue.Stats, error) { return q.stats(), nil }
+
+func TestSweepBegin(t *testing.T) {
+	b := newSweepBench(t)
+	s := b.sweeper(nil)
+	if _, err := s.begin(t.Context(), "other.example", false); provenance.CodeOf(err) != provenance.NotFound {
+		t.Errorf("not configured: %v", err)
+	}
+	started, err := s.Start(t.Context(), "", false)
+	if err != nil || len(started) != 1 || started[0].Joined || started[0].ID == "" {
+		t.Fatalf("%+v, %v", started, err)
+	}
+	if again, err := s.Start(t.Context(), b.host, false); err != nil || !again[0].Joined || again[0].ID != started[0].ID {
+		t.Errorf("%+v, %v", again, err)
+	}
+	if _, err := s.Start(t.Context(), b.host, true); provenance.CodeOf(err) != provenance.Conflict {
+		t.Errorf("a dry one beside it: %v", err)
+	}
+	s.sweep(t.Context(), b.host)
+	if list := s.List(t.Context()); len(list) != 1 || list[0].Running != nil || list[0].Last == nil || list[0].Last.Finished.IsZero() {
+		t.Errorf("%+v", list)
+	}
+	b.state.put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Owner: "PartnerMSP"})
+	if _, err := s.Start(t.Context(), b.host, false); provenance.CodeOf(err) != provenance.Forbidden {
+		t.Errorf("another organisation's: %v", err)
+	}
+	if _, err := s.Start(t.Context(), "", false); provenance.CodeOf(err) != provenance.NotFound {
+		t.Errorf("all of none: %v", err)
+	}
+}
+
+// The loop sweeps when it is asked, by the schedule, and after a restart.
+func TestSweepLoop(t *testing.T) {
+	b := newSweepBench(t)
+	s := b.sweeper(func(s *sweeper) { s.config.Every = time.Hour })
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.run(ctx) }()
+	finished := func() (n string) {
+		for _, one := range s.List(ctx) {
+			if one.Running == nil && one.Last != nil {
+				n = one.Last.ID
+			}
+		}
+		return n
+	}
+	first := waitFor(t, func() (string, bool) { id := finished(); return id, id != "" })
+	if next := s.List(ctx)[0].Next; time.Until(next) < 59*time.Minute {
+		t.Errorf("the next one at %s", next)
+	}
+	if _, err := s.Start(ctx, "", true); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() (string, bool) { id := finished(); return id, id != "" && id != first })
+	cancel()
+	if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	var states map[provenance.Host]*sweepState
+	if raw, err := os.ReadFile(b.path); err != nil || json.Unmarshal(raw, &states) != nil || states[b.host].LastStart.IsZero() {
+		t.Errorf("%v: %s", err, raw)
+	}
+}
+
+func waitFor(t *testing.T, try func() (string, bool)) string {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); <-tick.C {
+		if got, ok := try(); ok {
+			return got
+		}
+	}
+	t.Fatal("it did not come in ten seconds")
+	return ""
+}
+
+func TestPacer(t *testing.T) {
+	p := pacer{every: 10 * time.Millisecond}
+	began := time.Now()
+	for range 6 {
+		if err := p.wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(began); took < 50*time.Millisecond {
+		t.Errorf("six requests at 100 a second took %s", took)
+	}
+}
+
+func TestSweepFileDamaged(t *testing.T) {
+	b := newSweepBench(t)
+	if err := os.WriteFile(b.path, []byte(`{"x":`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := &sweeper{path: b.path}
+	if err := s.load(); err == nil || !strings.Contains(err.Error(), "may be deleted") {
+		t.Error(err)
+	}
+}
+
+func TestSweepSettings(t *testing.T) {
+	for want, spoil := range map[string]func(*Config){
+		"sweep.every":                func(c *Config) { c.Sweep.Every = time.Second },
+		"sweep.rate":                 func(c *Config) { c.Sweep.Rate = -1 },
+		"sweep.grace":                func(c *Config) { c.Sweep.Grace = time.Millisecond },
+		"registries[0].repositories": func(c *Config) { c.Registries[0].Repositories = []string{"a b"} },
+	} {
+		c := valid(t)
+		if c.Sweep != (SweepConfig{Rate: 20, Grace: 2 * time.Minute}) {
+			t.Fatalf("by default %+v", c.Sweep)
+		}
+		spoil(&c)
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	}
+}
