@@ -88,30 +88,10 @@ func (c *consortium) push(seq int, digests ...provenance.Digest) {
 	c.settle()
 }
 
-// settle waits until every organisation's peer has the blocks that any of them
-// has: an act is final on the actor's own peer first.
+// settle waits until every organisation's peer has the blocks that any of them has.
 func (c *consortium) settle() {
 	c.t.Helper()
-	orgs := []string{"vendor", "security", "platform", "audit"}
-	var most uint64
-	if err := lab.Poll(c.ctx, 20*time.Second, func() error {
-		for _, org := range orgs {
-			h, err := c.as(org + "/auditor").Height(c.ctx)
-			if err != nil {
-				return err
-			}
-			if most = max(most, h); h < most {
-				return fmt.Errorf("%s's peer has %d of %d blocks", org, h, most)
-			}
-		}
-		// The first that were asked may have been behind the last.
-		for _, org := range orgs {
-			if h, err := c.as(org + "/auditor").Height(c.ctx); err != nil || h < most {
-				return fmt.Errorf("%s's peer has %d of %d blocks: %w", org, h, most, err)
-			}
-		}
-		return nil
-	}); err != nil {
+	if err := c.lab.Settle(c.ctx); err != nil {
 		c.t.Fatal(err)
 	}
 }

@@ -66,8 +66,9 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code":     code,
-			"recorded": recorded,
+			"waybill":  session{l}.waybill,
+			"code":     session{l}.code,
+			"recorded": session{l}.recorded,
 			"digest":   digest,
 			"subst":    subst,
 			"until":    until,
@@ -77,11 +78,30 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// session gives scripts their commands. An act is final on the actor's own peer
+// first: before any command of a script everybody has seen what came before it.
+type session struct{ lab *lab.Lab }
+
+func (s session) exec(ts *testscript.TestScript, args ...string) error {
+	ts.Check(s.lab.Settle(context.Background()))
+	return ts.Exec(args[0], args[1:]...)
+}
+
+// waybill …: runs the CLI, and wants it to succeed, or with ! to fail.
+func (s session) waybill(ts *testscript.TestScript, neg bool, args []string) {
+	switch err := s.exec(ts, append([]string{"waybill"}, args...)...); {
+	case err != nil && !neg:
+		ts.Fatalf("waybill %v: %v", args, err)
+	case err == nil && neg:
+		ts.Fatalf("waybill %v succeeded", args)
+	}
+}
+
 // code N command…: the command must end with exit status N.
-func code(ts *testscript.TestScript, _ bool, args []string) {
+func (s session) code(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	err = ts.Exec(args[1], args[2:]...)
+	err = s.exec(ts, args[1:]...)
 	if got := exitStatus(err); got != want {
 		ts.Fatalf("exit status %d, want %d", got, want)
 	}
@@ -98,13 +118,14 @@ func exitStatus(err error) int {
 }
 
 // recorded IMAGE: waits until a gateway knows the image.
-func recorded(ts *testscript.TestScript, _ bool, args []string) {
+func (s session) recorded(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(lab.Poll(context.Background(), 30*time.Second, func() error {
 		if err := ts.Exec("waybill", "status", args[0], "--as", "platform/auditor"); err != nil {
 			return fmt.Errorf("%s is not recorded: %w", args[0], err)
 		}
 		return nil
 	}))
+	ts.Check(s.lab.Settle(context.Background()))
 }
 
 // until PATTERN command…: runs the command again and again until its standard

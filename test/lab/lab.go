@@ -15,8 +15,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/provision"
 	"github.com/waybill-dev/waybill/network"
 )
@@ -38,6 +40,8 @@ type Lab struct {
 	programs network.RegistryTools
 	ports    map[string]network.Ports
 	procs    map[string]*exec.Cmd
+	watching sync.Mutex
+	peers    map[string]*ledger.Client // who Settle asks; guarded by watching
 	log      io.Writer
 }
 
@@ -47,7 +51,7 @@ func Start(ctx context.Context, log io.Writer) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Dir: dir, Bin: filepath.Join(dir, "bin"), procs: map[string]*exec.Cmd{}, ports: map[string]network.Ports{}, log: log}
+	l := &Lab{Dir: dir, Bin: filepath.Join(dir, "bin"), procs: map[string]*exec.Cmd{}, peers: map[string]*ledger.Client{}, ports: map[string]network.Ports{}, log: log}
 	if err := l.start(ctx); err != nil {
 		return nil, errors.Join(err, l.Stop(context.WithoutCancel(ctx)))
 	}
@@ -140,6 +144,7 @@ func (l *Lab) gatewayConfig(org string) string {
 
 // Stop ends every process and removes the folder, unless WAYBILL_LAB_KEEP is set.
 func (l *Lab) Stop(ctx context.Context) error {
+	l.forget()
 	var errs []error
 	for name := range l.procs {
 		errs = append(errs, l.end(name, os.Interrupt))
