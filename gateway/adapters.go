@@ -114,6 +114,15 @@ func (r reads) History(f api.HistoryFilter, p api.Page) ([]api.Record, string, e
 	return out, next, err
 }
 
+func (r reads) PullList(f api.PullFilter, p api.Page) ([]api.Pull, string, error) {
+	pulls, next, err := r.Snapshot.PullList(index.PullFilter(f), index.Page(p))
+	out := make([]api.Pull, len(pulls))
+	for i, pull := range pulls {
+		out[i] = api.Pull(pull)
+	}
+	return out, next, err
+}
+
 func (r reads) Promotions(f api.PromotionFilter, p api.Page) ([]state.Promotion, string, error) {
 	return r.Snapshot.Promotions(index.PromotionFilter(f), index.Page(p))
 }

@@ -134,6 +134,10 @@ type RegistryConfig struct {
 	// Repositories are what a sweep looks at, by name; empty: what the registry's
 	// catalogue lists (as far as a connector speaks for it) and what is recorded.
 	Repositories []string `mapstructure:"repositories"`
+	// Pulls says what is recorded of pulls: channel (with the client's address
+	// and user agent, for every organisation to read and nobody to remove) or
+	// off. Default: the pull and the actor the registry names.
+	Pulls string `mapstructure:"pulls"`
 	// Timeout of one request. Default 15s.
 	Timeout time.Duration `mapstructure:"timeout"`
 	// TokenHost issues the registry's tokens where that is another host (Docker

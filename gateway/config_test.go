@@ -55,6 +55,7 @@ func TestValidate(t *testing.T) {
 		"witness[0]":                  func(c *Config) { c.Witness = []string{"partner.example/team"} },
 		"witness[1]":                  func(c *Config) { c.Witness = []string{"*.example", "[a"} },
 		"queue.url_file":              func(c *Config) { c.Queue.URLFile = c.Identity.Cert }, // readable by others
+		"registries[0].pulls":         func(c *Config) { c.Registries[0].Pulls = "private" }, // not in this version
 		"registries[0].ca_file":       func(c *Config) { c.Registries[0].CAFile = "absent" },
 		"token_host or blob_hosts":    func(c *Config) { c.Registries[0].BlobHosts = []string{"https://cdn.example"} },
 		"oidc.keys_file":              func(c *Config) { c.Connectors[0].OIDC.KeysFile = "absent" },
@@ -88,6 +89,7 @@ func TestConnectorsReachIntake(t *testing.T) {
 		ConnectorConfig{Name: "gar", Kind: "gar", Host: "reg.example", Origins: []string{"projects/p/subscriptions/s"}, OIDC: OIDCConfig{
 			Issuers: []string{"https://accounts.example"}, Audience: "waybill", Claims: []NamedValue{{"email", "push@example"}}, KeysFile: keys,
 		}})
+	c.Registries[0].Pulls = "channel"
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -97,6 +99,9 @@ func TestConnectorsReachIntake(t *testing.T) {
 	}
 	if _, err := intake.New(intake.Config{Connectors: connectors[:2], Sink: sink{}}); err != nil {
 		t.Errorf("intake refuses: %v", err)
+	}
+	if connectors[0].Pulls != "channel" || connectors[2].Pulls != "channel" {
+		t.Errorf("pulls: %q, %q", connectors[0].Pulls, connectors[2].Pulls)
 	}
 	nexus, gar := connectors[1], connectors[2]
 	if nexus.Prefixes["Docker-Hosted"] != "team" || nexus.OwnActor != "waybill" || string(nexus.Secrets[0]) != "0123456789abcdef0123456789abcdef" {

@@ -222,7 +222,7 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	if err != nil {
 		return g, err
 	}
-	g.hooks, err = intake.New(intake.Config{Connectors: connectors, Sink: sink{g.queue}, MaxBody: cfg.Hooks.MaxBody, Log: cfg.Log, Metrics: g.metrics.intake()})
+	g.hooks, err = intake.New(intake.Config{Connectors: connectors, Sink: sink{g.queue}, MaxBody: cfg.Hooks.MaxBody, Log: cfg.Log, Metrics: g.metrics.intake(), Children: childrenIn(g.index)})
 	if err != nil {
 		return g, err
 	}

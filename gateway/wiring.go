@@ -16,6 +16,14 @@ import (
 
 func readConnectors(cfg Config) ([]intake.Connector, error) {
 	var out []intake.Connector
+	pulls := map[provenance.Host]string{}
+	for _, r := range cfg.Registries {
+		host, err := provenance.ParseHost(r.Host)
+		if err != nil {
+			return nil, err
+		}
+		pulls[host] = r.Pulls
+	}
 	for _, c := range cfg.Connectors {
 		host, err := provenance.ParseHost(c.Host)
 		if err != nil {
@@ -23,7 +31,8 @@ func readConnectors(cfg Config) ([]intake.Connector, error) {
 		}
 		connector := intake.Connector{
 			Name: c.Name, Kind: c.Kind, Host: host, Repositories: c.Repositories, OwnActor: c.OwnActor, Origins: c.Origins, Prefixes: named(c.Prefixes), TypePrefix: c.TypePrefix,
-			OIDC: intake.OIDC{Issuers: c.OIDC.Issuers, Audience: c.OIDC.Audience, Claims: named(c.OIDC.Claims)},
+			Pulls: pulls[host],
+			OIDC:  intake.OIDC{Issuers: c.OIDC.Issuers, Audience: c.OIDC.Audience, Claims: named(c.OIDC.Claims)},
 		}
 		if c.OIDC.KeysFile != "" {
 			connector.OIDC.Keys = func() ([]byte, error) { return os.ReadFile(c.OIDC.KeysFile) }
@@ -38,6 +47,19 @@ func readConnectors(cfg Config) ([]intake.Connector, error) {
 		out = append(out, connector)
 	}
 	return out, nil
+}
+
+// childrenIn asks the index what a recorded index image holds.
+func childrenIn(x *index.Index) intake.Children {
+	return func(ctx context.Context, host provenance.Host, repo provenance.Repository, d provenance.Digest) (children []provenance.Digest, err error) {
+		err = x.View(ctx, func(s *index.Snapshot) error {
+			var place state.Place
+			_, err := state.Read(s, state.PlaceKey(d, host, repo), &place)
+			children = place.Children
+			return err
+		})
+		return children, err
+	}
 }
 
 // named returns nil for an empty list: a setting that is not there.

@@ -86,6 +86,11 @@ type Event struct {
 	Children     []Digest `json:"children,omitempty"` // platform images of an index
 	// Actor is the registry's word for who did it: a claim, never an identity.
 	Actor string `json:"actor,omitempty"`
+	// Address and UserAgent say, in the registry's word, where a pull came from
+	// and by which program. They are there only where the registry's owner
+	// chose to put them on the channel: nobody can take them off again.
+	Address   string `json:"address,omitempty"`
+	UserAgent string `json:"userAgent,omitempty"`
 	// OccurredAt is the registry's clock, at millisecond grain, UTC.
 	OccurredAt time.Time `json:"occurredAt"`
 }
@@ -151,7 +156,7 @@ func (e Event) check(names checked) error {
 	if e.Size < 0 || len(e.Children) > MaxChildren {
 		return Errorf(Invalid, "event %s: size %d or %d children out of bounds (at most %d)", e.ID, e.Size, len(e.Children), MaxChildren)
 	}
-	for _, text := range []string{e.Source, e.MediaType, e.ArtifactType, e.Actor} {
+	for _, text := range []string{e.Source, e.MediaType, e.ArtifactType, e.Actor, e.Address, e.UserAgent} {
 		if len(text) > maxText {
 			return Errorf(Invalid, "event %s: a text of %d bytes is longer than %d", e.ID, len(text), maxText)
 		}

@@ -158,6 +158,10 @@ func FuzzDecodeSegment(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
+	if b, err = EncodeSegment(clients()); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
 	f.Add([]byte{1, 0, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		events, err := DecodeSegment(b)

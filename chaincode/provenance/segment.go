@@ -11,8 +11,15 @@ const (
 	MaxSegmentBytes  = 1 << 20
 )
 
-// segmentVersion opens every encoded segment. A decoder refuses any other.
-const segmentVersion = 2
+// The version that opens every encoded segment. Version 3 has two more texts
+// per event, its address and user agent, and is written only where some event
+// has one: a list of events still has one encoding, and what an older gateway
+// recorded, or an older chaincode must read, stays as it was. A decoder refuses
+// any other version.
+const (
+	segmentVersion = 2
+	segmentClients = 3
+)
 
 // EncodeSegment writes events compactly and deterministically: a version byte,
 // tables of the distinct texts and of the distinct digests in order of first
@@ -28,6 +35,7 @@ func EncodeSegment(events []Event) ([]byte, error) {
 	texts, digests := table[string]{index: map[string]uint64{}}, table[Digest]{index: map[Digest]uint64{}}
 	body := make([]byte, 0, 64*len(events))
 	last := int64(0)
+	version := versionFor(events)
 	names := checked{repositories: map[Repository]error{}, tags: map[Tag]error{}}
 	for _, e := range events {
 		if err := e.check(names); err != nil {
@@ -36,6 +44,10 @@ func EncodeSegment(events []Event) ([]byte, error) {
 		body = append(append(body, e.ID[:]...), byte(e.Action))
 		for _, text := range []string{e.Source, string(e.Repository), string(e.Tag), e.MediaType, e.ArtifactType, e.Actor} {
 			body = binary.AppendUvarint(body, texts.add(text))
+		}
+		if version == segmentClients {
+			body = binary.AppendUvarint(body, texts.add(e.Address))
+			body = binary.AppendUvarint(body, texts.add(e.UserAgent))
 		}
 		body = digests.append(body, e.Digest)
 		body = binary.AppendUvarint(body, uint64(e.Size))
@@ -49,7 +61,7 @@ func EncodeSegment(events []Event) ([]byte, error) {
 		body = binary.AppendVarint(body, at-last)
 		last = at
 	}
-	out := binary.AppendUvarint([]byte{segmentVersion}, uint64(len(texts.entries)))
+	out := binary.AppendUvarint([]byte{version}, uint64(len(texts.entries)))
 	for _, text := range texts.entries {
 		out = append(binary.AppendUvarint(out, uint64(len(text))), text...)
 	}
@@ -64,6 +76,16 @@ func EncodeSegment(events []Event) ([]byte, error) {
 	return out, nil
 }
 
+// versionFor is the version that a list of events is written in.
+func versionFor(events []Event) byte {
+	for _, e := range events {
+		if e.Address != "" || e.UserAgent != "" {
+			return segmentClients
+		}
+	}
+	return segmentVersion
+}
+
 // DecodeSegment reads what EncodeSegment wrote and nothing else: an unknown
 // version, a truncated or trailing byte, or an encoding that EncodeSegment
 // would not have produced is Invalid.
@@ -72,8 +94,9 @@ func DecodeSegment(b []byte) ([]Event, error) {
 		return nil, Errorf(Invalid, "segment of %d bytes: at most %d", len(b), MaxSegmentBytes)
 	}
 	d := decoder{rest: b}
-	if version := d.byte(); version != segmentVersion {
-		return nil, Errorf(Invalid, "segment version %d: this program reads version %d", version, segmentVersion)
+	version := d.byte()
+	if version != segmentVersion && version != segmentClients {
+		return nil, Errorf(Invalid, "segment version %d: this program reads versions %d and %d", version, segmentVersion, segmentClients)
 	}
 	texts := make([]string, 0, 16)
 	known := map[string]bool{}
@@ -98,6 +121,9 @@ func DecodeSegment(b []byte) ([]Event, error) {
 		e := Event{ID: d.id(), Action: Action(d.byte())}
 		e.Source, e.Repository, e.Tag = d.text(texts), Repository(d.text(texts)), Tag(d.text(texts))
 		e.MediaType, e.ArtifactType, e.Actor = d.text(texts), d.text(texts), d.text(texts)
+		if version == segmentClients {
+			e.Address, e.UserAgent = d.text(texts), d.text(texts)
+		}
 		e.Digest = d.reference()
 		e.Size = int64(d.uvarint())
 		e.Config, e.Subject = d.reference(), d.reference()
@@ -114,7 +140,7 @@ func DecodeSegment(b []byte) ([]Event, error) {
 		}
 		events = append(events, e)
 	}
-	if d.bad || len(d.rest) != 0 || len(events) == 0 || d.used != uint64(len(texts)) || d.named != uint64(len(d.digests)) {
+	if d.bad || len(d.rest) != 0 || len(events) == 0 || version != versionFor(events) || d.used != uint64(len(texts)) || d.named != uint64(len(d.digests)) {
 		return nil, Errorf(Invalid, "segment is truncated, has bytes after its end, or is not in its canonical encoding")
 	}
 	return events, nil
@@ -124,7 +150,8 @@ func DecodeSegment(b []byte) ([]Event, error) {
 // reading them; Invalid where it cannot be one.
 func SegmentEvents(b []byte) (int, error) {
 	d := decoder{rest: b}
-	d.bad = d.byte() != segmentVersion
+	version := d.byte()
+	d.bad = version != segmentVersion && version != segmentClients
 	for n := d.count(len(b)); n > 0 && !d.bad; n-- {
 		d.take(d.count(maxText))
 	}

@@ -27,6 +27,7 @@ type answers interface {
 	GetImage(ctx context.Context, image string) (*waybillv1.GetImageResponse, error)
 	GetVerdict(ctx context.Context, image, stage string) (*waybillv1.GetVerdictResponse, error)
 	ListHistory(ctx context.Context, in *waybillv1.ListHistoryRequest) (*waybillv1.ListHistoryResponse, error)
+	ListPulls(ctx context.Context, in *waybillv1.ListPullsRequest) (*waybillv1.ListPullsResponse, error)
 	ListPromotions(ctx context.Context, in *waybillv1.ListPromotionsRequest) (*waybillv1.ListPromotionsResponse, error)
 	ListPolicies(ctx context.Context) (*waybillv1.ListPoliciesResponse, error)
 	GetPolicy(ctx context.Context, name string, version int) (*waybillv1.GetPolicyResponse, error)

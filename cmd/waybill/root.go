@@ -93,7 +93,7 @@ on the ledger, never in the registry.
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
 
 	root.AddCommand(
-		newStatusCmd(a), newVerifyCmd(a), newExplainCmd(a), newHistoryCmd(a), newPromotionsCmd(a),
+		newStatusCmd(a), newVerifyCmd(a), newExplainCmd(a), newHistoryCmd(a), newPullsCmd(a), newPromotionsCmd(a),
 		newInboxCmd(a), newPromoteCmd(a), newApproveCmd(a), newRejectCmd(a), newWithdrawCmd(a), newReleaseCmd(a), newResumeCmd(a),
 		newBreakGlassCmd(a), newReviewCmd(a), newQuarantineCmd(a), newUnquarantineCmd(a), newWaiverCmd(a),
 		newAttestCmd(a), newEvidenceCmd(a), newTreeCmd(a), newKeyCmd(a), newSchemaCmd(a), newContextCmd(a), newLabelCmd(a),

@@ -36,6 +36,7 @@ func accessTable() map[string]access {
 		waybillv1.Waybill_GetTag_FullMethodName:             members,
 		waybillv1.Waybill_GetVerdict_FullMethodName:         members,
 		waybillv1.Waybill_ListHistory_FullMethodName:        members,
+		waybillv1.Waybill_ListPulls_FullMethodName:          named,
 		waybillv1.Waybill_ListPromotions_FullMethodName:     members,
 		waybillv1.Waybill_GetEvidence_FullMethodName:        members,
 		waybillv1.Waybill_GetTree_FullMethodName:            members,

@@ -31,7 +31,7 @@ func TestAccess(t *testing.T) {
 		"GetPolicy": read, "ListMembers": read, "ListRegistries": read, "ListDeadLetters": operate, "RetryDeadLetters": operate,
 		"StartSweep": operate, "GetSweeps": operate,
 		"GetEvidence": read, "GetTree": read, "ListPolicyVersions": read, "SimulatePolicy": name, "ListProposals": read, "GetProposal": read, "GetInbox": name,
-		"ListKeys": read, "ListSchemas": read, "ListWaivers": read, "ListContext": read, "ListLabels": read,
+		"ListKeys": read, "ListSchemas": read, "ListWaivers": read, "ListContext": read, "ListLabels": read, "ListPulls": name,
 	}
 	g := guard{org: "VendorMSP", table: accessTable(), log: slog.New(slog.DiscardHandler)}
 	open := g

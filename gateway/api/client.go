@@ -107,6 +107,12 @@ func (c *Client) ListHistory(ctx context.Context, in *waybillv1.ListHistoryReque
 	return r, fromStatus(err)
 }
 
+// ListPulls asks for one page of the pulls of an image.
+func (c *Client) ListPulls(ctx context.Context, in *waybillv1.ListPullsRequest) (*waybillv1.ListPullsResponse, error) {
+	r, err := c.rpc.ListPulls(ctx, in)
+	return r, fromStatus(err)
+}
+
 // ListPromotions asks for one page of promotions.
 func (c *Client) ListPromotions(ctx context.Context, in *waybillv1.ListPromotionsRequest) (*waybillv1.ListPromotionsResponse, error) {
 	r, err := c.rpc.ListPromotions(ctx, in)

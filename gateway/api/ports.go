@@ -31,6 +31,8 @@ type Reads interface {
 	Referrers(subject provenance.Digest, host provenance.Host, repo provenance.Repository, limit int) ([]provenance.Digest, error)
 	// Pulls counts pulls from one repository, or from all when host is empty.
 	Pulls(d provenance.Digest, host provenance.Host, repo provenance.Repository) (count int64, last time.Time, err error)
+	// PullList lists pulls of an image, the last recorded first.
+	PullList(PullFilter, Page) ([]Pull, string, error)
 	// Tags lists the tags of a repository that name the image now.
 	Tags(d provenance.Digest, host provenance.Host, repo provenance.Repository) ([]provenance.Tag, error)
 }
@@ -57,6 +59,34 @@ type PromotionFilter struct {
 	Repository provenance.Repository
 	Digest     provenance.Digest
 	Status     state.PromotionStatus
+}
+
+// PullFilter says which pulls of an image are asked for: those from one
+// repository, or (host empty) from all, not before Since.
+type PullFilter struct {
+	Digest     provenance.Digest
+	Host       provenance.Host
+	Repository provenance.Repository
+	Since      time.Time
+}
+
+// Pull is one pull as it stands on the ledger. Address and UserAgent are there
+// only where the registry's owner put them on the channel.
+type Pull struct {
+	Block      uint64
+	Tx, Seq    int
+	TxID       string
+	Time       time.Time
+	By         policy.Person // the gateway that recorded it
+	Host       provenance.Host
+	Repository provenance.Repository
+	Tag        provenance.Tag
+	Digest     provenance.Digest
+	Source     string
+	Actor      string
+	Address    string
+	UserAgent  string
+	OccurredAt time.Time
 }
 
 // Record is an event or an act as it stands on the ledger.

@@ -114,7 +114,7 @@ func (w *writer) derive(write Write) error {
 		if len(attributes) != 3 {
 			return provenance.Errorf(provenance.Internal, "key %q is no segment key", write.Key)
 		}
-		return w.segment(provenance.Host(attributes[0]), write.Value)
+		return w.segment(write.Key, provenance.Host(attributes[0]), write.Value)
 	}
 	return w.act(objectType, write)
 }

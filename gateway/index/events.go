@@ -9,10 +9,10 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
-// segment adds a record per event, and counts pulls: a row per pull would make
-// the index as large as the traffic of the registry, and the segments
-// themselves keep each one.
-func (w *writer) segment(host provenance.Host, b []byte) error {
+// segment adds a record per event, counts pulls, and notes which images the
+// segment holds pulls of: a row per pull would make the index as large as the
+// traffic of the registry, and the segments themselves keep each one.
+func (w *writer) segment(key string, host provenance.Host, b []byte) error {
 	events, err := provenance.DecodeSegment(b)
 	if err != nil {
 		// The contract decodes a segment before it writes it.
@@ -29,16 +29,16 @@ func (w *writer) segment(host provenance.Host, b []byte) error {
 	tags := map[string]provenance.Digest{} // what tags name, as the segment goes by
 	for _, e := range events {
 		if e.Action == provenance.Pull {
-			key := image{e.Repository, e.Digest}
-			p, seen := pulls[key]
+			pulled := image{e.Repository, e.Digest}
+			p, seen := pulls[pulled]
 			if !seen {
-				order = append(order, key)
+				order = append(order, pulled)
 			}
 			p.count++
 			if e.OccurredAt.After(p.last) {
 				p.last = e.OccurredAt
 			}
-			pulls[key] = p
+			pulls[pulled] = p
 			continue
 		}
 		if e.Action == provenance.Push && !e.Subject.IsZero() {
@@ -58,9 +58,18 @@ func (w *writer) segment(host provenance.Host, b []byte) error {
 			return err
 		}
 	}
+	if len(order) > 0 {
+		if err := w.exec(w.st.segment, w.at.Block, w.at.Tx, string(host), []byte(key)); err != nil {
+			return err
+		}
+	}
 	for _, i := range order {
 		p := pulls[i]
-		if err := w.exec(w.st.pull, digestBytes(i.digest), string(host), string(i.repository), p.count, p.last.UnixNano()); err != nil {
+		image, last := digestBytes(i.digest), p.last.UnixNano()
+		if err := w.exec(w.st.pulled, w.at.Block, w.at.Tx, last, image, string(host), string(i.repository)); err != nil {
+			return err
+		}
+		if err := w.exec(w.st.pull, image, string(host), string(i.repository), p.count, last); err != nil {
 			return err
 		}
 	}

@@ -26,6 +26,8 @@ func (x *Index) Fingerprint(ctx context.Context) (string, error) {
 			`SELECT * FROM releases ORDER BY key`,
 			`SELECT * FROM referrers ORDER BY subject, host, repository, digest`,
 			`SELECT * FROM pulls ORDER BY digest, host, repository`,
+			`SELECT * FROM segments ORDER BY block, tx`,
+			`SELECT * FROM pulled ORDER BY id`,
 			`SELECT * FROM organisations ORDER BY msp`,
 		} {
 			h.Write([]byte(query))

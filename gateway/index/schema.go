@@ -15,12 +15,15 @@ import (
 
 // schemaVersion changes with every change of schema or of what Apply derives:
 // an index of another version is rebuilt, never migrated.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // kv mirrors the chaincode's state. The other tables are derived from it and
 // from the blocks: what a question needs in another order than that of the keys.
 // A release stands at its latest position, a promotion and a proposal at their first. Digests are the
-// algorithm's byte and the raw hash; times are nanoseconds since 1970, UTC.
+// algorithm's byte and the raw hash. A row of pulled says that a segment holds
+// pulls of an image of a repository; they are chained from the latest back, so
+// that they are only ever appended: a key that opens with the digest would dirty
+// a page for each image that a segment names. Times are nanoseconds since 1970, UTC.
 const schema = `
 CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, height INTEGER NOT NULL, hash BLOB NOT NULL);
 CREATE TABLE kv (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -47,8 +50,10 @@ CREATE INDEX releases_by_position ON releases (block, tx, seq);
 CREATE INDEX releases_owing ON releases (block, tx, seq) WHERE owing = 1;
 CREATE TABLE referrers (subject BLOB, host TEXT, repository TEXT, digest BLOB,
 	PRIMARY KEY (subject, host, repository, digest)) WITHOUT ROWID;
-CREATE TABLE pulls (digest BLOB, host TEXT, repository TEXT, count INTEGER NOT NULL, last INTEGER NOT NULL,
+CREATE TABLE pulls (digest BLOB, host TEXT, repository TEXT, count INTEGER NOT NULL, last INTEGER NOT NULL, latest INTEGER NOT NULL,
 	PRIMARY KEY (digest, host, repository)) WITHOUT ROWID;
+CREATE TABLE segments (block INTEGER, tx INTEGER, host TEXT NOT NULL, key BLOB NOT NULL, PRIMARY KEY (block, tx)) WITHOUT ROWID;
+CREATE TABLE pulled (id INTEGER PRIMARY KEY, block INTEGER NOT NULL, tx INTEGER NOT NULL, last INTEGER NOT NULL, previous INTEGER);
 CREATE TABLE organisations (msp TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
 `
 

@@ -11,7 +11,7 @@ import (
 // statements are Apply's, prepared once: a block of a busy channel writes
 // thousands of rows.
 type statements struct {
-	head, setHead, tx, get, put, drop, record, pull, referrer, promotion, attempt, proposal, release, debt, dropOrganisations, organisation *sql.Stmt
+	head, setHead, tx, get, put, drop, record, pull, pulled, segment, referrer, promotion, attempt, proposal, release, debt, dropOrganisations, organisation *sql.Stmt
 }
 
 func (s *statements) all() map[**sql.Stmt]string {
@@ -24,8 +24,12 @@ func (s *statements) all() map[**sql.Stmt]string {
 		&s.drop:    `DELETE FROM kv WHERE key = ?`,
 		&s.record: `INSERT INTO records (block, tx, seq, kind, host, repository, tag, digest, previous, stage, media_type, actor, occurred_at, detail, record)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		&s.pull: `INSERT INTO pulls (digest, host, repository, count, last) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT (digest, host, repository) DO UPDATE SET count = count + excluded.count, last = max(last, excluded.last)`,
+		&s.segment: `INSERT INTO segments (block, tx, host, key) VALUES (?, ?, ?, ?)`,
+		&s.pulled: `INSERT INTO pulled (block, tx, last, previous) VALUES (?, ?, ?,
+			(SELECT latest FROM pulls WHERE digest = ? AND host = ? AND repository = ?))`,
+		// The row of pulled that was just added is the image's latest.
+		&s.pull: `INSERT INTO pulls (digest, host, repository, count, last, latest) VALUES (?, ?, ?, ?, ?, last_insert_rowid())
+			ON CONFLICT (digest, host, repository) DO UPDATE SET count = count + excluded.count, last = max(last, excluded.last), latest = excluded.latest`,
 		// The position stays that of the first request, so that pages do not shift.
 		&s.promotion: `INSERT INTO promotions (key, block, tx, seq, stage, host, repository, digest, status, attempt, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (key) DO UPDATE SET status = excluded.status, attempt = excluded.attempt, record = excluded.record`,

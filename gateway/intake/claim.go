@@ -42,8 +42,12 @@ type claim struct {
 	resolve bool
 	actor   string
 	agent   string // user agent of whoever asked the registry
-	at      string // RFC 3339
-	atTime  time.Time
+	address string // of whoever asked the registry, with or without a port
+	// index was asked for; children are its platform images, where the payload tells.
+	index    bool
+	children []provenance.Digest
+	at       string // RFC 3339
+	atTime   time.Time
 }
 
 // event makes the domain's event of it. The facts of the manifest stay empty:

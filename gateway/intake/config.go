@@ -22,6 +22,15 @@ const (
 	wideBody = 8
 )
 
+// What is kept of a registry's pulls, apart from the default.
+const (
+	// PullsChannel keeps the client's address and user agent as well. Every
+	// organisation of the channel reads them, and nothing removes them again.
+	PullsChannel = "channel"
+	// PullsOff acknowledges pulls and forgets them.
+	PullsOff = "off"
+)
+
 // Connector is one configured source of events. Only the first four fields are
 // for every kind; the zero value of the others suits most.
 type Connector struct {
@@ -53,6 +62,9 @@ type Connector struct {
 	Prefixes map[string]string
 	// TypePrefix is zot's setting of the same name; empty means "zotregistry".
 	TypePrefix string
+	// Pulls says what is kept of pulls, one of the Pulls constants; empty: the
+	// pull and its actor.
+	Pulls string
 	// OIDC says which tokens the sender presents: Google Artifact Registry
 	// needs it, Azure Event Grid may have it instead of a secret.
 	OIDC OIDC
@@ -96,8 +108,9 @@ type Sink interface {
 type Metrics struct {
 	// Request counts answers. The connector is "" where none is configured by that name.
 	Request func(connector string, status int)
-	// Event counts events by outcome: "accepted", "duplicate", or
-	// "ignored-" and a reason (blob, mount, head, own, unknown, other, elsewhere).
+	// Event counts events by outcome: "accepted", "duplicate", "folded" (part of
+	// a pull that is kept), or "ignored-" and a reason (blob, mount, head, own,
+	// unknown, off, other, elsewhere).
 	Event func(connector, outcome string, n int)
 }
 
@@ -126,6 +139,9 @@ type Config struct {
 	// Log; nil means slog.Default.
 	Log     *slog.Logger
 	Metrics Metrics
+	// Children tells what an index holds, to fold a pull's requests into one;
+	// nil: only payloads tell.
+	Children Children
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }

@@ -44,8 +44,15 @@ type distributionEvent struct {
 		Repository string `json:"repository"`
 		URL        string `json:"url"`
 		Tag        string `json:"tag"`
+		// What the manifest names, where the registry is told to say so
+		// (includereferences); of an index, its platform images.
+		References []struct {
+			MediaType string `json:"mediaType"`
+			Digest    string `json:"digest"`
+		} `json:"references"`
 	} `json:"target"`
 	Request struct {
+		Address   string `json:"addr"`
 		Method    string `json:"method"`
 		UserAgent string `json:"useragent"`
 	} `json:"request"`
@@ -140,6 +147,24 @@ func (e *distributionEvent) isBlob() bool {
 		mediaType == "application/vnd.docker.container.image.v1+json"
 }
 
+// children lists the platform images of an index. What is malformed names
+// none: it only keeps pulls from being folded.
+func (e *distributionEvent) children() (out []provenance.Digest) {
+	if !isIndex(e.Target.MediaType) {
+		return nil
+	}
+	for _, r := range e.Target.References {
+		if d, err := provenance.ParseDigest(r.Digest); err == nil && len(out) < provenance.MaxChildren {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+func isIndex(mediaType string) bool {
+	return mediaType == "application/vnd.oci.image.index.v1+json" || mediaType == "application/vnd.docker.distribution.manifest.list.v2+json"
+}
+
 // claim says the event in our words.
 func (e *distributionEvent) claim(m message, body [sha256.Size]byte) (claim, error) {
 	c := claim{
@@ -148,12 +173,13 @@ func (e *distributionEvent) claim(m message, body [sha256.Size]byte) (claim, err
 		digest:     word{"target.digest", e.Target.Digest},
 		tag:        word{"target.tag", e.Target.Tag},
 		actor:      e.Actor.Name, agent: e.Request.UserAgent, at: e.Timestamp,
+		address: e.Request.Address,
 	}
 	switch {
 	case e.Action == "push":
 		c.action = provenance.Push
 	case e.Action == "pull":
-		c.action = provenance.Pull
+		c.action, c.index, c.children = provenance.Pull, isIndex(e.Target.MediaType), e.children()
 	case e.Action == "delete" && e.Target.Tag != "":
 		c.action = provenance.TagDelete
 	case e.Action == "delete":

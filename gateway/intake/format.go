@@ -93,6 +93,7 @@ const (
 	ignoredHead      = "head"      // somebody asked whether an image is there
 	ignoredOwn       = "own"       // our read-back or write-back
 	ignoredUnknown   = "unknown"   // an event we do not know, about no repository
+	ignoredOff       = "off"       // a pull, and the registry's pulls are not recorded
 	ignoredOther     = "other"     // an event we know, about no image: scans, quotas, tests
 	ignoredElsewhere = "elsewhere" // an event of another registry that shares the channel
 )
@@ -101,6 +102,7 @@ const (
 type batch struct {
 	events  []provenance.Event
 	bodies  [][sha256.Size]byte // of the same index in events
+	clients []client            // of the same index in events
 	ignored map[string]int      // by reason
 	reply   any                 // where set, the answer's body: a handshake
 	news    []string            // keys of recent that a lost answer would bring again
@@ -120,7 +122,18 @@ func (b *batch) take(m message, c claim, body [sha256.Size]byte) error {
 		b.ignored[ignoredOwn]++
 		return nil
 	}
-	b.events, b.bodies = append(b.events, event), append(b.bodies, body)
+	var by client
+	if event.Action == provenance.Pull {
+		if m.connector.Pulls == PullsOff {
+			b.ignored[ignoredOff]++
+			return nil
+		}
+		by = client{address: addressOf(c.address), agent: clipText(c.agent), index: c.index, children: c.children}
+		if m.connector.Pulls == PullsChannel {
+			event.Address, event.UserAgent = by.address, by.agent
+		}
+	}
+	b.add(event, body, by)
 	return nil
 }
 
@@ -134,7 +147,11 @@ func (b *batch) takeUnknown(m message, c claim, body [sha256.Size]byte) {
 		b.ignored[ignoredUnknown]++
 		return
 	}
-	b.events, b.bodies = append(b.events, event), append(b.bodies, body)
+	b.add(event, body, client{})
+}
+
+func (b *batch) add(event provenance.Event, body [sha256.Size]byte, by client) {
+	b.events, b.bodies, b.clients = append(b.events, event), append(b.bodies, body), append(b.clients, by)
 }
 
 // decode reads strict JSON into a struct. what names the form that is wanted.

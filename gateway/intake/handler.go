@@ -263,10 +263,14 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, m mess
 		deliveries = append(deliveries, Delivery{Host: s.Host, Connector: s.Name, Event: event, BodyHash: b.bodies[i], ReceivedAt: m.now})
 	}
 	var got Accepted
+	folded := 0
 	if len(deliveries) > 0 {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), sinkTime)
 		defer cancel()
-		if got, err = h.config.Sink.Accept(ctx, deliveries); err != nil {
+		if err := s.folds.learn(ctx, h.config.Children, deliveries, b.clients); err != nil {
+			h.config.Log.WarnContext(ctx, "a pull's platforms are recorded as pulls of their own", slog.String("connector", s.Name), slog.Any("error", err))
+		}
+		if got, folded, err = s.folds.accept(ctx, h.config.Sink, deliveries, b.clients); err != nil {
 			return h.sinkFailed(w, r, s, err)
 		}
 	}
@@ -274,9 +278,10 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, m mess
 		// The sender hung up before it had our answer, and will send again.
 		s.recent.unanswered(b.news)
 	}
-	out := counts{Accepted: got.New, Duplicate: got.Duplicate}
+	out := counts{Accepted: got.New, Duplicate: got.Duplicate + folded}
 	h.config.Metrics.event(s.Name, "accepted", got.New)
 	h.config.Metrics.event(s.Name, "duplicate", got.Duplicate)
+	h.config.Metrics.event(s.Name, "folded", folded)
 	for reason, n := range b.ignored {
 		out.Ignored += n
 		h.config.Metrics.event(s.Name, "ignored-"+reason, n)

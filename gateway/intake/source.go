@@ -23,6 +23,7 @@ type source struct {
 	slots    chan struct{}
 	weight   atomic.Int64 // of the bodies being served, in bytes
 	recent   recent
+	folds    folds
 }
 
 // refusals gathers what is wrong with one connector.
@@ -106,6 +107,9 @@ func (s *source) takeOptions(r *refusals) {
 	}
 	if s.OwnActor != "" && !f.actors {
 		r.add("events of kind %s name no actor", s.Kind)
+	}
+	if s.Pulls != "" && s.Pulls != PullsChannel && s.Pulls != PullsOff {
+		r.add("pulls %q: want %s, %s, or nothing", s.Pulls, PullsChannel, PullsOff)
 	}
 	if s.TypePrefix != "" && !f.typed {
 		r.add("the events of kind %s have no type prefix of the operator's choice", s.Kind)

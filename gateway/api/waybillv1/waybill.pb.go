@@ -1826,6 +1826,303 @@ func (x *HistoryEntry) GetRecord() string {
 	return ""
 }
 
+type ListPullsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// host/repository:tag, host/repository@digest, or a digest alone: then from
+	// every repository. A tag stands for the image it names now.
+	Image string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	// By the registry's clock; absent: all. It may move on between two pages.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	PageSize      int32                  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPullsRequest) Reset() {
+	*x = ListPullsRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPullsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPullsRequest) ProtoMessage() {}
+
+func (x *ListPullsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPullsRequest.ProtoReflect.Descriptor instead.
+func (*ListPullsRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ListPullsRequest) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+func (x *ListPullsRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListPullsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListPullsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListPullsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Image         string                 `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
+	Digest        string                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	Total         int64                  `protobuf:"varint,5,opt,name=total,proto3" json:"total,omitempty"`                                       // pulls ever recorded, whatever since says
+	Pulls         []*Pull                `protobuf:"bytes,6,rep,name=pulls,proto3" json:"pulls,omitempty"`                                        // the last recorded first
+	NextPageToken string                 `protobuf:"bytes,7,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty on the last page
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPullsResponse) Reset() {
+	*x = ListPullsResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPullsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPullsResponse) ProtoMessage() {}
+
+func (x *ListPullsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPullsResponse.ProtoReflect.Descriptor instead.
+func (*ListPullsResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ListPullsResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *ListPullsResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *ListPullsResponse) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+func (x *ListPullsResponse) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ListPullsResponse) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ListPullsResponse) GetPulls() []*Pull {
+	if x != nil {
+		return x.Pulls
+	}
+	return nil
+}
+
+func (x *ListPullsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Pull is one pull: a client's requests for an image within a short while. What
+// it says of the client is the registry's word.
+type Pull struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Block         uint64                 `protobuf:"varint,1,opt,name=block,proto3" json:"block,omitempty"`
+	TxId          string                 `protobuf:"bytes,2,opt,name=tx_id,json=txId,proto3" json:"tx_id,omitempty"`
+	Time          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`       // of the transaction
+	Gateway       *Person                `protobuf:"bytes,4,opt,name=gateway,proto3" json:"gateway,omitempty"` // that recorded it
+	Host          string                 `protobuf:"bytes,5,opt,name=host,proto3" json:"host,omitempty"`
+	Repository    string                 `protobuf:"bytes,6,opt,name=repository,proto3" json:"repository,omitempty"`
+	Tag           string                 `protobuf:"bytes,7,opt,name=tag,proto3" json:"tag,omitempty"` // where the client asked by tag and the registry says so
+	Actor         string                 `protobuf:"bytes,8,opt,name=actor,proto3" json:"actor,omitempty"`
+	Address       string                 `protobuf:"bytes,9,opt,name=address,proto3" json:"address,omitempty"`                          // only where the registry's owner put it on the channel
+	UserAgent     string                 `protobuf:"bytes,10,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`    // likewise
+	OccurredAt    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"` // the registry's clock
+	Source        string                 `protobuf:"bytes,12,opt,name=source,proto3" json:"source,omitempty"`                           // kind of connector
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pull) Reset() {
+	*x = Pull{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pull) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pull) ProtoMessage() {}
+
+func (x *Pull) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pull.ProtoReflect.Descriptor instead.
+func (*Pull) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Pull) GetBlock() uint64 {
+	if x != nil {
+		return x.Block
+	}
+	return 0
+}
+
+func (x *Pull) GetTxId() string {
+	if x != nil {
+		return x.TxId
+	}
+	return ""
+}
+
+func (x *Pull) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Pull) GetGateway() *Person {
+	if x != nil {
+		return x.Gateway
+	}
+	return nil
+}
+
+func (x *Pull) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Pull) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *Pull) GetTag() string {
+	if x != nil {
+		return x.Tag
+	}
+	return ""
+}
+
+func (x *Pull) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Pull) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Pull) GetUserAgent() string {
+	if x != nil {
+		return x.UserAgent
+	}
+	return ""
+}
+
+func (x *Pull) GetOccurredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OccurredAt
+	}
+	return nil
+}
+
+func (x *Pull) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
 type ListPromotionsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Stage         string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
@@ -1839,7 +2136,7 @@ type ListPromotionsRequest struct {
 
 func (x *ListPromotionsRequest) Reset() {
 	*x = ListPromotionsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1851,7 +2148,7 @@ func (x *ListPromotionsRequest) String() string {
 func (*ListPromotionsRequest) ProtoMessage() {}
 
 func (x *ListPromotionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1864,7 +2161,7 @@ func (x *ListPromotionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPromotionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPromotionsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{20}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListPromotionsRequest) GetStage() string {
@@ -1914,7 +2211,7 @@ type ListPromotionsResponse struct {
 
 func (x *ListPromotionsResponse) Reset() {
 	*x = ListPromotionsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1926,7 +2223,7 @@ func (x *ListPromotionsResponse) String() string {
 func (*ListPromotionsResponse) ProtoMessage() {}
 
 func (x *ListPromotionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1939,7 +2236,7 @@ func (x *ListPromotionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPromotionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPromotionsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{21}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListPromotionsResponse) GetHeight() uint64 {
@@ -1993,7 +2290,7 @@ type Promotion struct {
 
 func (x *Promotion) Reset() {
 	*x = Promotion{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2005,7 +2302,7 @@ func (x *Promotion) String() string {
 func (*Promotion) ProtoMessage() {}
 
 func (x *Promotion) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2018,7 +2315,7 @@ func (x *Promotion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Promotion.ProtoReflect.Descriptor instead.
 func (*Promotion) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{22}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Promotion) GetStage() string {
@@ -2125,7 +2422,7 @@ type Approval struct {
 
 func (x *Approval) Reset() {
 	*x = Approval{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2137,7 +2434,7 @@ func (x *Approval) String() string {
 func (*Approval) ProtoMessage() {}
 
 func (x *Approval) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2150,7 +2447,7 @@ func (x *Approval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Approval.ProtoReflect.Descriptor instead.
 func (*Approval) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{23}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Approval) GetBy() *Person {
@@ -2234,7 +2531,7 @@ type GetEvidenceRequest struct {
 
 func (x *GetEvidenceRequest) Reset() {
 	*x = GetEvidenceRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2246,7 +2543,7 @@ func (x *GetEvidenceRequest) String() string {
 func (*GetEvidenceRequest) ProtoMessage() {}
 
 func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2259,7 +2556,7 @@ func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*GetEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{24}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetEvidenceRequest) GetImage() string {
@@ -2290,7 +2587,7 @@ type GetEvidenceResponse struct {
 
 func (x *GetEvidenceResponse) Reset() {
 	*x = GetEvidenceResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2302,7 +2599,7 @@ func (x *GetEvidenceResponse) String() string {
 func (*GetEvidenceResponse) ProtoMessage() {}
 
 func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2315,7 +2612,7 @@ func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*GetEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{25}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetEvidenceResponse) GetHeight() uint64 {
@@ -2379,7 +2676,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2688,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +2701,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{26}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Evidence) GetDigest() string {
@@ -2528,7 +2825,7 @@ type Signer struct {
 
 func (x *Signer) Reset() {
 	*x = Signer{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2540,7 +2837,7 @@ func (x *Signer) String() string {
 func (*Signer) ProtoMessage() {}
 
 func (x *Signer) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2553,7 +2850,7 @@ func (x *Signer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signer.ProtoReflect.Descriptor instead.
 func (*Signer) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{27}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Signer) GetKind() string {
@@ -2615,7 +2912,7 @@ type GetTreeRequest struct {
 
 func (x *GetTreeRequest) Reset() {
 	*x = GetTreeRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2627,7 +2924,7 @@ func (x *GetTreeRequest) String() string {
 func (*GetTreeRequest) ProtoMessage() {}
 
 func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2640,7 +2937,7 @@ func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeRequest.ProtoReflect.Descriptor instead.
 func (*GetTreeRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{28}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetTreeRequest) GetImage() string {
@@ -2664,7 +2961,7 @@ type GetTreeResponse struct {
 
 func (x *GetTreeResponse) Reset() {
 	*x = GetTreeResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2676,7 +2973,7 @@ func (x *GetTreeResponse) String() string {
 func (*GetTreeResponse) ProtoMessage() {}
 
 func (x *GetTreeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2689,7 +2986,7 @@ func (x *GetTreeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeResponse.ProtoReflect.Descriptor instead.
 func (*GetTreeResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{29}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetTreeResponse) GetHeight() uint64 {
@@ -2754,7 +3051,7 @@ type TreeNode struct {
 
 func (x *TreeNode) Reset() {
 	*x = TreeNode{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2766,7 +3063,7 @@ func (x *TreeNode) String() string {
 func (*TreeNode) ProtoMessage() {}
 
 func (x *TreeNode) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2779,7 +3076,7 @@ func (x *TreeNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeNode.ProtoReflect.Descriptor instead.
 func (*TreeNode) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{30}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TreeNode) GetDigest() string {
@@ -2867,7 +3164,7 @@ type ListPoliciesRequest struct {
 
 func (x *ListPoliciesRequest) Reset() {
 	*x = ListPoliciesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2879,7 +3176,7 @@ func (x *ListPoliciesRequest) String() string {
 func (*ListPoliciesRequest) ProtoMessage() {}
 
 func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2892,7 +3189,7 @@ func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{31}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{34}
 }
 
 type ListPoliciesResponse struct {
@@ -2907,7 +3204,7 @@ type ListPoliciesResponse struct {
 
 func (x *ListPoliciesResponse) Reset() {
 	*x = ListPoliciesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2919,7 +3216,7 @@ func (x *ListPoliciesResponse) String() string {
 func (*ListPoliciesResponse) ProtoMessage() {}
 
 func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2932,7 +3229,7 @@ func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{32}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListPoliciesResponse) GetHeight() uint64 {
@@ -2972,7 +3269,7 @@ type ListPolicyVersionsRequest struct {
 
 func (x *ListPolicyVersionsRequest) Reset() {
 	*x = ListPolicyVersionsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2984,7 +3281,7 @@ func (x *ListPolicyVersionsRequest) String() string {
 func (*ListPolicyVersionsRequest) ProtoMessage() {}
 
 func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2997,7 +3294,7 @@ func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPolicyVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{33}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListPolicyVersionsRequest) GetName() string {
@@ -3018,7 +3315,7 @@ type ListPolicyVersionsResponse struct {
 
 func (x *ListPolicyVersionsResponse) Reset() {
 	*x = ListPolicyVersionsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +3327,7 @@ func (x *ListPolicyVersionsResponse) String() string {
 func (*ListPolicyVersionsResponse) ProtoMessage() {}
 
 func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +3340,7 @@ func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPolicyVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{34}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListPolicyVersionsResponse) GetHeight() uint64 {
@@ -3077,7 +3374,7 @@ type SimulatePolicyRequest struct {
 
 func (x *SimulatePolicyRequest) Reset() {
 	*x = SimulatePolicyRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3089,7 +3386,7 @@ func (x *SimulatePolicyRequest) String() string {
 func (*SimulatePolicyRequest) ProtoMessage() {}
 
 func (x *SimulatePolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3102,7 +3399,7 @@ func (x *SimulatePolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatePolicyRequest.ProtoReflect.Descriptor instead.
 func (*SimulatePolicyRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{35}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SimulatePolicyRequest) GetPolicy() string {
@@ -3133,7 +3430,7 @@ type SimulatePolicyResponse struct {
 
 func (x *SimulatePolicyResponse) Reset() {
 	*x = SimulatePolicyResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3145,7 +3442,7 @@ func (x *SimulatePolicyResponse) String() string {
 func (*SimulatePolicyResponse) ProtoMessage() {}
 
 func (x *SimulatePolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3158,7 +3455,7 @@ func (x *SimulatePolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatePolicyResponse.ProtoReflect.Descriptor instead.
 func (*SimulatePolicyResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{36}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SimulatePolicyResponse) GetHeight() uint64 {
@@ -3225,7 +3522,7 @@ type SimulatedRelease struct {
 
 func (x *SimulatedRelease) Reset() {
 	*x = SimulatedRelease{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3237,7 +3534,7 @@ func (x *SimulatedRelease) String() string {
 func (*SimulatedRelease) ProtoMessage() {}
 
 func (x *SimulatedRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3250,7 +3547,7 @@ func (x *SimulatedRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatedRelease.ProtoReflect.Descriptor instead.
 func (*SimulatedRelease) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{37}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SimulatedRelease) GetStage() string {
@@ -3339,7 +3636,7 @@ type ListProposalsRequest struct {
 
 func (x *ListProposalsRequest) Reset() {
 	*x = ListProposalsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3351,7 +3648,7 @@ func (x *ListProposalsRequest) String() string {
 func (*ListProposalsRequest) ProtoMessage() {}
 
 func (x *ListProposalsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3364,7 +3661,7 @@ func (x *ListProposalsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProposalsRequest.ProtoReflect.Descriptor instead.
 func (*ListProposalsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{38}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListProposalsRequest) GetStatus() string {
@@ -3385,7 +3682,7 @@ type ListProposalsResponse struct {
 
 func (x *ListProposalsResponse) Reset() {
 	*x = ListProposalsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3397,7 +3694,7 @@ func (x *ListProposalsResponse) String() string {
 func (*ListProposalsResponse) ProtoMessage() {}
 
 func (x *ListProposalsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3410,7 +3707,7 @@ func (x *ListProposalsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProposalsResponse.ProtoReflect.Descriptor instead.
 func (*ListProposalsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{39}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListProposalsResponse) GetHeight() uint64 {
@@ -3443,7 +3740,7 @@ type GetProposalRequest struct {
 
 func (x *GetProposalRequest) Reset() {
 	*x = GetProposalRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3455,7 +3752,7 @@ func (x *GetProposalRequest) String() string {
 func (*GetProposalRequest) ProtoMessage() {}
 
 func (x *GetProposalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3468,7 +3765,7 @@ func (x *GetProposalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProposalRequest.ProtoReflect.Descriptor instead.
 func (*GetProposalRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{40}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetProposalRequest) GetId() string {
@@ -3489,7 +3786,7 @@ type GetProposalResponse struct {
 
 func (x *GetProposalResponse) Reset() {
 	*x = GetProposalResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3501,7 +3798,7 @@ func (x *GetProposalResponse) String() string {
 func (*GetProposalResponse) ProtoMessage() {}
 
 func (x *GetProposalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3514,7 +3811,7 @@ func (x *GetProposalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProposalResponse.ProtoReflect.Descriptor instead.
 func (*GetProposalResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{41}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetProposalResponse) GetHeight() uint64 {
@@ -3562,7 +3859,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3574,7 +3871,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3587,7 +3884,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{42}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Proposal) GetId() string {
@@ -3702,7 +3999,7 @@ type Vote struct {
 
 func (x *Vote) Reset() {
 	*x = Vote{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3714,7 +4011,7 @@ func (x *Vote) String() string {
 func (*Vote) ProtoMessage() {}
 
 func (x *Vote) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3727,7 +4024,7 @@ func (x *Vote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vote.ProtoReflect.Descriptor instead.
 func (*Vote) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{43}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Vote) GetMsp() string {
@@ -3773,7 +4070,7 @@ type GetInboxRequest struct {
 
 func (x *GetInboxRequest) Reset() {
 	*x = GetInboxRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3785,7 +4082,7 @@ func (x *GetInboxRequest) String() string {
 func (*GetInboxRequest) ProtoMessage() {}
 
 func (x *GetInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3798,7 +4095,7 @@ func (x *GetInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInboxRequest.ProtoReflect.Descriptor instead.
 func (*GetInboxRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{44}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{47}
 }
 
 type GetInboxResponse struct {
@@ -3815,7 +4112,7 @@ type GetInboxResponse struct {
 
 func (x *GetInboxResponse) Reset() {
 	*x = GetInboxResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3827,7 +4124,7 @@ func (x *GetInboxResponse) String() string {
 func (*GetInboxResponse) ProtoMessage() {}
 
 func (x *GetInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3840,7 +4137,7 @@ func (x *GetInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInboxResponse.ProtoReflect.Descriptor instead.
 func (*GetInboxResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{45}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *GetInboxResponse) GetHeight() uint64 {
@@ -3919,7 +4216,7 @@ type InboxItem struct {
 
 func (x *InboxItem) Reset() {
 	*x = InboxItem{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3931,7 +4228,7 @@ func (x *InboxItem) String() string {
 func (*InboxItem) ProtoMessage() {}
 
 func (x *InboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3944,7 +4241,7 @@ func (x *InboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboxItem.ProtoReflect.Descriptor instead.
 func (*InboxItem) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{46}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *InboxItem) GetKind() string {
@@ -4075,7 +4372,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4087,7 +4384,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4100,7 +4397,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{47}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListKeysRequest) GetMsp() string {
@@ -4121,7 +4418,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4133,7 +4430,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4146,7 +4443,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{48}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListKeysResponse) GetHeight() uint64 {
@@ -4189,7 +4486,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4201,7 +4498,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4214,7 +4511,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{49}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Key) GetMsp() string {
@@ -4300,7 +4597,7 @@ type Withdrawal struct {
 
 func (x *Withdrawal) Reset() {
 	*x = Withdrawal{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4312,7 +4609,7 @@ func (x *Withdrawal) String() string {
 func (*Withdrawal) ProtoMessage() {}
 
 func (x *Withdrawal) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4325,7 +4622,7 @@ func (x *Withdrawal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Withdrawal.ProtoReflect.Descriptor instead.
 func (*Withdrawal) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{50}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Withdrawal) GetReason() string {
@@ -4364,7 +4661,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4376,7 +4673,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4389,7 +4686,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{51}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{54}
 }
 
 type ListSchemasResponse struct {
@@ -4403,7 +4700,7 @@ type ListSchemasResponse struct {
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4415,7 +4712,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4428,7 +4725,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{52}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListSchemasResponse) GetHeight() uint64 {
@@ -4466,7 +4763,7 @@ type Schema struct {
 
 func (x *Schema) Reset() {
 	*x = Schema{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4478,7 +4775,7 @@ func (x *Schema) String() string {
 func (*Schema) ProtoMessage() {}
 
 func (x *Schema) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4491,7 +4788,7 @@ func (x *Schema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schema.ProtoReflect.Descriptor instead.
 func (*Schema) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{53}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Schema) GetName() string {
@@ -4538,7 +4835,7 @@ type ListWaiversRequest struct {
 
 func (x *ListWaiversRequest) Reset() {
 	*x = ListWaiversRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4550,7 +4847,7 @@ func (x *ListWaiversRequest) String() string {
 func (*ListWaiversRequest) ProtoMessage() {}
 
 func (x *ListWaiversRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4563,7 +4860,7 @@ func (x *ListWaiversRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWaiversRequest.ProtoReflect.Descriptor instead.
 func (*ListWaiversRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{54}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListWaiversRequest) GetRepository() string {
@@ -4584,7 +4881,7 @@ type ListWaiversResponse struct {
 
 func (x *ListWaiversResponse) Reset() {
 	*x = ListWaiversResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4596,7 +4893,7 @@ func (x *ListWaiversResponse) String() string {
 func (*ListWaiversResponse) ProtoMessage() {}
 
 func (x *ListWaiversResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4609,7 +4906,7 @@ func (x *ListWaiversResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWaiversResponse.ProtoReflect.Descriptor instead.
 func (*ListWaiversResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{55}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListWaiversResponse) GetHeight() uint64 {
@@ -4658,7 +4955,7 @@ type Waiver struct {
 
 func (x *Waiver) Reset() {
 	*x = Waiver{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4670,7 +4967,7 @@ func (x *Waiver) String() string {
 func (*Waiver) ProtoMessage() {}
 
 func (x *Waiver) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4683,7 +4980,7 @@ func (x *Waiver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiver.ProtoReflect.Descriptor instead.
 func (*Waiver) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{56}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Waiver) GetHost() string {
@@ -4806,7 +5103,7 @@ type ListContextRequest struct {
 
 func (x *ListContextRequest) Reset() {
 	*x = ListContextRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4818,7 +5115,7 @@ func (x *ListContextRequest) String() string {
 func (*ListContextRequest) ProtoMessage() {}
 
 func (x *ListContextRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4831,7 +5128,7 @@ func (x *ListContextRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContextRequest.ProtoReflect.Descriptor instead.
 func (*ListContextRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{57}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{60}
 }
 
 type ListContextResponse struct {
@@ -4845,7 +5142,7 @@ type ListContextResponse struct {
 
 func (x *ListContextResponse) Reset() {
 	*x = ListContextResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4857,7 +5154,7 @@ func (x *ListContextResponse) String() string {
 func (*ListContextResponse) ProtoMessage() {}
 
 func (x *ListContextResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4870,7 +5167,7 @@ func (x *ListContextResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContextResponse.ProtoReflect.Descriptor instead.
 func (*ListContextResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{58}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListContextResponse) GetHeight() uint64 {
@@ -4907,7 +5204,7 @@ type ContextVariable struct {
 
 func (x *ContextVariable) Reset() {
 	*x = ContextVariable{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4919,7 +5216,7 @@ func (x *ContextVariable) String() string {
 func (*ContextVariable) ProtoMessage() {}
 
 func (x *ContextVariable) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4932,7 +5229,7 @@ func (x *ContextVariable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContextVariable.ProtoReflect.Descriptor instead.
 func (*ContextVariable) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{59}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ContextVariable) GetMsp() string {
@@ -4972,7 +5269,7 @@ type ListLabelsRequest struct {
 
 func (x *ListLabelsRequest) Reset() {
 	*x = ListLabelsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4984,7 +5281,7 @@ func (x *ListLabelsRequest) String() string {
 func (*ListLabelsRequest) ProtoMessage() {}
 
 func (x *ListLabelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4997,7 +5294,7 @@ func (x *ListLabelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLabelsRequest.ProtoReflect.Descriptor instead.
 func (*ListLabelsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{60}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListLabelsRequest) GetRepository() string {
@@ -5018,7 +5315,7 @@ type ListLabelsResponse struct {
 
 func (x *ListLabelsResponse) Reset() {
 	*x = ListLabelsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5030,7 +5327,7 @@ func (x *ListLabelsResponse) String() string {
 func (*ListLabelsResponse) ProtoMessage() {}
 
 func (x *ListLabelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5043,7 +5340,7 @@ func (x *ListLabelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLabelsResponse.ProtoReflect.Descriptor instead.
 func (*ListLabelsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{61}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListLabelsResponse) GetHeight() uint64 {
@@ -5080,7 +5377,7 @@ type Label struct {
 
 func (x *Label) Reset() {
 	*x = Label{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5092,7 +5389,7 @@ func (x *Label) String() string {
 func (*Label) ProtoMessage() {}
 
 func (x *Label) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5105,7 +5402,7 @@ func (x *Label) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Label.ProtoReflect.Descriptor instead.
 func (*Label) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{62}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Label) GetHost() string {
@@ -5153,7 +5450,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5165,7 +5462,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5178,7 +5475,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{63}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Policy) GetName() string {
@@ -5247,7 +5544,7 @@ type GetPolicyRequest struct {
 
 func (x *GetPolicyRequest) Reset() {
 	*x = GetPolicyRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5259,7 +5556,7 @@ func (x *GetPolicyRequest) String() string {
 func (*GetPolicyRequest) ProtoMessage() {}
 
 func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5272,7 +5569,7 @@ func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyRequest.ProtoReflect.Descriptor instead.
 func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *GetPolicyRequest) GetName() string {
@@ -5300,7 +5597,7 @@ type GetPolicyResponse struct {
 
 func (x *GetPolicyResponse) Reset() {
 	*x = GetPolicyResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5312,7 +5609,7 @@ func (x *GetPolicyResponse) String() string {
 func (*GetPolicyResponse) ProtoMessage() {}
 
 func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5325,7 +5622,7 @@ func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyResponse.ProtoReflect.Descriptor instead.
 func (*GetPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *GetPolicyResponse) GetHeight() uint64 {
@@ -5357,7 +5654,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5369,7 +5666,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5382,7 +5679,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
 }
 
 type ListMembersResponse struct {
@@ -5400,7 +5697,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5412,7 +5709,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5425,7 +5722,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListMembersResponse) GetHeight() uint64 {
@@ -5491,7 +5788,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5503,7 +5800,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5516,7 +5813,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Member) GetMsp() string {
@@ -5569,7 +5866,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5581,7 +5878,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5594,7 +5891,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Grant) GetMsp() string {
@@ -5647,7 +5944,7 @@ type ListRegistriesRequest struct {
 
 func (x *ListRegistriesRequest) Reset() {
 	*x = ListRegistriesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5659,7 +5956,7 @@ func (x *ListRegistriesRequest) String() string {
 func (*ListRegistriesRequest) ProtoMessage() {}
 
 func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5672,7 +5969,7 @@ func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesRequest.ProtoReflect.Descriptor instead.
 func (*ListRegistriesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
 }
 
 type ListRegistriesResponse struct {
@@ -5686,7 +5983,7 @@ type ListRegistriesResponse struct {
 
 func (x *ListRegistriesResponse) Reset() {
 	*x = ListRegistriesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5698,7 +5995,7 @@ func (x *ListRegistriesResponse) String() string {
 func (*ListRegistriesResponse) ProtoMessage() {}
 
 func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5711,7 +6008,7 @@ func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesResponse.ProtoReflect.Descriptor instead.
 func (*ListRegistriesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListRegistriesResponse) GetHeight() uint64 {
@@ -5749,7 +6046,7 @@ type Registry struct {
 
 func (x *Registry) Reset() {
 	*x = Registry{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5761,7 +6058,7 @@ func (x *Registry) String() string {
 func (*Registry) ProtoMessage() {}
 
 func (x *Registry) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5774,7 +6071,7 @@ func (x *Registry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registry.ProtoReflect.Descriptor instead.
 func (*Registry) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Registry) GetHost() string {
@@ -5822,7 +6119,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5834,7 +6131,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5847,7 +6144,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ListDeadLettersRequest) GetPageSize() int32 {
@@ -5876,7 +6173,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5888,7 +6185,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5901,7 +6198,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ListDeadLettersResponse) GetHeight() uint64 {
@@ -5951,7 +6248,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5963,7 +6260,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5976,7 +6273,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *DeadLetter) GetId() int64 {
@@ -6060,7 +6357,7 @@ type RetryDeadLettersRequest struct {
 
 func (x *RetryDeadLettersRequest) Reset() {
 	*x = RetryDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6072,7 +6369,7 @@ func (x *RetryDeadLettersRequest) String() string {
 func (*RetryDeadLettersRequest) ProtoMessage() {}
 
 func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6085,7 +6382,7 @@ func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *RetryDeadLettersRequest) GetIds() []int64 {
@@ -6113,7 +6410,7 @@ type RetryDeadLettersResponse struct {
 
 func (x *RetryDeadLettersResponse) Reset() {
 	*x = RetryDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6125,7 +6422,7 @@ func (x *RetryDeadLettersResponse) String() string {
 func (*RetryDeadLettersResponse) ProtoMessage() {}
 
 func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6138,7 +6435,7 @@ func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *RetryDeadLettersResponse) GetHeight() uint64 {
@@ -6172,7 +6469,7 @@ type StartSweepRequest struct {
 
 func (x *StartSweepRequest) Reset() {
 	*x = StartSweepRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6184,7 +6481,7 @@ func (x *StartSweepRequest) String() string {
 func (*StartSweepRequest) ProtoMessage() {}
 
 func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6197,7 +6494,7 @@ func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepRequest.ProtoReflect.Descriptor instead.
 func (*StartSweepRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *StartSweepRequest) GetRegistry() string {
@@ -6225,7 +6522,7 @@ type StartSweepResponse struct {
 
 func (x *StartSweepResponse) Reset() {
 	*x = StartSweepResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6237,7 +6534,7 @@ func (x *StartSweepResponse) String() string {
 func (*StartSweepResponse) ProtoMessage() {}
 
 func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6250,7 +6547,7 @@ func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepResponse.ProtoReflect.Descriptor instead.
 func (*StartSweepResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{79}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *StartSweepResponse) GetHeight() uint64 {
@@ -6285,7 +6582,7 @@ type StartedSweep struct {
 
 func (x *StartedSweep) Reset() {
 	*x = StartedSweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6297,7 +6594,7 @@ func (x *StartedSweep) String() string {
 func (*StartedSweep) ProtoMessage() {}
 
 func (x *StartedSweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6310,7 +6607,7 @@ func (x *StartedSweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartedSweep.ProtoReflect.Descriptor instead.
 func (*StartedSweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{80}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *StartedSweep) GetRegistry() string {
@@ -6343,7 +6640,7 @@ type GetSweepsRequest struct {
 
 func (x *GetSweepsRequest) Reset() {
 	*x = GetSweepsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6355,7 +6652,7 @@ func (x *GetSweepsRequest) String() string {
 func (*GetSweepsRequest) ProtoMessage() {}
 
 func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6368,7 +6665,7 @@ func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsRequest.ProtoReflect.Descriptor instead.
 func (*GetSweepsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{81}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *GetSweepsRequest) GetRegistry() string {
@@ -6389,7 +6686,7 @@ type GetSweepsResponse struct {
 
 func (x *GetSweepsResponse) Reset() {
 	*x = GetSweepsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6401,7 +6698,7 @@ func (x *GetSweepsResponse) String() string {
 func (*GetSweepsResponse) ProtoMessage() {}
 
 func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6414,7 +6711,7 @@ func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsResponse.ProtoReflect.Descriptor instead.
 func (*GetSweepsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{82}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *GetSweepsResponse) GetHeight() uint64 {
@@ -6453,7 +6750,7 @@ type RegistrySweeps struct {
 
 func (x *RegistrySweeps) Reset() {
 	*x = RegistrySweeps{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6465,7 +6762,7 @@ func (x *RegistrySweeps) String() string {
 func (*RegistrySweeps) ProtoMessage() {}
 
 func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6478,7 +6775,7 @@ func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistrySweeps.ProtoReflect.Descriptor instead.
 func (*RegistrySweeps) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{83}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *RegistrySweeps) GetRegistry() string {
@@ -6542,7 +6839,7 @@ type Sweep struct {
 
 func (x *Sweep) Reset() {
 	*x = Sweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6554,7 +6851,7 @@ func (x *Sweep) String() string {
 func (*Sweep) ProtoMessage() {}
 
 func (x *Sweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6567,7 +6864,7 @@ func (x *Sweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
 func (*Sweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{84}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *Sweep) GetId() string {
@@ -6693,7 +6990,7 @@ type SweepCount struct {
 
 func (x *SweepCount) Reset() {
 	*x = SweepCount{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6705,7 +7002,7 @@ func (x *SweepCount) String() string {
 func (*SweepCount) ProtoMessage() {}
 
 func (x *SweepCount) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6718,7 +7015,7 @@ func (x *SweepCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepCount.ProtoReflect.Descriptor instead.
 func (*SweepCount) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *SweepCount) GetKind() string {
@@ -6754,7 +7051,7 @@ type SweepFinding struct {
 
 func (x *SweepFinding) Reset() {
 	*x = SweepFinding{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6766,7 +7063,7 @@ func (x *SweepFinding) String() string {
 func (*SweepFinding) ProtoMessage() {}
 
 func (x *SweepFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6779,7 +7076,7 @@ func (x *SweepFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepFinding.ProtoReflect.Descriptor instead.
 func (*SweepFinding) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *SweepFinding) GetKind() string {
@@ -7020,7 +7317,39 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\voccurred_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"occurredAt\x12\x16\n" +
 	"\x06detail\x18\x10 \x01(\tR\x06detail\x12\x16\n" +
-	"\x06record\x18\x11 \x01(\tR\x06record\"\xa1\x01\n" +
+	"\x06record\x18\x11 \x01(\tR\x06record\"\x96\x01\n" +
+	"\x10ListPullsRequest\x12\x14\n" +
+	"\x05image\x18\x01 \x01(\tR\x05image\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"\xd5\x01\n" +
+	"\x11ListPullsResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x14\n" +
+	"\x05image\x18\x03 \x01(\tR\x05image\x12\x16\n" +
+	"\x06digest\x18\x04 \x01(\tR\x06digest\x12\x14\n" +
+	"\x05total\x18\x05 \x01(\x03R\x05total\x12&\n" +
+	"\x05pulls\x18\x06 \x03(\v2\x10.waybill.v1.PullR\x05pulls\x12&\n" +
+	"\x0fnext_page_token\x18\a \x01(\tR\rnextPageToken\"\xf9\x02\n" +
+	"\x04Pull\x12\x14\n" +
+	"\x05block\x18\x01 \x01(\x04R\x05block\x12\x13\n" +
+	"\x05tx_id\x18\x02 \x01(\tR\x04txId\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12,\n" +
+	"\agateway\x18\x04 \x01(\v2\x12.waybill.v1.PersonR\agateway\x12\x12\n" +
+	"\x04host\x18\x05 \x01(\tR\x04host\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x06 \x01(\tR\n" +
+	"repository\x12\x10\n" +
+	"\x03tag\x18\a \x01(\tR\x03tag\x12\x14\n" +
+	"\x05actor\x18\b \x01(\tR\x05actor\x12\x18\n" +
+	"\aaddress\x18\t \x01(\tR\aaddress\x12\x1d\n" +
+	"\n" +
+	"user_agent\x18\n" +
+	" \x01(\tR\tuserAgent\x12;\n" +
+	"\voccurred_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"occurredAt\x12\x16\n" +
+	"\x06source\x18\f \x01(\tR\x06source\"\xa1\x01\n" +
 	"\x15ListPromotionsRequest\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x1e\n" +
 	"\n" +
@@ -7457,14 +7786,15 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\brecorded\x18\x05 \x01(\tR\brecorded\x12*\n" +
 	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
 	"\aoutcome\x18\a \x01(\tR\aoutcome\x12\x16\n" +
-	"\x06detail\x18\b \x01(\tR\x06detail2\xac\x10\n" +
+	"\x06detail\x18\b \x01(\tR\x06detail2\xf6\x10\n" +
 	"\aWaybill\x12H\n" +
 	"\tGetStatus\x12\x1c.waybill.v1.GetStatusRequest\x1a\x1d.waybill.v1.GetStatusResponse\x12E\n" +
 	"\bGetImage\x12\x1b.waybill.v1.GetImageRequest\x1a\x1c.waybill.v1.GetImageResponse\x12?\n" +
 	"\x06GetTag\x12\x19.waybill.v1.GetTagRequest\x1a\x1a.waybill.v1.GetTagResponse\x12K\n" +
 	"\n" +
 	"GetVerdict\x12\x1d.waybill.v1.GetVerdictRequest\x1a\x1e.waybill.v1.GetVerdictResponse\x12N\n" +
-	"\vListHistory\x12\x1e.waybill.v1.ListHistoryRequest\x1a\x1f.waybill.v1.ListHistoryResponse\x12W\n" +
+	"\vListHistory\x12\x1e.waybill.v1.ListHistoryRequest\x1a\x1f.waybill.v1.ListHistoryResponse\x12H\n" +
+	"\tListPulls\x12\x1c.waybill.v1.ListPullsRequest\x1a\x1d.waybill.v1.ListPullsResponse\x12W\n" +
 	"\x0eListPromotions\x12!.waybill.v1.ListPromotionsRequest\x1a\".waybill.v1.ListPromotionsResponse\x12N\n" +
 	"\vGetEvidence\x12\x1e.waybill.v1.GetEvidenceRequest\x1a\x1f.waybill.v1.GetEvidenceResponse\x12B\n" +
 	"\aGetTree\x12\x1a.waybill.v1.GetTreeRequest\x1a\x1b.waybill.v1.GetTreeResponse\x12Q\n" +
@@ -7501,7 +7831,7 @@ func file_waybill_v1_waybill_proto_rawDescGZIP() []byte {
 	return file_waybill_v1_waybill_proto_rawDescData
 }
 
-var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
+var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 90)
 var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*Person)(nil),                     // 0: waybill.v1.Person
 	(*GetStatusRequest)(nil),           // 1: waybill.v1.GetStatusRequest
@@ -7523,244 +7853,254 @@ var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*ListHistoryRequest)(nil),         // 17: waybill.v1.ListHistoryRequest
 	(*ListHistoryResponse)(nil),        // 18: waybill.v1.ListHistoryResponse
 	(*HistoryEntry)(nil),               // 19: waybill.v1.HistoryEntry
-	(*ListPromotionsRequest)(nil),      // 20: waybill.v1.ListPromotionsRequest
-	(*ListPromotionsResponse)(nil),     // 21: waybill.v1.ListPromotionsResponse
-	(*Promotion)(nil),                  // 22: waybill.v1.Promotion
-	(*Approval)(nil),                   // 23: waybill.v1.Approval
-	(*GetEvidenceRequest)(nil),         // 24: waybill.v1.GetEvidenceRequest
-	(*GetEvidenceResponse)(nil),        // 25: waybill.v1.GetEvidenceResponse
-	(*Evidence)(nil),                   // 26: waybill.v1.Evidence
-	(*Signer)(nil),                     // 27: waybill.v1.Signer
-	(*GetTreeRequest)(nil),             // 28: waybill.v1.GetTreeRequest
-	(*GetTreeResponse)(nil),            // 29: waybill.v1.GetTreeResponse
-	(*TreeNode)(nil),                   // 30: waybill.v1.TreeNode
-	(*ListPoliciesRequest)(nil),        // 31: waybill.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil),       // 32: waybill.v1.ListPoliciesResponse
-	(*ListPolicyVersionsRequest)(nil),  // 33: waybill.v1.ListPolicyVersionsRequest
-	(*ListPolicyVersionsResponse)(nil), // 34: waybill.v1.ListPolicyVersionsResponse
-	(*SimulatePolicyRequest)(nil),      // 35: waybill.v1.SimulatePolicyRequest
-	(*SimulatePolicyResponse)(nil),     // 36: waybill.v1.SimulatePolicyResponse
-	(*SimulatedRelease)(nil),           // 37: waybill.v1.SimulatedRelease
-	(*ListProposalsRequest)(nil),       // 38: waybill.v1.ListProposalsRequest
-	(*ListProposalsResponse)(nil),      // 39: waybill.v1.ListProposalsResponse
-	(*GetProposalRequest)(nil),         // 40: waybill.v1.GetProposalRequest
-	(*GetProposalResponse)(nil),        // 41: waybill.v1.GetProposalResponse
-	(*Proposal)(nil),                   // 42: waybill.v1.Proposal
-	(*Vote)(nil),                       // 43: waybill.v1.Vote
-	(*GetInboxRequest)(nil),            // 44: waybill.v1.GetInboxRequest
-	(*GetInboxResponse)(nil),           // 45: waybill.v1.GetInboxResponse
-	(*InboxItem)(nil),                  // 46: waybill.v1.InboxItem
-	(*ListKeysRequest)(nil),            // 47: waybill.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),           // 48: waybill.v1.ListKeysResponse
-	(*Key)(nil),                        // 49: waybill.v1.Key
-	(*Withdrawal)(nil),                 // 50: waybill.v1.Withdrawal
-	(*ListSchemasRequest)(nil),         // 51: waybill.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),        // 52: waybill.v1.ListSchemasResponse
-	(*Schema)(nil),                     // 53: waybill.v1.Schema
-	(*ListWaiversRequest)(nil),         // 54: waybill.v1.ListWaiversRequest
-	(*ListWaiversResponse)(nil),        // 55: waybill.v1.ListWaiversResponse
-	(*Waiver)(nil),                     // 56: waybill.v1.Waiver
-	(*ListContextRequest)(nil),         // 57: waybill.v1.ListContextRequest
-	(*ListContextResponse)(nil),        // 58: waybill.v1.ListContextResponse
-	(*ContextVariable)(nil),            // 59: waybill.v1.ContextVariable
-	(*ListLabelsRequest)(nil),          // 60: waybill.v1.ListLabelsRequest
-	(*ListLabelsResponse)(nil),         // 61: waybill.v1.ListLabelsResponse
-	(*Label)(nil),                      // 62: waybill.v1.Label
-	(*Policy)(nil),                     // 63: waybill.v1.Policy
-	(*GetPolicyRequest)(nil),           // 64: waybill.v1.GetPolicyRequest
-	(*GetPolicyResponse)(nil),          // 65: waybill.v1.GetPolicyResponse
-	(*ListMembersRequest)(nil),         // 66: waybill.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 67: waybill.v1.ListMembersResponse
-	(*Member)(nil),                     // 68: waybill.v1.Member
-	(*Grant)(nil),                      // 69: waybill.v1.Grant
-	(*ListRegistriesRequest)(nil),      // 70: waybill.v1.ListRegistriesRequest
-	(*ListRegistriesResponse)(nil),     // 71: waybill.v1.ListRegistriesResponse
-	(*Registry)(nil),                   // 72: waybill.v1.Registry
-	(*ListDeadLettersRequest)(nil),     // 73: waybill.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 74: waybill.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 75: waybill.v1.DeadLetter
-	(*RetryDeadLettersRequest)(nil),    // 76: waybill.v1.RetryDeadLettersRequest
-	(*RetryDeadLettersResponse)(nil),   // 77: waybill.v1.RetryDeadLettersResponse
-	(*StartSweepRequest)(nil),          // 78: waybill.v1.StartSweepRequest
-	(*StartSweepResponse)(nil),         // 79: waybill.v1.StartSweepResponse
-	(*StartedSweep)(nil),               // 80: waybill.v1.StartedSweep
-	(*GetSweepsRequest)(nil),           // 81: waybill.v1.GetSweepsRequest
-	(*GetSweepsResponse)(nil),          // 82: waybill.v1.GetSweepsResponse
-	(*RegistrySweeps)(nil),             // 83: waybill.v1.RegistrySweeps
-	(*Sweep)(nil),                      // 84: waybill.v1.Sweep
-	(*SweepCount)(nil),                 // 85: waybill.v1.SweepCount
-	(*SweepFinding)(nil),               // 86: waybill.v1.SweepFinding
-	(*timestamppb.Timestamp)(nil),      // 87: google.protobuf.Timestamp
+	(*ListPullsRequest)(nil),           // 20: waybill.v1.ListPullsRequest
+	(*ListPullsResponse)(nil),          // 21: waybill.v1.ListPullsResponse
+	(*Pull)(nil),                       // 22: waybill.v1.Pull
+	(*ListPromotionsRequest)(nil),      // 23: waybill.v1.ListPromotionsRequest
+	(*ListPromotionsResponse)(nil),     // 24: waybill.v1.ListPromotionsResponse
+	(*Promotion)(nil),                  // 25: waybill.v1.Promotion
+	(*Approval)(nil),                   // 26: waybill.v1.Approval
+	(*GetEvidenceRequest)(nil),         // 27: waybill.v1.GetEvidenceRequest
+	(*GetEvidenceResponse)(nil),        // 28: waybill.v1.GetEvidenceResponse
+	(*Evidence)(nil),                   // 29: waybill.v1.Evidence
+	(*Signer)(nil),                     // 30: waybill.v1.Signer
+	(*GetTreeRequest)(nil),             // 31: waybill.v1.GetTreeRequest
+	(*GetTreeResponse)(nil),            // 32: waybill.v1.GetTreeResponse
+	(*TreeNode)(nil),                   // 33: waybill.v1.TreeNode
+	(*ListPoliciesRequest)(nil),        // 34: waybill.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),       // 35: waybill.v1.ListPoliciesResponse
+	(*ListPolicyVersionsRequest)(nil),  // 36: waybill.v1.ListPolicyVersionsRequest
+	(*ListPolicyVersionsResponse)(nil), // 37: waybill.v1.ListPolicyVersionsResponse
+	(*SimulatePolicyRequest)(nil),      // 38: waybill.v1.SimulatePolicyRequest
+	(*SimulatePolicyResponse)(nil),     // 39: waybill.v1.SimulatePolicyResponse
+	(*SimulatedRelease)(nil),           // 40: waybill.v1.SimulatedRelease
+	(*ListProposalsRequest)(nil),       // 41: waybill.v1.ListProposalsRequest
+	(*ListProposalsResponse)(nil),      // 42: waybill.v1.ListProposalsResponse
+	(*GetProposalRequest)(nil),         // 43: waybill.v1.GetProposalRequest
+	(*GetProposalResponse)(nil),        // 44: waybill.v1.GetProposalResponse
+	(*Proposal)(nil),                   // 45: waybill.v1.Proposal
+	(*Vote)(nil),                       // 46: waybill.v1.Vote
+	(*GetInboxRequest)(nil),            // 47: waybill.v1.GetInboxRequest
+	(*GetInboxResponse)(nil),           // 48: waybill.v1.GetInboxResponse
+	(*InboxItem)(nil),                  // 49: waybill.v1.InboxItem
+	(*ListKeysRequest)(nil),            // 50: waybill.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),           // 51: waybill.v1.ListKeysResponse
+	(*Key)(nil),                        // 52: waybill.v1.Key
+	(*Withdrawal)(nil),                 // 53: waybill.v1.Withdrawal
+	(*ListSchemasRequest)(nil),         // 54: waybill.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),        // 55: waybill.v1.ListSchemasResponse
+	(*Schema)(nil),                     // 56: waybill.v1.Schema
+	(*ListWaiversRequest)(nil),         // 57: waybill.v1.ListWaiversRequest
+	(*ListWaiversResponse)(nil),        // 58: waybill.v1.ListWaiversResponse
+	(*Waiver)(nil),                     // 59: waybill.v1.Waiver
+	(*ListContextRequest)(nil),         // 60: waybill.v1.ListContextRequest
+	(*ListContextResponse)(nil),        // 61: waybill.v1.ListContextResponse
+	(*ContextVariable)(nil),            // 62: waybill.v1.ContextVariable
+	(*ListLabelsRequest)(nil),          // 63: waybill.v1.ListLabelsRequest
+	(*ListLabelsResponse)(nil),         // 64: waybill.v1.ListLabelsResponse
+	(*Label)(nil),                      // 65: waybill.v1.Label
+	(*Policy)(nil),                     // 66: waybill.v1.Policy
+	(*GetPolicyRequest)(nil),           // 67: waybill.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),          // 68: waybill.v1.GetPolicyResponse
+	(*ListMembersRequest)(nil),         // 69: waybill.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 70: waybill.v1.ListMembersResponse
+	(*Member)(nil),                     // 71: waybill.v1.Member
+	(*Grant)(nil),                      // 72: waybill.v1.Grant
+	(*ListRegistriesRequest)(nil),      // 73: waybill.v1.ListRegistriesRequest
+	(*ListRegistriesResponse)(nil),     // 74: waybill.v1.ListRegistriesResponse
+	(*Registry)(nil),                   // 75: waybill.v1.Registry
+	(*ListDeadLettersRequest)(nil),     // 76: waybill.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 77: waybill.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 78: waybill.v1.DeadLetter
+	(*RetryDeadLettersRequest)(nil),    // 79: waybill.v1.RetryDeadLettersRequest
+	(*RetryDeadLettersResponse)(nil),   // 80: waybill.v1.RetryDeadLettersResponse
+	(*StartSweepRequest)(nil),          // 81: waybill.v1.StartSweepRequest
+	(*StartSweepResponse)(nil),         // 82: waybill.v1.StartSweepResponse
+	(*StartedSweep)(nil),               // 83: waybill.v1.StartedSweep
+	(*GetSweepsRequest)(nil),           // 84: waybill.v1.GetSweepsRequest
+	(*GetSweepsResponse)(nil),          // 85: waybill.v1.GetSweepsResponse
+	(*RegistrySweeps)(nil),             // 86: waybill.v1.RegistrySweeps
+	(*Sweep)(nil),                      // 87: waybill.v1.Sweep
+	(*SweepCount)(nil),                 // 88: waybill.v1.SweepCount
+	(*SweepFinding)(nil),               // 89: waybill.v1.SweepFinding
+	(*timestamppb.Timestamp)(nil),      // 90: google.protobuf.Timestamp
 }
 var file_waybill_v1_waybill_proto_depIdxs = []int32{
 	3,   // 0: waybill.v1.GetStatusResponse.queue:type_name -> waybill.v1.QueueStats
-	87,  // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
-	87,  // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	87,  // 3: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
+	90,  // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
+	90,  // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	90,  // 3: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
 	6,   // 4: waybill.v1.GetImageResponse.places:type_name -> waybill.v1.Place
 	7,   // 5: waybill.v1.GetImageResponse.holds:type_name -> waybill.v1.Hold
 	8,   // 6: waybill.v1.GetImageResponse.releases:type_name -> waybill.v1.Release
-	22,  // 7: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
-	87,  // 8: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
-	87,  // 9: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
+	25,  // 7: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
+	90,  // 8: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
+	90,  // 9: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
 	0,   // 10: waybill.v1.Hold.by:type_name -> waybill.v1.Person
-	87,  // 11: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
+	90,  // 11: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
 	10,  // 12: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
 	0,   // 13: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
 	0,   // 14: waybill.v1.Release.by:type_name -> waybill.v1.Person
-	87,  // 15: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
+	90,  // 15: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
 	9,   // 16: waybill.v1.Release.debt:type_name -> waybill.v1.Debt
 	0,   // 17: waybill.v1.Debt.by:type_name -> waybill.v1.Person
-	87,  // 18: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
-	87,  // 19: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
+	90,  // 18: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
+	90,  // 19: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
 	0,   // 20: waybill.v1.Debt.reviewed_by:type_name -> waybill.v1.Person
-	87,  // 21: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
-	87,  // 22: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
+	90,  // 21: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
+	90,  // 22: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
 	10,  // 23: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
 	16,  // 24: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
-	87,  // 25: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
+	90,  // 25: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
 	15,  // 26: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
 	19,  // 27: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
-	87,  // 28: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
+	90,  // 28: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
 	0,   // 29: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
-	87,  // 30: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
-	22,  // 31: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
-	0,   // 32: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
-	87,  // 33: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
-	23,  // 34: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
-	0,   // 35: waybill.v1.Approval.by:type_name -> waybill.v1.Person
-	87,  // 36: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
-	26,  // 37: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
-	27,  // 38: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
-	87,  // 39: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
-	0,   // 40: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
-	87,  // 41: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
-	30,  // 42: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
-	26,  // 43: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
-	30,  // 44: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
-	63,  // 45: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
-	42,  // 46: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
-	63,  // 47: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
-	37,  // 48: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
-	87,  // 49: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
-	10,  // 50: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
-	16,  // 51: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
-	42,  // 52: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
-	42,  // 53: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
-	0,   // 54: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
-	87,  // 55: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
-	43,  // 56: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
-	0,   // 57: waybill.v1.Vote.by:type_name -> waybill.v1.Person
-	87,  // 58: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
-	0,   // 59: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
-	46,  // 60: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
-	16,  // 61: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
-	0,   // 62: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
-	87,  // 63: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
-	87,  // 64: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
-	49,  // 65: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
-	87,  // 66: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
-	87,  // 67: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
-	0,   // 68: waybill.v1.Key.by:type_name -> waybill.v1.Person
-	87,  // 69: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
-	50,  // 70: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
-	87,  // 71: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
-	0,   // 72: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
-	87,  // 73: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
-	53,  // 74: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
-	0,   // 75: waybill.v1.Schema.by:type_name -> waybill.v1.Person
-	87,  // 76: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
-	56,  // 77: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
-	87,  // 78: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
-	0,   // 79: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
-	0,   // 80: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
-	87,  // 81: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
-	0,   // 82: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
-	59,  // 83: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
-	87,  // 84: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
-	62,  // 85: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
-	0,   // 86: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
-	87,  // 87: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
-	63,  // 88: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
-	68,  // 89: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
-	69,  // 90: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
-	0,   // 91: waybill.v1.Member.by:type_name -> waybill.v1.Person
-	87,  // 92: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
-	0,   // 93: waybill.v1.Grant.by:type_name -> waybill.v1.Person
-	87,  // 94: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
-	72,  // 95: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
-	0,   // 96: waybill.v1.Registry.by:type_name -> waybill.v1.Person
-	87,  // 97: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
-	75,  // 98: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
-	87,  // 99: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
-	80,  // 100: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
-	83,  // 101: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
-	84,  // 102: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
-	84,  // 103: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
-	86,  // 104: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
-	87,  // 105: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
-	87,  // 106: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
-	87,  // 107: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
-	85,  // 108: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
-	86,  // 109: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
-	87,  // 110: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
-	1,   // 111: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
-	4,   // 112: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
-	11,  // 113: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
-	13,  // 114: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
-	17,  // 115: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
-	20,  // 116: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
-	24,  // 117: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
-	28,  // 118: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
-	31,  // 119: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
-	64,  // 120: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
-	33,  // 121: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
-	35,  // 122: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
-	38,  // 123: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
-	40,  // 124: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
-	44,  // 125: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
-	47,  // 126: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
-	51,  // 127: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
-	54,  // 128: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
-	57,  // 129: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
-	60,  // 130: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
-	66,  // 131: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
-	70,  // 132: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
-	73,  // 133: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
-	76,  // 134: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
-	78,  // 135: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
-	81,  // 136: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
-	2,   // 137: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
-	5,   // 138: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
-	12,  // 139: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
-	14,  // 140: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
-	18,  // 141: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
-	21,  // 142: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
-	25,  // 143: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
-	29,  // 144: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
-	32,  // 145: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
-	65,  // 146: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
-	34,  // 147: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
-	36,  // 148: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
-	39,  // 149: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
-	41,  // 150: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
-	45,  // 151: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
-	48,  // 152: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
-	52,  // 153: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
-	55,  // 154: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
-	58,  // 155: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
-	61,  // 156: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
-	67,  // 157: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
-	71,  // 158: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
-	74,  // 159: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
-	77,  // 160: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
-	79,  // 161: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
-	82,  // 162: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
-	137, // [137:163] is the sub-list for method output_type
-	111, // [111:137] is the sub-list for method input_type
-	111, // [111:111] is the sub-list for extension type_name
-	111, // [111:111] is the sub-list for extension extendee
-	0,   // [0:111] is the sub-list for field type_name
+	90,  // 30: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
+	90,  // 31: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
+	22,  // 32: waybill.v1.ListPullsResponse.pulls:type_name -> waybill.v1.Pull
+	90,  // 33: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
+	0,   // 34: waybill.v1.Pull.gateway:type_name -> waybill.v1.Person
+	90,  // 35: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
+	25,  // 36: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
+	0,   // 37: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
+	90,  // 38: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
+	26,  // 39: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
+	0,   // 40: waybill.v1.Approval.by:type_name -> waybill.v1.Person
+	90,  // 41: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	29,  // 42: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
+	30,  // 43: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
+	90,  // 44: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
+	0,   // 45: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
+	90,  // 46: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	33,  // 47: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
+	29,  // 48: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
+	33,  // 49: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
+	66,  // 50: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
+	45,  // 51: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
+	66,  // 52: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
+	40,  // 53: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
+	90,  // 54: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
+	10,  // 55: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
+	16,  // 56: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
+	45,  // 57: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
+	45,  // 58: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
+	0,   // 59: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
+	90,  // 60: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
+	46,  // 61: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
+	0,   // 62: waybill.v1.Vote.by:type_name -> waybill.v1.Person
+	90,  // 63: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
+	0,   // 64: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
+	49,  // 65: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
+	16,  // 66: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
+	0,   // 67: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
+	90,  // 68: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
+	90,  // 69: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
+	52,  // 70: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
+	90,  // 71: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
+	90,  // 72: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
+	0,   // 73: waybill.v1.Key.by:type_name -> waybill.v1.Person
+	90,  // 74: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
+	53,  // 75: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
+	90,  // 76: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
+	0,   // 77: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
+	90,  // 78: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
+	56,  // 79: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
+	0,   // 80: waybill.v1.Schema.by:type_name -> waybill.v1.Person
+	90,  // 81: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
+	59,  // 82: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
+	90,  // 83: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
+	0,   // 84: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
+	0,   // 85: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
+	90,  // 86: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
+	0,   // 87: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
+	62,  // 88: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
+	90,  // 89: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
+	65,  // 90: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
+	0,   // 91: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
+	90,  // 92: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
+	66,  // 93: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
+	71,  // 94: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
+	72,  // 95: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
+	0,   // 96: waybill.v1.Member.by:type_name -> waybill.v1.Person
+	90,  // 97: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
+	0,   // 98: waybill.v1.Grant.by:type_name -> waybill.v1.Person
+	90,  // 99: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
+	75,  // 100: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
+	0,   // 101: waybill.v1.Registry.by:type_name -> waybill.v1.Person
+	90,  // 102: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
+	78,  // 103: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
+	90,  // 104: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
+	83,  // 105: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
+	86,  // 106: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
+	87,  // 107: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
+	87,  // 108: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
+	89,  // 109: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
+	90,  // 110: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
+	90,  // 111: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
+	90,  // 112: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
+	88,  // 113: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
+	89,  // 114: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
+	90,  // 115: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
+	1,   // 116: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
+	4,   // 117: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
+	11,  // 118: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
+	13,  // 119: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
+	17,  // 120: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
+	20,  // 121: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
+	23,  // 122: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
+	27,  // 123: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
+	31,  // 124: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
+	34,  // 125: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
+	67,  // 126: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
+	36,  // 127: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
+	38,  // 128: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
+	41,  // 129: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
+	43,  // 130: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
+	47,  // 131: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
+	50,  // 132: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
+	54,  // 133: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
+	57,  // 134: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
+	60,  // 135: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
+	63,  // 136: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
+	69,  // 137: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
+	73,  // 138: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
+	76,  // 139: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
+	79,  // 140: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
+	81,  // 141: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
+	84,  // 142: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
+	2,   // 143: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
+	5,   // 144: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
+	12,  // 145: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
+	14,  // 146: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
+	18,  // 147: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
+	21,  // 148: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
+	24,  // 149: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
+	28,  // 150: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
+	32,  // 151: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
+	35,  // 152: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
+	68,  // 153: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
+	37,  // 154: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
+	39,  // 155: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
+	42,  // 156: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
+	44,  // 157: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
+	48,  // 158: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
+	51,  // 159: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
+	55,  // 160: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
+	58,  // 161: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
+	61,  // 162: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
+	64,  // 163: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
+	70,  // 164: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
+	74,  // 165: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
+	77,  // 166: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
+	80,  // 167: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
+	82,  // 168: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
+	85,  // 169: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
+	143, // [143:170] is the sub-list for method output_type
+	116, // [116:143] is the sub-list for method input_type
+	116, // [116:116] is the sub-list for extension type_name
+	116, // [116:116] is the sub-list for extension extendee
+	0,   // [0:116] is the sub-list for field type_name
 }
 
 func init() { file_waybill_v1_waybill_proto_init() }
@@ -7774,7 +8114,7 @@ func file_waybill_v1_waybill_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_waybill_v1_waybill_proto_rawDesc), len(file_waybill_v1_waybill_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   87,
+			NumMessages:   90,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,7 @@ const (
 	Waybill_GetTag_FullMethodName             = "/waybill.v1.Waybill/GetTag"
 	Waybill_GetVerdict_FullMethodName         = "/waybill.v1.Waybill/GetVerdict"
 	Waybill_ListHistory_FullMethodName        = "/waybill.v1.Waybill/ListHistory"
+	Waybill_ListPulls_FullMethodName          = "/waybill.v1.Waybill/ListPulls"
 	Waybill_ListPromotions_FullMethodName     = "/waybill.v1.Waybill/ListPromotions"
 	Waybill_GetEvidence_FullMethodName        = "/waybill.v1.Waybill/GetEvidence"
 	Waybill_GetTree_FullMethodName            = "/waybill.v1.Waybill/GetTree"
@@ -71,6 +72,9 @@ type WaybillClient interface {
 	GetVerdict(ctx context.Context, in *GetVerdictRequest, opts ...grpc.CallOption) (*GetVerdictResponse, error)
 	// ListHistory lists what happened to an image, a tag or a repository.
 	ListHistory(ctx context.Context, in *ListHistoryRequest, opts ...grpc.CallOption) (*ListHistoryResponse, error)
+	// ListPulls lists who pulled an image, as far as its registry's owner put it on
+	// the channel. It needs a certificate: it is about people.
+	ListPulls(ctx context.Context, in *ListPullsRequest, opts ...grpc.CallOption) (*ListPullsResponse, error)
 	// ListPromotions lists requests to release, newest first.
 	ListPromotions(ctx context.Context, in *ListPromotionsRequest, opts ...grpc.CallOption) (*ListPromotionsResponse, error)
 	// GetEvidence lists the evidence about an image, what counts and what does not.
@@ -170,6 +174,16 @@ func (c *waybillClient) ListHistory(ctx context.Context, in *ListHistoryRequest,
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListHistoryResponse)
 	err := c.cc.Invoke(ctx, Waybill_ListHistory_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) ListPulls(ctx context.Context, in *ListPullsRequest, opts ...grpc.CallOption) (*ListPullsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListPullsResponse)
+	err := c.cc.Invoke(ctx, Waybill_ListPulls_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -402,6 +416,9 @@ type WaybillServer interface {
 	GetVerdict(context.Context, *GetVerdictRequest) (*GetVerdictResponse, error)
 	// ListHistory lists what happened to an image, a tag or a repository.
 	ListHistory(context.Context, *ListHistoryRequest) (*ListHistoryResponse, error)
+	// ListPulls lists who pulled an image, as far as its registry's owner put it on
+	// the channel. It needs a certificate: it is about people.
+	ListPulls(context.Context, *ListPullsRequest) (*ListPullsResponse, error)
 	// ListPromotions lists requests to release, newest first.
 	ListPromotions(context.Context, *ListPromotionsRequest) (*ListPromotionsResponse, error)
 	// GetEvidence lists the evidence about an image, what counts and what does not.
@@ -471,6 +488,9 @@ func (UnimplementedWaybillServer) GetVerdict(context.Context, *GetVerdictRequest
 }
 func (UnimplementedWaybillServer) ListHistory(context.Context, *ListHistoryRequest) (*ListHistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListHistory not implemented")
+}
+func (UnimplementedWaybillServer) ListPulls(context.Context, *ListPullsRequest) (*ListPullsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPulls not implemented")
 }
 func (UnimplementedWaybillServer) ListPromotions(context.Context, *ListPromotionsRequest) (*ListPromotionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPromotions not implemented")
@@ -642,6 +662,24 @@ func _Waybill_ListHistory_Handler(srv interface{}, ctx context.Context, dec func
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(WaybillServer).ListHistory(ctx, req.(*ListHistoryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_ListPulls_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListPullsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).ListPulls(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_ListPulls_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).ListPulls(ctx, req.(*ListPullsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1050,6 +1088,10 @@ var Waybill_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListHistory",
 			Handler:    _Waybill_ListHistory_Handler,
+		},
+		{
+			MethodName: "ListPulls",
+			Handler:    _Waybill_ListPulls_Handler,
 		},
 		{
 			MethodName: "ListPromotions",

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+)
+
+func newPullsCmd(a *app) *cobra.Command {
+	q := &waybillv1.ListPullsRequest{}
+	var since time.Duration
+	cmd := &cobra.Command{
+		Use: "pulls IMAGE", Short: "List who pulled an image, from where, and through which gateway", Args: operands("IMAGE"),
+		Long: "List who pulled an image (host/repository@digest, or a digest alone), or what a\ntag (host/repository:tag) names now; the last recorded first. Who and from where\n" +
+			"are the registry's word. Address and program are there only where the registry's\nowner puts them on the channel (pulls: channel in its gateway's configuration).",
+		RunE: a.do(func(ctx context.Context, args []string) error {
+			if _, err := provenance.ParseDigest(args[0]); err != nil {
+				if _, err := parseImage(args[0]); err != nil {
+					return err
+				}
+			}
+			if since < 0 {
+				return usagef("--since %s: want a time that has passed, as in 24h", since)
+			}
+			q.Image = args[0]
+			if since > 0 {
+				q.Since = timestamppb.New(time.Now().Add(-since))
+			}
+			return query(ctx, a, func(c answers) (*waybillv1.ListPullsResponse, error) { return c.ListPulls(ctx, q) }, writePulls)
+		}),
+	}
+	cmd.Flags().DurationVar(&since, "since", 0, "only pulls of the last while, as in 24h (default all)")
+	pageFlags(cmd, &q.PageSize, &q.PageToken)
+	return cmd
+}
+
+func writePulls(w io.Writer, res *waybillv1.ListPullsResponse) {
+	t := table("PULLED (UTC)", "WHO", "ADDRESS", "PROGRAM", "FROM", "GATEWAY", "BLOCK")
+	for _, p := range res.GetPulls() {
+		from := p.GetHost() + "/" + p.GetRepository()
+		if p.GetTag() != "" {
+			from += ":" + p.GetTag()
+		}
+		t.row(when(p.GetOccurredAt()), dash(p.GetActor()), dash(p.GetAddress()), dash(p.GetUserAgent()), from, who(p.GetGateway()), number(p.GetBlock()))
+	}
+	t.write(w, "no pull of it is on record for that time")
+	if n := res.GetTotal(); n > int64(len(res.GetPulls())) {
+		fmt.Fprintf(w, "\n%d of %d pulls on record\n", len(res.GetPulls()), n)
+	}
+	nextPage(w, res.GetNextPageToken())
+}

@@ -1,0 +1,70 @@
+package api_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/index"
+)
+
+func (r reads) PullList(f api.PullFilter, p api.Page) ([]api.Pull, string, error) {
+	pulls, next, err := r.Snapshot.PullList(index.PullFilter(f), index.Page(p))
+	out := make([]api.Pull, len(pulls))
+	for i, pull := range pulls {
+		out[i] = api.Pull(pull)
+	}
+	return out, next, err
+}
+
+func TestPulls(t *testing.T) {
+	g := start(t, func(c *api.Config) { c.AnonymousReads = true })
+	s := g.ledger()
+	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	var pulls []provenance.Event
+	for i, address := range []string{"", "10.2.3.4", "10.2.3.5"} {
+		pulls = append(pulls, provenance.Event{
+			ID: provenance.NewEventID("t", "c", address), Action: provenance.Pull, Source: "distribution", Repository: repo, Digest: s.Digest,
+			Actor: "ci", Address: address, UserAgent: "containerd/2", OccurredAt: noon.Add(time.Duration(i) * time.Hour),
+		})
+	}
+	segment, err := provenance.EncodeSegment(pulls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.block("gateway@VendorMSP", index.Write{Key: state.SegmentKey(host, "l", 2), Value: segment})
+	id := g.audit.issue("auditor", soon())
+	c := g.client(id)
+	image := inTeam + s.Digest.String()
+	for path, in := range map[string]*waybillv1.ListPullsRequest{
+		query("/v1/pulls", "image", image):                                                                  {Image: image},
+		query("/v1/pulls", "image", image, "since", noon.Add(time.Hour).Format(time.RFC3339)):               {Image: image, Since: timestamppb.New(noon.Add(time.Hour))},
+		query("/v1/pulls", "image", "reg.example:5000/team/app:1.0", "pageSize", "2"):                       {Image: "reg.example:5000/team/app:1.0", PageSize: 2},
+		query("/v1/pulls", "image", s.Digest.String(), "since", noon.AddDate(1, 0, 0).Format(time.RFC3339)): {Image: s.Digest.String(), Since: timestamppb.New(noon.AddDate(1, 0, 0))},
+	} {
+		g.parity(id, "GET", path, "", func() (proto.Message, error) { return c.ListPulls(t.Context(), in) }, &waybillv1.ListPullsResponse{})
+	}
+	got, err := c.ListPulls(t.Context(), &waybillv1.ListPullsRequest{Image: image, Since: timestamppb.New(noon.Add(time.Hour))})
+	if err != nil || len(got.GetPulls()) != 2 || got.GetTotal() != 3 || got.GetPulls()[0].GetAddress() != "10.2.3.5" || got.GetPulls()[0].GetGateway().GetName() != "gateway" {
+		t.Errorf("%v, %v", got, err)
+	}
+	// People are in it: not for callers without a name, whatever else they may read.
+	if status, body := g.rest(identity{}, "GET", query("/v1/pulls", "image", image), ""); status != http.StatusUnauthorized {
+		t.Errorf("anonymous: %d %v", status, body)
+	}
+	for _, bad := range []*waybillv1.ListPullsRequest{{}, {Image: "app"}, {Image: image, PageSize: 501}, {Image: image, PageToken: "x"}, {Image: image, Since: &timestamppb.Timestamp{Nanos: -1}}} {
+		if _, err := c.ListPulls(t.Context(), bad); provenance.CodeOf(err) != provenance.Invalid {
+			t.Errorf("%v: %v", bad, err)
+		}
+	}
+	if _, err := c.ListPulls(t.Context(), &waybillv1.ListPullsRequest{Image: "reg.example:5000/team/app:none"}); provenance.CodeOf(err) != provenance.NotFound {
+		t.Errorf("a tag that is not there: %v", err)
+	}
+}

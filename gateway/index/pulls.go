@@ -1,0 +1,142 @@
+package index
+
+import (
+	"database/sql"
+	"math"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// Pull is one pull, as the gateway of the registry's owner recorded it. Who
+// pulled it, from where and with what is the registry's word; address and user
+// agent are there only where the owner put them on the channel.
+type Pull struct {
+	Block      uint64
+	Tx, Seq    int // in the block, and in the segment
+	TxID       string
+	Time       time.Time     // of the transaction
+	By         policy.Person // the gateway
+	Host       provenance.Host
+	Repository provenance.Repository
+	Tag        provenance.Tag
+	Digest     provenance.Digest
+	Source     string
+	Actor      string
+	Address    string
+	UserAgent  string
+	OccurredAt time.Time // the registry's clock
+}
+
+// PullFilter says which pulls are asked for: those of an image, from one
+// repository or (host empty) from all, not before Since by the registry's clock.
+type PullFilter struct {
+	Digest     provenance.Digest
+	Host       provenance.Host
+	Repository provenance.Repository
+	Since      time.Time // zero: all
+}
+
+// PullList returns a page of pulls, the last recorded first whatever the page
+// says, and the token of the next page, "" on the last. A filter without a
+// digest is Invalid. A token stays good when Since moves on, as "the last day"
+// does between two pages.
+func (s *Snapshot) PullList(f PullFilter, p Page) ([]Pull, string, error) {
+	if f.Digest.IsZero() {
+		return nil, "", provenance.Errorf(provenance.Invalid, "pulls of what? want an image")
+	}
+	p.NewestFirst = true
+	filter := []string{"pulls", f.Digest.String(), string(f.Host), string(f.Repository)}
+	from, err := p.start(filter...)
+	if err != nil {
+		return nil, "", err
+	}
+	segments, err := s.segmentsOf(f, from, p.size()+2)
+	if err != nil {
+		return nil, "", err
+	}
+	var pulls []Pull
+	for _, one := range segments {
+		if len(pulls) > p.size() {
+			break
+		}
+		if pulls, err = s.pullsIn(one, f, p.size(), from, pulls); err != nil {
+			return nil, "", err
+		}
+	}
+	if len(pulls) <= p.size() {
+		return pulls, "", nil
+	}
+	pulls = pulls[:p.size()]
+	last := pulls[len(pulls)-1]
+	return pulls, p.next(Position{last.Block, last.Tx, last.Seq}, filter...), nil
+}
+
+// pulledSegment is a segment that holds pulls of an image.
+type pulledSegment struct {
+	key  string
+	pull Pull // what is the same for all of its pulls
+}
+
+// segmentsOf returns the segments a page may need, the last recorded first: each
+// holds a pull that is asked for, but the first, of which the page before may
+// have shown them all. It follows the chains of all repositories at once: rows
+// are appended in the order of the ledger, so the highest id is the latest.
+func (s *Snapshot) segmentsOf(f PullFilter, from *Position, limit int) (all []pulledSegment, err error) {
+	image, args := `p.digest = ?`, []any{digestBytes(f.Digest)}
+	if f.Host != "" {
+		image, args = image+` AND p.host = ? AND p.repository = ?`, append(args, string(f.Host), string(f.Repository))
+	}
+	since, before := int64(math.MinInt64), Position{Block: math.MaxInt64}
+	if !f.Since.IsZero() {
+		since = f.Since.UnixNano()
+	}
+	if from != nil {
+		before = *from
+	}
+	text := `WITH RECURSIVE chain (id, block, tx, last, previous) AS (
+			SELECT r.id, r.block, r.tx, r.last, r.previous FROM pulls p JOIN pulled r ON r.id = p.latest WHERE ` + image + `
+			UNION ALL SELECT r.id, r.block, r.tx, r.last, r.previous FROM chain c JOIN pulled r ON r.id = c.previous
+			ORDER BY 1 DESC),
+		some AS (SELECT DISTINCT block, tx FROM chain WHERE last >= ? AND (block, tx) <= (?, ?) LIMIT ?)
+		SELECT s.block, s.tx, s.host, s.key, t.id, t.at, t.msp, t.name FROM some JOIN segments s ON s.block = some.block AND s.tx = some.tx
+		JOIN txs t ON t.block = s.block AND t.tx = s.tx ORDER BY s.block DESC, s.tx DESC`
+	err = s.each(text, append(args, since, int64(before.Block), before.Tx, limit), func(row *sql.Rows) error {
+		var one pulledSegment
+		var key []byte
+		var at int64
+		err := row.Scan(&one.pull.Block, &one.pull.Tx, &one.pull.Host, &key, &one.pull.TxID, &at, &one.pull.By.MSP, &one.pull.By.Name)
+		one.key, one.pull.Time, one.pull.Digest = string(key), time.Unix(0, at).UTC(), f.Digest
+		all = append(all, one)
+		return err
+	})
+	return all, err
+}
+
+// pullsIn adds the pulls of a segment that are asked for and stand before from,
+// one more than the page takes at most.
+func (s *Snapshot) pullsIn(one pulledSegment, f PullFilter, size int, from *Position, pulls []Pull) ([]Pull, error) {
+	value, err := s.Get(one.key)
+	if err != nil {
+		return nil, err
+	}
+	events, err := provenance.DecodeSegment(value[0])
+	if err != nil {
+		return nil, provenance.Wrap(provenance.Internal, err, "segment of block %d", one.pull.Block)
+	}
+	if from != nil && from.Block == one.pull.Block && from.Tx == one.pull.Tx {
+		events = events[:min(from.Seq, len(events))]
+	}
+	for i := len(events) - 1; i >= 0 && len(pulls) <= size; i-- {
+		e := events[i]
+		if e.Action != provenance.Pull || e.Digest != f.Digest || f.Host != "" && e.Repository != f.Repository || e.OccurredAt.Before(f.Since) {
+			continue
+		}
+		pull := one.pull
+		pull.Seq, pull.Repository, pull.Tag, pull.OccurredAt = i, e.Repository, e.Tag, e.OccurredAt
+		pull.Source, pull.Actor, pull.Address, pull.UserAgent = e.Source, e.Actor, e.Address, e.UserAgent
+		pulls = append(pulls, pull)
+	}
+	return pulls, nil
+}

@@ -1,0 +1,102 @@
+package index
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+func TestPullList(t *testing.T) {
+	c := newChain(t)
+	c.block()
+	pull := func(content string, r provenance.Repository, minute int) provenance.Event {
+		e := event(provenance.Pull, "", content, minute)
+		e.Repository, e.Address, e.UserAgent = r, "10.2.3.4", "containerd/2"
+		return e
+	}
+	c.block(c.tx(0, "gateway@VendorMSP", c.segment(event(provenance.Push, "1.0", "v1", 0), pull("v1", repo, 1), pull("v2", repo, 2), pull("v1", "other", 3), pull("v1", repo, 4))...))
+	c.block(
+		c.tx(0, "gateway@VendorMSP", c.segment(pull("v2", repo, 5))...),
+		c.tx(3, "gateway@VendorMSP", c.segment(pull("v1", repo, 2), pull("v1", repo, 6))...),
+	)
+	path := filepath.Join(t.TempDir(), "index.db")
+	if err := Create(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	x, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close() //nolint:errcheck // a test's
+	if err := x.ApplyBatch(t.Context(), c.blocks); err != nil {
+		t.Fatal(err)
+	}
+	// all reads every page and returns the minutes in order.
+	all := func(f PullFilter, p Page) (minutes []int) {
+		t.Helper()
+		for pages := 0; ; pages++ {
+			var got []Pull
+			err := x.View(t.Context(), func(s *Snapshot) (err error) {
+				got, p.Token, err = s.PullList(f, p)
+				return err
+			})
+			if err != nil || pages > 9 || p.Size > 0 && len(got) > p.Size {
+				t.Fatalf("page %d of %+v: %d pulls, %v", pages, f, len(got), err)
+			}
+			for _, pull := range got {
+				minutes = append(minutes, pull.OccurredAt.Minute())
+			}
+			if p.Token == "" {
+				return minutes
+			}
+		}
+	}
+	v1 := digest("v1")
+	for name, tt := range map[string]struct {
+		filter PullFilter
+		want   []int
+	}{
+		"everywhere":         {PullFilter{Digest: v1}, []int{6, 2, 4, 3, 1}},
+		"of a repository":    {PullFilter{Digest: v1, Host: host, Repository: repo}, []int{6, 2, 4, 1}},
+		"of another":         {PullFilter{Digest: v1, Host: host, Repository: "other"}, []int{3}},
+		"since":              {PullFilter{Digest: v1, Since: at(4)}, []int{6, 4}},
+		"since, a while ago": {PullFilter{Digest: v1, Host: host, Repository: repo, Since: at(5)}, []int{6}},
+		"of nothing":         {PullFilter{Digest: digest("v9")}, nil},
+	} {
+		for _, size := range []int{0, 1, 2, 3} {
+			if diff := cmp.Diff(tt.want, all(tt.filter, Page{Size: size})); diff != "" {
+				t.Errorf("%s, pages of %d (-want +got):\n%s", name, size, diff)
+			}
+		}
+	}
+	err = x.View(t.Context(), func(s *Snapshot) error {
+		got, token, err := s.PullList(PullFilter{Digest: v1}, Page{Size: 1})
+		if err != nil {
+			return err
+		}
+		want := []Pull{{Block: 2, Tx: 3, Seq: 1, TxID: "tx-2-3", Time: at(2), By: policy.Person{MSP: "VendorMSP", Name: "gateway"}, Host: host, Repository: repo,
+			Digest: v1, Source: "test", Actor: "ci", Address: "10.2.3.4", UserAgent: "containerd/2", OccurredAt: at(6)}}
+		if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b provenance.Digest) bool { return a == b })); diff != "" {
+			t.Errorf("a pull (-want +got):\n%s", diff)
+		}
+		// The last day moves on between two pages; another image does not.
+		if _, _, err := s.PullList(PullFilter{Digest: v1, Since: at(1).Add(time.Second)}, Page{Size: 1, Token: token}); err != nil {
+			t.Errorf("the next page, a moment later: %v", err)
+		}
+		if _, _, err := s.PullList(PullFilter{Digest: digest("v2")}, Page{Size: 1, Token: token}); provenance.CodeOf(err) != provenance.Invalid {
+			t.Errorf("a token of another image: %v", err)
+		}
+		if _, _, err := s.PullList(PullFilter{}, Page{}); provenance.CodeOf(err) != provenance.Invalid {
+			t.Errorf("pulls of nothing: %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
