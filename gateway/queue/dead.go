@@ -13,8 +13,8 @@ type DeadLetter struct {
 	Reason string
 }
 
-// Dead lists dead letters with an id greater than after, oldest first, at most
-// limit (1 to 1,000).
+// Dead lists dead letters with an id greater than after, in the order of their
+// ids, which is that of arrival within a lane: at most limit (1 to 1,000).
 func (q *Queue) Dead(ctx context.Context, after int64, limit int) ([]DeadLetter, error) {
 	if limit < 1 || limit > 1000 {
 		return nil, provenance.Errorf(provenance.Invalid, "list dead letters: want a limit of 1 to 1000, not %d", limit)

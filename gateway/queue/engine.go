@@ -36,6 +36,8 @@ type engine interface {
 	flush(b *batch) error
 	sealItems(b *batch, lane int, ids []int64) (sql.Result, error)
 
+	// relocate follows a change of the items' lanes.
+	relocate(ctx context.Context, tx *sql.Tx) error
 	// fence fails with ErrLaneLost unless this process holds the lane in the
 	// given epoch, and keeps it so until the transaction ends.
 	fence(b *batch, lane int, epoch int64) error

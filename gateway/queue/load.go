@@ -105,6 +105,9 @@ func (q *Queue) changeLanes(ctx context.Context, tx *sql.Tx, from int) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE items SET lane = (SELECT lane FROM repositories WHERE id = items.repo)`); err != nil {
 		return fail(err, "change lanes")
 	}
+	if err := q.engine.relocate(ctx, tx); err != nil {
+		return err
+	}
 	_, err := tx.ExecContext(ctx, q.engine.bind(`UPDATE meta SET lanes = ?`), q.options.Lanes)
 	return fail(err, "change lanes")
 }

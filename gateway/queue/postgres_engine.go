@@ -232,6 +232,8 @@ func (*serverEngine) sealItems(b *batch, lane int, ids []int64) (sql.Result, err
 	return b.w.conn.ExecContext(b.ctx, `UPDATE items SET state = 1 WHERE state = 0 AND lane = $1 AND id = ANY ($2::bigint[])`, lane, ids)
 }
 
+func (*serverEngine) relocate(context.Context, *sql.Tx) error { return nil }
+
 func (e *serverEngine) fence(b *batch, lane int, epoch int64) error {
 	result, err := b.w.conn.ExecContext(b.ctx, `SELECT 1 FROM lanes WHERE lane = $1 AND owner = $2 AND epoch = $3 FOR UPDATE`, lane, e.replica, epoch)
 	if err != nil {

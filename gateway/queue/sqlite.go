@@ -29,7 +29,7 @@ CREATE TABLE lanes (lane INTEGER PRIMARY KEY, next INTEGER NOT NULL, block INTEG
 CREATE TABLE repositories (id INTEGER PRIMARY KEY, host TEXT NOT NULL, name TEXT NOT NULL, lane INTEGER NOT NULL, UNIQUE (host, name));
 CREATE TABLE seen (id BLOB PRIMARY KEY, body BLOB NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID; -- at: when, in seconds
 CREATE TABLE items (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  id INTEGER PRIMARY KEY, -- lane by lane, see laneNumbers
   state INTEGER NOT NULL, -- 0 waiting, 1 sealed, 2 dead
   lane INTEGER NOT NULL,
   repo INTEGER NOT NULL,
@@ -117,11 +117,15 @@ func (q *Queue) openSQLite(ctx context.Context, path string) error {
 		return fail(err, "open queue")
 	}
 	q.readers.SetMaxOpenConns(4)
-	q.engine = &liteEngine{readers: q.readers}
+	lite := &liteEngine{readers: q.readers}
+	q.engine = lite
 	if err := q.upgradeSQLite(ctx); err != nil {
 		return err
 	}
 	if err := q.load(ctx, func(context.Context, *sql.Tx) error { return nil }); err != nil {
+		return err
+	}
+	if err := lite.number(ctx, q.writerD, q.options.Lanes); err != nil {
 		return err
 	}
 	return q.start(ctx)

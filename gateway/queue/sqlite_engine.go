@@ -14,20 +14,30 @@ type liteEngine struct {
 	addSeen, body, forget *sql.Stmt
 	addOne, addMany       *sql.Stmt
 	unblocked             *sql.Stmt // of readers
+
+	// last is the highest number given to an item of a lane. It belongs to the
+	// writer's goroutine; numbers of a transaction that failed stay unused.
+	last map[int]int64
 }
 
 // insertRows is how many rows one INSERT of a large batch carries, itemColumns
 // how many values a row binds.
 const (
 	insertRows  = 32
-	itemColumns = 6
+	itemColumns = 7
 )
+
+// laneNumbers is how many numbers for items each lane has: item 7000000000042
+// is the 42nd of lane 7. SQLite keeps rows in the order of their numbers, so the
+// items of a segment lie side by side. Numbered as they arrive they lay among
+// those of all lanes, and every segment rewrote eight times the pages.
+const laneNumbers = 1_000_000_000_000
 
 func (*liteEngine) bind(query string) string { return query }
 
 func (e *liteEngine) prepare(ctx context.Context, conn *sql.Conn) error {
-	const addItem = `INSERT INTO items (state, lane, repo, connector, event, body, received, attempts, due, reason) VALUES `
-	const itemRow = `(0, ?, ?, ?, ?, ?, ?, 0, 0, '')`
+	const addItem = `INSERT INTO items (id, state, lane, repo, connector, event, body, received, attempts, due, reason) VALUES `
+	const itemRow = `(?, 0, ?, ?, ?, ?, ?, ?, 0, 0, '')`
 	err := prepareAll(ctx, e.readers, e, []prepared{{&e.unblocked, selectWaiting + ` ORDER BY i.id`}})
 	if err != nil {
 		return err
@@ -39,6 +49,32 @@ func (e *liteEngine) prepare(ctx context.Context, conn *sql.Conn) error {
 		{&e.addOne, addItem + itemRow},
 		{&e.addMany, addItem + strings.TrimSuffix(strings.Repeat(itemRow+", ", insertRows), ", ")},
 	})
+}
+
+// number learns the highest numbers in use.
+func (e *liteEngine) number(ctx context.Context, on *sql.DB, lanes int) error {
+	e.last = map[int]int64{}
+	for lane := range lanes {
+		first := int64(lane) * laneNumbers
+		var last sql.NullInt64
+		if err := on.QueryRowContext(ctx, `SELECT max(id) FROM items WHERE id >= ? AND id < ?`, first, first+laneNumbers).Scan(&last); err != nil {
+			return fail(err, "open queue")
+		}
+		e.last[lane] = max(first, last.Int64)
+	}
+	return nil
+}
+
+// relocate gives items that changed their lane numbers of the new one, behind
+// those that are there, and in the old order.
+func (*liteEngine) relocate(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, strings.ReplaceAll(`
+		CREATE TEMP TABLE moved AS SELECT id, lane, row_number() OVER (PARTITION BY lane ORDER BY id) AS n FROM items WHERE id / $N <> lane;
+		CREATE TEMP TABLE tops AS SELECT m.lane, coalesce((SELECT max(i.id) FROM items i WHERE i.id >= m.lane * $N AND i.id < (m.lane + 1) * $N), m.lane * $N) AS id
+			FROM (SELECT DISTINCT lane FROM moved) m;
+		UPDATE items SET id = (SELECT t.id + m.n FROM moved m JOIN tops t ON t.lane = m.lane WHERE m.id = items.id) WHERE id IN (SELECT id FROM moved);
+		DROP TABLE tops; DROP TABLE moved;`, "$N", strconv.Itoa(laneNumbers)))
+	return fail(err, "change lanes")
 }
 
 func (*liteEngine) begin(ctx context.Context, conn *sql.Conn) error {
@@ -90,7 +126,8 @@ func (e *liteEngine) flush(b *batch) error {
 		}
 		args = args[:0]
 		for _, it := range rest[:n] {
-			args = append(args, it.repo.lane, it.repo.id, it.delivery.Connector, it.event, it.delivery.BodyHash[:], it.delivery.ReceivedAt.UnixMilli())
+			e.last[it.repo.lane]++
+			args = append(args, e.last[it.repo.lane], it.repo.lane, it.repo.id, it.delivery.Connector, it.event, it.delivery.BodyHash[:], it.delivery.ReceivedAt.UnixMilli())
 		}
 		if _, err := stmt.ExecContext(b.ctx, args...); err != nil {
 			return fail(err, "accept events")
@@ -100,7 +137,10 @@ func (e *liteEngine) flush(b *batch) error {
 	return nil
 }
 
-func (*liteEngine) sealItems(b *batch, _ int, ids []int64) (sql.Result, error) {
+func (*liteEngine) sealItems(b *batch, lane int, ids []int64) (sql.Result, error) {
+	if first, last := ids[0], ids[len(ids)-1]; last-first == int64(len(ids)-1) && slices.IsSorted(ids) {
+		return b.w.conn.ExecContext(b.ctx, `UPDATE items SET state = 1 WHERE state = 0 AND lane = ? AND id BETWEEN ? AND ?`, lane, first, last)
+	}
 	return b.w.conn.ExecContext(b.ctx, `UPDATE items SET state = 1 WHERE state = 0 AND id IN (`+list(ids)+`)`)
 }
 

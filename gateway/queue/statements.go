@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"database/sql"
+	"strconv"
 )
 
 // stmts are the writer's prepared statements.
@@ -74,7 +75,9 @@ const (
 
 func prepareReads(ctx context.Context, db *sql.DB, e engine) (r reads, err error) {
 	return r, prepareAll(ctx, db, e, []prepared{
-		{&r.oldest, `SELECT received FROM items WHERE state = 0 ORDER BY id LIMIT 1`},
+		// Lane by lane: the first of a lane is its oldest, and an index finds it.
+		{&r.oldest, `WITH RECURSIVE numbers (lane) AS (SELECT 0 UNION ALL SELECT lane + 1 FROM numbers WHERE lane < ` + strconv.Itoa(maxLanes-1) + `)
+			SELECT min((SELECT i.received FROM items i WHERE i.state = 0 AND i.lane = numbers.lane ORDER BY i.id LIMIT 1)) FROM numbers`},
 		{&r.segment, `SELECT seq, host, bytes, txid, tx FROM segments WHERE lane = ?`},
 		{&r.next, `SELECT next FROM lanes WHERE lane = ?`},
 		{&r.dead, `SELECT ` + itemFields + `, i.reason FROM items i JOIN repositories r ON r.id = i.repo WHERE i.state = 2 AND i.id > ? ORDER BY i.id LIMIT ?`},
