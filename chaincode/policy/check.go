@@ -222,12 +222,16 @@ func (r SignerRule) check(no refuse) error {
 		return no("org %q is no MSP id", clip(r.Org, 80))
 	case r.Role != "" && !stageName.MatchString(r.Role):
 		return no("role %q is no role", clip(r.Role, 80))
-	case r.Role != "" && (r.Key != "" || r.Identity != "" || r.Issuer != ""):
-		return no("role is of a person who vouches: it cannot stand with key, identity or issuer")
+	case r.Role != "" && (r.Key != "" || r.Root != "" || r.Identity != "" || r.Issuer != ""):
+		return no("role is of a person who vouches: it cannot stand with key, root, identity or issuer")
 	case r.Key != "" && !keyName.MatchString(r.Key):
 		return no("key %q is no name of a key", clip(r.Key, 80))
-	case (r.Identity == "") != (r.Issuer == ""):
-		return no("identity and issuer stand together: a name means what its issuer says it means")
+	case r.Root != "" && !keyName.MatchString(r.Root):
+		return no("root %q is no name of a root", clip(r.Root, 80))
+	case r.Root != "" && r.Key != "":
+		return no("key and root: a signature is of a key or of a certificate")
+	case r.Issuer != "" && r.Identity == "", r.Identity != "" && r.Issuer == "" && r.Root == "":
+		return no("identity stands with an issuer or a root: a name means what its issuer says it means")
 	case len(r.Identity) > maxIdentity || len(r.Issuer) > maxIdentity:
 		return no("identity and issuer are at most %d bytes", maxIdentity)
 	case r.Identity != "" && strings.Trim(r.Identity, "*") == "":

@@ -45,9 +45,11 @@ func (r SignerRule) accepts(s Signer, pattern *regexp.Regexp) bool {
 	switch {
 	case r.Role != "":
 		return s.Kind == SignedByPerson && slices.Contains(s.Roles, r.Role)
+	case r.Root != "" && r.Identity == "":
+		return s.Kind == SignedByCertificate && r.Root == s.Key
 	case r.Identity != "":
-		return s.Kind == SignedByCertificate && (r.Key == "" || r.Key == s.Key) &&
-			r.Issuer == s.Issuer && pattern != nil && len(s.Identity) <= 4*maxIdentity && pattern.MatchString(s.Identity)
+		return s.Kind == SignedByCertificate && (r.Key == "" || r.Key == s.Key) && (r.Root == "" || r.Root == s.Key) &&
+			(r.Issuer == s.Issuer || r.Issuer == "" && r.Root != "") && pattern != nil && len(s.Identity) <= 4*maxIdentity && pattern.MatchString(s.Identity)
 	case r.Key != "":
 		return s.Kind == SignedByKey && r.Key == s.Key
 	}
@@ -58,6 +60,10 @@ func (r SignerRule) String() string {
 	switch {
 	case r.Role != "":
 		return fmt.Sprintf("a %s of %s", r.Role, r.Org)
+	case r.Root != "" && r.Identity == "":
+		return fmt.Sprintf("a certificate below root %s of %s", r.Root, r.Org)
+	case r.Identity != "" && r.Issuer == "":
+		return fmt.Sprintf("%s below root %s of %s", r.Identity, r.Root, r.Org)
 	case r.Identity != "":
 		return fmt.Sprintf("%s by %s of %s", r.Identity, r.Issuer, r.Org)
 	case r.Key != "":

@@ -184,3 +184,26 @@ func TestDiff(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestSignersThatNameNobody(t *testing.T) {
+	for name, signer := range map[string]string{
+		"an issuer without an identity":      `"issuer":"https://token.example"`,
+		"an identity without its issuer":     `"identity":"https://ci.example/**"`,
+		"an identity of a key":               `"identity":"https://ci.example/**","key":"ci"`,
+		"a key and a root":                   `"key":"ci","root":"ci"`,
+		"a role and a root":                  `"role":"scanner","root":"ci"`,
+		"a root with a name that is no name": `"root":"../ci"`,
+		"everybody below a root":             `"root":"ci","identity":"**"`,
+	} {
+		text := strings.Replace(signerPolicy, "SIGNER", signer, 1)
+		if _, err := policy.Parse([]byte(text)); provenance.CodeOf(err) != provenance.Invalid {
+			t.Errorf("%s: %v, want WB_INVALID", name, err)
+		}
+	}
+	if _, err := policy.Parse([]byte(strings.Replace(signerPolicy, "SIGNER", `"root":"ci","identity":"https://ci.example/**"`, 1))); err != nil {
+		t.Error(err)
+	}
+}
+
+const signerPolicy = `{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"p"},"spec":{"match":["reg.example/team/**"],
+ "stages":[{"name":"production","approvals":{"min":1},"evidence":[{"name":"scan","type":"vuln-scan","signers":[{"org":"SecurityMSP",SIGNER}]}]}]}}`

@@ -134,9 +134,14 @@ type SignerRule struct {
 	Role string `json:"role,omitempty"`
 	// Key is the name of a key that Org registered.
 	Key string `json:"key,omitempty"`
+	// Root is the name of a root that Org registered: a certificate below it,
+	// of whatever identity where none is given. Certificates of Notation name
+	// no issuer; this is how a rule narrows to them.
+	Root string `json:"root,omitempty"`
 	// Identity and Issuer accept a certificate below a root that Org
 	// registered. Identity is a glob over the whole SAN ("*" stays within a
-	// path segment, "**" does not); Issuer is compared literally.
+	// path segment, "**" does not); Issuer is compared literally, and may be
+	// left out where Root is given.
 	Identity string `json:"identity,omitempty"`
 	Issuer   string `json:"issuer,omitempty"`
 }
