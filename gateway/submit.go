@@ -297,9 +297,15 @@ func (l *lane) finish(ctx context.Context, s queue.Segment, start time.Time, tim
 			l.wait(ctx, err)
 		}
 		timeout = l.limits.status
-		if err := l.ledger.SubmitEndorsed(ctx, ledger.Endorsed{TxID: s.TxID, Bytes: s.Tx}); err != nil {
+		err = l.ledger.SubmitEndorsed(ctx, ledger.Endorsed{TxID: s.TxID, Bytes: s.Tx})
+		if err != nil {
 			l.wait(ctx, err)
 			timeout = l.limits.lost
+		}
+		if provenance.CodeOf(err) == provenance.Forbidden {
+			if err := l.renew(ctx, &s); err != nil {
+				return false, err
+			}
 		}
 		if err := pauseFor(ctx, pause); err != nil {
 			return false, err
@@ -348,6 +354,25 @@ func (l *lane) reseal(ctx context.Context, s *queue.Segment) (unsealed bool, err
 	}
 	s.TxID, s.Tx = endorsed.TxID, endorsed.Bytes
 	return false, l.queue.Reseal(ctx, *s)
+}
+
+// renew puts the segment's bytes under a new signature where the orderers no
+// longer accept the old one: its certificate has expired or was replaced, and
+// the same envelope would be refused for ever. The old one may have been sent
+// before, and may still commit. That is harmless, because lane, number and bytes
+// are the same: whichever comes second finds the segment, and writes nothing.
+// While nobody endorses, the old envelope stays.
+func (l *lane) renew(ctx context.Context, s *queue.Segment) error {
+	endorsed, err := l.endorse(ctx, *s)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		l.wait(ctx, err)
+		return nil
+	}
+	s.TxID, s.Tx = endorsed.TxID, endorsed.Bytes
+	return l.queue.Reseal(ctx, *s)
 }
 
 // wait notes why this lane waits; the first time of a wait is logged.

@@ -114,6 +114,53 @@ func TestInvalidIsEndorsedAgain(t *testing.T) {
 	b.wantOnce(all)
 }
 
+// An envelope whose signer the orderers refuse would be refused for ever; and it
+// may have been ordered all the same, the time before.
+func TestRefusedSignerIsRenewed(t *testing.T) {
+	for name, ordered := range map[string]bool{"never ordered": false, "ordered unseen": true} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			all := pushes("a", 3)
+			b.accept(all...)
+			refuse := &refuser{fakeLedger: b.ledger, ordered: ordered}
+			b.sub.ledger = refuse
+			b.run(t.Context(), empty)
+			b.wantOnce(all)
+			if b.ledger.txs != 2 || refuse.refused < 2 {
+				t.Fatalf("%d transactions, %d refused", b.ledger.txs, refuse.refused)
+			}
+		})
+	}
+}
+
+// refuser's orderers refuse whatever the first transaction's signer sends, and
+// its peer does not know that transaction.
+type refuser struct {
+	*fakeLedger
+	ordered bool
+	refused int
+}
+
+func (r *refuser) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error {
+	if e.TxID != "tx1" {
+		return r.fakeLedger.SubmitEndorsed(ctx, e)
+	}
+	r.refused++
+	if r.ordered {
+		if err := r.order(e); err != nil {
+			return err
+		}
+	}
+	return provenance.Errorf(provenance.Forbidden, "the orderers do not accept who signed it")
+}
+
+func (r *refuser) CommitStatus(ctx context.Context, txID string) (ledger.Commit, error) {
+	if txID == "tx1" {
+		return ledger.Commit{}, unavailable("")
+	}
+	return r.fakeLedger.CommitStatus(ctx, txID)
+}
+
 // The first transaction commits unseen, is taken for lost after a restart on
 // another peer's word (INVALID), and the second finds its bytes there.
 func TestKnownSegmentIsSuccess(t *testing.T) {

@@ -152,8 +152,14 @@ func TestSubmitRunsAgainAfterALostRace(t *testing.T) {
 	if _, err := dialFake(t, p).Submit(t.Context(), "tag:Set"); provenance.CodeOf(err) != provenance.Conflict || p.endorsements != 4 {
 		t.Fatalf("%v after %d runs", err, p.endorsements)
 	}
-	p = &fakePeer{fates: []peer.TxValidationCode{peer.TxValidationCode_ENDORSEMENT_POLICY_FAILURE}}
-	if _, err := dialFake(t, p).Submit(t.Context(), "tag:Set"); provenance.CodeOf(err) != provenance.Internal || p.endorsements != 1 {
+	// A vote that changes who must endorse may stand in the same block: once more, and no oftener.
+	const tooFew = peer.TxValidationCode_ENDORSEMENT_POLICY_FAILURE
+	p = &fakePeer{fates: []peer.TxValidationCode{tooFew}}
+	if _, err := dialFake(t, p).Submit(t.Context(), "tag:Set"); err != nil || p.endorsements != 2 {
+		t.Fatalf("%v after %d runs", err, p.endorsements)
+	}
+	p = &fakePeer{fates: []peer.TxValidationCode{tooFew, tooFew, tooFew}}
+	if _, err := dialFake(t, p).Submit(t.Context(), "tag:Set"); provenance.CodeOf(err) != provenance.Internal || p.endorsements != 2 {
 		t.Fatalf("%v after %d runs", err, p.endorsements)
 	}
 }
@@ -200,6 +206,7 @@ func TestErrors(t *testing.T) {
 	says := func(text string) *gateway.ErrorDetail {
 		return &gateway.ErrorDetail{Address: "peer0.audit:7051", MspId: "AuditMSP", Message: text}
 	}
+	refused := says("received unsuccessful response from orderer: status=FORBIDDEN, info=implicit policy evaluation failed")
 	for _, c := range []struct {
 		name string
 		err  error
@@ -209,6 +216,8 @@ func TestErrors(t *testing.T) {
 		{"contract", withDetails(t, codes.Aborted, "failed to endorse transaction, see attached details for more info", down, says("chaincode response 500, WB_FORBIDDEN: role gateway is missing")), provenance.Forbidden, "role gateway is missing"},
 		{"contract in message", withDetails(t, codes.Unknown, "evaluate call to endorser returned error: chaincode response 500, WB_NOT_FOUND: no such tag"), provenance.NotFound, "no such tag"},
 		{"orderers", withDetails(t, codes.Unavailable, "insufficient number of orderers", down), provenance.Unavailable, "SecurityMSP peer0.security:7051: connection refused"},
+		{"signer", withDetails(t, codes.Unavailable, "insufficient number of orderers", refused, refused), provenance.Forbidden, "do not accept who signed it"},
+		{"one orderer's word", withDetails(t, codes.Unavailable, "insufficient number of orderers", refused, down), provenance.Unavailable, "FORBIDDEN"},
 		{"no combination", withDetails(t, codes.FailedPrecondition, "no combination of peers can be derived which satisfy the endorsement policy"), provenance.Unavailable, "too few organisations"},
 		{"busy", withDetails(t, codes.Unknown, "too many requests for /gateway.Gateway, exceeding concurrency limit (500)"), provenance.Unavailable, "busy"},
 		{"chaincode down", withDetails(t, codes.Aborted, "failed to collect enough transaction endorsements", down), provenance.Unavailable, "SecurityMSP"},

@@ -35,6 +35,9 @@ func translate(err error, what string) error {
 			return &provenance.Error{Code: parsed.Code, Message: what + ": " + parsed.Message}
 		}
 	}
+	if refusedSigner(details) {
+		return provenance.Wrap(provenance.Forbidden, brief{err, "the orderers do not accept who signed it" + named(details)}, "%s", what)
+	}
 	if why := unavailable(err, s, details); why != "" {
 		return provenance.Wrap(provenance.Unavailable, brief{err, why}, "%s", what)
 	}
@@ -42,6 +45,15 @@ func translate(err error, what string) error {
 		return provenance.Wrap(provenance.Forbidden, brief{err, s.Message() + named(details)}, "%s", what)
 	}
 	return provenance.Wrap(provenance.Internal, brief{err, s.Message() + named(details)}, "%s", what)
+}
+
+// refusedSigner tells whether every orderer that stood in the way refused the
+// signature: the certificate has expired, or the channel's members no longer
+// accept it. One that says so beside others that are down may be lying.
+func refusedSigner(details []*gateway.ErrorDetail) bool {
+	return len(details) > 1 && !slices.ContainsFunc(messages(details), func(text string) bool {
+		return !strings.Contains(text, "status=FORBIDDEN")
+	})
 }
 
 // brief keeps the cause for errors.As and prints one line.
@@ -149,6 +161,12 @@ func alreadySent(err error) bool {
 // first, so that a fresh run may succeed.
 func conflicting(code string) bool {
 	return code == peer.TxValidationCode_MVCC_READ_CONFLICT.String() || code == peer.TxValidationCode_PHANTOM_READ_CONFLICT.String()
+}
+
+// guarded tells whether a commit code means that the endorsements did not
+// satisfy the policy of the chaincode or of a key.
+func guarded(code string) bool {
+	return code == peer.TxValidationCode_ENDORSEMENT_POLICY_FAILURE.String()
 }
 
 // disagreed tells whether the endorsing peers answered differently. The

@@ -45,7 +45,8 @@ type retry struct {
 
 // Submit runs an act: endorse, submit, wait for the commit. When another
 // transaction changed what it had read (MVCC, phantom), or the peers answered
-// from different heights, it is run again with jitter, a bounded number of times.
+// from different heights, it is run again with jitter, a bounded number of times;
+// once where its endorsements did not satisfy a policy, which a vote may have changed.
 //
 // Errors carry the contract's code, or WB_UNAVAILABLE when the network cannot
 // serve (the outcome may then be unknown: read before repeating an act),
@@ -66,6 +67,8 @@ func (c *Client) SubmitTransient(ctx context.Context, transient map[string][]byt
 			code = "endorsements differ"
 		case err != nil || code == "":
 			return result, err
+		case guarded(code) && attempt == 1:
+			// Who must endorse was changed by a transaction just before: the next run asks them.
 		case !conflicting(code):
 			return Result{}, provenance.Errorf(provenance.Internal, "%s: transaction %s is invalid: %s", fn, result.TxID, code)
 		}
@@ -175,7 +178,8 @@ func (c *Client) signTransaction(tx *client.Transaction) ([]byte, error) {
 // SubmitEndorsed sends the transaction to the orderers. Success means that a
 // quorum of them has it, now or from an earlier sending; only CommitStatus says
 // whether it stands. After an error the transaction may still commit: ask
-// CommitStatus, then send the same bytes again, never others.
+// CommitStatus, then send the same bytes again, never others. WB_FORBIDDEN: the
+// orderers do not accept its signer, and sending it again is of no use.
 func (c *Client) SubmitEndorsed(ctx context.Context, e Endorsed) error {
 	tx, err := c.gateway.NewTransaction(e.Bytes)
 	if err != nil {

@@ -34,8 +34,10 @@ import (
 //     the network. It can only send an envelope that is, or was, the stored one.
 //     A stored envelope is replaced (Reseal), or its segment dissolved (Unseal),
 //     only after a peer reported it invalid in a block, and an invalid
-//     transaction id stays invalid. So of all envelopes ever sent for one lane
-//     and number at most one becomes valid, whoever sends it.
+//     transaction id stays invalid; or replaced because the orderers refuse its
+//     signer, by one with the same bytes under the same number, of which the
+//     contract writes one. So of all envelopes ever sent for one lane and number
+//     at most one records anything, whoever sends it.
 //  3. Whoever takes over finds the open segment with its envelope and asks the
 //     ledger about it, as after a restart. Until it is closed the lane hands out
 //     nothing (inherited): an endorsement under its number would be refused with
