@@ -7,10 +7,14 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 # Go stamps the commit too; outside a checkout that git is willing to read it must not try.
 STAMP    := $(if $(filter devel,$(VERSION)),false,auto)
 FUZZTIME ?= 10s
+# A chaos run: what it draws from (0: something new), how long things are broken, events accepted at least.
+SEED     ?= 0
+LENGTH   ?= 5m
+EVENTS   ?= 10000
 # The race detector needs a C compiler; without one Go itself turns cgo off.
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help build test unit lint e2e bench fuzz check demo demo-down clean
+.PHONY: help build test unit lint e2e chaos bench fuzz check demo demo-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +37,10 @@ lint: ## formatting and linters (.golangci.yml)
 # and aloud, since the first run builds Fabric on the way.
 e2e: build ## real Fabric, real registry, the real binaries; import directions; faults
 	go test -v -count=1 -timeout 20m -p 1 ./network/... ./test/...
+
+# The run ends itself: twelve minutes after LENGTH at the latest.
+chaos: ## kill everything at random while events flow: SEED=n LENGTH=5m EVENTS=10000 (e2e has one of five minutes)
+	go test -v -count=1 -timeout 0 -run TestChaos ./test/chaos -chaos.seed $(SEED) -chaos.length $(LENGTH) -chaos.events $(EVENTS)
 
 bench: build ## throughput and latency on a real network
 	go test -count=1 -timeout 30m -run '^$$' -bench . -benchtime 1x ./test/bench/...

@@ -1,0 +1,117 @@
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// theNetwork is a scope: never is more than one organisation of it broken at a
+// time, which is what four orderers and a majority of four peers bear. The
+// registry and each gateway are scopes of their own.
+const (
+	theNetwork  = "network"
+	theRegistry = "registry"
+)
+
+// quiet is how long the network is left alone between two of its strikes: an
+// orderer that was away needs some seconds to catch up.
+const quiet = 4 * time.Second
+
+// strike is something to be broken.
+type strike struct {
+	at    time.Duration // since the beginning
+	out   time.Duration // for how long
+	scope string
+	what  string         // how it is counted: "kill peer"
+	org   string         // "" for the registry
+	nodes []string       // of the network
+	sig   syscall.Signal // SIGINT: it may end in order
+}
+
+func (s strike) String() string {
+	name := s.what
+	if s.org != "" {
+		name += " of " + s.org
+	}
+	return fmt.Sprintf("%s at %s for %s", name, s.at.Round(100*time.Millisecond), s.out.Round(100*time.Millisecond))
+}
+
+// schedule draws what is broken, when and for how long: the same for the same
+// arguments. gateways are the organisations that run one, the busiest first.
+func schedule(seed uint64, length time.Duration, orgs, gateways []string) []strike {
+	rng := rand.New(rand.NewPCG(seed, 2))
+	busy := map[string]time.Duration{} // until when a scope is not to be struck
+	scopes := slices.Concat(slices.Repeat([]string{theNetwork}, 8), slices.Repeat([]string{theRegistry}, 2),
+		slices.Repeat([]string{"gateway " + gateways[0]}, 4))
+	for _, org := range gateways[1:] {
+		scopes = append(scopes, "gateway "+org)
+	}
+	var out []strike
+	for at := time.Second; at < length; at += 1500*time.Millisecond + between(rng, 3*time.Second) {
+		s := strike{at: at, out: 300*time.Millisecond + between(rng, 5500*time.Millisecond), scope: scopes[rng.IntN(len(scopes))]}
+		s.choose(rng, orgs)
+		if at < busy[s.scope] {
+			continue
+		}
+		busy[s.scope] = at + s.out
+		if s.scope == theNetwork {
+			busy[s.scope] += quiet
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// choose fills in what the scope leaves open.
+func (s *strike) choose(rng *rand.Rand, orgs []string) {
+	draw := rng.IntN(100)
+	switch s.scope {
+	case theNetwork:
+		s.org = orgs[rng.IntN(len(orgs))]
+		s.ofNetwork(draw)
+	case theRegistry:
+		s.what, s.sig = "kill registry", syscall.SIGKILL
+	default:
+		s.org = strings.TrimPrefix(s.scope, "gateway ")
+		s.what, s.sig = "kill gateway", syscall.SIGKILL
+		if draw < 20 {
+			s.what, s.sig = "restart gateway", syscall.SIGINT
+		}
+	}
+}
+
+func (s *strike) ofNetwork(draw int) {
+	chaincode, peer, orderer := s.org+"-chaincode", s.org+"-peer", s.org+"-orderer"
+	s.sig = syscall.SIGKILL
+	switch {
+	case draw < 28:
+		s.what, s.nodes = "kill chaincode", []string{chaincode}
+	case draw < 50:
+		s.what, s.nodes = "kill peer", []string{peer}
+	case draw < 72:
+		s.what, s.nodes = "kill orderer", []string{orderer}
+	case draw < 80:
+		s.what, s.nodes, s.sig = "freeze peer", []string{peer}, syscall.SIGSTOP
+	case draw < 88:
+		s.what, s.nodes, s.sig = "freeze orderer", []string{orderer}, syscall.SIGSTOP
+	default:
+		s.what, s.nodes = "kill organisation", []string{orderer, peer, chaincode}
+	}
+}
+
+func between(rng *rand.Rand, most time.Duration) time.Duration {
+	return time.Duration(rng.Int64N(int64(most)))
+}
+
+// summary counts strikes by what they are.
+func summary(done []strike) string {
+	count := map[string]int{}
+	for _, s := range done {
+		count[s.what]++
+	}
+	return fmt.Sprintf("%d strikes: %s", len(done), counts(count))
+}
