@@ -37,26 +37,15 @@ func (q *Queue) Accept(ctx context.Context, deliveries []Delivery) (Accepted, er
 	if len(deliveries) == 0 {
 		return Accepted{}, nil
 	}
-	if len(deliveries) > MaxDeliveries {
-		return Accepted{}, provenance.Errorf(provenance.Invalid, "accept %d deliveries: at most %d at once", len(deliveries), MaxDeliveries)
-	}
-	events := make([][]byte, len(deliveries))
-	for i, d := range deliveries {
-		var err error
-		if events[i], err = provenance.EncodeSegment([]provenance.Event{d.Event}); err != nil {
-			return Accepted{}, err
-		}
-	}
-	if q.disk != nil {
-		if err := q.disk.check(q.now()); err != nil {
-			return Accepted{}, err
-		}
+	events, err := q.admissible(deliveries)
+	if err != nil {
+		return Accepted{}, err
 	}
 	var accepted Accepted
 	var repos map[repoKey]repo
 	var lanes map[int]bool
 	var added map[string]int64
-	err := q.writer.do(ctx, &op{
+	err = q.writer.do(ctx, &op{
 		rows: len(deliveries), bare: true, deliveries: deliveries,
 		run: func(b *batch) (err error) {
 			before := len(b.items)

@@ -1,0 +1,93 @@
+package queue
+
+import (
+	"context"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// Try does with deliveries what Accept does, and takes it back in the same
+// transaction: their ids are looked up and noted, their rows written, the limits
+// asked and the commit synced, but nothing of it stands afterwards. No row is
+// ever visible to a lease, so that whatever a crash leaves, a delivery that was
+// tried is never recorded.
+//
+// Accepted and errors are Accept's.
+func (q *Queue) Try(ctx context.Context, deliveries []Delivery) (Accepted, error) {
+	if len(deliveries) == 0 {
+		return Accepted{}, nil
+	}
+	events, err := q.admissible(deliveries)
+	if err != nil {
+		return Accepted{}, err
+	}
+	var accepted Accepted
+	err = q.writer.do(ctx, &op{rows: len(deliveries), deliveries: deliveries, run: func(b *batch) (err error) {
+		accepted, err = q.try(b, deliveries, events)
+		return err
+	}})
+	if err != nil {
+		return Accepted{}, err
+	}
+	return accepted, nil
+}
+
+// try runs inside a savepoint: an error takes back what it wrote.
+func (q *Queue) try(b *batch, deliveries []Delivery, events [][]byte) (Accepted, error) {
+	var accepted Accepted
+	var noted [][]byte
+	for i := range deliveries {
+		d := &deliveries[i]
+		fresh, err := q.engine.see(b, d.Event.ID[:], d.BodyHash[:seenBody], seenAt(b.now, d))
+		if err == nil && fresh {
+			noted = append(noted, d.Event.ID[:])
+			err = firstError(q.room(b, d.Connector), q.writeOnce(b, d, events[i]))
+		}
+		if err != nil {
+			return Accepted{}, firstError(q.engine.unsee(b, noted), err)
+		}
+		if fresh {
+			accepted.New++
+		} else {
+			accepted.Duplicate++
+		}
+	}
+	return accepted, q.engine.unsee(b, noted)
+}
+
+// writeOnce writes a row as flush would, and deletes it.
+func (q *Queue) writeOnce(b *batch, d *Delivery, event []byte) error {
+	key := repoKey{d.Host, d.Event.Repository}
+	r, ok := q.repos[key]
+	if !ok { // a repository of samples gets no row of its own
+		r = repo{lane: laneOf(key.host, key.name, q.options.Lanes)}
+	}
+	var id int64
+	err := b.w.conn.QueryRowContext(b.ctx, q.engine.bind(`INSERT INTO items (state, lane, repo, connector, event, body, received, attempts, due, reason)
+		VALUES (0, ?, ?, ?, ?, ?, ?, 0, 0, '') RETURNING id`), r.lane, r.id, d.Connector, event, d.BodyHash[:], d.ReceivedAt.UnixMilli()).Scan(&id)
+	if err != nil {
+		return fail(err, "try event")
+	}
+	_, err = b.w.conn.ExecContext(b.ctx, q.engine.bind(`DELETE FROM items WHERE id = ?`), id)
+	return fail(err, "take back event")
+}
+
+// admissible encodes deliveries and asks whether there is disk for them.
+func (q *Queue) admissible(deliveries []Delivery) ([][]byte, error) {
+	if len(deliveries) > MaxDeliveries {
+		return nil, provenance.Errorf(provenance.Invalid, "accept %d deliveries: at most %d at once", len(deliveries), MaxDeliveries)
+	}
+	events := make([][]byte, len(deliveries))
+	for i, d := range deliveries {
+		var err error
+		if events[i], err = provenance.EncodeSegment([]provenance.Event{d.Event}); err != nil {
+			return nil, err
+		}
+	}
+	if q.disk != nil {
+		if err := q.disk.check(q.now()); err != nil {
+			return nil, err
+		}
+	}
+	return events, nil
+}
