@@ -82,6 +82,29 @@ func (c Connector) Weak() string {
 	return f.weak
 }
 
+// Proof says how a connector's senders prove themselves.
+func (c Connector) Proof() string {
+	f, _ := formatOf(c.Kind)
+	var ways []string
+	if f.tokens && c.OIDC.configured() {
+		ways = append(ways, "OIDC token")
+	}
+	switch {
+	case len(c.Secrets) == 0:
+	case f.sign != nil && f.sign.stamped:
+		ways = append(ways, "HMAC over time and body")
+	case f.sign != nil:
+		ways = append(ways, "HMAC over the body")
+	case f.secret&inURL != 0 && f.secret&inHeader == 0:
+		ways = append(ways, "secret in the address")
+	case f.secret&inURL != 0:
+		ways = append(ways, "secret in a header or the address")
+	default:
+		ways = append(ways, "secret in a header")
+	}
+	return strings.Join(ways, ", or ")
+}
+
 // Texts of Weak that several kinds share.
 const (
 	weakHeader = "the secret travels in a header and does not cover the body: whoever reads it can forge events; keep TLS on, or the network private"

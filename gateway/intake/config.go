@@ -130,6 +130,8 @@ func (m Metrics) event(connector, outcome string, n int) {
 type Config struct {
 	Connectors []Connector
 	Sink       Sink
+	// Trials takes what Handler.Trial sends; nil means that nothing can be tried.
+	Trials TrialSink
 	// MaxBody is the limit of a request body in bytes; 0 means DefaultMaxBody.
 	// Kinds whose events carry whole manifests (zot, ghcr) may send eight times as much.
 	MaxBody int64

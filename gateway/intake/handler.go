@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -34,6 +35,7 @@ const (
 type Handler struct {
 	sources map[string]*source
 	config  Config
+	trials  sync.Map // token -> *Trial
 }
 
 // New checks a configuration, says everything wrong with it at once (each
@@ -106,13 +108,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.reply(w, "", refuse(http.StatusNotFound, provenance.NotFound, "no connector of that name"))
 		return
 	}
-	h.reply(w, name, h.serve(w, r, s, inPath))
+	trial, ok := h.trial(r, s)
+	switch {
+	case !ok:
+		h.reply(w, name, refuse(http.StatusForbidden, provenance.Forbidden, "this gateway tests no connector with that mark"))
+	case trial != nil:
+		trial.reach(StageArrived)
+		write(w, h.serve(w, r, s, inPath, trial))
+	default:
+		h.reply(w, name, h.serve(w, r, s, inPath, nil))
+	}
 }
 
 // serve decides on a request, cheapest question first. The body of a stranger
 // is not read, except where the secret is in the body's signature; then it is
 // read within the same limits and forgotten.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s *source, inPath string) answer {
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s *source, inPath string, trial *Trial) answer {
 	if r.Method == http.MethodOptions && s.format.consent {
 		return h.consent(w, r, s, inPath)
 	}
@@ -158,9 +169,12 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s *source, inPat
 	if s.format.sign != nil && !s.format.sign.verify(s.Secrets, claimed, raw) {
 		return h.stranger(w, r, s)
 	}
-	return h.take(w, r, s, message{
-		raw: raw, header: r.Header, mediaType: mediaType, now: h.config.Now().UTC(), connector: &s.Connector, recent: &s.recent,
-	})
+	m := message{raw: raw, header: r.Header, mediaType: mediaType, now: h.config.Now().UTC(), connector: &s.Connector, recent: &s.recent}
+	if trial != nil {
+		trial.reach(StageKnown)
+		m.recent = &trial.recent
+	}
+	return h.take(w, r, s, m, trial)
 }
 
 // knock asks for what a sender can prove before its body is read. claimed is
@@ -247,12 +261,13 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, limit int64) ([]b
 // take reads the events and hands them on, all or none. A crash before the
 // sink has returned is harmless: the registry got no answer and sends again;
 // after it, the retry is a duplicate.
-func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, m message) answer {
+func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, m message, trial *Trial) answer {
 	b, err := s.format.parse(m)
 	if err != nil {
 		h.config.Log.WarnContext(r.Context(), "notification refused", slog.String("connector", s.Name), slog.Any("error", err))
 		return refuse(refusalStatus(err), provenance.CodeOf(err), textOf(err))
 	}
+	trial.reach(StageUnderstood)
 	deliveries := make([]Delivery, 0, len(b.events))
 	for i, event := range b.events {
 		if !s.allows(event.Repository) {
@@ -262,29 +277,26 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, m mess
 		}
 		deliveries = append(deliveries, Delivery{Host: s.Host, Connector: s.Name, Event: event, BodyHash: b.bodies[i], ReceivedAt: m.now})
 	}
-	var got Accepted
-	folded := 0
-	if len(deliveries) > 0 {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), sinkTime)
-		defer cancel()
-		if err := s.folds.learn(ctx, h.config.Children, deliveries, b.clients); err != nil {
-			h.config.Log.WarnContext(ctx, "a pull's platforms are recorded as pulls of their own", slog.String("connector", s.Name), slog.Any("error", err))
-		}
-		if got, folded, err = s.folds.accept(ctx, h.config.Sink, deliveries, b.clients); err != nil {
-			return h.sinkFailed(w, r, s, err)
-		}
+	trial.reach(StageAllowed)
+	got, folded, err := h.store(r.Context(), s, deliveries, b.clients, trial)
+	if err != nil {
+		return h.sinkFailed(w, r, s, err)
 	}
+	trial.reach(StageStored)
 	if r.Context().Err() != nil {
 		// The sender hung up before it had our answer, and will send again.
-		s.recent.unanswered(b.news)
+		m.recent.unanswered(b.news)
 	}
-	out := counts{Accepted: got.New, Duplicate: got.Duplicate + folded}
-	h.config.Metrics.event(s.Name, "accepted", got.New)
-	h.config.Metrics.event(s.Name, "duplicate", got.Duplicate)
-	h.config.Metrics.event(s.Name, "folded", folded)
+	out, tell := counts{Accepted: got.New, Duplicate: got.Duplicate + folded}, h.config.Metrics
+	if trial != nil {
+		tell = Metrics{} // they count what registries send
+	}
+	tell.event(s.Name, "accepted", got.New)
+	tell.event(s.Name, "duplicate", got.Duplicate)
+	tell.event(s.Name, "folded", folded)
 	for reason, n := range b.ignored {
 		out.Ignored += n
-		h.config.Metrics.event(s.Name, "ignored-"+reason, n)
+		tell.event(s.Name, "ignored-"+reason, n)
 	}
 	if out.Ignored > 0 {
 		h.config.Log.DebugContext(r.Context(), "events acknowledged, not recorded", slog.String("connector", s.Name), slog.Any("reasons", b.ignored))
@@ -293,6 +305,24 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, m mess
 		h.config.Log.WarnContext(r.Context(), "events of another registry came to this connector", slog.String("connector", s.Name), slog.Int("events", n))
 	}
 	return answer{status: http.StatusOK, counts: out, body: b.reply}
+}
+
+// store hands deliveries to the sink, and tells how many were only part of a
+// pull; a trial's go to the trials' sink, whatever they are.
+func (h *Handler) store(ctx context.Context, s *source, deliveries []Delivery, clients []client, trial *Trial) (got Accepted, folded int, err error) {
+	if len(deliveries) == 0 {
+		return Accepted{}, 0, nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sinkTime)
+	defer cancel()
+	if trial != nil {
+		got, err = trial.accept(ctx, deliveries)
+		return got, 0, err
+	}
+	if err := s.folds.learn(ctx, h.config.Children, deliveries, clients); err != nil {
+		h.config.Log.WarnContext(ctx, "a pull's platforms are recorded as pulls of their own", slog.String("connector", s.Name), slog.Any("error", err))
+	}
+	return s.folds.accept(ctx, h.config.Sink, deliveries, clients)
 }
 
 // sinkFailed turns the queue's error into advice. Its words stay in the log:
@@ -335,6 +365,10 @@ func textOf(err error) string {
 
 func (h *Handler) reply(w http.ResponseWriter, connector string, a answer) {
 	h.config.Metrics.request(connector, a.status)
+	write(w, a)
+}
+
+func write(w http.ResponseWriter, a answer) {
 	var body any = a.counts
 	if a.body != nil {
 		body = a.body
