@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
 
@@ -26,6 +28,8 @@ const (
 	named
 	// operators: people of the organisation that runs this gateway.
 	operators
+	// admins: those of them who are admins, by certificate or by a grant.
+	admins
 )
 
 // accessTable says who may call what. What is not in it, nobody may call.
@@ -58,6 +62,8 @@ func accessTable() map[string]access {
 		waybillv1.Waybill_RetryDeadLetters_FullMethodName:   operators,
 		waybillv1.Waybill_StartSweep_FullMethodName:         operators,
 		waybillv1.Waybill_GetSweeps_FullMethodName:          operators,
+		waybillv1.Waybill_ListConnectors_FullMethodName:     admins,
+		waybillv1.Waybill_TestConnector_FullMethodName:      admins,
 	}
 }
 
@@ -69,6 +75,8 @@ type guard struct {
 	log       *slog.Logger
 	observe   func(method string, code provenance.Code, took time.Duration)
 	deadline  time.Duration
+	// roles are those the ledger gives a caller.
+	roles func(context.Context, caller) ([]string, error)
 }
 
 // check tells whether c may call method.
@@ -84,10 +92,22 @@ func (g guard) check(method string, c caller) error {
 			error: provenance.Errorf(provenance.Forbidden, "no client certificate"), unauthenticated: true,
 			hint: "present the certificate of a member of the channel",
 		}
-	case rule == operators && c.MSP != g.org:
+	case (rule == operators || rule == admins) && c.MSP != g.org:
 		return provenance.Errorf(provenance.Forbidden, "only people of %s may call this on its gateway, not %s", g.org, c)
 	}
 	return nil
+}
+
+// checkRole tells whether c, whom check has let pass, holds the role that method wants.
+func (g guard) checkRole(ctx context.Context, method string, c caller) error {
+	if g.table[method] != admins {
+		return nil
+	}
+	roles, err := g.roles(ctx, c)
+	if err == nil && !slices.Contains(roles, string(state.RoleAdmin)) {
+		err = withHint(provenance.Errorf(provenance.Forbidden, "%s is no admin of %s", c, g.org), "ask as ORG/admin")
+	}
+	return err
 }
 
 // intercept is the interceptor of both protocols. It is where errors take the
@@ -117,6 +137,9 @@ func (g guard) intercept(ctx context.Context, request any, info *grpc.UnaryServe
 	}
 	ctx, cancel := context.WithTimeout(ctx, g.deadline)
 	defer cancel()
+	if err := g.checkRole(ctx, info.FullMethod, c); err != nil {
+		return nil, err
+	}
 	return handle(ctx, request)
 }
 

@@ -30,6 +30,7 @@ func TestAccess(t *testing.T) {
 		"GetStatus": read, "GetImage": read, "GetTag": read, "GetVerdict": read, "ListHistory": read, "ListPromotions": read, "ListPolicies": read,
 		"GetPolicy": read, "ListMembers": read, "ListRegistries": read, "ListDeadLetters": operate, "RetryDeadLetters": operate,
 		"StartSweep": operate, "GetSweeps": operate,
+		"ListConnectors": operate, "TestConnector": operate, // and there by role: TestConnectors
 		"GetEvidence": read, "GetTree": read, "ListPolicyVersions": read, "SimulatePolicy": name, "ListProposals": read, "GetProposal": read, "GetInbox": name,
 		"ListKeys": read, "ListSchemas": read, "ListWaivers": read, "ListContext": read, "ListLabels": read, "ListPulls": name,
 	}

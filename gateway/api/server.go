@@ -48,6 +48,8 @@ type Config struct {
 	Queue Queue
 	// Sweeps is optional: without it the gateway does not sweep.
 	Sweeps Sweeps
+	// Connectors is optional: without it the gateway has none to show.
+	Connectors Connectors
 	// Organisations returns the channel's members as its configuration names
 	// them now; none before the first configuration block was followed.
 	Organisations func() []Organisation
@@ -105,6 +107,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	g := guard{org: cfg.Org, anonymous: cfg.AnonymousReads, table: accessTable(), log: cfg.Log, observe: cfg.Observe, deadline: callDeadline}
 	answers := &service{cfg: cfg, started: cfg.Now()}
+	g.roles = answers.roles
 	s.grpc = grpc.NewServer(grpc.UnaryInterceptor(g.intercept), grpc.MaxRecvMsgSize(maxRequest))
 	waybillv1.RegisterWaybillServer(s.grpc, answers)
 	rest, err := newREST(inProcess{service: answers, guard: g})

@@ -50,6 +50,9 @@ func (s *service) GetStatus(ctx context.Context, _ *waybillv1.GetStatusRequest) 
 		},
 		WaitingReason: fresh.Waiting, LastBlockAt: stamp(fresh.LastBlock), StartedAt: stamp(s.started),
 	}
+	if callerOf(ctx).MSP == s.cfg.Org {
+		out.WeakConnectors = s.weak()
+	}
 	return out, s.view(ctx, func(at moment, _ Reads) error {
 		out.Height = at.height
 		return nil

@@ -135,10 +135,12 @@ type GetStatusResponse struct {
 	// Why recorded events are waiting; empty when nothing holds them up.
 	WaitingReason string `protobuf:"bytes,8,opt,name=waiting_reason,json=waitingReason,proto3" json:"waiting_reason,omitempty"`
 	// When the block stream last spoke; absent before that.
-	LastBlockAt   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_block_at,json=lastBlockAt,proto3" json:"last_block_at,omitempty"`
-	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LastBlockAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_block_at,json=lastBlockAt,proto3" json:"last_block_at,omitempty"`
+	StartedAt   *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// Connectors whose senders prove themselves weakly. Own organisation only.
+	WeakConnectors []*WeakConnector `protobuf:"bytes,11,rep,name=weak_connectors,json=weakConnectors,proto3" json:"weak_connectors,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -241,6 +243,74 @@ func (x *GetStatusResponse) GetStartedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *GetStatusResponse) GetWeakConnectors() []*WeakConnector {
+	if x != nil {
+		return x.WeakConnectors
+	}
+	return nil
+}
+
+// WeakConnector is a connector and what is weak about its authentication.
+type WeakConnector struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Weakness      string                 `protobuf:"bytes,3,opt,name=weakness,proto3" json:"weakness,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WeakConnector) Reset() {
+	*x = WeakConnector{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WeakConnector) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WeakConnector) ProtoMessage() {}
+
+func (x *WeakConnector) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WeakConnector.ProtoReflect.Descriptor instead.
+func (*WeakConnector) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *WeakConnector) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WeakConnector) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *WeakConnector) GetWeakness() string {
+	if x != nil {
+		return x.Weakness
+	}
+	return ""
+}
+
 // QueueStats counts the events of this gateway's queue.
 type QueueStats struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -255,7 +325,7 @@ type QueueStats struct {
 
 func (x *QueueStats) Reset() {
 	*x = QueueStats{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[3]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -267,7 +337,7 @@ func (x *QueueStats) String() string {
 func (*QueueStats) ProtoMessage() {}
 
 func (x *QueueStats) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[3]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -280,7 +350,7 @@ func (x *QueueStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueStats.ProtoReflect.Descriptor instead.
 func (*QueueStats) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{3}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *QueueStats) GetPending() int64 {
@@ -328,7 +398,7 @@ type GetImageRequest struct {
 
 func (x *GetImageRequest) Reset() {
 	*x = GetImageRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[4]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -340,7 +410,7 @@ func (x *GetImageRequest) String() string {
 func (*GetImageRequest) ProtoMessage() {}
 
 func (x *GetImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[4]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -353,7 +423,7 @@ func (x *GetImageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetImageRequest.ProtoReflect.Descriptor instead.
 func (*GetImageRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{4}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetImageRequest) GetImage() string {
@@ -384,7 +454,7 @@ type GetImageResponse struct {
 
 func (x *GetImageResponse) Reset() {
 	*x = GetImageResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[5]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -396,7 +466,7 @@ func (x *GetImageResponse) String() string {
 func (*GetImageResponse) ProtoMessage() {}
 
 func (x *GetImageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[5]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -409,7 +479,7 @@ func (x *GetImageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetImageResponse.ProtoReflect.Descriptor instead.
 func (*GetImageResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{5}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetImageResponse) GetHeight() uint64 {
@@ -507,7 +577,7 @@ type Place struct {
 
 func (x *Place) Reset() {
 	*x = Place{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[6]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -519,7 +589,7 @@ func (x *Place) String() string {
 func (*Place) ProtoMessage() {}
 
 func (x *Place) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[6]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -532,7 +602,7 @@ func (x *Place) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Place.ProtoReflect.Descriptor instead.
 func (*Place) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{6}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Place) GetHost() string {
@@ -648,7 +718,7 @@ type Hold struct {
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[7]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -660,7 +730,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[7]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -673,7 +743,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{7}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Hold) GetDigest() string {
@@ -743,7 +813,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[8]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -755,7 +825,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[8]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -768,7 +838,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{8}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Release) GetStage() string {
@@ -899,7 +969,7 @@ type Debt struct {
 
 func (x *Debt) Reset() {
 	*x = Debt{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[9]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -911,7 +981,7 @@ func (x *Debt) String() string {
 func (*Debt) ProtoMessage() {}
 
 func (x *Debt) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[9]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -924,7 +994,7 @@ func (x *Debt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Debt.ProtoReflect.Descriptor instead.
 func (*Debt) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{9}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Debt) GetBy() *Person {
@@ -987,7 +1057,7 @@ type PolicyVersion struct {
 
 func (x *PolicyVersion) Reset() {
 	*x = PolicyVersion{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[10]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -999,7 +1069,7 @@ func (x *PolicyVersion) String() string {
 func (*PolicyVersion) ProtoMessage() {}
 
 func (x *PolicyVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[10]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,7 +1082,7 @@ func (x *PolicyVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyVersion.ProtoReflect.Descriptor instead.
 func (*PolicyVersion) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{10}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PolicyVersion) GetName() string {
@@ -1040,7 +1110,7 @@ type GetTagRequest struct {
 
 func (x *GetTagRequest) Reset() {
 	*x = GetTagRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[11]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1052,7 +1122,7 @@ func (x *GetTagRequest) String() string {
 func (*GetTagRequest) ProtoMessage() {}
 
 func (x *GetTagRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[11]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1065,7 +1135,7 @@ func (x *GetTagRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTagRequest.ProtoReflect.Descriptor instead.
 func (*GetTagRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{11}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetTagRequest) GetHost() string {
@@ -1106,7 +1176,7 @@ type GetTagResponse struct {
 
 func (x *GetTagResponse) Reset() {
 	*x = GetTagResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[12]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1188,7 @@ func (x *GetTagResponse) String() string {
 func (*GetTagResponse) ProtoMessage() {}
 
 func (x *GetTagResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[12]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1201,7 @@ func (x *GetTagResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTagResponse.ProtoReflect.Descriptor instead.
 func (*GetTagResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{12}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetTagResponse) GetHeight() uint64 {
@@ -1208,7 +1278,7 @@ type GetVerdictRequest struct {
 
 func (x *GetVerdictRequest) Reset() {
 	*x = GetVerdictRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[13]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1290,7 @@ func (x *GetVerdictRequest) String() string {
 func (*GetVerdictRequest) ProtoMessage() {}
 
 func (x *GetVerdictRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[13]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1303,7 @@ func (x *GetVerdictRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVerdictRequest.ProtoReflect.Descriptor instead.
 func (*GetVerdictRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{13}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetVerdictRequest) GetImage() string {
@@ -1276,7 +1346,7 @@ type GetVerdictResponse struct {
 
 func (x *GetVerdictResponse) Reset() {
 	*x = GetVerdictResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[14]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1288,7 +1358,7 @@ func (x *GetVerdictResponse) String() string {
 func (*GetVerdictResponse) ProtoMessage() {}
 
 func (x *GetVerdictResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[14]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1301,7 +1371,7 @@ func (x *GetVerdictResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVerdictResponse.ProtoReflect.Descriptor instead.
 func (*GetVerdictResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{14}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetVerdictResponse) GetImage() string {
@@ -1399,7 +1469,7 @@ type ChildVerdict struct {
 
 func (x *ChildVerdict) Reset() {
 	*x = ChildVerdict{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[15]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1411,7 +1481,7 @@ func (x *ChildVerdict) String() string {
 func (*ChildVerdict) ProtoMessage() {}
 
 func (x *ChildVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[15]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1424,7 +1494,7 @@ func (x *ChildVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildVerdict.ProtoReflect.Descriptor instead.
 func (*ChildVerdict) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{15}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ChildVerdict) GetDigest() string {
@@ -1454,7 +1524,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[16]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1466,7 +1536,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[16]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1479,7 +1549,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{16}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Reason) GetRule() string {
@@ -1523,7 +1593,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[17]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1605,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[17]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1618,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{17}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListHistoryRequest) GetImage() string {
@@ -1591,7 +1661,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[18]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1603,7 +1673,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[18]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1616,7 +1686,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{18}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListHistoryResponse) GetHeight() uint64 {
@@ -1679,7 +1749,7 @@ type HistoryEntry struct {
 
 func (x *HistoryEntry) Reset() {
 	*x = HistoryEntry{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1691,7 +1761,7 @@ func (x *HistoryEntry) String() string {
 func (*HistoryEntry) ProtoMessage() {}
 
 func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1704,7 +1774,7 @@ func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
 func (*HistoryEntry) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{19}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HistoryEntry) GetBlock() uint64 {
@@ -1841,7 +1911,7 @@ type ListPullsRequest struct {
 
 func (x *ListPullsRequest) Reset() {
 	*x = ListPullsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1853,7 +1923,7 @@ func (x *ListPullsRequest) String() string {
 func (*ListPullsRequest) ProtoMessage() {}
 
 func (x *ListPullsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,7 +1936,7 @@ func (x *ListPullsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPullsRequest.ProtoReflect.Descriptor instead.
 func (*ListPullsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{20}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListPullsRequest) GetImage() string {
@@ -1912,7 +1982,7 @@ type ListPullsResponse struct {
 
 func (x *ListPullsResponse) Reset() {
 	*x = ListPullsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1924,7 +1994,7 @@ func (x *ListPullsResponse) String() string {
 func (*ListPullsResponse) ProtoMessage() {}
 
 func (x *ListPullsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1937,7 +2007,7 @@ func (x *ListPullsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPullsResponse.ProtoReflect.Descriptor instead.
 func (*ListPullsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{21}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListPullsResponse) GetHeight() uint64 {
@@ -2011,7 +2081,7 @@ type Pull struct {
 
 func (x *Pull) Reset() {
 	*x = Pull{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2093,7 @@ func (x *Pull) String() string {
 func (*Pull) ProtoMessage() {}
 
 func (x *Pull) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2106,7 @@ func (x *Pull) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pull.ProtoReflect.Descriptor instead.
 func (*Pull) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{22}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Pull) GetBlock() uint64 {
@@ -2136,7 +2206,7 @@ type ListPromotionsRequest struct {
 
 func (x *ListPromotionsRequest) Reset() {
 	*x = ListPromotionsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +2218,7 @@ func (x *ListPromotionsRequest) String() string {
 func (*ListPromotionsRequest) ProtoMessage() {}
 
 func (x *ListPromotionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +2231,7 @@ func (x *ListPromotionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPromotionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPromotionsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{23}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListPromotionsRequest) GetStage() string {
@@ -2211,7 +2281,7 @@ type ListPromotionsResponse struct {
 
 func (x *ListPromotionsResponse) Reset() {
 	*x = ListPromotionsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2223,7 +2293,7 @@ func (x *ListPromotionsResponse) String() string {
 func (*ListPromotionsResponse) ProtoMessage() {}
 
 func (x *ListPromotionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2236,7 +2306,7 @@ func (x *ListPromotionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPromotionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPromotionsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{24}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListPromotionsResponse) GetHeight() uint64 {
@@ -2290,7 +2360,7 @@ type Promotion struct {
 
 func (x *Promotion) Reset() {
 	*x = Promotion{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2302,7 +2372,7 @@ func (x *Promotion) String() string {
 func (*Promotion) ProtoMessage() {}
 
 func (x *Promotion) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2315,7 +2385,7 @@ func (x *Promotion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Promotion.ProtoReflect.Descriptor instead.
 func (*Promotion) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{25}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Promotion) GetStage() string {
@@ -2422,7 +2492,7 @@ type Approval struct {
 
 func (x *Approval) Reset() {
 	*x = Approval{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2434,7 +2504,7 @@ func (x *Approval) String() string {
 func (*Approval) ProtoMessage() {}
 
 func (x *Approval) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2447,7 +2517,7 @@ func (x *Approval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Approval.ProtoReflect.Descriptor instead.
 func (*Approval) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{26}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Approval) GetBy() *Person {
@@ -2531,7 +2601,7 @@ type GetEvidenceRequest struct {
 
 func (x *GetEvidenceRequest) Reset() {
 	*x = GetEvidenceRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2543,7 +2613,7 @@ func (x *GetEvidenceRequest) String() string {
 func (*GetEvidenceRequest) ProtoMessage() {}
 
 func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2556,7 +2626,7 @@ func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*GetEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{27}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetEvidenceRequest) GetImage() string {
@@ -2587,7 +2657,7 @@ type GetEvidenceResponse struct {
 
 func (x *GetEvidenceResponse) Reset() {
 	*x = GetEvidenceResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2599,7 +2669,7 @@ func (x *GetEvidenceResponse) String() string {
 func (*GetEvidenceResponse) ProtoMessage() {}
 
 func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2612,7 +2682,7 @@ func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*GetEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{28}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetEvidenceResponse) GetHeight() uint64 {
@@ -2676,7 +2746,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2688,7 +2758,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2701,7 +2771,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{29}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Evidence) GetDigest() string {
@@ -2825,7 +2895,7 @@ type Signer struct {
 
 func (x *Signer) Reset() {
 	*x = Signer{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2837,7 +2907,7 @@ func (x *Signer) String() string {
 func (*Signer) ProtoMessage() {}
 
 func (x *Signer) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2850,7 +2920,7 @@ func (x *Signer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signer.ProtoReflect.Descriptor instead.
 func (*Signer) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{30}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Signer) GetKind() string {
@@ -2912,7 +2982,7 @@ type GetTreeRequest struct {
 
 func (x *GetTreeRequest) Reset() {
 	*x = GetTreeRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2924,7 +2994,7 @@ func (x *GetTreeRequest) String() string {
 func (*GetTreeRequest) ProtoMessage() {}
 
 func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2937,7 +3007,7 @@ func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeRequest.ProtoReflect.Descriptor instead.
 func (*GetTreeRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{31}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetTreeRequest) GetImage() string {
@@ -2961,7 +3031,7 @@ type GetTreeResponse struct {
 
 func (x *GetTreeResponse) Reset() {
 	*x = GetTreeResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2973,7 +3043,7 @@ func (x *GetTreeResponse) String() string {
 func (*GetTreeResponse) ProtoMessage() {}
 
 func (x *GetTreeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2986,7 +3056,7 @@ func (x *GetTreeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeResponse.ProtoReflect.Descriptor instead.
 func (*GetTreeResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{32}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetTreeResponse) GetHeight() uint64 {
@@ -3051,7 +3121,7 @@ type TreeNode struct {
 
 func (x *TreeNode) Reset() {
 	*x = TreeNode{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3063,7 +3133,7 @@ func (x *TreeNode) String() string {
 func (*TreeNode) ProtoMessage() {}
 
 func (x *TreeNode) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3076,7 +3146,7 @@ func (x *TreeNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeNode.ProtoReflect.Descriptor instead.
 func (*TreeNode) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{33}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *TreeNode) GetDigest() string {
@@ -3164,7 +3234,7 @@ type ListPoliciesRequest struct {
 
 func (x *ListPoliciesRequest) Reset() {
 	*x = ListPoliciesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3176,7 +3246,7 @@ func (x *ListPoliciesRequest) String() string {
 func (*ListPoliciesRequest) ProtoMessage() {}
 
 func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3189,7 +3259,7 @@ func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{34}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{35}
 }
 
 type ListPoliciesResponse struct {
@@ -3204,7 +3274,7 @@ type ListPoliciesResponse struct {
 
 func (x *ListPoliciesResponse) Reset() {
 	*x = ListPoliciesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3216,7 +3286,7 @@ func (x *ListPoliciesResponse) String() string {
 func (*ListPoliciesResponse) ProtoMessage() {}
 
 func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3229,7 +3299,7 @@ func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{35}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListPoliciesResponse) GetHeight() uint64 {
@@ -3269,7 +3339,7 @@ type ListPolicyVersionsRequest struct {
 
 func (x *ListPolicyVersionsRequest) Reset() {
 	*x = ListPolicyVersionsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3281,7 +3351,7 @@ func (x *ListPolicyVersionsRequest) String() string {
 func (*ListPolicyVersionsRequest) ProtoMessage() {}
 
 func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3294,7 +3364,7 @@ func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPolicyVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{36}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListPolicyVersionsRequest) GetName() string {
@@ -3315,7 +3385,7 @@ type ListPolicyVersionsResponse struct {
 
 func (x *ListPolicyVersionsResponse) Reset() {
 	*x = ListPolicyVersionsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3327,7 +3397,7 @@ func (x *ListPolicyVersionsResponse) String() string {
 func (*ListPolicyVersionsResponse) ProtoMessage() {}
 
 func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3340,7 +3410,7 @@ func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPolicyVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{37}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListPolicyVersionsResponse) GetHeight() uint64 {
@@ -3374,7 +3444,7 @@ type SimulatePolicyRequest struct {
 
 func (x *SimulatePolicyRequest) Reset() {
 	*x = SimulatePolicyRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3386,7 +3456,7 @@ func (x *SimulatePolicyRequest) String() string {
 func (*SimulatePolicyRequest) ProtoMessage() {}
 
 func (x *SimulatePolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3399,7 +3469,7 @@ func (x *SimulatePolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatePolicyRequest.ProtoReflect.Descriptor instead.
 func (*SimulatePolicyRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{38}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SimulatePolicyRequest) GetPolicy() string {
@@ -3430,7 +3500,7 @@ type SimulatePolicyResponse struct {
 
 func (x *SimulatePolicyResponse) Reset() {
 	*x = SimulatePolicyResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3442,7 +3512,7 @@ func (x *SimulatePolicyResponse) String() string {
 func (*SimulatePolicyResponse) ProtoMessage() {}
 
 func (x *SimulatePolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3455,7 +3525,7 @@ func (x *SimulatePolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatePolicyResponse.ProtoReflect.Descriptor instead.
 func (*SimulatePolicyResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{39}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SimulatePolicyResponse) GetHeight() uint64 {
@@ -3522,7 +3592,7 @@ type SimulatedRelease struct {
 
 func (x *SimulatedRelease) Reset() {
 	*x = SimulatedRelease{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3534,7 +3604,7 @@ func (x *SimulatedRelease) String() string {
 func (*SimulatedRelease) ProtoMessage() {}
 
 func (x *SimulatedRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3547,7 +3617,7 @@ func (x *SimulatedRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatedRelease.ProtoReflect.Descriptor instead.
 func (*SimulatedRelease) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{40}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SimulatedRelease) GetStage() string {
@@ -3636,7 +3706,7 @@ type ListProposalsRequest struct {
 
 func (x *ListProposalsRequest) Reset() {
 	*x = ListProposalsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3648,7 +3718,7 @@ func (x *ListProposalsRequest) String() string {
 func (*ListProposalsRequest) ProtoMessage() {}
 
 func (x *ListProposalsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3661,7 +3731,7 @@ func (x *ListProposalsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProposalsRequest.ProtoReflect.Descriptor instead.
 func (*ListProposalsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{41}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListProposalsRequest) GetStatus() string {
@@ -3682,7 +3752,7 @@ type ListProposalsResponse struct {
 
 func (x *ListProposalsResponse) Reset() {
 	*x = ListProposalsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3694,7 +3764,7 @@ func (x *ListProposalsResponse) String() string {
 func (*ListProposalsResponse) ProtoMessage() {}
 
 func (x *ListProposalsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3707,7 +3777,7 @@ func (x *ListProposalsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProposalsResponse.ProtoReflect.Descriptor instead.
 func (*ListProposalsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{42}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListProposalsResponse) GetHeight() uint64 {
@@ -3740,7 +3810,7 @@ type GetProposalRequest struct {
 
 func (x *GetProposalRequest) Reset() {
 	*x = GetProposalRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3752,7 +3822,7 @@ func (x *GetProposalRequest) String() string {
 func (*GetProposalRequest) ProtoMessage() {}
 
 func (x *GetProposalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3765,7 +3835,7 @@ func (x *GetProposalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProposalRequest.ProtoReflect.Descriptor instead.
 func (*GetProposalRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{43}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetProposalRequest) GetId() string {
@@ -3786,7 +3856,7 @@ type GetProposalResponse struct {
 
 func (x *GetProposalResponse) Reset() {
 	*x = GetProposalResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3798,7 +3868,7 @@ func (x *GetProposalResponse) String() string {
 func (*GetProposalResponse) ProtoMessage() {}
 
 func (x *GetProposalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3811,7 +3881,7 @@ func (x *GetProposalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProposalResponse.ProtoReflect.Descriptor instead.
 func (*GetProposalResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{44}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetProposalResponse) GetHeight() uint64 {
@@ -3859,7 +3929,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3871,7 +3941,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3884,7 +3954,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{45}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Proposal) GetId() string {
@@ -3999,7 +4069,7 @@ type Vote struct {
 
 func (x *Vote) Reset() {
 	*x = Vote{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4011,7 +4081,7 @@ func (x *Vote) String() string {
 func (*Vote) ProtoMessage() {}
 
 func (x *Vote) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4024,7 +4094,7 @@ func (x *Vote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vote.ProtoReflect.Descriptor instead.
 func (*Vote) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{46}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Vote) GetMsp() string {
@@ -4070,7 +4140,7 @@ type GetInboxRequest struct {
 
 func (x *GetInboxRequest) Reset() {
 	*x = GetInboxRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4082,7 +4152,7 @@ func (x *GetInboxRequest) String() string {
 func (*GetInboxRequest) ProtoMessage() {}
 
 func (x *GetInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4095,7 +4165,7 @@ func (x *GetInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInboxRequest.ProtoReflect.Descriptor instead.
 func (*GetInboxRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{47}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{48}
 }
 
 type GetInboxResponse struct {
@@ -4112,7 +4182,7 @@ type GetInboxResponse struct {
 
 func (x *GetInboxResponse) Reset() {
 	*x = GetInboxResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4124,7 +4194,7 @@ func (x *GetInboxResponse) String() string {
 func (*GetInboxResponse) ProtoMessage() {}
 
 func (x *GetInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4137,7 +4207,7 @@ func (x *GetInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInboxResponse.ProtoReflect.Descriptor instead.
 func (*GetInboxResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{48}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetInboxResponse) GetHeight() uint64 {
@@ -4216,7 +4286,7 @@ type InboxItem struct {
 
 func (x *InboxItem) Reset() {
 	*x = InboxItem{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4228,7 +4298,7 @@ func (x *InboxItem) String() string {
 func (*InboxItem) ProtoMessage() {}
 
 func (x *InboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4241,7 +4311,7 @@ func (x *InboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboxItem.ProtoReflect.Descriptor instead.
 func (*InboxItem) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{49}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *InboxItem) GetKind() string {
@@ -4372,7 +4442,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4384,7 +4454,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4397,7 +4467,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{50}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListKeysRequest) GetMsp() string {
@@ -4418,7 +4488,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4430,7 +4500,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4443,7 +4513,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{51}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListKeysResponse) GetHeight() uint64 {
@@ -4486,7 +4556,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4498,7 +4568,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4511,7 +4581,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{52}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Key) GetMsp() string {
@@ -4597,7 +4667,7 @@ type Withdrawal struct {
 
 func (x *Withdrawal) Reset() {
 	*x = Withdrawal{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4609,7 +4679,7 @@ func (x *Withdrawal) String() string {
 func (*Withdrawal) ProtoMessage() {}
 
 func (x *Withdrawal) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4622,7 +4692,7 @@ func (x *Withdrawal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Withdrawal.ProtoReflect.Descriptor instead.
 func (*Withdrawal) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{53}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Withdrawal) GetReason() string {
@@ -4661,7 +4731,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4673,7 +4743,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4686,7 +4756,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{54}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{55}
 }
 
 type ListSchemasResponse struct {
@@ -4700,7 +4770,7 @@ type ListSchemasResponse struct {
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4712,7 +4782,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4725,7 +4795,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{55}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListSchemasResponse) GetHeight() uint64 {
@@ -4763,7 +4833,7 @@ type Schema struct {
 
 func (x *Schema) Reset() {
 	*x = Schema{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4775,7 +4845,7 @@ func (x *Schema) String() string {
 func (*Schema) ProtoMessage() {}
 
 func (x *Schema) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4788,7 +4858,7 @@ func (x *Schema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schema.ProtoReflect.Descriptor instead.
 func (*Schema) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{56}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Schema) GetName() string {
@@ -4835,7 +4905,7 @@ type ListWaiversRequest struct {
 
 func (x *ListWaiversRequest) Reset() {
 	*x = ListWaiversRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4847,7 +4917,7 @@ func (x *ListWaiversRequest) String() string {
 func (*ListWaiversRequest) ProtoMessage() {}
 
 func (x *ListWaiversRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4860,7 +4930,7 @@ func (x *ListWaiversRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWaiversRequest.ProtoReflect.Descriptor instead.
 func (*ListWaiversRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{57}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListWaiversRequest) GetRepository() string {
@@ -4881,7 +4951,7 @@ type ListWaiversResponse struct {
 
 func (x *ListWaiversResponse) Reset() {
 	*x = ListWaiversResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4893,7 +4963,7 @@ func (x *ListWaiversResponse) String() string {
 func (*ListWaiversResponse) ProtoMessage() {}
 
 func (x *ListWaiversResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4906,7 +4976,7 @@ func (x *ListWaiversResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWaiversResponse.ProtoReflect.Descriptor instead.
 func (*ListWaiversResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{58}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListWaiversResponse) GetHeight() uint64 {
@@ -4955,7 +5025,7 @@ type Waiver struct {
 
 func (x *Waiver) Reset() {
 	*x = Waiver{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4967,7 +5037,7 @@ func (x *Waiver) String() string {
 func (*Waiver) ProtoMessage() {}
 
 func (x *Waiver) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4980,7 +5050,7 @@ func (x *Waiver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiver.ProtoReflect.Descriptor instead.
 func (*Waiver) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{59}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Waiver) GetHost() string {
@@ -5103,7 +5173,7 @@ type ListContextRequest struct {
 
 func (x *ListContextRequest) Reset() {
 	*x = ListContextRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5115,7 +5185,7 @@ func (x *ListContextRequest) String() string {
 func (*ListContextRequest) ProtoMessage() {}
 
 func (x *ListContextRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5128,7 +5198,7 @@ func (x *ListContextRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContextRequest.ProtoReflect.Descriptor instead.
 func (*ListContextRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{60}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{61}
 }
 
 type ListContextResponse struct {
@@ -5142,7 +5212,7 @@ type ListContextResponse struct {
 
 func (x *ListContextResponse) Reset() {
 	*x = ListContextResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5154,7 +5224,7 @@ func (x *ListContextResponse) String() string {
 func (*ListContextResponse) ProtoMessage() {}
 
 func (x *ListContextResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5167,7 +5237,7 @@ func (x *ListContextResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContextResponse.ProtoReflect.Descriptor instead.
 func (*ListContextResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{61}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListContextResponse) GetHeight() uint64 {
@@ -5204,7 +5274,7 @@ type ContextVariable struct {
 
 func (x *ContextVariable) Reset() {
 	*x = ContextVariable{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5216,7 +5286,7 @@ func (x *ContextVariable) String() string {
 func (*ContextVariable) ProtoMessage() {}
 
 func (x *ContextVariable) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5229,7 +5299,7 @@ func (x *ContextVariable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContextVariable.ProtoReflect.Descriptor instead.
 func (*ContextVariable) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{62}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ContextVariable) GetMsp() string {
@@ -5269,7 +5339,7 @@ type ListLabelsRequest struct {
 
 func (x *ListLabelsRequest) Reset() {
 	*x = ListLabelsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5281,7 +5351,7 @@ func (x *ListLabelsRequest) String() string {
 func (*ListLabelsRequest) ProtoMessage() {}
 
 func (x *ListLabelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5294,7 +5364,7 @@ func (x *ListLabelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLabelsRequest.ProtoReflect.Descriptor instead.
 func (*ListLabelsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{63}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListLabelsRequest) GetRepository() string {
@@ -5315,7 +5385,7 @@ type ListLabelsResponse struct {
 
 func (x *ListLabelsResponse) Reset() {
 	*x = ListLabelsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5327,7 +5397,7 @@ func (x *ListLabelsResponse) String() string {
 func (*ListLabelsResponse) ProtoMessage() {}
 
 func (x *ListLabelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5340,7 +5410,7 @@ func (x *ListLabelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLabelsResponse.ProtoReflect.Descriptor instead.
 func (*ListLabelsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListLabelsResponse) GetHeight() uint64 {
@@ -5377,7 +5447,7 @@ type Label struct {
 
 func (x *Label) Reset() {
 	*x = Label{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5389,7 +5459,7 @@ func (x *Label) String() string {
 func (*Label) ProtoMessage() {}
 
 func (x *Label) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5402,7 +5472,7 @@ func (x *Label) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Label.ProtoReflect.Descriptor instead.
 func (*Label) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Label) GetHost() string {
@@ -5450,7 +5520,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5462,7 +5532,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5475,7 +5545,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Policy) GetName() string {
@@ -5544,7 +5614,7 @@ type GetPolicyRequest struct {
 
 func (x *GetPolicyRequest) Reset() {
 	*x = GetPolicyRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5556,7 +5626,7 @@ func (x *GetPolicyRequest) String() string {
 func (*GetPolicyRequest) ProtoMessage() {}
 
 func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5569,7 +5639,7 @@ func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyRequest.ProtoReflect.Descriptor instead.
 func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *GetPolicyRequest) GetName() string {
@@ -5597,7 +5667,7 @@ type GetPolicyResponse struct {
 
 func (x *GetPolicyResponse) Reset() {
 	*x = GetPolicyResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5609,7 +5679,7 @@ func (x *GetPolicyResponse) String() string {
 func (*GetPolicyResponse) ProtoMessage() {}
 
 func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5622,7 +5692,7 @@ func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyResponse.ProtoReflect.Descriptor instead.
 func (*GetPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *GetPolicyResponse) GetHeight() uint64 {
@@ -5654,7 +5724,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5666,7 +5736,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5679,7 +5749,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
 }
 
 type ListMembersResponse struct {
@@ -5697,7 +5767,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5709,7 +5779,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5722,7 +5792,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListMembersResponse) GetHeight() uint64 {
@@ -5788,7 +5858,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5800,7 +5870,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5813,7 +5883,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Member) GetMsp() string {
@@ -5866,7 +5936,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5878,7 +5948,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5891,7 +5961,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Grant) GetMsp() string {
@@ -5944,7 +6014,7 @@ type ListRegistriesRequest struct {
 
 func (x *ListRegistriesRequest) Reset() {
 	*x = ListRegistriesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5956,7 +6026,7 @@ func (x *ListRegistriesRequest) String() string {
 func (*ListRegistriesRequest) ProtoMessage() {}
 
 func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5969,7 +6039,7 @@ func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesRequest.ProtoReflect.Descriptor instead.
 func (*ListRegistriesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
 }
 
 type ListRegistriesResponse struct {
@@ -5983,7 +6053,7 @@ type ListRegistriesResponse struct {
 
 func (x *ListRegistriesResponse) Reset() {
 	*x = ListRegistriesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5995,7 +6065,7 @@ func (x *ListRegistriesResponse) String() string {
 func (*ListRegistriesResponse) ProtoMessage() {}
 
 func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6008,7 +6078,7 @@ func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesResponse.ProtoReflect.Descriptor instead.
 func (*ListRegistriesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListRegistriesResponse) GetHeight() uint64 {
@@ -6046,7 +6116,7 @@ type Registry struct {
 
 func (x *Registry) Reset() {
 	*x = Registry{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6058,7 +6128,7 @@ func (x *Registry) String() string {
 func (*Registry) ProtoMessage() {}
 
 func (x *Registry) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6071,7 +6141,7 @@ func (x *Registry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registry.ProtoReflect.Descriptor instead.
 func (*Registry) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *Registry) GetHost() string {
@@ -6119,7 +6189,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6131,7 +6201,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6144,7 +6214,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ListDeadLettersRequest) GetPageSize() int32 {
@@ -6173,7 +6243,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6185,7 +6255,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6198,7 +6268,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ListDeadLettersResponse) GetHeight() uint64 {
@@ -6248,7 +6318,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6260,7 +6330,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6273,7 +6343,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *DeadLetter) GetId() int64 {
@@ -6357,7 +6427,7 @@ type RetryDeadLettersRequest struct {
 
 func (x *RetryDeadLettersRequest) Reset() {
 	*x = RetryDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6369,7 +6439,7 @@ func (x *RetryDeadLettersRequest) String() string {
 func (*RetryDeadLettersRequest) ProtoMessage() {}
 
 func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6382,7 +6452,7 @@ func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{79}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *RetryDeadLettersRequest) GetIds() []int64 {
@@ -6410,7 +6480,7 @@ type RetryDeadLettersResponse struct {
 
 func (x *RetryDeadLettersResponse) Reset() {
 	*x = RetryDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6422,7 +6492,7 @@ func (x *RetryDeadLettersResponse) String() string {
 func (*RetryDeadLettersResponse) ProtoMessage() {}
 
 func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6435,7 +6505,7 @@ func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{80}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *RetryDeadLettersResponse) GetHeight() uint64 {
@@ -6469,7 +6539,7 @@ type StartSweepRequest struct {
 
 func (x *StartSweepRequest) Reset() {
 	*x = StartSweepRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6481,7 +6551,7 @@ func (x *StartSweepRequest) String() string {
 func (*StartSweepRequest) ProtoMessage() {}
 
 func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6494,7 +6564,7 @@ func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepRequest.ProtoReflect.Descriptor instead.
 func (*StartSweepRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{81}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *StartSweepRequest) GetRegistry() string {
@@ -6522,7 +6592,7 @@ type StartSweepResponse struct {
 
 func (x *StartSweepResponse) Reset() {
 	*x = StartSweepResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6534,7 +6604,7 @@ func (x *StartSweepResponse) String() string {
 func (*StartSweepResponse) ProtoMessage() {}
 
 func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6547,7 +6617,7 @@ func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepResponse.ProtoReflect.Descriptor instead.
 func (*StartSweepResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{82}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *StartSweepResponse) GetHeight() uint64 {
@@ -6582,7 +6652,7 @@ type StartedSweep struct {
 
 func (x *StartedSweep) Reset() {
 	*x = StartedSweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6594,7 +6664,7 @@ func (x *StartedSweep) String() string {
 func (*StartedSweep) ProtoMessage() {}
 
 func (x *StartedSweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6607,7 +6677,7 @@ func (x *StartedSweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartedSweep.ProtoReflect.Descriptor instead.
 func (*StartedSweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{83}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *StartedSweep) GetRegistry() string {
@@ -6640,7 +6710,7 @@ type GetSweepsRequest struct {
 
 func (x *GetSweepsRequest) Reset() {
 	*x = GetSweepsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6652,7 +6722,7 @@ func (x *GetSweepsRequest) String() string {
 func (*GetSweepsRequest) ProtoMessage() {}
 
 func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6665,7 +6735,7 @@ func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsRequest.ProtoReflect.Descriptor instead.
 func (*GetSweepsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{84}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *GetSweepsRequest) GetRegistry() string {
@@ -6686,7 +6756,7 @@ type GetSweepsResponse struct {
 
 func (x *GetSweepsResponse) Reset() {
 	*x = GetSweepsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6698,7 +6768,7 @@ func (x *GetSweepsResponse) String() string {
 func (*GetSweepsResponse) ProtoMessage() {}
 
 func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6711,7 +6781,7 @@ func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsResponse.ProtoReflect.Descriptor instead.
 func (*GetSweepsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *GetSweepsResponse) GetHeight() uint64 {
@@ -6750,7 +6820,7 @@ type RegistrySweeps struct {
 
 func (x *RegistrySweeps) Reset() {
 	*x = RegistrySweeps{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6762,7 +6832,7 @@ func (x *RegistrySweeps) String() string {
 func (*RegistrySweeps) ProtoMessage() {}
 
 func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6775,7 +6845,7 @@ func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistrySweeps.ProtoReflect.Descriptor instead.
 func (*RegistrySweeps) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *RegistrySweeps) GetRegistry() string {
@@ -6839,7 +6909,7 @@ type Sweep struct {
 
 func (x *Sweep) Reset() {
 	*x = Sweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6851,7 +6921,7 @@ func (x *Sweep) String() string {
 func (*Sweep) ProtoMessage() {}
 
 func (x *Sweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6864,7 +6934,7 @@ func (x *Sweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
 func (*Sweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *Sweep) GetId() string {
@@ -6990,7 +7060,7 @@ type SweepCount struct {
 
 func (x *SweepCount) Reset() {
 	*x = SweepCount{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7002,7 +7072,7 @@ func (x *SweepCount) String() string {
 func (*SweepCount) ProtoMessage() {}
 
 func (x *SweepCount) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7015,7 +7085,7 @@ func (x *SweepCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepCount.ProtoReflect.Descriptor instead.
 func (*SweepCount) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *SweepCount) GetKind() string {
@@ -7051,7 +7121,7 @@ type SweepFinding struct {
 
 func (x *SweepFinding) Reset() {
 	*x = SweepFinding{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7063,7 +7133,7 @@ func (x *SweepFinding) String() string {
 func (*SweepFinding) ProtoMessage() {}
 
 func (x *SweepFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7076,7 +7146,7 @@ func (x *SweepFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepFinding.ProtoReflect.Descriptor instead.
 func (*SweepFinding) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *SweepFinding) GetKind() string {
@@ -7135,6 +7205,484 @@ func (x *SweepFinding) GetDetail() string {
 	return ""
 }
 
+type ListConnectorsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListConnectorsRequest) Reset() {
+	*x = ListConnectorsRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListConnectorsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListConnectorsRequest) ProtoMessage() {}
+
+func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListConnectorsRequest.ProtoReflect.Descriptor instead.
+func (*ListConnectorsRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{91}
+}
+
+type ListConnectorsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Connectors    []*Connector           `protobuf:"bytes,3,rep,name=connectors,proto3" json:"connectors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListConnectorsResponse) Reset() {
+	*x = ListConnectorsResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListConnectorsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListConnectorsResponse) ProtoMessage() {}
+
+func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListConnectorsResponse.ProtoReflect.Descriptor instead.
+func (*ListConnectorsResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{92}
+}
+
+func (x *ListConnectorsResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *ListConnectorsResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *ListConnectorsResponse) GetConnectors() []*Connector {
+	if x != nil {
+		return x.Connectors
+	}
+	return nil
+}
+
+// Connector is a configured source of notifications. The numbers count since
+// this gateway process started; tests are not among them.
+type Connector struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Name              string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Kind              string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Host              string                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`                     // the registry it speaks for
+	Path              string                 `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`                     // of its hook; a secret that follows it is not shown
+	Repositories      []string               `protobuf:"bytes,5,rep,name=repositories,proto3" json:"repositories,omitempty"`     // patterns; empty: all
+	Authentication    string                 `protobuf:"bytes,6,opt,name=authentication,proto3" json:"authentication,omitempty"` // how its senders prove themselves
+	Weakness          string                 `protobuf:"bytes,7,opt,name=weakness,proto3" json:"weakness,omitempty"`             // of that; empty: none is known
+	Accepted          int64                  `protobuf:"varint,8,opt,name=accepted,proto3" json:"accepted,omitempty"`            // events
+	Duplicate         int64                  `protobuf:"varint,9,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	Ignored           int64                  `protobuf:"varint,10,opt,name=ignored,proto3" json:"ignored,omitempty"`                     // acknowledged, and nothing that is recorded
+	Refused           int64                  `protobuf:"varint,11,opt,name=refused,proto3" json:"refused,omitempty"`                     // requests that were not answered with 2xx
+	LastEvent         *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=last_event,json=lastEvent,proto3" json:"last_event,omitempty"` // when one was last accepted
+	LastRefused       *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=last_refused,json=lastRefused,proto3" json:"last_refused,omitempty"`
+	LastRefusedStatus int32                  `protobuf:"varint,14,opt,name=last_refused_status,json=lastRefusedStatus,proto3" json:"last_refused_status,omitempty"` // HTTP
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Connector) Reset() {
+	*x = Connector{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Connector) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Connector) ProtoMessage() {}
+
+func (x *Connector) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Connector.ProtoReflect.Descriptor instead.
+func (*Connector) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{93}
+}
+
+func (x *Connector) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Connector) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Connector) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Connector) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Connector) GetRepositories() []string {
+	if x != nil {
+		return x.Repositories
+	}
+	return nil
+}
+
+func (x *Connector) GetAuthentication() string {
+	if x != nil {
+		return x.Authentication
+	}
+	return ""
+}
+
+func (x *Connector) GetWeakness() string {
+	if x != nil {
+		return x.Weakness
+	}
+	return ""
+}
+
+func (x *Connector) GetAccepted() int64 {
+	if x != nil {
+		return x.Accepted
+	}
+	return 0
+}
+
+func (x *Connector) GetDuplicate() int64 {
+	if x != nil {
+		return x.Duplicate
+	}
+	return 0
+}
+
+func (x *Connector) GetIgnored() int64 {
+	if x != nil {
+		return x.Ignored
+	}
+	return 0
+}
+
+func (x *Connector) GetRefused() int64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *Connector) GetLastEvent() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastEvent
+	}
+	return nil
+}
+
+func (x *Connector) GetLastRefused() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastRefused
+	}
+	return nil
+}
+
+func (x *Connector) GetLastRefusedStatus() int32 {
+	if x != nil {
+		return x.LastRefusedStatus
+	}
+	return 0
+}
+
+type TestConnectorRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What the sample speaks of, without the host; empty: the gateway makes one up.
+	Repository    string `protobuf:"bytes,2,opt,name=repository,proto3" json:"repository,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestConnectorRequest) Reset() {
+	*x = TestConnectorRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestConnectorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestConnectorRequest) ProtoMessage() {}
+
+func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestConnectorRequest.ProtoReflect.Descriptor instead.
+func (*TestConnectorRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{94}
+}
+
+func (x *TestConnectorRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TestConnectorRequest) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+type TestConnectorResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Height    uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale     bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Connector string                 `protobuf:"bytes,3,opt,name=connector,proto3" json:"connector,omitempty"`
+	Kind      string                 `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	Host      string                 `protobuf:"bytes,5,opt,name=host,proto3" json:"host,omitempty"`
+	Path      string                 `protobuf:"bytes,6,opt,name=path,proto3" json:"path,omitempty"`
+	// recorded-as-test: everything went as it would for a notification; nothing is
+	// on the ledger. failed: see the steps.
+	Outcome       string           `protobuf:"bytes,7,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Steps         []*ConnectorStep `protobuf:"bytes,8,rep,name=steps,proto3" json:"steps,omitempty"`
+	Settings      string           `protobuf:"bytes,9,opt,name=settings,proto3" json:"settings,omitempty"` // what to paste into the registry
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestConnectorResponse) Reset() {
+	*x = TestConnectorResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestConnectorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestConnectorResponse) ProtoMessage() {}
+
+func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestConnectorResponse.ProtoReflect.Descriptor instead.
+func (*TestConnectorResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{95}
+}
+
+func (x *TestConnectorResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *TestConnectorResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *TestConnectorResponse) GetConnector() string {
+	if x != nil {
+		return x.Connector
+	}
+	return ""
+}
+
+func (x *TestConnectorResponse) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *TestConnectorResponse) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *TestConnectorResponse) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *TestConnectorResponse) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *TestConnectorResponse) GetSteps() []*ConnectorStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *TestConnectorResponse) GetSettings() string {
+	if x != nil {
+		return x.Settings
+	}
+	return ""
+}
+
+// ConnectorStep is one step of a notification's way.
+type ConnectorStep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Result        string                 `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"` // ok, weak, failed or skipped
+	Detail        string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	Advice        string                 `protobuf:"bytes,4,opt,name=advice,proto3" json:"advice,omitempty"` // what to do about a step that is not ok
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectorStep) Reset() {
+	*x = ConnectorStep{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectorStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectorStep) ProtoMessage() {}
+
+func (x *ConnectorStep) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectorStep.ProtoReflect.Descriptor instead.
+func (*ConnectorStep) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{96}
+}
+
+func (x *ConnectorStep) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ConnectorStep) GetResult() string {
+	if x != nil {
+		return x.Result
+	}
+	return ""
+}
+
+func (x *ConnectorStep) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *ConnectorStep) GetAdvice() string {
+	if x != nil {
+		return x.Advice
+	}
+	return ""
+}
+
 var File_waybill_v1_waybill_proto protoreflect.FileDescriptor
 
 const file_waybill_v1_waybill_proto_rawDesc = "" +
@@ -7144,7 +7692,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x06Person\x12\x10\n" +
 	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"\x12\n" +
-	"\x10GetStatusRequest\"\xf8\x02\n" +
+	"\x10GetStatusRequest\"\xbc\x03\n" +
 	"\x11GetStatusResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x10\n" +
@@ -7158,7 +7706,12 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\rlast_block_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vlastBlockAt\x129\n" +
 	"\n" +
 	"started_at\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\"\xa9\x01\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12B\n" +
+	"\x0fweak_connectors\x18\v \x03(\v2\x19.waybill.v1.WeakConnectorR\x0eweakConnectors\"S\n" +
+	"\rWeakConnector\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1a\n" +
+	"\bweakness\x18\x03 \x01(\tR\bweakness\"\xa9\x01\n" +
 	"\n" +
 	"QueueStats\x12\x18\n" +
 	"\apending\x18\x01 \x01(\x03R\apending\x12\x16\n" +
@@ -7786,7 +8339,51 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\brecorded\x18\x05 \x01(\tR\brecorded\x12*\n" +
 	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
 	"\aoutcome\x18\a \x01(\tR\aoutcome\x12\x16\n" +
-	"\x06detail\x18\b \x01(\tR\x06detail2\xf6\x10\n" +
+	"\x06detail\x18\b \x01(\tR\x06detail\"\x17\n" +
+	"\x15ListConnectorsRequest\"}\n" +
+	"\x16ListConnectorsResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x125\n" +
+	"\n" +
+	"connectors\x18\x03 \x03(\v2\x15.waybill.v1.ConnectorR\n" +
+	"connectors\"\xdb\x03\n" +
+	"\tConnector\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04host\x18\x03 \x01(\tR\x04host\x12\x12\n" +
+	"\x04path\x18\x04 \x01(\tR\x04path\x12\"\n" +
+	"\frepositories\x18\x05 \x03(\tR\frepositories\x12&\n" +
+	"\x0eauthentication\x18\x06 \x01(\tR\x0eauthentication\x12\x1a\n" +
+	"\bweakness\x18\a \x01(\tR\bweakness\x12\x1a\n" +
+	"\baccepted\x18\b \x01(\x03R\baccepted\x12\x1c\n" +
+	"\tduplicate\x18\t \x01(\x03R\tduplicate\x12\x18\n" +
+	"\aignored\x18\n" +
+	" \x01(\x03R\aignored\x12\x18\n" +
+	"\arefused\x18\v \x01(\x03R\arefused\x129\n" +
+	"\n" +
+	"last_event\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tlastEvent\x12=\n" +
+	"\flast_refused\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vlastRefused\x12.\n" +
+	"\x13last_refused_status\x18\x0e \x01(\x05R\x11lastRefusedStatus\"J\n" +
+	"\x14TestConnectorRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x02 \x01(\tR\n" +
+	"repository\"\x86\x02\n" +
+	"\x15TestConnectorResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x1c\n" +
+	"\tconnector\x18\x03 \x01(\tR\tconnector\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04host\x18\x05 \x01(\tR\x04host\x12\x12\n" +
+	"\x04path\x18\x06 \x01(\tR\x04path\x12\x18\n" +
+	"\aoutcome\x18\a \x01(\tR\aoutcome\x12/\n" +
+	"\x05steps\x18\b \x03(\v2\x19.waybill.v1.ConnectorStepR\x05steps\x12\x1a\n" +
+	"\bsettings\x18\t \x01(\tR\bsettings\"k\n" +
+	"\rConnectorStep\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06result\x18\x02 \x01(\tR\x06result\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x16\n" +
+	"\x06advice\x18\x04 \x01(\tR\x06advice2\xa5\x12\n" +
 	"\aWaybill\x12H\n" +
 	"\tGetStatus\x12\x1c.waybill.v1.GetStatusRequest\x1a\x1d.waybill.v1.GetStatusResponse\x12E\n" +
 	"\bGetImage\x12\x1b.waybill.v1.GetImageRequest\x1a\x1c.waybill.v1.GetImageResponse\x12?\n" +
@@ -7817,7 +8414,9 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x10RetryDeadLetters\x12#.waybill.v1.RetryDeadLettersRequest\x1a$.waybill.v1.RetryDeadLettersResponse\x12K\n" +
 	"\n" +
 	"StartSweep\x12\x1d.waybill.v1.StartSweepRequest\x1a\x1e.waybill.v1.StartSweepResponse\x12H\n" +
-	"\tGetSweeps\x12\x1c.waybill.v1.GetSweepsRequest\x1a\x1d.waybill.v1.GetSweepsResponseB@Z>github.com/waybill-dev/waybill/gateway/api/waybillv1;waybillv1b\x06proto3"
+	"\tGetSweeps\x12\x1c.waybill.v1.GetSweepsRequest\x1a\x1d.waybill.v1.GetSweepsResponse\x12W\n" +
+	"\x0eListConnectors\x12!.waybill.v1.ListConnectorsRequest\x1a\".waybill.v1.ListConnectorsResponse\x12T\n" +
+	"\rTestConnector\x12 .waybill.v1.TestConnectorRequest\x1a!.waybill.v1.TestConnectorResponseB@Z>github.com/waybill-dev/waybill/gateway/api/waybillv1;waybillv1b\x06proto3"
 
 var (
 	file_waybill_v1_waybill_proto_rawDescOnce sync.Once
@@ -7831,276 +8430,292 @@ func file_waybill_v1_waybill_proto_rawDescGZIP() []byte {
 	return file_waybill_v1_waybill_proto_rawDescData
 }
 
-var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 90)
+var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 97)
 var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*Person)(nil),                     // 0: waybill.v1.Person
 	(*GetStatusRequest)(nil),           // 1: waybill.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),          // 2: waybill.v1.GetStatusResponse
-	(*QueueStats)(nil),                 // 3: waybill.v1.QueueStats
-	(*GetImageRequest)(nil),            // 4: waybill.v1.GetImageRequest
-	(*GetImageResponse)(nil),           // 5: waybill.v1.GetImageResponse
-	(*Place)(nil),                      // 6: waybill.v1.Place
-	(*Hold)(nil),                       // 7: waybill.v1.Hold
-	(*Release)(nil),                    // 8: waybill.v1.Release
-	(*Debt)(nil),                       // 9: waybill.v1.Debt
-	(*PolicyVersion)(nil),              // 10: waybill.v1.PolicyVersion
-	(*GetTagRequest)(nil),              // 11: waybill.v1.GetTagRequest
-	(*GetTagResponse)(nil),             // 12: waybill.v1.GetTagResponse
-	(*GetVerdictRequest)(nil),          // 13: waybill.v1.GetVerdictRequest
-	(*GetVerdictResponse)(nil),         // 14: waybill.v1.GetVerdictResponse
-	(*ChildVerdict)(nil),               // 15: waybill.v1.ChildVerdict
-	(*Reason)(nil),                     // 16: waybill.v1.Reason
-	(*ListHistoryRequest)(nil),         // 17: waybill.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),        // 18: waybill.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),               // 19: waybill.v1.HistoryEntry
-	(*ListPullsRequest)(nil),           // 20: waybill.v1.ListPullsRequest
-	(*ListPullsResponse)(nil),          // 21: waybill.v1.ListPullsResponse
-	(*Pull)(nil),                       // 22: waybill.v1.Pull
-	(*ListPromotionsRequest)(nil),      // 23: waybill.v1.ListPromotionsRequest
-	(*ListPromotionsResponse)(nil),     // 24: waybill.v1.ListPromotionsResponse
-	(*Promotion)(nil),                  // 25: waybill.v1.Promotion
-	(*Approval)(nil),                   // 26: waybill.v1.Approval
-	(*GetEvidenceRequest)(nil),         // 27: waybill.v1.GetEvidenceRequest
-	(*GetEvidenceResponse)(nil),        // 28: waybill.v1.GetEvidenceResponse
-	(*Evidence)(nil),                   // 29: waybill.v1.Evidence
-	(*Signer)(nil),                     // 30: waybill.v1.Signer
-	(*GetTreeRequest)(nil),             // 31: waybill.v1.GetTreeRequest
-	(*GetTreeResponse)(nil),            // 32: waybill.v1.GetTreeResponse
-	(*TreeNode)(nil),                   // 33: waybill.v1.TreeNode
-	(*ListPoliciesRequest)(nil),        // 34: waybill.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil),       // 35: waybill.v1.ListPoliciesResponse
-	(*ListPolicyVersionsRequest)(nil),  // 36: waybill.v1.ListPolicyVersionsRequest
-	(*ListPolicyVersionsResponse)(nil), // 37: waybill.v1.ListPolicyVersionsResponse
-	(*SimulatePolicyRequest)(nil),      // 38: waybill.v1.SimulatePolicyRequest
-	(*SimulatePolicyResponse)(nil),     // 39: waybill.v1.SimulatePolicyResponse
-	(*SimulatedRelease)(nil),           // 40: waybill.v1.SimulatedRelease
-	(*ListProposalsRequest)(nil),       // 41: waybill.v1.ListProposalsRequest
-	(*ListProposalsResponse)(nil),      // 42: waybill.v1.ListProposalsResponse
-	(*GetProposalRequest)(nil),         // 43: waybill.v1.GetProposalRequest
-	(*GetProposalResponse)(nil),        // 44: waybill.v1.GetProposalResponse
-	(*Proposal)(nil),                   // 45: waybill.v1.Proposal
-	(*Vote)(nil),                       // 46: waybill.v1.Vote
-	(*GetInboxRequest)(nil),            // 47: waybill.v1.GetInboxRequest
-	(*GetInboxResponse)(nil),           // 48: waybill.v1.GetInboxResponse
-	(*InboxItem)(nil),                  // 49: waybill.v1.InboxItem
-	(*ListKeysRequest)(nil),            // 50: waybill.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),           // 51: waybill.v1.ListKeysResponse
-	(*Key)(nil),                        // 52: waybill.v1.Key
-	(*Withdrawal)(nil),                 // 53: waybill.v1.Withdrawal
-	(*ListSchemasRequest)(nil),         // 54: waybill.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),        // 55: waybill.v1.ListSchemasResponse
-	(*Schema)(nil),                     // 56: waybill.v1.Schema
-	(*ListWaiversRequest)(nil),         // 57: waybill.v1.ListWaiversRequest
-	(*ListWaiversResponse)(nil),        // 58: waybill.v1.ListWaiversResponse
-	(*Waiver)(nil),                     // 59: waybill.v1.Waiver
-	(*ListContextRequest)(nil),         // 60: waybill.v1.ListContextRequest
-	(*ListContextResponse)(nil),        // 61: waybill.v1.ListContextResponse
-	(*ContextVariable)(nil),            // 62: waybill.v1.ContextVariable
-	(*ListLabelsRequest)(nil),          // 63: waybill.v1.ListLabelsRequest
-	(*ListLabelsResponse)(nil),         // 64: waybill.v1.ListLabelsResponse
-	(*Label)(nil),                      // 65: waybill.v1.Label
-	(*Policy)(nil),                     // 66: waybill.v1.Policy
-	(*GetPolicyRequest)(nil),           // 67: waybill.v1.GetPolicyRequest
-	(*GetPolicyResponse)(nil),          // 68: waybill.v1.GetPolicyResponse
-	(*ListMembersRequest)(nil),         // 69: waybill.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 70: waybill.v1.ListMembersResponse
-	(*Member)(nil),                     // 71: waybill.v1.Member
-	(*Grant)(nil),                      // 72: waybill.v1.Grant
-	(*ListRegistriesRequest)(nil),      // 73: waybill.v1.ListRegistriesRequest
-	(*ListRegistriesResponse)(nil),     // 74: waybill.v1.ListRegistriesResponse
-	(*Registry)(nil),                   // 75: waybill.v1.Registry
-	(*ListDeadLettersRequest)(nil),     // 76: waybill.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 77: waybill.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 78: waybill.v1.DeadLetter
-	(*RetryDeadLettersRequest)(nil),    // 79: waybill.v1.RetryDeadLettersRequest
-	(*RetryDeadLettersResponse)(nil),   // 80: waybill.v1.RetryDeadLettersResponse
-	(*StartSweepRequest)(nil),          // 81: waybill.v1.StartSweepRequest
-	(*StartSweepResponse)(nil),         // 82: waybill.v1.StartSweepResponse
-	(*StartedSweep)(nil),               // 83: waybill.v1.StartedSweep
-	(*GetSweepsRequest)(nil),           // 84: waybill.v1.GetSweepsRequest
-	(*GetSweepsResponse)(nil),          // 85: waybill.v1.GetSweepsResponse
-	(*RegistrySweeps)(nil),             // 86: waybill.v1.RegistrySweeps
-	(*Sweep)(nil),                      // 87: waybill.v1.Sweep
-	(*SweepCount)(nil),                 // 88: waybill.v1.SweepCount
-	(*SweepFinding)(nil),               // 89: waybill.v1.SweepFinding
-	(*timestamppb.Timestamp)(nil),      // 90: google.protobuf.Timestamp
+	(*WeakConnector)(nil),              // 3: waybill.v1.WeakConnector
+	(*QueueStats)(nil),                 // 4: waybill.v1.QueueStats
+	(*GetImageRequest)(nil),            // 5: waybill.v1.GetImageRequest
+	(*GetImageResponse)(nil),           // 6: waybill.v1.GetImageResponse
+	(*Place)(nil),                      // 7: waybill.v1.Place
+	(*Hold)(nil),                       // 8: waybill.v1.Hold
+	(*Release)(nil),                    // 9: waybill.v1.Release
+	(*Debt)(nil),                       // 10: waybill.v1.Debt
+	(*PolicyVersion)(nil),              // 11: waybill.v1.PolicyVersion
+	(*GetTagRequest)(nil),              // 12: waybill.v1.GetTagRequest
+	(*GetTagResponse)(nil),             // 13: waybill.v1.GetTagResponse
+	(*GetVerdictRequest)(nil),          // 14: waybill.v1.GetVerdictRequest
+	(*GetVerdictResponse)(nil),         // 15: waybill.v1.GetVerdictResponse
+	(*ChildVerdict)(nil),               // 16: waybill.v1.ChildVerdict
+	(*Reason)(nil),                     // 17: waybill.v1.Reason
+	(*ListHistoryRequest)(nil),         // 18: waybill.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),        // 19: waybill.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),               // 20: waybill.v1.HistoryEntry
+	(*ListPullsRequest)(nil),           // 21: waybill.v1.ListPullsRequest
+	(*ListPullsResponse)(nil),          // 22: waybill.v1.ListPullsResponse
+	(*Pull)(nil),                       // 23: waybill.v1.Pull
+	(*ListPromotionsRequest)(nil),      // 24: waybill.v1.ListPromotionsRequest
+	(*ListPromotionsResponse)(nil),     // 25: waybill.v1.ListPromotionsResponse
+	(*Promotion)(nil),                  // 26: waybill.v1.Promotion
+	(*Approval)(nil),                   // 27: waybill.v1.Approval
+	(*GetEvidenceRequest)(nil),         // 28: waybill.v1.GetEvidenceRequest
+	(*GetEvidenceResponse)(nil),        // 29: waybill.v1.GetEvidenceResponse
+	(*Evidence)(nil),                   // 30: waybill.v1.Evidence
+	(*Signer)(nil),                     // 31: waybill.v1.Signer
+	(*GetTreeRequest)(nil),             // 32: waybill.v1.GetTreeRequest
+	(*GetTreeResponse)(nil),            // 33: waybill.v1.GetTreeResponse
+	(*TreeNode)(nil),                   // 34: waybill.v1.TreeNode
+	(*ListPoliciesRequest)(nil),        // 35: waybill.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),       // 36: waybill.v1.ListPoliciesResponse
+	(*ListPolicyVersionsRequest)(nil),  // 37: waybill.v1.ListPolicyVersionsRequest
+	(*ListPolicyVersionsResponse)(nil), // 38: waybill.v1.ListPolicyVersionsResponse
+	(*SimulatePolicyRequest)(nil),      // 39: waybill.v1.SimulatePolicyRequest
+	(*SimulatePolicyResponse)(nil),     // 40: waybill.v1.SimulatePolicyResponse
+	(*SimulatedRelease)(nil),           // 41: waybill.v1.SimulatedRelease
+	(*ListProposalsRequest)(nil),       // 42: waybill.v1.ListProposalsRequest
+	(*ListProposalsResponse)(nil),      // 43: waybill.v1.ListProposalsResponse
+	(*GetProposalRequest)(nil),         // 44: waybill.v1.GetProposalRequest
+	(*GetProposalResponse)(nil),        // 45: waybill.v1.GetProposalResponse
+	(*Proposal)(nil),                   // 46: waybill.v1.Proposal
+	(*Vote)(nil),                       // 47: waybill.v1.Vote
+	(*GetInboxRequest)(nil),            // 48: waybill.v1.GetInboxRequest
+	(*GetInboxResponse)(nil),           // 49: waybill.v1.GetInboxResponse
+	(*InboxItem)(nil),                  // 50: waybill.v1.InboxItem
+	(*ListKeysRequest)(nil),            // 51: waybill.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),           // 52: waybill.v1.ListKeysResponse
+	(*Key)(nil),                        // 53: waybill.v1.Key
+	(*Withdrawal)(nil),                 // 54: waybill.v1.Withdrawal
+	(*ListSchemasRequest)(nil),         // 55: waybill.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),        // 56: waybill.v1.ListSchemasResponse
+	(*Schema)(nil),                     // 57: waybill.v1.Schema
+	(*ListWaiversRequest)(nil),         // 58: waybill.v1.ListWaiversRequest
+	(*ListWaiversResponse)(nil),        // 59: waybill.v1.ListWaiversResponse
+	(*Waiver)(nil),                     // 60: waybill.v1.Waiver
+	(*ListContextRequest)(nil),         // 61: waybill.v1.ListContextRequest
+	(*ListContextResponse)(nil),        // 62: waybill.v1.ListContextResponse
+	(*ContextVariable)(nil),            // 63: waybill.v1.ContextVariable
+	(*ListLabelsRequest)(nil),          // 64: waybill.v1.ListLabelsRequest
+	(*ListLabelsResponse)(nil),         // 65: waybill.v1.ListLabelsResponse
+	(*Label)(nil),                      // 66: waybill.v1.Label
+	(*Policy)(nil),                     // 67: waybill.v1.Policy
+	(*GetPolicyRequest)(nil),           // 68: waybill.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),          // 69: waybill.v1.GetPolicyResponse
+	(*ListMembersRequest)(nil),         // 70: waybill.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 71: waybill.v1.ListMembersResponse
+	(*Member)(nil),                     // 72: waybill.v1.Member
+	(*Grant)(nil),                      // 73: waybill.v1.Grant
+	(*ListRegistriesRequest)(nil),      // 74: waybill.v1.ListRegistriesRequest
+	(*ListRegistriesResponse)(nil),     // 75: waybill.v1.ListRegistriesResponse
+	(*Registry)(nil),                   // 76: waybill.v1.Registry
+	(*ListDeadLettersRequest)(nil),     // 77: waybill.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 78: waybill.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 79: waybill.v1.DeadLetter
+	(*RetryDeadLettersRequest)(nil),    // 80: waybill.v1.RetryDeadLettersRequest
+	(*RetryDeadLettersResponse)(nil),   // 81: waybill.v1.RetryDeadLettersResponse
+	(*StartSweepRequest)(nil),          // 82: waybill.v1.StartSweepRequest
+	(*StartSweepResponse)(nil),         // 83: waybill.v1.StartSweepResponse
+	(*StartedSweep)(nil),               // 84: waybill.v1.StartedSweep
+	(*GetSweepsRequest)(nil),           // 85: waybill.v1.GetSweepsRequest
+	(*GetSweepsResponse)(nil),          // 86: waybill.v1.GetSweepsResponse
+	(*RegistrySweeps)(nil),             // 87: waybill.v1.RegistrySweeps
+	(*Sweep)(nil),                      // 88: waybill.v1.Sweep
+	(*SweepCount)(nil),                 // 89: waybill.v1.SweepCount
+	(*SweepFinding)(nil),               // 90: waybill.v1.SweepFinding
+	(*ListConnectorsRequest)(nil),      // 91: waybill.v1.ListConnectorsRequest
+	(*ListConnectorsResponse)(nil),     // 92: waybill.v1.ListConnectorsResponse
+	(*Connector)(nil),                  // 93: waybill.v1.Connector
+	(*TestConnectorRequest)(nil),       // 94: waybill.v1.TestConnectorRequest
+	(*TestConnectorResponse)(nil),      // 95: waybill.v1.TestConnectorResponse
+	(*ConnectorStep)(nil),              // 96: waybill.v1.ConnectorStep
+	(*timestamppb.Timestamp)(nil),      // 97: google.protobuf.Timestamp
 }
 var file_waybill_v1_waybill_proto_depIdxs = []int32{
-	3,   // 0: waybill.v1.GetStatusResponse.queue:type_name -> waybill.v1.QueueStats
-	90,  // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
-	90,  // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	90,  // 3: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
-	6,   // 4: waybill.v1.GetImageResponse.places:type_name -> waybill.v1.Place
-	7,   // 5: waybill.v1.GetImageResponse.holds:type_name -> waybill.v1.Hold
-	8,   // 6: waybill.v1.GetImageResponse.releases:type_name -> waybill.v1.Release
-	25,  // 7: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
-	90,  // 8: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
-	90,  // 9: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
-	0,   // 10: waybill.v1.Hold.by:type_name -> waybill.v1.Person
-	90,  // 11: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
-	10,  // 12: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
-	0,   // 13: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
-	0,   // 14: waybill.v1.Release.by:type_name -> waybill.v1.Person
-	90,  // 15: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
-	9,   // 16: waybill.v1.Release.debt:type_name -> waybill.v1.Debt
-	0,   // 17: waybill.v1.Debt.by:type_name -> waybill.v1.Person
-	90,  // 18: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
-	90,  // 19: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
-	0,   // 20: waybill.v1.Debt.reviewed_by:type_name -> waybill.v1.Person
-	90,  // 21: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
-	90,  // 22: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
-	10,  // 23: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
-	16,  // 24: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
-	90,  // 25: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
-	15,  // 26: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
-	19,  // 27: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
-	90,  // 28: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
-	0,   // 29: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
-	90,  // 30: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
-	90,  // 31: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
-	22,  // 32: waybill.v1.ListPullsResponse.pulls:type_name -> waybill.v1.Pull
-	90,  // 33: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
-	0,   // 34: waybill.v1.Pull.gateway:type_name -> waybill.v1.Person
-	90,  // 35: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
-	25,  // 36: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
-	0,   // 37: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
-	90,  // 38: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
-	26,  // 39: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
-	0,   // 40: waybill.v1.Approval.by:type_name -> waybill.v1.Person
-	90,  // 41: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
-	29,  // 42: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
-	30,  // 43: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
-	90,  // 44: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
-	0,   // 45: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
-	90,  // 46: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
-	33,  // 47: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
-	29,  // 48: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
-	33,  // 49: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
-	66,  // 50: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
-	45,  // 51: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
-	66,  // 52: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
-	40,  // 53: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
-	90,  // 54: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
-	10,  // 55: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
-	16,  // 56: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
-	45,  // 57: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
-	45,  // 58: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
-	0,   // 59: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
-	90,  // 60: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
-	46,  // 61: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
-	0,   // 62: waybill.v1.Vote.by:type_name -> waybill.v1.Person
-	90,  // 63: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
-	0,   // 64: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
-	49,  // 65: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
-	16,  // 66: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
-	0,   // 67: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
-	90,  // 68: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
-	90,  // 69: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
-	52,  // 70: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
-	90,  // 71: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
-	90,  // 72: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
-	0,   // 73: waybill.v1.Key.by:type_name -> waybill.v1.Person
-	90,  // 74: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
-	53,  // 75: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
-	90,  // 76: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
-	0,   // 77: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
-	90,  // 78: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
-	56,  // 79: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
-	0,   // 80: waybill.v1.Schema.by:type_name -> waybill.v1.Person
-	90,  // 81: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
-	59,  // 82: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
-	90,  // 83: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
-	0,   // 84: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
-	0,   // 85: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
-	90,  // 86: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
-	0,   // 87: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
-	62,  // 88: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
-	90,  // 89: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
-	65,  // 90: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
-	0,   // 91: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
-	90,  // 92: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
-	66,  // 93: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
-	71,  // 94: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
-	72,  // 95: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
-	0,   // 96: waybill.v1.Member.by:type_name -> waybill.v1.Person
-	90,  // 97: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
-	0,   // 98: waybill.v1.Grant.by:type_name -> waybill.v1.Person
-	90,  // 99: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
-	75,  // 100: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
-	0,   // 101: waybill.v1.Registry.by:type_name -> waybill.v1.Person
-	90,  // 102: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
-	78,  // 103: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
-	90,  // 104: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
-	83,  // 105: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
-	86,  // 106: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
-	87,  // 107: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
-	87,  // 108: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
-	89,  // 109: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
-	90,  // 110: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
-	90,  // 111: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
-	90,  // 112: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
-	88,  // 113: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
-	89,  // 114: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
-	90,  // 115: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
-	1,   // 116: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
-	4,   // 117: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
-	11,  // 118: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
-	13,  // 119: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
-	17,  // 120: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
-	20,  // 121: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
-	23,  // 122: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
-	27,  // 123: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
-	31,  // 124: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
-	34,  // 125: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
-	67,  // 126: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
-	36,  // 127: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
-	38,  // 128: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
-	41,  // 129: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
-	43,  // 130: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
-	47,  // 131: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
-	50,  // 132: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
-	54,  // 133: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
-	57,  // 134: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
-	60,  // 135: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
-	63,  // 136: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
-	69,  // 137: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
-	73,  // 138: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
-	76,  // 139: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
-	79,  // 140: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
-	81,  // 141: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
-	84,  // 142: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
-	2,   // 143: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
-	5,   // 144: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
-	12,  // 145: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
-	14,  // 146: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
-	18,  // 147: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
-	21,  // 148: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
-	24,  // 149: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
-	28,  // 150: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
-	32,  // 151: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
-	35,  // 152: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
-	68,  // 153: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
-	37,  // 154: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
-	39,  // 155: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
-	42,  // 156: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
-	44,  // 157: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
-	48,  // 158: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
-	51,  // 159: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
-	55,  // 160: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
-	58,  // 161: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
-	61,  // 162: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
-	64,  // 163: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
-	70,  // 164: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
-	74,  // 165: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
-	77,  // 166: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
-	80,  // 167: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
-	82,  // 168: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
-	85,  // 169: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
-	143, // [143:170] is the sub-list for method output_type
-	116, // [116:143] is the sub-list for method input_type
-	116, // [116:116] is the sub-list for extension type_name
-	116, // [116:116] is the sub-list for extension extendee
-	0,   // [0:116] is the sub-list for field type_name
+	4,   // 0: waybill.v1.GetStatusResponse.queue:type_name -> waybill.v1.QueueStats
+	97,  // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
+	97,  // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	3,   // 3: waybill.v1.GetStatusResponse.weak_connectors:type_name -> waybill.v1.WeakConnector
+	97,  // 4: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
+	7,   // 5: waybill.v1.GetImageResponse.places:type_name -> waybill.v1.Place
+	8,   // 6: waybill.v1.GetImageResponse.holds:type_name -> waybill.v1.Hold
+	9,   // 7: waybill.v1.GetImageResponse.releases:type_name -> waybill.v1.Release
+	26,  // 8: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
+	97,  // 9: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
+	97,  // 10: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
+	0,   // 11: waybill.v1.Hold.by:type_name -> waybill.v1.Person
+	97,  // 12: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
+	11,  // 13: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
+	0,   // 14: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
+	0,   // 15: waybill.v1.Release.by:type_name -> waybill.v1.Person
+	97,  // 16: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
+	10,  // 17: waybill.v1.Release.debt:type_name -> waybill.v1.Debt
+	0,   // 18: waybill.v1.Debt.by:type_name -> waybill.v1.Person
+	97,  // 19: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
+	97,  // 20: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
+	0,   // 21: waybill.v1.Debt.reviewed_by:type_name -> waybill.v1.Person
+	97,  // 22: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
+	97,  // 23: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
+	11,  // 24: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
+	17,  // 25: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
+	97,  // 26: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
+	16,  // 27: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
+	20,  // 28: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
+	97,  // 29: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
+	0,   // 30: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
+	97,  // 31: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
+	97,  // 32: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
+	23,  // 33: waybill.v1.ListPullsResponse.pulls:type_name -> waybill.v1.Pull
+	97,  // 34: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
+	0,   // 35: waybill.v1.Pull.gateway:type_name -> waybill.v1.Person
+	97,  // 36: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
+	26,  // 37: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
+	0,   // 38: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
+	97,  // 39: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
+	27,  // 40: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
+	0,   // 41: waybill.v1.Approval.by:type_name -> waybill.v1.Person
+	97,  // 42: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	30,  // 43: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
+	31,  // 44: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
+	97,  // 45: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
+	0,   // 46: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
+	97,  // 47: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	34,  // 48: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
+	30,  // 49: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
+	34,  // 50: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
+	67,  // 51: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
+	46,  // 52: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
+	67,  // 53: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
+	41,  // 54: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
+	97,  // 55: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
+	11,  // 56: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
+	17,  // 57: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
+	46,  // 58: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
+	46,  // 59: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
+	0,   // 60: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
+	97,  // 61: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
+	47,  // 62: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
+	0,   // 63: waybill.v1.Vote.by:type_name -> waybill.v1.Person
+	97,  // 64: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
+	0,   // 65: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
+	50,  // 66: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
+	17,  // 67: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
+	0,   // 68: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
+	97,  // 69: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
+	97,  // 70: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
+	53,  // 71: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
+	97,  // 72: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
+	97,  // 73: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
+	0,   // 74: waybill.v1.Key.by:type_name -> waybill.v1.Person
+	97,  // 75: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
+	54,  // 76: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
+	97,  // 77: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
+	0,   // 78: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
+	97,  // 79: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
+	57,  // 80: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
+	0,   // 81: waybill.v1.Schema.by:type_name -> waybill.v1.Person
+	97,  // 82: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
+	60,  // 83: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
+	97,  // 84: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
+	0,   // 85: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
+	0,   // 86: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
+	97,  // 87: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
+	0,   // 88: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
+	63,  // 89: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
+	97,  // 90: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
+	66,  // 91: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
+	0,   // 92: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
+	97,  // 93: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
+	67,  // 94: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
+	72,  // 95: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
+	73,  // 96: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
+	0,   // 97: waybill.v1.Member.by:type_name -> waybill.v1.Person
+	97,  // 98: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
+	0,   // 99: waybill.v1.Grant.by:type_name -> waybill.v1.Person
+	97,  // 100: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
+	76,  // 101: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
+	0,   // 102: waybill.v1.Registry.by:type_name -> waybill.v1.Person
+	97,  // 103: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
+	79,  // 104: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
+	97,  // 105: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
+	84,  // 106: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
+	87,  // 107: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
+	88,  // 108: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
+	88,  // 109: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
+	90,  // 110: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
+	97,  // 111: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
+	97,  // 112: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
+	97,  // 113: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
+	89,  // 114: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
+	90,  // 115: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
+	97,  // 116: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
+	93,  // 117: waybill.v1.ListConnectorsResponse.connectors:type_name -> waybill.v1.Connector
+	97,  // 118: waybill.v1.Connector.last_event:type_name -> google.protobuf.Timestamp
+	97,  // 119: waybill.v1.Connector.last_refused:type_name -> google.protobuf.Timestamp
+	96,  // 120: waybill.v1.TestConnectorResponse.steps:type_name -> waybill.v1.ConnectorStep
+	1,   // 121: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
+	5,   // 122: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
+	12,  // 123: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
+	14,  // 124: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
+	18,  // 125: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
+	21,  // 126: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
+	24,  // 127: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
+	28,  // 128: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
+	32,  // 129: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
+	35,  // 130: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
+	68,  // 131: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
+	37,  // 132: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
+	39,  // 133: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
+	42,  // 134: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
+	44,  // 135: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
+	48,  // 136: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
+	51,  // 137: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
+	55,  // 138: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
+	58,  // 139: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
+	61,  // 140: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
+	64,  // 141: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
+	70,  // 142: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
+	74,  // 143: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
+	77,  // 144: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
+	80,  // 145: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
+	82,  // 146: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
+	85,  // 147: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
+	91,  // 148: waybill.v1.Waybill.ListConnectors:input_type -> waybill.v1.ListConnectorsRequest
+	94,  // 149: waybill.v1.Waybill.TestConnector:input_type -> waybill.v1.TestConnectorRequest
+	2,   // 150: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
+	6,   // 151: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
+	13,  // 152: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
+	15,  // 153: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
+	19,  // 154: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
+	22,  // 155: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
+	25,  // 156: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
+	29,  // 157: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
+	33,  // 158: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
+	36,  // 159: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
+	69,  // 160: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
+	38,  // 161: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
+	40,  // 162: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
+	43,  // 163: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
+	45,  // 164: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
+	49,  // 165: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
+	52,  // 166: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
+	56,  // 167: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
+	59,  // 168: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
+	62,  // 169: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
+	65,  // 170: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
+	71,  // 171: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
+	75,  // 172: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
+	78,  // 173: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
+	81,  // 174: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
+	83,  // 175: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
+	86,  // 176: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
+	92,  // 177: waybill.v1.Waybill.ListConnectors:output_type -> waybill.v1.ListConnectorsResponse
+	95,  // 178: waybill.v1.Waybill.TestConnector:output_type -> waybill.v1.TestConnectorResponse
+	150, // [150:179] is the sub-list for method output_type
+	121, // [121:150] is the sub-list for method input_type
+	121, // [121:121] is the sub-list for extension type_name
+	121, // [121:121] is the sub-list for extension extendee
+	0,   // [0:121] is the sub-list for field type_name
 }
 
 func init() { file_waybill_v1_waybill_proto_init() }
@@ -8114,7 +8729,7 @@ func file_waybill_v1_waybill_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_waybill_v1_waybill_proto_rawDesc), len(file_waybill_v1_waybill_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   90,
+			NumMessages:   97,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

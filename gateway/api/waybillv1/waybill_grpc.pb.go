@@ -54,6 +54,8 @@ const (
 	Waybill_RetryDeadLetters_FullMethodName   = "/waybill.v1.Waybill/RetryDeadLetters"
 	Waybill_StartSweep_FullMethodName         = "/waybill.v1.Waybill/StartSweep"
 	Waybill_GetSweeps_FullMethodName          = "/waybill.v1.Waybill/GetSweeps"
+	Waybill_ListConnectors_FullMethodName     = "/waybill.v1.Waybill/ListConnectors"
+	Waybill_TestConnector_FullMethodName      = "/waybill.v1.Waybill/TestConnector"
 )
 
 // WaybillClient is the client API for Waybill service.
@@ -120,6 +122,12 @@ type WaybillClient interface {
 	StartSweep(ctx context.Context, in *StartSweepRequest, opts ...grpc.CallOption) (*StartSweepResponse, error)
 	// GetSweeps tells how sweeps are doing and what they found. Own organisation only.
 	GetSweeps(ctx context.Context, in *GetSweepsRequest, opts ...grpc.CallOption) (*GetSweepsResponse, error)
+	// ListConnectors lists this gateway's sources of notifications. Admins of the
+	// own organisation only.
+	ListConnectors(ctx context.Context, in *ListConnectorsRequest, opts ...grpc.CallOption) (*ListConnectorsResponse, error)
+	// TestConnector makes this gateway send a sample through one of its connectors;
+	// what it says is never recorded. Admins of the own organisation only.
+	TestConnector(ctx context.Context, in *TestConnectorRequest, opts ...grpc.CallOption) (*TestConnectorResponse, error)
 }
 
 type waybillClient struct {
@@ -400,6 +408,26 @@ func (c *waybillClient) GetSweeps(ctx context.Context, in *GetSweepsRequest, opt
 	return out, nil
 }
 
+func (c *waybillClient) ListConnectors(ctx context.Context, in *ListConnectorsRequest, opts ...grpc.CallOption) (*ListConnectorsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListConnectorsResponse)
+	err := c.cc.Invoke(ctx, Waybill_ListConnectors_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) TestConnector(ctx context.Context, in *TestConnectorRequest, opts ...grpc.CallOption) (*TestConnectorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TestConnectorResponse)
+	err := c.cc.Invoke(ctx, Waybill_TestConnector_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // WaybillServer is the server API for Waybill service.
 // All implementations must embed UnimplementedWaybillServer
 // for forward compatibility.
@@ -464,6 +492,12 @@ type WaybillServer interface {
 	StartSweep(context.Context, *StartSweepRequest) (*StartSweepResponse, error)
 	// GetSweeps tells how sweeps are doing and what they found. Own organisation only.
 	GetSweeps(context.Context, *GetSweepsRequest) (*GetSweepsResponse, error)
+	// ListConnectors lists this gateway's sources of notifications. Admins of the
+	// own organisation only.
+	ListConnectors(context.Context, *ListConnectorsRequest) (*ListConnectorsResponse, error)
+	// TestConnector makes this gateway send a sample through one of its connectors;
+	// what it says is never recorded. Admins of the own organisation only.
+	TestConnector(context.Context, *TestConnectorRequest) (*TestConnectorResponse, error)
 	mustEmbedUnimplementedWaybillServer()
 }
 
@@ -554,6 +588,12 @@ func (UnimplementedWaybillServer) StartSweep(context.Context, *StartSweepRequest
 }
 func (UnimplementedWaybillServer) GetSweeps(context.Context, *GetSweepsRequest) (*GetSweepsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSweeps not implemented")
+}
+func (UnimplementedWaybillServer) ListConnectors(context.Context, *ListConnectorsRequest) (*ListConnectorsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListConnectors not implemented")
+}
+func (UnimplementedWaybillServer) TestConnector(context.Context, *TestConnectorRequest) (*TestConnectorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TestConnector not implemented")
 }
 func (UnimplementedWaybillServer) mustEmbedUnimplementedWaybillServer() {}
 func (UnimplementedWaybillServer) testEmbeddedByValue()                 {}
@@ -1062,6 +1102,42 @@ func _Waybill_GetSweeps_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Waybill_ListConnectors_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListConnectorsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).ListConnectors(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_ListConnectors_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).ListConnectors(ctx, req.(*ListConnectorsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_TestConnector_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TestConnectorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).TestConnector(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_TestConnector_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).TestConnector(ctx, req.(*TestConnectorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Waybill_ServiceDesc is the grpc.ServiceDesc for Waybill service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1176,6 +1252,14 @@ var Waybill_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetSweeps",
 			Handler:    _Waybill_GetSweeps_Handler,
+		},
+		{
+			MethodName: "ListConnectors",
+			Handler:    _Waybill_ListConnectors_Handler,
+		},
+		{
+			MethodName: "TestConnector",
+			Handler:    _Waybill_TestConnector_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
