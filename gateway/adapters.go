@@ -19,6 +19,17 @@ import (
 type sink struct{ *queue.Queue }
 
 func (s sink) Accept(ctx context.Context, deliveries []intake.Delivery) (intake.Accepted, error) {
+	accepted, err := s.Queue.Accept(ctx, queued(deliveries))
+	return intake.Accepted(accepted), err
+}
+
+// Try is where trials of connectors end.
+func (s sink) Try(ctx context.Context, deliveries []intake.Delivery) (intake.Accepted, error) {
+	accepted, err := s.Queue.Try(ctx, queued(deliveries))
+	return intake.Accepted(accepted), err
+}
+
+func queued(deliveries []intake.Delivery) []queue.Delivery {
 	out := make([]queue.Delivery, len(deliveries))
 	for i, d := range deliveries {
 		out[i] = queue.Delivery(d)
@@ -26,8 +37,7 @@ func (s sink) Accept(ctx context.Context, deliveries []intake.Delivery) (intake.
 			out[i].Event.Digest = unresolved()
 		}
 	}
-	accepted, err := s.Queue.Accept(ctx, out)
-	return intake.Accepted(accepted), err
+	return out
 }
 
 // unresolved stands in the queue for the digest of a push whose sender named a

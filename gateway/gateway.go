@@ -218,17 +218,13 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	if g.sweeper, err = g.newSweeper(clients); err != nil {
 		return g, err
 	}
-	connectors, err := readConnectors(cfg)
-	if err != nil {
-		return g, err
-	}
-	g.hooks, err = intake.New(intake.Config{Connectors: connectors, Sink: sink{g.queue}, MaxBody: cfg.Hooks.MaxBody, Log: cfg.Log, Metrics: g.metrics.intake(), Children: childrenIn(g.index)})
+	connectors, err := g.openHooks(clients)
 	if err != nil {
 		return g, err
 	}
 	g.api, err = api.New(api.Config{ //nolint:contextcheck // each request brings its own context
 		Org: cfg.MSPID, Version: cfg.Version, Channel: cfg.Channel, CertFile: cfg.API.TLSCert, KeyFile: cfg.API.TLSKey, AnonymousReads: cfg.API.AnonymousReads,
-		Index: readModel{g.index}, Queue: operated{g.queue, g.work}, Sweeps: g.sweeper, Organisations: g.follower.members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
+		Index: readModel{g.index}, Queue: operated{g.queue, g.work}, Sweeps: g.sweeper, Connectors: connectors, Organisations: g.follower.members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
 	})
 	return g, err
 }
