@@ -37,6 +37,7 @@ type answers interface {
 	RetryDeadLetters(ctx context.Context, in *waybillv1.RetryDeadLettersRequest) (*waybillv1.RetryDeadLettersResponse, error)
 	ruleAnswers
 	sweepAnswers
+	connectorAnswers
 	io.Closer
 }
 

@@ -28,6 +28,7 @@ func (w *world) GetStatus(context.Context) (*waybillv1.GetStatusResponse, error)
 	return &waybillv1.GetStatusResponse{
 		Height: 9, Stale: w.stale, Org: "VendorMSP", Channel: "waybill", PeerHeight: 9, LastBlockAt: at(9),
 		Queue: &waybillv1.QueueStats{Pending: 2, Dead: 1, Done: 40, OldestPending: at(8)}, WaitingReason: "too few peers endorse",
+		WeakConnectors: []*waybillv1.WeakConnector{{Name: "main", Kind: "distribution", Weakness: "the secret travels in a header"}},
 	}, nil
 }
 

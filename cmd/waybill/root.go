@@ -97,7 +97,7 @@ on the ledger, never in the registry.
 		newInboxCmd(a), newPromoteCmd(a), newApproveCmd(a), newRejectCmd(a), newWithdrawCmd(a), newReleaseCmd(a), newResumeCmd(a),
 		newBreakGlassCmd(a), newReviewCmd(a), newQuarantineCmd(a), newUnquarantineCmd(a), newWaiverCmd(a),
 		newAttestCmd(a), newEvidenceCmd(a), newTreeCmd(a), newKeyCmd(a), newSchemaCmd(a), newContextCmd(a), newLabelCmd(a),
-		newPolicyCmd(a), newProposalCmd(a), newMemberCmd(a), newRegistryCmd(a), newQueueCmd(a), newSweepCmd(a),
+		newPolicyCmd(a), newProposalCmd(a), newMemberCmd(a), newRegistryCmd(a), newQueueCmd(a), newSweepCmd(a), newConnectorCmd(a),
 		newNetworkCmd(a), newVersionCmd(a), newOutputTopic(),
 	)
 	return root

@@ -83,6 +83,9 @@ func writeStatus(w io.Writer, s *waybillv1.GetStatusResponse) {
 	if s.GetWaitingReason() != "" {
 		t.row("waiting", s.GetWaitingReason())
 	}
+	for _, c := range s.GetWeakConnectors() {
+		t.row("weak connector", c.GetName()+" ("+c.GetKind()+"): "+c.GetWeakness())
+	}
 	t.write(w, "")
 	if q.GetDead() > 0 {
 		fmt.Fprintln(w, "\nsee what was given up with: waybill queue list")
