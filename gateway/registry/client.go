@@ -97,7 +97,7 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	hosts := []string{registry.RegistryStr()}
+	hosts, blobHosts := []string{registry.RegistryStr()}, []string(nil)
 	if c.TokenHost != "" {
 		token, err := provenance.ParseHost(string(c.TokenHost))
 		if err != nil {
@@ -110,7 +110,7 @@ func New(c Config) (*Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		hosts = append(hosts, string(blobs))
+		blobHosts = append(blobHosts, string(blobs))
 	}
 	if c.Timeout < 0 {
 		return nil, provenance.Errorf(provenance.Invalid, "registry %s: negative timeout", host)
@@ -118,7 +118,7 @@ func New(c Config) (*Client, error) {
 	if c.Timeout == 0 {
 		c.Timeout = defaultTimeout
 	}
-	inner, err := newTransport(c.AllowPrivate, c.CAFile)
+	inner, err := newTransport(newDialer(c.AllowPrivate), c.CAFile)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func New(c Config) (*Client, error) {
 		registry:   registry,
 		auth:       auth,
 		timeout:    c.Timeout,
-		base:       transport.NewUserAgent(&guard{inner: inner, scheme: scheme, hosts: hosts}, agent),
+		base:       transport.NewUserAgent(&guard{inner: inner, scheme: scheme, hosts: hosts, blobs: blobHosts}, agent),
 		transports: map[string]http.RoundTripper{},
 	}, nil
 }

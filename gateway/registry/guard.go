@@ -23,17 +23,21 @@ import (
 // maxRedirects is how often one request may be sent on, within the host.
 const maxRedirects = 3
 
-// newTransport is http.DefaultTransport's settings with a dialler that looks
-// at the address DNS gave, no proxy from the environment (a proxy would do the
-// dialling for us, past that look), no transparent decompression, and limits.
-func newTransport(allowPrivate bool, caFile string) (*http.Transport, error) {
-	dialer := &net.Dialer{
+// newDialer is a dialler that looks at the address DNS gave.
+func newDialer(allowPrivate bool) *net.Dialer {
+	return &net.Dialer{
 		Timeout:   10 * time.Second,
 		KeepAlive: 30 * time.Second,
 		ControlContext: func(_ context.Context, network, address string, _ syscall.RawConn) error {
 			return checkAddress(network, address, allowPrivate)
 		},
 	}
+}
+
+// newTransport is http.DefaultTransport's settings with our dialler, no proxy
+// from the environment (a proxy would do the dialling for us, past the look at
+// the address), no transparent decompression, and limits.
+func newTransport(dialer *net.Dialer, caFile string) (*http.Transport, error) {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
@@ -114,7 +118,8 @@ func neverRanges() []string {
 type guard struct {
 	inner  http.RoundTripper
 	scheme string
-	hosts  []string
+	hosts  []string // the registry's first
+	blobs  []string // read from, and never sent a credential or a body
 }
 
 // RoundTrip implements http.RoundTripper. It refuses any scheme but the
@@ -125,8 +130,13 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != g.scheme {
 		return nil, provenance.Errorf(provenance.Unavailable, "%s://%s is refused: this registry is configured for %s", req.URL.Scheme, req.URL.Host, g.scheme)
 	}
-	if !slices.Contains(g.hosts, req.URL.Host) || (req.Host != "" && req.Host != req.URL.Host) {
+	known, blobs := slices.Contains(g.hosts, req.URL.Host), slices.Contains(g.blobs, req.URL.Host)
+	if !known && !blobs || (req.Host != "" && req.Host != req.URL.Host) {
 		return nil, provenance.Errorf(provenance.Unavailable, "host %q is refused: only %s is addressed", req.URL.Host, g.hosts[0])
+	}
+	if !known && (req.Header.Get("Authorization") != "" || req.Method != http.MethodGet && req.Method != http.MethodHead) {
+		// A registry may name any host as the one that issues its tokens.
+		return nil, provenance.Errorf(provenance.Unavailable, "host %q is refused: it holds blobs, and is sent neither credentials nor anything else", req.URL.Host)
 	}
 	resp, err := g.inner.RoundTrip(req)
 	if err != nil {

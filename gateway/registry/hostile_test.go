@@ -291,16 +291,23 @@ func TestPrivateIsNotDialled(t *testing.T) {
 	}
 }
 
+// caFile holds the certificate of a server of the test.
+func caFile(t *testing.T, server *httptest.Server) string {
+	t.Helper()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return ca
+}
+
 func TestTLS(t *testing.T) {
 	body, d := sample()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { send(w, body) }))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // a refused handshake is what we want
 	server.StartTLS()
 	defer server.Close()
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	ca := caFile(t, server)
 	trusting := client(t, server, func(c *Config) { c.Insecure, c.CAFile = false, ca })
 	if _, err := trusting.Manifest(t.Context(), "team/app", d); err != nil {
 		t.Error(err)
