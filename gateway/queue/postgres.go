@@ -118,6 +118,11 @@ func (q *Queue) openPostgres(ctx context.Context, url string) error {
 	if err := q.checkServer(ctx, config.RuntimeParams["search_path"]); err != nil {
 		return err
 	}
+	if q.options.Alone {
+		if err := q.waitForDead(ctx); err != nil {
+			return err
+		}
+	}
 	if err := q.load(ctx, q.excludeOthers); err != nil {
 		return err
 	}
@@ -129,6 +134,11 @@ func (q *Queue) openPostgres(ctx context.Context, url string) error {
 	}
 	if err := q.tend(ctx); err != nil {
 		return err
+	}
+	if q.options.Alone {
+		if err := q.takeAll(ctx); err != nil {
+			return err
+		}
 	}
 	q.adopt()
 	return nil

@@ -151,7 +151,7 @@ func (*serverEngine) see(b *batch, id, body []byte, _ int64) (fresh bool, err er
 		}
 		return true, nil
 	}
-	if !bytes.Equal(n.body, body) {
+	if !sameBody(n.body, body) {
 		return false, otherBody(id)
 	}
 	return false, nil

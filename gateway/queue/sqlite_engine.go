@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"database/sql"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -101,7 +100,7 @@ func (e *liteEngine) see(b *batch, id, body []byte, at int64) (fresh bool, err e
 	if err := e.body.QueryRowContext(b.ctx, id).Scan(&known); err != nil {
 		return false, fail(err, "accept event")
 	}
-	if !slices.Equal(known, body) {
+	if !sameBody(known, body) {
 		return false, otherBody(id)
 	}
 	return false, nil
