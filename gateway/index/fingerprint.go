@@ -16,20 +16,7 @@ import (
 func (x *Index) Fingerprint(ctx context.Context) (string, error) {
 	h := sha256.New()
 	err := x.View(ctx, func(s *Snapshot) error {
-		for _, query := range []string{
-			`SELECT height, hash FROM meta`,
-			`SELECT * FROM kv ORDER BY key`,
-			`SELECT * FROM txs ORDER BY block, tx`,
-			`SELECT * FROM records ORDER BY block, tx, seq`,
-			`SELECT * FROM promotions ORDER BY key`,
-			`SELECT * FROM proposals ORDER BY key`,
-			`SELECT * FROM releases ORDER BY key`,
-			`SELECT * FROM referrers ORDER BY subject, host, repository, digest`,
-			`SELECT * FROM pulls ORDER BY digest, host, repository`,
-			`SELECT * FROM segments ORDER BY block, tx`,
-			`SELECT * FROM pulled ORDER BY id`,
-			`SELECT * FROM organisations ORDER BY msp`,
-		} {
+		for _, query := range contents() {
 			h.Write([]byte(query))
 			if err := s.each(query, nil, func(row *sql.Rows) error { return hashRow(h, row) }); err != nil {
 				return err
@@ -38,6 +25,25 @@ func (x *Index) Fingerprint(ctx context.Context) (string, error) {
 		return nil
 	})
 	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+// contents are the questions whose answers are everything an index holds, each
+// of one table in one order.
+func contents() []string {
+	return []string{
+		`SELECT height, hash FROM meta`,
+		`SELECT * FROM kv ORDER BY key`,
+		`SELECT * FROM txs ORDER BY block, tx`,
+		`SELECT * FROM records ORDER BY block, tx, seq`,
+		`SELECT * FROM promotions ORDER BY key`,
+		`SELECT * FROM proposals ORDER BY key`,
+		`SELECT * FROM releases ORDER BY key`,
+		`SELECT * FROM referrers ORDER BY subject, host, repository, digest`,
+		`SELECT * FROM pulls ORDER BY digest, host, repository`,
+		`SELECT * FROM segments ORDER BY block, tx`,
+		`SELECT * FROM pulled ORDER BY id`,
+		`SELECT * FROM organisations ORDER BY msp`,
+	}
 }
 
 // hashRow writes a row's columns, each with its type and length.

@@ -1,0 +1,43 @@
+package index
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestDiffer(t *testing.T) {
+	c := story(t)
+	good := applied(t, c)
+	height, hash, err := good.Head(t.Context())
+	if err != nil || height != uint64(len(c.blocks)) || string(hash) != string(hashOf(len(c.blocks)-1)) {
+		t.Errorf("head %d %q, %v", height, hash, err)
+	}
+	for damage, want := range map[string]Difference{
+		``: {},
+		`DELETE FROM kv WHERE key = (SELECT max(key) FROM kv)`:   {"kv", -1, 0, "missing is"},
+		`INSERT INTO kv VALUES (x'ff', x'01')`:                   {"kv", 1, 0, "too much is"},
+		`UPDATE kv SET value = x'00'`:                            {"kv", 0, 0, "row 1 is"},
+		`DELETE FROM records WHERE seq = 0 AND block = 1`:        {"records", -3, 0, "row 1 is"},
+		`UPDATE pulls SET count = count + 1`:                     {"pulls", 0, 0, "row 1 is"},
+		`UPDATE meta SET height = height - 1`:                    {"meta", 0, 0, "row 1 is"},
+		`INSERT INTO txs VALUES (99, 0, 'made up', 0, 'A', 'b')`: {"txs", 1, 0, `too much is (99, 0, made up`},
+	} {
+		bad := applied(t, c)
+		if _, err := bad.write.ExecContext(t.Context(), damage); err != nil {
+			t.Fatal(err)
+		}
+		got, err := bad.Differ(t.Context(), good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if damage == "" {
+			if len(got) != 0 {
+				t.Errorf("the same: %+v", got)
+			}
+			continue
+		}
+		if len(got) != 1 || got[0].Table != want.Table || got[0].Rows-got[0].Other != want.Rows || !strings.Contains(got[0].First, want.First) {
+			t.Errorf("%s: want one difference like %+v, got %+v", damage, want, got)
+		}
+	}
+}
