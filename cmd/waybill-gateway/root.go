@@ -70,6 +70,7 @@ accepted and not recorded yet; data_dir/index.db may be deleted at any time.`,
 				fmt.Fprintf(cmd.OutOrStdout(), "index rebuilt to height %d\n", height)
 				return nil
 			})},
+		newFsckCmd(with),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 			Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), version) }},
 	)

@@ -70,8 +70,8 @@ const auditPage = 1000
 func (q *Queue) Name() string { return q.name }
 
 // Audit reads everything in the queue, of all lanes and whoever holds them, and
-// calls each with every item in order of arrival, but those whose row cannot be
-// understood: they are Faults. It changes nothing. What other replicas do
+// calls each with every item in order of arrival, but those whose event or state
+// cannot be understood: they are Faults only. It changes nothing. What other replicas do
 // meanwhile may make what it reads first unlike what it reads last: open the
 // queue with Options.Alone.
 func (q *Queue) Audit(ctx context.Context, each func(AuditItem) error) (Audit, error) {
@@ -175,11 +175,13 @@ func (q *Queue) auditItems(ctx context.Context, after int64) (items []AuditItem,
 		}
 		read++
 		next, it.Host = it.ID, provenance.Host(host.String)
-		if text := itemFault(&it, event, lane); text != "" {
+		text, is := itemFault(&it, event, lane)
+		if text != "" {
 			faults = append(faults, Fault{fmt.Sprintf("item %d", it.ID), text})
-			return nil
 		}
-		items = append(items, it)
+		if is {
+			items = append(items, it)
+		}
 		return nil
 	})
 	if read < auditPage {
@@ -188,21 +190,23 @@ func (q *Queue) auditItems(ctx context.Context, after int64) (items []AuditItem,
 	return items, faults, next, err
 }
 
-// itemFault reads the item's event and tells what is wrong with the row.
-func itemFault(it *AuditItem, event []byte, lane sql.NullInt64) string {
+// itemFault reads the item's event and tells what is wrong with the row, and
+// whether it is an item all the same.
+func itemFault(it *AuditItem, event []byte, lane sql.NullInt64) (text string, is bool) {
 	events, err := provenance.DecodeSegment(event)
-	switch {
-	case err != nil || len(events) != 1:
-		return "its event cannot be read"
-	case !lane.Valid:
-		return "its repository is missing, so that no lane takes it up"
-	case int(lane.Int64) != it.Lane:
-		return fmt.Sprintf("it is in lane %d, its repository in lane %d: it may pass others, or be passed", it.Lane, lane.Int64)
-	case it.State < StateWaiting || it.State > StateDead:
-		return fmt.Sprintf("there is no state %d", int(it.State))
+	if err != nil || len(events) != 1 {
+		return "its event cannot be read", false
 	}
 	it.Event = events[0].ID
-	return ""
+	switch {
+	case it.State < StateWaiting || it.State > StateDead:
+		return fmt.Sprintf("there is no state %d", int(it.State)), false
+	case !lane.Valid:
+		return "its repository is missing, so that no lane takes it up", true
+	case int(lane.Int64) != it.Lane:
+		return fmt.Sprintf("it is in lane %d, its repository in lane %d: it may pass others, or be passed", it.Lane, lane.Int64), true
+	}
+	return "", true
 }
 
 // KnownIDs calls each with the id of every event that was accepted and is not

@@ -156,12 +156,14 @@ func TestKnow(t *testing.T) {
 // What cannot be is named.
 func TestAuditFaults(t *testing.T) {
 	onEngines(t, func(t *testing.T, create creator) {
-		for damage, want := range map[string]string{
-			`UPDATE items SET event = body WHERE id = 2`:      "item 2: its event cannot be read",
-			`UPDATE repositories SET lane = 1`:                "item 1: it is in lane 0, its repository in lane 1",
-			`DELETE FROM repositories`:                        "item 1: its repository is missing",
-			`UPDATE items SET state = 5 WHERE id = 3`:         "item 3: there is no state 5",
-			`UPDATE items SET lane = 1, state = 5 WHERE id=3`: "item 3: it is in lane 1, its repository in lane 0",
+		for damage, want := range map[string]struct {
+			text  string
+			items int
+		}{
+			`UPDATE items SET event = body WHERE id = 2`: {"item 2: its event cannot be read", 4},
+			`UPDATE repositories SET lane = 1`:           {"item 1: it is in lane 0, its repository in lane 1", 5},
+			`DELETE FROM repositories`:                   {"item 1: its repository is missing", 5},
+			`UPDATE items SET state = 5 WHERE id = 3`:    {"item 3: there is no state 5", 4},
 		} {
 			q := open(t, create(t), Options{Lanes: 1})
 			accept(t, q, deliveries("a", 0, 5)...)
@@ -173,8 +175,8 @@ func TestAuditFaults(t *testing.T) {
 			for _, f := range a.Faults {
 				got = append(got, f.Thing+": "+f.Text)
 			}
-			if !strings.Contains(strings.Join(got, "\n"), want) || len(items)+len(a.Faults) != 5 {
-				t.Errorf("%s: want a fault with %q, got %q", damage, want, got)
+			if !strings.Contains(strings.Join(got, "\n"), want.text) || len(items) != want.items {
+				t.Errorf("%s: want %d items and a fault with %q, got %d and %q", damage, want.items, want.text, len(items), got)
 			}
 			crash(t, q)
 		}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/waybill-dev/waybill/gateway"
+)
+
+// fsck's exit codes, those of diff: what it found is no failure.
+const (
+	exitDiffers = 1
+	exitTrouble = 2
+)
+
+// exitError carries an exit code that is not the usual one.
+type exitError struct {
+	code int
+	error
+}
+
+func (e exitError) Unwrap() error { return e.error }
+
+// newFsckCmd compares queue, index and ledger.
+func newFsckCmd(with func(do func(context.Context, *cobra.Command, gateway.Config) error) func(*cobra.Command, []string) error) *cobra.Command {
+	var repair bool
+	var output string
+	cmd := &cobra.Command{
+		Use: "fsck", Short: "Compare queue, index and ledger (the gateway must be stopped)", Args: cobra.NoArgs,
+		Long: `Compare queue, index and ledger, and name what differs. The gateway and its
+replicas must be stopped, and the peer must run. Every block is read and an
+index is built beside the one there is: it takes as long as reindex.
+
+With --repair, what the ledger proves is mended: segments and events that stand
+there are closed as recorded, a queue that is an old copy goes on after the last
+segment, an index that differs is replaced. The ledger itself cannot be mended,
+and what cannot be known is left alone.
+
+Exit codes: 0 nothing differs, or all of it was repaired; 1 differences are left;
+2 it could not be compared. With -o json the codes of findings are stable.`,
+	}
+	cmd.Flags().BoolVar(&repair, "repair", false, "mend what the ledger proves")
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	run := with(func(ctx context.Context, cmd *cobra.Command, cfg gateway.Config) error {
+		return fsck(ctx, cmd, cfg, repair, output)
+	})
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		err := run(cmd, args)
+		if exit := (exitError{}); err != nil && !errors.As(err, &exit) {
+			return exitError{exitTrouble, err}
+		}
+		return err
+	}
+	return cmd
+}
+
+func fsck(ctx context.Context, cmd *cobra.Command, cfg gateway.Config, repair bool, output string) error {
+	if output != "text" && output != "json" {
+		return fmt.Errorf("--output: want text or json, not %q", output)
+	}
+	report, err := gateway.Fsck(ctx, cfg, repair)
+	if err != nil && len(report.Findings) == 0 {
+		return err
+	}
+	// After a repair that failed, those before it are worth knowing.
+	if output == "json" {
+		encoder := json.NewEncoder(cmd.OutOrStdout())
+		encoder.SetIndent("", "  ")
+		err = errors.Join(err, encoder.Encode(report))
+	} else {
+		fmt.Fprint(cmd.OutOrStdout(), report)
+	}
+	if err != nil {
+		return err
+	}
+	if n := report.Left(); n > 0 {
+		return exitError{exitDiffers, fmt.Errorf("%d of %d differences are left", n, len(report.Findings))}
+	}
+	return nil
+}

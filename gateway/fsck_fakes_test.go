@@ -1,0 +1,268 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/queue"
+)
+
+// peerOf is a chain: a peer whose blocks are these.
+type peerOf []ledger.Block
+
+// chain is the fake ledger's state as a chain: a block per segment, after one
+// without any. It grows at its end.
+func (b *installation) chain() peerOf {
+	b.ledger.mu.Lock()
+	defer b.ledger.mu.Unlock()
+	if b.peer == nil {
+		b.peer = peerOf{{Hash: []byte("0")}}
+	}
+	for _, key := range slices.Sorted(maps.Keys(b.ledger.segments)) {
+		name := strings.Fields(strings.Trim(key, "[]"))
+		seq, _ := strconv.ParseUint(name[2], 10, 64) // the submitter wrote it
+		write := ledger.Write{Key: state.SegmentKey(provenance.Host(name[0]), name[1], seq), Value: b.ledger.segments[key]}
+		if !slices.ContainsFunc(b.peer, func(on ledger.Block) bool { return len(on.Txs) > 0 && on.Txs[0].Writes[0].Key == write.Key }) {
+			b.peer = b.peer.with(write)
+		}
+	}
+	return b.peer
+}
+
+// with adds a block of one transaction.
+func (p peerOf) with(writes ...ledger.Write) peerOf {
+	last := p[len(p)-1]
+	sum := sha256.Sum256(fmt.Append(nil, last.Hash, writes))
+	return append(slices.Clone(p), ledger.Block{Number: last.Number + 1, Hash: sum[:], PreviousHash: last.Hash, Txs: []ledger.Tx{{
+		ID: fmt.Sprint("tx", len(p)), At: time.UnixMilli(1_700_000_000_000), Writes: writes,
+	}}})
+}
+
+func (p peerOf) Height(context.Context) (uint64, error) { return uint64(len(p)), nil }
+
+// Blocks waits after the last one, as a peer does.
+func (p peerOf) Blocks(ctx context.Context, from uint64, apply func(ledger.Block) error) error {
+	for _, b := range p[from:] {
+		if err := apply(b); err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// installation is a folder with a queue that worked, and an index of the same
+// height.
+type installation struct {
+	*bench
+	dir    string
+	driver string
+	peer   peerOf
+}
+
+// installed makes one whose queue is in a file, or on a server.
+func installed(t *testing.T, url string) *installation {
+	t.Helper()
+	b := &installation{bench: newBench(t), driver: "sqlite"}
+	b.dir = filepath.Dir(b.path)
+	if url != "" {
+		if err := b.queue.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := queue.Create(t.Context(), url); err != nil {
+			t.Fatal(err)
+		}
+		b.path, b.driver = url, "pgx"
+		b.open()
+	}
+	for i := range 4 {
+		b.accept(pushes(fmt.Sprint("repo", i), 12)...)
+	}
+	b.run(t.Context(), empty)
+	b.indexed(b.chain())
+	return b
+}
+
+// onQueues runs a test on each database that a queue can be in.
+func onQueues(t *testing.T, test func(t *testing.T, fresh func(t *testing.T) *installation)) {
+	t.Run("sqlite", func(t *testing.T) {
+		test(t, func(t *testing.T) *installation { return installed(t, "") })
+	})
+	t.Run("postgres", func(t *testing.T) {
+		url := sharedServer.URL(t)
+		test(t, func(t *testing.T) *installation {
+			return installed(t, fmt.Sprintf("%s&search_path=fsck%d", url, schemas.Add(1)))
+		})
+	})
+}
+
+// damage changes the queue's tables behind its back, while it is closed.
+func (b *installation) damage(statements ...string) {
+	b.t.Helper()
+	if err := b.queue.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	spoil(b.t, b.driver, b.path, statements...)
+	b.open()
+}
+
+func spoil(t *testing.T, driver, where string, statements ...string) {
+	t.Helper()
+	db, err := sql.Open(driver, where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // a test's
+	for _, s := range statements {
+		result, err := db.ExecContext(t.Context(), s)
+		if err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			t.Fatalf("%s: %d rows, %v: it damages nothing", s, n, err)
+		}
+	}
+}
+
+func (b *installation) indexed(blocks []ledger.Block) {
+	b.t.Helper()
+	path := filepath.Join(b.dir, indexFile)
+	if err := removeDatabase(path); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := index.Create(b.t.Context(), path); err != nil {
+		b.t.Fatal(err)
+	}
+	x, err := index.Open(b.t.Context(), path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, block := range blocks {
+		if err := x.Apply(b.t.Context(), indexed(block)); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	if err := x.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *installation) fsckAt(peer blockSource, repair bool) FsckReport {
+	b.t.Helper()
+	c := &fsckRun{dir: b.dir, queue: b.queue, peer: peer, log: slog.New(slog.DiscardHandler), stall: 5 * time.Second}
+	r, err := c.run(b.t.Context(), repair)
+	if err != nil {
+		b.t.Fatalf("%v\n%s", err, r)
+	}
+	if left, _ := filepath.Glob(filepath.Join(b.dir, fsckFile+"*")); len(left) > 0 {
+		b.t.Errorf("the index built for the comparison is left behind: %v", left)
+	}
+	return r
+}
+
+func (b *installation) fsck(repair bool) FsckReport { return b.fsckAt(b.chain(), repair) }
+
+// codes are those of the findings, sorted, each once.
+func codes(r FsckReport) []FsckCode {
+	var out []FsckCode
+	for _, f := range r.Findings {
+		out = append(out, f.Code)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// wantFound wants just these kinds of differences, and that saying so changed nothing.
+func (b *installation) wantFound(want ...FsckCode) FsckReport {
+	b.t.Helper()
+	before := b.fsck(false)
+	slices.Sort(want)
+	if got := codes(before); !slices.Equal(got, want) {
+		b.t.Errorf("found %q, want %q\n%s", got, want, before)
+	}
+	if again := b.fsck(false); again.String() != before.String() {
+		b.t.Errorf("without repair it has changed something:\n%s\n%s", before, again)
+	}
+	return before
+}
+
+// wantClean wants the differences, repairs them, and wants none after that.
+func (b *installation) wantClean(want ...FsckCode) {
+	b.t.Helper()
+	before := b.wantFound(want...)
+	if r := b.fsck(true); r.Left() > 0 || len(r.Findings) != len(before.Findings) {
+		b.t.Errorf("not all is repaired:\n%s", r)
+	}
+	for range 2 { // the second time as after a restart
+		if r := b.fsck(false); len(r.Findings) > 0 {
+			b.t.Errorf("after the repair:\n%s", r)
+		}
+		b.reopen()
+	}
+}
+
+// wantAll wants n events on the ledger, each once.
+func (b *installation) wantAll(n int) {
+	b.t.Helper()
+	got := b.ledger.recordings(b.t)
+	for id, times := range got {
+		if times != 1 {
+			b.t.Errorf("event %s stands %d times", id, times)
+		}
+	}
+	if len(got) != n {
+		b.t.Errorf("%d events on the ledger, want %d", len(got), n)
+	}
+}
+
+// seal leaves open segments behind, sealed and not sent.
+func (b *installation) seal() {
+	b.t.Helper()
+	b.ledger.onSubmit = func(int) error { return provenance.Errorf(provenance.Unavailable, "no orderer") }
+	b.run(b.t.Context(), func(s queue.Stats) bool { return s.Sealed > 0 })
+	b.ledger.onSubmit = nil
+	b.reopen()
+}
+
+func (b *installation) openSegments() (open []queue.Segment) {
+	b.t.Helper()
+	for lane := range b.queue.Lanes() {
+		s, err := b.queue.Sealed(b.t.Context(), lane)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if s != nil {
+			open = append(open, *s)
+		}
+	}
+	if len(open) == 0 {
+		b.t.Fatal("no segment is open")
+	}
+	return open
+}
+
+// order brings the open segments onto the ledger.
+func (b *installation) order() {
+	b.t.Helper()
+	for _, s := range b.openSegments() {
+		if err := b.ledger.order(ledger.Endorsed{TxID: s.TxID, Bytes: s.Tx}); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}

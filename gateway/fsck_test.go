@@ -1,0 +1,258 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/queue"
+)
+
+func TestFsckClean(t *testing.T) {
+	b := installed(t, "")
+	b.accept(pushes("waiting", 3)...)
+	r := b.fsck(false)
+	if len(r.Findings) > 0 || r.Ledger.OwnEvents != 48 || r.Ledger.Events != 48 || r.Queue.Done != 48 || r.Queue.Waiting != 3 || r.Queue.Known != 51 ||
+		r.Ledger.Height != r.Index.Height || r.Ledger.Hash != r.Index.Hash || r.Ledger.OwnSegments != int64(r.Ledger.Height)-1 || r.Index.Fingerprint == "" || r.Index.Fingerprint != r.Index.Rebuilt {
+		t.Errorf("%s %+v", r, r)
+	}
+	b.run(t.Context(), empty)
+	if r := b.fsck(false); len(r.Findings) > 0 || len(r.Notes) != 1 || !strings.Contains(r.String(), "behind its peer") {
+		t.Errorf("an index that has only to follow: %s", r)
+	}
+}
+
+// A segment that is on its way is worth a note. Once it stands on the ledger,
+// as after a crash between the commit and Recorded, it is closed.
+func TestFsckOpenSegment(t *testing.T) {
+	onQueues(t, func(t *testing.T, fresh func(t *testing.T) *installation) {
+		b := fresh(t)
+		b.accept(pushes("repo0", 20)[12:]...)
+		b.seal()
+		if r := b.fsck(true); len(r.Findings) > 0 || len(r.Notes) == 0 || !strings.Contains(r.String(), "sends it again") {
+			t.Errorf("an open segment: %s", r)
+		}
+		b.order()
+		b.wantClean(FsckQueueSegmentRecorded)
+		b.run(t.Context(), empty)
+		b.wantAll(4*12 + 8)
+	})
+}
+
+// The file of a backup is put back: the ledger has what it thinks is waiting,
+// under numbers that it thinks are free. Repaired, it records what is new, and
+// nothing twice.
+func TestFsckOldCopy(t *testing.T) {
+	for name, sealed := range map[string]bool{"waiting only": false, "with an open segment": true} {
+		t.Run(name, func(t *testing.T) {
+			b := installed(t, "")
+			for i := range 4 {
+				b.accept(pushes(fmt.Sprint("repo", i), 24)[12:]...)
+			}
+			if sealed {
+				b.seal()
+			}
+			backup := b.backup()
+			if sealed { // it went on with other segments than those of the backup
+				for _, s := range b.openSegments() {
+					if err := b.queue.Unseal(t.Context(), s); err != nil {
+						t.Fatal(err)
+					}
+				}
+				b.sub.limits.events = 3
+			}
+			late := pushes("late", 4) // accepted and recorded after the backup
+			b.accept(late...)
+			b.run(t.Context(), empty)
+			b.restore(backup)
+			b.accept(pushes("repo0", 30)[24:]...)
+			want := []FsckCode{FsckQueueItemRecorded, FsckQueueNumber, FsckQueueCount, FsckQueueEventForgotten}
+			if sealed {
+				want = append(want, FsckQueueSegmentSuperseded)
+			}
+			b.wantClean(want...)
+			b.accept(late...) // delivered again
+			b.run(t.Context(), empty)
+			b.wantAll(4*24 + 6 + 4)
+			if s, err := b.queue.Stats(t.Context()); err != nil || s.Dead != 0 || s.Done != 4*24+6+4 {
+				t.Errorf("%+v, %v", s, err)
+			}
+			if r := b.fsck(false); len(r.Findings) > 0 {
+				t.Errorf("after the run:\n%s", r)
+			}
+		})
+	}
+}
+
+// backup copies the closed queue's files, restore puts them back.
+func (b *installation) backup() map[string][]byte {
+	b.t.Helper()
+	if err := b.queue.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	files := map[string][]byte{}
+	for _, suffix := range []string{"", "-wal"} {
+		content, err := os.ReadFile(b.path + suffix)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			b.t.Fatal(err)
+		}
+		if err == nil {
+			files[suffix] = content
+		}
+	}
+	b.open()
+	return files
+}
+
+func (b *installation) restore(files map[string][]byte) {
+	b.t.Helper()
+	if err := errors.Join(b.queue.Close(), removeDatabase(b.path)); err != nil {
+		b.t.Fatal(err)
+	}
+	for suffix, content := range files {
+		if err := os.WriteFile(b.path+suffix, content, 0o600); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	b.open()
+}
+
+// What stops an event that is on the ledger from being recorded again, where
+// nobody runs fsck: its number is taken, by the same bytes, which is success, or
+// by others, which makes a dead letter. Where the number is free nothing stops it.
+func TestWithoutFsck(t *testing.T) {
+	b := installed(t, "")
+	backup := b.backup()
+	more := pushes("repo0", 14)[12:]
+	b.accept(more...)
+	b.run(t.Context(), empty)
+	b.restore(backup)
+	b.accept(more...)
+	b.run(t.Context(), empty)
+	b.wantFound()
+	b.restore(backup)
+	b.accept(more[1:]...)
+	b.run(t.Context(), empty)
+	b.wantAll(4*12 + 2)
+	if s, err := b.queue.Stats(t.Context()); err != nil || s.Dead != 1 {
+		t.Errorf("the old copy: %+v, %v", s, err)
+	}
+	b.wantClean(FsckQueueItemRecorded, FsckQueueCount, FsckQueueEventForgotten)
+
+	b = installed(t, "")
+	b.replaceQueue()
+	b.accept(pushes("repo1", 2)...)
+	b.run(t.Context(), empty)
+	if got := b.ledger.recordings(t)[pushes("repo1", 1)[0].Event.ID]; got != 2 {
+		t.Errorf("a queue without memory recorded %d times what was delivered twice: if that is 1, something else prevents it, and the guide is wrong", got)
+	}
+	b.wantFound(FsckLedgerTwice)
+	if r := b.fsck(true); r.Left() != 2 {
+		t.Errorf("the ledger cannot be repaired:\n%s", r)
+	}
+}
+
+func (b *installation) replaceQueue() {
+	b.t.Helper()
+	if err := b.queue.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	b.path = filepath.Join(b.dir, "new.db")
+	if err := queue.Create(b.t.Context(), b.path); err != nil {
+		b.t.Fatal(err)
+	}
+	b.open()
+}
+
+// A queue that was lost and made anew is sent the same again by its senders.
+func TestFsckNewQueue(t *testing.T) {
+	b := installed(t, "")
+	b.replaceQueue()
+	b.accept(pushes("repo1", 15)...)
+	b.wantClean(FsckQueueItemRecorded)
+	b.run(t.Context(), empty)
+	b.wantAll(4*12 + 3)
+}
+
+// What the ledger cannot prove is left for somebody to look at.
+func TestFsckLeaves(t *testing.T) {
+	b := installed(t, "")
+	peer := b.chain()
+	last := len(peer) - 1
+	gap := slices.Clone(peer)
+	gap[1].Txs = nil
+	unread := slices.Clone(peer)
+	unread = unread.with(ledger.Write{Key: state.SegmentKey(submitHost, "another-0", 1), Value: []byte("of another version")})
+	for name, c := range map[string]struct {
+		peer  peerOf
+		want  []FsckCode
+		index peerOf
+	}{
+		"rolled back":            {peer[:5], []FsckCode{FsckLedgerBehind, FsckQueueCount, FsckQueueEventLost}, peer[:5]}, // the fake ledger says block 7 of each commit
+		"shorter":                {peer[:last], []FsckCode{FsckLedgerBehind, FsckQueueCount, FsckQueueEventLost}, peer[:last]},
+		"a segment is gone":      {gap, []FsckCode{FsckLedgerGap, FsckQueueCount, FsckQueueEventLost}, gap},
+		"a segment is not read":  {unread, []FsckCode{FsckLedgerUnreadable}, peer},
+		"the index is ahead":     {peer[:last], []FsckCode{FsckIndexAhead, FsckLedgerBehind, FsckQueueCount, FsckQueueEventLost}, peer},
+		"the chain is torn":      {slices.Concat(peer[:3], peer[4:]), []FsckCode{FsckLedgerChain}, peer},
+		"another block in place": {slices.Concat(peer[:3], peerOf{{Number: 3, PreviousHash: peer[2].Hash, Hash: []byte("x")}}, peer[4:]), []FsckCode{FsckLedgerChain}, peer},
+	} {
+		b.indexed(c.index)
+		for range 2 {
+			got := b.fsckAt(c.peer, true)
+			if slices.Sort(c.want); !slices.Equal(codes(got), c.want) || got.Left() != len(got.Findings) {
+				t.Errorf("%s: want %v left, got %v\n%s", name, c.want, codes(got), got)
+			}
+			for _, f := range got.Findings {
+				if f.Next == "" || f.Thing == "" {
+					t.Errorf("%s: it does not say what to do: %+v", name, f)
+				}
+			}
+		}
+	}
+}
+
+func TestFsckIndex(t *testing.T) {
+	b := installed(t, "")
+	peer := b.chain()
+	path := filepath.Join(b.dir, indexFile)
+
+	skipped := slices.Clone(peer)
+	skipped[3].Txs = nil
+	b.indexed(skipped)
+	b.wantClean(FsckIndexContents)
+
+	other := slices.Clone(peer)
+	other[len(other)-1].Hash = []byte("another")
+	b.indexed(other)
+	b.wantClean(FsckIndexContents, FsckIndexHash)
+
+	for _, damage := range []string{
+		`DELETE FROM kv WHERE key = (SELECT min(key) FROM kv)`, `UPDATE records SET actor = 'somebody'`, `DELETE FROM txs WHERE block = 2`, `UPDATE meta SET height = height - 1`,
+	} {
+		spoil(t, "sqlite", path, damage)
+		if r := b.fsck(false); !strings.Contains(r.String(), "in a rebuild; ") && !strings.Contains(damage, "meta") {
+			t.Errorf("%s: %s", damage, r)
+		}
+		if strings.Contains(damage, "meta") {
+			b.wantClean(FsckIndexContents, FsckIndexHash)
+		} else {
+			b.wantClean(FsckIndexContents)
+		}
+	}
+
+	if err := removeDatabase(path); err != nil {
+		t.Fatal(err)
+	}
+	b.wantClean(FsckIndexMissing)
+	if err := os.WriteFile(path, []byte("no database"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.wantClean(FsckIndexMissing)
+}
