@@ -38,27 +38,37 @@ func Fsck(ctx context.Context, cfg Config, repair bool) (r FsckReport, err error
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, q.Close()) }()
+	defer func() { err = errors.Join(err, q.Close()) }() //nolint:contextcheck // it closes after ctx has ended
 	client, err := dial(cfg)
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	c := &fsckRun{dir: cfg.DataDir, queue: q, peer: client, log: cfg.Log, stall: fsckStall}
-	if cfg.Queue.Remember > 0 {
-		c.forgets = time.Now().Add(-cfg.Queue.Remember)
-	}
+	c := &fsckRun{dir: cfg.DataDir, queue: q, peer: client, log: cfg.Log, stall: fsckStall, scope: scopeOf(cfg)}
 	return c.run(ctx, repair)
+}
+
+func scopeOf(cfg Config) scope {
+	s := scope{msp: cfg.MSPID, hosts: map[provenance.Host]bool{}}
+	for _, k := range cfg.Connectors {
+		if host, err := provenance.ParseHost(k.Host); err == nil { // Validate has said what is wrong
+			s.hosts[host] = true
+		}
+	}
+	if cfg.Queue.Remember > 0 {
+		s.forgets = time.Now().Add(-cfg.Queue.Remember)
+	}
+	return s
 }
 
 // fsckRun is one run.
 type fsckRun struct {
-	dir     string
-	queue   *queue.Queue
-	peer    blockSource
-	log     *slog.Logger
-	stall   time.Duration
-	forgets time.Time // see journal
+	dir   string
+	queue *queue.Queue
+	peer  blockSource
+	log   *slog.Logger
+	stall time.Duration
+	scope scope
 }
 
 func (c *fsckRun) run(ctx context.Context, repair bool) (r FsckReport, err error) {
@@ -106,7 +116,7 @@ func (c *fsckRun) compare(ctx context.Context, r *FsckReport) ([]difference, *in
 	if err != nil {
 		return nil, x, err
 	}
-	j := newJournal(c.queue.Name(), c.forgets)
+	j := newJournal(c.queue.Name(), c.scope)
 	err = readChain(ctx, c.peer, height, c.stall, c.log, func(b ledger.Block) error {
 		j.block(b)
 		r.Ledger.Hash = hex.EncodeToString(b.Hash)

@@ -97,7 +97,7 @@ func (c *eventCheck) step(id provenance.EventID, known bool) {
 	for _, r := range rows {
 		s := c.segments[r.segment]
 		at[s.host] = append(at[s.host], s.String())
-		owed = owed || s.own && !r.old
+		owed = owed || s.ours && !r.old
 	}
 	for _, places := range at {
 		if len(places) > 1 {
@@ -143,7 +143,7 @@ func (c *eventCheck) differences() []difference {
 		found = append(found, differs(FsckQueueEventLost, "event "+c.lost[0].String(), "%d events were accepted and are neither in the queue nor on the ledger: %s", n, some(c.lost)))
 	}
 	if n := len(c.forgotten); n > 0 {
-		found = append(found, differs(FsckQueueEventForgotten, "event "+c.forgotten[0].String(), "%d events of this queue are not known to it: delivered again they would be recorded again: %s", n, some(c.forgotten)).
+		found = append(found, differs(FsckQueueEventForgotten, "event "+c.forgotten[0].String(), "%d events are in the queue or on the ledger, and not known: delivered again they would be recorded again: %s", n, some(c.forgotten)).
 			by("note their ids", func(ctx context.Context, q *queue.Queue) error {
 				for chunk := range slices.Chunk(c.forgotten, queue.MaxDeliveries) {
 					if err := q.Know(ctx, chunk); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 
+	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/index"
@@ -50,7 +51,7 @@ func (p peerOf) with(writes ...ledger.Write) peerOf {
 	last := p[len(p)-1]
 	sum := sha256.Sum256(fmt.Append(nil, last.Hash, writes))
 	return append(slices.Clone(p), ledger.Block{Number: last.Number + 1, Hash: sum[:], PreviousHash: last.Hash, Txs: []ledger.Tx{{
-		ID: fmt.Sprint("tx", len(p)), At: time.UnixMilli(1_700_000_000_000), Writes: writes,
+		ID: fmt.Sprint("tx", len(p)), Creator: policy.Person{MSP: "VendorMSP", Name: "gateway"}, At: time.UnixMilli(1_700_000_000_000), Writes: writes,
 	}}})
 }
 
@@ -74,6 +75,7 @@ type installation struct {
 	dir    string
 	driver string
 	peer   peerOf
+	scope  scope
 }
 
 // installed makes one whose queue is in a file, or on a server.
@@ -165,7 +167,7 @@ func (b *installation) indexed(blocks []ledger.Block) {
 
 func (b *installation) fsckAt(peer blockSource, repair bool) FsckReport {
 	b.t.Helper()
-	c := &fsckRun{dir: b.dir, queue: b.queue, peer: peer, log: slog.New(slog.DiscardHandler), stall: 5 * time.Second}
+	c := &fsckRun{dir: b.dir, queue: b.queue, peer: peer, log: slog.New(slog.DiscardHandler), stall: 5 * time.Second, scope: b.scope}
 	r, err := c.run(b.t.Context(), repair)
 	if err != nil {
 		b.t.Fatalf("%v\n%s", err, r)

@@ -14,14 +14,23 @@ import (
 
 // journal is what the ledger holds: 24 bytes of each event, a line of each segment.
 type journal struct {
-	queue    string    // the name that opens the names of this queue's lanes
-	forgets  time.Time // ids of events before it may be forgotten by the queue; zero: none
+	scope
+	queue    string // the name that opens the names of this queue's lanes
 	segments []written
 	events   []standing
 	lanes    map[string]map[uint64]int // this queue's: lane -> number -> place in segments
 	txs      int64
 	own      int64 // events of this queue
 	found    []difference
+}
+
+// scope says which events a queue ought to know besides those it recorded
+// itself: what an earlier queue of the organisation recorded of the registries
+// that notify this gateway may be delivered to it once more.
+type scope struct {
+	msp     string
+	hosts   map[provenance.Host]bool
+	forgets time.Time // ids of events before it may be forgotten by the queue; zero: none
 }
 
 // written is a segment on the ledger.
@@ -34,6 +43,7 @@ type written struct {
 	block  uint64
 	events int
 	own    bool // of this queue
+	ours   bool // this queue ought to know its events
 }
 
 func (w written) String() string { return fmt.Sprintf("%s/%d", w.lane, w.seq) }
@@ -45,8 +55,8 @@ type standing struct {
 	segment int32
 }
 
-func newJournal(queueName string, forgets time.Time) *journal {
-	return &journal{queue: queueName, forgets: forgets, lanes: map[string]map[uint64]int{}}
+func newJournal(queueName string, of scope) *journal {
+	return &journal{scope: of, queue: queueName, lanes: map[string]map[uint64]int{}}
 }
 
 // block notes the segments of a block, those of other queues too: an event that
@@ -84,7 +94,9 @@ func (j *journal) segment(block uint64, tx ledger.Tx, attributes []string, value
 		old := e.OccurredAt.Before(j.forgets) || tx.At.Before(j.forgets)
 		j.events = append(j.events, standing{id: e.ID, segment: place, old: old})
 	}
+	w.ours = tx.Creator.MSP == j.msp && j.hosts[w.host]
 	if _, w.own = j.number(w.lane); w.own {
+		w.ours = true
 		w.sum = sha256.Sum256(value)
 		if j.lanes[w.lane] == nil {
 			j.lanes[w.lane] = map[uint64]int{}

@@ -6,10 +6,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
@@ -171,12 +176,24 @@ func (b *installation) replaceQueue() {
 	b.open()
 }
 
-// A queue that was lost and made anew is sent the same again by its senders.
+// A queue that was lost and made anew is sent the same again by its senders. It
+// learns from the ledger what an earlier one recorded of its registries.
 func TestFsckNewQueue(t *testing.T) {
 	b := installed(t, "")
 	b.replaceQueue()
 	b.accept(pushes("repo1", 15)...)
 	b.wantClean(FsckQueueItemRecorded)
+	b.scope = scope{msp: "OtherMSP", hosts: map[provenance.Host]bool{submitHost: true}}
+	b.wantFound()
+	b.scope = scope{msp: "VendorMSP", hosts: map[provenance.Host]bool{"other.example": true}}
+	b.wantFound()
+	b.scope = scope{msp: "VendorMSP", hosts: map[provenance.Host]bool{submitHost: true}, forgets: time.Now()}
+	b.wantFound()
+	b.scope.forgets = time.Time{}
+	b.wantClean(FsckQueueEventForgotten)
+	for i := range 4 {
+		b.accept(pushes(fmt.Sprint("repo", i), 12)...)
+	}
 	b.run(t.Context(), empty)
 	b.wantAll(4*12 + 3)
 }
@@ -255,4 +272,28 @@ func TestFsckIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.wantClean(FsckIndexMissing)
+}
+
+// The guide names every code.
+func TestFsckGuide(t *testing.T) {
+	guide, err := os.ReadFile("../docs/guides/fsck.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("fsck_report.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|").FindAllStringSubmatch(string(guide), -1)
+	declared := regexp.MustCompile(`FsckCode += "([a-z-]+)"`).FindAllStringSubmatch(string(source), -1)
+	list := func(matches [][]string) (all []string) {
+		for _, m := range matches {
+			all = append(all, m[1])
+		}
+		slices.Sort(all)
+		return all
+	}
+	if diff := cmp.Diff(list(declared), list(named)); diff != "" || len(declared) < 10 {
+		t.Errorf("codes and the guide's: %s", diff)
+	}
 }

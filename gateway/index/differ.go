@@ -84,7 +84,9 @@ func differ(a, b *Snapshot, query string) (d Difference, err error) {
 		case two == nil:
 			d.First = "too much is " + rowText(one)
 		default:
-			d.First = fmt.Sprintf("row %d is %s, and ought to be %s", d.Rows+1, rowText(one), rowText(two))
+			if d.First, err = rowsText(mine, d.Rows+1, one, two); err != nil {
+				return d, err
+			}
 		}
 		if one == nil && two == nil {
 			return d, nil
@@ -134,22 +136,48 @@ func nextRow(rows *sql.Rows) ([]any, error) {
 	return values, nil
 }
 
+// rowsText says how two rows differ: where it is the same row, in which column.
+func rowsText(of *sql.Rows, n int, one, two []any) (string, error) {
+	columns, err := of.Columns()
+	if err != nil {
+		return "", provenance.Wrap(provenance.Internal, err, "index: read row")
+	}
+	for i := range one {
+		if reflect.DeepEqual(one[i], two[i]) {
+			continue
+		}
+		if i == 0 {
+			break
+		}
+		return fmt.Sprintf("row %d %s: %s is %s, and ought to be %s", n, rowText(one), columns[i], valueText(one[i]), valueText(two[i])), nil
+	}
+	return fmt.Sprintf("row %d is %s, and ought to be %s", n, rowText(one), rowText(two)), nil
+}
+
 // rowText shows enough of a row to find it.
 func rowText(row []any) string {
-	const columns, width = 8, 60
+	const columns = 3
 	var parts []string
 	for _, v := range row[:min(len(row), columns)] {
-		text := fmt.Sprint(v)
-		if b, ok := v.([]byte); ok {
-			// Keys are texts between NULs, digests are raw.
-			if text = strings.TrimSpace(string(bytes.ReplaceAll(b, []byte{0}, []byte{' '}))); strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
-				text = hex.EncodeToString(b)
-			}
-		}
-		if r := []rune(text); len(r) > width {
-			text = string(r[:width]) + "…"
-		}
-		parts = append(parts, text)
+		parts = append(parts, valueText(v))
 	}
 	return "(" + strings.Join(parts, ", ") + ")"
+}
+
+func valueText(v any) string {
+	const width = 80
+	text := fmt.Sprint(v)
+	if b, ok := v.([]byte); ok {
+		// Keys are texts between NULs, digests are raw.
+		if text = strings.TrimSpace(string(bytes.ReplaceAll(b, []byte{0}, []byte{' '}))); strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
+			text = hex.EncodeToString(b)
+		}
+		if text == "" {
+			text = "empty"
+		}
+	}
+	if r := []rune(text); len(r) > width {
+		return string(r[:width]) + "…"
+	}
+	return text
 }

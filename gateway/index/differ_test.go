@@ -16,9 +16,10 @@ func TestDiffer(t *testing.T) {
 		``: {},
 		`DELETE FROM kv WHERE key = (SELECT max(key) FROM kv)`:   {"kv", -1, 0, "missing is"},
 		`INSERT INTO kv VALUES (x'ff', x'01')`:                   {"kv", 1, 0, "too much is"},
-		`UPDATE kv SET value = x'00'`:                            {"kv", 0, 0, "row 1 is"},
+		`UPDATE kv SET value = x'00'`:                            {"kv", 0, 0, "value is empty, and ought to be"},
+		`UPDATE records SET actor = 'me' WHERE tag <> ''`:        {"records", 0, 0, "actor is me, and ought to be ci"},
 		`DELETE FROM records WHERE seq = 0 AND block = 1`:        {"records", -3, 0, "row 1 is"},
-		`UPDATE pulls SET count = count + 1`:                     {"pulls", 0, 0, "row 1 is"},
+		`UPDATE pulls SET count = count + 1`:                     {"pulls", 0, 0, "reg.example:5000, team/app): count is 4, and ought to be 3"},
 		`UPDATE meta SET height = height - 1`:                    {"meta", 0, 0, "row 1 is"},
 		`INSERT INTO txs VALUES (99, 0, 'made up', 0, 'A', 'b')`: {"txs", 1, 0, `too much is (99, 0, made up`},
 	} {

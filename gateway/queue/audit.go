@@ -118,7 +118,7 @@ func rowsOf(rows *sql.Rows, err error) func(each func(*sql.Rows) error) error {
 		if err != nil {
 			return fail(err, "audit queue")
 		}
-		defer rows.Close() //nolint:errcheck // it was read to its end, or there is an error that says more
+		defer rows.Close()
 		for rows.Next() {
 			if err := each(rows); err != nil {
 				return fail(err, "audit queue")
