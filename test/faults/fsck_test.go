@@ -1,0 +1,183 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway"
+	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/test/lab"
+)
+
+// TestFsck damages a gateway's databases by hand between two runs of it.
+func TestFsck(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	l := start(t, ctx)
+	const repo, each = "faults/fsck", 40
+	if err := l.PushBlob(ctx, repo); err != nil {
+		t.Fatal(err)
+	}
+	pushed := 0
+	push := func() {
+		t.Helper()
+		for range each {
+			if _, err := l.PushImage(ctx, repo, fmt.Sprintf("t%d", pushed%7), fmt.Sprint("image ", pushed)); err != nil {
+				t.Fatal(err)
+			}
+			pushed++
+		}
+		// Every event once, on another organisation's peer.
+		err := lab.Poll(ctx, time.Minute, func() error {
+			j, err := l.ReadJournal(ctx, "security", repo)
+			if err == nil && len(j.Pushes) < pushed {
+				err = fmt.Errorf("%d of %d events are recorded", len(j.Pushes), pushed)
+			}
+			for id, n := range j.Pushes {
+				if n != 1 {
+					t.Fatalf("event %s stands %d times", id, n)
+				}
+			}
+			return err
+		})
+		if err := errors.Join(err, l.Settle(ctx)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	push()
+	if r, code := fsck(t, ctx, l); code != 2 {
+		t.Fatalf("beside the running gateway: exit %d, %s", code, r)
+	}
+	if err := l.StopGateway(lab.Owner); err != nil {
+		t.Fatal(err)
+	}
+	if r, code := fsck(t, ctx, l); code != 0 || len(r.Findings) > 0 || r.Ledger.OwnEvents != each || r.Queue.Done != each || r.Ledger.Hash != r.Index.Hash {
+		t.Fatalf("after pushes: exit %d\n%s", code, r)
+	}
+
+	damage(t, ctx, l, "index.db", `DELETE FROM kv WHERE key = (SELECT max(key) FROM kv)`, `UPDATE records SET actor = 'somebody else' WHERE kind = 'push'`)
+	damage(t, ctx, l, "queue.db", `UPDATE meta SET done = done + 1`, `UPDATE lanes SET next = 1`, `DELETE FROM seen`)
+	e := recordedEvent(t, ctx, l)
+	one, err := provenance.EncodeSegment([]provenance.Event{e})
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage(t, ctx, l, "queue.db", fmt.Sprintf(`INSERT INTO items (state, lane, repo, connector, event, body, received, attempts, due, reason)
+		SELECT 0, lane, id, 'main', x'%x', x'00', 1, 0, 0, '' FROM repositories WHERE name = '%s'`, one, e.Repository))
+
+	want := []gateway.FsckCode{gateway.FsckIndexContents, gateway.FsckQueueCount, gateway.FsckQueueEventForgotten, gateway.FsckQueueItemRecorded, gateway.FsckQueueNumber}
+	r, code := fsck(t, ctx, l)
+	t.Logf("after the damage: exit %d\n%s", code, r)
+	var got []gateway.FsckCode
+	for _, f := range r.Findings {
+		got = append(got, f.Code)
+	}
+	slices.Sort(got)
+	if got = slices.Compact(got); !slices.Equal(got, want) || code != 1 {
+		t.Errorf("exit %d, found %q, want %q", code, got, want)
+	}
+	if again, code := fsck(t, ctx, l); code != 1 || len(again.Findings) != len(r.Findings) {
+		t.Errorf("without --repair something was repaired: exit %d\n%s", code, again)
+	}
+	if r, code := fsck(t, ctx, l, "--repair"); code != 0 || r.Left() > 0 {
+		t.Fatalf("--repair: exit %d\n%s", code, r)
+	}
+	if r, code := fsck(t, ctx, l); code != 0 || len(r.Findings) > 0 {
+		t.Fatalf("after the repair: exit %d\n%s", code, r)
+	}
+	if err := l.StartGateway(ctx, lab.Owner); err != nil {
+		t.Fatal(err)
+	}
+	push()
+	if err := l.StopGateway(lab.Owner); err != nil {
+		t.Fatal(err)
+	}
+	if r, code := fsck(t, ctx, l); code != 0 || len(r.Findings) > 0 || r.Queue.Done != int64(pushed) {
+		t.Fatalf("after the gateway went on: exit %d\n%s", code, r)
+	}
+}
+
+func data(l *lab.Lab) string {
+	return filepath.Join(l.Dir, "network", "orgs", lab.Owner, "gateway")
+}
+
+// fsck runs the command and returns its report, empty where it made none.
+func fsck(t *testing.T, ctx context.Context, l *lab.Lab, args ...string) (r gateway.FsckReport, code int) {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, filepath.Join(l.Bin, "waybill-gateway"), append([]string{"fsck", "-o", "json", "--config", filepath.Join(data(l), "config.yaml")}, args...)...)
+	var out, progress bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &progress
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	code = cmd.ProcessState.ExitCode()
+	if code != 2 {
+		if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+			t.Fatalf("exit %d: %v\n%s", code, err, out.Bytes())
+		}
+	}
+	t.Logf("waybill-gateway fsck %v: exit %d\n%s", args, code, progress.String())
+	return r, code
+}
+
+func damage(t *testing.T, ctx context.Context, l *lab.Lab, file string, statements ...string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(data(l), "data", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }() // everything was committed before
+	for _, s := range statements {
+		result, err := db.ExecContext(ctx, s)
+		if err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			t.Fatalf("%s: %d rows, %v", s, n, err)
+		}
+	}
+}
+
+// recordedEvent is one that stands on the ledger.
+func recordedEvent(t *testing.T, ctx context.Context, l *lab.Lab) (e provenance.Event) {
+	t.Helper()
+	c, err := l.Dial(lab.Owner, "auditor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }() // only read from
+	found := errors.New("found")
+	err = c.Blocks(ctx, 0, func(b ledger.Block) error {
+		for _, tx := range b.Txs {
+			for _, w := range tx.Writes {
+				if kind, _, _ := state.SplitKey(w.Key); kind != state.TypeSegment {
+					continue
+				}
+				events, err := provenance.DecodeSegment(w.Value)
+				if err != nil {
+					return err
+				}
+				e = events[0]
+				return found
+			}
+		}
+		return nil
+	})
+	if !errors.Is(err, found) {
+		t.Fatal(err)
+	}
+	return e
+}
