@@ -30,7 +30,7 @@ func newFsckCmd(with func(do func(context.Context, *cobra.Command, gateway.Confi
 	var repair bool
 	var output string
 	cmd := &cobra.Command{
-		Use: "fsck", Short: "Compare queue, index and ledger (the gateway must be stopped)", Args: cobra.NoArgs,
+		Use: "fsck", Short: "Compare queue, index and ledger (the gateway must be stopped)",
 		Long: `Compare queue, index and ledger, and name what differs. The gateway and its
 replicas must be stopped, and the peer must run. Every block is read and an
 index is built beside the one there is: it takes as long as reindex.
@@ -48,14 +48,18 @@ Exit codes: 0 nothing differs, or all of it was repaired; 1 differences are left
 	run := with(func(ctx context.Context, cmd *cobra.Command, cfg gateway.Config) error {
 		return fsck(ctx, cmd, cfg, repair, output)
 	})
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		err := run(cmd, args)
-		if exit := (exitError{}); err != nil && !errors.As(err, &exit) {
-			return exitError{exitTrouble, err}
-		}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return trouble(run(cmd, args)) }
+	cmd.Args = func(cmd *cobra.Command, args []string) error { return trouble(cobra.NoArgs(cmd, args)) }
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return trouble(err) })
+	return cmd
+}
+
+// trouble is every error but that of differences that are left.
+func trouble(err error) error {
+	if exit := (exitError{}); err == nil || errors.As(err, &exit) {
 		return err
 	}
-	return cmd
+	return exitError{exitTrouble, err}
 }
 
 func fsck(ctx context.Context, cmd *cobra.Command, cfg gateway.Config, repair bool, output string) error {

@@ -20,12 +20,19 @@ func main() { os.Exit(Main()) }
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := newRootCmd().ExecuteContext(ctx); err != nil {
+	err := newRootCmd().ExecuteContext(ctx)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "waybill-gateway:", err)
-		if exit := (exitError{}); errors.As(err, &exit) {
-			return exit.code
-		}
-		return 1
 	}
-	return 0
+	return exitOf(err)
+}
+
+// exitOf is the exit status of a command that ended with err.
+func exitOf(err error) int {
+	exit := exitError{code: 1}
+	if err == nil {
+		return 0
+	}
+	errors.As(err, &exit) // else it stays as it is
+	return exit.code
 }
