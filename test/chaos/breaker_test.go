@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -29,6 +28,8 @@ type breaker struct {
 	done    []strike
 	skipped int      // the network had not recovered from the strike before
 	died    []string // gateways that ended without us
+	stands  map[string]standing
+	hung    int // orderers that stood still and were started again
 }
 
 // broken is something that is down.
@@ -40,7 +41,7 @@ type broken struct {
 // run breaks things until over says so, and then heals all.
 func (b *breaker) run(ctx context.Context, over func() bool) error {
 	began, told := time.Now(), time.Now()
-	b.down = map[string]broken{}
+	b.down, b.stands = map[string]broken{}, map[string]standing{}
 	for !over() {
 		if err := pause(ctx, 50*time.Millisecond); err != nil {
 			return err
@@ -60,7 +61,7 @@ func (b *breaker) run(ctx context.Context, over func() bool) error {
 		}
 		if time.Since(told) >= 10*time.Second {
 			told = time.Now()
-			late, err := b.late(ctx)
+			late, err := b.watch(ctx)
 			if err != nil {
 				return err
 			}
@@ -191,21 +192,6 @@ func (b *breaker) weak(ctx context.Context) (string, error) {
 	return weak, nil
 }
 
-// late lists the nodes that are far behind.
-func (b *breaker) late(ctx context.Context) (string, error) {
-	nodes, err := b.lab.Net.Status(ctx)
-	if err != nil {
-		return "", err
-	}
-	text := ""
-	for _, n := range nodes {
-		if n.Kind != network.KindChaincode && n.Height > 0 && n.Height+3 < top(nodes) {
-			text += fmt.Sprintf("; %s has %d of %d blocks", n.Node, n.Height, top(nodes))
-		}
-	}
-	return text, nil
-}
-
 func top(nodes []network.NodeStatus) uint64 {
 	var height uint64
 	for _, n := range nodes {
@@ -237,38 +223,4 @@ func (b *breaker) healAll(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// troubles are the ends of the logs that explain why a run stands still: of
-// both gateways, the registry, and the nodes that are not level.
-func troubles(ctx context.Context, l *lab.Lab, gateways []string) string {
-	var out strings.Builder
-	for _, name := range append([]string{theRegistry}, gateways...) {
-		if name != theRegistry {
-			name = "gateway-" + name
-		}
-		fmt.Fprintf(&out, "--- %s:\n%s\n", name, l.Log(name))
-	}
-	nodes, err := l.Net.Status(ctx)
-	if err != nil {
-		fmt.Fprintf(&out, "--- the network: %v\n", err)
-	}
-	for _, n := range nodes {
-		if n.Health == network.Running && (n.Kind == network.KindChaincode || n.Height >= top(nodes)) {
-			continue
-		}
-		fmt.Fprintf(&out, "--- %s is %s at height %d of %d\n", n.Node, n.Health, n.Height, top(nodes))
-		if b, err := os.ReadFile(l.Net.LogPath(n.Node)); err == nil {
-			fmt.Fprintf(&out, "%s\n", b[max(0, len(b)-3000):])
-		}
-	}
-	return out.String()
-}
-
-func counts(m map[string]int) string {
-	var parts []string
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		parts = append(parts, fmt.Sprintf("%s %d", k, m[k]))
-	}
-	return strings.Join(parts, ", ")
 }

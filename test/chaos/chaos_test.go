@@ -54,8 +54,8 @@ func TestChaos(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("broken for %s, settled, swept and read in %s more\n%s, %d left out\n%v", broken.Round(time.Second), (time.Since(began) - broken).Round(time.Second),
-		summary(r.breaker.done), r.breaker.skipped, r.proxy)
+	t.Logf("broken for %s, settled, swept and read in %s more\n%s, %d left out, %d orderers hung\n%v", broken.Round(time.Second), (time.Since(began) - broken).Round(time.Second),
+		summary(r.breaker.done), r.breaker.skipped, r.breaker.hung, r.proxy)
 	verdict(t, run, before, events)
 	r.busyEnough()
 }

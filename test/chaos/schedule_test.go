@@ -45,8 +45,8 @@ func (s strike) String() string {
 func schedule(seed uint64, length time.Duration, orgs, gateways []string) []strike {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	busy := map[string]time.Duration{} // until when a scope is not to be struck
-	scopes := slices.Concat(slices.Repeat([]string{theNetwork}, 8), slices.Repeat([]string{theRegistry}, 2),
-		slices.Repeat([]string{"gateway " + gateways[0]}, 4))
+	scopes := slices.Concat(slices.Repeat([]string{theNetwork}, 8), []string{theRegistry},
+		slices.Repeat([]string{"gateway " + gateways[0]}, 2))
 	for _, org := range gateways[1:] {
 		scopes = append(scopes, "gateway "+org)
 	}
@@ -105,6 +105,15 @@ func (s *strike) ofNetwork(draw int) {
 
 func between(rng *rand.Rand, most time.Duration) time.Duration {
 	return time.Duration(rng.Int64N(int64(most)))
+}
+
+// listed is a schedule to be read.
+func listed(plan []strike) string {
+	var b strings.Builder
+	for _, s := range plan {
+		fmt.Fprintln(&b, s)
+	}
+	return b.String()
 }
 
 // summary counts strikes by what they are.
