@@ -106,7 +106,7 @@ func describe(list []descriptor) ([]Descriptor, error) {
 }
 
 // Blob fetches a small blob whole: at most MaxEnvelope bytes, which have
-// hashed to the descriptor's digest. Errors are Manifest's; a larger one is
+// hashed to the descriptor's digest and are as many as it says. Errors are Manifest's; a larger one is
 // Invalid, and nothing of it is fetched when the descriptor says so.
 func (c *Client) Blob(ctx context.Context, repo provenance.Repository, d Descriptor) ([]byte, error) {
 	if d.Size > MaxEnvelope {
@@ -125,6 +125,9 @@ func (c *Client) Blob(ctx context.Context, repo provenance.Repository, d Descrip
 	}
 	if !d.Digest.Matches(body) {
 		return nil, provenance.Errorf(provenance.Invalid, "%s: the registry sent other bytes", what)
+	}
+	if int64(len(body)) != d.Size {
+		return nil, provenance.Errorf(provenance.Invalid, "%s has %d bytes and was described as %d", what, len(body), d.Size)
 	}
 	return body, nil
 }

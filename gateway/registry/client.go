@@ -71,6 +71,7 @@ type Client struct {
 	auth     authn.Authenticator
 	timeout  time.Duration
 	base     http.RoundTripper // guarded and with our user agent
+	now      func() time.Time
 
 	mu         sync.Mutex
 	transports map[string]http.RoundTripper // authenticated, by access and repository; "" where neither matters
@@ -130,13 +131,11 @@ func New(c Config) (*Client, error) {
 	if !strings.HasPrefix(agent, UserAgent) {
 		agent = strings.TrimSpace(UserAgent + " " + agent)
 	}
-	return &Client{
-		registry:   registry,
-		auth:       auth,
-		timeout:    c.Timeout,
-		base:       transport.NewUserAgent(&guard{inner: inner, scheme: scheme, hosts: hosts, blobs: blobHosts}, agent),
-		transports: map[string]http.RoundTripper{},
-	}, nil
+	out := &Client{registry: registry, auth: auth, timeout: c.Timeout, now: time.Now, transports: map[string]http.RoundTripper{}}
+	out.base = transport.NewUserAgent(&guard{
+		inner: inner, scheme: scheme, hosts: hosts, blobs: blobHosts, calm: calm{now: func() time.Time { return out.now() }},
+	}, agent)
+	return out, nil
 }
 
 // Manifest fetches a manifest by digest and returns the facts in it. The bytes

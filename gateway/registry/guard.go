@@ -120,6 +120,7 @@ type guard struct {
 	scheme string
 	hosts  []string // the registry's first
 	blobs  []string // read from, and never sent a credential or a body
+	calm   calm
 }
 
 // RoundTrip implements http.RoundTripper. It refuses any scheme but the
@@ -138,10 +139,14 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		// A registry may name any host as the one that issues its tokens.
 		return nil, provenance.Errorf(provenance.Unavailable, "host %q is refused: it holds blobs, and is sent neither credentials nor anything else", req.URL.Host)
 	}
+	if err := g.calm.asked(req.URL.Host); err != nil {
+		return nil, err
+	}
 	resp, err := g.inner.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
+	g.calm.heard(req.URL.Host, resp)
 	limit := int64(MaxManifest)
 	if larger, ok := req.Context().Value(limitKey{}).(int64); ok {
 		limit = larger

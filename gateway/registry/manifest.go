@@ -25,6 +25,10 @@ func mediaTypes() []string { return []string{ociManifest, ociIndex, dockerManife
 
 const (
 	maxDepth = 32 // levels of JSON; a real manifest has five
+	// maxTokens bounds the parts of a document: names, values, brackets. Read into
+	// records, four megabytes of "{}," would become hundreds; 10,000 layers with
+	// annotations are 150,000 parts.
+	maxTokens = 250_000
 	maxText  = 255
 )
 
@@ -214,7 +218,7 @@ func artifactType(m manifest) (string, error) {
 
 // checkJSON refuses what two readers could read differently: a key twice in an
 // object (letter case folded, as encoding/json does), anything after the
-// document, bytes that are not UTF-8, and nesting past maxDepth.
+// document, bytes that are not UTF-8, nesting past maxDepth, and more parts than maxTokens.
 func checkJSON(body []byte) error {
 	if !utf8.Valid(body) {
 		return bad("not valid UTF-8")
@@ -226,10 +230,13 @@ func checkJSON(body []byte) error {
 		key  bool                // a key comes next
 	}
 	var open []level
-	for {
+	for n := 0; ; n++ {
 		token, err := dec.Token()
 		if err != nil {
 			return provenance.Wrap(provenance.Invalid, err, "not JSON")
+		}
+		if n == maxTokens {
+			return bad("made of more than %d parts", maxTokens)
 		}
 		top := len(open) - 1
 		if text, ok := token.(string); ok && top >= 0 && open[top].key {
