@@ -266,6 +266,7 @@ func listen(ctx context.Context, key, address string) (net.Listener, error) {
 
 // serveHooks takes notifications until ctx ends, and lets those in hand finish.
 func (g *rooms) serveHooks(ctx context.Context, l net.Listener) error {
+	l = newCrowd(l)
 	if g.cfg.Hooks.TLSCert != "" {
 		pair, err := tls.LoadX509KeyPair(g.cfg.Hooks.TLSCert, g.cfg.Hooks.TLSKey)
 		if err != nil {

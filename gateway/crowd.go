@@ -1,0 +1,107 @@
+package gateway
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+)
+
+const (
+	// maxConnections of the hooks are open at once, at most; fewer where the
+	// process may open fewer files: the queue and the ledger need theirs.
+	maxConnections = 2048
+	fileShare      = 4 // the hooks take one in so many
+	// crowdShare is the part of them that one address may hold, one in so many.
+	// A registry's notifications need a handful.
+	crowdShare = 4
+)
+
+// crowd is a listener that keeps one address from holding every connection:
+// somebody who opens thousands and says a word now and then must not keep the
+// others' notifications out, nor take the files that the queue needs.
+type crowd struct {
+	net.Listener
+	all, each int
+
+	mu   sync.Mutex
+	open int
+	by   map[netip.Prefix]int
+}
+
+// newCrowd bounds a listener by what the process may open.
+func newCrowd(l net.Listener) *crowd {
+	all := maxConnections
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil && files.Cur/fileShare < maxConnections {
+		all = max(int(files.Cur/fileShare), crowdShare)
+	}
+	return &crowd{Listener: l, all: all, each: all / crowdShare, by: map[netip.Prefix]int{}}
+}
+
+// Accept implements net.Listener. A connection too many is closed at once: its
+// sender tries again, and the ones behind it are not kept waiting.
+func (c *crowd) Accept() (net.Conn, error) {
+	for {
+		conn, err := c.Listener.Accept()
+		if err != nil {
+			return nil, err //nolint:wrapcheck // net/http looks at what kind of error it is
+		}
+		from := network(conn.RemoteAddr())
+		if c.enter(from) {
+			return &guest{Conn: conn, leave: sync.OnceFunc(func() { c.leave(from) })}, nil
+		}
+		_ = conn.Close() // nothing was said on it
+	}
+}
+
+// network is whom an address stands for: itself, or the /64 that somebody with
+// IPv6 has to choose from.
+func network(a net.Addr) netip.Prefix {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
+	bits := ip.BitLen()
+	if ip.Is6() {
+		bits = 64
+	}
+	p, err := ip.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}
+
+func (c *crowd) enter(from netip.Prefix) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open >= c.all || c.by[from] >= c.each {
+		return false
+	}
+	c.open++
+	c.by[from]++
+	return true
+}
+
+func (c *crowd) leave(from netip.Prefix) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open--
+	if c.by[from]--; c.by[from] == 0 {
+		delete(c.by, from)
+	}
+}
+
+// guest is a connection that was let in.
+type guest struct {
+	net.Conn
+	leave func()
+}
+
+// Close implements net.Conn.
+func (g *guest) Close() error {
+	g.leave()
+	return g.Conn.Close()
+}

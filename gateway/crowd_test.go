@@ -1,0 +1,214 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/intake"
+	"github.com/waybill-dev/waybill/gateway/queue"
+)
+
+// hooksOf serves connectors over TCP, in front of a real queue, as Run does.
+func hooksOf(t *testing.T, names ...string) (address string, q *queue.Queue) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "queue.db")
+	if err := queue.Create(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	q, err := queue.Open(t.Context(), path, queue.Options{Lanes: 1, MinFreeBytes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = q.Close() })
+	var all []intake.Connector
+	for _, name := range names {
+		c := harbor()
+		c.Name = name
+		all = append(all, c)
+	}
+	g := &rooms{}
+	if g.hooks, err = intake.New(intake.Config{Connectors: all, Sink: sink{q}, Log: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := g.serveHooks(ctx, l); err != nil {
+			t.Error(err)
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return l.Addr().String(), q
+}
+
+// from dials from an address of this machine's own network.
+func from(t *testing.T, source, address string) (net.Conn, error) {
+	t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}, Timeout: 5 * time.Second}
+	return d.DialContext(t.Context(), "tcp", address)
+}
+
+// F18: thousands of connections that never finish their question, and slow
+// bodies of one registry whose secret is known, keep nobody else out.
+func TestSlowSendersKeepNobodyOut(t *testing.T) {
+	address, q := hooksOf(t, "noisy", "quiet")
+	crowdOf := 5000
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		t.Fatal(err)
+	}
+	crowdOf = min(crowdOf, int(files.Cur/4)) // both ends are ours here
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var open []net.Conn
+	defer func() {
+		for _, c := range open {
+			_ = c.Close()
+		}
+	}()
+	for range crowdOf {
+		conn, err := from(t, "127.0.0.2", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, conn)
+		_, _ = io.WriteString(conn, "POST /hooks/noisy HTTP/1.1\r\nHost: x\r\nX-Slow: ") // one that was closed says so later
+	}
+	// The noisy registry's own places are taken by bodies that do not come.
+	for range intake.DefaultConcurrency {
+		conn, err := from(t, "127.0.0.3", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, conn)
+		_, err = fmt.Fprintf(conn, "POST /hooks/noisy HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", trySecret)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapInuse+after.StackInuse) - int64(before.HeapInuse+before.StackInuse); grown > 128<<20 {
+		t.Errorf("%d MiB for %d connections", grown>>20, len(open))
+	}
+	// Its next notification is told to come back, once all of those have arrived.
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		got := notify(t, address, "noisy", 0)
+		if got == http.StatusTooManyRequests {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the noisy registry's next one: %d, want 429", got)
+		}
+	}
+	var wg sync.WaitGroup
+	began := time.Now()
+	for worker := range 10 {
+		wg.Go(func() {
+			for n := range 10 {
+				if got := notify(t, address, "quiet", 10*worker+n); got != http.StatusOK {
+					t.Errorf("the quiet registry: %d", got)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	took := time.Since(began)
+	t.Logf("100 notifications in %s beside %d connections", took, len(open))
+	if s, err := q.Stats(t.Context()); err != nil || s.Pending < 100 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func notify(t *testing.T, address, connector string, n int) int {
+	c := harbor()
+	c.Name = connector
+	r, err := intake.Sample(t.Context(), c, "http://"+address, provenance.Event{
+		ID: provenance.NewEventID("t", "t", fmt.Sprint(n)), Repository: "team/app", Tag: "1.0", Digest: provenance.SHA256Of(fmt.Append(nil, n)), OccurredAt: time.Now(),
+	})
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Error(strings.ReplaceAll(err.Error(), trySecret, "…"))
+		return 0
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
+}
+
+func TestCrowd(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCrowd(l)
+	if c.all < c.each || c.each < 1 || c.all > maxConnections {
+		t.Errorf("%d in all, %d each", c.all, c.each)
+	}
+	c.all, c.each = 3, 2
+	defer c.Close() //nolint:errcheck // it only listened
+	let := make(chan net.Conn)
+	go func() {
+		for {
+			conn, err := c.Accept()
+			if err != nil {
+				close(let)
+				return
+			}
+			let <- conn
+		}
+	}()
+	enter := func(source string, want bool) (inside net.Conn) {
+		t.Helper()
+		conn, err := from(t, source, l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		closed := make(chan error, 1)
+		go func() { _, err := conn.Read(make([]byte, 1)); closed <- err }()
+		select {
+		case inside = <-let:
+			if !want {
+				t.Errorf("one more of %s was let in", source)
+			}
+		case <-closed:
+			if want {
+				t.Errorf("%s was not let in", source)
+			}
+		}
+		return inside
+	}
+	first := enter("127.0.0.2", true)
+	enter("127.0.0.2", true)
+	enter("127.0.0.2", false)
+	enter("127.0.0.3", true)
+	enter("127.0.0.4", false) // all are taken
+	_ = first.Close()
+	_ = first.Close() // net/http may close twice; it left once
+	enter("127.0.0.4", true)
+	enter("127.0.0.2", false)
+	if len(c.by) != 3 || c.open != 3 {
+		t.Errorf("%d open, %v", c.open, c.by)
+	}
+}
