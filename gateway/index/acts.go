@@ -1,8 +1,6 @@
 package index
 
 import (
-	"database/sql"
-	"errors"
 	"fmt"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -142,12 +140,11 @@ func (w *writer) promotion(write Write) error {
 		return err
 	}
 	var attempt int
-	err := w.st.attempt.QueryRowContext(w.ctx(), []byte(write.Key)).Scan(&attempt)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return provenance.Wrap(provenance.Internal, err, "index: read")
+	found, err := w.row(&w.st.attempt, []any{[]byte(write.Key)}, &attempt)
+	if err != nil {
+		return err
 	}
-	requested := err != nil || attempt != p.Attempt
-	if requested {
+	if !found || attempt != p.Attempt {
 		r := about(KindPromotion, p.Subject)
 		r.Detail, r.JSON = "promotion to "+p.Stage+" requested", write.Value
 		if p.Attempt > 1 {
@@ -157,7 +154,7 @@ func (w *writer) promotion(write Write) error {
 			return err
 		}
 	}
-	return w.exec(w.st.promotion, []byte(write.Key), w.at.Block, w.at.Tx, w.seq,
+	return w.exec(&w.st.promotion, []byte(write.Key), w.at.Block, w.at.Tx, w.seq,
 		p.Stage, string(p.Host), string(p.Repository), digestBytes(p.Digest), string(p.Status), p.Attempt, write.Value)
 }
 

@@ -50,7 +50,7 @@ func (w *writer) released(write Write) error {
 		if err := w.record(r); err != nil {
 			return err
 		}
-		return w.exec(w.st.debt, owing, write.Value, []byte(write.Key))
+		return w.exec(&w.st.debt, owing, write.Value, []byte(write.Key))
 	}
 	r.Detail = fmt.Sprintf("released to %s under policy %s version %d", rel.Stage, rel.Policy.Name, rel.Policy.Version)
 	switch {
@@ -65,7 +65,7 @@ func (w *writer) released(write Write) error {
 	if err := w.record(r); err != nil {
 		return err
 	}
-	return w.exec(w.st.release, []byte(write.Key), w.at.Block, w.at.Tx, w.seq, owing, write.Value)
+	return w.exec(&w.st.release, []byte(write.Key), w.at.Block, w.at.Tx, w.seq, owing, write.Value)
 }
 
 // current notes the end of a pin: a release itself is told by its own record.
@@ -121,7 +121,7 @@ func (w *writer) proposal(write Write) error {
 			return err
 		}
 	}
-	return w.exec(w.st.proposal, []byte(write.Key), w.at.Block, w.at.Tx, w.seq, string(p.Status), write.Value)
+	return w.exec(&w.st.proposal, []byte(write.Key), w.at.Block, w.at.Tx, w.seq, string(p.Status), write.Value)
 }
 
 func subjectOf(p state.Proposal) string {

@@ -96,8 +96,10 @@ func ruled(t testing.TB) *chain {
 }
 
 // TestActs reads the whole index: every record of the chain is an act, once.
-func TestActs(t *testing.T) {
-	x := applied(t, ruled(t))
+func TestActs(t *testing.T) { onDatabases(t, testActs) }
+
+func testActs(t *testing.T, create creator) {
+	x := applied(t, create, ruled(t))
 	var got []string
 	view(t, x, func(s *Snapshot) {
 		rows, err := s.query(`SELECT r.kind, t.name || '@' || t.msp, r.detail FROM records r JOIN txs t ON t.block = r.block AND t.tx = r.tx ORDER BY r.block, r.tx, r.seq`)
@@ -159,8 +161,10 @@ func TestActs(t *testing.T) {
 }
 
 // TestImageHistoryHasEvidence: evidence belongs to the digest, in whichever repository it is asked for.
-func TestImageHistoryHasEvidence(t *testing.T) {
-	x := applied(t, ruled(t))
+func TestImageHistoryHasEvidence(t *testing.T) { onDatabases(t, testImageHistoryHasEvidence) }
+
+func testImageHistoryHasEvidence(t *testing.T, create creator) {
+	x := applied(t, create, ruled(t))
 	for _, f := range []HistoryFilter{{Digest: digest("v1")}, {Digest: digest("v1"), Host: host, Repository: repo}, {Digest: digest("v1"), Host: host, Repository: "team/other"}} {
 		lines, _ := history(t, x, f, Page{})
 		text := strings.Join(lines, "\n")
@@ -175,9 +179,11 @@ func TestImageHistoryHasEvidence(t *testing.T) {
 	}
 }
 
-func TestLists(t *testing.T) {
+func TestLists(t *testing.T) { onDatabases(t, testLists) }
+
+func testLists(t *testing.T, create creator) {
 	c := ruled(t)
-	x := applied(t, c)
+	x := applied(t, create, c)
 	view(t, x, func(s *Snapshot) {
 		proposals := func(status state.ProposalStatus, limit int) (ids []string) {
 			all, err := s.Proposals(status, limit)
@@ -232,9 +238,11 @@ func TestLists(t *testing.T) {
 }
 
 // TestRebuildOfRulesIsTheSame: batches do not change what is derived.
-func TestRebuildOfRulesIsTheSame(t *testing.T) {
+func TestRebuildOfRulesIsTheSame(t *testing.T) { onDatabases(t, testRebuildOfRulesIsTheSame) }
+
+func testRebuildOfRulesIsTheSame(t *testing.T, create creator) {
 	c := ruled(t)
-	one, two := applied(t, c), create(t)
+	one, two := applied(t, create, c), create(t)
 	if err := two.ApplyBatch(t.Context(), c.blocks); err != nil {
 		t.Fatal(err)
 	}

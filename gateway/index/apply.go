@@ -3,7 +3,6 @@ package index
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 
@@ -15,59 +14,70 @@ import (
 // one SQL transaction: a crash leaves the block applied whole or not at all,
 // and the follower resumes at Height.
 //
-// It is a Conflict error when the block is not the next one (one that is
-// already in the index is refused too), or does not continue the chain the
-// index holds: the peer serves another channel, or was rolled back. Internal
-// means that a record cannot be read, as when the chaincode is newer than
-// this program; nothing of the block is kept then.
+// It is a Conflict error when the block is not the next one (the cause is then
+// ErrMoved; one that is already in the index is refused too), or does not
+// continue the chain the index holds: the peer serves another channel, or was
+// rolled back. Internal means that a record cannot be read, as when the
+// chaincode is newer than this program; nothing of the block is kept then.
+// Unavailable means that the server with the index is not there, or did not say
+// whether it committed: ask Height and go on from there.
 func (x *Index) Apply(ctx context.Context, b Block) error { return x.ApplyBatch(ctx, []Block{b}) }
+
+// ErrMoved is the cause of a Conflict where the index stands at another height
+// than the caller thought: another replica applied the block, or the index was
+// rebuilt. Ask Height and go on from there.
+var ErrMoved = errors.New("the index stands elsewhere")
 
 // ApplyBatch applies consecutive blocks in one SQL transaction, for catching
 // up. The result is that of applying them one by one, all or none.
+//
+// Of several replicas one holds the row of meta from head to commit; the others
+// wait for it and then find their block applied.
 func (x *Index) ApplyBatch(ctx context.Context, blocks []Block) error {
 	// Not cancelled half-way: a batch is short, and a driver that watches for
 	// cancellation costs a goroutine per row.
-	whole := context.WithoutCancel(ctx)
-	tx, err := x.write.BeginTx(whole, nil)
+	tx, err := x.engine.begin(context.WithoutCancel(ctx))
 	if err != nil {
-		return provenance.Wrap(provenance.Internal, err, "index %s", x.path)
+		return wrap(err, "index %s", x.name)
 	}
-	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
-	w := &writer{st: x.st.in(whole, tx), ctx: func() context.Context { return whole }}
-	var height uint64
-	var hash []byte
-	if err := w.st.head.QueryRowContext(whole).Scan(&height, &hash); err != nil {
-		return provenance.Wrap(provenance.Internal, err, "index %s: height", x.path)
+	defer tx.rollback()
+	h, err := tx.head()
+	if err != nil {
+		return wrap(err, "index %s: height", x.name)
 	}
+	if err := fits(h.version); err != nil {
+		return provenance.Wrap(provenance.Conflict, err, "index %s", x.name)
+	}
+	w := &writer{session: tx, st: x.st}
 	for _, b := range blocks {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if b.Number != height {
-			return provenance.Errorf(provenance.Conflict, "block %d: the index holds %d blocks and takes block %d next", b.Number, height, height)
+		if b.Number != h.height {
+			return provenance.Wrap(provenance.Conflict, ErrMoved, "block %d: the index holds %d blocks and takes block %d next", b.Number, h.height, h.height)
 		}
-		if height > 0 && !bytes.Equal(b.PreviousHash, hash) {
+		if h.height > 0 && !bytes.Equal(b.PreviousHash, h.hash) {
 			return provenance.Errorf(provenance.Conflict,
-				"block %d follows block hash %x, the index holds %x: the peer serves another channel or was rolled back", b.Number, b.PreviousHash, hash)
+				"block %d follows block hash %x, the index holds %x: the peer serves another channel or was rolled back", b.Number, b.PreviousHash, h.hash)
 		}
 		if err := w.block(b); err != nil {
 			return err
 		}
-		height, hash = b.Number+1, b.Hash
+		h.height, h.hash = b.Number+1, b.Hash
 	}
-	if err := w.exec(w.st.setHead, height, notNil(hash)); err != nil {
+	if err := tx.setHead(h.height, notNil(h.hash)); err != nil {
 		return err
 	}
-	if err := tx.Commit(); err != nil {
-		return provenance.Wrap(provenance.Internal, err, "index %s: commit block %d", x.path, height-1)
+	if err := tx.commit(); err != nil {
+		return wrap(err, "index %s: commit block %d", x.name, h.height-1)
 	}
 	return nil
 }
 
 // writer applies blocks inside one SQL transaction.
 type writer struct {
-	st       statements
-	ctx      func() context.Context
+	session
+	st       *statements
 	at, last Position // the transaction at hand, and that of the last record
 	seq      int
 }
@@ -80,7 +90,10 @@ func (w *writer) block(b Block) error {
 	}
 	for _, t := range b.Txs {
 		w.at = Position{Block: b.Number, Tx: t.Index}
-		if err := w.exec(w.st.tx, b.Number, t.Index, t.ID, t.At.UnixNano(), t.Creator.MSP, t.Creator.Name); err != nil {
+		if err := w.exec(&w.st.tx, b.Number, t.Index, t.ID, t.At.UnixNano(), t.Creator.MSP, t.Creator.Name); err != nil {
+			return err
+		}
+		if err := w.load(t.Writes); err != nil {
 			return err
 		}
 		// Records first: they look at the state before this transaction.
@@ -92,9 +105,9 @@ func (w *writer) block(b Block) error {
 		for _, write := range t.Writes {
 			var err error
 			if write.Delete {
-				err = w.exec(w.st.drop, []byte(write.Key))
+				err = w.drop(write.Key)
 			} else {
-				err = w.exec(w.st.put, []byte(write.Key), notNil(write.Value))
+				err = w.put(write.Key, write.Value)
 			}
 			if err != nil {
 				return err
@@ -102,6 +115,15 @@ func (w *writer) block(b Block) error {
 		}
 	}
 	return nil
+}
+
+// load announces what derive reads: what stood under the keys that change.
+func (w *writer) load(writes []Write) error {
+	keys := make([]string, len(writes))
+	for i, write := range writes {
+		keys[i] = write.Key
+	}
+	return w.session.load(keys)
 }
 
 // derive adds the records that a write stands for.
@@ -120,7 +142,7 @@ func (w *writer) derive(write Write) error {
 }
 
 func (w *writer) organisations(organisations []Organisation) error {
-	if err := w.exec(w.st.dropOrganisations); err != nil {
+	if err := w.exec(&w.st.dropOrganisations); err != nil {
 		return err
 	}
 	for _, o := range organisations {
@@ -128,31 +150,11 @@ func (w *writer) organisations(organisations []Organisation) error {
 		if err != nil {
 			return provenance.Wrap(provenance.Internal, err, "organisation %s", o.MSPID)
 		}
-		if err := w.exec(w.st.organisation, o.MSPID, b); err != nil {
+		if err := w.exec(&w.st.organisation, o.MSPID, b); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (w *writer) exec(st *sql.Stmt, args ...any) error {
-	if _, err := st.ExecContext(w.ctx(), args...); err != nil {
-		return provenance.Wrap(provenance.Internal, err, "index: write")
-	}
-	return nil
-}
-
-// get reads one key as it stands in this transaction; nil when absent.
-func (w *writer) get(key string) ([]byte, error) {
-	var value []byte
-	err := w.st.get.QueryRowContext(w.ctx(), []byte(key)).Scan(&value)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, provenance.Wrap(provenance.Internal, err, "index: read")
-	}
-	return value, nil
 }
 
 // notNil keeps an empty value from becoming NULL.

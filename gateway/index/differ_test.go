@@ -5,28 +5,28 @@ import (
 	"testing"
 )
 
-func TestDiffer(t *testing.T) {
+func TestDiffer(t *testing.T) { onDatabases(t, testDiffer) }
+
+func testDiffer(t *testing.T, create creator) {
 	c := story(t)
-	good := applied(t, c)
+	good := applied(t, create, c)
 	height, hash, err := good.Head(t.Context())
 	if err != nil || height != uint64(len(c.blocks)) || string(hash) != string(hashOf(len(c.blocks)-1)) {
 		t.Errorf("head %d %q, %v", height, hash, err)
 	}
 	for damage, want := range map[string]Difference{
 		``: {},
-		`DELETE FROM kv WHERE key = (SELECT max(key) FROM kv)`:   {"kv", -1, 0, "missing is"},
-		`INSERT INTO kv VALUES (x'ff', x'01')`:                   {"kv", 1, 0, "too much is"},
-		`UPDATE kv SET value = x'00'`:                            {"kv", 0, 0, "value is empty, and ought to be"},
-		`UPDATE records SET actor = 'me' WHERE tag <> ''`:        {"records", 0, 0, "actor is me, and ought to be ci"},
-		`DELETE FROM records WHERE seq = 0 AND block = 1`:        {"records", -3, 0, "row 1 is"},
-		`UPDATE pulls SET count = count + 1`:                     {"pulls", 0, 0, "reg.example:5000, team/app): count is 4, and ought to be 3"},
-		`UPDATE meta SET height = height - 1`:                    {"meta", 0, 0, "row 1 is"},
-		`INSERT INTO txs VALUES (99, 0, 'made up', 0, 'A', 'b')`: {"txs", 1, 0, `too much is (99, 0, made up`},
+		`DELETE FROM kv WHERE key = (SELECT key FROM kv ORDER BY key DESC LIMIT 1)`: {"kv", -1, 0, "missing is"},
+		`INSERT INTO kv VALUES (x'ff', x'01')`:                                      {"kv", 1, 0, "too much is"},
+		`UPDATE kv SET value = x'00'`:                                               {"kv", 0, 0, "value is empty, and ought to be"},
+		`UPDATE records SET actor = 'me' WHERE tag <> ''`:                           {"records", 0, 0, "actor is me, and ought to be ci"},
+		`DELETE FROM records WHERE seq = 0 AND block = 1`:                           {"records", -3, 0, "row 1 is"},
+		`UPDATE pulls SET count = count + 1`:                                        {"pulls", 0, 0, "reg.example:5000, team/app): count is 4, and ought to be 3"},
+		`UPDATE meta SET height = height - 1`:                                       {"meta", 0, 0, "row 1 is"},
+		`INSERT INTO txs VALUES (99, 0, 'made up', 0, 'A', 'b')`:                    {"txs", 1, 0, `too much is (99, 0, made up`},
 	} {
-		bad := applied(t, c)
-		if _, err := bad.write.ExecContext(t.Context(), damage); err != nil {
-			t.Fatal(err)
-		}
+		bad := applied(t, create, c)
+		harm(t, bad, damage)
 		got, err := bad.Differ(t.Context(), good)
 		if err != nil {
 			t.Fatal(err)

@@ -42,7 +42,7 @@ func (w *writer) segment(key string, host provenance.Host, b []byte) error {
 			continue
 		}
 		if e.Action == provenance.Push && !e.Subject.IsZero() {
-			if err := w.exec(w.st.referrer, digestBytes(e.Subject), string(host), string(e.Repository), digestBytes(e.Digest)); err != nil {
+			if err := w.exec(&w.st.referrer, digestBytes(e.Subject), string(host), string(e.Repository), digestBytes(e.Digest)); err != nil {
 				return err
 			}
 		}
@@ -59,17 +59,17 @@ func (w *writer) segment(key string, host provenance.Host, b []byte) error {
 		}
 	}
 	if len(order) > 0 {
-		if err := w.exec(w.st.segment, w.at.Block, w.at.Tx, string(host), []byte(key)); err != nil {
+		if err := w.exec(&w.st.segment, w.at.Block, w.at.Tx, string(host), []byte(key)); err != nil {
 			return err
 		}
 	}
 	for _, i := range order {
 		p := pulls[i]
 		image, last := digestBytes(i.digest), p.last.UnixNano()
-		if err := w.exec(w.st.pulled, w.at.Block, w.at.Tx, last, image, string(host), string(i.repository)); err != nil {
+		if err := w.exec(&w.st.pulled, w.at.Block, w.at.Tx, last, image, string(host), string(i.repository)); err != nil {
 			return err
 		}
-		if err := w.exec(w.st.pull, image, string(host), string(i.repository), p.count, last); err != nil {
+		if err := w.exec(&w.st.pull, image, string(host), string(i.repository), p.count, last); err != nil {
 			return err
 		}
 	}
@@ -132,7 +132,7 @@ func (w *writer) record(r Record) error {
 	if !r.OccurredAt.IsZero() {
 		occurred = r.OccurredAt.UnixNano()
 	}
-	err := w.exec(w.st.record, at.Block, at.Tx, w.seq, r.Kind, string(r.Host), string(r.Repository), string(r.Tag),
+	err := w.exec(&w.st.record, at.Block, at.Tx, w.seq, r.Kind, string(r.Host), string(r.Repository), string(r.Tag),
 		digestBytes(r.Digest), digestBytes(r.Previous), r.Stage, r.MediaType, r.Actor, occurred, r.Detail, r.JSON)
 	w.seq++
 	return err

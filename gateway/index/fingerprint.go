@@ -46,7 +46,8 @@ func contents() []string {
 	}
 }
 
-// hashRow writes a row's columns, each with its type and length.
+// hashRow writes a row's columns, each with its kind and length. Text is bytes:
+// it is one or the other by the database.
 func hashRow(h hash.Hash, row *sql.Rows) error {
 	columns, err := row.Columns()
 	if err != nil {
@@ -60,11 +61,16 @@ func hashRow(h hash.Hash, row *sql.Rows) error {
 		return err
 	}
 	for _, v := range values {
-		b, ok := v.([]byte)
-		if !ok {
-			b = fmt.Append(nil, v)
+		kind, b := "bytes", []byte(nil)
+		switch v := v.(type) {
+		case []byte:
+			b = v
+		case string:
+			b = []byte(v)
+		default: // a number, or NULL
+			kind, b = fmt.Sprintf("%T", v), fmt.Append(nil, v)
 		}
-		h.Write(fmt.Appendf(nil, "%T", v))
+		h.Write([]byte(kind))
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(b))))
 		h.Write(b)
 	}

@@ -15,27 +15,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
-func create(t testing.TB) *Index {
-	path := filepath.Join(t.TempDir(), "a folder with ? and %", "index.db")
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := Create(t.Context(), path); err != nil {
-		t.Fatal(err)
-	}
-	x, err := Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := x.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return x
-}
-
-func applied(t testing.TB, c *chain) *Index {
+func applied(t testing.TB, create creator, c *chain) *Index {
 	x := create(t)
 	for _, b := range c.blocks {
 		if err := x.Apply(t.Context(), b); err != nil {
@@ -67,8 +47,10 @@ func history(t testing.TB, x *Index, f HistoryFilter, p Page) (lines []string, n
 	return lines, next
 }
 
-func TestHistory(t *testing.T) {
-	x := applied(t, story(t))
+func TestHistory(t *testing.T) { onDatabases(t, testHistory) }
+
+func testHistory(t *testing.T, create creator) {
+	x := applied(t, create, story(t))
 	v1, v2 := digest("v1").Short(), digest("v2").Short()
 	image := []string{
 		"2.0.0 push by gateway@VendorMSP: pushed as 1.0",
@@ -140,7 +122,9 @@ func TestHistory(t *testing.T) {
 	})
 }
 
-func TestPromotions(t *testing.T) {
+func TestPromotions(t *testing.T) { onDatabases(t, testPromotions) }
+
+func testPromotions(t *testing.T, create creator) {
 	c := story(t)
 	for i := range 5 {
 		s := state.Subject{Stage: "staging", Host: host, Repository: repo, Digest: digest(fmt.Sprint("p", i))}
@@ -149,7 +133,7 @@ func TestPromotions(t *testing.T) {
 	again := state.Subject{Stage: "staging", Host: host, Repository: repo, Digest: digest("p0")}
 	c.block(c.tx(0, "rm@AuditMSP", c.put(again.PromotionKey(), state.Promotion{Subject: again, Attempt: 1, Status: state.PromotionRejected})))
 	c.block(c.tx(0, "rm@VendorMSP", c.put(again.PromotionKey(), state.Promotion{Subject: again, Attempt: 2, Status: state.PromotionOpen})))
-	x := applied(t, c)
+	x := applied(t, create, c)
 	list := func(f PromotionFilter, p Page) (out []string) {
 		view(t, x, func(s *Snapshot) {
 			for {
@@ -190,7 +174,9 @@ func TestPromotions(t *testing.T) {
 	}
 }
 
-func TestApplyRefuses(t *testing.T) {
+func TestApplyRefuses(t *testing.T) { onDatabases(t, testApplyRefuses) }
+
+func testApplyRefuses(t *testing.T, create creator) {
 	c := story(t)
 	x := create(t)
 	if err := x.ApplyBatch(t.Context(), c.blocks[:3]); err != nil {
@@ -231,9 +217,11 @@ func TestApplyRefuses(t *testing.T) {
 	}
 }
 
-func TestRebuildIsTheSame(t *testing.T) {
+func TestRebuildIsTheSame(t *testing.T) { onDatabases(t, testRebuildIsTheSame) }
+
+func testRebuildIsTheSame(t *testing.T, create creator) {
 	c := story(t)
-	one := applied(t, c)
+	one := applied(t, create, c)
 	two := create(t)
 	if err := two.ApplyBatch(t.Context(), c.blocks); err != nil {
 		t.Fatal(err)
@@ -253,7 +241,9 @@ func TestRebuildIsTheSame(t *testing.T) {
 	}
 }
 
-func TestOrganisations(t *testing.T) {
+func TestOrganisations(t *testing.T) { onDatabases(t, testOrganisations) }
+
+func testOrganisations(t *testing.T, create creator) {
 	c := story(t)
 	b := c.block()
 	c.blocks[b.Number].Organisations = []Organisation{{MSPID: "PlatformMSP"}}
@@ -275,7 +265,9 @@ func TestOrganisations(t *testing.T) {
 	}
 }
 
-func TestSnapshotStands(t *testing.T) {
+func TestSnapshotStands(t *testing.T) { onDatabases(t, testSnapshotStands) }
+
+func testSnapshotStands(t *testing.T, create creator) {
 	c := story(t)
 	x := create(t)
 	if err := x.ApplyBatch(t.Context(), c.blocks[:3]); err != nil {
@@ -308,7 +300,9 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-func TestApplyEnds(t *testing.T) {
+func TestApplyEnds(t *testing.T) { onDatabases(t, testApplyEnds) }
+
+func testApplyEnds(t *testing.T, create creator) {
 	x := create(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -319,20 +313,29 @@ func TestApplyEnds(t *testing.T) {
 
 // BenchmarkApply applies segments of 500 pushes of new images under new tags.
 func BenchmarkApply(b *testing.B) {
+	for name, create := range databases() {
+		b.Run(name, func(b *testing.B) { benchmarkApply(b, create, 500) })
+		b.Run(name+"/small", func(b *testing.B) { benchmarkApply(b, create, 5) })
+	}
+}
+
+func benchmarkApply(b *testing.B, create creator, size int) {
 	x, c := create(b), newChain(b)
-	n := 0
+	n, blocks := 0, 0
 	for b.Loop() {
 		b.StopTimer()
 		var events []provenance.Event
-		for range 500 {
+		for range size {
 			n++
 			events = append(events, event(provenance.Push, fmt.Sprint("t", n), fmt.Sprint(n), n%60))
 		}
 		block := c.block(c.tx(0, "gateway@VendorMSP", c.segment(events...)...))
+		blocks++
 		b.StartTimer()
 		if err := x.Apply(b.Context(), block); err != nil {
 			b.Fatal(err)
 		}
 	}
+	b.ReportMetric(float64(blocks)/b.Elapsed().Seconds(), "blocks/s")
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "pushes/s")
 }

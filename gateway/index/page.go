@@ -88,7 +88,7 @@ func (p Page) bounds(table string, from *Position) (condition, string) {
 	}
 	limit := ` ORDER BY ` + table + `block` + order + `, ` + table + `tx` + order + `, ` + table + `seq` + order + ` LIMIT ?`
 	if from == nil {
-		return condition{text: `1`}, limit
+		return condition{text: `1 = 1`}, limit
 	}
 	return condition{position + ` ` + after + ` (?, ?, ?)`, []any{int64(from.Block), from.Tx, from.Seq}}, limit
 }

@@ -6,8 +6,10 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-func TestPages(t *testing.T) {
-	x := applied(t, story(t))
+func TestPages(t *testing.T) { onDatabases(t, testPages) }
+
+func testPages(t *testing.T, create creator) {
+	x := applied(t, create, story(t))
 	f := HistoryFilter{Host: host, Repository: repo}
 	_, token := history(t, x, f, Page{Size: 2})
 	view(t, x, func(s *Snapshot) {

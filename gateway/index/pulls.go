@@ -95,12 +95,8 @@ func (s *Snapshot) segmentsOf(f PullFilter, from *Position, limit int) (all []pu
 	if from != nil {
 		before = *from
 	}
-	text := `WITH RECURSIVE chain (id, block, tx, last, previous) AS (
-			SELECT r.id, r.block, r.tx, r.last, r.previous FROM pulls p JOIN pulled r ON r.id = p.latest WHERE ` + image + `
-			UNION ALL SELECT r.id, r.block, r.tx, r.last, r.previous FROM chain c JOIN pulled r ON r.id = c.previous
-			ORDER BY 1 DESC),
-		some AS (SELECT DISTINCT block, tx FROM chain WHERE last >= ? AND (block, tx) <= (?, ?) LIMIT ?)
-		SELECT s.block, s.tx, s.host, s.key, t.id, t.at, t.msp, t.name FROM some JOIN segments s ON s.block = some.block AND s.tx = some.tx
+	text := `WITH RECURSIVE ` + s.reads.recent(image) + `
+		SELECT s.block, s.tx, s.host, s.key, t.id, t.at, t.msp, t.name FROM recent c JOIN segments s ON s.block = c.block AND s.tx = c.tx
 		JOIN txs t ON t.block = s.block AND t.tx = s.tx ORDER BY s.block DESC, s.tx DESC`
 	err = s.each(text, append(args, since, int64(before.Block), before.Tx, limit), func(row *sql.Rows) error {
 		var one pulledSegment

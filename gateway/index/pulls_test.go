@@ -1,7 +1,6 @@
 package index
 
 import (
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -11,7 +10,9 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-func TestPullList(t *testing.T) {
+func TestPullList(t *testing.T) { onDatabases(t, testPullList) }
+
+func testPullList(t *testing.T, create creator) {
 	c := newChain(t)
 	c.block()
 	pull := func(content string, r provenance.Repository, minute int) provenance.Event {
@@ -24,15 +25,7 @@ func TestPullList(t *testing.T) {
 		c.tx(0, "gateway@VendorMSP", c.segment(pull("v2", repo, 5))...),
 		c.tx(3, "gateway@VendorMSP", c.segment(pull("v1", repo, 2), pull("v1", repo, 6))...),
 	)
-	path := filepath.Join(t.TempDir(), "index.db")
-	if err := Create(t.Context(), path); err != nil {
-		t.Fatal(err)
-	}
-	x, err := Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer x.Close() //nolint:errcheck // a test's
+	x := create(t)
 	if err := x.ApplyBatch(t.Context(), c.blocks); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +67,7 @@ func TestPullList(t *testing.T) {
 			}
 		}
 	}
-	err = x.View(t.Context(), func(s *Snapshot) error {
+	err := x.View(t.Context(), func(s *Snapshot) error {
 		got, token, err := s.PullList(PullFilter{Digest: v1}, Page{Size: 1})
 		if err != nil {
 			return err

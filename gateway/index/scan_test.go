@@ -14,7 +14,9 @@ import (
 
 // TestScannerIsTheLedgers compares Get and Scan with the plain meaning of
 // state.Scanner over random writes and deletes.
-func TestScannerIsTheLedgers(t *testing.T) {
+func TestScannerIsTheLedgers(t *testing.T) { onDatabases(t, testScannerIsTheLedgers) }
+
+func testScannerIsTheLedgers(t *testing.T, create creator) {
 	random := rand.New(rand.NewPCG(1, 2))
 	words := []string{"", "a", "a\x01", "ab", "b", "\xff", "z"}
 	word := func() string { return words[random.IntN(len(words))] }
@@ -64,7 +66,9 @@ func scan(held map[string][]byte, limit int, objectType string, attributes ...st
 	return entries
 }
 
-func TestGetOfManyKeys(t *testing.T) {
+func TestGetOfManyKeys(t *testing.T) { onDatabases(t, testGetOfManyKeys) }
+
+func testGetOfManyKeys(t *testing.T, create creator) {
 	c, x := newChain(t), create(t)
 	var writes []Write
 	var keys []string

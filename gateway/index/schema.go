@@ -2,13 +2,9 @@ package index
 
 import (
 	"context"
-	"database/sql"
 	"errors"
-	"io/fs"
-	"net/url"
-	"os"
-
-	_ "modernc.org/sqlite" // the "sqlite" driver
+	"path/filepath"
+	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
@@ -63,106 +59,85 @@ const readers = 4
 // Index is an open index. It is safe for concurrent use: one Apply at a time,
 // and any number of Views beside it.
 type Index struct {
-	path  string
-	write *sql.DB // one connection: SQLite has one writer anyway
-	read  *sql.DB
-	st    statements
-	head  *sql.Stmt         // of the readers
-	gets  map[int]*sql.Stmt // of the readers, by how many keys
+	name   string // for errors: a path, or a schema of a database
+	engine engine
+	st     *statements
 }
 
-// Create makes an empty index at path. It is a Conflict error when there is a
-// file already.
-func Create(ctx context.Context, path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return provenance.Errorf(provenance.Conflict, "index %s: there is one already", path)
+// Create makes an empty index at where: the path of a SQLite file, or the URL of
+// a PostgreSQL database (postgres://...). It is a Conflict error when there is
+// one already.
+//
+// In PostgreSQL the tables live in the schema waybill_index, or in the one that
+// the URL's search_path names, and appear all at once. The URL is a secret: no
+// error repeats it.
+func Create(ctx context.Context, where string) error {
+	if isURL(where) {
+		return createPostgres(ctx, where)
 	}
-	if err != nil {
-		return provenance.Wrap(provenance.Internal, err, "create index %s", path)
-	}
-	if err := f.Close(); err != nil {
-		return provenance.Wrap(provenance.Internal, err, "create index %s", path)
-	}
-	db, err := open(path, 1, "")
-	if err != nil {
-		return err
-	}
-	defer db.Close() //nolint:errcheck // what matters is committed below
-	// A crash between the file and this commit leaves a file without tables,
-	// which Open refuses: delete it and create again.
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return provenance.Wrap(provenance.Internal, err, "create index %s", path)
-	}
-	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
-	if _, err := tx.ExecContext(ctx, schema); err != nil {
-		return provenance.Wrap(provenance.Internal, err, "create index %s", path)
-	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO meta VALUES (1, ?, 0, x'')`, schemaVersion); err != nil {
-		return provenance.Wrap(provenance.Internal, err, "create index %s", path)
-	}
-	if err := tx.Commit(); err != nil {
-		return provenance.Wrap(provenance.Internal, err, "create index %s", path)
-	}
-	return nil
+	return createSQLite(ctx, where)
 }
 
-// Open opens the index at path: NotFound when there is none, Conflict when it
-// was made by another version of this program (delete it and reindex).
-func Open(ctx context.Context, path string) (*Index, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, provenance.Errorf(provenance.NotFound, "index %s: there is none; create it with: waybill-gateway init", path)
+// Open opens the index at where: NotFound when there is none, Conflict when it
+// was made by another version of this program (delete it and reindex),
+// Unavailable when the server does not answer. A PostgreSQL index is shared by
+// all that open it: each block is applied by one of them.
+func Open(ctx context.Context, where string) (*Index, error) {
+	x := &Index{name: where, st: applying()}
+	var err error
+	if isURL(where) {
+		x.engine, x.name, err = openPostgres(ctx, where)
+	} else {
+		x.engine, err = openSQLite(ctx, where)
 	}
-	write, err := open(path, 1, "")
 	if err != nil {
-		return nil, err
-	}
-	read, err := open(path, readers, "&_pragma=query_only(1)")
-	if err != nil {
-		_ = write.Close() // the first error is the one to tell
-		return nil, err
-	}
-	x := &Index{path: path, write: write, read: read}
-	if err := x.prepare(ctx); err != nil {
-		_ = x.Close() // the first error is the one to tell
 		return nil, err
 	}
 	return x, nil
 }
 
-// Close closes the index.
-func (x *Index) Close() error { return errors.Join(x.read.Close(), x.write.Close()) }
-
-func (x *Index) prepare(ctx context.Context) error {
-	var version int
-	if err := x.write.QueryRowContext(ctx, `SELECT version FROM meta`).Scan(&version); err != nil {
-		return provenance.Wrap(provenance.Conflict, err, "index %s: not an index; delete it and run: waybill-gateway reindex", x.path)
+// Rebuild makes a new index beside the one at where, lets fill apply blocks to
+// it, and puts it in the other's place: until then, and when fill fails, the old
+// one stays. Gateways that have a PostgreSQL index open go on with the new one.
+// One rebuild of an index at a time: another is a Conflict.
+func Rebuild(ctx context.Context, where string, fill func(*Index) error) error {
+	if isURL(where) {
+		return rebuildPostgres(ctx, where, fill)
 	}
-	if version != schemaVersion {
-		return provenance.Errorf(provenance.Conflict, "index %s: version %d, this program reads %d; delete it and run: waybill-gateway reindex", x.path, version, schemaVersion)
-	}
-	var err error
-	if x.st, err = prepare(ctx, x.write); err != nil {
+	temporary := filepath.Join(filepath.Dir(where), "reindex.db")
+	if err := removeFile(temporary); err != nil {
 		return err
 	}
-	if x.head, err = x.read.PrepareContext(ctx, `SELECT height, hash FROM meta`); err != nil {
-		return provenance.Wrap(provenance.Internal, err, "index %s: prepare", x.path)
+	if err := createSQLite(ctx, temporary); err != nil {
+		return err
 	}
-	x.gets, err = prepareGets(ctx, x.read)
-	return err
+	if err := filled(ctx, temporary, fill); err != nil {
+		return err
+	}
+	return replaceFile(temporary, where)
 }
 
-// open opens the database. synchronous=NORMAL: a power cut may lose the last
-// blocks, never the order of commits; the follower fetches them again.
-func open(path string, connections int, more string) (*sql.DB, error) {
-	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: path}).String() +
-		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=cache_size(-16000)" + more
-	db, err := sql.Open("sqlite", dsn)
+// filled opens an index for fill and closes it.
+func filled(ctx context.Context, where string, fill func(*Index) error) error {
+	x, err := Open(ctx, where)
 	if err != nil {
-		return nil, provenance.Wrap(provenance.Internal, err, "open index %s", path)
+		return err
 	}
-	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(connections)
-	return db, nil
+	return errors.Join(fill(x), x.Close())
+}
+
+// Close closes the index.
+func (x *Index) Close() error { return x.engine.close() }
+
+func isURL(where string) bool {
+	return strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://")
+}
+
+// fits refuses the tables of another version. Every transaction asks: replicas
+// may be of two versions while they are replaced one by one.
+func fits(version int) error {
+	if version == schemaVersion {
+		return nil
+	}
+	return provenance.Errorf(provenance.Conflict, "version %d, this program reads %d; delete it and run: waybill-gateway reindex", version, schemaVersion)
 }

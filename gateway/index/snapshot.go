@@ -19,29 +19,26 @@ type Snapshot struct {
 	// Height is the number of blocks the answers are true at.
 	Height uint64
 	hash   []byte
-	query  func(text string, args ...any) (*sql.Rows, error)
-	get    func(size int, args ...any) (*sql.Rows, error) // by statements.gets
+	reads  reads
 }
 
 // View calls read with a snapshot, inside one read transaction. Errors of read
 // are returned as they are.
 func (x *Index) View(ctx context.Context, read func(*Snapshot) error) error {
-	tx, err := x.read.BeginTx(ctx, nil)
+	tx, err := x.engine.view(ctx)
 	if err != nil {
-		return provenance.Wrap(provenance.Internal, err, "index %s", x.path)
+		return wrap(err, "index %s", x.name)
 	}
-	defer tx.Rollback() //nolint:errcheck // nothing was written
-	s := &Snapshot{
-		query: func(text string, args ...any) (*sql.Rows, error) { return tx.QueryContext(ctx, text, args...) },
-		get: func(size int, args ...any) (*sql.Rows, error) {
-			return tx.StmtContext(ctx, x.gets[size]).QueryContext(ctx, args...) //nolint:sqlclosecheck // the transaction closes it
-		},
-	}
+	defer tx.end()
 	// The first read fixes what this transaction sees.
-	if err := tx.StmtContext(ctx, x.head).QueryRowContext(ctx).Scan(&s.Height, &s.hash); err != nil { //nolint:sqlclosecheck // the transaction closes it
-		return provenance.Wrap(provenance.Internal, err, "index %s: height", x.path)
+	h, err := tx.head()
+	if err != nil {
+		return wrap(err, "index %s: height", x.name)
 	}
-	return read(s)
+	if err := fits(h.version); err != nil {
+		return provenance.Wrap(provenance.Conflict, err, "index %s", x.name)
+	}
+	return read(&Snapshot{Height: h.height, hash: h.hash, reads: tx})
 }
 
 // Height returns the number of blocks the index holds, which is the number of
@@ -76,10 +73,6 @@ func (x *Index) Organisations(ctx context.Context) ([]Organisation, error) {
 // maxVariables bounds the keys of one query.
 const maxVariables = 500
 
-// getSizes are the numbers of keys that a prepared query takes: a verdict makes
-// a dozen reads of one to some fifty keys, and preparing each costs more than running it.
-func getSizes() []int { return []int{1, 8, 64, maxVariables} }
-
 // Get implements state.Reader.
 func (s *Snapshot) Get(keys ...string) ([][]byte, error) {
 	values := make([][]byte, len(keys))
@@ -88,15 +81,9 @@ func (s *Snapshot) Get(keys ...string) ([][]byte, error) {
 		at[k] = append(at[k], i)
 	}
 	for chunk := range slices.Chunk(keys, maxVariables) {
-		sizes := getSizes()
-		size := sizes[slices.IndexFunc(sizes, func(n int) bool { return n >= len(chunk) })]
-		args := make([]any, size)
-		for i := range args {
-			args[i] = []byte(chunk[min(i, len(chunk)-1)]) // the last one fills the rest
-		}
-		rows, err := s.get(size, args...)
+		rows, err := s.reads.get(chunk)
 		if err != nil {
-			return nil, provenance.Wrap(provenance.Internal, err, "index: query")
+			return nil, wrap(err, "index: query")
 		}
 		err = read(rows, func(row *sql.Rows) error {
 			var key, value []byte
@@ -184,11 +171,15 @@ func (s *Snapshot) Tags(d provenance.Digest, host provenance.Host, repo provenan
 	return tags, nil
 }
 
+func (s *Snapshot) query(text string, args ...any) (*sql.Rows, error) {
+	return s.reads.query(text, args...)
+}
+
 // each runs a query and calls do for every row.
 func (s *Snapshot) each(text string, args []any, do func(*sql.Rows) error) error {
 	rows, err := s.query(text, args...)
 	if err != nil {
-		return provenance.Wrap(provenance.Internal, err, "index: query")
+		return wrap(err, "index: query")
 	}
 	return read(rows, do)
 }
@@ -198,11 +189,11 @@ func read(rows *sql.Rows, do func(*sql.Rows) error) error {
 	defer rows.Close()
 	for rows.Next() {
 		if err := do(rows); err != nil {
-			return provenance.Wrap(provenance.Internal, err, "index: read row")
+			return wrap(err, "index: read row")
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return provenance.Wrap(provenance.Internal, err, "index: query")
+		return wrap(err, "index: query")
 	}
 	return nil
 }

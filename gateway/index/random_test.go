@@ -1,0 +1,213 @@
+package index
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+// anyone makes random chains of a small world, so that its records meet, with
+// texts that a database could read as something else.
+type anyone struct {
+	*chain
+	random *rand.Rand
+}
+
+func pick[T any](a *anyone, of ...T) T { return of[a.random.IntN(len(of))] }
+
+func (a *anyone) text() string {
+	return pick(a, "", "plain", "a\x00b", "\xff\xfe", "größer ≥ 7", "'; DROP TABLE kv; --", `\x41`, `\\101 \`, "?", "$1")
+}
+
+func (a *anyone) digest() provenance.Digest {
+	if a.random.IntN(8) == 0 {
+		d, _ := provenance.ParseDigest(fmt.Sprintf("sha512:%0128x", a.random.IntN(3)))
+		return d
+	}
+	return digest(fmt.Sprint("v", a.random.IntN(7)))
+}
+
+func repositories() []provenance.Repository {
+	return []provenance.Repository{repo, "team/a", "team/b", "team-a/x"}
+}
+
+func (a *anyone) subject() state.Subject {
+	return state.Subject{Stage: pick(a, "staging", "production"), Host: host, Repository: pick(a, repositories()...), Digest: a.digest()}
+}
+
+func (a *anyone) event() provenance.Event {
+	e := event(pick(a, provenance.Push, provenance.Push, provenance.Pull, provenance.Delete, provenance.TagDelete), "", fmt.Sprint(a.random.Uint64()), a.random.IntN(60))
+	e.Repository, e.Digest, e.Actor = pick(a, repositories()...), a.digest(), a.text()
+	if e.Action == provenance.TagDelete || a.random.IntN(2) == 0 {
+		e.Tag = pick[provenance.Tag](a, "1.0", "a", "B", "latest")
+	}
+	if e.Action == provenance.Push && a.random.IntN(4) == 0 {
+		e.Subject = a.digest()
+	}
+	return e
+}
+
+// writes returns a random transaction's.
+func (a *anyone) writes() []Write {
+	s, msp := a.subject(), pick(a, "VendorMSP", "AuditMSP")
+	switch a.random.IntN(10) {
+	case 0:
+		return []Write{a.put(s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1 + a.random.IntN(2), Status: pick(a, state.PromotionOpen, state.PromotionReleased, state.PromotionRejected)})}
+	case 1:
+		rel := state.Release{Subject: s, Previous: a.digest(), Auto: a.random.IntN(2) == 0, Rollback: a.random.IntN(4) == 0, Policy: policy.Version{Name: "p", Version: 1}, Act: actOf("rm@"+msp, a.random.IntN(3))}
+		if a.random.IntN(3) == 0 {
+			rel.Debt = &policy.Debt{Reason: a.text(), Due: at(3)}
+			if a.random.IntN(2) == 0 {
+				rel.Debt.Reviewed, rel.Review = &policy.Person{MSP: msp}, a.text()
+			}
+		}
+		return []Write{a.put(s.ReleasedKey(), rel), a.put(s.ReleaseKey(), state.Current{Digest: s.Digest, Pinned: rel.Rollback})}
+	case 2:
+		return []Write{a.put(state.HoldKey(s.Digest, msp), state.Hold{Digest: s.Digest, MSP: msp, Reason: a.text()})}
+	case 3:
+		p := state.Proposal{ID: fmt.Sprint("p", a.random.IntN(4)), Kind: state.ProposePolicy, Name: "default", Status: pick(a, state.ProposalOpen, state.ProposalAccepted, state.ProposalWithdrawn)}
+		return []Write{a.put(state.ProposalKey(p.ID), p)}
+	case 4:
+		return []Write{a.put(state.LabelsKey(host, s.Repository), state.Labels{Labels: map[string]string{"tier": a.text()}}),
+			a.put(s.ApprovalKey(1, msp), state.Approval{Subject: s, Attempt: 1, Approval: policy.Approval{By: policy.Person{MSP: msp, Name: "rm"}, Reason: a.text()}})}
+	case 5:
+		key := state.Key("other"+a.text(), a.text(), a.text())
+		return []Write{{Key: key, Value: []byte(a.text()), Delete: a.random.IntN(3) == 0}}
+	}
+	var events []provenance.Event
+	for range 1 + a.random.IntN(9) {
+		events = append(events, a.event())
+	}
+	return a.segment(events...)
+}
+
+// randomChain makes a chain of n blocks.
+func randomChain(t testing.TB, seed uint64, n int) *chain {
+	a := &anyone{newChain(t), rand.New(rand.NewPCG(seed, 7))}
+	text := []byte(`{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"default"},"spec":{"match":["reg.example:5000/team/**"],"stages":[{"name":"production","approvals":{"min":1}}]}}`)
+	p, err := policy.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.block()
+	a.blocks[0].Organisations = []Organisation{{MSPID: "VendorMSP", RootCerts: [][]byte{[]byte("pem")}}, {MSPID: "AuditMSP"}}
+	a.block(a.tx(0, "admin@VendorMSP",
+		a.put(state.MembersKey(), state.Members{MSPs: []string{"AuditMSP", "VendorMSP"}}),
+		a.put(state.RegistryKey(host), state.Registry{Host: host, Owner: "VendorMSP", Kind: "distribution"}),
+		a.put(state.PoliciesKey(), state.Catalogue{Policies: []state.CatalogueEntry{{Name: "default", Version: 1, Match: p.Spec.Match}}}),
+		a.put(state.PolicyKey("default", 1), state.PolicyVersion{Name: "default", Version: 1, Text: p.Canonical()})))
+	for len(a.blocks) < n {
+		var txs []Tx
+		for i := range a.random.IntN(4) {
+			txs = append(txs, a.tx(2*i, a.text()+"@"+pick(a, "VendorMSP", "AuditMSP"), a.writes()...))
+		}
+		a.block(txs...)
+		if a.random.IntN(20) == 0 {
+			a.blocks[len(a.blocks)-1].Organisations = []Organisation{{MSPID: "AuditMSP"}, {MSPID: pick(a, "VendorMSP", "Été")}}
+		}
+	}
+	return a.chain
+}
+
+// answers asks an index everything about that world.
+func answers(t testing.TB, x *Index) (out []string) {
+	t.Helper()
+	note := func(what string, got any, err error) {
+		if err != nil && provenance.CodeOf(err) == provenance.Internal {
+			t.Errorf("%s: %v", what, err)
+		}
+		out = append(out, fmt.Sprintf("%s: %+v, %v", what, got, err))
+	}
+	organisations, err := x.Organisations(t.Context())
+	note("organisations", organisations, err)
+	view(t, x, func(s *Snapshot) {
+		for _, status := range []state.ProposalStatus{"", state.ProposalOpen, state.ProposalAccepted} {
+			proposals, err := s.Proposals(status, 3)
+			note("proposals "+string(status), proposals, err)
+		}
+		for skip := range 3 {
+			releases, err := s.Releases(3*skip, 5)
+			note("releases", asJSON(releases), err)
+		}
+		owing, err := s.Owing(9)
+		note("owing", asJSON(owing), err)
+		for _, objectType := range []string{state.TypeTag, state.TypePlace, state.TypeHold, state.TypeSegment, "other", "other\xff\xfe"} {
+			entries, err := s.Scan(40, objectType)
+			note("scan", entries, err)
+		}
+		promotions(note, s)
+		for i := range 9 {
+			d := digest(fmt.Sprint("v", i))
+			if i > 6 {
+				d, _ = provenance.ParseDigest(fmt.Sprintf("sha512:%0128x", i-7))
+			}
+			images(note, s, d)
+		}
+	})
+	return out
+}
+
+// asJSON shows what is behind pointers.
+func asJSON(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+type noting func(what string, got any, err error)
+
+func promotions(note noting, s *Snapshot) {
+	for _, f := range []PromotionFilter{{}, {Stage: "production"}, {Status: state.PromotionOpen}, {Host: host, Repository: repo}, {Digest: digest("v1"), Stage: "staging"}} {
+		p := Page{Size: 3}
+		for more := true; more; more = p.Token != "" {
+			got, next, err := s.Promotions(f, p)
+			note(fmt.Sprintf("promotions %+v", f), got, err)
+			p.Token = next
+		}
+	}
+}
+
+// images asks about one image: verdicts, history, tags, pulls, referrers.
+func images(note noting, s *Snapshot, d provenance.Digest) {
+	pages := func(what string, list func(Page) (any, string, error), newest bool) {
+		p := Page{Size: 4, NewestFirst: newest}
+		for more := true; more; more = p.Token != "" {
+			got, next, err := list(p)
+			note(what, got, err)
+			p.Token = next
+		}
+	}
+	for _, r := range append(repositories(), "") {
+		h := host
+		if r == "" {
+			h = ""
+		}
+		pages("pulls", func(p Page) (any, string, error) { return s.PullList(PullFilter{Digest: d, Host: h, Repository: r}, p) }, true)
+		pages("pulls since", func(p Page) (any, string, error) {
+			return s.PullList(PullFilter{Digest: d, Host: h, Repository: r, Since: at(30)}, p)
+		}, true)
+		count, last, err := s.Pulls(d, h, r)
+		note("pulled", fmt.Sprint(count, last), err)
+		for _, newest := range []bool{false, true} {
+			pages("history", func(p Page) (any, string, error) {
+				return s.History(HistoryFilter{Digest: d, Host: h, Repository: r}, p)
+			}, newest)
+			pages("history of a tag", func(p Page) (any, string, error) {
+				return s.History(HistoryFilter{Host: host, Repository: r, Tag: "B"}, p)
+			}, newest)
+		}
+		tags, err := s.Tags(d, h, r)
+		note("tags", tags, err)
+		referrers, err := s.Referrers(d, h, r, 9)
+		note("referrers", referrers, err)
+		verdict, err := state.Ask(s, state.Subject{Stage: "production", Host: host, Repository: r, Digest: d}, at(59))
+		note("verdict", asJSON(verdict), err)
+	}
+}
