@@ -35,6 +35,8 @@ type Config struct {
 	Metrics ListenConfig `mapstructure:"metrics"`
 	// Queue bounds the durable outbox.
 	Queue QueueConfig `mapstructure:"queue"`
+	// Index says where the read model is.
+	Index IndexConfig `mapstructure:"index"`
 	// Registries are the registries whose bytes this gateway reads back.
 	Registries []RegistryConfig `mapstructure:"registries"`
 	// Connectors are the configured sources of notifications.
@@ -117,6 +119,14 @@ type QueueConfig struct {
 	Remember time.Duration `mapstructure:"remember"`
 	// LaneTTL is how long a replica keeps its lanes without a word. Default 5s.
 	LaneTTL time.Duration `mapstructure:"lane_ttl"`
+}
+
+// IndexConfig says where the index is.
+type IndexConfig struct {
+	// URLFile holds the URL of a PostgreSQL database (postgres://...) to keep
+	// the index in, instead of data_dir/index.db. Gateways of one organisation
+	// that share it apply each block once, whichever of them has it first.
+	URLFile string `mapstructure:"url_file"`
 }
 
 // RegistryConfig is a registry to read from.

@@ -79,6 +79,9 @@ func (c Config) Validate() error {
 	if c.Queue.URLFile != "" {
 		wrong = append(wrong, checkFile("queue.url_file", c.Queue.URLFile, true))
 	}
+	if c.Index.URLFile != "" {
+		wrong = append(wrong, checkFile("index.url_file", c.Index.URLFile, true))
+	}
 	if c.Queue.MaxPending < 0 || c.Queue.MinFreeBytes < 0 || c.Hooks.MaxBody < 0 {
 		bad("queue.max_pending, queue.min_free_bytes and hooks.max_body cannot be negative")
 	}

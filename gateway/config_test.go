@@ -55,6 +55,7 @@ func TestValidate(t *testing.T) {
 		"witness[0]":                  func(c *Config) { c.Witness = []string{"partner.example/team"} },
 		"witness[1]":                  func(c *Config) { c.Witness = []string{"*.example", "[a"} },
 		"queue.url_file":              func(c *Config) { c.Queue.URLFile = c.Identity.Cert }, // readable by others
+		"index.url_file":              func(c *Config) { c.Index.URLFile = c.Identity.Cert },
 		"registries[0].pulls":         func(c *Config) { c.Registries[0].Pulls = "private" }, // not in this version
 		"registries[0].ca_file":       func(c *Config) { c.Registries[0].CAFile = "absent" },
 		"token_host or blob_hosts":    func(c *Config) { c.Registries[0].BlobHosts = []string{"https://cdn.example"} },
@@ -116,9 +117,12 @@ func TestConnectorsReachIntake(t *testing.T) {
 	}
 }
 
-func TestQueuePlace(t *testing.T) {
+func TestPlaces(t *testing.T) {
 	c := valid(t)
 	if where, err := queuePlace(c); err != nil || where != filepath.Join(c.DataDir, queueFile) {
+		t.Errorf("%s, %v", where, err)
+	}
+	if where, err := indexPlace(c); err != nil || where != filepath.Join(c.DataDir, indexFile) {
 		t.Errorf("%s, %v", where, err)
 	}
 	c.Queue.URLFile = c.Identity.Key
@@ -129,6 +133,13 @@ func TestQueuePlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	if where, err := queuePlace(c); err != nil || where != "postgres://waybill@db.example/waybill" {
+		t.Errorf("%s, %v", where, err)
+	}
+	if where, err := indexPlace(c); err != nil || where != filepath.Join(c.DataDir, indexFile) {
+		t.Errorf("the queue's database is the index's only when it says so: %s, %v", where, err)
+	}
+	c.Index.URLFile = c.Queue.URLFile
+	if where, err := indexPlace(c); err != nil || where != "postgres://waybill@db.example/waybill" {
 		t.Errorf("%s, %v", where, err)
 	}
 }

@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/ledger"
@@ -17,11 +19,18 @@ import (
 const (
 	staleAfter = 10 * time.Second
 	heightPoll = 2 * time.Second
+	indexRetry = time.Second // when the index's server does not answer
 )
+
+// chain is the peer as the follower sees it.
+type chain interface {
+	Blocks(ctx context.Context, from uint64, apply func(ledger.Block) error) error
+	Height(ctx context.Context) (uint64, error)
+}
 
 // follower carries blocks into the index and keeps an eye on the distance.
 type follower struct {
-	ledger *ledger.Client
+	ledger chain
 	index  *index.Index
 	notes  *noter
 	log    *slog.Logger
@@ -38,7 +47,30 @@ type follower struct {
 // transaction in Apply: a crash anywhere here resumes at the stored height. The
 // work list has a height of its own, and what to do about a block is noted once
 // the index holds it.
+//
+// An index on a server may be away for a while, and may go back: it was rebuilt,
+// or the server fell over to one that lagged. Then the blocks are read again
+// from where it stands.
 func (f *follower) run(ctx context.Context) error {
+	for {
+		err := f.follow(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, index.ErrMoved):
+			f.log.InfoContext(ctx, "index stands elsewhere, reading its blocks again", slog.Any("error", err))
+		case provenance.CodeOf(err) == provenance.Unavailable:
+			f.log.WarnContext(ctx, "index cannot be reached, trying again", slog.Any("error", err))
+		default:
+			return err
+		}
+		if err := pauseFor(ctx, indexRetry); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *follower) follow(ctx context.Context) error {
 	held, err := f.index.Height(ctx)
 	if err != nil {
 		return err
@@ -48,20 +80,31 @@ func (f *follower) run(ctx context.Context) error {
 	}
 	return f.ledger.Blocks(ctx, min(held, f.notes.list.Height()), func(b ledger.Block) error {
 		block := indexed(b)
-		if b.Number < held {
-			f.notes.block(block)
-			return nil
-		}
-		if err := f.index.Apply(ctx, block); err != nil {
-			return err
+		if b.Number >= held {
+			if held, err = f.apply(ctx, block); err != nil {
+				return err
+			}
 		}
 		f.notes.block(block)
 		if len(b.Organisations) > 0 {
-			return f.refresh(ctx, b.Number+1)
+			return f.refresh(ctx, held)
 		}
-		f.advance(b.Number + 1)
+		f.advance(held)
 		return nil
 	})
+}
+
+// apply applies a block unless another replica did, and returns the index's height.
+func (f *follower) apply(ctx context.Context, b index.Block) (uint64, error) {
+	err := f.index.Apply(ctx, b)
+	if !errors.Is(err, index.ErrMoved) {
+		return b.Number + 1, err
+	}
+	held, herr := f.index.Height(ctx)
+	if herr != nil || held <= b.Number {
+		return held, errors.Join(herr, err)
+	}
+	return held, nil
 }
 
 func (f *follower) refresh(ctx context.Context, height uint64) error {

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -39,25 +38,45 @@ func Init(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	// A replica finds the shared queue there already.
+	// A replica finds the shared databases there already.
 	if err := queue.Create(ctx, where); err != nil && (cfg.Queue.URLFile == "" || provenance.CodeOf(err) != provenance.Conflict) {
 		return err
 	}
-	return index.Create(ctx, filepath.Join(cfg.DataDir, indexFile))
+	if where, err = indexPlace(cfg); err != nil {
+		return err
+	}
+	err = index.Create(ctx, where)
+	if cfg.Index.URLFile == "" || provenance.CodeOf(err) != provenance.Conflict {
+		return err
+	}
+	x, err := index.Open(ctx, where) // it may be something else that is there
+	if err != nil {
+		return err
+	}
+	return x.Close()
 }
 
 // queuePlace is where the queue is: a file, or the URL of a database.
 func queuePlace(cfg Config) (string, error) {
-	if cfg.Queue.URLFile == "" {
-		return filepath.Join(cfg.DataDir, queueFile), nil
+	return place(cfg, queueFile, "queue.url_file", cfg.Queue.URLFile)
+}
+
+// indexPlace is where the index is, in the same way.
+func indexPlace(cfg Config) (string, error) {
+	return place(cfg, indexFile, "index.url_file", cfg.Index.URLFile)
+}
+
+func place(cfg Config, file, key, urlFile string) (string, error) {
+	if urlFile == "" {
+		return filepath.Join(cfg.DataDir, file), nil
 	}
-	b, err := os.ReadFile(cfg.Queue.URLFile)
+	b, err := os.ReadFile(urlFile)
 	if err != nil {
-		return "", fmt.Errorf("queue.url_file: %w", err)
+		return "", fmt.Errorf("%s: %w", key, err)
 	}
 	where := strings.TrimSpace(string(b))
 	if !strings.HasPrefix(where, "postgres://") && !strings.HasPrefix(where, "postgresql://") {
-		return "", provenance.Errorf(provenance.Invalid, "queue.url_file %s: want a URL that opens with postgres://", cfg.Queue.URLFile)
+		return "", provenance.Errorf(provenance.Invalid, "%s %s: want a URL that opens with postgres://", key, urlFile)
 	}
 	return where, nil
 }
@@ -101,36 +120,26 @@ func Run(ctx context.Context, cfg Config) (err error) {
 }
 
 // Reindex rebuilds the index: it follows the chain from block 0 into a new
-// database with the same Apply, and puts it in the old one's place.
+// database with the same Apply, and puts it in the old one's place. An index in
+// data_dir must not be open; replicas that share one go on while it is rebuilt.
 func Reindex(ctx context.Context, cfg Config) (height uint64, err error) {
-	target := filepath.Join(cfg.DataDir, indexFile)
-	temporary := filepath.Join(cfg.DataDir, "reindex.db")
-	if err := removeDatabase(temporary); err != nil {
-		return 0, err
-	}
-	if err := index.Create(ctx, temporary); err != nil {
-		return 0, err
-	}
-	height, err = rebuild(ctx, cfg, temporary)
+	where, err := indexPlace(cfg)
 	if err != nil {
-		return height, err
+		return 0, err
 	}
-	if err := removeDatabase(target); err != nil {
-		return height, err
-	}
-	return height, os.Rename(temporary, target)
+	err = index.Rebuild(ctx, where, func(x *index.Index) (err error) {
+		height, err = rebuild(ctx, cfg, x)
+		return err
+	})
+	return height, err
 }
 
-func rebuild(ctx context.Context, cfg Config, path string) (height uint64, err error) {
+func rebuild(ctx context.Context, cfg Config, x *index.Index) (height uint64, err error) {
 	client, err := dial(cfg)
 	if err != nil {
 		return 0, err
 	}
-	x, err := index.Open(ctx, path)
-	if err != nil {
-		return 0, errors.Join(err, client.Close())
-	}
-	defer func() { err = errors.Join(err, x.Close(), client.Close()) }()
+	defer func() { err = errors.Join(err, client.Close()) }()
 	want, err := client.Height(ctx)
 	if err != nil {
 		return 0, err
@@ -149,16 +158,6 @@ func rebuild(ctx context.Context, cfg Config, path string) (height uint64, err e
 		err = nil
 	}
 	return height, err
-}
-
-// removeDatabase removes a SQLite database with its side files.
-func removeDatabase(path string) error {
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove old index: %w", err)
-		}
-	}
-	return nil
 }
 
 // rooms are the parts of a running gateway.
@@ -198,7 +197,10 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	if g.queue, err = queue.Open(ctx, where, options); err != nil {
 		return g, fmt.Errorf("%w (a new gateway starts with: waybill-gateway init)", err)
 	}
-	if g.index, err = index.Open(ctx, filepath.Join(cfg.DataDir, indexFile)); err != nil {
+	if where, err = indexPlace(cfg); err != nil {
+		return g, err
+	}
+	if g.index, err = index.Open(ctx, where); err != nil {
 		return g, fmt.Errorf("%w (waybill-gateway reindex rebuilds it)", err)
 	}
 	if g.ledger, err = dial(cfg); err != nil {

@@ -78,7 +78,7 @@ func scalarKeys(prefix string, t reflect.Type) (keys []string) {
 }
 
 func absolute(base string, c *gateway.Config) {
-	paths := []*string{&c.DataDir, &c.Identity.Cert, &c.Identity.Key, &c.Peer.TLSCA, &c.API.TLSCert, &c.API.TLSKey, &c.Hooks.TLSCert, &c.Hooks.TLSKey, &c.Queue.URLFile}
+	paths := []*string{&c.DataDir, &c.Identity.Cert, &c.Identity.Key, &c.Peer.TLSCA, &c.API.TLSCert, &c.API.TLSKey, &c.Hooks.TLSCert, &c.Hooks.TLSKey, &c.Queue.URLFile, &c.Index.URLFile}
 	for i := range c.Registries {
 		paths = append(paths, &c.Registries[i].PasswordFile, &c.Registries[i].CAFile)
 	}

@@ -61,7 +61,7 @@ accepted and not recorded yet; data_dir/index.db may be deleted at any time.`,
 				fmt.Fprintf(cmd.OutOrStdout(), "%s is well\n", path)
 				return nil
 			})},
-		&cobra.Command{Use: "reindex", Short: "Rebuild the index from block 0 (the gateway must be stopped)", Args: cobra.NoArgs,
+		&cobra.Command{Use: "reindex", Short: "Rebuild the index from block 0 (the gateway must be stopped, unless the index is in PostgreSQL)", Args: cobra.NoArgs,
 			RunE: with(func(ctx context.Context, cmd *cobra.Command, cfg gateway.Config) error {
 				height, err := gateway.Reindex(ctx, cfg)
 				if err != nil {

@@ -21,6 +21,10 @@ mspid: {{q .Client.MSPID}}
 
 # The databases: queue.db must not be lost, index.db can be rebuilt with reindex.
 data_dir: {{q .DataDir}}
+# Several gateways of one organisation share them on PostgreSQL instead; each
+# file holds a URL (postgres://...), and each gateway keeps a data_dir of its own.
+# queue: {url_file: /path/to/url}
+# index: {url_file: /path/to/url}
 
 # Signs what the registries reported. Needs the role "gateway" on the ledger.
 identity:
