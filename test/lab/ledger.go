@@ -30,7 +30,7 @@ type Journal struct {
 	Height uint64
 }
 
-// ReadJournal reads the whole chain of an organisation's peer.
+// ReadJournal reads the whole chain of an organisation's peer: of one repository, or of all when repo is "".
 func (l *Lab) ReadJournal(ctx context.Context, org string, repo provenance.Repository) (Journal, error) {
 	j := Journal{Pushes: map[provenance.EventID]int{}, Images: map[string]int{}}
 	c, err := l.Dial(org, "auditor")
@@ -72,7 +72,7 @@ func (j Journal) add(w ledger.Write, repo provenance.Repository) error {
 		return err
 	}
 	for _, e := range events {
-		if e.Action == provenance.Push && e.Repository == repo {
+		if e.Action == provenance.Push && (repo == "" || e.Repository == repo) {
 			j.Pushes[e.ID]++
 			j.Images[e.Digest.String()]++
 		}
