@@ -41,6 +41,7 @@ type follower struct {
 	level         time.Time // when the index was last known to be level with the peer
 	lastBlock     time.Time
 	organisations []api.Organisation
+	again         context.CancelCauseFunc // reads the blocks again from where the index stands; nil until it follows
 }
 
 // run follows the blocks until ctx ends. Rows and height are one SQL
@@ -78,7 +79,12 @@ func (f *follower) follow(ctx context.Context) error {
 	if err := f.refresh(ctx, held); err != nil {
 		return err
 	}
-	return f.ledger.Blocks(ctx, min(held, f.notes.list.Height()), func(b ledger.Block) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	f.mu.Lock()
+	f.again = cancel
+	f.mu.Unlock()
+	err = f.ledger.Blocks(ctx, min(held, f.notes.list.Height()), func(b ledger.Block) error {
 		block := indexed(b)
 		if b.Number >= held {
 			if held, err = f.apply(ctx, block); err != nil {
@@ -92,6 +98,10 @@ func (f *follower) follow(ctx context.Context) error {
 		f.advance(held)
 		return nil
 	})
+	if errors.Is(context.Cause(ctx), index.ErrMoved) {
+		return index.ErrMoved
+	}
+	return err
 }
 
 // apply applies a block unless another replica did, and returns the index's height.
@@ -140,14 +150,10 @@ func (f *follower) watch(ctx context.Context) error {
 		asked := time.Now()
 		height, err := f.ledger.Height(ctx)
 		if err == nil {
-			f.mu.Lock()
-			f.peer = height
-			if f.height >= height {
-				f.level = asked
-			}
-			f.mu.Unlock()
-		} else if ctx.Err() == nil {
-			f.log.DebugContext(ctx, "peer does not tell its height", slog.Any("error", err))
+			err = f.compare(ctx, asked, height)
+		}
+		if err != nil && ctx.Err() == nil {
+			f.log.DebugContext(ctx, "peer or index does not tell its height", slog.Any("error", err))
 		}
 		select {
 		case <-ctx.Done():
@@ -155,6 +161,29 @@ func (f *follower) watch(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// compare notes the peer's height, and that the index had it. An index that
+// stands lower than it did has gone back, and on a quiet channel no block would
+// tell.
+func (f *follower) compare(ctx context.Context, asked time.Time, peer uint64) error {
+	f.mu.Lock()
+	before := f.height
+	f.peer = peer
+	f.mu.Unlock()
+	stands, err := f.index.Height(ctx)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case stands < before && f.again != nil:
+		f.again(index.ErrMoved)
+	case f.height >= peer && stands >= peer:
+		f.level = asked
+	}
+	return nil
 }
 
 // freshness is what the API tells its callers about the distance.

@@ -79,10 +79,7 @@ func TestFollowersShareAnIndex(t *testing.T) {
 	defer cancel()
 	followers := make([]*follower, 2)
 	for i := range followers {
-		x, err := index.Open(t.Context(), server.URL())
-		if err != nil {
-			t.Fatal(err)
-		}
+		x := openIndex(t, server.URL())
 		list, err := openWork(filepath.Join(t.TempDir(), workFile), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
@@ -90,11 +87,11 @@ func TestFollowersShareAnIndex(t *testing.T) {
 		f := &follower{ledger: growing{blocks, &height, int64(2 * i)}, index: x, notes: &noter{list: list}, log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 		followers[i] = f
 		wg.Go(func() {
-			defer x.Close() //nolint:errcheck // a test's
 			if err := f.run(ctx); !errors.Is(err, context.Canceled) {
 				t.Errorf("follower %d ended: %v", i, err)
 			}
 		})
+		wg.Go(func() { _ = f.watch(ctx) }) // it ends with ctx
 	}
 	reach := func(want uint64) {
 		t.Helper()
@@ -135,6 +132,20 @@ func TestFollowersShareAnIndex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The channel is quiet, and still the index comes level.
+	alone := openIndex(t, server.URL())
+	for deadline := time.Now().Add(20 * time.Second); ; _ = pauseFor(t.Context(), 20*time.Millisecond) {
+		held, err := alone.Height(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if held == 60 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the index was rebuilt to block 40 and stays at %d", held)
+		}
+	}
 	height.Store(n)
 	reach(n)
 	for i, f := range followers {
@@ -148,6 +159,16 @@ func TestFollowersShareAnIndex(t *testing.T) {
 	sameAsAlone(t, server.URL(), blocks)
 }
 
+func openIndex(t *testing.T, where string) *index.Index {
+	t.Helper()
+	x, err := index.Open(t.Context(), where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = x.Close() }) // committed, or of no interest
+	return x
+}
+
 // sameAsAlone compares an index with the one that a single follower makes in a file.
 func sameAsAlone(t *testing.T, where string, blocks []ledger.Block) {
 	t.Helper()
@@ -157,11 +178,7 @@ func sameAsAlone(t *testing.T, where string, blocks []ledger.Block) {
 	}
 	fingerprints := make([]string, 2)
 	for i, place := range []string{path, where} {
-		x, err := index.Open(t.Context(), place)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer x.Close() //nolint:errcheck // a test's
+		x := openIndex(t, place)
 		if i == 0 {
 			for _, b := range blocks {
 				if err := x.Apply(t.Context(), indexed(b)); err != nil {
@@ -169,9 +186,11 @@ func sameAsAlone(t *testing.T, where string, blocks []ledger.Block) {
 				}
 			}
 		}
-		if fingerprints[i], err = x.Fingerprint(t.Context()); err != nil {
+		fingerprint, err := x.Fingerprint(t.Context())
+		if err != nil {
 			t.Fatal(err)
 		}
+		fingerprints[i] = fingerprint
 	}
 	if fingerprints[0] != fingerprints[1] {
 		t.Error("the shared index is not the chain's")
@@ -184,11 +203,7 @@ func TestFollowerRefusesAnotherChain(t *testing.T) {
 	if err := index.Create(t.Context(), path); err != nil {
 		t.Fatal(err)
 	}
-	x, err := index.Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer x.Close() //nolint:errcheck // a test's
+	x := openIndex(t, path)
 	list, err := openWork(filepath.Join(t.TempDir(), workFile), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
