@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -167,12 +170,12 @@ func (b *installation) indexed(blocks []ledger.Block) {
 
 func (b *installation) fsckAt(peer blockSource, repair bool) FsckReport {
 	b.t.Helper()
-	c := &fsckRun{dir: b.dir, queue: b.queue, peer: peer, log: slog.New(slog.DiscardHandler), stall: 5 * time.Second, scope: b.scope}
+	c := &fsckRun{dir: b.dir, place: filepath.Join(b.dir, indexFile), queue: b.queue, peer: peer, log: slog.New(slog.DiscardHandler), stall: 5 * time.Second, scope: b.scope}
 	r, err := c.run(b.t.Context(), repair)
 	if err != nil {
 		b.t.Fatalf("%v\n%s", err, r)
 	}
-	if left, _ := filepath.Glob(filepath.Join(b.dir, fsckFile+"*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(b.dir, fsckDir)); len(left) > 0 {
 		b.t.Errorf("the index built for the comparison is left behind: %v", left)
 	}
 	return r
@@ -267,4 +270,14 @@ func (b *installation) order() {
 			b.t.Fatal(err)
 		}
 	}
+}
+
+func removeDatabase(path string) error {
+	var errs []error
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(path + suffix); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -14,28 +14,34 @@ import (
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
-const fsckFile = "fsck.db"
+// fsckDir is where, in the data folder, an index is made to compare with.
+const fsckDir = "fsck"
 
 // indexCheck builds an index of the same height beside the one there is.
 type indexCheck struct {
-	place, beside string
+	place, beside string // of the gateway's index, which may be a URL; of the one made here
 	peer          uint64 // the peer's height
 	index, again  *index.Index
 	refused       error // why there is no index to compare
 	height        uint64
 	hash          []byte // of its last block
 	chain         []byte // of the same block at the peer
+	refill        func(context.Context, *index.Index) error
 }
 
-func openIndexCheck(ctx context.Context, dir string, peer uint64) (x *indexCheck, err error) {
-	x = &indexCheck{place: filepath.Join(dir, indexFile), beside: filepath.Join(dir, fsckFile), peer: peer}
-	if err := removeDatabase(x.beside); err != nil { // of a run that was killed
+func openIndexCheck(ctx context.Context, dir, place string, peer uint64) (x *indexCheck, err error) {
+	x = &indexCheck{place: place, beside: filepath.Join(dir, fsckDir), peer: peer}
+	if err := os.RemoveAll(x.beside); err != nil { // of a run that was killed
 		return x, err
 	}
-	if err := index.Create(ctx, x.beside); err != nil {
+	if err := os.Mkdir(x.beside, 0o700); err != nil {
 		return x, err
 	}
-	if x.again, err = index.Open(ctx, x.beside); err != nil {
+	file := filepath.Join(x.beside, indexFile)
+	if err := index.Create(ctx, file); err != nil {
+		return x, err
+	}
+	if x.again, err = index.Open(ctx, file); err != nil {
 		return x, err
 	}
 	if x.index, x.refused = index.Open(ctx, x.place); x.refused == nil {
@@ -60,8 +66,7 @@ func (x *indexCheck) block(ctx context.Context, b ledger.Block) error {
 // compare names what differs. The one repair of an index is to put the one
 // that was just built in its place.
 func (x *indexCheck) compare(ctx context.Context, r *FsckReport) ([]difference, error) {
-	const repair = "put the index made from the peer's blocks in its place"
-	thing := "index " + filepath.Base(x.place)
+	const repair, thing = "make the index anew from the peer's blocks", "index"
 	var err error
 	if r.Index.Rebuilt, err = x.again.Fingerprint(ctx); err != nil {
 		return nil, err
@@ -97,9 +102,9 @@ func (x *indexCheck) compare(ctx context.Context, r *FsckReport) ([]difference, 
 	return found, nil
 }
 
-// replace is done once, however many differences it mends.
-// A crash in it leaves no index, or the new one; reindex makes one in any case.
-func (x *indexCheck) replace(context.Context, *queue.Queue) error {
+// replace is done once, however many differences it mends. A crash in it leaves
+// the old index, no index, or the new one; the next run says which.
+func (x *indexCheck) replace(ctx context.Context, _ *queue.Queue) error {
 	if x.again == nil {
 		return nil
 	}
@@ -111,10 +116,7 @@ func (x *indexCheck) replace(context.Context, *queue.Queue) error {
 	if err != nil {
 		return err
 	}
-	if err := removeDatabase(x.place); err != nil {
-		return err
-	}
-	return os.Rename(x.beside, x.place)
+	return index.Rebuild(ctx, x.place, func(fresh *index.Index) error { return x.refill(ctx, fresh) })
 }
 
 func (x *indexCheck) close() error {
@@ -124,5 +126,5 @@ func (x *indexCheck) close() error {
 			errs = append(errs, open.Close())
 		}
 	}
-	return errors.Join(append(errs, removeDatabase(x.beside))...)
+	return errors.Join(append(errs, os.RemoveAll(x.beside))...)
 }

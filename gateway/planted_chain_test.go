@@ -34,10 +34,10 @@ import (
 
 const chainCode = "waybill"
 
-// chain is the fake ledger with the blocks it leaves behind: each ordered
+// writtenChain is the fake ledger with the blocks it leaves behind: each ordered
 // transaction is a block of Fabric's own messages, the invalid ones with their
 // validation code, so that the real decoder reads them.
-type chain struct {
+type writtenChain struct {
 	*fakeLedger
 	t       *testing.T
 	creator []byte
@@ -48,7 +48,7 @@ type chain struct {
 	last   []byte // hash of the last block
 }
 
-func newChain(t *testing.T) *chain {
+func newChain(t *testing.T) *writtenChain {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -59,14 +59,14 @@ func newChain(t *testing.T) *chain {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &chain{fakeLedger: newFakeLedger(), t: t}
+	c := &writtenChain{fakeLedger: newFakeLedger(), t: t}
 	c.creator = c.bytes(&msp.SerializedIdentity{Mspid: "VendorMSP", IdBytes: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})})
 	c.add(peer.TxValidationCode_VALID, check.Tx{ID: "genesis", Valid: true}, nil)
 	return c
 }
 
 // SubmitEndorsed orders the transaction and cuts a block where it is new.
-func (c *chain) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error {
+func (c *writtenChain) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, known := c.fate(e.TxID)
@@ -100,7 +100,7 @@ func (c *chain) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error {
 	return err
 }
 
-func (c *chain) fate(txID string) (code string, ordered bool) {
+func (c *writtenChain) fate(txID string) (code string, ordered bool) {
 	c.fakeLedger.mu.Lock()
 	defer c.fakeLedger.mu.Unlock()
 	code, ordered = c.fates[txID]
@@ -112,7 +112,7 @@ func eventKey(host provenance.Host, e provenance.Event) string {
 }
 
 // add cuts a block of one transaction.
-func (c *chain) add(code peer.TxValidationCode, tx check.Tx, writes []*kvrwset.KVWrite) {
+func (c *writtenChain) add(code peer.TxValidationCode, tx check.Tx, writes []*kvrwset.KVWrite) {
 	sets := &rwset.TxReadWriteSet{NsRwset: []*rwset.NsReadWriteSet{{Namespace: chainCode, Rwset: c.bytes(&kvrwset.KVRWSet{Writes: writes})}}}
 	invocation := &peer.ChaincodeInvocationSpec{ChaincodeSpec: &peer.ChaincodeSpec{
 		ChaincodeId: &peer.ChaincodeID{Name: chainCode}, Input: &peer.ChaincodeInput{Args: [][]byte{[]byte(recordSegment)}},
@@ -145,7 +145,7 @@ func (c *chain) add(code peer.TxValidationCode, tx check.Tx, writes []*kvrwset.K
 	c.blocks, c.txs, c.last = append(c.blocks, block), append(c.txs, tx), decoded.Hash
 }
 
-func (c *chain) bytes(m proto.Message) []byte {
+func (c *writtenChain) bytes(m proto.Message) []byte {
 	b, err := proto.Marshal(m)
 	if err != nil {
 		c.t.Error(err)
@@ -154,7 +154,7 @@ func (c *chain) bytes(m proto.Message) []byte {
 }
 
 // block returns a copy of a block, or nil where it is not cut yet.
-func (c *chain) block(number uint64) *common.Block {
+func (c *writtenChain) block(number uint64) *common.Block {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if number >= uint64(len(c.blocks)) {
@@ -164,20 +164,20 @@ func (c *chain) block(number uint64) *common.Block {
 }
 
 // writes tells whether a block has anything that an index takes.
-func (c *chain) writes(number uint64) bool {
+func (c *writtenChain) writes(number uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.txs[number].Valid && len(c.txs[number].Events) > 0
 }
 
-func (c *chain) height() uint64 {
+func (c *writtenChain) height() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return uint64(len(c.blocks))
 }
 
 // peer is the chain as the checker reads it.
-func (c *chain) peer() check.Peer {
+func (c *writtenChain) peer() check.Peer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := check.Peer{Name: "vendor"}

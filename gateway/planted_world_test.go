@@ -47,7 +47,7 @@ const (
 type world struct {
 	t       *testing.T
 	dir     string
-	chain   *chain
+	chain   *writtenChain
 	planted planted
 
 	door     atomic.Pointer[http.Handler] // nil while the gateway is down
