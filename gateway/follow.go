@@ -22,15 +22,9 @@ const (
 	indexRetry = time.Second // when the index's server does not answer
 )
 
-// chain is the peer as the follower sees it.
-type chain interface {
-	Blocks(ctx context.Context, from uint64, apply func(ledger.Block) error) error
-	Height(ctx context.Context) (uint64, error)
-}
-
 // follower carries blocks into the index and keeps an eye on the distance.
 type follower struct {
-	ledger chain
+	ledger blockSource
 	index  *index.Index
 	notes  *noter
 	log    *slog.Logger

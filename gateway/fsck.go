@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
@@ -30,6 +29,10 @@ func Fsck(ctx context.Context, cfg Config, repair bool) (r FsckReport, err error
 	if err != nil {
 		return r, err
 	}
+	place, err := indexPlace(cfg)
+	if err != nil {
+		return r, err
+	}
 	q, err := queue.Open(ctx, where, queue.Options{
 		Lanes: cfg.Queue.Lanes, MinFreeBytes: cfg.Queue.MinFreeBytes, LaneTTL: cfg.Queue.LaneTTL, Log: cfg.Log, Alone: true,
 	})
@@ -45,11 +48,7 @@ func Fsck(ctx context.Context, cfg Config, repair bool) (r FsckReport, err error
 		return r, err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	place, err := indexPlace(cfg)
-	if err != nil {
-		return r, err
-	}
-	c := &fsckRun{dir: cfg.DataDir, place: place, queue: q, peer: client, log: cfg.Log, stall: fsckStall, scope: scopeOf(cfg)}
+	c := &fsckRun{index: place, queue: q, peer: client, log: cfg.Log, stall: fsckStall, scope: scopeOf(cfg)}
 	return c.run(ctx, repair)
 }
 
@@ -68,8 +67,7 @@ func scopeOf(cfg Config) scope {
 
 // fsckRun is one run.
 type fsckRun struct {
-	dir   string
-	place string // of the index
+	index string // its place
 	queue *queue.Queue
 	peer  blockSource
 	log   *slog.Logger
@@ -118,12 +116,9 @@ func (c *fsckRun) compare(ctx context.Context, r *FsckReport) ([]difference, *in
 	if err != nil {
 		return nil, nil, err
 	}
-	x, err := openIndexCheck(ctx, c.dir, c.place, height)
+	x, err := openIndexCheck(ctx, c.index, height)
 	if err != nil {
 		return nil, x, err
-	}
-	x.refill = func(ctx context.Context, fresh *index.Index) error {
-		return readChain(ctx, c.peer, height, c.stall, c.log, func(b ledger.Block) error { return fresh.Apply(ctx, indexed(b)) })
 	}
 	j := newJournal(c.queue.Name(), c.scope)
 	err = readChain(ctx, c.peer, height, c.stall, c.log, func(b ledger.Block) error {

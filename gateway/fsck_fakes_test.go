@@ -77,15 +77,17 @@ type installation struct {
 	*bench
 	dir    string
 	driver string
+	index  string // where the index is
 	peer   peerOf
 	scope  scope
 }
 
-// installed makes one whose queue is in a file, or on a server.
+// installed makes one whose queue and index are in files, or on a server.
 func installed(t *testing.T, url string) *installation {
 	t.Helper()
 	b := &installation{bench: newBench(t), driver: "sqlite"}
 	b.dir = filepath.Dir(b.path)
+	b.index = filepath.Join(b.dir, indexFile)
 	if url != "" {
 		if err := b.queue.Close(); err != nil {
 			t.Fatal(err)
@@ -93,7 +95,7 @@ func installed(t *testing.T, url string) *installation {
 		if err := queue.Create(t.Context(), url); err != nil {
 			t.Fatal(err)
 		}
-		b.path, b.driver = url, "pgx"
+		b.path, b.driver, b.index = url, "pgx", url+"_index&synchronous_commit=off"
 		b.open()
 	}
 	for i := range 4 {
@@ -145,37 +147,39 @@ func spoil(t *testing.T, driver, where string, statements ...string) {
 	}
 }
 
-func (b *installation) indexed(blocks []ledger.Block) {
-	b.t.Helper()
-	path := filepath.Join(b.dir, indexFile)
-	if err := removeDatabase(path); err != nil {
-		b.t.Fatal(err)
-	}
-	if err := index.Create(b.t.Context(), path); err != nil {
-		b.t.Fatal(err)
-	}
-	x, err := index.Open(b.t.Context(), path)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for _, block := range blocks {
-		if err := x.Apply(b.t.Context(), indexed(block)); err != nil {
-			b.t.Fatal(err)
+// removeDatabase removes a SQLite database with its side files.
+func removeDatabase(path string) error {
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 	}
-	if err := x.Close(); err != nil {
+	return nil
+}
+
+func (b *installation) indexed(blocks []ledger.Block) {
+	b.t.Helper()
+	err := index.Rebuild(b.t.Context(), b.index, func(x *index.Index) error {
+		for _, block := range blocks {
+			if err := x.Apply(b.t.Context(), indexed(block)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
 		b.t.Fatal(err)
 	}
 }
 
 func (b *installation) fsckAt(peer blockSource, repair bool) FsckReport {
 	b.t.Helper()
-	c := &fsckRun{dir: b.dir, place: filepath.Join(b.dir, indexFile), queue: b.queue, peer: peer, log: slog.New(slog.DiscardHandler), stall: 5 * time.Second, scope: b.scope}
+	c := &fsckRun{index: b.index, queue: b.queue, peer: peer, log: slog.New(slog.DiscardHandler), stall: 5 * time.Second, scope: b.scope}
 	r, err := c.run(b.t.Context(), repair)
 	if err != nil {
 		b.t.Fatalf("%v\n%s", err, r)
 	}
-	if left, _ := filepath.Glob(filepath.Join(b.dir, fsckDir)); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(b.dir, "reindex.db*")); len(left) > 0 {
 		b.t.Errorf("the index built for the comparison is left behind: %v", left)
 	}
 	return r
@@ -270,14 +274,4 @@ func (b *installation) order() {
 			b.t.Fatal(err)
 		}
 	}
-}
-
-func removeDatabase(path string) error {
-	var errs []error
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(path + suffix); !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -22,6 +22,7 @@ const (
 	// wait for: the server ends its transaction first.
 	idleWriter  = "4000" // ms
 	idleReader  = "60000"
+	dropTimeout = 30 * time.Second
 	lockTimeout = "10000"
 )
 
@@ -131,46 +132,71 @@ func (e *serverEngine) check(ctx context.Context) error {
 	return fits(h.version)
 }
 
-// rebuildPostgres fills a second schema and renames it. Whoever reads or writes
-// the index starts at meta, so the lock on meta keeps all others out while the
-// schemas change; after it their statements find the new tables by name.
-func rebuildPostgres(ctx context.Context, url string, fill func(*Index) error) error {
+// besidePostgres makes a second schema. The connection holds a lock that keeps
+// other rebuilders out.
+func besidePostgres(ctx context.Context, url string) (*Rebuilding, error) {
 	config, schema, err := parseURL(url)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return wrap(err, "rebuild index")
+		return nil, wrap(err, "rebuild index")
 	}
-	defer closeConn(ctx, conn) // and with it the lock that is taken now
+	beside := schema + "_new"
+	e, err := openBeside(ctx, conn, inSchema(config, beside), schema, beside)
+	if err != nil {
+		closeConn(ctx, conn)
+		return nil, err
+	}
+	return &Rebuilding{
+		Index:   &Index{name: "in schema " + beside, engine: e, st: applying()},
+		replace: func(ctx context.Context) error { return replaceSchema(ctx, conn, beside, schema) },
+		discard: func() error {
+			ctx, cancel := context.WithTimeout(context.Background(), dropTimeout)
+			defer cancel()
+			defer closeConn(ctx, conn)
+			return dropSchema(ctx, conn, beside)
+		},
+	}, nil
+}
+
+func openBeside(ctx context.Context, conn *pgx.Conn, config *pgx.ConnConfig, schema, beside string) (engine, error) {
 	number := fnv.New64()
 	_, _ = number.Write([]byte("waybill reindex " + schema)) // a hash takes everything
 	var alone bool
 	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, int64(number.Sum64())).Scan(&alone); err != nil { //nolint:gosec // any number will do
-		return wrap(err, "rebuild index")
+		return nil, wrap(err, "rebuild index")
 	}
 	if !alone {
-		return provenance.Errorf(provenance.Conflict, "rebuild index: somebody else is rebuilding the one in schema %s", schema)
+		return nil, provenance.Errorf(provenance.Conflict, "rebuild index: somebody else is rebuilding the one in schema %s", schema)
 	}
-	beside := schema + "_new"
-	if _, err := conn.Exec(ctx, `DROP SCHEMA IF EXISTS `+quoted(beside)+` CASCADE`); err != nil {
-		return wrap(err, "rebuild index: remove what is left of an earlier one")
+	if err := dropSchema(ctx, conn, beside); err != nil {
+		return nil, err
 	}
 	if err := createSchema(ctx, conn, beside); err != nil {
-		return err
+		return nil, err
 	}
-	e, err := openSchema(ctx, inSchema(config, beside))
+	// Nothing of it is kept before it has its place, and the commit that gives it
+	// one writes all before it to the disk.
+	config.RuntimeParams["synchronous_commit"] = "off"
+	e, err := openSchema(ctx, config)
 	if err != nil {
-		return provenance.Wrap(provenance.CodeOf(err), err, "rebuild index")
+		return nil, provenance.Wrap(provenance.CodeOf(err), err, "rebuild index")
 	}
-	x := &Index{name: "in schema " + beside, engine: e, st: applying()}
-	if err := errors.Join(fill(x), x.Close()); err != nil {
-		return err
-	}
-	return replaceSchema(ctx, conn, beside, schema)
+	return e, nil
 }
 
+func dropSchema(ctx context.Context, conn *pgx.Conn, schema string) error {
+	if _, err := conn.Exec(ctx, `DROP SCHEMA IF EXISTS `+quoted(schema)+` CASCADE`); err != nil {
+		return wrap(err, "remove schema %s", schema)
+	}
+	return nil
+}
+
+// replaceSchema drops the old schema and renames the new one. Whoever reads or
+// writes the index starts at meta, so the lock on meta keeps all others out
+// meanwhile; after it their statements find the new tables by name.
 func replaceSchema(ctx context.Context, conn *pgx.Conn, beside, schema string) error {
 	var there bool
 	if err := conn.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, quoted(schema)+".meta").Scan(&there); err != nil {

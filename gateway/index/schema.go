@@ -2,8 +2,6 @@ package index
 
 import (
 	"context"
-	"errors"
-	"path/filepath"
 	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -94,36 +92,6 @@ func Open(ctx context.Context, where string) (*Index, error) {
 		return nil, err
 	}
 	return x, nil
-}
-
-// Rebuild makes a new index beside the one at where, lets fill apply blocks to
-// it, and puts it in the other's place: until then, and when fill fails, the old
-// one stays. Gateways that have a PostgreSQL index open go on with the new one.
-// One rebuild of an index at a time: another is a Conflict.
-func Rebuild(ctx context.Context, where string, fill func(*Index) error) error {
-	if isURL(where) {
-		return rebuildPostgres(ctx, where, fill)
-	}
-	temporary := filepath.Join(filepath.Dir(where), "reindex.db")
-	if err := removeFile(temporary); err != nil {
-		return err
-	}
-	if err := createSQLite(ctx, temporary); err != nil {
-		return err
-	}
-	if err := filled(ctx, temporary, fill); err != nil {
-		return err
-	}
-	return replaceFile(temporary, where)
-}
-
-// filled opens an index for fill and closes it.
-func filled(ctx context.Context, where string, fill func(*Index) error) error {
-	x, err := Open(ctx, where)
-	if err != nil {
-		return err
-	}
-	return errors.Join(fill(x), x.Close())
 }
 
 // Close closes the index.

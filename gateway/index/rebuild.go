@@ -1,0 +1,77 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+)
+
+// Rebuilding is a new index beside the one there is, or was.
+type Rebuilding struct {
+	Index   *Index // empty at first
+	replace func(context.Context) error
+	discard func() error
+	closed  bool // Index is
+}
+
+// Beside makes an empty index beside the one at where. One at a time: a second
+// one in the same PostgreSQL database is a Conflict. Close it in any case; what
+// a crash leaves behind is removed by the next.
+func Beside(ctx context.Context, where string) (*Rebuilding, error) {
+	if isURL(where) {
+		return besidePostgres(ctx, where)
+	}
+	temporary := filepath.Join(filepath.Dir(where), "reindex.db")
+	if err := removeFile(temporary); err != nil {
+		return nil, err
+	}
+	if err := createSQLite(ctx, temporary); err != nil {
+		return nil, err
+	}
+	x, err := Open(ctx, temporary)
+	if err != nil {
+		return nil, err
+	}
+	return &Rebuilding{
+		Index:   x,
+		replace: func(context.Context) error { return replaceFile(temporary, where) },
+		discard: func() error { return removeFile(temporary) },
+	}, nil
+}
+
+// Replace closes the new index and puts it in the other's place. An index in a
+// file must be closed before; whoever has a PostgreSQL index open goes on with
+// the new one. A crash in it leaves the old index, the new one or, of a file,
+// none.
+func (r *Rebuilding) Replace(ctx context.Context) error {
+	if err := r.closeIndex(); err != nil {
+		return err
+	}
+	return r.replace(ctx)
+}
+
+// Close closes the new index and removes it, unless it has its place.
+func (r *Rebuilding) Close() error { return errors.Join(r.closeIndex(), r.discard()) }
+
+func (r *Rebuilding) closeIndex() error {
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	return r.Index.Close()
+}
+
+// Rebuild makes a new index beside the one at where, lets fill apply blocks to
+// it, and puts it in the other's place: until then, and when fill fails, the old
+// one stays.
+func Rebuild(ctx context.Context, where string, fill func(*Index) error) (err error) {
+	r, err := Beside(ctx, where)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	if err := fill(r.Index); err != nil {
+		return err
+	}
+	return r.Replace(ctx)
+}
