@@ -20,6 +20,9 @@ import (
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
+// hookPlaces are the requests of one connector that are served at once.
+const hookPlaces = 8
+
 // hooksOf serves connectors over TCP, in front of a real queue, as Run does.
 func hooksOf(t *testing.T, names ...string) (address string, q *queue.Queue) {
 	t.Helper()
@@ -39,7 +42,7 @@ func hooksOf(t *testing.T, names ...string) (address string, q *queue.Queue) {
 		all = append(all, c)
 	}
 	g := &rooms{}
-	if g.hooks, err = intake.New(intake.Config{Connectors: all, Sink: sink{q}, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if g.hooks, err = intake.New(intake.Config{Connectors: all, Sink: sink{q}, Concurrency: hookPlaces, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -92,7 +95,7 @@ func TestSlowSendersKeepNobodyOut(t *testing.T) {
 		_, _ = io.WriteString(conn, "POST /hooks/noisy HTTP/1.1\r\nHost: x\r\nX-Slow: ") // one that was closed says so later
 	}
 	// The noisy registry's own places are taken by bodies that do not come.
-	for range intake.DefaultConcurrency {
+	for range hookPlaces {
 		conn, err := from(t, "127.0.0.3", address)
 		if err != nil {
 			t.Fatal(err)
@@ -108,7 +111,7 @@ func TestSlowSendersKeepNobodyOut(t *testing.T) {
 		t.Errorf("%d MiB for %d connections", grown>>20, len(open))
 	}
 	// Its next notification is told to come back, once all of those have arrived.
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(9 * time.Second) // the bodies are waited for a little longer
 	for {
 		got := notify(t, address, "noisy", 0)
 		if got == http.StatusTooManyRequests {
@@ -120,10 +123,10 @@ func TestSlowSendersKeepNobodyOut(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	began := time.Now()
-	for worker := range 10 {
+	for worker := range hookPlaces / 2 {
 		wg.Go(func() {
-			for n := range 10 {
-				if got := notify(t, address, "quiet", 10*worker+n); got != http.StatusOK {
+			for n := range 25 {
+				if got := notify(t, address, "quiet", 25*worker+n); got != http.StatusOK {
 					t.Errorf("the quiet registry: %d", got)
 				}
 			}
@@ -185,8 +188,8 @@ func TestCrowd(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		closed := make(chan error, 1)
-		go func() { _, err := conn.Read(make([]byte, 1)); closed <- err }()
+		closed := make(chan struct{})
+		go func() { _, _ = conn.Read(make([]byte, 1)); close(closed) }()
 		select {
 		case inside = <-let:
 			if !want {
