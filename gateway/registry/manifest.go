@@ -29,7 +29,7 @@ const (
 	// records, four megabytes of "{}," would become hundreds; 10,000 layers with
 	// annotations are 150,000 parts.
 	maxTokens = 250_000
-	maxText  = 255
+	maxText   = 255
 )
 
 // emptyJSON is the digest of "{}", the stand-in for a config or a layer that
