@@ -49,9 +49,31 @@ api:
 # on this machine only; put a proxy with TLS before it for any other.
 hooks:
   listen: {{q .Paths.IntakeAddress}}
+  # tls_cert: /path/to/hooks.crt     # with TLS it may listen on any address
+  # tls_key: /path/to/hooks.key
+  # max_body: 1048576                # bytes of a notification
 
 metrics:
   listen: {{q .Paths.MetricsAddress}}
+
+# What waits to be recorded. At a bound senders are told to come again. The defaults:
+# queue:
+#   max_pending: 1000000
+#   min_free_bytes: 268435456        # of disk, that stay free
+#   connector_share: 100             # percent of max_pending that one connector may hold
+#   lanes: 8                         # recorded side by side; change it while nothing waits
+#   remember: 0s                     # how long the id of a recorded event stays known; 0s: for ever
+#   url_file: ""                     # a file with postgres://...: gateways that share it are replicas
+#   lane_ttl: 5s                     # after which a silent replica is replaced
+
+# What it does by itself. The defaults:
+# collect: true                      # evidence of signatures and attestations pushed beside an image
+# auto_release: true                 # promotions whose last rule comes to be met
+# witness: []                        # other organisations' registries to look at as well: "*.partner.example"
+# sweep:                             # the organisation's own registries, compared with the ledger
+#   every: 0s                        # 0s: only when somebody asks (waybill sweep)
+#   rate: 20                         # requests a second, to each
+#   grace: 2m                        # how long a difference must last
 
 # Who may notify. The registry is put on the ledger with:
 #   waybill registry add 127.0.0.1:5000 --as {{.Client.Org}}/admin
@@ -63,6 +85,16 @@ connectors: []
 #     # The registry sends "Authorization: Bearer SECRET", 16 characters or more. Two files while it is changed.
 #     secret_files: [/path/to/secret]
 #     repositories: []               # patterns; none: all
+#     # Only some kinds know the rest; docs/guides says which, and waybill connector test tries it out.
+#     own_actor: ""                  # the account this gateway uses there: what it does is not recorded
+#     origins: []                    # subscriptions or sources that a payload may name
+#     prefixes: []                   # storage repositories: {name: docker-local, value: team}
+#     type_prefix: ""                # of zot's events
+#     oidc:                          # instead of a secret, where the cloud signs tokens
+#       issuers: []
+#       audience: ""
+#       claims: []                   # {name: email, value: push@project.example}
+#       keys_file: ""
 
 # How each registry is read back. Nothing else is ever dialled.
 registries: []
@@ -72,6 +104,13 @@ registries: []
 #     allow_private: true            # an address of this machine or a private network
 #     username: ""
 #     password_file: ""
+#     ca_file: ""                    # certificates to trust instead of the system's
+#     timeout: 15s                   # of one request
+#     read_back: true                # false: pushes are recorded as claimed
+#     pulls: ""                      # channel: with address and user agent; off: not recorded
+#     repositories: []               # what a sweep looks at; none: the catalogue
+#     token_host: ""                 # where its tokens are issued, where that is another host
+#     blob_hosts: []                 # where its blobs are; they are sent no credentials
 `
 
 // GatewayConfig returns an organisation's gateway configuration: everything

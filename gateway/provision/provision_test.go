@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -136,5 +137,15 @@ func TestGatewayConfigIsStrictYAML(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("configuration (-want +got):\n%s", diff)
+	}
+	// What stands in comments is YAML too, once it is taken out of them.
+	comment := regexp.MustCompile(`(?m)^( *)# (( *)(- )?[a-z_]+:( .*)?)$`)
+	all := comment.ReplaceAll(regexp.MustCompile(`(?m)^(connectors|registries): \[\]$`).ReplaceAll(b, nil), []byte("$1$2"))
+	got = nil
+	if err := yaml.UnmarshalStrict(all, &got); err != nil {
+		t.Fatalf("%v\n%s", err, all)
+	}
+	if s, ok := got["sweep"].(map[string]any); !ok || s["grace"] != "2m" || len(got["connectors"].([]any)) != 1 || got["hooks"].(map[string]any)["max_body"] == nil {
+		t.Errorf("%v", got)
 	}
 }
