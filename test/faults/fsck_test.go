@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -107,6 +108,27 @@ func TestFsck(t *testing.T) {
 	}
 	if r, code := fsck(t, ctx, l); code != 0 || len(r.Findings) > 0 || r.Queue.Done != int64(pushed) {
 		t.Fatalf("after the gateway went on: exit %d\n%s", code, r)
+	}
+	loseDatabases(t, ctx, l, pushed)
+}
+
+// loseDatabases makes new ones, and lets the queue learn what the lost one knew.
+func loseDatabases(t *testing.T, ctx context.Context, l *lab.Lab, recorded int) {
+	t.Helper()
+	if err := os.RemoveAll(filepath.Join(data(l), "data")); err != nil {
+		t.Fatal(err)
+	}
+	if r, code := fsck(t, ctx, l); code != 2 {
+		t.Fatalf("without a queue: exit %d\n%s", code, r)
+	}
+	if out, err := exec.CommandContext(ctx, filepath.Join(l.Bin, "waybill-gateway"), "init", "--config", filepath.Join(data(l), "config.yaml")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if r, code := fsck(t, ctx, l, "--repair"); code != 0 || len(r.Findings) != 1 || r.Findings[0].Code != gateway.FsckQueueEventForgotten || !r.Findings[0].Repaired {
+		t.Fatalf("a new queue: exit %d\n%s", code, r)
+	}
+	if r, code := fsck(t, ctx, l); code != 0 || len(r.Findings) > 0 || r.Queue.Known != int64(recorded) {
+		t.Fatalf("the new queue knows %d of %d events: exit %d\n%s", r.Queue.Known, recorded, code, r)
 	}
 }
 
