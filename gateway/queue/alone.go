@@ -20,7 +20,7 @@ func (q *Queue) waitForDead(ctx context.Context) error {
 			return fail(err, "open queue")
 		}
 		if live > 0 {
-			return provenance.Errorf(provenance.Conflict, "open queue: %d replicas of the gateway run; stop them first", live)
+			return provenance.Errorf(provenance.Conflict, "open queue: replicas of the gateway run (%d); stop them first", live)
 		}
 		return nil
 	})

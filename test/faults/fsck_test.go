@@ -14,13 +14,15 @@ import (
 	"testing"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	_ "modernc.org/sqlite"             // the driver "sqlite"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/test/lab"
+	"github.com/waybill-dev/waybill/test/postgres"
 )
 
 // TestFsck damages a gateway's databases by hand between two runs of it.
@@ -110,6 +112,42 @@ func TestFsck(t *testing.T) {
 		t.Fatalf("after the gateway went on: exit %d\n%s", code, r)
 	}
 	loseDatabases(t, ctx, l, pushed)
+	t.Run("PostgreSQL", func(t *testing.T) { fsckOnServer(t, ctx, l, push) })
+}
+
+// fsckOnServer does the same to a queue that replicas share.
+func fsckOnServer(t *testing.T, ctx context.Context, l *lab.Lab, push func()) {
+	server := postgres.Start(t)
+	file := filepath.Join(t.TempDir(), "url")
+	if err := errors.Join(os.WriteFile(file, []byte(server.URL()), 0o600), os.RemoveAll(filepath.Join(data(l), "data"))); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("WAYBILL_QUEUE_URL_FILE", file)
+	if err := l.StartGateway(ctx, lab.Owner); err != nil {
+		t.Fatal(err)
+	}
+	push()
+	if r, code := fsck(t, ctx, l); code != 2 {
+		t.Errorf("beside a running replica: exit %d\n%s", code, r)
+	}
+	push()
+	if err := l.KillGateway(lab.Owner); err != nil {
+		t.Fatal(err)
+	}
+	// The dead one's lanes are waited for. What the queue before recorded is not known to this one.
+	if r, code := fsck(t, ctx, l, "--repair"); code != 0 || len(r.Findings) != 1 || r.Findings[0].Code != gateway.FsckQueueEventForgotten {
+		t.Fatalf("after kill -9: exit %d\n%s", code, r)
+	}
+	spoil(t, ctx, "pgx", server.URL()+"&search_path=waybill_queue", `UPDATE meta SET done = 0`, `UPDATE lanes SET next = 1 WHERE next > 1`, `DELETE FROM seen`)
+	if r, code := fsck(t, ctx, l); code != 1 || len(r.Findings) < 3 {
+		t.Errorf("after the damage: exit %d\n%s", code, r)
+	}
+	if r, code := fsck(t, ctx, l, "--repair"); code != 0 {
+		t.Errorf("--repair: exit %d\n%s", code, r)
+	}
+	if r, code := fsck(t, ctx, l); code != 0 || len(r.Findings) > 0 {
+		t.Errorf("after the repair: exit %d\n%s", code, r)
+	}
 }
 
 // loseDatabases makes new ones, and lets the queue learn what the lost one knew.
@@ -157,7 +195,12 @@ func fsck(t *testing.T, ctx context.Context, l *lab.Lab, args ...string) (r gate
 
 func damage(t *testing.T, ctx context.Context, l *lab.Lab, file string, statements ...string) {
 	t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(data(l), "data", file))
+	spoil(t, ctx, "sqlite", filepath.Join(data(l), "data", file), statements...)
+}
+
+func spoil(t *testing.T, ctx context.Context, driver, where string, statements ...string) {
+	t.Helper()
+	db, err := sql.Open(driver, where)
 	if err != nil {
 		t.Fatal(err)
 	}
