@@ -14,10 +14,10 @@ EVENTS   ?= 10000
 # The race detector needs a C compiler; without one Go itself turns cgo off.
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help build test unit lint e2e chaos bench fuzz check demo demo-down clean
+.PHONY: help build test unit lint e2e chaos chaos-planted bench fuzz check demo demo-down clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/waybill, bin/waybill-gateway, bin/waybill-chaincode
 	@mkdir -p bin
@@ -41,6 +41,9 @@ e2e: build ## real Fabric, real registry, the real binaries; import directions; 
 # The run ends itself: twelve minutes after LENGTH at the latest.
 chaos: ## kill everything at random while events flow: SEED=n LENGTH=5m EVENTS=10000 (e2e has one of five minutes)
 	go test -v -count=1 -timeout 0 -run TestChaos ./test/chaos -chaos.seed $(SEED) -chaos.length $(LENGTH) -chaos.events $(EVENTS)
+
+chaos-planted: ## six gateways with a planted defect each, to see that the chaos run's checker catches them
+	go test -v -count=1 -timeout 60m -run TestPlanted ./test/chaos -chaos.planted
 
 bench: build ## throughput and latency on a real network
 	go test -count=1 -timeout 30m -run '^$$' -bench . -benchtime 1x ./test/bench/...

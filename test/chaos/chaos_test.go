@@ -12,9 +12,10 @@ import (
 )
 
 var (
-	chaosSeed   = flag.Uint64("chaos.seed", 0, "what the run draws from; 0 is a new one")
-	chaosLength = flag.Duration("chaos.length", 5*time.Minute, "how long things are broken")
-	chaosEvents = flag.Int("chaos.events", 10_000, "how many events are accepted at least, however short the run")
+	chaosSeed    = flag.Uint64("chaos.seed", 0, "what the run draws from; 0 is a new one")
+	chaosLength  = flag.Duration("chaos.length", 5*time.Minute, "how long things are broken")
+	chaosEvents  = flag.Int("chaos.events", 10_000, "how many events are accepted at least, however short the run")
+	chaosPlanted = flag.Bool("chaos.planted", false, "run the planted defects as well, each on a network of its own")
 )
 
 // How much longer than it was asked to a run may take: until enough events are
@@ -35,14 +36,16 @@ func TestChaos(t *testing.T) {
 	t.Logf("seed %d, %d events in %s; %s", seed, events, length, again)
 	ctx, cancel := context.WithTimeout(t.Context(), length+graceToSend+graceToJudge)
 	defer cancel()
-	r := start(t, ctx, seed)
+	r := start(t, ctx, seed, nil)
 	defer func() {
 		if t.Failed() {
 			t.Logf("%s\n%s", again, troubles(context.WithoutCancel(ctx), r.lab, r.breaker.gateways))
 		}
 	}()
 	began := time.Now()
-	if err := r.traffic(ctx, length, events); err != nil {
+	plan := schedule(seed, length, r.orgs(), r.breaker.gateways)
+	t.Logf("the schedule:\n%s", listed(plan))
+	if err := r.traffic(ctx, plan, length, events); err != nil {
 		t.Fatal(err)
 	}
 	broken := time.Since(began)
@@ -54,8 +57,8 @@ func TestChaos(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("broken for %s, settled, swept and read in %s more\n%s, %d left out, %d orderers hung\n%v", broken.Round(time.Second), (time.Since(began) - broken).Round(time.Second),
-		summary(r.breaker.done), r.breaker.skipped, r.breaker.hung, r.proxy)
+	t.Logf("broken for %s, settled, swept and read in %s more\n%s, %d left out, %d orderers hung, %d recorded transactions replayed\n%v", broken.Round(time.Second), (time.Since(began) - broken).Round(time.Second),
+		summary(r.breaker.done), r.breaker.skipped, r.breaker.hung, r.replayer.sent, r.proxy)
 	verdict(t, run, before, events)
 	r.busyEnough()
 }
@@ -77,7 +80,7 @@ func verdict(t *testing.T, run check.Run, before uint64, events int) {
 	if swept := report.Recorded - unswept.Recorded; swept != lost {
 		t.Errorf("the sweep recorded %d events, and %d webhooks were lost", swept, lost)
 	}
-	if lost == 0 || report.SetAside == 0 || report.Refused == 0 {
+	if lost == 0 || report.SetAside == 0 || report.Refused == 0 || report.Invalid == 0 {
 		t.Error("the run was too calm to prove anything")
 	}
 	damaged(t, run)

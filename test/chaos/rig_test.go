@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"regexp"
 	"slices"
@@ -34,9 +35,13 @@ type rig struct {
 	pushers *pushers
 	senders []*sender
 	seed    uint64
+
+	replayer    *replayer
+	replayEvery time.Duration
 }
 
-func start(t *testing.T, ctx context.Context, seed uint64) *rig {
+// start brings everything up; prepare may change the programs before any gateway runs.
+func start(t *testing.T, ctx context.Context, seed uint64, prepare func(context.Context, *lab.Lab) error) *rig {
 	t.Helper()
 	l, err := lab.Start(ctx, logTo{t})
 	if err != nil {
@@ -47,9 +52,14 @@ func start(t *testing.T, ctx context.Context, seed uint64) *rig {
 			t.Error(err)
 		}
 	})
-	r := &rig{t: t, lab: l, seed: seed, pushers: &pushers{lab: l, seed: seed}, breaker: &breaker{lab: l, gateways: []string{lab.Owner, witness}, say: t.Logf}}
+	r := &rig{t: t, lab: l, seed: seed, replayEvery: 7 * time.Second, pushers: &pushers{lab: l, seed: seed}, breaker: &breaker{lab: l, gateways: []string{lab.Owner, witness}, say: t.Logf}}
 	if err := r.configure(ctx); err != nil {
 		t.Fatal(err)
+	}
+	if prepare != nil {
+		if err := prepare(ctx, l); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, org := range r.breaker.gateways {
 		if err := l.StartGateway(ctx, org); err != nil {
@@ -69,6 +79,7 @@ func start(t *testing.T, ctx context.Context, seed uint64) *rig {
 	for n := range 2 * workers {
 		r.senders = append(r.senders, newSender(r.proxy, seed, n))
 	}
+	r.replayer = &replayer{lab: l, rng: rand.New(rand.NewPCG(seed, 3)), orgs: r.orgs()}
 	return r
 }
 
@@ -98,15 +109,18 @@ func (r *rig) configure(ctx context.Context) error {
 	return errors.Join(r.lab.KillRegistry(), r.lab.StartRegistry(ctx))
 }
 
+func (r *rig) orgs() []string {
+	var out []string
+	for _, o := range r.lab.Net.Topology().Orgs {
+		out = append(out, o.Name)
+	}
+	return out
+}
+
 // traffic sends, pushes and breaks for length, and until enough is accepted.
 // When it returns every sender has its answers, and all is healed.
-func (r *rig) traffic(ctx context.Context, length time.Duration, events int) error {
-	var orgs []string
-	for _, o := range r.lab.Net.Topology().Orgs {
-		orgs = append(orgs, o.Name)
-	}
-	r.breaker.plan = schedule(r.seed, length, orgs, r.breaker.gateways)
-	r.t.Logf("the schedule:\n%s", listed(r.breaker.plan))
+func (r *rig) traffic(ctx context.Context, plan []strike, length time.Duration, events int) error {
+	r.breaker.plan = plan
 	began := time.Now()
 	over := func() bool {
 		spent := time.Since(began)
@@ -122,6 +136,7 @@ func (r *rig) traffic(ctx context.Context, length time.Duration, events int) err
 	for n := range workers {
 		group.Go(func() error { return r.pushers.run(ctx, fmt.Sprint("p", n), over, length/time.Duration(images+1)) })
 	}
+	group.Go(func() error { return r.replayer.run(ctx, over, r.replayEvery) })
 	group.Go(func() error {
 		err := r.breaker.run(ctx, over)
 		r.proxy.heal()
@@ -145,10 +160,9 @@ func (r *rig) progress(began time.Time, events int) func(down string) {
 	}
 }
 
-// calm waits until the registry has told what it still knows, and everything
-// that was accepted has come to its end; then a sweep looks, twice. It returns
-// the height that the ledger had before.
-func (r *rig) calm(ctx context.Context) (before uint64, err error) {
+// rest waits until the registry has told what it still knows, and everything
+// that was accepted has come to its end. It returns the height of the ledger.
+func (r *rig) rest(ctx context.Context) (uint64, error) {
 	if err := lab.Poll(ctx, 2*time.Minute, func() error {
 		if r.proxy.idle() < 8*time.Second {
 			return errors.New("the registry still sends")
@@ -157,7 +171,13 @@ func (r *rig) calm(ctx context.Context) (before uint64, err error) {
 	}); err != nil {
 		return 0, err
 	}
-	if before, err = r.settled(ctx); err != nil {
+	return r.settled(ctx)
+}
+
+// calm waits for rest; then a sweep looks, twice, and the gateways are stopped.
+// It returns the height that the ledger had before the sweep.
+func (r *rig) calm(ctx context.Context) (before uint64, err error) {
+	if before, err = r.rest(ctx); err != nil {
 		return 0, err
 	}
 	first, err := r.sweep(ctx)
@@ -178,12 +198,17 @@ func (r *rig) calm(ctx context.Context) (before uint64, err error) {
 	if _, err := r.settled(ctx); err != nil {
 		return 0, err
 	}
+	return before, r.stop()
+}
+
+// stop ends the gateways in order.
+func (r *rig) stop() error {
 	for _, org := range r.breaker.gateways {
 		if err := r.lab.StopGateway(org); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return before, nil
+	return nil
 }
 
 // sweep returns how many differences of each kind a sweep has found.

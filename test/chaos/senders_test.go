@@ -36,6 +36,7 @@ type sender struct {
 	serial int
 	last   *notification // something that was accepted
 	told   []check.Claim // what it was promised, by its own list
+	honest bool          // it never says something else under a known id
 }
 
 func newSender(p *proxy, seed uint64, n int) *sender {
@@ -62,7 +63,7 @@ func (s *sender) one(ctx context.Context) error {
 	switch n := s.rng.IntN(100); {
 	case n < 3 && s.last != nil: // a replay
 		return s.tell(ctx, mirrorConnector, http.StatusOK, *s.last)
-	case n < 5 && s.last != nil:
+	case n < 5 && s.last != nil && !s.honest:
 		forged := *s.last
 		forged.Target.Digest = s.digest()
 		return s.tell(ctx, mirrorConnector, http.StatusConflict, forged)

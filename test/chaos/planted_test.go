@@ -1,0 +1,201 @@
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/waybill-dev/waybill/test/chaos/check"
+	"github.com/waybill-dev/waybill/test/lab"
+)
+
+// planted is a defect: one place of the gateway's source that reads otherwise
+// when its program is built for the run.
+type planted struct {
+	name    string
+	file    string
+	edits   [][2]string // what stands there, and what is put in its place
+	want    check.Kind
+	replays bool // transactions are sent again, for only then are there invalid ones at once
+}
+
+func defects() []planted {
+	return []planted{
+		{
+			name: "ack before fsync", file: "gateway/intake/handler.go", want: check.Lost,
+			edits: [][2]string{{
+				"if got, err = h.config.Sink.Accept(ctx, deliveries); err != nil {\n\t\t\treturn h.sinkFailed(w, r, s, err)\n\t\t}",
+				"got.New = len(deliveries)\n\t\tgo func() {\n\t\t\ttime.Sleep(500 * time.Millisecond)\n\t\t\t_, _ = h.config.Sink.Accept(context.WithoutCancel(ctx), deliveries)\n\t\t}()",
+			}},
+		},
+		{
+			name: "no content key", file: "gateway/intake/format.go", want: check.Twice,
+			edits: [][2]string{{
+				"return provenance.NewEventID(m.connector.Kind, m.connector.Name, parts...)",
+				"return provenance.NewEventID(m.connector.Kind, m.connector.Name, append(parts, m.now.String())...)",
+			}},
+		},
+		{
+			name: "index height outside the transaction", file: "gateway/index/apply.go", want: check.Skewed,
+			edits: [][2]string{
+				{"import (\n", "import (\n\t\"time\"\n"},
+				{
+					"\ttx, err := x.write.BeginTx(whole, nil)\n",
+					`	last := blocks[len(blocks)-1]
+	if tx, err := x.write.BeginTx(whole, nil); err != nil {
+		return err
+	} else if err := (&writer{st: x.st.in(whole, tx), ctx: func() context.Context { return whole }}).exec(x.st.in(whole, tx).setHead, last.Number+1, notNil(last.Hash)); err != nil {
+		return err
+	} else if err := tx.Commit(); err != nil {
+		return err
+	}
+	time.Sleep(200 * time.Millisecond)
+	tx, err := x.write.BeginTx(whole, nil)
+`,
+				},
+				{"if b.Number != height {", "if false {"},
+				{"if height > 0 && !bytes.Equal(", "if false && !bytes.Equal("},
+			},
+		},
+		{
+			name: "INVALID transactions indexed", file: "gateway/ledger/block.go", want: check.Skewed, replays: true,
+			edits: [][2]string{{"valid := i < len(flags) && ", "valid := true || i < len(flags) && "}},
+		},
+		{
+			name: "new transaction id on each retry", file: "gateway/submit.go", want: check.Resent,
+			edits: [][2]string{{
+				"\t\tdefault:\n\t\t\tl.wait(ctx, err)\n\t\t}\n\t\ttimeout = l.limits.status\n",
+				"\t\tdefault:\n\t\t\tl.wait(ctx, err)\n\t\t\tif unsealed, err := l.reseal(ctx, &s); err != nil || unsealed {\n\t\t\t\treturn false, err\n\t\t\t}\n\t\t}\n\t\ttimeout = l.limits.status\n",
+			}},
+		},
+		{
+			name: "429 treated as success", file: "gateway/intake/handler.go", want: check.Lost,
+			edits: [][2]string{
+				{`return refuse(http.StatusServiceUnavailable, code, "the queue is full")`, `return answer{status: http.StatusOK}`},
+				{`return refuse(http.StatusTooManyRequests, provenance.Unavailable, "too many notifications of this connector at once")`, `return answer{status: http.StatusOK}`},
+			},
+		},
+	}
+}
+
+// The checker is proved on the real thing: a real network and registry, and a
+// gateway program with one defect in it. TestCheckerCatches (package gateway)
+// has the same six in one process, in seconds and in every `make test`.
+func TestPlanted(t *testing.T) {
+	if !*chaosPlanted {
+		t.Skip("six programs on six networks take a quarter of an hour: make chaos-planted")
+	}
+	for _, d := range defects() {
+		t.Run(d.name, func(t *testing.T) { plant(t, d) })
+	}
+}
+
+// plantedFor is how long a planted run lasts, and plantedEvents how much is sent in it.
+const (
+	plantedFor    = 40 * time.Second
+	plantedEvents = 1200
+)
+
+func plant(t *testing.T, d planted) {
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	defer cancel()
+	r := start(t, ctx, 1, d.build)
+	if d.replays {
+		r.replayEvery = time.Second
+	}
+	// No id is told twice with two bodies: what keeps ids apart may be broken.
+	for _, s := range r.senders {
+		s.honest = true
+	}
+	if err := r.traffic(ctx, plantedStrikes(), plantedFor, plantedEvents); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.rest(ctx); err != nil {
+		t.Fatalf("%v\n%s", err, troubles(ctx, r.lab, r.breaker.gateways))
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	run, err := r.judgement(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run.Swept = false
+	report := check.Judge(run)
+	t.Logf("%s: %s\n%v", d.name, summary(r.breaker.done), report)
+	if !report.Has(d.want) {
+		t.Errorf("the checker has not found it: want %q", d.want)
+	}
+}
+
+// plantedStrikes ends what the defects are in, again and again.
+func plantedStrikes() []strike {
+	var out []strike
+	for at := 3 * time.Second; at < plantedFor; at += 4 * time.Second {
+		out = append(out, strike{at: at, out: time.Second, scope: "gateway " + lab.Owner, what: "kill gateway", org: lab.Owner, sig: syscall.SIGKILL})
+		if (at/time.Second)%8 == 3 {
+			out = append(out, strike{at: at + 2*time.Second, out: 3 * time.Second, scope: theNetwork, what: "kill peer", org: lab.Owner, nodes: []string{lab.Owner + "-peer"}, sig: syscall.SIGKILL})
+		}
+	}
+	return out
+}
+
+// build puts the gateway with the defect in the place of the sound one. A place
+// that reads otherwise than it did when the defect was thought out is an error.
+func (d planted) build(ctx context.Context, l *lab.Lab) error {
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		return err
+	}
+	source := filepath.Join(root, filepath.FromSlash(d.file))
+	b, err := os.ReadFile(source)
+	if err != nil {
+		return err
+	}
+	text := string(b)
+	for _, e := range d.edits {
+		if !strings.Contains(text, e[0]) {
+			return fmt.Errorf("%s has no place any more that reads %q", d.file, e[0])
+		}
+		text = strings.Replace(text, e[0], e[1], 1)
+	}
+	changed, overlay := filepath.Join(l.Dir, "planted.go"), filepath.Join(l.Dir, "overlay.json")
+	replace, err := json.Marshal(map[string]map[string]string{"Replace": {source: changed}})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
+		return err
+	}
+	if err := os.WriteFile(overlay, replace, 0o600); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-overlay", overlay, "-o", filepath.Join(l.Bin, "waybill-gateway"), "./cmd/waybill-gateway")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build with %q: %w\n%s", d.name, err, out)
+	}
+	return nil
+}
+
+// Every defect still fits its place, which costs no network to find out.
+func TestPlantedPlaces(t *testing.T) {
+	for _, d := range defects() {
+		b, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(d.file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range d.edits {
+			if n := strings.Count(string(b), e[0]); n == 0 {
+				t.Errorf("%s: %s has no place any more that reads %q", d.name, d.file, e[0])
+			}
+		}
+	}
+}
