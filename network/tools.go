@@ -80,6 +80,18 @@ func BuildSigningTools(ctx context.Context, progress io.Writer) (SigningTools, e
 	return SigningTools{Cosign: programs[0], ORAS: programs[1], Notation: programs[2]}, nil
 }
 
+// BuildZot does the same for zot, a registry that has nothing in common with
+// the one of BuildRegistryTools, and returns its program. It is the minimal
+// build: no search, no synchronisation. The newest that can be had as
+// a module is zot 1.4, which cannot notify anybody.
+func BuildZot(ctx context.Context, progress io.Writer) (string, error) {
+	bin, err := build(ctx, progress, "zot", "zotregistry.io/zot/cmd/zot")
+	if err != nil {
+		return "", fmt.Errorf("build zot: %w", err)
+	}
+	return filepath.Join(bin, "zot"), nil
+}
+
 // build returns the folder with the built programs. The folder's name comes from the versions, so
 // a changed pin never meets an old program.
 func build(ctx context.Context, progress io.Writer, module string, packages ...string) (string, error) {
@@ -130,7 +142,8 @@ func build(ctx context.Context, progress io.Writer, module string, packages ...s
 func goBuild(ctx context.Context, src, pkg, target string) error {
 	tmp := fmt.Sprintf("%s.new-%d", target, os.Getpid())
 	defer func() { _ = os.Remove(tmp) }() // gone already once renamed
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", tmp, pkg)
+	// The tag is zot's, and unknown to the others: OpenPGP in Go, not from a C library.
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "containers_image_openpgp", "-o", tmp, pkg)
 	cmd.Dir = src
 	// GOWORK: a workspace above would mix our own requirements into Fabric's.
 	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "CGO_ENABLED=0", "GOWORK=off")
