@@ -34,6 +34,7 @@ type sweepRegistry interface {
 	manifestReader
 	Named(ctx context.Context, repo provenance.Repository, tag provenance.Tag) (provenance.Digest, error)
 	Served(ctx context.Context, repo provenance.Repository, d provenance.Digest) (provenance.Digest, error)
+	ListedReferrers(ctx context.Context, repo provenance.Repository, subject provenance.Digest) (list []registry.Descriptor, supported bool, err error)
 }
 
 // sweepReads is the index as a sweep sees it.

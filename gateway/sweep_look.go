@@ -179,8 +179,15 @@ func (p *sweepPass) image(ctx context.Context, repo provenance.Repository, d pro
 
 // again looks once more at what a finding is about.
 func (p *sweepPass) again(ctx context.Context, f sweepFinding) (*sweepFinding, error) {
-	if f.Tag != "" {
+	switch {
+	case f.Tag != "":
 		return p.tag(ctx, f.Repository, f.Tag)
+	case f.Kind == foundUnrecorded || f.Kind == foundRestored:
+		now, err := p.untagged(ctx, f.Repository, f.Digest)
+		if now != nil {
+			now.Detail = f.Detail
+		}
+		return now, err
 	}
 	return p.image(ctx, f.Repository, f.Digest)
 }

@@ -42,7 +42,8 @@ type sweepPass struct {
 	reg  *swept
 	pace pacer
 
-	silent int // requests in a row that got no answer
+	silent   int // requests in a row that got no answer
+	unlisted int // lists of referrers that could not be had
 }
 
 // update changes the sweep's state, which the API reads meanwhile.
@@ -170,6 +171,11 @@ func (p *sweepPass) repository(ctx context.Context, repo provenance.Repository, 
 		f, err := p.image(ctx, repo, d)
 		if err != nil {
 			return err
+		}
+		if f == nil {
+			if err := p.referrers(ctx, repo, d); err != nil {
+				return err
+			}
 		}
 		if err := p.looked(ctx, f, func(r *sweepRun) {
 			r.Images++

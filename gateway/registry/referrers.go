@@ -48,6 +48,15 @@ func (c *Client) Referrers(ctx context.Context, repo provenance.Repository, subj
 	return a.Manifests, nil
 }
 
+// ListedReferrers is Referrers by the registry's API alone; supported is false
+// where it has none, and keeps its list under the fallback tag, if at all.
+func (c *Client) ListedReferrers(ctx context.Context, repo provenance.Repository, subject provenance.Digest) (list []Descriptor, supported bool, err error) {
+	if err := checkNames(repo, subject); err != nil {
+		return nil, false, err
+	}
+	return c.referrersAPI(ctx, repo, subject)
+}
+
 // referrersAPI asks the API. supported is false when the registry has none.
 func (c *Client) referrersAPI(ctx context.Context, repo provenance.Repository, subject provenance.Digest) (list []Descriptor, supported bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, documentTime*c.timeout)

@@ -1,0 +1,72 @@
+package gateway
+
+import (
+	"context"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/registry"
+)
+
+// maxUnlisted is after how many lists that could not be had a sweep asks for no more.
+const maxUnlisted = 3
+
+// referrers finds what refers to a recorded image and is not recorded. A
+// registry with the referrers API keeps signatures and documents without a tag,
+// so that no list of tags has them. They are asked for of recorded images only:
+// those of an image that this sweep records are the next one's to find.
+func (p *sweepPass) referrers(ctx context.Context, repo provenance.Repository, subject provenance.Digest) error {
+	if p.unlisted >= maxUnlisted {
+		return nil
+	}
+	supported := true
+	list, err := asked(ctx, p, func(ctx context.Context) (list []registry.Descriptor, err error) {
+		if err := p.request(ctx); err != nil {
+			return nil, err
+		}
+		list, supported, err = p.reg.reader.ListedReferrers(ctx, repo, subject)
+		return list, err
+	})
+	switch {
+	case fatal(ctx, err):
+		return err
+	case err != nil:
+		p.unlisted++
+		p.note("signatures without a tag may have been missed: %v", err)
+		return nil
+	case !supported: // by the same registry for none of its images
+		p.unlisted = maxUnlisted
+		return nil
+	}
+	for _, r := range list {
+		f, err := p.untagged(ctx, repo, r.Digest)
+		if err == nil && f != nil {
+			f.Detail = "refers to " + subject.Short()
+			err = p.looked(ctx, f, func(*sweepRun) {})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// untagged compares an image that the registry lists without a tag with the
+// ledger; nil: it is recorded. That its bytes are there is found out when its
+// event is made.
+func (p *sweepPass) untagged(ctx context.Context, repo provenance.Repository, d provenance.Digest) (*sweepFinding, error) {
+	var place state.Place
+	var recorded bool
+	err := p.view(ctx, func(r sweepReads) (err error) {
+		place = state.Place{}
+		recorded, err = state.Read(r, state.PlaceKey(d, p.host, repo), &place)
+		return err
+	})
+	switch {
+	case err != nil || recorded && !place.Deleted:
+		return nil, err
+	case recorded:
+		return &sweepFinding{Kind: foundRestored, Repository: repo, Digest: d}, nil
+	}
+	return &sweepFinding{Kind: foundUnrecorded, Repository: repo, Digest: d}, nil
+}
