@@ -116,7 +116,14 @@ func (l *Lab) configure() error {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err
 	}
-	config := fmt.Sprintf(`version: 0.1
+	config := distributionConfig(filepath.Join(l.Dir, "registry"), l.Registry, l.HookURL())
+	return os.WriteFile(filepath.Join(l.Dir, "registry.yml"), []byte(config), 0o600)
+}
+
+// distributionConfig configures CNCF distribution, 2.8 or 3, that keeps its
+// images in a folder and notifies a hook.
+func distributionConfig(folder, address, hook string) string {
+	return fmt.Sprintf(`version: 0.1
 log: {level: warn}
 storage: {filesystem: {rootdirectory: %q}, delete: {enabled: true}}
 http: {addr: %q}
@@ -129,8 +136,7 @@ notifications:
       threshold: 3
       backoff: 1s
       ignore: {mediatypes: [application/octet-stream], actions: [mount]}
-`, filepath.Join(l.Dir, "registry"), l.Registry, l.HookURL(), Secret)
-	return os.WriteFile(filepath.Join(l.Dir, "registry.yml"), []byte(config), 0o600)
+`, folder, address, hook, Secret)
 }
 
 // HookURL is where the owner's gateway takes notifications.
