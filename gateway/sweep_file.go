@@ -20,9 +20,9 @@ const sweepFile = "sweep.json"
 // The kinds of findings. Those of the first five become events; an alarm never
 // does: the ledger holds what happened, and of these nobody knows.
 const (
-	foundUnrecorded  = "unrecorded"  // a tag the ledger does not know
+	foundUnrecorded  = "unrecorded"  // a tag the ledger does not know, or what refers to an image and has no tag
 	foundMoved       = "moved"       // a tag that names another image than on the ledger
-	foundRestored    = "restored"    // a tagged image that was deleted on the ledger, and is there
+	foundRestored    = "restored"    // such an image that was deleted on the ledger, and is there
 	foundTagGone     = "tag-gone"    // a recorded tag that is not there any more
 	foundImageGone   = "image-gone"  // a recorded image that is not there any more
 	foundOtherBytes  = "other-bytes" // alarm: other bytes are served for a recorded digest
@@ -44,7 +44,7 @@ type sweepFinding struct {
 	Kind       string                `json:"kind"`
 	Repository provenance.Repository `json:"repository"`
 	Tag        provenance.Tag        `json:"tag,omitempty"`
-	Digest     provenance.Digest     `json:"digest,omitzero"`   // at the registry; of an image alone, the recorded one
+	Digest     provenance.Digest     `json:"digest,omitzero"`   // at the registry; of an image that is not there, the recorded one
 	Recorded   provenance.Digest     `json:"recorded,omitzero"` // what the ledger says the tag names
 	At         time.Time             `json:"at,omitzero"`       // when it was sure
 	Outcome    string                `json:"outcome,omitempty"`

@@ -248,6 +248,9 @@ func writeFindings(w io.Writer, findings []*waybillv1.SweepFinding, dated bool) 
 		case f.GetDigest() != "":
 			where += "@" + short(f.GetDigest())
 			there, recorded = "-", short(f.GetDigest())
+			if f.GetKind() == "unrecorded" || f.GetKind() == "restored" { // listed there without a tag
+				there, recorded = recorded, "-"
+			}
 		}
 		cells := []string{f.GetKind(), where, there, recorded, f.GetOutcome(), f.GetDetail()}
 		if dated {

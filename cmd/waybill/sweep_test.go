@@ -50,11 +50,12 @@ func sweepOf(change func(r *waybillv1.RegistrySweeps)) *waybillv1.GetSweepsRespo
 		Last: &waybillv1.Sweep{
 			Id: "s2", StartedAt: at(3), FinishedAt: at(6), Done: 4, Total: 4, Tags: 12, Images: 30, Requests: 51,
 			Notes:  []string{"2 names in the catalogue are no repository's"},
-			Counts: []*waybillv1.SweepCount{{Kind: "moved", Count: 1}, {Kind: "other-bytes", Count: 1}, {Kind: "tag-gone", Count: 3}},
+			Counts: []*waybillv1.SweepCount{{Kind: "moved", Count: 1}, {Kind: "other-bytes", Count: 1}, {Kind: "tag-gone", Count: 3}, {Kind: "unrecorded", Count: 1}},
 			Findings: []*waybillv1.SweepFinding{
 				{Kind: "moved", Repository: "app", Tag: "1.0", Digest: digestB, Recorded: digestA, At: at(5), Outcome: "queued"},
 				{Kind: "tag-gone", Repository: "app", Tag: "old\x1b[2J", Recorded: digestA, At: at(5), Outcome: "queued"},
 				{Kind: "other-bytes", Repository: "app", Digest: digestA, At: at(5), Outcome: "alarm", Detail: "the registry sends bytes of another"},
+				{Kind: "unrecorded", Repository: "app", Digest: digestB, At: at(5), Outcome: "queued", Detail: "refers to another"},
 			},
 		},
 	}
