@@ -145,8 +145,10 @@ type RegistryConfig struct {
 	// catalogue lists (as far as a connector speaks for it) and what is recorded.
 	Repositories []string `mapstructure:"repositories"`
 	// Pulls says what is recorded of pulls: channel (with the client's address
-	// and user agent, for every organisation to read and nobody to remove) or
-	// off. Default: the pull and the actor the registry names.
+	// and user agent, for every organisation to read and nobody to remove),
+	// private (these and the actor in our organisation's private data collection,
+	// a salted hash of them on the channel) or off. Default: the pull and the
+	// actor the registry names.
 	Pulls string `mapstructure:"pulls"`
 	// Timeout of one request. Default 15s.
 	Timeout time.Duration `mapstructure:"timeout"`

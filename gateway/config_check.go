@@ -108,9 +108,9 @@ func (c Config) checkSources() (wrong []error) {
 			wrong = append(wrong, checkFile(fmt.Sprintf("registries[%d].password_file", i), r.PasswordFile, true))
 		}
 		switch r.Pulls {
-		case "", intake.PullsChannel, intake.PullsOff:
+		case "", intake.PullsChannel, intake.PullsPrivate, intake.PullsOff:
 		default:
-			bad("registries[%d].pulls %q: want %s, %s, or nothing", i, r.Pulls, intake.PullsChannel, intake.PullsOff)
+			bad("registries[%d].pulls %q: want %s, %s, %s, or nothing", i, r.Pulls, intake.PullsChannel, intake.PullsPrivate, intake.PullsOff)
 		}
 		if r.Timeout < 0 {
 			bad("registries[%d].timeout cannot be negative", i)

@@ -56,7 +56,7 @@ func TestValidate(t *testing.T) {
 		"witness[1]":                  func(c *Config) { c.Witness = []string{"*.example", "[a"} },
 		"queue.url_file":              func(c *Config) { c.Queue.URLFile = c.Identity.Cert }, // readable by others
 		"index.url_file":              func(c *Config) { c.Index.URLFile = c.Identity.Cert },
-		"registries[0].pulls":         func(c *Config) { c.Registries[0].Pulls = "private" }, // not in this version
+		"registries[0].pulls":         func(c *Config) { c.Registries[0].Pulls = "secret" },
 		"registries[0].ca_file":       func(c *Config) { c.Registries[0].CAFile = "absent" },
 		"token_host or blob_hosts":    func(c *Config) { c.Registries[0].BlobHosts = []string{"https://cdn.example"} },
 		"oidc.keys_file":              func(c *Config) { c.Connectors[0].OIDC.KeysFile = "absent" },

@@ -104,6 +104,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	eg.Go(func() error { return g.api.Serve(ctx, apiListener) })    // answers out
 	eg.Go(func() error { return g.serveHooks(ctx, hooksListener) }) // notifications in -> queue
 	eg.Go(func() error { return g.submitter.run(ctx) })             // queue -> ledger
+	eg.Go(func() error { return g.keeper.run(ctx) })                // ... -> our own private data
 	eg.Go(func() error { return g.follower.run(ctx) })              // ledger -> index
 	eg.Go(func() error { return g.follower.watch(ctx) })            // how far behind the peer
 	eg.Go(func() error { return g.work.keep(ctx) })                 // what blocks asked of us -> disk
@@ -169,6 +170,7 @@ type rooms struct {
 	hooks     *intake.Handler
 	api       *api.Server
 	submitter *submitter
+	keeper    *keeper
 	follower  *follower
 	work      *worklist
 	worker    *worker
@@ -215,6 +217,8 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	}
 	g.metrics = newMetrics(g.queue, g.work)
 	g.submitter = g.newSubmitter(clients)
+	g.keeper = &keeper{queue: g.queue, ledger: g.ledger, waits: &g.submitter.waits, log: cfg.Log, woken: make(chan struct{}, 1)}
+	g.submitter.hid = g.keeper.wake
 	notes := g.newWork(clients)
 	g.follower = &follower{ledger: g.ledger, index: g.index, notes: notes, log: cfg.Log}
 	if g.sweeper, err = g.newSweeper(clients); err != nil {
@@ -226,7 +230,7 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	}
 	g.api, err = api.New(api.Config{ //nolint:contextcheck // each request brings its own context
 		Org: cfg.MSPID, Version: cfg.Version, Channel: cfg.Channel, CertFile: cfg.API.TLSCert, KeyFile: cfg.API.TLSKey, AnonymousReads: cfg.API.AnonymousReads,
-		Index: readModel{g.index}, Queue: operated{g.queue, g.work}, Sweeps: g.sweeper, Connectors: connectors, Organisations: g.follower.members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
+		Index: readModel{g.index}, Queue: operated{g.queue, g.work}, Sweeps: g.sweeper, Connectors: connectors, Clients: revealer{g.ledger}, Organisations: g.follower.members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
 	})
 	return g, err
 }

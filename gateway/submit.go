@@ -84,8 +84,10 @@ type submitter struct {
 	// recorded, where set, hears of every recorded segment: its events and the
 	// time from sealing (zero for a segment that an earlier run sealed).
 	recorded func(events int, took time.Duration)
-	limits   submitLimits
-	waits    waits
+	// hid, where set, hears that a segment was recorded; it may hide something.
+	hid    func()
+	limits submitLimits
+	waits  waits
 }
 
 // submitLimits are the numbers of the loop.
@@ -212,6 +214,11 @@ func (l *lane) record(ctx context.Context, items []queue.Item) (settled bool, er
 	for i, it := range items {
 		events[i] = it.Event
 	}
+	// From here on no event shows a client that is to be hidden.
+	events, clients, err := hide(events)
+	if err != nil {
+		return l.split(ctx, items, err)
+	}
 	bytes, err := provenance.EncodeSegment(events)
 	if err != nil {
 		return l.split(ctx, items, err)
@@ -220,7 +227,7 @@ func (l *lane) record(ctx context.Context, items []queue.Item) (settled bool, er
 	if err != nil {
 		return false, err
 	}
-	segment := queue.Segment{Lane: l.number, LaneName: l.name, Seq: seq, Host: items[0].Host, Bytes: bytes}
+	segment := queue.Segment{Lane: l.number, LaneName: l.name, Seq: seq, Host: items[0].Host, Bytes: bytes, Clients: clients}
 	endorsed, err := l.endorse(ctx, segment)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
@@ -325,6 +332,9 @@ func (l *lane) done(ctx context.Context, s queue.Segment, commit ledger.Commit, 
 		return err
 	}
 	l.waits.end(l.name)
+	if l.hid != nil {
+		l.hid()
+	}
 	events, err := provenance.DecodeSegment(s.Bytes)
 	if err != nil {
 		return err

@@ -40,6 +40,7 @@ func restricted() map[string][]state.Role {
 	return map[string][]state.Role{
 		"member:Found": {admin}, "member:Join": {admin}, "member:Grant": {admin}, "member:Revoke": {admin}, "registry:Add": {admin},
 		"record:Segment": {gateway}, "record:Witness": {gateway},
+		"record:Clients": {gateway}, "record:ReadClients": {gateway}, "record:PurgeClients": {gateway, admin},
 		"evidence:Submit": {admin, publisher, scanner, manager, auditor, gateway},
 		"proposal:Open":   {admin}, "proposal:Vote": {admin}, "proposal:Withdraw": {admin},
 		"key:Add": {admin}, "key:Withdraw": {admin}, "schema:Add": {admin}, "label:Set": {admin},

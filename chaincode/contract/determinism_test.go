@@ -22,12 +22,18 @@ import (
 // peers are instances of the chaincode with a ledger each, as four
 // organisations run them.
 type peers struct {
-	t   *testing.T
-	all [4]*ledger
-	rng *rand.Rand
-	seq int
-	ok  map[string]int // by transaction
-	key *ecdsa.PrivateKey
+	t      *testing.T
+	all    [4]*ledger
+	rng    *rand.Rand
+	seq    int
+	ok     map[string]int // by transaction
+	key    *ecdsa.PrivateKey
+	hidden []hiddenSegment
+}
+
+type hiddenSegment struct {
+	seq     string
+	clients []byte
 }
 
 const determinismSpec = `"context":{"incident":"SecurityMSP"},"waivers":{"min":1,"maxDuration":"30d"},
@@ -74,6 +80,9 @@ func TestDeterminism(t *testing.T) {
 		}
 		if diff := cmp.Diff(p.all[0].guard, l.guard); diff != "" {
 			t.Errorf("guards of peer %d:\n%s", i+1, diff)
+		}
+		if diff := cmp.Diff(p.all[0].private, l.private); diff != "" {
+			t.Errorf("private data of peer %d:\n%s", i+1, diff)
 		}
 	}
 	t.Logf("%d valid of %d; %v", valid, tries, p.ok)
@@ -127,7 +136,7 @@ func (p *peers) random() (who string, transient map[string][]byte, args []string
 	image, stage := p.image(), p.stage()
 	digest := provenance.SHA256Of([]byte(image)).String()
 	plain := func(who string, args ...string) (string, map[string][]byte, []string) { return who, nil, args }
-	switch p.rng.IntN(34) {
+	switch p.rng.IntN(36) {
 	case 0, 1, 2, 3:
 		return p.pushes()
 	case 4, 5, 6:
@@ -169,8 +178,27 @@ func (p *peers) random() (who string, transient map[string][]byte, args []string
 		return p.vote()
 	case 32:
 		return plain("admin@"+p.org(), pick(p, "member:Grant", "member:Revoke"), "deputy", pick(p, "scanner", "auditor"))
+	case 33, 34:
+		return p.clients()
 	}
 	return p.rare()
+}
+
+// clients records pulls whose clients are hidden, or keeps or purges the clients of those before.
+func (p *peers) clients() (string, map[string][]byte, []string) {
+	if n := len(p.hidden); n > 0 && p.rng.IntN(3) > 0 {
+		h := p.hidden[p.rng.IntN(n)]
+		fn := pick(p, "record:Clients", "record:Clients", "record:PurgeClients")
+		return "gateway@VendorMSP", map[string][]byte{"clients": h.clients}, []string{fn, host, "lane-0", h.seq}
+	}
+	events, hidden := provenance.Blinded([]provenance.Event{pulled(byte(p.seq), p.image()), pulled(byte(p.seq+1), p.image())}, provenance.Salt{byte(p.seq)})
+	b, err := provenance.EncodeClients(hidden)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	who, transient, args := p.segment(events)
+	p.hidden = append(p.hidden, hiddenSegment{args[3], b})
+	return who, transient, args
 }
 
 // words are about a promotion that is open, where there is one.
@@ -239,6 +267,10 @@ func (p *peers) pushes() (string, map[string][]byte, []string) {
 		}
 		events = append(events, e)
 	}
+	return p.segment(events)
+}
+
+func (p *peers) segment(events []provenance.Event) (string, map[string][]byte, []string) {
 	b, err := provenance.EncodeSegment(events)
 	if err != nil {
 		p.t.Fatal(err)

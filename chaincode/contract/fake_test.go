@@ -41,9 +41,14 @@ type ledger struct {
 	cc    *contractapi.ContractChaincode
 	state map[string][]byte
 	guard map[string][]byte // key-level endorsement policies
-	now   time.Time
-	txs   int
-	certs map[string][]byte
+	// private holds what organisations keep, by collection and key. peer is the
+	// organisation whose peer runs the transaction; it alone has the values of
+	// its collection. Empty: the caller's.
+	private map[[2]string][]byte
+	peer    string
+	now     time.Time
+	txs     int
+	certs   map[string][]byte
 }
 
 func newLedger(t *testing.T) *ledger {
@@ -52,7 +57,7 @@ func newLedger(t *testing.T) *ledger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &ledger{t: t, cc: cc, state: map[string][]byte{}, guard: map[string][]byte{}, now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), certs: map[string][]byte{}}
+	return &ledger{t: t, cc: cc, state: map[string][]byte{}, guard: map[string][]byte{}, private: map[[2]string][]byte{}, now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), certs: map[string][]byte{}}
 }
 
 // stub embeds the interface so that a call to anything the contract has no
@@ -65,6 +70,7 @@ type stub struct {
 	transient map[string][]byte
 	writes    map[string][]byte // nil value: deleted
 	guards    map[string][]byte
+	kept      map[[2]string][]byte // private writes; nil value: purged
 	batch     bool
 	txID      string
 }
@@ -97,6 +103,28 @@ func (s *stub) SetStateValidationParameter(key string, policy []byte) error {
 		s.l.t.Errorf("guard of %q: %v, %v", key, &envelope, err)
 	}
 	s.guards[key] = policy
+	return nil
+}
+func (s *stub) GetPrivateDataHash(collection, key string) ([]byte, error) {
+	b, ok := s.l.private[[2]string{collection, key}]
+	if !ok {
+		return nil, nil
+	}
+	sum := sha256.Sum256(b)
+	return sum[:], nil
+}
+func (s *stub) GetPrivateData(collection, key string) ([]byte, error) {
+	if collection != "_implicit_org_"+s.l.peer {
+		return nil, fmt.Errorf("private data of %s on a peer of %s", collection, s.l.peer)
+	}
+	return s.l.private[[2]string{collection, key}], nil
+}
+func (s *stub) PutPrivateData(collection, key string, value []byte) error {
+	s.kept[[2]string{collection, key}] = value
+	return nil
+}
+func (s *stub) PurgePrivateData(collection, key string) error {
+	s.kept[[2]string{collection, key}] = nil
 	return nil
 }
 func (s *stub) GetStateValidationParameter(key string) ([]byte, error) { return s.l.guard[key], nil }
@@ -163,7 +191,7 @@ func (l *ledger) invoke(who string, transient map[string][]byte, args ...string)
 	l.t.Helper()
 	l.txs++
 	l.now = l.now.Add(time.Second)
-	s := &stub{l: l, args: args, creator: l.creator(who), transient: transient, writes: map[string][]byte{}, guards: map[string][]byte{}, txID: fmt.Sprintf("%064x", l.txs)}
+	s := &stub{l: l, args: args, creator: l.creator(who), transient: transient, writes: map[string][]byte{}, guards: map[string][]byte{}, kept: map[[2]string][]byte{}, txID: fmt.Sprintf("%064x", l.txs)}
 	response := l.cc.Invoke(s)
 	if response.GetStatus() != shim.OK {
 		if parsed, ok := provenance.ParseError(response.GetMessage()); ok {
@@ -179,6 +207,11 @@ func (l *ledger) invoke(who string, transient map[string][]byte, args ...string)
 }
 
 func (l *ledger) commit(s *stub) {
+	for k, v := range s.kept {
+		if l.private[k] = v; v == nil {
+			delete(l.private, k)
+		}
+	}
 	for k, v := range s.writes {
 		if v == nil {
 			delete(l.state, k)

@@ -50,6 +50,9 @@ func (RecordContract) Segment(tx *Tx, host, lane, seq, sum string) (string, erro
 	if err != nil {
 		return "", err
 	}
+	if slices.ContainsFunc(events, provenance.Event.Exposed) {
+		return "", provenance.Errorf(provenance.Invalid, "segment %s/%s shows a client that was to be hidden", lane, seq)
+	}
 	key := state.SegmentKey(h, lane, number)
 	values, err := tx.Get(state.RegistryKey(h), key)
 	if err != nil {

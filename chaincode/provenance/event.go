@@ -91,6 +91,11 @@ type Event struct {
 	// chose to put them on the channel: nobody can take them off again.
 	Address   string `json:"address,omitempty"`
 	UserAgent string `json:"userAgent,omitempty"`
+	// Blind is the salted hash of Actor, Address and UserAgent of a pull whose
+	// client the registry's owner keeps to itself: those three are empty on the
+	// channel then (see Blinded). In a queue, before the hash is made, it is
+	// Unblinded and the three are still there.
+	Blind Digest `json:"blind,omitzero"`
 	// OccurredAt is the registry's clock, at millisecond grain, UTC.
 	OccurredAt time.Time `json:"occurredAt"`
 }
@@ -155,6 +160,9 @@ func (e Event) check(names checked) error {
 	}
 	if e.Size < 0 || len(e.Children) > MaxChildren {
 		return Errorf(Invalid, "event %s: size %d or %d children out of bounds (at most %d)", e.ID, e.Size, len(e.Children), MaxChildren)
+	}
+	if !e.Blind.IsZero() && (e.Action != Pull || len(e.Blind.Raw()) != sha256.Size) {
+		return Errorf(Invalid, "event %s: only a pull has a blinded client, by a SHA-256", e.ID)
 	}
 	for _, text := range []string{e.Source, e.MediaType, e.ArtifactType, e.Actor, e.Address, e.UserAgent} {
 		if len(text) > maxText {

@@ -12,13 +12,14 @@ const (
 )
 
 // The version that opens every encoded segment. Version 3 has two more texts
-// per event, its address and user agent, and is written only where some event
-// has one: a list of events still has one encoding, and what an older gateway
-// recorded, or an older chaincode must read, stays as it was. A decoder refuses
-// any other version.
+// per event, its address and user agent, and version 4 its blinded client
+// besides. Each is written only where some event has what it adds: a list of
+// events still has one encoding, and what an older gateway recorded, or an older
+// chaincode must read, stays as it was. A decoder refuses any other version.
 const (
 	segmentVersion = 2
 	segmentClients = 3
+	segmentBlind   = 4
 )
 
 // EncodeSegment writes events compactly and deterministically: a version byte,
@@ -45,9 +46,12 @@ func EncodeSegment(events []Event) ([]byte, error) {
 		for _, text := range []string{e.Source, string(e.Repository), string(e.Tag), e.MediaType, e.ArtifactType, e.Actor} {
 			body = binary.AppendUvarint(body, texts.add(text))
 		}
-		if version == segmentClients {
+		if version >= segmentClients {
 			body = binary.AppendUvarint(body, texts.add(e.Address))
 			body = binary.AppendUvarint(body, texts.add(e.UserAgent))
+		}
+		if version >= segmentBlind {
+			body = digests.append(body, e.Blind)
 		}
 		body = digests.append(body, e.Digest)
 		body = binary.AppendUvarint(body, uint64(e.Size))
@@ -78,13 +82,19 @@ func EncodeSegment(events []Event) ([]byte, error) {
 
 // versionFor is the version that a list of events is written in.
 func versionFor(events []Event) byte {
+	version := byte(segmentVersion)
 	for _, e := range events {
+		if !e.Blind.IsZero() {
+			return segmentBlind
+		}
 		if e.Address != "" || e.UserAgent != "" {
-			return segmentClients
+			version = segmentClients
 		}
 	}
-	return segmentVersion
+	return version
 }
+
+func knownVersion(version byte) bool { return version >= segmentVersion && version <= segmentBlind }
 
 // DecodeSegment reads what EncodeSegment wrote and nothing else: an unknown
 // version, a truncated or trailing byte, or an encoding that EncodeSegment
@@ -95,8 +105,8 @@ func DecodeSegment(b []byte) ([]Event, error) {
 	}
 	d := decoder{rest: b}
 	version := d.byte()
-	if version != segmentVersion && version != segmentClients {
-		return nil, Errorf(Invalid, "segment version %d: this program reads versions %d and %d", version, segmentVersion, segmentClients)
+	if !knownVersion(version) {
+		return nil, Errorf(Invalid, "segment version %d: this program reads versions %d to %d", version, segmentVersion, segmentBlind)
 	}
 	texts := make([]string, 0, 16)
 	known := map[string]bool{}
@@ -121,8 +131,11 @@ func DecodeSegment(b []byte) ([]Event, error) {
 		e := Event{ID: d.id(), Action: Action(d.byte())}
 		e.Source, e.Repository, e.Tag = d.text(texts), Repository(d.text(texts)), Tag(d.text(texts))
 		e.MediaType, e.ArtifactType, e.Actor = d.text(texts), d.text(texts), d.text(texts)
-		if version == segmentClients {
+		if version >= segmentClients {
 			e.Address, e.UserAgent = d.text(texts), d.text(texts)
+		}
+		if version >= segmentBlind {
+			e.Blind = d.reference()
 		}
 		e.Digest = d.reference()
 		e.Size = int64(d.uvarint())
@@ -151,7 +164,7 @@ func DecodeSegment(b []byte) ([]Event, error) {
 func SegmentEvents(b []byte) (int, error) {
 	d := decoder{rest: b}
 	version := d.byte()
-	d.bad = version != segmentVersion && version != segmentClients
+	d.bad = !knownVersion(version)
 	for n := d.count(len(b)); n > 0 && !d.bad; n-- {
 		d.take(d.count(maxText))
 	}

@@ -31,6 +31,10 @@
 //	                                                             endorsement policy names the organisations of the stage's
 //	                                                             rules; n: version of the membership)
 //
+// In the private data collection of the organisation that owns the registry, not in the state that all share:
+//
+//	clients   <host> <lane> <seq>                 clients bytes  record:Clients    (purged: record:PurgeClients; provenance.EncodeClients)
+//
 // Guarded: the key carries an endorsement policy of its own, the peers of as
 // many members as decide a vote, which every later write of it must meet.
 //
@@ -56,6 +60,7 @@ const (
 	TypeGrant     = "grant"
 	TypeRegistry  = "registry"
 	TypeSegment   = "segment"
+	TypeClients   = "clients"
 	TypePlace     = "place"
 	TypeParents   = "parents"
 	TypeTag       = "tag"
@@ -230,4 +235,9 @@ func ContextKey(msp string) string { return Key(TypeContext, msp) }
 // endorses nothing any more, and what its peers guard could never be written again.
 func (s Subject) GateKey(membership int) string {
 	return Key(TypeGate, s.Stage, string(s.Host), string(s.Repository), s.Digest.String(), fmt.Sprintf("%06d", membership))
+}
+
+// ClientsKey names, in its owner's private data, the clients of a segment.
+func ClientsKey(host provenance.Host, lane string, seq uint64) string {
+	return Key(TypeClients, string(host), lane, fmt.Sprintf("%016x", seq))
 }

@@ -19,7 +19,7 @@ func newPullsCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "pulls IMAGE", Short: "List who pulled an image, from where, and through which gateway", Args: operands("IMAGE"),
 		Long: "List who pulled an image (host/repository@digest, or a digest alone), or what a\ntag (host/repository:tag) names now; the last recorded first. Who and from where\n" +
-			"are the registry's word. Address and program are there only where the registry's\nowner puts them on the channel (pulls: channel in its gateway's configuration).",
+			"are the registry's word. What is there of it is the registry owner's choice (pulls\nin its gateway's configuration): with private, only its own people see it, on its\nown gateway, and others see a salted hash.",
 		RunE: a.do(func(ctx context.Context, args []string) error {
 			if _, err := provenance.ParseDigest(args[0]); err != nil {
 				if _, err := parseImage(args[0]); err != nil {
@@ -48,7 +48,12 @@ func writePulls(w io.Writer, res *waybillv1.ListPullsResponse) {
 		if p.GetTag() != "" {
 			from += ":" + p.GetTag()
 		}
-		t.row(when(p.GetOccurredAt()), dash(p.GetActor()), dash(p.GetAddress()), dash(p.GetUserAgent()), from, who(p.GetGateway()), number(p.GetBlock()))
+		actor := dash(p.GetActor())
+		if p.GetWithheld() != "" {
+			hash, _ := provenance.ParseDigest(p.GetBlind()) // the zero digest prints as nothing
+			actor = fmt.Sprintf("%s (%s)", hash.Short(), p.GetWithheld())
+		}
+		t.row(when(p.GetOccurredAt()), actor, dash(p.GetAddress()), dash(p.GetUserAgent()), from, who(p.GetGateway()), number(p.GetBlock()))
 	}
 	t.write(w, "no pull of it is on record for that time")
 	if n := res.GetTotal(); n > int64(len(res.GetPulls())) {

@@ -70,8 +70,17 @@ type PullFilter struct {
 	Since      time.Time
 }
 
+// Clients knows who made the pulls whose clients this gateway's organisation
+// keeps to itself.
+type Clients interface {
+	// Reveal returns the client of each pull, or why it cannot: NotFound where
+	// nothing is kept of it, not yet or not any more.
+	Reveal(ctx context.Context, pulls []Pull) ([]provenance.Client, []error)
+}
+
 // Pull is one pull as it stands on the ledger. Address and UserAgent are there
-// only where the registry's owner put them on the channel.
+// only where the registry's owner put them on the channel. With a Blind, it
+// keeps them and the actor to itself.
 type Pull struct {
 	Block      uint64
 	Tx, Seq    int
@@ -87,6 +96,12 @@ type Pull struct {
 	Address    string
 	UserAgent  string
 	OccurredAt time.Time
+	ID         provenance.EventID
+	Blind      provenance.Digest
+	// The segment, and which of its blinded pulls it is.
+	Lane   string
+	Number uint64
+	Nth    int
 }
 
 // Record is an event or an act as it stands on the ledger.

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"time"
@@ -66,5 +67,71 @@ func TestPulls(t *testing.T) {
 	}
 	if _, err := c.ListPulls(t.Context(), &waybillv1.ListPullsRequest{Image: "reg.example:5000/team/app:none"}); provenance.CodeOf(err) != provenance.NotFound {
 		t.Errorf("a tag that is not there: %v", err)
+	}
+}
+
+// vault knows one client, for the pull it is kept of.
+type vault struct{ asked int }
+
+func (v *vault) Reveal(_ context.Context, pulls []api.Pull) ([]provenance.Client, []error) {
+	v.asked += len(pulls)
+	clients, errs := make([]provenance.Client, len(pulls)), make([]error, len(pulls))
+	for i, p := range pulls {
+		switch p.Nth {
+		case 0:
+			clients[i] = provenance.Client{Actor: "ci", Address: "10.2.3.4", UserAgent: "containerd/2"}
+		case 1:
+			errs[i] = provenance.Errorf(provenance.NotFound, "nothing is kept")
+		default:
+			errs[i] = provenance.Errorf(provenance.Unavailable, "the peer is down")
+		}
+	}
+	return clients, errs
+}
+
+func TestHiddenPulls(t *testing.T) {
+	v := &vault{}
+	g := start(t, func(c *api.Config) { c.Clients = v })
+	s := g.ledger()
+	var pulls []provenance.Event
+	for i := range 3 {
+		pulls = append(pulls, provenance.Event{
+			ID: provenance.EventID{byte(i)}, Action: provenance.Pull, Source: "distribution", Repository: repo, Digest: s.Digest, Blind: provenance.Unblinded(),
+			Actor: "ci", Address: "10.2.3.4", UserAgent: "containerd/2", OccurredAt: time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC),
+		})
+	}
+	public, _ := provenance.Blinded(pulls, provenance.Salt{1})
+	for i, by := range []string{"gateway@VendorMSP", "gateway@AuditMSP"} {
+		segment, err := provenance.EncodeSegment(public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.block(by, index.Write{Key: state.SegmentKey(host, "l", uint64(2+i)), Value: segment})
+	}
+	list := func(id identity) []*waybillv1.Pull {
+		t.Helper()
+		got, err := g.client(id).ListPulls(t.Context(), &waybillv1.ListPullsRequest{Image: s.Digest.String()})
+		if err != nil || len(got.GetPulls()) != 6 {
+			t.Fatalf("%v, %v", got, err)
+		}
+		return got.GetPulls()
+	}
+	for _, p := range list(g.audit.issue("auditor", soon())) {
+		if p.GetActor()+p.GetAddress()+p.GetUserAgent() != "" || p.GetBlind() == "" || p.GetWithheld() != "kept by "+p.GetGateway().GetMsp() {
+			t.Errorf("to another organisation: %v", p)
+		}
+	}
+	if v.asked != 0 {
+		t.Errorf("the vault was asked for %d", v.asked)
+	}
+	got := list(g.vendor.issue("auditor", soon())) // the last recorded first
+	for i, want := range []string{"kept by AuditMSP", "kept by AuditMSP", "kept by AuditMSP", "the peer of VendorMSP did not say", "not in the private data of VendorMSP: not yet, or purged", ""} {
+		p := got[i]
+		if p.GetWithheld() != want || (p.GetActor() == "ci" && p.GetAddress() == "10.2.3.4" && p.GetUserAgent() == "containerd/2") != (want == "") {
+			t.Errorf("pull %d to its owner: %v, want %q", i, p, want)
+		}
+	}
+	if v.asked != 3 {
+		t.Errorf("the vault was asked for %d", v.asked)
 	}
 }

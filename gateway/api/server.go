@@ -50,6 +50,8 @@ type Config struct {
 	Sweeps Sweeps
 	// Connectors is optional: without it the gateway has none to show.
 	Connectors Connectors
+	// Clients is optional: without it no hidden client is shown to anybody.
+	Clients Clients
 	// Organisations returns the channel's members as its configuration names
 	// them now; none before the first configuration block was followed.
 	Organisations func() []Organisation

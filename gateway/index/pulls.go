@@ -3,15 +3,18 @@ package index
 import (
 	"database/sql"
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
 // Pull is one pull, as the gateway of the registry's owner recorded it. Who
 // pulled it, from where and with what is the registry's word; address and user
-// agent are there only where the owner put them on the channel.
+// agent are there only where the owner put them on the channel. Of a pull with a
+// Blind the owner keeps these and the actor to itself, under the segment's name.
 type Pull struct {
 	Block      uint64
 	Tx, Seq    int // in the block, and in the segment
@@ -27,6 +30,11 @@ type Pull struct {
 	Address    string
 	UserAgent  string
 	OccurredAt time.Time // the registry's clock
+	ID         provenance.EventID
+	Blind      provenance.Digest
+	Lane       string // the segment's …
+	Number     uint64 // … name
+	Nth        int    // of the segment's pulls with a Blind, from 0
 }
 
 // PullFilter says which pulls are asked for: those of an image, from one
@@ -103,11 +111,28 @@ func (s *Snapshot) segmentsOf(f PullFilter, from *Position, limit int) (all []pu
 		var key []byte
 		var at int64
 		err := row.Scan(&one.pull.Block, &one.pull.Tx, &one.pull.Host, &key, &one.pull.TxID, &at, &one.pull.By.MSP, &one.pull.By.Name)
+		if err != nil {
+			return err
+		}
 		one.key, one.pull.Time, one.pull.Digest = string(key), time.Unix(0, at).UTC(), f.Digest
+		one.pull.Lane, one.pull.Number, err = segmentName(one.key)
 		all = append(all, one)
 		return err
 	})
 	return all, err
+}
+
+// segmentName takes a segment's lane and number out of its key.
+func segmentName(key string) (lane string, number uint64, err error) {
+	_, attributes, ok := state.SplitKey(key)
+	if !ok || len(attributes) != 3 {
+		return "", 0, provenance.Errorf(provenance.Internal, "key %q is no segment key", key)
+	}
+	number, err = strconv.ParseUint(attributes[2], 16, 64)
+	if err != nil {
+		return "", 0, provenance.Wrap(provenance.Internal, err, "key %q is no segment key", key)
+	}
+	return attributes[1], number, nil
 }
 
 // pullsIn adds the pulls of a segment that are asked for and stand before from,
@@ -121,6 +146,13 @@ func (s *Snapshot) pullsIn(one pulledSegment, f PullFilter, size int, from *Posi
 	if err != nil {
 		return nil, provenance.Wrap(provenance.Internal, err, "segment of block %d", one.pull.Block)
 	}
+	blinds := make([]int, len(events)) // before each event
+	for i, n := 1, 0; i < len(events); i++ {
+		if !events[i-1].Blind.IsZero() {
+			n++
+		}
+		blinds[i] = n
+	}
 	if from != nil && from.Block == one.pull.Block && from.Tx == one.pull.Tx {
 		events = events[:min(from.Seq, len(events))]
 	}
@@ -132,6 +164,7 @@ func (s *Snapshot) pullsIn(one pulledSegment, f PullFilter, size int, from *Posi
 		pull := one.pull
 		pull.Seq, pull.Repository, pull.Tag, pull.OccurredAt = i, e.Repository, e.Tag, e.OccurredAt
 		pull.Source, pull.Actor, pull.Address, pull.UserAgent = e.Source, e.Actor, e.Address, e.UserAgent
+		pull.ID, pull.Blind, pull.Nth = e.ID, e.Blind, blinds[i]
 		pulls = append(pulls, pull)
 	}
 	return pulls, nil

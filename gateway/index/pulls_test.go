@@ -8,6 +8,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
 func TestPullList(t *testing.T) { onDatabases(t, testPullList) }
@@ -73,7 +74,7 @@ func testPullList(t *testing.T, create creator) {
 			return err
 		}
 		want := []Pull{{Block: 2, Tx: 3, Seq: 1, TxID: "tx-2-3", Time: at(2), By: policy.Person{MSP: "VendorMSP", Name: "gateway"}, Host: host, Repository: repo,
-			Digest: v1, Source: "test", Actor: "ci", Address: "10.2.3.4", UserAgent: "containerd/2", OccurredAt: at(6)}}
+			Digest: v1, Source: "test", Actor: "ci", Address: "10.2.3.4", UserAgent: "containerd/2", OccurredAt: at(6), ID: got[0].ID, Lane: got[0].Lane, Number: got[0].Number}}
 		if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b provenance.Digest) bool { return a == b })); diff != "" {
 			t.Errorf("a pull (-want +got):\n%s", diff)
 		}
@@ -86,6 +87,45 @@ func testPullList(t *testing.T, create creator) {
 		}
 		if _, _, err := s.PullList(PullFilter{}, Page{}); provenance.CodeOf(err) != provenance.Invalid {
 			t.Errorf("pulls of nothing: %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A hidden client is found by the segment's name and its place among the hidden.
+func TestPullListOfHidden(t *testing.T) { onDatabases(t, testPullListOfHidden) }
+
+func testPullListOfHidden(t *testing.T, create creator) {
+	c := newChain(t)
+	c.block()
+	var events []provenance.Event
+	for i := range 5 {
+		e := event(provenance.Pull, "", "v1", i)
+		if i%2 == 1 {
+			e.Blind = provenance.Unblinded()
+		}
+		events = append(events, e)
+	}
+	public, _ := provenance.Blinded(events, provenance.Salt{1})
+	write := c.segment(public...)
+	c.block(c.tx(0, "gateway@VendorMSP", write...))
+	x := create(t)
+	if err := x.ApplyBatch(t.Context(), c.blocks); err != nil {
+		t.Fatal(err)
+	}
+	err := x.View(t.Context(), func(s *Snapshot) error {
+		got, _, err := s.PullList(PullFilter{Digest: digest("v1")}, Page{})
+		if err != nil || len(got) != 5 {
+			t.Fatalf("%d pulls, %v", len(got), err)
+		}
+		for _, p := range got {
+			want := public[p.Seq]
+			if p.ID != want.ID || p.Blind != want.Blind || p.Actor != want.Actor || !p.Blind.IsZero() && p.Nth != p.Seq/2 || state.SegmentKey(p.Host, p.Lane, p.Number) != write[0].Key {
+				t.Errorf("%+v", p)
+			}
 		}
 		return nil
 	})

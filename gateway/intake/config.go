@@ -27,6 +27,10 @@ const (
 	// PullsChannel keeps the client's address and user agent as well. Every
 	// organisation of the channel reads them, and nothing removes them again.
 	PullsChannel = "channel"
+	// PullsPrivate keeps actor, address and user agent off the channel: the event
+	// is handed on with all three and the mark provenance.Unblinded, for whoever
+	// records it to hide them.
+	PullsPrivate = "private"
 	// PullsOff acknowledges pulls and forgets them.
 	PullsOff = "off"
 )

@@ -280,6 +280,7 @@ func TestPullsSetting(t *testing.T) {
 	}{
 		"":           {counts{Accepted: 1}, "", ""},
 		PullsChannel: {counts{Accepted: 1}, "10.2.3.4", "containerd/2"},
+		PullsPrivate: {counts{Accepted: 1}, "10.2.3.4", "containerd/2"},
 		PullsOff:     {counts{Ignored: 1}, "", ""},
 	} {
 		s := newSink()
@@ -292,10 +293,12 @@ func TestPullsSetting(t *testing.T) {
 		}
 		if e := s.got[0].Event; e.Address != want.address || e.UserAgent != want.agent || e.Actor != "ci" {
 			t.Errorf("%q: %+v", mode, e)
+		} else if (e.Blind == provenance.Unblinded()) != (mode == PullsPrivate) {
+			t.Errorf("%q: marked %q", mode, e.Blind)
 		}
 	}
 	c := connector()
-	c.Pulls = "private" // not in this version: it must not look as if it were
+	c.Pulls = "secret"
 	if _, err := New(Config{Connectors: []Connector{c}, Sink: newSink()}); provenance.CodeOf(err) != provenance.Invalid {
 		t.Errorf("an unknown setting: %v", err)
 	}

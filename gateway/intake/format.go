@@ -129,7 +129,12 @@ func (b *batch) take(m message, c claim, body [sha256.Size]byte) error {
 			return nil
 		}
 		by = client{address: addressOf(c.address), agent: clipText(c.agent), index: c.index, children: c.children}
-		if m.connector.Pulls == PullsChannel {
+		switch m.connector.Pulls {
+		case PullsPrivate:
+			// The mark stays with the event: what was taken as private never becomes public, whatever the setting is by then.
+			event.Blind = provenance.Unblinded()
+			fallthrough
+		case PullsChannel:
 			event.Address, event.UserAgent = by.address, by.agent
 		}
 	}

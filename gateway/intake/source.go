@@ -108,8 +108,8 @@ func (s *source) takeOptions(r *refusals) {
 	if s.OwnActor != "" && !f.actors {
 		r.add("events of kind %s name no actor", s.Kind)
 	}
-	if s.Pulls != "" && s.Pulls != PullsChannel && s.Pulls != PullsOff {
-		r.add("pulls %q: want %s, %s, or nothing", s.Pulls, PullsChannel, PullsOff)
+	if s.Pulls != "" && s.Pulls != PullsChannel && s.Pulls != PullsPrivate && s.Pulls != PullsOff {
+		r.add("pulls %q: want %s, %s, %s, or nothing", s.Pulls, PullsChannel, PullsPrivate, PullsOff)
 	}
 	if s.TypePrefix != "" && !f.typed {
 		r.add("the events of kind %s have no type prefix of the operator's choice", s.Kind)

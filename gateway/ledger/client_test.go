@@ -36,12 +36,14 @@ type fakePeer struct {
 	fates                            []peer.TxValidationCode // of the next commit statuses; VALID after them
 	submitted                        []*common.Envelope
 	endorsements                     int
+	asked                            []string // organisations that the last call named
 }
 
 func (p *fakePeer) Endorse(_ context.Context, r *gateway.EndorseRequest) (*gateway.EndorseResponse, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.endorsements++
+	p.asked = r.GetEndorsingOrganizations()
 	if p.endorseErr != nil && (p.endorseErrs == 0 || p.endorsements <= p.endorseErrs) {
 		return nil, p.endorseErr
 	}
@@ -52,6 +54,13 @@ func (p *fakePeer) Endorse(_ context.Context, r *gateway.EndorseRequest) (*gatew
 	}
 	e.Signature = nil
 	return &gateway.EndorseResponse{PreparedTransaction: &e}, nil
+}
+
+func (p *fakePeer) Evaluate(_ context.Context, r *gateway.EvaluateRequest) (*gateway.EvaluateResponse, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = r.GetTargetOrganizations()
+	return &gateway.EvaluateResponse{Result: &peer.Response{Status: 200, Payload: []byte("answer")}}, nil
 }
 
 func (p *fakePeer) Submit(_ context.Context, r *gateway.SubmitRequest) (*gateway.SubmitResponse, error) {
@@ -136,6 +145,22 @@ func TestSubmitRunsAgainWhenEndorsementsDiffer(t *testing.T) {
 	p = &fakePeer{endorseErr: differ}
 	if _, err := dialFake(t, p).Submit(t.Context(), "promotion:Approve"); provenance.CodeOf(err) != provenance.Unavailable || p.endorsements != 4 {
 		t.Fatalf("%v after %d runs", err, p.endorsements)
+	}
+}
+
+// What is private goes to our own organisation's peers and to no other.
+func TestPrivateStaysAtHome(t *testing.T) {
+	p := &fakePeer{}
+	c := dialFake(t, p)
+	secret := map[string][]byte{"clients": []byte("x")}
+	if _, err := c.SubmitPrivate(t.Context(), secret, "record:Clients", "a"); err != nil || len(p.asked) != 1 || p.asked[0] != c.config.MSPID {
+		t.Errorf("submitted to %q: %v", p.asked, err)
+	}
+	if _, err := c.EvaluatePrivate(t.Context(), "record:ReadClients", "a"); err != nil || len(p.asked) != 1 || p.asked[0] != c.config.MSPID {
+		t.Errorf("asked %q: %v", p.asked, err)
+	}
+	if _, err := c.SubmitTransient(t.Context(), secret, "evidence:Submit", "a"); err != nil || len(p.asked) != 0 {
+		t.Errorf("what is for everybody names %q: %v", p.asked, err)
 	}
 }
 

@@ -58,9 +58,31 @@ func (c *Client) Submit(ctx context.Context, fn string, args ...string) (Result,
 // SubmitTransient is Submit with values that reach the endorsing peers and
 // never the chain, unless the contract writes them.
 func (c *Client) SubmitTransient(ctx context.Context, transient map[string][]byte, fn string, args ...string) (Result, error) {
+	return c.submit(ctx, call{fn: fn, args: args, transient: transient})
+}
+
+// SubmitPrivate is SubmitTransient endorsed by the peers of this client's own
+// organisation and by nobody else: no other peer is sent the transient values.
+// It stands only where that satisfies the policies of all that the contract
+// writes, as it does for a transaction that writes nothing but private data of
+// the organisation's own collection.
+func (c *Client) SubmitPrivate(ctx context.Context, transient map[string][]byte, fn string, args ...string) (Result, error) {
+	return c.submit(ctx, call{fn: fn, args: args, transient: transient, orgs: []string{c.config.MSPID}})
+}
+
+// call is a transaction that is wanted.
+type call struct {
+	fn        string
+	args      []string
+	transient map[string][]byte
+	orgs      []string // who endorses; none: whom the peer chooses
+}
+
+func (c *Client) submit(ctx context.Context, t call) (Result, error) {
+	fn := t.fn
 	delay := c.retry.base
 	for attempt := 1; ; attempt++ {
-		result, code, err := c.submitOnce(ctx, fn, args, transient)
+		result, code, err := c.submitOnce(ctx, t)
 		switch {
 		case err != nil && attempt < c.retry.attempts && disagreed(err):
 			// One peer was a block behind the others: nothing was sent.
@@ -84,8 +106,8 @@ func (c *Client) SubmitTransient(ctx context.Context, transient map[string][]byt
 }
 
 // submitOnce returns the code of an invalid transaction, "" for a valid one.
-func (c *Client) submitOnce(ctx context.Context, fn string, args []string, transient map[string][]byte) (Result, string, error) {
-	endorsed, payload, err := c.endorse(ctx, fn, args, transient)
+func (c *Client) submitOnce(ctx context.Context, t call) (Result, string, error) {
+	endorsed, payload, err := c.endorse(ctx, t)
 	if err != nil {
 		return Result{}, "", err
 	}
@@ -112,6 +134,15 @@ func (c *Client) Evaluate(ctx context.Context, fn string, args ...string) ([]byt
 	return answer, translate(err, fn)
 }
 
+// EvaluatePrivate is Evaluate on a peer of this client's own organisation: the
+// others do not have its private data.
+func (c *Client) EvaluatePrivate(ctx context.Context, fn string, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.Evaluate)
+	defer cancel()
+	answer, err := c.contract.EvaluateWithContext(ctx, fn, client.WithArguments(args...), client.WithEndorsingOrganizations(c.config.MSPID))
+	return answer, translate(err, fn)
+}
+
 // Height returns the number of blocks that the organisation's own peer has.
 func (c *Client) Height(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.config.Evaluate)
@@ -131,28 +162,31 @@ func (c *Client) Height(ctx context.Context) (uint64, error) {
 // sending it. Store the result before SubmitEndorsed: then its fate can be
 // asked whatever happens.
 func (c *Client) Endorse(ctx context.Context, fn string, args []string, transient map[string][]byte) (Endorsed, error) {
-	endorsed, _, err := c.endorse(ctx, fn, args, transient)
+	endorsed, _, err := c.endorse(ctx, call{fn: fn, args: args, transient: transient})
 	return endorsed, err
 }
 
-func (c *Client) endorse(ctx context.Context, fn string, args []string, transient map[string][]byte) (Endorsed, []byte, error) {
+func (c *Client) endorse(ctx context.Context, t call) (Endorsed, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.config.Endorse)
 	defer cancel()
-	options := []client.ProposalOption{client.WithArguments(args...)}
-	if len(transient) > 0 {
-		options = append(options, client.WithTransient(transient))
+	options := []client.ProposalOption{client.WithArguments(t.args...)}
+	if len(t.transient) > 0 {
+		options = append(options, client.WithTransient(t.transient))
 	}
-	proposal, err := c.contract.NewProposal(fn, options...)
+	if len(t.orgs) > 0 {
+		options = append(options, client.WithEndorsingOrganizations(t.orgs...))
+	}
+	proposal, err := c.contract.NewProposal(t.fn, options...)
 	if err != nil {
-		return Endorsed{}, nil, provenance.Wrap(provenance.Internal, err, "%s: propose", fn)
+		return Endorsed{}, nil, provenance.Wrap(provenance.Internal, err, "%s: propose", t.fn)
 	}
 	tx, err := proposal.EndorseWithContext(ctx)
 	if err != nil {
-		return Endorsed{}, nil, translate(err, fn)
+		return Endorsed{}, nil, translate(err, t.fn)
 	}
 	signed, err := c.signTransaction(tx)
 	if err != nil {
-		return Endorsed{}, nil, provenance.Wrap(provenance.Internal, err, "%s: sign", fn)
+		return Endorsed{}, nil, provenance.Wrap(provenance.Internal, err, "%s: sign", t.fn)
 	}
 	return Endorsed{TxID: tx.TransactionID(), Bytes: signed}, tx.Result(), nil
 }

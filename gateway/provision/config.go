@@ -107,7 +107,8 @@ registries: []
 #     ca_file: ""                    # certificates to trust instead of the system's
 #     timeout: 15s                   # of one request
 #     read_back: true                # false: pushes are recorded as claimed
-#     pulls: ""                      # channel: with address and user agent; off: not recorded
+#     pulls: ""                      # of each pull, on the channel for all to read: "" the account; channel: address and
+#                                    # program too; private: a hash, the rest for our own people alone; off: nothing
 #     repositories: []               # what a sweep looks at; none: the catalogue
 #     token_host: ""                 # where its tokens are issued, where that is another host
 #     blob_hosts: []                 # where its blobs are; they are sent no credentials

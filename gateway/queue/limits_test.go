@@ -177,7 +177,7 @@ func TestUpgradeFromVersion1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.ExecContext(t.Context(), `ALTER TABLE seen DROP COLUMN at; PRAGMA user_version = 1`); err != nil {
+	if _, err := db.ExecContext(t.Context(), `ALTER TABLE seen DROP COLUMN at; DROP TABLE clients; ALTER TABLE meta DROP COLUMN secret; PRAGMA user_version = 1`); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

@@ -19,7 +19,7 @@ func (q *Queue) load(ctx context.Context, exclude func(context.Context, *sql.Tx)
 	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
 	var lanes int
 	var done int64
-	if err := tx.QueryRowContext(ctx, `SELECT name, lanes, done FROM meta`).Scan(&q.name, &lanes, &done); err != nil {
+	if err := tx.QueryRowContext(ctx, `SELECT name, lanes, done, secret FROM meta`).Scan(&q.name, &lanes, &done, &q.secret); err != nil {
 		return fail(err, "load queue")
 	}
 	q.done.Store(done)

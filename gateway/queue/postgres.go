@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
@@ -26,7 +27,7 @@ const (
 // an item leaves the one and enters the other, and dead letters are in
 // nobody's way.
 const postgresSchema = `
-CREATE TABLE meta (version INTEGER NOT NULL, name TEXT NOT NULL, lanes INTEGER NOT NULL, done BIGINT NOT NULL);
+CREATE TABLE meta (version INTEGER NOT NULL, name TEXT NOT NULL, lanes INTEGER NOT NULL, done BIGINT NOT NULL, secret BYTEA NOT NULL);
 CREATE TABLE lanes (
   lane INTEGER PRIMARY KEY, next BIGINT NOT NULL DEFAULT 1, block BIGINT NOT NULL DEFAULT 0,
   owner TEXT NOT NULL DEFAULT '', -- a replica; '': free
@@ -45,7 +46,10 @@ CREATE INDEX items_sealed ON items (lane) WHERE state = 1;
 CREATE INDEX items_dead ON items (id) WHERE state = 2;
 CREATE INDEX items_held ON items (lane, repo) WHERE state = 0 AND due > 0;
 CREATE TABLE segments (lane INTEGER PRIMARY KEY, seq BIGINT NOT NULL, host TEXT NOT NULL, bytes BYTEA NOT NULL, txid TEXT NOT NULL, tx BYTEA NOT NULL);
-INSERT INTO meta (version, name, lanes, done) VALUES ($VERSION, '$NAME', 0, 0);`
+` + clientsPostgres + `
+INSERT INTO meta (version, name, lanes, done, secret) VALUES ($VERSION, '$NAME', 0, 0, '\x$SECRET');`
+
+const clientsPostgres = `CREATE TABLE clients (lane INTEGER NOT NULL, seq BIGINT NOT NULL, host TEXT NOT NULL, bytes BYTEA NOT NULL, recorded INTEGER NOT NULL, PRIMARY KEY (lane, seq));`
 
 // parseURL reads the URL without ever repeating it: it holds a password. The
 // settings are those the queue's promises rest on: a paused replica must not
@@ -83,13 +87,17 @@ func createPostgres(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
+	secret, err := newSecret()
+	if err != nil {
+		return err
+	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return fail(err, "create queue")
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // everything was committed, or failed, before
 	schema := config.RuntimeParams["search_path"]
-	tables := strings.NewReplacer("$VERSION", strconv.Itoa(schemaVersion), "$NAME", name).Replace(postgresSchema)
+	tables := strings.NewReplacer("$VERSION", strconv.Itoa(schemaVersion), "$NAME", name, "$SECRET", hex.EncodeToString(secret[:])).Replace(postgresSchema)
 	// One message of several statements is one transaction.
 	_, err = conn.Exec(ctx, `CREATE SCHEMA `+pgx.Identifier{schema}.Sanitize()+`;`+tables, pgx.QueryExecModeSimpleProtocol)
 	if serverCode(err) == "42P06" || serverCode(err) == "23505" { // duplicate_schema; the same by somebody else at this moment
@@ -155,7 +163,11 @@ func (q *Queue) checkServer(ctx context.Context, schema string) error {
 	if err != nil {
 		return fail(err, "open queue")
 	}
-	if version != schemaVersion {
+	if version == 2 {
+		if err := q.upgradeServer(ctx); err != nil {
+			return err
+		}
+	} else if version != schemaVersion {
 		return mismatch(version)
 	}
 	var fsync, commit string
@@ -166,6 +178,33 @@ func (q *Queue) checkServer(ctx context.Context, schema string) error {
 		return provenance.Errorf(provenance.Invalid, "open queue: the server runs with fsync=%s, synchronous_commit=%s: it would lose accepted events in a crash", fsync, commit)
 	}
 	return nil
+}
+
+// upgradeServer adds what version 2 did not have. Replicas of that
+// version go on beside it; the row of meta lets one upgrade at a time.
+func (q *Queue) upgradeServer(ctx context.Context) error {
+	tx, err := q.writerD.BeginTx(ctx, nil)
+	if err != nil {
+		return fail(err, "upgrade queue")
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
+	done, err := tx.ExecContext(ctx, `UPDATE meta SET version = $1 WHERE version = 2`, schemaVersion)
+	if err != nil {
+		return fail(err, "upgrade queue")
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 0 {
+		return fail(err, "upgrade queue") // another replica was faster
+	}
+	secret, err := newSecret()
+	if err != nil {
+		return err
+	}
+	for _, step := range []string{clientsPostgres, fmt.Sprintf(`ALTER TABLE meta ADD COLUMN secret BYTEA NOT NULL DEFAULT '\x%x'`, secret)} {
+		if _, err := tx.ExecContext(ctx, step); err != nil {
+			return fail(err, "upgrade queue")
+		}
+	}
+	return fail(tx.Commit(), "upgrade queue")
 }
 
 // excludeOthers lets the number of lanes change: it refuses while another

@@ -37,6 +37,7 @@ type Item struct {
 type Queue struct {
 	options Options
 	name    string
+	secret  []byte
 	replica string // this process among those that share a database; "" on SQLite
 	log     *slog.Logger
 	now     func() time.Time

@@ -19,6 +19,9 @@ type Segment struct {
 	Bytes    []byte
 	TxID     string
 	Tx       []byte
+	// Clients is what the segment hides, nil for nothing. It is sealed with it,
+	// and handed out by Unkept once the segment is recorded; Sealed leaves it out.
+	Clients []byte
 }
 
 // NextSeq returns the number of the lane's next segment. Numbers start at 1
@@ -64,6 +67,9 @@ func (q *Queue) Seal(ctx context.Context, s Segment, items []Item) error {
 			}
 			if _, err := b.w.stmts.addSegment.ExecContext(b.ctx, s.Lane, int64(s.Seq), string(s.Host), s.Bytes, s.TxID, s.Tx); err != nil {
 				return fail(err, "seal segment")
+			}
+			if err := b.hide(s); err != nil {
+				return err
 			}
 			return affect(len(items))(q.engine.sealItems(b, s.Lane, ids))
 		},
@@ -160,6 +166,9 @@ func (q *Queue) Recorded(ctx context.Context, s Segment, block uint64) error {
 			if _, err := b.w.stmts.advance.ExecContext(b.ctx, s.Lane, int64(s.Seq)+1, int64(block)); err != nil {
 				return fail(err, "advance lane")
 			}
+			if _, err := b.w.stmts.hidden.ExecContext(b.ctx, s.Lane, int64(s.Seq)); err != nil {
+				return fail(err, "keep clients")
+			}
 			_, err = b.w.stmts.done.ExecContext(b.ctx, n)
 			return fail(err, "count recorded items")
 		},
@@ -181,8 +190,11 @@ func (q *Queue) Unseal(ctx context.Context, s Segment) error {
 	return q.writer.do(ctx, &op{
 		rows: 1,
 		run: func(b *batch) (err error) {
-			_, n, err = q.close(b, s, b.w.stmts.returnSealed)
-			return err
+			if _, n, err = q.close(b, s, b.w.stmts.returnSealed); err != nil {
+				return err
+			}
+			_, err = b.w.stmts.shown.ExecContext(b.ctx, s.Lane, int64(s.Seq)) // the items still say it
+			return fail(err, "unseal segment")
 		},
 		after: func() {
 			q.sealed.Add(-n)

@@ -19,12 +19,12 @@ import (
 )
 
 // schemaVersion is kept in PRAGMA user_version, and in PostgreSQL's meta.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // The tables. seen outlives items, so that a delivery repeated after its event
 // was recorded is still known; it grows by about 65 bytes an event.
 const schema = `
-CREATE TABLE meta (name TEXT NOT NULL, lanes INTEGER NOT NULL, done INTEGER NOT NULL);
+CREATE TABLE meta (name TEXT NOT NULL, lanes INTEGER NOT NULL, done INTEGER NOT NULL, secret BLOB NOT NULL); -- secret: see HideID
 CREATE TABLE lanes (lane INTEGER PRIMARY KEY, next INTEGER NOT NULL, block INTEGER NOT NULL);
 CREATE TABLE repositories (id INTEGER PRIMARY KEY, host TEXT NOT NULL, name TEXT NOT NULL, lane INTEGER NOT NULL, UNIQUE (host, name));
 CREATE TABLE seen (id BLOB PRIMARY KEY, body BLOB NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID; -- at: when, in seconds
@@ -44,7 +44,13 @@ CREATE INDEX items_work ON items (state, lane);
 CREATE TABLE segments (
   lane INTEGER PRIMARY KEY, -- at most one open segment per lane
   seq INTEGER NOT NULL, host TEXT NOT NULL, bytes BLOB NOT NULL, txid TEXT NOT NULL, tx BLOB NOT NULL);
-PRAGMA user_version = 2;`
+` + clientsSQLite + `
+PRAGMA user_version = 3;`
+
+// What segments hide, until it is kept elsewhere.
+const clientsSQLite = `CREATE TABLE clients (lane INTEGER NOT NULL, seq INTEGER NOT NULL, host TEXT NOT NULL, bytes BLOB NOT NULL,
+  recorded INTEGER NOT NULL, -- 0 while the segment's fate is not known
+  PRIMARY KEY (lane, seq));`
 
 const (
 	stateWaiting = 0
@@ -73,6 +79,10 @@ func createSQLite(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	secret, err := newSecret()
+	if err != nil {
+		return err
+	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return fail(err, "create queue")
@@ -81,7 +91,7 @@ func createSQLite(ctx context.Context, path string) error {
 	if _, err := tx.ExecContext(ctx, schema); err != nil {
 		return fail(err, "create queue")
 	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO meta (name, lanes, done) VALUES (?, 0, 0)`, name); err != nil {
+	if _, err := tx.ExecContext(ctx, `INSERT INTO meta (name, lanes, done, secret) VALUES (?, 0, 0, ?)`, name, secret[:]); err != nil {
 		return fail(err, "create queue")
 	}
 	if err := tx.Commit(); err != nil {
@@ -132,21 +142,30 @@ func (q *Queue) openSQLite(ctx context.Context, path string) error {
 }
 
 // upgradeSQLite brings an older file up to date. Version 1 did not know when
-// an id was seen: such ids count as seen at the upgrade.
+// an id was seen: such ids count as seen at the upgrade. Version 2 hid nothing.
 func (q *Queue) upgradeSQLite(ctx context.Context) error {
 	var version int
 	if err := q.writerD.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
 		return fail(err, "open queue")
 	}
-	if version == schemaVersion {
+	steps := ""
+	switch version {
+	case schemaVersion:
 		return nil
-	}
-	if version != 1 {
+	case 1:
+		// SQLite keeps the default in the schema and rewrites no row.
+		steps = fmt.Sprintf(`ALTER TABLE seen ADD COLUMN at INTEGER NOT NULL DEFAULT %d;`, time.Now().Unix())
+	case 2:
+	default:
 		return mismatch(version)
 	}
-	// SQLite keeps the default in the schema and rewrites no row. One transaction: a crash leaves version 1 or 2.
-	_, err := q.writerD.ExecContext(ctx, fmt.Sprintf(
-		`BEGIN IMMEDIATE; ALTER TABLE seen ADD COLUMN at INTEGER NOT NULL DEFAULT %d; PRAGMA user_version = 2; COMMIT`, time.Now().Unix()))
+	secret, err := newSecret()
+	if err != nil {
+		return err
+	}
+	// One transaction: a crash leaves the old version or the new one.
+	_, err = q.writerD.ExecContext(ctx, fmt.Sprintf(`BEGIN IMMEDIATE; %s %s ALTER TABLE meta ADD COLUMN secret BLOB NOT NULL DEFAULT x'%x'; PRAGMA user_version = %d; COMMIT`,
+		steps, clientsSQLite, secret, schemaVersion))
 	return fail(err, "upgrade queue")
 }
 

@@ -13,6 +13,7 @@ type stmts struct {
 	next, advance                                   *sql.Stmt
 	sealedSeq, addSegment, reseal, dropSegment      *sql.Stmt
 	sealedOf, deleteSealed, returnSealed, done      *sql.Stmt
+	hide, hidden, kept, shown                       *sql.Stmt
 }
 
 // prepared is a statement, in shared SQL, and where it is kept.
@@ -57,13 +58,17 @@ func (s *stmts) prepare(ctx context.Context, conn *sql.Conn, e engine) error {
 		{&s.deleteSealed, `DELETE FROM items WHERE state = 1 AND lane = ?`},
 		{&s.returnSealed, `UPDATE items SET state = 0 WHERE state = 1 AND lane = ?`},
 		{&s.done, `UPDATE meta SET done = done + ?`},
+		{&s.hide, `INSERT INTO clients (lane, seq, host, bytes, recorded) VALUES (?, ?, ?, ?, 0)`},
+		{&s.hidden, `UPDATE clients SET recorded = 1 WHERE lane = ? AND seq = ?`},
+		{&s.shown, `DELETE FROM clients WHERE lane = ? AND seq = ?`},
+		{&s.kept, `DELETE FROM clients WHERE lane = ? AND seq = ? AND recorded = 1`},
 	})
 }
 
 // reads are the prepared statements of the reading connections, which see
 // committed rows only.
 type reads struct {
-	oldest, segment, next, dead, counts, done, oldItems, oldIDs *sql.Stmt
+	oldest, segment, next, dead, counts, done, oldItems, oldIDs, unkept *sql.Stmt
 }
 
 const (
@@ -83,6 +88,7 @@ func prepareReads(ctx context.Context, db *sql.DB, e engine) (r reads, err error
 		{&r.dead, `SELECT ` + itemFields + `, i.reason FROM items i JOIN repositories r ON r.id = i.repo WHERE i.state = 2 AND i.id > ? ORDER BY i.id LIMIT ?`},
 		{&r.counts, selectCounts},
 		{&r.done, `SELECT done FROM meta`},
+		{&r.unkept, `SELECT lane, seq, host, bytes FROM clients WHERE recorded = 1 AND (lane > ?1 OR lane = ?1 AND seq > ?2) ORDER BY lane, seq LIMIT ?3`},
 		{&r.oldItems, `SELECT event FROM items WHERE received < ?`},
 		{&r.oldIDs, `SELECT id FROM seen WHERE id >= ? AND id < ? AND at < ?`},
 	})

@@ -2062,19 +2062,24 @@ func (x *ListPullsResponse) GetNextPageToken() string {
 // Pull is one pull: a client's requests for an image within a short while. What
 // it says of the client is the registry's word.
 type Pull struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Block         uint64                 `protobuf:"varint,1,opt,name=block,proto3" json:"block,omitempty"`
-	TxId          string                 `protobuf:"bytes,2,opt,name=tx_id,json=txId,proto3" json:"tx_id,omitempty"`
-	Time          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`       // of the transaction
-	Gateway       *Person                `protobuf:"bytes,4,opt,name=gateway,proto3" json:"gateway,omitempty"` // that recorded it
-	Host          string                 `protobuf:"bytes,5,opt,name=host,proto3" json:"host,omitempty"`
-	Repository    string                 `protobuf:"bytes,6,opt,name=repository,proto3" json:"repository,omitempty"`
-	Tag           string                 `protobuf:"bytes,7,opt,name=tag,proto3" json:"tag,omitempty"` // where the client asked by tag and the registry says so
-	Actor         string                 `protobuf:"bytes,8,opt,name=actor,proto3" json:"actor,omitempty"`
-	Address       string                 `protobuf:"bytes,9,opt,name=address,proto3" json:"address,omitempty"`                          // only where the registry's owner put it on the channel
-	UserAgent     string                 `protobuf:"bytes,10,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`    // likewise
-	OccurredAt    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"` // the registry's clock
-	Source        string                 `protobuf:"bytes,12,opt,name=source,proto3" json:"source,omitempty"`                           // kind of connector
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Block      uint64                 `protobuf:"varint,1,opt,name=block,proto3" json:"block,omitempty"`
+	TxId       string                 `protobuf:"bytes,2,opt,name=tx_id,json=txId,proto3" json:"tx_id,omitempty"`
+	Time       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`       // of the transaction
+	Gateway    *Person                `protobuf:"bytes,4,opt,name=gateway,proto3" json:"gateway,omitempty"` // that recorded it
+	Host       string                 `protobuf:"bytes,5,opt,name=host,proto3" json:"host,omitempty"`
+	Repository string                 `protobuf:"bytes,6,opt,name=repository,proto3" json:"repository,omitempty"`
+	Tag        string                 `protobuf:"bytes,7,opt,name=tag,proto3" json:"tag,omitempty"` // where the client asked by tag and the registry says so
+	Actor      string                 `protobuf:"bytes,8,opt,name=actor,proto3" json:"actor,omitempty"`
+	Address    string                 `protobuf:"bytes,9,opt,name=address,proto3" json:"address,omitempty"`                          // only where the registry's owner put it on the channel
+	UserAgent  string                 `protobuf:"bytes,10,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`    // likewise
+	OccurredAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"` // the registry's clock
+	Source     string                 `protobuf:"bytes,12,opt,name=source,proto3" json:"source,omitempty"`                           // kind of connector
+	// Set where the registry's owner keeps actor, address and user agent to
+	// itself: their salted hash, which is all that the channel holds. The owner's
+	// gateway shows them to people of its organisation, and nobody else can.
+	Blind         string `protobuf:"bytes,13,opt,name=blind,proto3" json:"blind,omitempty"`
+	Withheld      string `protobuf:"bytes,14,opt,name=withheld,proto3" json:"withheld,omitempty"` // why they are not shown, in words; empty where they are
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2189,6 +2194,20 @@ func (x *Pull) GetOccurredAt() *timestamppb.Timestamp {
 func (x *Pull) GetSource() string {
 	if x != nil {
 		return x.Source
+	}
+	return ""
+}
+
+func (x *Pull) GetBlind() string {
+	if x != nil {
+		return x.Blind
+	}
+	return ""
+}
+
+func (x *Pull) GetWithheld() string {
+	if x != nil {
+		return x.Withheld
 	}
 	return ""
 }
@@ -7884,7 +7903,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x06digest\x18\x04 \x01(\tR\x06digest\x12\x14\n" +
 	"\x05total\x18\x05 \x01(\x03R\x05total\x12&\n" +
 	"\x05pulls\x18\x06 \x03(\v2\x10.waybill.v1.PullR\x05pulls\x12&\n" +
-	"\x0fnext_page_token\x18\a \x01(\tR\rnextPageToken\"\xf9\x02\n" +
+	"\x0fnext_page_token\x18\a \x01(\tR\rnextPageToken\"\xab\x03\n" +
 	"\x04Pull\x12\x14\n" +
 	"\x05block\x18\x01 \x01(\x04R\x05block\x12\x13\n" +
 	"\x05tx_id\x18\x02 \x01(\tR\x04txId\x12.\n" +
@@ -7902,7 +7921,9 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	" \x01(\tR\tuserAgent\x12;\n" +
 	"\voccurred_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"occurredAt\x12\x16\n" +
-	"\x06source\x18\f \x01(\tR\x06source\"\xa1\x01\n" +
+	"\x06source\x18\f \x01(\tR\x06source\x12\x14\n" +
+	"\x05blind\x18\r \x01(\tR\x05blind\x12\x1a\n" +
+	"\bwithheld\x18\x0e \x01(\tR\bwithheld\"\xa1\x01\n" +
 	"\x15ListPromotionsRequest\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x1e\n" +
 	"\n" +

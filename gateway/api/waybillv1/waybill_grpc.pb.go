@@ -74,8 +74,8 @@ type WaybillClient interface {
 	GetVerdict(ctx context.Context, in *GetVerdictRequest, opts ...grpc.CallOption) (*GetVerdictResponse, error)
 	// ListHistory lists what happened to an image, a tag or a repository.
 	ListHistory(ctx context.Context, in *ListHistoryRequest, opts ...grpc.CallOption) (*ListHistoryResponse, error)
-	// ListPulls lists who pulled an image, as far as its registry's owner put it on
-	// the channel. It needs a certificate: it is about people.
+	// ListPulls lists who pulled an image, as far as the caller's organisation may
+	// see. It needs a certificate: it is about people.
 	ListPulls(ctx context.Context, in *ListPullsRequest, opts ...grpc.CallOption) (*ListPullsResponse, error)
 	// ListPromotions lists requests to release, newest first.
 	ListPromotions(ctx context.Context, in *ListPromotionsRequest, opts ...grpc.CallOption) (*ListPromotionsResponse, error)
@@ -444,8 +444,8 @@ type WaybillServer interface {
 	GetVerdict(context.Context, *GetVerdictRequest) (*GetVerdictResponse, error)
 	// ListHistory lists what happened to an image, a tag or a repository.
 	ListHistory(context.Context, *ListHistoryRequest) (*ListHistoryResponse, error)
-	// ListPulls lists who pulled an image, as far as its registry's owner put it on
-	// the channel. It needs a certificate: it is about people.
+	// ListPulls lists who pulled an image, as far as the caller's organisation may
+	// see. It needs a certificate: it is about people.
 	ListPulls(context.Context, *ListPullsRequest) (*ListPullsResponse, error)
 	// ListPromotions lists requests to release, newest first.
 	ListPromotions(context.Context, *ListPromotionsRequest) (*ListPromotionsResponse, error)
