@@ -21,10 +21,8 @@ mspid: {{q .Client.MSPID}}
 
 # The databases: queue.db must not be lost, index.db can be rebuilt with reindex.
 data_dir: {{q .DataDir}}
-# Several gateways of one organisation share them on PostgreSQL instead; each
-# file holds a URL (postgres://...), and each gateway keeps a data_dir of its own.
-# queue: {url_file: /path/to/url}
-# index: {url_file: /path/to/url}
+# Several gateways of one organisation share them on PostgreSQL instead (queue and
+# index below); each keeps a data_dir of its own.
 
 # Signs what the registries reported. Needs the role "gateway" on the ledger.
 identity:
@@ -63,8 +61,10 @@ metrics:
 #   connector_share: 100             # percent of max_pending that one connector may hold
 #   lanes: 8                         # recorded side by side; change it while nothing waits
 #   remember: 0s                     # how long the id of a recorded event stays known; 0s: for ever
-#   url_file: ""                     # a file with postgres://...: gateways that share it are replicas
+#   url_file: ""                     # a file that holds a URL, postgres://...: gateways that share it are replicas
 #   lane_ttl: 5s                     # after which a silent replica is replaced
+# index:
+#   url_file: ""                     # likewise, of what can be rebuilt
 
 # What it does by itself. The defaults:
 # collect: true                      # evidence of signatures and attestations pushed beside an image
@@ -107,7 +107,7 @@ registries: []
 #     ca_file: ""                    # certificates to trust instead of the system's
 #     timeout: 15s                   # of one request
 #     read_back: true                # false: pushes are recorded as claimed
-#     pulls: ""                      # of each pull, on the channel for all to read: "" the account; channel: address and
+#     pulls: ""                      # channel, private or off: docs/guides/pulls.md
 #                                    # program too; private: a hash, the rest for our own people alone; off: nothing
 #     repositories: []               # what a sweep looks at; none: the catalogue
 #     token_host: ""                 # where its tokens are issued, where that is another host
