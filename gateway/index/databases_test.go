@@ -50,7 +50,11 @@ func createFile(t testing.TB) *Index {
 // newSchema returns the URL of an index that is not there yet: a schema of its
 // own on the shared server.
 func newSchema(t testing.TB) string {
-	return fmt.Sprintf("%s&search_path=x%d&synchronous_commit=off", server.URL(t), schemas.Add(1))
+	return newDurableSchema(t) + "&synchronous_commit=off" // the tests write thousands of blocks
+}
+
+func newDurableSchema(t testing.TB) string {
+	return fmt.Sprintf("%s&search_path=x%d", server.URL(t), schemas.Add(1))
 }
 
 func createOnServer(t testing.TB) *Index { return created(t, newSchema(t)) }

@@ -311,9 +311,11 @@ func testApplyEnds(t *testing.T, create creator) {
 	}
 }
 
-// BenchmarkApply applies segments of 500 pushes of new images under new tags.
+// BenchmarkApply applies segments of 500 pushes of new images under new tags, and
+// small ones of 5; on the server every block is synced.
 func BenchmarkApply(b *testing.B) {
-	for name, create := range databases() {
+	onServer := func(t testing.TB) *Index { return created(t, newDurableSchema(t)) }
+	for name, create := range map[string]creator{"sqlite": createFile, "postgres": onServer} {
 		b.Run(name, func(b *testing.B) { benchmarkApply(b, create, 500) })
 		b.Run(name+"/small", func(b *testing.B) { benchmarkApply(b, create, 5) })
 	}
