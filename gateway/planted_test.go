@@ -63,7 +63,7 @@ func TestCheckerCatches(t *testing.T) {
 // within a block, waits until everything is settled, and judges.
 func (w *world) run() check.Report {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Minute) // the race detector on two busy cores is slow
 	defer cancel()
 	gateway := w.start()
 	var senders sync.WaitGroup

@@ -19,11 +19,12 @@ import (
 // planted is a defect: one place of the gateway's source that reads otherwise
 // when its program is built for the run.
 type planted struct {
-	name    string
-	file    string
-	edits   [][2]string // what stands there, and what is put in its place
-	want    check.Kind
-	replays bool // transactions are sent again, for only then are there invalid ones at once
+	name  string
+	file  string
+	edits [][2]string // what stands there, and what is put in its place
+	want  check.Kind
+	twin  bool // the twin is busy, so that there are many invalid transactions
+	alive bool // the gateway lives on while its peer dies: one that is started again asks before it sends
 }
 
 func defects() []planted {
@@ -65,11 +66,11 @@ func defects() []planted {
 			},
 		},
 		{
-			name: "INVALID transactions indexed", file: "gateway/ledger/block.go", want: check.Skewed, replays: true,
+			name: "INVALID transactions indexed", file: "gateway/ledger/block.go", want: check.Skewed, twin: true,
 			edits: [][2]string{{"valid := i < len(flags) && ", "valid := true || i < len(flags) && "}},
 		},
 		{
-			name: "new transaction id on each retry", file: "gateway/submit.go", want: check.Resent,
+			name: "new transaction id on each retry", file: "gateway/submit.go", want: check.Resent, alive: true,
 			edits: [][2]string{{
 				"\t\tdefault:\n\t\t\tl.wait(ctx, err)\n\t\t}\n\t\ttimeout = l.limits.status\n",
 				"\t\tdefault:\n\t\t\tl.wait(ctx, err)\n\t\t\tif unsealed, err := l.reseal(ctx, &s); err != nil || unsealed {\n\t\t\t\treturn false, err\n\t\t\t}\n\t\t}\n\t\ttimeout = l.limits.status\n",
@@ -107,14 +108,14 @@ func plant(t *testing.T, d planted) {
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	r := start(t, ctx, 1, d.build)
-	if d.replays {
-		r.replayEvery = time.Second
+	if d.twin {
+		r.twinEvery = 500 * time.Millisecond
 	}
 	// No id is told twice with two bodies: what keeps ids apart may be broken.
 	for _, s := range r.senders {
 		s.honest = true
 	}
-	if err := r.traffic(ctx, plantedStrikes(), plantedFor, plantedEvents); err != nil {
+	if err := r.traffic(ctx, d.strikes(), plantedFor, plantedEvents); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.rest(ctx); err != nil {
@@ -135,13 +136,20 @@ func plant(t *testing.T, d planted) {
 	}
 }
 
-// plantedStrikes ends what the defects are in, again and again.
-func plantedStrikes() []strike {
+// strikes end again and again what the defects are in.
+func (d planted) strikes() []strike {
 	var out []strike
-	for at := 3 * time.Second; at < plantedFor; at += 4 * time.Second {
+	peer := func(at time.Duration) {
+		out = append(out, strike{at: at, out: 2 * time.Second, scope: theNetwork, what: "kill peer", org: lab.Owner, nodes: []string{lab.Owner + "-peer"}, sig: syscall.SIGKILL})
+	}
+	for i, at := 0, 3*time.Second; at < plantedFor; i, at = i+1, at+5*time.Second {
+		if d.alive {
+			peer(at)
+			continue
+		}
 		out = append(out, strike{at: at, out: time.Second, scope: "gateway " + lab.Owner, what: "kill gateway", org: lab.Owner, sig: syscall.SIGKILL})
-		if (at/time.Second)%8 == 3 {
-			out = append(out, strike{at: at + 2*time.Second, out: 3 * time.Second, scope: theNetwork, what: "kill peer", org: lab.Owner, nodes: []string{lab.Owner + "-peer"}, sig: syscall.SIGKILL})
+		if i%3 == 2 {
+			peer(at + 2*time.Second)
 		}
 	}
 	return out

@@ -36,8 +36,8 @@ type rig struct {
 	senders []*sender
 	seed    uint64
 
-	replayer    *replayer
-	replayEvery time.Duration
+	twin      *twin
+	twinEvery time.Duration
 }
 
 // start brings everything up; prepare may change the programs before any gateway runs.
@@ -52,7 +52,7 @@ func start(t *testing.T, ctx context.Context, seed uint64, prepare func(context.
 			t.Error(err)
 		}
 	})
-	r := &rig{t: t, lab: l, seed: seed, replayEvery: 7 * time.Second, pushers: &pushers{lab: l, seed: seed}, breaker: &breaker{lab: l, gateways: []string{lab.Owner, witness}, say: t.Logf}}
+	r := &rig{t: t, lab: l, seed: seed, twinEvery: 3 * time.Second, pushers: &pushers{lab: l, seed: seed}, breaker: &breaker{lab: l, gateways: []string{lab.Owner, witness}, say: t.Logf}}
 	if err := r.configure(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func start(t *testing.T, ctx context.Context, seed uint64, prepare func(context.
 	for n := range 2 * workers {
 		r.senders = append(r.senders, newSender(r.proxy, seed, n))
 	}
-	r.replayer = &replayer{lab: l, rng: rand.New(rand.NewPCG(seed, 3)), orgs: r.orgs()}
+	r.twin = &twin{lab: l, rng: rand.New(rand.NewPCG(seed, 3))}
 	return r
 }
 
@@ -136,7 +136,7 @@ func (r *rig) traffic(ctx context.Context, plan []strike, length time.Duration, 
 	for n := range workers {
 		group.Go(func() error { return r.pushers.run(ctx, fmt.Sprint("p", n), over, length/time.Duration(images+1)) })
 	}
-	group.Go(func() error { return r.replayer.run(ctx, over, r.replayEvery) })
+	group.Go(func() error { return r.twin.run(ctx, over, r.twinEvery) })
 	group.Go(func() error {
 		err := r.breaker.run(ctx, over)
 		r.proxy.heal()
@@ -294,6 +294,8 @@ func (r *rig) judgement(ctx context.Context) (check.Run, error) {
 	for _, s := range r.senders {
 		run.History.Promised = append(run.History.Promised, s.told...)
 	}
+	run.History.Promised = append(run.History.Promised, r.twin.stands...)
+	run.History.Open = append(run.History.Open, r.twin.unsure...)
 	height, err := r.height(ctx)
 	if err != nil {
 		return run, err

@@ -25,6 +25,7 @@ const (
 	mirrorHost      = "mirror.chaos.example"
 	mirrorRepos     = 12
 	pushRepos       = 6
+	tags            = 20 // of each repository of the mirror
 )
 
 // sender tells the hook of things, each until the answer is final.
@@ -100,7 +101,7 @@ func (s *sender) digest() string {
 // news is an event that there was not before. Its tag moves about.
 func (s *sender) news(action, repo string) notification {
 	n := notification{Action: action, Timestamp: time.Now().UTC(), Target: target{
-		MediaType: manifestType, Digest: s.digest(), Repository: repo, Tag: fmt.Sprint("t", s.rng.IntN(20)),
+		MediaType: manifestType, Digest: s.digest(), Repository: repo, Tag: fmt.Sprint("t", s.rng.IntN(tags)),
 	}}
 	n.ID = fmt.Sprintf("%s-%d", s.name, s.serial)
 	n.Actor.Name = s.name
