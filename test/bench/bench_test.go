@@ -71,7 +71,7 @@ func measure(b *testing.B, ctx context.Context, l *lab.Lab) {
 	}
 	var raw, accepted, push, pull, verdicts float64
 	var latency []time.Duration
-	bounds := map[string]string{}
+	bounds, held := map[string]string{}, &memory{}
 	for _, phase := range []struct {
 		name string
 		run  func() error
@@ -81,7 +81,12 @@ func measure(b *testing.B, ctx context.Context, l *lab.Lab) {
 		{"accepted", func() (err error) { accepted, err = acceptRate(ctx, l, watch, hookEvents); return err }},
 		{"push", func() (err error) { push, err = drainRate(ctx, l, watch, provenance.Push, pushEvents); return err }},
 		{"verdict", func() (err error) { verdicts, err = verdictRate(ctx, l, watch); return err }},
-		{"pull", func() (err error) { pull, err = drainRate(ctx, l, watch, provenance.Pull, pullEvents); return err }},
+		{"pull", func() (err error) {
+			stop := held.watch(l, watch)
+			pull, err = drainRate(ctx, l, watch, provenance.Pull, pullEvents)
+			stop()
+			return err
+		}},
 	} {
 		before, err := l.CPU(ctx)
 		if err != nil {
@@ -111,10 +116,11 @@ raw Fabric, one small key per transaction         %8.0f tx/s            [%s]
 notifications accepted (on disk, hook to queue)   %8.0f /s              [%s]
 pushes of new images, queue to final              %8.0f /s  = %4.0f × raw [%s]
 pulls, queue to final                             %8.0f /s  = %4.0f × raw [%s]
+memory of the gateway while pulls are recorded    %s
 accepted to final, one push, unloaded             p50 %d ms, p99 %d ms (%d samples)
 verdicts asked of one peer                        %8.0f /s              [%s]
 `, raw, bounds["raw"], accepted, bounds["accepted"], push, push/raw, bounds["push"], pull, pull/raw, bounds["pull"],
-		p50.Milliseconds(), p99.Milliseconds(), len(latency), verdicts, bounds["verdict"])
+		held, p50.Milliseconds(), p99.Milliseconds(), len(latency), verdicts, bounds["verdict"])
 }
 
 // withoutReadBack: a registry that serves 60,000 manifests would be measured instead of us.

@@ -69,3 +69,22 @@ func cpuTime(pid int) time.Duration {
 	}
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
+
+// Resident reads how much memory a process holds now, in bytes, from
+// /proc/<pid>/status (proc(5), VmRSS); 0 where the process is gone.
+func Resident(pid int) int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	_, after, _ := strings.Cut(string(b), "VmRSS:")
+	fields := strings.Fields(after)
+	if len(fields) == 0 {
+		return 0
+	}
+	kilobytes, err := strconv.ParseInt(fields[0], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return kilobytes << 10
+}
