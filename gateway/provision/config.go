@@ -108,7 +108,6 @@ registries: []
 #     timeout: 15s                   # of one request
 #     read_back: true                # false: pushes are recorded as claimed
 #     pulls: ""                      # channel, private or off: docs/guides/pulls.md
-#                                    # program too; private: a hash, the rest for our own people alone; off: nothing
 #     repositories: []               # what a sweep looks at; none: the catalogue
 #     token_host: ""                 # where its tokens are issued, where that is another host
 #     blob_hosts: []                 # where its blobs are; they are sent no credentials
