@@ -18,6 +18,11 @@ func TestSchedule(t *testing.T) {
 		if len(plan) < 40 {
 			t.Errorf("seed %d: %d strikes in five minutes", seed, len(plan))
 		}
+		for _, kind := range []string{"gateway", "registry", "peer", "orderer", "chaincode"} {
+			if n := countKills(plan, kind); n < 2 {
+				t.Errorf("seed %d kills %d times a %s in five minutes", seed, n, kind)
+			}
+		}
 		until := map[string]time.Duration{}
 		for _, s := range plan {
 			if s.at < until[s.scope] || s.at > 5*time.Minute || s.what == "" || s.sig == 0 {
@@ -33,4 +38,14 @@ func TestSchedule(t *testing.T) {
 	if cmp.Equal(one, two, cmp.AllowUnexported(strike{})) {
 		t.Error("two seeds give one schedule")
 	}
+}
+
+func countKills(plan []strike, kind string) int {
+	n := 0
+	for _, s := range plan {
+		if s.kills(kind) {
+			n++
+		}
+	}
+	return n
 }

@@ -98,11 +98,17 @@ func TestPlanted(t *testing.T) {
 	}
 }
 
-// plantedFor is how long a planted run lasts, and plantedEvents how much is sent in it.
-const (
-	plantedFor    = 40 * time.Second
-	plantedEvents = 1200
-)
+// plantedEvents is how much is sent in a planted run.
+const plantedEvents = 1200
+
+// length is how long it lasts. A peer has to die between a submit and its
+// status for a retry to show, which is soon over.
+func (d planted) length() time.Duration {
+	if d.alive {
+		return 100 * time.Second
+	}
+	return 40 * time.Second
+}
 
 func plant(t *testing.T, d planted) {
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
@@ -115,7 +121,7 @@ func plant(t *testing.T, d planted) {
 	for _, s := range r.senders {
 		s.honest = true
 	}
-	if err := r.traffic(ctx, d.strikes(), plantedFor, plantedEvents); err != nil {
+	if err := r.traffic(ctx, d.strikes(), d.length(), plantedEvents); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.rest(ctx); err != nil {
@@ -142,7 +148,7 @@ func (d planted) strikes() []strike {
 	peer := func(at time.Duration) {
 		out = append(out, strike{at: at, out: 2 * time.Second, scope: theNetwork, what: "kill peer", org: lab.Owner, nodes: []string{lab.Owner + "-peer"}, sig: syscall.SIGKILL})
 	}
-	for i, at := 0, 3*time.Second; at < plantedFor; i, at = i+1, at+5*time.Second {
+	for i, at := 0, 3*time.Second; at < d.length(); i, at = i+1, at+5*time.Second {
 		if d.alive {
 			peer(at)
 			continue

@@ -352,9 +352,9 @@ func (r *rig) busyEnough() {
 			r.t.Errorf("too calm: nothing was ever %q", what)
 		}
 	}
-	for _, what := range []string{"kill gateway", "kill registry", "kill peer", "kill orderer", "kill chaincode"} {
-		if !slices.ContainsFunc(r.breaker.done, func(s strike) bool { return s.what == what }) {
-			r.t.Errorf("too calm: no %s", what)
+	for _, kind := range []string{"gateway", "registry", "peer", "orderer", "chaincode"} {
+		if !slices.ContainsFunc(r.breaker.done, func(s strike) bool { return s.kills(kind) }) {
+			r.t.Errorf("too calm: no %s was killed", kind)
 		}
 	}
 }

@@ -40,6 +40,12 @@ func (s strike) String() string {
 	return fmt.Sprintf("%s at %s for %s", name, s.at.Round(100*time.Millisecond), s.out.Round(100*time.Millisecond))
 }
 
+// kills tells whether a process of this kind is ended with SIGKILL.
+func (s strike) kills(kind string) bool {
+	ends := func(node string) bool { return strings.HasSuffix(node, "-"+kind) }
+	return s.sig == syscall.SIGKILL && (strings.HasPrefix(s.scope, kind) || slices.ContainsFunc(s.nodes, ends))
+}
+
 // schedule draws what is broken, when and for how long: the same for the same
 // arguments. gateways are the organisations that run one, the busiest first.
 func schedule(seed uint64, length time.Duration, orgs, gateways []string) []strike {
@@ -51,11 +57,17 @@ func schedule(seed uint64, length time.Duration, orgs, gateways []string) []stri
 		scopes = append(scopes, "gateway "+org)
 	}
 	var out []strike
+	var deck []int // what happens to the network: every card comes before one comes again
 	for at := time.Second; at < length; at += 1500*time.Millisecond + between(rng, 3*time.Second) {
 		s := strike{at: at, out: 300*time.Millisecond + between(rng, 5500*time.Millisecond), scope: scopes[rng.IntN(len(scopes))]}
-		s.choose(rng, orgs)
 		if at < busy[s.scope] {
 			continue
+		}
+		if len(deck) == 0 {
+			deck = rng.Perm(cards)
+		}
+		if s.choose(rng, orgs, deck[0]); s.scope == theNetwork {
+			deck = deck[1:]
 		}
 		busy[s.scope] = at + s.out
 		if s.scope == theNetwork {
@@ -67,36 +79,38 @@ func schedule(seed uint64, length time.Duration, orgs, gateways []string) []stri
 }
 
 // choose fills in what the scope leaves open.
-func (s *strike) choose(rng *rand.Rand, orgs []string) {
-	draw := rng.IntN(100)
+func (s *strike) choose(rng *rand.Rand, orgs []string, card int) {
 	switch s.scope {
 	case theNetwork:
 		s.org = orgs[rng.IntN(len(orgs))]
-		s.ofNetwork(draw)
+		s.ofNetwork(card)
 	case theRegistry:
 		s.what, s.sig = "kill registry", syscall.SIGKILL
 	default:
 		s.org = strings.TrimPrefix(s.scope, "gateway ")
 		s.what, s.sig = "kill gateway", syscall.SIGKILL
-		if draw < 20 {
+		if rng.IntN(5) == 0 {
 			s.what, s.sig = "restart gateway", syscall.SIGINT
 		}
 	}
 }
 
-func (s *strike) ofNetwork(draw int) {
+// cards is how many there are.
+const cards = 10
+
+func (s *strike) ofNetwork(card int) {
 	chaincode, peer, orderer := s.org+"-chaincode", s.org+"-peer", s.org+"-orderer"
 	s.sig = syscall.SIGKILL
-	switch {
-	case draw < 28:
+	switch card {
+	case 0, 1:
 		s.what, s.nodes = "kill chaincode", []string{chaincode}
-	case draw < 50:
+	case 2, 3, 4:
 		s.what, s.nodes = "kill peer", []string{peer}
-	case draw < 72:
+	case 5, 6:
 		s.what, s.nodes = "kill orderer", []string{orderer}
-	case draw < 80:
+	case 7:
 		s.what, s.nodes, s.sig = "freeze peer", []string{peer}, syscall.SIGSTOP
-	case draw < 88:
+	case 8:
 		s.what, s.nodes, s.sig = "freeze orderer", []string{orderer}, syscall.SIGSTOP
 	default:
 		s.what, s.nodes = "kill organisation", []string{orderer, peer, chaincode}
