@@ -15,12 +15,19 @@ import (
 // Health is what can be said about a node from outside.
 type Health string
 
-// A node that runs but does not answer is unreachable.
+// A node that runs but does not answer is unreachable. One that is far behind
+// is catching up, or stands still: Fabric's BFT orderer can stop delivering while
+// it goes on answering, and only a restart helps it.
 const (
 	Running     Health = "running"
+	Behind      Health = "behind"
 	Stopped     Health = "stopped"
 	Unreachable Health = "unreachable"
 )
+
+// farBehind is how many blocks a node may miss without being called behind:
+// the nodes are not asked at one moment.
+const farBehind = 20
 
 // NodeStatus is one node's line of a status report.
 type NodeStatus struct {
@@ -57,7 +64,21 @@ func (n *Network) Status(ctx context.Context) ([]NodeStatus, error) {
 			return err
 		})
 	}
-	return report, group.Wait()
+	err = group.Wait()
+	markBehind(report)
+	return report, err
+}
+
+func markBehind(report []NodeStatus) {
+	var most uint64
+	for _, s := range report {
+		most = max(most, s.Height)
+	}
+	for i := range report {
+		if s := &report[i]; s.Health == Running && s.Height > 0 && most-s.Height > farBehind {
+			s.Health = Behind
+		}
+	}
 }
 
 func (n *Network) nodeStatus(ctx context.Context, node Node, c *conn) (NodeStatus, error) {

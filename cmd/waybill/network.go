@@ -111,7 +111,7 @@ func newNetworkStatusCmd(a *app) *cobra.Command {
 
 func writeNodes(w io.Writer, nodes []network.NodeStatus) {
 	t := table("ORGANISATION", "NODE", "PID", "ADDRESS", "HEIGHT", "HEALTH")
-	stopped := 0
+	stopped, behind := 0, 0
 	for _, s := range nodes {
 		pid, height := "-", "-"
 		if s.PID > 0 {
@@ -120,7 +120,11 @@ func writeNodes(w io.Writer, nodes []network.NodeStatus) {
 		if s.Height > 0 {
 			height = number(s.Height)
 		}
-		if s.Health != network.Running {
+		switch s.Health {
+		case network.Running:
+		case network.Behind:
+			behind++
+		default:
 			stopped++
 		}
 		t.row(s.Org, s.Node, pid, s.Address, height, string(s.Health))
@@ -128,5 +132,8 @@ func writeNodes(w io.Writer, nodes []network.NodeStatus) {
 	t.write(w, "")
 	if stopped > 0 {
 		fmt.Fprintf(w, "\n%d of %d are not running: waybill network up starts them\n", stopped, len(nodes))
+	}
+	if behind > 0 {
+		fmt.Fprintf(w, "\n%d of %d are behind: one that does not catch up stands still; end its process (PID), then: waybill network up\n", behind, len(nodes))
 	}
 }

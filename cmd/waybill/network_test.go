@@ -52,6 +52,15 @@ func TestNetworkUp(t *testing.T) {
 	}
 }
 
+func TestNodesBehind(t *testing.T) {
+	var out strings.Builder
+	writeNodes(&out, []network.NodeStatus{
+		{Org: "vendor", Node: "vendor-orderer", Kind: network.KindOrderer, PID: 17, Address: "127.0.0.1:7052", Height: 9, Health: network.Behind},
+		{Org: "vendor", Node: "vendor-peer", Kind: network.KindPeer, PID: 18, Address: "127.0.0.1:7050", Height: 90, Health: network.Running},
+	})
+	golden(t, "nodes-behind.txt", out.String())
+}
+
 func TestNetworkStatus(t *testing.T) {
 	w := newWorld(t)
 	for name, format := range map[string]string{"nodes.txt": "table", "nodes.json": "json"} {
