@@ -41,7 +41,7 @@ func (c *consortium) replayed(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "status=FORBIDDEN") {
 		t.Errorf("the orderers' own word is missing: %v", err)
 	}
-	c.refused("signed bytes with another digest in them", provenance.Unavailable, err)
+	c.refused("signed bytes with another digest in them", provenance.Forbidden, err)
 	c.stands("the forged bytes", other, "0 of 2")
 	c.stands("the forged bytes", image, "0 of 2")
 
