@@ -193,7 +193,12 @@ func (l *lane) turn(ctx context.Context) error {
 		return err
 	}
 	if segment != nil {
-		_, err := l.finish(ctx, *segment, time.Time{}, l.limits.recover)
+		leave, err := l.board(ctx, segment.Tx)
+		if err != nil {
+			return err
+		}
+		defer leave()
+		_, err = l.finish(ctx, *segment, time.Time{}, l.limits.recover)
 		return err
 	}
 	items, err := l.gather(ctx)
@@ -250,11 +255,11 @@ func (l *lane) record(ctx context.Context, items []queue.Item) (settled bool, er
 		return false, l.hold(ctx, items, err)
 	}
 	segment.TxID, segment.Tx = endorsed.TxID, endorsed.Bytes
-	weight := min(int64(len(endorsed.Bytes)), max(1, l.limits.flight))
-	if err := l.flight.Acquire(ctx, weight); err != nil {
+	leave, err := l.board(ctx, endorsed.Bytes)
+	if err != nil {
 		return false, err
 	}
-	defer l.flight.Release(weight)
+	defer leave()
 	start := time.Now()
 	// A crash before Seal: nothing was sent, the items are leased again. A crash after: Sealed finds the segment.
 	if err := l.queue.Seal(ctx, segment, items); err != nil {
@@ -272,6 +277,18 @@ func (l *lane) record(ctx context.Context, items []queue.Item) (settled bool, er
 		timeout = l.limits.lost
 	}
 	return l.finish(ctx, segment, start, timeout)
+}
+
+// board waits until the envelopes that are on their way, of all lanes, leave
+// room for another one. It goes before Seal, so that what is sealed is sent. One
+// that is larger than all the room flies alone.
+func (l *lane) board(ctx context.Context, envelope []byte) (leave func(), err error) {
+	room := max(1, l.limits.flight)
+	weight := min(int64(len(envelope)), room)
+	if err := l.flight.Acquire(ctx, weight); err != nil {
+		return nil, err
+	}
+	return func() { l.flight.Release(weight) }, nil
 }
 
 // endorse asks until the ledger answers; it returns the contract's refusals
@@ -292,110 +309,6 @@ func (l *lane) endorse(ctx context.Context, s queue.Segment) (ledger.Endorsed, e
 			return ledger.Endorsed{}, err
 		}
 	}
-}
-
-// finish learns the fate of the sealed segment's transaction and acts on it.
-// It is the road of every segment, and the road of recovery: after a crash the
-// commit status is asked before anything is sent again, and only the same
-// bytes are sent again while the fate is unknown. That, and the contract's own
-// rule that a known segment is success without a write, make one recording.
-func (l *lane) finish(ctx context.Context, s queue.Segment, start time.Time, timeout time.Duration) (settled bool, err error) {
-	for pause := l.limits.backoff; ; pause = min(2*pause, l.limits.backoffMax) {
-		commit, err := l.status(ctx, s.TxID, timeout)
-		switch {
-		case ctx.Err() != nil:
-			return false, ctx.Err()
-		case err == nil && commit.Valid:
-			return true, l.done(ctx, s, commit, start)
-		case err == nil:
-			// This transaction will never stand, so the bytes may travel in another one.
-			l.wait(ctx, provenance.Errorf(provenance.Conflict, "segment %s/%d: transaction %s is invalid: %s", s.LaneName, s.Seq, s.TxID, commit.Code))
-			if unsealed, err := l.reseal(ctx, &s); err != nil || unsealed {
-				return false, err
-			}
-		default:
-			l.wait(ctx, err)
-		}
-		timeout = l.limits.status
-		err = l.ledger.SubmitEndorsed(ctx, ledger.Endorsed{TxID: s.TxID, Bytes: s.Tx})
-		if err != nil {
-			l.wait(ctx, err)
-			timeout = l.limits.lost
-		}
-		if provenance.CodeOf(err) == provenance.Forbidden {
-			if err := l.renew(ctx, &s); err != nil {
-				return false, err
-			}
-		}
-		if err := pauseFor(ctx, pause); err != nil {
-			return false, err
-		}
-	}
-}
-
-func (l *lane) status(ctx context.Context, txID string, timeout time.Duration) (ledger.Commit, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	return l.ledger.CommitStatus(ctx, txID)
-}
-
-func (l *lane) done(ctx context.Context, s queue.Segment, commit ledger.Commit, start time.Time) error {
-	// A crash before Recorded: the status is asked again, and is valid again.
-	if err := l.queue.Recorded(ctx, s, commit.Block); err != nil {
-		return err
-	}
-	l.waits.end(l.name)
-	if l.hid != nil {
-		l.hid()
-	}
-	events, err := provenance.DecodeSegment(s.Bytes)
-	if err != nil {
-		return err
-	}
-	took := time.Duration(0)
-	if !start.IsZero() {
-		took = time.Since(start)
-	}
-	l.log.DebugContext(ctx, "segment recorded", slog.String("lane", l.name), slog.Uint64("seq", s.Seq),
-		slog.Int("events", len(events)), slog.String("txid", s.TxID), slog.Uint64("block", commit.Block), slog.Duration("took", took))
-	if l.recorded != nil {
-		l.recorded(len(events), took)
-	}
-	return nil
-}
-
-// reseal puts the same bytes into a new transaction. When the contract refuses
-// them it dissolves the segment, and its items take the road of new ones.
-func (l *lane) reseal(ctx context.Context, s *queue.Segment) (unsealed bool, err error) {
-	endorsed, err := l.endorse(ctx, *s)
-	if ctx.Err() != nil {
-		return false, ctx.Err()
-	}
-	if err != nil {
-		l.wait(ctx, err)
-		return true, l.queue.Unseal(ctx, *s)
-	}
-	s.TxID, s.Tx = endorsed.TxID, endorsed.Bytes
-	return false, l.queue.Reseal(ctx, *s)
-}
-
-// renew puts the segment's bytes under a new signature where the orderers no
-// longer accept the old one: its certificate has expired or was replaced, and
-// the same envelope would be refused for ever. The old one may have been sent
-// before, and may still commit. That is harmless, because lane, number and bytes
-// are the same: whichever comes second finds the segment, and writes nothing.
-// While nobody endorses, the old envelope stays.
-func (l *lane) renew(ctx context.Context, s *queue.Segment) error {
-	endorsed, err := l.endorse(ctx, *s)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
-		l.wait(ctx, err)
-		return nil
-	}
-	s.TxID, s.Tx = endorsed.TxID, endorsed.Bytes
-	return l.queue.Reseal(ctx, *s)
 }
 
 // wait notes why this lane waits; the first time of a wait is logged.

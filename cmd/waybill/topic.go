@@ -38,7 +38,7 @@ policy show, policy simulate, proposal list, key list, waiver list, member list,
 
 network status
     [{"org","node","kind","pid","address","height","health"}]
-    health: running, behind (by 20 blocks or more), stopped or unreachable
+    health: running, behind (by more than 20 blocks), stopped or unreachable
 
 network up
     {"channel","chaincode","genesis","orgs":[{"org","mspid","peerAddress",

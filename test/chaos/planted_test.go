@@ -72,7 +72,7 @@ func defects() []planted {
 			edits: [][2]string{{"valid := i < len(flags) && ", "valid := true || i < len(flags) && "}},
 		},
 		{
-			name: "new transaction id on each retry", file: "gateway/submit.go", want: check.Resent, alive: true,
+			name: "new transaction id on each retry", file: "gateway/submit_fate.go", want: check.Resent, alive: true,
 			edits: [][2]string{{
 				"\t\tdefault:\n\t\t\tl.wait(ctx, err)\n\t\t}\n\t\ttimeout = l.limits.status\n",
 				"\t\tdefault:\n\t\t\tl.wait(ctx, err)\n\t\t\tif unsealed, err := l.reseal(ctx, &s); err != nil || unsealed {\n\t\t\t\treturn false, err\n\t\t\t}\n\t\t}\n\t\ttimeout = l.limits.status\n",
