@@ -230,6 +230,53 @@ func TestClosed(t *testing.T) {
 	})
 }
 
+// The items of a repository keep their order when their lane changes, when newer
+// ones come after that, and when the oldest were numbered as they arrived.
+func TestOrderOutlivesNumbers(t *testing.T) {
+	onEngines(t, func(t *testing.T, create creator) {
+		path := create(t)
+		q := open(t, path, Options{Lanes: 8})
+		for n := range 3 {
+			for r := range 20 {
+				accept(t, q, delivery(fmt.Sprintf("r%d", r), n))
+			}
+		}
+		if !q.shared() {
+			err := q.writer.do(t.Context(), &op{run: func(b *batch) error {
+				_, err := b.w.conn.ExecContext(b.ctx, fmt.Sprintf(`
+					CREATE TEMP TABLE arrived AS SELECT id, row_number() OVER (ORDER BY id %% %d, lane) AS n FROM items;
+					UPDATE items SET id = (SELECT n FROM arrived WHERE arrived.id = items.id);
+					DROP TABLE arrived`, laneNumbers))
+				return err
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, lanes := range []int{8, 3, 5} {
+			crash(t, q)
+			q = open(t, path, Options{Lanes: lanes})
+			for r := range 20 {
+				accept(t, q, delivery(fmt.Sprintf("r%d", r), 3+i))
+			}
+		}
+		total := 0
+		for lane := range 5 {
+			last, items := map[provenance.Repository]time.Time{}, lease(t, q, lane, 1000)
+			for _, it := range items {
+				if !it.Event.OccurredAt.After(last[it.Event.Repository]) {
+					t.Errorf("%s: an event of %s comes after a later one", it.Event.Repository, it.Event.OccurredAt)
+				}
+				last[it.Event.Repository] = it.Event.OccurredAt
+			}
+			total += len(items)
+		}
+		if total != 120 {
+			t.Errorf("%d items, want 120", total)
+		}
+	})
+}
+
 func TestChangeLanes(t *testing.T) {
 	onEngines(t, func(t *testing.T, create creator) {
 		path := create(t)

@@ -65,15 +65,18 @@ func (e *liteEngine) number(ctx context.Context, on *sql.DB, lanes int) error {
 	return nil
 }
 
-// relocate gives items that changed their lane numbers of the new one, behind
-// those that are there, and in the old order.
+// relocate numbers all items anew after some changed their lane. Within a
+// repository numbers grew with arrival, whatever lanes it was in, and whether
+// they are of this program or of one that numbered as items came: so the old
+// order within a lane is the order to keep. By way of negative numbers, because
+// no two items may have one even in the middle of it.
 func (*liteEngine) relocate(ctx context.Context, tx *sql.Tx) error {
 	_, err := tx.ExecContext(ctx, strings.ReplaceAll(`
-		CREATE TEMP TABLE moved AS SELECT id, lane, row_number() OVER (PARTITION BY lane ORDER BY id) AS n FROM items WHERE id / $N <> lane;
-		CREATE TEMP TABLE tops AS SELECT m.lane, coalesce((SELECT max(i.id) FROM items i WHERE i.id >= m.lane * $N AND i.id < (m.lane + 1) * $N), m.lane * $N) AS id
-			FROM (SELECT DISTINCT lane FROM moved) m;
-		UPDATE items SET id = (SELECT t.id + m.n FROM moved m JOIN tops t ON t.lane = m.lane WHERE m.id = items.id) WHERE id IN (SELECT id FROM moved);
-		DROP TABLE tops; DROP TABLE moved;`, "$N", strconv.Itoa(laneNumbers)))
+		CREATE TEMP TABLE numbers AS SELECT id, lane * $N + row_number() OVER (PARTITION BY lane ORDER BY id) AS new FROM items;
+		CREATE UNIQUE INDEX temp.numbers_id ON numbers (id);
+		UPDATE items SET id = -(SELECT new FROM numbers WHERE numbers.id = items.id);
+		UPDATE items SET id = -id;
+		DROP TABLE numbers;`, "$N", strconv.Itoa(laneNumbers)))
 	return fail(err, "change lanes")
 }
 
