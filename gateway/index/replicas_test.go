@@ -2,6 +2,7 @@ package index
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -98,10 +99,16 @@ func TestServerCrashes(t *testing.T) {
 	crashed := make(chan error, 1)
 	go func() {
 		for _, at := range []int64{40, 120} {
-			for held.Load() < at && t.Context().Err() == nil {
-				time.Sleep(time.Millisecond)
+			err := within(time.Minute, func() error {
+				if n := held.Load(); n < at {
+					return fmt.Errorf("%d of %d blocks are held", n, at)
+				}
+				return nil
+			})
+			if err == nil {
+				err = server.Restart()
 			}
-			if err := server.Restart(); err != nil {
+			if err != nil {
 				crashed <- err
 				return
 			}
@@ -120,12 +127,17 @@ func TestServerCrashes(t *testing.T) {
 		if code := provenance.CodeOf(err); code != provenance.Unavailable && !errors.Is(err, ErrMoved) {
 			t.Fatalf("apply block %d: %v (%s)", height, err, code)
 		}
-		stands, err := x.Height(t.Context())
-		switch {
-		case err != nil && provenance.CodeOf(err) == provenance.Unavailable:
-			time.Sleep(20 * time.Millisecond)
-		case err != nil:
+		var stands uint64
+		err = within(time.Minute, func() (err error) {
+			if stands, err = x.Height(t.Context()); err != nil && provenance.CodeOf(err) != provenance.Unavailable {
+				t.Fatal(err)
+			}
+			return err
+		})
+		if err != nil {
 			t.Fatal(err)
+		}
+		switch {
 		case stands != height && stands != height+1:
 			t.Fatalf("%d blocks were acknowledged, the index stands at %d", height, stands)
 		default:
@@ -138,13 +150,29 @@ func TestServerCrashes(t *testing.T) {
 	if failures == 0 {
 		t.Error("no crash was noticed: this showed nothing")
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		got, err := x.Fingerprint(t.Context())
-		if err == nil && got == fingerprint(t, want) {
-			return
+	var got string
+	if err := within(20*time.Second, func() (err error) { got, err = x.Fingerprint(t.Context()); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if got != fingerprint(t, want) {
+		t.Error("after two crashes the index is another")
+	}
+}
+
+// within asks again and again until try succeeds, or the time is over.
+func within(d time.Duration, try func() error) error {
+	over := time.After(d)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return nil
 		}
-		if err == nil || time.Now().After(deadline) {
-			t.Fatalf("after two crashes the index is another: %v", err)
+		select {
+		case <-over:
+			return err
+		case <-tick.C:
 		}
 	}
 }
