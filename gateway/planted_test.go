@@ -12,7 +12,6 @@ import (
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 
-	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/ledger"
@@ -138,28 +137,11 @@ func (w *world) outbox(q *queue.Queue) check.Outbox {
 func (w *world) told(x *index.Index) check.Index {
 	w.t.Helper()
 	ctx := w.t.Context()
-	out := check.Index{Name: "vendor", Events: map[string]int{}}
-	err := x.View(ctx, func(s *index.Snapshot) error {
-		out.Height = s.Height
-		for i := range worldRepos {
-			for page := (index.Page{Size: index.MaxPage}); ; {
-				records, next, err := s.History(index.HistoryFilter{Host: submitHost, Repository: provenance.Repository(fmt.Sprint("team/app", i))}, page)
-				if err != nil {
-					return err
-				}
-				for _, r := range records {
-					out.Events[check.Key(r.Kind, string(r.Host), string(r.Repository), string(r.Tag), r.Digest.String())]++
-				}
-				if page.Token = next; next == "" {
-					break
-				}
-			}
-		}
-		return nil
-	})
-	if err == nil {
-		out.Fingerprint, err = x.Fingerprint(ctx)
+	var places [][2]string
+	for i := range worldRepos {
+		places = append(places, [2]string{string(submitHost), fmt.Sprint("team/app", i)})
 	}
+	out, err := check.Read(ctx, x, "vendor", places)
 	if err != nil {
 		w.t.Fatal(err)
 	}

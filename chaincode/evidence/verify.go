@@ -2,9 +2,31 @@ package evidence
 
 import (
 	"crypto/x509"
+	"encoding/json"
+	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
+
+// Request is what Verify judges.
+type Request struct {
+	Subject  provenance.Digest // the image the evidence must be about
+	Format   Format
+	Type     string // the type it must be; "" takes it as found
+	Envelope []byte
+	Now      time.Time // the transaction's time
+}
+
+// Result is verified evidence.
+type Result struct {
+	Type          string
+	Facts         json.RawMessage // canonical: sorted keys, no floats, at most MaxFacts
+	Document      string          // hex sha256 of the whole document or signed payload
+	PredicateType string
+	MadeAt        time.Time // as claimed by the document; zero when it says nothing
+	Identity      string    // of a certificate signer: e-mail, URI or subject name
+	Issuer        string    // who vouched for Identity, as the certificate says
+}
 
 func wrap(err error, what string) error {
 	return provenance.Wrap(provenance.Invalid, err, "evidence: %s", what)

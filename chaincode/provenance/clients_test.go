@@ -1,13 +1,8 @@
 package provenance
 
 import (
-	"encoding/hex"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func clients() []Event {
@@ -18,33 +13,7 @@ func clients() []Event {
 
 // Version 3: as TestSegmentGolden, with a client.
 func TestSegmentOfClients(t *testing.T) {
-	got, err := EncodeSegment(clients())
-	if err != nil {
-		t.Fatal(err)
-	}
-	golden := filepath.Join("testdata", "segment-v3.hex")
-	if os.Getenv("UPDATE_GOLDEN") != "" {
-		if err := os.WriteFile(golden, []byte(hex.EncodeToString(got)+"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if hex.EncodeToString(got) != strings.TrimSpace(string(want)) {
-		t.Errorf("the encoding of version 3 changed:\n%x", got)
-	}
-	if n, err := SegmentEvents(got); err != nil || n != len(clients()) {
-		t.Errorf("%d events, %v", n, err)
-	}
-	back, err := DecodeSegment(got)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(clients(), back, cmp.Comparer(func(a, b Digest) bool { return a == b })); diff != "" {
-		t.Errorf("decoded (-want +got):\n%s", diff)
-	}
+	got := wantEncoding(t, clients(), "segment-v3.hex")
 	for i := range got {
 		if _, err := DecodeSegment(got[:i]); CodeOf(err) != Invalid {
 			t.Fatalf("%d of %d bytes: %v", i, len(got), err)

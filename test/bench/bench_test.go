@@ -20,8 +20,6 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/test/lab"
 )
@@ -178,79 +176,6 @@ func rawRate(ctx context.Context, l *lab.Lab) (float64, error) {
 	return rawTransactions / time.Since(start).Seconds(), nil
 }
 
-// watcher sees events become final on another organisation's peer.
-type watcher struct {
-	mu    sync.Mutex
-	final map[provenance.Tag]chan time.Time
-	count atomic.Int64
-	first atomic.Int64 // Unix nanoseconds of the first block with events since it was zeroed
-	last  atomic.Int64
-	// inFirst is how many events that block held: they were final when the time began.
-	inFirst atomic.Int64
-}
-
-func follow(ctx context.Context, l *lab.Lab) (*watcher, error) {
-	c, err := l.Dial(lab.Owner, "auditor")
-	if err != nil {
-		return nil, err
-	}
-	height, err := c.Height(ctx)
-	if err != nil {
-		return nil, err
-	}
-	w := &watcher{final: map[provenance.Tag]chan time.Time{}}
-	go func() { // ends with ctx
-		defer func() { _ = c.Close() }()
-		err := c.Blocks(ctx, height, w.block)
-		if ctx.Err() == nil {
-			fmt.Fprintln(os.Stderr, "watcher:", err)
-		}
-	}()
-	return w, nil
-}
-
-func (w *watcher) block(b ledger.Block) error {
-	now := time.Now()
-	for _, tx := range b.Txs {
-		for _, write := range tx.Writes {
-			if kind, _, ok := state.SplitKey(write.Key); !ok || kind != state.TypeSegment {
-				continue
-			}
-			n, err := provenance.SegmentEvents(write.Value)
-			if err != nil {
-				return err
-			}
-			if err := w.waitedFor(write.Value, now); err != nil {
-				return err
-			}
-			if w.first.CompareAndSwap(0, now.UnixNano()) {
-				w.inFirst.Store(int64(n))
-			}
-			w.last.Store(now.UnixNano())
-			w.count.Add(int64(n))
-		}
-	}
-	return nil
-}
-
-// waitedFor reads a segment only while somebody waits for a tag: reading every
-// event of every phase would take processor time from what is measured.
-func (w *watcher) waitedFor(segment []byte, now time.Time) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.final) == 0 {
-		return nil
-	}
-	events, err := provenance.DecodeSegment(segment)
-	for _, e := range events {
-		if c := w.final[e.Tag]; e.Tag != "" && c != nil {
-			c <- now
-			delete(w.final, e.Tag)
-		}
-	}
-	return err
-}
-
 func latencies(ctx context.Context, l *lab.Lab, w *watcher) ([]time.Duration, error) {
 	var all []time.Duration
 	for i := range latencySamples {
@@ -353,16 +278,6 @@ func fill(ctx context.Context, l *lab.Lab, action provenance.Action, n int) (err
 		}
 	}
 	return nil
-}
-
-// reach waits until n events are final in all.
-func (w *watcher) reach(ctx context.Context, n int64) error {
-	return lab.Poll(ctx, 5*time.Minute, func() error {
-		if got := w.count.Load(); got < n {
-			return fmt.Errorf("%d of %d events are final", got, n)
-		}
-		return nil
-	})
 }
 
 type event struct {

@@ -211,34 +211,12 @@ func readOutbox(ctx context.Context, l *lab.Lab, org string, lanes int) (o check
 // readIndex reads what a stopped gateway's index tells of every place that the
 // ledger or a sender speaks of, and makes one anew with the gateway's own command.
 func readIndex(ctx context.Context, l *lab.Lab, org string, places [][2]string) (out check.Index, err error) {
-	out = check.Index{Name: org, Events: map[string]int{}}
 	x, err := index.Open(ctx, filepath.Join(l.GatewayData(org), "index.db"))
 	if err != nil {
 		return out, err
 	}
 	defer func() { err = errors.Join(err, x.Close()) }()
-	err = x.View(ctx, func(s *index.Snapshot) error {
-		out.Height = s.Height
-		for _, place := range places {
-			filter := index.HistoryFilter{Host: provenance.Host(place[0]), Repository: provenance.Repository(place[1])}
-			for page := (index.Page{Size: index.MaxPage}); ; {
-				records, next, err := s.History(filter, page)
-				if err != nil {
-					return err
-				}
-				for _, r := range records {
-					out.Events[check.Key(r.Kind, string(r.Host), string(r.Repository), string(r.Tag), r.Digest.String())]++
-				}
-				if page.Token = next; next == "" {
-					break
-				}
-			}
-		}
-		return nil
-	})
-	if err == nil {
-		out.Fingerprint, err = x.Fingerprint(ctx)
-	}
+	out, err = check.Read(ctx, x, org, places)
 	if err != nil {
 		return out, err
 	}

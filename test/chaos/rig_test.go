@@ -43,15 +43,7 @@ type rig struct {
 // start brings everything up; prepare may change the programs before any gateway runs.
 func start(t *testing.T, ctx context.Context, seed uint64, prepare func(context.Context, *lab.Lab) error) *rig {
 	t.Helper()
-	l, err := lab.Start(ctx, logTo{t})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Stop(context.WithoutCancel(ctx)); err != nil {
-			t.Error(err)
-		}
-	})
+	l := lab.For(ctx, t)
 	r := &rig{t: t, lab: l, seed: seed, twinEvery: 3 * time.Second, pushers: &pushers{lab: l, seed: seed}, breaker: &breaker{lab: l, gateways: []string{lab.Owner, witness}, say: t.Logf}}
 	if err := r.configure(ctx); err != nil {
 		t.Fatal(err)
@@ -382,11 +374,4 @@ func places(run check.Run) [][2]string {
 		out = append(out, p)
 	}
 	return out
-}
-
-type logTo struct{ t *testing.T }
-
-func (w logTo) Write(b []byte) (int, error) {
-	w.t.Logf("%s", strings.TrimSpace(string(b)))
-	return len(b), nil
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/network"
 	"github.com/waybill-dev/waybill/test/lab"
 )
@@ -23,23 +22,12 @@ import (
 func TestCollect(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	tools, err := network.BuildSigningTools(ctx, testWriter{t})
+	tools, err := network.BuildSigningTools(ctx, lab.TestLog{TB: t})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := lab.Start(ctx, testWriter{t})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("vendor's gateway:\n%s\nsecurity's gateway:\n%s", l.Log("gateway-vendor"), l.Log("gateway-security"))
-		}
-		if err := l.Stop(context.WithoutCancel(ctx)); err != nil {
-			t.Error(err)
-		}
-	})
-	x := &collecting{consortium: &consortium{t: t, ctx: ctx, lab: l, doors: nil}, tools: tools, home: t.TempDir()}
+	l := lab.For(ctx, t)
+	x := &collecting{consortium: newConsortium(ctx, t, l), tools: tools, home: t.TempDir()}
 	x.start()
 	t.Run("every client's signature becomes evidence", x.signatures)
 	t.Run("a signature counts once its key is registered", x.lateKey)
@@ -54,7 +42,6 @@ type collecting struct {
 }
 
 func (x *collecting) start() {
-	x.doors = map[string]*ledger.Client{}
 	x.act("vendor/admin", "registry:Add", x.lab.Registry, "distribution")
 	config := filepath.Join(x.lab.Dir, "network", "orgs", "security", "gateway", "config.yaml")
 	b, err := os.ReadFile(config)

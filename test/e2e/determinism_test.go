@@ -26,21 +26,8 @@ const (
 func TestFourPeersAgree(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	l, err := lab.Start(ctx, testWriter{t})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Stop(context.WithoutCancel(ctx)); err != nil {
-			t.Error(err)
-		}
-	})
-	c := &consortium{t: t, ctx: ctx, lab: l, doors: map[string]*ledger.Client{}}
-	t.Cleanup(func() {
-		for _, door := range c.doors {
-			_ = door.Close()
-		}
-	})
+	l := lab.For(ctx, t)
+	c := newConsortium(ctx, t, l)
 	c.act("vendor/admin", "registry:Add", bypassHost, "distribution")
 	text := fmt.Sprintf(`{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"random"},"spec":{"match":["%s/**"],"context":{"phase":"AuditMSP"},"waivers":{"min":2,"maxDuration":"7d"},"stages":[
 	  {"name":"production","approvals":{"min":2},"evidence":[{"name":"scan","type":"vuln-scan","signers":[{"org":"SecurityMSP"}],"condition":"facts.critical == 0"}],

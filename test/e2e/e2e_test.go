@@ -25,18 +25,7 @@ import (
 func TestScripts(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
-	l, err := lab.Start(ctx, testWriter{t})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("vendor's gateway:\n%s", l.Log("gateway-vendor"))
-		}
-		if err := l.Stop(context.WithoutCancel(ctx)); err != nil {
-			t.Error(err)
-		}
-	})
+	l := lab.For(ctx, t)
 	for _, org := range []string{"vendor", "platform"} {
 		if err := l.StartGateway(ctx, org); err != nil {
 			t.Fatalf("%v\n%s", err, l.Log("gateway-"+org))
@@ -177,11 +166,4 @@ func subst(ts *testscript.TestScript, _ bool, args []string) {
 	path := ts.MkAbs(args[0])
 	text := os.Expand(ts.ReadFile(path), ts.Getenv)
 	ts.Check(os.WriteFile(path, []byte(text), 0o600))
-}
-
-type testWriter struct{ t *testing.T }
-
-func (w testWriter) Write(b []byte) (int, error) {
-	w.t.Logf("%s", b)
-	return len(b), nil
 }

@@ -26,6 +26,16 @@ type consortium struct {
 	doors map[string]*ledger.Client // they outlive the subtest that opens them
 }
 
+func newConsortium(ctx context.Context, t *testing.T, l *lab.Lab) *consortium {
+	c := &consortium{t: t, ctx: ctx, lab: l, doors: map[string]*ledger.Client{}}
+	t.Cleanup(func() {
+		for _, door := range c.doors {
+			_ = door.Close() // only tested with
+		}
+	})
+	return c
+}
+
 // as connects a person, "org/person", to its own organisation's peer.
 func (c *consortium) as(who string) *ledger.Client {
 	c.t.Helper()
@@ -108,21 +118,8 @@ func govPolicy(orgs string) string {
 func TestGovernance(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	l, err := lab.Start(ctx, testWriter{t})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Stop(context.WithoutCancel(ctx)); err != nil {
-			t.Error(err)
-		}
-	})
-	c := &consortium{t: t, ctx: ctx, lab: l, doors: map[string]*ledger.Client{}}
-	t.Cleanup(func() {
-		for _, door := range c.doors {
-			_ = door.Close()
-		}
-	})
+	l := lab.For(ctx, t)
+	c := newConsortium(ctx, t, l)
 	t.Run("a minority changes no policy", c.minority)
 	t.Run("a release needs the peers its stage names", c.gate)
 	t.Run("the guard follows the vote", c.guard)

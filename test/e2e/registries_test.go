@@ -21,18 +21,7 @@ import (
 func TestRegistries(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
-	l, err := lab.Start(ctx, testWriter{t})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("platform's gateway:\n%s\nsecurity's gateway:\n%s", l.Log("gateway-platform"), l.Log("gateway-security"))
-		}
-		if err := l.Stop(context.WithoutCancel(ctx)); err != nil {
-			t.Error(err)
-		}
-	})
+	l := lab.For(ctx, t)
 	if err := l.AddSigningTools(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -19,18 +19,7 @@ import (
 
 func start(t *testing.T, ctx context.Context) *lab.Lab {
 	t.Helper()
-	l, err := lab.Start(ctx, testWriter{t})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("vendor's gateway:\n%s", l.Log("gateway-vendor"))
-		}
-		if err := l.Stop(context.WithoutCancel(ctx)); err != nil {
-			t.Error(err)
-		}
-	})
+	l := lab.For(ctx, t)
 	for _, org := range []string{"vendor", "platform"} {
 		if err := l.StartGateway(ctx, org); err != nil {
 			t.Fatalf("%v\n%s", err, l.Log("gateway-"+org))
@@ -220,11 +209,4 @@ func organisationsStop(t *testing.T, ctx context.Context, l *lab.Lab) {
 	if err := recorded(second); err != nil {
 		t.Errorf("the organisations are back, and what waited is lost: %v", err)
 	}
-}
-
-type testWriter struct{ t *testing.T }
-
-func (w testWriter) Write(b []byte) (int, error) {
-	w.t.Logf("%s", b)
-	return len(b), nil
 }

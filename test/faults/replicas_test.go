@@ -27,15 +27,7 @@ func TestReplicas(t *testing.T) {
 	server := postgres.Start(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	l, err := lab.Start(ctx, testWriter{t})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := l.Stop(context.WithoutCancel(ctx)); err != nil {
-			t.Error(err)
-		}
-	}()
+	l := lab.For(ctx, t)
 	one, two := replicas(t, ctx, l, server.URL())
 	must(t, l, ctx, "registry", "add", l.Registry, "--as", "vendor/admin")
 

@@ -3,10 +3,8 @@ package evidence
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
@@ -74,26 +72,6 @@ func CheckType(typ string) error {
 		}
 	}
 	return invalid("type %q: want one of %s, or custom/NAME", clip(typ), strings.Join(Types(), ", "))
-}
-
-// Request is what Verify judges.
-type Request struct {
-	Subject  provenance.Digest // the image the evidence must be about
-	Format   Format
-	Type     string // the type it must be; "" takes it as found
-	Envelope []byte
-	Now      time.Time // the transaction's time
-}
-
-// Result is verified evidence.
-type Result struct {
-	Type          string
-	Facts         json.RawMessage // canonical: sorted keys, no floats, at most MaxFacts
-	Document      string          // hex sha256 of the whole document or signed payload
-	PredicateType string
-	MadeAt        time.Time // as claimed by the document; zero when it says nothing
-	Identity      string    // of a certificate signer: e-mail, URI or subject name
-	Issuer        string    // who vouched for Identity, as the certificate says
 }
 
 // ID names a piece of evidence: the hex sha256 of its format and its bytes.
