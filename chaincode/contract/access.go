@@ -44,7 +44,7 @@ func accessTable() map[string]access {
 		"record:ReadClients":  {args: 3, roles: []state.Role{gateway}, member: true},
 		"record:PurgeClients": write(3, gateway, admin),
 		"record:Witness":      write(3, gateway),
-		"image:Get":           read(1),
+		"image:Get":           read(3),
 		"tag:Get":             read(3),
 		"evidence:Submit":     write(8, scanner, publisher, manager, auditor, admin, gateway),
 		"evidence:List":       read(1),

@@ -8,41 +8,29 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
-// ImageContract answers where an image is.
+// ImageContract answers how an image came into a repository.
 type ImageContract struct{ contractapi.Contract }
 
-// ImagePlace is one repository that holds an image.
-type ImagePlace struct {
-	Host       string      `json:"host"`
-	Repository string      `json:"repository"`
-	Place      state.Place `json:"place"`
-}
-
-// Get returns the places of an image; NotFound when it was never pushed anywhere.
-func (ImageContract) Get(tx *Tx, digest string) (string, error) {
+// Get returns an image's place in a repository; NotFound when it was never pushed there.
+func (ImageContract) Get(tx *Tx, host, repository, digest string) (string, error) {
+	h, err := provenance.ParseHost(host)
+	if err != nil {
+		return "", err
+	}
+	repo, err := provenance.ParseRepository(repository)
+	if err != nil {
+		return "", err
+	}
 	d, err := provenance.ParseDigest(digest)
 	if err != nil {
 		return "", err
 	}
-	entries, err := tx.Scan(maxScan, state.TypePlace, state.PlacePrefix(d)...)
-	if err != nil {
-		return "", err
+	var p state.Place
+	found, err := state.Read(tx, state.PlaceKey(d, h, repo), &p)
+	if err == nil && !found {
+		err = provenance.Errorf(provenance.NotFound, "image %s/%s@%s is not on the ledger", h, repo, d.Short())
 	}
-	if len(entries) == 0 {
-		return "", provenance.Errorf(provenance.NotFound, "image %s is not on the ledger", d.Short())
-	}
-	places := make([]ImagePlace, len(entries))
-	for i, e := range entries {
-		_, attributes, ok := state.SplitKey(e.Key)
-		if !ok || len(attributes) != 3 {
-			return "", provenance.Errorf(provenance.Internal, "key %q is no place", e.Key)
-		}
-		places[i].Host, places[i].Repository = attributes[1], attributes[2]
-		if err := state.Decode(e.Value, &places[i].Place); err != nil {
-			return "", err
-		}
-	}
-	return answer(places, nil)
+	return answer(p, err)
 }
 
 // TagContract answers what a tag names.

@@ -71,7 +71,7 @@ func (RecordContract) Segment(tx *Tx, host, lane, seq, sum string) (string, erro
 	if err := tx.putBytes(key, segment); err != nil {
 		return "", err
 	}
-	if err := apply(tx, h, events); err != nil {
+	if err := apply(tx, h, key, events); err != nil {
 		return "", err
 	}
 	// Writes are buffered until here; their errors surface only now.
@@ -95,10 +95,10 @@ func owns(tx *Tx, h provenance.Host, registry []byte) error {
 	return nil
 }
 
-// apply carries the events over the places and tags they touch: all keys are
-// read in one round trip, the events applied in order in memory, and only what
+// apply carries the events of a segment over the places and tags they touch: all
+// are read together, the events applied in order in memory, and only what
 // changed is written.
-func apply(tx *Tx, h provenance.Host, events []provenance.Event) error {
+func apply(tx *Tx, h provenance.Host, segment string, events []provenance.Event) error {
 	var keys []string
 	for _, e := range events {
 		if e.Action == provenance.Push || e.Action == provenance.Delete {
@@ -116,7 +116,7 @@ func apply(tx *Tx, h provenance.Host, events []provenance.Event) error {
 	}
 	slices.Sort(keys)
 	keys = slices.Compact(keys)
-	values, err := tx.Get(keys...)
+	values, err := tx.records().Recorded(keys...)
 	if err != nil {
 		return err
 	}
@@ -134,20 +134,42 @@ func apply(tx *Tx, h provenance.Host, events []provenance.Event) error {
 		if !w.dirty[k] {
 			continue
 		}
-		var err error
-		switch {
-		case w.places[k] != nil:
-			err = tx.put(k, w.places[k])
-		case w.parents[k] != nil:
-			err = tx.put(k, w.parents[k])
-		default:
-			err = tx.put(k, w.tags[k])
+		if err := w.write(k); err != nil {
+			return err
 		}
-		if err != nil {
+	}
+	writes, err := tx.records().Writes(segment)
+	if err != nil {
+		return err
+	}
+	for _, e := range writes {
+		if err := tx.putBytes(e.Key, e.Value); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// write writes a record that changed under a key of its own, and one that is
+// new into the directory.
+func (w *working) write(key string) error {
+	var record any
+	switch {
+	case w.parents[key] != nil:
+		record = w.parents[key]
+	case w.places[key] != nil:
+		record = w.places[key]
+	default:
+		record = w.tags[key]
+	}
+	b, err := state.Encode(record)
+	if err != nil {
+		return err
+	}
+	if w.held[key] == nil {
+		return w.tx.records().Add(key, b)
+	}
+	return w.tx.putBytes(key, b)
 }
 
 // working is the state of the keys a segment touches while it is applied.

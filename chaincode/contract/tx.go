@@ -28,6 +28,8 @@ type Tx struct {
 	// policies outlives the transaction. It holds parsed texts by their bytes
 	// and nothing of the ledger, so what it remembers cannot change an outcome.
 	policies *policy.Cache
+	// directory finds the records of pushes.
+	directory *state.Directory
 }
 
 // act is the caller and the transaction's timestamp. The timestamp is the
@@ -37,9 +39,24 @@ func (tx *Tx) act() state.Act { return state.Act{By: tx.caller, At: tx.now} }
 // ParsePolicy keeps policies parsed for state.LoadPolicy.
 func (tx *Tx) ParsePolicy(text []byte) (*policy.Policy, error) { return tx.policies.Parse(text) }
 
-// Get implements state.Reader in one round trip to the peer.
-func (tx *Tx) Get(keys ...string) ([][]byte, error) {
-	values, err := tx.GetStub().GetMultipleStates(keys...)
+// Get implements state.Reader, in one round trip to the peer, and three at
+// most where records of pushes are among the keys.
+func (tx *Tx) Get(keys ...string) ([][]byte, error) { return tx.records().Get(keys...) }
+
+// records finds what pushes recorded.
+func (tx *Tx) records() *state.Directory {
+	if tx.directory == nil {
+		tx.directory = state.NewDirectory(committed{tx.GetStub()})
+	}
+	return tx.directory
+}
+
+// committed reads keys as they stand on the peer.
+type committed struct{ stub shim.ChaincodeStubInterface }
+
+// Get implements state.Reader.
+func (c committed) Get(keys ...string) ([][]byte, error) {
+	values, err := c.stub.GetMultipleStates(keys...)
 	if err != nil {
 		return nil, provenance.Wrap(provenance.Internal, err, "read %d keys", len(keys))
 	}

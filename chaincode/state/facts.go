@@ -44,20 +44,28 @@ func (l *loader) members() error {
 }
 
 func (l *loader) place() error {
-	var place Place
-	found, err := Read(l.r, PlaceKey(l.s.Digest, l.s.Host, l.s.Repository), &place)
+	values, err := l.r.Get(PlaceKey(l.s.Digest, l.s.Host, l.s.Repository), ParentsKey(l.s.Digest, l.s.Host, l.s.Repository))
 	if err != nil {
 		return err
+	}
+	var place Place
+	found := values[0] != nil
+	if found {
+		if err := Decode(values[0], &place); err != nil {
+			return err
+		}
+	}
+	var parents Parents
+	if values[1] != nil {
+		if err := Decode(values[1], &parents); err != nil {
+			return err
+		}
 	}
 	f := &l.f
 	f.Recorded = found && !place.Deleted
 	f.PushedBy, f.PushedAt = place.MSP, place.At
 	f.MediaType, f.ArtifactType, f.Size, f.Children = place.MediaType, place.ArtifactType, place.Size, place.Children
 	if err := l.tags(place.Tags); err != nil {
-		return err
-	}
-	var parents Parents
-	if _, err := Read(l.r, ParentsKey(l.s.Digest, l.s.Host, l.s.Repository), &parents); err != nil {
 		return err
 	}
 	keys := make([]string, len(parents.Indexes))

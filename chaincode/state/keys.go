@@ -6,9 +6,11 @@
 //	grant     <msp> <identity> <role>             Grant          member:Grant, member:Revoke
 //	registry  <host>                              Registry       registry:Add
 //	segment   <host> <lane> <seq>                 segment bytes  record:Segment    (immutable; provenance.EncodeSegment)
-//	place     <digest> <host> <repository>        Place          record:Segment    (first push; immutable but for Deleted)
-//	parents   <child> <host> <repository>         Parents        record:Segment    (the indexes that hold a platform image)
-//	tag       <host> <repository> <tag>           Tag            record:Segment
+//	leaf      <host> <repository> <id>            leaf           record:Segment    (what pushes recorded, as first recorded; immutable)
+//	bucket    <host> <repository> <n>             bucket         record:Segment    (which leaf holds what; see Directory)
+//	place     <digest> <host> <repository>        Place          record:Segment    (once it changed; until then it is in a leaf)
+//	parents   <child> <host> <repository>         Parents        record:Segment    (the indexes that hold a platform image; as place)
+//	tag       <host> <repository> <tag>           Tag            record:Segment    (as place)
 //	promotion <stage> <host> <repository> <digest>             Promotion  promotion:Request, Approve, Reject
 //	approval  <stage> <host> <repository> <digest> <n> <msp>   Approval   promotion:Approve, Reject (n: attempt)
 //	released  <stage> <host> <repository> <digest>             Release    promotion:Approve, release:Release
@@ -39,8 +41,9 @@
 // many members as decide a vote, which every later write of it must meet.
 //
 // The digest comes first in place, so that one key answers both "is this image
-// in this repository?" (a key read) and "where is this image?" (a prefix scan,
-// only in transactions that never write). There is no counter and no hot key.
+// in this repository?" (a key read) and "where is this image?" (a prefix scan
+// of an index, which holds every place and tag under a key of its own). There is
+// no counter and no hot key: a repository's buckets have one writer, its lane.
 //
 // The package knows no Fabric: the contract reads through the peer's stub, the
 // gateway through its index, and both run the same queries.
@@ -61,6 +64,8 @@ const (
 	TypeRegistry  = "registry"
 	TypeSegment   = "segment"
 	TypeClients   = "clients"
+	TypeLeaf      = "leaf"
+	TypeBucket    = "bucket"
 	TypePlace     = "place"
 	TypeParents   = "parents"
 	TypeTag       = "tag"

@@ -93,16 +93,20 @@ func (w *writer) block(b Block) error {
 		if err := w.exec(&w.st.tx, b.Number, t.Index, t.ID, t.At.UnixNano(), t.Creator.MSP, t.Creator.Name); err != nil {
 			return err
 		}
-		if err := w.load(t.Writes); err != nil {
+		writes, err := unpack(t.Writes)
+		if err != nil {
+			return err
+		}
+		if err := w.load(writes); err != nil {
 			return err
 		}
 		// Records first: they look at the state before this transaction.
-		for _, write := range t.Writes {
+		for _, write := range writes {
 			if err := w.derive(write); err != nil {
 				return provenance.Wrap(provenance.CodeOf(err), err, "block %d transaction %s", b.Number, t.ID)
 			}
 		}
-		for _, write := range t.Writes {
+		for _, write := range writes {
 			var err error
 			if write.Delete {
 				err = w.drop(write.Key)
@@ -115,6 +119,26 @@ func (w *writer) block(b Block) error {
 		}
 	}
 	return nil
+}
+
+// unpack turns leaves into their places and tags: the index keeps each under
+// the key of its own and needs no directory.
+func unpack(writes []Write) ([]Write, error) {
+	unpacked := make([]Write, 0, len(writes))
+	for _, write := range writes {
+		if write.Delete {
+			unpacked = append(unpacked, write)
+			continue
+		}
+		entries, err := state.Unpack(state.Entry{Key: write.Key, Value: write.Value})
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			unpacked = append(unpacked, Write{Key: e.Key, Value: e.Value})
+		}
+	}
+	return unpacked, nil
 }
 
 // load announces what derive reads: what stood under the keys that change.

@@ -2,6 +2,7 @@ package index
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -24,10 +25,22 @@ type chain struct {
 	t      testing.TB
 	blocks []Block
 	seq    uint64
-	state  map[string][]byte
+	state  map[string][]byte // as an index has it, without leaves and buckets
+	peer   map[string][]byte // as a peer has it
 }
 
-func newChain(t testing.TB) *chain { return &chain{t: t, state: map[string][]byte{}} }
+func newChain(t testing.TB) *chain {
+	return &chain{t: t, state: map[string][]byte{}, peer: map[string][]byte{}}
+}
+
+// Get implements state.Reader.
+func (c *chain) Get(keys ...string) ([][]byte, error) {
+	values := make([][]byte, len(keys))
+	for i, k := range keys {
+		values[i] = c.peer[k]
+	}
+	return values, nil
+}
 
 func hashOf(n int) []byte { return fmt.Appendf(nil, "hash-%d", n) }
 
@@ -40,8 +53,16 @@ func (c *chain) block(txs ...Tx) Block {
 		for _, w := range t.Writes {
 			if w.Delete {
 				delete(c.state, w.Key)
-			} else {
-				c.state[w.Key] = w.Value
+				delete(c.peer, w.Key)
+				continue
+			}
+			c.peer[w.Key] = w.Value
+			entries, err := state.Unpack(state.Entry{Key: w.Key, Value: w.Value})
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			for _, e := range entries {
+				c.state[e.Key] = e.Value
 			}
 		}
 	}
@@ -65,29 +86,44 @@ func (c *chain) put(key string, record any) Write {
 	return Write{Key: key, Value: b}
 }
 
-// segment is record:Segment's write set: the segment, and tags and places it moves.
+// segment is record:Segment's write set: the segment, and the tags and places
+// it moves, those that are new in leaves.
 func (c *chain) segment(events ...provenance.Event) []Write {
 	b, err := provenance.EncodeSegment(events)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	c.seq++
-	writes := map[string]Write{}
-	key := state.SegmentKey(host, "lane-0", c.seq)
-	writes[key] = Write{Key: key, Value: b}
+	records := map[string]any{}
 	for _, e := range events {
 		if e.Action == provenance.Push {
-			key := state.PlaceKey(e.Digest, host, e.Repository)
-			writes[key] = c.put(key, state.Place{MSP: "VendorMSP", At: e.OccurredAt})
+			records[state.PlaceKey(e.Digest, host, e.Repository)] = state.Place{MSP: "VendorMSP", At: e.OccurredAt}
 		}
 		if e.Tag != "" && e.Action != provenance.Pull {
-			key := state.TagKey(host, e.Repository, e.Tag)
-			writes[key] = c.put(key, state.Tag{Digest: e.Digest, At: e.OccurredAt})
+			records[state.TagKey(host, e.Repository, e.Tag)] = state.Tag{Digest: e.Digest, At: e.OccurredAt}
 		}
 	}
-	var all []Write
-	for _, w := range writes {
-		all = append(all, w)
+	keys := slices.Sorted(maps.Keys(records))
+	d, segment := state.NewDirectory(c), state.SegmentKey(host, "lane-0", c.seq)
+	before, err := d.Recorded(keys...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	all := []Write{{Key: segment, Value: b}}
+	for i, k := range keys {
+		w := c.put(k, records[k])
+		if before[i] != nil {
+			all = append(all, w)
+		} else if err := d.Add(k, w.Value); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	packed, err := d.Writes(segment)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, e := range packed {
+		all = append(all, Write{Key: e.Key, Value: e.Value})
 	}
 	return all
 }

@@ -1,0 +1,137 @@
+package contract
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+// model is what events amount to, said in the plainest way.
+type model struct {
+	places  map[provenance.Digest]state.Place
+	tags    map[provenance.Tag]state.Tag
+	parents map[provenance.Digest][]provenance.Digest
+}
+
+func (m model) apply(e provenance.Event) {
+	p, held := m.places[e.Digest]
+	switch e.Action {
+	case provenance.Push:
+		if !held {
+			p = state.Place{MediaType: e.MediaType, Size: e.Size, Children: e.Children, Actor: e.Actor, MSP: "VendorMSP", At: e.OccurredAt}
+			for _, c := range e.Children {
+				if !slices.Contains(m.parents[c], e.Digest) {
+					m.parents[c] = append(m.parents[c], e.Digest)
+				}
+			}
+		}
+		p.Deleted = false
+		if e.Tag != "" && !slices.Contains(p.Tags, e.Tag) {
+			p.Tags = append(slices.Clone(p.Tags), e.Tag)
+		}
+		m.places[e.Digest] = p
+		if e.Tag != "" {
+			m.point(e, e.Digest)
+		}
+	case provenance.Delete:
+		if held {
+			p.Deleted = true
+			m.places[e.Digest] = p
+		}
+	case provenance.TagDelete:
+		if m.tags[e.Tag].Moves > 0 {
+			m.point(e, provenance.Digest{})
+		}
+	}
+}
+
+func (m model) point(e provenance.Event, d provenance.Digest) {
+	if t := m.tags[e.Tag]; t.Digest != d || t.Moves == 0 {
+		m.tags[e.Tag] = state.Tag{Digest: d, Previous: t.Digest, Moves: t.Moves + 1, At: e.OccurredAt}
+	}
+}
+
+// Wherever the records of pushes stand, in leaves or under keys of their own,
+// they say what the events amount to.
+func TestRecordsOfPushes(t *testing.T) {
+	const names = 150
+	l, r := network(t), rand.New(rand.NewPCG(1, 2026))
+	m := model{map[provenance.Digest]state.Place{}, map[provenance.Tag]state.Tag{}, map[provenance.Digest][]provenance.Digest{}}
+	for seq := range 80 {
+		var events []provenance.Event
+		for range 1 + r.IntN([]int{2, 60}[r.IntN(2)]) {
+			e := push(fmt.Sprint("v", r.IntN(names)), fmt.Sprint("image ", r.IntN(names)))
+			e.ID = provenance.NewEventID("test", fmt.Sprint(seq, len(events)))
+			e.OccurredAt = l.now
+			switch r.IntN(12) {
+			case 0:
+				e.Tag = ""
+			case 1:
+				e.Action, e.MediaType, e.Size, e.Tag = provenance.Delete, "", 0, ""
+			case 2:
+				e.Action, e.MediaType, e.Size, e.Digest = provenance.TagDelete, "", 0, provenance.Digest{}
+			case 3:
+				e.Children = []provenance.Digest{provenance.SHA256Of(fmt.Appendf(nil, "image %d", r.IntN(names)))}
+				e.Digest = provenance.SHA256Of(fmt.Appendf(nil, "index %d", r.IntN(names)))
+			}
+			m.apply(e)
+			events = append(events, e)
+		}
+		if _, _, err := l.segment("gateway@VendorMSP", host, seq, events...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for d, want := range m.places {
+		var got state.Place
+		if err := json.Unmarshal([]byte(l.do("auditor@AuditMSP", "image:Get", host, repo, d.String())), &got); err != nil {
+			t.Fatal(err)
+		}
+		want.Tags = want.Tags[max(0, len(want.Tags)-state.MaxPlaceTags):]
+		if diff := cmp.Diff(want, got, cmpopts.EquateComparable(provenance.Digest{}), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("place of %s (-want +got):\n%s", d.Short(), diff)
+		}
+	}
+	for tag, want := range m.tags {
+		var got state.Tag
+		if err := json.Unmarshal([]byte(l.do("auditor@AuditMSP", "tag:Get", host, repo, string(tag))), &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, cmpopts.EquateComparable(provenance.Digest{})); diff != "" {
+			t.Errorf("tag %s (-want +got):\n%s", tag, diff)
+		}
+	}
+	d := state.NewDirectory(reader{l})
+	for child, want := range m.parents {
+		var got state.Parents
+		if _, err := state.Read(d, state.ParentsKey(child, host, repo), &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got.Indexes, cmpopts.EquateComparable(provenance.Digest{})); diff != "" {
+			t.Errorf("parents of %s (-want +got):\n%s", child.Short(), diff)
+		}
+	}
+	own, leaves := 0, 0
+	for k := range l.state {
+		switch kind, _, _ := state.SplitKey(k); kind {
+		case state.TypePlace, state.TypeTag, state.TypeParents:
+			own++
+		case state.TypeLeaf:
+			leaves++
+		}
+	}
+	t.Logf("%d places, %d tags, %d parents: %d leaves, %d keys of their own", len(m.places), len(m.tags), len(m.parents), leaves, own)
+	if own == 0 || leaves == 0 {
+		t.Error("want both leaves and keys of their own, or this shows little")
+	}
+	l.refused(provenance.NotFound, "auditor@AuditMSP", "image:Get", host, repo, provenance.SHA256Of(nil).String())
+	l.refused(provenance.NotFound, "auditor@AuditMSP", "tag:Get", host, repo, "never")
+	l.refused(provenance.NotFound, "auditor@AuditMSP", "tag:Get", host, "team/other", "v1")
+}
