@@ -37,7 +37,7 @@ import (
 // a transaction's own writes, refuses a scan after a write, and drops the
 // writes of a transaction that fails.
 type ledger struct {
-	t     *testing.T
+	t     testing.TB
 	cc    *contractapi.ContractChaincode
 	state map[string][]byte
 	guard map[string][]byte // key-level endorsement policies
@@ -51,7 +51,7 @@ type ledger struct {
 	certs   map[string][]byte
 }
 
-func newLedger(t *testing.T) *ledger {
+func newLedger(t testing.TB) *ledger {
 	t.Helper()
 	cc, err := New()
 	if err != nil {
@@ -272,7 +272,7 @@ func orgs() []string { return []string{"AuditMSP", "PlatformMSP", "SecurityMSP",
 
 // network returns a ledger of four members with granted people, the vendor's
 // registry and a policy of two stages.
-func network(t *testing.T) *ledger {
+func network(t testing.TB) *ledger {
 	t.Helper()
 	l := newLedger(t)
 	l.do("admin@VendorMSP", "member:Found", `["VendorMSP","SecurityMSP","PlatformMSP","AuditMSP"]`)

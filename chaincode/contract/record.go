@@ -99,7 +99,7 @@ func owns(tx *Tx, h provenance.Host, registry []byte) error {
 // are read together, the events applied in order in memory, and only what
 // changed is written.
 func apply(tx *Tx, h provenance.Host, segment string, events []provenance.Event) error {
-	var keys []string
+	keys := make([]string, 0, 2*len(events))
 	for _, e := range events {
 		if e.Action == provenance.Push || e.Action == provenance.Delete {
 			keys = append(keys, state.PlaceKey(e.Digest, h, e.Repository))
@@ -124,7 +124,10 @@ func apply(tx *Tx, h provenance.Host, segment string, events []provenance.Event)
 	for i, k := range keys {
 		held[k] = values[i]
 	}
-	w := working{tx: tx, host: h, held: held, places: map[string]*state.Place{}, tags: map[string]*state.Tag{}, parents: map[string]*state.Parents{}, dirty: map[string]bool{}}
+	w := working{
+		tx: tx, host: h, held: held, places: make(map[string]*state.Place, len(keys)/2), tags: make(map[string]*state.Tag, len(keys)/2),
+		parents: map[string]*state.Parents{}, dirty: make(map[string]bool, len(keys)),
+	}
 	for _, e := range events {
 		if err := w.event(e); err != nil {
 			return err

@@ -75,6 +75,19 @@ func (d Digest) Raw() []byte {
 	return raw
 }
 
+// DigestOfHash is the digest whose Raw hash is given: its length tells the
+// algorithm. It returns an Invalid error for any other length.
+func DigestOfHash(hash []byte) (Digest, error) {
+	switch len(hash) {
+	case sha256.Size:
+		return Digest{text: sha256Prefix + hex.EncodeToString(hash)}, nil
+	case sha512.Size:
+		return Digest{text: sha512Prefix + hex.EncodeToString(hash)}, nil
+	default:
+		return Digest{}, Errorf(Invalid, "a hash of %d bytes: want %d or %d", len(hash), sha256.Size, sha512.Size)
+	}
+}
+
 // AppendBinary writes one byte (0 none, 1 sha256, 2 sha512) and the raw hash.
 func (d Digest) AppendBinary(b []byte) []byte {
 	switch {

@@ -9,11 +9,14 @@ const (
 	// bucketNames is how many names a bucket holds before the directory grows:
 	// a push rewrites its buckets, so fewer make a single push smaller and many
 	// together dearer.
-	bucketNames = 64
-	// maxBuckets is what the bits of a mark can tell apart with room to spare.
-	maxBuckets = 1 << 30
-	// markBits is how much of a name's hash its bucket keeps.
-	markBits = 40
+	bucketNames = 128
+	// markBits is how much of a name's hash its bucket keeps. Its first bits say
+	// which bucket; what is left keeps most other names from looking alike: one in
+	// a million in a repository of 10,000 images, one in a thousand in one of ten
+	// million, and the price is the reading of a leaf that holds another name.
+	markBits = 32
+	// maxBuckets leaves some of the bits of a mark; after it buckets get longer.
+	maxBuckets = 1 << 20
 )
 
 // bucket names the leaves of the names that hash into it.
@@ -67,14 +70,15 @@ func (b *bucket) cut(belongs func(mark uint64) bool) *bucket {
 }
 
 // encode writes the version, the number of buckets and of groups, and per
-// group its leaf, the number of its marks, and five bytes of each.
+// group its leaf, the number of its marks, and the marks.
 func (b *bucket) encode() []byte {
-	out := binary.AppendUvarint([]byte{compactVersion}, b.count)
+	out := make([]byte, 0, 2*binary.MaxVarintLen64+8*len(b.groups)+markBits/8*b.size())
+	out = binary.AppendUvarint(append(out, compactVersion), b.count)
 	out = binary.AppendUvarint(out, uint64(len(b.groups)))
 	for _, g := range b.groups {
 		out = binary.AppendUvarint(append(out, g.leaf[:]...), uint64(len(g.marks)))
 		for _, m := range g.marks {
-			out = append(out, byte(m>>32), byte(m>>24), byte(m>>16), byte(m>>8), byte(m))
+			out = binary.BigEndian.AppendUint32(out, uint32(m))
 		}
 	}
 	return out
@@ -91,7 +95,9 @@ func (b *bucket) UnmarshalBinary(from []byte) error {
 		for i := range g.leaf {
 			g.leaf[i] = d.byte()
 		}
-		for m := d.count(len(d.rest)); m > 0 && !d.bad; m-- {
+		m := d.count(len(d.rest))
+		g.marks = make([]uint64, 0, m)
+		for ; m > 0 && !d.bad; m-- {
 			mark := uint64(0)
 			for range markBits / 8 {
 				mark = mark<<8 | uint64(d.byte())

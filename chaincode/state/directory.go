@@ -2,9 +2,9 @@ package state
 
 import (
 	"cmp"
+	"encoding"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
@@ -33,180 +33,200 @@ import (
 // the state that a transaction sees does not change.
 type Directory struct {
 	r       Reader
-	buckets map[string]*bucket
-	leaves  map[string]leaf
-	added   map[home][]record
+	shelves map[home]*shelf
+}
+
+// shelf is a repository's part of the directory, as far as it was read.
+type shelf struct {
+	home
+	buckets map[uint64]*bucket
+	leaves  map[leafID]*leaf
+	added   []record
 }
 
 // NewDirectory returns the directories of all repositories that r reads.
 func NewDirectory(r Reader) *Directory {
-	return &Directory{r: r, buckets: map[string]*bucket{}, leaves: map[string]leaf{}, added: map[home][]record{}}
+	return &Directory{r: r, shelves: map[home]*shelf{}}
+}
+
+// names takes keys apart; a name without a shelf is of another kind of key.
+func (d *Directory) names(keys []string) []name {
+	names := make([]name, len(keys))
+	for i, k := range keys {
+		names[i] = d.name(k)
+	}
+	return names
+}
+
+func (d *Directory) name(key string) name {
+	h, m, ok := splitMember(key)
+	if !ok {
+		return name{}
+	}
+	s := d.shelves[h]
+	if s == nil {
+		s = &shelf{home: h, buckets: map[uint64]*bucket{}, leaves: map[leafID]*leaf{}}
+		d.shelves[h] = s
+	}
+	return name{shelf: s, member: m, mark: m.mark()}
 }
 
 // Get implements Reader. A key of its own comes first.
 func (d *Directory) Get(keys ...string) ([][]byte, error) {
-	wanted, names := slices.Clone(keys), make([]name, len(keys))
-	for i, k := range keys {
-		if n, ok := nameOf(k); ok {
-			names[i], wanted = n, append(wanted, d.missing(n.bucketKey(0))...)
+	names, round := d.names(keys), reading{}
+	for _, k := range keys {
+		round.key(k)
+	}
+	for _, n := range names {
+		if n.shelf != nil {
+			round.bucket(n.shelf, 0)
 		}
 	}
-	values, err := d.read(wanted)
+	values, err := round.run(d.r)
 	if err != nil {
 		return nil, err
 	}
-	values = values[:len(keys)]
-	var packed []name // what has no key of its own
-	for i, n := range names {
-		if n.kind != 0 && values[i] == nil {
-			packed = append(packed, n)
+	values = values[:len(keys):len(keys)]
+	for i := range names {
+		if values[i] != nil {
+			names[i] = name{}
 		}
 	}
-	candidates, err := d.locate(packed)
-	if err != nil {
+	if err := d.open(names); err != nil {
 		return nil, err
 	}
-	wanted = wanted[:0]
-	for _, n := range packed {
-		wanted = append(wanted, d.missing(candidates[n]...)...)
+	leaves := make([][]*leaf, len(names))
+	for i, n := range names {
+		leaves[i] = round.leaves(n)
 	}
-	if _, err := d.read(wanted); err != nil {
+	if _, err := round.run(d.r); err != nil {
 		return nil, err
 	}
 	for i, n := range names {
-		if n.kind != 0 && values[i] == nil {
-			values[i] = d.find(n, candidates[n])
+		if values[i] == nil {
+			values[i] = find(n.member, leaves[i])
 		}
 	}
 	return values, nil
 }
 
 // Recorded returns what Get returns, at the price of a bucket for a name that
-// was never recorded. It relies on what Add and its caller see to: no place or
-// tag has a key of its own and no place in the directory.
+// was never recorded. It relies on what Add and its caller see to: nothing that
+// a push records has a key of its own and no place in the directory.
 func (d *Directory) Recorded(keys ...string) ([][]byte, error) {
-	names := make([]name, len(keys))
-	var packed []name
-	for i, k := range keys {
-		if n, ok := nameOf(k); ok {
-			names[i], packed = n, append(packed, n)
-		}
-	}
-	candidates, err := d.locate(packed)
-	if err != nil {
-		return nil, err
-	}
-	var wanted []string
-	for i, n := range names {
-		if n.kind == 0 || len(candidates[n]) > 0 {
-			wanted = append(append(wanted, keys[i]), d.missing(candidates[n]...)...)
-		}
-	}
-	read, err := d.read(wanted)
-	if err != nil {
-		return nil, err
-	}
-	own := make(map[string][]byte, len(wanted))
-	for i, k := range wanted {
-		own[k] = read[i]
-	}
-	values := make([][]byte, len(keys))
-	for i, n := range names {
-		values[i] = own[keys[i]]
-		if n.kind != 0 && values[i] == nil {
-			values[i] = d.find(n, candidates[n])
-		}
-	}
-	return values, nil
-}
-
-// missing are those of keys that were not read yet.
-func (d *Directory) missing(keys ...string) []string {
-	return slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return d.buckets[k] != nil || d.leaves[k] != nil })
-}
-
-// read reads keys in one round trip and keeps the buckets and leaves among them.
-func (d *Directory) read(keys []string) ([][]byte, error) {
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	unique := slices.Compact(slices.Sorted(slices.Values(keys)))
-	read, err := d.r.Get(unique...)
-	if err != nil {
-		return nil, err
-	}
-	values := make([][]byte, len(keys))
-	for i, k := range keys {
-		j, _ := slices.BinarySearch(unique, k)
-		values[i] = read[j]
-	}
-	for i, k := range unique {
-		switch {
-		case strings.HasPrefix(k, "\x00"+TypeBucket+"\x00"):
-			b := &bucket{}
-			if read[i] != nil {
-				if err := b.UnmarshalBinary(read[i]); err != nil {
-					return nil, err
-				}
-			}
-			d.buckets[k] = b
-		case strings.HasPrefix(k, "\x00"+TypeLeaf+"\x00"):
-			l, err := decodeLeaf(read[i])
-			if err != nil {
-				return nil, err
-			}
-			d.leaves[k] = l
-		}
-	}
-	return values, nil
-}
-
-// locate returns, for each name, the keys of the leaves that may hold it: none
-// for nearly every name that was never recorded, one for nearly every other.
-func (d *Directory) locate(names []name) (map[name][]string, error) {
+	names := d.names(keys)
 	if err := d.open(names); err != nil {
 		return nil, err
 	}
-	candidates := make(map[name][]string, len(names))
-	for _, n := range names {
-		for _, g := range d.bucket(n).groups {
-			if _, ok := slices.BinarySearch(g.marks, n.mark); ok {
-				candidates[n] = append(candidates[n], n.leafKey(g.leaf))
-			}
+	round, leaves := reading{}, make([][]*leaf, len(names))
+	var read []int // the keys that are read as they are
+	for i, n := range names {
+		if leaves[i] = round.leaves(n); n.shelf == nil || leaves[i] != nil {
+			read = append(read, i)
 		}
 	}
-	return candidates, nil
+	first := len(round.keys)
+	for _, i := range read {
+		round.key(keys[i])
+	}
+	own, err := round.run(d.r)
+	if err != nil {
+		return nil, err
+	}
+	values := make([][]byte, len(keys))
+	for j, i := range read {
+		if values[i] = own[first+j]; values[i] == nil {
+			values[i] = find(names[i].member, leaves[i])
+		}
+	}
+	return values, nil
 }
 
-// open reads the buckets of names.
+// open reads the buckets of names, in two rounds: the first bucket of a
+// repository says which of the others.
 func (d *Directory) open(names []name) error {
-	var wanted []string
+	var round reading
 	for _, n := range names {
-		wanted = append(wanted, d.missing(n.bucketKey(0))...)
+		if n.shelf != nil {
+			round.bucket(n.shelf, 0)
+		}
 	}
-	if _, err := d.read(wanted); err != nil {
+	if _, err := round.run(d.r); err != nil {
 		return err
 	}
-	wanted = wanted[:0]
 	for _, n := range names {
-		wanted = append(wanted, d.missing(n.bucketKey(address(n.mark, d.count(n.home))))...)
+		if n.shelf != nil {
+			round.bucket(n.shelf, n.address())
+		}
 	}
-	_, err := d.read(wanted)
+	_, err := round.run(d.r)
 	return err
 }
 
-// bucket is a name's, which was opened.
-func (d *Directory) bucket(n name) *bucket {
-	return d.buckets[n.bucketKey(address(n.mark, d.count(n.home)))]
+// reading is what one round trip reads.
+type reading struct {
+	keys []string
+	into []encoding.BinaryUnmarshaler // nil: the caller wants the bytes
 }
 
-// count is how many buckets a repository has; its first was read.
-func (d *Directory) count(h home) uint64 { return max(1, d.buckets[h.bucketKey(0)].count) }
+func (r *reading) key(k string) { r.keys, r.into = append(r.keys, k), append(r.into, nil) }
 
-// find finds n in leaves, by its whole name.
-func (d *Directory) find(n name, leaves []string) []byte {
-	for _, k := range leaves {
-		if v, ok := d.leaves[k][n.member]; ok {
+// bucket reads a bucket that was not read yet.
+func (r *reading) bucket(s *shelf, n uint64) {
+	if s.buckets[n] == nil {
+		b := &bucket{}
+		s.buckets[n] = b
+		r.keys, r.into = append(r.keys, s.bucketKey(n)), append(r.into, b)
+	}
+}
+
+// leaves returns the leaves that may hold a name whose bucket was read: none for
+// nearly every name that was never recorded, one for nearly every other.
+func (r *reading) leaves(n name) (all []*leaf) {
+	if n.shelf == nil {
+		return nil
+	}
+	for _, g := range n.shelf.buckets[n.address()].groups {
+		if _, ok := slices.BinarySearch(g.marks, n.mark); !ok {
+			continue
+		}
+		l := n.shelf.leaves[g.leaf]
+		if l == nil {
+			l = &leaf{}
+			n.shelf.leaves[g.leaf] = l
+			r.keys, r.into = append(r.keys, n.shelf.leafKey(g.leaf)), append(r.into, l)
+		}
+		all = append(all, l)
+	}
+	return all
+}
+
+// run reads what was asked for since it last ran.
+func (r *reading) run(from Reader) ([][]byte, error) {
+	keys, into := r.keys, r.into
+	r.keys, r.into = nil, nil
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	values, err := from.Get(keys...)
+	if err != nil {
+		return nil, err
+	}
+	for i, v := range values {
+		if into[i] == nil || v == nil {
+			continue // a bucket nobody wrote is empty
+		}
+		if err := into[i].UnmarshalBinary(v); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
+}
+
+// find finds a record in leaves, by its whole name.
+func find(m member, leaves []*leaf) []byte {
+	for _, l := range leaves {
+		if v, ok := l.records[m]; ok {
 			return v
 		}
 	}
@@ -215,50 +235,105 @@ func (d *Directory) find(n name, leaves []string) []byte {
 
 // Add takes the first record of what Recorded was asked for and did not find.
 func (d *Directory) Add(key string, value []byte) error {
-	n, ok := nameOf(key)
-	if !ok {
+	n := d.name(key)
+	if n.shelf == nil {
 		return provenance.Errorf(provenance.Internal, "key %q is of nothing that a push records", key)
 	}
-	d.added[n.home] = append(d.added[n.home], record{name: n, value: value})
+	n.shelf.added = append(n.shelf.added, record{name: n, value: value})
 	return nil
 }
 
 // Writes returns the leaves and buckets that hold what was added. unique names
 // the transaction's segment and no other: leaves are called after it.
 func (d *Directory) Writes(unique string) ([]Entry, error) {
-	var writes []Entry
-	homes := slices.SortedFunc(maps.Keys(d.added), func(a, b home) int {
+	var shelves []*shelf
+	for _, s := range d.shelves {
+		if len(s.added) > 0 {
+			shelves = append(shelves, s)
+		}
+	}
+	slices.SortFunc(shelves, func(a, b *shelf) int {
 		return cmp.Or(cmp.Compare(a.host, b.host), cmp.Compare(a.repository, b.repository))
 	})
-	for _, h := range homes {
-		w, err := d.grow(h, unique)
+	leaves := make([][][]record, len(shelves))
+	for i, s := range shelves {
+		var err error
+		if leaves[i], err = intoLeaves(s.added); err != nil {
+			return nil, err
+		}
+		s.added = nil
+	}
+	ids, err := d.leafNames(shelves, leaves, unique)
+	if err != nil {
+		return nil, err
+	}
+	var writes []Entry
+	for i, s := range shelves {
+		w, err := s.grow(d.r, leaves[i], ids[i])
 		if err != nil {
 			return nil, err
 		}
 		writes = append(writes, w...)
 	}
-	clear(d.added)
 	return writes, nil
 }
 
-func (d *Directory) grow(h home, unique string) ([]Entry, error) {
-	var writes []Entry
-	fresh := map[uint64]int{} // names by bucket
-	for i, records := range intoLeaves(d.added[h]) {
-		id := nameLeaf(unique, i)
-		writes = append(writes, Entry{Key: h.leafKey(id), Value: encodeLeaf(records)})
-		for _, r := range records {
-			d.bucket(r.name).add(id, r.mark)
-			fresh[address(r.mark, d.count(h))]++
+// leafNames finds names for leaves, of each shelf some, that no leaf of the
+// same repository has: they are short, so that a bucket holds many.
+func (d *Directory) leafNames(shelves []*shelf, leaves [][][]record, unique string) ([][]leafID, error) {
+	ids, tried := make([][]leafID, len(shelves)), make([]int, len(shelves))
+	for {
+		var keys []string
+		var at []int // the shelf of each key
+		asked := make([][]leafID, len(shelves))
+		for i, s := range shelves {
+			for len(ids[i])+len(asked[i]) < len(leaves[i]) {
+				id := nameLeaf(unique, tried[i])
+				tried[i]++
+				if !slices.Contains(ids[i], id) && !slices.Contains(asked[i], id) {
+					asked[i], keys, at = append(asked[i], id), append(keys, s.leafKey(id)), append(at, i)
+				}
+			}
+		}
+		if len(keys) == 0 {
+			return ids, nil
+		}
+		taken, err := d.r.Get(keys...)
+		if err != nil {
+			return nil, err
+		}
+		for n, i := range at {
+			id := asked[i][0]
+			asked[i] = asked[i][1:]
+			if taken[n] == nil {
+				ids[i] = append(ids[i], id)
+			}
 		}
 	}
-	changed, err := d.split(h, fresh)
+}
+
+func (s *shelf) grow(r Reader, leaves [][]record, ids []leafID) ([]Entry, error) {
+	var writes []Entry
+	fresh := map[uint64]int{} // names by bucket
+	for i, records := range leaves {
+		b, err := encodeLeaf(records)
+		if err != nil {
+			return nil, err
+		}
+		writes = append(writes, Entry{Key: s.leafKey(ids[i]), Value: b})
+		slices.SortFunc(records, func(a, b record) int { return cmp.Compare(a.mark, b.mark) })
+		for _, r := range records {
+			at := r.address()
+			s.buckets[at].add(ids[i], r.mark)
+			fresh[at]++
+		}
+	}
+	changed, err := s.split(r, fresh)
 	if err != nil {
 		return nil, err
 	}
 	for _, at := range changed {
-		key := h.bucketKey(at)
-		writes = append(writes, Entry{Key: key, Value: d.buckets[key].encode()})
+		writes = append(writes, Entry{Key: s.bucketKey(at), Value: s.buckets[at].encode()})
 	}
 	return writes, nil
 }
@@ -266,35 +341,39 @@ func (d *Directory) grow(h home, unique string) ([]Entry, error) {
 // split splits a bucket for every bucketNames names in a bucket that grew, but
 // none for an old name: somebody may choose names that all hash into one
 // bucket, and must not make the directory grow faster than its names.
-func (d *Directory) split(h home, fresh map[uint64]int) (changed []uint64, err error) {
+func (s *shelf) split(r Reader, fresh map[uint64]int) (changed []uint64, err error) {
 	touched := map[uint64]bool{}
 	splits := 0
 	for at, n := range fresh {
 		touched[at] = true
-		splits += min(n, d.buckets[h.bucketKey(at)].size()/bucketNames)
+		splits += min(n, s.buckets[at].size()/bucketNames)
 	}
-	count := d.count(h)
+	if splits == 0 {
+		return slices.Sorted(maps.Keys(touched)), nil
+	}
+	count := s.count()
 	splits = min(splits, int(maxBuckets-count))
-	var sources []string
+	var round reading
 	for i := range uint64(splits) {
 		if at := splitOf(count + i); at < count {
-			sources = append(sources, d.missing(h.bucketKey(at))...)
+			round.bucket(s, at)
 		}
 	}
-	if _, err := d.read(sources); err != nil {
+	if _, err := round.run(r); err != nil {
 		return nil, err
 	}
 	for range splits {
 		at, next := splitOf(count), count
 		count++
-		d.buckets[h.bucketKey(next)] = d.buckets[h.bucketKey(at)].cut(func(mark uint64) bool { return address(mark, count) == next })
+		s.buckets[next] = s.buckets[at].cut(func(mark uint64) bool { return address(mark, count) == next })
 		touched[at], touched[next] = true, true
 	}
-	if splits > 0 {
-		d.buckets[h.bucketKey(0)].count, touched[0] = count, true
-	}
+	s.buckets[0].count, touched[0] = count, true
 	return slices.Sorted(maps.Keys(touched)), nil
 }
+
+// count is how many buckets the repository has; its first was read.
+func (s *shelf) count() uint64 { return max(1, s.buckets[0].count) }
 
 // Unpack turns what a transaction wrote into the records it stands for: a leaf
 // into its records under the keys of their own, a bucket into nothing, any
@@ -307,12 +386,12 @@ func Unpack(e Entry) ([]Entry, error) {
 	case !ok || objectType != TypeLeaf || len(a) != 3:
 		return []Entry{e}, nil
 	}
-	l, err := decodeLeaf(e.Value)
-	if err != nil {
+	var l leaf
+	if err := l.UnmarshalBinary(e.Value); err != nil {
 		return nil, err
 	}
-	entries := make([]Entry, 0, len(l))
-	for m, v := range l {
+	entries := make([]Entry, 0, len(l.records))
+	for m, v := range l.records {
 		entries = append(entries, Entry{Key: m.key(home{a[0], a[1]}), Value: v})
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Key, b.Key) })

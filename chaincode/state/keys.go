@@ -95,6 +95,11 @@ const (
 // attribute closed by NUL. Attributes come from parsed values, which hold no NUL.
 func Key(objectType string, attributes ...string) string {
 	var b strings.Builder
+	size := 2 + len(objectType) + len(attributes)
+	for _, a := range attributes {
+		size += len(a)
+	}
+	b.Grow(size)
 	b.WriteByte(0)
 	b.WriteString(objectType)
 	b.WriteByte(0)

@@ -1,33 +1,35 @@
 package state
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
 // Bounds of a leaf: looking one record up reads it whole.
 const (
-	leafRecords = 64
+	leafRecords = 128
 	leafBytes   = 16 << 10
 )
 
 // leafID names a leaf within its repository.
-type leafID [8]byte
+type leafID [4]byte
 
-// nameLeaf names the i-th leaf of a segment and repository. 64 bits of a hash:
-// two leaves of a repository with one name would take some 2^32 of them, made
-// on purpose by the registry's owner, who would lose its own records.
+// nameLeaf is the i-th of the names that a segment has for its leaves. Another
+// leaf of the repository may have it: see Directory.leafNames.
 func nameLeaf(unique string, i int) leafID {
 	sum := sha256.Sum256([]byte(strconv.Itoa(i) + " " + unique))
-	return leafID(sum[:8])
+	return leafID(sum[:4])
 }
 
 // leaf holds records of pushes, encoded as under keys of their own.
-type leaf map[member][]byte
+type leaf struct{ records map[member][]byte }
 
 // record is a member on its way into a leaf.
 type record struct {
@@ -35,49 +37,155 @@ type record struct {
 	value []byte
 }
 
-// intoLeaves parts records by their marks, so that those of a bucket are in few leaves.
-func intoLeaves(records []record) [][]record {
-	slices.SortFunc(records, func(a, b record) int {
-		return cmp.Or(cmp.Compare(a.mark, b.mark), cmp.Compare(a.kind, b.kind), cmp.Compare(a.text, b.text))
+// intoLeaves parts records by their marks, so that those of a bucket are in few
+// leaves; a tag goes where the image is that it names, which says most of it.
+func intoLeaves(records []record) ([][]record, error) {
+	marks := make(map[member]uint64, len(records))
+	for _, r := range records {
+		marks[r.member] = r.mark
+	}
+	type placed struct {
+		record
+		at uint64
+	}
+	all := make([]placed, len(records))
+	for i, r := range records {
+		at := r.mark
+		if r.kind == kindTag {
+			var t Tag
+			if err := t.UnmarshalBinary(r.value); err != nil {
+				return nil, err
+			}
+			if mark, ok := marks[imageOf(t)]; ok {
+				at = mark
+			}
+		}
+		all[i] = placed{record: r, at: at}
+	}
+	slices.SortFunc(all, func(a, b placed) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.kind, b.kind), cmp.Compare(a.text, b.text))
 	})
 	var leaves [][]record
 	bytes := 0
-	for i, r := range records {
+	for i, r := range all {
 		if i == 0 || len(leaves[len(leaves)-1]) == leafRecords || bytes+len(r.value) > leafBytes {
 			leaves, bytes = append(leaves, nil), 0
 		}
-		leaves[len(leaves)-1] = append(leaves[len(leaves)-1], r)
+		leaves[len(leaves)-1] = append(leaves[len(leaves)-1], r.record)
 		bytes += len(r.value)
 	}
-	return leaves
+	return leaves, nil
+}
+
+func imageOf(t Tag) member { return member{kindPlace, string(t.Digest.Raw())} }
+
+// firstTag is the record of a tag that was set once, by the push that recorded
+// the image first: the place of the image says all of it.
+func firstTag(hash string, p Place) ([]byte, error) {
+	d, err := provenance.DigestOfHash([]byte(hash))
+	if err != nil {
+		return nil, err
+	}
+	return Tag{Digest: d, Moves: 1, At: p.At}.MarshalBinary()
 }
 
 // encodeLeaf writes the version, the number of records, and per record its
-// kind, name and value, the last two with their length as a varint before them.
-func encodeLeaf(records []record) []byte {
+// kind, its name, and its value: how much of it is that of the last record of
+// this kind, and the rest. Names and rests have their length as a varint before
+// them. Of a firstTag the kind is kindFirstTag and the value the number of the
+// place's record in the leaf.
+func encodeLeaf(records []record) ([]byte, error) {
 	b := binary.AppendUvarint([]byte{compactVersion}, uint64(len(records)))
-	for _, r := range records {
-		b = appendText(append(b, r.kind), r.text)
-		b = append(binary.AppendUvarint(b, uint64(len(r.value))), r.value...)
+	last := map[byte][]byte{}
+	places := map[member]int{}
+	for i, r := range records {
+		switch r.kind {
+		case kindPlace:
+			places[r.member] = i
+		case kindTag:
+			at, first, err := isFirstTag(r, records, places)
+			if err != nil {
+				return nil, err
+			}
+			if first {
+				b = binary.AppendUvarint(appendText(append(b, kindFirstTag), r.text), uint64(at))
+				continue
+			}
+		}
+		same := samePrefix(last[r.kind], r.value)
+		last[r.kind] = r.value
+		b = binary.AppendUvarint(appendText(append(b, r.kind), r.text), uint64(same))
+		b = appendText(b, string(r.value[same:]))
 	}
-	return b
+	return b, nil
 }
 
-func decodeLeaf(b []byte) (leaf, error) {
+func isFirstTag(r record, records []record, places map[member]int) (at int, first bool, err error) {
+	var t Tag
+	if err := t.UnmarshalBinary(r.value); err != nil {
+		return 0, false, err
+	}
+	at, ok := places[imageOf(t)]
+	if !ok {
+		return 0, false, nil
+	}
+	var p Place
+	if err := p.UnmarshalBinary(records[at].value); err != nil {
+		return 0, false, err
+	}
+	derived, err := firstTag(records[at].text, p)
+	return at, bytes.Equal(derived, r.value), err
+}
+
+func samePrefix(a, b []byte) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+// UnmarshalBinary implements encoding.BinaryUnmarshaler.
+func (l *leaf) UnmarshalBinary(b []byte) error {
 	d := reader{rest: b}
 	d.version()
 	n := d.count(leafRecords)
-	l := make(leaf, n)
+	l.records = make(map[member][]byte, n)
+	last := map[byte][]byte{}
+	var order []member
 	for ; n > 0 && !d.bad; n-- {
 		m := member{kind: d.byte(), text: d.text()}
+		var value []byte
 		switch m.kind {
-		case kindPlace: // a bare hash
-		case kindTag, kindParents:
-			d.bad = d.bad || strings.ContainsRune(m.text, 0) // it is part of a key
+		case kindPlace, kindTag, kindParents:
+			same := d.count(len(last[m.kind]))
+			value = append(slices.Clone(last[m.kind][:same]), d.text()...)
+			last[m.kind] = value
+		case kindFirstTag:
+			m.kind = kindTag
+			value = d.firstTag(l, order)
 		default:
 			d.bad = true
 		}
-		l[m] = []byte(d.text())
+		// A text that is part of a key has no NUL.
+		d.bad = d.bad || (m.kind != kindPlace && strings.ContainsRune(m.text, 0))
+		l.records[m], order = value, append(order, m)
 	}
-	return l, d.end("leaf")
+	return d.end("leaf")
+}
+
+func (d *reader) firstTag(l *leaf, order []member) []byte {
+	at := d.count(len(order))
+	if at >= len(order) || order[at].kind != kindPlace {
+		d.bad = true
+		return nil
+	}
+	var p Place
+	if err := p.UnmarshalBinary(l.records[order[at]]); err != nil {
+		d.bad = true
+		return nil
+	}
+	value, err := firstTag(order[at].text, p)
+	d.bad = d.bad || err != nil
+	return value
 }

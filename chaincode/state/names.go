@@ -18,13 +18,15 @@ func (h home) leafKey(id leafID) string {
 	return Key(TypeLeaf, h.host, h.repository, base64.RawURLEncoding.EncodeToString(id[:]))
 }
 
-// name is what a record of a push is found by, taken out of its key.
+// name is what a record of a push is found by.
 type name struct {
-	home
+	*shelf
 	member
-	// mark is what a bucket knows it by: the first bits of its SHA-256.
 	mark uint64
 }
+
+// address is the bucket of a name whose shelf was opened.
+func (n name) address() uint64 { return address(n.mark, n.count()) }
 
 // member is a record of a push among those of its repository.
 type member struct {
@@ -37,31 +39,34 @@ const (
 	kindPlace   = 'p'
 	kindTag     = 't'
 	kindParents = 'c'
+	// kindFirstTag is a tag in a leaf that its image's place says all of.
+	kindFirstTag = 'f'
 )
 
-// nameOf tells what record of a push a key is of; ok is false for any other key.
-func nameOf(key string) (n name, ok bool) {
+// splitMember tells what record of a push, and of which repository, a key is
+// of; ok is false for any other key.
+func splitMember(key string) (h home, m member, ok bool) {
 	objectType, a, ok := SplitKey(key)
 	if !ok || len(a) != 3 {
-		return name{}, false
+		return home{}, member{}, false
 	}
 	switch objectType {
 	case TypePlace:
 		hash, err := base64.RawURLEncoding.Strict().DecodeString(a[0])
-		if err != nil {
-			return name{}, false
-		}
-		n = name{home: home{a[1], a[2]}, member: member{kindPlace, string(hash)}}
+		return home{a[1], a[2]}, member{kindPlace, string(hash)}, err == nil
 	case TypeParents:
-		n = name{home: home{a[1], a[2]}, member: member{kindParents, a[0]}}
+		return home{a[1], a[2]}, member{kindParents, a[0]}, true
 	case TypeTag:
-		n = name{home: home{a[0], a[1]}, member: member{kindTag, a[2]}}
+		return home{a[0], a[1]}, member{kindTag, a[2]}, true
 	default:
-		return name{}, false
+		return home{}, member{}, false
 	}
-	sum := sha256.Sum256(append([]byte{n.kind}, n.text...))
-	n.mark = binary.BigEndian.Uint64(sum[:]) >> (64 - markBits)
-	return n, true
+}
+
+// mark is what a bucket knows a member by: the first bits of its SHA-256.
+func (m member) mark() uint64 {
+	sum := sha256.Sum256(append([]byte{m.kind}, m.text...))
+	return binary.BigEndian.Uint64(sum[:]) >> (64 - markBits)
 }
 
 // key is the key of its own that a member has in a repository.

@@ -48,7 +48,7 @@ func (x *Index) ApplyBatch(ctx context.Context, blocks []Block) error {
 	if err := fits(h.version); err != nil {
 		return provenance.Wrap(provenance.Conflict, err, "index %s", x.name)
 	}
-	w := &writer{session: tx, st: x.st}
+	w := &writer{session: tx, st: x.st, fresh: map[string]bool{}}
 	for _, b := range blocks {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -80,6 +80,8 @@ type writer struct {
 	st       *statements
 	at, last Position // the transaction at hand, and that of the last record
 	seq      int
+	// fresh are the keys that the transaction at hand writes for the first time.
+	fresh map[string]bool
 }
 
 func (w *writer) block(b Block) error {
@@ -93,7 +95,7 @@ func (w *writer) block(b Block) error {
 		if err := w.exec(&w.st.tx, b.Number, t.Index, t.ID, t.At.UnixNano(), t.Creator.MSP, t.Creator.Name); err != nil {
 			return err
 		}
-		writes, err := unpack(t.Writes)
+		writes, err := w.unpack(t.Writes)
 		if err != nil {
 			return err
 		}
@@ -123,7 +125,8 @@ func (w *writer) block(b Block) error {
 
 // unpack turns leaves into their places and tags: the index keeps each under
 // the key of its own and needs no directory.
-func unpack(writes []Write) ([]Write, error) {
+func (w *writer) unpack(writes []Write) ([]Write, error) {
+	clear(w.fresh)
 	unpacked := make([]Write, 0, len(writes))
 	for _, write := range writes {
 		if write.Delete {
@@ -136,6 +139,9 @@ func unpack(writes []Write) ([]Write, error) {
 		}
 		for _, e := range entries {
 			unpacked = append(unpacked, Write{Key: e.Key, Value: e.Value})
+			if e.Key != write.Key {
+				w.fresh[e.Key] = true
+			}
 		}
 	}
 	return unpacked, nil

@@ -83,7 +83,7 @@ func (w *writer) moveTag(tags map[string]provenance.Digest, host provenance.Host
 	}
 	key := state.TagKey(host, e.Repository, e.Tag)
 	before, seen := tags[key]
-	if !seen {
+	if !seen && !w.fresh[key] {
 		value, err := w.get(key)
 		if err != nil {
 			return provenance.Digest{}, err
