@@ -99,45 +99,34 @@ func owns(tx *Tx, h provenance.Host, registry []byte) error {
 // are read together, the events applied in order in memory, and only what
 // changed is written.
 func apply(tx *Tx, h provenance.Host, segment string, events []provenance.Event) error {
-	keys := make([]string, 0, 2*len(events))
-	for _, e := range events {
-		if e.Action == provenance.Push || e.Action == provenance.Delete {
-			keys = append(keys, state.PlaceKey(e.Digest, h, e.Repository))
-			for _, child := range e.Children {
-				keys = append(keys, state.ParentsKey(child, h, e.Repository))
-			}
-		}
-		if e.Tag != "" && (e.Action == provenance.Push || e.Action == provenance.TagDelete) {
-			keys = append(keys, state.TagKey(h, e.Repository, e.Tag))
-		}
+	w := working{msp: tx.caller.MSP, numbers: make(map[string]int, 2*len(events))}
+	touched := make([]touch, len(events))
+	for i, e := range events {
+		touched[i] = w.touch(h, e)
 	}
-	if len(keys) == 0 {
+	if len(w.keys) == 0 {
 		return nil
 	}
-	slices.Sort(keys)
-	keys = slices.Compact(keys)
-	values, err := tx.records().Recorded(keys...)
+	found, err := tx.records().Recorded(w.keys...)
 	if err != nil {
 		return err
 	}
-	held := make(map[string][]byte, len(keys))
-	for i, k := range keys {
-		held[k] = values[i]
-	}
-	w := working{
-		tx: tx, host: h, held: held, places: make(map[string]*state.Place, len(keys)/2), tags: make(map[string]*state.Tag, len(keys)/2),
-		parents: map[string]*state.Parents{}, dirty: make(map[string]bool, len(keys)),
-	}
-	for _, e := range events {
-		if err := w.event(e); err != nil {
+	w.held, w.records, w.dirty = found.Values, make([]any, len(w.keys)), make([]bool, len(w.keys))
+	for i, e := range events {
+		if err := w.event(e, touched[i]); err != nil {
 			return err
 		}
 	}
-	for _, k := range keys {
-		if !w.dirty[k] {
+	for i, k := range w.keys {
+		switch {
+		case !w.dirty[i]:
 			continue
+		case w.held[i] == nil:
+			err = found.Add(i, w.records[i])
+		default: // a record that changes gets a key of its own
+			err = tx.put(k, w.records[i])
 		}
-		if err := w.write(k); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -153,141 +142,143 @@ func apply(tx *Tx, h provenance.Host, segment string, events []provenance.Event)
 	return nil
 }
 
-// write writes a record that changed under a key of its own, and one that is
-// new into the directory.
-func (w *working) write(key string) error {
-	var record any
-	switch {
-	case w.parents[key] != nil:
-		record = w.parents[key]
-	case w.places[key] != nil:
-		record = w.places[key]
-	default:
-		record = w.tags[key]
-	}
-	b, err := state.Encode(record)
-	if err != nil {
-		return err
-	}
-	if w.held[key] == nil {
-		return w.tx.records().Add(key, b)
-	}
-	return w.tx.putBytes(key, b)
-}
-
-// working is the state of the keys a segment touches while it is applied.
+// working is the state of the keys a segment touches while it is applied. A key
+// goes by its number, in order of first use: there are two of them a push.
 type working struct {
-	tx      *Tx
-	host    provenance.Host
-	held    map[string][]byte
-	places  map[string]*state.Place
-	tags    map[string]*state.Tag
-	parents map[string]*state.Parents
-	dirty   map[string]bool
+	msp     string // of the caller
+	numbers map[string]int
+	keys    []string
+	held    [][]byte // as the ledger has them
+	records []any    // *state.Place, *state.Tag or *state.Parents: the working copy, nil before it is needed or where there is none
+	dirty   []bool
 }
 
-func (w *working) event(e provenance.Event) error {
+// touch is the numbers of the keys an event touches.
+type touch struct {
+	place, tag int
+	children   []int
+}
+
+func (w *working) touch(h provenance.Host, e provenance.Event) touch {
+	var t touch
+	if e.Action == provenance.Push || e.Action == provenance.Delete {
+		t.place = w.number(state.PlaceKey(e.Digest, h, e.Repository))
+		for _, child := range e.Children {
+			t.children = append(t.children, w.number(state.ParentsKey(child, h, e.Repository)))
+		}
+	}
+	if e.Tag != "" && (e.Action == provenance.Push || e.Action == provenance.TagDelete) {
+		t.tag = w.number(state.TagKey(h, e.Repository, e.Tag))
+	}
+	return t
+}
+
+func (w *working) number(key string) int {
+	n, known := w.numbers[key]
+	if !known {
+		n = len(w.keys)
+		w.numbers[key], w.keys = n, append(w.keys, key)
+	}
+	return n
+}
+
+func (w *working) event(e provenance.Event, t touch) error {
 	switch e.Action {
 	case provenance.Push:
-		if err := w.push(e); err != nil || e.Tag == "" {
+		if err := w.push(e, t); err != nil || e.Tag == "" {
 			return err
 		}
-		return w.point(e, e.Digest)
+		return w.point(e, t, e.Digest)
 	case provenance.TagDelete:
-		return w.point(e, provenance.Digest{})
+		return w.point(e, t, provenance.Digest{})
 	case provenance.Delete:
-		key := state.PlaceKey(e.Digest, w.host, e.Repository)
-		p, err := load(w.places, w.held, key)
+		p, err := load[state.Place](w, t.place)
 		if err == nil && p != nil && !p.Deleted {
-			p.Deleted, w.dirty[key] = true, true
+			p.Deleted, w.dirty[t.place] = true, true
 		}
 		return err
 	}
 	return nil
 }
 
-func (w *working) push(e provenance.Event) error {
-	key := state.PlaceKey(e.Digest, w.host, e.Repository)
-	p, err := load(w.places, w.held, key)
+func (w *working) push(e provenance.Event, t touch) error {
+	p, err := load[state.Place](w, t.place)
 	if err != nil {
 		return err
 	}
 	if p == nil {
 		p = &state.Place{
 			MediaType: e.MediaType, ArtifactType: e.ArtifactType, Size: e.Size, Config: e.Config, Subject: e.Subject,
-			Children: e.Children, Actor: e.Actor, MSP: w.tx.caller.MSP, At: e.OccurredAt,
+			Children: e.Children, Actor: e.Actor, MSP: w.msp, At: e.OccurredAt,
 		}
-		w.places[key], w.dirty[key] = p, true
-		for _, child := range e.Children {
+		w.records[t.place], w.dirty[t.place] = p, true
+		for _, child := range t.children {
 			if err := w.child(child, e); err != nil {
 				return err
 			}
 		}
 	}
 	if p.Deleted {
-		p.Deleted, w.dirty[key] = false, true
+		p.Deleted, w.dirty[t.place] = false, true
 	}
 	if e.Tag != "" && !slices.Contains(p.Tags, e.Tag) {
 		p.Tags = append(p.Tags, e.Tag)
 		p.Tags = p.Tags[max(0, len(p.Tags)-state.MaxPlaceTags):]
-		w.dirty[key] = true
+		w.dirty[t.place] = true
 	}
 	return nil
 }
 
 // child notes that an index holds a platform image.
-func (w *working) child(child provenance.Digest, e provenance.Event) error {
-	key := state.ParentsKey(child, w.host, e.Repository)
-	p, err := load(w.parents, w.held, key)
+func (w *working) child(number int, e provenance.Event) error {
+	p, err := load[state.Parents](w, number)
 	if err != nil {
 		return err
 	}
 	if p == nil {
 		p = &state.Parents{}
-		w.parents[key] = p
+		w.records[number] = p
 	}
 	if !slices.Contains(p.Indexes, e.Digest) {
 		p.Indexes = append(p.Indexes, e.Digest)
 		p.Indexes = p.Indexes[max(0, len(p.Indexes)-state.MaxParents):]
-		w.dirty[key] = true
+		w.dirty[number] = true
 	}
 	return nil
 }
 
-func (w *working) point(e provenance.Event, d provenance.Digest) error {
-	key := state.TagKey(w.host, e.Repository, e.Tag)
-	t, err := load(w.tags, w.held, key)
+func (w *working) point(e provenance.Event, touched touch, d provenance.Digest) error {
+	t, err := load[state.Tag](w, touched.tag)
 	if err != nil {
 		return err
 	}
-	if t == nil {
+	switch {
+	case t == nil && d.IsZero():
+		return nil // a tag that was never recorded cannot be deleted
+	case t == nil:
 		t = &state.Tag{}
-		w.tags[key] = t
-	} else if t.Digest == d {
-		return nil
-	}
-	if t.Moves == 0 && d.IsZero() {
-		delete(w.tags, key) // a tag that was never recorded cannot be deleted
+		w.records[touched.tag] = t
+	case t.Digest == d:
 		return nil
 	}
 	t.Previous, t.Digest, t.At = t.Digest, d, e.OccurredAt
 	t.Moves++
-	w.dirty[key] = true
+	w.dirty[touched.tag] = true
 	return nil
 }
 
 // load returns the working copy of a record, nil where there is none yet.
-func load[T any](working map[string]*T, held map[string][]byte, key string) (*T, error) {
-	if r, ok := working[key]; ok {
+func load[T any](w *working, number int) (*T, error) {
+	if r, ok := w.records[number].(*T); ok {
 		return r, nil
 	}
-	if held[key] == nil {
+	if w.held[number] == nil {
 		return nil, nil
 	}
 	r := new(T)
-	if err := state.Decode(held[key], r); err != nil {
+	if err := state.Decode(w.held[number], r); err != nil {
 		return nil, err
 	}
-	working[key] = r
+	w.records[number] = r
 	return r, nil
 }

@@ -110,17 +110,23 @@ func (d *Directory) Get(keys ...string) ([][]byte, error) {
 	return values, nil
 }
 
-// Recorded returns what Get returns, at the price of a bucket for a name that
-// was never recorded. It relies on what Add and its caller see to: nothing that
-// a push records has a key of its own and no place in the directory.
-func (d *Directory) Recorded(keys ...string) ([][]byte, error) {
-	names := d.names(keys)
-	if err := d.open(names); err != nil {
-		return nil, err
+// Found is what Recorded found.
+type Found struct {
+	Values [][]byte // of the keys in order, nil for one that was never recorded
+	names  []name
+}
+
+// Recorded finds what Get finds, at the price of a bucket for a name that was
+// never recorded. It relies on what Add and its caller see to: nothing that a
+// push records has a key of its own and no place in the directory.
+func (d *Directory) Recorded(keys ...string) (Found, error) {
+	f := Found{Values: make([][]byte, len(keys)), names: d.names(keys)}
+	if err := d.open(f.names); err != nil {
+		return f, err
 	}
-	round, leaves := reading{}, make([][]*leaf, len(names))
+	round, leaves := reading{}, make([][]*leaf, len(keys))
 	var read []int // the keys that are read as they are
-	for i, n := range names {
+	for i, n := range f.names {
 		if leaves[i] = round.leaves(n); n.shelf == nil || leaves[i] != nil {
 			read = append(read, i)
 		}
@@ -131,15 +137,25 @@ func (d *Directory) Recorded(keys ...string) ([][]byte, error) {
 	}
 	own, err := round.run(d.r)
 	if err != nil {
-		return nil, err
+		return f, err
 	}
-	values := make([][]byte, len(keys))
 	for j, i := range read {
-		if values[i] = own[first+j]; values[i] == nil {
-			values[i] = find(names[i].member, leaves[i])
+		if f.Values[i] = own[first+j]; f.Values[i] == nil {
+			f.Values[i] = find(f.names[i].member, leaves[i])
 		}
 	}
-	return values, nil
+	return f, nil
+}
+
+// Add takes the first record of the i-th key, which was not found: a *Place,
+// *Tag or *Parents. Directory.Writes writes it.
+func (f Found) Add(i int, r any) error {
+	n := f.names[i]
+	if n.shelf == nil || f.Values[i] != nil {
+		return provenance.Errorf(provenance.Internal, "key %d is of nothing that a push records, or was found", i)
+	}
+	n.shelf.added = append(n.shelf.added, record{name: n, of: r})
+	return nil
 }
 
 // open reads the buckets of names, in two rounds: the first bucket of a
@@ -233,16 +249,6 @@ func find(m member, leaves []*leaf) []byte {
 	return nil
 }
 
-// Add takes the first record of what Recorded was asked for and did not find.
-func (d *Directory) Add(key string, value []byte) error {
-	n := d.name(key)
-	if n.shelf == nil {
-		return provenance.Errorf(provenance.Internal, "key %q is of nothing that a push records", key)
-	}
-	n.shelf.added = append(n.shelf.added, record{name: n, value: value})
-	return nil
-}
-
 // Writes returns the leaves and buckets that hold what was added. unique names
 // the transaction's segment and no other: leaves are called after it.
 func (d *Directory) Writes(unique string) ([]Entry, error) {
@@ -257,11 +263,7 @@ func (d *Directory) Writes(unique string) ([]Entry, error) {
 	})
 	leaves := make([][][]record, len(shelves))
 	for i, s := range shelves {
-		var err error
-		if leaves[i], err = intoLeaves(s.added); err != nil {
-			return nil, err
-		}
-		s.added = nil
+		leaves[i], s.added = intoLeaves(s.added), nil
 	}
 	ids, err := d.leafNames(shelves, leaves, unique)
 	if err != nil {

@@ -40,21 +40,21 @@ func (p *peer) write(e Entry) {
 	p.bytes += len(e.Key) + len(e.Value)
 }
 
-// record runs one transaction that writes values as record:Segment does, and
+// record runs one transaction that writes records as record:Segment does, and
 // returns what it wrote.
-func (p *peer) record(t *testing.T, unique string, values map[string][]byte) []Entry {
+func (p *peer) record(t *testing.T, unique string, records map[string]any) []Entry {
 	t.Helper()
-	keys := slices.Sorted(maps.Keys(values))
+	keys := slices.Sorted(maps.Keys(records))
 	d := NewDirectory(p)
-	before, err := d.Recorded(keys...)
+	found, err := d.Recorded(keys...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var writes []Entry
 	for i, k := range keys {
-		if before[i] != nil {
-			writes = append(writes, Entry{Key: k, Value: values[k]})
-		} else if err := d.Add(k, values[k]); err != nil {
+		if found.Values[i] != nil {
+			writes = append(writes, Entry{Key: k, Value: encoded(t, records[k])})
+		} else if err := found.Add(i, records[k]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -90,11 +90,10 @@ func encoded(t testing.TB, record any) []byte {
 }
 
 // pushed adds the records of a push of a new image under a new tag.
-func pushed(t testing.TB, values map[string][]byte, repo provenance.Repository, image int, tag provenance.Tag, at time.Time) {
-	t.Helper()
+func pushed(records map[string]any, repo provenance.Repository, image int, tag provenance.Tag, at time.Time) {
 	d := imageOfNumber(image)
-	values[PlaceKey(d, regHost, repo)] = encoded(t, Place{MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 1187, Actor: "ci", MSP: "VendorMSP", At: at, Tags: []provenance.Tag{tag}})
-	values[TagKey(regHost, repo, tag)] = encoded(t, Tag{Digest: d, Moves: 1, At: at})
+	records[PlaceKey(d, regHost, repo)] = &Place{MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 1187, Actor: "ci", MSP: "VendorMSP", At: at, Tags: []provenance.Tag{tag}}
+	records[TagKey(regHost, repo, tag)] = &Tag{Digest: d, Moves: 1, At: at}
 }
 
 func placeKey(i int, repo provenance.Repository) string {
@@ -125,18 +124,18 @@ func TestDirectoryAgainstAMap(t *testing.T) {
 				}
 			}
 			for tx := range 40 {
-				values := map[string][]byte{}
+				values := map[string]any{}
 				for range 1 + r.IntN([]int{3, 200, 900}[r.IntN(3)]) {
 					at, d := minute(r.IntN(500)), imageOfNumber(r.IntN(3000))
 					switch r.IntN(5) {
 					case 0:
-						values[TagKey(regHost, repo(), tag())] = encoded(t, Tag{Digest: d, Previous: imageOfNumber(r.IntN(9)), Moves: uint64(r.IntN(3)), At: at})
+						values[TagKey(regHost, repo(), tag())] = &Tag{Digest: d, Previous: imageOfNumber(r.IntN(9)), Moves: uint64(r.IntN(3)), At: at}
 					case 1:
-						values[ParentsKey(d, regHost, repo())] = encoded(t, Parents{Indexes: []provenance.Digest{d}})
+						values[ParentsKey(d, regHost, repo())] = &Parents{Indexes: []provenance.Digest{d}}
 					case 2:
-						values[PlaceKey(d, regHost, repo())] = encoded(t, Place{MSP: "A", At: at, Deleted: r.IntN(2) == 0, Size: r.Int64N(5000), Children: []provenance.Digest{d}})
+						values[PlaceKey(d, regHost, repo())] = &Place{MSP: "A", At: at, Deleted: r.IntN(2) == 0, Size: r.Int64N(5000), Children: []provenance.Digest{d}}
 					default:
-						pushed(t, values, repo(), r.IntN(3000), tag(), at)
+						pushed(values, repo(), r.IntN(3000), tag(), at)
 					}
 				}
 				for _, e := range p.record(t, fmt.Sprintf("segment %d", tx), values) {
@@ -148,7 +147,9 @@ func TestDirectoryAgainstAMap(t *testing.T) {
 						unpacked[e.Key] = e.Value
 					}
 				}
-				maps.Copy(want, values)
+				for k, v := range values {
+					want[k] = encoded(t, v)
+				}
 
 				keys := []string{MembersKey(), key(), key()}
 				for range 50 {
@@ -157,7 +158,11 @@ func TestDirectoryAgainstAMap(t *testing.T) {
 				for k := range values {
 					keys = append(keys, k)
 				}
-				for name, get := range map[string]func(...string) ([][]byte, error){"Get": NewDirectory(p).Get, "Recorded": NewDirectory(p).Recorded} {
+				recorded := func(keys ...string) ([][]byte, error) {
+					found, err := NewDirectory(p).Recorded(keys...)
+					return found.Values, err
+				}
+				for name, get := range map[string]func(...string) ([][]byte, error){"Get": NewDirectory(p).Get, "Recorded": recorded} {
 					got, err := get(keys...)
 					if err != nil {
 						t.Fatal(err)
@@ -185,27 +190,26 @@ func TestNamesWithOneMark(t *testing.T) {
 		t.Fatalf("%x and %x: the tags do not collide", a.mark(), b.mark())
 	}
 	p := newPeer()
-	value := func(moves int) []byte {
-		return encoded(t, Tag{Digest: imageOfNumber(moves), Moves: uint64(moves)})
+	value := func(moves int) *Tag { return &Tag{Digest: imageOfNumber(moves), Moves: uint64(moves)} }
+	p.record(t, "s1", map[string]any{one: value(1)})
+	found, err := NewDirectory(p).Recorded(one, other)
+	if err != nil || !bytes.Equal(found.Values[0], encoded(t, value(1))) || found.Values[1] != nil {
+		t.Fatalf("%x, %v", found.Values, err)
 	}
-	p.record(t, "s1", map[string][]byte{one: value(1)})
-	if got, err := NewDirectory(p).Recorded(one, other); err != nil || !bytes.Equal(got[0], value(1)) || got[1] != nil {
-		t.Fatalf("%x, %v", got, err)
-	}
-	p.record(t, "s2", map[string][]byte{other: value(7)})
-	p.record(t, "s3", map[string][]byte{one: value(2)})
+	p.record(t, "s2", map[string]any{other: value(7)})
+	p.record(t, "s3", map[string]any{one: value(2)})
 	got, err := NewDirectory(p).Get(one, other)
-	if err != nil || !bytes.Equal(got[0], value(2)) || !bytes.Equal(got[1], value(7)) {
+	if err != nil || !bytes.Equal(got[0], encoded(t, value(2))) || !bytes.Equal(got[1], encoded(t, value(7))) {
 		t.Fatalf("%x, %v", got, err)
 	}
 }
 
 // Leaves have short names; one that is taken is not taken again.
 func TestLeafNamesThatAreTaken(t *testing.T) {
-	p, first, second := newPeer(), map[string][]byte{}, map[string][]byte{}
+	p, first, second := newPeer(), map[string]any{}, map[string]any{}
 	for i := range 100 {
-		pushed(t, first, "app", i, provenance.Tag(fmt.Sprint("v", i)), minute(i))
-		pushed(t, second, "app", 100+i, provenance.Tag(fmt.Sprint("v", 100+i)), minute(i))
+		pushed(first, "app", i, provenance.Tag(fmt.Sprint("v", i)), minute(i))
+		pushed(second, "app", 100+i, provenance.Tag(fmt.Sprint("v", 100+i)), minute(i))
 	}
 	p.record(t, "the same", first)
 	p.record(t, "the same", second)
@@ -216,8 +220,8 @@ func TestLeafNamesThatAreTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, k := range keys {
-		if !bytes.Equal(got[i], first[k]) {
-			t.Errorf("%q is %x, want %x", k, got[i], first[k])
+		if want := encoded(t, first[k]); !bytes.Equal(got[i], want) {
+			t.Errorf("%q is %x, want %x", k, got[i], want)
 		}
 	}
 }
@@ -229,7 +233,7 @@ func TestNamesChosenForOneBucket(t *testing.T) {
 	for i := 0; n < 600; i++ {
 		key := placeKey(i, "app")
 		if _, m, _ := splitMember(key); address(m.mark(), 1<<8) == 5 {
-			p.record(t, fmt.Sprint("segment ", i), map[string][]byte{key: []byte("v")})
+			p.record(t, fmt.Sprint("segment ", i), map[string]any{key: &Place{MSP: "A"}})
 			n++
 		}
 	}
@@ -245,11 +249,11 @@ func TestNamesChosenForOneBucket(t *testing.T) {
 // What a push costs in keys is why the directory is there.
 func TestKeysPerPush(t *testing.T) {
 	p := newPeer()
-	pushes := func(from, n, repositories int) map[string][]byte {
-		values := map[string][]byte{}
+	pushes := func(from, n, repositories int) map[string]any {
+		values := map[string]any{}
 		for i := from; i < from+n; i++ {
 			repo := provenance.Repository(fmt.Sprintf("app-%d", i%repositories))
-			pushed(t, values, repo, i, provenance.Tag(fmt.Sprintf("v%d", i)), minute(i))
+			pushed(values, repo, i, provenance.Tag(fmt.Sprintf("v%d", i)), minute(i))
 		}
 		return values
 	}
@@ -273,6 +277,23 @@ func TestKeysPerPush(t *testing.T) {
 	}
 }
 
+// Looking a record up reads a leaf, whatever else is in it.
+func TestLeavesStaySmall(t *testing.T) {
+	p, records := newPeer(), map[string]any{}
+	children := make([]provenance.Digest, provenance.MaxChildren)
+	for i := range children {
+		children[i] = imageOfNumber(-i)
+	}
+	for i := range 50 {
+		records[placeKey(i, "app")] = &Place{Children: children, MSP: "A", At: minute(i)}
+	}
+	for _, e := range p.record(t, "segment", records) {
+		if len(e.Value) > 40<<10 {
+			t.Errorf("%q has %d bytes", e.Key, len(e.Value))
+		}
+	}
+}
+
 // Every name is in the bucket of its address, whatever the number of buckets.
 func TestAddress(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
@@ -288,12 +309,12 @@ func TestAddress(t *testing.T) {
 // The golden file is protocol: every peer must write the same bytes.
 func TestDirectoryGolden(t *testing.T) {
 	p := newPeer()
-	values := map[string][]byte{}
+	values := map[string]any{}
 	for i := range 35 {
-		pushed(t, values, "app", i, provenance.Tag(fmt.Sprintf("1.%d", i)), minute(i))
+		pushed(values, "app", i, provenance.Tag(fmt.Sprintf("1.%d", i)), minute(i))
 	}
-	values[TagKey(regHost, "app", "latest")] = encoded(t, Tag{Digest: imageOfNumber(3), Previous: imageOfNumber(2), Moves: 2, At: minute(3)})
-	values[ParentsKey(imageOfNumber(99), regHost, "app")] = encoded(t, Parents{Indexes: []provenance.Digest{imageOfNumber(1)}})
+	values[TagKey(regHost, "app", "latest")] = &Tag{Digest: imageOfNumber(3), Previous: imageOfNumber(2), Moves: 2, At: minute(3)}
+	values[ParentsKey(imageOfNumber(99), regHost, "app")] = &Parents{Indexes: []provenance.Digest{imageOfNumber(1)}}
 	var lines []string
 	for _, e := range p.record(t, "segment", values) {
 		lines = append(lines, strings.ReplaceAll(e.Key, "\x00", "/")+" "+hex.EncodeToString(e.Value))
@@ -314,9 +335,15 @@ func TestDirectoryGolden(t *testing.T) {
 }
 
 func TestDirectoryRefusesOtherKeys(t *testing.T) {
-	d := NewDirectory(newPeer())
-	for _, key := range []string{MembersKey(), SegmentKey(regHost, "l", 1), Key(TypePlace, "not base64!", "h", "r"), Key(TypeTag, "h"), ""} {
-		if err := d.Add(key, []byte("v")); provenance.CodeOf(err) != provenance.Internal {
+	p := newPeer()
+	p.record(t, "segment", map[string]any{TagKey(regHost, "app", "1.0"): &Tag{Moves: 2}})
+	keys := []string{MembersKey(), SegmentKey(regHost, "l", 1), Key(TypePlace, "not base64!", "h", "r"), Key(TypeTag, "h"), "", TagKey(regHost, "app", "1.0")}
+	found, err := NewDirectory(p).Recorded(keys...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, key := range keys {
+		if err := found.Add(i, &Tag{}); provenance.CodeOf(err) != provenance.Internal {
 			t.Errorf("Add(%q): %v", key, err)
 		}
 	}

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
@@ -12,10 +11,11 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-// Bounds of a leaf: looking one record up reads it whole.
+// leafRecords bounds a leaf, of which looking one record up reads the whole: some
+// 5 KiB of images. So many children of an index weigh as much as a record.
 const (
-	leafRecords = 128
-	leafBytes   = 16 << 10
+	leafRecords       = 128
+	childrenPerRecord = 8
 )
 
 // leafID names a leaf within its repository.
@@ -34,15 +34,17 @@ type leaf struct{ records map[member][]byte }
 // record is a member on its way into a leaf.
 type record struct {
 	name
-	value []byte
+	of any // *Place, *Tag or *Parents
 }
 
 // intoLeaves parts records by their marks, so that those of a bucket are in few
 // leaves; a tag goes where the image is that it names, which says most of it.
-func intoLeaves(records []record) ([][]record, error) {
+func intoLeaves(records []record) [][]record {
 	marks := make(map[member]uint64, len(records))
 	for _, r := range records {
-		marks[r.member] = r.mark
+		if r.kind == kindPlace {
+			marks[r.member] = r.mark
+		}
 	}
 	type placed struct {
 		record
@@ -51,11 +53,7 @@ func intoLeaves(records []record) ([][]record, error) {
 	all := make([]placed, len(records))
 	for i, r := range records {
 		at := r.mark
-		if r.kind == kindTag {
-			var t Tag
-			if err := t.UnmarshalBinary(r.value); err != nil {
-				return nil, err
-			}
+		if t, ok := r.of.(*Tag); ok {
 			if mark, ok := marks[imageOf(t)]; ok {
 				at = mark
 			}
@@ -66,28 +64,26 @@ func intoLeaves(records []record) ([][]record, error) {
 		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.kind, b.kind), cmp.Compare(a.text, b.text))
 	})
 	var leaves [][]record
-	bytes := 0
-	for i, r := range all {
-		if i == 0 || len(leaves[len(leaves)-1]) == leafRecords || bytes+len(r.value) > leafBytes {
-			leaves, bytes = append(leaves, nil), 0
+	room := 0
+	for _, r := range all {
+		weight := 1
+		if p, ok := r.of.(*Place); ok {
+			weight += len(p.Children) / childrenPerRecord
+		}
+		if room < weight {
+			leaves, room = append(leaves, nil), leafRecords
 		}
 		leaves[len(leaves)-1] = append(leaves[len(leaves)-1], r.record)
-		bytes += len(r.value)
+		room -= weight
 	}
-	return leaves, nil
+	return leaves
 }
 
-func imageOf(t Tag) member { return member{kindPlace, string(t.Digest.Raw())} }
+func imageOf(t *Tag) member { return member{kindPlace, string(t.Digest.Raw())} }
 
 // firstTag is the record of a tag that was set once, by the push that recorded
 // the image first: the place of the image says all of it.
-func firstTag(hash string, p Place) ([]byte, error) {
-	d, err := provenance.DigestOfHash([]byte(hash))
-	if err != nil {
-		return nil, err
-	}
-	return Tag{Digest: d, Moves: 1, At: p.At}.MarshalBinary()
-}
+func firstTag(d provenance.Digest, p *Place) Tag { return Tag{Digest: d, Moves: 1, At: p.At} }
 
 // encodeLeaf writes the version, the number of records, and per record its
 // kind, its name, and its value: how much of it is that of the last record of
@@ -95,46 +91,30 @@ func firstTag(hash string, p Place) ([]byte, error) {
 // them. Of a firstTag the kind is kindFirstTag and the value the number of the
 // place's record in the leaf.
 func encodeLeaf(records []record) ([]byte, error) {
-	b := binary.AppendUvarint([]byte{compactVersion}, uint64(len(records)))
+	b := binary.AppendUvarint(append(make([]byte, 0, 64*len(records)), compactVersion), uint64(len(records)))
 	last := map[byte][]byte{}
-	places := map[member]int{}
+	places := make(map[member]int, len(records))
 	for i, r := range records {
-		switch r.kind {
-		case kindPlace:
+		if r.kind == kindPlace {
 			places[r.member] = i
-		case kindTag:
-			at, first, err := isFirstTag(r, records, places)
-			if err != nil {
-				return nil, err
-			}
-			if first {
+		}
+		if t, ok := r.of.(*Tag); ok {
+			at, ok := places[imageOf(t)]
+			if ok && *t == firstTag(t.Digest, records[at].of.(*Place)) {
 				b = binary.AppendUvarint(appendText(append(b, kindFirstTag), r.text), uint64(at))
 				continue
 			}
 		}
-		same := samePrefix(last[r.kind], r.value)
-		last[r.kind] = r.value
+		value, err := Encode(r.of)
+		if err != nil {
+			return nil, err
+		}
+		same := samePrefix(last[r.kind], value)
+		last[r.kind] = value
 		b = binary.AppendUvarint(appendText(append(b, r.kind), r.text), uint64(same))
-		b = appendText(b, string(r.value[same:]))
+		b = append(binary.AppendUvarint(b, uint64(len(value)-same)), value[same:]...)
 	}
 	return b, nil
-}
-
-func isFirstTag(r record, records []record, places map[member]int) (at int, first bool, err error) {
-	var t Tag
-	if err := t.UnmarshalBinary(r.value); err != nil {
-		return 0, false, err
-	}
-	at, ok := places[imageOf(t)]
-	if !ok {
-		return 0, false, nil
-	}
-	var p Place
-	if err := p.UnmarshalBinary(records[at].value); err != nil {
-		return 0, false, err
-	}
-	derived, err := firstTag(records[at].text, p)
-	return at, bytes.Equal(derived, r.value), err
 }
 
 func samePrefix(a, b []byte) int {
@@ -181,11 +161,9 @@ func (d *reader) firstTag(l *leaf, order []member) []byte {
 		return nil
 	}
 	var p Place
-	if err := p.UnmarshalBinary(l.records[order[at]]); err != nil {
-		d.bad = true
-		return nil
-	}
-	value, err := firstTag(order[at].text, p)
-	d.bad = d.bad || err != nil
+	err := p.UnmarshalBinary(l.records[order[at]])
+	digest, wrong := provenance.DigestOfHash([]byte(order[at].text))
+	value, never := firstTag(digest, &p).MarshalBinary()
+	d.bad = d.bad || err != nil || wrong != nil || never != nil
 	return value
 }

@@ -97,24 +97,23 @@ func (c *chain) segment(events ...provenance.Event) []Write {
 	records := map[string]any{}
 	for _, e := range events {
 		if e.Action == provenance.Push {
-			records[state.PlaceKey(e.Digest, host, e.Repository)] = state.Place{MSP: "VendorMSP", At: e.OccurredAt}
+			records[state.PlaceKey(e.Digest, host, e.Repository)] = &state.Place{MSP: "VendorMSP", At: e.OccurredAt}
 		}
 		if e.Tag != "" && e.Action != provenance.Pull {
-			records[state.TagKey(host, e.Repository, e.Tag)] = state.Tag{Digest: e.Digest, At: e.OccurredAt}
+			records[state.TagKey(host, e.Repository, e.Tag)] = &state.Tag{Digest: e.Digest, At: e.OccurredAt}
 		}
 	}
 	keys := slices.Sorted(maps.Keys(records))
 	d, segment := state.NewDirectory(c), state.SegmentKey(host, "lane-0", c.seq)
-	before, err := d.Recorded(keys...)
+	found, err := d.Recorded(keys...)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	all := []Write{{Key: segment, Value: b}}
 	for i, k := range keys {
-		w := c.put(k, records[k])
-		if before[i] != nil {
-			all = append(all, w)
-		} else if err := d.Add(k, w.Value); err != nil {
+		if found.Values[i] != nil {
+			all = append(all, c.put(k, records[k]))
+		} else if err := found.Add(i, records[k]); err != nil {
 			c.t.Fatal(err)
 		}
 	}
