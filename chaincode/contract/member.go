@@ -211,7 +211,10 @@ func (RegistryContract) Add(tx *Tx, host, kind string) (string, error) {
 	case found && old.Kind == kind:
 		return answer(old, nil)
 	}
-	r := state.Registry{Host: h, Owner: tx.caller.MSP, Kind: kind, Act: tx.act()}
+	r := state.Registry{Host: h, Owner: tx.caller.MSP, Kind: kind, Layout: state.Layout, Act: tx.act()}
+	if found { // another kind; what was recorded stays as it is
+		r.Layout = old.Layout
+	}
 	return answer(r, tx.put(state.RegistryKey(h), r))
 }
 

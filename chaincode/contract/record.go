@@ -92,6 +92,10 @@ func owns(tx *Tx, h provenance.Host, registry []byte) error {
 	if r.Owner != tx.caller.MSP {
 		return provenance.Errorf(provenance.Forbidden, "registry %s belongs to %s; only its gateways record its events", h, r.Owner)
 	}
+	if r.Layout != state.Layout {
+		return provenance.Errorf(provenance.Conflict,
+			"registry %s was added by a contract that kept its records otherwise (layout %d, this one writes %d) and recording would take known images for new; begin a new network", h, r.Layout, state.Layout)
+	}
 	return nil
 }
 

@@ -135,3 +135,21 @@ func TestRecordsOfPushes(t *testing.T) {
 	l.refused(provenance.NotFound, "auditor@AuditMSP", "tag:Get", host, repo, "never")
 	l.refused(provenance.NotFound, "auditor@AuditMSP", "tag:Get", host, "team/other", "v1")
 }
+
+// A ledger that an older contract wrote has places that no directory finds.
+func TestSegmentOfAnOlderLayout(t *testing.T) {
+	l := network(t)
+	r := read[state.Registry](l, state.RegistryKey(host))
+	r.Layout = 0
+	b, err := state.Encode(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.state[state.RegistryKey(host)] = b
+	for _, kind := range []string{"distribution", "zot"} { // adding it again does not change what was recorded
+		l.do("admin@VendorMSP", "registry:Add", host, kind)
+		if _, _, err := l.segment("gateway@VendorMSP", host, 1, push("1.0", "v1")); provenance.CodeOf(err) != provenance.Conflict {
+			t.Errorf("after registry:Add %s: %v, want a conflict", kind, err)
+		}
+	}
+}

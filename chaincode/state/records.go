@@ -53,8 +53,15 @@ type Registry struct {
 	Host  provenance.Host `json:"host"`
 	Owner string          `json:"owner"` // MSP id
 	Kind  string          `json:"kind"`
+	// Layout is how the records of its pushes are kept.
+	Layout int `json:"layout,omitempty"`
 	Act
 }
+
+// Layout is how this version keeps the records of pushes: in leaves that a
+// directory finds. A registry of layout 0 had each under a key of its own, where
+// no directory finds it.
+const Layout = 1
 
 // Place is an image in a repository, as first pushed there.
 type Place struct {
