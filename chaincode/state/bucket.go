@@ -11,9 +11,9 @@ const (
 	// together dearer.
 	bucketNames = 128
 	// markBits is how much of a name's hash its bucket keeps. Its first bits say
-	// which bucket; what is left keeps most other names from looking alike: one in
-	// a million in a repository of 10,000 images, one in a thousand in one of ten
-	// million, and the price is the reading of a leaf that holds another name.
+	// which bucket; what is left keeps other names from looking alike, but for five
+	// in a million in a repository of 10,000 images and five in a thousand in one of
+	// ten million. The price of those is the reading of a leaf that does not hold them.
 	markBits = 32
 	// maxBuckets leaves some of the bits of a mark; after it buckets get longer.
 	maxBuckets = 1 << 20

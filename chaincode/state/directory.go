@@ -220,8 +220,9 @@ func (r *reading) run(from Reader) ([][]byte, error) {
 		return nil, err
 	}
 	for i, v := range values {
-		if into[i] == nil || v == nil {
-			continue // a bucket nobody wrote is empty
+		_, isBucket := into[i].(*bucket)
+		if into[i] == nil || (v == nil && isBucket) {
+			continue // a bucket nobody wrote is empty; a leaf that a bucket names is there
 		}
 		if err := into[i].UnmarshalBinary(v); err != nil {
 			return nil, err

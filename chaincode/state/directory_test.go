@@ -349,6 +349,23 @@ func TestDirectoryRefusesOtherKeys(t *testing.T) {
 	}
 }
 
+// A leaf that is gone is damage: its names must not become new ones.
+func TestLeafThatIsGone(t *testing.T) {
+	p, tag := newPeer(), TagKey(regHost, "app", "1.0")
+	p.record(t, "segment", map[string]any{tag: &Tag{Moves: 2}})
+	for key := range p.state {
+		if strings.HasPrefix(key, "\x00"+TypeLeaf+"\x00") {
+			delete(p.state, key)
+		}
+	}
+	if _, err := NewDirectory(p).Get(tag); provenance.CodeOf(err) != provenance.Internal {
+		t.Errorf("Get: %v", err)
+	}
+	if _, err := NewDirectory(p).Recorded(tag); provenance.CodeOf(err) != provenance.Internal {
+		t.Errorf("Recorded: %v", err)
+	}
+}
+
 // Bytes that no contract wrote are an error, and no panic.
 func FuzzDirectory(f *testing.F) {
 	golden, err := os.ReadFile(filepath.Join("testdata", "directory-v1.hex"))
