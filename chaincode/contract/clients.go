@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"strconv"
+	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
@@ -23,13 +24,14 @@ func privateCollection(tx *Tx) string { return "_implicit_org_" + tx.caller.MSP 
 // Clients keeps the clients of a recorded segment, sent in the transient field
 // "clients", in the caller's organisation's private data collection. They must
 // be what the segment's hashes were made of: nobody can later show others. The
-// same again is success without a write; others under a known name are a
-// Conflict, which only a purge ends.
+// same again is success without a write, and so is anything once they are
+// purged: a gateway that crashed, or whose queue is an old copy, may bring them
+// again. Others under a known name are a Conflict.
 //
 // It writes nothing but private data. Whoever sends it must have it endorsed by
 // its own organisation's peers alone: every endorser sees the transient map.
 func (RecordContract) Clients(tx *Tx, host, lane, seq string) (string, error) {
-	key, segment, err := ownSegment(tx, host, lane, seq)
+	own, err := ownSegment(tx, host, lane, seq)
 	if err != nil {
 		return "", err
 	}
@@ -41,17 +43,23 @@ func (RecordContract) Clients(tx *Tx, host, lane, seq string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	events, err := provenance.DecodeSegment(segment)
+	events, err := provenance.DecodeSegment(own.segment)
 	if err != nil {
 		return "", err
 	}
 	if err := c.Check(events); err != nil {
 		return "", err
 	}
-	// The hash, unlike the value, is there even where the peer missed the private data.
-	old, err := tx.GetStub().GetPrivateDataHash(privateCollection(tx), key)
+	purged, err := keptHash(tx, own.purged)
 	if err != nil {
-		return "", provenance.Wrap(provenance.Internal, err, "read hash of clients %s/%s", lane, seq)
+		return "", err
+	}
+	if len(purged) > 0 {
+		return answer(Recorded{Events: len(c.Of), Known: true}, nil)
+	}
+	old, err := keptHash(tx, own.clients)
+	if err != nil {
+		return "", err
 	}
 	if len(old) > 0 {
 		if sum := sha256.Sum256(clients); bytes.Equal(old, sum[:]) {
@@ -59,21 +67,31 @@ func (RecordContract) Clients(tx *Tx, host, lane, seq string) (string, error) {
 		}
 		return "", provenance.Errorf(provenance.Conflict, "other clients of segment %s/%s are kept already", lane, seq)
 	}
-	if err := tx.GetStub().PutPrivateData(privateCollection(tx), key, clients); err != nil {
+	if err := tx.GetStub().PutPrivateData(privateCollection(tx), own.clients, clients); err != nil {
 		return "", provenance.Wrap(provenance.Internal, err, "keep clients of segment %s/%s", lane, seq)
 	}
 	return answer(Recorded{Events: len(c.Of)}, nil)
+}
+
+// keptHash is the hash of what the caller's organisation keeps under a key: it,
+// unlike the value, is there even where the peer missed the private data.
+func keptHash(tx *Tx, key string) ([]byte, error) {
+	hash, err := tx.GetStub().GetPrivateDataHash(privateCollection(tx), key)
+	if err != nil {
+		return nil, provenance.Wrap(provenance.Internal, err, "read the hash of %s", strings.ReplaceAll(key, "\x00", "/"))
+	}
+	return hash, nil
 }
 
 // ReadClients returns the clients of a segment that the caller's organisation
 // keeps. It answers on that organisation's peers only: others hold nothing but
 // a hash. NotFound: they were never kept, not yet, or are purged.
 func (RecordContract) ReadClients(tx *Tx, host, lane, seq string) (string, error) {
-	key, _, err := ownSegment(tx, host, lane, seq)
+	own, err := ownSegment(tx, host, lane, seq)
 	if err != nil {
 		return "", err
 	}
-	b, err := tx.GetStub().GetPrivateData(privateCollection(tx), key)
+	b, err := tx.GetStub().GetPrivateData(privateCollection(tx), own.clients)
 	if err != nil {
 		return "", provenance.Wrap(provenance.Internal, err, "read clients of segment %s/%s", lane, seq)
 	}
@@ -84,46 +102,60 @@ func (RecordContract) ReadClients(tx *Tx, host, lane, seq string) (string, error
 }
 
 // PurgeClients removes the clients of a segment from every peer of the caller's
-// organisation, their history included. What is on the channel stays: without
-// the salt, which goes with them, its hashes say nothing.
+// organisation, their history included, and they are never kept again. What is
+// on the channel stays: without the salt, which goes with them, its hashes say nothing.
 func (RecordContract) PurgeClients(tx *Tx, host, lane, seq string) (string, error) {
-	key, _, err := ownSegment(tx, host, lane, seq)
+	own, err := ownSegment(tx, host, lane, seq)
 	if err != nil {
 		return "", err
 	}
-	old, err := tx.GetStub().GetPrivateDataHash(privateCollection(tx), key)
+	purged, err := keptHash(tx, own.purged)
 	if err != nil {
-		return "", provenance.Wrap(provenance.Internal, err, "read hash of clients %s/%s", lane, seq)
+		return "", err
 	}
-	if len(old) == 0 {
+	if len(purged) > 0 {
 		return answer(Recorded{Known: true}, nil)
 	}
-	if err := tx.GetStub().PurgePrivateData(privateCollection(tx), key); err != nil {
+	old, err := keptHash(tx, own.clients)
+	if err != nil {
+		return "", err
+	}
+	if len(old) > 0 {
+		if err := tx.GetStub().PurgePrivateData(privateCollection(tx), own.clients); err != nil {
+			return "", provenance.Wrap(provenance.Internal, err, "purge clients of segment %s/%s", lane, seq)
+		}
+	}
+	if err := tx.GetStub().PutPrivateData(privateCollection(tx), own.purged, []byte(state.TypePurged)); err != nil {
 		return "", provenance.Wrap(provenance.Internal, err, "purge clients of segment %s/%s", lane, seq)
 	}
 	return answer(Recorded{}, nil)
 }
 
-// ownSegment returns a recorded segment of a registry that the caller's
-// organisation owns, and the key of its clients.
-func ownSegment(tx *Tx, host, lane, seq string) (key string, segment []byte, err error) {
+// own is a recorded segment of a registry that the caller's organisation owns,
+// and the keys of what it keeps of it.
+type own struct {
+	segment         []byte
+	clients, purged string
+}
+
+func ownSegment(tx *Tx, host, lane, seq string) (own, error) {
 	h, err := provenance.ParseHost(host)
 	if err != nil {
-		return "", nil, err
+		return own{}, err
 	}
 	number, err := strconv.ParseUint(seq, 10, 64)
 	if err != nil || !laneName.MatchString(lane) {
-		return "", nil, provenance.Errorf(provenance.Invalid, "segment %s/%s: want a lane name and a number", clip(lane), clip(seq))
+		return own{}, provenance.Errorf(provenance.Invalid, "segment %s/%s: want a lane name and a number", clip(lane), clip(seq))
 	}
 	values, err := tx.Get(state.RegistryKey(h), state.SegmentKey(h, lane, number))
 	if err != nil {
-		return "", nil, err
+		return own{}, err
 	}
 	if err := owns(tx, h, values[0]); err != nil {
-		return "", nil, err
+		return own{}, err
 	}
 	if values[1] == nil {
-		return "", nil, provenance.Errorf(provenance.NotFound, "segment %s/%s of %s is not on the ledger", lane, seq, h)
+		return own{}, provenance.Errorf(provenance.NotFound, "segment %s/%s of %s is not on the ledger", lane, seq, h)
 	}
-	return state.ClientsKey(h, lane, number), values[1], nil
+	return own{segment: values[1], clients: state.ClientsKey(h, lane, number), purged: state.PurgedKey(h, lane, number)}, nil
 }

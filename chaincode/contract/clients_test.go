@@ -73,8 +73,12 @@ func TestClients(t *testing.T) {
 	l.private[place] = kept
 	l.read(hidden)
 	l.do("admin@VendorMSP", "record:PurgeClients", host, "lane-0", "7")
-	if len(l.private) != 0 {
+	if l.private[place] != nil {
 		t.Error("purged, and still there")
+	}
+	// A gateway that crashed before it noted that they are kept brings them again.
+	if out, _, err := keep("gateway@VendorMSP", hidden, "7"); err != nil || out != `{"events":2,"known":true}` || l.private[place] != nil {
+		t.Errorf("purged, and kept again: %s, %v", out, err)
 	}
 	l.refused(provenance.NotFound, "gateway@VendorMSP", "record:ReadClients", host, "lane-0", "7")
 	if out := l.do("admin@VendorMSP", "record:PurgeClients", host, "lane-0", "7"); out != `{"events":0,"known":true}` {

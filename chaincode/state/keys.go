@@ -36,6 +36,7 @@
 // In the private data collection of the organisation that owns the registry, not in the state that all share:
 //
 //	clients   <host> <lane> <seq>                 clients bytes  record:Clients    (purged: record:PurgeClients; provenance.EncodeClients)
+//	purged    <host> <lane> <seq>                 "purged"       record:PurgeClients   (they are never kept again)
 //
 // Guarded: the key carries an endorsement policy of its own, the peers of as
 // many members as decide a vote, which every later write of it must meet.
@@ -64,6 +65,7 @@ const (
 	TypeRegistry  = "registry"
 	TypeSegment   = "segment"
 	TypeClients   = "clients"
+	TypePurged    = "purged"
 	TypeLeaf      = "leaf"
 	TypeBucket    = "bucket"
 	TypePlace     = "place"
@@ -250,4 +252,10 @@ func (s Subject) GateKey(membership int) string {
 // ClientsKey names, in its owner's private data, the clients of a segment.
 func ClientsKey(host provenance.Host, lane string, seq uint64) string {
 	return Key(TypeClients, string(host), lane, fmt.Sprintf("%016x", seq))
+}
+
+// PurgedKey says, in its owner's private data, that the clients of a segment
+// were purged.
+func PurgedKey(host provenance.Host, lane string, seq uint64) string {
+	return Key(TypePurged, string(host), lane, fmt.Sprintf("%016x", seq))
 }

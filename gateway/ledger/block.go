@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset"
 	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset/kvrwset"
 	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
@@ -139,20 +140,8 @@ func (tx *Tx) read(payload *common.Payload, chaincode string) (ours bool, err er
 		return false, err
 	}
 	for _, action := range transaction.GetActions() {
-		var cap peer.ChaincodeActionPayload
-		var response peer.ProposalResponsePayload
-		var result peer.ChaincodeAction
-		var sets rwset.TxReadWriteSet
-		if err := decode(action.GetPayload(), &cap, "action"); err != nil {
-			return false, err
-		}
-		if err := decode(cap.GetAction().GetProposalResponsePayload(), &response, "proposal response"); err != nil {
-			return false, err
-		}
-		if err := decode(response.GetExtension(), &result, "chaincode action"); err != nil {
-			return false, err
-		}
-		if err := decode(result.GetResults(), &sets, "read-write sets"); err != nil {
+		cap, result, sets, err := results(action)
+		if err != nil {
 			return false, err
 		}
 		if result.GetChaincodeId().GetName() == chaincode {
@@ -176,6 +165,61 @@ func (tx *Tx) read(payload *common.Payload, chaincode string) (ours bool, err er
 		}
 	}
 	return ours, nil
+}
+
+// results takes apart what the endorsers of a transaction signed.
+func results(action *peer.TransactionAction) (*peer.ChaincodeActionPayload, *peer.ChaincodeAction, *rwset.TxReadWriteSet, error) {
+	var payload peer.ChaincodeActionPayload
+	var response peer.ProposalResponsePayload
+	var result peer.ChaincodeAction
+	var sets rwset.TxReadWriteSet
+	if err := decode(action.GetPayload(), &payload, "action"); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := decode(payload.GetAction().GetProposalResponsePayload(), &response, "proposal response"); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := decode(response.GetExtension(), &result, "chaincode action"); err != nil {
+		return nil, nil, nil, err
+	}
+	err := decode(result.GetResults(), &sets, "read-write sets")
+	return &payload, &result, &sets, err
+}
+
+// writesNothing tells whether an endorsed transaction changes neither the state
+// nor private data nor the policy of a key.
+func writesNothing(e Endorsed) (bool, error) {
+	var prepared gateway.PreparedTransaction
+	var payload common.Payload
+	var transaction peer.Transaction
+	if err := decode(e.Bytes, &prepared, "endorsed transaction"); err != nil {
+		return false, err
+	}
+	if err := decode(prepared.GetEnvelope().GetPayload(), &payload, "payload"); err != nil {
+		return false, err
+	}
+	if err := decode(payload.GetData(), &transaction, "transaction"); err != nil {
+		return false, err
+	}
+	for _, action := range transaction.GetActions() {
+		_, _, sets, err := results(action)
+		if err != nil {
+			return false, err
+		}
+		for _, set := range sets.GetNsRwset() {
+			var public kvrwset.KVRWSet
+			if err := decode(set.GetRwset(), &public, "writes"); err != nil || len(public.GetWrites())+len(public.GetMetadataWrites()) > 0 {
+				return false, err
+			}
+			for _, collection := range set.GetCollectionHashedRwset() {
+				var hashed kvrwset.HashedRWSet
+				if err := decode(collection.GetHashedRwset(), &hashed, "private writes"); err != nil || len(hashed.GetHashedWrites())+len(hashed.GetMetadataWrites()) > 0 {
+					return false, err
+				}
+			}
+		}
+	}
+	return true, nil
 }
 
 func function(raw []byte, chaincode string) (string, error) {

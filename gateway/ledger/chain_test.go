@@ -62,6 +62,8 @@ type testTx struct {
 	id, chaincode, namespace string
 	args                     [][]byte
 	writes                   []*kvrwset.KVWrite
+	private                  []*kvrwset.KVWriteHash // in our organisation's collection
+	alone                    bool                   // nobody else writes in it
 	payload                  []byte
 	creator                  []byte
 }
@@ -77,8 +79,13 @@ func endorserEnvelope(t testing.TB, tx testTx) []byte {
 	}
 	sets := &rwset.TxReadWriteSet{NsRwset: []*rwset.NsReadWriteSet{
 		{Namespace: "_lifecycle", Rwset: must(t, &kvrwset.KVRWSet{Writes: []*kvrwset.KVWrite{{Key: "not ours"}}})},
-		{Namespace: tx.namespace, Rwset: must(t, &kvrwset.KVRWSet{Writes: tx.writes})},
+		{Namespace: tx.namespace, Rwset: must(t, &kvrwset.KVRWSet{Writes: tx.writes}), CollectionHashedRwset: []*rwset.CollectionHashedReadWriteSet{
+			{CollectionName: "_implicit_org_VendorMSP", HashedRwset: must(t, &kvrwset.HashedRWSet{HashedWrites: tx.private})},
+		}},
 	}}
+	if tx.alone {
+		sets.NsRwset = sets.NsRwset[1:]
+	}
 	action := &peer.ChaincodeAction{
 		Results: must(t, sets), ChaincodeId: &peer.ChaincodeID{Name: tx.chaincode},
 		Response: &peer.Response{Status: 200, Payload: tx.payload},

@@ -15,6 +15,7 @@ import (
 	"github.com/hyperledger/fabric-gateway/pkg/identity"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
+	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset/kvrwset"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"google.golang.org/grpc"
@@ -37,6 +38,7 @@ type fakePeer struct {
 	submitted                        []*common.Envelope
 	endorsements                     int
 	asked                            []string // organisations that the last call named
+	endorses                         testTx   // what an endorsed transaction does
 }
 
 func (p *fakePeer) Endorse(_ context.Context, r *gateway.EndorseRequest) (*gateway.EndorseResponse, error) {
@@ -48,7 +50,9 @@ func (p *fakePeer) Endorse(_ context.Context, r *gateway.EndorseRequest) (*gatew
 		return nil, p.endorseErr
 	}
 	var e common.Envelope
-	raw := endorserEnvelope(p.t, testTx{id: r.GetTransactionId(), args: [][]byte{[]byte("f")}, payload: []byte("answer")})
+	tx := p.endorses
+	tx.id, tx.args, tx.payload = r.GetTransactionId(), [][]byte{[]byte("f")}, []byte("answer")
+	raw := endorserEnvelope(p.t, tx)
 	if err := proto.Unmarshal(raw, &e); err != nil {
 		return nil, err
 	}
@@ -145,6 +149,25 @@ func TestSubmitRunsAgainWhenEndorsementsDiffer(t *testing.T) {
 	p = &fakePeer{endorseErr: differ}
 	if _, err := dialFake(t, p).Submit(t.Context(), "promotion:Approve"); provenance.CodeOf(err) != provenance.Unavailable || p.endorsements != 4 {
 		t.Fatalf("%v after %d runs", err, p.endorsements)
+	}
+}
+
+// Ours alone never satisfies the policy of a transaction that writes nothing,
+// such as one that finds private data kept already: sent, it would fail for ever.
+func TestPrivateThatWritesNothingIsNotSent(t *testing.T) {
+	for name, tt := range map[string]struct {
+		does testTx
+		sent int
+	}{
+		"nothing":      {testTx{alone: true}, 0},
+		"private data": {testTx{alone: true, private: []*kvrwset.KVWriteHash{{KeyHash: []byte("k")}}}, 1},
+		"state":        {testTx{alone: true, writes: []*kvrwset.KVWrite{{Key: "k"}}}, 1},
+	} {
+		p := &fakePeer{endorses: tt.does}
+		result, err := dialFake(t, p).SubmitPrivate(t.Context(), nil, "record:Clients", "a")
+		if err != nil || len(p.submitted) != tt.sent || string(result.Payload) != "answer" {
+			t.Errorf("%s: sent %d times, %q, %v", name, len(p.submitted), result.Payload, err)
+		}
 	}
 }
 
