@@ -131,31 +131,31 @@ func (RecordContract) PurgeClients(tx *Tx, host, lane, seq string) (string, erro
 	return answer(Recorded{}, nil)
 }
 
-// own is a recorded segment of a registry that the caller's organisation owns,
-// and the keys of what it keeps of it.
-type own struct {
+// ownedSegment is a recorded segment of a registry that the caller's
+// organisation owns, and the keys of what it keeps of it.
+type ownedSegment struct {
 	segment         []byte
 	clients, purged string
 }
 
-func ownSegment(tx *Tx, host, lane, seq string) (own, error) {
+func ownSegment(tx *Tx, host, lane, seq string) (ownedSegment, error) {
 	h, err := provenance.ParseHost(host)
 	if err != nil {
-		return own{}, err
+		return ownedSegment{}, err
 	}
 	number, err := strconv.ParseUint(seq, 10, 64)
 	if err != nil || !laneName.MatchString(lane) {
-		return own{}, provenance.Errorf(provenance.Invalid, "segment %s/%s: want a lane name and a number", clip(lane), clip(seq))
+		return ownedSegment{}, provenance.Errorf(provenance.Invalid, "segment %s/%s: want a lane name and a number", clip(lane), clip(seq))
 	}
 	values, err := tx.Get(state.RegistryKey(h), state.SegmentKey(h, lane, number))
 	if err != nil {
-		return own{}, err
+		return ownedSegment{}, err
 	}
-	if err := owns(tx, h, values[0]); err != nil {
-		return own{}, err
+	if _, err := owns(tx, h, values[0]); err != nil {
+		return ownedSegment{}, err
 	}
 	if values[1] == nil {
-		return own{}, provenance.Errorf(provenance.NotFound, "segment %s/%s of %s is not on the ledger", lane, seq, h)
+		return ownedSegment{}, provenance.Errorf(provenance.NotFound, "segment %s/%s of %s is not on the ledger", lane, seq, h)
 	}
-	return own{segment: values[1], clients: state.ClientsKey(h, lane, number), purged: state.PurgedKey(h, lane, number)}, nil
+	return ownedSegment{segment: values[1], clients: state.ClientsKey(h, lane, number), purged: state.PurgedKey(h, lane, number)}, nil
 }

@@ -77,11 +77,7 @@ func place(tx *Tx, host, repository, digest string) (provenance.Digest, error) {
 	if err != nil {
 		return d, err
 	}
-	h, err := provenance.ParseHost(host)
-	if err != nil {
-		return d, err
-	}
-	repo, err := provenance.ParseRepository(repository)
+	h, repo, err := parseRepository(host, repository)
 	if err != nil {
 		return d, err
 	}

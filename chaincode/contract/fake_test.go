@@ -48,6 +48,7 @@ type ledger struct {
 	peer    string
 	now     time.Time
 	txs     int
+	asked   []string // the keys that transactions read, since it was emptied
 	certs   map[string][]byte
 }
 
@@ -129,6 +130,7 @@ func (s *stub) PurgePrivateData(collection, key string) error {
 }
 func (s *stub) GetStateValidationParameter(key string) ([]byte, error) { return s.l.guard[key], nil }
 func (s *stub) GetMultipleStates(keys ...string) ([][]byte, error) {
+	s.l.asked = append(s.l.asked, keys...)
 	values := make([][]byte, len(keys))
 	for i, k := range keys {
 		values[i] = s.l.state[k]

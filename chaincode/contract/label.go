@@ -75,12 +75,3 @@ func (LabelContract) List(tx *Tx, host, repository string) (string, error) {
 	}
 	return answer(labels, err)
 }
-
-func parseRepository(host, repository string) (provenance.Host, provenance.Repository, error) {
-	h, err := provenance.ParseHost(host)
-	if err != nil {
-		return "", "", err
-	}
-	repo, err := provenance.ParseRepository(repository)
-	return h, repo, err
-}

@@ -13,11 +13,7 @@ type ImageContract struct{ contractapi.Contract }
 
 // Get returns an image's place in a repository; NotFound when it was never pushed there.
 func (ImageContract) Get(tx *Tx, host, repository, digest string) (string, error) {
-	h, err := provenance.ParseHost(host)
-	if err != nil {
-		return "", err
-	}
-	repo, err := provenance.ParseRepository(repository)
+	h, repo, err := parseRepository(host, repository)
 	if err != nil {
 		return "", err
 	}
@@ -38,11 +34,7 @@ type TagContract struct{ contractapi.Contract }
 
 // Get returns a tag's record; NotFound when it was never set.
 func (TagContract) Get(tx *Tx, host, repository, tag string) (string, error) {
-	h, err := provenance.ParseHost(host)
-	if err != nil {
-		return "", err
-	}
-	repo, err := provenance.ParseRepository(repository)
+	h, repo, err := parseRepository(host, repository)
 	if err != nil {
 		return "", err
 	}
@@ -74,10 +66,7 @@ func (VerdictContract) Ask(tx *Tx, host, repository, digest, stage string) (stri
 func parseSubject(host, repository, digest, stage string) (state.Subject, error) {
 	var s state.Subject
 	var err error
-	if s.Host, err = provenance.ParseHost(host); err != nil {
-		return s, err
-	}
-	if s.Repository, err = provenance.ParseRepository(repository); err != nil {
+	if s.Host, s.Repository, err = parseRepository(host, repository); err != nil {
 		return s, err
 	}
 	if s.Digest, err = provenance.ParseDigest(digest); err != nil {
@@ -85,4 +74,13 @@ func parseSubject(host, repository, digest, stage string) (state.Subject, error)
 	}
 	s.Stage, err = policy.ParseStageName(stage)
 	return s, err
+}
+
+func parseRepository(host, repository string) (provenance.Host, provenance.Repository, error) {
+	h, err := provenance.ParseHost(host)
+	if err != nil {
+		return "", "", err
+	}
+	repo, err := provenance.ParseRepository(repository)
+	return h, repo, err
 }

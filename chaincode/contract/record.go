@@ -58,8 +58,13 @@ func (RecordContract) Segment(tx *Tx, host, lane, seq, sum string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	if err := owns(tx, h, values[0]); err != nil {
+	registry, err := owns(tx, h, values[0])
+	if err != nil {
 		return "", err
+	}
+	if registry.Layout != state.Layout {
+		return "", provenance.Errorf(provenance.Conflict,
+			"registry %s was added by a contract that kept its records otherwise (layout %d, this one writes %d) and recording would take known images for new; begin a new network", h, registry.Layout, state.Layout)
 	}
 	if values[1] != nil {
 		if bytes.Equal(values[1], segment) {
@@ -81,22 +86,19 @@ func (RecordContract) Segment(tx *Tx, host, lane, seq, sum string) (string, erro
 	return answer(Recorded{Events: len(events)}, nil)
 }
 
-func owns(tx *Tx, h provenance.Host, registry []byte) error {
-	if registry == nil {
-		return provenance.Errorf(provenance.NotFound, "registry %s is not on the ledger; an admin of its owner adds it with registry:Add", h)
-	}
+// owns returns the record of a registry that belongs to the caller's organisation.
+func owns(tx *Tx, h provenance.Host, registry []byte) (state.Registry, error) {
 	var r state.Registry
+	if registry == nil {
+		return r, provenance.Errorf(provenance.NotFound, "registry %s is not on the ledger; an admin of its owner adds it with registry:Add", h)
+	}
 	if err := state.Decode(registry, &r); err != nil {
-		return err
+		return r, err
 	}
 	if r.Owner != tx.caller.MSP {
-		return provenance.Errorf(provenance.Forbidden, "registry %s belongs to %s; only its gateways record its events", h, r.Owner)
+		return r, provenance.Errorf(provenance.Forbidden, "registry %s belongs to %s; only its gateways record its events", h, r.Owner)
 	}
-	if r.Layout != state.Layout {
-		return provenance.Errorf(provenance.Conflict,
-			"registry %s was added by a contract that kept its records otherwise (layout %d, this one writes %d) and recording would take known images for new; begin a new network", h, r.Layout, state.Layout)
-	}
-	return nil
+	return r, nil
 }
 
 // apply carries the events of a segment over the places and tags they touch: all
@@ -122,12 +124,13 @@ func apply(tx *Tx, h provenance.Host, segment string, events []provenance.Event)
 		}
 	}
 	for i, k := range w.keys {
+		_, isParents := w.records[i].(*state.Parents)
 		switch {
 		case !w.dirty[i]:
 			continue
-		case w.held[i] == nil:
+		case w.held[i] == nil && !isParents:
 			err = found.Add(i, w.records[i])
-		default: // a record that changes gets a key of its own
+		default: // a record that changes has a key of its own
 			err = tx.put(k, w.records[i])
 		}
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
@@ -62,12 +63,16 @@ func (m model) point(e provenance.Event, d provenance.Digest) {
 // Wherever the records of pushes stand, in leaves or under keys of their own,
 // they say what the events amount to.
 func TestRecordsOfPushes(t *testing.T) {
-	const names = 150
+	const names = 400
 	l, r := network(t), rand.New(rand.NewPCG(1, 2026))
 	m := model{map[provenance.Digest]state.Place{}, map[provenance.Tag]state.Tag{}, map[provenance.Digest][]provenance.Digest{}}
 	for seq := range 80 {
 		var events []provenance.Event
-		for range 1 + r.IntN([]int{2, 60}[r.IntN(2)]) {
+		size := 1 + r.IntN([]int{2, 60}[r.IntN(2)])
+		if seq%20 == 0 { // an import
+			size = 120
+		}
+		for range size {
 			e := push(fmt.Sprint("v", r.IntN(names)), fmt.Sprint("image ", r.IntN(names)))
 			e.ID = provenance.NewEventID("test", fmt.Sprint(seq, len(events)))
 			e.OccurredAt = l.now
@@ -95,6 +100,17 @@ func TestRecordsOfPushes(t *testing.T) {
 			t.Fatal(err)
 		}
 		want.Tags = want.Tags[max(0, len(want.Tags)-state.MaxPlaceTags):]
+		var named []string
+		for _, tag := range want.Tags {
+			if m.tags[tag].Digest == d {
+				named = append(named, string(tag))
+			}
+		}
+		slices.Sort(named)
+		facts, _, err := state.LoadFacts(state.NewDirectory(reader{l}), state.Subject{Stage: "staging", Host: host, Repository: repo, Digest: d}, nil)
+		if err != nil || !slices.Equal(facts.Tags, named) {
+			t.Errorf("tags that name %s: %q, %v, want %q", d.Short(), facts.Tags, err, named)
+		}
 		if diff := cmp.Diff(want, got, cmpopts.EquateComparable(provenance.Digest{}), cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("place of %s (-want +got):\n%s", d.Short(), diff)
 		}
@@ -150,6 +166,48 @@ func TestSegmentOfAnOlderLayout(t *testing.T) {
 		l.do("admin@VendorMSP", "registry:Add", host, kind)
 		if _, _, err := l.segment("gateway@VendorMSP", host, 1, push("1.0", "v1")); provenance.CodeOf(err) != provenance.Conflict {
 			t.Errorf("after registry:Add %s: %v, want a conflict", kind, err)
+		}
+	}
+}
+
+// Every push changes buckets of its repository: an act that read one would lose
+// to every push in its block, and who pushes without a pause would stop releases.
+func TestActsReadNoBuckets(t *testing.T) {
+	l := network(t)
+	many := []provenance.Event{push("", "many")}
+	for i := range 40 {
+		many = append(many, push(fmt.Sprint("m", i), fmt.Sprint("other ", i)))
+	}
+	many[1].Digest, many[1].ID = many[0].Digest, provenance.NewEventID("test", "tagged") // it has a tag
+	for seq, events := range [][]provenance.Event{{push("1.0", "alone")}, many} {
+		if _, _, err := l.segment("gateway@VendorMSP", host, seq, events...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reads := func(act string) (buckets int) {
+		for _, k := range l.asked {
+			if kind, _, _ := state.SplitKey(k); kind == state.TypeBucket {
+				buckets++
+			}
+		}
+		l.asked = nil
+		t.Logf("%s: %d buckets", act, buckets)
+		return buckets
+	}
+	l.asked = nil
+	for _, content := range []string{"alone", "many"} {
+		l.do("publisher@VendorMSP", about("promotion:Request", content, "staging")...)
+		// The first act about an image that came with many others has to look it up.
+		if n := reads("request of " + content); (n > 0) != (content == "many") {
+			t.Errorf("promotion:Request of %s read %d buckets", content, n)
+		}
+		l.approve("release-manager@AuditMSP", content, "staging")
+		l.do("gateway@AuditMSP", "record:Witness", host, repo, provenance.SHA256Of([]byte(content)).String())
+		if v := l.ask(content, "staging"); v.Verdict != policy.Allowed {
+			t.Errorf("%s: %+v", content, v)
+		}
+		if n := reads("later acts about " + content); n > 0 {
+			t.Errorf("later acts about %s read %d buckets", content, n)
 		}
 	}
 }

@@ -102,11 +102,7 @@ func lacking(v policy.Verdict) string {
 
 // Resume ends the hold against automatic releases that a rollback set.
 func (ReleaseContract) Resume(tx *Tx, host, repository, stage string) (string, error) {
-	h, err := provenance.ParseHost(host)
-	if err != nil {
-		return "", err
-	}
-	repo, err := provenance.ParseRepository(repository)
+	h, repo, err := parseRepository(host, repository)
 	if err != nil {
 		return "", err
 	}

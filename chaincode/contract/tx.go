@@ -39,9 +39,12 @@ func (tx *Tx) act() state.Act { return state.Act{By: tx.caller, At: tx.now} }
 // ParsePolicy keeps policies parsed for state.LoadPolicy.
 func (tx *Tx) ParsePolicy(text []byte) (*policy.Policy, error) { return tx.policies.Parse(text) }
 
-// Get implements state.Reader, in one round trip to the peer, and three at
-// most where records of pushes are among the keys.
+// Get implements state.Reader, in one round trip to the peer, and four at most
+// where records of pushes are among the keys.
 func (tx *Tx) Get(keys ...string) ([][]byte, error) { return tx.records().Get(keys...) }
+
+// Own is state.Directory.Own.
+func (tx *Tx) Own(keys ...string) ([][]byte, error) { return tx.records().Own(keys...) }
 
 // records finds what pushes recorded.
 func (tx *Tx) records() *state.Directory {
@@ -90,11 +93,17 @@ func (tx *Tx) Scan(limit int, objectType string, attributes ...string) ([]state.
 // closeQuietly: the peer ends the iterator with the transaction in any case.
 func closeQuietly(it shim.StateQueryIteratorInterface) { _ = it.Close() }
 
-// put writes a record.
+// put writes a record, and with it the places it read that have no key of
+// their own.
 func (tx *Tx) put(key string, record any) error {
 	b, err := state.Encode(record)
 	if err != nil {
 		return err
+	}
+	for _, place := range tx.records().Settle() {
+		if err := tx.putBytes(place.Key, place.Value); err != nil {
+			return err
+		}
 	}
 	return tx.putBytes(key, b)
 }

@@ -12,11 +12,7 @@ import (
 // without a write, and so is a word of the organisation that recorded the
 // push, which is a witness by that.
 func (RecordContract) Witness(tx *Tx, host, repository, digest string) (string, error) {
-	h, err := provenance.ParseHost(host)
-	if err != nil {
-		return "", err
-	}
-	repo, err := provenance.ParseRepository(repository)
+	h, repo, err := parseRepository(host, repository)
 	if err != nil {
 		return "", err
 	}

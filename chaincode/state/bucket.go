@@ -3,6 +3,7 @@ package state
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 const (
@@ -39,13 +40,23 @@ func (b *bucket) size() int {
 	return n
 }
 
-// add adds a mark; those of a leaf come one after the other, ascending.
+// add adds a mark. Those of a leaf come one after the other; those without one
+// come at any time, and are one group.
 func (b *bucket) add(leaf leafID, mark uint64) {
-	if last := len(b.groups) - 1; last >= 0 && b.groups[last].leaf == leaf {
-		b.groups[last].marks = append(b.groups[last].marks, mark)
+	at := len(b.groups) - 1
+	if at < 0 || b.groups[at].leaf != leaf {
+		at = -1
+		if leaf.none() {
+			at = slices.IndexFunc(b.groups, func(g group) bool { return g.leaf.none() })
+		}
+	}
+	if at < 0 {
+		b.groups = append(b.groups, group{leaf: leaf, marks: []uint64{mark}})
 		return
 	}
-	b.groups = append(b.groups, group{leaf: leaf, marks: []uint64{mark}})
+	g := &b.groups[at]
+	i, _ := slices.BinarySearch(g.marks, mark)
+	g.marks = slices.Insert(g.marks, i, mark)
 }
 
 // cut takes the marks out that belong into another bucket, and returns that.

@@ -35,13 +35,19 @@ func TestCompactGolden(t *testing.T) {
 		}
 		lines = append(lines, hex.EncodeToString(b))
 	}
-	got, golden := strings.Join(lines, "\n")+"\n", filepath.Join("testdata", "compact-v1.hex")
+	golden(t, "compact-v1.hex", lines)
+}
+
+// golden compares lines with a file in testdata, which UPDATE_GOLDEN writes.
+func golden(t *testing.T, file string, lines []string) {
+	t.Helper()
+	got, path := strings.Join(lines, "\n")+"\n", filepath.Join("testdata", file)
 	if os.Getenv("UPDATE_GOLDEN") != "" {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(golden)
+	want, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,22 +9,27 @@ import (
 )
 
 // Fabric's price is per key: every peer reads each for the contract, for its
-// key-level policy and for its version, and writes it. So the records of a push
-// (places, tags, parents) share, as first recorded, a key with others of their
-// segment and repository: a leaf. A directory of the repository says which: a
-// bucket names the leaves of the records whose names hash into it. What changes
-// after that (a tag that moves, an image that is pushed again or deleted) gets
-// the key of its own that the key map gives it, and that one counts from then
-// on; a leaf never changes.
+// key-level policy and for its version, and writes it. So where a segment holds
+// many pushes into a repository, their places and tags, as first recorded, share
+// keys: leaves. What changes after that (a tag that moves, an image that is
+// pushed again or deleted) gets the key of its own that the key map gives it, and
+// that one counts from then on; a leaf never changes. Few pushes at once have
+// keys of their own from the first.
 //
-// The directory grows by linear hashing (W. Litwin, "Linear Hashing: A New Tool
-// for File and Table Addressing", VLDB 1980): one bucket at a time is split in
-// two, in a fixed order, so that the number of buckets, which the first of them
-// carries, is all that a lookup needs to know.
+// A directory of the repository knows all of them: a bucket says of the names
+// that hash into it which leaf they are in, or that they have their own key. It
+// grows by linear hashing (W. Litwin, "Linear Hashing: A New Tool for File and
+// Table Addressing", VLDB 1980): one bucket at a time is split in two, in a fixed
+// order, so that the number of buckets, which the first of them carries, is all
+// that a lookup needs to know.
 //
 // Nothing of it is taken from the caller. A name that is not in its bucket was
 // never recorded; one whose mark is there is looked for in the leaf, by its
 // whole name, so that two names with one mark are two names still.
+//
+// Every push changes buckets, so an act that reads one loses to every push in
+// its block. It need not: it looks for the key of its own first, and gives one
+// to a place that it found in a leaf (Settle), for the acts that follow.
 
 // Directory reads and adds the records of pushes in one transaction. It
 // implements Reader over the peer's: what a push recorded is found wherever it
@@ -33,6 +38,8 @@ import (
 type Directory struct {
 	r       Reader
 	shelves map[home]*shelf
+	// unsettled are the places that Get found in leaves.
+	unsettled []Entry
 }
 
 // NewDirectory returns the directories of all repositories that r reads.
@@ -64,20 +71,11 @@ func (d *Directory) name(key string) name {
 
 // Get implements Reader. A key of its own comes first.
 func (d *Directory) Get(keys ...string) ([][]byte, error) {
-	names, round := d.names(keys), reading{}
-	for _, k := range keys {
-		round.key(k)
-	}
-	for _, n := range names {
-		if n.shelf != nil {
-			round.bucket(n.shelf, 0)
-		}
-	}
-	values, err := round.run(d.r)
+	values, err := d.Own(keys...)
 	if err != nil {
 		return nil, err
 	}
-	values = values[:len(keys):len(keys)]
+	names, round := d.names(keys), reading{}
 	for i := range names {
 		if values[i] != nil {
 			names[i] = name{}
@@ -88,17 +86,34 @@ func (d *Directory) Get(keys ...string) ([][]byte, error) {
 	}
 	leaves := make([][]*leaf, len(names))
 	for i, n := range names {
-		leaves[i] = round.leaves(n)
+		leaves[i], _ = round.leaves(n)
 	}
 	if _, err := round.run(d.r); err != nil {
 		return nil, err
 	}
 	for i, n := range names {
-		if values[i] == nil {
-			values[i] = find(n.member, leaves[i])
+		if values[i] != nil {
+			continue
+		}
+		if values[i] = find(n.member, leaves[i]); values[i] != nil && n.kind == kindPlace {
+			d.unsettled = append(d.unsettled, Entry{Key: keys[i], Value: values[i]})
 		}
 	}
 	return values, nil
+}
+
+// Own returns the values of keys as they stand, nil for what is in a leaf. Of a
+// tag that an image was pushed under nil means that it names the image still:
+// what is in a leaf was set once, and changed never.
+func (d *Directory) Own(keys ...string) ([][]byte, error) { return d.r.Get(keys...) }
+
+// Settle returns, once, the places that Get found in leaves. A transaction that
+// writes writes them under their own keys, so that later acts about these
+// images read what no push into their repository changes.
+func (d *Directory) Settle() []Entry {
+	found := d.unsettled
+	d.unsettled = nil
+	return found
 }
 
 // Found is what Recorded found.
@@ -118,7 +133,8 @@ func (d *Directory) Recorded(keys ...string) (Found, error) {
 	round, leaves := reading{}, make([][]*leaf, len(keys))
 	var read []int // the keys that are read as they are
 	for i, n := range f.names {
-		if leaves[i] = round.leaves(n); n.shelf == nil || leaves[i] != nil {
+		var marked bool
+		if leaves[i], marked = round.leaves(n); n.shelf == nil || marked {
 			read = append(read, i)
 		}
 	}
@@ -138,8 +154,8 @@ func (d *Directory) Recorded(keys ...string) (Found, error) {
 	return f, nil
 }
 
-// Add takes the first record of the i-th key, which was not found: a *Place,
-// *Tag or *Parents. Directory.Writes writes it.
+// Add takes the first record of the i-th key, which was not found: a *Place or
+// a *Tag. Directory.Writes writes it.
 func (f Found) Add(i int, r any) error {
 	n := f.names[i]
 	if n.shelf == nil || f.Values[i] != nil {
@@ -187,14 +203,19 @@ func (r *reading) bucket(s *shelf, n uint64) {
 	}
 }
 
-// leaves returns the leaves that may hold a name whose bucket was read: none for
-// nearly every name that was never recorded, one for nearly every other.
-func (r *reading) leaves(n name) (all []*leaf) {
+// leaves returns the leaves that may hold a name whose bucket was read, and
+// whether its mark is in there at all: not for nearly every name that was never
+// recorded.
+func (r *reading) leaves(n name) (all []*leaf, marked bool) {
 	if n.shelf == nil {
-		return nil
+		return nil, false
 	}
 	for _, g := range n.buckets[n.address()].groups {
 		if _, ok := slices.BinarySearch(g.marks, n.mark); !ok {
+			continue
+		}
+		marked = true
+		if g.leaf.none() {
 			continue
 		}
 		l := n.leaves[g.leaf]
@@ -205,7 +226,7 @@ func (r *reading) leaves(n name) (all []*leaf) {
 		}
 		all = append(all, l)
 	}
-	return all
+	return all, marked
 }
 
 // run reads what was asked for since it last ran.

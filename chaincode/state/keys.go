@@ -6,11 +6,11 @@
 //	grant     <msp> <identity> <role>             Grant          member:Grant, member:Revoke
 //	registry  <host>                              Registry       registry:Add
 //	segment   <host> <lane> <seq>                 segment bytes  record:Segment    (immutable; provenance.EncodeSegment)
-//	leaf      <host> <repository> <id>            leaf           record:Segment    (what pushes recorded, as first recorded; immutable)
+//	leaf      <host> <repository> <id>            leaf           record:Segment    (places and tags of many pushes at once, as first recorded; immutable)
 //	bucket    <host> <repository> <n>             bucket         record:Segment    (which leaf holds what; see Directory)
-//	place     <digest> <host> <repository>        Place          record:Segment    (once it changed; until then it is in a leaf)
-//	parents   <child> <host> <repository>         Parents        record:Segment    (the indexes that hold a platform image; as place)
-//	tag       <host> <repository> <tag>           Tag            record:Segment    (as place)
+//	place     <digest> <host> <repository>        Place          record:Segment    (may be in a leaf instead until it changes, or an act needs it)
+//	parents   <child> <host> <repository>         Parents        record:Segment    (the indexes that hold a platform image)
+//	tag       <host> <repository> <tag>           Tag            record:Segment    (may be in a leaf instead until it changes)
 //	promotion <stage> <host> <repository> <digest>             Promotion  promotion:Request, Approve, Reject
 //	approval  <stage> <host> <repository> <digest> <n> <msp>   Approval   promotion:Approve, Reject (n: attempt)
 //	released  <stage> <host> <repository> <digest>             Release    promotion:Approve, release:Release

@@ -18,8 +18,11 @@ const (
 	childrenPerRecord = 8
 )
 
-// leafID names a leaf within its repository.
+// leafID names a leaf within its repository. Zero, it stands in a bucket for
+// what has a key of its own from the first.
 type leafID [4]byte
+
+func (id leafID) none() bool { return id == leafID{} }
 
 // nameLeaf is the i-th of the names that a segment has for its leaves. Another
 // leaf of the repository may have it: see Directory.leafNames.
@@ -34,7 +37,7 @@ type leaf struct{ records map[member][]byte }
 // record is a member on its way into a leaf.
 type record struct {
 	name
-	of any // *Place, *Tag or *Parents
+	of any // *Place or *Tag
 }
 
 // intoLeaves parts records by their marks, so that those of a bucket are in few
@@ -137,7 +140,7 @@ func (l *leaf) UnmarshalBinary(b []byte) error {
 		m := member{kind: d.byte(), text: d.text()}
 		var value []byte
 		switch m.kind {
-		case kindPlace, kindTag, kindParents:
+		case kindPlace, kindTag:
 			same := d.count(len(last[m.kind]))
 			value = append(slices.Clone(last[m.kind][:same]), d.text()...)
 			last[m.kind] = value
@@ -147,8 +150,8 @@ func (l *leaf) UnmarshalBinary(b []byte) error {
 		default:
 			d.bad = true
 		}
-		// A text that is part of a key has no NUL.
-		d.bad = d.bad || (m.kind != kindPlace && strings.ContainsRune(m.text, 0))
+		// A tag is part of a key, and has no NUL.
+		d.bad = d.bad || (m.kind == kindTag && strings.ContainsRune(m.text, 0))
 		l.records[m], order = value, append(order, m)
 	}
 	return d.end("leaf")

@@ -31,14 +31,13 @@ func (n name) address() uint64 { return address(n.mark, n.count()) }
 // member is a record of a push among those of its repository.
 type member struct {
 	kind byte
-	text string // the bare hash of a place's digest, the tag, the digest of a parents' child
+	text string // the bare hash of a place's digest, or the tag
 }
 
 // The kinds are protocol.
 const (
-	kindPlace   = 'p'
-	kindTag     = 't'
-	kindParents = 'c'
+	kindPlace = 'p'
+	kindTag   = 't'
 	// kindFirstTag is a tag in a leaf that its image's place says all of.
 	kindFirstTag = 'f'
 )
@@ -54,8 +53,6 @@ func splitMember(key string) (h home, m member, ok bool) {
 	case TypePlace:
 		hash, err := base64.RawURLEncoding.Strict().DecodeString(a[0])
 		return home{a[1], a[2]}, member{kindPlace, string(hash)}, err == nil
-	case TypeParents:
-		return home{a[1], a[2]}, member{kindParents, a[0]}, true
 	case TypeTag:
 		return home{a[0], a[1]}, member{kindTag, a[2]}, true
 	default:
@@ -71,12 +68,8 @@ func (m member) mark() uint64 {
 
 // key is the key of its own that a member has in a repository.
 func (m member) key(h home) string {
-	switch m.kind {
-	case kindTag:
+	if m.kind == kindTag {
 		return Key(TypeTag, h.host, h.repository, m.text)
-	case kindParents:
-		return Key(TypeParents, m.text, h.host, h.repository)
-	default:
-		return Key(TypePlace, base64.RawURLEncoding.EncodeToString([]byte(m.text)), h.host, h.repository)
 	}
+	return Key(TypePlace, base64.RawURLEncoding.EncodeToString([]byte(m.text)), h.host, h.repository)
 }

@@ -14,8 +14,12 @@ type shelf struct {
 	added   []record
 }
 
-// Writes returns the leaves and buckets that hold what was added. unique names
-// the transaction's segment and no other: leaves are called after it.
+// packFrom is how many new names of a repository a segment must hold for them
+// to share keys: an import, and not the pushes that people wait for.
+const packFrom = 64
+
+// Writes returns what records all that was added. unique names the
+// transaction's segment and no other: leaves are called after it.
 func (d *Directory) Writes(unique string) ([]Entry, error) {
 	var shelves []*shelf
 	for _, s := range d.shelves {
@@ -28,7 +32,7 @@ func (d *Directory) Writes(unique string) ([]Entry, error) {
 	})
 	leaves := make([][][]record, len(shelves))
 	for i, s := range shelves {
-		leaves[i], s.added = intoLeaves(s.added), nil
+		leaves[i] = s.pack()
 	}
 	ids, err := d.leafNames(shelves, leaves, unique)
 	if err != nil {
@@ -45,6 +49,23 @@ func (d *Directory) Writes(unique string) ([]Entry, error) {
 	return writes, nil
 }
 
+// pack takes the records that go into leaves out of those that were added.
+func (s *shelf) pack() [][]record {
+	if len(s.added) < packFrom {
+		return nil
+	}
+	var packed []record
+	s.added = slices.DeleteFunc(s.added, func(r record) bool {
+		t, isTag := r.of.(*Tag)
+		leaf := !isTag || t.Moves == 1 // see Own
+		if leaf {
+			packed = append(packed, r)
+		}
+		return leaf
+	})
+	return intoLeaves(packed)
+}
+
 // leafNames finds names for leaves, of each shelf some, that no leaf of the
 // same repository has: they are short, so that a bucket holds many.
 func (d *Directory) leafNames(shelves []*shelf, leaves [][][]record, unique string) ([][]leafID, error) {
@@ -57,7 +78,7 @@ func (d *Directory) leafNames(shelves []*shelf, leaves [][][]record, unique stri
 			for len(ids[i])+len(asked[i]) < len(leaves[i]) {
 				id := nameLeaf(unique, tried[i])
 				tried[i]++
-				if !slices.Contains(ids[i], id) && !slices.Contains(asked[i], id) {
+				if !id.none() && !slices.Contains(ids[i], id) && !slices.Contains(asked[i], id) {
 					asked[i], keys, at = append(asked[i], id), append(keys, s.leafKey(id)), append(at, i)
 				}
 			}
@@ -82,19 +103,30 @@ func (d *Directory) leafNames(shelves []*shelf, leaves [][][]record, unique stri
 func (s *shelf) grow(r Reader, leaves [][]record, ids []leafID) ([]Entry, error) {
 	var writes []Entry
 	fresh := map[uint64]int{} // names by bucket
+	enter := func(id leafID, mark uint64) {
+		at := address(mark, s.count())
+		s.buckets[at].add(id, mark)
+		fresh[at]++
+	}
 	for i, records := range leaves {
 		b, err := encodeLeaf(records)
 		if err != nil {
 			return nil, err
 		}
 		writes = append(writes, Entry{Key: s.leafKey(ids[i]), Value: b})
-		slices.SortFunc(records, func(a, b record) int { return cmp.Compare(a.mark, b.mark) })
 		for _, r := range records {
-			at := r.address()
-			s.buckets[at].add(ids[i], r.mark)
-			fresh[at]++
+			enter(ids[i], r.mark)
 		}
 	}
+	for _, r := range s.added {
+		b, err := Encode(r.of)
+		if err != nil {
+			return nil, err
+		}
+		writes = append(writes, Entry{Key: r.key(s.home), Value: b})
+		enter(leafID{}, r.mark)
+	}
+	s.added = nil
 	changed, err := s.split(r, fresh)
 	if err != nil {
 		return nil, err

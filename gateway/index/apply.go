@@ -149,9 +149,11 @@ func (w *writer) unpack(writes []Write) ([]Write, error) {
 
 // load announces what derive reads: what stood under the keys that change.
 func (w *writer) load(writes []Write) error {
-	keys := make([]string, len(writes))
-	for i, write := range writes {
-		keys[i] = write.Key
+	keys := make([]string, 0, len(writes))
+	for _, write := range writes {
+		if !w.fresh[write.Key] {
+			keys = append(keys, write.Key)
+		}
 	}
 	return w.session.load(keys)
 }

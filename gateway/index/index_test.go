@@ -300,6 +300,54 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+func TestLeaves(t *testing.T) { onDatabases(t, testLeaves) }
+
+// An import comes in leaves; the index has each place and tag all the same, says
+// rightly what was new, and keeps nothing of the directory.
+func testLeaves(t *testing.T, create creator) {
+	c := newChain(t)
+	var events []provenance.Event
+	for i := range 100 {
+		events = append(events, event(provenance.Push, fmt.Sprint("t", i), fmt.Sprint("image ", i), i%60))
+	}
+	events = append(events, event(provenance.Push, "t7", "another", 9))
+	write := c.segment(events...)
+	kinds := map[string]int{}
+	for _, w := range write {
+		kind, _, _ := state.SplitKey(w.Key)
+		kinds[kind]++
+	}
+	if kinds[state.TypeLeaf] == 0 || kinds[state.TypeBucket] == 0 || kinds[state.TypePlace] > 0 {
+		t.Fatalf("no import: %v", kinds)
+	}
+	c.block(c.tx(0, "gateway@VendorMSP", write...))
+	c.block(c.tx(0, "gateway@VendorMSP", c.segment(event(provenance.Push, "t8", "another", 10))...))
+	x := applied(t, create, c)
+	view(t, x, func(s *Snapshot) {
+		for _, e := range events {
+			var place state.Place
+			if found, err := state.Read(s, state.PlaceKey(e.Digest, host, repo), &place); !found || err != nil || place.MSP != "VendorMSP" {
+				t.Errorf("%s: %t, %v: %+v", e.Digest.Short(), found, err, place)
+			}
+		}
+		for _, kind := range []string{state.TypeLeaf, state.TypeBucket} {
+			if entries, err := s.Scan(9, kind); err != nil || len(entries) > 0 {
+				t.Errorf("%d keys of type %s, %v", len(entries), kind, err)
+			}
+		}
+	})
+	for tag, want := range map[string][]string{
+		"t6": {"0.0.6 push by gateway@VendorMSP: pushed as t6"},
+		"t7": {"0.0.7 push by gateway@VendorMSP: pushed as t7", "0.0.100 push by gateway@VendorMSP: pushed; tag t7 moved from " + digest("image 7").Short()},
+		"t8": {"0.0.8 push by gateway@VendorMSP: pushed as t8", "1.0.0 push by gateway@VendorMSP: pushed; tag t8 moved from " + digest("image 8").Short()},
+	} {
+		got, _ := history(t, x, HistoryFilter{Host: host, Repository: repo, Tag: provenance.Tag(tag)}, Page{})
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tag, diff)
+		}
+	}
+}
+
 func TestApplyEnds(t *testing.T) { onDatabases(t, testApplyEnds) }
 
 func testApplyEnds(t *testing.T, create creator) {

@@ -76,6 +76,10 @@ func defects() []planted {
 			edits: [][2]string{{
 				"\t\tdefault:\n\t\t\tl.wait(ctx, err)\n\t\t}\n\t\ttimeout = l.limits.status\n",
 				"\t\tdefault:\n\t\t\tl.wait(ctx, err)\n\t\t\tif unsealed, err := l.reseal(ctx, &s); err != nil || unsealed {\n\t\t\t\treturn false, err\n\t\t\t}\n\t\t}\n\t\ttimeout = l.limits.status\n",
+			}, {
+				// No defect: it leaves time for the peer to die between a submit and its status, some 80 ms otherwise.
+				"\tctx, cancel := context.WithTimeout(ctx, timeout)\n\tdefer cancel()\n\treturn l.ledger.CommitStatus(",
+				"\ttime.Sleep(time.Second)\n\tctx, cancel := context.WithTimeout(ctx, timeout)\n\tdefer cancel()\n\treturn l.ledger.CommitStatus(",
 			}},
 		},
 		{
@@ -103,14 +107,8 @@ func TestPlanted(t *testing.T) {
 // plantedEvents is how much is sent in a planted run.
 const plantedEvents = 1200
 
-// length is how long it lasts. A peer has to die between a submit and its
-// status for a retry to show, which is soon over.
-func (d planted) length() time.Duration {
-	if d.alive {
-		return 100 * time.Second
-	}
-	return 40 * time.Second
-}
+// plantedLength is how long it lasts.
+const plantedLength = 40 * time.Second
 
 func plant(t *testing.T, d planted) {
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
@@ -123,7 +121,7 @@ func plant(t *testing.T, d planted) {
 	for _, s := range r.senders {
 		s.honest = true
 	}
-	if err := r.traffic(ctx, d.strikes(), d.length(), plantedEvents); err != nil {
+	if err := r.traffic(ctx, d.strikes(), plantedLength, plantedEvents); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.rest(ctx); err != nil {
@@ -150,7 +148,7 @@ func (d planted) strikes() []strike {
 	peer := func(at time.Duration) {
 		out = append(out, strike{at: at, out: 2 * time.Second, scope: theNetwork, what: "kill peer", org: lab.Owner, nodes: []string{lab.Owner + "-peer"}, sig: syscall.SIGKILL})
 	}
-	for i, at := 0, 3*time.Second; at < d.length(); i, at = i+1, at+5*time.Second {
+	for i, at := 0, 3*time.Second; at < plantedLength; i, at = i+1, at+5*time.Second {
 		if d.alive {
 			peer(at)
 			continue

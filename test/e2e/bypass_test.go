@@ -5,11 +5,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -60,15 +58,10 @@ func (c *consortium) push(seq int, digests ...provenance.Digest) {
 			Digest: d, MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 100, OccurredAt: time.Now().UTC().Truncate(time.Second),
 		})
 	}
-	segment, err := provenance.EncodeSegment(events)
+	err := lab.Poll(c.ctx, 20*time.Second, func() error {
+		return record(c.ctx, c.as("vendor/gateway"), bypassHost, "lane-0", seq, events...)
+	})
 	if err != nil {
-		c.t.Fatal(err)
-	}
-	sum := sha256.Sum256(segment)
-	if err := lab.Poll(c.ctx, 20*time.Second, func() error {
-		_, err := c.as("vendor/gateway").SubmitTransient(c.ctx, map[string][]byte{"segment": segment}, "record:Segment", bypassHost, "lane-0", fmt.Sprint(seq), hex.EncodeToString(sum[:]))
-		return err
-	}); err != nil {
 		c.t.Fatal(err)
 	}
 	c.settle()
@@ -183,15 +176,8 @@ func (c *consortium) approvals(t *testing.T) {
 	}
 
 	c.refused("forged organisation: another's key named", provenance.NotFound, c.submit("vendor/publisher", image, "signature", "dsse", "SecurityMSP", "release", "{}"))
-	c.refused("forged organisation: another's registry", provenance.Forbidden, func() error {
-		segment, err := provenance.EncodeSegment([]provenance.Event{{ID: provenance.NewEventID("b", "m", "x"), Action: provenance.Push, Source: "distribution", Repository: bypassRepo, Digest: other}})
-		if err != nil {
-			return err
-		}
-		sum := sha256.Sum256(segment)
-		_, err = c.as("audit/gateway").SubmitTransient(c.ctx, map[string][]byte{"segment": segment}, "record:Segment", bypassHost, "lane-1", "1", hex.EncodeToString(sum[:]))
-		return err
-	}())
+	forged := provenance.Event{ID: provenance.NewEventID("b", "m", "x"), Action: provenance.Push, Source: "distribution", Repository: bypassRepo, Digest: other}
+	c.refused("forged organisation: another's registry", provenance.Forbidden, record(c.ctx, c.as("audit/gateway"), bypassHost, "lane-1", 1, forged))
 	c.act("security/admin", "member:Grant", "zoe", "release-manager")
 	_, err := c.as("vendor/admin").Submit(c.ctx, "member:Revoke", "zoe", "release-manager")
 	c.refused("an admin takes another organisation's grant", provenance.NotFound, err)

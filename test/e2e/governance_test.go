@@ -8,8 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -122,6 +125,7 @@ func TestGovernance(t *testing.T) {
 	c := newConsortium(ctx, t, l)
 	t.Run("a minority changes no policy", c.minority)
 	t.Run("a release needs the peers its stage names", c.gate)
+	t.Run("acts go through while their repository is pushed to", c.busy)
 	t.Run("the guard follows the vote", c.guard)
 }
 
@@ -144,24 +148,33 @@ func (c *consortium) minority(t *testing.T) {
 	}
 }
 
+// govPush is a push of an image, named after its content, under a tag of its own.
+func govPush(content string) provenance.Event {
+	d := provenance.SHA256Of([]byte(content))
+	return provenance.Event{
+		ID: provenance.NewEventID("governance", "main", content), Action: provenance.Push, Source: "distribution", Repository: govRepo, Tag: provenance.Tag("v-" + hexOf(d)[:12]),
+		Digest: d, MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 100, OccurredAt: time.Now().UTC().Truncate(time.Second),
+	}
+}
+
+// record records a segment, once.
+func record(ctx context.Context, gateway *ledger.Client, host, lane string, seq int, events ...provenance.Event) error {
+	segment, err := provenance.EncodeSegment(events)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(segment)
+	_, err = gateway.SubmitTransient(ctx, map[string][]byte{"segment": segment}, "record:Segment", host, lane, strconv.Itoa(seq), hex.EncodeToString(sum[:]))
+	return err
+}
+
 // gate releases an image whose stage names security: first endorsed by the
 // three others, which is enough for the chaincode's own policy and not for the gate's.
 func (c *consortium) gate(t *testing.T) {
 	c.t = t
 	c.act("vendor/admin", "registry:Add", govHost, "distribution")
-	event := provenance.Event{
-		ID: provenance.NewEventID("governance", "main", "1"), Action: provenance.Push, Source: "distribution", Repository: govRepo, Tag: "1.0",
-		Digest: provenance.SHA256Of([]byte("governance")), MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 100, OccurredAt: time.Now().UTC().Truncate(time.Second),
-	}
-	segment, err := provenance.EncodeSegment([]provenance.Event{event})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(segment)
-	err = lab.Poll(c.ctx, 20*time.Second, func() error {
-		_, err := c.as("vendor/gateway").SubmitTransient(c.ctx, map[string][]byte{"segment": segment}, "record:Segment", govHost, "lane-0", "1", hex.EncodeToString(sum[:]))
-		return err
-	})
+	event := govPush("governance")
+	err := lab.Poll(c.ctx, 20*time.Second, func() error { return record(c.ctx, c.as("vendor/gateway"), govHost, "lane-0", 1, event) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,6 +208,75 @@ func (c *consortium) gate(t *testing.T) {
 	if got := verdict(); got != policy.Allowed {
 		t.Errorf("released: %s", got)
 	}
+}
+
+// busy promotes and approves images of a repository into which others are
+// pushed without a pause. The pushes change what the acts read, the directory of
+// the repository; an act that meets one in a block is run again, by Submit and by nobody else.
+func (c *consortium) busy(t *testing.T) {
+	c.t = t
+	const images = 8
+	var events []provenance.Event
+	for i := range images {
+		events = append(events, govPush(fmt.Sprint("wanted ", i)))
+	}
+	gateway := c.as("vendor/gateway")
+	if err := lab.Poll(c.ctx, 20*time.Second, func() error { return record(c.ctx, gateway, govHost, "lane-0", 2, events...) }); err != nil {
+		t.Fatal(err)
+	}
+	requester, approver := c.as("vendor/release-manager"), c.as("security/release-manager")
+	ctx, stop := context.WithCancel(c.ctx)
+	var storm errgroup.Group
+	segments := 0
+	storm.Go(func() error {
+		for ; ctx.Err() == nil; segments++ {
+			if err := record(ctx, gateway, govHost, "busy", segments, govPush(fmt.Sprint("a ", segments)), govPush(fmt.Sprint("b ", segments))); err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+		return nil
+	})
+	start := time.Now()
+	for _, e := range events {
+		image := []string{govHost, govRepo, e.Digest.String(), "production"}
+		r, err := requester.Submit(c.ctx, "promotion:Request", image...)
+		var v policy.Verdict
+		if err == nil {
+			err = json.Unmarshal(r.Payload, &v)
+		}
+		if err == nil {
+			err = reaches(c.ctx, approver, r.Block)
+		}
+		if err == nil {
+			r, err = approver.Submit(c.ctx, "promotion:Approve", append(image, "governance@1", v.EvidenceSet, "seen")...)
+		}
+		if err == nil {
+			err = json.Unmarshal(r.Payload, &v)
+		}
+		if err != nil || v.Verdict != policy.Allowed {
+			t.Errorf("%s: %s, %v", e.Digest.Short(), v.Verdict, err)
+		}
+	}
+	took := time.Since(start)
+	stop()
+	if err := storm.Wait(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d acts in %s beside %d segments", 2*images, took.Round(time.Millisecond), segments)
+	if segments < images {
+		t.Errorf("%d segments beside %d acts: it was not busy", segments, 2*images)
+	}
+}
+
+// reaches waits until the peer of a person has a block.
+func reaches(ctx context.Context, who *ledger.Client, block uint64) error {
+	return lab.Poll(ctx, 20*time.Second, func() error {
+		height, err := who.Height(ctx)
+		if err == nil && height <= block {
+			err = fmt.Errorf("block %d is not there, the height is %d", block, height)
+		}
+		return err
+	})
 }
 
 // guard: once all four must agree, three peers are too few to write what a
