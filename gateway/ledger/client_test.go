@@ -139,16 +139,32 @@ func withDetails(t *testing.T, code codes.Code, message string, details ...*gate
 }
 
 // Peers at different heights answer differently for a moment; nothing was sent.
-func TestSubmitRunsAgainWhenEndorsementsDiffer(t *testing.T) {
-	differ := withDetails(t, codes.Aborted, "failed to collect enough transaction endorsements",
-		&gateway.ErrorDetail{MspId: "AuditMSP", Address: "peer:7051", Message: "ProposalResponsePayloads do not match"})
-	p := &fakePeer{endorseErr: differ, endorseErrs: 2}
-	if got, err := dialFake(t, p).Submit(t.Context(), "promotion:Approve"); err != nil || got.Block != 42 || p.endorsements != 3 {
-		t.Fatalf("%+v, %v after %d runs", got, err, p.endorsements)
+// One that does not know yet what the request is about refuses it, which is not
+// the ledger's word. What the first peer refuses is, and what our only one does.
+func TestSubmitRunsAgainWhenPeersDisagree(t *testing.T) {
+	says := func(message, detail string) error {
+		return withDetails(t, codes.Aborted, message, &gateway.ErrorDetail{MspId: "AuditMSP", Address: "peer:7051", Message: detail})
 	}
-	p = &fakePeer{endorseErr: differ}
-	if _, err := dialFake(t, p).Submit(t.Context(), "promotion:Approve"); provenance.CodeOf(err) != provenance.Unavailable || p.endorsements != 4 {
-		t.Fatalf("%v after %d runs", err, p.endorsements)
+	const first, others = "failed to endorse transaction, see attached details for more info", "failed to collect enough transaction endorsements, see attached details for more info"
+	const unknown = "chaincode response 500, WB_CONFLICT: no promotion is open"
+	for name, err := range map[string]error{"answers differ": says(others, "ProposalResponsePayloads do not match"), "one refuses": says(others, unknown)} {
+		p := &fakePeer{endorseErr: err, endorseErrs: 2}
+		if got, err := dialFake(t, p).Submit(t.Context(), "promotion:Approve"); err != nil || got.Block != 42 || p.endorsements != 3 {
+			t.Errorf("%s: %+v, %v after %d runs", name, got, err, p.endorsements)
+		}
+		p = &fakePeer{endorseErr: err}
+		_, err := dialFake(t, p).Submit(t.Context(), "promotion:Approve")
+		if provenance.CodeOf(err) != provenance.Unavailable || !strings.Contains(err.Error(), "AuditMSP peer:7051: ") || p.endorsements != 4 {
+			t.Errorf("%s: %v after %d runs", name, err, p.endorsements)
+		}
+	}
+	p := &fakePeer{endorseErr: says(first, unknown)}
+	if _, err := dialFake(t, p).Submit(t.Context(), "promotion:Approve"); provenance.CodeOf(err) != provenance.Conflict || p.endorsements != 1 {
+		t.Errorf("the first peer refuses: %v after %d runs", err, p.endorsements)
+	}
+	p = &fakePeer{endorseErr: says(others, unknown)}
+	if _, err := dialFake(t, p).SubmitPrivate(t.Context(), nil, "record:Clients"); provenance.CodeOf(err) != provenance.Conflict || p.endorsements != 1 {
+		t.Errorf("our only peer refuses: %v after %d runs", err, p.endorsements)
 	}
 }
 

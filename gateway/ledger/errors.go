@@ -169,15 +169,18 @@ func guarded(code string) bool {
 	return code == peer.TxValidationCode_ENDORSEMENT_POLICY_FAILURE.String()
 }
 
-// disagreed tells whether the endorsing peers answered differently. The
-// contract is deterministic, so one of them stood at another block.
+// errDisagree says that the endorsing peers answered differently.
+var errDisagree = errors.New("the peers do not agree, some are blocks behind")
+
+// disagreed tells whether a failed endorsement says so: after one peer had
+// endorsed, others refused or answered something else. The contract is
+// deterministic, so they stand at different blocks, and what one that is behind
+// says of the request is no verdict on it. What the first peer that is asked
+// refuses comes with another message.
 func disagreed(err error) bool {
-	var b brief
-	if !errors.As(err, &b) {
-		return false
-	}
-	s := statusOf(b.cause)
-	return slices.ContainsFunc(append(messages(detailsOf(s)), s.Message()), func(text string) bool {
-		return strings.Contains(text, "ProposalResponsePayloads do not match")
+	s := statusOf(err)
+	return strings.Contains(s.Message(), "failed to collect enough transaction endorsements") && slices.ContainsFunc(messages(detailsOf(s)), func(text string) bool {
+		_, coded := provenance.ParseError(text)
+		return coded || strings.Contains(text, "ProposalResponsePayloads do not match")
 	})
 }

@@ -3,6 +3,8 @@ package ledger
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -85,8 +87,8 @@ func (c *Client) submit(ctx context.Context, t call) (Result, error) {
 	for attempt := 1; ; attempt++ {
 		result, code, err := c.submitOnce(ctx, t)
 		switch {
-		case err != nil && attempt < c.retry.attempts && disagreed(err):
-			// One peer was a block behind the others: nothing was sent.
+		case attempt < c.retry.attempts && errors.Is(err, errDisagree):
+			// Nothing was sent, and those behind catch up.
 			code = "endorsements differ"
 		case err != nil || code == "":
 			return result, err
@@ -190,6 +192,9 @@ func (c *Client) endorse(ctx context.Context, t call) (Endorsed, []byte, error) 
 	}
 	tx, err := proposal.EndorseWithContext(ctx)
 	if err != nil {
+		if len(t.orgs) == 0 && disagreed(err) {
+			err = provenance.Wrap(provenance.Unavailable, fmt.Errorf("%w%s", errDisagree, named(detailsOf(statusOf(err)))), "%s", t.fn)
+		}
 		return Endorsed{}, nil, translate(err, t.fn)
 	}
 	signed, err := c.signTransaction(tx)
