@@ -146,7 +146,7 @@ func besidePostgres(ctx context.Context, url string) (*Rebuilding, error) {
 	beside := schema + "_new"
 	e, err := openBeside(ctx, conn, inSchema(config, beside), schema, beside)
 	if err != nil {
-		closeConn(ctx, conn)
+		closeAlone(ctx, conn)
 		return nil, err
 	}
 	return &Rebuilding{
@@ -155,10 +155,19 @@ func besidePostgres(ctx context.Context, url string) (*Rebuilding, error) {
 		discard: func() error {
 			ctx, cancel := context.WithTimeout(context.Background(), dropTimeout)
 			defer cancel()
-			defer closeConn(ctx, conn)
+			defer closeAlone(ctx, conn)
 			return dropSchema(ctx, conn, beside)
 		},
 	}, nil
+}
+
+// closeAlone closes a rebuilder's connection. The server notices a closed one
+// when it comes to it; the lock must be free at once.
+func closeAlone(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropTimeout)
+	defer cancel()
+	_, _ = conn.Exec(ctx, `SELECT pg_advisory_unlock_all()`) // closing frees it as well, only later
+	closeConn(ctx, conn)
 }
 
 func openBeside(ctx context.Context, conn *pgx.Conn, config *pgx.ConnConfig, schema, beside string) (engine, error) {

@@ -89,6 +89,31 @@ func TestRebuildUnderReplicas(t *testing.T) {
 	}
 }
 
+// Whoever closed one may begin another at once: the server must not go on
+// keeping others out until it notices that we hung up.
+func TestClosedRebuildKeepsNobodyOut(t *testing.T) {
+	where := newSchema(t)
+	created(t, where)
+	watcher, err := pgx.Connect(t.Context(), where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watcher.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // a test's
+	for range 20 {
+		r, err := Beside(t.Context(), where)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var locks int
+		if err := watcher.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'`).Scan(&locks); err != nil || locks != 0 {
+			t.Fatalf("%d locks are held still, %v", locks, err)
+		}
+	}
+}
+
 func TestOpenOnAServer(t *testing.T) {
 	where := newSchema(t)
 	if _, err := Open(t.Context(), where); provenance.CodeOf(err) != provenance.NotFound || !strings.Contains(err.Error(), "waybill-gateway init") {
