@@ -150,6 +150,10 @@ type RegistryConfig struct {
 	// a salted hash of them on the channel) or off. Default: the pull and the
 	// actor the registry names.
 	Pulls string `mapstructure:"pulls"`
+	// KeepClients is how long the clients of private pulls are kept after their
+	// pull was recorded; then they are purged, for good. 0: until somebody purges
+	// them.
+	KeepClients time.Duration `mapstructure:"keep_clients"`
 	// Timeout of one request. Default 15s.
 	Timeout time.Duration `mapstructure:"timeout"`
 	// TokenHost issues the registry's tokens where that is another host (Docker

@@ -112,8 +112,8 @@ func (c Config) checkSources() (wrong []error) {
 		default:
 			bad("registries[%d].pulls %q: want %s, %s, %s, or nothing", i, r.Pulls, intake.PullsChannel, intake.PullsPrivate, intake.PullsOff)
 		}
-		if r.Timeout < 0 {
-			bad("registries[%d].timeout cannot be negative", i)
+		if r.Timeout < 0 || r.KeepClients < 0 {
+			bad("registries[%d].timeout and keep_clients cannot be negative", i)
 		}
 		if r.CAFile != "" {
 			wrong = append(wrong, checkFile(fmt.Sprintf("registries[%d].ca_file", i), r.CAFile, false))

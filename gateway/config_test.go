@@ -57,6 +57,7 @@ func TestValidate(t *testing.T) {
 		"queue.url_file":              func(c *Config) { c.Queue.URLFile = c.Identity.Cert }, // readable by others
 		"index.url_file":              func(c *Config) { c.Index.URLFile = c.Identity.Cert },
 		"registries[0].pulls":         func(c *Config) { c.Registries[0].Pulls = "secret" },
+		"keep_clients cannot":         func(c *Config) { c.Registries[0].KeepClients = -1 },
 		"registries[0].ca_file":       func(c *Config) { c.Registries[0].CAFile = "absent" },
 		"token_host or blob_hosts":    func(c *Config) { c.Registries[0].BlobHosts = []string{"https://cdn.example"} },
 		"oidc.keys_file":              func(c *Config) { c.Connectors[0].OIDC.KeysFile = "absent" },

@@ -105,6 +105,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	eg.Go(func() error { return g.serveHooks(ctx, hooksListener) }) // notifications in -> queue
 	eg.Go(func() error { return g.submitter.run(ctx) })             // queue -> ledger
 	eg.Go(func() error { return g.keeper.run(ctx) })                // ... -> our own private data
+	eg.Go(func() error { return g.retainer.run(ctx) })              // ... -> nowhere, when it is old
 	eg.Go(func() error { return g.follower.run(ctx) })              // ledger -> index
 	eg.Go(func() error { return g.follower.watch(ctx) })            // how far behind the peer
 	eg.Go(func() error { return g.work.keep(ctx) })                 // what blocks asked of us -> disk
@@ -171,6 +172,7 @@ type rooms struct {
 	api       *api.Server
 	submitter *submitter
 	keeper    *keeper
+	retainer  *retainer
 	follower  *follower
 	work      *worklist
 	worker    *worker
@@ -219,6 +221,9 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	g.submitter = g.newSubmitter(clients)
 	g.keeper = &keeper{queue: g.queue, ledger: g.ledger, waits: &g.submitter.waits, log: cfg.Log, woken: make(chan struct{}, 1)}
 	g.submitter.hid = g.keeper.wake
+	if g.retainer, err = g.newRetainer(); err != nil {
+		return g, err
+	}
 	notes := g.newWork(clients)
 	g.follower = &follower{ledger: g.ledger, index: g.index, notes: notes, log: cfg.Log}
 	if g.sweeper, err = g.newSweeper(clients); err != nil {

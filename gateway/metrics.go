@@ -28,6 +28,7 @@ type metrics struct {
 	releases *prometheus.CounterVec
 	findings *prometheus.CounterVec
 	swept    *prometheus.GaugeVec
+	purged   prometheus.Counter
 }
 
 func newMetrics(q *queue.Queue, work *worklist) *metrics {
@@ -43,8 +44,9 @@ func newMetrics(q *queue.Queue, work *worklist) *metrics {
 		releases: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_auto_releases_total", Help: "Releases asked for by this gateway, by outcome."}, []string{"outcome"}),
 		findings: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_sweep_findings_total", Help: "Differences between a registry and the ledger that nobody notified, by kind. Other bytes for a recorded digest: look into it."}, []string{"registry", "kind"}),
 		swept:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "waybill_sweep_finished_seconds", Help: "When the last sweep of a registry was finished, Unix time."}, []string{"registry"}),
+		purged:   prometheus.NewCounter(prometheus.CounterOpts{Name: "waybill_purged_segments_total", Help: "Segments whose pulls' clients were purged because of their age."}),
 	}
-	m.registry.MustRegister(m.requests, m.events, m.recorded, m.segments, m.calls, m.evidence, m.witness, m.releases, m.findings, m.swept, queueCollector{q}, workCollector{work},
+	m.registry.MustRegister(m.requests, m.events, m.recorded, m.segments, m.calls, m.evidence, m.witness, m.releases, m.findings, m.swept, m.purged, queueCollector{q}, workCollector{work},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

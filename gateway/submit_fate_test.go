@@ -171,7 +171,7 @@ func TestEnvelopesOnTheirWayAreBounded(t *testing.T) {
 				b.ledger.onSubmit, b.ledger.onStatus = nil, nil
 				b.reopen()
 			}
-			counting := &flights{fakeLedger: b.ledger, up: map[string]bool{}}
+			counting := &flights{fakeLedger: b.ledger, up: map[string]bool{}, want: c.most}
 			b.sub.ledger, b.sub.limits.flight = counting, c.room
 			b.run(t.Context(), empty)
 			b.wantOnce(all)
@@ -190,6 +190,7 @@ type flights struct {
 	mu   sync.Mutex
 	up   map[string]bool
 	most int
+	want int // no transaction is final before so many were on their way at once
 }
 
 func (f *flights) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error {
@@ -201,8 +202,17 @@ func (f *flights) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error {
 }
 
 func (f *flights) CommitStatus(ctx context.Context, txID string) (ledger.Commit, error) {
-	if err := pauseFor(ctx, 5*time.Millisecond); err != nil { // time for the other lane
-		return ledger.Commit{}, provenance.Wrap(provenance.Unavailable, err, "status")
+	// Time for the other lane, and where it must come, all that a busy machine needs.
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		if err := pauseFor(ctx, 5*time.Millisecond); err != nil {
+			return ledger.Commit{}, provenance.Wrap(provenance.Unavailable, err, "status")
+		}
+		f.mu.Lock()
+		met := f.most >= f.want
+		f.mu.Unlock()
+		if met || time.Now().After(deadline) {
+			break
+		}
 	}
 	commit, err := f.fakeLedger.CommitStatus(ctx, txID)
 	f.mu.Lock()

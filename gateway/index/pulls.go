@@ -3,6 +3,7 @@ package index
 import (
 	"database/sql"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -168,4 +169,51 @@ func (s *Snapshot) pullsIn(one pulledSegment, f PullFilter, size int, from *Posi
 		pulls = append(pulls, pull)
 	}
 	return pulls, nil
+}
+
+// PullSegment is a recorded segment that holds pulls.
+type PullSegment struct {
+	At     Position  // Seq is 0
+	Time   time.Time // of the transaction
+	By     policy.Person
+	Lane   string
+	Number uint64
+	Hides  bool // some of its pulls have a Blind: the owner keeps their clients
+}
+
+// PullSegments returns the segments of a registry that hold pulls and stand
+// after a position, in the order of the ledger, at most limit of them.
+func (s *Snapshot) PullSegments(host provenance.Host, after Position, limit int) ([]PullSegment, error) {
+	var all []PullSegment
+	var keys []string
+	const text = `SELECT s.block, s.tx, s.key, t.at, t.msp, t.name FROM segments s JOIN txs t ON t.block = s.block AND t.tx = s.tx
+		WHERE s.host = ? AND (s.block, s.tx) > (?, ?) ORDER BY s.block, s.tx LIMIT ?`
+	err := s.each(text, []any{string(host), int64(after.Block), after.Tx, limit}, func(row *sql.Rows) error {
+		var one PullSegment
+		var key []byte
+		var at int64
+		if err := row.Scan(&one.At.Block, &one.At.Tx, &key, &at, &one.By.MSP, &one.By.Name); err != nil {
+			return err
+		}
+		var err error
+		one.Time = time.Unix(0, at).UTC()
+		one.Lane, one.Number, err = segmentName(string(key))
+		all, keys = append(all, one), append(keys, string(key))
+		return err
+	})
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	values, err := s.Get(keys...)
+	if err != nil {
+		return nil, err
+	}
+	for i, value := range values {
+		events, err := provenance.DecodeSegment(value)
+		if err != nil {
+			return nil, provenance.Wrap(provenance.Internal, err, "segment of block %d", all[i].At.Block)
+		}
+		all[i].Hides = slices.ContainsFunc(events, func(e provenance.Event) bool { return !e.Blind.IsZero() })
+	}
+	return all, nil
 }

@@ -133,3 +133,61 @@ func testPullListOfHidden(t *testing.T, create creator) {
 		t.Fatal(err)
 	}
 }
+
+func TestPullSegments(t *testing.T) { onDatabases(t, testPullSegments) }
+
+func testPullSegments(t *testing.T, create creator) {
+	c := newChain(t)
+	c.block()
+	hidden := event(provenance.Pull, "", "v1", 1)
+	hidden.Blind = provenance.Unblinded()
+	public, _ := provenance.Blinded([]provenance.Event{event(provenance.Pull, "", "v1", 0), hidden}, provenance.Salt{1})
+	var keys []string
+	segment := func(events ...provenance.Event) []Write {
+		writes := c.segment(events...)
+		keys = append(keys, writes[0].Key)
+		return writes
+	}
+	c.block(
+		c.tx(0, "gateway@VendorMSP", segment(public...)...),
+		c.tx(2, "gateway@VendorMSP", c.segment(event(provenance.Push, "1.0", "v1", 2))...),
+		c.tx(3, "gateway@AuditMSP", segment(event(provenance.Pull, "", "v2", 3))...),
+	)
+	c.block(c.tx(1, "gateway@VendorMSP", segment(public[0])...))
+	x := create(t)
+	if err := x.ApplyBatch(t.Context(), c.blocks); err != nil {
+		t.Fatal(err)
+	}
+	err := x.View(t.Context(), func(s *Snapshot) error {
+		var got []PullSegment
+		for after := (Position{}); ; after = got[len(got)-1].At {
+			page, err := s.PullSegments(host, after, 2)
+			if err != nil || len(page) == 0 {
+				break
+			}
+			got = append(got, page...)
+		}
+		want := []PullSegment{
+			{At: Position{Block: 1}, Time: at(1), By: policy.Person{MSP: "VendorMSP", Name: "gateway"}, Hides: true},
+			{At: Position{Block: 1, Tx: 3}, Time: at(1), By: policy.Person{MSP: "AuditMSP", Name: "gateway"}},
+			{At: Position{Block: 2, Tx: 1}, Time: at(2), By: policy.Person{MSP: "VendorMSP", Name: "gateway"}},
+		}
+		for i := range min(len(got), len(keys)) {
+			if state.SegmentKey(host, got[i].Lane, got[i].Number) != keys[i] {
+				t.Errorf("segment %d is %s/%d", i, got[i].Lane, got[i].Number)
+			}
+			got[i].Lane, got[i].Number = "", 0
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		others, err := s.PullSegments("elsewhere.example", Position{}, 9)
+		if len(others) > 0 {
+			t.Errorf("of another registry: %+v", others)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -108,6 +108,7 @@ registries: []
 #     timeout: 15s                   # of one request
 #     read_back: true                # false: pushes are recorded as claimed
 #     pulls: ""                      # channel, private or off: docs/guides/pulls.md
+#     keep_clients: 0s               # when the clients of private pulls are purged; 0s: never by itself
 #     repositories: []               # what a sweep looks at; none: the catalogue
 #     token_host: ""                 # where its tokens are issued, where that is another host
 #     blob_hosts: []                 # where its blobs are; they are sent no credentials

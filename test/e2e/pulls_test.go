@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,15 +50,7 @@ type pulling struct {
 
 func (p *pulling) start() {
 	p.act("vendor/admin", "registry:Add", p.lab.Registry, "distribution")
-	config := p.lab.GatewayConfig("vendor")
-	b, err := os.ReadFile(config)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	text := strings.Replace(string(b), "allow_private: true}", "allow_private: true, pulls: private}", 1)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		p.t.Fatal(err)
-	}
+	p.configure("allow_private: true}", "allow_private: true, pulls: private}")
 	for _, org := range []string{"vendor", "audit"} {
 		if err := p.lab.StartGateway(p.ctx, org); err != nil {
 			p.t.Fatalf("%v\n%s", err, p.lab.Log("gateway-"+org))
@@ -66,6 +59,7 @@ func (p *pulling) start() {
 	if err := p.lab.PushBlob(p.ctx, pullRepo); err != nil {
 		p.t.Fatal(err)
 	}
+	var err error
 	if p.platform, err = p.lab.PushImage(p.ctx, pullRepo, "amd64", "amd64"); err != nil {
 		p.t.Fatal(err)
 	}
@@ -86,6 +80,22 @@ func (p *pulling) start() {
 		}
 		return nil
 	})
+}
+
+// configure changes the settings of vendor's gateway, for its next start.
+func (p *pulling) configure(old, text string) {
+	p.t.Helper()
+	config := p.lab.GatewayConfig("vendor")
+	b, err := os.ReadFile(config)
+	if err == nil && !strings.Contains(string(b), old) {
+		err = fmt.Errorf("%s does not say %s", config, old)
+	}
+	if err == nil {
+		err = os.WriteFile(config, []byte(strings.Replace(string(b), old, text, 1)), 0o600)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 func (p *pulling) image() string { return p.lab.Registry + "/" + pullRepo + "@" + p.index }
@@ -194,6 +204,10 @@ func hashed(s shownPull) bool {
 	return s.Actor+s.Address+s.UserAgent == "" && strings.HasPrefix(s.Blind, "sha256:") && s.Withheld == "kept by VendorMSP"
 }
 
+func gone(s shownPull) bool {
+	return s.Actor+s.Address+s.UserAgent == "" && s.Blind != "" && strings.Contains(s.Withheld, "purged")
+}
+
 func (p *pulling) folded(t *testing.T) {
 	p.t = t
 	to := filepath.Join(t.TempDir(), "image")
@@ -250,13 +264,24 @@ func (p *pulling) killed(t *testing.T) {
 	}
 }
 
+// purged has one segment's clients purged by hand, and the others by their gateway.
 func (p *pulling) purged(t *testing.T) {
 	p.t = t
 	hidden, _ := p.segments()
-	for _, segment := range hidden {
-		p.act("vendor/admin", "record:PurgeClients", segment...)
+	p.act("vendor/admin", "record:PurgeClients", hidden[0]...)
+	p.until(func() error {
+		list, err := p.pulls("vendor/auditor")
+		if err == nil && (len(list) != 7 || !slices.ContainsFunc(list, gone) || !slices.ContainsFunc(list, open)) {
+			err = fmt.Errorf("one of several segments is purged, and shown is %+v", list)
+		}
+		return err
+	})
+	p.configure("pulls: private}", "pulls: private, keep_clients: 1s}")
+	if err := p.lab.KillGateway("vendor"); err != nil {
+		t.Fatal(err)
 	}
-	p.shown(7, func(s shownPull) bool {
-		return s.Actor+s.Address+s.UserAgent == "" && s.Blind != "" && strings.Contains(s.Withheld, "purged")
-	}, "vendor/auditor")
+	if err := p.lab.StartGateway(p.ctx, "vendor"); err != nil {
+		t.Fatal(err)
+	}
+	p.shown(7, gone, "vendor/auditor")
 }

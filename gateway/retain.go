@@ -1,0 +1,179 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/index"
+)
+
+// purgeClients is the transaction that removes what a segment hides from our
+// organisation's private data collection.
+const purgeClients = "record:PurgeClients"
+
+// retainFile holds how far the clients of each registry's pulls are purged. It
+// is disposable: without it all segments are gone through again, and what was
+// purged is found purged.
+const retainFile = "retain.json"
+
+// retainer has the clients of pulls purged once they are as old as their
+// registry's setting says, counted from when the segment was recorded: the
+// clock of a registry could put it off. It does not matter whether they are
+// kept yet: what is purged is never kept.
+type retainer struct {
+	index   *index.Index
+	ledger  privateLedger
+	waits   *waits
+	log     *slog.Logger
+	msp     string
+	path    string
+	keep    map[provenance.Host]time.Duration // registries without one are not in it
+	purged  func()                            // a segment was
+	page    int
+	backoff time.Duration
+
+	done map[provenance.Host]index.Position
+}
+
+func (g *rooms) newRetainer() (*retainer, error) {
+	r := &retainer{
+		index: g.index, ledger: g.ledger, waits: &g.submitter.waits, log: g.cfg.Log, msp: g.cfg.MSPID, path: filepath.Join(g.cfg.DataDir, retainFile),
+		keep: map[provenance.Host]time.Duration{}, purged: g.metrics.purged.Inc, page: 100, backoff: 30 * time.Second,
+	}
+	for _, reg := range g.cfg.Registries {
+		if reg.KeepClients > 0 {
+			host, err := provenance.ParseHost(reg.Host)
+			if err != nil {
+				return nil, err
+			}
+			r.keep[host] = reg.KeepClients
+		}
+	}
+	return r, r.load()
+}
+
+func (r *retainer) load() error {
+	r.done = map[provenance.Host]index.Position{}
+	b, err := os.ReadFile(r.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return provenance.Wrap(provenance.Internal, err, "open the retention file")
+	}
+	if err := json.Unmarshal(b, &r.done); err != nil {
+		return provenance.Wrap(provenance.Internal, err, "the retention file %s is damaged; it may be deleted", r.path)
+	}
+	return nil
+}
+
+// run purges until ctx ends, and returns its error. It looks often enough that
+// nothing is kept longer by more than a tenth, or by ten minutes.
+func (r *retainer) run(ctx context.Context) error {
+	if len(r.keep) == 0 {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	const source = "retention"
+	every := 10 * time.Minute
+	for _, keep := range r.keep {
+		every = min(every, max(keep/10, time.Second))
+	}
+	for {
+		err := r.pass(ctx, time.Now())
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		pause := every
+		if err == nil {
+			r.waits.end(source)
+		} else {
+			pause = min(pause, r.backoff)
+			if r.waits.begin(source, err) {
+				r.log.WarnContext(ctx, "purging the clients of old pulls waits", slog.Any("error", err))
+			}
+		}
+		if err := pauseFor(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// pass purges all that is due at a time. A registry that fails does not keep
+// the others waiting; it returns the first failure.
+func (r *retainer) pass(ctx context.Context, now time.Time) error {
+	var first error
+	for host, keep := range r.keep {
+		first = firstOf(first, r.registry(ctx, host, now.Add(-keep)))
+	}
+	return first
+}
+
+// registry purges what was recorded before a time, in the order of the ledger.
+// The times of transactions are their clients', so it stops at the first that
+// is younger: an older one behind it has its turn a little later, and none is
+// passed over.
+func (r *retainer) registry(ctx context.Context, host provenance.Host, before time.Time) error {
+	for {
+		var segments []index.PullSegment
+		err := r.index.View(ctx, func(s *index.Snapshot) (err error) {
+			segments, err = s.PullSegments(host, r.done[host], r.page)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		full := len(segments) == r.page
+		if young := slices.IndexFunc(segments, func(s index.PullSegment) bool { return !s.Time.Before(before) }); young >= 0 {
+			segments, full = segments[:young], false
+		}
+		for _, s := range segments {
+			if err := r.purge(ctx, host, s); err != nil {
+				return errors.Join(err, r.save())
+			}
+			r.done[host] = s.At
+		}
+		if len(segments) > 0 {
+			if err := r.save(); err != nil {
+				return err
+			}
+		}
+		if !full {
+			return nil
+		}
+	}
+}
+
+func (r *retainer) purge(ctx context.Context, host provenance.Host, s index.PullSegment) error {
+	if !s.Hides || s.By.MSP != r.msp { // another organisation keeps, and purges, its own
+		return nil
+	}
+	result, err := r.ledger.SubmitPrivate(ctx, nil, purgeClients, string(host), s.Lane, strconv.FormatUint(s.Number, 10))
+	if err != nil {
+		return provenance.Wrap(provenance.CodeOf(err), err, "purge clients of segment %s/%d", s.Lane, s.Number)
+	}
+	if result.Block > 0 { // else it was purged before
+		r.purged()
+	}
+	return nil
+}
+
+func (r *retainer) save() error {
+	b, err := json.Marshal(r.done)
+	if err == nil {
+		err = replaceFile(r.path, b)
+	}
+	if err != nil {
+		return provenance.Wrap(provenance.Internal, err, "save how far clients are purged")
+	}
+	return nil
+}
