@@ -268,7 +268,7 @@ func (p *pulling) killed(t *testing.T) {
 func (p *pulling) purged(t *testing.T) {
 	p.t = t
 	hidden, _ := p.segments()
-	p.act("vendor/admin", "record:PurgeClients", hidden[0]...)
+	p.act("vendor/admin", "record:PurgeClients", hidden[len(hidden)-1]...) // the first is of the platform's image
 	p.until(func() error {
 		list, err := p.pulls("vendor/auditor")
 		if err == nil && (len(list) != 7 || !slices.ContainsFunc(list, gone) || !slices.ContainsFunc(list, open)) {
