@@ -72,14 +72,14 @@ func decodeBase64(enc *base64.Encoding, s, complaint string) ([]byte, error) {
 	return b, nil
 }
 
-// claimedTime reads an RFC 3339 time a document claims, to the second, in UTC;
-// zero when it is none or outside the years 1970 to 9999.
+// claimedTime reads an RFC 3339 time a document claims, in UTC; zero when it
+// is none or outside the years 1970 to 9999.
 func claimedTime(s string) time.Time {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
 		return time.Time{}
 	}
-	t = t.UTC().Truncate(time.Second)
+	t = t.UTC() // with its fractions: of two scans within a second the later one counts
 	if t.Year() < 1970 || t.Year() > 9999 {
 		return time.Time{}
 	}
