@@ -4,11 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -62,18 +59,11 @@ func (g *rooms) newRetainer() (*retainer, error) {
 }
 
 func (r *retainer) load() error {
-	r.done = map[provenance.Host]index.Position{}
-	b, err := os.ReadFile(r.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	err := readDisposable(r.path, &r.done)
+	if r.done == nil { // no file, or one that says null
+		r.done = map[provenance.Host]index.Position{}
 	}
-	if err != nil {
-		return provenance.Wrap(provenance.Internal, err, "open the retention file")
-	}
-	if err := json.Unmarshal(b, &r.done); err != nil {
-		return provenance.Wrap(provenance.Internal, err, "the retention file %s is damaged; it may be deleted", r.path)
-	}
-	return nil
+	return err
 }
 
 // run purges until ctx ends, and returns its error. It looks often enough that
@@ -119,22 +109,15 @@ func (r *retainer) pass(ctx context.Context, now time.Time) error {
 }
 
 // registry purges what was recorded before a time, in the order of the ledger.
-// The times of transactions are their clients', so it stops at the first that
-// is younger: an older one behind it has its turn a little later, and none is
-// passed over.
 func (r *retainer) registry(ctx context.Context, host provenance.Host, before time.Time) error {
 	for {
 		var segments []index.PullSegment
 		err := r.index.View(ctx, func(s *index.Snapshot) (err error) {
-			segments, err = s.PullSegments(host, r.done[host], r.page)
+			segments, err = s.PullSegments(host, r.done[host], before, r.page)
 			return err
 		})
 		if err != nil {
 			return err
-		}
-		full := len(segments) == r.page
-		if young := slices.IndexFunc(segments, func(s index.PullSegment) bool { return !s.Time.Before(before) }); young >= 0 {
-			segments, full = segments[:young], false
 		}
 		for _, s := range segments {
 			if err := r.purge(ctx, host, s); err != nil {
@@ -142,13 +125,11 @@ func (r *retainer) registry(ctx context.Context, host provenance.Host, before ti
 			}
 			r.done[host] = s.At
 		}
-		if len(segments) > 0 {
-			if err := r.save(); err != nil {
-				return err
-			}
-		}
-		if !full {
+		if len(segments) == 0 {
 			return nil
+		}
+		if err := r.save(); err != nil {
+			return err
 		}
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,5 +138,24 @@ func TestRetentionRuns(t *testing.T) {
 	defer cancel()
 	if err := r.run(ctx); err == nil || r.waits.state().Reason == "" || !slices.Equal(p.calls, []string{"0"}) {
 		t.Errorf("%v, waits for %q, purged %v", err, r.waits.state().Reason, p.calls)
+	}
+}
+
+// What the disk made of the file, or somebody wrote there, stops no purging for good.
+func TestRetentionFile(t *testing.T) {
+	x := retaining(t, "private 90")
+	for text, code := range map[string]provenance.Code{"null": "", "{}": "", "": provenance.Internal, "[": provenance.Internal} {
+		path := filepath.Join(t.TempDir(), retainFile)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p := &purging{known: map[string]bool{}}
+		r := &retainer{index: x, ledger: p, msp: "VendorMSP", path: path, page: 2, keep: map[provenance.Host]time.Duration{"registry.example": time.Hour}, purged: func() {}}
+		if err := r.load(); provenance.CodeOf(err) != code || code != "" && !strings.Contains(err.Error(), "may be deleted") {
+			t.Errorf("%q: %v, want %q", text, err, code)
+		}
+		if err := r.pass(t.Context(), time.Now()); err != nil || len(p.calls) != 1 {
+			t.Errorf("%q: purged %v, %v", text, p.calls, err)
+		}
 	}
 }

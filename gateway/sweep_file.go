@@ -3,10 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -101,16 +98,11 @@ type sweepState struct {
 // suspected is given its grace anew, since notifications could not come in
 // while nobody listened.
 func (s *sweeper) load() error {
-	s.states = map[provenance.Host]*sweepState{}
-	b, err := os.ReadFile(s.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if err := readDisposable(s.path, &s.states); err != nil {
+		return err
 	}
-	if err != nil {
-		return provenance.Wrap(provenance.Internal, err, "open the sweeps' file")
-	}
-	if err := json.Unmarshal(b, &s.states); err != nil {
-		return provenance.Wrap(provenance.Internal, err, "the sweeps' file %s is damaged; it may be deleted", s.path)
+	if s.states == nil { // no file, or one that says null
+		s.states = map[provenance.Host]*sweepState{}
 	}
 	now := time.Now()
 	for host, at := range s.states {

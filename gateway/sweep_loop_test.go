@@ -143,6 +143,12 @@ func TestSweepFileDamaged(t *testing.T) {
 	if err := s.load(); err == nil || !strings.Contains(err.Error(), "may be deleted") {
 		t.Error(err)
 	}
+	if err := os.WriteFile(s.path, []byte("null"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.load(); err != nil || s.state("registry.example") == nil {
+		t.Errorf("a file that says null: %v", err)
+	}
 }
 
 func TestSweepSettings(t *testing.T) {

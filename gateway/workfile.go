@@ -26,22 +26,31 @@ type workState struct {
 // openWork reads the list; a missing file is an empty one at height 0.
 func openWork(path string, log *slog.Logger) (*worklist, error) {
 	w := &worklist{path: path, log: log, arrived: make(chan struct{}, 1), tasks: map[int64]*task{}, keys: map[task]int64{}, running: map[int64]bool{}}
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return w, nil
-	}
-	if err != nil {
-		return nil, provenance.Wrap(provenance.Internal, err, "open work list")
-	}
 	var s workState
-	if err := json.Unmarshal(b, &s); err != nil {
-		return nil, provenance.Wrap(provenance.Internal, err, "work list %s is damaged; it may be deleted", path)
+	if err := readDisposable(path, &s); err != nil {
+		return nil, err
 	}
 	w.height, w.saved = s.Height, s.Height
 	for _, t := range s.Tasks {
 		w.insert(t)
 	}
 	return w, nil
+}
+
+// readDisposable reads a file of JSON that the gateway can do without. One that
+// is not there changes nothing.
+func readDisposable(path string, into any) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return provenance.Wrap(provenance.Internal, err, "open %s", path)
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return provenance.Wrap(provenance.Internal, err, "%s is damaged; it may be deleted", path)
+	}
+	return nil
 }
 
 // keep saves the list now and then until ctx ends, and once more then. A disk

@@ -182,8 +182,10 @@ type PullSegment struct {
 }
 
 // PullSegments returns the segments of a registry that hold pulls and stand
-// after a position, in the order of the ledger, at most limit of them.
-func (s *Snapshot) PullSegments(host provenance.Host, after Position, limit int) ([]PullSegment, error) {
+// after a position, in the order of the ledger, at most limit of them, up to the
+// first whose transaction is not before a time. Those times are their clients':
+// an older one behind it has its turn later, and none is passed over.
+func (s *Snapshot) PullSegments(host provenance.Host, after Position, before time.Time, limit int) ([]PullSegment, error) {
 	var all []PullSegment
 	var keys []string
 	const text = `SELECT s.block, s.tx, s.key, t.at, t.msp, t.name FROM segments s JOIN txs t ON t.block = s.block AND t.tx = s.tx
@@ -201,8 +203,11 @@ func (s *Snapshot) PullSegments(host provenance.Host, after Position, limit int)
 		all, keys = append(all, one), append(keys, string(key))
 		return err
 	})
-	if err != nil || len(all) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	if young := slices.IndexFunc(all, func(one PullSegment) bool { return !one.Time.Before(before) }); young >= 0 {
+		all, keys = all[:young], keys[:young]
 	}
 	values, err := s.Get(keys...)
 	if err != nil {

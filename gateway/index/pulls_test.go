@@ -161,8 +161,11 @@ func testPullSegments(t *testing.T, create creator) {
 	err := x.View(t.Context(), func(s *Snapshot) error {
 		var got []PullSegment
 		for after := (Position{}); ; after = got[len(got)-1].At {
-			page, err := s.PullSegments(host, after, 2)
-			if err != nil || len(page) == 0 {
+			page, err := s.PullSegments(host, after, at(3), 2)
+			if err != nil {
+				return err
+			}
+			if len(page) == 0 {
 				break
 			}
 			got = append(got, page...)
@@ -181,7 +184,13 @@ func testPullSegments(t *testing.T, create creator) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
-		others, err := s.PullSegments("elsewhere.example", Position{}, 9)
+		for older, n := range map[time.Time]int{at(1): 0, at(2): 2} {
+			got, err := s.PullSegments(host, Position{}, older, 9)
+			if err != nil || len(got) != n {
+				t.Errorf("before %s: %d segments, %v, want %d", older, len(got), err, n)
+			}
+		}
+		others, err := s.PullSegments("elsewhere.example", Position{}, at(3), 9)
 		if len(others) > 0 {
 			t.Errorf("of another registry: %+v", others)
 		}
