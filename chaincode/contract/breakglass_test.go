@@ -155,3 +155,17 @@ func TestBreakGlassForAnIndex(t *testing.T) {
 		expect(t, c, l.ask(c, "staging"), policy.Quarantined, "quarantine", policy.Violated)
 	}
 }
+
+// TestUnreviewedIsNoStepOnTheWay: a release that only its maker has looked at
+// does not count where a later stage asks for one.
+func TestUnreviewedIsNoStepOnTheWay(t *testing.T) {
+	l := network(t)
+	l.govern(strings.Replace(glass, `"review":"2h"}}]`, `"review":"2h"}},{"name":"production","from":"staging","approvals":{"min":1}}]`, 1))
+	l.do("admin@SecurityMSP", "context:Set", "incident", "false")
+	l.pushed("v1")
+	v := l.verdict("release-manager@VendorMSP", about("release:BreakGlass", "v1", "staging", "outage")...)
+	expect(t, "broken", v, policy.Allowed, "break-glass", policy.Waived)
+	expect(t, "not reviewed", l.ask("v1", "production"), policy.Pending, "from", policy.Unmet)
+	l.do("release-manager@SecurityMSP", about("release:Review", "v1", "staging", "looked at it")...)
+	expect(t, "reviewed", l.ask("v1", "production"), policy.Pending, "from", policy.Satisfied)
+}

@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"github.com/hyperledger/fabric-chaincode-go/v2/shim"
-	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/queryresult"
 	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
@@ -38,7 +37,7 @@ import (
 // writes of a transaction that fails.
 type ledger struct {
 	t     testing.TB
-	cc    *contractapi.ContractChaincode
+	cc    *Chaincode
 	state map[string][]byte
 	guard map[string][]byte // key-level endorsement policies
 	// private holds what organisations keep, by collection and key. peer is the

@@ -1,8 +1,10 @@
 package contract
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"regexp"
 	"slices"
@@ -29,7 +31,7 @@ const (
 	maxListed = 100
 )
 
-var proposalID = regexp.MustCompile(`^[0-9a-f]{16}$`)
+var proposalID = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // ProposalView is a proposal and the ballots of those who are members now.
 type ProposalView struct {
@@ -83,7 +85,12 @@ func (ProposalContract) Open(tx *Tx, kind, body string) (string, error) {
 			}
 			return castBallot(tx, l, c, opened, true, state.Ballot{Yes: true})
 		case p.Status == state.ProposalOpen:
-			return castBallot(tx, l, c, *p, false, state.Ballot{Yes: true})
+			// What comes into force is what was voted on, never what the last caller brings.
+			stored, err := storedChange(*p, c)
+			if err != nil {
+				return "", err
+			}
+			return castBallot(tx, l, stored, *p, false, state.Ballot{Yes: true})
 		}
 	}
 	return "", provenance.Errorf(provenance.Conflict, "this change was proposed %d times already and rejected or withdrawn each time", maxRepeats)
@@ -121,6 +128,10 @@ func (ProposalContract) Vote(tx *Tx, id, vote, reason string) (string, error) {
 	c, err := parseChange(p.Kind, p.Body)
 	if err != nil {
 		return "", err
+	}
+	// The id that the voter signs is the hash of what is voted on.
+	if !slices.Contains(proposalIDs(c, p.Base), p.ID) {
+		return "", provenance.Errorf(provenance.Internal, "proposal %s does not hold what its id is the hash of; nothing was voted", p.ID)
 	}
 	return castBallot(tx, l, c, p, false, ballot)
 }
@@ -313,24 +324,39 @@ func loadBallots(tx *Tx, id string, msps []string) ([]state.Ballot, error) {
 	return ballots, nil
 }
 
+// storedChange returns the change that a proposal was opened for, which must be
+// c to the byte: a vote for one text is none for another, whatever their ids.
+func storedChange(p state.Proposal, c change) (change, error) {
+	stored, err := parseChange(p.Kind, p.Body)
+	if err != nil {
+		return nil, err
+	}
+	if p.Kind != c.kind() || p.Name != c.name() || !bytes.Equal(stored.body(), c.body()) {
+		return nil, provenance.Errorf(provenance.Conflict, "proposal %s is open with another text; look at it with: waybill proposal show %s", p.ID, p.ID)
+	}
+	return stored, nil
+}
+
 // proposalIDs are the ids of a change to a version of what is in force: the
-// first proposal of it, then its repeats.
+// first proposal of it, then its repeats. Each is the whole SHA-256, in hex, of
+// kind, name, base, body and repeat, each after its length: who votes for an id
+// votes for this text and for no other.
 func proposalIDs(c change, base int) []string {
 	ids := make([]string, maxRepeats)
 	for i := range ids {
-		parts := []string{string(c.kind()), c.name(), strconv.Itoa(base), string(c.body())}
-		if i > 0 {
-			parts = append(parts, strconv.Itoa(i))
+		var text []byte
+		for _, part := range []string{string(c.kind()), c.name(), strconv.Itoa(base), string(c.body()), strconv.Itoa(i)} {
+			text = append(binary.AppendUvarint(text, uint64(len(part))), part...)
 		}
-		sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-		ids[i] = hex.EncodeToString(sum[:8])
+		sum := sha256.Sum256(text)
+		ids[i] = hex.EncodeToString(sum[:])
 	}
 	return ids
 }
 
 func readProposal(tx *Tx, id string) (p state.Proposal, err error) {
 	if !proposalID.MatchString(id) {
-		return p, provenance.Errorf(provenance.Invalid, "proposal id %q: want 16 hex digits", clip(id))
+		return p, provenance.Errorf(provenance.Invalid, "proposal id %q: want 64 hex digits, as waybill proposal list -o json shows them", clip(id))
 	}
 	found, err := state.Read(tx, state.ProposalKey(id), &p)
 	if err == nil && !found {

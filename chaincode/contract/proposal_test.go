@@ -205,8 +205,8 @@ func TestWhatCannotBeProposed(t *testing.T) {
 	}
 	l.refused(provenance.Invalid, "admin@VendorMSP", "proposal:Vote", "nonsense", "yes", "")
 	l.refused(provenance.Invalid, "admin@VendorMSP", "proposal:Get", "nonsense")
-	l.refused(provenance.NotFound, "admin@VendorMSP", "proposal:Vote", strings.Repeat("0", 16), "yes", "")
-	l.refused(provenance.NotFound, "admin@VendorMSP", "proposal:Withdraw", strings.Repeat("0", 16), "")
+	l.refused(provenance.NotFound, "admin@VendorMSP", "proposal:Vote", strings.Repeat("0", 64), "yes", "")
+	l.refused(provenance.NotFound, "admin@VendorMSP", "proposal:Withdraw", strings.Repeat("0", 64), "")
 	v := l.open("VendorMSP", "majority", `{"majority":4}`)
 	for _, vote := range []string{"", "Yes", "maybe"} {
 		l.refused(provenance.Invalid, "admin@AuditMSP", "proposal:Vote", v.Proposal.ID, vote, "")

@@ -68,7 +68,7 @@ func (WaiverContract) Request(tx *Tx, host, repository, digest, stage, rule, rea
 		return "", provenance.Errorf(provenance.Conflict, "%s/%s has %d waivers already", h, repo, state.MaxWaivers)
 	}
 	sum := sha256.Sum256([]byte(tx.GetStub().GetTxID()))
-	w.ID = hex.EncodeToString(sum[:8])
+	w.ID = hex.EncodeToString(sum[:])
 	waivers.Waivers = append(waivers.Waivers, w)
 	return answer(w, tx.put(state.WaiversKey(h, repo), waivers))
 }

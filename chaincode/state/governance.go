@@ -54,7 +54,7 @@ const (
 )
 
 // Proposal is a change that organisations vote on. Equal proposals have equal
-// ids: the first 16 hex digits of sha256 over kind, name, base and body.
+// ids: the hex SHA-256 over kind, name, base, body and repeat.
 type Proposal struct {
 	ID      string          `json:"id"`
 	Kind    ProposalKind    `json:"kind"`

@@ -1,9 +1,11 @@
 package state
 
 import (
+	"crypto/sha256"
 	"encoding"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
-	"strings"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
@@ -168,9 +170,16 @@ type EvidenceEntry struct {
 	Since  time.Time `json:"since"`
 }
 
-// SignerID names a signer within a set: one key, one certificate identity or one person.
+// SignerID names a signer within a set: one key, one certificate identity or
+// one person. It is the hex SHA-256 over its parts, each after its length, so
+// that no identity can be written to look like another's.
 func SignerID(s policy.Signer) string {
-	return strings.Join([]string{string(s.Kind), s.MSP, s.Key, s.Issuer, s.Identity, s.Name}, "|")
+	var text []byte
+	for _, part := range []string{string(s.Kind), s.MSP, s.Key, s.Issuer, s.Identity, s.Name} {
+		text = append(binary.AppendUvarint(text, uint64(len(part))), part...)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }
 
 // Witness is one organisation's own sight of an image at its registry.

@@ -11,6 +11,8 @@ import (
 	"os"
 	"runtime/debug"
 
+	"github.com/hyperledger/fabric-chaincode-go/v2/shim"
+
 	"github.com/waybill-dev/waybill/chaincode/contract"
 )
 
@@ -39,5 +41,24 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	return chaincode.Start()
+	tls, err := tlsFiles()
+	if err != nil {
+		return err
+	}
+	return chaincode.Serve(os.Getenv("CORE_CHAINCODE_ID_NAME"), os.Getenv("CHAINCODE_SERVER_ADDRESS"), tls)
+}
+
+// tlsFiles reads the key and the certificates that the environment names.
+func tlsFiles() (shim.TLSProperties, error) {
+	var tls shim.TLSProperties
+	for name, to := range map[string]*[]byte{
+		"CORE_TLS_CLIENT_KEY_FILE": &tls.Key, "CORE_TLS_CLIENT_CERT_FILE": &tls.Cert, "CORE_PEER_TLS_ROOTCERT_FILE": &tls.ClientCACerts,
+	} {
+		b, err := os.ReadFile(os.Getenv(name))
+		if err != nil {
+			return tls, fmt.Errorf("%s: %w", name, err)
+		}
+		*to = b
+	}
+	return tls, nil
 }
