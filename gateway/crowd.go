@@ -8,18 +8,19 @@ import (
 )
 
 const (
-	// maxConnections of the hooks are open at once, at most; fewer where the
-	// process may open fewer files: the queue and the ledger need theirs.
+	// maxConnections of a listener are open at once, at most; fewer where the
+	// process may open fewer files: of three listeners (hooks, API, metrics) at
+	// least a quarter is left to the queue, the index and the ledger.
 	maxConnections = 2048
-	fileShare      = 4 // the hooks take one in so many
+	fileShare      = 4 // a listener takes one in so many
 	// crowdShare is the part of them that one address may hold, one in so many.
-	// A registry's notifications need a handful.
+	// A registry's notifications need a handful, and so do a cluster's questions.
 	crowdShare = 4
 )
 
 // crowd is a listener that keeps one address from holding every connection:
 // somebody who opens thousands and says a word now and then must not keep the
-// others' notifications out, nor take the files that the queue needs.
+// others' notifications and questions out, nor take the files that the queue needs.
 type crowd struct {
 	net.Listener
 	all, each int

@@ -45,11 +45,11 @@ func hooksOf(t *testing.T, names ...string) (address string, q *queue.Queue) {
 	if g.hooks, err = intake.New(intake.Config{Connectors: all, Sink: sink{q}, Concurrency: hookPlaces, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ctx, cancel := context.WithCancel(t.Context())
+	l, err := listen(ctx, "hooks.listen", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -217,5 +217,48 @@ func TestCrowd(t *testing.T) {
 	enter("127.0.0.2", false)
 	if len(c.by) != 3 || c.open != 3 {
 		t.Errorf("%d open, %v", c.open, c.by)
+	}
+}
+
+// TestIdleConnectionsEndNothing: whoever opens connections to the API or to the
+// metrics and says nothing holds a share of them, and neither keeps others out
+// nor takes the process's last file.
+func TestIdleConnectionsEndNothing(t *testing.T) {
+	for _, key := range []string{"api.listen", "metrics.listen"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		l, err := listen(ctx, key, "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		bounded, ok := l.(*crowd)
+		if !ok {
+			t.Fatalf("%s has no bound", key)
+		}
+		bounded.all, bounded.each = 40, 10
+		done := make(chan error, 1)
+		go func() {
+			done <- serveHTTP(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+		}()
+		for range 200 {
+			conn, err := from(t, "127.0.0.2", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+		}
+		response, err := http.Get("http://" + l.Addr().String())
+		if err != nil {
+			t.Fatalf("%s beside idle connections: %v", key, err)
+		}
+		_ = response.Body.Close()
+		bounded.mu.Lock()
+		if bounded.open > 11 {
+			t.Errorf("%s: %d connections are held", key, bounded.open)
+		}
+		bounded.mu.Unlock()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -267,17 +267,19 @@ func dial(cfg Config) (*ledger.Client, error) {
 	})
 }
 
+// listen opens one of the gateway's listeners. All of them are bounded: the
+// files that connections hold are those that the queue, the index and the
+// ledger need.
 func listen(ctx context.Context, key, address string) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
-	return l, nil
+	return newCrowd(l), nil
 }
 
 // serveHooks takes notifications until ctx ends, and lets those in hand finish.
 func (g *rooms) serveHooks(ctx context.Context, l net.Listener) error {
-	l = newCrowd(l)
 	if g.cfg.Hooks.TLSCert != "" {
 		pair, err := tls.LoadX509KeyPair(g.cfg.Hooks.TLSCert, g.cfg.Hooks.TLSKey)
 		if err != nil {
