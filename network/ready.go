@@ -10,7 +10,7 @@ import (
 
 // probeFunction is answered by every chaincode made with the contract API, reads nothing and
 // needs no role.
-const probeFunction = "org.hyperledger.fabric:GetMetadata"
+const probeFunction = "policy:List"
 
 // WaitReady returns when, for every organisation, its own peer endorses and its gateway finds
 // enough others to satisfy the endorsement policy. Listening ports and healthy processes do not
