@@ -8,8 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// probeFunction is answered by every chaincode made with the contract API, reads nothing and
-// needs no role.
+// probeFunction reads one key and needs no role; it is answered before there is any member.
 const probeFunction = "policy:List"
 
 // WaitReady returns when, for every organisation, its own peer endorses and its gateway finds
