@@ -44,7 +44,7 @@ type laneNames interface {
 	Lanes() int
 	LaneName(lane int) string
 	NextSeq(ctx context.Context, lane int) (uint64, error)
-	Skip(ctx context.Context, lane int, seq uint64) error
+	Supersede(ctx context.Context, lane int, seq uint64, items []queue.Item, reason string) error
 }
 
 type laneQueue interface {

@@ -37,13 +37,8 @@ func (l *lane) split(ctx context.Context, items []queue.Item, cause error) (sett
 // of its items are recorded. They are set aside for an operator, who can, and
 // the number is used up.
 func (l *lane) superseded(ctx context.Context, s queue.Segment, items []queue.Item, cause error) (settled bool, err error) {
-	l.log.ErrorContext(ctx, "the ledger is ahead of this queue", slog.String("lane", s.LaneName), slog.Uint64("seq", s.Seq), slog.Any("error", cause))
-	for _, it := range items {
-		if err := l.bury(ctx, it, "the queue's file is older than the ledger, this event may be recorded already: "+cause.Error()); err != nil {
-			return false, err
-		}
-	}
-	return true, l.queue.Skip(ctx, l.number, s.Seq)
+	l.log.ErrorContext(ctx, "the ledger is ahead of this queue", slog.String("lane", s.LaneName), slog.Uint64("seq", s.Seq), slog.Int("events set aside", len(items)), slog.Any("error", cause))
+	return true, l.queue.Supersede(ctx, l.number, s.Seq, items, "the queue's file is older than the ledger, this event may be recorded already: "+cause.Error())
 }
 
 // hold gives a whole batch back for a reason that lies outside its items: a

@@ -40,7 +40,10 @@ func TestEveryStepIsFenced(t *testing.T) {
 		"reseal":   func(ctx context.Context, s state) error { return s.q.Reseal(ctx, s.sealed) },
 		"recorded": func(ctx context.Context, s state) error { return s.q.Recorded(ctx, s.sealed, 1) },
 		"unseal":   func(ctx context.Context, s state) error { return s.q.Unseal(ctx, s.sealed) },
-		"skip":     func(ctx context.Context, s state) error { return s.q.Skip(ctx, 1, 1) },
+		"supersede": func(ctx context.Context, s state) error {
+			return s.q.Supersede(ctx, 1, 1, s.leased, "other bytes")
+		},
+		"skip": func(ctx context.Context, s state) error { return s.q.Skip(ctx, 1, 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			url := createSchema(t)

@@ -217,6 +217,47 @@ func (q *Queue) Skip(ctx context.Context, lane int, seq uint64) error {
 	}})
 }
 
+// Supersede is Skip, and sets the items that were to be in the segment aside
+// with the reason, in one commit: after a crash between the two, whatever comes
+// next would be set aside as well. Items that are no longer waiting are left out.
+func (q *Queue) Supersede(ctx context.Context, lane int, seq uint64, items []Item, reason string) error {
+	var by map[string]int64
+	var total int64
+	err := q.writer.do(ctx, &op{
+		rows: len(items) + 1,
+		run: func(b *batch) error {
+			by, total = map[string]int64{}, 0
+			if err := firstError(q.fence(b, lane), b.fenceItems(items), b.checkOpen(lane)); err != nil {
+				return err
+			}
+			for _, it := range items {
+				result, err := b.w.stmts.bury.ExecContext(b.ctx, clip(reason), it.ID)
+				if err != nil {
+					return fail(err, "set item aside")
+				}
+				n, err := result.RowsAffected()
+				if err != nil {
+					return fail(err, "set item aside")
+				}
+				by[it.Connector] += n
+				total += n
+			}
+			_, err := b.w.stmts.advance.ExecContext(b.ctx, lane, int64(seq)+1, 0)
+			return fail(err, "skip segment number")
+		},
+		after: func() {
+			q.waiting.Add(-total)
+			q.dead.Add(total)
+			q.countPending(by, -1)
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			q.unlease(items)
+		},
+	})
+	q.returnUnchanged(items, err)
+	return err
+}
+
 // close removes the open segment and moves its items by stmt. It returns how
 // many items of which connector those were.
 func (q *Queue) close(b *batch, s Segment, stmt *sql.Stmt) (map[string]int64, int64, error) {

@@ -94,5 +94,14 @@ func TestUnsealKeepsOrder(t *testing.T) {
 		if next, _ := q.NextSeq(t.Context(), 0); next != 2 {
 			t.Fatalf("next number %d after skip", next)
 		}
+		if err := q.Supersede(t.Context(), 0, 2, got[:3], "other bytes"); err != nil {
+			t.Fatal(err)
+		}
+		if next, _ := q.NextSeq(t.Context(), 0); next != 3 {
+			t.Fatalf("next number %d after supersede", next)
+		}
+		if st := stats(t, q); st.Dead != 3 || st.Pending != 1 {
+			t.Fatalf("after supersede %+v", st)
+		}
 	})
 }
