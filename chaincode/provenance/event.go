@@ -164,9 +164,14 @@ func (e Event) check(names checked) error {
 	if !e.Blind.IsZero() && (e.Action != Pull || len(e.Blind.Raw()) != sha256.Size) {
 		return Errorf(Invalid, "event %s: only a pull has a blinded client, by a SHA-256", e.ID)
 	}
-	for _, text := range []string{e.Source, e.MediaType, e.ArtifactType, e.Actor, e.Address, e.UserAgent} {
-		if len(text) > maxText {
-			return Errorf(Invalid, "event %s: a text of %d bytes is longer than %d", e.ID, len(text), maxText)
+	for _, text := range [...]struct{ name, value string }{
+		{"source", e.Source}, {"mediaType", e.MediaType}, {"artifactType", e.ArtifactType}, {"actor", e.Actor}, {"address", e.Address}, {"userAgent", e.UserAgent},
+	} {
+		if text.value == "" {
+			continue
+		}
+		if err := CheckText(text.name, text.value, maxText); err != nil {
+			return Wrap(Invalid, err, "event %s", e.ID)
 		}
 	}
 	return nil
