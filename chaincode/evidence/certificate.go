@@ -159,16 +159,21 @@ func issuer(c *x509.Certificate) (string, error) {
 
 // identity reads the certificate's one alternative name, an e-mail address or
 // a URI, as its bytes stand there: nothing is normalised, so that what a rule
-// compares is what the authority signed. Without one it is the subject name,
-// prefixed "x509.subject:" as in Notary trust policies.
+// compares is what the authority signed. Without one it is the subject name as
+// it stands there, each attribute of it (RFC 4514), prefixed "x509.subject:" as in
+// Notary trust policies; no alternative name may pass for one.
 func identity(c *x509.Certificate) (string, error) {
 	i := slices.IndexFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidSAN) })
 	if i < 0 {
-		name := c.Subject.String()
+		var subject pkix.RDNSequence
+		if rest, err := asn1.Unmarshal(c.RawSubject, &subject); err != nil || len(rest) != 0 {
+			return "", invalid("certificate: malformed subject")
+		}
+		name := subject.String()
 		if name == "" || len(name) > maxIdentity || !utf8.ValidString(name) {
 			return "", invalid("certificate names nobody")
 		}
-		return "x509.subject:" + name, nil
+		return subjectPrefix + name, nil
 	}
 	var names []asn1.RawValue
 	rest, err := asn1.Unmarshal(c.Extensions[i].Value, &names)
@@ -178,11 +183,13 @@ func identity(c *x509.Certificate) (string, error) {
 	const email, uri = 1, 6
 	name := string(names[0].Bytes)
 	if names[0].Class != asn1.ClassContextSpecific || (names[0].Tag != email && names[0].Tag != uri) ||
-		name == "" || len(name) > maxIdentity || !printable(name) {
+		name == "" || len(name) > maxIdentity || !printable(name) || strings.HasPrefix(strings.ToLower(name), subjectPrefix) {
 		return "", invalid("certificate: the alternative name is no e-mail address or URI")
 	}
 	return name, nil
 }
+
+const subjectPrefix = "x509.subject:"
 
 func printable(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0

@@ -47,6 +47,11 @@ func TestCertificates(t *testing.T) {
 		"no alternative name": {envelope(root, template{change: func(c *x509.Certificate) {
 			c.Subject = pkix.Name{CommonName: "Release", Organization: []string{"Team"}}
 		}}), "x509.subject:CN=Release,O=Team", ""},
+		"every attribute of the subject": {envelope(root, template{change: func(c *x509.Certificate) {
+			c.Subject = pkix.Name{ExtraNames: []pkix.AttributeTypeAndValue{
+				{Type: []int{2, 5, 4, 10}, Value: "Team"}, {Type: []int{2, 5, 4, 3}, Value: "Somebody"}, {Type: []int{2, 5, 4, 3}, Value: "Release"},
+			}}
+		}}), "x509.subject:CN=Release,CN=Somebody,O=Team", ""},
 		// The verdict on a near name is the rule's; what counts is that nothing is normalised away.
 		"near issuer":      {envelope(root, template{identity: workflow, issuer: "https://github.com.evil"}), workflow, "https://github.com.evil"},
 		"escaped identity": {envelope(root, template{identity: "https://github.com/team%2Fapp", issuer: actions}), "https://github.com/team%2Fapp", actions},
@@ -84,22 +89,24 @@ func TestCertificates(t *testing.T) {
 		envelope []byte
 		want     string
 	}{
-		"expired":              {envelope(root, expired), "expired"},
-		"not yet valid":        {envelope(root, early), "not yet valid"},
-		"other root":           {envelope(stranger, good), "certificate chain"},
-		"other root in chain":  {envelope(stranger, good, stranger), "certificate chain"},
-		"intermediate missing": {envelope(middle, good), "certificate chain"},
-		"no certificate":       {toJSON(t, cosignEnvelope(t, signer, payload)), "no certificate"},
-		"no code signing":      {envelope(root, noEKU), "code-signing usage"},
-		"server certificate":   {envelope(root, server), "certificate chain"},
-		"any usage":            {with(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }), "any usage"},
-		"no signing usage":     {with(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }), "digital signatures"},
-		"an authority":         {with(func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true }), "is an authority"},
-		"two identities":       {with(func(c *x509.Certificate) { c.EmailAddresses = []string{"dev@team.example"} }), "one alternative name"},
-		"host name":            {with(func(c *x509.Certificate) { c.URIs = nil; c.DNSNames = []string{"github.com"} }), "no e-mail"},
-		"names nobody":         {envelope(root, template{}), "names nobody"},
-		"two issuers":          {envelope(root, two), "two issuers"},
-		"issuer with newline":  {envelope(root, template{identity: workflow, oldIssuer: actions + "\n"}), "malformed issuer"},
+		"expired":               {envelope(root, expired), "expired"},
+		"not yet valid":         {envelope(root, early), "not yet valid"},
+		"other root":            {envelope(stranger, good), "certificate chain"},
+		"other root in chain":   {envelope(stranger, good, stranger), "certificate chain"},
+		"intermediate missing":  {envelope(middle, good), "certificate chain"},
+		"no certificate":        {toJSON(t, cosignEnvelope(t, signer, payload)), "no certificate"},
+		"no code signing":       {envelope(root, noEKU), "code-signing usage"},
+		"server certificate":    {envelope(root, server), "certificate chain"},
+		"any usage":             {with(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }), "any usage"},
+		"no signing usage":      {with(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }), "digital signatures"},
+		"an authority":          {with(func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true }), "is an authority"},
+		"two identities":        {with(func(c *x509.Certificate) { c.EmailAddresses = []string{"dev@team.example"} }), "one alternative name"},
+		"host name":             {with(func(c *x509.Certificate) { c.URIs = nil; c.DNSNames = []string{"github.com"} }), "no e-mail"},
+		"plays a subject":       {envelope(root, template{identity: "x509.subject:CN=Release,O=Team"}), "no e-mail"},
+		"plays a subject aloud": {envelope(root, template{identity: "X509.Subject:CN=Release,O=Team"}), "no e-mail"},
+		"names nobody":          {envelope(root, template{}), "names nobody"},
+		"two issuers":           {envelope(root, two), "two issuers"},
+		"issuer with newline":   {envelope(root, template{identity: workflow, oldIssuer: actions + "\n"}), "malformed issuer"},
 		"unknown critical": {with(func(c *x509.Certificate) {
 			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: []int{1, 2, 3}, Critical: true, Value: []byte{5, 0}})
 		}), "certificate chain"},

@@ -51,7 +51,7 @@ func verifyCosign(r Request, k Key) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return who.sign(result), nil
+	return who.sign(result, sig)
 }
 
 func pemCertificates(texts ...string) ([]*x509.Certificate, error) {

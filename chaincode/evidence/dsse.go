@@ -78,7 +78,10 @@ func verifyDSSE(r Request, k Key) (Result, error) {
 		}
 		if refusal = who.check(d.signed, sig); refusal == nil {
 			result, err := statementResult(d.payload, r.Subject)
-			return who.sign(result), err
+			if err != nil {
+				return Result{}, err
+			}
+			return who.sign(result, sig)
 		}
 	}
 	return Result{}, refusal
@@ -118,7 +121,7 @@ func verifyBundle(r Request, k Key) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return who.sign(result), nil
+	return who.sign(result, d.sigs[0])
 }
 
 // bundleCertificates reads the one verification material of a bundle; a public
@@ -177,7 +180,7 @@ func verifyMessage(r Request, m map[string]any, who authority) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return who.sign(Result{Type: TypeSignature, Facts: encoded, Document: hex.EncodeToString(digest)}), nil
+	return who.sign(Result{Type: TypeSignature, Facts: encoded, Document: hex.EncodeToString(digest)}, sig)
 }
 
 // hexHint turns a key hint into the hex fingerprint it often is: cosign writes

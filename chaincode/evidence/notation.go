@@ -68,7 +68,7 @@ func verifyNotation(r Request, k Key) (Result, error) {
 		return Result{}, err
 	}
 	result.MadeAt = madeAt
-	return who.sign(result), nil
+	return who.sign(result, sig)
 }
 
 // notationHeader reads the protected header; a critical attribute that is not

@@ -1,8 +1,12 @@
 package evidence
 
 import (
+	"crypto"
+	"crypto/ecdsa"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/json"
+	"math/big"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -26,6 +30,10 @@ type Result struct {
 	MadeAt        time.Time // as claimed by the document; zero when it says nothing
 	Identity      string    // of a certificate signer: e-mail, URI or subject name
 	Issuer        string    // who vouched for Identity, as the certificate says
+	// Signature names the one signature that was verified, hex sha256; empty for
+	// FormatPlain. Whoever holds an envelope can wrap its signature otherwise or turn
+	// it into another form that verifies, and can make none with another name.
+	Signature string `json:"-"`
 }
 
 func wrap(err error, what string) error {
@@ -115,14 +123,9 @@ func (a authority) check(message, sig []byte) error {
 }
 
 func (a authority) checkWith(verifies func(pub any) bool) error {
-	var pub any
-	if a.cert != nil {
-		pub = a.cert.leaf.PublicKey
-	} else {
-		var err error
-		if pub, err = a.key.public(); err != nil {
-			return err
-		}
+	pub, err := a.publicKey()
+	if err != nil {
+		return err
 	}
 	if !verifies(pub) {
 		return invalid("the signature is not by %q over these bytes", a.key.Name)
@@ -130,9 +133,35 @@ func (a authority) checkWith(verifies func(pub any) bool) error {
 	return nil
 }
 
-func (a authority) sign(result Result) Result {
+func (a authority) publicKey() (crypto.PublicKey, error) {
+	if a.cert != nil {
+		return a.cert.leaf.PublicKey, nil
+	}
+	return a.key.public()
+}
+
+// sign completes the result of a verified signature.
+func (a authority) sign(result Result, sig []byte) (Result, error) {
+	pub, err := a.publicKey()
+	if err != nil {
+		return result, err
+	}
+	result.Signature = hash(lasting(pub, sig))
 	if a.cert != nil {
 		result.Identity, result.Issuer = a.cert.identity, a.cert.issuer
 	}
-	return result
+	return result, nil
+}
+
+// lasting is the part of a signature that nobody but its maker can change: of
+// (r, s) of ECDSA, r, for (r, -s) is a signature as well.
+func lasting(pub crypto.PublicKey, sig []byte) []byte {
+	if _, ok := pub.(*ecdsa.PublicKey); !ok {
+		return sig
+	}
+	var pair struct{ R, S *big.Int }
+	if rest, err := asn1.Unmarshal(sig, &pair); err == nil && len(rest) == 0 {
+		return pair.R.Bytes()
+	}
+	return new(big.Int).SetBytes(sig[:len(sig)/2]).Bytes() // JWS: r and s at full length
 }
