@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
@@ -135,6 +136,19 @@ func (r reads) PullList(f api.PullFilter, p api.Page) ([]api.Pull, string, error
 
 func (r reads) Promotions(f api.PromotionFilter, p api.Page) ([]state.Promotion, string, error) {
 	return r.Snapshot.Promotions(index.PromotionFilter(f), index.Page(p))
+}
+
+func (r reads) Proposals(f api.ProposalFilter, p api.Page) ([]state.Proposal, string, error) {
+	return r.Snapshot.Proposals(index.ProposalFilter(f), index.Page(p))
+}
+
+func (r reads) Waits(kind, msp string, after *api.Waiting, now time.Time, limit int) ([]api.Waiting, error) {
+	waits, err := r.Snapshot.Waits(kind, msp, (*index.Waiting)(after), now, limit)
+	out := make([]api.Waiting, len(waits))
+	for i, w := range waits {
+		out[i] = api.Waiting(w)
+	}
+	return out, err
 }
 
 // indexed is a block of the ledger as the index takes it.

@@ -149,9 +149,11 @@ func (r *releaser) release(ctx context.Context, p state.Promotion) {
 // organisation may complete, and the keys of all open ones.
 func (r *releaser) due(ctx context.Context) (due []state.Promotion, open map[string]bool, err error) {
 	open = map[string]bool{}
+	// What has expired is not looked at for ever.
+	filter := index.PromotionFilter{Status: state.PromotionOpen, Since: r.now().Add(-state.PromotionLife)}
 	err = r.view(ctx, func(reads promotionReads) error {
 		for page := (index.Page{Size: index.MaxPage}); ; {
-			promotions, token, err := reads.Promotions(index.PromotionFilter{Status: state.PromotionOpen}, page)
+			promotions, token, err := reads.Promotions(filter, page)
 			if err != nil {
 				return err
 			}
@@ -186,11 +188,11 @@ func (r *releaser) ready(reads state.Reader, p state.Promotion) (bool, error) {
 	if _, err := state.Read(reads, p.ReleaseKey(), &current); err != nil || current.Pinned {
 		return false, err
 	}
-	facts, _, err := state.LoadFacts(reads, p.Subject, rules)
+	j, err := state.JudgeBy(reads, p.Subject, rules, version, r.now())
 	if err != nil {
 		return false, err
 	}
-	return policy.Evaluate(rules, version, facts, r.now()).Releasable && !facts.Released, nil
+	return j.Verdict.Releasable && !j.Facts.Released, nil
 }
 
 // concerns tells whether the rules of a stage name an organisation, or nobody.

@@ -45,6 +45,7 @@ type releasing struct {
 	counts map[string]int
 	time   time.Time
 	image  provenance.Digest
+	rules  policy.Version
 }
 
 func (r *releasing) subject(stage string) state.Subject {
@@ -66,7 +67,9 @@ func newReleasing(t *testing.T, msp string) *releasing {
 	r.state.put(t, state.MembersKey(), state.Members{MSPs: []string{"PlatformMSP", "SecurityMSP", "VendorMSP"}})
 	r.state.put(t, state.PoliciesKey(), state.Catalogue{Policies: []state.CatalogueEntry{{Name: "app", Version: 1, Match: p.Spec.Match}}})
 	r.state.put(t, state.PolicyKey("app", 1), state.PolicyVersion{Name: "app", Version: 1, Text: p.Canonical()})
-	r.state.put(t, state.PlaceKey(r.image, "reg.example", "app"), state.Place{MSP: "VendorMSP", At: r.time.Add(-48 * time.Hour)})
+	r.rules = policy.Version{Name: "app", Version: 1, Hash: p.Hash()}
+	r.state.put(t, state.ClockKey(), state.Clock{At: r.time, Seq: 1})
+	r.state.put(t, state.PlaceKey(r.image, "reg.example", "app"), state.Place{MSP: "VendorMSP", At: r.time.Add(-48 * time.Hour), Proven: true})
 	return r
 }
 
@@ -76,7 +79,7 @@ func (r *releasing) promote(t *testing.T, stage string, approver ...string) {
 	r.state.put(t, s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionOpen, Requester: policy.Person{MSP: "VendorMSP", Name: "ann"}, At: r.time.Add(-time.Hour)})
 	for _, msp := range approver {
 		r.state.put(t, s.ApprovalKey(1, msp), state.Approval{Subject: s, Attempt: 1, Approval: policy.Approval{
-			By: policy.Person{MSP: msp, Name: "bob"}, At: r.time.Add(-time.Hour), Roles: []string{"release-manager"}, Policy: policy.Version{Name: "app", Version: 1},
+			By: policy.Person{MSP: msp, Name: "bob"}, At: r.time.Add(-time.Hour), Roles: []string{"release-manager"}, Policy: r.rules,
 		}})
 	}
 }
@@ -84,7 +87,7 @@ func (r *releasing) promote(t *testing.T, stage string, approver ...string) {
 func (r *releasing) released(t *testing.T, stage string, at time.Time) {
 	t.Helper()
 	s := r.subject(stage)
-	r.state.put(t, s.ReleasedKey(), state.Release{Subject: s, Attempt: 1, Policy: policy.Version{Name: "app", Version: 1}, Act: state.Act{At: at}})
+	r.state.put(t, s.ReleasedKey(), state.Release{Subject: s, Attempt: 1, Policy: r.rules, Act: state.Act{At: at}})
 	r.state.put(t, s.ReleaseKey(), state.Current{Digest: r.image})
 	r.state.put(t, s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionReleased})
 }
@@ -103,6 +106,11 @@ func TestAutoRelease(t *testing.T) {
 			r.released(t, "staging", r.time.Add(-25*time.Hour))
 			r.promote(t, "production", "PlatformMSP")
 		}, "production"},
+		"soak is over, and the ledger's clock stands still": {"PlatformMSP", func(t *testing.T, r *releasing) {
+			r.released(t, "staging", r.time.Add(-25*time.Hour))
+			r.promote(t, "production", "PlatformMSP")
+			r.state.put(t, state.ClockKey(), state.Clock{At: r.time.Add(-policy.ClockGrace - time.Minute), Seq: 1})
+		}, ""},
 		"soak goes on": {"PlatformMSP", func(t *testing.T, r *releasing) {
 			r.released(t, "staging", r.time.Add(-23*time.Hour))
 			r.promote(t, "production", "PlatformMSP")
@@ -157,9 +165,9 @@ func TestAutoReleaseBacksOff(t *testing.T) {
 	}
 	// The next attempt of the promotion is another one.
 	s := r.subject("staging")
-	r.state.put(t, s.PromotionKey(), state.Promotion{Subject: s, Attempt: 2, Status: state.PromotionOpen, Requester: policy.Person{MSP: "VendorMSP", Name: "ann"}})
+	r.state.put(t, s.PromotionKey(), state.Promotion{Subject: s, Attempt: 2, Status: state.PromotionOpen, Requester: policy.Person{MSP: "VendorMSP", Name: "ann"}, At: r.time})
 	r.state.put(t, s.ApprovalKey(2, "SecurityMSP"), state.Approval{Subject: s, Attempt: 2, Approval: policy.Approval{
-		By: policy.Person{MSP: "SecurityMSP", Name: "bob"}, At: r.time, Roles: []string{"release-manager"}, Policy: policy.Version{Name: "app", Version: 1},
+		By: policy.Person{MSP: "SecurityMSP", Name: "bob"}, At: r.time, Roles: []string{"release-manager"}, Policy: r.rules,
 	}})
 	r.ledger.refuse = nil
 	if _, err := r.look(t.Context()); err != nil || len(r.ledger.acts) != 1 || len(r.tried) != 1 {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/evidence"
@@ -37,12 +38,15 @@ type collector struct {
 	log        *slog.Logger
 	count      func(outcome string)
 	now        func() time.Time
+	keysOf     int      // of one member; 0 means maxKeys
+	told       sync.Map // members of which not every key is tried
 }
 
-// Bounds of what is looked at to find a key.
 const (
-	maxKeys   = 2000
-	maxPieces = 4096 // of evidence of one image
+	// maxKeys is how many keys of one member are tried. Each member has its own
+	// share: whoever registers many keeps nobody's out.
+	maxKeys   = 10_000
+	maxPieces = 4096 // of evidence of one image, to save sending one again
 	// documentAttempts is how often, in about a minute, it is looked whether a
 	// person has vouched for an unsigned document; fewer than workLimits.attempts.
 	documentAttempts = 5
@@ -138,7 +142,7 @@ func (c *collector) lookUp(ctx context.Context, t task) (known, error) {
 		if k.recorded, err = recorded(r, t.Host, t.Repository, t.Subject); err != nil {
 			return err
 		}
-		if k.keys, err = trusted(r); err != nil {
+		if k.keys, err = c.trusted(ctx, r); err != nil {
 			return err
 		}
 		entries, err := r.Scan(maxPieces, state.TypeEvidence, t.Subject.String())
@@ -156,8 +160,8 @@ func (c *collector) lookUp(ctx context.Context, t task) (known, error) {
 	return k, err
 }
 
-// recorded tells whether an image, or an index of the same repository that
-// holds it, was pushed and is not deleted.
+// recorded tells whether evidence about an image is taken, by the contract's law: it
+// is pushed and not deleted, or an index of the same repository listed it once.
 func recorded(r state.Reader, host provenance.Host, repo provenance.Repository, d provenance.Digest) (bool, error) {
 	var place state.Place
 	found, err := state.Read(r, state.PlaceKey(d, host, repo), &place)
@@ -168,33 +172,41 @@ func recorded(r state.Reader, host provenance.Host, repo provenance.Repository, 
 	if _, err := state.Read(r, state.ParentsKey(d, host, repo), &parents); err != nil {
 		return false, err
 	}
-	for _, index := range parents.Indexes {
-		var place state.Place
-		if found, err := state.Read(r, state.PlaceKey(index, host, repo), &place); err != nil || (found && !place.Deleted) {
-			return found, err
-		}
-	}
-	return false, nil
+	return len(parents.Indexes) > 0, nil
 }
 
-// trusted lists the keys of members that were not withdrawn.
-func trusted(r state.Scanner) ([]evidence.Key, error) {
+// trusted lists the keys of members that were not withdrawn. A member of which
+// not every key is tried is named in the log, once, and counted.
+func (c *collector) trusted(ctx context.Context, r state.Scanner) ([]evidence.Key, error) {
 	members, err := state.LoadMembers(r)
 	if err != nil {
 		return nil, err
 	}
-	entries, err := r.Scan(maxKeys, state.TypeKey)
-	if err != nil {
-		return nil, err
+	most := c.keysOf
+	if most == 0 {
+		most = maxKeys
 	}
 	var keys []evidence.Key
-	for _, e := range entries {
-		var k state.TrustKey
-		if err := state.Decode(e.Value, &k); err != nil {
+	for _, msp := range members.MSPs {
+		entries, err := r.Scan(most+1, state.TypeKey, msp)
+		if err != nil {
 			return nil, err
 		}
-		if k.Withdrawn == nil && slices.Contains(members.MSPs, k.MSP) {
-			keys = append(keys, evidence.Key{MSP: k.MSP, Name: k.Name, Kind: evidence.KeyKind(k.Kind), PEM: k.PEM, NotBefore: k.NotBefore, NotAfter: k.NotAfter})
+		if len(entries) > most {
+			entries = entries[:most]
+			c.count("keys-left-out")
+			if _, known := c.told.LoadOrStore(msp, true); !known {
+				c.log.WarnContext(ctx, "not every key of a member is tried: what the others signed is not found", slog.String("member", msp), slog.Int("tried", most))
+			}
+		}
+		for _, e := range entries {
+			var k state.TrustKey
+			if err := state.Decode(e.Value, &k); err != nil {
+				return nil, err
+			}
+			if k.Withdrawn == nil {
+				keys = append(keys, evidence.Key{MSP: k.MSP, Name: k.Name, Kind: evidence.KeyKind(k.Kind), PEM: k.PEM, NotBefore: k.NotBefore, NotAfter: k.NotAfter})
+			}
 		}
 	}
 	return keys, nil

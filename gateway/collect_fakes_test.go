@@ -78,12 +78,13 @@ type act struct {
 	fn       string
 	args     []string
 	envelope []byte
+	manifest []byte
 }
 
 func (l *fakeActs) SubmitTransient(_ context.Context, transient map[string][]byte, fn string, args ...string) (ledger.Result, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a := act{fn, args, transient["envelope"]}
+	a := act{fn, args, transient["envelope"], transient["manifest"]}
 	if l.refuse != nil {
 		if err := l.refuse(a); err != nil {
 			return ledger.Result{}, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,6 +59,33 @@ func (c *collecting) push(a registry.Artifact) task {
 func (c *collecting) signed(t *testing.T, key signingKey, payload []byte) registry.Descriptor {
 	t.Helper()
 	return c.registry.layer(simpleSigningLayer, payload, map[string]string{cosignSignature: key.sign(t, payload)})
+}
+
+// A member, or somebody who is none, that registers thousands of keys keeps no
+// other member's from being tried. Where not all of one's own are, it is said whose.
+func TestCollectManyKeys(t *testing.T) {
+	c := newCollecting(t)
+	other := newSigningKey(t)
+	for i := range 2001 {
+		c.register(t, "AaaMSP", fmt.Sprint("key", i), other)
+		if i < 4 {
+			c.register(t, "SecurityMSP", fmt.Sprint("key", i), other)
+		}
+	}
+	c.keysOf = 3
+	var said strings.Builder
+	c.log = slog.New(slog.NewTextHandler(&said, nil))
+	for range 2 {
+		if _, err := c.do(t.Context(), c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(c.ledger.acts) == 0 || c.ledger.acts[0].args[5] != "VendorMSP" {
+		t.Errorf("transactions %+v", c.ledger.acts)
+	}
+	if n := strings.Count(said.String(), "member=SecurityMSP"); n != 1 || strings.Contains(said.String(), "member=VendorMSP") || c.counts["keys-left-out"] != 2 {
+		t.Errorf("said %q, %v", said.String(), c.counts)
+	}
 }
 
 // Everything that is signed and pushed beside an image becomes evidence that

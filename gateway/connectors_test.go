@@ -41,6 +41,11 @@ func (r emptyRegistry) Manifest(context.Context, provenance.Repository, provenan
 	return registry.Facts{}, r.err
 }
 
+func (r emptyRegistry) ManifestBytes(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, []byte, error) {
+	facts, err := r.Manifest(ctx, repo, d)
+	return facts, nil, err
+}
+
 func (r emptyRegistry) Resolve(context.Context, provenance.Repository, provenance.Tag) (provenance.Digest, error) {
 	return provenance.Digest{}, r.err
 }

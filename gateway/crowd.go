@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
 	"syscall"
+	"time"
 )
 
 const (
@@ -16,6 +18,10 @@ const (
 	// crowdShare is the part of them that one address may hold, one in so many.
 	// A registry's notifications need a handful, and so do a cluster's questions.
 	crowdShare = 4
+
+	// How long a listener waits for a file: at first, and at most.
+	minStarved = 5 * time.Millisecond
+	maxStarved = time.Second
 )
 
 // crowd is a listener that keeps one address from holding every connection:
@@ -24,6 +30,8 @@ const (
 type crowd struct {
 	net.Listener
 	all, each int
+	closed    chan struct{}
+	closing   sync.Once
 
 	mu   sync.Mutex
 	open int
@@ -37,14 +45,25 @@ func newCrowd(l net.Listener) *crowd {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil && files.Cur/fileShare < maxConnections {
 		all = max(int(files.Cur/fileShare), crowdShare)
 	}
-	return &crowd{Listener: l, all: all, each: all / crowdShare, by: map[netip.Prefix]int{}}
+	return &crowd{Listener: l, all: all, each: all / crowdShare, closed: make(chan struct{}), by: map[netip.Prefix]int{}}
 }
 
 // Accept implements net.Listener. A connection too many is closed at once: its
 // sender tries again, and the ones behind it are not kept waiting.
+//
+// Where the process or the machine has no file left, it waits: what holds the
+// files ends some time, and a listener that gave up would end the gateway.
 func (c *crowd) Accept() (net.Conn, error) {
-	for {
+	for pause := minStarved; ; {
 		conn, err := c.Listener.Accept()
+		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+			if !c.starve(pause) {
+				return nil, net.ErrClosed
+			}
+			pause = min(2*pause, maxStarved)
+			continue
+		}
+		pause = minStarved
 		if err != nil {
 			return nil, err //nolint:wrapcheck // net/http looks at what kind of error it is
 		}
@@ -54,6 +73,24 @@ func (c *crowd) Accept() (net.Conn, error) {
 		}
 		_ = conn.Close() // nothing was said on it
 	}
+}
+
+// starve waits for a file; false: the listener was closed meanwhile.
+func (c *crowd) starve(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-c.closed:
+		return false
+	}
+}
+
+// Close implements net.Listener.
+func (c *crowd) Close() error {
+	c.closing.Do(func() { close(c.closed) })
+	return c.Listener.Close() //nolint:wrapcheck // net/http looks at what kind of error it is
 }
 
 // network is whom an address stands for: itself, or the /64 that somebody with

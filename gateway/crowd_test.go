@@ -2,15 +2,19 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -218,6 +222,122 @@ func TestCrowd(t *testing.T) {
 	if len(c.by) != 3 || c.open != 3 {
 		t.Errorf("%d open, %v", c.open, c.by)
 	}
+}
+
+// A process without a file left goes on when there is one again. It is another
+// process, which may open 64 files: this one has others that need theirs.
+func TestNoFileLeft(t *testing.T) {
+	if os.Getenv("WAYBILL_TEST_NO_FILE") == "" {
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestNoFileLeft$", "-test.v")
+		cmd.Env = append(os.Environ(), "WAYBILL_TEST_NO_FILE=1")
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "PASS") {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
+	limit := syscall.Rlimit{Cur: 64, Max: 64}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	inner := &starving{Listener: must(net.Listen("tcp", "127.0.0.1:0"))}
+	l := newCrowd(inner)
+	if 3*l.all > 64 || l.each < 1 {
+		t.Errorf("three listeners of %d connections, of 64 files", l.all)
+	}
+	done := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		done <- serveHTTP(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	}()
+	waiting := must(from(t, "127.0.0.2", l.Addr().String()))
+	var files []*os.File
+	for {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			break
+		}
+		files = append(files, f)
+	}
+	// The listener's queue in the kernel takes one more than it may accept.
+	_ = files[0].Close()
+	next, err := from(t, "127.0.0.2", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, func() bool { return inner.starved.Load() > 2 })
+	select {
+	case err := <-done:
+		t.Fatalf("the server ended: %v", err)
+	default:
+	}
+	for _, f := range files[1:] {
+		_ = f.Close()
+	}
+	_ = waiting.Close()
+	if _, err := io.WriteString(next, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	_ = next.SetDeadline(time.Now().Add(5 * time.Second))
+	if answer, err := io.ReadAll(next); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 204") {
+		t.Errorf("%q, %v", answer, err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// starving counts how often there was no file.
+type starving struct {
+	net.Listener
+	starved atomic.Int64
+}
+
+func (s *starving) Accept() (net.Conn, error) {
+	conn, err := s.Listener.Accept()
+	if errors.Is(err, syscall.EMFILE) {
+		s.starved.Add(1)
+	}
+	return conn, err
+}
+
+// noFiles is a machine that has none left.
+type noFiles struct{ net.Listener }
+
+func (noFiles) Accept() (net.Conn, error) { return nil, syscall.EMFILE }
+
+// A listener that waits for a file ends when it is closed.
+func TestStarvingListenerCloses(t *testing.T) {
+	l := newCrowd(noFiles{must(net.Listen("tcp", "127.0.0.1:0"))})
+	done := make(chan error)
+	go func() {
+		_, err := l.Accept()
+		done <- err
+	}()
+	_ = pauseFor(t.Context(), 20*time.Millisecond)
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-done:
+		if !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("it waits on")
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }
 
 // TestIdleConnectionsEndNothing: whoever opens connections to the API or to the

@@ -41,7 +41,7 @@ func (b *installation) chain() peerOf {
 	for _, key := range slices.Sorted(maps.Keys(b.ledger.segments)) {
 		name := strings.Fields(strings.Trim(key, "[]"))
 		seq, _ := strconv.ParseUint(name[2], 10, 64) // the submitter wrote it
-		write := ledger.Write{Key: state.SegmentKey(provenance.Host(name[0]), name[1], seq), Value: b.ledger.segments[key]}
+		write := ledger.Write{Key: state.SegmentKey(provenance.Host(name[0]), "VendorMSP", name[1], seq), Value: b.ledger.segments[key]}
 		if !slices.ContainsFunc(b.peer, func(on ledger.Block) bool { return len(on.Txs) > 0 && on.Txs[0].Writes[0].Key == write.Key }) {
 			b.peer = b.peer.with(write)
 		}
@@ -175,6 +175,9 @@ func (b *installation) indexed(blocks []ledger.Block) {
 func (b *installation) fsckAt(peer blockSource, repair bool) FsckReport {
 	b.t.Helper()
 	c := &fsckRun{index: b.index, queue: b.queue, peer: peer, log: slog.New(slog.DiscardHandler), stall: 5 * time.Second, scope: b.scope}
+	if c.scope.msp == "" {
+		c.scope.msp = "VendorMSP"
+	}
 	r, err := c.run(b.t.Context(), repair)
 	if err != nil {
 		b.t.Fatalf("%v\n%s", err, r)

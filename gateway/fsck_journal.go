@@ -77,10 +77,10 @@ func (j *journal) block(b ledger.Block) {
 }
 
 func (j *journal) segment(block uint64, tx ledger.Tx, attributes []string, value []byte) error {
-	if len(attributes) != 3 {
+	if len(attributes) != 4 {
 		return provenance.Errorf(provenance.Internal, "its key has %d parts", len(attributes))
 	}
-	seq, err := strconv.ParseUint(attributes[2], 16, 64) // as state.SegmentKey writes it
+	seq, err := strconv.ParseUint(attributes[3], 16, 64) // as state.SegmentKey writes it
 	if err != nil {
 		return provenance.Wrap(provenance.Internal, err, "its number")
 	}
@@ -88,14 +88,16 @@ func (j *journal) segment(block uint64, tx ledger.Tx, attributes []string, value
 	if err != nil {
 		return err
 	}
-	w := written{host: provenance.Host(attributes[0]), lane: attributes[1], seq: seq, tx: tx.ID, block: block, events: len(events)}
+	w := written{host: provenance.Host(attributes[0]), lane: attributes[2], seq: seq, tx: tx.ID, block: block, events: len(events)}
 	place := int32(len(j.segments))
 	for _, e := range events {
 		old := e.OccurredAt.Before(j.forgets) || tx.At.Before(j.forgets)
 		j.events = append(j.events, standing{id: e.ID, segment: place, old: old})
 	}
 	w.ours = tx.Creator.MSP == j.msp && j.hosts[w.host]
-	if _, w.own = j.number(w.lane); w.own {
+	// Another organisation may call its lane as ours is called; its segments are under its own name.
+	if _, named := j.number(w.lane); named && attributes[1] == j.msp {
+		w.own = true
 		w.ours = true
 		w.sum = sha256.Sum256(value)
 		if j.lanes[w.lane] == nil {

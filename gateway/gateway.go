@@ -113,6 +113,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if g.releaser != nil {
 		eg.Go(func() error { return g.releaser.run(ctx) }) // index -> releases that are due
 	}
+	eg.Go(func() error { return g.ticker.run(ctx) })  // ... -> the ledger's clock
 	eg.Go(func() error { return g.sweeper.run(ctx) }) // registries, compared with the index -> queue
 	eg.Go(func() error { return g.metrics.serve(ctx, cfg.Metrics.Listen) })
 	if err := eg.Wait(); !errors.Is(err, context.Canceled) {
@@ -177,6 +178,7 @@ type rooms struct {
 	work      *worklist
 	worker    *worker
 	releaser  *releaser // nil: switched off
+	ticker    *ticker
 	sweeper   *sweeper
 	metrics   *metrics
 }

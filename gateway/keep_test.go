@@ -65,7 +65,7 @@ func (c *collection) SubmitPrivate(_ context.Context, transient map[string][]byt
 	return ledger.Result{}, call(c.after, c.calls)
 }
 
-func (c *collection) EvaluatePrivate(_ context.Context, _ string, args ...string) ([]byte, error) {
+func (c *collection) EvaluateOwn(_ context.Context, _ string, args ...string) ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b, ok := c.kept[fmt.Sprint(args)]

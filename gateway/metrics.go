@@ -25,7 +25,10 @@ type metrics struct {
 	calls    *prometheus.HistogramVec
 	evidence *prometheus.CounterVec
 	witness  *prometheus.CounterVec
+	proven   *prometheus.CounterVec
 	releases *prometheus.CounterVec
+	ticks    *prometheus.CounterVec
+	behind   prometheus.Gauge
 	findings *prometheus.CounterVec
 	swept    *prometheus.GaugeVec
 	purged   prometheus.Counter
@@ -39,14 +42,17 @@ func newMetrics(q *queue.Queue, work *worklist) *metrics {
 		recorded: prometheus.NewCounter(prometheus.CounterOpts{Name: "waybill_recorded_events_total", Help: "Events known to be on the ledger."}),
 		segments: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "waybill_segment_seconds", Help: "From the endorsement of a segment to its commit.", Buckets: prometheus.ExponentialBuckets(0.05, 2, 10)}),
 		calls:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "waybill_api_seconds", Help: "API calls by method and error code.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}, []string{"method", "code"}),
-		evidence: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_evidence_total", Help: "Artifacts beside images by outcome: recorded, known, refused, unverified, ignored."}, []string{"outcome"}),
+		evidence: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_evidence_total", Help: "Artifacts beside images by outcome: recorded, known, refused, unverified, ignored; keys-left-out: not every key of a member was tried."}, []string{"outcome"}),
 		witness:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_witness_total", Help: "Looks at other organisations' registries by outcome. A disagreement is a push that its registry does not serve: look into it."}, []string{"outcome"}),
+		proven:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_proven_total", Help: "Images recorded by their digest alone and looked at again, by outcome: proven, gone."}, []string{"outcome"}),
 		releases: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_auto_releases_total", Help: "Releases asked for by this gateway, by outcome."}, []string{"outcome"}),
+		ticks:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_clock_ticks_total", Help: "Moves of the ledger's clock by this gateway, by outcome: ticked, failed."}, []string{"outcome"}),
+		behind:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "waybill_clock_age_seconds", Help: "How far the ledger's clock is behind. Beyond 120 nothing that depends on time is decided: does a gateway of any member run?"}),
 		findings: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_sweep_findings_total", Help: "Differences between a registry and the ledger that nobody notified, by kind. Other bytes for a recorded digest: look into it."}, []string{"registry", "kind"}),
 		swept:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "waybill_sweep_finished_seconds", Help: "When the last sweep of a registry was finished, Unix time."}, []string{"registry"}),
 		purged:   prometheus.NewCounter(prometheus.CounterOpts{Name: "waybill_purged_segments_total", Help: "Segments whose pulls' clients were purged because of their age."}),
 	}
-	m.registry.MustRegister(m.requests, m.events, m.recorded, m.segments, m.calls, m.evidence, m.witness, m.releases, m.findings, m.swept, m.purged, queueCollector{q}, workCollector{work},
+	m.registry.MustRegister(m.requests, m.events, m.recorded, m.segments, m.calls, m.evidence, m.witness, m.proven, m.releases, m.ticks, m.behind, m.findings, m.swept, m.purged, queueCollector{q}, workCollector{work},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -178,7 +178,7 @@ type writeBehind struct {
 func behind(ctx context.Context, s intake.Sink) intake.Sink {
 	b := &writeBehind{Sink: s}
 	go func() {
-		for pauseFor(ctx, 30*time.Millisecond) == nil {
+		for pauseFor(ctx, 300*time.Millisecond) == nil { // so long that each kill falls into it
 			b.mu.Lock()
 			if _, err := s.Accept(ctx, b.held); err == nil {
 				b.held = nil

@@ -82,7 +82,7 @@ func retaining(t *testing.T, kinds ...string) *index.Index {
 			by.MSP = "AuditMSP"
 		}
 		apply(i+1, index.Tx{ID: fmt.Sprint("tx-", i), Creator: by, At: time.Now().Add(-time.Duration(hours) * time.Hour), Function: "record:Segment",
-			Writes: []index.Write{{Key: state.SegmentKey("registry.example", "main", uint64(i)), Value: segment}}})
+			Writes: []index.Write{{Key: state.SegmentKey("registry.example", "VendorMSP", "main", uint64(i)), Value: segment}}})
 	}
 	return x
 }

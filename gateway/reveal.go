@@ -12,7 +12,7 @@ import (
 
 // privateReads is the ledger as the revealer sees it.
 type privateReads interface {
-	EvaluatePrivate(ctx context.Context, fn string, args ...string) ([]byte, error)
+	EvaluateOwn(ctx context.Context, fn string, args ...string) ([]byte, error)
 }
 
 var _ privateReads = (*ledger.Client)(nil)
@@ -55,7 +55,7 @@ func (r revealer) Reveal(ctx context.Context, pulls []api.Pull) ([]provenance.Cl
 }
 
 func (r revealer) read(ctx context.Context, p api.Pull) (provenance.Clients, error) {
-	answer, err := r.ledger.EvaluatePrivate(ctx, "record:ReadClients", string(p.Host), p.Lane, strconv.FormatUint(p.Number, 10))
+	answer, err := r.ledger.EvaluateOwn(ctx, "record:ReadClients", string(p.Host), p.Lane, strconv.FormatUint(p.Number, 10))
 	if err != nil {
 		return provenance.Clients{}, err
 	}

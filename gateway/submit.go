@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,8 +27,10 @@ type leaser interface {
 	Arrived(lane int) <-chan struct{}
 	Lease(ctx context.Context, lane, n int, d time.Duration) ([]queue.Item, error)
 	Release(ctx context.Context, items []queue.Item, at time.Time, reason string) error
+	Defer(ctx context.Context, items []queue.Item, at time.Time, why []string) error
+	Postpone(items []queue.Item, at time.Time)
 	Return(items []queue.Item)
-	Bury(ctx context.Context, item queue.Item, reason string) error
+	BuryAll(ctx context.Context, items []queue.Item, why []string) (int, error)
 }
 
 // sealer is the part of the queue that keeps the open segment of each lane.
@@ -63,6 +66,7 @@ type segmentLedger interface {
 // manifestReader reads one registry back.
 type manifestReader interface {
 	Manifest(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, error)
+	ManifestBytes(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, []byte, error)
 	Resolve(ctx context.Context, repo provenance.Repository, tag provenance.Tag) (provenance.Digest, error)
 }
 
@@ -86,10 +90,23 @@ type submitter struct {
 	// time from sealing (zero for a segment that an earlier run sealed).
 	recorded func(events int, took time.Duration)
 	// hid, where set, hears that a segment was recorded; it may hide something.
-	hid    func()
-	limits submitLimits
-	waits  waits
-	flight *semaphore.Weighted // of limits.flight; made by run
+	hid func()
+	// unproven, where set, hears of pushes that a segment carries without their
+	// manifests although their registry is read back; read has those it carries.
+	unproven func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte)
+	// contradicted, where set, hears of the deletion of a tag that was set aside
+	// because the tag names an image.
+	contradicted func(ctx context.Context, it queue.Item, named provenance.Digest)
+	// elsewhere, where set, returns who records a repository where that is another
+	// organisation, as the ledger has it; "" where it is ours, nobody's, or not known.
+	elsewhere func(ctx context.Context, host provenance.Host, repo provenance.Repository) string
+	limits    submitLimits
+	waits     waits
+	flight    *semaphore.Weighted // of limits.flight; made by run
+	places    *semaphore.Weighted // of limits.places; made by run
+
+	mu     sync.Mutex
+	shares map[string]*semaphore.Weighted // of the places, by connector
 }
 
 // submitLimits are the numbers of the loop.
@@ -99,6 +116,10 @@ type submitLimits struct {
 	poll         time.Duration // how often a lane looks for items whose hold ran out
 	lease        time.Duration
 	reads        int           // manifests read at once, per lane
+	places       int           // the same, of all lanes together
+	look         time.Duration // how long a lane reads for one batch, and then records what it has read
+	patience     time.Duration // how long a deletion waits for a registry that does not answer
+	again        time.Duration // for reading the manifests of a sealed segment once more
 	readAttempts int           // before an image that is gone or malformed is set aside
 	status       time.Duration // how long a transaction may stay unknown before it is sent again
 	lost         time.Duration // the same, where sending it failed
@@ -117,10 +138,15 @@ type submitLimits struct {
 // An envelope of 5,000 pushes has some 2 MiB, one of 5,000 pulls a tenth of it.
 // Eight of the large ones at once made SmartBFT's followers on two cores miss
 // their leader's time and change views, for minutes; three do not.
+//
+// What manifests take of memory is bounded by places, of provenance.MaxManifest
+// each while they are read, and by what a lane carries: provenance.MaxManifests,
+// and the same once more while it is sent. With 8 lanes that is 384 MiB if all
+// manifests are as large as they may be; ordinary ones have a thousandth of it.
 func defaultSubmitLimits() submitLimits {
 	return submitLimits{
 		events: provenance.MaxSegmentEvents, linger: 20 * time.Millisecond, wait: 200 * time.Millisecond, poll: 250 * time.Millisecond,
-		lease: 2 * time.Minute, reads: 8, readAttempts: 3, status: 15 * time.Second, lost: time.Second, recover: 5 * time.Second,
+		lease: 2 * time.Minute, reads: 8, places: 64, look: 2 * time.Second, patience: 24 * time.Hour, again: 15 * time.Second, readAttempts: 3, status: 15 * time.Second, lost: time.Second, recover: 5 * time.Second,
 		backoff: 200 * time.Millisecond, backoffMax: 5 * time.Second, flight: 6 << 20,
 	}
 }
@@ -132,10 +158,7 @@ func (s *submitter) State() waitState { return s.waits.state() }
 // fails (then accepted events are safe where they are, and a restart repairs);
 // an unreachable ledger or registry is waited for.
 func (s *submitter) run(ctx context.Context) error {
-	if s.limits == (submitLimits{}) {
-		s.limits = defaultSubmitLimits()
-	}
-	s.flight = semaphore.NewWeighted(max(1, s.limits.flight))
+	s.start()
 	group, laneCtx := errgroup.WithContext(ctx)
 	for n := range s.queue.Lanes() {
 		l := &lane{submitter: s, number: n, name: s.queue.LaneName(n)}
@@ -146,6 +169,28 @@ func (s *submitter) run(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return err
+}
+
+// start fills in what the lanes share.
+func (s *submitter) start() {
+	if s.limits == (submitLimits{}) {
+		s.limits = defaultSubmitLimits()
+	}
+	s.flight = semaphore.NewWeighted(max(1, s.limits.flight))
+	s.places = semaphore.NewWeighted(int64(max(1, s.limits.places)))
+	s.shares = map[string]*semaphore.Weighted{}
+}
+
+// shareOf is what one connector may hold of the places; "" stands for ourselves.
+func (s *submitter) shareOf(connector string) *semaphore.Weighted {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	share := s.shares[connector]
+	if share == nil {
+		share = semaphore.NewWeighted(int64(max(1, readingShare*s.limits.places/4)))
+		s.shares[connector] = share
+	}
+	return share
 }
 
 // lane is one order of recording. Everything in it happens one after the
@@ -207,8 +252,10 @@ func (l *lane) turn(ctx context.Context) error {
 	}
 	// What is not settled when a call fails is handed back: it is tried again
 	// at once, by this replica or another, and not when the lease ends.
-	if items, err = l.readBack(ctx, items); err == nil {
-		_, err = l.record(ctx, items)
+	read := newManifests()
+	ready, err := l.readBack(ctx, items, read)
+	if err == nil {
+		_, err = l.record(ctx, ready, read)
 	}
 	if err != nil {
 		l.queue.Return(items)
@@ -219,7 +266,7 @@ func (l *lane) turn(ctx context.Context) error {
 // record brings items onto the ledger as one segment, or as several where the
 // whole is too large or holds an event that the contract refuses. settled is
 // false when items went back to waiting: then later ones must not pass them.
-func (l *lane) record(ctx context.Context, items []queue.Item) (settled bool, err error) {
+func (l *lane) record(ctx context.Context, items []queue.Item, read *manifests) (settled bool, err error) {
 	if len(items) == 0 {
 		return true, nil
 	}
@@ -230,27 +277,29 @@ func (l *lane) record(ctx context.Context, items []queue.Item) (settled bool, er
 	// From here on no event shows a client that is to be hidden.
 	events, clients, err := hide(events)
 	if err != nil {
-		return l.split(ctx, items, err)
+		return l.split(ctx, items, read, err)
 	}
 	bytes, err := provenance.EncodeSegment(events)
 	if err != nil {
-		return l.split(ctx, items, err)
+		return l.split(ctx, items, read, err)
 	}
 	seq, err := l.queue.NextSeq(ctx, l.number)
 	if err != nil {
 		return false, err
 	}
 	segment := queue.Segment{Lane: l.number, LaneName: l.name, Seq: seq, Host: items[0].Host, Bytes: bytes, Clients: clients}
-	endorsed, err := l.endorse(ctx, segment)
+	endorsed, err := l.endorse(ctx, segment, read.encode(events))
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
 	switch provenance.CodeOf(err) {
 	case "":
 	case provenance.Invalid:
-		return l.split(ctx, items, err)
+		return l.split(ctx, items, read, err)
 	case provenance.Conflict:
 		return l.superseded(ctx, segment, items, err)
+	case provenance.Forbidden, provenance.NotFound:
+		return l.apart(ctx, items, read, err)
 	default:
 		return false, l.hold(ctx, items, err)
 	}
@@ -292,12 +341,16 @@ func (l *lane) board(ctx context.Context, envelope []byte) (leave func(), err er
 }
 
 // endorse asks until the ledger answers; it returns the contract's refusals
-// and the end of ctx.
-func (l *lane) endorse(ctx context.Context, s queue.Segment) (ledger.Endorsed, error) {
+// and the end of ctx. The manifests travel beside the segment and are in no block.
+func (l *lane) endorse(ctx context.Context, s queue.Segment, manifests []byte) (ledger.Endorsed, error) {
+	transient := map[string][]byte{"segment": s.Bytes}
+	if len(manifests) > 0 {
+		transient["manifests"] = manifests
+	}
 	sum := sha256.Sum256(s.Bytes)
 	args := []string{string(s.Host), s.LaneName, strconv.FormatUint(s.Seq, 10), hex.EncodeToString(sum[:])}
 	for pause := l.limits.backoff; ; pause = min(2*pause, l.limits.backoffMax) {
-		endorsed, err := l.ledger.Endorse(ctx, recordSegment, args, map[string][]byte{"segment": s.Bytes})
+		endorsed, err := l.ledger.Endorse(ctx, recordSegment, args, transient)
 		if provenance.CodeOf(err) != provenance.Unavailable {
 			return endorsed, err
 		}

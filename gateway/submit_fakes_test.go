@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type fakeLedger struct {
 	txs      int
 	resent   int // submits of a transaction that was ordered before
 	endorsed [][]provenance.Event
+	carried  []map[provenance.Digest][]byte // the manifests of each endorsement
 
 	// Faults. Each is called without the lock, n counts the calls of its kind.
 	onEndorse, onSubmit, afterSubmit, onStatus func(n int) error
@@ -77,6 +79,11 @@ func (f *fakeLedger) Endorse(ctx context.Context, fn string, args []string, tran
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.endorsed = append(f.endorsed, events)
+	carried, err := decodeManifests(transient["manifests"])
+	if err != nil {
+		return ledger.Endorsed{}, err
+	}
+	f.carried = append(f.carried, carried)
 	f.txs++
 	tx := fakeTx{ID: fmt.Sprintf("tx%d", f.txs), Key: fmt.Sprint(args[:3]), Bytes: transient["segment"]}
 	known, exists := f.segments[tx.Key]
@@ -86,6 +93,29 @@ func (f *fakeLedger) Endorse(ctx context.Context, fn string, args []string, tran
 	}
 	b, err := json.Marshal(tx)
 	return ledger.Endorsed{TxID: tx.ID, Bytes: b}, err
+}
+
+// decodeManifests reads the transient field as the contract does: each once,
+// together at most provenance.MaxManifests.
+func decodeManifests(b []byte) (map[provenance.Digest][]byte, error) {
+	if len(b) > provenance.MaxManifests {
+		return nil, provenance.Errorf(provenance.Invalid, "%d bytes of manifests", len(b))
+	}
+	out := map[provenance.Digest][]byte{}
+	for len(b) > 0 {
+		size, n := binary.Uvarint(b)
+		if n <= 0 || size > provenance.MaxManifest || uint64(len(b)-n) < size {
+			return nil, provenance.Errorf(provenance.Invalid, "manifests are cut")
+		}
+		body := b[n : n+int(size)]
+		if d := provenance.SHA256Of(body); out[d] != nil {
+			return nil, provenance.Errorf(provenance.Invalid, "manifest %s twice", d)
+		} else {
+			out[d] = body
+		}
+		b = b[n+int(size):]
+	}
+	return out, nil
 }
 
 func (f *fakeLedger) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error {
@@ -182,6 +212,11 @@ func (f fakeRegistry) Manifest(_ context.Context, repo provenance.Repository, d 
 	return f(repo, d)
 }
 
+func (f fakeRegistry) ManifestBytes(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, []byte, error) {
+	facts, err := f.Manifest(ctx, repo, d)
+	return facts, nil, err
+}
+
 const submitHost = provenance.Host("registry.example.com")
 
 func event(repo string, n int, action provenance.Action) queue.Delivery {
@@ -215,7 +250,7 @@ func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{t: t, path: filepath.Join(t.TempDir(), "queue.db"), ledger: newFakeLedger(), limits: submitLimits{
 		events: 5, linger: time.Millisecond, wait: 5 * time.Millisecond, poll: 2 * time.Millisecond, lease: time.Minute,
-		reads: 4, readAttempts: 3, status: 100 * time.Millisecond, lost: 5 * time.Millisecond, recover: 20 * time.Millisecond,
+		reads: 4, places: 8, again: time.Second, look: time.Second, patience: time.Hour, readAttempts: 3, status: 100 * time.Millisecond, lost: 5 * time.Millisecond, recover: 20 * time.Millisecond,
 		backoff: time.Millisecond, backoffMax: 4 * time.Millisecond,
 	}}
 	b.readers = func(provenance.Host) (manifestReader, bool) { return nil, true }
@@ -260,7 +295,7 @@ func (b *bench) run(ctx context.Context, done func(queue.Stats) bool) {
 	var wg sync.WaitGroup
 	var err error
 	wg.Go(func() { err = b.sub.run(ctx) })
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for ctx.Err() == nil {
 		s, serr := b.queue.Stats(b.t.Context())
 		if serr != nil || time.Now().After(deadline) {

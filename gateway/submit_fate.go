@@ -68,6 +68,11 @@ func (l *lane) done(ctx context.Context, s queue.Segment, commit ledger.Commit, 
 	if err != nil {
 		return err
 	}
+	if l.waits.some() {
+		for _, e := range events {
+			l.waits.end(l.source(s.Host, e.Repository))
+		}
+	}
 	took := time.Duration(0)
 	if !start.IsZero() {
 		took = time.Since(start)
@@ -103,7 +108,11 @@ func (l *lane) renew(ctx context.Context, s *queue.Segment) error {
 
 // replace seals the segment's bytes in a new transaction, unless the contract refuses them.
 func (l *lane) replace(ctx context.Context, s *queue.Segment) (refused bool, err error) {
-	endorsed, err := l.endorse(ctx, *s)
+	manifests, err := l.readAgain(ctx, *s)
+	if err != nil {
+		return false, err
+	}
+	endorsed, err := l.endorse(ctx, *s, manifests)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}

@@ -3,25 +3,24 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/queue"
-	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
 // split halves a batch that cannot stand as one segment, and sets the last
 // culprit aside. The halves keep their order: where the first goes back to
 // waiting, the second does too.
-func (l *lane) split(ctx context.Context, items []queue.Item, cause error) (settled bool, err error) {
+func (l *lane) split(ctx context.Context, items []queue.Item, read *manifests, cause error) (settled bool, err error) {
 	if len(items) == 1 {
 		return true, l.bury(ctx, items[0], cause.Error())
 	}
 	half := len(items) / 2
-	settled, err = l.record(ctx, items[:half])
+	settled, err = l.record(ctx, items[:half], read)
 	if err != nil {
 		return false, err
 	}
@@ -29,7 +28,7 @@ func (l *lane) split(ctx context.Context, items []queue.Item, cause error) (sett
 		l.queue.Return(items[half:])
 		return false, nil
 	}
-	return l.record(ctx, items[half:])
+	return l.record(ctx, items[half:], read)
 }
 
 // superseded handles a number that the ledger holds with other bytes: this
@@ -50,13 +49,78 @@ func (l *lane) hold(ctx context.Context, items []queue.Item, cause error) error 
 	return l.queue.Release(ctx, items, time.Now().Add(l.limits.delay(items[0].Attempts)), cause.Error())
 }
 
-func (l *lane) bury(ctx context.Context, it queue.Item, reason string) error {
-	l.log.WarnContext(ctx, "event set aside", slog.Int64("item", it.ID), slog.String("registry", string(it.Host)),
-		slog.String("repository", string(it.Event.Repository)), slog.String("digest", it.Event.Digest.String()), slog.String("reason", reason))
-	err := l.queue.Bury(ctx, it, reason)
-	if provenance.CodeOf(err) == provenance.Conflict { // it has moved on by another hand
-		return nil
+// apart finds whose events the contract refuses where it does not take a batch of
+// several repositories: a registry may have many owners, and one repository that
+// is not ours must not hold up the others. What is another organisation's is set
+// aside; the rest waits, as in hold.
+func (l *lane) apart(ctx context.Context, items []queue.Item, read *manifests, cause error) (settled bool, err error) {
+	var repos []provenance.Repository
+	for _, it := range items {
+		if !slices.Contains(repos, it.Event.Repository) {
+			repos = append(repos, it.Event.Repository)
+		}
 	}
+	if len(repos) == 1 {
+		return l.refuse(ctx, items, cause)
+	}
+	settled = true
+	var first, second []queue.Item
+	for _, it := range items {
+		if slices.Contains(repos[:len(repos)/2], it.Event.Repository) {
+			first = append(first, it)
+		} else {
+			second = append(second, it)
+		}
+	}
+	for _, half := range [][]queue.Item{first, second} { // no order holds between them
+		ok, err := l.record(ctx, half, read)
+		if err != nil {
+			return false, err
+		}
+		settled = settled && ok
+	}
+	return settled, nil
+}
+
+// refuse handles the items of one repository that the contract does not take.
+func (l *lane) refuse(ctx context.Context, items []queue.Item, cause error) (settled bool, err error) {
+	host, repo := items[0].Host, items[0].Event.Repository
+	if l.elsewhere != nil {
+		if owner := l.elsewhere(ctx, host, repo); owner != "" {
+			why := make([]string, len(items))
+			for i := range why {
+				why[i] = string(host) + "/" + string(repo) + " belongs to " + owner + ", whose gateways record it: " + cause.Error()
+			}
+			l.waits.end(l.source(host, repo))
+			return true, l.buryAll(ctx, items, why)
+		}
+	}
+	// It is told apart from why the lane waits, which the next segment ends.
+	if l.waits.begin(l.source(host, repo), cause) {
+		l.log.WarnContext(ctx, "recording waits", slog.String("lane", l.name), slog.String("repository", string(host)+"/"+string(repo)), slog.Any("error", cause))
+	}
+	return false, l.queue.Release(ctx, items, time.Now().Add(l.limits.delay(items[0].Attempts)), cause.Error())
+}
+
+func (l *lane) source(host provenance.Host, repo provenance.Repository) string {
+	return l.name + ", " + string(host) + "/" + string(repo)
+}
+
+func (l *lane) bury(ctx context.Context, it queue.Item, reason string) error {
+	return l.buryAll(ctx, []queue.Item{it}, []string{reason})
+}
+
+// buryAll sets items aside, each with its reason. What has moved on by another hand is left.
+func (l *lane) buryAll(ctx context.Context, items []queue.Item, why []string) error {
+	const told = 20 // a line each; of thousands the list in the queue tells
+	for i, it := range items[:min(told, len(items))] {
+		l.log.WarnContext(ctx, "event set aside", slog.Int64("item", it.ID), slog.String("registry", string(it.Host)), slog.String("action", it.Event.Action.String()),
+			slog.String("repository", string(it.Event.Repository)), slog.String("digest", it.Event.Digest.String()), slog.String("reason", why[i]))
+	}
+	if n := len(items) - told; n > 0 {
+		l.log.WarnContext(ctx, "more events set aside", slog.Int("events", n), slog.String("lane", l.name))
+	}
+	_, err := l.queue.BuryAll(ctx, items, why)
 	return err
 }
 
@@ -65,145 +129,13 @@ func (s submitLimits) delay(attempts int) time.Duration {
 	return min(s.backoff<<min(attempts, 10), s.backoffMax)
 }
 
-// reading is what came of reading one manifest back.
-type reading struct {
-	digest provenance.Digest
-	facts  registry.Facts
-	err    error
-}
+// maxReason bounds a reason that people are shown, in bytes. The log has the whole.
+const maxReason = 1000
 
-// imageKey is a push to read back. Some registries name a tag only: then the
-// digest is zero, and the tag is what is asked for.
-type imageKey struct {
-	repository provenance.Repository
-	digest     provenance.Digest
-	tag        provenance.Tag
-}
-
-func keyOf(e provenance.Event) imageKey {
-	if e.Digest == unresolved() && e.Tag != "" {
-		return imageKey{repository: e.Repository, tag: e.Tag}
-	}
-	return imageKey{repository: e.Repository, digest: e.Digest}
-}
-
-// readBack replaces what a push claims by what the registry's own bytes say,
-// and returns the items that may be recorded now. A push whose manifest cannot
-// be read yet is released, and the later items of its repository with it, so
-// that tags keep their order; one whose manifest is gone or lies is set aside
-// after a few attempts. Pulls and deletions are recorded as reported: their
-// bytes need not be there any more. Of a push whose sender named a tag only,
-// the digest is what the tag names when it is read.
-func (l *lane) readBack(ctx context.Context, items []queue.Item) ([]queue.Item, error) {
-	if len(items) == 0 {
-		return nil, nil
-	}
-	host := items[0].Host
-	reader, configured := l.readers(host)
-	readings, err := l.readAll(ctx, reader, items)
-	if err != nil {
-		return nil, err
-	}
-	held := map[provenance.Repository]bool{}
-	var ready []queue.Item
-	for _, it := range items {
-		push := it.Event.Action == provenance.Push
-		switch {
-		case held[it.Event.Repository]:
-			l.queue.Return([]queue.Item{it})
-			continue
-		case push && !configured:
-			if err := l.bury(ctx, it, "registry "+string(host)+" is not configured in this gateway: its bytes cannot be read back"); err != nil {
-				return nil, err
-			}
-			continue
-		case push && reader == nil && it.Event.Digest == unresolved():
-			if err := l.bury(ctx, it, "the sender named a tag and no digest, and registry "+string(host)+" is not read back"); err != nil {
-				return nil, err
-			}
-			continue
-		case push && reader != nil:
-			ok, waits, err := l.settle(ctx, &it, readings[keyOf(it.Event)])
-			if err != nil {
-				return nil, err
-			}
-			if waits {
-				held[it.Event.Repository] = true
-			}
-			if !ok {
-				continue
-			}
-		}
-		ready = append(ready, it)
-	}
-	return ready, nil
-}
-
-// readAll reads the manifest of every image pushed, each once.
-func (l *lane) readAll(ctx context.Context, reader manifestReader, items []queue.Item) (map[imageKey]reading, error) {
-	readings := map[imageKey]reading{}
-	if reader == nil {
-		return readings, nil
-	}
-	var mu sync.Mutex
-	var group errgroup.Group
-	group.SetLimit(l.limits.reads)
-	asked := map[imageKey]bool{}
-	for _, it := range items {
-		key := keyOf(it.Event)
-		if it.Event.Action != provenance.Push || asked[key] {
-			continue
-		}
-		asked[key] = true
-		group.Go(func() error {
-			r := read(ctx, reader, key)
-			mu.Lock()
-			defer mu.Unlock()
-			readings[key] = r
-			return nil
-		})
-	}
-	_ = group.Wait() // what failed stands in the readings
-	return readings, ctx.Err()
-}
-
-func read(ctx context.Context, reader manifestReader, key imageKey) reading {
-	r := reading{digest: key.digest}
-	if r.digest.IsZero() {
-		if r.digest, r.err = reader.Resolve(ctx, key.repository, key.tag); r.err != nil {
-			return r
-		}
-	}
-	r.facts, r.err = reader.Manifest(ctx, key.repository, r.digest)
-	return r
-}
-
-// settle fills the facts in, or releases or buries the item. waits says that
-// the later items of its repository must wait as well.
-func (l *lane) settle(ctx context.Context, it *queue.Item, r reading) (ok, waits bool, err error) {
-	source := "registry " + string(it.Host)
-	switch provenance.CodeOf(r.err) {
-	case "":
-		l.waits.end(source)
-		e := &it.Event
-		e.Digest = r.digest
-		e.MediaType, e.ArtifactType, e.Size = r.facts.MediaType, r.facts.ArtifactType, r.facts.Size
-		e.Config, e.Subject, e.Children = r.facts.Config, r.facts.Subject, r.facts.Children
-		if err := e.Check(); err != nil {
-			return false, false, l.bury(ctx, *it, err.Error())
-		}
-		return true, false, nil
-	case provenance.NotFound, provenance.Invalid:
-		if it.Attempts+1 >= l.limits.readAttempts {
-			return false, false, l.bury(ctx, *it, r.err.Error())
-		}
-	default:
-		if l.waits.begin(source, r.err) {
-			l.log.WarnContext(ctx, "reading back waits", slog.String("registry", string(it.Host)), slog.Any("error", r.err))
-		}
-	}
-	at := time.Now().Add(l.limits.delay(it.Attempts))
-	return false, true, l.queue.Release(ctx, []queue.Item{*it}, at, r.err.Error())
+// reason is why something waits or failed, as people are shown it: parts of it are
+// the words of registries and other organisations' machines.
+func reason(err error) string {
+	return provenance.CleanText(strings.ReplaceAll(err.Error(), "\n", "; "), maxReason)
 }
 
 // waitState is why recording waits, and since when.
@@ -230,7 +162,7 @@ func (w *waits) begin(who string, cause error) bool {
 	if !old {
 		state.Since = time.Now()
 	}
-	state.Reason = cause.Error()
+	state.Reason = reason(cause)
 	w.open[who] = state
 	return !old
 }
@@ -239,6 +171,13 @@ func (w *waits) end(who string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.open, who)
+}
+
+// some tells whether anything waits.
+func (w *waits) some() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.open) > 0
 }
 
 // state returns the wait that has lasted longest.

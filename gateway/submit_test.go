@@ -123,6 +123,55 @@ func TestForbiddenWaits(t *testing.T) {
 	}
 }
 
+// A registry may have several owners. What the contract does not take of one
+// repository holds up no other; what is another organisation's is set aside, and
+// what nobody has yet waits until somebody does.
+func TestRefusedRepositoryHoldsNobody(t *testing.T) {
+	b := newBench(t)
+	var given atomic.Bool
+	b.ledger.refuse = func(e provenance.Event) error {
+		switch {
+		case strings.HasPrefix(string(e.Repository), "theirs/"):
+			return provenance.Errorf(provenance.Forbidden, "%s belongs to PartnerMSP", e.Repository)
+		case strings.HasPrefix(string(e.Repository), "nobodys/") && !given.Load():
+			return provenance.Errorf(provenance.NotFound, "no organisation has the namespace of %s", e.Repository)
+		}
+		return nil
+	}
+	b.sub.elsewhere = func(_ context.Context, host provenance.Host, repo provenance.Repository) string {
+		if host == submitHost && strings.HasPrefix(string(repo), "theirs/") {
+			return "PartnerMSP"
+		}
+		return ""
+	}
+	var all, ours, later []queue.Delivery
+	for i := range 4 { // of whichever lanes
+		theirs, nobodys, mine := pushes(fmt.Sprint("theirs/", i), 3), pushes(fmt.Sprint("nobodys/", i), 3), pushes(fmt.Sprint("ours/", i), 3)
+		ours, later = append(ours, mine...), append(later, nobodys...)
+		for n := range 3 {
+			all = append(all, theirs[n], nobodys[n], mine[n])
+		}
+	}
+	b.accept(all...)
+	b.run(t.Context(), func(s queue.Stats) bool {
+		return s.Dead == 12 && len(b.ledger.recordings(t)) == len(ours) && b.sub.State().Reason != ""
+	})
+	b.wantOnce(ours)
+	if s := b.sub.State(); !strings.Contains(s.Reason, "no organisation has the namespace of nobodys/") {
+		t.Errorf("state %+v", s)
+	}
+	dead, err := b.queue.Dead(t.Context(), 0, 20)
+	if err != nil || len(dead) != 12 || !strings.Contains(dead[0].Reason, "belongs to PartnerMSP, whose gateways record it") {
+		t.Errorf("dead letters %+v, %v", dead, err)
+	}
+	given.Store(true)
+	b.run(t.Context(), empty)
+	b.wantOnce(append(ours, later...))
+	if s := b.sub.State(); s.Reason != "" {
+		t.Errorf("mended, it says %+v", s)
+	}
+}
+
 func TestLedgerUnavailableWaitsAndSaysWhy(t *testing.T) {
 	b := newBench(t)
 	var down atomic.Bool
@@ -239,7 +288,7 @@ func TestReadBack(t *testing.T) {
 	b.reopen()
 	strange := event("elsewhere", 0, provenance.Push)
 	strange.Host = "unknown.example.com"
-	slow := []queue.Delivery{event("slow", 0, provenance.Push), event("slow", 1, provenance.TagDelete), event("slow", 2, provenance.Push)}
+	slow := []queue.Delivery{event("slow", 0, provenance.Push), event("slow", 1, provenance.Pull), event("slow", 2, provenance.Push)}
 	deleted := event("gone", 1, provenance.Delete)
 	fine := event("fine", 0, provenance.Push)
 	b.accept(strange, event("gone", 0, provenance.Push), deleted, fine)

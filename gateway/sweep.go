@@ -34,7 +34,7 @@ type sweepRegistry interface {
 	manifestReader
 	Named(ctx context.Context, repo provenance.Repository, tag provenance.Tag) (provenance.Digest, error)
 	Served(ctx context.Context, repo provenance.Repository, d provenance.Digest) (provenance.Digest, error)
-	ListedReferrers(ctx context.Context, repo provenance.Repository, subject provenance.Digest) (list []registry.Descriptor, supported bool, err error)
+	ListedReferrers(ctx context.Context, repo provenance.Repository, subject provenance.Digest, pace registry.Pace) (registry.Referrers, error)
 }
 
 // sweepReads is the index as a sweep sees it.
@@ -58,6 +58,7 @@ var (
 // swept is a configured registry.
 type swept struct {
 	reader       sweepRegistry
+	unread       bool                    // registries[].read_back is false: nothing of it is proven
 	repositories []provenance.Repository // instead of the catalogue
 	watched      func(repo provenance.Repository) bool
 	woken        chan struct{} // of size 1
@@ -96,6 +97,7 @@ type sweeper struct {
 	log      *slog.Logger
 	count    func(host provenance.Host, kind string)
 	finished func(host provenance.Host)
+	prove    func(t task) // nil: nothing is proven
 	path     string
 
 	mu     sync.Mutex
@@ -118,6 +120,8 @@ func (s *sweeper) run(ctx context.Context) error {
 // loop carries out the sweeps of one registry: those asked for, one that an
 // earlier process began, and those of the schedule.
 func (s *sweeper) loop(ctx context.Context, host provenance.Host) error {
+	s.due(host)
+	s.save(ctx, true) // when the first sweep is due survives a restart
 	for ctx.Err() == nil {
 		if s.running(host) {
 			s.sweep(ctx, host)
@@ -126,7 +130,7 @@ func (s *sweeper) loop(ctx context.Context, host provenance.Host) error {
 		wait := time.Minute
 		if due := s.due(host); !due.IsZero() {
 			if wait = min(wait, time.Until(due)); wait <= 0 {
-				if _, err := s.begin(ctx, host, false); err == nil {
+				if _, err := s.start(ctx, host, false, true); err == nil {
 					continue
 				}
 				wait = time.Minute // not ours, or not on the ledger yet
@@ -143,17 +147,23 @@ func (s *sweeper) loop(ctx context.Context, host provenance.Host) error {
 	return ctx.Err()
 }
 
+// firstSweep is the part of the time between two sweeps, one in so many, after
+// which a new gateway makes its first: its queue has settled by then.
+const firstSweep = 24
+
 // due is when the schedule wants the next sweep; zero without a schedule.
 func (s *sweeper) due(host provenance.Host) time.Time {
-	if s.config.Every <= 0 {
+	if s.config.Off || s.config.Every <= 0 || s.hosts[host].unread {
 		return time.Time{}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if last := s.state(host).LastStart; !last.IsZero() {
-		return last.Add(s.config.Every)
+	at := s.state(host)
+	if at.LastStart.IsZero() {
+		at.LastStart = time.Now().UTC().Add(s.config.Every/firstSweep - s.config.Every)
+		s.dirty = true
 	}
-	return time.Now()
+	return at.LastStart.Add(s.config.Every)
 }
 
 func (s *sweeper) running(host provenance.Host) bool {
@@ -175,6 +185,12 @@ func (s *sweeper) state(host provenance.Host) *sweepState {
 // Forbidden for another organisation's, Conflict where a sweep of the other
 // sort (dry or not) runs.
 func (s *sweeper) begin(ctx context.Context, host provenance.Host, dry bool) (joined bool, err error) {
+	return s.start(ctx, host, dry, false)
+}
+
+// start is begin for people and for the schedule, whose sweeps go slower. One
+// that somebody waits for, having joined it, goes on as fast as their own would.
+func (s *sweeper) start(ctx context.Context, host provenance.Host, dry, scheduled bool) (joined bool, err error) {
 	if s.hosts[host] == nil {
 		return false, provenance.Errorf(provenance.NotFound, "registry %s is not configured in this gateway", host)
 	}
@@ -186,8 +202,8 @@ func (s *sweeper) begin(ctx context.Context, host provenance.Host, dry bool) (jo
 			return err
 		case !found:
 			return provenance.Errorf(provenance.NotFound, "registry %s is not on the ledger", host)
-		case record.Owner != s.msp:
-			return provenance.Errorf(provenance.Forbidden, "registry %s belongs to %s; its own gateways sweep it", host, record.Owner)
+		case !record.Owns(s.msp):
+			return provenance.Errorf(provenance.Forbidden, "no part of registry %s belongs to %s; the gateways of its owners sweep it", host, s.msp)
 		}
 		return nil
 	})
@@ -201,10 +217,11 @@ func (s *sweeper) begin(ctx context.Context, host provenance.Host, dry bool) (jo
 		if at.Run.DryRun != dry {
 			return false, provenance.Errorf(provenance.Conflict, "a sweep of %s runs since %s and is not of this sort; wait for it", host, at.Run.Started.Format(time.DateTime))
 		}
+		at.Run.Scheduled = at.Run.Scheduled && scheduled
 		return true, nil
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	at.Run = &sweepRun{ID: now.Format("20060102T150405.000Z"), DryRun: dry, Started: now, Counts: map[string]int64{}}
+	at.Run = &sweepRun{ID: now.Format("20060102T150405.000Z"), DryRun: dry, Scheduled: scheduled, Started: now, Counts: map[string]int64{}}
 	if !dry {
 		at.LastStart = now
 	}
@@ -219,7 +236,7 @@ func (s *sweeper) begin(ctx context.Context, host provenance.Host, dry bool) (jo
 // sweep carries out the sweep that stands in a registry's state, and puts its
 // result there. When ctx ends first the sweep stays, to be gone on with.
 func (s *sweeper) sweep(ctx context.Context, host provenance.Host) {
-	p := &sweepPass{sweeper: s, host: host, reg: s.hosts[host], pace: pacer{every: time.Second / time.Duration(s.config.Rate)}}
+	p := &sweepPass{sweeper: s, host: host, reg: s.hosts[host]}
 	err := p.pass(ctx)
 	if ctx.Err() != nil {
 		s.save(ctx, true)
@@ -231,7 +248,7 @@ func (s *sweeper) sweep(ctx context.Context, host provenance.Host) {
 	at.Run, at.Last = nil, run
 	run.Finished, run.Doing, run.Suspects = time.Now().UTC(), "", nil
 	if err != nil {
-		run.Error = err.Error()
+		run.Error = reason(err)
 	}
 	counts, dry := maps.Clone(run.Counts), run.DryRun
 	s.dirty = true

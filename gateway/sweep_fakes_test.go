@@ -68,7 +68,7 @@ func newSweepBench(t *testing.T) *sweepBench {
 	}))
 	t.Cleanup(b.server.Close)
 	b.host = provenance.Host(strings.TrimPrefix(b.server.URL, "http://"))
-	b.state.put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Owner: "VendorMSP"})
+	b.state.put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Claims: []state.Claim{{Owner: "VendorMSP"}}})
 	return b
 }
 

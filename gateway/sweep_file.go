@@ -71,6 +71,7 @@ const (
 type sweepRun struct {
 	ID           string           `json:"id"`
 	DryRun       bool             `json:"dryRun,omitempty"`
+	Scheduled    bool             `json:"scheduled,omitempty"` // nobody waits for it
 	Started      time.Time        `json:"started"`
 	Finished     time.Time        `json:"finished,omitzero"`
 	Error        string           `json:"error,omitempty"`

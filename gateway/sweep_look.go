@@ -27,10 +27,19 @@ func fatal(ctx context.Context, err error) bool {
 	return ctx.Err() != nil || errors.As(err, &silent)
 }
 
+// scheduledPace is how much slower a sweep goes for which nobody waits.
+const scheduledPace = 4
+
 // request is asked before each request: it counts them, and keeps the rate.
 func (p *sweepPass) request(ctx context.Context) error {
-	p.update(func(r *sweepRun) { r.Requests++ })
-	return p.pace.wait(ctx)
+	every := time.Second / time.Duration(p.config.Rate)
+	p.update(func(r *sweepRun) {
+		r.Requests++
+		if r.Scheduled {
+			every *= scheduledPace
+		}
+	})
+	return p.pace.wait(ctx, every)
 }
 
 // asked puts a question to the registry again while there is no answer: a few
@@ -58,7 +67,7 @@ func asked[T any](ctx context.Context, p *sweepPass, question func(ctx context.C
 		}
 		if p.silent >= maxSilent {
 			waits = true
-			p.update(func(r *sweepRun) { r.Doing = "waits for the registry: " + err.Error() })
+			p.update(func(r *sweepRun) { r.Doing = "waits for the registry: " + reason(err) })
 		}
 		if err := pauseFor(ctx, min(p.limits.backoff<<min(try, 12), p.limits.backoffMax)); err != nil {
 			return out, err
@@ -72,7 +81,7 @@ func (p *sweepPass) about(ctx context.Context, f sweepFinding, err error) (*swee
 	if fatal(ctx, err) {
 		return nil, err
 	}
-	f.Kind, f.Detail = foundUnreachable, err.Error()
+	f.Kind, f.Detail = foundUnreachable, reason(err)
 	if provenance.CodeOf(err) == provenance.Invalid {
 		f.Kind = foundUnreadable
 	}
@@ -158,7 +167,7 @@ func (p *sweepPass) image(ctx context.Context, repo provenance.Repository, d pro
 	})
 	switch code := provenance.CodeOf(err); {
 	case code == "" && got == d:
-		return nil, nil
+		return nil, p.proven(ctx, repo, d)
 	case code == "":
 		f.Kind, f.Detail = foundOtherBytes, fmt.Sprintf("the registry sends bytes of %s for it", got)
 	case code == provenance.NotFound:
@@ -175,6 +184,22 @@ func (p *sweepPass) image(ctx context.Context, repo provenance.Repository, d pro
 		return nil, err
 	}
 	return &f, nil
+}
+
+// proven has an image proven that is there and was recorded by its digest alone.
+func (p *sweepPass) proven(ctx context.Context, repo provenance.Repository, d provenance.Digest) error {
+	if p.prove == nil || p.reg.unread || p.dry() {
+		return nil
+	}
+	var unproven bool
+	err := p.view(ctx, func(r sweepReads) (err error) {
+		unproven, _, err = unprovenPlace(r, p.host, repo, d)
+		return err
+	})
+	if err == nil && unproven {
+		p.prove(proofOf(p.host, repo, d))
+	}
+	return err
 }
 
 // again looks once more at what a finding is about.

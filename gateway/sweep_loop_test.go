@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -66,7 +67,7 @@ func TestSweepBegin(t *testing.T) {
 	if list := s.List(t.Context()); len(list) != 1 || list[0].Running != nil || list[0].Last == nil || list[0].Last.Finished.IsZero() {
 		t.Errorf("%+v", list)
 	}
-	b.state.put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Owner: "PartnerMSP"})
+	b.state.put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Claims: []state.Claim{{Owner: "PartnerMSP"}}})
 	if _, err := s.Start(t.Context(), b.host, false); provenance.CodeOf(err) != provenance.Forbidden {
 		t.Errorf("another organisation's: %v", err)
 	}
@@ -79,6 +80,7 @@ func TestSweepBegin(t *testing.T) {
 func TestSweepLoop(t *testing.T) {
 	b := newSweepBench(t)
 	s := b.sweeper(func(s *sweeper) { s.config.Every = time.Hour })
+	s.states[b.host] = &sweepState{LastStart: time.Now().Add(-2 * time.Hour)}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- s.run(ctx) }()
@@ -108,6 +110,59 @@ func TestSweepLoop(t *testing.T) {
 	}
 }
 
+// A new gateway makes its first sweep after a while, whatever restarts there
+// are; none of a registry that is not read back, and none where they are off.
+func TestSweepSchedule(t *testing.T) {
+	b := newSweepBench(t)
+	day := func(s *sweeper) { s.config.Every = 24 * time.Hour }
+	s := b.sweeper(day)
+	due := s.due(b.host)
+	if wait := time.Until(due); wait < 59*time.Minute || wait > 61*time.Minute {
+		t.Errorf("the first sweep after %s", wait)
+	}
+	s.save(t.Context(), true)
+	if again := b.sweeper(day).due(b.host); !again.Equal(due) {
+		t.Errorf("due at %s, and after a restart at %s", due, again)
+	}
+	s.hosts[b.host].unread = true
+	if !s.due(b.host).IsZero() {
+		t.Error("a registry that is not read back is swept by itself")
+	}
+	s.hosts[b.host].unread, s.config.Off = false, true
+	if !s.due(b.host).IsZero() {
+		t.Error("off, and swept")
+	}
+}
+
+// A sweep that nobody waits for makes a quarter of the requests; joined, it goes on as fast as another.
+func TestScheduledSweepIsSlow(t *testing.T) {
+	b := newSweepBench(t)
+	s := b.sweeper(func(s *sweeper) { s.config.Rate = 100 })
+	if _, err := s.start(t.Context(), b.host, false, true); err != nil {
+		t.Fatal(err)
+	}
+	p := &sweepPass{sweeper: s, host: b.host, reg: s.hosts[b.host]}
+	five := func() time.Duration {
+		began := time.Now()
+		for range 5 {
+			if err := p.request(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return time.Since(began)
+	}
+	if slow := five(); slow < 160*time.Millisecond {
+		t.Errorf("five requests in %s, want four pauses of 40 ms", slow)
+	}
+	if joined, err := s.begin(t.Context(), b.host, false); err != nil || !joined {
+		t.Fatal(joined, err)
+	}
+	_ = p.request(t.Context()) // its pause was set before
+	if fast := five(); fast > 120*time.Millisecond {
+		t.Errorf("five requests in %s, want five pauses of 10 ms", fast)
+	}
+}
+
 func waitFor(t *testing.T, try func() (string, bool)) string {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -122,10 +177,10 @@ func waitFor(t *testing.T, try func() (string, bool)) string {
 }
 
 func TestPacer(t *testing.T) {
-	p := pacer{every: 10 * time.Millisecond}
+	p := pacer{}
 	began := time.Now()
 	for range 6 {
-		if err := p.wait(t.Context()); err != nil {
+		if err := p.wait(t.Context(), 10*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -159,12 +214,53 @@ func TestSweepSettings(t *testing.T) {
 		"registries[0].repositories": func(c *Config) { c.Registries[0].Repositories = []string{"a b"} },
 	} {
 		c := valid(t)
-		if c.Sweep != (SweepConfig{Rate: 20, Grace: 2 * time.Minute}) {
+		if c.Sweep != (SweepConfig{Every: 24 * time.Hour, Rate: 20, Grace: 2 * time.Minute}) {
 			t.Fatalf("by default %+v", c.Sweep)
 		}
 		spoil(&c)
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q, got %v", want, err)
 		}
+	}
+}
+
+// A registry may have many owners. What another one's gateways do not record is
+// not ours to find: its push would be set aside, sweep after sweep.
+func TestSweepOfSharedRegistry(t *testing.T) {
+	for _, named := range [][]provenance.Repository{nil, {"ours/app", "theirs/app"}} {
+		b := newSweepBench(t)
+		b.state.put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Claims: []state.Claim{{Namespace: "ours", Owner: "VendorMSP"}, {Namespace: "theirs", Owner: "PartnerMSP"}}})
+		b.push("ours/app", "1", imageNamed("ours"))
+		b.push("theirs/app", "1", imageNamed("theirs"))
+		b.push("nobodys/app", "1", imageNamed("nobody's"))
+		gone := b.known("theirs/app", "2", "gone")
+		b.do(http.MethodDelete, "theirs/app/manifests/2", "")
+		b.do(http.MethodDelete, "theirs/app/manifests/"+gone.String(), "")
+		run := b.swept(b.sweeper(func(s *sweeper) { s.hosts[b.host].repositories = named }), false)
+		if got := found(run); len(got) != 1 || got[0] != "unrecorded ours/app:1 queued" || run.Error != "" {
+			t.Errorf("%q: found %q, %s", named, got, run.Error)
+		}
+	}
+}
+
+// Findings of one repository, however many, hide neither another one's nor other
+// bytes for a recorded digest.
+func TestSweepKeepsTheWorst(t *testing.T) {
+	var list []sweepFinding
+	add := func(kind, repo string) {
+		list = kept(append(list, sweepFinding{Kind: kind, Repository: provenance.Repository(repo)}), 5)
+	}
+	add(foundOtherBytes, "flood")
+	add(foundUnrecorded, "quiet")
+	for range 50 {
+		add(foundUnrecorded, "flood")
+	}
+	add(foundOtherBytes, "quiet")
+	count := map[string]int{}
+	for _, f := range list {
+		count[f.Kind+" "+string(f.Repository)]++
+	}
+	if len(list) != 5 || count[foundOtherBytes+" flood"] != 1 || count[foundOtherBytes+" quiet"] != 1 || count[foundUnrecorded+" quiet"] != 1 {
+		t.Errorf("kept %v", count)
 	}
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -15,18 +16,15 @@ import (
 )
 
 // pacer lets requests through at a steady rate.
-type pacer struct {
-	every time.Duration
-	next  time.Time
-}
+type pacer struct{ next time.Time }
 
-func (p *pacer) wait(ctx context.Context) error {
+func (p *pacer) wait(ctx context.Context, every time.Duration) error {
 	now := time.Now()
 	if p.next.Before(now) {
 		p.next = now
 	}
 	at := p.next
-	p.next = at.Add(p.every)
+	p.next = at.Add(every)
 	if at.After(now) {
 		return pauseFor(ctx, at.Sub(now))
 	}
@@ -60,14 +58,27 @@ func (p *sweepPass) place() (at sweepPlace) {
 	return at
 }
 
+// maxNotes is how many notes of a sweep are kept. The rest stands in the log.
+const maxNotes = 50
+
 func (p *sweepPass) note(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
+	text, kept := provenance.CleanText(fmt.Sprintf(format, args...), maxReason), true
 	p.update(func(r *sweepRun) {
-		const most = 50
-		if !slices.Contains(r.Notes, text) && len(r.Notes) < most {
+		const more = "there is more to note than is kept here: the gateway's log has it"
+		switch n := len(r.Notes); {
+		case slices.Contains(r.Notes, text):
+		case n < maxNotes-1:
 			r.Notes = append(r.Notes, text)
+		default:
+			kept = false
+			if n < maxNotes {
+				r.Notes = append(r.Notes, more)
+			}
 		}
 	})
+	if !kept {
+		p.log.Warn("sweep note", slog.String("registry", string(p.host)), slog.String("note", text)) //nolint:sloglint // no request is behind it
+	}
 }
 
 // pass goes through the registry, from where it stands. Its error ends this
@@ -104,8 +115,17 @@ func (p *sweepPass) pass(ctx context.Context) error {
 // lists, or else what the registry lists and the ledger knows. listed is the
 // registry's whole list, nil where there is none to rely on.
 func (p *sweepPass) repositories(ctx context.Context) (repos []provenance.Repository, listed map[provenance.Repository]bool, err error) {
+	ours, err := p.ours(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	if len(p.reg.repositories) > 0 {
-		return slices.Compact(slices.Sorted(slices.Values(p.reg.repositories))), nil, nil
+		named := slices.Compact(slices.Sorted(slices.Values(p.reg.repositories)))
+		repos = slices.DeleteFunc(slices.Clone(named), func(repo provenance.Repository) bool { return !ours(repo) })
+		if n := len(named) - len(repos); n > 0 {
+			p.note("%d of the repositories that registries[].repositories names are not this organisation's: they were not looked at", n)
+		}
+		return repos, nil, nil
 	}
 	all := map[provenance.Repository]bool{}
 	p.silent = maxSilent // without this answer there is no sweep
@@ -126,7 +146,7 @@ func (p *sweepPass) repositories(ctx context.Context) (repos []provenance.Reposi
 			if listed != nil {
 				listed[repo] = true
 			}
-			if p.reg.watched(repo) {
+			if p.reg.watched(repo) && ours(repo) {
 				all[repo] = true
 			}
 		}
@@ -137,17 +157,39 @@ func (p *sweepPass) repositories(ctx context.Context) (repos []provenance.Reposi
 	}
 	err = p.view(ctx, func(r sweepReads) error {
 		entries, err := r.Scan(p.limits.recorded+1, state.TypeTag, string(p.host))
-		if len(entries) > p.limits.recorded {
-			p.note("more than %d tags are on the ledger: repositories that vanished whole may be missed", p.limits.recorded)
-		}
+		tags, largest := map[provenance.Repository]int{}, provenance.Repository("")
 		for _, e := range entries {
 			if _, attributes, ok := state.SplitKey(e.Key); ok && len(attributes) == 3 {
-				all[provenance.Repository(attributes[1])] = true
+				repo := provenance.Repository(attributes[1])
+				if tags[repo]++; tags[repo] > tags[largest] {
+					largest = repo
+				}
+				all[repo] = all[repo] || ours(repo)
 			}
+		}
+		maps.DeleteFunc(all, func(_ provenance.Repository, swept bool) bool { return !swept })
+		if len(entries) > p.limits.recorded {
+			p.note("more than %d tags are on the ledger, %d of them of %s: repositories that vanished whole may be missed", p.limits.recorded, tags[largest], largest)
 		}
 		return err
 	})
 	return slices.Sorted(maps.Keys(all)), listed, err
+}
+
+// ours tells the repositories whose events this organisation records: a registry
+// may have many owners, and what another one's gateways do not record is not ours
+// to find.
+func (p *sweepPass) ours(ctx context.Context) (func(provenance.Repository) bool, error) {
+	var record state.Registry
+	err := p.view(ctx, func(r sweepReads) error {
+		record = state.Registry{}
+		_, err := state.Read(r, state.RegistryKey(p.host), &record)
+		return err
+	})
+	return func(repo provenance.Repository) bool {
+		claim, ok := record.Claim(repo)
+		return ok && claim.Owner == p.msp
+	}, err
 }
 
 // repository goes through one repository.
@@ -213,9 +255,9 @@ func (p *sweepPass) tags(ctx context.Context, repo provenance.Repository, after 
 	case code == provenance.NotFound:
 		return false, p.conclude(ctx, sweepFinding{Kind: foundHidden, Repository: repo, Detail: "tags are recorded, and the registry says that there is no such repository: are the gateway's credentials good for it?"})
 	case code == provenance.Unavailable:
-		return false, p.conclude(ctx, sweepFinding{Kind: foundUnreachable, Repository: repo, Detail: err.Error()})
+		return false, p.conclude(ctx, sweepFinding{Kind: foundUnreachable, Repository: repo, Detail: reason(err)})
 	default:
-		return false, p.conclude(ctx, sweepFinding{Kind: foundUnreadable, Repository: repo, Detail: err.Error()})
+		return false, p.conclude(ctx, sweepFinding{Kind: foundUnreadable, Repository: repo, Detail: reason(err)})
 	}
 	for _, tag := range slices.Sorted(maps.Keys(tags)) {
 		if string(tag) <= after {

@@ -19,26 +19,32 @@ func (p *sweepPass) referrers(ctx context.Context, repo provenance.Repository, s
 	if p.unlisted >= maxUnlisted {
 		return nil
 	}
-	supported := true
-	list, err := asked(ctx, p, func(ctx context.Context) (list []registry.Descriptor, err error) {
+	found, err := asked(ctx, p, func(ctx context.Context) (registry.Referrers, error) {
 		if err := p.request(ctx); err != nil {
-			return nil, err
+			return registry.Referrers{}, err
 		}
-		list, supported, err = p.reg.reader.ListedReferrers(ctx, repo, subject)
-		return list, err
+		return p.reg.reader.ListedReferrers(ctx, repo, subject, p.request)
 	})
 	switch {
 	case fatal(ctx, err):
 		return err
+	case err != nil && found.Supported:
+		// Whoever may push beside this image can bring that about, and must not
+		// keep the others' from being looked at.
+		p.note("what refers to %s@%s could not be listed: %v", repo, subject, err)
+		return nil
 	case err != nil:
 		p.unlisted++
 		p.note("signatures without a tag may have been missed: %v", err)
 		return nil
-	case !supported: // by the same registry for none of its images
+	case !found.Supported: // by the same registry for none of its images
 		p.unlisted = maxUnlisted
 		return nil
+	case !found.Complete:
+		p.note("more than %d manifests refer to %s@%s: those beyond were not looked at", len(found.List), repo, subject)
 	}
-	for _, r := range list {
+	p.unlisted = 0
+	for _, r := range found.List {
 		f, err := p.untagged(ctx, repo, r.Digest)
 		if err == nil && f != nil {
 			f.Detail = "refers to " + subject.Short()

@@ -86,3 +86,41 @@ func TestSweepWithoutReferrers(t *testing.T) {
 		}
 	}
 }
+
+// Whoever may push beside an image can make its list long, or one that cannot be
+// read. That is said of this image, and keeps nobody else's signatures out.
+func TestSweepFloodedReferrers(t *testing.T) {
+	b := newSweepBench(t)
+	for i := range 2 * maxUnlisted { // in the order of their digests, so that some come before the other one
+		b.known("team/app", "", fmt.Sprint(i))
+	}
+	image := b.known("team/app", "1.0", "a")
+	d := b.push("team/app", "", strings.TrimSuffix(imageNamed("signature"), "}")+fmt.Sprintf(`,"subject":{"mediaType":%q,"digest":%q,"size":7}}`, manifestType, image))
+	entry := func(d provenance.Digest) string {
+		return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":7}`, manifestType, d)
+	}
+	many := make([]string, 300)
+	for i := range many {
+		many[i] = entry(provenance.SHA256Of(fmt.Append(nil, i)))
+	}
+	b.answer = func(w http.ResponseWriter, r *http.Request) bool {
+		_, of, ok := strings.Cut(r.URL.Path, "/referrers/")
+		if !ok {
+			return false
+		}
+		entries := `{"digest":"md5:no such"}`
+		if of == image.String() {
+			entries = strings.Join(append(many, entry(d)), ",")
+		}
+		w.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
+		fmt.Fprintf(w, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[%s]}`, entries)
+		return true
+	}
+	run := b.swept(b.sweeper(nil), false)
+	if !slices.ContainsFunc(b.events, func(e provenance.Event) bool { return e.Digest == d }) {
+		t.Errorf("the signature behind %d others was not found: %v, %s", len(many), found(run), run.Error)
+	}
+	if len(run.Notes) != 2*maxUnlisted {
+		t.Errorf("notes %q", run.Notes)
+	}
+}

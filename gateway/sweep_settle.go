@@ -167,18 +167,42 @@ func (p *sweepPass) dry() (dry bool) {
 	return dry
 }
 
+// kept drops what is more than may be kept: the oldest of the repository with
+// most findings, and other bytes for a recorded digest last of all. Whoever may
+// push to one repository hides nothing of another one, nor the worst of its own.
+// All are counted and in the log.
+func kept(list []sweepFinding, most int) []sweepFinding {
+	type group struct {
+		worst bool
+		repo  provenance.Repository
+	}
+	of := func(f sweepFinding) group { return group{f.Kind == foundOtherBytes, f.Repository} }
+	for len(list) > most {
+		count := map[group]int{}
+		for _, f := range list {
+			count[of(f)]++
+		}
+		out := 0
+		for i, f := range list {
+			a, b := of(f), of(list[out])
+			if a.worst != b.worst && b.worst || a.worst == b.worst && count[a] > count[b] {
+				out = i
+			}
+		}
+		list = slices.Delete(list, out, out+1)
+	}
+	return list
+}
+
 // tell puts a finding into the result and, unless the sweep is a dry one,
 // raises the alert.
 func (p *sweepPass) tell(ctx context.Context, f sweepFinding) {
 	p.update(func(r *sweepRun) {
 		r.Counts[f.Kind]++
-		if len(r.Findings) < p.limits.findings {
-			r.Findings = append(r.Findings, f)
-		}
+		r.Findings = kept(append(r.Findings, f), p.limits.findings)
 		if !r.DryRun {
 			at := p.state(p.host)
-			at.Alerts = append(at.Alerts, f)
-			at.Alerts = at.Alerts[max(0, len(at.Alerts)-p.limits.alerts):]
+			at.Alerts = kept(append(at.Alerts, f), p.limits.alerts)
 		}
 	})
 	if f.Outcome == outcomeDry {

@@ -17,10 +17,15 @@ import (
 // ledger. Of replicas that share a queue one needs a schedule; where more have
 // one, what they find is still recorded once.
 type SweepConfig struct {
-	// Every is the time from the start of one sweep to the next; 0: only when
-	// somebody asks (waybill sweep).
+	// Off leaves sweeps to people (waybill sweep). Default false: what nobody
+	// notified is found within a day.
+	Off bool `mapstructure:"off"`
+	// Every is the time from the start of one sweep to the next of the schedule,
+	// which sweeps the registries that are read back. Default 24h. The first one
+	// of a new gateway begins after a twenty-fourth of it.
 	Every time.Duration `mapstructure:"every"`
-	// Rate bounds the requests to each registry, per second. Default 20.
+	// Rate bounds the requests to each registry, per second, where somebody asked
+	// for the sweep. One of the schedule makes a quarter of them. Default 20.
 	Rate int `mapstructure:"rate"`
 	// Grace is how long a difference must last before it is believed: a
 	// notification may be under way. Default 2m.
@@ -28,6 +33,9 @@ type SweepConfig struct {
 }
 
 func (c SweepConfig) withDefaults() SweepConfig {
+	if c.Every == 0 {
+		c.Every = 24 * time.Hour
+	}
 	if c.Rate == 0 {
 		c.Rate = 20
 	}
@@ -39,8 +47,8 @@ func (c SweepConfig) withDefaults() SweepConfig {
 
 // check returns what is wrong with the settings of sweeps.
 func (c Config) checkSweeps() (wrong []error) {
-	if c.Sweep.Every < 0 || c.Sweep.Every > 0 && c.Sweep.Every < time.Minute {
-		wrong = append(wrong, fmt.Errorf("sweep.every %s: want at least 1m, or 0 for none", c.Sweep.Every))
+	if c.Sweep.Every < time.Minute {
+		wrong = append(wrong, fmt.Errorf("sweep.every %s: want at least 1m; sweep.off leaves sweeps to people", c.Sweep.Every))
 	}
 	if c.Sweep.Rate < 1 || c.Sweep.Rate > 1000 {
 		wrong = append(wrong, fmt.Errorf("sweep.rate %d: want 1 to 1000", c.Sweep.Rate))
@@ -67,6 +75,7 @@ func (g *rooms) newSweeper(clients registries) (*sweeper, error) {
 			return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
 		},
 		count:    func(host provenance.Host, kind string) { g.metrics.findings.WithLabelValues(string(host), kind).Inc() },
+		prove:    func(t task) { g.work.more([]task{t}) },
 		finished: func(host provenance.Host) { g.metrics.swept.WithLabelValues(string(host)).SetToCurrentTime() },
 	}
 	for _, r := range g.cfg.Registries {
@@ -74,7 +83,7 @@ func (g *rooms) newSweeper(clients registries) (*sweeper, error) {
 		if err != nil {
 			return nil, err
 		}
-		one := &swept{reader: clients[host].client, watched: watchedBy(host, g.cfg.Connectors), woken: make(chan struct{}, 1)}
+		one := &swept{reader: clients[host].client, unread: !clients[host].readBack, watched: watchedBy(host, g.cfg.Connectors), woken: make(chan struct{}, 1)}
 		for _, repo := range r.Repositories {
 			one.repositories = append(one.repositories, provenance.Repository(repo))
 		}

@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
+	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
@@ -90,7 +93,58 @@ func (g *rooms) newSubmitter(clients registries) *submitter {
 			g.metrics.segments.Observe(took.Seconds())
 		}
 	}
-	return &submitter{queue: g.queue, ledger: g.ledger, readers: readers, log: g.cfg.Log, recorded: recorded}
+	return &submitter{
+		queue: g.queue, ledger: g.ledger, readers: readers, log: g.cfg.Log, recorded: recorded, contradicted: g.contradicted, elsewhere: g.elsewhere,
+		unproven: func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
+			g.work.more(unprovenOf(host, events, read))
+		},
+	}
+}
+
+// elsewhere returns the other organisation that a repository belongs to, if any.
+func (g *rooms) elsewhere(ctx context.Context, host provenance.Host, repo provenance.Repository) (owner string) {
+	err := g.index.View(ctx, func(s *index.Snapshot) error {
+		var record state.Registry
+		if found, err := state.Read(s, state.RegistryKey(host), &record); err != nil || !found {
+			return err
+		}
+		if claim, ok := record.Claim(repo); ok && claim.Owner != g.cfg.MSPID {
+			owner = claim.Owner
+		}
+		return nil
+	})
+	if err != nil {
+		return "" // then it waits: nothing is set aside on a guess
+	}
+	return owner
+}
+
+// contradicted records what is true where a tag was said to be deleted and names
+// an image: a push, unless the ledger knows it. Should the queue be full, the
+// next sweep finds it.
+func (g *rooms) contradicted(ctx context.Context, it queue.Item, named provenance.Digest) {
+	var tag state.Tag
+	err := g.index.View(ctx, func(s *index.Snapshot) error {
+		_, err := state.Read(s, state.TagKey(it.Host, it.Event.Repository, it.Event.Tag), &tag)
+		return err
+	})
+	if err != nil || tag.Digest == named {
+		return
+	}
+	if _, err := g.queue.Accept(ctx, []queue.Delivery{namedInstead(it, named)}); err != nil {
+		g.cfg.Log.WarnContext(ctx, "what a tag names is not recorded; the next sweep finds it", slog.String("registry", string(it.Host)),
+			slog.String("repository", string(it.Event.Repository)), slog.String("tag", string(it.Event.Tag)), slog.Any("error", err))
+	}
+}
+
+// namedInstead is the push that a look found in the place of a tag's deletion. It
+// is read back like any other.
+func namedInstead(it queue.Item, named provenance.Digest) queue.Delivery {
+	e := provenance.Event{
+		Action: provenance.Push, Source: sweepSource, Repository: it.Event.Repository, Tag: it.Event.Tag, Digest: named, OccurredAt: it.Event.OccurredAt,
+		ID: provenance.NewEventID(sweepSource, sweepSource, "instead", it.Event.ID.String(), named.String()),
+	}
+	return queue.Delivery{Host: it.Host, Connector: sweepSource, Event: e, BodyHash: sha256.Sum256(e.ID[:]), ReceivedAt: it.ReceivedAt}
 }
 
 // newWork makes the loops that act by themselves, and what reads off blocks
@@ -114,7 +168,18 @@ func (g *rooms) newWork(clients registries) *noter {
 			return c.client, c.client != nil
 		},
 	}
-	g.worker = &worker{list: g.work, log: g.cfg.Log, do: map[string]func(context.Context, task) ([]task, error){taskCollect: collect.do, taskWitness: witness.do}}
+	prove := &prover{
+		view: view, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.proven),
+		registries: func(host provenance.Host) (manifestReader, bool) {
+			c := clients[host]
+			return c.client, c.client != nil && c.readBack
+		},
+	}
+	g.ticker = &ticker{
+		msp: g.cfg.MSPID, view: view, ledger: g.ledger, waits: &g.submitter.waits, log: g.cfg.Log, count: counted(g.metrics.ticks), now: time.Now,
+		behind: func(d time.Duration) { g.metrics.behind.Set(d.Seconds()) },
+	}
+	g.worker = &worker{list: g.work, log: g.cfg.Log, do: map[string]func(context.Context, task) ([]task, error){taskCollect: collect.do, taskWitness: witness.do, taskProve: prove.do}}
 	if on(g.cfg.AutoRelease) {
 		g.releaser = &releaser{
 			msp: g.cfg.MSPID, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.releases), now: time.Now, woken: make(chan struct{}, 1),

@@ -27,12 +27,15 @@ type witnesser struct {
 
 // do looks at one image. Doing it again finds the word on the ledger.
 func (w *witnesser) do(ctx context.Context, t task) ([]task, error) {
-	needed := false
+	needed, unproven := false, false
 	err := w.view(ctx, func(r state.Scanner) error {
 		var place state.Place
 		found, err := state.Read(r, state.PlaceKey(t.Digest, t.Host, t.Repository), &place)
 		if err != nil || !found || place.Deleted || place.MSP == w.msp {
 			return err // deleted since: there is nothing to see
+		}
+		if unproven, _, err = unprovenPlace(r, t.Host, t.Repository, t.Digest); err != nil {
+			return err
 		}
 		var seen state.Witness
 		found, err = state.Read(r, state.WitnessKey(t.Digest, t.Host, t.Repository, w.msp), &seen)
@@ -63,5 +66,8 @@ func (w *witnesser) do(ctx context.Context, t task) ([]task, error) {
 		return nil, err
 	}
 	w.count("seen")
+	if unproven {
+		return []task{proofOf(t.Host, t.Repository, t.Digest)}, nil
+	}
 	return nil, nil
 }

@@ -17,6 +17,11 @@ func (f fakeManifests) Manifest(context.Context, provenance.Repository, provenan
 	return registry.Facts{}, f()
 }
 
+func (f fakeManifests) ManifestBytes(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, []byte, error) {
+	facts, err := f.Manifest(ctx, repo, d)
+	return facts, nil, err
+}
+
 func (f fakeManifests) Resolve(context.Context, provenance.Repository, provenance.Tag) (provenance.Digest, error) {
 	return provenance.Digest{}, f()
 }

@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"cmp"
 	"log/slog"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -10,8 +12,8 @@ import (
 )
 
 const (
-	maxWaiting = 20_000 // tasks that wait; the most often tried gives way
-	maxDead    = 10_000 // tasks set aside; the oldest is forgotten, with an error in the log
+	maxWaiting = 20_000 // tasks that wait; one of the repository with most of them gives way
+	maxDead    = 10_000 // tasks set aside; in the same way one is forgotten, with an error in the log
 	// deadBase keeps the ids of tasks apart from those of the queue's dead letters.
 	deadBase = int64(1) << 40
 )
@@ -20,6 +22,7 @@ const (
 const (
 	taskCollect = "collect" // an artifact may be evidence
 	taskWitness = "witness" // another organisation's push may be seen by ourselves
+	taskProve   = "prove"   // an image recorded by its digest alone may be proven
 )
 
 // What wakes a task before it is due, and brings it back when it was set aside.
@@ -71,7 +74,9 @@ type worklist struct {
 	keys    map[task]int64
 	running map[int64]bool // true: what the task may wait for came meanwhile
 	waiting int
-	changed bool // since the last save
+	turn    uint64
+	turns   map[taskPlace]uint64 // when each had its last
+	changed bool                 // since the last save
 	saved   uint64
 }
 
@@ -126,13 +131,11 @@ func (w *worklist) add(tasks []task) {
 			w.wake(w.tasks[id])
 			continue
 		}
-		if w.waiting >= maxWaiting {
-			w.giveWay()
-		}
 		w.last++
 		t.ID, t.Noted = w.last, time.Now().UTC()
 		w.insert(t)
 	}
+	w.giveWay()
 }
 
 func (w *worklist) wake(t *task) {
@@ -143,18 +146,72 @@ func (w *worklist) wake(t *task) {
 	t.Due, t.Wants = time.Time{}, ""
 }
 
-// giveWay sets aside the waiting task that was tried most often, and among
-// equals the oldest: one registry that is gone must not keep the others waiting.
+// taskPlace is whose tasks compete: those who may push to one repository.
+type taskPlace struct {
+	host       provenance.Host
+	repository provenance.Repository
+}
+
+func (t task) place() taskPlace { return taskPlace{t.Host, t.Repository} }
+
+// giveWay sets aside waiting tasks of the repositories that have most of them,
+// so that whoever floods one keeps out nobody else's. Of those it is the ones that
+// were tried most often, and among equals the oldest: one registry that is gone
+// must not keep the others waiting.
 func (w *worklist) giveWay() {
-	var out *task
-	for id, t := range w.tasks {
-		if _, busy := w.running[id]; !t.Dead && !busy && (out == nil || t.Attempts > out.Attempts || t.Attempts == out.Attempts && t.ID < out.ID) {
-			out = t
+	excess := w.excess(w.waiting-maxWaiting, func(t *task) bool {
+		_, busy := w.running[t.ID]
+		return !t.Dead && !busy
+	}, func(a, b *task) int { return cmp.Or(b.Attempts-a.Attempts, int(a.ID-b.ID)) })
+	for _, t := range excess {
+		w.kill(t, t.Wants, "too many tasks wait, most of them of this repository; last: "+t.Reason)
+	}
+	w.forget()
+}
+
+// forget drops tasks that were set aside, the oldest of the repositories that
+// have most of them.
+func (w *worklist) forget() {
+	dead := len(w.tasks) - w.waiting
+	for _, t := range w.excess(dead-maxDead, func(t *task) bool { return t.Dead }, func(a, b *task) int { return int(a.ID - b.ID) }) {
+		w.log.Error("too many tasks are set aside; the oldest of the repository with most of them is forgotten", slog.String("kind", t.Kind), //nolint:sloglint // no request is behind it
+			slog.String("registry", string(t.Host)), slog.String("repository", string(t.Repository)), slog.String("digest", t.Digest.String()))
+		delete(w.keys, t.key())
+		delete(w.tasks, t.ID)
+	}
+}
+
+// excess returns as many tasks as are too many, of the places that have most of
+// those that count; of each the first in order.
+func (w *worklist) excess(many int, counts func(*task) bool, order func(a, b *task) int) (out []*task) {
+	if many <= 0 {
+		return nil
+	}
+	held, most := map[taskPlace][]*task{}, 0
+	for _, t := range w.tasks {
+		if counts(t) {
+			held[t.place()] = append(held[t.place()], t)
+			most = max(most, len(held[t.place()]))
 		}
 	}
-	if out != nil {
-		w.kill(out, out.Wants, "too many tasks wait; last: "+out.Reason)
+	// The least that every place may keep so that no more than many go.
+	keep := sort.Search(most, func(level int) bool {
+		n := 0
+		for _, of := range held {
+			n += max(0, len(of)-level)
+		}
+		return n <= many
+	})
+	var next []*task // one more of each place that keeps as much
+	for _, of := range held {
+		slices.SortFunc(of, order)
+		n := max(0, len(of)-keep)
+		if out = append(out, of[:n]...); n < len(of) && len(of)-n == keep {
+			next = append(next, of[n])
+		}
 	}
+	slices.SortFunc(next, order)
+	return append(out, next[:min(many-len(out), len(next))]...)
 }
 
 func (w *worklist) announce() {
@@ -164,8 +221,17 @@ func (w *worklist) announce() {
 	}
 }
 
-// take hands out the task that is due first and whose registry is not held,
-// and otherwise tells how long to wait for one.
+// sooner tells which of two due tasks goes first: that of the repository whose
+// turn is longer ago, or of one repository the one that was due earlier.
+func (w *worklist) sooner(a, b *task) bool {
+	if x, y := w.turns[a.place()], w.turns[b.place()]; x != y {
+		return x < y
+	}
+	return a.Due.Before(b.Due) || a.Due.Equal(b.Due) && a.ID < b.ID
+}
+
+// take hands out a task that is due and whose registry is not held, of each
+// repository in turn, and otherwise tells how long to wait for one.
 func (w *worklist) take(now time.Time, held func(task) time.Time) (t task, ok bool, wait time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -181,13 +247,21 @@ func (w *worklist) take(now time.Time, held func(task) time.Time) (t task, ok bo
 		}
 		if due.After(now) {
 			wait = min(wait, due.Sub(now))
-		} else if first == nil || t.Due.Before(first.Due) || t.Due.Equal(first.Due) && t.ID < first.ID {
+		} else if first == nil || w.sooner(t, first) {
 			first = t
 		}
 	}
 	if first == nil {
 		return task{}, false, wait
 	}
+	if len(w.turns) > 2*maxWaiting {
+		w.turns = nil
+	}
+	if w.turns == nil {
+		w.turns = map[taskPlace]uint64{}
+	}
+	w.turn++
+	w.turns[first.place()] = w.turn
 	w.running[first.ID] = false
 	return *first, true, 0
 }
@@ -238,6 +312,7 @@ func (w *worklist) bury(t task, wants, reason string) {
 			w.wake(held)
 		} else {
 			w.kill(held, wants, reason)
+			w.forget()
 		}
 	}
 	w.changed = true
@@ -248,13 +323,6 @@ func (w *worklist) kill(t *task, wants, reason string) {
 	w.waiting--
 	w.log.Warn("task set aside", slog.String("kind", t.Kind), slog.String("registry", string(t.Host)), slog.String("repository", string(t.Repository)), //nolint:sloglint // no request is behind it
 		slog.String("digest", t.Digest.String()), slog.String("reason", reason))
-	if dead := len(w.tasks) - w.waiting; dead > maxDead {
-		oldest := w.deadOf(0, 1)[0]
-		w.log.Error("too many tasks are set aside; the oldest is forgotten", slog.String("kind", oldest.Kind), slog.String("registry", string(oldest.Host)), //nolint:sloglint // no request is behind it
-			slog.String("repository", string(oldest.Repository)), slog.String("digest", oldest.Digest.String()))
-		delete(w.keys, oldest.key())
-		delete(w.tasks, oldest.ID)
-	}
 }
 
 // deadOf lists tasks set aside, with ids above after, oldest first.

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -49,7 +51,7 @@ func segmentBlock(t *testing.T, number uint64, msp string, host provenance.Host,
 	if err != nil {
 		t.Fatal(err)
 	}
-	tx := index.Tx{ID: fmt.Sprint("tx", number), Writes: []index.Write{{Key: state.SegmentKey(host, "lane", number), Value: b}}}
+	tx := index.Tx{ID: fmt.Sprint("tx", number), Writes: []index.Write{{Key: state.SegmentKey(host, msp, "lane", number), Value: b}}}
 	tx.Creator.MSP = msp
 	return index.Block{Number: number, Txs: []index.Tx{tx}}
 }
@@ -243,6 +245,63 @@ func TestWorkGivesWay(t *testing.T) {
 	waiting, dead := list.counts()
 	if d := list.dead(0, 2); waiting != maxWaiting || dead != 1 || d[0].ID != tried.ID {
 		t.Errorf("%d wait, dead %+v; want the one that was tried", waiting, d)
+	}
+}
+
+// Whoever floods one repository keeps out nobody else's tasks: not from the list,
+// not from those set aside, and not from their turn.
+func TestWorkFlood(t *testing.T) {
+	list := newWork(t)
+	other := collectTask(1)
+	other.Repository = "quiet"
+	list.more([]task{other})
+	tried, _, _ := list.take(time.Now(), free) // and was tried, unlike those of the flood
+	list.again(tried, time.Now().Add(time.Hour), true, "", "gone")
+	var many []task
+	for i := range maxWaiting + maxDead + 10 {
+		many = append(many, collectTask(i))
+	}
+	list.more(many)
+	second := collectTask(2)
+	second.Repository = "quiet"
+	list.more([]task{second})
+	waiting, dead := list.counts()
+	if waiting != maxWaiting || dead != maxDead {
+		t.Errorf("%d wait, %d are set aside", waiting, dead)
+	}
+	for _, d := range list.dead(0, maxDead) {
+		if d.Repository == "quiet" {
+			t.Errorf("the flood set aside %+v", d)
+		}
+	}
+	for n := range 2 {
+		if first, _, _ := list.take(time.Now(), free); first.Repository == "quiet" {
+			break
+		} else if n == 1 {
+			t.Errorf("the flood had two turns before another repository: %+v", first)
+		}
+	}
+	list.bury(tried, wantsKey, "set aside")
+	list.more(many)
+	if dead := list.dead(0, 2*maxDead); len(dead) != maxDead || !slices.ContainsFunc(dead, func(d task) bool { return d.Repository == "quiet" }) {
+		t.Errorf("%d are set aside, and the quiet one is forgotten", len(dead))
+	}
+}
+
+// What a registry says in its errors is shown to people and goes through the API.
+func TestReasonsAreReadable(t *testing.T) {
+	said := errors.New("denied: \xff\x1b[2J\u202e" + strings.Repeat("é", maxReason) + "\nmore")
+	list := newWork(t)
+	list.more([]task{collectTask(1)})
+	w := &worker{list: list, log: slog.New(slog.DiscardHandler), limits: workLimits{attempts: 1}}
+	taken, _, _ := list.take(time.Now(), free)
+	w.settle(taken, said)
+	var waits waits
+	waits.begin("lane", said)
+	for what, text := range map[string]string{"a task set aside": list.dead(0, 1)[0].Reason, "a wait": waits.state().Reason} {
+		if err := provenance.CheckText(what, text, maxReason); err != nil || !strings.HasPrefix(text, "denied: ") {
+			t.Errorf("%v: %q", err, text)
+		}
 	}
 }
 

@@ -113,23 +113,23 @@ func (w *worker) settle(t task, err error) {
 		w.release(t)
 		w.list.done(t)
 	case errors.As(err, &lost):
-		w.list.bury(t, lost.wants, err.Error())
+		w.list.bury(t, lost.wants, reason(err))
 	case errors.As(err, &wait):
 		if age > w.limits.patience {
-			w.list.bury(t, wait.wants, err.Error())
+			w.list.bury(t, wait.wants, reason(err))
 			return
 		}
-		w.list.again(t, time.Now().Add(w.limits.delay(t.Attempts)), true, wait.wants, err.Error())
+		w.list.again(t, time.Now().Add(w.limits.delay(t.Attempts)), true, wait.wants, reason(err))
 	case provenance.CodeOf(err) == provenance.Unavailable:
 		if age > w.limits.outage {
-			w.list.bury(t, "", err.Error())
+			w.list.bury(t, "", reason(err))
 			return
 		}
-		w.list.again(t, w.hold(t, err), false, "", err.Error())
+		w.list.again(t, w.hold(t, err), false, "", reason(err))
 	case t.Attempts+1 >= w.limits.attempts:
-		w.list.bury(t, "", err.Error())
+		w.list.bury(t, "", reason(err))
 	default:
-		w.list.again(t, time.Now().Add(w.limits.delay(t.Attempts)), true, "", err.Error())
+		w.list.again(t, time.Now().Add(w.limits.delay(t.Attempts)), true, "", reason(err))
 	}
 }
 

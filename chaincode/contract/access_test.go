@@ -16,7 +16,7 @@ func callable() map[string]bool {
 		"member": &MemberContract{}, "registry": &RegistryContract{}, "record": &RecordContract{}, "image": &ImageContract{}, "tag": &TagContract{},
 		"promotion": &PromotionContract{}, "release": &ReleaseContract{}, "quarantine": &QuarantineContract{}, "policy": &PolicyContract{},
 		"verdict": &VerdictContract{}, "proposal": &ProposalContract{}, "key": &KeyContract{}, "schema": &SchemaContract{},
-		"evidence": &EvidenceContract{}, "context": &ContextContract{}, "label": &LabelContract{}, "waiver": &WaiverContract{},
+		"evidence": &EvidenceContract{}, "context": &ContextContract{}, "label": &LabelContract{}, "waiver": &WaiverContract{}, "clock": &ClockContract{},
 	} {
 		typ := reflect.TypeOf(contract)
 		for i := range typ.NumMethod() {
@@ -38,16 +38,18 @@ func restricted() map[string][]state.Role {
 		gateway                 = state.RoleGateway
 	)
 	return map[string][]state.Role{
-		"member:Found": {admin}, "member:Join": {admin}, "member:Grant": {admin}, "member:Revoke": {admin}, "registry:Add": {admin},
-		"record:Segment": {gateway}, "record:Witness": {gateway},
+		"member:Found": {admin}, "member:Join": {admin}, "member:Grant": {admin}, "member:Revoke": {admin}, "member:TakeBack": {admin},
+		"record:Segment": {gateway}, "record:Witness": {gateway}, "record:Manifest": {gateway}, "clock:Tick": {gateway},
 		"record:Clients": {gateway}, "record:ReadClients": {gateway}, "record:PurgeClients": {gateway, admin},
-		"evidence:Submit": {admin, publisher, scanner, manager, auditor, gateway},
-		"proposal:Open":   {admin}, "proposal:Vote": {admin}, "proposal:Withdraw": {admin},
+		"evidence:Withdraw": {admin, publisher, scanner, manager, auditor},
+		"evidence:Submit":   {admin, publisher, scanner, manager, auditor, gateway},
+		"proposal:Open":     {admin}, "proposal:Vote": {admin}, "proposal:Withdraw": {admin},
 		"key:Add": {admin}, "key:Withdraw": {admin}, "schema:Add": {admin}, "label:Set": {admin},
 		"context:Set":    {admin, manager, scanner, gateway},
 		"waiver:Request": {admin, manager}, "waiver:Approve": {admin, manager}, "waiver:Revoke": {admin, manager},
 		"promotion:Request": {manager, publisher},
 		"promotion:Approve": {manager, scanner, auditor, admin}, "promotion:Reject": {manager, scanner, auditor, admin},
+		"promotion:Cancel":   {manager, publisher, admin},
 		"promotion:Withdraw": {manager, scanner, auditor, admin},
 		"release:Release":    {manager}, "release:Auto": {gateway}, "release:Resume": {manager, admin},
 		"release:BreakGlass": {admin, publisher, scanner, manager, auditor}, "release:Review": {manager, admin, auditor},

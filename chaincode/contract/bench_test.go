@@ -11,11 +11,12 @@ import (
 )
 
 // BenchmarkSegment is what record:Segment costs without a peer: 5,000 pushes of
-// new images with a new tag each into 4 repositories, which hold 10,000 already.
+// new images with a new tag each into 4 repositories, which hold 10,000 already,
+// with their manifests and without.
 func BenchmarkSegment(b *testing.B) {
 	l := network(b)
 	serial := 0
-	segment := func() (events []byte, sum string) {
+	segment := func() (events, manifests []byte, sum string) {
 		batch := make([]provenance.Event, provenance.MaxSegmentEvents)
 		for i := range batch {
 			serial++
@@ -27,25 +28,32 @@ func BenchmarkSegment(b *testing.B) {
 			b.Fatal(err)
 		}
 		hash := sha256.Sum256(events)
-		return events, hex.EncodeToString(hash[:])
+		return events, manifestsOf(batch), hex.EncodeToString(hash[:])
 	}
-	record := func(seq int, events []byte, sum string) {
-		_, _, err := l.invoke("gateway@VendorMSP", map[string][]byte{"segment": events}, "record:Segment", host, "lane-0", strconv.Itoa(seq), sum)
+	record := func(seq int, events, manifests []byte, sum string) {
+		_, _, err := l.invoke("gateway@VendorMSP", map[string][]byte{"segment": events, "manifests": manifests}, "record:Segment", host, "lane-0", strconv.Itoa(seq), sum)
 		if err != nil {
 			b.Fatal(err)
 		}
 	}
 	seq := 0
 	for ; seq < 2; seq++ {
-		events, sum := segment()
-		record(seq, events, sum)
+		events, manifests, sum := segment()
+		record(seq, events, manifests, sum)
 	}
-	for b.Loop() {
-		b.StopTimer()
-		events, sum := segment()
-		b.StartTimer()
-		record(seq, events, sum)
-		seq++
+	for name, bare := range map[string]bool{"proven": false, "by digest alone": true} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				events, manifests, sum := segment()
+				if bare {
+					manifests = nil
+				}
+				b.StartTimer()
+				record(seq, events, manifests, sum)
+				seq++
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/provenance.MaxSegmentEvents, "ns/push")
+		})
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/provenance.MaxSegmentEvents, "ns/push")
 }

@@ -37,10 +37,10 @@ func (ReleaseContract) BreakGlass(tx *Tx, host, repository, digest, stage, reaso
 	if err != nil {
 		return "", err
 	}
-	if v.Releasable && r.promotion.Status == state.PromotionOpen && who.holds(string(state.RoleReleaseManager)) {
+	if v.Releasable && r.promotion.OpenAt(tx.now) && who.holds(string(state.RoleReleaseManager)) {
 		return r.releaseNow(tx, v, how{auto: who.robot}) // nothing is missing, nothing is owed
 	}
-	without, due, err := policy.CanBreakGlass(r.policy, r.facts, tx.caller, who.roles, tx.now)
+	without, due, err := policy.CanBreakGlass(r.policy, *r.facts, tx.caller, who.roles, tx.now)
 	if err != nil {
 		v.Reasons = append(v.Reasons, policy.Reason{Rule: "break-glass", Outcome: policy.Violated, Detail: message(err)})
 		return refuse(tx, r, v)
@@ -53,9 +53,10 @@ func (ReleaseContract) BreakGlass(tx *Tx, host, repository, digest, stage, reaso
 }
 
 // Review pays the debt of a break-glass release: somebody of another
-// organisation has looked at it. After the due time it still ends the debt,
+// organisation has looked at it, at the one whose state.Release.Hash is hash and
+// at no later one; another hash is Stale. After the due time it still ends the debt,
 // but the quarantine comes first and is lifted by the organisation that owed it.
-func (ReleaseContract) Review(tx *Tx, host, repository, digest, stage, reason string) (string, error) {
+func (ReleaseContract) Review(tx *Tx, host, repository, digest, stage, hash, reason string) (string, error) {
 	if err := needReason("a review", reason); err != nil {
 		return "", err
 	}
@@ -79,12 +80,6 @@ func (ReleaseContract) Review(tx *Tx, host, repository, digest, stage, reason st
 	if reviewers := r.reviewers(); len(reviewers) > 0 && !slices.Contains(reviewers, tx.caller.MSP) {
 		return "", provenance.Errorf(provenance.Forbidden, "the policy names who reviews it: %s", strings.Join(reviewers, ", "))
 	}
-	if debt.Reviewed != nil {
-		return answer(r.verdict(tx), nil)
-	}
-	if _, err := r.settle(tx); err != nil {
-		return "", err
-	}
 	var rel state.Release
 	found, err := state.Read(tx, s.ReleasedKey(), &rel)
 	if err != nil {
@@ -93,14 +88,24 @@ func (ReleaseContract) Review(tx *Tx, host, repository, digest, stage, reason st
 	if !found || rel.Debt == nil {
 		return "", provenance.Errorf(provenance.Internal, "the debt of %s has no release", s.Digest.Short())
 	}
-	by := tx.caller
-	rel.Debt.Reviewed, rel.Debt.ReviewAt, rel.Review = &by, tx.now, reason
+	if want := rel.Hash(); hash != want {
+		return "", provenance.Errorf(provenance.Stale, "the release that waits for a review is %s, not %s: look at it again", want, clip(hash))
+	}
+	if debt.Reviewed != nil {
+		return answer(r.verdict(tx), nil)
+	}
+	if _, err := r.settle(tx); err != nil {
+		return "", err
+	}
+	by, paid := tx.caller, *rel.Debt
+	paid.Reviewed, paid.ReviewAt = &by, tx.now
+	rel.Debt, rel.Review = &paid, reason
 	r.facts.Debt = rel.Debt
 	return answer(r.verdict(tx), tx.put(s.ReleasedKey(), rel))
 }
 
 // reviewers names who may review by the policy in force; empty: any other member.
-func (r ruling) reviewers() []string {
+func (r *ruling) reviewers() []string {
 	if r.policy == nil {
 		return nil
 	}

@@ -60,7 +60,7 @@ func TestBreakGlass(t *testing.T) {
 		refused("another organisation", "release-manager@PlatformMSP", "break-glass")
 		refused("another role", "publisher@VendorMSP", "break-glass")
 		l.refused(provenance.Invalid, "release-manager@VendorMSP", about("release:BreakGlass", "v1", "staging", "")...)
-		l.do("scanner@AuditMSP", "quarantine:Set", provenance.SHA256Of([]byte("v1")).String(), "CVE")
+		l.do("scanner@AuditMSP", "quarantine:Set", digestOf("v1").String(), "CVE")
 		refused("quarantined", "release-manager@VendorMSP", "quarantine")
 	})
 	t.Run("reviewed in time", func(t *testing.T) {
@@ -72,10 +72,10 @@ func TestBreakGlass(t *testing.T) {
 		if v := l.ask("v1", "staging"); v.Warning == "" {
 			t.Errorf("not reviewed, and no warning: %+v", v)
 		}
-		l.refused(provenance.Forbidden, "auditor@VendorMSP", about("release:Review", "v1", "staging", "we are fine")...)
-		l.refused(provenance.Invalid, "auditor@AuditMSP", about("release:Review", "v1", "staging", " ")...)
-		expect(t, "reviewed", l.verdict("auditor@AuditMSP", about("release:Review", "v1", "staging", "was right")...), policy.Allowed, "break-glass", policy.Waived)
-		if _, writes, err := l.invoke("auditor@PlatformMSP", nil, about("release:Review", "v1", "staging", "too")...); err != nil || len(writes) > 0 {
+		l.refused(provenance.Forbidden, "auditor@VendorMSP", about("release:Review", "v1", "staging", l.releaseHash("v1", "staging"), "we are fine")...)
+		l.refused(provenance.Invalid, "auditor@AuditMSP", about("release:Review", "v1", "staging", l.releaseHash("v1", "staging"), " ")...)
+		expect(t, "reviewed", l.verdict("auditor@AuditMSP", about("release:Review", "v1", "staging", l.releaseHash("v1", "staging"), "was right")...), policy.Allowed, "break-glass", policy.Waived)
+		if _, writes, err := l.invoke("auditor@PlatformMSP", nil, about("release:Review", "v1", "staging", l.releaseHash("v1", "staging"), "too")...); err != nil || len(writes) > 0 {
 			t.Errorf("a second review: %v, %d writes", err, len(writes))
 		}
 		rel = read[state.Release](l, subject("v1", "staging").ReleasedKey())
@@ -89,8 +89,8 @@ func TestBreakGlass(t *testing.T) {
 	for _, next := range [][]string{
 		append([]string{"gateway@PlatformMSP"}, about("release:Settle", "v1", "staging")...),
 		append([]string{"publisher@VendorMSP"}, about("promotion:Request", "v1", "staging")...),
-		append([]string{"release-manager@AuditMSP"}, about("promotion:Approve", "v1", "staging", "default@2", "set", "ok")...),
-		append([]string{"release-manager@AuditMSP"}, about("promotion:Reject", "v1", "staging", "no")...),
+		append([]string{"release-manager@AuditMSP"}, about("promotion:Approve", "v1", "staging", "0", "default@2", "hash", "set", "ok")...),
+		append([]string{"release-manager@AuditMSP"}, about("promotion:Reject", "v1", "staging", "0", "no")...),
 		append([]string{"release-manager@AuditMSP"}, about("promotion:Withdraw", "v1", "staging", "no")...),
 		append([]string{"release-manager@AuditMSP"}, about("release:Release", "v1", "staging")...),
 		append([]string{"gateway@AuditMSP"}, about("release:Auto", "v1", "staging")...),
@@ -101,22 +101,22 @@ func TestBreakGlass(t *testing.T) {
 			l.now = l.now.Add(2*time.Hour + time.Minute)
 			expect(t, "asked", l.ask("v1", "staging"), policy.Quarantined, "break-glass", policy.Violated)
 			_, writes, err := l.invoke(next[0], nil, next[1:]...)
-			key := state.HoldKey(provenance.SHA256Of([]byte("v1")), "VendorMSP")
+			key := state.HoldKey(digestOf("v1"), "VendorMSP")
 			if err != nil || len(writes) != 1 || writes[key] == nil {
 				t.Fatalf("%d writes, %v; want the quarantine alone", len(writes), err)
 			}
 			expect(t, "settled", l.ask("v1", "staging"), policy.Quarantined, "quarantine", policy.Violated)
-			l.refused(provenance.NotFound, "admin@AuditMSP", "quarantine:Lift", provenance.SHA256Of([]byte("v1")).String(), "not theirs")
+			l.refused(provenance.NotFound, "admin@AuditMSP", "quarantine:Lift", digestOf("v1").String(), "not theirs")
 			// Lifting it pays no debt.
-			l.do("admin@VendorMSP", "quarantine:Lift", provenance.SHA256Of([]byte("v1")).String(), "lifted")
+			l.do("admin@VendorMSP", "quarantine:Lift", digestOf("v1").String(), "lifted")
 			expect(t, "lifted without a review", l.ask("v1", "staging"), policy.Quarantined, "break-glass", policy.Violated)
 		})
 	}
 	t.Run("reviewed late", func(t *testing.T) {
 		l := broken(t)
 		l.now = l.now.Add(3 * time.Hour)
-		expect(t, "late", l.verdict("auditor@AuditMSP", about("release:Review", "v1", "staging", "late")...), policy.Quarantined, "quarantine", policy.Violated)
-		l.do("admin@VendorMSP", "quarantine:Lift", provenance.SHA256Of([]byte("v1")).String(), "reviewed now")
+		expect(t, "late", l.verdict("auditor@AuditMSP", about("release:Review", "v1", "staging", l.releaseHash("v1", "staging"), "late")...), policy.Quarantined, "quarantine", policy.Violated)
+		l.do("admin@VendorMSP", "quarantine:Lift", digestOf("v1").String(), "reviewed now")
 		expect(t, "lifted", l.ask("v1", "staging"), policy.Allowed, "break-glass", policy.Waived)
 	})
 	t.Run("rolling back pays no debt", func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestBreakGlass(t *testing.T) {
 	t.Run("nothing owed", func(t *testing.T) {
 		l := broken(t)
 		l.pushed("v2")
-		l.refused(provenance.NotFound, "auditor@AuditMSP", about("release:Review", "v2", "staging", "what?")...)
+		l.refused(provenance.NotFound, "auditor@AuditMSP", about("release:Review", "v2", "staging", l.releaseHash("v2", "staging"), "what?")...)
 	})
 }
 
@@ -142,13 +142,12 @@ func TestBreakGlassForAnIndex(t *testing.T) {
 	l := network(t)
 	l.govern(glass)
 	l.do("admin@SecurityMSP", "context:Set", "incident", "false")
-	child, index := push("", "amd64"), push("1.0", "index")
-	index.Children = []provenance.Digest{child.Digest, push("", "arm64").Digest}
+	child, index := push("", "amd64"), index("index", digestOf("amd64"), digestOf("arm64"))
 	if _, _, err := l.segment("gateway@VendorMSP", host, 1, child, index); err != nil {
 		t.Fatal(err)
 	}
 	l.do("release-manager@VendorMSP", about("release:BreakGlass", "index", "staging", "outage")...)
-	l.refused(provenance.Conflict, "auditor@AuditMSP", about("release:Review", "amd64", "staging", "fine")...)
+	l.refused(provenance.Conflict, "auditor@AuditMSP", about("release:Review", "amd64", "staging", l.releaseHash("amd64", "staging"), "fine")...)
 	l.now = l.now.Add(3 * time.Hour)
 	expect(t, "settled through its platform", l.verdict("gateway@AuditMSP", about("release:Settle", "amd64", "staging")...), policy.Quarantined, "quarantine", policy.Violated)
 	for _, c := range []string{"index", "arm64"} {
@@ -166,6 +165,6 @@ func TestUnreviewedIsNoStepOnTheWay(t *testing.T) {
 	v := l.verdict("release-manager@VendorMSP", about("release:BreakGlass", "v1", "staging", "outage")...)
 	expect(t, "broken", v, policy.Allowed, "break-glass", policy.Waived)
 	expect(t, "not reviewed", l.ask("v1", "production"), policy.Pending, "from", policy.Unmet)
-	l.do("release-manager@SecurityMSP", about("release:Review", "v1", "staging", "looked at it")...)
+	l.do("release-manager@SecurityMSP", about("release:Review", "v1", "staging", l.releaseHash("v1", "staging"), "looked at it")...)
 	expect(t, "reviewed", l.ask("v1", "production"), policy.Pending, "from", policy.Satisfied)
 }

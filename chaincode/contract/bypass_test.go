@@ -140,7 +140,7 @@ func TestApprovalBypass(t *testing.T) {
 		// The words for v2, sent for v1: the evidence is not v1's.
 		words := l.approval("v2", "staging", "fine")
 		replayed := slices.Clone(words)
-		replayed[3] = provenance.SHA256Of([]byte("v1")).String()
+		replayed[3] = digestOf("v1").String()
 		l.refused(provenance.Stale, "release-manager@SecurityMSP", replayed...)
 		still(t, l)
 		// And what is said of v2 is said of v2 alone.
@@ -149,13 +149,13 @@ func TestApprovalBypass(t *testing.T) {
 	})
 	t.Run("an approval of another stage", func(t *testing.T) {
 		l := ready(t, two)
-		l.refused(provenance.NotFound, "release-manager@SecurityMSP", about("promotion:Approve", "v1", "canary", "default@2", l.ask("v1", "staging").EvidenceSet, "fine")...)
+		l.refused(provenance.NotFound, "release-manager@SecurityMSP", approvalOf(l.ask("v1", "staging"), "v1", "canary", "fine")...)
 		still(t, l)
 	})
 	t.Run("an approval of an earlier attempt", func(t *testing.T) {
 		l := ready(t, two)
 		for _, org := range []string{"AuditMSP", "SecurityMSP"} {
-			l.do("release-manager@"+org, about("promotion:Reject", "v1", "staging", "no")...)
+			l.do("release-manager@"+org, about("promotion:Reject", "v1", "staging", l.attempt("v1", "staging"), "no")...)
 		}
 		l.do("release-manager@VendorMSP", about("promotion:Request", "v1", "staging")...)
 		if outcome, detail := l.quorum("v1", "staging"); outcome != policy.Unmet || !strings.HasPrefix(detail, "0 of 2") {
@@ -203,8 +203,8 @@ func TestApprovalBypass(t *testing.T) {
 	})
 	t.Run("an approval that stood before a quarantine", func(t *testing.T) {
 		l := ready(t, two)
-		l.do("scanner@SecurityMSP", "quarantine:Set", provenance.SHA256Of([]byte("v1")).String(), "CVE")
-		l.do("admin@SecurityMSP", "quarantine:Lift", provenance.SHA256Of([]byte("v1")).String(), "false alarm")
+		l.do("scanner@SecurityMSP", "quarantine:Set", digestOf("v1").String(), "CVE")
+		l.do("admin@SecurityMSP", "quarantine:Lift", digestOf("v1").String(), "false alarm")
 		expect(t, "one since", l.approve("release-manager@SecurityMSP", "v1", "staging"), policy.Pending, "approvals", policy.Unmet)
 		expect(t, "asked again", l.approve("release-manager@AuditMSP", "v1", "staging"), policy.Allowed, "", "")
 	})
@@ -223,8 +223,10 @@ func TestApprovalBypass(t *testing.T) {
 		still(t, l)
 	})
 	t.Run("by the builder where it is excluded", func(t *testing.T) {
-		l := ready(t, `{"min":2,"exclude":["builder"]}`)
+		l := ready(t, `{"min":2,"exclude":[]}`)
+		l.govern(`"stages":[{"name":"staging","approvals":{"min":2,"exclude":["builder"]},"evidence":[{"name":"built","type":"slsa-provenance","signers":[{"org":"SecurityMSP","role":"publisher"}]}]}]`)
 		l.brings(brought{"publisher@SecurityMSP", "v1", "", "plain", "", "", stated("v1", "slsa-provenance", `{"builder":"b","buildType":"t","sourceUri":"u","sourceCommit":"c","parameters":{}}`, "")})
+		l.approve("release-manager@AuditMSP", "v1", "staging")
 		l.refused(provenance.Forbidden, "release-manager@SecurityMSP", l.approval("v1", "staging", "mine")...)
 		still(t, l)
 	})
@@ -238,7 +240,7 @@ func TestApprovalBypass(t *testing.T) {
 		}
 		// Plain evidence is the submitter's own word, whatever it says.
 		s := l.brings(brought{"scanner@AuditMSP", "v1", "", "plain", "", "", stated("v1", "vuln-scan", scanned(0), "")})
-		if e := read[state.Evidence](l, state.EvidenceKey(provenance.SHA256Of([]byte("v1")), "vuln-scan", s.ID)); e.Signer.MSP != "AuditMSP" {
+		if e := read[state.Evidence](l, state.EvidenceKey(digestOf("v1"), "vuln-scan", s.ID)); e.Signer.MSP != "AuditMSP" {
 			t.Errorf("signed as %+v", e.Signer)
 		}
 	})

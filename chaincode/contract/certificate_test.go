@@ -133,3 +133,29 @@ func TestEvidenceByCertificate(t *testing.T) {
 	l.do("admin@SecurityMSP", "key:Withdraw", "ci", "leaked", l.now.Add(-time.Hour).Format(time.RFC3339))
 	expect(t, "withdrawn", l.ask("v1", "staging"), policy.Pending, "evidence/scan", policy.Unmet)
 }
+
+// TestAnotherRootMakesNoNewWord: a certificate may chain up to two keys that its
+// organisation registered; handed in under the second, an old word stays old.
+func TestAnotherRootMakesNoNewWord(t *testing.T) {
+	const workflow, issuer = "https://ci.example/team/app/release", "https://ci.example"
+	l := network(t)
+	l.govern(`"stages":[{"name":"staging","approvals":{"min":1},"evidence":[{"name":"scan","type":"vuln-scan","signers":[{"org":"SecurityMSP","identity":"https://ci.example/team/*/release","issuer":"https://ci.example"}],"condition":"facts.critical == 0"}]}]`)
+	l.pushed("v1")
+	root := newAuthority(t, l.now)
+	for _, name := range []string{"ci", "ci-again"} {
+		l.do("admin@SecurityMSP", "key:Add", name, string(evidence.CertificateRoot), encodeCert(root.cert), "", "")
+	}
+	later := l.now.AddDate(0, 1, 0)
+	clean := root.envelope(stated("v1", "vuln-scan", scanned(0), ""), workflow, issuer, later)
+	bring := func(key string, envelope []byte) Submitted {
+		t.Helper()
+		l.now = l.now.Add(time.Minute)
+		return l.brings(brought{"gateway@VendorMSP", "v1", "", "dsse", "SecurityMSP", key, envelope})
+	}
+	bring("ci", clean)
+	bring("ci", root.envelope(stated("v1", "vuln-scan", scanned(3), ""), workflow, issuer, later))
+	if s := bring("ci-again", append(clean, ' ')); !s.Known || s.Counts {
+		t.Errorf("under the other root: %+v", s)
+	}
+	expect(t, "after that", l.ask("v1", "staging"), policy.Denied, "evidence/scan", policy.Violated)
+}

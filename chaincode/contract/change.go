@@ -22,6 +22,8 @@ type law struct {
 	// founding: founders have yet to join, and count as members who said
 	// nothing. Else whoever joins first would be a majority alone.
 	founding bool
+	registry state.Registry // that a change is about
+	hold     *state.Hold    // the same
 }
 
 // electorate is how many may vote, now or once they joined.
@@ -35,14 +37,20 @@ func (l law) electorate() int {
 // needed is the number of agreeing members that decides.
 func (l law) needed() int { return max(l.members.Needed(), l.electorate()/2+1) }
 
-func loadLaw(tx *Tx) (l law, err error) {
+// loadLaw reads what only votes change, and what a change is about.
+func loadLaw(tx *Tx, c change) (l law, err error) {
 	if l.members, err = state.LoadMembers(tx); err != nil {
 		return l, err
 	}
 	if l.founding, err = founding(tx, l.members); err != nil {
 		return l, err
 	}
-	_, err = state.Read(tx, state.PoliciesKey(), &l.catalogue)
+	if _, err = state.Read(tx, state.PoliciesKey(), &l.catalogue); err != nil {
+		return l, err
+	}
+	if about, ok := c.(interface{ load(tx *Tx, l *law) error }); ok {
+		err = about.load(tx, &l)
+	}
 	return l, err
 }
 
@@ -62,7 +70,7 @@ type change interface {
 	base(l law) int    // version in force of what it changes
 	check(l law) error // whether it can be made now
 	// enact makes it and returns the policy version it became.
-	enact(tx *Tx, l law, voters []policy.Person) (int, error)
+	enact(tx *Tx, l law, p state.Proposal, voters []policy.Person) (int, error)
 }
 
 func parseChange(kind state.ProposalKind, body []byte) (change, error) {
@@ -94,9 +102,13 @@ func parseChange(kind state.ProposalKind, body []byte) (change, error) {
 		}
 		text, err := state.Encode(m)
 		return majorityChange{n: m.Majority, text: text}, err
+	case state.ProposeRegistry:
+		return parseRegistryChange(body)
+	case state.ProposeLift:
+		return parseLiftChange(body)
 	}
-	return nil, provenance.Errorf(provenance.Invalid, "proposal kind %q: want %s, %s, %s or %s", clip(string(kind)),
-		state.ProposePolicy, state.ProposeMemberAdd, state.ProposeMemberRemove, state.ProposeMajority)
+	return nil, provenance.Errorf(provenance.Invalid, "proposal kind %q: want %s, %s, %s, %s, %s or %s", clip(string(kind)),
+		state.ProposePolicy, state.ProposeMemberAdd, state.ProposeMemberRemove, state.ProposeMajority, state.ProposeRegistry, state.ProposeLift)
 }
 
 // policyChange puts a policy's text in force.
@@ -135,7 +147,7 @@ func (c policyChange) check(l law) error {
 	return nil
 }
 
-func (c policyChange) enact(tx *Tx, l law, voters []policy.Person) (int, error) {
+func (c policyChange) enact(tx *Tx, l law, _ state.Proposal, voters []policy.Person) (int, error) {
 	version := c.base(l) + 1
 	entry := state.CatalogueEntry{Name: c.name(), Version: version, Match: c.p.Spec.Match}
 	catalogue := state.Catalogue{Policies: slices.Clone(l.catalogue.Policies)}
@@ -187,7 +199,7 @@ func (c memberChange) check(l law) error {
 	return nil
 }
 
-func (c memberChange) enact(tx *Tx, l law, _ []policy.Person) (int, error) {
+func (c memberChange) enact(tx *Tx, l law, _ state.Proposal, _ []policy.Person) (int, error) {
 	m := state.Members{MSPs: slices.Clone(l.members.MSPs), Invited: slices.Clone(l.members.Invited), Majority: l.members.Majority, Version: l.members.Version + 1}
 	this := func(msp string) bool { return msp == c.msp }
 	switch {
@@ -223,7 +235,7 @@ func (c majorityChange) check(l law) error {
 	return nil
 }
 
-func (c majorityChange) enact(tx *Tx, l law, _ []policy.Person) (int, error) {
+func (c majorityChange) enact(tx *Tx, l law, _ state.Proposal, _ []policy.Person) (int, error) {
 	m := l.members
 	m.Majority, m.Version = c.n, m.Version+1
 	return 0, putMembers(tx, m)

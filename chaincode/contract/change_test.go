@@ -2,6 +2,7 @@ package contract
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -13,7 +14,9 @@ import (
 func FuzzParseChange(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"policy", policyText("default", 1)}, {"member-add", `{"msp":"NewMSP"}`}, {"member-remove", `{ "MSP" : "NewMSP" }`},
-		{"majority", `{"majority":3}`}, {"majority", `{"majority":-1}`}, {"law", `{}`}, {"member-add", `{"msp":"a","msp":"b"}`},
+		{"majority", `{"majority":3}`}, {"majority", `{"majority":-1}`}, {"law", `{}`},
+		{"registry", registryBody(host, "", "VendorMSP")}, {"registry", registryBody("ghcr.io", "vendor/app", "VendorMSP")}, {"lift", fmt.Sprintf(`{"digest":%q,"msp":"VendorMSP"}`, provenance.SHA256Of(nil))},
+		{"member-add", `{"msp":"a","msp":"b"}`},
 	} {
 		f.Add(seed[0], []byte(seed[1]))
 	}
@@ -32,14 +35,12 @@ func FuzzParseChange(f *testing.F) {
 		if !bytes.Equal(c.body(), again.body()) || c.name() != again.name() || c.kind() != again.kind() {
 			t.Fatalf("%q: %q, then %q", body, c.body(), again.body())
 		}
-		ids := proposalIDs(c, 1)
-		for i, id := range ids {
-			if id != proposalIDs(again, 1)[i] || !proposalID.MatchString(id) {
-				t.Fatalf("ids %v", ids)
-			}
+		id := state.ProposalID(changeHash(c, 1), 1)
+		if id != state.ProposalID(changeHash(again, 1), 1) || !proposalID.MatchString(id) {
+			t.Fatalf("id %v", id)
 		}
-		if ids[0] == ids[1] || ids[0] == proposalIDs(c, 2)[0] {
-			t.Fatalf("a repeat, or a change to another version, has the same id: %v", ids)
+		if id == state.ProposalID(changeHash(c, 1), 2) || id == state.ProposalID(changeHash(c, 2), 1) {
+			t.Fatalf("a later round, or a change to another version, has the same id: %v", id)
 		}
 	})
 }

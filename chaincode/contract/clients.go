@@ -147,7 +147,7 @@ func ownSegment(tx *Tx, host, lane, seq string) (ownedSegment, error) {
 	if err != nil || !laneName.MatchString(lane) {
 		return ownedSegment{}, provenance.Errorf(provenance.Invalid, "segment %s/%s: want a lane name and a number", clip(lane), clip(seq))
 	}
-	values, err := tx.Get(state.RegistryKey(h), state.SegmentKey(h, lane, number))
+	values, err := tx.Get(state.RegistryKey(h), state.SegmentKey(h, tx.caller.MSP, lane, number))
 	if err != nil {
 		return ownedSegment{}, err
 	}

@@ -36,8 +36,12 @@ func (ContextContract) Set(tx *Tx, name, value string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	switch v.(type) {
-	case nil, bool, int64, string:
+	switch v := v.(type) {
+	case nil, bool, int64:
+	case string:
+		if err := provenance.CheckText("context variable "+name, v, maxValue); err != nil {
+			return "", err
+		}
 	default:
 		return "", provenance.Errorf(provenance.Invalid, "context variable %s: want a JSON boolean, integer or string", name)
 	}
@@ -57,7 +61,7 @@ func (ContextContract) Set(tx *Tx, name, value string) (string, error) {
 	if v == nil {
 		delete(c.Values, name)
 	} else {
-		c.Values[name] = policy.Value{Value: v, At: tx.now}
+		c.Values[name] = c.Values[name].Next(v, tx.now)
 	}
 	return answer(ContextEntry{MSP: tx.caller.MSP, Values: c.Values}, tx.put(key, c))
 }
@@ -71,7 +75,7 @@ func values(c state.Context) map[string]policy.Value {
 
 // List returns the variables of every organisation that published any.
 func (ContextContract) List(tx *Tx) (string, error) {
-	entries, err := tx.Scan(maxScan, state.TypeContext)
+	entries, err := tx.scanAll(state.TypeContext)
 	if err != nil {
 		return "", err
 	}

@@ -134,9 +134,9 @@ func (p *peers) stage() string { return pick(p, "staging", "canary", "production
 func (p *peers) random() (who string, transient map[string][]byte, args []string) {
 	manager := "release-manager@" + p.org()
 	image, stage := p.image(), p.stage()
-	digest := provenance.SHA256Of([]byte(image)).String()
+	digest := digestOf(image).String()
 	plain := func(who string, args ...string) (string, map[string][]byte, []string) { return who, nil, args }
-	switch p.rng.IntN(36) {
+	switch p.rng.IntN(39) {
 	case 0, 1, 2, 3:
 		return p.pushes()
 	case 4, 5, 6:
@@ -152,7 +152,11 @@ func (p *peers) random() (who string, transient map[string][]byte, args []string
 	case 19:
 		return plain("release-manager@VendorMSP", about("release:BreakGlass", image, "production", "outage")...)
 	case 20:
-		return plain(pick(p, "auditor@AuditMSP", manager), about(pick(p, "release:Review", "release:Review", "release:Settle"), image, "production", "looked at it")...)
+		for _, rel := range standingOf[state.Release](p, state.TypeReleased) {
+			if rel.Debt != nil && rel.Debt.Reviewed == nil {
+				return plain(pick(p, "auditor@AuditMSP", manager), "release:Review", host, repo, rel.Digest.String(), rel.Stage, rel.Hash(), "looked at it")
+			}
+		}
 	case 21:
 		return plain(manager, about("release:Settle", image, "production")...)
 	case 22:
@@ -180,6 +184,17 @@ func (p *peers) random() (who string, transient map[string][]byte, args []string
 		return plain("admin@"+p.org(), pick(p, "member:Grant", "member:Revoke"), "deputy", pick(p, "scanner", "auditor"))
 	case 33, 34:
 		return p.clients()
+	case 35:
+		return plain("gateway@"+p.org(), "clock:Tick")
+	case 36:
+		// The pushes of places that nobody has shown the manifest of.
+		return "gateway@" + p.org(), map[string][]byte{"manifest": bodies.of[digestOf(image)]}, []string{"record:Manifest", host, repo, digest}
+	case 37:
+		for _, e := range standingOf[state.Evidence](p, state.TypeEvidence) {
+			if e.Withdrawn == nil && e.Signer.Name != "" && p.rng.IntN(3) == 0 {
+				return plain(pick(p, e.Signer.Name, "admin")+"@"+e.Signer.MSP, "evidence:Withdraw", e.Digest.String(), e.Type, e.ID, "a mistake")
+			}
+		}
 	}
 	return p.rare()
 }
@@ -212,20 +227,24 @@ func (p *peers) words(manager string) (string, map[string][]byte, []string) {
 	on := func(fn string, more ...string) []string {
 		return append([]string{fn, string(s.Host), string(s.Repository), s.Digest.String(), s.Stage}, more...)
 	}
-	switch p.rng.IntN(12) {
+	open := promotions[slices.IndexFunc(promotions, func(o state.Promotion) bool { return o.Subject == s })]
+	attempt := fmt.Sprint(open.Attempt)
+	switch p.rng.IntN(13) {
 	case 0, 1:
-		return manager, nil, on("promotion:Reject", "no")
+		return manager, nil, on("promotion:Reject", attempt, "no")
 	case 2:
 		return manager, nil, on("promotion:Withdraw", "not yet")
+	case 5:
+		return open.Requester.String(), nil, on("promotion:Cancel", attempt, "a mistake")
 	case 3, 4:
 		return "gateway@SecurityMSP", nil, on("release:Auto")
 	}
 	// What the approver sees is read from one peer; the words are the same everywhere.
 	v, err := state.Ask(reader{p.all[0]}, s, p.all[0].now)
 	if err != nil || v.Policy == nil {
-		return manager, nil, on("promotion:Approve", "default@1", "nothing", "blind")
+		return manager, nil, on("promotion:Approve", attempt, "default@1", "nothing", "nothing", "blind")
 	}
-	return pick(p, manager, "release-manager@SecurityMSP", "scanner@AuditMSP"), nil, on("promotion:Approve", versionRef(*v.Policy), v.EvidenceSet, "ok")
+	return pick(p, manager, "release-manager@SecurityMSP", "scanner@AuditMSP"), nil, on("promotion:Approve", attempt, versionRef(*v.Policy), v.Policy.Hash, v.EvidenceSet, "ok")
 }
 
 // standingOf returns the records of a type on the first peer, in the order of their keys.
@@ -257,11 +276,8 @@ func (p *peers) pushes() (string, map[string][]byte, []string) {
 		e.ID = provenance.NewEventID("test", fmt.Sprint(p.rng.Uint64()))
 		switch p.rng.IntN(8) {
 		case 0:
-			e.Children = []provenance.Digest{provenance.SHA256Of([]byte(p.image())), provenance.SHA256Of([]byte(p.image()))}
-			e.Digest = provenance.SHA256Of([]byte("index-" + p.image()))
-			if e.Children[0] == e.Children[1] {
-				e.Children = e.Children[:1]
-			}
+			e = index("index-"+p.image(), digestOf(p.image()), digestOf(p.image()))
+			e.ID = provenance.NewEventID("test", fmt.Sprint(p.rng.Uint64()))
 		case 1:
 			e.Action, e.MediaType, e.Size, e.Tag = provenance.Delete, "", 0, ""
 		}
@@ -277,12 +293,16 @@ func (p *peers) segment(events []provenance.Event) (string, map[string][]byte, [
 	}
 	p.seq++
 	sum := provenance.SHA256Of(b).String()
-	return "gateway@VendorMSP", map[string][]byte{"segment": b}, []string{"record:Segment", host, "lane-0", fmt.Sprint(p.seq), strings.TrimPrefix(sum, "sha256:")}
+	transient := map[string][]byte{"segment": b}
+	if p.rng.IntN(4) > 0 {
+		transient["manifests"] = manifestsOf(events)
+	}
+	return "gateway@VendorMSP", transient, []string{"record:Segment", host, "lane-0", fmt.Sprint(p.seq), strings.TrimPrefix(sum, "sha256:")}
 }
 
 func (p *peers) evidence(image string) (string, map[string][]byte, []string) {
 	facts := stated(image, "vuln-scan", scanned(p.rng.IntN(5)/4), "")
-	digest := provenance.SHA256Of([]byte(image)).String()
+	digest := digestOf(image).String()
 	if p.rng.IntN(2) == 0 {
 		return pick(p, "scanner@AuditMSP", "deputy@AuditMSP"), map[string][]byte{"envelope": facts},
 			[]string{"evidence:Submit", host, repo, digest, "", string(evidence.FormatPlain), "", "", host + "/" + repo + "@" + digest}
@@ -294,12 +314,16 @@ func (p *peers) evidence(image string) (string, map[string][]byte, []string) {
 
 func (p *peers) waiver(manager, digest string) (string, map[string][]byte, []string) {
 	l := p.all[0]
-	var w state.Waivers
-	if _, err := state.Read(reader{l}, state.WaiversKey(host, repo), &w); err != nil {
+	lists, err := state.LoadWaivers(reader{l}, host, repo, orgs())
+	if err != nil {
 		p.t.Fatal(err)
 	}
-	if n := len(w.Waivers); n > 0 && p.rng.IntN(3) > 0 {
-		id := w.Waivers[p.rng.IntN(n)].ID
+	var all []state.Waiver
+	for _, list := range lists {
+		all = append(all, list.Waivers...)
+	}
+	if n := len(all); n > 0 && p.rng.IntN(3) > 0 {
+		id := all[p.rng.IntN(n)].ID
 		return manager, nil, pick(p, []string{"waiver:Approve", host, repo, id}, []string{"waiver:Revoke", host, repo, id, "over"})
 	}
 	return manager, nil, []string{"waiver:Request", host, repo, pick(p, "", digest), "production", pick(p, "evidence/scan", "soak", "condition/calm"), "late", l.now.Add(24 * time.Hour).Format(time.RFC3339)}
@@ -314,14 +338,20 @@ func (p *peers) vote() (string, map[string][]byte, []string) {
 	}
 	for _, o := range p.all[1:] { // a query is a transaction too, and takes its second
 		o.txs, o.now = l.txs, l.now
+		o.tick()
 	}
 	for _, v := range list {
 		if v.Proposal.Status == state.ProposalOpen && p.rng.IntN(4) > 0 {
-			return admin, nil, pick(p, []string{"proposal:Vote", v.Proposal.ID, pick(p, "yes", "yes", "no"), "so"}, []string{"proposal:Withdraw", v.Proposal.ID, "no"})
+			return admin, nil, pick(p, []string{"proposal:Vote", v.Proposal.ID, v.Proposal.Hash, pick(p, "yes", "yes", "no"), "so"}, []string{"proposal:Withdraw", v.Proposal.ID, "no"})
 		}
 	}
 	text := `{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"default"},"spec":{"match":["reg.example:5000/team/**"],` + fmt.Sprintf(determinismSpec, 1+p.rng.IntN(2)) + `}}`
-	return admin, nil, pick(p, []string{"proposal:Open", "policy", text}, []string{"proposal:Open", string(state.ProposeMajority), fmt.Sprintf(`{"majority":%d}`, 3+p.rng.IntN(2))})
+	for _, h := range standingOf[state.Hold](p, state.TypeHold) {
+		if !h.Lifted && p.rng.IntN(2) == 0 {
+			return admin, nil, []string{"proposal:Open", string(state.ProposeLift), fmt.Sprintf(`{"digest":%q,"msp":%q}`, h.Digest, h.MSP)}
+		}
+	}
+	return admin, nil, pick(p, []string{"proposal:Open", "policy", text}, []string{"proposal:Open", string(state.ProposeRegistry), registryBody(fmt.Sprintf("n%d.example", p.rng.IntN(3)), pick(p, "", "team"), p.org())}, []string{"proposal:Open", string(state.ProposeMajority), fmt.Sprintf(`{"majority":%d}`, 3+p.rng.IntN(2))})
 }
 
 // rare are transactions that happen once in a while in a life.
@@ -332,7 +362,7 @@ func (p *peers) rare() (string, map[string][]byte, []string) {
 	case 0:
 		return admin, nil, []string{"member:Join", "Again"}
 	case 1:
-		return admin, nil, []string{"registry:Add", name + ".example:5000", "distribution"}
+		return admin, nil, []string{"member:TakeBack", pick(p, name, name, name, "deputy"), p.all[0].now.Add(-time.Hour).Format(time.RFC3339), "stolen"}
 	case 2:
 		return admin, nil, []string{"schema:Add", name, `{"type":"object"}`}
 	case 3:

@@ -1,8 +1,6 @@
 package contract
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
 	"strings"
 
@@ -28,11 +26,13 @@ type Submitted struct {
 // Submit verifies one envelope, sent in the transient field "envelope", against
 // a key that a member registered, and records its facts; with format plain the
 // caller's own transaction signature vouches for it, and no key is named. typ
-// "" takes the type that was signed. location says where the whole document
+// "" takes the type that was signed; custom/MSP/NAME names the schema of an
+// organisation, custom/NAME that of whoever vouches. location says where the whole document
 // is (host/repository@digest), or is empty. What does not verify is BadEvidence.
 //
 // A gateway may bring what others signed, but it vouches for nothing itself.
-// The same envelope by the same signer again is success without a write.
+// The same envelope by the same signer again is success without a write, and so
+// is the same signature in another envelope: an old word does not become a new one.
 func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, keyMSP, keyName, location string) (string, error) {
 	subject, err := place(tx, host, repository, digest)
 	if err != nil {
@@ -52,26 +52,47 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 	if err != nil {
 		return "", err
 	}
-	request := evidence.Request{Subject: subject, Format: evidence.Format(format), Type: typ, Envelope: envelope, Now: tx.now}
+	schemas, signed := cutCustom(typ)
+	request := evidence.Request{Subject: subject, Format: evidence.Format(format), Type: signed, Envelope: envelope, Now: tx.now}
 	result, err := evidence.Verify(request, key)
 	if err != nil {
 		return "", provenance.Errorf(provenance.BadEvidence, "%s", message(err))
 	}
-	if err := checkCustom(tx, result); err != nil {
+	if schemas == "" {
+		schemas = signer.MSP
+	}
+	if result.Type, err = checkCustom(tx, schemas, result); err != nil {
+		return "", err
+	}
+	if err := provenance.CheckText("identity of the signer", result.Identity, maxIdentity); err != nil {
+		return "", err
+	}
+	if err := provenance.CheckText("issuer of the signer", result.Issuer, maxIdentity); err != nil {
 		return "", err
 	}
 	signer.Identity, signer.Issuer = result.Identity, result.Issuer
 	if result.Identity != "" {
 		signer.Kind = policy.SignedByCertificate
 	}
-	return enter(tx, state.Evidence{
+	// Anybody can sign below a public root; what rules ask for has room of its own.
+	h, repo, err := parseRepository(host, repository)
+	if err != nil {
+		return "", err
+	}
+	p, _, err := state.LoadPolicy(tx, h, repo)
+	if err != nil {
+		return "", err
+	}
+	return enter(tx, !p.Accepts(result.Type, signer), result.Signature, state.Evidence{
 		Digest: subject, Type: result.Type, ID: evidence.ID(request.Format, envelope), Format: format, Signer: signer, Facts: result.Facts,
 		Document: result.Document, PredicateType: result.PredicateType, MadeAt: result.MadeAt, Location: location, Act: tx.act(),
 	})
 }
 
-// place reads a place that evidence is about: the push of the image itself, or
-// of an index of the same repository that holds it, is on the ledger.
+// place reads a place that evidence is about: the push of the image itself, which
+// is not deleted, or of any index of the same repository that lists it, is on the
+// ledger. What became of that index since is all the same: of many only some are
+// known, and whoever may push says which.
 func place(tx *Tx, host, repository, digest string) (provenance.Digest, error) {
 	d, err := provenance.ParseDigest(digest)
 	if err != nil {
@@ -86,21 +107,19 @@ func place(tx *Tx, host, repository, digest string) (provenance.Digest, error) {
 	if err != nil || (found && !p.Deleted) {
 		return d, err
 	}
+	// The list is of some indexes only, which may be gone: that it is there says enough.
 	var parents state.Parents
-	if _, err := state.Read(tx, state.ParentsKey(d, h, repo), &parents); err != nil {
+	listed, err := state.Read(tx, state.ParentsKey(d, h, repo), &parents)
+	if err != nil || listed && !found {
 		return d, err
-	}
-	for _, index := range parents.Indexes {
-		var p state.Place
-		held, err := state.Read(tx, state.PlaceKey(index, h, repo), &p)
-		if err != nil || (held && !p.Deleted && !found) {
-			return d, err
-		}
 	}
 	return d, provenance.Errorf(provenance.NotFound, "no push of %s to %s/%s is on the ledger", d.Short(), h, repo)
 }
 
-const maxLocation = 512
+const (
+	maxLocation = 512
+	maxIdentity = 2048 // bytes of a certificate's identity, and of its issuer
+)
 
 func checkLocation(location string) error {
 	if location == "" {
@@ -155,86 +174,78 @@ func vouching(tx *Tx, format, keyMSP, keyName string) (policy.Signer, *evidence.
 	return signer, &evidence.Key{MSP: k.MSP, Name: k.Name, Kind: evidence.KeyKind(k.Kind), PEM: k.PEM, NotBefore: k.NotBefore, NotAfter: k.NotAfter}, nil
 }
 
-// checkCustom holds the facts of a custom type to the schema registered for it.
-func checkCustom(tx *Tx, result evidence.Result) error {
-	name, custom := strings.CutPrefix(result.Type, evidence.CustomPrefix)
-	if !custom {
-		return nil
+// cutCustom takes the organisation out of custom/MSP/NAME: what is signed names none.
+func cutCustom(typ string) (msp, signed string) {
+	rest, custom := strings.CutPrefix(typ, evidence.CustomPrefix)
+	msp, name, qualified := strings.Cut(rest, "/")
+	if !custom || !qualified {
+		return "", typ
 	}
-	var schema state.Schema
-	found, err := state.Read(tx, state.SchemaKey(name), &schema)
-	if err != nil {
-		return err
-	}
-	if !found {
-		return provenance.Errorf(provenance.NotFound, "no schema is registered for evidence of type %s; an admin adds it with schema:Add", result.Type)
-	}
-	if err := evidence.ValidateSchema(schema.Schema, result.Facts); err != nil {
-		return provenance.Errorf(provenance.BadEvidence, "facts of %s: %s", result.Type, message(err))
-	}
-	return nil
+	return msp, evidence.CustomPrefix + name
 }
 
-// enter records a verified piece and, where it is the newest of its signer and
-// type, puts it into the set that rules see.
-func enter(tx *Tx, e state.Evidence) (string, error) {
-	setKey := state.EvidenceSetKey(e.Digest)
-	var set state.EvidenceSet
-	if _, err := state.Read(tx, setKey, &set); err != nil {
+// checkCustom holds the facts of a custom type to the schema that an
+// organisation registered for it, and returns the type with its name.
+func checkCustom(tx *Tx, msp string, result evidence.Result) (string, error) {
+	name, custom := strings.CutPrefix(result.Type, evidence.CustomPrefix)
+	if !custom {
+		return result.Type, nil
+	}
+	if err := checkMSP(msp); err != nil {
 		return "", err
 	}
-	signer := state.SignerID(e.Signer)
-	// One envelope may carry the signatures of several keys, and two people may
-	// vouch for equal bytes: whoever comes second has an id of its own, so that
-	// nobody is kept from counting by somebody who was first.
-	first, second := e.ID, signerID(e.ID, signer)
-	for _, id := range []string{first, second} {
-		var old state.Evidence
-		found, err := state.Read(tx, state.EvidenceKey(e.Digest, e.Type, id), &old)
+	typ := evidence.CustomPrefix + msp + "/" + name
+	var schema state.Schema
+	found, err := state.Read(tx, state.SchemaKey(msp, name), &schema)
+	if err != nil {
+		return "", err
+	}
+	if !found {
+		return "", provenance.Errorf(provenance.NotFound, "no schema is registered for evidence of type %s; an admin of %s adds it with schema:Add", typ, msp)
+	}
+	if err := evidence.ValidateSchema(schema.Schema, result.Facts); err != nil {
+		return "", provenance.Errorf(provenance.BadEvidence, "facts of %s: %s", typ, message(err))
+	}
+	return typ, nil
+}
+
+// Withdraw takes back a document that somebody of the caller's organisation
+// vouched for: its maker may, and any admin. It stays where it is, marked, and no
+// older word of its maker comes back by it.
+func (EvidenceContract) Withdraw(tx *Tx, digest, typ, id, reason string) (string, error) {
+	if err := needReason("withdrawing evidence", reason); err != nil {
+		return "", err
+	}
+	d, err := provenance.ParseDigest(digest)
+	if err != nil {
+		return "", err
+	}
+	key := state.EvidenceKey(d, typ, id)
+	var e state.Evidence
+	found, err := state.Read(tx, key, &e)
+	switch {
+	case err != nil:
+		return "", err
+	case !found:
+		return "", provenance.Errorf(provenance.NotFound, "no evidence %s of type %s about %s is on the ledger", clip(id), clip(typ), d.Short())
+	case e.Signer.Kind != policy.SignedByPerson:
+		return "", provenance.Errorf(provenance.Forbidden, "a key signed it: key:Withdraw ends what the key says")
+	case e.Signer.MSP != tx.caller.MSP:
+		return "", provenance.Errorf(provenance.Forbidden, "%s@%s vouched for it; %s takes it back", e.Signer.Name, e.Signer.MSP, e.Signer.MSP)
+	case e.Withdrawn != nil:
+		return answer(e, nil)
+	}
+	if e.Signer.Name != tx.caller.Name {
+		admin, err := tx.hasRole([]state.Role{state.RoleAdmin})
 		if err != nil {
 			return "", err
 		}
-		if found && state.SignerID(old.Signer) == signer {
-			return answer(Submitted{ID: id, Type: e.Type, Known: true, Counts: inSet(set, e.Type, id)}, nil)
-		}
-		if e.ID = id; !found {
-			break
+		if !admin {
+			return "", provenance.Errorf(provenance.Forbidden, "%s vouched for it; %s or an admin of %s takes it back", e.Signer.Name, e.Signer.Name, e.Signer.MSP)
 		}
 	}
-	entry := state.EvidenceEntry{Type: e.Type, ID: e.ID, Signer: signer, Since: e.Since()}
-	at := slices.IndexFunc(set.Entries, func(x state.EvidenceEntry) bool { return x.Type == e.Type && x.Signer == signer })
-	counts := at < 0 || newer(entry, set.Entries[at])
-	switch {
-	case at < 0 && len(set.Entries) >= state.MaxEvidence:
-		return "", provenance.Errorf(provenance.Full, "%s has %d pieces of evidence that count, and may have no more", e.Digest.Short(), state.MaxEvidence)
-	case at < 0:
-		set.Entries = append(set.Entries, entry)
-	case counts:
-		set.Entries[at] = entry
-	}
-	if counts {
-		if err := tx.put(setKey, set); err != nil {
-			return "", err
-		}
-	}
-	return answer(Submitted{ID: e.ID, Type: e.Type, Counts: counts}, tx.put(state.EvidenceKey(e.Digest, e.Type, e.ID), e))
-}
-
-func signerID(id, signer string) string {
-	sum := sha256.Sum256([]byte(id + "\x00" + signer))
-	return hex.EncodeToString(sum[:])
-}
-
-// newer is policy's order: by time, then by id.
-func newer(a, b state.EvidenceEntry) bool {
-	if !a.Since.Equal(b.Since) {
-		return a.Since.After(b.Since)
-	}
-	return a.ID > b.ID
-}
-
-func inSet(set state.EvidenceSet, typ, id string) bool {
-	return slices.ContainsFunc(set.Entries, func(e state.EvidenceEntry) bool { return e.Type == typ && e.ID == id })
+	e.Withdrawn = &state.Withdrawal{Reason: reason, Act: tx.act()}
+	return answer(e, tx.put(key, e))
 }
 
 // EvidenceView is a piece of evidence and whether it is still in force.
@@ -251,11 +262,11 @@ func (EvidenceContract) List(tx *Tx, digest string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var set state.EvidenceSet
-	if _, err := state.Read(tx, state.EvidenceSetKey(d), &set); err != nil {
+	members, err := state.LoadMembers(tx)
+	if err != nil {
 		return "", err
 	}
-	members, err := state.LoadMembers(tx)
+	sets, err := state.LoadEvidenceSets(tx, []provenance.Digest{d}, members.MSPs)
 	if err != nil {
 		return "", err
 	}
@@ -265,15 +276,23 @@ func (EvidenceContract) List(tx *Tx, digest string) (string, error) {
 	}
 	list := make([]EvidenceView, len(pieces))
 	for i, e := range pieces {
-		withdrawn := false
+		withdrawn := e.Withdrawn != nil
 		if e.Signer.Key != "" {
 			var k state.TrustKey
 			if _, err := state.Read(tx, state.TrustKeyKey(e.Signer.MSP, e.Signer.Key), &k); err != nil {
 				return "", err
 			}
-			withdrawn = e.WithdrawnBy(k.Withdrawn)
+			withdrawn = withdrawn || e.WithdrawnBy(k.Withdrawn)
 		}
-		list[i] = EvidenceView{Evidence: e, Counts: inSet(set, e.Type, e.ID) && slices.Contains(members.MSPs, e.Signer.MSP) && !withdrawn}
+		if e.Signer.Kind == policy.SignedByPerson {
+			taken, err := state.LoadTaken(tx, []policy.Person{{MSP: e.Signer.MSP, Name: e.Signer.Name}})
+			if err != nil {
+				return "", err
+			}
+			withdrawn = withdrawn || taken[0].Reaches(e.At)
+		}
+		listed := newestOf(sets, e.Type, state.SignerID(e.Signer)) == e.ID
+		list[i] = EvidenceView{Evidence: e, Counts: listed && slices.Contains(members.MSPs, e.Signer.MSP) && !withdrawn}
 	}
 	return answer(list, nil)
 }

@@ -22,7 +22,7 @@ import (
 
 // stated is Waybill's own statement of facts about the image with that content.
 func stated(content, typ, facts, madeAt string) []byte {
-	_, hex, _ := strings.Cut(provenance.SHA256Of([]byte(content)).String(), ":")
+	_, hex, _ := strings.Cut(digestOf(content).String(), ":")
 	made := ""
 	if madeAt != "" {
 		made = `,"madeAt":"` + madeAt + `"`
@@ -84,7 +84,7 @@ func (l *ledger) bring(b brought) (Submitted, map[string][]byte, error) {
 	l.t.Helper()
 	var s Submitted
 	out, writes, err := l.invoke(b.who, map[string][]byte{"envelope": b.envelope}, "evidence:Submit", host, repo,
-		provenance.SHA256Of([]byte(b.content)).String(), b.typ, b.format, b.org, b.key, "")
+		digestOf(b.content).String(), b.typ, b.format, b.org, b.key, "")
 	if err != nil {
 		return s, writes, err
 	}
@@ -106,7 +106,7 @@ func (l *ledger) brings(b brought) Submitted {
 func (l *ledger) evidenceOf(content string) map[string]bool {
 	l.t.Helper()
 	var list []EvidenceView
-	if err := json.Unmarshal([]byte(l.do("auditor@AuditMSP", "evidence:List", provenance.SHA256Of([]byte(content)).String())), &list); err != nil {
+	if err := json.Unmarshal([]byte(l.do("auditor@AuditMSP", "evidence:List", digestOf(content).String())), &list); err != nil {
 		l.t.Fatal(err)
 	}
 	counts := map[string]bool{}
@@ -131,7 +131,7 @@ func TestEvidenceOnce(t *testing.T) {
 	if err != nil || len(writes) != 0 || s != (Submitted{ID: first.ID, Type: "vuln-scan", Known: true, Counts: true}) {
 		t.Errorf("again: %+v, %d writes, %v", s, len(writes), err)
 	}
-	record := read[state.Evidence](l, state.EvidenceKey(provenance.SHA256Of([]byte("v1")), "vuln-scan", first.ID))
+	record := read[state.Evidence](l, state.EvidenceKey(digestOf("v1"), "vuln-scan", first.ID))
 	if record.Signer.Kind != policy.SignedByKey || record.Signer.MSP != "SecurityMSP" || record.By.MSP != "VendorMSP" || string(record.Facts) == "" {
 		t.Errorf("the record: %+v", record)
 	}
@@ -216,7 +216,7 @@ func TestEvidenceRefused(t *testing.T) {
 		}
 	}
 	for _, location := range []string{"reg.example:5000/team/app:1.0", "nowhere", "reg.example:5000/" + strings.Repeat("a/", 300) + "@" + provenance.SHA256Of(nil).String()} {
-		_, _, err := l.invoke(good.who, map[string][]byte{"envelope": envelope}, "evidence:Submit", host, repo, provenance.SHA256Of([]byte("v1")).String(), "", "dsse", "SecurityMSP", "scan", location)
+		_, _, err := l.invoke(good.who, map[string][]byte{"envelope": envelope}, "evidence:Submit", host, repo, digestOf("v1").String(), "", "dsse", "SecurityMSP", "scan", location)
 		if provenance.CodeOf(err) != provenance.Invalid {
 			t.Errorf("location %q: %v", clip(location), err)
 		}
@@ -257,22 +257,24 @@ func TestCustomEvidence(t *testing.T) {
 		t.Errorf("facts of another shape: %v", err)
 	}
 	b.envelope = stated("v1", "custom/fuzz", `{"crashes":0}`, "")
-	if s := l.brings(b); s.Type != "custom/fuzz" || !s.Counts {
+	if s := l.brings(b); s.Type != "custom/SecurityMSP/fuzz" || !s.Counts {
 		t.Errorf("%+v", s)
 	}
 }
 
+// TestEvidenceIsFull: an organisation that handed in as much as it may has no
+// room for more, and nobody else is concerned.
 func TestEvidenceIsFull(t *testing.T) {
 	l := network(t)
 	l.pushed("v1")
-	d := provenance.SHA256Of([]byte("v1"))
+	d := digestOf("v1")
 	var set state.EvidenceSet
 	for i := range state.MaxEvidence {
 		set.Entries = append(set.Entries, state.EvidenceEntry{Type: "sbom", ID: fmt.Sprint(i), Signer: fmt.Sprint(i), Since: l.now})
 	}
 	scanner := state.SignerID(policy.Signer{Kind: policy.SignedByPerson, MSP: "SecurityMSP", Name: "scanner"})
 	set.Entries[7] = state.EvidenceEntry{Type: "vuln-scan", ID: "7", Signer: scanner, Since: l.now}
-	l.state[state.EvidenceSetKey(d)], _ = state.Encode(set)
+	l.state[state.EvidenceSetKey(d, "SecurityMSP")], _ = state.Encode(set)
 	b := brought{"auditor@SecurityMSP", "v1", "", "plain", "", "", stated("v1", "vuln-scan", scanned(0), "")}
 	if _, _, err := l.bring(b); provenance.CodeOf(err) != provenance.Full {
 		t.Errorf("one more: %v", err)
@@ -280,6 +282,10 @@ func TestEvidenceIsFull(t *testing.T) {
 	b.who = "scanner@SecurityMSP"
 	if s := l.brings(b); !s.Counts {
 		t.Errorf("in place of its own: %+v", s)
+	}
+	b.who = "scanner@AuditMSP"
+	if s := l.brings(b); !s.Counts {
+		t.Errorf("another organisation: %+v", s)
 	}
 }
 
@@ -307,15 +313,14 @@ func TestEvidenceDecides(t *testing.T) {
 	}
 }
 
-// What an index's signer says counts for its platforms; what is said of one
-// platform counts for that one only.
+// What an index's signer says counts for its platforms once the index was
+// released: before, anybody who may push could make an index of them. What is
+// said of one platform counts for that one only.
 func TestEvidenceOnAnIndex(t *testing.T) {
 	l := network(t)
 	l.govern(signedRule)
-	amd, arm, index := push("", "amd64"), push("", "arm64"), push("1.0", "index")
-	index.Children = []provenance.Digest{amd.Digest, arm.Digest}
-	// The registry reports the index alone: its platforms were there before.
-	if _, _, err := l.segment("gateway@VendorMSP", host, 1, index); err != nil {
+	amd, arm, index := push("", "amd64"), push("", "arm64"), index("index", digestOf("amd64"), digestOf("arm64"))
+	if _, _, err := l.segment("gateway@VendorMSP", host, 1, amd, arm, index); err != nil {
 		t.Fatal(err)
 	}
 	key := l.key("SecurityMSP", "scan", "")
@@ -328,7 +333,10 @@ func TestEvidenceOnAnIndex(t *testing.T) {
 	expect(t, "arm64", l.ask("arm64", "staging"), policy.Pending, "evidence/scan", policy.Unmet)
 	expect(t, "the index", l.ask("index", "staging"), policy.Pending, "evidence/scan", policy.Unmet)
 	bring("index", 0)
-	expect(t, "arm64 with the index", l.ask("arm64", "staging"), policy.Pending, "evidence/scan", policy.Satisfied)
+	expect(t, "arm64 beside the index", l.ask("arm64", "staging"), policy.Pending, "evidence/scan", policy.Unmet)
+	l.do("publisher@VendorMSP", about("promotion:Request", "index", "staging")...)
+	expect(t, "the index, released", l.approve("release-manager@AuditMSP", "index", "staging"), policy.Allowed, "", "")
+	expect(t, "arm64 with the index", l.ask("arm64", "staging"), policy.Allowed, "", "")
 	if v := l.ask("index", "staging"); len(v.Children) != 2 {
 		t.Errorf("children: %+v", v.Children)
 	}
@@ -366,7 +374,7 @@ func TestWitness(t *testing.T) {
 	l.govern(`"stages":[{"name":"staging","approvals":{"min":0},"witnesses":{"min":2}}]`)
 	l.pushed("v1")
 	see := func(org, content string) []string {
-		return []string{"gateway@" + org, "record:Witness", host, repo, provenance.SHA256Of([]byte(content)).String()}
+		return []string{"gateway@" + org, "record:Witness", host, repo, digestOf(content).String()}
 	}
 	l.do("publisher@VendorMSP", about("promotion:Request", "v1", "staging")...)
 	for org, want := range map[string]int{"VendorMSP": 0, "AuditMSP": 1} {

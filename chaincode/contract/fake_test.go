@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
@@ -16,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +29,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/waybill-dev/waybill/chaincode/manifest"
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
@@ -47,6 +50,7 @@ type ledger struct {
 	peer    string
 	now     time.Time
 	txs     int
+	stopped bool     // the clock stands still: no gateway ticks
 	asked   []string // the keys that transactions read, since it was emptied
 	certs   map[string][]byte
 }
@@ -136,17 +140,21 @@ func (s *stub) GetMultipleStates(keys ...string) ([][]byte, error) {
 	}
 	return values, nil
 }
-func (s *stub) GetStateByPartialCompositeKeyWithPagination(objectType string, attributes []string, size int32, _ string) (shim.StateQueryIteratorInterface, *peer.QueryResponseMetadata, error) {
+func (s *stub) GetStateByPartialCompositeKeyWithPagination(objectType string, attributes []string, size int32, bookmark string) (shim.StateQueryIteratorInterface, *peer.QueryResponseMetadata, error) {
 	if len(s.writes) > 0 {
 		return nil, nil, fmt.Errorf("a paginated query in a transaction that writes")
 	}
 	it := &iterator{}
 	for _, k := range slices.Sorted(maps.Keys(s.l.state)) {
-		if strings.HasPrefix(k, state.Key(objectType, attributes...)) && len(it.rows) < int(size) {
-			it.rows = append(it.rows, &queryresult.KV{Key: k, Value: s.l.state[k]})
+		if !strings.HasPrefix(k, state.Key(objectType, attributes...)) || k < bookmark {
+			continue
 		}
+		if len(it.rows) == int(size) {
+			return it, &peer.QueryResponseMetadata{FetchedRecordsCount: size, Bookmark: k}, nil
+		}
+		it.rows = append(it.rows, &queryresult.KV{Key: k, Value: s.l.state[k]})
 	}
-	return it, &peer.QueryResponseMetadata{}, nil
+	return it, &peer.QueryResponseMetadata{FetchedRecordsCount: int32(len(it.rows))}, nil
 }
 
 type iterator struct{ rows []*queryresult.KV }
@@ -192,6 +200,9 @@ func (l *ledger) invoke(who string, transient map[string][]byte, args ...string)
 	l.t.Helper()
 	l.txs++
 	l.now = l.now.Add(time.Second)
+	if !l.stopped && args[0] != "clock:Tick" {
+		l.tick()
+	}
 	s := &stub{l: l, args: args, creator: l.creator(who), transient: transient, writes: map[string][]byte{}, guards: map[string][]byte{}, kept: map[[2]string][]byte{}, txID: fmt.Sprintf("%064x", l.txs)}
 	response := l.cc.Invoke(s)
 	if response.GetStatus() != shim.OK {
@@ -205,6 +216,19 @@ func (l *ledger) invoke(who string, transient map[string][]byte, args ...string)
 	}
 	l.commit(s)
 	return string(response.GetPayload()), s.writes, nil
+}
+
+// tick moves the clock as a gateway does, every minute that something happens in.
+func (l *ledger) tick() {
+	var c state.Clock
+	if b := l.state[state.ClockKey()]; b != nil {
+		if err := state.Decode(b, &c); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	if now := l.now.Truncate(time.Minute); now.After(c.At) {
+		l.state[state.ClockKey()], _ = state.Encode(state.Clock{At: now, Seq: c.Seq + 1})
+	}
 }
 
 func (l *ledger) commit(s *stub) {
@@ -256,12 +280,18 @@ func (l *ledger) verdict(who string, args ...string) policy.Verdict {
 
 func (l *ledger) segment(who string, host string, seq int, events ...provenance.Event) (string, map[string][]byte, error) {
 	l.t.Helper()
+	return l.segmentWith(who, host, seq, manifestsOf(events), events...)
+}
+
+// segmentWith records events with the manifests that are given.
+func (l *ledger) segmentWith(who string, host string, seq int, manifests []byte, events ...provenance.Event) (string, map[string][]byte, error) {
+	l.t.Helper()
 	b, err := provenance.EncodeSegment(events)
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	sum := sha256.Sum256(b)
-	return l.invoke(who, map[string][]byte{"segment": b}, "record:Segment", host, "lane-0", strconv.Itoa(seq), hex.EncodeToString(sum[:]))
+	return l.invoke(who, map[string][]byte{"segment": b, "manifests": manifests}, "record:Segment", host, "lane-0", strconv.Itoa(seq), hex.EncodeToString(sum[:]))
 }
 
 const (
@@ -285,7 +315,9 @@ func network(t testing.TB) *ledger {
 			}
 		}
 	}
-	l.do("admin@VendorMSP", "registry:Add", host, "distribution")
+	for _, o := range orgs()[:3] {
+		l.do("admin@"+o, "proposal:Open", "registry", registryBody(host, "", "VendorMSP"))
+	}
 	text := `{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"default"},"spec":{"match":["reg.example:5000/team/**"],
 	 "stages":[{"name":"staging","approvals":{"min":1}},{"name":"production","from":"staging","approvals":{"min":2,"orgs":["SecurityMSP"]}}]}}`
 	for _, o := range orgs()[:3] {
@@ -294,10 +326,113 @@ func network(t testing.TB) *ledger {
 	return l
 }
 
+// bodies are the manifests of images by digest, and the digests by the images'
+// names in the tests.
+var bodies = struct {
+	sync.Mutex
+	of    map[provenance.Digest][]byte
+	named map[string]provenance.Digest
+}{of: map[provenance.Digest][]byte{}, named: map[string]provenance.Digest{}}
+
+// digestOf is the digest of the image of that name: of a manifest that says so.
+func digestOf(name string) provenance.Digest {
+	bodies.Lock()
+	defer bodies.Unlock()
+	if d, ok := bodies.named[name]; ok {
+		return d
+	}
+	body := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":7},"layers":[]}`,
+		manifest.OCIManifest, provenance.SHA256Of([]byte(name)))
+	d := provenance.SHA256Of(body)
+	bodies.of[d], bodies.named[name] = body, d
+	return d
+}
+
+// index is the push of an index of that name that lists images.
+func index(name string, children ...provenance.Digest) provenance.Event {
+	var list []string
+	for _, c := range children {
+		list = append(list, fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":7}`, typeOf(c), c))
+	}
+	body := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"manifests":[%s],"annotations":{"name":%q}}`, manifest.OCIIndex, strings.Join(list, ","), name)
+	d := provenance.SHA256Of(body)
+	bodies.Lock()
+	bodies.of[d], bodies.named[name] = body, d
+	bodies.Unlock()
+	e := push("", name)
+	e.Children, e.MediaType = children, manifest.OCIIndex
+	return e
+}
+
+// typeOf is what an image is, a manifest where nobody knows.
+func typeOf(d provenance.Digest) string {
+	bodies.Lock()
+	defer bodies.Unlock()
+	if f, err := manifest.Hashed(bodies.of[d], d); err == nil {
+		return f.MediaType
+	}
+	return manifest.OCIManifest
+}
+
+// manifestsOf are the manifests of pushed images as they travel beside a segment.
+func manifestsOf(events []provenance.Event) []byte {
+	bodies.Lock()
+	defer bodies.Unlock()
+	var out []byte
+	seen := map[provenance.Digest]bool{}
+	for _, e := range events {
+		if body, ok := bodies.of[e.Digest]; ok && e.Action == provenance.Push && !seen[e.Digest] {
+			seen[e.Digest] = true
+			out = append(binary.AppendUvarint(out, uint64(len(body))), body...)
+		}
+	}
+	return out
+}
+
+// hash is that of the text of a proposal, "" where there is none.
+func (l *ledger) hash(id string) string {
+	b := l.state[state.ProposalKey(id)]
+	if b == nil {
+		return ""
+	}
+	var p state.Proposal
+	if err := state.Decode(b, &p); err != nil {
+		l.t.Fatal(err)
+	}
+	sum := sha256.Sum256(p.Body)
+	return hex.EncodeToString(sum[:])
+}
+
+// attempt is the one that a promotion is at.
+func (l *ledger) attempt(content, stage string) string {
+	var p state.Promotion
+	if b := l.state[subject(content, stage).PromotionKey()]; b != nil {
+		if err := state.Decode(b, &p); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	return strconv.Itoa(p.Attempt)
+}
+
+// releaseHash is that of the release of an image, as a reviewer computes it.
+func (l *ledger) releaseHash(content, stage string) string {
+	var rel state.Release
+	if b := l.state[subject(content, stage).ReleasedKey()]; b != nil {
+		if err := state.Decode(b, &rel); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	return rel.Hash()
+}
+
+func registryBody(host, namespace, owner string) string {
+	return fmt.Sprintf(`{"host":%q,"namespace":%q,"owner":%q,"kind":"distribution"}`, host, namespace, owner)
+}
+
 func push(tag string, content string) provenance.Event {
 	return provenance.Event{
 		ID: provenance.NewEventID("test", "c", tag, content), Action: provenance.Push, Source: "distribution", Repository: repo, Tag: provenance.Tag(tag),
-		Digest: provenance.SHA256Of([]byte(content)), MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 100, Actor: "ci",
-		OccurredAt: time.UnixMilli(1772442845000).UTC(),
+		Digest: digestOf(content), MediaType: manifest.OCIManifest, Size: 100, Actor: "ci",
+		OccurredAt: time.UnixMilli(1772441945000).UTC(),
 	}
 }

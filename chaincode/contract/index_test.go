@@ -17,13 +17,13 @@ func TestIndexesInIndexes(t *testing.T) {
 	events := []provenance.Event{image, other}
 	inner := image.Digest
 	for n := range 5 {
-		index := push("", fmt.Sprint("index-", n))
-		index.Children = []provenance.Digest{inner, provenance.SHA256Of(fmt.Append(nil, "unseen-", n))}
+		children := []provenance.Digest{inner, digestOf(fmt.Sprint("unseen-", n))}
 		if n == 0 {
-			index.Children = append(index.Children, other.Digest)
+			children = append(children, other.Digest)
 		}
-		inner = index.Digest
-		events = append(events, index)
+		e := index(fmt.Sprint("index-", n), children...)
+		inner = e.Digest
+		events = append(events, e)
 	}
 	if _, _, err := l.segment("gateway@VendorMSP", host, 1, events...); err != nil {
 		t.Fatal(err)

@@ -2,9 +2,6 @@ package contract
 
 import (
 	"regexp"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
 
@@ -27,18 +24,18 @@ func (LabelContract) Set(tx *Tx, host, repository, name, value string) (string, 
 	if !labelName.MatchString(name) {
 		return "", provenance.Errorf(provenance.Invalid, "label %q: want 1 to 63 lower-case letters, digits, '.', '_', '/', '-'", clip(name))
 	}
-	if len(value) > maxValue || !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) {
-		return "", provenance.Errorf(provenance.Invalid, "label %s: a value is at most %d bytes of text", name, maxValue)
+	if err := provenance.CheckText("label "+name, value, maxValue); err != nil {
+		return "", err
 	}
 	var registry state.Registry
-	found, err := state.Read(tx, state.RegistryKey(h), &registry)
-	switch {
-	case err != nil:
+	if _, err := state.Read(tx, state.RegistryKey(h), &registry); err != nil {
 		return "", err
-	case !found:
-		return "", provenance.Errorf(provenance.NotFound, "registry %s is not on the ledger", h)
-	case registry.Owner != tx.caller.MSP:
-		return "", provenance.Errorf(provenance.Forbidden, "registry %s belongs to %s, which alone labels its repositories", h, registry.Owner)
+	}
+	switch claim, ok := registry.Claim(repo); {
+	case !ok:
+		return "", provenance.Errorf(provenance.NotFound, "no organisation has registry %s, or the namespace of %s", h, repo)
+	case claim.Owner != tx.caller.MSP:
+		return "", provenance.Errorf(provenance.Forbidden, "%s/%s belongs to %s, which alone labels it", h, repo, claim.Owner)
 	}
 	var labels state.Labels
 	if _, err := state.Read(tx, state.LabelsKey(h, repo), &labels); err != nil {

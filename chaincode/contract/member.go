@@ -7,6 +7,7 @@ import (
 
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
 
+	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/chaincode/strictjson"
@@ -143,9 +144,16 @@ func setGrant(tx *Tx, identity, role string, revoked bool) (string, error) {
 		return "", provenance.Errorf(provenance.NotFound, "%s@%s was never granted %s", identity, tx.caller.MSP, role)
 	}
 	if found && old.Revoked == revoked {
-		return answer(old, nil)
+		// What somebody gave who is taken back is given anew.
+		taken, err := state.LoadTaken(tx, []policy.Person{old.By})
+		if err != nil || revoked || !taken[0].Reaches(old.At) {
+			return answer(old, err)
+		}
 	}
 	g := state.Grant{MSP: tx.caller.MSP, Identity: identity, Role: state.Role(role), Revoked: revoked, Act: tx.act()}
+	if given := old.Giver(); revoked {
+		g.Given = &given
+	}
 	return answer(g, tx.put(key, g))
 }
 
@@ -159,7 +167,7 @@ type MemberList struct {
 
 // List returns members and grants, and who is invited.
 func (MemberContract) List(tx *Tx) (string, error) {
-	l, err := loadLaw(tx)
+	l, err := loadLaw(tx, nil)
 	if err != nil {
 		return "", err
 	}
@@ -170,9 +178,9 @@ func (MemberContract) List(tx *Tx) (string, error) {
 	return answer(&list, scanInto(tx, &list.Grants, state.TypeGrant))
 }
 
-// scanInto appends every record of a type to list.
+// scanInto appends every record of a type to list: all of them, or an error.
 func scanInto[T any](tx *Tx, list *[]T, objectType string, attributes ...string) error {
-	entries, err := tx.Scan(maxScan, objectType, attributes...)
+	entries, err := tx.scanAll(objectType, attributes...)
 	if err != nil {
 		return err
 	}
@@ -186,41 +194,64 @@ func scanInto[T any](tx *Tx, list *[]T, objectType string, attributes ...string)
 	return nil
 }
 
-// RegistryContract keeps the registries and their owners.
+// TakeBack says that since a time (RFC 3339) an identity of the caller's
+// organisation was in a stranger's hands: nothing that it did from then on counts
+// (approvals, ballots of open proposals, grants, waivers and their approvals,
+// documents it vouched for), and it does nothing any more. What relied on it is
+// stale. Everything stays visible. Taking back again may only name an earlier
+// time; whoever it was needs a certificate of another name.
+func (MemberContract) TakeBack(tx *Tx, identity, since, reason string) (string, error) {
+	// Any name that identify lets in: an admin by its certificate needs no grant.
+	if err := provenance.CheckText("identity", identity, maxName); err != nil || identity == "" {
+		return "", provenance.Errorf(provenance.Invalid, "identity %q: want the common name of a certificate of %s", clip(identity), tx.caller.MSP)
+	}
+	if err := needReason("taking back", reason); err != nil {
+		return "", err
+	}
+	from, err := parseTime("since", since)
+	switch {
+	case err != nil:
+		return "", err
+	case from.IsZero() || from.After(tx.now):
+		return "", provenance.Errorf(provenance.Invalid, "since %q: want a time that has come", clip(since))
+	case identity == tx.caller.Name:
+		return "", provenance.Errorf(provenance.Invalid, "%s would take back this act as well; another admin of %s does it", tx.caller, tx.caller.MSP)
+	}
+	who := policy.Person{MSP: tx.caller.MSP, Name: identity}
+	taken, err := state.LoadTaken(tx, []policy.Person{who})
+	if err != nil {
+		return "", err
+	}
+	if old := taken[0]; old != nil && !from.Before(old.Since) {
+		return answer(old, nil)
+	}
+	t := state.TakenBack{MSP: who.MSP, Identity: identity, Since: from, Reason: reason, Act: tx.act()}
+	return answer(t, tx.put(state.TakenKey(who), t))
+}
+
+// RegistryContract answers whose registries are recorded. They are given, and
+// handed on, by a vote: see ProposalContract.
 type RegistryContract struct{ contractapi.Contract }
 
 var registryKind = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 
-// Add registers a registry for the caller's organisation, which alone may
-// record its events from then on.
-func (RegistryContract) Add(tx *Tx, host, kind string) (string, error) {
-	h, err := provenance.ParseHost(host)
-	if err != nil {
-		return "", err
-	}
-	if !registryKind.MatchString(kind) {
-		return "", provenance.Errorf(provenance.Invalid, "registry kind %q: want a connector kind such as distribution", clip(kind))
-	}
-	var old state.Registry
-	found, err := state.Read(tx, state.RegistryKey(h), &old)
-	switch {
-	case err != nil:
-		return "", err
-	case found && old.Owner != tx.caller.MSP:
-		return "", provenance.Errorf(provenance.Conflict, "registry %s belongs to %s", h, old.Owner)
-	case found && old.Kind == kind:
-		return answer(old, nil)
-	}
-	r := state.Registry{Host: h, Owner: tx.caller.MSP, Kind: kind, Layout: state.Layout, Act: tx.act()}
-	if found { // another kind; what was recorded stays as it is
-		r.Layout = old.Layout
-	}
-	return answer(r, tx.put(state.RegistryKey(h), r))
+// RegistryView is an organisation's part of a registry.
+type RegistryView struct {
+	Host provenance.Host `json:"host"`
+	state.Claim
 }
 
-// List returns the registries.
+// List returns the registries, a row for each claim.
 func (RegistryContract) List(tx *Tx) (string, error) {
-	list := []state.Registry{}
-	err := scanInto(tx, &list, state.TypeRegistry)
-	return answer(list, err)
+	registries := []state.Registry{}
+	if err := scanInto(tx, &registries, state.TypeRegistry); err != nil {
+		return "", err
+	}
+	list := []RegistryView{}
+	for _, r := range registries {
+		for _, c := range r.Claims {
+			list = append(list, RegistryView{Host: r.Host, Claim: c})
+		}
+	}
+	return answer(list, nil)
 }

@@ -130,7 +130,7 @@ func TestWhoLeftCountsNoMore(t *testing.T) {
 	if got := ask(); got != policy.Pending {
 		t.Errorf("after: %s", got)
 	}
-	if v := l.proposal("AuditMSP", "proposal:Vote", v.Proposal.ID, "yes", ""); len(v.Yes) != 1 || v.Needed != 2 {
+	if v := l.proposal("AuditMSP", "proposal:Vote", v.Proposal.ID, l.hash(v.Proposal.ID), "yes", ""); len(v.Yes) != 1 || v.Needed != 2 {
 		t.Errorf("its ballot counts: %+v", v)
 	}
 	l.refused(provenance.Forbidden, "admin@PlatformMSP", "member:Grant", "bob", "auditor")
@@ -160,7 +160,7 @@ func TestAHigherMajority(t *testing.T) {
 	}
 	// One refusal ends what everybody must agree to.
 	v = l.open("VendorMSP", "majority", `{"majority":3}`)
-	if v = l.proposal("AuditMSP", "proposal:Vote", v.Proposal.ID, "no", "keep it"); v.Proposal.Status != state.ProposalRejected {
+	if v = l.proposal("AuditMSP", "proposal:Vote", v.Proposal.ID, l.hash(v.Proposal.ID), "no", "keep it"); v.Proposal.Status != state.ProposalRejected {
 		t.Errorf("one of four refuses: %+v", v)
 	}
 }

@@ -2,7 +2,7 @@ package contract
 
 import (
 	"slices"
-	"time"
+	"strconv"
 
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
 
@@ -25,17 +25,20 @@ func (PromotionContract) Request(tx *Tx, host, repository, digest, stage string)
 	if err := r.open(); err != nil {
 		return "", err
 	}
-	if r.promotion.Status == state.PromotionOpen || r.facts.Released {
+	if r.promotion.OpenAt(tx.now) || r.facts.Released {
 		return answer(r.verdict(tx), nil)
 	}
 	who, err := tx.standing()
 	if err != nil {
 		return "", err
 	}
+	if err := askFor(tx, r.subject); err != nil {
+		return "", err
+	}
 	r.promotion = state.Promotion{
 		Subject: r.subject, Attempt: r.promotion.Attempt + 1, Requester: tx.caller, At: tx.now, Status: state.PromotionOpen,
 	}
-	r.facts.Promoted, r.facts.Requester, r.facts.Approvals = true, tx.caller, nil
+	r.facts.Promoted, r.facts.Requester, r.facts.Attempt, r.facts.Approvals, r.facts.Lapsed = true, tx.caller, r.promotion.Attempt, nil, ""
 	if err := tx.put(r.subject.PromotionKey(), r.promotion); err != nil {
 		return "", err
 	}
@@ -45,15 +48,47 @@ func (PromotionContract) Request(tx *Tx, host, repository, digest, stage string)
 	return conclude(tx, r, how{auto: who.robot})
 }
 
+// askFor notes a promotion that the caller's organisation asks for. It may have
+// so many open ones: its requests fill its own list, and nobody else's inbox.
+func askFor(tx *Tx, subject state.Subject) error {
+	key := state.RequestsKey(tx.caller.MSP)
+	var list state.Requests
+	if _, err := state.Read(tx, key, &list); err != nil {
+		return err
+	}
+	if slices.Contains(list.Open, subject) {
+		return nil
+	}
+	if len(list.Open) >= state.MaxRequests {
+		open := list.Open[:0:0]
+		for _, s := range list.Open {
+			var p state.Promotion
+			if _, err := state.Read(tx, s.PromotionKey(), &p); err != nil {
+				return err
+			}
+			if p.OpenAt(tx.now) && p.Requester.MSP == tx.caller.MSP {
+				open = append(open, s)
+			}
+		}
+		list.Open = open
+	}
+	if len(list.Open) >= state.MaxRequests {
+		return provenance.Errorf(provenance.Full, "%s has %d open promotions, and may have no more: withdraw one with waybill cancel", tx.caller.MSP, state.MaxRequests)
+	}
+	list.Open = append(list.Open, subject)
+	return tx.put(key, list)
+}
+
 // Approve gives the caller's organisation's approval of one image for one
-// stage, under the policy version and over the evidence that the approver saw:
-// policyRef is "name@version" and evidenceSet the hash, both as the verdict
-// gave them. Where either has changed since, it is Stale and nothing is
-// written. When it is the last rule to be met, the release is written by the
-// same transaction.
-func (PromotionContract) Approve(tx *Tx, host, repository, digest, stage, policyRef, evidenceSet, reason string) (string, error) {
-	if policyRef == "" || evidenceSet == "" {
-		return "", provenance.Errorf(provenance.Invalid, "an approval names the policy version and the evidence set that were seen")
+// stage: of the attempt, under the policy version and over the evidence that the
+// approver saw. policyRef is "name@version", policyHash the SHA-256 of the
+// policy's text and evidenceSet the hash of the evidence, in hex, as the
+// approver's own peer gave them. Where one has changed since, it is Stale and
+// nothing is written. When it is the last rule to be met, the release is written
+// by the same transaction.
+func (PromotionContract) Approve(tx *Tx, host, repository, digest, stage, attempt, policyRef, policyHash, evidenceSet, reason string) (string, error) {
+	if policyRef == "" || policyHash == "" || evidenceSet == "" {
+		return "", provenance.Errorf(provenance.Invalid, "an approval names the policy version, its hash and the evidence set that were seen")
 	}
 	if err := checkReason(reason); err != nil {
 		return "", err
@@ -65,21 +100,36 @@ func (PromotionContract) Approve(tx *Tx, host, repository, digest, stage, policy
 	if err := r.open(); err != nil {
 		return "", err
 	}
-	if r.promotion.Status == state.PromotionReleased && r.spoke(tx.caller.MSP) {
+	if r.promotion.Status == state.PromotionReleased && r.facts.Released && r.spoke(tx.caller.MSP) {
 		return answer(r.verdict(tx), nil) // the last approval, sent again
 	}
-	if want := versionRef(r.inForce()); policyRef != want {
+	if err := r.sawAttempt(attempt); err != nil {
+		return "", err
+	}
+	force := r.inForce()
+	if want := versionRef(force); policyRef != want {
 		return "", provenance.Errorf(provenance.Stale, "approved under policy %s; %s is in force: look at the verdict again", clip(policyRef), want)
 	}
-	if want := policy.EvidenceSet(r.facts); evidenceSet != want {
+	if policyHash != force.Hash {
+		return "", provenance.Errorf(provenance.Stale, "approved under a policy with the hash %s; that of %s is %s: look at the policy again", clip(policyHash), policyRef, force.Hash)
+	}
+	if want := policy.EvidenceSet(r.policy, *r.facts); evidenceSet != want {
 		return "", provenance.Errorf(provenance.Stale, "approved over evidence set %s; it is %s now: look at the verdict again", clip(evidenceSet), want)
 	}
 	return say(tx, r, policy.Approval{By: tx.caller, Reason: reason, At: tx.now})
 }
 
-// Reject refuses for the caller's organisation, with a reason. The promotion is
+// sawAttempt refuses a word on another request than the one that is open.
+func (r *ruling) sawAttempt(attempt string) error {
+	if want := strconv.Itoa(r.promotion.Attempt); attempt != want {
+		return provenance.Errorf(provenance.Stale, "said about request %s of this promotion; it is request %s by %s now: look at it again", clip(attempt), want, r.promotion.Requester)
+	}
+	return nil
+}
+
+// Reject refuses one attempt for the caller's organisation, with a reason. The promotion is
 // closed once the quorum can no longer be reached.
-func (PromotionContract) Reject(tx *Tx, host, repository, digest, stage, reason string) (string, error) {
+func (PromotionContract) Reject(tx *Tx, host, repository, digest, stage, attempt, reason string) (string, error) {
 	if err := needReason("a rejection", reason); err != nil {
 		return "", err
 	}
@@ -90,24 +140,27 @@ func (PromotionContract) Reject(tx *Tx, host, repository, digest, stage, reason 
 	if err := r.open(); err != nil {
 		return "", err
 	}
+	if err := r.sawAttempt(attempt); err != nil {
+		return "", err
+	}
 	return say(tx, r, policy.Approval{By: tx.caller, Reject: true, Reason: reason, At: tx.now})
 }
 
 // say writes one organisation's word and what follows from it. The same word
 // again is success and not written again, unless the first no longer counts.
-func say(tx *Tx, r ruling, word policy.Approval) (string, error) {
-	if r.promotion.Status != state.PromotionOpen {
+func say(tx *Tx, r *ruling, word policy.Approval) (string, error) {
+	if !r.promotion.OpenAt(tx.now) {
 		return "", provenance.Errorf(provenance.Conflict, "no promotion of %s to %s is open", r.subject.Digest.Short(), r.subject.Stage)
 	}
 	who, err := tx.standing()
 	if err != nil {
 		return "", err
 	}
-	word.Roles, word.Robot, word.Policy, word.EvidenceSet = who.roles, who.robot, r.inForce(), policy.EvidenceSet(r.facts)
-	if why := r.unheard(word); why != "" {
+	word.Roles, word.Robot, word.Policy, word.EvidenceSet = who.roles, who.robot, r.inForce(), policy.EvidenceSet(r.policy, *r.facts)
+	if why := policy.Unheard(r.policy, *r.facts, word); why != "" {
 		return "", provenance.Errorf(provenance.Forbidden, "%s may not decide here: %s", tx.caller, why)
 	}
-	outcomes := policy.Snapshot(r.policy, r.facts, tx.now)
+	outcomes := policy.Snapshot(r.policy, *r.facts, tx.now)
 	word.Outcomes = outcomes
 	kept := r.facts.Approvals[:0:0]
 	for _, a := range r.facts.Approvals {
@@ -115,7 +168,7 @@ func say(tx *Tx, r ruling, word policy.Approval) (string, error) {
 			kept = append(kept, a)
 			continue
 		}
-		if a.Reject == word.Reject && r.stands(tx, a, outcomes) {
+		if a.Reject == word.Reject && policy.Discount(r.policy, *r.facts, a, tx.now, outcomes) == "" {
 			if word.Reject {
 				return answer(r.verdict(tx), nil)
 			}
@@ -136,36 +189,44 @@ func say(tx *Tx, r ruling, word policy.Approval) (string, error) {
 }
 
 // spoke tells whether an organisation's approval stands.
-func (r ruling) spoke(msp string) bool {
+func (r *ruling) spoke(msp string) bool {
 	return slices.ContainsFunc(r.facts.Approvals, func(a policy.Approval) bool { return a.By.MSP == msp && !a.Reject })
 }
 
-// unheard says why the rule would not count this word at all, or "".
-func (r ruling) unheard(a policy.Approval) string {
-	quorum := r.stage().Approvals
-	if why := policy.Excluded(quorum, r.facts, a.By); why != "" {
-		return why
+// Cancel takes an open promotion back: whoever asked for it may, and any admin
+// of the same organisation. It can be requested again.
+func (PromotionContract) Cancel(tx *Tx, host, repository, digest, stage, attempt, reason string) (string, error) {
+	if err := needReason("taking a request back", reason); err != nil {
+		return "", err
 	}
-	role := quorum.Role
-	if role == "" {
-		role = string(state.RoleReleaseManager)
+	r, settled, err := begin(tx, host, repository, digest, stage)
+	if err != nil || settled != nil {
+		return answer(settled, err)
 	}
-	switch {
-	case a.Robot && !quorum.Robots:
-		return "it is a robot, and the stage counts people"
-	case !a.Robot && !slices.Contains(a.Roles, role):
-		return "the stage counts the word of a " + role
+	switch by := r.promotion.Requester; {
+	case by.MSP != tx.caller.MSP:
+		return "", provenance.Errorf(provenance.Forbidden, "%s asked for this promotion; %s takes it back", by, by.MSP)
+	case by != tx.caller:
+		admin, err := tx.hasRole([]state.Role{state.RoleAdmin})
+		if err != nil {
+			return "", err
+		}
+		if !admin {
+			return "", provenance.Errorf(provenance.Forbidden, "%s asked for this promotion; %s or an admin of %s takes it back", by, by, by.MSP)
+		}
 	}
-	return ""
-}
-
-// stands tells whether a word still counts; a rejection neither expires nor goes stale.
-func (r ruling) stands(tx *Tx, a policy.Approval, outcomes map[string]policy.Outcome) bool {
-	if r.unheard(a) != "" {
-		return false
+	if err := r.sawAttempt(attempt); err != nil {
+		return "", err
 	}
-	expires := time.Duration(r.stage().Approvals.Expires)
-	return a.Reject || (expires == 0 || tx.now.Before(a.At.Add(expires))) && policy.Stale(r.policy, r.facts, a, outcomes) == ""
+	if r.promotion.Status == state.PromotionWithdrawn {
+		return answer(r.verdict(tx), nil)
+	}
+	if !r.promotion.OpenAt(tx.now) {
+		return "", provenance.Errorf(provenance.Conflict, "no promotion of %s to %s is open", r.subject.Digest.Short(), r.subject.Stage)
+	}
+	r.promotion.Status, r.promotion.Withdrawal = state.PromotionWithdrawn, &state.Revocation{Reason: reason, Act: tx.act()}
+	r.facts.Promoted, r.facts.Lapsed = false, "the request was withdrawn by "+tx.caller.String()+": "+reason
+	return answer(r.verdict(tx), tx.put(r.subject.PromotionKey(), r.promotion))
 }
 
 // Withdraw takes back the caller's organisation's word before the release. Who
@@ -178,7 +239,7 @@ func (PromotionContract) Withdraw(tx *Tx, host, repository, digest, stage, reaso
 	if err != nil || settled != nil {
 		return answer(settled, err)
 	}
-	if r.promotion.Status != state.PromotionOpen {
+	if !r.promotion.OpenAt(tx.now) {
 		return "", provenance.Errorf(provenance.Conflict, "no promotion of %s to %s is open", r.subject.Digest.Short(), r.subject.Stage)
 	}
 	key := r.subject.ApprovalKey(r.promotion.Attempt, tx.caller.MSP)

@@ -3,6 +3,7 @@ package contract
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 
 // about is a transaction about the image with that content.
 func about(fn, content, stage string, more ...string) []string {
-	return append([]string{fn, host, repo, provenance.SHA256Of([]byte(content)).String(), stage}, more...)
+	return append([]string{fn, host, repo, digestOf(content).String(), stage}, more...)
 }
 
 func (l *ledger) ask(content, stage string) policy.Verdict {
@@ -26,11 +27,16 @@ func (l *ledger) ask(content, stage string) policy.Verdict {
 func (l *ledger) approval(content, stage, reason string) []string {
 	l.t.Helper()
 	v := l.ask(content, stage)
-	ref := ""
+	return approvalOf(v, content, stage, reason)
+}
+
+// approvalOf is the approval of what a verdict shows.
+func approvalOf(v policy.Verdict, content, stage, reason string) []string {
+	ref, hash := "", ""
 	if v.Policy != nil {
-		ref = versionRef(*v.Policy)
+		ref, hash = versionRef(*v.Policy), v.Policy.Hash
 	}
-	return about("promotion:Approve", content, stage, ref, v.EvidenceSet, reason)
+	return about("promotion:Approve", content, stage, strconv.Itoa(v.Attempt), ref, hash, v.EvidenceSet, reason)
 }
 
 func (l *ledger) approve(who, content, stage string) policy.Verdict {
@@ -87,13 +93,13 @@ func read[T any](l *ledger, key string) (record T) {
 }
 
 func subject(content, stage string) state.Subject {
-	return state.Subject{Stage: stage, Host: host, Repository: repo, Digest: provenance.SHA256Of([]byte(content))}
+	return state.Subject{Stage: stage, Host: host, Repository: repo, Digest: digestOf(content)}
 }
 
 func TestPushToRelease(t *testing.T) {
 	l := network(t)
 	l.pushed("v1")
-	image := provenance.SHA256Of([]byte("v1"))
+	image := digestOf("v1")
 	expect(t, "after the push", l.ask("v1", "staging"), policy.Pending, "promotion", policy.Unmet)
 	expect(t, "never pushed", l.ask("never pushed", "staging"), policy.Unknown, "recorded", policy.Violated)
 	l.refused(provenance.Conflict, "release-manager@SecurityMSP", l.approval("v1", "staging", "")...)
@@ -119,7 +125,7 @@ func TestPushToRelease(t *testing.T) {
 		t.Errorf("released: %+v", v)
 	}
 	word := read[state.Approval](l, subject("v1", "production").ApprovalKey(1, "SecurityMSP"))
-	if word.Policy != (policy.Version{Name: "default", Version: 1}) || word.EvidenceSet == "" || fmt.Sprint(word.Roles) != "[release-manager]" || word.Robot {
+	if word.Policy.Name != "default" || word.Policy.Version != 1 || len(word.Policy.Hash) != 64 || word.EvidenceSet == "" || fmt.Sprint(word.Roles) != "[release-manager]" || word.Robot {
 		t.Errorf("what the approver signed: %+v", word)
 	}
 
@@ -147,9 +153,9 @@ func TestRejection(t *testing.T) {
 	l := network(t)
 	l.pushed("v1")
 	l.do("publisher@VendorMSP", about("promotion:Request", "v1", "staging")...)
-	l.refused(provenance.Invalid, "release-manager@AuditMSP", about("promotion:Reject", "v1", "staging", " ")...)
+	l.refused(provenance.Invalid, "release-manager@AuditMSP", about("promotion:Reject", "v1", "staging", l.attempt("v1", "staging"), " ")...)
 	for i, org := range orgs()[:3] {
-		v := l.verdict("release-manager@"+org, about("promotion:Reject", "v1", "staging", "no")...)
+		v := l.verdict("release-manager@"+org, about("promotion:Reject", "v1", "staging", l.attempt("v1", "staging"), "no")...)
 		want := map[bool]policy.Answer{false: policy.Pending, true: policy.Denied}[i == 2]
 		expect(t, fmt.Sprintf("rejection %d", i+1), v, want, "", "")
 	}
@@ -212,8 +218,7 @@ func TestApprovalExpires(t *testing.T) {
 
 func TestIndexReleasesItsPlatforms(t *testing.T) {
 	l := network(t)
-	child, index := push("", "amd64"), push("1.0", "index")
-	index.Children = []provenance.Digest{child.Digest}
+	child, index := push("", "amd64"), index("index", digestOf("amd64"))
 	if _, _, err := l.segment("gateway@VendorMSP", host, 1, child, index); err != nil {
 		t.Fatal(err)
 	}
@@ -236,28 +241,33 @@ func TestApproveReadsItsArguments(t *testing.T) {
 	l := network(t)
 	l.pushed("v1")
 	l.do("publisher@VendorMSP", about("promotion:Request", "v1", "staging")...)
-	set := l.ask("v1", "staging").EvidenceSet
+	v := l.ask("v1", "staging")
+	set, hash := v.EvidenceSet, v.Policy.Hash
 	for name, c := range map[string]struct {
 		code provenance.Code
 		args []string
 	}{
-		"no policy":       {provenance.Invalid, []string{"", set, "ok"}},
-		"no evidence set": {provenance.Invalid, []string{"default@1", "", "ok"}},
-		"other policy":    {provenance.Stale, []string{"other@1", set, "ok"}},
-		"other version":   {provenance.Stale, []string{"default@2", set, "ok"}},
-		"other set":       {provenance.Stale, []string{"default@1", strings.Repeat("0", 64), "ok"}},
-		"long reason":     {provenance.Invalid, []string{"default@1", set, strings.Repeat("x", maxReason+1)}},
-		"no text":         {provenance.Invalid, []string{"default@1", set, "\xff"}},
+		"no policy":       {provenance.Invalid, []string{"1", "", hash, set, "ok"}},
+		"no hash":         {provenance.Invalid, []string{"1", "default@1", "", set, "ok"}},
+		"no evidence set": {provenance.Invalid, []string{"1", "default@1", hash, "", "ok"}},
+		"other policy":    {provenance.Stale, []string{"1", "other@1", hash, set, "ok"}},
+		"other version":   {provenance.Stale, []string{"1", "default@2", hash, set, "ok"}},
+		"other text":      {provenance.Stale, []string{"1", "default@1", set, set, "ok"}},
+		"other set":       {provenance.Stale, []string{"1", "default@1", hash, strings.Repeat("0", 64), "ok"}},
+		"other request":   {provenance.Stale, []string{"2", "default@1", hash, set, "ok"}},
+		"long reason":     {provenance.Invalid, []string{"1", "default@1", hash, set, strings.Repeat("x", maxReason+1)}},
+		"no text":         {provenance.Invalid, []string{"1", "default@1", hash, set, "\xff"}},
+		"turned text":     {provenance.Invalid, []string{"1", "default@1", hash, set, "\u202eko"}},
 	} {
 		_, writes, err := l.invoke("release-manager@AuditMSP", nil, about("promotion:Approve", "v1", "staging", c.args...)...)
 		if provenance.CodeOf(err) != c.code || len(writes) > 0 {
 			t.Errorf("%s: %v, %d writes, want %s", name, err, len(writes), c.code)
 		}
 	}
-	l.refused(provenance.NotFound, "release-manager@AuditMSP", about("promotion:Approve", "v1", "nowhere", "default@1", set, "ok")...)
-	l.refused(provenance.NotFound, "release-manager@AuditMSP", about("promotion:Approve", "never pushed", "staging", "default@1", set, "ok")...)
-	l.do("scanner@SecurityMSP", "quarantine:Set", provenance.SHA256Of([]byte("v1")).String(), "CVE")
-	l.refused(provenance.Quarantined, "release-manager@AuditMSP", about("promotion:Approve", "v1", "staging", "default@1", set, "ok")...)
+	l.refused(provenance.NotFound, "release-manager@AuditMSP", approvalOf(v, "v1", "nowhere", "ok")...)
+	l.refused(provenance.NotFound, "release-manager@AuditMSP", approvalOf(v, "never pushed", "staging", "ok")...)
+	l.do("scanner@SecurityMSP", "quarantine:Set", digestOf("v1").String(), "CVE")
+	l.refused(provenance.Quarantined, "release-manager@AuditMSP", approvalOf(v, "v1", "staging", "ok")...)
 	l.refused(provenance.Quarantined, "publisher@VendorMSP", about("promotion:Request", "v1", "staging")...)
 }
 

@@ -59,7 +59,7 @@ func TestNoMinorityChangesAPolicy(t *testing.T) {
 	}
 	l.do("admin@AuditMSP", "member:Grant", "second", "admin")
 	l.open("AuditMSP", "policy", policyText("default", 3))
-	_, writes, err := l.invoke("second@AuditMSP", nil, "proposal:Vote", v.Proposal.ID, "yes", "me too")
+	_, writes, err := l.invoke("second@AuditMSP", nil, "proposal:Vote", v.Proposal.ID, l.hash(v.Proposal.ID), "yes", "me too")
 	if err != nil || len(writes) != 0 {
 		t.Errorf("a second admin of one organisation: %d writes, %v", len(writes), err)
 	}
@@ -72,7 +72,7 @@ func TestNoMinorityChangesAPolicy(t *testing.T) {
 		t.Errorf("in force: %+v, %v", p, err)
 	}
 
-	v = l.proposal("SecurityMSP", "proposal:Vote", v.Proposal.ID, "yes", "")
+	v = l.proposal("SecurityMSP", "proposal:Vote", v.Proposal.ID, l.hash(v.Proposal.ID), "yes", "")
 	if v.Proposal.Status != state.ProposalAccepted || v.Proposal.Version != 2 {
 		t.Errorf("three of four: %+v", v)
 	}
@@ -92,7 +92,7 @@ func TestAVoteIsRepeatedWithoutAWrite(t *testing.T) {
 	for _, again := range [][]string{
 		{"proposal:Open", "policy", text}, // the answer to the last vote was lost
 		{"proposal:Open", "policy", strings.Replace(text, `"approvals":{`, `"approvals" : {`, 1)}, // the same text, written otherwise
-		{"proposal:Vote", accepted.Proposal.ID, "yes", ""},
+		{"proposal:Vote", accepted.Proposal.ID, l.hash(accepted.Proposal.ID), "yes", ""},
 	} {
 		out, writes, err := l.invoke("admin@SecurityMSP", nil, again...)
 		var v ProposalView
@@ -103,8 +103,8 @@ func TestAVoteIsRepeatedWithoutAWrite(t *testing.T) {
 			t.Errorf("%v: %d writes, %+v, %v", again, len(writes), v, err)
 		}
 	}
-	l.refused(provenance.Conflict, "admin@SecurityMSP", "proposal:Vote", accepted.Proposal.ID, "no", "too late")
-	l.refused(provenance.Conflict, "admin@PlatformMSP", "proposal:Vote", accepted.Proposal.ID, "yes", "too late")
+	l.refused(provenance.Conflict, "admin@SecurityMSP", "proposal:Vote", accepted.Proposal.ID, l.hash(accepted.Proposal.ID), "no", "too late")
+	l.refused(provenance.Conflict, "admin@PlatformMSP", "proposal:Vote", accepted.Proposal.ID, l.hash(accepted.Proposal.ID), "yes", "too late")
 }
 
 func TestProposalsEnd(t *testing.T) {
@@ -112,12 +112,12 @@ func TestProposalsEnd(t *testing.T) {
 	text := policyText("default", 2)
 	first := l.open("VendorMSP", "policy", text)
 	id := first.Proposal.ID
-	l.proposal("AuditMSP", "proposal:Vote", id, "yes", "")
-	l.proposal("AuditMSP", "proposal:Vote", id, "no", "on second thoughts")
-	if v := l.proposal("SecurityMSP", "proposal:Vote", id, "no", "too weak"); v.Proposal.Status != state.ProposalRejected {
+	l.proposal("AuditMSP", "proposal:Vote", id, l.hash(id), "yes", "")
+	l.proposal("AuditMSP", "proposal:Vote", id, l.hash(id), "no", "on second thoughts")
+	if v := l.proposal("SecurityMSP", "proposal:Vote", id, l.hash(id), "no", "too weak"); v.Proposal.Status != state.ProposalRejected {
 		t.Errorf("two of four refuse, so three cannot agree: %+v", v)
 	}
-	l.refused(provenance.Conflict, "admin@PlatformMSP", "proposal:Vote", id, "yes", "")
+	l.refused(provenance.Conflict, "admin@PlatformMSP", "proposal:Vote", id, l.hash(id), "yes", "")
 	l.refused(provenance.Conflict, "admin@VendorMSP", "proposal:Withdraw", id, "too late")
 
 	second := l.open("VendorMSP", "policy", text) // asked again, with no ballots
@@ -131,11 +131,18 @@ func TestProposalsEnd(t *testing.T) {
 	if _, writes, err := l.invoke("admin@VendorMSP", nil, "proposal:Withdraw", second.Proposal.ID, "later"); err != nil || len(writes) != 0 {
 		t.Errorf("withdrawn again: %d writes, %v", len(writes), err)
 	}
-	l.refused(provenance.Conflict, "admin@AuditMSP", "proposal:Vote", second.Proposal.ID, "yes", "")
-	for i := 2; i < maxRepeats; i++ {
+	l.refused(provenance.Conflict, "admin@AuditMSP", "proposal:Vote", second.Proposal.ID, l.hash(second.Proposal.ID), "yes", "")
+	// However often somebody proposes and withdraws it, others may still want it.
+	for range 20 {
 		l.proposal("VendorMSP", "proposal:Withdraw", l.open("VendorMSP", "policy", text).Proposal.ID, "")
 	}
-	l.refused(provenance.Conflict, "admin@VendorMSP", "proposal:Open", "policy", text)
+	last := l.open("VendorMSP", "policy", text)
+	l.proposal("AuditMSP", "proposal:Vote", last.Proposal.ID, l.hash(last.Proposal.ID), "yes", "")
+	l.refused(provenance.Conflict, "admin@VendorMSP", "proposal:Withdraw", last.Proposal.ID, "it is others' as well")
+	l.refused(provenance.Stale, "admin@SecurityMSP", "proposal:Vote", last.Proposal.ID, strings.Repeat("0", 64), "yes", "")
+	if v := l.proposal("SecurityMSP", "proposal:Vote", last.Proposal.ID, l.hash(last.Proposal.ID), "yes", ""); v.Proposal.Status != state.ProposalAccepted {
+		t.Errorf("in the end: %+v", v)
+	}
 }
 
 func TestStaleProposals(t *testing.T) {
@@ -143,19 +150,19 @@ func TestStaleProposals(t *testing.T) {
 	stale := l.open("VendorMSP", "policy", policyText("default", 3))
 	l.open("PlatformMSP", "policy", policyText("default", 3))
 	l.agree("policy", policyText("default", 2), "VendorMSP", "AuditMSP", "SecurityMSP")
-	l.refused(provenance.Stale, "admin@AuditMSP", "proposal:Vote", stale.Proposal.ID, "yes", "")
-	l.refused(provenance.Stale, "admin@AuditMSP", "proposal:Vote", stale.Proposal.ID, "no", "")
+	l.refused(provenance.Stale, "admin@AuditMSP", "proposal:Vote", stale.Proposal.ID, l.hash(stale.Proposal.ID), "yes", "")
+	l.refused(provenance.Stale, "admin@AuditMSP", "proposal:Vote", stale.Proposal.ID, l.hash(stale.Proposal.ID), "no", "")
 	if v := l.proposal("AuditMSP", "proposal:Get", stale.Proposal.ID); !v.Stale {
 		t.Errorf("%+v", v)
 	}
 	if v := l.open("AuditMSP", "policy", policyText("default", 3)); v.Proposal.Base != 2 || len(v.Yes) != 1 {
 		t.Errorf("the votes for a change from version 1 are not votes for one from version 2: %+v", v)
 	}
-	l.proposal("VendorMSP", "proposal:Withdraw", stale.Proposal.ID, "replaced")
+	l.refused(provenance.Conflict, "admin@VendorMSP", "proposal:Withdraw", stale.Proposal.ID, "another has said yes")
 
 	add := l.open("VendorMSP", "member-add", `{"msp":"NewMSP"}`)
 	l.agree("majority", `{"majority":4}`, "VendorMSP", "AuditMSP", "SecurityMSP")
-	l.refused(provenance.Stale, "admin@AuditMSP", "proposal:Vote", add.Proposal.ID, "yes", "")
+	l.refused(provenance.Stale, "admin@AuditMSP", "proposal:Vote", add.Proposal.ID, l.hash(add.Proposal.ID), "yes", "")
 }
 
 func TestProposalList(t *testing.T) {
@@ -171,7 +178,7 @@ func TestProposalList(t *testing.T) {
 	for _, v := range list {
 		ids = append(ids, v.Proposal.ID)
 	}
-	if len(ids) != 4 || ids[0] != newer.Proposal.ID || ids[1] != older.Proposal.ID || ids[2] != done.Proposal.ID {
+	if len(ids) != 5 || ids[0] != newer.Proposal.ID || ids[1] != older.Proposal.ID || ids[2] != done.Proposal.ID {
 		t.Errorf("want open ones first, then the newest: %v", ids)
 	}
 	if diff := cmp.Diff([]string{"VendorMSP"}, list[0].Yes); diff != "" {
@@ -203,15 +210,15 @@ func TestWhatCannotBeProposed(t *testing.T) {
 	} {
 		l.refused(tt.code, "admin@VendorMSP", "proposal:Open", tt.kind, tt.body)
 	}
-	l.refused(provenance.Invalid, "admin@VendorMSP", "proposal:Vote", "nonsense", "yes", "")
+	l.refused(provenance.Invalid, "admin@VendorMSP", "proposal:Vote", "nonsense", l.hash("nonsense"), "yes", "")
 	l.refused(provenance.Invalid, "admin@VendorMSP", "proposal:Get", "nonsense")
-	l.refused(provenance.NotFound, "admin@VendorMSP", "proposal:Vote", strings.Repeat("0", 64), "yes", "")
+	l.refused(provenance.NotFound, "admin@VendorMSP", "proposal:Vote", strings.Repeat("0", 64), l.hash(strings.Repeat("0", 64)), "yes", "")
 	l.refused(provenance.NotFound, "admin@VendorMSP", "proposal:Withdraw", strings.Repeat("0", 64), "")
 	v := l.open("VendorMSP", "majority", `{"majority":4}`)
 	for _, vote := range []string{"", "Yes", "maybe"} {
-		l.refused(provenance.Invalid, "admin@AuditMSP", "proposal:Vote", v.Proposal.ID, vote, "")
+		l.refused(provenance.Invalid, "admin@AuditMSP", "proposal:Vote", v.Proposal.ID, l.hash(v.Proposal.ID), vote, "")
 	}
-	l.refused(provenance.Invalid, "admin@AuditMSP", "proposal:Vote", v.Proposal.ID, "yes", strings.Repeat("x", maxReason+1))
+	l.refused(provenance.Invalid, "admin@AuditMSP", "proposal:Vote", v.Proposal.ID, l.hash(v.Proposal.ID), "yes", strings.Repeat("x", maxReason+1))
 	l.refused(provenance.Invalid, "admin@VendorMSP", "proposal:Withdraw", v.Proposal.ID, "\xff")
 	l.refused(provenance.Invalid, "admin@VendorMSP", "policy:Get", "default", "-1")
 	l.refused(provenance.NotFound, "admin@VendorMSP", "policy:Get", "default", "9")

@@ -7,9 +7,11 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
 
+	"github.com/waybill-dev/waybill/chaincode/manifest"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
@@ -27,9 +29,15 @@ type Recorded struct {
 
 // Segment records one batch of events of one registry, sent in the transient
 // field "segment" so that its bytes stand in the block once. Lane and sequence
-// number name it: one writer per lane, so that no two segments in flight meet.
-// The same bytes again are success without a write; other bytes under a known
-// name are a Conflict.
+// number name it among those of the caller's organisation: one writer per lane,
+// so that no two segments in flight meet. The same bytes again are success
+// without a write; other bytes under a known name are a Conflict.
+//
+// What an image is, the events only claim. The manifests of pushed images travel
+// in the transient field "manifests", each as its length (uvarint) and its
+// bytes; from bytes that hash to a pushed digest the contract derives what
+// decides. A push whose manifest is not among them is recorded by its digest and
+// tag alone; record:Manifest proves it later.
 func (RecordContract) Segment(tx *Tx, host, lane, seq, sum string) (string, error) {
 	h, err := provenance.ParseHost(host)
 	if err != nil {
@@ -53,7 +61,7 @@ func (RecordContract) Segment(tx *Tx, host, lane, seq, sum string) (string, erro
 	if slices.ContainsFunc(events, provenance.Event.Exposed) {
 		return "", provenance.Errorf(provenance.Invalid, "segment %s/%s shows a client that was to be hidden", lane, seq)
 	}
-	key := state.SegmentKey(h, lane, number)
+	key := state.SegmentKey(h, tx.caller.MSP, lane, number)
 	values, err := tx.Get(state.RegistryKey(h), key)
 	if err != nil {
 		return "", err
@@ -62,9 +70,12 @@ func (RecordContract) Segment(tx *Tx, host, lane, seq, sum string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	if registry.Layout != state.Layout {
-		return "", provenance.Errorf(provenance.Conflict,
-			"registry %s was added by a contract that kept its records otherwise (layout %d, this one writes %d) and recording would take known images for new; begin a new network", h, registry.Layout, state.Layout)
+	if err := mayRecord(tx, registry, events); err != nil {
+		return "", err
+	}
+	manifests, err := tx.manifests(events)
+	if err != nil {
+		return "", err
 	}
 	if values[1] != nil {
 		if bytes.Equal(values[1], segment) {
@@ -76,7 +87,7 @@ func (RecordContract) Segment(tx *Tx, host, lane, seq, sum string) (string, erro
 	if err := tx.putBytes(key, segment); err != nil {
 		return "", err
 	}
-	if err := apply(tx, h, key, events); err != nil {
+	if err := apply(tx, h, key, events, manifests); err != nil {
 		return "", err
 	}
 	// Writes are buffered until here; their errors surface only now.
@@ -86,17 +97,48 @@ func (RecordContract) Segment(tx *Tx, host, lane, seq, sum string) (string, erro
 	return answer(Recorded{Events: len(events)}, nil)
 }
 
-// owns returns the record of a registry that belongs to the caller's organisation.
+// maxAhead is how far an event, which its registry dates, may be ahead of the
+// transaction: an image from the future would never grow old.
+const maxAhead = 2 * time.Minute
+
+// mayRecord tells whether the caller's organisation owns the repositories that
+// the events are of, and whether they are dated as events can be.
+func mayRecord(tx *Tx, registry state.Registry, events []provenance.Event) error {
+	checked := map[provenance.Repository]bool{}
+	for _, e := range events {
+		if e.OccurredAt.After(tx.now.Add(maxAhead)) {
+			return provenance.Errorf(provenance.Invalid, "event %s is dated %s, which has not come yet", e.ID, e.OccurredAt.UTC().Format(time.RFC3339))
+		}
+		if checked[e.Repository] {
+			continue
+		}
+		claim, ok := registry.Claim(e.Repository)
+		switch {
+		case e.Action == provenance.Unknown && e.Repository == "":
+		case !ok:
+			return provenance.Errorf(provenance.NotFound, "no organisation has the namespace of %s/%s; it is given by a vote: waybill registry add", registry.Host, clip(string(e.Repository)))
+		case claim.Owner != tx.caller.MSP:
+			return provenance.Errorf(provenance.Forbidden, "%s/%s belongs to %s; only its gateways record its events", registry.Host, clip(string(e.Repository)), claim.Owner)
+		case claim.Layout != state.Layout:
+			return provenance.Errorf(provenance.Conflict,
+				"registry %s was added by a contract that kept its records otherwise (layout %d, this one writes %d) and recording would take known images for new; begin a new network", registry.Host, claim.Layout, state.Layout)
+		}
+		checked[e.Repository] = true
+	}
+	return nil
+}
+
+// owns returns the record of a registry of which a part belongs to the caller's organisation.
 func owns(tx *Tx, h provenance.Host, registry []byte) (state.Registry, error) {
 	var r state.Registry
 	if registry == nil {
-		return r, provenance.Errorf(provenance.NotFound, "registry %s is not on the ledger; an admin of its owner adds it with registry:Add", h)
+		return r, provenance.Errorf(provenance.NotFound, "registry %s is not on the ledger; the members vote for it: waybill registry add", h)
 	}
 	if err := state.Decode(registry, &r); err != nil {
 		return r, err
 	}
-	if r.Owner != tx.caller.MSP {
-		return r, provenance.Errorf(provenance.Forbidden, "registry %s belongs to %s; only its gateways record its events", h, r.Owner)
+	if !r.Owns(tx.caller.MSP) {
+		return r, provenance.Errorf(provenance.Forbidden, "registry %s belongs to others; only their gateways record its events", h)
 	}
 	return r, nil
 }
@@ -104,8 +146,8 @@ func owns(tx *Tx, h provenance.Host, registry []byte) (state.Registry, error) {
 // apply carries the events of a segment over the places and tags they touch: all
 // are read together, the events applied in order in memory, and only what
 // changed is written.
-func apply(tx *Tx, h provenance.Host, segment string, events []provenance.Event) error {
-	w := working{msp: tx.caller.MSP, numbers: make(map[string]int, 2*len(events))}
+func apply(tx *Tx, h provenance.Host, segment string, events []provenance.Event, manifests map[provenance.Digest]manifest.Facts) error {
+	w := working{msp: tx.caller.MSP, manifests: manifests, numbers: make(map[string]int, 2*len(events))}
 	touched := make([]touch, len(events))
 	for i, e := range events {
 		touched[i] = w.touch(h, e)
@@ -152,12 +194,14 @@ func apply(tx *Tx, h provenance.Host, segment string, events []provenance.Event)
 // working is the state of the keys a segment touches while it is applied. A key
 // goes by its number, in order of first use: there are two of them a push.
 type working struct {
-	msp     string // of the caller
-	numbers map[string]int
-	keys    []string
-	held    [][]byte // as the ledger has them
-	records []any    // *state.Place, *state.Tag or *state.Parents: the working copy, nil before it is needed or where there is none
-	dirty   []bool
+	msp string // of the caller
+	// manifests are what the bytes say that came along.
+	manifests map[provenance.Digest]manifest.Facts
+	numbers   map[string]int
+	keys      []string
+	held      [][]byte // as the ledger has them
+	records   []any    // *state.Place, *state.Tag or *state.Parents: the working copy, nil before it is needed or where there is none
+	dirty     []bool
 }
 
 // touch is the numbers of the keys an event touches.
@@ -170,7 +214,7 @@ func (w *working) touch(h provenance.Host, e provenance.Event) touch {
 	var t touch
 	if e.Action == provenance.Push || e.Action == provenance.Delete {
 		t.place = w.number(state.PlaceKey(e.Digest, h, e.Repository))
-		for _, child := range e.Children {
+		for _, child := range w.manifests[e.Digest].Children {
 			t.children = append(t.children, w.number(state.ParentsKey(child, h, e.Repository)))
 		}
 	}
@@ -214,11 +258,12 @@ func (w *working) push(e provenance.Event, t touch) error {
 		return err
 	}
 	if p == nil {
-		p = &state.Place{
-			MediaType: e.MediaType, ArtifactType: e.ArtifactType, Size: e.Size, Config: e.Config, Subject: e.Subject,
-			Children: e.Children, Actor: e.Actor, MSP: w.msp, At: e.OccurredAt,
-		}
+		p = &state.Place{Actor: e.Actor, MSP: w.msp, At: e.OccurredAt}
 		w.records[t.place], w.dirty[t.place] = p, true
+	}
+	if facts, ok := w.manifests[e.Digest]; ok && !p.Proven {
+		p.Prove(facts)
+		w.dirty[t.place] = true
 		for _, child := range t.children {
 			if err := w.child(child, e); err != nil {
 				return err
@@ -229,9 +274,11 @@ func (w *working) push(e provenance.Event, t touch) error {
 		p.Deleted, w.dirty[t.place] = false, true
 	}
 	if e.Tag != "" && !slices.Contains(p.Tags, e.Tag) {
-		p.Tags = append(p.Tags, e.Tag)
-		p.Tags = p.Tags[max(0, len(p.Tags)-state.MaxPlaceTags):]
-		w.dirty[t.place] = true
+		if len(p.Tags) < state.MaxPlaceTags {
+			p.Tags, w.dirty[t.place] = append(p.Tags, e.Tag), true
+		} else if !p.TagsCut {
+			p.TagsCut, w.dirty[t.place] = true, true
+		}
 	}
 	return nil
 }
@@ -246,9 +293,7 @@ func (w *working) child(number int, e provenance.Event) error {
 		p = &state.Parents{}
 		w.records[number] = p
 	}
-	if !slices.Contains(p.Indexes, e.Digest) {
-		p.Indexes = append(p.Indexes, e.Digest)
-		p.Indexes = p.Indexes[max(0, len(p.Indexes)-state.MaxParents):]
+	if p.Add(e.Digest) {
 		w.dirty[number] = true
 	}
 	return nil

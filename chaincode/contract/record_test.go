@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/waybill-dev/waybill/chaincode/manifest"
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
@@ -22,21 +24,35 @@ type model struct {
 	parents map[provenance.Digest][]provenance.Digest
 }
 
-func (m model) apply(e provenance.Event) {
+// apply says what an event comes to; shown: its manifest came along.
+func (m model) apply(t *testing.T, e provenance.Event, shown bool) {
 	p, held := m.places[e.Digest]
 	switch e.Action {
 	case provenance.Push:
 		if !held {
-			p = state.Place{MediaType: e.MediaType, Size: e.Size, Children: e.Children, Actor: e.Actor, MSP: "VendorMSP", At: e.OccurredAt}
-			for _, c := range e.Children {
-				if !slices.Contains(m.parents[c], e.Digest) {
-					m.parents[c] = append(m.parents[c], e.Digest)
+			p = state.Place{Actor: e.Actor, MSP: "VendorMSP", At: e.OccurredAt}
+		}
+		if shown && !p.Proven {
+			facts, err := manifest.Read(bodies.of[e.Digest], "", e.Digest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Prove(facts)
+			for _, c := range p.Children {
+				list := m.parents[c]
+				if !slices.Contains(list, e.Digest) {
+					list = append(list, e.Digest)
 				}
+				m.parents[c] = list[max(0, len(list)-state.MaxParents):]
 			}
 		}
 		p.Deleted = false
 		if e.Tag != "" && !slices.Contains(p.Tags, e.Tag) {
-			p.Tags = append(slices.Clone(p.Tags), e.Tag)
+			if len(p.Tags) < state.MaxPlaceTags {
+				p.Tags = append(slices.Clone(p.Tags), e.Tag)
+			} else {
+				p.TagsCut = true
+			}
 		}
 		m.places[e.Digest] = p
 		if e.Tag != "" {
@@ -67,15 +83,20 @@ func TestRecordsOfPushes(t *testing.T) {
 	l, r := network(t), rand.New(rand.NewPCG(1, 2026))
 	m := model{map[provenance.Digest]state.Place{}, map[provenance.Tag]state.Tag{}, map[provenance.Digest][]provenance.Digest{}}
 	for seq := range 80 {
-		var events []provenance.Event
+		var events, shown []provenance.Event
 		size := 1 + r.IntN([]int{2, 60}[r.IntN(2)])
 		if seq%20 == 0 { // an import
 			size = 120
 		}
 		for range size {
-			e := push(fmt.Sprint("v", r.IntN(names)), fmt.Sprint("image ", r.IntN(names)))
-			e.ID = provenance.NewEventID("test", fmt.Sprint(seq, len(events)))
-			e.OccurredAt = l.now
+			tag := fmt.Sprint("v", r.IntN(names))
+			if r.IntN(8) == 0 {
+				tag = fmt.Sprint("many", r.IntN(2*state.MaxPlaceTags))
+			}
+			e := push(tag, fmt.Sprint("image ", r.IntN(names)))
+			if strings.HasPrefix(tag, "many") {
+				e = push(tag, "image 0")
+			}
 			switch r.IntN(12) {
 			case 0:
 				e.Tag = ""
@@ -84,22 +105,31 @@ func TestRecordsOfPushes(t *testing.T) {
 			case 2:
 				e.Action, e.MediaType, e.Size, e.Digest = provenance.TagDelete, "", 0, provenance.Digest{}
 			case 3:
-				e.Children = []provenance.Digest{provenance.SHA256Of(fmt.Appendf(nil, "image %d", r.IntN(names)))}
-				e.Digest = provenance.SHA256Of(fmt.Appendf(nil, "index %d", r.IntN(names)))
+				e = index(fmt.Sprintf("index %d", r.IntN(names)), digestOf(fmt.Sprint("image ", r.IntN(names/8))))
 			}
-			m.apply(e)
+			// What an event says of the manifest decides nothing.
+			e.Children = append(slices.Clone(e.Children), digestOf(fmt.Sprint("image ", r.IntN(names))))
+			e.Subject, e.Config, e.ArtifactType = digestOf("a lie"), digestOf("a lie"), "application/a-lie"
+			e.ID = provenance.NewEventID("test", fmt.Sprint(seq, len(events)))
+			e.OccurredAt = l.now
 			events = append(events, e)
+			if r.IntN(4) > 0 {
+				shown = append(shown, e)
+			}
 		}
-		if _, _, err := l.segment("gateway@VendorMSP", host, seq, events...); err != nil {
+		for _, e := range events {
+			m.apply(t, e, slices.ContainsFunc(shown, func(s provenance.Event) bool { return s.Action == provenance.Push && s.Digest == e.Digest }))
+		}
+		if _, _, err := l.segmentWith("gateway@VendorMSP", host, seq, manifestsOf(shown), events...); err != nil {
 			t.Fatal(err)
 		}
 	}
+	proven, cut := 0, 0
 	for d, want := range m.places {
 		var got state.Place
 		if err := json.Unmarshal([]byte(l.do("auditor@AuditMSP", "image:Get", host, repo, d.String())), &got); err != nil {
 			t.Fatal(err)
 		}
-		want.Tags = want.Tags[max(0, len(want.Tags)-state.MaxPlaceTags):]
 		var named []string
 		for _, tag := range want.Tags {
 			if m.tags[tag].Digest == d {
@@ -107,9 +137,15 @@ func TestRecordsOfPushes(t *testing.T) {
 			}
 		}
 		slices.Sort(named)
-		facts, _, err := state.LoadFacts(state.NewDirectory(reader{l}), state.Subject{Stage: "staging", Host: host, Repository: repo, Digest: d}, nil)
-		if err != nil || !slices.Equal(facts.Tags, named) {
-			t.Errorf("tags that name %s: %q, %v, want %q", d.Short(), facts.Tags, err, named)
+		j, err := state.JudgeBy(state.NewDirectory(reader{l}), state.Subject{Stage: "staging", Host: host, Repository: repo, Digest: d}, nil, 0, l.now)
+		if err != nil || !slices.Equal(j.Facts.Tags, named) || j.Facts.TagsCut != want.TagsCut || j.Facts.Proven != want.Proven {
+			t.Errorf("tags that name %s: %q, %v, want %q; %v", d.Short(), j.Facts.Tags, err, named, j.Facts)
+		}
+		if want.Proven {
+			proven++
+		}
+		if want.TagsCut {
+			cut++
 		}
 		if diff := cmp.Diff(want, got, cmpopts.EquateComparable(provenance.Digest{}), cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("place of %s (-want +got):\n%s", d.Short(), diff)
@@ -143,7 +179,10 @@ func TestRecordsOfPushes(t *testing.T) {
 			leaves++
 		}
 	}
-	t.Logf("%d places, %d tags, %d parents: %d leaves, %d keys of their own", len(m.places), len(m.tags), len(m.parents), leaves, own)
+	t.Logf("%d places, %d of them proven, %d tags, %d parents: %d leaves, %d keys of their own", len(m.places), proven, len(m.tags), len(m.parents), leaves, own)
+	if proven == 0 || proven == len(m.places) || cut == 0 {
+		t.Errorf("%d of %d places are proven and %d have more tags than are kept: this shows little", proven, len(m.places), cut)
+	}
 	if own == 0 || leaves == 0 {
 		t.Error("want both leaves and keys of their own, or this shows little")
 	}
@@ -156,18 +195,22 @@ func TestRecordsOfPushes(t *testing.T) {
 func TestSegmentOfAnOlderLayout(t *testing.T) {
 	l := network(t)
 	r := read[state.Registry](l, state.RegistryKey(host))
-	r.Layout = 0
+	r.Claims[0].Layout = 0
 	b, err := state.Encode(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.state[state.RegistryKey(host)] = b
-	for _, kind := range []string{"distribution", "zot"} { // adding it again does not change what was recorded
-		l.do("admin@VendorMSP", "registry:Add", host, kind)
+	recorded := func(when string) {
+		t.Helper()
 		if _, _, err := l.segment("gateway@VendorMSP", host, 1, push("1.0", "v1")); provenance.CodeOf(err) != provenance.Conflict {
-			t.Errorf("after registry:Add %s: %v, want a conflict", kind, err)
+			t.Errorf("%s: %v, want a conflict", when, err)
 		}
 	}
+	recorded("as it is")
+	// Voting for it again does not change what was recorded.
+	l.agree("registry", strings.Replace(registryBody(host, "", "VendorMSP"), "distribution", "zot", 1), orgs()[:3]...)
+	recorded("of another kind")
 }
 
 // Every push changes buckets of its repository: an act that read one would lose
@@ -202,7 +245,7 @@ func TestActsReadNoBuckets(t *testing.T) {
 			t.Errorf("promotion:Request of %s read %d buckets", content, n)
 		}
 		l.approve("release-manager@AuditMSP", content, "staging")
-		l.do("gateway@AuditMSP", "record:Witness", host, repo, provenance.SHA256Of([]byte(content)).String())
+		l.do("gateway@AuditMSP", "record:Witness", host, repo, digestOf(content).String())
 		if v := l.ask(content, "staging"); v.Verdict != policy.Allowed {
 			t.Errorf("%s: %+v", content, v)
 		}

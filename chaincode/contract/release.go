@@ -41,14 +41,14 @@ func (ReleaseContract) Release(tx *Tx, host, repository, digest, stage string) (
 	case r.facts.Released && v.Verdict == policy.Allowed:
 		// A debt is not paid by rolling back to it.
 		return r.releaseNow(tx, v, how{rollback: true, debt: r.facts.Debt})
-	case v.Releasable && r.promotion.Status == state.PromotionOpen:
+	case v.Releasable && r.promotion.OpenAt(tx.now):
 		return r.releaseNow(tx, v, how{auto: who.robot})
 	}
 	return refuse(tx, r, v)
 }
 
 // refuse records what was asked for and not given.
-func refuse(tx *Tx, r ruling, v policy.Verdict) (string, error) {
+func refuse(tx *Tx, r *ruling, v policy.Verdict) (string, error) {
 	refusal := state.Refusal{Verdict: v, Act: tx.act()}
 	return answer(v, tx.put(r.subject.RefusalKey(tx.GetStub().GetTxID()), refusal))
 }
@@ -80,13 +80,33 @@ func (ReleaseContract) Auto(tx *Tx, host, repository, digest, stage string) (str
 	if current.Pinned {
 		return "", provenance.Errorf(provenance.Conflict, "%s was rolled back; a person releases or resumes first", r.subject.Stage)
 	}
-	if r.promotion.Status != state.PromotionOpen {
+	if !r.promotion.OpenAt(tx.now) {
 		return "", provenance.Errorf(provenance.Conflict, "no promotion of %s to %s is open", r.subject.Digest.Short(), r.subject.Stage)
 	}
 	if !v.Releasable {
 		return "", provenance.Errorf(provenance.Denied, "not released: %s", lacking(v))
 	}
 	return r.releaseNow(tx, v, how{auto: true})
+}
+
+// ReleaseView is a release and what a reviewer of it agrees to.
+type ReleaseView struct {
+	Release state.Release `json:"release"`
+	Hash    string        `json:"hash"` // state.Release.Hash
+}
+
+// Get returns the release of an image to a stage; NotFound when there is none.
+func (ReleaseContract) Get(tx *Tx, host, repository, digest, stage string) (string, error) {
+	s, err := parseSubject(host, repository, digest, stage)
+	if err != nil {
+		return "", err
+	}
+	var rel state.Release
+	found, err := state.Read(tx, s.ReleasedKey(), &rel)
+	if err == nil && !found {
+		err = provenance.Errorf(provenance.NotFound, "%s was never released to %s", s.Digest.Short(), s.Stage)
+	}
+	return answer(ReleaseView{Release: rel, Hash: rel.Hash()}, err)
 }
 
 // lacking names the rules that keep an image from its release.

@@ -35,10 +35,10 @@ func TestRollbackAndRefusal(t *testing.T) {
 		t.Errorf("rolled back: %+v", v)
 	}
 	back := read[state.Release](l, subject("v1", "staging").ReleasedKey())
-	if !back.Rollback || back.Previous != provenance.SHA256Of([]byte("v2")) || back.EvidenceSet == "" {
+	if !back.Rollback || back.Previous != digestOf("v2") || back.EvidenceSet == "" {
 		t.Errorf("the rollback: %+v", back)
 	}
-	if c := read[state.Current](l, subject("", "staging").ReleaseKey()); !c.Pinned || c.Digest != provenance.SHA256Of([]byte("v1")) {
+	if c := read[state.Current](l, subject("", "staging").ReleaseKey()); !c.Pinned || c.Digest != digestOf("v1") {
 		t.Errorf("current: %+v", c)
 	}
 }
@@ -86,7 +86,7 @@ func TestRollbackPins(t *testing.T) {
 	t.Run("a person releases", func(t *testing.T) {
 		l := ready(t)
 		expect(t, "v3", l.verdict("release-manager@PlatformMSP", about("release:Release", "v3", "production")...), policy.Allowed, "", "")
-		if c := current(l); c.Pinned || c.Digest != provenance.SHA256Of([]byte("v3")) {
+		if c := current(l); c.Pinned || c.Digest != digestOf("v3") {
 			t.Errorf("current: %+v", c)
 		}
 	})
@@ -94,7 +94,7 @@ func TestRollbackPins(t *testing.T) {
 		l := ready(t)
 		l.do("admin@PlatformMSP", "member:Grant", "release-manager", "robot")
 		expect(t, "v3", l.verdict("release-manager@PlatformMSP", about("release:Release", "v3", "production")...), policy.Pending, "release", policy.Unmet)
-		if c := current(l); !c.Pinned || c.Digest != provenance.SHA256Of([]byte("v1")) {
+		if c := current(l); !c.Pinned || c.Digest != digestOf("v1") {
 			t.Errorf("current: %+v", c)
 		}
 	})

@@ -17,7 +17,7 @@ type standing struct {
 	robot bool
 }
 
-// standing reads the caller's roles, all in one round trip.
+// standing reads the caller's roles.
 func (tx *Tx) standing() (standing, error) {
 	var s standing
 	cert, err := tx.GetClientIdentity().GetX509Certificate()
@@ -26,25 +26,12 @@ func (tx *Tx) standing() (standing, error) {
 	}
 	units := cert.Subject.OrganizationalUnit
 	s.robot = slices.Contains(units, robotOU)
-	roles := state.Roles()
-	keys := make([]string, len(roles))
-	for i, r := range roles {
-		keys[i] = state.GrantKey(tx.caller.MSP, tx.caller.Name, string(r))
-	}
-	values, err := tx.Get(keys...)
+	granted, err := tx.granted(state.Roles())
 	if err != nil {
 		return s, err
 	}
-	for i, r := range roles {
-		held := r == state.RoleAdmin && slices.Contains(units, string(state.RoleAdmin))
-		if values[i] != nil {
-			var g state.Grant
-			if err := state.Decode(values[i], &g); err != nil {
-				return s, err
-			}
-			held = held || !g.Revoked
-		}
-		if held {
+	for _, r := range state.Roles() {
+		if slices.Contains(granted, r) || r == state.RoleAdmin && slices.Contains(units, string(state.RoleAdmin)) {
 			s.roles = append(s.roles, string(r))
 			s.robot = s.robot || r == state.RoleRobot || r == state.RoleGateway
 		}

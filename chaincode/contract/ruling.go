@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -20,26 +19,27 @@ const maxReason = 500
 // memory, for a transaction never reads its own writes.
 type ruling struct {
 	subject   state.Subject
+	judgement state.Judgement
 	policy    *policy.Policy
-	version   int
-	facts     policy.Facts
+	facts     *policy.Facts
 	promotion state.Promotion
 }
 
-func rule(tx *Tx, s state.Subject) (ruling, error) {
-	p, version, err := state.LoadPolicy(tx, s.Host, s.Repository)
-	if err != nil {
-		return ruling{}, err
+func rule(tx *Tx, s state.Subject) (*ruling, error) {
+	r := &ruling{subject: s}
+	var err error
+	if r.judgement, err = state.Judge(tx, s, tx.now); err != nil {
+		return r, err
 	}
-	facts, promotion, err := state.LoadFacts(tx, s, p)
-	return ruling{subject: s, policy: p, version: version, facts: facts, promotion: promotion}, err
+	r.policy, r.facts, r.promotion = r.judgement.Policy, &r.judgement.Facts, r.judgement.Promotion
+	return r, nil
 }
 
 // begin opens a transaction that writes about a subject. Where a break-glass
 // release of it was not reviewed in time, the quarantine is all that is
 // written: settled is then the transaction's answer, and no error, for the
 // write must be committed.
-func begin(tx *Tx, host, repository, digest, stage string) (r ruling, settled *policy.Verdict, err error) {
+func begin(tx *Tx, host, repository, digest, stage string) (r *ruling, settled *policy.Verdict, err error) {
 	s, err := parseSubject(host, repository, digest, stage)
 	if err != nil {
 		return r, nil, err
@@ -76,28 +76,29 @@ func (r *ruling) settle(tx *Tx) (bool, error) {
 	return true, tx.put(state.HoldKey(held, h.MSP), h)
 }
 
-func (r ruling) verdict(tx *Tx) policy.Verdict {
-	return policy.Evaluate(r.policy, r.version, r.facts, tx.now)
-}
+// verdict judges by the facts as this transaction changed them.
+func (r *ruling) verdict(tx *Tx) policy.Verdict { return r.judgement.Again(tx.now) }
 
 // inForce names the policy version that decides.
-func (r ruling) inForce() policy.Version {
-	return policy.Version{Name: r.policy.Metadata.Name, Version: r.version}
+func (r *ruling) inForce() policy.Version {
+	return policy.Version{Name: r.policy.Metadata.Name, Version: r.judgement.Version, Hash: r.policy.Hash()}
 }
 
-func (r ruling) stage() policy.Stage {
+func (r *ruling) stage() policy.Stage {
 	st, _ := r.policy.Stage(r.subject.Stage)
 	return st
 }
 
 // open refuses what no promotion may be about.
-func (r ruling) open() error {
+func (r *ruling) open() error {
 	switch {
 	case len(r.facts.Holds) > 0:
 		h := r.facts.Holds[0]
 		return provenance.Errorf(provenance.Quarantined, "%s is quarantined by %s: %s", r.subject.Digest.Short(), h.By, h.Reason)
 	case !r.facts.Recorded:
 		return provenance.Errorf(provenance.NotFound, "no push of %s to %s/%s is on the ledger", r.subject.Digest.Short(), r.subject.Host, r.subject.Repository)
+	case !r.facts.Proven || r.facts.Tangled:
+		return provenance.Errorf(provenance.NotFound, "%s is recorded by its digest alone, or lists more than is looked at: waybill explain says what to do", r.subject.Digest.Short())
 	case r.policy == nil:
 		return provenance.Errorf(provenance.NotFound, "no active policy matches %s/%s", r.subject.Host, r.subject.Repository)
 	}
@@ -117,7 +118,7 @@ type how struct {
 // conclude evaluates after a change and writes what follows from it: the
 // release when every rule is met, a closed promotion when the quorum can no
 // longer be reached.
-func conclude(tx *Tx, r ruling, h how) (string, error) {
+func conclude(tx *Tx, r *ruling, h how) (string, error) {
 	v := r.verdict(tx)
 	switch {
 	case v.Closed:
@@ -131,7 +132,11 @@ func conclude(tx *Tx, r ruling, h how) (string, error) {
 
 // releaseNow writes the release if the gate lets it pass, and answers with the
 // verdict after it; v is the verdict before it.
-func (r ruling) releaseNow(tx *Tx, v policy.Verdict, h how) (string, error) {
+func (r *ruling) releaseNow(tx *Tx, v policy.Verdict, h how) (string, error) {
+	clock, err := tx.timely()
+	if err != nil {
+		return "", err
+	}
 	var current state.Current
 	if _, err := state.Read(tx, r.subject.ReleaseKey(), &current); err != nil {
 		return "", err
@@ -151,13 +156,19 @@ func (r ruling) releaseNow(tx *Tx, v policy.Verdict, h how) (string, error) {
 		return answer(waits(v, "repeat it with: "+again+r.subject.Stage,
 			"nothing else is missing: this transaction has set the gate to the peers of %s, and the release itself needs their endorsement", strings.Join(r.gatekeepers(), ", ")), nil)
 	}
-	rel := state.Release{
-		Subject: r.subject, Previous: current.Digest, Attempt: r.promotion.Attempt, Policy: r.inForce(), Approvers: []policy.Person{},
-		Rollback: h.rollback, EvidenceSet: policy.EvidenceSet(r.facts), Debt: h.debt, Auto: h.auto, Act: tx.act(),
+	made, err := r.restsOn(tx, h)
+	if err != nil {
+		return "", err
 	}
-	for _, a := range r.facts.Approvals {
-		if !a.Reject {
-			rel.Approvers = append(rel.Approvers, a.By)
+	rel := state.Release{
+		Subject: r.subject, Previous: current.Digest, Attempt: r.promotion.Attempt, Policy: r.inForce(), Approvers: made.Approvers, First: made.First,
+		Rollback: h.rollback, EvidenceSet: policy.EvidenceSet(r.policy, *r.facts), Debt: h.debt, Auto: h.auto, Tick: clock.Seq, Clock: clock.At, Act: tx.act(),
+	}
+	for _, child := range r.facts.Children {
+		s := r.subject
+		s.Digest = child
+		if err := tx.put(s.CarrierKey(), state.Carrier{Index: r.subject.Digest}); err != nil {
+			return "", err
 		}
 	}
 	if err := tx.put(r.subject.ReleasedKey(), rel); err != nil {
@@ -166,14 +177,35 @@ func (r ruling) releaseNow(tx *Tx, v policy.Verdict, h how) (string, error) {
 	if err := tx.put(r.subject.ReleaseKey(), state.Current{Digest: r.subject.Digest, Pinned: h.rollback}); err != nil {
 		return "", err
 	}
-	if r.promotion.Status == state.PromotionOpen {
+	if r.promotion.OpenAt(tx.now) {
 		r.promotion.Status = state.PromotionReleased
 		if err := tx.put(r.subject.PromotionKey(), r.promotion); err != nil {
 			return "", err
 		}
 	}
-	r.facts.Released, r.facts.Current, r.facts.ReleasedAt, r.facts.ReleasedWith, r.facts.Debt = true, true, rel.At, rel.Policy, rel.Debt
+	r.facts.Released, r.facts.Current, r.facts.ReleasedAt, r.facts.ReleasedWith, r.facts.Debt = true, true, rel.Begun(), rel.Policy, rel.Debt
 	return answer(r.verdict(tx), nil)
+}
+
+// restsOn fills in on whose word the release rests, who counts now or, where it is
+// rolled back to, who did when it was made, and since when it has stood then.
+func (r *ruling) restsOn(tx *Tx, h how) (state.Release, error) {
+	if h.rollback {
+		var made state.Release
+		found, err := state.Read(tx, r.subject.ReleasedKey(), &made)
+		if err == nil && !found {
+			err = provenance.Errorf(provenance.Internal, "%s has no release to %s to go back to", r.subject.Digest.Short(), r.subject.Stage)
+		}
+		return state.Release{Approvers: made.Approvers, First: made.Begun()}, err
+	}
+	made := state.Release{Approvers: []state.Approver{}}
+	outcomes := policy.Snapshot(r.policy, *r.facts, tx.now)
+	for _, a := range r.facts.Approvals {
+		if !a.Reject && policy.Discount(r.policy, *r.facts, a, tx.now, outcomes) == "" {
+			made.Approvers = append(made.Approvers, state.Approver{Person: a.By, At: a.At})
+		}
+	}
+	return made, nil
 }
 
 // waits is v with what keeps the release itself from being written now.
@@ -184,10 +216,7 @@ func waits(v policy.Verdict, fix, format string, args ...any) policy.Verdict {
 }
 
 func checkReason(reason string) error {
-	if len(reason) > maxReason || !utf8.ValidString(reason) {
-		return provenance.Errorf(provenance.Invalid, "a reason is at most %d bytes of UTF-8", maxReason)
-	}
-	return nil
+	return provenance.CheckText("reason", strings.ReplaceAll(reason, "\n", " "), maxReason)
 }
 
 // needReason is checkReason for an act that must say why.

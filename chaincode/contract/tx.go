@@ -90,6 +90,37 @@ func (tx *Tx) Scan(limit int, objectType string, attributes ...string) ([]state.
 	return entries, nil
 }
 
+// maxAll bounds a list: its answer is one message.
+const maxAll = 50_000
+
+// scanAll reads all keys with a prefix, in bounded steps. A list that ends
+// early without a word would hide what stands behind: beyond maxAll it is an
+// error, and a gateway's API has the same list in pages.
+func (tx *Tx) scanAll(objectType string, attributes ...string) ([]state.Entry, error) {
+	var all []state.Entry
+	for bookmark := ""; ; {
+		it, meta, err := tx.GetStub().GetStateByPartialCompositeKeyWithPagination(objectType, attributes, maxScan, bookmark)
+		if err != nil {
+			return nil, provenance.Wrap(provenance.Internal, err, "scan %s", objectType)
+		}
+		for it.HasNext() {
+			kv, err := it.Next()
+			if err != nil {
+				closeQuietly(it)
+				return nil, provenance.Wrap(provenance.Internal, err, "scan %s", objectType)
+			}
+			all = append(all, state.Entry{Key: kv.GetKey(), Value: kv.GetValue()})
+		}
+		closeQuietly(it)
+		if bookmark = meta.GetBookmark(); bookmark == "" {
+			return all, nil
+		}
+		if len(all) >= maxAll {
+			return nil, provenance.Errorf(provenance.Full, "more than %d records of type %s: ask a gateway, which answers in pages", maxAll, objectType)
+		}
+	}
+}
+
 // closeQuietly: the peer ends the iterator with the transaction in any case.
 func closeQuietly(it shim.StateQueryIteratorInterface) { _ = it.Close() }
 
@@ -142,7 +173,7 @@ func (tx *Tx) identify() error {
 		return provenance.Errorf(provenance.Forbidden, "caller presents no X.509 certificate")
 	}
 	name := cert.Subject.CommonName
-	if name == "" || len(name) > maxName || strings.ContainsRune(name, 0) {
+	if err := provenance.CheckText("common name", name, maxName); err != nil || name == "" {
 		return provenance.Errorf(provenance.Forbidden, "caller's certificate has no usable common name")
 	}
 	stamp, err := tx.GetStub().GetTxTimestamp()
@@ -162,25 +193,47 @@ func (tx *Tx) hasRole(roles []state.Role) (bool, error) {
 			return true, nil
 		}
 	}
+	granted, err := tx.granted(roles)
+	return len(granted) > 0, err
+}
+
+// granted returns those of the roles that the caller was granted and that were
+// neither revoked nor granted by somebody who is taken back.
+func (tx *Tx) granted(roles []state.Role) ([]state.Role, error) {
 	keys := make([]string, len(roles))
 	for i, r := range roles {
 		keys[i] = state.GrantKey(tx.caller.MSP, tx.caller.Name, string(r))
 	}
 	values, err := tx.Get(keys...)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
+	var grants []state.Grant
+	var givers []policy.Person
 	for _, v := range values {
 		if v == nil {
 			continue
 		}
 		var g state.Grant
 		if err := state.Decode(v, &g); err != nil {
-			return false, err
+			return nil, err
 		}
 		if !g.Revoked {
-			return true, nil
+			grants, givers = append(grants, g), append(givers, g.By)
 		}
 	}
-	return false, nil
+	if len(grants) == 0 {
+		return nil, nil
+	}
+	taken, err := state.LoadTaken(tx, givers)
+	if err != nil {
+		return nil, err
+	}
+	var held []state.Role
+	for i, g := range grants {
+		if !taken[i].Reaches(g.At) {
+			held = append(held, g.Role)
+		}
+	}
+	return held, nil
 }

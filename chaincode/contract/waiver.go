@@ -1,8 +1,6 @@
 package contract
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
 	"strings"
 	"time"
@@ -27,7 +25,7 @@ func (WaiverContract) Request(tx *Tx, host, repository, digest, stage, rule, rea
 	if err != nil {
 		return "", err
 	}
-	w := state.Waiver{Rule: rule, Reason: reason, Approvers: []policy.Person{tx.caller}, Act: tx.act()}
+	w := state.Waiver{Host: h, Repository: repo, Rule: rule, Reason: reason, Approvers: []state.Approver{{Person: tx.caller, At: tx.now}}, Act: tx.act()}
 	if digest != "" {
 		if w.Digest, err = provenance.ParseDigest(digest); err != nil {
 			return "", err
@@ -52,10 +50,12 @@ func (WaiverContract) Request(tx *Tx, host, repository, digest, stage, rule, rea
 	if err := checkWaiver(p, w, tx.now); err != nil {
 		return "", err
 	}
-	waivers, err := loadWaivers(tx, h, repo)
-	if err != nil {
+	key := state.WaiversKey(h, repo, tx.caller.MSP)
+	var waivers state.Waivers
+	if _, err := state.Read(tx, key, &waivers); err != nil {
 		return "", err
 	}
+	waivers.Waivers = lasting(waivers.Waivers, tx.now)
 	for _, o := range waivers.Waivers {
 		if !o.Revoked && o.Stage == w.Stage && o.Rule == w.Rule && o.Digest == w.Digest && o.Reason == w.Reason && o.Until.Equal(w.Until) && o.By == w.By {
 			return answer(o, nil)
@@ -65,12 +65,13 @@ func (WaiverContract) Request(tx *Tx, host, repository, digest, stage, rule, rea
 		waivers.Waivers = slices.DeleteFunc(waivers.Waivers, func(o state.Waiver) bool { return o.Revoked })
 	}
 	if len(waivers.Waivers) >= state.MaxWaivers {
-		return "", provenance.Errorf(provenance.Conflict, "%s/%s has %d waivers already", h, repo, state.MaxWaivers)
+		return "", provenance.Errorf(provenance.Full, "%s has %d waivers of %s/%s already, and may have no more: revoke one", tx.caller.MSP, state.MaxWaivers, h, repo)
 	}
-	sum := sha256.Sum256([]byte(tx.GetStub().GetTxID()))
-	w.ID = hex.EncodeToString(sum[:])
+	if w.ID = w.Hash(); slices.ContainsFunc(waivers.Waivers, func(o state.Waiver) bool { return o.ID == w.ID }) {
+		return "", provenance.Errorf(provenance.Conflict, "waiver %s was revoked in the moment it was asked for; ask again", w.ID)
+	}
 	waivers.Waivers = append(waivers.Waivers, w)
-	return answer(w, tx.put(state.WaiversKey(h, repo), waivers))
+	return answer(w, tx.put(key, waivers))
 }
 
 // checkWaiver tells whether the policy in force knows such an exception.
@@ -95,16 +96,22 @@ func checkWaiver(p *policy.Policy, w state.Waiver, now time.Time) error {
 }
 
 // Approve agrees to a waiver for the caller's organisation, which counts once.
+// The id is the hash of all that was asked for: who signs it signs that.
 func (WaiverContract) Approve(tx *Tx, host, repository, id string) (string, error) {
 	return changeWaiver(tx, host, repository, id, func(w *state.Waiver) (bool, error) {
 		if w.Revoked {
 			return false, provenance.Errorf(provenance.Conflict, "waiver %s was revoked", w.ID)
 		}
-		if ofOrganisation(w.Approvers, tx.caller.MSP) {
-			return false, nil
+		at := slices.IndexFunc(w.Approvers, func(a state.Approver) bool { return a.MSP == tx.caller.MSP })
+		if at >= 0 {
+			taken, err := state.LoadTaken(tx, []policy.Person{w.Approvers[at].Person})
+			if err != nil || !taken[0].Reaches(w.Approvers[at].At) {
+				return false, err
+			}
+			w.Approvers = slices.Delete(w.Approvers, at, at+1)
 		}
-		w.Approvers = append(w.Approvers, tx.caller)
-		slices.SortFunc(w.Approvers, func(a, b policy.Person) int { return strings.Compare(a.MSP, b.MSP) })
+		w.Approvers = append(w.Approvers, state.Approver{Person: tx.caller, At: tx.now})
+		slices.SortFunc(w.Approvers, func(a, b state.Approver) int { return strings.Compare(a.MSP, b.MSP) })
 		return true, nil
 	})
 }
@@ -132,9 +139,16 @@ func (WaiverContract) List(tx *Tx, host, repository string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var w state.Waivers
-	_, err = state.Read(tx, state.WaiversKey(h, repo), &w)
-	return answer(append([]state.Waiver{}, w.Waivers...), err)
+	members, err := state.LoadMembers(tx)
+	if err != nil {
+		return "", err
+	}
+	lists, err := state.LoadWaivers(tx, h, repo, members.MSPs)
+	all := []state.Waiver{}
+	for _, l := range lists {
+		all = append(all, l.Waivers...)
+	}
+	return answer(all, err)
 }
 
 // changeWaiver changes one waiver that has not ended.
@@ -143,32 +157,38 @@ func changeWaiver(tx *Tx, host, repository, id string, change func(*state.Waiver
 	if err != nil {
 		return "", err
 	}
-	waivers, err := loadWaivers(tx, h, repo)
+	members, err := state.LoadMembers(tx)
 	if err != nil {
 		return "", err
 	}
-	at := slices.IndexFunc(waivers.Waivers, func(w state.Waiver) bool { return w.ID == id })
-	if at < 0 {
-		return "", provenance.Errorf(provenance.NotFound, "%s/%s has no waiver %q, or it has ended", h, repo, clip(id))
+	lists, err := state.LoadWaivers(tx, h, repo, members.MSPs)
+	if err != nil {
+		return "", err
 	}
-	w := &waivers.Waivers[at]
-	changed, err := change(w)
-	if err != nil || !changed {
-		return answer(*w, err)
+	for i, waivers := range lists {
+		waivers.Waivers = lasting(waivers.Waivers, tx.now)
+		at := slices.IndexFunc(waivers.Waivers, func(w state.Waiver) bool { return w.ID == id })
+		if at < 0 {
+			continue
+		}
+		w := &waivers.Waivers[at]
+		if w.Hash() != id {
+			return "", provenance.Errorf(provenance.Internal, "waiver %s does not hold what its id is the hash of", clip(id))
+		}
+		changed, err := change(w)
+		if err != nil || !changed {
+			return answer(*w, err)
+		}
+		return answer(*w, tx.put(state.WaiversKey(h, repo, members.MSPs[i]), waivers))
 	}
-	return answer(*w, tx.put(state.WaiversKey(h, repo), waivers))
+	return "", provenance.Errorf(provenance.NotFound, "%s/%s has no waiver %q, or it has ended", h, repo, clip(id))
 }
 
-// loadWaivers returns the waivers of a repository that have not ended.
-func loadWaivers(tx *Tx, h provenance.Host, repo provenance.Repository) (state.Waivers, error) {
-	var w state.Waivers
-	if _, err := state.Read(tx, state.WaiversKey(h, repo), &w); err != nil {
-		return w, err
-	}
-	w.Waivers = slices.DeleteFunc(w.Waivers, func(o state.Waiver) bool { return !o.Until.After(tx.now) })
-	return w, nil
+// lasting are the waivers that have not ended.
+func lasting(waivers []state.Waiver, now time.Time) []state.Waiver {
+	return slices.DeleteFunc(waivers, func(w state.Waiver) bool { return !w.Until.After(now) })
 }
 
-func ofOrganisation(people []policy.Person, msp string) bool {
-	return slices.ContainsFunc(people, func(p policy.Person) bool { return p.MSP == msp })
+func ofOrganisation(people []state.Approver, msp string) bool {
+	return slices.ContainsFunc(people, func(p state.Approver) bool { return p.MSP == msp })
 }

@@ -16,7 +16,7 @@ func (j *judge) approvals(now map[string]Outcome) result {
 	var refused, ignored []string
 	for i := range f.Approvals {
 		a := &f.Approvals[i]
-		if why := j.discount(rule, a, now); why != "" {
+		if why := j.discount(a, now); why != "" {
 			ignored = append(ignored, fmt.Sprintf("%s (%s)", a.By, why))
 			continue
 		}
@@ -29,7 +29,7 @@ func (j *judge) approvals(now map[string]Outcome) result {
 	}
 	var open []string // organisations that could still approve
 	for _, msp := range f.Members {
-		if !approved[msp] && !rejecting[msp] && excludedOrg(rule, f, msp) == "" {
+		if !approved[msp] && !rejecting[msp] && j.excludedOrg(msp) == "" {
 			open = append(open, msp)
 		}
 	}
@@ -54,10 +54,87 @@ func (j *judge) approvals(now map[string]Outcome) result {
 	return ruling(ruleApprovals, Unmet, fmt.Sprintf("a %s of %s can: waybill approve IMAGE --to %s", roleOf(rule), list(open), f.Stage), "%s", detail)
 }
 
-// discount says why a word does not count, or "". A rejection neither expires
-// nor goes stale: it is for whoever gave it to withdraw.
-func (j *judge) discount(rule Approvals, a *Approval, now map[string]Outcome) string {
-	if why := Excluded(rule, *j.f, a.By); why != "" {
+// Discount says why an approval or rejection does not count now, or "" where
+// it does; outcomes are those of Snapshot. This is all that decides which
+// words count: the approvals rule, the contract and the API go by it. A
+// rejection neither expires nor goes stale: it is for whoever gave it to
+// withdraw. A word that its organisation took back counts no more, whichever
+// it was.
+func Discount(p *Policy, f Facts, a Approval, now time.Time, outcomes map[string]Outcome) string {
+	if why := unstaged(p, &f); why != "" {
+		return why
+	}
+	return newJudge(p, &f, now).discount(&a, outcomes)
+}
+
+// Unheard says why the stage would not count a word whenever it is given, or
+// "": its organisation or its person is excluded or no member, it is a robot's,
+// or the role is not held.
+func Unheard(p *Policy, f Facts, a Approval) string {
+	if why := unstaged(p, &f); why != "" {
+		return why
+	}
+	return newJudge(p, &f, time.Time{}).unheard(&a)
+}
+
+// Excluded says why a person's approval would not count whatever the person's
+// role, or "".
+func Excluded(p *Policy, f Facts, who Person) string {
+	if why := unstaged(p, &f); why != "" {
+		return why
+	}
+	return newJudge(p, &f, time.Time{}).excluded(who)
+}
+
+// Approving lists the organisations whose approval counts now, in order.
+func Approving(p *Policy, f Facts, now time.Time) []string {
+	if unstaged(p, &f) != "" {
+		return nil
+	}
+	outcomes, orgs := Snapshot(p, f, now), map[string]bool{}
+	j := newJudge(p, &f, now)
+	for i := range f.Approvals {
+		if a := &f.Approvals[i]; !a.Reject && j.discount(a, outcomes) == "" {
+			orgs[a.By.MSP] = true
+		}
+	}
+	return sortedKeys(orgs)
+}
+
+// unstaged says why p rules nothing about the stage that is asked for, or "".
+func unstaged(p *Policy, f *Facts) string {
+	switch {
+	case p == nil:
+		return "no active policy matches " + string(f.Host) + "/" + string(f.Repository)
+	case p.stage(f.Stage) < 0:
+		return fmt.Sprintf("policy %s has no stage %q", p.Metadata.Name, clip(f.Stage, 80))
+	}
+	return ""
+}
+
+func (j *judge) discount(a *Approval, outcomes map[string]Outcome) string {
+	expires := time.Duration(j.stage.Approvals.Expires)
+	if a.TakenBack != "" {
+		return "taken back: " + a.TakenBack
+	}
+	if why := j.unheard(a); why != "" || a.Reject {
+		return why
+	}
+	switch {
+	case expires != 0 && !j.now.Before(a.At.Add(expires)):
+		return "expired at " + stamp(a.At.Add(expires))
+	case expires != 0 && a.At.After(j.now.Add(ClockGrace)):
+		return "dated in the future: " + stamp(a.At)
+	}
+	if why := j.stale(a, outcomes); why != "" {
+		return "stale: " + why
+	}
+	return ""
+}
+
+func (j *judge) unheard(a *Approval) string {
+	rule := j.stage.Approvals
+	if why := j.excluded(a.By); why != "" {
 		return why
 	}
 	switch {
@@ -67,13 +144,6 @@ func (j *judge) discount(rule Approvals, a *Approval, now map[string]Outcome) st
 		return "robot"
 	case !a.held(rule):
 		return "held no role " + roleOf(rule)
-	case a.Reject:
-		return ""
-	case rule.Expires != 0 && !j.now.Before(a.At.Add(time.Duration(rule.Expires))):
-		return "expired at " + stamp(a.At.Add(time.Duration(rule.Expires)))
-	}
-	if why := Stale(j.p, *j.f, *a, now); why != "" {
-		return "stale: " + why
 	}
 	return ""
 }
@@ -94,39 +164,64 @@ func roleOf(rule Approvals) string {
 	return rule.Role
 }
 
-// Excluded says why a person's approval would not count whatever the person's
-// role, or "".
-func Excluded(rule Approvals, f Facts, who Person) string {
-	if why := excludedOrg(rule, &f, who.MSP); why != "" {
+// excluded goes by the person, never by a role: who holds every role is one
+// person still.
+func (j *judge) excluded(who Person) string {
+	if why := j.excludedOrg(who.MSP); why != "" {
 		return why
 	}
-	if slices.Contains(rule.Exclude, ExcludeRequester) && who == f.Requester {
+	if slices.Contains(j.stage.Approvals.Exclude, ExcludeRequester) && who == j.f.Requester {
 		return fmt.Sprintf("%s requested the promotion", who)
 	}
 	return ""
 }
 
-func excludedOrg(rule Approvals, f *Facts, msp string) string {
-	if slices.Contains(rule.Exclude, ExcludePusher) && msp == f.PushedBy {
+func (j *judge) excludedOrg(msp string) string {
+	exclude := j.stage.Approvals.Exclude
+	if slices.Contains(exclude, ExcludePusher) && msp == j.f.PushedBy {
 		return msp + " recorded the push, so nobody of it may approve"
 	}
-	if slices.Contains(rule.Exclude, ExcludeBuilder) {
-		for i := range f.Evidence {
-			if e := &f.Evidence[i]; e.Type == typeProvenance && e.Signer.MSP == msp && e.Withdrawn.IsZero() {
-				return msp + " says it built the image, so nobody of it may approve"
+	if slices.Contains(exclude, ExcludeBuilder) && slices.Contains(j.builders(), msp) {
+		return msp + " says it built the image, so nobody of it may approve"
+	}
+	return ""
+}
+
+// builders are the organisations that answer for a statement of who built the
+// image, of those statements that the stage's rules accept: nobody makes
+// another organisation the builder by a statement that no rule asked for.
+func (j *judge) builders() []string {
+	if j.built != nil {
+		return j.built
+	}
+	j.built = []string{}
+	for i := range j.stage.Evidence {
+		if j.stage.Evidence[i].Type != typeProvenance {
+			continue
+		}
+		for _, e := range j.accepted(i) {
+			if !e.Superseded && !j.gone(e) && !slices.Contains(j.built, e.Signer.MSP) {
+				j.built = append(j.built, e.Signer.MSP)
 			}
 		}
 	}
-	return ""
+	return j.built
 }
 
 // Stale says why an approval no longer stands for what is to be released, or
 // "". now is the outcomes as Snapshot gives them. Stale is: a rule whose
 // outcome is worse than the approver saw, a rule the approver did not see (a
-// newer policy added it), evidence the approver could see that was withdrawn
-// since, and a quarantine since. An approval that kept neither a policy nor
-// outcomes saw no rules that could change.
+// newer policy added it), evidence the stage can use that the approver could
+// see and that was withdrawn since, and a quarantine since. An approval that
+// kept neither a policy nor outcomes saw no rules that could change.
 func Stale(p *Policy, f Facts, a Approval, now map[string]Outcome) string {
+	if why := unstaged(p, &f); why != "" {
+		return why
+	}
+	return newJudge(p, &f, time.Time{}).stale(&a, now)
+}
+
+func (j *judge) stale(a *Approval, now map[string]Outcome) string {
 	for _, rule := range sortedKeys(a.Outcomes) {
 		if is, still := now[rule]; still && severity(is) > severity(a.Outcomes[rule]) {
 			return fmt.Sprintf("%s was %s, is now %s", rule, a.Outcomes[rule], is)
@@ -135,17 +230,17 @@ func Stale(p *Policy, f Facts, a Approval, now map[string]Outcome) string {
 	if a.Outcomes != nil || a.Policy != (Version{}) {
 		for _, rule := range sortedKeys(now) {
 			if _, seen := a.Outcomes[rule]; !seen {
-				return fmt.Sprintf("%s is a new rule of policy %s", rule, p.Metadata.Name)
+				return fmt.Sprintf("%s is a new rule of policy %s", rule, j.p.Metadata.Name)
 			}
 		}
 	}
-	for i := range f.Evidence {
-		if e := &f.Evidence[i]; !e.At.After(a.At) && e.Withdrawn.After(a.At) {
+	for _, e := range j.usable() {
+		if !e.At.After(a.At) && e.Withdrawn.After(a.At) {
 			return fmt.Sprintf("the %s by %s was withdrawn at %s", e.Type, e.Signer, stamp(e.Withdrawn))
 		}
 	}
-	if f.LastHold.After(a.At) {
-		return "quarantined at " + stamp(f.LastHold)
+	if j.f.LastHold.After(a.At) {
+		return "quarantined at " + stamp(j.f.LastHold)
 	}
 	return ""
 }

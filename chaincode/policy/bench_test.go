@@ -43,8 +43,8 @@ func fiftyPieces() (policy.Facts, time.Time) {
 	hour := func(n int) time.Time { return now.Add(-time.Duration(n) * time.Hour) }
 	person := func(org string) policy.Person { return policy.Person{MSP: org, Name: "rm"} }
 	f := policy.Facts{
-		Host: "reg.example", Repository: "team/app", Digest: provenance.SHA256Of(nil), Stage: "production", Recorded: true,
-		PushedBy: "VendorMSP", PushedAt: hour(72), Size: 12345678, Tags: []string{"latest", "v1.4"}, Labels: map[string]string{"tier": "gold"},
+		Host: "reg.example", Repository: "team/app", Digest: provenance.SHA256Of(nil), Stage: "production", Recorded: true, Proven: true,
+		PushedBy: "VendorMSP", PushedAt: hour(72), Clock: now, Size: 12345678, Tags: []string{"latest", "v1.4"}, Labels: map[string]string{"tier": "gold"},
 		Members:  []string{"AuditMSP", "PlatformMSP", "SecurityMSP", "VendorMSP"},
 		Context:  map[string]map[string]policy.Value{"AuditMSP": {"incident": {Value: false, At: hour(500)}}},
 		Promoted: true, Requester: person("VendorMSP"), Witnesses: []policy.Witness{{MSP: "AuditMSP", At: hour(70)}},

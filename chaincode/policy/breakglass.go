@@ -14,7 +14,7 @@ import (
 // neither satisfied nor waived must be one that the stage's breakGlass names;
 // no open promotion is needed.
 //
-// Errors: Quarantined; NotFound without a push, a policy or the stage; Conflict
+// Errors: Quarantined; NotFound without a push, its manifest, a policy or the stage; Conflict
 // when it is released already, or every rule is met; Forbidden when the person
 // is none of those named; Denied when the stage has no breakGlass, or a rule
 // is not met that cannot be gone without.
@@ -27,6 +27,8 @@ func CanBreakGlass(p *Policy, f Facts, who Person, roles []string, now time.Time
 		return no(provenance.Quarantined, "quarantined by %s: %s", f.Holds[0].By, f.Holds[0].Reason)
 	case !f.Recorded:
 		return no(provenance.NotFound, "no push of this image to %s/%s is on the ledger", f.Host, f.Repository)
+	case !f.Proven:
+		return no(provenance.NotFound, "recorded by its digest alone: no peer has seen the manifest of %s", f.Digest.Short())
 	case p == nil:
 		return no(provenance.NotFound, "no active policy matches %s/%s", f.Host, f.Repository)
 	case p.stage(f.Stage) < 0:

@@ -26,7 +26,7 @@ var (
 	mspName      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 	variableName = regexp.MustCompile(`^[a-z][A-Za-z0-9_]{0,62}$`)
 	keyName      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-	customType   = regexp.MustCompile(`^custom/[a-z0-9][a-z0-9._-]{0,62}$`)
+	customType   = regexp.MustCompile(`^custom/[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[a-z0-9][a-z0-9._-]{0,62}$`)
 )
 
 // ParseStageName reads a stage's name: 1 to 63 lower-case letters, digits and '-'.
@@ -167,6 +167,9 @@ func (s Stage) checkApprovals(no refuse) error {
 		if x != ExcludePusher && x != ExcludeRequester && x != ExcludeBuilder || slices.Contains(a.Exclude[:i], x) {
 			return no("approvals.exclude %q: want %s, %s or %s, each once", clip(x, 80), ExcludePusher, ExcludeRequester, ExcludeBuilder)
 		}
+		if x == ExcludeBuilder && !slices.ContainsFunc(s.Evidence, func(e EvidenceRule) bool { return e.Type == typeProvenance }) {
+			return no("approvals.exclude builder: no evidence rule of the stage asks for %s, so nobody could say who built the image", typeProvenance)
+		}
 	}
 	return nil
 }
@@ -196,7 +199,7 @@ func checkOrgs(no refuse, field string, orgs []string) error {
 
 func (e EvidenceRule) check(no refuse) error {
 	if !slices.Contains(evidenceTypes(), e.Type) && !customType.MatchString(e.Type) {
-		return no("type %q: want %s or custom/NAME", clip(e.Type, 80), strings.Join(evidenceTypes(), ", "))
+		return no("type %q: want %s or custom/MSP/NAME", clip(e.Type, 80), strings.Join(evidenceTypes(), ", "))
 	}
 	if len(e.Signers) == 0 || len(e.Signers) > maxList {
 		return no("signers needs 1 to %d entries: evidence that anybody signed is no evidence", maxList)
@@ -236,6 +239,11 @@ func (r SignerRule) check(no refuse) error {
 		return no("identity and issuer are at most %d bytes", maxIdentity)
 	case r.Identity != "" && strings.Trim(r.Identity, "*") == "":
 		return no("identity %q accepts everybody", r.Identity)
+	}
+	if r.Identity != "" {
+		if _, err := compilePattern(r.Identity); err != nil {
+			return no("%s", plain(err))
+		}
 	}
 	return nil
 }

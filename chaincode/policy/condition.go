@@ -2,7 +2,6 @@ package policy
 
 import (
 	"slices"
-	"time"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
@@ -51,7 +50,7 @@ func (a *activation) ResolveName(name string) (any, bool) {
 		return f.Labels, true
 	case varEvidence:
 		if a.evidence == nil {
-			a.evidence = signersByType(f)
+			a.evidence = a.j.signersByType()
 		}
 		return a.evidence, true
 	case varStage:
@@ -86,15 +85,26 @@ func image(f *Facts) map[string]any {
 	return m
 }
 
-// signersByType counts the distinct signers of the evidence of each type.
-func signersByType(f *Facts) map[string]any {
-	seen := map[string][]identity{}
-	for i := range f.Evidence {
-		e := &f.Evidence[i]
-		by := identityOf(e.Signer)
-		if e.Withdrawn.IsZero() && !slices.Contains(seen[e.Type], by) {
-			seen[e.Type] = append(seen[e.Type], by)
+// signersByType counts the distinct signers of the evidence of each type. It
+// goes by the newest piece of each about each subject, as rules do.
+func (j *judge) signersByType() map[string]any {
+	said := func(e *Evidence) bool { return !(!j.then && e.Superseded || j.then && e.At.After(j.now)) }
+	var gone []*Evidence
+	for i := range j.f.Evidence {
+		if e := &j.f.Evidence[i]; said(e) && j.gone(e) {
+			gone = append(gone, e)
 		}
+	}
+	seen := map[string][]identity{}
+	for i := range j.f.Evidence {
+		e := &j.f.Evidence[i]
+		by := identityOf(e.Signer)
+		if !said(e) || j.gone(e) || slices.Contains(seen[e.Type], by) || slices.ContainsFunc(gone, func(g *Evidence) bool {
+			return g.Type == e.Type && identityOf(g.Signer) == by && j.subject(g) == j.subject(e) && newer(g, e)
+		}) {
+			continue
+		}
+		seen[e.Type] = append(seen[e.Type], by)
 	}
 	count := make(map[string]any, len(seen))
 	for typ, signers := range seen {
@@ -110,7 +120,11 @@ func (j *judge) context() map[string]any {
 		if !j.members[msp] {
 			continue
 		}
-		switch v := j.f.Context[msp][name].Value.(type) {
+		value := j.f.Context[msp][name]
+		if j.then {
+			value = value.then(j.now)
+		}
+		switch v := value.Value.(type) {
 		case bool, int64, string:
 			m[name] = v
 		}
@@ -124,6 +138,9 @@ func (j *judge) context() map[string]any {
 func (j *judge) run(p *program, vars *activation) (ok bool, why string) {
 	if p == nil {
 		return false, "the expression does not compile"
+	}
+	if why := j.unknown(p); why != "" {
+		return false, why
 	}
 	if j.spent >= maxVerdictCost {
 		return false, "the expressions of this verdict cost too much"
@@ -151,35 +168,13 @@ func (j *judge) condition(i int) result {
 	c, name := &j.stage.Conditions[i], ruleCondition+j.stage.Conditions[i].Name
 	const fix = "change what the condition looks at"
 	ok, why := j.run(j.programs.conditions[i], j.base)
-	var r result
 	switch {
 	case why != "":
-		r = ruling(name, Violated, fix, "cannot be decided: %s", why)
+		return ruling(name, Violated, fix, "cannot be decided: %s", why)
 	case ok:
 		return ruling(name, Satisfied, "", "%s", clip(c.CEL, 120))
-	default:
-		r = ruling(name, Violated, fix, "not %s", clip(c.CEL, 120))
 	}
-	r.since = j.contextChanged(j.programs.conditions[i])
-	return r
-}
-
-// contextChanged is when the newest context variable that p reads was published.
-func (j *judge) contextChanged(p *program) (newest time.Time) {
-	if p == nil {
-		return newest
-	}
-	names := p.context
-	if p.all {
-		names = sortedKeys(j.p.Spec.Context)
-	}
-	for _, name := range names {
-		msp := j.p.Spec.Context[name]
-		if at := j.f.Context[msp][name].At; j.members[msp] && at.After(newest) {
-			newest = at
-		}
-	}
-	return newest
+	return ruling(name, Violated, fix, "not %s", clip(c.CEL, 120))
 }
 
 // witnesses counts the members whose gateways saw the digest; the one that

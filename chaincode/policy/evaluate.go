@@ -28,28 +28,43 @@ const (
 	ruleBreakGlass = "break-glass"
 )
 
+// ClockGrace is how far the moment of a question may be from the ledger's
+// clock, either way. Further, what depends on time is not met: an answer that
+// was made at another time must not be handed in now.
+const ClockGrace = 2 * time.Minute
+
+// ClockTick is the grain of the ledger's clock. Rules that time decides are
+// judged at a moment within the tick that the clock is in, whatever moment a
+// question claims: a claim within the grace would else shorten every wait by as
+// much. A release counts from the end of the tick it was made in.
+const ClockTick = time.Minute
+
 // Evaluate decides. version is the policy's version on the ledger; p is nil
 // when no policy matches the repository. now is an argument for rules with
 // time in them. No evidence is never a pass: whatever is missing denies.
 //
-// A hold decides first, then whether the push is recorded, then whether there
-// is a policy with the stage, then an unpaid break-glass release. A released
+// A hold decides first, then whether the push is recorded and proven, then
+// whether there is a policy with the stage, then an unpaid break-glass release. A released
 // image is allowed unless a continuous rule stopped being satisfied longer ago
 // than the stage's grace. Everything else goes by every rule of the stage.
 func Evaluate(p *Policy, version int, f Facts, now time.Time) Verdict {
 	v := Verdict{
 		Image:  string(f.Host) + "/" + string(f.Repository) + "@" + f.Digest.String(),
-		Digest: f.Digest, Stage: f.Stage, Reasons: []Reason{},
+		Digest: f.Digest, Stage: f.Stage, Reasons: []Reason{}, Attempt: f.Attempt,
 	}
 	if p != nil {
-		v.Policy = &Version{Name: p.Metadata.Name, Version: version}
+		v.Policy = &Version{Name: p.Metadata.Name, Version: version, Hash: p.Hash()}
+	}
+	if f.Promoted {
+		who := f.Requester
+		v.Requester = &who
 	}
 	if answer := before(p, version, &f, &v); answer != "" {
 		v.Verdict = answer
 		return v
 	}
 	j := newJudge(p, &f, now)
-	v.EvidenceSet = EvidenceSet(f)
+	v.EvidenceSet = j.evidenceSet()
 	if f.Released {
 		j.released(&v)
 		return v
@@ -68,6 +83,14 @@ func before(p *Policy, version int, f *Facts, v *Verdict) Answer {
 	}
 	if !f.Recorded {
 		v.say(ruleRecorded, Violated, "push it to the registry, or wait for its gateway to record the push", "no push of this image to %s/%s is on the ledger", f.Host, f.Repository)
+		return Unknown
+	}
+	if f.Tangled {
+		v.say(ruleRecorded, Violated, "push an index that lists its images itself, or have a gateway prove what it lists: record:Manifest", "the index lists indexes more or deeper than is looked at, or one of which no peer has seen the manifest")
+		return Unknown
+	}
+	if !f.Proven {
+		v.say(ruleRecorded, Violated, "its registry's gateway reads the manifest back, or any member's gateway proves it", "recorded by its digest alone: no peer has seen its manifest")
 		return Unknown
 	}
 	v.say(ruleRecorded, Satisfied, "", "pushed; recorded by %s", f.PushedBy)
@@ -92,12 +115,21 @@ type judge struct {
 	f        *Facts
 	stage    *Stage
 	programs stagePrograms
-	now      time.Time
+	asked    time.Time       // the moment of the question
+	now      time.Time       // the moment that is judged
 	minute   time.Time       // now for expressions: peers' clocks differ by seconds
 	members  map[string]bool // nobody else's word counts
 	base     *activation     // what all expressions see
 	spent    uint64          // cost of the expressions so far
 	disputed map[string]bool // findings that a counted vex does not suppress
+
+	built     []string           // builders; nil where nobody asked
+	use       []*Evidence        // usable; nil where nobody asked
+	accepts   [][]*Evidence      // by evidence rule, what it accepts; nil where nobody asked
+	held      map[heldKey]string // what conditions that never change say of a piece
+	then      bool               // a moment of the past is judged (since.go)
+	timeless  bool               // what the ledger's clock says makes no difference
+	spentThen *uint64            // cost of the expressions over the past; nil before one is asked
 }
 
 // newJudge prepares an evaluation; p has the stage.
@@ -107,19 +139,22 @@ func newJudge(p *Policy, f *Facts, now time.Time) *judge {
 		compiled = compile(p)
 	}
 	i := p.stage(f.Stage)
-	j := &judge{p: p, f: f, stage: &p.Spec.Stages[i], programs: compiled.stages[i], now: now, minute: now.UTC().Truncate(time.Minute)}
+	j := &judge{p: p, f: f, stage: &p.Spec.Stages[i], programs: compiled.stages[i], asked: now}
+	j.set(within(now, f.Clock))
 	j.members = make(map[string]bool, len(f.Members))
 	for _, m := range f.Members {
 		j.members[m] = true
 	}
 	j.base = &activation{j: j}
+	j.accepts = make([][]*Evidence, len(j.stage.Evidence))
 	return j
 }
 
 // result is how one rule stands.
 type result struct {
 	Reason
-	since time.Time // when it stopped being satisfied, where a continuous rule asks; zero is "never was"
+	apart Outcome   // how it stands apart from the ledger's clock, where that decides
+	since time.Time // when it stopped being satisfied, where a continuous rule asks; zero is longer ago than matters
 }
 
 func (r *result) met() bool { return r.Outcome == Satisfied || r.Outcome == Waived }
@@ -129,7 +164,8 @@ func ruling(rule string, outcome Outcome, fix, format string, args ...any) resul
 }
 
 // lasting judges the rules an approver has seen: evidence, conditions and
-// witnesses, waivers applied. continuous leaves the others out.
+// witnesses, waivers applied. continuous leaves the others out, and finds since
+// when those fail that do.
 func (j *judge) lasting(continuous bool) []result {
 	results := make([]result, 0, len(j.stage.Evidence)+len(j.stage.Conditions)+1)
 	order := make([]int, len(j.stage.Evidence)) // vex first: others read what it suppresses
@@ -143,17 +179,30 @@ func (j *judge) lasting(continuous bool) []result {
 	for _, i := range order {
 		if rule := &j.stage.Evidence[i]; !continuous || rule.Continuous || rule.Type == typeVEX {
 			r := j.evidence(i)
+			if rule.MaxAge != 0 || j.readsNow(j.programs.evidence[i]) {
+				r = j.timed(r)
+			}
 			found[i] = &r
 		}
 	}
 	for i, r := range found {
 		if r != nil && (!continuous || j.stage.Evidence[i].Continuous) {
+			if continuous && !r.met() {
+				r.since = j.evidenceSince(i)
+			}
 			results = append(results, j.waive(*r))
 		}
 	}
 	for i, c := range j.stage.Conditions {
 		if !continuous || c.Continuous {
-			results = append(results, j.waive(j.condition(i)))
+			r := j.condition(i)
+			if j.readsNow(j.programs.conditions[i]) {
+				r = j.timed(r)
+			}
+			if continuous && !r.met() {
+				r.since = j.conditionSince(i)
+			}
+			results = append(results, j.waive(r))
 		}
 	}
 	if w := j.stage.Witnesses; w != nil && !continuous {
@@ -178,15 +227,18 @@ func (j *judge) rules() (results []result, closed bool) {
 		results = append(results, j.from())
 	}
 	if j.stage.Soak != 0 {
-		results = append(results, j.waive(j.soak()))
+		results = append(results, j.waive(j.timed(j.soak())))
 	}
 	if len(j.stage.Freeze) > 0 {
-		results = append(results, j.waive(j.freeze()))
+		results = append(results, j.waive(j.timed(j.freeze())))
 	}
 	if j.stage.MaxAge != 0 {
-		results = append(results, j.waive(j.maxAge()))
+		results = append(results, j.waive(j.timed(j.maxAge())))
 	}
 	approvals := j.approvals(outcomes(lasting))
+	if j.stage.Approvals.Expires != 0 {
+		approvals = j.timed(approvals)
+	}
 	results = append(results, approvals)
 	return append(results, lasting...), approvals.Outcome == Violated
 }
@@ -195,7 +247,11 @@ func (j *judge) promotion() result {
 	if j.f.Promoted {
 		return ruling(rulePromotion, Satisfied, "", "requested by %s", j.f.Requester)
 	}
-	return ruling(rulePromotion, Unmet, "a release-manager can: waybill promote IMAGE --to "+j.f.Stage, "no open promotion to %s", j.f.Stage)
+	r := ruling(rulePromotion, Unmet, "a release-manager can: waybill promote IMAGE --to "+j.f.Stage, "no open promotion to %s", j.f.Stage)
+	if j.f.Lapsed != "" {
+		r.Detail += "; " + j.f.Lapsed
+	}
+	return r
 }
 
 func (j *judge) unreleased(v *Verdict) {
@@ -215,14 +271,18 @@ func (j *judge) unreleased(v *Verdict) {
 func outcomes(results []result) map[string]Outcome {
 	m := make(map[string]Outcome, len(results))
 	for i := range results {
-		m[results[i].Rule] = results[i].Outcome
+		r := &results[i]
+		if m[r.Rule] = r.Outcome; r.apart != "" {
+			m[r.Rule] = r.apart
+		}
 	}
 	return m
 }
 
 // Snapshot returns the outcomes of the rules an approver looks at: evidence,
-// conditions and witnesses. Rules about time are left out, as time alone must
-// not make an approval stale. It is nil where the stage is not in p.
+// conditions and witnesses, apart from a ledger's clock that stands still.
+// Rules about time are left out, as time alone must not make an approval
+// stale. It is nil where the stage is not in p.
 func Snapshot(p *Policy, f Facts, now time.Time) map[string]Outcome {
 	if p == nil || p.stage(f.Stage) < 0 {
 		return nil

@@ -1,10 +1,8 @@
 package policy
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -37,8 +35,8 @@ func identityOf(s Signer) identity {
 }
 
 // accepts tells whether a rule's entry accepts a signer: whatever the entry
-// sets must agree. pattern is the entry's identity, compiled.
-func (r SignerRule) accepts(s Signer, pattern *regexp.Regexp) bool {
+// sets must agree. identity is the entry's, compiled.
+func (r SignerRule) accepts(s Signer, identity *pattern) bool {
 	if r.Org != s.MSP {
 		return false
 	}
@@ -49,7 +47,7 @@ func (r SignerRule) accepts(s Signer, pattern *regexp.Regexp) bool {
 		return s.Kind == SignedByCertificate && r.Root == s.Key
 	case r.Identity != "":
 		return s.Kind == SignedByCertificate && (r.Key == "" || r.Key == s.Key) && (r.Root == "" || r.Root == s.Key) &&
-			(r.Issuer == s.Issuer || r.Issuer == "" && r.Root != "") && pattern != nil && len(s.Identity) <= 4*maxIdentity && pattern.MatchString(s.Identity)
+			(r.Issuer == s.Issuer || r.Issuer == "" && r.Root != "") && identity != nil && len(s.Identity) <= 4*maxIdentity && identity.match(s.Identity)
 	case r.Key != "":
 		return s.Kind == SignedByKey && r.Key == s.Key
 	}
@@ -83,92 +81,37 @@ func (s Signer) String() string {
 	}
 }
 
-// weighed is what one signer's evidence comes to under one rule.
-type weighed struct {
-	by     identity
-	newest *Evidence // not withdrawn; nil where all of it was
-	lapse  time.Time // when the last of it ceased to count, where none counts
-}
-
-// candidates returns, by signer in order of first appearance, the evidence the
-// rule's type and signers accept.
-func (j *judge) candidates(i int) []weighed {
-	rule := &j.stage.Evidence[i]
-	found := make([]weighed, 0, 4)
-	for k := range j.f.Evidence {
-		e := &j.f.Evidence[k]
-		if e.Type != rule.Type || !j.accepted(i, e.Signer) {
-			continue
-		}
-		by := identityOf(e.Signer)
-		n := slices.IndexFunc(found, func(w weighed) bool { return w.by == by })
-		if n < 0 {
-			n = len(found)
-			found = append(found, weighed{by: by})
-		}
-		w := &found[n]
-		if e.Withdrawn.IsZero() {
-			if w.newest == nil || e.At.After(w.newest.At) || e.At.Equal(w.newest.At) && e.ID > w.newest.ID {
-				w.newest = e
-			}
-		}
-		if end := lapse(rule, e); end.After(w.lapse) {
-			w.lapse = end
-		}
-	}
-	return found
-}
-
-// lapse tells when a piece ceases to count; zero where it does not.
-func lapse(rule *EvidenceRule, e *Evidence) time.Time {
-	end := e.Withdrawn
-	if rule.MaxAge != 0 {
-		if old := e.At.Add(time.Duration(rule.MaxAge)); end.IsZero() || old.Before(end) {
-			end = old
-		}
-	}
-	return end
-}
-
-func (j *judge) accepted(i int, s Signer) bool {
-	for k, r := range j.stage.Evidence[i].Signers {
-		if r.accepts(s, j.programs.signers[i][k]) {
-			return true
-		}
-	}
-	return false
-}
-
 // evidence judges a rule: one accepted signer whose newest piece fails the
 // condition denies, whatever the others say.
 func (j *judge) evidence(i int) result {
 	rule, name := &j.stage.Evidence[i], ruleEvidence+j.stage.Evidence[i].Name
-	var passed []*Evidence
+	var passed []*Evidence // of as many signers
+	var lent []*Evidence   // all that passed: a signer may have one about each index
 	var failed, old []string
-	var lapses []time.Time
-	var since time.Time
 	for _, w := range j.candidates(i) {
-		switch {
-		case w.newest == nil:
-			lapses = append(lapses, w.lapse)
-		case rule.MaxAge != 0 && !j.now.Before(w.newest.At.Add(time.Duration(rule.MaxAge))):
-			old = append(old, fmt.Sprintf("%s: too old since %s", w.newest.Signer, stamp(w.newest.At.Add(time.Duration(rule.MaxAge)))))
-			lapses = append(lapses, w.lapse)
-		default:
-			if why := j.holds(i, w.newest); why != "" {
-				failed = append(failed, fmt.Sprintf("%s of %s: %s", w.newest.Signer, stamp(w.newest.At), why))
-				if since.IsZero() || w.newest.At.Before(since) {
-					since = w.newest.At
-				}
-			} else {
-				passed = append(passed, w.newest)
+		if w.lost {
+			failed = append(failed, "what a signer said then is not kept")
+			continue
+		}
+		first := len(lent)
+		for _, e := range w.pieces {
+			if j.gone(e) {
+				continue
 			}
+			if why := j.unfresh(rule, e); why != "" {
+				old = append(old, e.Signer.String()+": "+why)
+			} else if why := j.holds(i, e); why != "" {
+				failed = append(failed, fmt.Sprintf("%s of %s: %s", e.Signer, stamp(e.At), why))
+			} else {
+				lent = append(lent, e)
+			}
+		}
+		if first < len(lent) {
+			passed = append(passed, lent[first])
 		}
 	}
 	if len(failed) > 0 {
-		r := ruling(name, Violated, rule.fix(), "%s fails: %s", rule.Type, strings.Join(failed, "; "))
-		r.since = since
-		return r
+		return ruling(name, Violated, rule.fix(), "%s fails: %s", rule.Type, strings.Join(failed, "; "))
 	}
 	detail := fmt.Sprintf("%d of %d signers of %s", len(passed), rule.Min, rule.Type)
 	for k, e := range passed {
@@ -179,8 +122,9 @@ func (j *judge) evidence(i int) result {
 		detail += separator + e.Signer.String()
 	}
 	if len(passed) >= rule.Min {
-		if rule.Type == typeVEX {
-			j.suppress(passed)
+		// A statement that may be too old, by a clock that stands still, sets nothing aside.
+		if rule.Type == typeVEX && (rule.MaxAge == 0 && !j.readsNow(j.programs.evidence[i]) || j.untimely() == "") {
+			j.suppress(lent)
 		}
 		return ruling(name, Satisfied, "", "%s", detail)
 	}
@@ -190,13 +134,7 @@ func (j *judge) evidence(i int) result {
 	if gone := j.withdrawn(i); gone != "" {
 		detail += "; " + gone
 	}
-	r := ruling(name, Unmet, rule.fix(), "%s", detail)
-	// It was satisfied until the piece that made it fall below Min lapsed.
-	slices.SortFunc(lapses, time.Time.Compare)
-	if k := len(lapses) - (rule.Min - len(passed)); k >= 0 {
-		r.since = lapses[k]
-	}
-	return r
+	return ruling(name, Unmet, rule.fix(), "%s", detail)
 }
 
 // fix says who could sign.
@@ -213,7 +151,26 @@ func (j *judge) holds(i int, e *Evidence) string {
 	if j.stage.Evidence[i].Condition == "" {
 		return ""
 	}
-	ok, why := j.run(j.programs.evidence[i], &activation{j: j, base: j.base, over: e})
+	p := j.programs.evidence[i]
+	if !j.then || !p.steady() {
+		return j.heldAnew(i, p, e)
+	}
+	why, known := j.held[heldKey{i, e}]
+	if !known {
+		why = j.heldAnew(i, p, e)
+		j.held[heldKey{i, e}] = why
+	}
+	return why
+}
+
+// heldKey is a rule and a piece of evidence.
+type heldKey struct {
+	rule int
+	e    *Evidence
+}
+
+func (j *judge) heldAnew(i int, p *program, e *Evidence) string {
+	ok, why := j.run(p, &activation{j: j, base: j.base, over: e})
 	switch {
 	case why != "":
 		return why
@@ -224,42 +181,88 @@ func (j *judge) holds(i int, e *Evidence) string {
 }
 
 func (j *judge) withdrawn(i int) string {
-	for k := range j.f.Evidence {
-		e := &j.f.Evidence[k]
-		if e.Type == j.stage.Evidence[i].Type && !e.Withdrawn.IsZero() && j.accepted(i, e.Signer) {
+	for _, e := range j.accepted(i) {
+		if !e.Superseded && j.gone(e) {
 			return strings.TrimSpace(fmt.Sprintf("%s: withdrawn at %s %s", e.Signer, stamp(e.Withdrawn), clip(e.Why, 120)))
 		}
 	}
 	return ""
 }
 
-// EvidenceSet returns the hash that stands for all a verdict may rest on:
-// SHA-256 in hex over the sorted ids of the evidence that was not withdrawn and
-// of the stage's waivers that were not revoked, each on
-// its line after its kind. An approver signs it.
-func EvidenceSet(f Facts) string {
-	evidence := make([]string, 0, len(f.Evidence))
-	for i := range f.Evidence {
-		if f.Evidence[i].Withdrawn.IsZero() {
-			evidence = append(evidence, f.Evidence[i].ID)
+// evidenceSetVersion opens what EvidenceSet hashes.
+const evidenceSetVersion = "waybill.dev/evidence-set/v2"
+
+// EvidenceSet returns the hash that stands for all that the stage's rules can
+// rest on: SHA-256 in hex over a line that names the form, then, each on its
+// line and sorted by id, the evidence that some rule of the stage accepts, or all
+// where an expression of the stage counts evidence, and the waivers of its
+// rules that enough organisations approved. What was withdrawn, superseded or
+// revoked is left out. An approver signs it; what decides nothing does not
+// change it, so that nobody makes an approval stale with that. It is empty
+// where p has no such stage.
+func EvidenceSet(p *Policy, f Facts) string {
+	if unstaged(p, &f) != "" {
+		return ""
+	}
+	return newJudge(p, &f, time.Time{}).evidenceSet()
+}
+
+func (j *judge) evidenceSet() string {
+	pieces := make([]*Evidence, 0, len(j.f.Evidence))
+	for _, e := range j.usable() {
+		if e.Withdrawn.IsZero() && !e.Superseded {
+			pieces = append(pieces, e)
 		}
 	}
+	slices.SortFunc(pieces, func(a, b *Evidence) int {
+		return cmp.Or(strings.Compare(a.ID, b.ID), strings.Compare(a.Type, b.Type), strings.Compare(j.subject(a).String(), j.subject(b).String()))
+	})
+	pieces = slices.CompactFunc(pieces, func(a, b *Evidence) bool {
+		return a.ID == b.ID && a.Type == b.Type && j.subject(a) == j.subject(b)
+	})
 	var waivers []string
-	for i := range f.Waivers {
-		if f.Waivers[i].Stage == f.Stage && !f.Waivers[i].Revoked {
-			waivers = append(waivers, f.Waivers[i].ID)
+	for i := range j.f.Waivers {
+		if w := &j.f.Waivers[i]; j.applies(w) && slices.Contains(j.stage.Rules(), w.Rule) {
+			waivers = append(waivers, w.ID)
 		}
 	}
-	text := make([]byte, 0, len("evidence \n")*len(evidence)+2*sha256.Size*len(evidence))
-	for _, set := range []struct {
-		kind string
-		ids  []string
-	}{{"evidence ", evidence}, {"waiver ", waivers}} {
-		slices.Sort(set.ids)
-		for _, id := range slices.Compact(set.ids) {
-			text = append(append(append(text, set.kind...), id...), '\n')
+	slices.Sort(waivers)
+	text := make([]byte, 0, 64+192*len(pieces)+80*len(waivers))
+	text = append(text, evidenceSetVersion+"\n"...)
+	for _, e := range pieces {
+		text = append(append(text, "evidence "...), e.ID...)
+		text = append(append(append(text, ' '), e.Type...), ' ')
+		text = append(append(text, j.subject(e).String()...), '\n')
+	}
+	for _, id := range slices.Compact(waivers) {
+		text = append(append(append(text, "waiver "...), id...), '\n')
+	}
+	return hashOf(text)
+}
+
+// usable returns the evidence that decides something in the stage, withdrawn
+// and superseded pieces too: what some rule accepts, or all where an
+// expression counts the signers of a type.
+func (j *judge) usable() []*Evidence {
+	if j.use != nil {
+		return j.use
+	}
+	all := false
+	for _, programs := range [][]*program{j.programs.evidence, j.programs.conditions} {
+		for _, p := range programs {
+			all = all || p != nil && p.evidence
 		}
 	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])
+	out := make([]*Evidence, 0, len(j.f.Evidence))
+	if all {
+		for i := range j.f.Evidence {
+			out = append(out, &j.f.Evidence[i])
+		}
+	} else {
+		for i := range j.stage.Evidence {
+			out = append(out, j.accepted(i)...)
+		}
+	}
+	j.use = out
+	return out
 }

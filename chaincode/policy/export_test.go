@@ -12,3 +12,13 @@ func Cost(p *Policy, f Facts, now time.Time) uint64 {
 	j.rules()
 	return j.spent
 }
+
+// CostThen returns what the expressions cost that look back at what is released.
+func CostThen(p *Policy, f Facts, now time.Time) uint64 {
+	j := newJudge(p, &f, now)
+	j.released(&Verdict{})
+	if j.spentThen == nil {
+		return 0
+	}
+	return *j.spentThen
+}

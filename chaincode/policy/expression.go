@@ -20,8 +20,18 @@ type program struct {
 	loops   bool
 	context []string // the context variables it reads; all, where it picks them at run time
 	all     bool
-	counts  bool // it reads counts
+
+	// What else it reads that changes with time or that rules treat on its own.
+	tags, now, evidence, vex bool
 }
+
+// steady tells whether a program says the same of a piece of evidence at every moment.
+func (p *program) steady() bool {
+	return p != nil && !p.now && !p.evidence && !p.vex && !p.all && len(p.context) == 0
+}
+
+// readsNow tells whether a program's answer depends on the moment it is asked.
+func (j *judge) readsNow(p *program) bool { return p != nil && p.now }
 
 // compileExpression compiles source to a program that yields a bool, or says
 // why it is no rule.
@@ -164,8 +174,18 @@ func (p *program) inspect(checked *cel.Ast, names map[string]string) error {
 	ast.PreOrderVisit(root, visit)
 	ast.PreOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
 		if e.Kind() == ast.IdentKind {
-			p.counts = p.counts || e.AsIdent() == varCounts
-			p.all = p.all || e.AsIdent() == varContext && !held[e.ID()]
+			switch e.AsIdent() {
+			case varContext:
+				p.all = p.all || !held[e.ID()]
+			case varTags:
+				p.tags = true
+			case varNow:
+				p.now = true
+			case varEvidence:
+				p.evidence = true
+			case varSuppressed, varCounts:
+				p.vex = true
+			}
 		}
 	}))
 	return found

@@ -42,6 +42,8 @@ type Reason struct {
 type Version struct {
 	Name    string `json:"name"`
 	Version int    `json:"version"`
+	// Hash is Policy.Hash of the text: what is agreed on is named in full.
+	Hash string `json:"hash,omitempty"`
 }
 
 // Verdict is an answer with its reasons, one per rule.
@@ -55,6 +57,10 @@ type Verdict struct {
 	Height  uint64   `json:"height"`
 	Policy  *Version `json:"policy,omitempty"`
 	Reasons []Reason `json:"reasons"`
+	// Attempt counts the promotions to the stage: of the open or last one; 0 without.
+	Attempt int `json:"attempt,omitempty"`
+	// Requester asked for the promotion that is open; nil where none is.
+	Requester *Person `json:"requester,omitempty"`
 	// EvidenceSet is the hash of the evidence the verdict rests on
 	// (EvidenceSet); an approver signs it.
 	EvidenceSet string `json:"evidenceSet,omitempty"`
@@ -103,6 +109,9 @@ type Approval struct {
 	// Outcomes are the outcomes of the evidence, condition and witness rules
 	// when it was given (Snapshot); the approval is stale once one is worse.
 	Outcomes map[string]Outcome `json:"outcomes,omitempty"`
+	// TakenBack says who of the approver's organisation took the word back and
+	// when, as that of a stolen identity; empty where nobody did.
+	TakenBack string `json:"takenBack,omitempty"`
 }
 
 // Hold is one organisation's quarantine of an image.
@@ -142,9 +151,16 @@ type Evidence struct {
 	At     time.Time         // when it was recorded
 	Facts  map[string]any    // int64, string, bool, []any, map[string]any; see package evidence
 	On     provenance.Digest // the image it is about: this one, or an index that holds it
-	// Withdrawn: its key was withdrawn and it no longer counts, since when.
+	// Withdrawn: its key was withdrawn, or its organisation took it back, and it
+	// no longer counts, since when.
 	Withdrawn time.Time
 	Why       string // why it was withdrawn
+	// Superseded: a newer piece of the same signer, type and subject is here. It
+	// decides nothing now, but tells since when a continuous rule fails.
+	Superseded bool
+	// Cut: older pieces of the same signer, type and subject were dropped. What
+	// that signer said before At is not known, which never counts as a pass.
+	Cut bool
 }
 
 // Waiver is an approved exception to one rule of one stage.
@@ -179,12 +195,19 @@ type Debt struct {
 type ReleaseFact struct {
 	Stage string
 	At    time.Time
+	// Unreviewed: by break-glass, and no other organisation has reviewed it. It
+	// does not count as the release that a later stage asks for.
+	Unreviewed bool
 }
 
 // Value is a context variable's value: a bool, an int64 or a string.
 type Value struct {
 	Value any       `json:"value"`
-	At    time.Time `json:"at"`
+	At    time.Time `json:"at"` // since when it is so
+	// Past is what it was before, newest first, at most MaxPast: by it a
+	// continuous condition tells since when it fails. Before the first value
+	// there was none.
+	Past []Value `json:"past,omitempty"`
 }
 
 // Facts is everything a verdict may depend on.
@@ -194,7 +217,14 @@ type Facts struct {
 	Digest     provenance.Digest
 	Stage      string
 
-	Recorded     bool      // the image was pushed to this repository
+	Recorded bool // the image was pushed to this repository
+	// Proven: the contract derived the facts below from the manifest's bytes.
+	// False: the digest and its tags alone are recorded, and nothing is known.
+	Proven bool
+	// Tangled: what the index lists, and what that lists in turn, is more or
+	// deeper than is looked at, or holds an index of which no peer has seen the
+	// bytes, so that nobody knows what a hold is on.
+	Tangled      bool
 	PushedBy     string    // MSP id of the organisation that recorded the push
 	PushedAt     time.Time // the registry's clock
 	MediaType    string
@@ -202,12 +232,15 @@ type Facts struct {
 	Size         int64
 	Children     []provenance.Digest
 	Tags         []string // of this repository that name this image now, sorted
+	TagsCut      bool     // more tags name it than Tags holds
 	Labels       map[string]string
 	Context      map[string]map[string]Value // by MSP id, by name
 	Members      []string
 	Majority     int // votes that decide; 0 means more than half of Members
 	Holds        []Hold
 	LastHold     time.Time // when the image was last quarantined, lifted or not
+	// Clock is the ledger's clock: its last tick; zero where it has not begun.
+	Clock time.Time
 
 	Evidence  []Evidence // on this image, then inherited from indexes that hold it
 	Waivers   []Waiver
@@ -216,9 +249,13 @@ type Facts struct {
 	Promoted  bool // a promotion to Stage is open
 	Requester Person
 	Approvals []Approval // of the open or last promotion
+	Attempt   int        // of the open or last promotion, from 1; 0 without
+	// Lapsed says why the last release or promotion counts no longer (it was
+	// taken back, it expired); empty where nothing lapsed.
+	Lapsed string
 
-	Released     bool // this image has a release to Stage
-	ReleasedAt   time.Time
+	Released     bool      // this image has a release to Stage
+	ReleasedAt   time.Time // by a decision: a rollback is none
 	Debt         *Debt
 	Current      bool          // and it is the stage's current one
 	ReleasedTo   []ReleaseFact // all stages this image has a release to

@@ -1,7 +1,10 @@
 package policy_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,13 +61,14 @@ func TestCanBreakGlass(t *testing.T) {
 		"another role":         {roles: []string{"publisher"}, code: provenance.Forbidden},
 		"no member any more":   {change: func(f *policy.Facts) { f.Members = f.Members[:3] }, code: provenance.Forbidden},
 		"quarantined":          {change: func(f *policy.Facts) { f.Holds = []policy.Hold{{MSP: "AuditMSP"}} }, code: provenance.Quarantined},
+		"no manifest seen":     {change: func(f *policy.Facts) { f.Proven = false }, code: provenance.NotFound, says: "no peer has seen the manifest"},
 		"never pushed":         {change: func(f *policy.Facts) { f.Recorded = false }, code: provenance.NotFound},
 		"no such stage":        {change: func(f *policy.Facts) { f.Stage = "moon" }, code: provenance.NotFound},
 		"stage without it":     {change: func(f *policy.Facts) { f.Stage = "staging" }, code: provenance.Denied, says: "no breakGlass"},
 		"released":             {change: func(f *policy.Facts) { f.Released = true }, code: provenance.Conflict},
 	} {
 		f := policy.Facts{
-			Host: "reg.example", Repository: "team/app", Digest: provenance.SHA256Of(nil), Stage: "production", Recorded: true, PushedBy: "VendorMSP", Size: 99,
+			Host: "reg.example", Repository: "team/app", Digest: provenance.SHA256Of(nil), Stage: "production", Recorded: true, Proven: true, PushedBy: "VendorMSP", Size: 99, Clock: now,
 			Members: []string{"AuditMSP", "PlatformMSP", "SecurityMSP", "VendorMSP"}, Promoted: true, ReleasedTo: []policy.ReleaseFact{{Stage: "staging"}},
 		}
 		if c.change != nil {
@@ -84,8 +88,34 @@ func TestCanBreakGlass(t *testing.T) {
 			t.Errorf("%s: due %v", name, due)
 		}
 	}
-	if _, _, err := policy.CanBreakGlass(nil, policy.Facts{Recorded: true}, who, roles, now); provenance.CodeOf(err) != provenance.NotFound {
+	if _, _, err := policy.CanBreakGlass(nil, policy.Facts{Recorded: true, Proven: true}, who, roles, now); provenance.CodeOf(err) != provenance.NotFound {
 		t.Errorf("no policy: %v", err)
+	}
+}
+
+// TestHash: a policy's hash is that of its canonical text, parsed or built by
+// hand, and the verdict names it, with the promotion it is about.
+func TestHash(t *testing.T) {
+	p := parse(t, glass)
+	sum := sha256.Sum256(p.Canonical())
+	want := hex.EncodeToString(sum[:])
+	hand := policy.Policy{APIVersion: p.APIVersion, Kind: p.Kind, Metadata: p.Metadata, Spec: p.Spec}
+	if p.Hash() != want || hand.Hash() != want {
+		t.Errorf("%s parsed, %s by hand, want %s", p.Hash(), hand.Hash(), want)
+	}
+	hand.Metadata.Name = "other"
+	if hand.Hash() == want {
+		t.Error("another text has the same hash")
+	}
+	who := policy.Person{MSP: "VendorMSP", Name: "a"}
+	f := policy.Facts{Stage: "production", Attempt: 2, Requester: who, Promoted: true}
+	v := policy.Evaluate(p, 7, f, time.Time{})
+	if *v.Policy != (policy.Version{Name: "team", Version: 7, Hash: want}) || v.Attempt != 2 || v.Requester == nil || *v.Requester != who {
+		t.Errorf("%+v, %+v", v, v.Policy)
+	}
+	f.Promoted = false
+	if v := policy.Evaluate(p, 7, f, time.Time{}); v.Requester != nil || v.Attempt != 2 {
+		t.Errorf("no promotion is open: %+v", v)
 	}
 }
 
@@ -93,31 +123,135 @@ func scanned(critical int64) []policy.Evidence {
 	return []policy.Evidence{{ID: "a", Type: "vuln-scan", Signer: policy.Signer{Kind: policy.SignedByKey, MSP: "SecurityMSP", Key: "k"}, Facts: map[string]any{"critical": critical}}}
 }
 
-// TestEvidenceSet: what an approver signs changes with what counts, and with
-// nothing else.
+// TestEvidenceSet: what an approver signs changes with what can decide, and
+// with nothing else.
 func TestEvidenceSet(t *testing.T) {
-	a, b, w := policy.Evidence{ID: "a"}, policy.Evidence{ID: "b"}, policy.Waiver{ID: "w", Stage: "production"}
-	base := policy.Facts{Stage: "production", Evidence: []policy.Evidence{a, b}, Waivers: []policy.Waiver{w}}
-	withdrawn, revoked, elsewhere := b, w, w
-	withdrawn.Withdrawn, revoked.Revoked, elsewhere.Stage = time.Unix(1, 0), true, "staging"
-	for name, c := range map[string]struct {
-		f    policy.Facts
-		same bool
-	}{
-		"another order":          {policy.Facts{Stage: "production", Evidence: []policy.Evidence{b, a}, Waivers: []policy.Waiver{w}}, true},
-		"the same twice":         {policy.Facts{Stage: "production", Evidence: []policy.Evidence{a, b, a}, Waivers: []policy.Waiver{w, w}}, true},
-		"approvals do not count": {policy.Facts{Stage: "production", Evidence: base.Evidence, Waivers: base.Waivers, Approvals: []policy.Approval{{}}}, true},
-		"one less":               {policy.Facts{Stage: "production", Evidence: []policy.Evidence{a}, Waivers: []policy.Waiver{w}}, false},
-		"one withdrawn":          {policy.Facts{Stage: "production", Evidence: []policy.Evidence{a, withdrawn}, Waivers: []policy.Waiver{w}}, false},
-		"no waiver":              {policy.Facts{Stage: "production", Evidence: base.Evidence}, false},
-		"a revoked waiver":       {policy.Facts{Stage: "production", Evidence: base.Evidence, Waivers: []policy.Waiver{revoked}}, false},
-		"another stage's waiver": {policy.Facts{Stage: "production", Evidence: base.Evidence, Waivers: []policy.Waiver{elsewhere}}, false},
-		"a waiver as evidence":   {policy.Facts{Stage: "production", Evidence: []policy.Evidence{a, b, {ID: "w"}}}, false},
-		"nothing":                {policy.Facts{Stage: "production"}, false},
-	} {
-		if got := policy.EvidenceSet(c.f); len(got) != 64 || (got == policy.EvidenceSet(base)) != c.same {
-			t.Errorf("%s: %s, same %v", name, got, !c.same)
+	p := parse(t, glass)
+	scan := func(id string) policy.Evidence {
+		return policy.Evidence{ID: id, Type: "vuln-scan", Signer: policy.Signer{Kind: policy.SignedByKey, MSP: "SecurityMSP", Key: id}, On: provenance.SHA256Of(nil)}
+	}
+	who := []policy.Person{{MSP: "AuditMSP", Name: "a"}}
+	a, b, w := scan("a"), scan("b"), policy.Waiver{ID: "w", Stage: "production", Rule: "evidence/scan", Approvers: who}
+	base := func(change func(*policy.Facts)) policy.Facts {
+		f := policy.Facts{Stage: "production", Digest: provenance.SHA256Of(nil), Members: []string{"AuditMSP"}, Evidence: []policy.Evidence{a, b}, Waivers: []policy.Waiver{w}}
+		change(&f)
+		return f
+	}
+	piece := func(change func(*policy.Evidence)) func(*policy.Facts) {
+		return func(f *policy.Facts) {
+			e := scan("c")
+			change(&e)
+			f.Evidence = append(f.Evidence, e)
 		}
+	}
+	waiver := func(change func(*policy.Waiver)) func(*policy.Facts) {
+		return func(f *policy.Facts) {
+			w := policy.Waiver{ID: "v", Stage: "production", Rule: "evidence/scan", Approvers: who}
+			change(&w)
+			f.Waivers = append(f.Waivers, w)
+		}
+	}
+	want := policy.EvidenceSet(p, base(func(*policy.Facts) {}))
+	for name, c := range map[string]struct {
+		change func(*policy.Facts)
+		same   bool
+	}{
+		"another order":           {func(f *policy.Facts) { f.Evidence = []policy.Evidence{b, a} }, true},
+		"the same twice":          {func(f *policy.Facts) { f.Evidence, f.Waivers = append(f.Evidence, a), append(f.Waivers, w) }, true},
+		"approvals do not count":  {func(f *policy.Facts) { f.Approvals = []policy.Approval{{}} }, true},
+		"without its subject":     {func(f *policy.Facts) { a := a; a.On = provenance.Digest{}; f.Evidence = []policy.Evidence{a, b} }, true},
+		"one more":                {piece(func(*policy.Evidence) {}), false},
+		"one less":                {func(f *policy.Facts) { f.Evidence = f.Evidence[:1] }, false},
+		"one withdrawn":           {func(f *policy.Facts) { b := b; b.Withdrawn = time.Unix(1, 0); f.Evidence = []policy.Evidence{a, b} }, false},
+		"one superseded":          {func(f *policy.Facts) { b := b; b.Superseded = true; f.Evidence = []policy.Evidence{a, b} }, false},
+		"one of an index":         {piece(func(e *policy.Evidence) { e.On = provenance.SHA256Of([]byte("i")) }), false},
+		"one that is withdrawn":   {piece(func(e *policy.Evidence) { e.Withdrawn = time.Unix(1, 0) }), true},
+		"one of no accepted type": {piece(func(e *policy.Evidence) { e.Type = "review" }), true},
+		"one of no signer":        {piece(func(e *policy.Evidence) { e.Signer.MSP = "AuditMSP" }), true},
+		"no waiver":               {func(f *policy.Facts) { f.Waivers = nil }, false},
+		"another waiver":          {waiver(func(*policy.Waiver) {}), false},
+		"a waiver only asked for": {waiver(func(w *policy.Waiver) { w.Approvers = nil }), true},
+		"a revoked waiver":        {waiver(func(w *policy.Waiver) { w.Revoked = true }), true},
+		"another stage's waiver":  {waiver(func(w *policy.Waiver) { w.Stage = "staging" }), true},
+		"a waiver of no rule":     {waiver(func(w *policy.Waiver) { w.Rule = "evidence/none" }), true},
+		"a waiver of a stranger":  {waiver(func(w *policy.Waiver) { w.Approvers = []policy.Person{{MSP: "StrangerMSP"}} }), true},
+		"a waiver as evidence":    {func(f *policy.Facts) { f.Waivers, f.Evidence = nil, append(f.Evidence, scan("w")) }, false},
+		"nothing":                 {func(f *policy.Facts) { f.Waivers, f.Evidence = nil, nil }, false},
+	} {
+		if got := policy.EvidenceSet(p, base(c.change)); len(got) != 64 || (got == want) != c.same {
+			t.Errorf("%s: %s, want the same: %v", name, got, c.same)
+		}
+	}
+	if v := policy.Evaluate(p, 1, base(func(f *policy.Facts) { f.Recorded, f.Proven = true, true }), time.Time{}); v.EvidenceSet != want {
+		t.Errorf("the verdict rests on %s, want %s", v.EvidenceSet, want)
+	}
+	if got := policy.EvidenceSet(nil, policy.Facts{}) + policy.EvidenceSet(p, policy.Facts{Stage: "moon"}); got != "" {
+		t.Errorf("of no stage: %s", got)
+	}
+	counting := parse(t, strings.Replace(glass, "image.size < 100", `evidence[\"review\"] > 0`, 1))
+	review := base(piece(func(e *policy.Evidence) { e.Type = "review" }))
+	if policy.EvidenceSet(counting, review) == policy.EvidenceSet(counting, base(func(*policy.Facts) {})) {
+		t.Error("an expression counts evidence, and what it counts is not in the set")
+	}
+}
+
+// TestDiscount: one judgement of which words count, in the rule, for the
+// contract and for the API.
+func TestDiscount(t *testing.T) {
+	now := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+	p := parse(t, strings.NewReplacer(`"approvals":{"min":2}`, `"approvals":{"min":2,"exclude":["pusher","requester"],"expires":"1d"}`).Replace(glass))
+	every := []string{"admin", "auditor", "publisher", "release-manager", "scanner"}
+	rm, boss := policy.Person{MSP: "SecurityMSP", Name: "rm"}, policy.Person{MSP: "PlatformMSP", Name: "boss"}
+	word := func(change func(*policy.Approval)) policy.Approval {
+		a := policy.Approval{By: rm, At: now.Add(-time.Hour), Roles: []string{"release-manager"}}
+		change(&a)
+		return a
+	}
+	for name, c := range map[string]struct {
+		a                 policy.Approval
+		discount, unheard string
+	}{
+		"counts":                    {a: word(func(*policy.Approval) {})},
+		"a rejection counts":        {a: word(func(a *policy.Approval) { a.Reject = true })},
+		"taken back":                {a: word(func(a *policy.Approval) { a.TakenBack = "by admin@SecurityMSP at noon" }), discount: "taken back: by admin@SecurityMSP at noon"},
+		"a rejection taken back":    {a: word(func(a *policy.Approval) { a.Reject, a.TakenBack = true, "by admin@SecurityMSP" }), discount: "taken back"},
+		"expired":                   {a: word(func(a *policy.Approval) { a.At = now.Add(-24 * time.Hour) }), discount: "expired at"},
+		"a rejection never expires": {a: word(func(a *policy.Approval) { a.Reject, a.At = true, now.Add(-24*time.Hour) })},
+		"of the year 9999":          {a: word(func(a *policy.Approval) { a.At = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) }), discount: "dated in the future"},
+		"stale":                     {a: word(func(a *policy.Approval) { a.Outcomes = map[string]policy.Outcome{"condition/small": policy.Satisfied} }), discount: "stale: evidence/scan is a new rule"},
+		"a robot":                   {a: word(func(a *policy.Approval) { a.Robot = true }), discount: "robot", unheard: "robot"},
+		"without the role":          {a: word(func(a *policy.Approval) { a.Roles = []string{"admin"} }), discount: "held no role", unheard: "held no role"},
+		"of no member":              {a: word(func(a *policy.Approval) { a.By.MSP = "StrangerMSP" }), discount: "of no member", unheard: "of no member"},
+		"the pusher":                {a: word(func(a *policy.Approval) { a.By.MSP = "VendorMSP" }), discount: "recorded the push", unheard: "recorded the push"},
+		"the requester, with every role": {a: word(func(a *policy.Approval) { a.By, a.Roles = boss, every }),
+			discount: "boss@PlatformMSP requested", unheard: "boss@PlatformMSP requested"},
+		"the requester's namesake": {a: word(func(a *policy.Approval) { a.By.Name = "boss" })},
+	} {
+		f := policy.Facts{
+			Stage: "production", Recorded: true, Proven: true, Clock: now, PushedBy: "VendorMSP", Members: []string{"AuditMSP", "PlatformMSP", "SecurityMSP", "VendorMSP"},
+			Promoted: true, Requester: boss, Evidence: scanned(0), Approvals: []policy.Approval{c.a},
+		}
+		discount := policy.Discount(p, f, c.a, now, policy.Snapshot(p, f, now))
+		if !strings.Contains(discount, c.discount) || (discount == "") != (c.discount == "") {
+			t.Errorf("%s: discount %q, want %q", name, discount, c.discount)
+		}
+		if unheard := policy.Unheard(p, f, c.a); !strings.Contains(unheard, c.unheard) || (unheard == "") != (c.unheard == "") {
+			t.Errorf("%s: unheard %q, want %q", name, unheard, c.unheard)
+		}
+		approving := policy.Approving(p, f, now)
+		if counts := c.discount == "" && !c.a.Reject; counts != slices.Equal(approving, []string{c.a.By.MSP}) || !counts && len(approving) > 0 {
+			t.Errorf("%s: approving %v", name, approving)
+		}
+		v := policy.Evaluate(p, 1, f, now)
+		for _, r := range v.Reasons {
+			if r.Rule == "approvals" && (c.discount != "") != strings.Contains(r.Detail, "not counted: "+c.a.By.String()+" ("+discount+")") {
+				t.Errorf("%s: the rule says %q", name, r.Detail)
+			}
+		}
+	}
+	f := policy.Facts{Stage: "moon"}
+	if policy.Discount(p, f, policy.Approval{}, now, nil) == "" || policy.Unheard(nil, f, policy.Approval{}) == "" || policy.Excluded(p, f, rm) == "" || policy.Approving(p, f, now) != nil {
+		t.Error("a word counts where there is no stage")
 	}
 }
 
@@ -138,7 +272,7 @@ func TestSnapshot(t *testing.T) {
 // not compile in it denies.
 func TestBuiltByHand(t *testing.T) {
 	p := parse(t, glass)
-	f := policy.Facts{Stage: "production", Recorded: true, Promoted: true, Evidence: scanned(0)}
+	f := policy.Facts{Stage: "production", Recorded: true, Proven: true, Promoted: true, Evidence: scanned(0)}
 	hand := policy.Policy{APIVersion: p.APIVersion, Kind: p.Kind, Metadata: p.Metadata, Spec: p.Spec}
 	if diff := cmp.Diff(policy.Evaluate(p, 1, f, time.Time{}).Reasons, policy.Evaluate(&hand, 1, f, time.Time{}).Reasons); diff != "" {
 		t.Error(diff)
@@ -156,7 +290,7 @@ func TestDiff(t *testing.T) {
 		t.Errorf("equal policies differ: %v", lines)
 	}
 	b := parse(t, strings.NewReplacer(
-		`"approvals":{"min":2}`, `"soak":"2d","approvals":{"min":3,"orgs":["AuditMSP"],"exclude":["requester","pusher","builder"]}`,
+		`"approvals":{"min":2}`, `"soak":"2d","approvals":{"min":3,"orgs":["AuditMSP"],"exclude":["requester"]}`,
 		`facts.critical == 0`, `facts.critical <= 1`,
 		`"conditions":[{"name":"small","cel":"image.size < 100"}],`, `"conditions":[{"name":"calm","cel":"context.incident == false"}],`,
 		`"waivers":{"min":1,"maxDuration":"30d"}`, `"context":{"incident":"AuditMSP"}`,
@@ -166,7 +300,7 @@ func TestDiff(t *testing.T) {
 		`+ spec.context: {incident: AuditMSP}`,
 		`- spec.match[reg.example/team/**]: reg.example/team/**`,
 		`+ spec.match[reg.example/team/app]: reg.example/team/app`,
-		`+ spec.stages[production].approvals.exclude[builder]: builder`,
+		`- spec.stages[production].approvals.exclude[pusher]: pusher`,
 		`~ spec.stages[production].approvals.min: 2 -> 3`,
 		`+ spec.stages[production].approvals.orgs: [AuditMSP]`,
 		`- spec.stages[production].conditions[small]: {cel: image.size < 100, name: small}`,

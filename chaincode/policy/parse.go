@@ -44,9 +44,11 @@ func Parse(b []byte) (Policy, error) {
 	if err := p.check(); err != nil {
 		return Policy{}, err
 	}
-	if n := len(p.Canonical()); n > MaxBytes {
+	canonical := p.Canonical()
+	if n := len(canonical); n > MaxBytes {
 		return Policy{}, provenance.Errorf(provenance.Invalid, "policy of %d bytes in its canonical form: at most %d", n, MaxBytes)
 	}
+	p.hash = hashOf(canonical)
 	if p.programs = compile(&p); p.programs.err != nil {
 		return Policy{}, p.programs.err
 	}

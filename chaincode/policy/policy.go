@@ -4,6 +4,8 @@
 package policy
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"slices"
 )
@@ -25,8 +27,8 @@ const (
 	// ExcludeRequester: the person who requested the promotion.
 	ExcludeRequester = "requester"
 	// ExcludeBuilder: every organisation that answers for the signature of a
-	// slsa-provenance statement about the image. It says it built the image;
-	// whether a rule accepts the statement makes no difference.
+	// slsa-provenance statement about the image which an evidence rule of the
+	// stage accepts. By it, it says that it built the image.
 	ExcludeBuilder = "builder"
 )
 
@@ -38,6 +40,7 @@ type Policy struct {
 	Spec       Spec     `json:"spec"`
 
 	programs *programs // filled by Parse, so that Evaluate compiles nothing
+	hash     string    // filled by Parse
 }
 
 // Metadata names a policy.
@@ -116,7 +119,7 @@ type Approvals struct {
 // only the newest piece counts.
 type EvidenceRule struct {
 	Name string `json:"name"` // of the rule within the stage; reported as evidence/NAME
-	Type string `json:"type"` // signature, slsa-provenance, sbom, vuln-scan, vex, test-result, review, custom/NAME
+	Type string `json:"type"` // signature, slsa-provenance, sbom, vuln-scan, vex, test-result, review, custom/MSP/NAME
 	// Signers lists who may have signed; at least one entry.
 	Signers []SignerRule `json:"signers"`
 	Min     int          `json:"min,omitempty"` // distinct signers; absent means 1
@@ -140,8 +143,10 @@ type SignerRule struct {
 	Root string `json:"root,omitempty"`
 	// Identity and Issuer accept a certificate below a root that Org
 	// registered. Identity is a glob over the whole SAN ("*" stays within a
-	// path segment, "**" does not); Issuer is compared literally, and may be
-	// left out where Root is given.
+	// path segment, "**" does not), or, as CN=build.*,O=Team, attributes of the
+	// subject of a certificate that has no SAN: of every type that is named, all
+	// attributes of the subject must match, in order, each within itself. Issuer
+	// is compared literally, and may be left out where Root is given.
 	Identity string `json:"identity,omitempty"`
 	Issuer   string `json:"issuer,omitempty"`
 }
@@ -173,6 +178,21 @@ type BreakGlass struct {
 func (p Policy) Canonical() []byte {
 	b, _ := json.Marshal(p) // strings, ints and slices only: cannot fail
 	return b
+}
+
+// Hash names the policy's text in full: SHA-256 of Canonical in hex. Votes,
+// approvals and releases carry it. A policy that Parse returned must not be
+// altered: it keeps its hash and what it compiled.
+func (p *Policy) Hash() string {
+	if p.hash != "" {
+		return p.hash
+	}
+	return hashOf(p.Canonical())
+}
+
+func hashOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }
 
 // Stage returns the stage of that name.

@@ -83,7 +83,7 @@ func TestSelect(t *testing.T) {
 func TestVerdictGolden(t *testing.T) {
 	vendor, sec, plat := Person{"VendorMSP", "rm"}, Person{"SecurityMSP", "rm"}, Person{"PlatformMSP", "rm"}
 	base := func(stage string, change func(*Facts)) Facts {
-		f := Facts{Host: "reg.example", Repository: "team/app", Digest: provenance.SHA256Of(nil), Stage: stage, Recorded: true, PushedBy: "VendorMSP",
+		f := Facts{Host: "reg.example", Repository: "team/app", Digest: provenance.SHA256Of(nil), Stage: stage, Recorded: true, Proven: true, PushedBy: "VendorMSP",
 			Members: []string{"AuditMSP", "PlatformMSP", "SecurityMSP", "VendorMSP"}}
 		change(&f)
 		return f
@@ -106,7 +106,7 @@ func TestVerdictGolden(t *testing.T) {
 		{"the named organisation is missing", promoted("production", vendor, Approval{By: plat}, Approval{By: Person{"AuditMSP", "rm"}})},
 		{"the named organisation rejects", promoted("production", vendor, Approval{By: sec, Reject: true, Reason: "CVE"})},
 		{"satisfied", promoted("production", vendor, Approval{By: sec}, Approval{By: plat})},
-		{"released", base("staging", func(f *Facts) { f.Released, f.Current, f.ReleasedWith = true, true, Version{"team", 3} })},
+		{"released", base("staging", func(f *Facts) { f.Released, f.Current, f.ReleasedWith = true, true, Version{Name: "team", Version: 3} })},
 		{"quarantine beats a release", base("staging", func(f *Facts) {
 			f.Released = true
 			f.Holds = []Hold{{MSP: "AuditMSP", By: Person{"AuditMSP", "scanner"}, Reason: "CVE"}}

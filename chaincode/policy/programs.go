@@ -1,11 +1,6 @@
 package policy
 
-import (
-	"regexp"
-	"strings"
-
-	"github.com/waybill-dev/waybill/chaincode/provenance"
-)
+import "github.com/waybill-dev/waybill/chaincode/provenance"
 
 // programs is a policy's compiled expressions and patterns.
 type programs struct {
@@ -16,7 +11,7 @@ type programs struct {
 type stagePrograms struct {
 	evidence   []*program // by rule; nil where the rule has no condition
 	conditions []*program
-	signers    [][]*regexp.Regexp // by rule and entry; nil where there is no identity
+	signers    [][]*pattern // by rule and entry; nil where there is no identity
 }
 
 // compile compiles what p says. A program that does not compile is nil; its
@@ -38,47 +33,17 @@ func compile(p *Policy) *programs {
 				prg = expression(s.Name, ruleEvidence+e.Name, e.Condition, true)
 			}
 			at.evidence = append(at.evidence, prg)
-			globs := make([]*regexp.Regexp, len(e.Signers))
+			patterns := make([]*pattern, len(e.Signers))
 			for k, signer := range e.Signers {
 				if signer.Identity != "" {
-					globs[k] = glob(signer.Identity)
+					patterns[k], _ = compilePattern(signer.Identity) // refused by Parse; nil matches nobody
 				}
 			}
-			at.signers = append(at.signers, globs)
+			at.signers = append(at.signers, patterns)
 		}
 		for _, c := range s.Conditions {
 			at.conditions = append(at.conditions, expression(s.Name, ruleCondition+c.Name, c.CEL, false))
 		}
 	}
 	return out
-}
-
-// glob compiles an identity's pattern, anchored at both ends: "*" stays within
-// a path segment, "**" does not.
-func glob(pattern string) *regexp.Regexp {
-	var b strings.Builder
-	b.WriteString(`(?s)\A`)
-	for len(pattern) > 0 {
-		switch {
-		case strings.HasPrefix(pattern, "**"):
-			b.WriteString(`.*`)
-			pattern = strings.TrimLeft(pattern, "*")
-		case pattern[0] == '*':
-			b.WriteString(`[^/]*`)
-			pattern = pattern[1:]
-		default:
-			n := strings.IndexByte(pattern, '*')
-			if n < 0 {
-				n = len(pattern)
-			}
-			b.WriteString(regexp.QuoteMeta(pattern[:n]))
-			pattern = pattern[n:]
-		}
-	}
-	b.WriteString(`\z`)
-	re, err := regexp.Compile(b.String())
-	if err != nil {
-		return nil // not UTF-8: Parse refuses it, and nil matches nobody
-	}
-	return re
 }

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -68,7 +69,8 @@ func judgeRandomly(t *testing.T, seed uint64, each int, answers map[policy.Answe
 		t.Fatalf("seed %d: the canonical form: %v", seed, err)
 	}
 	for n := range each {
-		f, now := r.Facts(), r.Now()
+		now := r.Now()
+		f := r.Facts(now)
 		v := policy.Evaluate(&p, 3, f, now)
 		answers[v.Verdict]++
 		if v.Releasable {
@@ -95,8 +97,10 @@ func sound(p *policy.Policy, f policy.Facts, v policy.Verdict) string {
 		return "no reason"
 	case len(f.Holds) > 0 && v.Verdict != policy.Quarantined:
 		return "a hold did not quarantine"
-	case v.Verdict == policy.Allowed && !(f.Released && f.Recorded && staged):
+	case v.Verdict == policy.Allowed && !(f.Released && f.Recorded && f.Proven && staged):
 		return "allowed without a release"
+	case f.Recorded && !f.Proven && len(f.Holds) == 0 && v.Verdict != policy.Unknown:
+		return "a verdict over facts that nobody proved"
 	case v.Verdict == policy.Allowed && has(policy.Violated) && v.Until == nil:
 		return "allowed although violated, without an end"
 	case (v.Warning == "") != (v.Until == nil):
@@ -155,6 +159,19 @@ func deeper(t *testing.T, p, canonical *policy.Policy, f policy.Facts, now time.
 	if w := policy.Evaluate(p, 3, turned, now); !reflect.DeepEqual(policytest.WantOf(v).Reasons, policytest.WantOf(w).Reasons) || v.EvidenceSet != w.EvidenceSet {
 		t.Fatalf("in another order it differs:\n%+v\n%+v", v, w)
 	}
+	late := f
+	late.Clock = now.Add(policy.ClockGrace + 1)
+	if w := policy.Evaluate(p, 3, late, now); f.Released && w.Verdict != v.Verdict {
+		t.Fatalf("released, and the ledger's clock changes the answer:\n%+v\n%+v", v, w)
+	} else if w.Releasable && !v.Releasable && f.Clock.Equal(now) {
+		t.Fatalf("releasable because the ledger's clock stands still:\n%+v\n%+v", v, w)
+	}
+	noise := f
+	noise.Evidence = append(slices.Clone(f.Evidence), policy.Evidence{ID: "noise", Type: "review", Signer: policy.Signer{MSP: "VendorMSP"}, At: now})
+	noise.Waivers = append(slices.Clone(f.Waivers), policy.Waiver{ID: "noise", Stage: f.Stage, Rule: "soak", Until: now.Add(time.Hour)})
+	if w := policy.Evaluate(p, 3, noise, now); !bytes.Contains(p.Canonical(), []byte("evidence[")) && w.EvidenceSet != v.EvidenceSet {
+		t.Fatalf("what decides nothing changes what an approver signs:\n%+v\n%+v", v, w)
+	}
 	fewer := f
 	fewer.Approvals, fewer.Evidence, fewer.Waivers, fewer.Witnesses = nil, nil, nil, nil
 	if w := policy.Evaluate(p, 3, fewer, now); w.Releasable {
@@ -190,7 +207,8 @@ func FuzzEvaluate(f *testing.F) {
 			t.Fatal(err)
 		}
 		for range 5 {
-			facts, now := r.Facts(), r.Now()
+			now := r.Now()
+			facts := r.Facts(now)
 			facts.Stage = p.Spec.Stages[r.IntN(len(p.Spec.Stages))].Name
 			v := policy.Evaluate(&p, 3, facts, now)
 			if wrong := sound(&p, facts, v); wrong != "" {

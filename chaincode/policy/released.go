@@ -10,6 +10,10 @@ import (
 // by the rules that are continuous.
 func (j *judge) released(v *Verdict) {
 	f := j.f
+	// What runs is not stopped because the ledger's clock stands still: rules
+	// that are asked again go by the moment of the question.
+	j.timeless = true
+	j.set(j.asked)
 	current := "the stage's current image"
 	if !f.Current {
 		current = "superseded by a later release"

@@ -5,29 +5,97 @@ import (
 	"time"
 )
 
-func (j *judge) releasedTo(stage string) (at time.Time, ok bool) {
+// within brings the moment of a question into the tick that the clock is in,
+// where the two are as near as they have to be.
+func within(now, clock time.Time) time.Time {
+	switch off := now.Sub(clock); {
+	case clock.IsZero() || off > ClockGrace || off < -ClockGrace:
+		return now
+	case off < 0:
+		return clock
+	case off > ClockTick:
+		return clock.Add(ClockTick)
+	}
+	return now
+}
+
+// set makes t the moment that is judged.
+func (j *judge) set(t time.Time) { j.now, j.minute = t, t.UTC().Truncate(time.Minute) }
+
+// untimely says why nothing that depends on time can be decided now, or "".
+// The moment of a question is the asker's; that of the ledger's clock is not.
+func (j *judge) untimely() string {
+	off := j.asked.Sub(j.f.Clock)
+	switch {
+	case j.timeless:
+		return ""
+	case j.f.Clock.IsZero():
+		return "the ledger's clock has not begun"
+	case off > ClockGrace:
+		return "the ledger's clock stands still since " + stamp(j.f.Clock)
+	case off < -ClockGrace:
+		return "this is asked for " + stamp(j.asked) + ", and the ledger's clock is at " + stamp(j.f.Clock)
+	}
+	return ""
+}
+
+// clockFix is what to do where the ledger's clock stands still.
+const clockFix = "a gateway of any member moves it; is one running?"
+
+// timed makes a rule that time decides unmet while the ledger's clock stands
+// still; what is violated stays so. How it stands apart from the clock is
+// kept, so that approvals do not go stale by a clock that waits.
+func (j *judge) timed(r result) result {
+	why := j.untimely()
+	switch {
+	case why == "" || r.Outcome == Violated:
+	case r.Outcome == Unmet:
+		r.Detail, r.Fix = r.Detail+"; "+why, r.Fix+"; "+clockFix
+	default:
+		r.apart, r.Outcome, r.Detail, r.Fix = r.Outcome, Unmet, why+" ("+r.Detail+")", clockFix
+	}
+	return r
+}
+
+// releasedTo tells when the image was last released to a stage. What was
+// released by break-glass and not reviewed yet does not count: unreviewed.
+func (j *judge) releasedTo(stage string) (at time.Time, ok, unreviewed bool) {
 	for _, r := range j.f.ReleasedTo {
-		if r.Stage == stage {
+		switch {
+		case r.Stage != stage:
+		case r.Unreviewed:
+			unreviewed = true
+		default:
 			ok = true
 			if r.At.After(at) {
 				at = r.At
 			}
 		}
 	}
-	return at, ok
+	return at, ok, unreviewed
 }
 
 func (j *judge) from() result {
-	if _, ok := j.releasedTo(j.stage.From); ok {
+	_, ok, unreviewed := j.releasedTo(j.stage.From)
+	switch {
+	case ok:
 		return ruling(ruleFrom, Satisfied, "", "released to %s", j.stage.From)
+	case unreviewed:
+		return ruling(ruleFrom, Unmet, reviewFix(j.stage.From), "released to %s by break-glass only, which nobody has reviewed", j.stage.From)
 	}
 	return ruling(ruleFrom, Unmet, "release it to "+j.stage.From+" first", "not released to %s", j.stage.From)
 }
 
+func reviewFix(stage string) string {
+	return "another organisation can: waybill review IMAGE --to " + stage
+}
+
 // soak counts from the last release to the earlier stage: a rollback starts it again.
 func (j *judge) soak() result {
-	at, ok := j.releasedTo(j.stage.From)
+	at, ok, unreviewed := j.releasedTo(j.stage.From)
 	switch {
+	case !ok && unreviewed:
+		return ruling(ruleSoak, Unmet, reviewFix(j.stage.From), "%s in %s have not begun: released there by break-glass only, which nobody has reviewed", j.stage.Soak, j.stage.From)
 	case !ok:
 		return ruling(ruleSoak, Unmet, "release it to "+j.stage.From+" first", "%s in %s have not begun: not released there", j.stage.Soak, j.stage.From)
 	case at.IsZero():
@@ -39,12 +107,15 @@ func (j *judge) soak() result {
 	return ruling(ruleSoak, Satisfied, "", "in %s since %s", j.stage.From, stamp(at))
 }
 
-// maxAge goes by the registry's clock; a push without a time is too old.
+// maxAge goes by the registry's clock; a push without a time is too old, and
+// one of the future would never be.
 func (j *judge) maxAge() result {
 	const fix = "build and push it anew"
 	switch at := j.f.PushedAt; {
 	case at.IsZero():
 		return ruling(ruleMaxAge, Violated, fix, "the push has no time on the ledger; at most %s old", j.stage.MaxAge)
+	case at.After(j.now.Add(ClockGrace)):
+		return ruling(ruleMaxAge, Violated, fix, "the push is dated in the future: %s", stamp(at))
 	case at.Add(time.Duration(j.stage.MaxAge)).Before(j.now):
 		return ruling(ruleMaxAge, Violated, fix, "pushed at %s; at most %s old", stamp(at), j.stage.MaxAge)
 	default:

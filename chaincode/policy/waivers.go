@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -23,10 +24,15 @@ func (j *judge) waive(r result) result {
 	}
 	for i := range j.f.Waivers {
 		w := &j.f.Waivers[i]
-		if w.Stage != j.stage.Name || w.Rule != r.Rule || !Waivable(w.Rule) || w.Revoked || !j.agreed(w) {
+		if w.Rule != r.Rule || !j.applies(w) {
 			continue
 		}
 		if j.now.Before(w.Until) {
+			if why := j.untimely(); why != "" {
+				r.apart, r.Outcome, r.Fix = Waived, Unmet, clockFix
+				r.Detail = fmt.Sprintf("%s, so that a waiver until %s waits (%s)", why, stamp(w.Until), r.Detail)
+				return r
+			}
 			r.Detail = fmt.Sprintf("waived until %s: %s (%s)", stamp(w.Until), w.Reason, r.Detail)
 			r.Outcome, r.Fix = Waived, ""
 			return r
@@ -38,17 +44,33 @@ func (j *judge) waive(r result) result {
 	return r
 }
 
+// applies tells whether a waiver is one of the stage that enough organisations
+// approved and nobody revoked, for as long as it may last.
+func (j *judge) applies(w *Waiver) bool {
+	return w.Stage == j.stage.Name && Waivable(w.Rule) && !w.Revoked && j.agreed(w)
+}
+
 // agreed tells whether the organisations that the policy names approved a waiver.
 func (j *judge) agreed(w *Waiver) bool {
-	rule := j.p.Spec.Waivers
-	if rule == nil {
-		return false
-	}
-	orgs := map[string]bool{}
+	_, _, enough := Agreed(j.p, j.f.Members, *w)
+	return enough
+}
+
+// Agreed tells which members approved a waiver, in the order they did, which of
+// those that the policy names did not, and whether these are enough. Without a policy
+// that knows waivers, none are.
+func Agreed(p *Policy, members []string, w Waiver) (orgs, missing []string, enough bool) {
+	have := map[string]bool{}
 	for _, a := range w.Approvers {
-		if j.members[a.MSP] {
-			orgs[a.MSP] = true
+		if !have[a.MSP] && slices.Contains(members, a.MSP) {
+			have[a.MSP] = true
+			orgs = append(orgs, a.MSP)
 		}
 	}
-	return len(orgs) >= rule.Min && len(absent(rule.Orgs, orgs)) == 0
+	if p == nil || p.Spec.Waivers == nil {
+		return orgs, nil, false
+	}
+	rule := p.Spec.Waivers
+	missing = absent(rule.Orgs, have)
+	return orgs, missing, len(orgs) >= rule.Min && len(missing) == 0
 }

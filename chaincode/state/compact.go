@@ -33,8 +33,10 @@ func mediaTypes() []string {
 // MarshalBinary implements encoding.BinaryMarshaler.
 func (p Place) MarshalBinary() ([]byte, error) {
 	flags := byte(0)
-	if p.Deleted {
-		flags = 1
+	for bit, set := range []bool{p.Deleted, p.Proven, p.TagsCut, len(p.Nested) > 0} {
+		if set {
+			flags |= 1 << bit
+		}
 	}
 	b := []byte{compactVersion, flags}
 	code := slices.Index(mediaTypes(), p.MediaType)
@@ -54,6 +56,16 @@ func (p Place) MarshalBinary() ([]byte, error) {
 	for _, c := range p.Children {
 		b = c.AppendBinary(b)
 	}
+	if len(p.Nested) > 0 {
+		b = binary.AppendUvarint(b, uint64(len(p.Nested)))
+		for _, c := range p.Nested { // by its place among the children
+			at := slices.Index(p.Children, c)
+			if at < 0 {
+				return nil, provenance.Errorf(provenance.Internal, "a place nests %s, which it does not list", c.Short())
+			}
+			b = binary.AppendUvarint(b, uint64(at))
+		}
+	}
 	b = appendText(appendText(b, p.Actor), p.MSP)
 	b = appendTime(b, p.At)
 	b = binary.AppendUvarint(b, uint64(len(p.Tags)))
@@ -67,7 +79,9 @@ func (p Place) MarshalBinary() ([]byte, error) {
 func (p *Place) UnmarshalBinary(b []byte) error {
 	d := reader{rest: b}
 	d.version()
-	*p = Place{Deleted: d.byte() == 1}
+	flags := d.byte()
+	*p = Place{Deleted: flags&1 != 0, Proven: flags&2 != 0, TagsCut: flags&4 != 0}
+	d.bad = d.bad || flags > 15
 	if code := int(d.byte()); code > 0 && code < len(mediaTypes()) {
 		p.MediaType = mediaTypes()[code]
 	} else {
@@ -80,12 +94,30 @@ func (p *Place) UnmarshalBinary(b []byte) error {
 	for n := d.count(provenance.MaxChildren); n > 0 && !d.bad; n-- {
 		p.Children = append(p.Children, d.digest())
 	}
+	if flags&8 != 0 {
+		p.nested(&d)
+	}
 	p.Actor, p.MSP = d.text(), d.text()
 	p.At = d.time()
 	for n := d.count(MaxPlaceTags); n > 0 && !d.bad; n-- {
 		p.Tags = append(p.Tags, provenance.Tag(d.text()))
 	}
 	return d.end("place")
+}
+
+// nested reads which of the children are indexes: at least one, in their order.
+func (p *Place) nested(d *reader) {
+	n := d.count(len(p.Children))
+	d.bad = d.bad || n == 0
+	for last := -1; n > 0 && !d.bad; n-- {
+		at := d.count(len(p.Children) - 1)
+		// Each child stands there once; a second of it would be written as the first.
+		if at <= last || d.bad || slices.Index(p.Children, p.Children[at]) != at {
+			d.bad = true
+			return
+		}
+		p.Nested, last = append(p.Nested, p.Children[at]), at
+	}
 }
 
 // MarshalBinary implements encoding.BinaryMarshaler.

@@ -24,11 +24,20 @@ func sample() (Place, Tag) {
 	}, Tag{Digest: d("new"), Previous: d("old"), Moves: 3, At: at}
 }
 
+// nesting lists two images and two indexes.
+func nesting() Place {
+	place, _ := sample()
+	d := func(s string) provenance.Digest { return provenance.SHA256Of([]byte(s)) }
+	place.Children = []provenance.Digest{d("index"), d("amd64"), d("arm64"), d("another")}
+	place.Nested, place.Proven = []provenance.Digest{d("index"), d("another")}, true
+	return place
+}
+
 // The golden file is protocol: a ledger's values must stay readable.
 func TestCompactGolden(t *testing.T) {
 	place, tag := sample()
 	var lines []string
-	for _, record := range []any{place, Place{MediaType: "application/other", MSP: "A"}, Place{}, tag, Tag{}} {
+	for _, record := range []any{place, Place{MediaType: "application/other", MSP: "A"}, Place{}, tag, Tag{}, Place{Proven: true}, Place{TagsCut: true, Proven: true}, nesting()} {
 		b, err := Encode(record)
 		if err != nil {
 			t.Fatal(err)
@@ -58,7 +67,7 @@ func golden(t *testing.T, file string, lines []string) {
 
 func TestCompactRoundTrip(t *testing.T) {
 	place, tag := sample()
-	for _, want := range []Place{place, {}, {MediaType: "application/other", Tags: []provenance.Tag{"a"}}, {MediaType: "application/vnd.oci.image.manifest.v1+json"}} {
+	for _, want := range []Place{place, nesting(), {}, {Proven: true}, {TagsCut: true, MSP: "A"}, {MediaType: "application/other", Tags: []provenance.Tag{"a"}}, {MediaType: "application/vnd.oci.image.manifest.v1+json"}} {
 		b, err := Encode(want)
 		if err != nil {
 			t.Fatal(err)
@@ -103,7 +112,7 @@ func refuses(t *testing.T, b []byte, decode func([]byte) error) {
 
 func FuzzDecodePlace(f *testing.F) {
 	place, tag := sample()
-	for _, record := range []any{place, tag} {
+	for _, record := range []any{place, nesting(), tag} {
 		b, err := Encode(record)
 		if err != nil {
 			f.Fatal(err)

@@ -257,7 +257,7 @@ func TestKeysPerPush(t *testing.T) {
 func TestDirectoryRefusesOtherKeys(t *testing.T) {
 	p := newPeer()
 	p.record(t, "segment", map[string]any{TagKey(regHost, "app", "1.0"): &Tag{Moves: 2}})
-	keys := []string{MembersKey(), SegmentKey(regHost, "l", 1), Key(TypePlace, "not base64!", "h", "r"), Key(TypeTag, "h"), "", TagKey(regHost, "app", "1.0")}
+	keys := []string{MembersKey(), SegmentKey(regHost, "VendorMSP", "l", 1), Key(TypePlace, "not base64!", "h", "r"), Key(TypeTag, "h"), "", TagKey(regHost, "app", "1.0")}
 	found, err := NewDirectory(p).Recorded(keys...)
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
@@ -39,6 +40,11 @@ const (
 	ProposeMemberAdd    ProposalKind = "member-add"    // Body: {"msp": "..."}
 	ProposeMemberRemove ProposalKind = "member-remove" // Body: {"msp": "..."}
 	ProposeMajority     ProposalKind = "majority"      // Body: {"majority": n}
+	// ProposeRegistry gives a registry, or a namespace of it, to an organisation;
+	// Body: {"host": "...", "namespace": "...", "owner": "...", "kind": "..."}.
+	ProposeRegistry ProposalKind = "registry"
+	// ProposeLift ends an organisation's hold; Body: {"digest": "...", "msp": "..."}.
+	ProposeLift ProposalKind = "lift"
 )
 
 // ProposalStatus is where a proposal stands.
@@ -53,10 +59,34 @@ const (
 	ProposalWithdrawn ProposalStatus = "withdrawn"
 )
 
-// Proposal is a change that organisations vote on. Equal proposals have equal
-// ids: the hex SHA-256 over kind, name, base, body and repeat.
+// Proposed is what is known of a change, by its hash.
+type Proposed struct {
+	Round  int    `json:"round"`  // of its last proposal, from 1
+	Latest string `json:"latest"` // id of that
+}
+
+// Proposals are the ids of an organisation's proposals that may be open still.
+type Proposals struct {
+	Open []string `json:"open"`
+}
+
+// ChangeHash is the hex SHA-256 that names a change to a version of what is in force.
+func ChangeHash(kind ProposalKind, name string, base int, body []byte) string {
+	return hashOf("change 1", string(kind), name, strconv.Itoa(base), string(body))
+}
+
+// ProposalID is the hex SHA-256 that names one proposal of a change: the same
+// whoever makes it. A change that was rejected or withdrawn may be proposed
+// again; round counts.
+func ProposalID(change string, round int) string {
+	return hashOf("proposal 1", change, strconv.Itoa(round))
+}
+
+// Proposal is a change that organisations vote on. What comes into force is
+// the body that stands here, whoever brings the last vote.
 type Proposal struct {
-	ID      string          `json:"id"`
+	ID      string          `json:"id"` // ProposalID
+	Round   int             `json:"round"`
 	Kind    ProposalKind    `json:"kind"`
 	Name    string          `json:"name"` // of the policy, or the MSP id
 	Base    int             `json:"base"` // version in force when it was made

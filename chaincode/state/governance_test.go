@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
 func TestNeeded(t *testing.T) {
@@ -56,12 +57,22 @@ func TestRecordsReadBack(t *testing.T) {
 	back(Waivers{Waivers: []Waiver{{ID: "1", Until: at, Revoked: true, Revocation: &Revocation{Reason: "no", Act: act}, Act: act}}}, &Waivers{})
 	back(Proposal{ID: "1", Kind: ProposeMajority, Body: json.RawMessage(`{"majority":3}`), Act: act}, &Proposal{})
 	back(Ballot{Proposal: "1", Yes: true, Act: act}, &Ballot{})
+	back(Promotion{Subject: Subject{Stage: "s"}, Attempt: 1, Status: PromotionWithdrawn, Withdrawal: &Revocation{Reason: "no", Act: act}}, &Promotion{})
+	back(TakenBack{MSP: "VendorMSP", Identity: "ann", Since: at, Reason: "stolen", Act: act}, &TakenBack{})
+	back(Registry{Host: "h", Claims: []Claim{{Namespace: "n", Owner: "VendorMSP", Kind: "zot", Layout: Layout, Act: act}}, Version: 1}, &Registry{})
+	back(EvidenceSet{Entries: []EvidenceEntry{{Type: "t", ID: "1", Signer: "s", Since: at, Unruled: true, Past: true}}}, &EvidenceSet{})
+	back(EvidencePast{Pieces: []PastPiece{{ID: "1", Since: at}}}, &EvidencePast{})
+	back(Clock{At: at, Seq: 7}, &Clock{})
+	back(Gap{At: at}, &Gap{})
+	back(Carrier{}, &Carrier{})
+	back(Proposed{Round: 2, Latest: "1"}, &Proposed{})
 	back(Members{MSPs: []string{"A"}, Invited: []string{"B"}, Version: 2}, &Members{})
 }
 
 // TestKeysOfOneTypeDoNotMeet: names that differ have keys that differ, and no
 // key is a prefix of another name's.
 func TestKeysOfOneTypeDoNotMeet(t *testing.T) {
+	digest := provenance.SHA256Of(nil)
 	keys := map[string]string{
 		"key a b":     TrustKeyKey("a", "b"),
 		"key ab":      TrustKeyKey("ab", ""),
@@ -71,9 +82,25 @@ func TestKeysOfOneTypeDoNotMeet(t *testing.T) {
 		"proposal 1":  ProposalKey("1"),
 		"proposal 11": ProposalKey("11"),
 		"labels":      LabelsKey("h", "r"),
-		"waivers":     WaiversKey("h", "r"),
+		"waivers a":   WaiversKey("h", "r", "a"),
+		"waivers b":   WaiversKey("h", "r", "b"),
 		"context a":   ContextKey("a"),
-		"schema a":    SchemaKey("a"),
+		"schema a":    SchemaKey("a", "n"),
+		"schema an":   SchemaKey("an", ""),
+		"segment a":   SegmentKey("h", "a", "l", 1),
+		"segment b":   SegmentKey("h", "b", "l", 1),
+		"evset a":     EvidenceSetKey(digest, "a"),
+		"evset b":     EvidenceSetKey(digest, "b"),
+		"evpast a":    EvidencePastKey(digest, "a", EvidenceEntry{Type: "t", Signer: "s"}),
+		"evpast b":    EvidencePastKey(digest, "b", EvidenceEntry{Type: "t", Signer: "s"}),
+		"carrier":     Subject{"s", "h", "r", digest}.CarrierKey(),
+		"released":    Subject{"s", "h", "r", digest}.ReleasedKey(),
+		"requests a":  RequestsKey("a"),
+		"proposals a": ProposalsKey("a"),
+		"proposed a":  ProposedKey("a"),
+		"taken a b":   TakenKey(policy.Person{MSP: "a", Name: "b"}),
+		"taken ab":    TakenKey(policy.Person{MSP: "ab", Name: ""}),
+		"gap 1":       GapKey(1),
 	}
 	seen := map[string]string{}
 	for name, key := range keys {

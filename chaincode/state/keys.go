@@ -4,31 +4,40 @@
 //	member    <msp>                               Member         member:Join       (deleted when it is voted out)
 //	members   -                                   Members        member:Found, Join, proposal:*   (the list; guarded)
 //	grant     <msp> <identity> <role>             Grant          member:Grant, member:Revoke
-//	registry  <host>                              Registry       registry:Add
-//	segment   <host> <lane> <seq>                 segment bytes  record:Segment    (immutable; provenance.EncodeSegment)
+//	taken     <msp> <identity>                    TakenBack      member:TakeBack   (what a stolen identity did counts no more)
+//	registry  <host>                              Registry       proposal:*        (who owns which of its namespaces; guarded)
+//	segment   <host> <msp> <lane> <seq>           segment bytes  record:Segment    (immutable; provenance.EncodeSegment)
 //	leaf      <host> <repository> <id>            leaf           record:Segment    (places and tags of many pushes at once, as first recorded; immutable)
 //	bucket    <host> <repository> <n>             bucket         record:Segment    (which leaf holds what; see Directory)
-//	place     <digest> <host> <repository>        Place          record:Segment    (may be in a leaf instead until it changes, or an act needs it)
-//	parents   <child> <host> <repository>         Parents        record:Segment    (the indexes that hold a platform image)
+//	place     <digest> <host> <repository>        Place          record:Segment, record:Manifest  (may be in a leaf instead until it changes, or an act needs it)
+//	parents   <child> <host> <repository>         Parents        record:Segment, record:Manifest  (some indexes that list an image; that there are any lets evidence about it in, else for people)
 //	tag       <host> <repository> <tag>           Tag            record:Segment    (may be in a leaf instead until it changes)
-//	promotion <stage> <host> <repository> <digest>             Promotion  promotion:Request, Approve, Reject
+//	promotion <stage> <host> <repository> <digest>             Promotion  promotion:Request, Approve, Reject, Cancel
+//	requests  <msp>                               Requests       promotion:Request (the open promotions an organisation asked for)
 //	approval  <stage> <host> <repository> <digest> <n> <msp>   Approval   promotion:Approve, Reject (n: attempt)
 //	released  <stage> <host> <repository> <digest>             Release    promotion:Approve, release:Release
 //	release   <stage> <host> <repository>         Current        (same)            (the stage's current image)
+//	carrier   <stage> <host> <repository> <child> Carrier        (same)            (the index through which a platform image was released)
 //	refusal   <stage> <host> <repository> <digest> <txid>      Refusal    release:Release
-//	hold      <digest> <msp>                      Hold           quarantine:Set, Lift
+//	hold      <digest> <msp>                      Hold           quarantine:Set, Lift, proposal:* (lift)
 //	policies  -                                   Catalogue      proposal:*        (active policies; bounded; guarded)
 //	policy    <name> <version>                    PolicyVersion  proposal:*        (immutable; guarded)
+//	proposed  <hash of a change>                  Proposed       proposal:Open     (how often it was proposed)
+//	proposals <msp>                               Proposals      proposal:Open     (the open proposals an organisation made)
 //	proposal  <id>                                Proposal       proposal:Open, Vote, Withdraw   (guarded)
 //	ballot    <id> <msp>                          Ballot         proposal:Open, Vote             (guarded)
 //	key       <msp> <name>                        TrustKey       key:Add, Withdraw
-//	schema    <name>                              Schema         schema:Add        (of evidence type custom/<name>)
-//	evidence  <digest> <type> <id>                Evidence       evidence:Submit   (immutable)
-//	evset     <digest>                            EvidenceSet    evidence:Submit   (newest piece of each signer and type)
+//	schema    <msp> <name>                        Schema         schema:Add        (of evidence type custom/<msp>/<name>)
+//	evidence  <digest> <type> <id>                Evidence       evidence:Submit   (immutable but for its withdrawal: evidence:Withdraw)
+//	evset     <digest> <msp>                      EvidenceSet    evidence:Submit   (newest piece of each signer and type that an organisation handed in)
+//	evpast    <digest> <msp> <type> <signer>      EvidencePast   evidence:Submit   (the older ones of one entry)
+//	said      <digest> <type> <signer> <signature> Said          evidence:Submit   (which piece a signature came as first)
 //	witness   <digest> <host> <repository> <msp>  Witness        record:Witness
-//	waivers   <host> <repository>                 Waivers        waiver:Request, Approve, Revoke
+//	waivers   <host> <repository> <msp>           Waivers        waiver:Request, Approve, Revoke  (msp: who asked)
 //	labels    <host> <repository>                 Labels         label:Set
 //	context   <msp>                               Context        context:Set
+//	clock     -                                   Clock          clock:Tick
+//	gap       <seq>                               Gap            clock:Tick        (the clock stood still after that tick)
 //	gate      <stage> <host> <repository> <digest> <n>         Gate       promotion:Request, release:* (its key-level
 //	                                                             endorsement policy names the organisations of the stage's
 //	                                                             rules; n: version of the membership)
@@ -54,6 +63,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
@@ -90,6 +100,15 @@ const (
 	TypeLabels    = "labels"
 	TypeContext   = "context"
 	TypeGate      = "gate"
+	TypeTaken     = "taken"
+	TypeRequests  = "requests"
+	TypeCarrier   = "carrier"
+	TypeProposed  = "proposed"
+	TypeProposals = "proposals"
+	TypeEvPast    = "evpast"
+	TypeSaid      = "said"
+	TypeClock     = "clock"
+	TypeGap       = "gap"
 )
 
 // Key builds a key. The form is that of Fabric's composite keys
@@ -133,9 +152,10 @@ func GrantKey(msp, identity, role string) string { return Key(TypeGrant, msp, id
 // RegistryKey names a registry.
 func RegistryKey(host provenance.Host) string { return Key(TypeRegistry, string(host)) }
 
-// SegmentKey names a segment; seq is written so that keys sort by number.
-func SegmentKey(host provenance.Host, lane string, seq uint64) string {
-	return Key(TypeSegment, string(host), lane, fmt.Sprintf("%016x", seq))
+// SegmentKey names a segment of the organisation that recorded it: nobody can
+// take the name of another's. seq is written so that keys sort by number.
+func SegmentKey(host provenance.Host, msp, lane string, seq uint64) string {
+	return Key(TypeSegment, string(host), msp, lane, fmt.Sprintf("%016x", seq))
 }
 
 // PlaceKey names an image in a repository. Its digest is the bare hash in
@@ -150,7 +170,8 @@ func PlacePrefix(d provenance.Digest, rest ...string) []string {
 	return append([]string{digestAttribute(d)}, rest...)
 }
 
-// ParentsKey names the list of indexes that hold a platform image in a repository.
+// ParentsKey names the list of indexes that list a platform image in a
+// repository. Which they are is for people: anybody who may push adds to it.
 func ParentsKey(child provenance.Digest, host provenance.Host, repo provenance.Repository) string {
 	return Key(TypeParents, child.String(), string(host), string(repo))
 }
@@ -188,6 +209,11 @@ func (s Subject) ReleaseKey() string {
 	return Key(TypeRelease, s.Stage, string(s.Host), string(s.Repository))
 }
 
+// CarrierKey names the index through which an image was released to the stage.
+func (s Subject) CarrierKey() string {
+	return Key(TypeCarrier, s.Stage, string(s.Host), string(s.Repository), digestAttribute(s.Digest))
+}
+
 // RefusalKey names a refused release.
 func (s Subject) RefusalKey(txID string) string {
 	return Key(TypeRefusal, s.Stage, string(s.Host), string(s.Repository), s.Digest.String(), txID)
@@ -213,25 +239,56 @@ func BallotKey(id, msp string) string { return Key(TypeBallot, id, msp) }
 // TrustKeyKey names trust material of an organisation.
 func TrustKeyKey(msp, name string) string { return Key(TypeKey, msp, name) }
 
-// SchemaKey names the schema of a custom evidence type.
-func SchemaKey(name string) string { return Key(TypeSchema, name) }
+// ProposedKey names what is known of a change by its hash.
+func ProposedKey(change string) string { return Key(TypeProposed, change) }
+
+// ProposalsKey names the list of an organisation's open proposals.
+func ProposalsKey(msp string) string { return Key(TypeProposals, msp) }
+
+// TakenKey names what an organisation takes back of one of its people.
+func TakenKey(who policy.Person) string { return Key(TypeTaken, who.MSP, who.Name) }
+
+// RequestsKey names the list of the open promotions that an organisation asked for.
+func RequestsKey(msp string) string { return Key(TypeRequests, msp) }
+
+// ClockKey names the ledger's clock.
+func ClockKey() string { return Key(TypeClock) }
+
+// GapKey names the time that the clock stood still after its tick seq.
+func GapKey(seq uint64) string { return Key(TypeGap, fmt.Sprintf("%016x", seq)) }
+
+// SchemaKey names the schema of the evidence type custom/<msp>/<name>.
+func SchemaKey(msp, name string) string { return Key(TypeSchema, msp, name) }
 
 // EvidenceKey names a piece of evidence.
 func EvidenceKey(d provenance.Digest, typ, id string) string {
 	return Key(TypeEvidence, d.String(), typ, id)
 }
 
-// EvidenceSetKey names the list of the evidence that counts for an image.
-func EvidenceSetKey(d provenance.Digest) string { return Key(TypeEvSet, d.String()) }
+// EvidenceSetKey names the list of the evidence about an image that an
+// organisation handed in and that counts.
+func EvidenceSetKey(d provenance.Digest, msp string) string {
+	return Key(TypeEvSet, d.String(), msp)
+}
+
+// EvidencePastKey names the pieces that came before an entry of an evidence set.
+func EvidencePastKey(d provenance.Digest, msp string, e EvidenceEntry) string {
+	return Key(TypeEvPast, d.String(), msp, e.Type, e.Signer)
+}
+
+// SaidKey names what a signature came as first, of a signer's words of a type.
+func SaidKey(d provenance.Digest, typ, signer, signature string) string {
+	return Key(TypeSaid, d.String(), typ, signer, signature)
+}
 
 // WitnessKey names one organisation's own sight of an image at its registry.
 func WitnessKey(d provenance.Digest, host provenance.Host, repo provenance.Repository, msp string) string {
 	return Key(TypeWitness, d.String(), string(host), string(repo), msp)
 }
 
-// WaiversKey names the waivers of a repository.
-func WaiversKey(host provenance.Host, repo provenance.Repository) string {
-	return Key(TypeWaivers, string(host), string(repo))
+// WaiversKey names the waivers of a repository that an organisation asked for.
+func WaiversKey(host provenance.Host, repo provenance.Repository, msp string) string {
+	return Key(TypeWaivers, string(host), string(repo), msp)
 }
 
 // LabelsKey names the labels of a repository.

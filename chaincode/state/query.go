@@ -28,9 +28,6 @@ type Entry struct {
 	Value []byte
 }
 
-// maxChildren bounds the platform images a verdict on an index lists.
-const maxChildren = 64
-
 // Read decodes the record under key into record; found is false when absent.
 func Read(r Reader, key string, record any) (found bool, err error) {
 	values, err := r.Get(key)
@@ -116,26 +113,83 @@ func LoadPolicy(r Reader, host provenance.Host, repo provenance.Repository) (*po
 	return &p, v.Version, nil
 }
 
-// Ask answers "may this image run in this stage?" from r, at now, for the
-// image and, of an index, for each of its platform images.
-func Ask(r Reader, s Subject, now time.Time) (policy.Verdict, error) {
+// Judgement is one answer about one subject at one moment, and everything it
+// was made from.
+type Judgement struct {
+	Policy    *policy.Policy // nil when none matches the repository
+	Version   int
+	Facts     policy.Facts
+	Promotion Promotion // zero when there is none
+	Verdict   policy.Verdict
+}
+
+// Judge answers "may this image run in this stage?" from r, at now. It is what
+// the contract decides by and what a gateway answers.
+func Judge(r Reader, s Subject, now time.Time) (Judgement, error) {
 	p, version, err := LoadPolicy(r, s.Host, s.Repository)
 	if err != nil {
-		return policy.Verdict{}, err
+		return Judgement{}, err
 	}
-	f, _, err := LoadFacts(r, s, p)
+	return JudgeBy(r, s, p, version, now)
+}
+
+// JudgeBy is Judge by a policy that the caller read or proposes, nil for none.
+func JudgeBy(r Reader, s Subject, p *policy.Policy, version int, now time.Time) (Judgement, error) {
+	j := Judgement{Policy: p, Version: version}
+	l := loader{r: r, s: s, p: p, now: now}
+	var err error
+	if err = l.load(); err != nil {
+		return j, err
+	}
+	j.Facts, j.Promotion = l.f, l.open
+	j.Again(now)
+	// Since when a rule fails is asked only where one does.
+	if j.Facts.Released && (j.Verdict.Verdict == policy.Denied || j.Verdict.Warning != "") {
+		past, err := l.past()
+		if err != nil {
+			return j, err
+		}
+		if len(past) > 0 {
+			j.Facts.Evidence = append(j.Facts.Evidence, past...)
+			j.Again(now)
+		}
+	}
+	return j, nil
+}
+
+// Again judges once more, after the facts were changed in memory: a transaction
+// never reads its own writes.
+func (j *Judgement) Again(now time.Time) policy.Verdict {
+	j.Verdict = policy.Evaluate(j.Policy, j.Version, j.Facts, now)
+	return j.Verdict
+}
+
+// Ask is the verdict of Judge and, of an index, the verdicts on all it lists.
+func Ask(r Reader, s Subject, now time.Time) (policy.Verdict, error) {
+	j, err := Judge(r, s, now)
 	if err != nil {
 		return policy.Verdict{}, err
 	}
-	v := policy.Evaluate(p, version, f, now)
-	for _, child := range f.Children[:min(len(f.Children), maxChildren)] {
-		c := s
-		c.Digest = child
-		cf, _, err := LoadFacts(r, c, p)
+	return j.verdictWithChildren(r, s, now)
+}
+
+// AskBy is Ask by a policy that the caller read, nil for none.
+func AskBy(r Reader, s Subject, p *policy.Policy, version int, now time.Time) (policy.Verdict, error) {
+	j, err := JudgeBy(r, s, p, version, now)
+	if err != nil {
+		return policy.Verdict{}, err
+	}
+	return j.verdictWithChildren(r, s, now)
+}
+
+func (j Judgement) verdictWithChildren(r Reader, s Subject, now time.Time) (policy.Verdict, error) {
+	for _, child := range j.Facts.Children {
+		s.Digest = child
+		c, err := JudgeBy(r, s, j.Policy, j.Version, now)
 		if err != nil {
 			return policy.Verdict{}, err
 		}
-		v.Children = append(v.Children, policy.ChildVerdict{Digest: child, Verdict: policy.Evaluate(p, version, cf, now).Verdict})
+		j.Verdict.Children = append(j.Verdict.Children, policy.ChildVerdict{Digest: child, Verdict: c.Verdict.Verdict})
 	}
-	return v, nil
+	return j.Verdict, nil
 }

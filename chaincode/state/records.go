@@ -6,8 +6,11 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/waybill-dev/waybill/chaincode/manifest"
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
@@ -47,17 +50,72 @@ type Grant struct {
 	Identity string `json:"identity"`
 	Role     Role   `json:"role"`
 	Revoked  bool   `json:"revoked,omitempty"`
+	// Given is by whom and when one that is revoked was given.
+	Given *Act `json:"given,omitempty"`
 	Act
 }
 
-// Registry is an OCI registry; only its owner's gateways record its events.
+// Giver is by whom and when it was given.
+func (g Grant) Giver() Act {
+	if g.Given != nil {
+		return *g.Given
+	}
+	return g.Act
+}
+
+// TakenBack says since when nothing counts that an identity did: it was stolen,
+// and an admin of its organisation takes it back. A later one may only name an
+// earlier time.
+type TakenBack struct {
+	MSP      string    `json:"msp"`
+	Identity string    `json:"identity"`
+	Since    time.Time `json:"since"`
+	Reason   string    `json:"reason"`
+	Act
+}
+
+// Reaches tells whether what was done at a time is taken back.
+func (t *TakenBack) Reaches(at time.Time) bool { return t != nil && !at.Before(t.Since) }
+
+// String says who took back what and why.
+func (t *TakenBack) String() string {
+	return "taken back by " + t.By.String() + " since " + t.Since.UTC().Format("2006-01-02 15:04 UTC") + ": " + t.Reason
+}
+
+// Registry says whose events are recorded for an OCI registry.
 type Registry struct {
-	Host  provenance.Host `json:"host"`
-	Owner string          `json:"owner"` // MSP id
-	Kind  string          `json:"kind"`
+	Host    provenance.Host `json:"host"`
+	Claims  []Claim         `json:"claims"`  // by namespace, each once
+	Version int             `json:"version"` // counts the votes that changed it
+}
+
+// Claim is an organisation's part of a registry, given by a vote: its gateways
+// alone record the events of the repositories in its namespace.
+type Claim struct {
+	// Namespace is the first segments of the repositories' names; "" is the whole registry.
+	Namespace string `json:"namespace,omitempty"`
+	Owner     string `json:"owner"` // MSP id
+	Kind      string `json:"kind"`
 	// Layout is how the records of its pushes are kept.
 	Layout int `json:"layout,omitempty"`
 	Act
+}
+
+// Claim returns the claim that a repository falls under: that of the longest
+// namespace.
+func (r Registry) Claim(repo provenance.Repository) (c Claim, ok bool) {
+	for _, o := range r.Claims {
+		in := o.Namespace == "" || string(repo) == o.Namespace || strings.HasPrefix(string(repo), o.Namespace+"/")
+		if in && (!ok || len(o.Namespace) > len(c.Namespace)) {
+			c, ok = o, true
+		}
+	}
+	return c, ok
+}
+
+// Owns tells whether an organisation has a part of the registry.
+func (r Registry) Owns(msp string) bool {
+	return slices.ContainsFunc(r.Claims, func(c Claim) bool { return c.Owner == msp })
 }
 
 // Layout is how this version keeps the records of pushes: in leaves that a
@@ -73,112 +131,105 @@ type Place struct {
 	Config       provenance.Digest   `json:"config,omitzero"`
 	Subject      provenance.Digest   `json:"subject,omitzero"`
 	Children     []provenance.Digest `json:"children,omitempty"`
-	Actor        string              `json:"actor,omitempty"` // the registry's word
-	MSP          string              `json:"msp"`             // whose gateway recorded it
-	At           time.Time           `json:"at"`              // the registry's clock
+	Nested       []provenance.Digest `json:"nested,omitempty"` // of Children, in their order: manifest.Facts.Nested
+	Actor        string              `json:"actor,omitempty"`  // the registry's word
+	MSP          string              `json:"msp"`              // whose gateway recorded it
+	At           time.Time           `json:"at"`               // the registry's clock
 	Deleted      bool                `json:"deleted,omitempty"`
+	// Proven: what stands from MediaType to Nested was derived by the contract
+	// from bytes that hash to the digest. Else nobody's word stands there.
+	Proven bool `json:"proven,omitempty"`
 	// Tags it was pushed under, newest last, at most MaxPlaceTags; a tag may name another image since.
 	Tags []provenance.Tag `json:"tags,omitempty"`
+	// TagsCut: it was pushed under more tags than Tags holds.
+	TagsCut bool `json:"tagsCut,omitempty"`
 }
 
-// Bounds of the lists a verdict reads.
+// Prove writes what a manifest's bytes say into the place of its image.
+func (p *Place) Prove(f manifest.Facts) {
+	p.Proven = true
+	p.MediaType, p.ArtifactType, p.Size, p.Config, p.Subject = f.MediaType, f.ArtifactType, f.Size, f.Config, f.Subject
+	p.Children, p.Nested = f.Children, nil
+	for _, c := range f.Children { // the order in which they are kept
+		if slices.Contains(f.Nested, c) {
+			p.Nested = append(p.Nested, c)
+		}
+	}
+}
+
+// Bounds of lists, each of what one organisation may fill with its own: where
+// one is full, its owner is refused and nobody else is concerned.
 const (
-	MaxPlaceTags = 16
-	MaxParents   = 32
-	MaxEvidence  = 256
-	MaxWaivers   = 64
-	MaxContext   = 64
-	MaxLabels    = 64
+	// MaxPlaceTags: past it an image's tags are cut, and no rule that looks at
+	// tags is satisfied. Whoever may push an image under tags may as well not.
+	MaxPlaceTags = 64
+	// MaxParents bounds a list for people.
+	MaxParents = 32
+	// MaxEvidence bounds the entries that an organisation hands in about an
+	// image: a signer and a type each. MaxUnruled of these may be by signers that
+	// no rule of the repository's policy accepts, so that signatures which anybody
+	// can make below a public root keep nobody's out; MaxOfSigner by one signer.
+	MaxEvidence = 256
+	MaxUnruled  = 64
+	MaxOfSigner = 32
+	// MaxPast bounds the older pieces that an entry remembers. Where it is full
+	// the one goes that is nearest to its neighbours, measured by its age.
+	MaxPast = 64
+	// MaxWaivers bounds an organisation's waivers of a repository that have not ended.
+	MaxWaivers = 32
+	MaxContext = 64
+	MaxLabels  = 64
+	// MaxRequests bounds the open promotions that an organisation asked for.
+	MaxRequests = 256
+	// MaxProposals bounds the open proposals that an organisation made.
+	MaxProposals = 64
+	// MaxClaims bounds the claims on one registry; each was voted for.
+	MaxClaims = 4096
 )
 
-// Parents are the indexes that hold a platform image, newest last, at most MaxParents.
+// Parents are some of the indexes that list a platform image, newest last, at
+// most MaxParents. Anybody who may push makes them, so nothing is decided by
+// which they are; that there are any lets evidence about the image in.
 type Parents struct {
 	Indexes []provenance.Digest `json:"indexes"`
 }
 
-// TrustKey is trust material an organisation registered: what it answers for.
-type TrustKey struct {
-	MSP         string      `json:"msp"`
-	Name        string      `json:"name"`
-	Kind        string      `json:"kind"` // evidence.KeyKind
-	PEM         string      `json:"pem"`
-	Fingerprint string      `json:"fingerprint"`
-	NotBefore   time.Time   `json:"notBefore,omitzero"`
-	NotAfter    time.Time   `json:"notAfter,omitzero"`
-	Withdrawn   *Withdrawal `json:"withdrawn,omitempty"`
-	Act
-}
-
-// Withdrawal ends a key: nothing it signs counts from then on, and nothing
-// recorded since CompromisedSince counts any more.
-type Withdrawal struct {
-	Reason           string    `json:"reason"`
-	CompromisedSince time.Time `json:"compromisedSince,omitzero"`
-	Act
-}
-
-// Schema is the JSON schema of the facts of evidence type custom/<Name>.
-type Schema struct {
-	Name   string          `json:"name"`
-	MSP    string          `json:"msp"`
-	Schema json.RawMessage `json:"schema"`
-	Act
-}
-
-// Evidence is a verified statement about an image. The whole document is at Location.
-type Evidence struct {
-	Digest        provenance.Digest `json:"digest"`
-	Type          string            `json:"type"`
-	ID            string            `json:"id"` // hex sha256 of the envelope; evidence.ID
-	Format        string            `json:"format"`
-	Signer        policy.Signer     `json:"signer"`
-	Facts         json.RawMessage   `json:"facts"`
-	Document      string            `json:"document"` // hex sha256 of the whole document
-	PredicateType string            `json:"predicateType,omitempty"`
-	MadeAt        time.Time         `json:"madeAt,omitzero"`    // the signer's claim
-	Location      string            `json:"location,omitempty"` // host/repository@digest of the referrer that carries it
-	Act
-}
-
-// Since is when a piece of evidence was made, at the latest when it was
-// recorded: a claim can make it older, never younger.
-func (e Evidence) Since() time.Time {
-	if !e.MadeAt.IsZero() && e.MadeAt.Before(e.At) {
-		return e.MadeAt
+// Add notes an index, and tells whether that was news.
+func (p *Parents) Add(index provenance.Digest) bool {
+	if slices.Contains(p.Indexes, index) {
+		return false
 	}
-	return e.At
+	p.Indexes = append(p.Indexes, index)
+	p.Indexes = p.Indexes[max(0, len(p.Indexes)-MaxParents):]
+	return true
 }
 
-// WithdrawnBy tells whether the withdrawal of the key that signed it, nil when
-// there is none, reaches back to it. What was recorded before the key was
-// compromised stays; a claimed time is no proof of that.
-func (e Evidence) WithdrawnBy(w *Withdrawal) bool {
-	return w != nil && !w.CompromisedSince.IsZero() && !e.At.Before(w.CompromisedSince)
+// Carrier is the index through which a platform image was released last.
+type Carrier struct {
+	Index provenance.Digest `json:"index"`
 }
 
-// EvidenceSet lists the evidence that counts for an image: of each signer and
-// type the newest by Evidence.Since. At most MaxEvidence entries.
-type EvidenceSet struct {
-	Entries []EvidenceEntry `json:"entries"`
+// Clock is the ledger's own clock: a time that gateways move on about once a
+// minute. What depends on time reads it, so that an endorsement which was kept
+// back until the clock moved is invalid.
+type Clock struct {
+	At  time.Time `json:"at"`
+	Seq uint64    `json:"seq"` // counts ticks
 }
 
-// EvidenceEntry names one piece of a set.
-type EvidenceEntry struct {
-	Type   string    `json:"type"`
-	ID     string    `json:"id"`
-	Signer string    `json:"signer"` // SignerID
-	Since  time.Time `json:"since"`
+// Gap says when the clock moved again after it had stood still.
+type Gap struct {
+	At time.Time `json:"at"`
 }
 
-// SignerID names a signer within a set: one key, one certificate identity or
-// one person. It is the hex SHA-256 over its parts, each after its length, so
-// that no identity can be written to look like another's.
-func SignerID(s policy.Signer) string {
-	var text []byte
-	for _, part := range []string{string(s.Kind), s.MSP, s.Key, s.Issuer, s.Identity, s.Name} {
-		text = append(binary.AppendUvarint(text, uint64(len(part))), part...)
+// hashOf returns the hex SHA-256 over texts, each after its length, so that no
+// two lists of texts run together.
+func hashOf(texts ...string) string {
+	var b []byte
+	for _, t := range texts {
+		b = append(binary.AppendUvarint(b, uint64(len(t))), t...)
 	}
-	sum := sha256.Sum256(text)
+	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
 }
 
@@ -188,7 +239,8 @@ type Witness struct {
 	Act
 }
 
-// Waivers are the waivers of a repository that have not ended.
+// Waivers are the waivers of a repository that one organisation asked for and
+// that have not ended.
 type Waivers struct {
 	Waivers []Waiver `json:"waivers"`
 }
@@ -196,20 +248,30 @@ type Waivers struct {
 // Waiver is an exception to one rule of one stage, for one image or, with a
 // zero Digest, for the repository.
 type Waiver struct {
-	ID        string            `json:"id"`
+	ID         string                `json:"id"` // Hash
+	Host       provenance.Host       `json:"host"`
+	Repository provenance.Repository `json:"repository"`
+
 	Stage     string            `json:"stage"`
 	Rule      string            `json:"rule"`
 	Digest    provenance.Digest `json:"digest,omitzero"`
 	Reason    string            `json:"reason"`
 	Until     time.Time         `json:"until"`
-	Approvers []policy.Person   `json:"approvers"`
+	Approvers []Approver        `json:"approvers"`
 	Revoked   bool              `json:"revoked,omitempty"`
 	// Revocation says who revoked it and why.
 	Revocation *Revocation `json:"revocation,omitempty"`
 	Act
 }
 
-// Revocation ends a waiver before its time.
+// Hash is the hex SHA-256 over all that was asked for, by whom and when: what
+// an approver agrees to.
+func (w Waiver) Hash() string {
+	return hashOf("waiver 1", string(w.Host), string(w.Repository), w.Digest.String(), w.Stage, w.Rule, w.Reason,
+		w.Until.UTC().Format(time.RFC3339Nano), w.By.MSP, w.By.Name, w.At.UTC().Format(time.RFC3339Nano))
+}
+
+// Revocation ends a waiver, or takes back a request, before its time.
 type Revocation struct {
 	Reason string `json:"reason"`
 	Act
@@ -227,92 +289,12 @@ type Context struct {
 	Act
 }
 
-// Gate stands before a release. Every release of the subject writes it, and
-// its key-level endorsement policy asks for the peers of Orgs.
-type Gate struct {
-	Subject
-	Orgs    []string       `json:"orgs"` // the key-level policy, sorted
-	Policy  policy.Version `json:"policy"`
-	Attempt int            `json:"attempt"`
-	Opened  bool           `json:"opened,omitempty"` // a release went through
-}
-
 // Tag is what a tag names now and named before.
 type Tag struct {
 	Digest   provenance.Digest `json:"digest,omitzero"` // zero: the tag was deleted
 	Previous provenance.Digest `json:"previous,omitzero"`
 	Moves    uint64            `json:"moves"` // times it was set, moved or deleted
 	At       time.Time         `json:"at"`
-}
-
-// PromotionStatus is where a promotion stands.
-type PromotionStatus string
-
-// The statuses of a promotion.
-const (
-	PromotionOpen     PromotionStatus = "open"
-	PromotionReleased PromotionStatus = "released"
-	PromotionRejected PromotionStatus = "rejected"
-)
-
-// Promotion is a request to release one image of one repository to one stage.
-type Promotion struct {
-	Subject
-	Attempt   int             `json:"attempt"` // counts requests; old approvals stay with theirs
-	Requester policy.Person   `json:"requester"`
-	At        time.Time       `json:"at"`
-	Status    PromotionStatus `json:"status"`
-}
-
-// Approval is one organisation's word on one attempt of a promotion.
-type Approval struct {
-	Subject
-	Attempt   int  `json:"attempt"`
-	Withdrawn bool `json:"withdrawn,omitempty"` // by the approver or an admin of the same organisation, before the release
-	// WithdrawnFor and WithdrawnBy say why, and by whom and when.
-	WithdrawnFor string `json:"withdrawnFor,omitempty"`
-	WithdrawnBy  *Act   `json:"withdrawnBy,omitempty"`
-	policy.Approval
-}
-
-// Release is the fact that an image is released to a stage of a repository.
-type Release struct {
-	Subject
-	Previous  provenance.Digest `json:"previous,omitzero"` // current image before
-	Attempt   int               `json:"attempt"`
-	Policy    policy.Version    `json:"policy"`
-	Approvers []policy.Person   `json:"approvers"`
-	Rollback  bool              `json:"rollback,omitempty"`
-	// EvidenceSet is the hash of the evidence it rests on.
-	EvidenceSet string       `json:"evidenceSet,omitempty"`
-	Debt        *policy.Debt `json:"debt,omitempty"`   // a break-glass release
-	Review      string       `json:"review,omitempty"` // what the reviewer of the debt wrote
-	Auto        bool         `json:"auto,omitempty"`   // submitted by a gateway
-	Act
-}
-
-// Current is a stage's current image in a repository.
-type Current struct {
-	Digest provenance.Digest `json:"digest"`
-	// Pinned: a rollback put it there, and no gateway releases here by itself
-	// until a person releases or resumes.
-	Pinned bool `json:"pinned,omitempty"`
-}
-
-// Refusal is a release that was asked for and refused.
-type Refusal struct {
-	Verdict policy.Verdict `json:"verdict"`
-	Act
-}
-
-// Hold is one organisation's quarantine of an image.
-type Hold struct {
-	Digest provenance.Digest `json:"digest"`
-	MSP    string            `json:"msp"`
-	Reason string            `json:"reason"`
-	Lifted bool              `json:"lifted,omitempty"`
-	Since  time.Time         `json:"since,omitzero"` // when it was set, once it is lifted
-	Act
 }
 
 // Encode writes a record as it stands on the ledger; equal records have equal

@@ -20,34 +20,36 @@ type receipt struct {
 	Result json.RawMessage `json:"result,omitempty"`
 }
 
-// act signs one transaction with the signer's own key and waits until it is in a block.
+// act signs one transaction that says only what was typed, with the signer's
+// own key, and waits until it is in a block.
 func (a *app) act(ctx context.Context, fn string, args ...string) (receipt, error) {
-	return a.actWith(ctx, nil, fn, args...)
+	p, err := a.signing()
+	if err != nil {
+		return receipt{}, err
+	}
+	defer p.close()
+	return p.act(ctx, nil, fn, args...)
 }
 
-// actWith is act with values that reach the peers beside the transaction.
-func (a *app) actWith(ctx context.Context, transient map[string][]byte, fn string, args ...string) (receipt, error) {
-	door, me, err := a.sign()
-	if err != nil {
-		return receipt{}, err
-	}
-	defer func() { _ = door.Close() }() // the transaction is final by now
-	res, err := door.SubmitTransient(ctx, transient, fn, args...)
+// act signs one transaction, with values that reach the peers beside it, and
+// waits until it is in a block.
+func (p own) act(ctx context.Context, transient map[string][]byte, fn string, args ...string) (receipt, error) {
+	res, err := p.SubmitTransient(ctx, transient, fn, args...)
 	if provenance.CodeOf(err) == provenance.Forbidden && strings.Contains(err.Error(), "needs one of the roles") {
-		return receipt{}, hint(err, "%s signed this; see its roles with: waybill member list; an admin grants one with: waybill member grant %s ROLE --as %s/admin", me, me.name, me.org.Org)
-	}
-	if provenance.CodeOf(err) == provenance.Unavailable {
-		return receipt{}, fmt.Errorf("%s's peer at %s: %w", me.org.Org, me.org.PeerAddress, err)
+		return receipt{}, hint(err, "%s signed this; see its roles with: waybill member list; an admin grants one with: waybill member grant %s ROLE --as %s/admin", p.me, p.me.name, p.me.org.Org)
 	}
 	if err != nil {
-		return receipt{}, err
+		return receipt{}, p.reached(err)
 	}
-	r := receipt{TxID: res.TxID, Block: res.Block, By: me.String()}
+	r := receipt{TxID: res.TxID, Block: res.Block, By: p.me.String()}
 	if json.Valid(res.Payload) {
 		r.Result = res.Payload
 	}
 	return r, nil
 }
+
+// close ends the connection. What was signed is final by then, and all else was only read.
+func (p own) close() { _ = p.Close() }
 
 // printAct says what was done and where it stands; more follows for people.
 func (a *app) printAct(r receipt, more func(io.Writer), format string, args ...any) error {
@@ -61,27 +63,52 @@ func (a *app) printAct(r receipt, more func(io.Writer), format string, args ...a
 	})
 }
 
-// decide signs an act on an image and a stage and exits by the verdict that
-// follows from it, as everything does that prints one: 0 means released.
-func (a *app) decide(ctx context.Context, said, fn, image, stage string, reason ...string) error {
-	var v policy.Verdict
-	if _, _, err := a.signer(); err != nil {
-		return err // before a gateway is asked for anything
+// words are the arguments of an act after the image and the stage, found out
+// from the signer's own peer.
+type words func(ctx context.Context, p own, ref provenance.Reference) ([]string, error)
+
+// typed are words that need nobody: they were typed.
+func typed(args ...*string) words {
+	return func(context.Context, own, provenance.Reference) ([]string, error) {
+		out := make([]string, len(args))
+		for i, a := range args {
+			out[i] = *a
+		}
+		return out, nil
 	}
-	ref, err := a.digestOf(ctx, image)
+}
+
+// decide signs an act on an image and a stage and exits by the verdict that
+// follows from it, as everything does that prints one: 0 means released. The
+// image is the digest that was typed, or what the tag names to the signer's own peer.
+func (a *app) decide(ctx context.Context, said, fn, image, stage string, more words) error {
+	p, err := a.signing()
 	if err != nil {
 		return err
 	}
-	args := append([]string{string(ref.Host), string(ref.Repository), ref.Digest.String(), stage}, reason...)
-	r, err := a.act(ctx, fn, args...)
+	defer p.close()
+	ref, err := p.image(ctx, image)
+	if err != nil {
+		return err
+	}
+	rest, err := more(ctx, p, ref)
+	if err != nil {
+		return err
+	}
+	args := append([]string{string(ref.Host), string(ref.Repository), ref.Digest.String(), stage}, rest...)
+	r, err := p.act(ctx, nil, fn, args...)
 	if err != nil && provenance.CodeOf(err) == provenance.Forbidden && !errors.As(err, &hinted{}) {
 		return hint(err, "who can: waybill explain %s --stage %s", byDigest(ref), stage)
 	}
 	if err != nil {
-		return a.meant(ctx, err, ref, stage)
+		return p.meant(ctx, err, ref, stage)
 	}
-	if err := json.Unmarshal(r.Result, &v); err != nil {
-		return fmt.Errorf("read the verdict of transaction %s: %w", r.TxID, err)
+	v, err := result[policy.Verdict](r)
+	if err != nil {
+		return err
+	}
+	if err := checkAnswer("transaction "+r.TxID, v, ref, stage); err != nil {
+		return err
 	}
 	// A height counts blocks: the verdict is true once this transaction's block stands.
 	v.Height = r.Block + 1
@@ -96,16 +123,24 @@ func (a *app) decide(ctx context.Context, said, fn, image, stage string, reason 
 	return answered(v)
 }
 
-// digestOf reads IMAGE and resolves a tag through a gateway. A digest needs none.
-func (a *app) digestOf(ctx context.Context, image string) (provenance.Reference, error) {
-	ref, err := parseImage(image)
-	if err != nil || !ref.Digest.IsZero() {
-		return ref, err
+// result reads what a transaction returned.
+func result[T any](r receipt) (T, error) {
+	var v T
+	if err := json.Unmarshal(r.Result, &v); err != nil {
+		return v, fmt.Errorf("read the result of transaction %s: %w", r.TxID, err)
 	}
-	door, err := a.ask(ctx)
-	if err != nil {
-		return ref, err
+	return v, nil
+}
+
+// meant adds to the refusal of an unknown stage which one was meant, as far as
+// the signer's own peer says it. Whatever goes wrong with that is not the user's trouble.
+func (p own) meant(ctx context.Context, err error, ref provenance.Reference, stage string) error {
+	if provenance.CodeOf(err) != provenance.NotFound || !strings.Contains(err.Error(), "has no stage") {
+		return err
 	}
-	defer func() { _ = door.Close() }() // only read from
-	return a.resolve(ctx, door, ref)
+	v, failed := p.judged(ctx, ref, stage)
+	if near := nearStage(v); failed == nil && near != "" {
+		return hint(err, "%s", near)
+	}
+	return err
 }

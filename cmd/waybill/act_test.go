@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,48 +11,68 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
 func TestActsSayExactlyThisToTheLedger(t *testing.T) {
 	on := "reg.example:5000 app " + digestA + " production"
+	policy2 := "default@2 " + storedPolicy(t).Hash
+	vote, waiver, rel := memberProposal(), testWaiver(), breakGlass(t)
 	for _, tt := range []struct {
 		args string
 		want string
 	}{
 		{"promote " + imageA + " --to production", "promotion:Request " + on},
 		{"promote reg.example:5000/app:1.0 --to production", "promotion:Request " + on},
-		{"approve " + imageA + " --to production", "promotion:Approve " + on + " default@2 e3b0c44298fc1c149afbf4c8996fb924 "},
-		{"approve " + imageA + " --to production --reason fine", "promotion:Approve " + on + " default@2 e3b0c44298fc1c149afbf4c8996fb924 fine"},
+		{"approve " + imageA + " --to production", "promotion:Approve " + on + " 3 " + policy2 + " e3b0c44298fc1c149afbf4c8996fb924 "},
+		{"approve " + imageA + " --to production --reason fine", "promotion:Approve " + on + " 3 " + policy2 + " e3b0c44298fc1c149afbf4c8996fb924 fine"},
+		{"approve reg.example:5000/app:1.0 --to production --policy default@2 --evidence-set e3b0c44298fc1c149afbf4c8996fb924", "promotion:Approve " + on + " 3 " + policy2 + " e3b0c44298fc1c149afbf4c8996fb924 "},
 		{"withdraw " + imageA + " --to production --reason no", "promotion:Withdraw " + on + " no"},
 		{"break-glass " + imageA + " --to production --reason fire", "release:BreakGlass " + on + " fire"},
-		{"review " + imageA + " --to production --reason fine", "release:Review " + on + " fine"},
+		{"review " + imageA + " --to production --reason fine", "release:Review " + on + " " + rel.Hash() + " fine"},
 		{"resume reg.example:5000/app --to production", "release:Resume reg.example:5000 app production"},
-		{"waiver approve reg.example:5000/app w1", "waiver:Approve reg.example:5000 app w1"},
-		{"waiver revoke reg.example:5000/app w1 --reason done", "waiver:Revoke reg.example:5000 app w1 done"},
+		{"waiver approve reg.example:5000/app " + waiver.ID, "waiver:Approve reg.example:5000 app " + waiver.ID},
+		{"waiver approve reg.example:5000/app " + waiver.ID, "waiver:Approve reg.example:5000 app " + waiver.ID},
+		{"waiver revoke reg.example:5000/app " + waiver.ID + " --reason done", "waiver:Revoke reg.example:5000 app " + waiver.ID + " done"},
+		{"waiver request reg.example:5000/app:1.0 --to production --rule soak --reason hotfix --until 2026-12-01T00:00:00Z", "waiver:Request reg.example:5000 app " + digestA + " production soak hotfix 2026-12-01T00:00:00Z"},
 		{"key withdraw ci --reason lost --compromised-since 2026-11-01T00:00:00Z", "key:Withdraw ci lost 2026-11-01T00:00:00Z"},
 		{"context set incident true", "context:Set incident true"},
 		{"context set phase freeze", `context:Set phase "freeze"`},
 		{"label set reg.example:5000/app tier=1", "label:Set reg.example:5000 app tier 1"},
-		{"proposal withdraw abc", "proposal:Withdraw abc "},
-		{"reject " + imageA + " --to production --reason no", "promotion:Reject " + on + " no"},
+		{"proposal vote " + vote.ID + " yes", "proposal:Vote " + vote.ID + " " + vote.Hash + " yes "},
+		{"proposal vote " + vote.ID + " no --reason unknown", "proposal:Vote " + vote.ID + " " + vote.Hash + " no unknown"},
+		{"proposal withdraw " + vote.ID, "proposal:Withdraw " + vote.ID + " "},
+		{"reject " + imageA + " --to production --reason no", "promotion:Reject " + on + " 3 no"},
+		{"cancel " + imageA + " --to production --reason mistaken", "promotion:Cancel " + on + " 3 mistaken"},
 		{"release " + imageA + " --to production", "release:Release " + on},
 		{"quarantine " + imageA + " --reason bad", "quarantine:Set " + digestA + " bad"},
 		{"quarantine " + digestA + " --reason bad", "quarantine:Set " + digestA + " bad"},
 		{"unquarantine reg.example:5000/app:1.0 --reason ok", "quarantine:Lift " + digestA + " ok"},
 		{"member grant alice release-manager", "member:Grant alice release-manager"},
 		{"member revoke alice scanner", "member:Revoke alice scanner"},
-		{"registry add REG.example:5000", "registry:Add reg.example:5000 distribution"},
-		{"registry add reg.example --kind zot", "registry:Add reg.example zot"},
+		{"member take-back alice --since 2026-11-01T01:00:00+01:00 --reason stolen", "member:TakeBack alice 2026-11-01T00:00:00Z stolen"},
+		{"evidence withdraw " + imageA + " sbom " + strings.Repeat("cd", 32) + " --reason wrong", "evidence:Withdraw " + digestA + " sbom " + strings.Repeat("cd", 32) + " wrong"},
+		{"evidence withdraw " + digestA + " sbom cdcdcdcd --reason wrong", "evidence:Withdraw " + digestA + " sbom " + strings.Repeat("cd", 32) + " wrong"},
+		{"unquarantine " + imageA + " --of AuditMSP", `proposal:Open lift {"digest":"` + digestA + `","msp":"AuditMSP"}`},
+		{"registry add REG.example:5000", `proposal:Open registry {"host":"reg.example:5000","namespace":"","owner":"SecurityMSP","kind":"distribution"}`},
+		{"registry add docker.io/team --kind dockerhub --owner VendorMSP", `proposal:Open registry {"host":"docker.io","namespace":"team","owner":"VendorMSP","kind":"dockerhub"}`},
 	} {
 		w := newWorld(t)
 		w.verdict = pendingVerdict(t)
 		w.verdict.Verdict = policy.Allowed
+		w.onTheLedger(vote, waiver, rel)
+		w.running = nil // no gateway is asked for an act
 		code, out, errOut := w.run(append(strings.Fields(tt.args), "--as", "security/admin")...)
 		if diff := cmp.Diff([]string{"security/admin: " + tt.want}, w.acts); diff != "" || code != 0 {
 			t.Errorf("%s: exit %d, %s (-want +got):\n%s", tt.args, code, errOut, diff)
 		}
 		if !strings.Contains(out, "transaction f00d in block 42, signed by security/admin") {
 			t.Errorf("%s printed no receipt:\n%s", tt.args, out)
+		}
+		for _, q := range w.heard {
+			if !strings.HasPrefix(q, "security/admin: ") || w.asked != "" {
+				t.Errorf("%s asked somebody else: %s, gateway %q", tt.args, q, w.asked)
+			}
 		}
 	}
 }
@@ -99,9 +120,9 @@ func TestRefusedActsSayWhatToDo(t *testing.T) {
 	if code != exitError || out != "" || !strings.Contains(errOut, "waybill member grant auditor ROLE --as vendor/admin") {
 		t.Errorf("exit %d, out %q, stderr %q", code, out, errOut)
 	}
-	w.fails = provenance.Errorf(provenance.Forbidden, "promotion:Approve: release-manager@VendorMSP may not decide here: VendorMSP recorded the push")
+	w.fails = provenance.Errorf(provenance.Forbidden, "promotion:Request: release-manager@VendorMSP may not decide here: VendorMSP recorded the push")
 	w.verdict = pendingVerdict(t)
-	_, _, errOut = w.run("approve", imageA, "--to", "production", "--policy", "default@1", "--evidence-set", "e5", "--as", "vendor/release-manager")
+	_, _, errOut = w.run("promote", imageA, "--to", "production", "--as", "vendor/release-manager")
 	if want := "waybill: release-manager@VendorMSP may not decide here: VendorMSP recorded the push\nhint: who can: waybill explain " + imageA + " --stage production\n"; errOut != want {
 		t.Errorf("stderr %q", errOut)
 	}
@@ -130,16 +151,17 @@ func TestPolicyPropose(t *testing.T) {
 	if err := os.WriteFile(file, []byte(policyYAML), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.payload = `{"proposal":{"id":"0123456789abcdef","kind":"policy","name":"default","status":"open"},"yes":["VendorMSP"],"no":[],"needed":3}`
 	code, out, errOut := w.run("policy", "propose", "-f", file, "--as", "vendor/admin")
-	if code != 0 || !strings.Contains(out, "1 of 3 votes (VendorMSP)") || !strings.Contains(out, "waybill proposal vote 0123456789abcdef yes") {
+	if code != 0 || !strings.Contains(out, "1 of 3 votes (VendorMSP)") || !strings.Contains(out, "waybill proposal vote "+strings.Repeat("ab", 32)+" yes") {
 		t.Errorf("exit %d, stderr %q, out:\n%s", code, errOut, out)
 	}
 	want := `vendor/admin: proposal:Open policy {"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"default"},"spec":{"match":["reg.example:5000/**"],"stages":[{"name":"production","approvals":{"min":2,"role":"release-manager","exclude":["pusher","requester"]}}]}}`
 	if diff := cmp.Diff([]string{want}, w.acts); diff != "" {
 		t.Errorf("act (-want +got):\n%s", diff)
 	}
-	w.stdin, w.payload = policyYAML, `{"proposal":{"id":"0123456789abcdef","kind":"policy","name":"default","status":"accepted","version":1},"yes":["VendorMSP"],"no":[],"needed":3}`
+	w.stdin, w.results["proposal:Open"] = policyYAML, func(args ...string) any {
+		return standing{Proposal: state.Proposal{Kind: state.ProposePolicy, Body: json.RawMessage(args[1]), Status: state.ProposalAccepted, Version: 1}}
+	}
 	if _, out, _ = w.run("policy", "apply", "-f", "-", "--as", "vendor/admin"); !strings.Contains(out, "in force as version 1") {
 		t.Errorf("from standard input:\n%s", out)
 	}

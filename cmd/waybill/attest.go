@@ -20,7 +20,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/evidence"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
@@ -52,7 +52,7 @@ vouches for it. With --key, a private key in PEM whose public half an
 organisation registered (waybill key add), it is that key's word. The key stays
 on this machine.
 
-TYPE is ` + strings.Join(evidence.Types(), ", ") + ` or custom/NAME.`,
+TYPE is ` + strings.Join(evidence.Types(), ", ") + ` or custom/MSP/NAME.`,
 		RunE: a.do(func(ctx context.Context, args []string) error { return a.attest(ctx, args[0], at) }),
 	}
 	cmd.Flags().StringVar(&at.typ, "type", "", "the type of evidence")
@@ -68,11 +68,12 @@ TYPE is ` + strings.Join(evidence.Types(), ", ") + ` or custom/NAME.`,
 }
 
 func (a *app) attest(ctx context.Context, image string, at attestation) error {
-	if _, _, err := a.signer(); err != nil {
-		return err // before anything is asked or attached
+	p, err := a.signing()
+	if err != nil {
+		return err
 	}
-	var err error
-	if at.ref, err = a.digestOf(ctx, image); err != nil {
+	defer p.close()
+	if at.ref, err = p.image(ctx, image); err != nil {
 		return err
 	}
 	if at.document, err = a.readDocument(at.file); err != nil {
@@ -81,7 +82,7 @@ func (a *app) attest(ctx context.Context, image string, at attestation) error {
 	if err := evidence.CheckType(at.typ); err != nil {
 		return hint(err, "%s", didYouMean(at.typ, evidence.Types()))
 	}
-	if err := a.wrap(ctx, &at); err != nil {
+	if err := p.wrap(ctx, &at); err != nil {
 		return err
 	}
 	if !at.noPush {
@@ -90,7 +91,7 @@ func (a *app) attest(ctx context.Context, image string, at attestation) error {
 		}
 	}
 	ref := at.ref
-	r, err := a.actWith(ctx, map[string][]byte{"envelope": at.envelope}, "evidence:Submit",
+	r, err := p.act(ctx, map[string][]byte{"envelope": at.envelope}, "evidence:Submit",
 		string(ref.Host), string(ref.Repository), ref.Digest.String(), at.typ, string(at.format), at.keyMSP, at.keyName, at.location)
 	if err != nil {
 		return err
@@ -124,7 +125,7 @@ func (a *app) readDocument(file string) ([]byte, error) {
 
 // wrap makes the envelope the contract sees: the bare document, a statement
 // over its hash when it is large, or such a statement signed with a key.
-func (a *app) wrap(ctx context.Context, at *attestation) error {
+func (p own) wrap(ctx context.Context, at *attestation) error {
 	at.format, at.envelope = evidence.FormatPlain, at.document
 	if at.key == "" && len(at.document) <= evidence.MaxEnvelope {
 		return nil
@@ -141,7 +142,7 @@ func (a *app) wrap(ctx context.Context, at *attestation) error {
 	if err != nil {
 		return err
 	}
-	if at.keyMSP, at.keyName, err = a.registered(ctx, signer); err != nil {
+	if at.keyMSP, at.keyName, err = p.registered(ctx, signer); err != nil {
 		return err
 	}
 	at.format = evidence.FormatDSSE
@@ -176,19 +177,19 @@ func readKey(file string) (crypto.Signer, error) {
 }
 
 // registered finds under which name the ledger knows the key.
-func (a *app) registered(ctx context.Context, signer crypto.Signer) (msp, name string, err error) {
+func (p own) registered(ctx context.Context, signer crypto.Signer) (msp, name string, err error) {
 	der, err := x509.MarshalPKIXPublicKey(signer.Public())
 	if err != nil {
 		return "", "", fmt.Errorf("read the key: %w", err)
 	}
 	print := fmt.Sprintf("%x", sha256.Sum256(der))
-	res, err := fetch(ctx, a, func(c answers) (*waybillv1.ListKeysResponse, error) { return c.ListKeys(ctx, "") })
+	keys, err := evaluate[[]state.TrustKey](ctx, p, "key:List")
 	if err != nil {
 		return "", "", err
 	}
-	for _, k := range res.GetKeys() {
-		if k.GetFingerprint() == print && k.GetWithdrawn() == nil {
-			return k.GetMsp(), k.GetName(), nil
+	for _, k := range keys {
+		if k.Fingerprint == print && k.Withdrawn == nil {
+			return k.MSP, k.Name, nil
 		}
 	}
 	return "", "", hint(provenance.Errorf(provenance.NotFound, "no organisation registered the key with fingerprint %.12s", print),

@@ -10,15 +10,8 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
-	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/network"
 )
-
-// acts is an organisation's own peer, as a signer uses it.
-type acts interface {
-	SubmitTransient(ctx context.Context, transient map[string][]byte, fn string, args ...string) (ledger.Result, error)
-	io.Closer
-}
 
 // answers is a gateway's API: *api.Client, or a test's fake.
 type answers interface {
@@ -62,7 +55,7 @@ type doors struct {
 	clients func(dir string) (network.Clients, error)
 	// reachable tells whether something listens at an address.
 	reachable func(ctx context.Context, address string) bool
-	acts      func(network.Clients, person) (acts, error)
+	peer      func(network.Clients, person) (peer, error)
 	// answers reaches the gateway at address, whose certificate caFile vouches for, as p.
 	answers func(ctx context.Context, address, caFile string, p person) (answers, error)
 	// open opens a network that is there; network also prepares a new one.
@@ -83,50 +76,45 @@ func reachable(ctx context.Context, address string) bool {
 	return true
 }
 
-// ask opens the gateway's API: --gateway, or the organisation's own, or (with a
-// notice) another organisation's. Which gateway answers does not matter to what
-// is true: each builds its index from the same blocks.
+// ask opens a gateway's API to read from: --gateway, or the organisation's own,
+// or (with a notice) another organisation's. Nothing is signed and no exit code
+// is decided by what it says.
 func (a *app) ask(ctx context.Context) (answers, error) {
+	door, _, err := a.askWhom(ctx)
+	return door, err
+}
+
+// askWhom is ask, and says whose gateway it is.
+func (a *app) askWhom(ctx context.Context) (answers, network.Client, error) {
 	c, err := a.clients()
 	if err != nil {
-		return nil, err
+		return nil, network.Client{}, err
 	}
-	var me *person
-	if a.as != "" {
-		p, err := find(c, a.as)
-		if err != nil {
-			return nil, err
-		}
-		me = &p
+	me, err := a.reader(c)
+	if err != nil {
+		return nil, network.Client{}, err
 	}
 	host, address, err := a.gatewayOf(ctx, c, me)
 	if err != nil {
-		return nil, err
+		return nil, host, err
 	}
-	if me == nil {
-		p, err := find(c, host.Org+"/"+auditor)
-		if err != nil {
-			return nil, err
+	if a.as == "" {
+		// Every gateway takes its own organisation's auditor.
+		if me, err = find(c, host.Org+"/"+auditor); err != nil {
+			return nil, host, err
 		}
-		me = &p
 	}
-	door, err := a.doors.answers(ctx, address, host.GatewayTLSCA, *me)
+	door, err := a.doors.answers(ctx, address, host.GatewayTLSCA, me)
 	if err != nil {
-		return nil, fmt.Errorf("reach the gateway at %s: %w", address, err)
+		return nil, host, fmt.Errorf("reach the gateway at %s: %w", address, err)
 	}
-	return door, nil
+	return door, host, nil
 }
 
 // gatewayOf chooses the gateway and the organisation that runs it.
-func (a *app) gatewayOf(ctx context.Context, c network.Clients, me *person) (network.Client, string, error) {
-	if len(c.Orgs) == 0 {
-		return network.Client{}, "", fmt.Errorf("the network in %s has no organisation", a.dir)
-	}
+func (a *app) gatewayOf(ctx context.Context, c network.Clients, me person) (network.Client, string, error) {
 	if a.gateway != "" {
-		host := c.Orgs[0]
-		if me != nil {
-			host = me.org
-		}
+		host := me.org
 		for _, o := range c.Orgs {
 			if o.GatewayAddress == a.gateway {
 				host = o
@@ -134,47 +122,29 @@ func (a *app) gatewayOf(ctx context.Context, c network.Clients, me *person) (net
 		}
 		return host, a.gateway, nil
 	}
-	if me != nil && a.doors.reachable(ctx, me.org.GatewayAddress) {
+	if a.doors.reachable(ctx, me.org.GatewayAddress) {
 		return me.org, me.org.GatewayAddress, nil
 	}
 	for _, o := range c.Orgs {
-		if me != nil && a.ownOnly {
+		if a.ownOnly && a.as != "" {
 			break
 		}
 		if a.doors.reachable(ctx, o.GatewayAddress) {
-			if me != nil {
-				a.notice("%s's gateway is not running; %s's answers", me.org.Org, o.Org)
-			}
+			a.notice("%s's gateway is not running; %s's answers", me.org.Org, o.Org)
 			return o, o.GatewayAddress, nil
 		}
 	}
-	return network.Client{}, "", a.noGateway(c, me)
+	return network.Client{}, "", a.noGateway(me)
 }
 
-// noGateway says how to start one: the caller's own where it is known.
-func (a *app) noGateway(c network.Clients, me *person) error {
-	org, what := c.Orgs[0].Org, "no organisation's gateway is running"
-	if me != nil {
-		org = me.org.Org
-		if a.ownOnly {
-			what = org + "'s gateway is not running, and another's queue is not its own"
-		}
+// noGateway says how to start one: the caller's own.
+func (a *app) noGateway(me person) error {
+	what := "no organisation's gateway is running"
+	if a.ownOnly && a.as != "" {
+		what = me.org.Org + "'s gateway is not running, and another's queue is not its own"
 	}
 	return hint(provenance.Errorf(provenance.Unavailable, "%s", what),
-		"start one with: %s run --config %s (the first time: init, then run)", a.beside("waybill-gateway"), a.gatewayConfig(org))
-}
-
-// sign opens the signer's own peer.
-func (a *app) sign() (acts, person, error) {
-	c, me, err := a.signer()
-	if err != nil {
-		return nil, me, err
-	}
-	door, err := a.doors.acts(c, me)
-	if err != nil {
-		return nil, me, fmt.Errorf("reach %s's peer: %w", me.org.Org, err)
-	}
-	return door, me, nil
+		"start one with: %s run --config %s (the first time: init, then run)", a.beside("waybill-gateway"), a.gatewayConfig(me.org.Org))
 }
 
 // gatewayConfig is where network up put an organisation's gateway configuration.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
 
@@ -18,7 +20,7 @@ func newEvidenceCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "evidence IMAGE", Short: "List the verified evidence about an image", Args: operands("IMAGE"),
 		RunE: a.do(func(ctx context.Context, args []string) error {
-			ref, err := a.digestOf(ctx, args[0])
+			ref, err := a.askedImage(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -26,7 +28,66 @@ func newEvidenceCmd(a *app) *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVar(&typ, "type", "", "only of this type")
+	cmd.AddCommand(newEvidenceWithdrawCmd(a))
 	return cmd
+}
+
+func newEvidenceWithdrawCmd(a *app) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use: "withdraw IMAGE TYPE ID --reason REASON", Short: "Take back evidence that one of your people vouched for", Args: operands("IMAGE", "TYPE", "ID"),
+		Long: "Take back a piece of evidence about an image that rests on the word of one of\nyour organisation's people (what a key signed goes with the key: waybill key\nwithdraw). It stays in the history and counts no more. ID is the whole id, or its\nfirst 8 digits or more; IMAGE may be a digest alone.",
+		RunE: a.do(func(ctx context.Context, args []string) error {
+			return a.withdrawEvidence(ctx, args[0], args[1], args[2], reason)
+		}),
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	require(cmd, "reason")
+	return cmd
+}
+
+func (a *app) withdrawEvidence(ctx context.Context, image, typ, typed, reason string) error {
+	p, err := a.signing()
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	d, err := p.digest(ctx, image)
+	if err != nil {
+		return err
+	}
+	id, err := p.evidenceID(ctx, d, typ, typed)
+	if err != nil {
+		return err
+	}
+	r, err := p.act(ctx, nil, "evidence:Withdraw", d.String(), typ, id, reason)
+	if err != nil {
+		return err
+	}
+	return a.printAct(r, nil, "withdrew %s evidence %.12s about %s", typ, id, d)
+}
+
+// evidenceID completes the id of a piece of evidence, which is the hash of what was handed in.
+func (p own) evidenceID(ctx context.Context, d provenance.Digest, typ, typed string) (string, error) {
+	if fullID.MatchString(typed) {
+		return typed, nil
+	}
+	if err := checkPrefix("evidence", typed); err != nil {
+		return "", err
+	}
+	all, err := evaluate[[]struct {
+		Evidence state.Evidence `json:"evidence"`
+	}](ctx, p, "evidence:List", d.String())
+	if err != nil {
+		return "", err
+	}
+	ids := []string{}
+	for _, v := range all {
+		if e := v.Evidence; e.Type == typ && e.Digest == d {
+			ids = append(ids, e.ID)
+		}
+	}
+	return completeID(typ+" evidence about "+d.Short(), typed, ids)
 }
 
 func writeEvidence(w io.Writer, res *waybillv1.GetEvidenceResponse) {
@@ -93,7 +154,7 @@ func newTreeCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "tree IMAGE", Short: "Draw an image: its platforms, what refers to it, its evidence", Args: operands("IMAGE"),
 		RunE: a.do(func(ctx context.Context, args []string) error {
-			ref, err := a.digestOf(ctx, args[0])
+			ref, err := a.askedImage(ctx, args[0])
 			if err != nil {
 				return err
 			}

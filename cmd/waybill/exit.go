@@ -23,7 +23,7 @@ const (
 
 // exitHelp is the table as the help prints it.
 const exitHelp = `Exit codes: 0 yes, 1 error, 2 usage, 10 unknown, 11 denied, 12 pending,
-13 quarantined, 14 ledger unreachable or stale.`
+13 quarantined, 14 ledger unreachable or stale, or nobody to rely on answered.`
 
 // usageError is a command line that cannot be understood.
 type usageError struct{ error }

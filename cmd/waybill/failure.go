@@ -37,6 +37,14 @@ func usagef(format string, args ...any) error {
 	return usageError{fmt.Errorf(format, args...)}
 }
 
+// asUsage says that an error is the command line's fault; nil stays nil.
+func asUsage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageError{err}
+}
+
 // report prints an error the program's one way: "waybill: message" in lower
 // case without a full stop, and a hint line where there is one. A verdict
 // that was printed already is not repeated.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/network"
@@ -46,11 +47,62 @@ type world struct {
 	acts         []string
 	payload      string
 	nodes        *fakeFabric
+	// peers holds what the peers answer; what is not there they must not be asked.
+	peers map[string]func(args ...string) any
+	// results holds what transactions return; the others return the verdict.
+	results map[string]func(args ...string) any
+	// down are the organisations whose peer does not answer.
+	down map[string]bool
+	// heard is which peer was asked what.
+	heard []string
+	// gatewayLies changes what gateways answer of a verdict.
+	gatewayLies func(*waybillv1.GetVerdictResponse)
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	return &world{t: t, running: map[string]bool{"127.0.0.1:7056": true}, env: map[string]string{}, nodes: &fakeFabric{t: t, dir: t.TempDir()}}
+	w := &world{t: t, running: map[string]bool{"127.0.0.1:7056": true}, env: map[string]string{}, nodes: &fakeFabric{t: t, dir: t.TempDir()}, down: map[string]bool{}}
+	w.peers = map[string]func(args ...string) any{
+		"tag:Get": func(args ...string) any {
+			switch args[2] {
+			case "1.0":
+				return state.Tag{Digest: w.verdict.Digest, Moves: 1}
+			case "gone":
+				return state.Tag{}
+			case "broken":
+				return errors.New("no route")
+			}
+			return provenance.Errorf(provenance.NotFound, "no such tag")
+		},
+		"verdict:Ask": func(args ...string) any {
+			v := w.verdict
+			v.Height, v.Image, v.Stage = 0, args[0]+"/"+args[1]+"@"+args[2], args[3]
+			d, err := provenance.ParseDigest(args[2])
+			if err != nil {
+				t.Error(err)
+			}
+			v.Digest = d
+			return v
+		},
+		"policy:Get": func(...string) any { return storedPolicy(t) },
+	}
+	w.results = map[string]func(args ...string) any{
+		"proposal:Open": func(args ...string) any {
+			p := state.Proposal{ID: strings.Repeat("ab", 32), Kind: state.ProposalKind(args[0]), Body: json.RawMessage(args[1]), Status: state.ProposalOpen}
+			return standing{Proposal: p, Yes: []string{"VendorMSP"}, No: []string{}, Needed: 3}
+		},
+	}
+	return w
+}
+
+// storedPolicy is the version that pendingVerdict goes by, as a peer returns it.
+func storedPolicy(t *testing.T) state.PolicyVersion {
+	t.Helper()
+	p, err := policy.Parse([]byte(`{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"default"},"spec":{"match":["reg.example:5000/**"],"stages":[{"name":"production","approvals":{"min":2}}]}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state.PolicyVersion{Name: "default", Version: 2, Hash: hashOf(p.Canonical()), Text: p.Canonical()}
 }
 
 func testClients() network.Clients {
@@ -74,6 +126,7 @@ func (w *world) run(args ...string) (code int, out, errOut string) {
 	w.t.Helper()
 	var o, e bytes.Buffer
 	a := newApp("bin/waybill", strings.NewReader(w.stdin), &o, &e, func(k string) string { return w.env[k] })
+	a.patience = 500 * time.Millisecond
 	a.doors = doors{
 		clients: func(dir string) (network.Clients, error) {
 			if dir == "nowhere" {
@@ -82,7 +135,7 @@ func (w *world) run(args ...string) (code int, out, errOut string) {
 			return testClients(), nil
 		},
 		reachable: func(_ context.Context, address string) bool { return w.running[address] },
-		acts: func(_ network.Clients, p person) (acts, error) {
+		peer: func(_ network.Clients, p person) (peer, error) {
 			return signer{w, p}, nil
 		},
 		answers: func(_ context.Context, address, _ string, p person) (answers, error) {
@@ -111,13 +164,41 @@ func (s signer) SubmitTransient(_ context.Context, _ map[string][]byte, fn strin
 	s.w.acts = append(s.w.acts, s.p.String()+": "+fn+" "+strings.Join(args, " "))
 	payload := s.w.payload
 	if payload == "" {
-		b, err := json.Marshal(s.w.verdict)
+		var v any = s.w.verdict
+		if result, ok := s.w.results[fn]; ok {
+			v = result(args...)
+		}
+		b, err := json.Marshal(v)
 		if err != nil {
 			return ledger.Result{}, err
 		}
 		payload = string(b)
 	}
 	return ledger.Result{TxID: "f00d", Block: 42, Payload: []byte(payload)}, s.w.fails
+}
+
+func (s signer) EvaluateOwn(_ context.Context, fn string, args ...string) ([]byte, error) {
+	s.w.heard = append(s.w.heard, s.p.String()+": "+fn+" "+strings.Join(args, " "))
+	if s.w.down[s.p.org.Org] {
+		return nil, provenance.Errorf(provenance.Unavailable, "connection refused")
+	}
+	answer, ok := s.w.peers[fn]
+	if !ok {
+		s.w.t.Errorf("the peer of %s was asked %s", s.p, fn)
+		return nil, errors.New("no such question")
+	}
+	v := answer(args...)
+	if err, failed := v.(error); failed {
+		return nil, err
+	}
+	return json.Marshal(v)
+}
+
+func (s signer) Height(context.Context) (uint64, error) {
+	if s.w.down[s.p.org.Org] {
+		return 0, provenance.Errorf(provenance.Unavailable, "connection refused")
+	}
+	return 41, nil
 }
 
 func (w *world) Close() error { return nil }
@@ -138,12 +219,15 @@ func (w *world) GetTag(_ context.Context, _ provenance.Host, _ provenance.Reposi
 
 func (w *world) GetVerdict(_ context.Context, image, stage string) (*waybillv1.GetVerdictResponse, error) {
 	v := w.verdict
-	res := &waybillv1.GetVerdictResponse{Image: image, Digest: digestA, Stage: stage, Verdict: string(v.Verdict), Height: v.Height, Stale: w.stale, EvidenceSet: v.EvidenceSet}
+	res := &waybillv1.GetVerdictResponse{Image: image, Digest: image[strings.Index(image, "@")+1:], Stage: stage, Verdict: string(v.Verdict), Height: v.Height, Stale: w.stale, EvidenceSet: v.EvidenceSet}
 	if v.Policy != nil {
 		res.Policy = &waybillv1.PolicyVersion{Name: v.Policy.Name, Version: int32(v.Policy.Version)}
 	}
 	for _, r := range v.Reasons {
 		res.Reasons = append(res.Reasons, &waybillv1.Reason{Rule: r.Rule, Outcome: string(r.Outcome), Detail: r.Detail, Fix: r.Fix})
+	}
+	if w.gatewayLies != nil {
+		w.gatewayLies(res)
 	}
 	return res, nil
 }

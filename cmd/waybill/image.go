@@ -22,29 +22,56 @@ func parseImage(s string) (provenance.Reference, error) {
 	return ref, nil
 }
 
-// resolve finds the digest of an image named by its tag, in the ledger's tag
-// record, and says so on stderr: what follows is about the digest, and the tag
-// may have moved by the time it is read.
+// askedImage reads IMAGE for a question and resolves a tag through a gateway.
+func (a *app) askedImage(ctx context.Context, image string) (provenance.Reference, error) {
+	ref, err := parseImage(image)
+	if err != nil || !ref.Digest.IsZero() {
+		return ref, err
+	}
+	door, err := a.ask(ctx)
+	if err != nil {
+		return ref, err
+	}
+	defer func() { _ = door.Close() }() // only read from
+	return a.resolve(ctx, door, ref)
+}
+
+// resolve finds the digest of an image named by its tag in a gateway's record:
+// for questions alone. What is signed is resolved by own.image.
 func (a *app) resolve(ctx context.Context, from tags, ref provenance.Reference) (provenance.Reference, error) {
 	if !ref.Digest.IsZero() {
 		return ref, nil
 	}
 	t, err := from.GetTag(ctx, ref.Host, ref.Repository, ref.Tag)
-	switch {
-	case provenance.CodeOf(err) == provenance.NotFound:
-		return ref, noSuchTag(ref, "no gateway has recorded it")
-	case err != nil:
-		return ref, fmt.Errorf("look up %s: %w", ref, err)
-	case t.GetDigest() == "":
+	if err != nil {
+		return ref, lookedUp(ref, err)
+	}
+	var d provenance.Digest
+	if t.GetDigest() != "" {
+		if d, err = provenance.ParseDigest(t.GetDigest()); err != nil {
+			return ref, fmt.Errorf("look up %s: %w", ref, err)
+		}
+	}
+	return a.named(ref, d, t.GetHeight())
+}
+
+// named fills in the digest that a tag names, and says so on stderr: what
+// follows is about the digest, and the tag may have moved by the time it is read.
+func (a *app) named(ref provenance.Reference, d provenance.Digest, height uint64) (provenance.Reference, error) {
+	if d.IsZero() {
 		return ref, noSuchTag(ref, "it was deleted")
 	}
-	d, err := provenance.ParseDigest(t.GetDigest())
-	if err != nil {
-		return ref, fmt.Errorf("look up %s: %w", ref, err)
-	}
-	a.notice("%s is %s at block %d", ref, d, t.GetHeight())
+	a.notice("%s is %s at block %d", ref, d, height)
 	ref.Digest = d
 	return ref, nil
+}
+
+// lookedUp is the error of a tag that could not be resolved.
+func lookedUp(ref provenance.Reference, err error) error {
+	if provenance.CodeOf(err) == provenance.NotFound {
+		return noSuchTag(ref, "no gateway has recorded it")
+	}
+	return fmt.Errorf("look up %s: %w", ref, err)
 }
 
 func noSuchTag(ref provenance.Reference, why string) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +16,7 @@ func newMemberCmd(a *app) *cobra.Command {
 	cmd.AddCommand(
 		newGrantCmd(a, "grant", "Give one of your organisation's people a role", "member:Grant", "granted"),
 		newGrantCmd(a, "revoke", "Take a role from one of your organisation's people", "member:Revoke", "revoked"),
-		newMemberListCmd(a), newMemberJoinCmd(a), newMemberProposeCmd(a),
+		newTakeBackCmd(a), newMemberListCmd(a), newMemberJoinCmd(a), newMemberProposeCmd(a),
 	)
 	return cmd
 }
@@ -42,6 +43,32 @@ func newGrantCmd(a *app, use, short, fn, said string) *cobra.Command {
 			return a.printAct(r, nil, "%s %s: %s", said, role, name)
 		}),
 	}
+}
+
+func newTakeBackCmd(a *app) *cobra.Command {
+	var since, reason string
+	cmd := &cobra.Command{
+		Use: "take-back IDENTITY --since TIME --reason REASON", Short: "Take back what a stolen identity did, as an admin", Args: operands("IDENTITY"),
+		Long: `Take back what one of your organisation's people or robots did since a time:
+approvals, votes on open proposals, grants it gave and approvals in roles that it
+gave, approvals of waivers, and evidence that rests on its word. It stays in the history and counts no more; what
+relied on it is asked anew. A later take-back may only name an earlier time.`,
+		RunE: a.do(func(ctx context.Context, args []string) error {
+			at, err := time.Parse(time.RFC3339, since)
+			if err != nil {
+				return usagef("--since %q: want a time as in 2026-03-02T09:00:00Z", since)
+			}
+			r, err := a.act(ctx, "member:TakeBack", args[0], at.UTC().Format(time.RFC3339), reason)
+			if err != nil {
+				return err
+			}
+			return a.printAct(r, nil, "took back what %s did since %s", args[0], at.UTC().Format(time.DateTime))
+		}),
+	}
+	cmd.Flags().StringVar(&since, "since", "", "since when it may have been another's (RFC 3339)")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	require(cmd, "since", "reason")
+	return cmd
 }
 
 func roles() []string {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 
@@ -21,85 +20,32 @@ func newPromoteCmd(a *app) *cobra.Command {
 		Use: "promote IMAGE --to STAGE", Short: "Request the release of an image to a stage", Args: operands("IMAGE"),
 		Long: "Request the release of an image to a stage. " + actHelp,
 		RunE: a.do(func(ctx context.Context, args []string) error {
-			return a.decide(ctx, "requested promotion of", "promotion:Request", args[0], stage)
+			return a.decide(ctx, "requested promotion of", "promotion:Request", args[0], stage, typed())
 		}),
 	}
 	stageFlag(cmd, &stage)
 	return cmd
-}
-
-func newApproveCmd(a *app) *cobra.Command {
-	var stage, reason, ref, set string
-	cmd := &cobra.Command{
-		Use: "approve IMAGE --to STAGE", Short: "Approve a promotion for your organisation", Args: operands("IMAGE"),
-		Long: `Approve a promotion for your organisation. What is signed is the digest, the
-stage, the policy version and the hash of the evidence: by default those the
-gateway's verdict shows now, or those you reviewed, named by --policy and
---evidence-set (both are in the JSON of waybill verify). When either has
-changed the approval is refused (WB_STALE): look again.
-
-The last approval a policy asks for releases the image in the same
-transaction. ` + actHelp,
-		RunE: a.do(func(ctx context.Context, args []string) error {
-			if _, _, err := a.signer(); err != nil {
-				return err // before a gateway is asked for anything
-			}
-			if ref == "" || set == "" {
-				v, err := a.verdict(ctx, args[0], stage)
-				if err != nil {
-					return err
-				}
-				if v.Policy == nil || v.EvidenceSet == "" {
-					if err := a.printVerdict(v); err != nil {
-						return err
-					}
-					return answered(v)
-				}
-				if ref == "" {
-					ref = policyRef(*v.Policy)
-				}
-				if set == "" {
-					set = v.EvidenceSet
-				}
-				args[0] = v.Image // the tag may have moved since
-				a.notice("approving %s under policy %s with evidence %.12s", v.Digest.Short(), ref, set)
-			}
-			return a.decide(ctx, "approved promotion of", "promotion:Approve", args[0], stage, ref, set, reason)
-		}),
-	}
-	stageFlag(cmd, &stage)
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
-	cmd.Flags().StringVar(&ref, "policy", "", "the policy version that was reviewed, as NAME@VERSION")
-	cmd.Flags().StringVar(&set, "evidence-set", "", "the hash of the evidence that was reviewed")
-	return cmd
-}
-
-// policyRef names a policy version as an approver signs it.
-func policyRef(v policy.Version) string { return fmt.Sprintf("%s@%d", v.Name, v.Version) }
-
-func newRejectCmd(a *app) *cobra.Command {
-	return newReasonedCmd(a, "reject IMAGE --to STAGE --reason REASON", "Reject a promotion for your organisation", "", "rejected promotion of", "promotion:Reject")
 }
 
 func newWithdrawCmd(a *app) *cobra.Command {
-	return newReasonedCmd(a, "withdraw IMAGE --to STAGE --reason REASON", "Withdraw your organisation's approval", "Until the image is released. ", "withdrew the approval of", "promotion:Withdraw")
+	return newReasonedCmd(a, "withdraw IMAGE --to STAGE --reason REASON", "Withdraw your organisation's approval", "Until the image is released. ", "withdrew the approval of", "promotion:Withdraw", justReason)
 }
 
 func newBreakGlassCmd(a *app) *cobra.Command {
 	return newReasonedCmd(a, "break-glass IMAGE --to STAGE --reason REASON", "Release in an emergency, without rules the policy lets go",
-		"It makes a debt: another organisation reviews\nthe release in time, or the image is quarantined. A refusal is recorded. ", "broke the glass for", "release:BreakGlass")
+		"It makes a debt: another organisation reviews\nthe release in time, or the image is quarantined. A refusal is recorded. ", "broke the glass for", "release:BreakGlass", justReason)
 }
 
-func newReviewCmd(a *app) *cobra.Command {
-	return newReasonedCmd(a, "review IMAGE --to STAGE --reason REASON", "Accept another organisation's break-glass release", "", "reviewed the release of", "release:Review")
-}
+// justReason is what an act says that is about an image, a stage and nothing else.
+func justReason(_, reason *string) words { return typed(reason) }
 
-func newReasonedCmd(a *app, use, short, more, said, fn string) *cobra.Command {
+// newReasonedCmd makes a command whose act is on an image and a stage, and says why.
+func newReasonedCmd(a *app, use, short, more, said, fn string, says func(stage, reason *string) words) *cobra.Command {
 	var stage, reason string
 	cmd := &cobra.Command{
 		Use: use, Short: short, Long: short + ". " + more + actHelp, Args: operands("IMAGE"),
 		RunE: a.do(func(ctx context.Context, args []string) error {
-			return a.decide(ctx, said, fn, args[0], stage, reason)
+			return a.decide(ctx, said, fn, args[0], stage, says(&stage, &reason))
 		}),
 	}
 	stageFlag(cmd, &stage)
@@ -114,7 +60,7 @@ func newReleaseCmd(a *app) *cobra.Command {
 		Use: "release IMAGE --to STAGE", Short: "Release an image again, or roll back to it", Args: operands("IMAGE"),
 		Long: "Complete a promotion whose rules are met, or make an image that was released\nbefore the stage's current one again. A rollback pins the stage: gateways release\nnothing there by themselves until a person releases or resumes. The rules are\nasked anew, and a refusal is recorded. " + actHelp,
 		RunE: a.do(func(ctx context.Context, args []string) error {
-			return a.decide(ctx, "asked to release", "release:Release", args[0], stage)
+			return a.decide(ctx, "asked to release", "release:Release", args[0], stage, typed())
 		}),
 	}
 	stageFlag(cmd, &stage)
@@ -141,10 +87,11 @@ func newResumeCmd(a *app) *cobra.Command {
 	return cmd
 }
 
-// parseRepository reads HOST/REPOSITORY from a command line.
+// parseRepository reads HOST/REPOSITORY from a command line. An image is none:
+// what is asked for one image must not be signed for all.
 func parseRepository(s string) (provenance.Host, provenance.Repository, error) {
-	ref, err := provenance.ParseReference(s + "@" + provenance.SHA256Of(nil).String())
-	if err != nil {
+	ref, err := provenance.ParseReference(s + ":tag")
+	if err != nil || !ref.Digest.IsZero() {
 		return "", "", hint(usageError{fmt.Errorf("%q is no host/repository", s)}, "as in reg.example:5000/team/app")
 	}
 	return ref.Host, ref.Repository, nil
@@ -153,15 +100,6 @@ func parseRepository(s string) (provenance.Host, provenance.Repository, error) {
 // printVerdict prints a verdict in the format that was asked for.
 func (a *app) printVerdict(v policy.Verdict) error {
 	return a.emit(v, func(w io.Writer) { a.writeVerdict(w, v) })
-}
-
-// result reads what a transaction returned.
-func result[T any](r receipt) (T, error) {
-	var v T
-	if err := json.Unmarshal(r.Result, &v); err != nil {
-		return v, fmt.Errorf("read the result of transaction %s: %w", r.TxID, err)
-	}
-	return v, nil
 }
 
 func stageFlag(cmd *cobra.Command, stage *string) {

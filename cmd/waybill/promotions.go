@@ -23,7 +23,7 @@ func newPromotionsCmd(a *app) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&q.Stage, "stage", "", "only of this stage")
 	cmd.Flags().StringVar(&q.Repository, "repository", "", "only of this host/repository")
-	cmd.Flags().StringVar(&q.Status, "status", "", "only open, released or rejected ones")
+	cmd.Flags().StringVar(&q.Status, "status", "", "only open, released, rejected, withdrawn or expired ones")
 	pageFlags(cmd, &q.PageSize, &q.PageToken)
 	return cmd
 }

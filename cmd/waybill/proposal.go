@@ -16,92 +16,9 @@ import (
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
 
-// standing is where a proposal stands, as proposal:Open and proposal:Vote return it.
-type standing struct {
-	Proposal state.Proposal `json:"proposal"`
-	Yes      []string       `json:"yes"`
-	No       []string       `json:"no"`
-	Needed   int            `json:"needed"`
-}
-
 func newProposalCmd(a *app) *cobra.Command {
 	cmd := group("proposal", "Changes that organisations vote on")
 	cmd.AddCommand(newProposalListCmd(a), newProposalShowCmd(a), newVoteCmd(a), newProposalWithdrawCmd(a))
-	return cmd
-}
-
-// propose opens a proposal, or votes for it where it is open already.
-func (a *app) propose(ctx context.Context, kind state.ProposalKind, body, said string) error {
-	r, err := a.act(ctx, "proposal:Open", string(kind), body)
-	if err != nil {
-		return err
-	}
-	return a.printStanding(r, "%s", said)
-}
-
-func (a *app) printStanding(r receipt, format string, args ...any) error {
-	s, err := result[standing](r)
-	if err != nil {
-		return err
-	}
-	return a.printAct(r, func(w io.Writer) { writeStanding(w, s) }, format, args...)
-}
-
-func writeStanding(w io.Writer, s standing) {
-	p := s.Proposal
-	switch p.Status {
-	case state.ProposalAccepted:
-		if p.Kind == state.ProposePolicy {
-			fmt.Fprintf(w, "in force as version %d\n", p.Version)
-			return
-		}
-		fmt.Fprintln(w, "accepted and in force")
-	case state.ProposalOpen:
-		fmt.Fprintf(w, "proposal %s: %d of %d votes (%s)\n", clean(p.ID), len(s.Yes), s.Needed, clean(strings.Join(s.Yes, ", ")))
-		fmt.Fprintf(w, "an admin of another organisation: waybill proposal vote %s yes --as ORG/admin\n", clean(p.ID))
-	default:
-		fmt.Fprintf(w, "proposal %s is %s\n", clean(p.ID), clean(string(p.Status)))
-	}
-}
-
-func newVoteCmd(a *app) *cobra.Command {
-	var reason string
-	cmd := &cobra.Command{
-		Use: "vote ID yes|no", Short: "Vote on a proposal for your organisation, as its admin", Args: operands("ID", "yes|no"),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) == 1 {
-				return []string{"yes", "no"}, cobra.ShellCompDirectiveNoFileComp
-			}
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		},
-		RunE: a.do(func(ctx context.Context, args []string) error {
-			if args[1] != "yes" && args[1] != "no" {
-				return usagef("vote %q: want yes or no", args[1])
-			}
-			r, err := a.act(ctx, "proposal:Vote", args[0], args[1], reason)
-			if err != nil {
-				return err
-			}
-			return a.printStanding(r, "voted %s on proposal %s", args[1], args[0])
-		}),
-	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
-	return cmd
-}
-
-func newProposalWithdrawCmd(a *app) *cobra.Command {
-	var reason string
-	cmd := &cobra.Command{
-		Use: "withdraw ID", Short: "Withdraw a proposal that your organisation made", Args: operands("ID"),
-		RunE: a.do(func(ctx context.Context, args []string) error {
-			r, err := a.act(ctx, "proposal:Withdraw", args[0], reason)
-			if err != nil {
-				return err
-			}
-			return a.printAct(r, nil, "withdrew proposal %s", args[0])
-		}),
-	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	return cmd
 }
 
@@ -154,11 +71,34 @@ func newProposalShowCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "Print a proposal, its votes and what it would change", Args: operands("ID"),
 		RunE: a.do(func(ctx context.Context, args []string) error {
-			return query(ctx, a, func(c answers) (*waybillv1.GetProposalResponse, error) { return c.GetProposal(ctx, args[0]) }, func(w io.Writer, res *waybillv1.GetProposalResponse) {
+			id, err := a.askedProposal(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return query(ctx, a, func(c answers) (*waybillv1.GetProposalResponse, error) { return c.GetProposal(ctx, id) }, func(w io.Writer, res *waybillv1.GetProposalResponse) {
 				writeProposal(w, res.GetProposal())
 			})
 		}),
 	}
+}
+
+// askedProposal completes an id from a gateway's list, to be looked at.
+func (a *app) askedProposal(ctx context.Context, typed string) (string, error) {
+	if fullID.MatchString(typed) {
+		return typed, nil
+	}
+	if err := checkPrefix("proposal", typed); err != nil {
+		return "", err
+	}
+	res, err := fetch(ctx, a, func(c answers) (*waybillv1.ListProposalsResponse, error) { return c.ListProposals(ctx, "") })
+	if err != nil {
+		return "", err
+	}
+	ids := []string{}
+	for _, p := range res.GetProposals() {
+		ids = append(ids, p.GetId())
+	}
+	return completeID("proposal", typed, ids)
 }
 
 func writeProposal(w io.Writer, p *waybillv1.Proposal) {

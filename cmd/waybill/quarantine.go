@@ -2,45 +2,96 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/spf13/cobra"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
+const holdHelp = "\n\nA quarantine is of the content: it holds in every repository and stage, for\nevery organisation, until the organisation that set it lifts it. IMAGE may be a\ndigest alone."
+
 func newQuarantineCmd(a *app) *cobra.Command {
-	return newHoldCmd(a, "quarantine", "Keep an image from running anywhere", "quarantine:Set", "quarantined")
-}
-
-func newUnquarantineCmd(a *app) *cobra.Command {
-	return newHoldCmd(a, "unquarantine", "Lift your organisation's quarantine of an image", "quarantine:Lift", "lifted the quarantine of")
-}
-
-func newHoldCmd(a *app, use, short, fn, said string) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use: use + " IMAGE --reason REASON", Short: short, Args: operands("IMAGE"),
-		Long: short + ".\n\nA quarantine is of the content: it holds in every repository and stage, for\nevery organisation, until the organisation that set it lifts it. IMAGE may be a\ndigest alone.",
+		Use: "quarantine IMAGE --reason REASON", Short: "Keep an image from running anywhere", Args: operands("IMAGE"),
+		Long: "Keep an image from running anywhere." + holdHelp,
 		RunE: a.do(func(ctx context.Context, args []string) error {
-			if _, _, err := a.signer(); err != nil {
-				return err // before a gateway is asked for anything
-			}
-			d, err := provenance.ParseDigest(args[0])
-			if err != nil {
-				ref, err := a.digestOf(ctx, args[0])
-				if err != nil {
-					return err
-				}
-				d = ref.Digest
-			}
-			r, err := a.act(ctx, fn, d.String(), reason)
-			if err != nil {
-				return err
-			}
-			return a.printAct(r, nil, "%s %s", said, d)
+			return a.hold(ctx, "quarantined", "quarantine:Set", args[0], reason)
 		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	require(cmd, "reason")
 	return cmd
+}
+
+func newUnquarantineCmd(a *app) *cobra.Command {
+	var reason, of string
+	cmd := &cobra.Command{
+		Use: "unquarantine IMAGE --reason REASON | --of MSP", Short: "Lift your organisation's quarantine of an image, or vote to lift another's", Args: operands("IMAGE"),
+		Long: "Lift your organisation's quarantine of an image." + holdHelp + `
+
+With --of, lifting what another organisation holds is proposed, or voted for where
+it is proposed already: it is in force once admins of a majority of the
+organisations agree. That is for what an organisation left behind.`,
+		RunE: a.do(func(ctx context.Context, args []string) error {
+			switch {
+			case of != "" && reason != "":
+				return usagef("--reason does not go with --of: say why with waybill proposal vote ID yes --reason REASON")
+			case of != "":
+				return a.proposeLift(ctx, args[0], of)
+			case reason == "":
+				return usagef("want --reason REASON, or --of MSP")
+			}
+			return a.hold(ctx, "lifted the quarantine of", "quarantine:Lift", args[0], reason)
+		}),
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	cmd.Flags().StringVar(&of, "of", "", "propose to lift this organisation's quarantine instead (MSP id), as an admin")
+	return cmd
+}
+
+// hold signs an act on the content that an image was named by.
+func (a *app) hold(ctx context.Context, said, fn, image, reason string) error {
+	p, err := a.signing()
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	d, err := p.digest(ctx, image)
+	if err != nil {
+		return err
+	}
+	r, err := p.act(ctx, nil, fn, d.String(), reason)
+	if err != nil {
+		return err
+	}
+	return a.printAct(r, nil, "%s %s", said, d)
+}
+
+// proposeLift puts the lifting of another organisation's quarantine to the vote.
+func (a *app) proposeLift(ctx context.Context, image, msp string) error {
+	d, err := a.ownDigest(ctx, image)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(struct {
+		Digest provenance.Digest `json:"digest"`
+		MSP    string            `json:"msp"`
+	}{d, msp})
+	if err != nil {
+		return err
+	}
+	return a.propose(ctx, state.ProposeLift, string(body), "proposed: lift the quarantine of "+d.String()+" by "+msp)
+}
+
+// ownDigest reads IMAGE or a digest alone by the signer's own peer.
+func (a *app) ownDigest(ctx context.Context, image string) (provenance.Digest, error) {
+	p, err := a.signing()
+	if err != nil {
+		return provenance.Digest{}, err
+	}
+	defer p.close()
+	return p.digest(ctx, image)
 }

@@ -155,7 +155,7 @@ func TestWhoAnswers(t *testing.T) {
 		code        int
 	}{
 		{"nobody named: the first gateway, as its auditor, quietly", "", []string{vendor, security}, "vendor/auditor at " + vendor, "", 0},
-		{"the first is not running", "", []string{security}, "security/auditor at " + security, "", 0},
+		{"the first is not running", "", []string{security}, "security/auditor at " + security, "waybill: vendor's gateway is not running; security's answers\n", 0},
 		{"one's own", "--as security/scanner", []string{vendor, security}, "security/scanner at " + security, "", 0},
 		{"one's own is not running", "--as security/scanner", []string{vendor}, "security/scanner at " + vendor, "waybill: security's gateway is not running; vendor's answers\n", 0},
 		{"named by address", "--as security/scanner --gateway " + vendor, nil, "security/scanner at " + vendor, "", 0},

@@ -14,7 +14,7 @@ func realDoors() doors {
 	return doors{
 		clients:   network.LoadClients,
 		reachable: reachable,
-		acts: func(c network.Clients, p person) (acts, error) {
+		peer: func(c network.Clients, p person) (peer, error) {
 			return provision.Dial(c, p.org, p.name)
 		},
 		answers: func(ctx context.Context, address, caFile string, p person) (answers, error) {

@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
 
@@ -17,24 +21,76 @@ func newRegistryCmd(a *app) *cobra.Command {
 }
 
 func newRegistryAddCmd(a *app) *cobra.Command {
-	kind := "distribution"
+	kind, owner := "distribution", ""
 	cmd := &cobra.Command{
-		Use: "add HOST", Short: "Put a registry on the ledger, owned by your organisation", Args: operands("HOST"),
-		Long: "Put a registry on the ledger. The signer's organisation owns it from then on:\nonly its gateways record what happens there. HOST is as in an image's name.",
+		Use: "add HOST[/NAMESPACE]", Short: "Propose who records a registry's events, or vote for it, as an admin", Args: operands("HOST[/NAMESPACE]"),
+		Long: `Propose that an organisation owns a registry, or a namespace of one: only its
+gateways record what happens there. HOST is as in an image's name; NAMESPACE is
+the first part of its repositories' names, and all that can be had of a host that
+others share (docker.io, ghcr.io, quay.io).
+
+It is in force once admins of a majority of the organisations agree: the same
+command with the same --owner is a vote for it, and so is waybill proposal vote ID
+yes. A registry that has an owner is given to another one in the same way.`,
 		RunE: a.do(func(ctx context.Context, args []string) error {
-			host, err := provenance.ParseHost(args[0])
-			if err != nil {
-				return usageError{err}
-			}
-			r, err := a.act(ctx, "registry:Add", string(host), kind)
+			host, namespace, err := parseRegistry(args[0])
 			if err != nil {
 				return err
 			}
-			return a.printAct(r, nil, "added registry %s", host)
+			_, me, err := a.signer()
+			if err != nil {
+				return err
+			}
+			if owner == "" {
+				owner = me.org.MSPID
+			}
+			body, err := json.Marshal(registryBody{host, namespace, owner, kind})
+			if err != nil {
+				return err
+			}
+			s, r, err := a.openProposal(ctx, state.ProposeRegistry, string(body))
+			if err != nil {
+				return err
+			}
+			name := strings.TrimSuffix(string(host)+"/"+string(namespace), "/")
+			return a.printAct(r, func(w io.Writer) { writeRegistryVote(w, s, name, kind, owner) }, "registry %s for %s", name, owner)
 		}),
 	}
 	cmd.Flags().StringVar(&kind, "kind", kind, "what software it is")
+	cmd.Flags().StringVar(&owner, "owner", "", "whose it shall be (MSP id; default your organisation)")
 	return cmd
+}
+
+// registryBody is the body of a proposal of kind registry.
+type registryBody struct {
+	Host      provenance.Host       `json:"host"`
+	Namespace provenance.Repository `json:"namespace"`
+	Owner     string                `json:"owner"`
+	Kind      string                `json:"kind"`
+}
+
+// parseRegistry reads HOST or HOST/NAMESPACE.
+func parseRegistry(s string) (provenance.Host, provenance.Repository, error) {
+	name, path, has := strings.Cut(s, "/")
+	host, err := provenance.ParseHost(name)
+	if err != nil || !has {
+		return host, "", asUsage(err)
+	}
+	namespace, err := provenance.ParseRepository(path)
+	return host, namespace, asUsage(err)
+}
+
+func writeRegistryVote(w io.Writer, s standing, name, kind, owner string) {
+	switch s.Proposal.Status {
+	case state.ProposalAccepted:
+		fmt.Fprintf(w, "agreed and in force: %s records the events of %s\n", clean(owner), clean(name))
+	case state.ProposalOpen:
+		fmt.Fprintf(w, "%d of %d organisations agreed (%s); it is in force once they all have\n", len(s.Yes), s.Needed, clean(strings.Join(s.Yes, ", ")))
+		fmt.Fprintf(w, "an admin of another one: waybill registry add %s --kind %s --owner %s --as ORG/admin\n", clean(name), clean(kind), clean(owner))
+		fmt.Fprintf(w, "                     or: waybill proposal vote %s yes --as ORG/admin\n", clean(s.Proposal.ID))
+	default:
+		writeStanding(w, s)
+	}
 }
 
 func newRegistryListCmd(a *app) *cobra.Command {
@@ -42,9 +98,9 @@ func newRegistryListCmd(a *app) *cobra.Command {
 		Use: "list", Short: "List the registries on the ledger", Args: operands(),
 		RunE: a.do(func(ctx context.Context, _ []string) error {
 			return query(ctx, a, func(c answers) (*waybillv1.ListRegistriesResponse, error) { return c.ListRegistries(ctx) }, func(w io.Writer, res *waybillv1.ListRegistriesResponse) {
-				t := table("HOST", "OWNER", "KIND", "ADDED", "BY")
+				t := table("REGISTRY", "OWNER", "KIND", "ADDED", "BY")
 				for _, r := range res.GetRegistries() {
-					t.row(r.GetHost(), r.GetOwner(), r.GetKind(), when(r.GetAt()), who(r.GetBy()))
+					t.row(strings.TrimSuffix(r.GetHost()+"/"+r.GetNamespace(), "/"), r.GetOwner(), r.GetKind(), when(r.GetAt()), who(r.GetBy()))
 				}
 				t.write(w, "no registry is on the ledger: waybill registry add HOST --as ORG/admin")
 			})

@@ -25,6 +25,8 @@ type app struct {
 	dir, as, gateway string
 	output           format
 	timeout          time.Duration
+	// patience is how long an act waits for what another organisation did just before.
+	patience time.Duration
 
 	// ownOnly: the question is about one's own gateway; no other's answer will do.
 	ownOnly bool
@@ -34,7 +36,7 @@ type app struct {
 
 func newApp(program string, in io.Reader, out, errOut io.Writer, getenv func(string) string) *app {
 	return &app{
-		program: program, in: in, out: out, errOut: errOut, getenv: getenv, output: formatTable,
+		program: program, in: in, out: out, errOut: errOut, getenv: getenv, output: formatTable, patience: 3 * time.Second,
 		colour: terminal(out) && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb",
 		doors:  realDoors(),
 	}
@@ -73,6 +75,10 @@ organisations, and answers whether an image may run in a stage.
 IMAGE is host/repository@sha256:... or host/repository:tag. A tag is looked up
 on the ledger, never in the registry.
 
+What is signed, and what verify answers, comes from the peer of your own
+organisation (--as). A gateway answers other questions; where your organisation's
+is not running another one's may, and that is said on stderr.
+
 ` + exitHelp
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetIn(a.in)
@@ -86,7 +92,7 @@ on the ledger, never in the registry.
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.dir, "dir", dir, "network folder (WAYBILL_DIR)")
 	flags.StringVar(&a.as, "as", a.getenv("WAYBILL_AS"), "who acts: ORG/NAME (WAYBILL_AS)")
-	flags.StringVar(&a.gateway, "gateway", "", "gateway address, instead of the organisation's own")
+	flags.StringVar(&a.gateway, "gateway", "", "ask the gateway at this address instead of the organisation's own")
 	flags.VarP(&a.output, "output", "o", "how to print: table, json or yaml")
 	flags.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long to wait for the ledger or a gateway")
 	_ = root.RegisterFlagCompletionFunc("as", a.completeIdentity) // fails only for a flag that is not there
@@ -94,10 +100,10 @@ on the ledger, never in the registry.
 
 	root.AddCommand(
 		newStatusCmd(a), newVerifyCmd(a), newExplainCmd(a), newHistoryCmd(a), newPullsCmd(a), newPromotionsCmd(a),
-		newInboxCmd(a), newPromoteCmd(a), newApproveCmd(a), newRejectCmd(a), newWithdrawCmd(a), newReleaseCmd(a), newResumeCmd(a),
+		newInboxCmd(a), newPromoteCmd(a), newApproveCmd(a), newRejectCmd(a), newWithdrawCmd(a), newCancelCmd(a), newReleaseCmd(a), newResumeCmd(a),
 		newBreakGlassCmd(a), newReviewCmd(a), newQuarantineCmd(a), newUnquarantineCmd(a), newWaiverCmd(a),
 		newAttestCmd(a), newEvidenceCmd(a), newTreeCmd(a), newKeyCmd(a), newSchemaCmd(a), newContextCmd(a), newLabelCmd(a),
-		newPolicyCmd(a), newProposalCmd(a), newMemberCmd(a), newRegistryCmd(a), newQueueCmd(a), newSweepCmd(a), newConnectorCmd(a),
+		newPolicyCmd(a), newProposalCmd(a), newMemberCmd(a), newRegistryCmd(a), newQueueCmd(a), newSweepCmd(a), newConnectorCmd(a), newClockCmd(a),
 		newNetworkCmd(a), newVersionCmd(a), newOutputTopic(),
 	)
 	return root

@@ -12,20 +12,26 @@ RFC 3339 in UTC. Only the result is on standard output; notices and errors are o
 standard error.
 
 verify, explain
-    {"image","digest","stage","verdict","height","policy":{"name","version"},
-     "reasons":[{"rule","outcome","detail","fix"}],"evidenceSet","warning","until",
-     "children":[{"digest","verdict"}]}
+    {"image","digest","stage","verdict","height","policy":{"name","version","hash"},
+     "reasons":[{"rule","outcome","detail","fix"}],"attempt","requester":{"msp","name"},
+     "evidenceSet","warning","until","children":[{"digest","verdict"}]}
     verdict: allowed, denied, pending, quarantined or unknown
     outcome: satisfied, unmet, violated or waived
     until:   allowed with a warning now, denied from then on
-    height:  the block height the verdict is true at
+    height:  the block height the verdict is true at; of a peer, at least
+    attempt: which request of the promotion; hash: of the policy's text. Both are
+             signed by an approver, and a gateway leaves them out
     policy is absent when none matches, fix when nothing is needed
 
-whatever signs a transaction: promote, approve, reject, withdraw, release,
+whatever signs a transaction: promote, approve, reject, withdraw, cancel, release,
 break-glass, review, quarantine, waiver request, attest, policy propose, ...
     {"txid","block","by","result"}
     result: the verdict for acts on a promotion; {"proposal","yes","no","needed"}
-    for policy propose, member propose and votes; the record for the others
+    for policy propose, member propose, registry add, unquarantine --of and votes;
+    the record for the others
+
+clock
+    {"at","ticks","ageSeconds"}
 
 policy diff
     {"changes":[lines]}

@@ -105,7 +105,8 @@ func newSchemaCmd(a *app) *cobra.Command {
 	cmd := group("schema", "Schemas of evidence of your own type")
 	var file string
 	add := &cobra.Command{
-		Use: "add NAME -f FILE", Short: "Register the JSON schema of evidence type custom/NAME, as an admin", Args: operands("NAME"),
+		Use: "add NAME -f FILE", Short: "Register the JSON schema of evidence type custom/MSP/NAME, as an admin", Args: operands("NAME"),
+		Long: "Register the JSON schema of an evidence type of your own. The type is custom/MSP/NAME,\nwhere MSP is your organisation's: nobody takes a name from anybody.",
 		RunE: a.do(func(ctx context.Context, args []string) error {
 			schema, err := os.ReadFile(file)
 			if err != nil {
@@ -118,7 +119,11 @@ func newSchemaCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printAct(r, nil, "registered the schema of custom/%s", args[0])
+			_, me, err := a.signer()
+			if err != nil {
+				return err
+			}
+			return a.printAct(r, nil, "registered the schema of %s", customType(me.org.MSPID, args[0]))
 		}),
 	}
 	add.Flags().StringVarP(&file, "file", "f", "", "the schema's file")
@@ -129,13 +134,18 @@ func newSchemaCmd(a *app) *cobra.Command {
 			return query(ctx, a, func(c answers) (*waybillv1.ListSchemasResponse, error) { return c.ListSchemas(ctx) }, func(w io.Writer, res *waybillv1.ListSchemasResponse) {
 				t := table("TYPE", "ORGANISATION", "REGISTERED", "BY")
 				for _, s := range res.GetSchemas() {
-					t.row(evidence.CustomPrefix+s.GetName(), s.GetMsp(), when(s.GetAt()), who(s.GetBy()))
+					t.row(customType(s.GetMsp(), s.GetName()), s.GetMsp(), when(s.GetAt()), who(s.GetBy()))
 				}
 				t.write(w, "no schema is registered")
 			})
 		}),
 	})
 	return cmd
+}
+
+// customType is the evidence type that an organisation's schema is for.
+func customType(msp, name string) string {
+	return evidence.CustomPrefix + msp + "/" + strings.TrimPrefix(name, msp+"/")
 }
 
 func newContextCmd(a *app) *cobra.Command {

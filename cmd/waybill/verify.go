@@ -13,6 +13,21 @@ import (
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
 
+// askHelp says whose word an answer is.
+const askHelp = `
+
+The peer of your own organisation answers (--as; where nobody is named, that of
+the folder's first organisation, and stderr says so). It is not a matter of which
+gateway happens to run.
+
+With --gateway ADDR or --trust-gateway a gateway answers, and stderr says whose.
+"Allowed" by another organisation's gateway is its word alone: without
+--trust-gateway nothing is printed and the exit code is 14, never 0. With it,
+another's gateway may also stand in where your own does not run. Every answer is
+compared with the question; one about another image, digest or stage is an error (1).
+
+`
+
 func newVerifyCmd(a *app) *cobra.Command {
 	return newAskCmd(a, "verify IMAGE --stage STAGE", "Ask whether an image may run in a stage",
 		"The exit code is the answer: a pipeline needs nothing else.", a.writeVerdict)
@@ -25,10 +40,11 @@ func newExplainCmd(a *app) *cobra.Command {
 
 func newAskCmd(a *app, use, short, more string, write func(io.Writer, policy.Verdict)) *cobra.Command {
 	var stage string
+	var trust bool
 	cmd := &cobra.Command{
-		Use: use, Short: short, Long: short + ".\n\n" + more + " " + exitHelp, Args: operands("IMAGE"),
+		Use: use, Short: short, Long: short + ".\n\n" + more + askHelp + exitHelp, Args: operands("IMAGE"),
 		RunE: a.do(func(ctx context.Context, args []string) error {
-			v, err := a.verdict(ctx, args[0], stage)
+			v, err := a.verdict(ctx, args[0], stage, trust)
 			if err != nil {
 				return err
 			}
@@ -40,36 +56,76 @@ func newAskCmd(a *app, use, short, more string, write func(io.Writer, policy.Ver
 		}),
 	}
 	cmd.Flags().StringVar(&stage, "stage", "", "the stage, as the policy names it")
+	cmd.Flags().BoolVar(&trust, "trust-gateway", false, "ask a gateway and take its word, whoever runs it")
 	require(cmd, "stage")
 	return cmd
 }
 
-// verdict asks a gateway. A stale gateway's "allowed" is no answer.
-func (a *app) verdict(ctx context.Context, image, stage string) (policy.Verdict, error) {
+// verdict asks the reader's own peer, or where that was wanted a gateway.
+func (a *app) verdict(ctx context.Context, image, stage string, trust bool) (policy.Verdict, error) {
 	ref, err := parseImage(image)
 	if err != nil {
 		return policy.Verdict{}, err
 	}
-	door, err := a.ask(ctx)
+	if a.gateway != "" || trust {
+		return a.gatewayVerdict(ctx, ref, stage, trust)
+	}
+	p, err := a.reading()
 	if err != nil {
 		return policy.Verdict{}, err
 	}
-	defer func() { _ = door.Close() }() // only read from
-	if ref, err = a.resolve(ctx, door, ref); err != nil {
+	defer p.close()
+	if ref, err = p.image(ctx, image); err != nil {
 		return policy.Verdict{}, err
+	}
+	return p.judged(ctx, ref, stage)
+}
+
+// gatewayVerdict asks a gateway and says whose word the answer is. A stale
+// gateway's "allowed" is no answer, and neither is another organisation's that is
+// not to be trusted.
+func (a *app) gatewayVerdict(ctx context.Context, ref provenance.Reference, stage string, trust bool) (policy.Verdict, error) {
+	var v policy.Verdict
+	c, err := a.clients()
+	if err != nil {
+		return v, err
+	}
+	me, err := a.reader(c)
+	if err != nil {
+		return v, err
+	}
+	door, host, err := a.askWhom(ctx)
+	if err != nil {
+		return v, err
+	}
+	defer func() { _ = door.Close() }() // only read from
+	who := host.Org + "'s gateway"
+	a.notice("%s answers, and not %s's own peer", who, me.org.Org)
+	if ref, err = a.resolve(ctx, door, ref); err != nil {
+		return v, err
 	}
 	res, err := door.GetVerdict(ctx, byDigest(ref), stage)
 	if err != nil {
-		return policy.Verdict{}, err
+		return v, err
 	}
-	v, err := verdictOf(res)
-	if err == nil && res.GetStale() {
+	if v, err = verdictOf(res); err != nil {
+		return v, err
+	}
+	if err := checkAnswer(who, v, ref, stage); err != nil {
+		return v, err
+	}
+	if res.GetStale() {
 		a.notice("this gateway is behind the ledger: the answer may be old")
-		if v.Verdict == policy.Allowed {
-			return v, provenance.Errorf(provenance.Unavailable, "the gateway is stale at block %d", v.Height)
-		}
 	}
-	return v, err
+	switch {
+	case v.Verdict != policy.Allowed:
+	case res.GetStale():
+		return v, provenance.Errorf(provenance.Unavailable, "the gateway is stale at block %d", v.Height)
+	case host.MSPID != me.org.MSPID && !trust:
+		return v, hint(provenance.Errorf(provenance.Unavailable, "that it is allowed is %s's word alone, and %s's own peer was not asked", host.Org, me.org.Org),
+			"ask your own peer (without --gateway), or take that word with --trust-gateway")
+	}
+	return v, nil
 }
 
 // byDigest names an image by its digest alone, whatever tag led to it.
@@ -124,26 +180,4 @@ func nearStage(v policy.Verdict) string {
 		}
 	}
 	return ""
-}
-
-// meant adds to the refusal of an unknown stage which one was meant, where a
-// gateway can be asked. Whatever goes wrong with that is not the user's trouble.
-func (a *app) meant(ctx context.Context, err error, ref provenance.Reference, stage string) error {
-	if provenance.CodeOf(err) != provenance.NotFound || !strings.Contains(err.Error(), "has no stage") {
-		return err
-	}
-	door, failed := a.ask(ctx)
-	if failed != nil {
-		return err
-	}
-	defer func() { _ = door.Close() }() // only read from
-	res, failed := door.GetVerdict(ctx, byDigest(ref), stage)
-	if failed != nil {
-		return err
-	}
-	v, failed := verdictOf(res)
-	if near := nearStage(v); failed == nil && near != "" {
-		return hint(err, "%s", near)
-	}
-	return err
 }

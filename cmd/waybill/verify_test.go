@@ -19,7 +19,7 @@ func pendingVerdict(t *testing.T) policy.Verdict {
 	}
 	return policy.Verdict{
 		Image: imageA, Digest: d, Stage: "production", Verdict: policy.Pending, Height: 41,
-		Policy: &policy.Version{Name: "default", Version: 2}, EvidenceSet: "e3b0c44298fc1c149afbf4c8996fb924",
+		Policy: &policy.Version{Name: "default", Version: 2, Hash: storedPolicy(t).Hash}, EvidenceSet: "e3b0c44298fc1c149afbf4c8996fb924", Attempt: 3,
 		Reasons: []policy.Reason{
 			{Rule: "recorded", Outcome: policy.Satisfied, Detail: "pushed; recorded by VendorMSP"},
 			{Rule: "approvals", Outcome: policy.Unmet, Detail: "1 of 2 approvals (SecurityMSP)", Fix: "a release-manager of PlatformMSP can: waybill approve IMAGE --to production"},
@@ -31,12 +31,12 @@ func pendingVerdict(t *testing.T) policy.Verdict {
 func TestVerifyForPeople(t *testing.T) {
 	w := newWorld(t)
 	w.verdict = pendingVerdict(t)
-	code, out, errOut := w.run("verify", imageA, "--stage", "production")
+	code, out, errOut := w.run("verify", imageA, "--stage", "production", "--as", "vendor/auditor")
 	golden(t, "verify.txt", out)
 	if code != exitPending || errOut != "" {
 		t.Errorf("exit %d, stderr %q", code, errOut)
 	}
-	code, out, _ = w.run("explain", imageA, "--stage", "production")
+	code, out, _ = w.run("explain", imageA, "--stage", "production", "--as", "vendor/auditor")
 	golden(t, "explain.txt", out)
 	if code != exitPending {
 		t.Errorf("explain: exit %d", code)
@@ -67,7 +67,7 @@ func TestVerifyExitsByAnswer(t *testing.T) {
 		w.verdict = pendingVerdict(t)
 		w.verdict.Verdict = answer
 		for _, cmd := range []string{"verify", "explain"} {
-			if code, _, errOut := w.run(cmd, imageA, "--stage", "production"); code != want || errOut != "" {
+			if code, _, errOut := w.run(cmd, imageA, "--stage", "production", "--as", "vendor/auditor"); code != want || errOut != "" {
 				t.Errorf("%s %s: exit %d, want %d; stderr %q", cmd, answer, code, want, errOut)
 			}
 		}
@@ -78,12 +78,15 @@ func TestStaleGatewayNeverAllows(t *testing.T) {
 	w := newWorld(t)
 	w.verdict, w.stale = pendingVerdict(t), true
 	w.verdict.Verdict = policy.Allowed
-	code, out, errOut := w.run("verify", imageA, "--stage", "production")
-	if code != exitUnavailable || strings.Contains(out, "ALLOWED") || !strings.Contains(errOut, "stale") {
-		t.Errorf("exit %d, out %q, stderr %q", code, out, errOut)
+	for _, flags := range []string{"--trust-gateway", "--gateway 127.0.0.1:7056"} {
+		args := append([]string{"verify", imageA, "--stage", "production"}, strings.Fields(flags)...)
+		code, out, errOut := w.run(args...)
+		if code != exitUnavailable || strings.Contains(out, "ALLOWED") || !strings.Contains(errOut, "stale") {
+			t.Errorf("%s: exit %d, out %q, stderr %q", flags, code, out, errOut)
+		}
 	}
 	w.verdict.Verdict = policy.Denied
-	if code, _, _ = w.run("verify", imageA, "--stage", "production"); code != exitDenied {
+	if code, _, _ := w.run("verify", imageA, "--stage", "production", "--trust-gateway"); code != exitDenied {
 		t.Errorf("a stale denial: exit %d", code)
 	}
 }
@@ -100,7 +103,7 @@ func TestTagIsResolvedOnTheLedger(t *testing.T) {
 		"gone":   {exitUnknown, "waybill: tag reg.example:5000/app:gone is not on the ledger: it was deleted\nhint: name the image by its digest, or see what was recorded: waybill history reg.example:5000/app\n"},
 		"broken": {exitError, "waybill: look up reg.example:5000/app:broken: no route\n"},
 	} {
-		code, _, errOut := w.run("verify", "reg.example:5000/app:"+tag, "--stage", "production")
+		code, _, errOut := w.run("verify", "reg.example:5000/app:"+tag, "--stage", "production", "--as", "vendor/auditor")
 		if code != want.code || errOut != want.errOut {
 			t.Errorf("%s: exit %d, stderr %q; want %d, %q", tag, code, errOut, want.code, want.errOut)
 		}
@@ -112,7 +115,7 @@ func TestUnknownStageSaysWhichWasMeant(t *testing.T) {
 	w.verdict = pendingVerdict(t)
 	w.verdict.Stage, w.verdict.Verdict = "prodution", policy.Unknown
 	w.verdict.Reasons = []policy.Reason{{Rule: "stage", Outcome: policy.Violated, Detail: "no such stage", Fix: "use one of the policy's stages: dev, production"}}
-	if _, _, errOut := w.run("verify", imageA, "--stage", "prodution"); errOut != "hint: did you mean production?\n" {
+	if _, _, errOut := w.run("verify", imageA, "--stage", "prodution", "--as", "vendor/auditor"); errOut != "hint: did you mean production?\n" {
 		t.Errorf("verify: stderr %q", errOut)
 	}
 	w.fails = provenance.Errorf(provenance.NotFound, "policy default has no stage %q", "prodution")

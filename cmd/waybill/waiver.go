@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,9 +31,6 @@ func newWaiverRequestCmd(a *app) *cobra.Command {
 		Use: "request IMAGE|HOST/REPOSITORY --to STAGE --rule RULE --reason REASON --for DURATION", Short: "Ask for an exception to one rule", Args: operands("IMAGE|HOST/REPOSITORY"),
 		Long: "Ask for an exception to one rule of a stage, for one image or for every image of a\nrepository. RULE is named as a verdict names it: evidence/scan, soak. It counts once\nthe organisations the policy names approved it, and ends at its time.",
 		RunE: a.do(func(ctx context.Context, args []string) error {
-			if _, _, err := a.signer(); err != nil {
-				return err // before a gateway is asked for anything
-			}
 			if lasts > 0 {
 				// The ledger's clock is the transaction's; rules are at minute grain.
 				until = time.Now().UTC().Add(lasts).Truncate(time.Minute).Format(time.RFC3339)
@@ -39,24 +38,7 @@ func newWaiverRequestCmd(a *app) *cobra.Command {
 			if until == "" {
 				return usagef("a waiver ends: want --for DURATION or --until TIME")
 			}
-			host, repo, digest := provenance.Host(""), provenance.Repository(""), ""
-			var err error
-			if host, repo, err = parseRepository(args[0]); err != nil {
-				ref, err := a.digestOf(ctx, args[0])
-				if err != nil {
-					return err
-				}
-				host, repo, digest = ref.Host, ref.Repository, ref.Digest.String()
-			}
-			r, err := a.act(ctx, "waiver:Request", string(host), string(repo), digest, stage, rule, reason, until)
-			if err != nil {
-				return err
-			}
-			w, err := result[state.Waiver](r)
-			if err != nil {
-				return err
-			}
-			return a.printAct(r, nil, "requested waiver %s of %s for %s to %s until %s", w.ID, rule, args[0], stage, w.Until.Format(time.DateTime))
+			return a.requestWaiver(ctx, args[0], stage, rule, reason, until)
 		}),
 	}
 	stageFlag(cmd, &stage)
@@ -68,24 +50,75 @@ func newWaiverRequestCmd(a *app) *cobra.Command {
 	return cmd
 }
 
+// requestWaiver asks for a waiver of what was typed, and compares the answer with that.
+func (a *app) requestWaiver(ctx context.Context, of, stage, rule, reason, until string) error {
+	ends, err := time.Parse(time.RFC3339, until)
+	if err != nil {
+		return usagef("--until %q: want a time as in 2026-03-02T09:00:00Z", until)
+	}
+	p, err := a.signing()
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	var ref provenance.Reference
+	digest := ""
+	if ref.Host, ref.Repository, err = parseRepository(of); err != nil {
+		if ref, err = p.image(ctx, of); err != nil {
+			return err
+		}
+		digest = ref.Digest.String()
+	}
+	r, err := p.act(ctx, nil, "waiver:Request", string(ref.Host), string(ref.Repository), digest, stage, rule, reason, until)
+	if err != nil {
+		return err
+	}
+	w, err := result[state.Waiver](r)
+	if err != nil {
+		return err
+	}
+	if w.Host != ref.Host || w.Repository != ref.Repository || w.Digest != ref.Digest || w.Stage != stage || w.Rule != rule || w.Reason != reason || !w.Until.Equal(ends.Truncate(time.Second)) {
+		return otherQuestion("transaction "+r.TxID, "a waiver of "+rule+" for "+of+" to "+stage+" until "+until, "waiver "+describeWaiver(w))
+	}
+	return a.printAct(r, nil, "requested waiver %s of %s for %s to %s until %s", w.ID, rule, of, stage, w.Until.Format(time.DateTime))
+}
+
 func newWaiverActCmd(a *app, use, short, fn, said string, reasoned bool) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: use + " HOST/REPOSITORY ID", Short: short, Args: operands("HOST/REPOSITORY", "ID"),
+		Long: short + ". ID is the whole id. Your own\norganisation's peer says what it is; it is hashed here, shown, and the id that is\nsigned is that hash.",
 		RunE: a.do(func(ctx context.Context, args []string) error {
 			host, repo, err := parseRepository(args[0])
 			if err != nil {
 				return err
 			}
-			values := []string{string(host), string(repo), args[1]}
-			if reasoned {
-				values = append(values, reason)
-			}
-			r, err := a.act(ctx, fn, values...)
+			p, err := a.signing()
 			if err != nil {
 				return err
 			}
-			return a.printAct(r, nil, "%s %s", said, args[1])
+			defer p.close()
+			w, err := p.waiver(ctx, host, repo, args[1])
+			if err != nil {
+				return err
+			}
+			a.notice("waiver %s: %s", w.ID, describeWaiver(w))
+			values := []string{string(host), string(repo), w.ID}
+			if reasoned {
+				values = append(values, reason)
+			}
+			r, err := p.act(ctx, nil, fn, values...)
+			if err != nil {
+				return err
+			}
+			after, err := result[state.Waiver](r)
+			if err != nil {
+				return err
+			}
+			if after.ID != w.ID || after.Hash() != w.ID {
+				return otherQuestion("transaction "+r.TxID, "waiver "+w.ID, "waiver "+after.ID)
+			}
+			return a.printAct(r, nil, "%s %s", said, w.ID)
 		}),
 	}
 	if reasoned {
@@ -93,6 +126,43 @@ func newWaiverActCmd(a *app, use, short, fn, said string, reasoned bool) *cobra.
 		require(cmd, "reason")
 	}
 	return cmd
+}
+
+// waiver reads a waiver of a repository and makes sure that it is what its id
+// names: all that was asked for, by whom and when.
+func (p own) waiver(ctx context.Context, host provenance.Host, repo provenance.Repository, typed string) (state.Waiver, error) {
+	if err := wholeID("waiver", typed, "waybill waiver list"); err != nil {
+		return state.Waiver{}, err
+	}
+	w, err := await(ctx, p, func() (state.Waiver, error) {
+		all, err := evaluate[[]state.Waiver](ctx, p, "waiver:List", string(host), string(repo))
+		if err != nil {
+			return state.Waiver{}, err
+		}
+		at := slices.IndexFunc(all, func(w state.Waiver) bool { return w.ID == typed })
+		if at < 0 {
+			return state.Waiver{}, provenance.Errorf(provenance.NotFound, "no waiver %s of %s/%s", typed, host, repo)
+		}
+		return all[at], nil
+	})
+	if err != nil {
+		return w, err
+	}
+	if id := w.ID; w.Hash() != id || w.Host != host || w.Repository != repo {
+		return w, provenance.Errorf(provenance.Internal, "what %s's peer shows as waiver %.12s (%s) is not what that id names", p.me.org.Org, id, describeWaiver(w))
+	}
+	return w, nil
+}
+
+// describeWaiver says in a line what a waiver lets pass.
+func describeWaiver(w state.Waiver) string {
+	of := string(w.Host) + "/" + string(w.Repository)
+	if w.Digest.IsZero() {
+		of = "every image of " + of
+	} else {
+		of += "@" + w.Digest.String()
+	}
+	return fmt.Sprintf("%s of stage %s is waived for %s until %s, asked for by %s: %s", w.Rule, w.Stage, of, w.Until.UTC().Format(time.DateTime), w.By, w.Reason)
 }
 
 func newWaiverListCmd(a *app) *cobra.Command {

@@ -140,7 +140,10 @@ func (g guard) intercept(ctx context.Context, request any, info *grpc.UnaryServe
 	if err := g.checkRole(ctx, info.FullMethod, c); err != nil {
 		return nil, err
 	}
-	return handle(ctx, request)
+	if response, err = handle(ctx, request); err == nil {
+		legible(response)
+	}
+	return response, err
 }
 
 // String names the caller for logs.

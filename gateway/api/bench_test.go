@@ -25,7 +25,7 @@ func BenchmarkVerdict(b *testing.B) {
 		set.Entries = append(set.Entries, state.EvidenceEntry{Type: e.Type, ID: e.ID, Signer: state.SignerID(e.Signer), Since: e.Since()})
 		writes = append(writes, g.put(state.EvidenceKey(e.Digest, e.Type, e.ID), e))
 	}
-	g.block("scanner@AuditMSP", append(writes, g.put(state.EvidenceSetKey(s.Digest), set))...)
+	g.block("scanner@AuditMSP", append(writes, g.put(state.EvidenceSetKey(s.Digest, "AuditMSP"), set))...)
 	image := "reg.example:5000/team/app@" + s.Digest.String()
 	report := func(b *testing.B) { b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "verdicts/s") }
 	b.Run("grpc", func(b *testing.B) {

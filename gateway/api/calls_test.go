@@ -37,7 +37,7 @@ func (g *gatewayUnderTest) ledger() state.Subject {
 		g.put(state.MembersKey(), state.Members{MSPs: []string{"AuditMSP", "VendorMSP"}}),
 		g.put(state.MemberKey("VendorMSP"), state.Member{MSP: "VendorMSP", Name: "vendor"}), g.put(state.MemberKey("AuditMSP"), state.Member{MSP: "AuditMSP", Name: "audit"}),
 		g.put(state.GrantKey("AuditMSP", "rm", "release-manager"), state.Grant{MSP: "AuditMSP", Identity: "rm", Role: state.RoleReleaseManager}),
-		g.put(state.RegistryKey(host), state.Registry{Host: host, Owner: "VendorMSP", Kind: "distribution"}),
+		g.put(state.RegistryKey(host), state.Registry{Host: host, Claims: []state.Claim{{Owner: "VendorMSP", Kind: "distribution"}}}),
 		g.put(state.PoliciesKey(), state.Catalogue{Policies: []state.CatalogueEntry{{Name: "default", Version: 1, Match: p.Spec.Match}}}),
 		g.put(state.PolicyKey("default", 1), version), g.put(state.ProposalKey("p1"), next), g.put(state.ProposalKey("p0"), stale),
 		g.put(state.BallotKey("p1", "VendorMSP"), state.Ballot{Proposal: "p1", MSP: "VendorMSP", Yes: true, Act: state.Act{By: vendor}}))
@@ -45,9 +45,9 @@ func (g *gatewayUnderTest) ledger() state.Subject {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	g.block("gateway@VendorMSP", index.Write{Key: state.SegmentKey(host, "l", 1), Value: segment},
-		g.put(state.PlaceKey(s.Digest, host, repo), state.Place{MSP: "VendorMSP", Size: 7}), g.put(state.TagKey(host, repo, "1.0"), state.Tag{Digest: s.Digest, Moves: 1}))
-	g.block("rm@VendorMSP", g.put(s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionOpen, Requester: vendor}))
+	g.block("gateway@VendorMSP", index.Write{Key: state.SegmentKey(host, "VendorMSP", "l", 1), Value: segment},
+		g.put(state.PlaceKey(s.Digest, host, repo), state.Place{MSP: "VendorMSP", Size: 7, Proven: true}), g.put(state.TagKey(host, repo, "1.0"), state.Tag{Digest: s.Digest, Moves: 1}))
+	g.block("rm@VendorMSP", g.put(s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionOpen, Requester: vendor, At: time.Now()}))
 	return s
 }
 
@@ -55,8 +55,8 @@ func (g *gatewayUnderTest) release(s state.Subject) {
 	g.t.Helper()
 	by := policy.Person{MSP: "AuditMSP", Name: "rm"}
 	g.block("rm@AuditMSP", g.put(s.ApprovalKey(1, "AuditMSP"), state.Approval{Subject: s, Attempt: 1, Approval: policy.Approval{By: by}}),
-		g.put(s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionReleased}), g.put(s.ReleaseKey(), state.Current{Digest: s.Digest}),
-		g.put(s.ReleasedKey(), state.Release{Subject: s, Attempt: 1, Policy: policy.Version{Name: "default", Version: 1}, Approvers: []policy.Person{by}}))
+		g.put(s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionReleased, Requester: policy.Person{MSP: "VendorMSP", Name: "admin"}}), g.put(s.ReleaseKey(), state.Current{Digest: s.Digest}),
+		g.put(s.ReleasedKey(), state.Release{Subject: s, Attempt: 1, Policy: policy.Version{Name: "default", Version: 1}, Approvers: []state.Approver{{Person: by}}}))
 }
 
 func TestIdentity(t *testing.T) {

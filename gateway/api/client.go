@@ -34,7 +34,9 @@ const maxAnswer = 32 << 20
 // Every method returns errors with a provenance code: Unavailable when the
 // gateway cannot be reached or is stale, Forbidden when the caller may not
 // ask, Invalid for a malformed request, NotFound for a thing the ledger does
-// not hold. HintOf returns the gateway's advice, if it gave any.
+// not hold, Internal for an answer about something else than was asked: that
+// answer is not returned. What it says about the right thing may still be a lie;
+// only one's own peer is to be relied on. HintOf returns the gateway's advice, if it gave any.
 type Client struct {
 	conn *grpc.ClientConn
 	rpc  waybillv1.WaybillClient
@@ -71,7 +73,7 @@ func Dial(_ context.Context, cfg ClientConfig) (*Client, error) {
 	if err != nil {
 		return nil, provenance.Wrap(provenance.Invalid, err, "gateway address %s", cfg.Address)
 	}
-	return &Client{conn: conn, rpc: waybillv1.NewWaybillClient(conn)}, nil
+	return &Client{conn: conn, rpc: whole{waybillv1.NewWaybillClient(conn)}}, nil
 }
 
 // Close ends the connection.
@@ -86,37 +88,37 @@ func (c *Client) GetStatus(ctx context.Context) (*waybillv1.GetStatusResponse, e
 // GetImage asks about an image: a reference, or a digest alone.
 func (c *Client) GetImage(ctx context.Context, image string) (*waybillv1.GetImageResponse, error) {
 	r, err := c.rpc.GetImage(ctx, &waybillv1.GetImageRequest{Image: image})
-	return r, fromStatus(err)
+	return checked(r, err, func(r *waybillv1.GetImageResponse) error { return compareImage(image, r) })
 }
 
 // GetTag asks what a tag names.
 func (c *Client) GetTag(ctx context.Context, host provenance.Host, repo provenance.Repository, tag provenance.Tag) (*waybillv1.GetTagResponse, error) {
 	r, err := c.rpc.GetTag(ctx, &waybillv1.GetTagRequest{Host: string(host), Repository: string(repo), Tag: string(tag)})
-	return r, fromStatus(err)
+	return checked(r, err, func(r *waybillv1.GetTagResponse) error { return compareTag(host, repo, tag, r) })
 }
 
 // GetVerdict asks whether an image may run in a stage.
 func (c *Client) GetVerdict(ctx context.Context, image, stage string) (*waybillv1.GetVerdictResponse, error) {
 	r, err := c.rpc.GetVerdict(ctx, &waybillv1.GetVerdictRequest{Image: image, Stage: stage})
-	return r, fromStatus(err)
+	return checked(r, err, func(r *waybillv1.GetVerdictResponse) error { return compareVerdict(image, stage, r) })
 }
 
 // ListHistory asks for one page of the history of an image, a tag or a repository.
 func (c *Client) ListHistory(ctx context.Context, in *waybillv1.ListHistoryRequest) (*waybillv1.ListHistoryResponse, error) {
 	r, err := c.rpc.ListHistory(ctx, in)
-	return r, fromStatus(err)
+	return checked(r, err, func(r *waybillv1.ListHistoryResponse) error { return compareHistory(in.GetImage(), r) })
 }
 
 // ListPulls asks for one page of the pulls of an image.
 func (c *Client) ListPulls(ctx context.Context, in *waybillv1.ListPullsRequest) (*waybillv1.ListPullsResponse, error) {
 	r, err := c.rpc.ListPulls(ctx, in)
-	return r, fromStatus(err)
+	return checked(r, err, func(r *waybillv1.ListPullsResponse) error { return comparePulls(in.GetImage(), r) })
 }
 
 // ListPromotions asks for one page of promotions.
 func (c *Client) ListPromotions(ctx context.Context, in *waybillv1.ListPromotionsRequest) (*waybillv1.ListPromotionsResponse, error) {
 	r, err := c.rpc.ListPromotions(ctx, in)
-	return r, fromStatus(err)
+	return checked(r, err, func(r *waybillv1.ListPromotionsResponse) error { return comparePromotions(in, r) })
 }
 
 // ListPolicies asks for the active policies and the open votes.
@@ -128,7 +130,7 @@ func (c *Client) ListPolicies(ctx context.Context) (*waybillv1.ListPoliciesRespo
 // GetPolicy asks for one version of a policy; version 0 is the active one.
 func (c *Client) GetPolicy(ctx context.Context, name string, version int) (*waybillv1.GetPolicyResponse, error) {
 	r, err := c.rpc.GetPolicy(ctx, &waybillv1.GetPolicyRequest{Name: name, Version: int32(version)})
-	return r, fromStatus(err)
+	return checked(r, err, func(r *waybillv1.GetPolicyResponse) error { return comparePolicy(name, version, r) })
 }
 
 // ListMembers asks for the members and their grants.
@@ -158,37 +160,41 @@ func (c *Client) RetryDeadLetters(ctx context.Context, in *waybillv1.RetryDeadLe
 // GetEvidence asks for the evidence about an image, of every type when typ is empty.
 func (c *Client) GetEvidence(ctx context.Context, image, typ string) (*waybillv1.GetEvidenceResponse, error) {
 	r, err := c.rpc.GetEvidence(ctx, &waybillv1.GetEvidenceRequest{Image: image, Type: typ})
-	return r, fromStatus(err)
+	return checked(r, err, func(r *waybillv1.GetEvidenceResponse) error { return compareEvidence(image, typ, r) })
 }
 
 // GetTree asks for an image with its platforms, referrers and evidence.
 func (c *Client) GetTree(ctx context.Context, image string) (*waybillv1.GetTreeResponse, error) {
 	r, err := c.rpc.GetTree(ctx, &waybillv1.GetTreeRequest{Image: image})
-	return r, fromStatus(err)
+	return checked(r, err, func(r *waybillv1.GetTreeResponse) error { return compareTree(image, r) })
 }
 
 // ListPolicyVersions asks for the versions of a policy.
 func (c *Client) ListPolicyVersions(ctx context.Context, name string) (*waybillv1.ListPolicyVersionsResponse, error) {
 	r, err := c.rpc.ListPolicyVersions(ctx, &waybillv1.ListPolicyVersionsRequest{Name: name})
-	return r, fromStatus(err)
+	return checked(r, err, func(r *waybillv1.ListPolicyVersionsResponse) error {
+		return sameEach("policy", name, r.GetVersions(), (*waybillv1.Policy).GetName)
+	})
 }
 
 // SimulatePolicy asks what a policy (JSON) would say about the last releases; 0 is the default number of them.
 func (c *Client) SimulatePolicy(ctx context.Context, policy []byte, releases int) (*waybillv1.SimulatePolicyResponse, error) {
 	r, err := c.rpc.SimulatePolicy(ctx, &waybillv1.SimulatePolicyRequest{Policy: string(policy), Releases: int32(releases)})
-	return r, fromStatus(err)
+	return checked(r, err, func(r *waybillv1.SimulatePolicyResponse) error { return compareSimulation(policy, r) })
 }
 
 // ListProposals asks for proposals of a status, of every status when it is empty.
 func (c *Client) ListProposals(ctx context.Context, status string) (*waybillv1.ListProposalsResponse, error) {
 	r, err := c.rpc.ListProposals(ctx, &waybillv1.ListProposalsRequest{Status: status})
-	return r, fromStatus(err)
+	return checked(r, err, func(r *waybillv1.ListProposalsResponse) error {
+		return sameEach("status", status, r.GetProposals(), (*waybillv1.Proposal).GetStatus)
+	})
 }
 
 // GetProposal asks for a proposal and its votes.
 func (c *Client) GetProposal(ctx context.Context, id string) (*waybillv1.GetProposalResponse, error) {
 	r, err := c.rpc.GetProposal(ctx, &waybillv1.GetProposalRequest{Id: id})
-	return r, fromStatus(err)
+	return checked(r, err, func(r *waybillv1.GetProposalResponse) error { return same("proposal", id, r.GetProposal().GetId()) })
 }
 
 // GetInbox asks what waits for the caller and its organisation.
@@ -200,7 +206,9 @@ func (c *Client) GetInbox(ctx context.Context) (*waybillv1.GetInboxResponse, err
 // ListKeys asks for the trust material of an organisation, of every one when msp is empty.
 func (c *Client) ListKeys(ctx context.Context, msp string) (*waybillv1.ListKeysResponse, error) {
 	r, err := c.rpc.ListKeys(ctx, &waybillv1.ListKeysRequest{Msp: msp})
-	return r, fromStatus(err)
+	return checked(r, err, func(r *waybillv1.ListKeysResponse) error {
+		return sameEach("organisation", msp, r.GetKeys(), (*waybillv1.Key).GetMsp)
+	})
 }
 
 // ListSchemas asks for the schemas of custom evidence.
@@ -212,7 +220,7 @@ func (c *Client) ListSchemas(ctx context.Context) (*waybillv1.ListSchemasRespons
 // ListWaivers asks for the waivers of a host/repository, of every one when it is empty.
 func (c *Client) ListWaivers(ctx context.Context, repository string) (*waybillv1.ListWaiversResponse, error) {
 	r, err := c.rpc.ListWaivers(ctx, &waybillv1.ListWaiversRequest{Repository: repository})
-	return r, fromStatus(err)
+	return checked(r, err, func(r *waybillv1.ListWaiversResponse) error { return compareWaivers(repository, r) })
 }
 
 // ListContext asks for the context variables of every organisation.
@@ -224,5 +232,5 @@ func (c *Client) ListContext(ctx context.Context) (*waybillv1.ListContextRespons
 // ListLabels asks for the labels of a host/repository, of every one when it is empty.
 func (c *Client) ListLabels(ctx context.Context, repository string) (*waybillv1.ListLabelsResponse, error) {
 	r, err := c.rpc.ListLabels(ctx, &waybillv1.ListLabelsRequest{Repository: repository})
-	return r, fromStatus(err)
+	return checked(r, err, func(r *waybillv1.ListLabelsResponse) error { return compareLabels(repository, r) })
 }

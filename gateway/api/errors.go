@@ -84,9 +84,11 @@ func toProblem(err error) problem {
 		}
 	}
 	p.rendering = render(p.Code)
+	// As in an answer: it may repeat what is stored.
+	p.Message = strings.ToValidUTF8(p.Message, mark)
 	var h *hintedError
 	if errors.As(err, &h) {
-		p.Hint = h.hint
+		p.Hint = strings.ToValidUTF8(h.hint, mark)
 		if h.unauthenticated {
 			p.rendering = rendering{codes.Unauthenticated, http.StatusUnauthorized}
 		}

@@ -24,29 +24,31 @@ func (s *service) GetEvidence(ctx context.Context, in *waybillv1.GetEvidenceRequ
 			return err
 		}
 		out.Height, out.Stale, out.Digest, out.Image = at.height, at.stale, ref.Digest.String(), nameOf(ref)
+		indexes, more, err := s.passing(r, ref)
+		if err != nil {
+			return err
+		}
+		out.Truncated = more
+		runs := make([]run, 1+len(indexes))
+		for i, d := range append([]provenance.Digest{ref.Digest}, indexes...) {
+			if runs[i] = (run{state.TypeEvidence, d.String()}); in.GetType() != "" {
+				runs[i] = append(runs[i], in.GetType())
+			}
+		}
+		var pieces []state.Evidence
+		out.NextPageToken, err = list(r, in, evidencePage, as(func(_ []string, e state.Evidence) error {
+			pieces = append(pieces, e)
+			return nil
+		}), runs...)
+		if err != nil {
+			return err
+		}
 		shelf, err := openShelf(r)
 		if err != nil {
 			return err
 		}
-		if out.Evidence, err = shelf.about(ref.Digest, in.GetType()); err != nil {
-			return err
-		}
-		indexes, err := holding(r, ref)
-		if err != nil {
-			return err
-		}
-		for _, index := range indexes {
-			more, err := shelf.about(index, in.GetType())
-			if err != nil {
-				return err
-			}
-			for _, e := range more {
-				e.Inherited = true
-			}
-			out.Evidence = append(out.Evidence, more...)
-		}
-		out.Evidence = out.Evidence[:min(len(out.Evidence), maxList)]
-		return nil
+		out.Evidence, err = shelf.show(pieces, ref.Digest)
+		return err
 	})
 }
 
@@ -58,77 +60,120 @@ func nameOf(ref provenance.Reference) string {
 	return ref.String()
 }
 
-// holding lists the indexes that hold the image: in the repository that the
-// reference names, or anywhere.
-func holding(r Reads, ref provenance.Reference) ([]provenance.Digest, error) {
-	where := []string{ref.Digest.String()}
-	if ref.Host != "" {
-		where = append(where, string(ref.Host), string(ref.Repository))
-	}
-	var indexes []provenance.Digest
-	err := each(r, func(_ []string, p state.Parents) error {
-		for _, d := range p.Indexes {
-			if !slices.Contains(indexes, d) {
-				indexes = append(indexes, d)
+// passing lists the indexes through which the image was released, in the
+// repository that the reference names or in any: their evidence is the image's
+// too. more says that it is in more repositories than were looked through.
+func (s *service) passing(r Reads, ref provenance.Reference) (indexes []provenance.Digest, more bool, err error) {
+	look := func(host provenance.Host, repo provenance.Repository) error {
+		carriers, err := s.carriers(r, state.Subject{Host: host, Repository: repo, Digest: ref.Digest})
+		for _, c := range carriers {
+			if !slices.Contains(indexes, c.index) {
+				indexes = append(indexes, c.index)
 			}
 		}
-		return nil
-	}, state.TypeParents, where...)
-	return indexes, err
+		return err
+	}
+	if ref.Host != "" {
+		err = look(ref.Host, ref.Repository)
+		return indexes, false, err
+	}
+	more, err = first(r, maxList, func(key []string, _ state.Place) error {
+		return look(provenance.Host(key[1]), provenance.Repository(key[2]))
+	}, state.TypePlace, state.PlacePrefix(ref.Digest)...)
+	return indexes, more, err
 }
 
 // shelf reads evidence and tells what counts.
 type shelf struct {
 	r       Reads
 	members []string
+	taken   *stolen
 	keys    map[string]*state.Withdrawal // by state.TrustKeyKey; nil: it stands
 }
 
 func openShelf(r Reads) (*shelf, error) {
 	members, err := state.LoadMembers(r)
-	return &shelf{r: r, members: members.MSPs, keys: map[string]*state.Withdrawal{}}, err
+	return &shelf{r: r, members: members.MSPs, taken: newStolen(r), keys: map[string]*state.Withdrawal{}}, err
 }
 
-// about lists the evidence about one image, by type, the newest first.
-func (s *shelf) about(d provenance.Digest, typ string) ([]*waybillv1.Evidence, error) {
-	where := []string{d.String()}
-	if typ != "" {
-		where = append(where, typ)
-	}
+// about lists at most limit pieces of evidence about one image, as show does;
+// more says that there are others.
+func (s *shelf) about(d provenance.Digest, limit int) (all []*waybillv1.Evidence, more bool, err error) {
 	var pieces []state.Evidence
-	err := each(s.r, func(_ []string, e state.Evidence) error {
+	more, err = first(s.r, limit, func(_ []string, e state.Evidence) error {
 		pieces = append(pieces, e)
 		return nil
-	}, state.TypeEvidence, where...)
-	if err != nil || len(pieces) == 0 {
-		return nil, err
+	}, state.TypeEvidence, d.String())
+	if err != nil {
+		return nil, false, err
 	}
-	var set state.EvidenceSet
-	if _, err := state.Read(s.r, state.EvidenceSetKey(d), &set); err != nil {
-		return nil, err
-	}
+	all, err = s.show(pieces, d)
+	return all, more, err
+}
+
+// show tells of pieces what counts, those about the image itself first, by
+// type, the newest first.
+func (s *shelf) show(pieces []state.Evidence, image provenance.Digest) ([]*waybillv1.Evidence, error) {
 	slices.SortStableFunc(pieces, func(a, b state.Evidence) int {
-		return cmp.Or(cmp.Compare(a.Type, b.Type), b.Since().Compare(a.Since()), cmp.Compare(b.ID, a.ID))
+		return cmp.Or(-compareBool(a.Digest == image, b.Digest == image), cmp.Compare(a.Digest.String(), b.Digest.String()),
+			cmp.Compare(a.Type, b.Type), b.Since().Compare(a.Since()), cmp.Compare(b.ID, a.ID))
 	})
+	current, err := s.current(pieces)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]*waybillv1.Evidence, len(pieces))
 	for i, e := range pieces {
-		why, err := s.why(e, set)
+		why, err := s.why(e, current)
 		if err != nil {
 			return nil, err
 		}
 		out[i] = &waybillv1.Evidence{
 			Digest: e.Digest.String(), Type: e.Type, Id: e.ID, Format: e.Format, Signer: signer(e.Signer), Facts: string(e.Facts),
 			Document: e.Document, PredicateType: e.PredicateType, MadeAt: stamp(e.MadeAt), Location: e.Location,
-			By: person(e.By), At: stamp(e.At), Counts: why == "", Why: why,
+			By: person(e.By), At: stamp(e.At), Counts: why == "", Why: why, Inherited: e.Digest != image, Withdrawn: withdrawal(e.Withdrawn),
 		}
 	}
 	return out, nil
 }
 
+// piece names a piece of evidence within the sets.
+type piece struct {
+	digest  provenance.Digest
+	typ, id string
+}
+
+// current are the pieces that the sets of members name, of the images that the
+// pieces are about.
+func (s *shelf) current(pieces []state.Evidence) (map[piece]bool, error) {
+	var digests []provenance.Digest
+	for _, e := range pieces {
+		if !slices.Contains(digests, e.Digest) {
+			digests = append(digests, e.Digest)
+		}
+	}
+	current := map[piece]bool{}
+	sets, err := state.LoadEvidenceSets(s.r, digests, s.members)
+	for _, set := range sets {
+		for _, entry := range set.Entries {
+			current[piece{set.Digest, entry.Type, entry.ID}] = true
+		}
+	}
+	return current, err
+}
+
 // why says why a piece of evidence does not count, or "".
-func (s *shelf) why(e state.Evidence, set state.EvidenceSet) (string, error) {
+func (s *shelf) why(e state.Evidence, current map[piece]bool) (string, error) {
 	if !slices.Contains(s.members, e.Signer.MSP) {
 		return e.Signer.MSP + " is no member", nil
+	}
+	if w := e.Withdrawn; w != nil {
+		return "taken back by " + w.By.String() + ": " + w.Reason, nil
+	}
+	if e.Signer.Kind == policy.SignedByPerson {
+		if why, err := s.taken.why(policy.Person{MSP: e.Signer.MSP, Name: e.Signer.Name}, e.At); err != nil || why != "" {
+			return why, err
+		}
 	}
 	if e.Signer.Key != "" {
 		w, err := s.withdrawal(e.Signer)
@@ -140,12 +185,10 @@ func (s *shelf) why(e state.Evidence, set state.EvidenceSet) (string, error) {
 				w.CompromisedSince.UTC().Format(time.RFC3339) + ": " + w.Reason, nil
 		}
 	}
-	for _, entry := range set.Entries {
-		if entry.Type == e.Type && entry.ID == e.ID {
-			return "", nil
-		}
+	if !current[piece{e.Digest, e.Type, e.ID}] {
+		return "the same signer gave newer evidence of this type", nil
 	}
-	return "the same signer gave newer evidence of this type", nil
+	return "", nil
 }
 
 func (s *shelf) withdrawal(by policy.Signer) (*state.Withdrawal, error) {
@@ -159,6 +202,13 @@ func (s *shelf) withdrawal(by policy.Signer) (*state.Withdrawal, error) {
 	return k.Withdrawn, err
 }
 
+func withdrawal(w *state.Withdrawal) *waybillv1.Withdrawal {
+	if w == nil {
+		return nil
+	}
+	return &waybillv1.Withdrawal{Reason: w.Reason, CompromisedSince: stamp(w.CompromisedSince), By: person(w.By), At: stamp(w.At)}
+}
+
 func signer(s policy.Signer) *waybillv1.Signer {
 	return &waybillv1.Signer{
 		Kind: string(s.Kind), Msp: s.MSP, Key: s.Key, Identity: s.Identity, Issuer: s.Issuer, Name: s.Name, Roles: s.Roles,
@@ -167,35 +217,33 @@ func signer(s policy.Signer) *waybillv1.Signer {
 
 // ListKeys implements waybillv1.WaybillServer.
 func (s *service) ListKeys(ctx context.Context, in *waybillv1.ListKeysRequest) (*waybillv1.ListKeysResponse, error) {
-	var where []string
+	where := run{state.TypeKey}
 	if in.GetMsp() != "" {
-		where = []string{in.GetMsp()}
+		where = append(where, in.GetMsp())
 	}
 	out := &waybillv1.ListKeysResponse{}
-	return out, s.view(ctx, func(at moment, r Reads) error {
+	return out, s.view(ctx, func(at moment, r Reads) (err error) {
 		out.Height, out.Stale = at.height, at.stale
-		return each(r, func(_ []string, k state.TrustKey) error {
-			key := &waybillv1.Key{
+		out.NextPageToken, err = list(r, in, maxPage, as(func(_ []string, k state.TrustKey) error {
+			out.Keys = append(out.Keys, &waybillv1.Key{
 				Msp: k.MSP, Name: k.Name, Kind: k.Kind, Pem: k.PEM, Fingerprint: k.Fingerprint, NotBefore: stamp(k.NotBefore), NotAfter: stamp(k.NotAfter),
-				By: person(k.By), At: stamp(k.At),
-			}
-			if w := k.Withdrawn; w != nil {
-				key.Withdrawn = &waybillv1.Withdrawal{Reason: w.Reason, CompromisedSince: stamp(w.CompromisedSince), By: person(w.By), At: stamp(w.At)}
-			}
-			out.Keys = append(out.Keys, key)
+				By: person(k.By), At: stamp(k.At), Withdrawn: withdrawal(k.Withdrawn),
+			})
 			return nil
-		}, state.TypeKey, where...)
+		}), where)
+		return err
 	})
 }
 
 // ListSchemas implements waybillv1.WaybillServer.
-func (s *service) ListSchemas(ctx context.Context, _ *waybillv1.ListSchemasRequest) (*waybillv1.ListSchemasResponse, error) {
+func (s *service) ListSchemas(ctx context.Context, in *waybillv1.ListSchemasRequest) (*waybillv1.ListSchemasResponse, error) {
 	out := &waybillv1.ListSchemasResponse{}
-	return out, s.view(ctx, func(at moment, r Reads) error {
+	return out, s.view(ctx, func(at moment, r Reads) (err error) {
 		out.Height, out.Stale = at.height, at.stale
-		return each(r, func(_ []string, x state.Schema) error {
+		out.NextPageToken, err = list(r, in, maxPage, as(func(_ []string, x state.Schema) error {
 			out.Schemas = append(out.Schemas, &waybillv1.Schema{Name: x.Name, Msp: x.MSP, Schema: string(x.Schema), By: person(x.By), At: stamp(x.At)})
 			return nil
-		}, state.TypeSchema)
+		}), run{state.TypeSchema})
+		return err
 	})
 }

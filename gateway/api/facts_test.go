@@ -40,7 +40,7 @@ func (g *gatewayUnderTest) give(d provenance.Digest, pieces ...state.Evidence) {
 			set.Entries[at] = entry
 		}
 	}
-	g.block("trivy@AuditMSP", append(writes, g.put(state.EvidenceSetKey(d), set))...)
+	g.block("trivy@AuditMSP", append(writes, g.put(state.EvidenceSetKey(d, "AuditMSP"), set))...)
 }
 
 // signed is evidence that a key of VendorMSP signed.
@@ -66,6 +66,9 @@ func TestEvidence(t *testing.T) {
 	g.give(s.Digest,
 		scan(s.Digest, "trivy", 3, moment(3)), scan(s.Digest, "trivy", 0, moment(4)), signed("sbom", "good", "build", moment(5)), left,
 		signed("sbom", "early", "lost", moment(9)), signed("slsa-provenance", "late", "lost", moment(11)), signed("slsa-provenance", "old", "retired", moment(12)))
+	through := s
+	through.Digest = platform
+	g.block("rm@VendorMSP", g.put(through.CarrierKey(), state.Carrier{Index: digest("index")}))
 	g.give(digest("index"), signed("signature", "on-index", "build", moment(6)))
 	c := g.client(g.audit.issue("auditor", soon()))
 
@@ -198,17 +201,21 @@ func TestWhatIsSaid(t *testing.T) {
 	g := start(t, nil)
 	s := g.ruled()
 	rm := func(msp string) policy.Person { return policy.Person{MSP: msp, Name: "rm"} }
-	waiver := func(id string, until time.Time, revoked bool, approvers ...policy.Person) state.Waiver {
+	waiver := func(id string, until time.Time, revoked bool, by ...policy.Person) state.Waiver {
+		var approvers []state.Approver
+		for _, p := range by {
+			approvers = append(approvers, state.Approver{Person: p, At: moment(3)})
+		}
 		return state.Waiver{ID: id, Stage: "production", Rule: "evidence/scan", Digest: s.Digest, Reason: "scanner is down", Until: until, Approvers: approvers, Revoked: revoked}
 	}
 	g.block("rm@VendorMSP",
-		g.put(state.WaiversKey(host, repo), state.Waivers{Waivers: []state.Waiver{
+		g.put(state.WaiversKey(host, repo, "VendorMSP"), state.Waivers{Waivers: []state.Waiver{
 			waiver("one", soon(), false, rm("VendorMSP")), waiver("same-org", soon(), false, rm("VendorMSP"), policy.Person{MSP: "VendorMSP", Name: "ann"}),
 			waiver("two", soon(), false, rm("VendorMSP"), rm("AuditMSP")), waiver("gone", soon(), false, rm("VendorMSP"), rm("GoneMSP")),
 			waiver("late", now, false, rm("VendorMSP"), rm("AuditMSP")), waiver("revoked", soon(), true, rm("VendorMSP"), rm("AuditMSP"))}}),
 		g.put(state.LabelsKey(host, repo), state.Labels{Labels: map[string]string{"tier": "1", "team": "a"}}),
 		g.put(state.ContextKey("AuditMSP"), state.Context{Values: map[string]policy.Value{"incident": {Value: false, At: now}, "level": {Value: 3, At: now}, "note": {Value: "all well", At: now}}}),
-		g.put(state.SchemaKey("licence"), state.Schema{Name: "licence", MSP: "VendorMSP", Schema: json.RawMessage(`{"type":"object"}`)}),
+		g.put(state.SchemaKey("VendorMSP", "licence"), state.Schema{Name: "licence", MSP: "VendorMSP", Schema: json.RawMessage(`{"type":"object"}`)}),
 		g.put(state.TrustKeyKey("VendorMSP", "build"), state.TrustKey{MSP: "VendorMSP", Name: "build", Kind: "public-key", NotAfter: moment(59)}),
 		g.put(state.TrustKeyKey("AuditMSP", "scan"), state.TrustKey{MSP: "AuditMSP", Name: "scan", Withdrawn: &state.Withdrawal{Reason: "lost", CompromisedSince: moment(1)}}))
 	c := g.client(g.audit.issue("auditor", soon()))

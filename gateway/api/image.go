@@ -9,8 +9,9 @@ import (
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
 
-// maxList bounds the lists that have no pages.
-const maxList = 1000
+// maxList bounds the parts of an answer that have no pages; where there is more
+// the answer says so.
+const maxList = 500
 
 // GetImage implements waybillv1.WaybillServer.
 func (s *service) GetImage(ctx context.Context, in *waybillv1.GetImageRequest) (*waybillv1.GetImageResponse, error) {
@@ -24,7 +25,7 @@ func (s *service) GetImage(ctx context.Context, in *waybillv1.GetImageRequest) (
 			return err
 		}
 		out.Height, out.Stale, out.Digest, out.Image = at.height, at.stale, ref.Digest.String(), nameOf(ref)
-		if err := places(r, ref, out); err != nil {
+		if err := s.places(r, ref, out); err != nil {
 			return err
 		}
 		if err := holds(r, ref.Digest, out); err != nil {
@@ -48,16 +49,17 @@ func (s *service) GetImage(ctx context.Context, in *waybillv1.GetImageRequest) (
 }
 
 // places adds where the image is: in the repository the reference names, or everywhere.
-func places(r Reads, ref provenance.Reference, out *waybillv1.GetImageResponse) error {
+func (s *service) places(r Reads, ref provenance.Reference, out *waybillv1.GetImageResponse) error {
 	where := state.PlacePrefix(ref.Digest)
 	if ref.Host != "" {
 		where = append(where, string(ref.Host), string(ref.Repository))
 	}
-	return each(r, func(key []string, p state.Place) error {
+	more, err := first(r, maxList, func(key []string, p state.Place) error {
 		host, repo := provenance.Host(key[1]), provenance.Repository(key[2])
 		place := &waybillv1.Place{
 			Host: key[1], Repository: key[2], MediaType: p.MediaType, ArtifactType: p.ArtifactType, Size: p.Size,
 			Config: p.Config.String(), Subject: p.Subject.String(), Actor: p.Actor, Msp: p.MSP, At: stamp(p.At), Deleted: p.Deleted,
+			Proven: p.Proven, TagsCut: p.TagsCut,
 		}
 		for _, c := range p.Children {
 			place.Children = append(place.Children, c.String())
@@ -69,19 +71,63 @@ func places(r Reads, ref provenance.Reference, out *waybillv1.GetImageResponse) 
 		for _, index := range parents.Indexes {
 			place.Indexes = append(place.Indexes, index.String())
 		}
+		carriers, err := s.carriers(r, state.Subject{Host: host, Repository: repo, Digest: ref.Digest})
+		if err != nil {
+			return err
+		}
+		for _, c := range carriers {
+			place.Carriers = append(place.Carriers, &waybillv1.Carrier{Stage: c.stage, Index: c.index.String()})
+		}
 		tags, err := r.Tags(ref.Digest, host, repo)
+		if place.TagsTruncated = len(tags) > maxTags; place.TagsTruncated {
+			tags = tags[:maxTags]
+		}
 		for _, t := range tags {
 			place.Tags = append(place.Tags, string(t))
 		}
 		out.Places = append(out.Places, place)
 		return err
 	}, state.TypePlace, where...)
+	out.Truncated = out.Truncated || more
+	return err
+}
+
+// maxTags bounds the tags of a place; the index lists one more than these.
+const maxTags = 100
+
+// carrier is the index through which an image was released to a stage.
+type carrier struct {
+	stage string
+	index provenance.Digest
+}
+
+// carriers are those of the stages of the policy in force, which are those that
+// the rules look through; the stage of where is of no account.
+func (s *service) carriers(r Reads, where state.Subject) ([]carrier, error) {
+	p, _, err := state.LoadPolicy(s.reader(r), where.Host, where.Repository)
+	if err != nil || p == nil {
+		return nil, err
+	}
+	var all []carrier
+	for _, stage := range p.Spec.Stages {
+		where.Stage = stage.Name
+		var c state.Carrier
+		found, err := state.Read(r, where.CarrierKey(), &c)
+		if err != nil {
+			return nil, err
+		}
+		if found && c.Index != where.Digest {
+			all = append(all, carrier{stage.Name, c.Index})
+		}
+	}
+	return all, nil
 }
 
 func holds(r Reads, d provenance.Digest, out *waybillv1.GetImageResponse) error {
 	return each(r, func(_ []string, h state.Hold) error {
 		out.Holds = append(out.Holds, &waybillv1.Hold{
 			Digest: h.Digest.String(), Msp: h.MSP, By: person(h.By), Reason: h.Reason, At: stamp(h.At), Lifted: h.Lifted,
+			Since: stamp(h.Since), Proposal: h.Proposal,
 		})
 		return nil
 	}, state.TypeHold, d.String())
@@ -91,26 +137,22 @@ func holds(r Reads, d provenance.Digest, out *waybillv1.GetImageResponse) error 
 // nothing is released that was not promoted first.
 func (s *service) promotionsOf(r Reads, ref provenance.Reference, out *waybillv1.GetImageResponse) error {
 	filter := PromotionFilter{Digest: ref.Digest, Host: ref.Host, Repository: ref.Repository}
-	page := Page{Size: 500}
-	for {
-		promotions, next, err := r.Promotions(filter, page)
+	promotions, next, err := r.Promotions(filter, Page{Size: maxList, NewestFirst: true})
+	if err != nil {
+		return err
+	}
+	out.Truncated = out.Truncated || next != ""
+	for _, p := range promotions {
+		promotion, err := s.promotion(r, p)
 		if err != nil {
 			return err
 		}
-		for _, p := range promotions {
-			promotion, err := s.promotion(r, p)
-			if err != nil {
-				return err
-			}
-			out.Promotions = append(out.Promotions, promotion)
-			if err := addRelease(r, p.Subject, out); err != nil {
-				return err
-			}
-		}
-		if page.Token = next; next == "" {
-			return nil
+		out.Promotions = append(out.Promotions, promotion)
+		if err := addRelease(r, p.Subject, out); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 func addRelease(r Reads, s state.Subject, out *waybillv1.GetImageResponse) error {
@@ -122,13 +164,39 @@ func addRelease(r Reads, s state.Subject, out *waybillv1.GetImageResponse) error
 	if _, err := state.Read(r, s.ReleaseKey(), &current); err != nil {
 		return err
 	}
+	approved, err := approvers(newStolen(r), rel.Approvers)
+	if err != nil {
+		return err
+	}
 	out.Releases = append(out.Releases, &waybillv1.Release{
 		Stage: s.Stage, Host: string(s.Host), Repository: string(s.Repository), Digest: s.Digest.String(), Previous: rel.Previous.String(),
-		Current: current.Digest == s.Digest, Attempt: int32(rel.Attempt), Policy: version(rel.Policy), Approvers: people(rel.Approvers),
+		Current: current.Digest == s.Digest, Attempt: int32(rel.Attempt), Policy: version(rel.Policy), Approvers: who(approved), Approved: approved,
 		Rollback: rel.Rollback, By: person(rel.By), At: stamp(rel.At),
 		EvidenceSet: rel.EvidenceSet, Auto: rel.Auto, Pinned: current.Digest == s.Digest && current.Pinned, Debt: debt(rel.Debt),
+		Hash: rel.Hash(), Review: rel.Review,
 	})
 	return nil
+}
+
+// approvers tells who approved, when, and what of it was taken back since.
+func approvers(taken *stolen, all []state.Approver) ([]*waybillv1.Approver, error) {
+	out := make([]*waybillv1.Approver, len(all))
+	for i, a := range all {
+		why, err := taken.why(a.Person, a.At)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = &waybillv1.Approver{Who: person(a.Person), At: stamp(a.At), TakenBack: why}
+	}
+	return out, nil
+}
+
+func who(all []*waybillv1.Approver) []*waybillv1.Person {
+	out := make([]*waybillv1.Person, len(all))
+	for i, a := range all {
+		out[i] = a.GetWho()
+	}
+	return out
 }
 
 func debt(d *policy.Debt) *waybillv1.Debt {
@@ -140,27 +208,4 @@ func debt(d *policy.Debt) *waybillv1.Debt {
 		out.ReviewedBy = person(*d.Reviewed)
 	}
 	return out
-}
-
-// each decodes the records under a prefix of keys and calls do with the key's
-// attributes; at most maxList of them.
-func each[T any](r Reads, do func(key []string, record T) error, objectType string, attributes ...string) error {
-	entries, err := r.Scan(maxList, objectType, attributes...)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		_, key, ok := state.SplitKey(e.Key)
-		if !ok {
-			return provenance.Errorf(provenance.Internal, "key %q is not of our form", e.Key)
-		}
-		var record T
-		if err := state.Decode(e.Value, &record); err != nil {
-			return err
-		}
-		if err := do(key, record); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -4,38 +4,31 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
-
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
 
-// promotions adds what open promotions lack and the organisation could give.
-func (b *inbox) promotions() error {
-	open, next, err := b.r.Promotions(PromotionFilter{Status: state.PromotionOpen}, Page{Size: maxOpen})
+// promotion adds what an open promotion lacks and the organisation could give.
+func (b *inbox) promotion(p state.Promotion) error {
+	if !p.OpenAt(b.now) {
+		return nil
+	}
+	j, err := b.s.judge(b.r, p.Subject)
 	if err != nil {
 		return err
 	}
-	b.truncated = b.truncated || next != ""
-	for _, p := range open {
-		j, err := b.s.judge(b.r, p.Subject)
-		if err != nil {
-			return err
-		}
-		stage, ok := j.stage()
-		if !ok || (j.verdict.Verdict != policy.Pending && j.verdict.Verdict != policy.Denied) {
-			continue // quarantined, or nothing that an act of anybody's would change
-		}
-		if j.verdict.Releasable {
-			b.releasable(p)
-			continue
-		}
-		b.approve(p, j)
-		b.attest(p, j, stage)
+	stage, ok := j.stage()
+	if !ok || (j.Verdict.Verdict != policy.Pending && j.Verdict.Verdict != policy.Denied) {
+		return nil // quarantined, or nothing that an act of anybody's would change
 	}
+	if j.Verdict.Releasable {
+		b.releasable(p)
+		return nil
+	}
+	b.approve(p, j, stage)
+	b.attest(p, j, stage)
 	return nil
 }
 
@@ -43,6 +36,7 @@ func (b *inbox) promotions() error {
 func (b *inbox) item(kind string, p state.Promotion, j judged) *waybillv1.InboxItem {
 	item := about(p.Subject)
 	item.Kind, item.By, item.Since, item.Lacks = kind, person(p.Requester), stamp(p.At), reasons(j.lacks())
+	item.Attempt, item.Due = int32(p.Attempt), stamp(p.Expires())
 	return item
 }
 
@@ -57,33 +51,35 @@ func (b *inbox) releasable(p state.Promotion) {
 }
 
 // approve adds a promotion whose quorum the organisation's approval would help.
-func (b *inbox) approve(p state.Promotion, j judged) {
-	now := b.s.cfg.Now()
-	d := newDiscounter(j, now)
+func (b *inbox) approve(p state.Promotion, j judged, stage policy.Stage) {
 	open := slices.ContainsFunc(j.lacks(), func(r policy.Reason) bool { return r.Rule == "approvals" && r.Outcome == policy.Unmet })
-	if !open || policy.Excluded(d.rule, j.facts, policy.Person{MSP: b.me.MSP}) != "" {
+	if !open || policy.Excluded(j.Policy, j.Facts, policy.Person{MSP: b.me.MSP}) != "" {
 		return
 	}
 	item := b.item(waitApprove, p, j)
-	for _, a := range j.facts.Approvals {
+	discount := j.discount()
+	for _, a := range j.Facts.Approvals {
 		if a.By.MSP != b.me.MSP {
 			continue
 		}
-		why := d.why(a)
+		why := discount(a)
 		if why == "" {
 			return // it approved, or it rejected
 		}
 		item.Kind, item.Stale = waitAgain, why
 	}
-	have := d.approving()
-	if len(have) >= d.rule.Min && !slices.Contains(d.rule.Orgs, b.me.MSP) {
+	rule := stage.Approvals
+	have := policy.Approving(j.Policy, j.Facts, b.now)
+	if len(have) >= rule.Min && !slices.Contains(rule.Orgs, b.me.MSP) {
 		return // enough; only organisations that the rule names are missing
 	}
-	item.Detail = p.Requester.String() + " asks to release to " + p.Stage + "; " + count(len(have), d.rule.Min, "approvals")
-	item.Policy, item.EvidenceSet = j.ref(), j.verdict.EvidenceSet
-	item.Mine = b.holds(d.role()) && policy.Excluded(d.rule, j.facts, b.me) == "" && (d.rule.Robots || !b.isRobot())
+	item.Detail = p.Requester.String() + " asks to release to " + p.Stage + "; " + count(len(have), rule.Min, "approvals")
+	item.Policy, item.PolicyHash = j.ref()
+	item.EvidenceSet = j.Verdict.EvidenceSet
+	mine := policy.Approval{By: b.me, At: b.now, Roles: b.roles, Robot: b.isRobot()}
+	item.Mine = policy.Unheard(j.Policy, j.Facts, mine) == ""
 	item.Command = "waybill approve " + imageOf(p.Subject) + " --to " + p.Stage
-	b.add(item, state.Role(d.role()))
+	b.add(item, approverRole(stage))
 }
 
 // attest adds evidence that the stage wants from the organisation.
@@ -119,21 +115,3 @@ func (b *inbox) attest(p state.Promotion, j judged, stage policy.Stage) {
 }
 
 func count(have, want int, of string) string { return fmt.Sprintf("%d of %d %s", have, want, of) }
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
-}
-
-// moments is stamp the other way.
-func moments(t *timestamppb.Timestamp) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return t.AsTime()
-}

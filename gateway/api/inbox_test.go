@@ -142,21 +142,24 @@ func TestInboxOfAPromotion(t *testing.T) {
 func TestInboxOfTheRest(t *testing.T) {
 	g := start(t, nil)
 	s := g.ruled()
+	vendor := policy.Person{MSP: "VendorMSP", Name: "rm"}
 	g.block("rm@VendorMSP", g.put(s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionReleased}))
-	g.proposed(state.Proposal{ID: "p1", Kind: state.ProposeMemberAdd, Name: "NewMSP"}, "VendorMSP")
+	g.proposed(state.Proposal{ID: "p1", Kind: state.ProposeMemberAdd, Name: "NewMSP", Act: state.Act{By: vendor, At: moment(5)}}, "VendorMSP")
 	g.proposed(state.Proposal{ID: "old", Kind: state.ProposePolicy, Name: "ruled", Base: 0})
 	g.proposed(state.Proposal{ID: "gone", Kind: state.ProposeMemberAdd, Name: "NewMSP", Status: state.ProposalWithdrawn})
 	until := time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
-	waiver := state.Waiver{ID: "w1", Stage: "production", Rule: "evidence/scan", Reason: "scanner is down", Until: until, Approvers: []policy.Person{{MSP: "VendorMSP", Name: "rm"}}}
+	waiver := state.Waiver{ID: "w1", Stage: "production", Rule: "evidence/scan", Act: state.Act{By: vendor, At: moment(3)}, Reason: "scanner is down", Until: until, Approvers: []state.Approver{{Person: policy.Person{MSP: "VendorMSP", Name: "rm"}, At: moment(3)}}}
 	ended := waiver
 	ended.ID, ended.Until = "w2", moment(0)
+	at := 6
 	debt := func(d provenance.Digest, due time.Time, reviewed *policy.Person) state.Release {
-		rel := state.Release{Subject: s, Debt: &policy.Debt{By: policy.Person{MSP: "VendorMSP", Name: "rm"}, Reason: "shop is down", Without: []string{"approvals"}, Due: due, Reviewed: reviewed}}
+		at++
+		rel := state.Release{Subject: s, Debt: &policy.Debt{By: vendor, At: moment(at), Reason: "shop is down", Without: []string{"approvals"}, Due: due, Reviewed: reviewed}}
 		rel.Digest = d
 		return rel
 	}
 	paid, owed, overdue := debt(digest("paid"), until, &policy.Person{MSP: "AuditMSP", Name: "rm"}), debt(digest("owed"), until, nil), debt(digest("overdue"), moment(1), nil)
-	g.block("rm@VendorMSP", g.put(state.WaiversKey(host, repo), state.Waivers{Waivers: []state.Waiver{waiver, ended}}),
+	g.block("rm@VendorMSP", g.put(state.WaiversKey(host, repo, "VendorMSP"), state.Waivers{Waivers: []state.Waiver{waiver, ended}}),
 		g.put(paid.ReleasedKey(), paid), g.put(owed.ReleasedKey(), owed), g.put(overdue.ReleasedKey(), overdue))
 	admin := g.audit.issueOU("boss", soon(), "admin")
 	const vote, exception = "invite NewMSP; 1 of 2 votes", "go without evidence/scan until 2100-01-01T00:00:00Z: scanner is down; 1 of 2 approvals"
@@ -165,17 +168,13 @@ func TestInboxOfTheRest(t *testing.T) {
 		id   identity
 		want []string
 	}{
-		"admin of audit, by certificate": {admin, []string{"review mine=true overdue; " + review, "waiver mine=true " + exception, "review mine=true " + review, "vote mine=true " + vote}},
-		"release-manager of audit":       {g.audit.issue("rm", soon()), []string{"review mine=true overdue; " + review, "waiver mine=true " + exception, "review mine=true " + review, "vote mine=false " + vote}},
-		"scanner of audit":               {g.audit.issue("trivy", soon()), []string{"review mine=false overdue; " + review, "waiver mine=false " + exception, "review mine=false " + review, "vote mine=false " + vote}},
+		"admin of audit, by certificate": {admin, []string{"review mine=true overdue; " + review, "review mine=true " + review, "vote mine=true " + vote, "waiver mine=true " + exception}},
+		"release-manager of audit":       {g.audit.issue("rm", soon()), []string{"review mine=true overdue; " + review, "review mine=true " + review, "waiver mine=true " + exception, "vote mine=false " + vote}},
+		"scanner of audit":               {g.audit.issue("trivy", soon()), []string{"review mine=false overdue; " + review, "review mine=false " + review, "vote mine=false " + vote, "waiver mine=false " + exception}},
 		"who asked":                      {g.vendor.issue("rm", soon()), nil},
 	} {
 		answer := inboxOf(t, g.client(tc.id))
 		got := lines(answer)
-		// The waiver and the debt end at one moment.
-		if len(got) > 2 && strings.HasPrefix(got[1], "review") {
-			got[1], got[2] = got[2], got[1]
-		}
 		if diff := cmp.Diff(tc.want, got); diff != "" {
 			t.Errorf("%s; -want +got:\n%s", name, diff)
 		}
@@ -224,8 +223,8 @@ func TestApprovalsThatDoNotCount(t *testing.T) {
 	say("AuditMSP", func(a *state.Approval) { a.Robot = true })
 	say("PlatformMSP", func(a *state.Approval) { a.Roles = []string{"auditor"} })
 	say("GoneMSP", func(*state.Approval) {})
-	want := map[string]string{"VendorMSP": "rm@VendorMSP requested the promotion", "AuditMSP": "given by a robot",
-		"PlatformMSP": "given without the role release-manager", "GoneMSP": "GoneMSP is no member any more"}
+	want := map[string]string{"VendorMSP": "rm@VendorMSP requested the promotion", "AuditMSP": "robot",
+		"PlatformMSP": "held no role release-manager", "GoneMSP": "of no member"}
 	if diff := cmp.Diff(want, why()); diff != "" {
 		t.Error(diff)
 	}

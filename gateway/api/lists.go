@@ -3,28 +3,13 @@ package api
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
-
-// Limits of a page.
-const (
-	defaultPage = 50
-	maxPage     = 500
-)
-
-func page(size int32, token string) (Page, error) {
-	if size < 0 || size > maxPage {
-		return Page{}, provenance.Errorf(provenance.Invalid, "page size %d: want 1 to %d", size, maxPage)
-	}
-	if size == 0 {
-		size = defaultPage
-	}
-	return Page{Size: int(size), Token: token}, nil
-}
 
 // ListHistory implements waybillv1.WaybillServer.
 func (s *service) ListHistory(ctx context.Context, in *waybillv1.ListHistoryRequest) (*waybillv1.ListHistoryResponse, error) {
@@ -63,13 +48,10 @@ func (s *service) ListHistory(ctx context.Context, in *waybillv1.ListHistoryRequ
 
 // ListPromotions implements waybillv1.WaybillServer.
 func (s *service) ListPromotions(ctx context.Context, in *waybillv1.ListPromotionsRequest) (*waybillv1.ListPromotionsResponse, error) {
-	filter := PromotionFilter{Status: state.PromotionStatus(in.GetStatus())}
-	switch filter.Status {
-	case "", state.PromotionOpen, state.PromotionReleased, state.PromotionRejected:
-	default:
-		return nil, provenance.Errorf(provenance.Invalid, "status %q: want open, released or rejected", in.GetStatus())
+	filter, err := promotionStatus(in.GetStatus(), s.cfg.Now())
+	if err != nil {
+		return nil, err
 	}
-	var err error
 	if in.GetStage() != "" {
 		if filter.Stage, err = policy.ParseStageName(in.GetStage()); err != nil {
 			return nil, err
@@ -106,6 +88,26 @@ func (s *service) ListPromotions(ctx context.Context, in *waybillv1.ListPromotio
 	})
 }
 
+// statusExpired is that of an open promotion whose time is over.
+const statusExpired = "expired"
+
+// promotionStatus is the filter of a status. Whether an open promotion has expired
+// stands nowhere: the time of the request decides.
+func promotionStatus(status string, now time.Time) (f PromotionFilter, err error) {
+	// The first moment at which a promotion was asked for that is open still.
+	edge := now.Add(-state.PromotionLife + 1)
+	switch f.Status = state.PromotionStatus(status); f.Status {
+	case "", state.PromotionReleased, state.PromotionRejected, state.PromotionWithdrawn:
+	case state.PromotionOpen:
+		f.Since = edge
+	case statusExpired:
+		f.Status, f.Before = state.PromotionOpen, edge
+	default:
+		err = provenance.Errorf(provenance.Invalid, "status %.80q: want open, released, rejected, withdrawn or expired", status)
+	}
+	return f, err
+}
+
 // promotion adds the words on a promotion and, while it is open, what an
 // approver signs and which words do not count any more.
 func (s *service) promotion(r Reads, p state.Promotion) (*waybillv1.Promotion, error) {
@@ -113,24 +115,36 @@ func (s *service) promotion(r Reads, p state.Promotion) (*waybillv1.Promotion, e
 		Stage: p.Stage, Host: string(p.Host), Repository: string(p.Repository), Digest: p.Digest.String(), Attempt: int32(p.Attempt),
 		Requester: person(p.Requester), At: stamp(p.At), Status: string(p.Status),
 	}
+	if w := p.Withdrawal; w != nil {
+		out.WithdrawnReason, out.WithdrawnBy = w.Reason, person(w.By)
+	}
 	why := func(policy.Approval) string { return "" }
-	if p.Status == state.PromotionOpen {
+	switch {
+	case p.OpenAt(s.cfg.Now()):
 		j, err := s.judge(r, p.Subject)
 		if err != nil {
 			return nil, err
 		}
-		out.Policy, out.EvidenceSet, out.Verdict = j.ref(), j.verdict.EvidenceSet, string(j.verdict.Verdict)
-		why = newDiscounter(j, s.cfg.Now()).why
+		out.Policy, out.PolicyHash = j.ref()
+		out.EvidenceSet, out.Verdict, out.Expires = j.Verdict.EvidenceSet, string(j.Verdict.Verdict), stamp(p.Expires())
+		why = j.discount()
+	case p.Status == state.PromotionOpen:
+		out.Status, out.Expires = statusExpired, stamp(p.Expires())
 	}
 	// The approvals of one attempt share all of the key but the organisation.
 	_, key, ok := state.SplitKey(p.ApprovalKey(p.Attempt, ""))
 	if !ok {
 		return nil, provenance.Errorf(provenance.Internal, "promotion of %s has no approval key", p.Digest)
 	}
-	return out, each(r, func(_ []string, a state.Approval) error {
+	taken := newStolen(r)
+	return out, each(r, func(_ []string, a state.Approval) (err error) {
+		if a.TakenBack, err = taken.why(a.By, a.At); err != nil {
+			return err
+		}
 		word := &waybillv1.Approval{
 			By: person(a.By), Reject: a.Reject, Reason: a.Reason, At: stamp(a.At), Roles: a.Roles, Robot: a.Robot,
 			Policy: versionRef(a.Policy), EvidenceSet: a.EvidenceSet, Withdrawn: a.Withdrawn,
+			PolicyHash: a.Policy.Hash, TakenBack: a.TakenBack,
 		}
 		if a.Withdrawn {
 			word.Stale = "withdrawn"
@@ -143,7 +157,7 @@ func (s *service) promotion(r Reads, p state.Promotion) (*waybillv1.Promotion, e
 }
 
 // ListMembers implements waybillv1.WaybillServer.
-func (s *service) ListMembers(ctx context.Context, _ *waybillv1.ListMembersRequest) (*waybillv1.ListMembersResponse, error) {
+func (s *service) ListMembers(ctx context.Context, in *waybillv1.ListMembersRequest) (*waybillv1.ListMembersResponse, error) {
 	out := &waybillv1.ListMembersResponse{}
 	return out, s.view(ctx, func(at moment, r Reads) error {
 		out.Height, out.Stale = at.height, at.stale
@@ -151,33 +165,53 @@ func (s *service) ListMembers(ctx context.Context, _ *waybillv1.ListMembersReque
 		if err != nil {
 			return err
 		}
-		out.Invited, out.Majority, out.Needed = now.Invited, int32(now.Majority), int32(now.Needed())
-		err = each(r, func(_ []string, m state.Member) error {
-			out.Members = append(out.Members, &waybillv1.Member{
-				Msp: m.MSP, Name: m.Name, By: person(m.By), At: stamp(m.At), Removed: !slices.Contains(now.MSPs, m.MSP),
-			})
-			return nil
-		}, state.TypeMember)
-		if err != nil {
-			return err
+		out.Majority, out.Needed = int32(now.Majority), int32(now.Needed())
+		if in.GetPageToken() == "" {
+			out.Invited = now.Invited
 		}
-		return each(r, func(_ []string, g state.Grant) error {
-			out.Grants = append(out.Grants, &waybillv1.Grant{
-				Msp: g.MSP, Identity: g.Identity, Role: string(g.Role), Revoked: g.Revoked, By: person(g.By), At: stamp(g.At),
-			})
-			return nil
-		}, state.TypeGrant)
+		taken := newStolen(r)
+		out.NextPageToken, err = list(r, in, maxPage, func(e entry) error {
+			switch e.kind {
+			case state.TypeMember:
+				return as(func(_ []string, m state.Member) error {
+					out.Members = append(out.Members, &waybillv1.Member{
+						Msp: m.MSP, Name: m.Name, By: person(m.By), At: stamp(m.At), Removed: !slices.Contains(now.MSPs, m.MSP),
+					})
+					return nil
+				})(e)
+			case state.TypeGrant:
+				return as(func(_ []string, g state.Grant) error {
+					why, err := taken.why(g.By, g.At)
+					out.Grants = append(out.Grants, &waybillv1.Grant{
+						Msp: g.MSP, Identity: g.Identity, Role: string(g.Role), Revoked: g.Revoked, By: person(g.By), At: stamp(g.At), TakenBack: why,
+					})
+					return err
+				})(e)
+			}
+			return as(func(_ []string, t state.TakenBack) error {
+				out.TakenBack = append(out.TakenBack, &waybillv1.TakenBack{
+					Msp: t.MSP, Identity: t.Identity, Since: stamp(t.Since), Reason: t.Reason, By: person(t.By), At: stamp(t.At),
+				})
+				return nil
+			})(e)
+		}, run{state.TypeMember}, run{state.TypeGrant}, run{state.TypeTaken})
+		return err
 	})
 }
 
 // ListRegistries implements waybillv1.WaybillServer.
-func (s *service) ListRegistries(ctx context.Context, _ *waybillv1.ListRegistriesRequest) (*waybillv1.ListRegistriesResponse, error) {
+func (s *service) ListRegistries(ctx context.Context, in *waybillv1.ListRegistriesRequest) (*waybillv1.ListRegistriesResponse, error) {
 	out := &waybillv1.ListRegistriesResponse{}
-	return out, s.view(ctx, func(at moment, r Reads) error {
+	return out, s.view(ctx, func(at moment, r Reads) (err error) {
 		out.Height, out.Stale = at.height, at.stale
-		return each(r, func(_ []string, reg state.Registry) error {
-			out.Registries = append(out.Registries, &waybillv1.Registry{Host: string(reg.Host), Owner: reg.Owner, Kind: reg.Kind, By: person(reg.By), At: stamp(reg.At)})
+		out.NextPageToken, err = list(r, in, maxPage, as(func(_ []string, reg state.Registry) error {
+			for _, c := range reg.Claims {
+				out.Registries = append(out.Registries, &waybillv1.Registry{
+					Host: string(reg.Host), Namespace: c.Namespace, Owner: c.Owner, Kind: c.Kind, By: person(c.By), At: stamp(c.At),
+				})
+			}
 			return nil
-		}, state.TypeRegistry)
+		}), run{state.TypeRegistry})
+		return err
 	})
 }

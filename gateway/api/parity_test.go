@@ -96,9 +96,9 @@ func TestParityOfRules(t *testing.T) {
 	g.attested(s.Digest)
 	g.proposed(state.Proposal{ID: "p1", Kind: state.ProposeMemberAdd, Name: "NewMSP"}, "VendorMSP")
 	g.block("rm@VendorMSP",
-		g.put(state.WaiversKey(host, repo), state.Waivers{Waivers: []state.Waiver{{ID: "w1", Stage: "production", Rule: "evidence/scan", Until: soon()}}}),
+		g.put(state.WaiversKey(host, repo, "VendorMSP"), state.Waivers{Waivers: []state.Waiver{{ID: "w1", Stage: "production", Rule: "evidence/scan", Until: soon()}}}),
 		g.put(state.LabelsKey(host, repo), state.Labels{Labels: map[string]string{"tier": "1"}}),
-		g.put(state.SchemaKey("licence"), state.Schema{Name: "licence", MSP: "VendorMSP", Schema: json.RawMessage(`{}`)}),
+		g.put(state.SchemaKey("VendorMSP", "licence"), state.Schema{Name: "licence", MSP: "VendorMSP", Schema: json.RawMessage(`{}`)}),
 		g.put(state.TrustKeyKey("VendorMSP", "build"), state.TrustKey{MSP: "VendorMSP", Name: "build", Withdrawn: &state.Withdrawal{Reason: "retired"}}),
 		g.put(s.ReleasedKey(), state.Release{Subject: s, Policy: policy.Version{Name: "ruled", Version: 1}, Debt: &policy.Debt{By: policy.Person{MSP: "VendorMSP", Name: "rm"}, Due: soon()}}))
 	id := g.audit.issue("rm", soon())

@@ -10,7 +10,7 @@ import (
 )
 
 // ListPolicies implements waybillv1.WaybillServer.
-func (s *service) ListPolicies(ctx context.Context, _ *waybillv1.ListPoliciesRequest) (*waybillv1.ListPoliciesResponse, error) {
+func (s *service) ListPolicies(ctx context.Context, in *waybillv1.ListPoliciesRequest) (*waybillv1.ListPoliciesResponse, error) {
 	out := &waybillv1.ListPoliciesResponse{}
 	return out, s.view(ctx, func(at moment, r Reads) error {
 		out.Height, out.Stale = at.height, at.stale
@@ -22,14 +22,30 @@ func (s *service) ListPolicies(ctx context.Context, _ *waybillv1.ListPoliciesReq
 		if _, err := state.Read(r, state.PoliciesKey(), &catalogue); err != nil {
 			return err
 		}
-		for _, entry := range catalogue.Policies {
-			p, err := readPolicy(r, entry.Name, entry.Version, active)
+		p, err := pageOf(in.GetPageSize(), in.GetPageToken(), maxPage)
+		if err != nil {
+			return err
+		}
+		if _, err := policy.ParseStageName(p.Token); p.Token != "" && err != nil {
+			return provenance.Errorf(provenance.Invalid, "page token: not one of ours; use the token of the page before as it is")
+		}
+		for _, entry := range catalogue.Policies { // by name
+			if entry.Name <= p.Token {
+				continue
+			}
+			if len(out.Policies) == p.Size {
+				out.NextPageToken = out.Policies[p.Size-1].GetName()
+				break
+			}
+			one, err := readPolicy(r, entry.Name, entry.Version, active)
 			if err != nil {
 				return err
 			}
-			out.Policies = append(out.Policies, p)
+			out.Policies = append(out.Policies, one)
 		}
-		out.Proposals, err = changes(r)
+		if p.Token == "" {
+			out.Proposals, out.MoreProposals, err = changes(r)
+		}
 		return err
 	})
 }

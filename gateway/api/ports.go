@@ -21,12 +21,16 @@ type Reads interface {
 	state.Scanner
 	History(HistoryFilter, Page) ([]Record, string, error)
 	Promotions(PromotionFilter, Page) ([]state.Promotion, string, error)
-	// Proposals lists proposals of a status, or of all when it is empty, the newest first.
-	Proposals(status state.ProposalStatus, limit int) ([]state.Proposal, error)
+	Proposals(ProposalFilter, Page) ([]state.Proposal, string, error)
 	// Releases lists releases after the first skip, the newest first.
 	Releases(skip, limit int) ([]state.Release, error)
-	// Owing lists break-glass releases that nobody reviewed, the oldest first.
-	Owing(limit int) ([]state.Release, error)
+	// ScanAfter is Scan of the keys that come after one.
+	ScanAfter(after string, limit int, objectType string, attributes ...string) ([]state.Entry, error)
+	// Askers lists the organisations that wait for something of a kind.
+	Askers(kind string) ([]string, error)
+	// Waits lists what one of them waits for and what has not ended, the newest
+	// first, after one that was listed before.
+	Waits(kind, msp string, after *Waiting, now time.Time, limit int) ([]Waiting, error)
 	// Referrers lists the images of a repository that name subject as theirs.
 	Referrers(subject provenance.Digest, host provenance.Host, repo provenance.Repository, limit int) ([]provenance.Digest, error)
 	// Pulls counts pulls from one repository, or from all when host is empty.
@@ -59,6 +63,26 @@ type PromotionFilter struct {
 	Repository provenance.Repository
 	Digest     provenance.Digest
 	Status     state.PromotionStatus
+	// Since leaves out what was asked for before, Before what was not.
+	Since, Before time.Time
+}
+
+// ProposalFilter narrows a list of proposals; empty fields match all.
+type ProposalFilter struct {
+	Status state.ProposalStatus
+	Closed bool // those that are not open
+}
+
+// Waiting is one thing that an organisation asked of the others and has not
+// got: an open promotion or proposal, a waiver, or a break-glass release
+// without a review.
+type Waiting struct {
+	Kind  string // type of the key
+	Key   string // of the record
+	ID    string // of a waiver, in its record
+	MSP   string // who asked
+	Since time.Time
+	Until time.Time // when it ends by itself; zero: never
 }
 
 // PullFilter says which pulls of an image are asked for: those from one

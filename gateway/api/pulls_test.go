@@ -40,7 +40,7 @@ func TestPulls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.block("gateway@VendorMSP", index.Write{Key: state.SegmentKey(host, "l", 2), Value: segment})
+	g.block("gateway@VendorMSP", index.Write{Key: state.SegmentKey(host, "VendorMSP", "l", 2), Value: segment})
 	id := g.audit.issue("auditor", soon())
 	c := g.client(id)
 	image := inTeam + s.Digest.String()
@@ -106,7 +106,7 @@ func TestHiddenPulls(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.block(by, index.Write{Key: state.SegmentKey(host, "l", uint64(2+i)), Value: segment})
+		g.block(by, index.Write{Key: state.SegmentKey(host, "VendorMSP", "l", uint64(2+i)), Value: segment})
 	}
 	list := func(id identity) []*waybillv1.Pull {
 		t.Helper()

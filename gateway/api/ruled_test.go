@@ -55,8 +55,9 @@ func (g *gatewayUnderTest) ruled() state.Subject {
 		g.put(state.MembersKey(), state.Members{MSPs: []string{"AuditMSP", "PlatformMSP", "VendorMSP"}, Invited: []string{"LateMSP"}}),
 		g.put(state.MemberKey("VendorMSP"), state.Member{MSP: "VendorMSP", Name: "vendor"}), g.put(state.MemberKey("AuditMSP"), state.Member{MSP: "AuditMSP", Name: "audit"}),
 		g.put(state.MemberKey("GoneMSP"), state.Member{MSP: "GoneMSP", Name: "gone"}),
-		g.put(state.RegistryKey(host), state.Registry{Host: host, Owner: "VendorMSP", Kind: "distribution"}),
+		g.put(state.RegistryKey(host), state.Registry{Host: host, Claims: []state.Claim{{Owner: "VendorMSP", Kind: "distribution"}}}),
 	)
+	writes = append(writes, g.put(state.ClockKey(), state.Clock{At: time.Now().UTC().Truncate(time.Minute), Seq: 1}))
 	for _, role := range []struct{ msp, who, role string }{
 		{"VendorMSP", "rm", "release-manager"}, {"AuditMSP", "rm", "release-manager"}, {"AuditMSP", "bot", "release-manager"}, {"AuditMSP", "bot", "robot"},
 		{"AuditMSP", "trivy", "scanner"},
@@ -66,7 +67,7 @@ func (g *gatewayUnderTest) ruled() state.Subject {
 	g.block("admin@VendorMSP", writes...)
 	g.pushed(s.Digest, "1.0", state.Place{MSP: "VendorMSP", Size: 7})
 	g.block("rm@VendorMSP", g.put(s.PromotionKey(), state.Promotion{
-		Subject: s, Attempt: 1, Status: state.PromotionOpen, Requester: policy.Person{MSP: "VendorMSP", Name: "rm"}, At: moment(1),
+		Subject: s, Attempt: 1, Status: state.PromotionOpen, Requester: policy.Person{MSP: "VendorMSP", Name: "rm"}, At: time.Now(),
 	}))
 	return s
 }
@@ -82,8 +83,8 @@ func (g *gatewayUnderTest) pushed(d provenance.Digest, tag provenance.Tag, place
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	place.At = moment(0)
-	writes := []index.Write{{Key: state.SegmentKey(host, "l", g.height), Value: segment}}
+	place.At, place.Proven = moment(0), true
+	writes := []index.Write{{Key: state.SegmentKey(host, "VendorMSP", "l", g.height), Value: segment}}
 	if tag != "" {
 		place.Tags = []provenance.Tag{tag}
 		writes = append(writes, g.put(state.TagKey(host, repo, tag), state.Tag{Digest: d, Moves: 1}))

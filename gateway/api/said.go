@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -19,98 +18,109 @@ const (
 	waiverActive  = "active"
 	waiverExpired = "expired"
 	waiverRevoked = "revoked"
+	waiverVoid    = "void" // who asked for it is no member any more
 )
 
 // within reads an optional host/repository into the attributes of a key.
-func within(repository string) ([]string, error) {
+func within(objectType, repository string) (run, error) {
 	if repository == "" {
-		return nil, nil
+		return run{objectType}, nil
 	}
 	ref, err := parseRepository(repository)
-	return []string{string(ref.Host), string(ref.Repository)}, err
+	return run{objectType, string(ref.Host), string(ref.Repository)}, err
 }
 
 // ListWaivers implements waybillv1.WaybillServer.
 func (s *service) ListWaivers(ctx context.Context, in *waybillv1.ListWaiversRequest) (*waybillv1.ListWaiversResponse, error) {
-	where, err := within(in.GetRepository())
+	where, err := within(state.TypeWaivers, in.GetRepository())
 	if err != nil {
 		return nil, err
 	}
 	out := &waybillv1.ListWaiversResponse{}
 	return out, s.view(ctx, func(at moment, r Reads) error {
 		out.Height, out.Stale = at.height, at.stale
-		out.Waivers, err = s.waivers(r, where)
+		bench, err := s.waivers(r)
+		if err != nil {
+			return err
+		}
+		out.NextPageToken, err = list(r, in, maxPage, as(func(key []string, all state.Waivers) error {
+			for _, w := range all.Waivers {
+				one, err := bench.show(key, w)
+				if err != nil {
+					return err
+				}
+				out.Waivers = append(out.Waivers, one)
+			}
+			return nil
+		}), where)
 		return err
 	})
 }
 
-func (s *service) waivers(r Reads, where []string) ([]*waybillv1.Waiver, error) {
+// waivers tells how waivers stand.
+type waivers struct {
+	s       *service
+	r       Reads
+	members []string
+	taken   *stolen
+}
+
+func (s *service) waivers(r Reads) (*waivers, error) {
 	members, err := state.LoadMembers(r)
+	return &waivers{s, r, members.MSPs, newStolen(r)}, err
+}
+
+// show tells how the waiver under a key of state.WaiversKey stands.
+func (b *waivers) show(key []string, w state.Waiver) (*waybillv1.Waiver, error) {
+	p, _, err := state.LoadPolicy(b.s.reader(b.r), provenance.Host(key[0]), provenance.Repository(key[1]))
 	if err != nil {
 		return nil, err
 	}
-	var all []*waybillv1.Waiver
-	err = each(r, func(key []string, list state.Waivers) error {
-		place := state.Subject{Host: provenance.Host(key[0]), Repository: provenance.Repository(key[1])}
-		p, _, err := s.policies.load(r, place)
-		if err != nil {
-			return err
-		}
-		for _, w := range list.Waivers {
-			all = append(all, s.waiver(place, w, p, members.MSPs))
-		}
-		return nil
-	}, state.TypeWaivers, where...)
-	return all, err
-}
-
-func (s *service) waiver(place state.Subject, w state.Waiver, p *policy.Policy, members []string) *waybillv1.Waiver {
+	approved, err := approvers(b.taken, w.Approvers)
+	if err != nil {
+		return nil, err
+	}
 	out := &waybillv1.Waiver{
-		Host: string(place.Host), Repository: string(place.Repository), Id: w.ID, Stage: w.Stage, Rule: w.Rule, Digest: w.Digest.String(),
-		Reason: w.Reason, Until: stamp(w.Until), Approvers: people(w.Approvers), By: person(w.By), At: stamp(w.At), Status: waiverPending,
+		Host: key[0], Repository: key[1], Id: w.ID, Hash: w.Hash(), Stage: w.Stage, Rule: w.Rule, Digest: w.Digest.String(),
+		Reason: w.Reason, Until: stamp(w.Until), Approvers: who(approved), Approved: approved, By: person(w.By), At: stamp(w.At), Status: waiverPending,
 	}
 	if w.Revocation != nil {
 		out.RevokedReason, out.RevokedBy = w.Revocation.Reason, person(w.Revocation.By)
 	}
-	var rule policy.WaiverRule
 	if p != nil && p.Spec.Waivers != nil {
-		rule = *p.Spec.Waivers
+		out.Needed = int32(p.Spec.Waivers.Min)
 	}
-	out.Needed = int32(rule.Min)
-	orgs := approvingOrgs(w.Approvers, members)
-	for _, org := range rule.Orgs {
-		if !slices.Contains(orgs, org) {
-			out.Missing = append(out.Missing, org)
-		}
-	}
+	_, missing, enough := policy.Agreed(p, b.members, agreed(approved))
+	out.Missing = missing
 	switch {
 	case w.Revoked:
 		out.Status = waiverRevoked
-	case !s.cfg.Now().Before(w.Until):
+	case !b.s.cfg.Now().Before(w.Until):
 		out.Status = waiverExpired
-	case rule.Min > 0 && len(orgs) >= rule.Min && len(out.Missing) == 0:
+	case !slices.Contains(b.members, key[2]):
+		out.Status = waiverVoid
+	case enough:
 		out.Status = waiverActive
 	}
-	return out
+	return out, nil
 }
 
-// approvingOrgs are the members among the approvers' organisations.
-func approvingOrgs(approvers []policy.Person, members []string) []string {
-	var orgs []string
-	for _, a := range approvers {
-		if slices.Contains(members, a.MSP) && !slices.Contains(orgs, a.MSP) {
-			orgs = append(orgs, a.MSP)
+// agreed is what policy looks at of a waiver's approvals: those that stand.
+func agreed(approved []*waybillv1.Approver) (w policy.Waiver) {
+	for _, a := range approved {
+		if a.GetTakenBack() == "" {
+			w.Approvers = append(w.Approvers, policy.Person{MSP: a.GetWho().GetMsp(), Name: a.GetWho().GetName()})
 		}
 	}
-	return orgs
+	return w
 }
 
 // ListContext implements waybillv1.WaybillServer.
-func (s *service) ListContext(ctx context.Context, _ *waybillv1.ListContextRequest) (*waybillv1.ListContextResponse, error) {
+func (s *service) ListContext(ctx context.Context, in *waybillv1.ListContextRequest) (*waybillv1.ListContextResponse, error) {
 	out := &waybillv1.ListContextResponse{}
-	return out, s.view(ctx, func(at moment, r Reads) error {
+	return out, s.view(ctx, func(at moment, r Reads) (err error) {
 		out.Height, out.Stale = at.height, at.stale
-		return each(r, func(key []string, c state.Context) error {
+		out.NextPageToken, err = list(r, in, maxPage, as(func(key []string, c state.Context) error {
 			for _, name := range slices.Sorted(maps.Keys(c.Values)) {
 				v := c.Values[name]
 				b, err := json.Marshal(v.Value)
@@ -120,37 +130,26 @@ func (s *service) ListContext(ctx context.Context, _ *waybillv1.ListContextReque
 				out.Variables = append(out.Variables, &waybillv1.ContextVariable{Msp: key[0], Name: name, Value: string(b), At: stamp(v.At)})
 			}
 			return nil
-		}, state.TypeContext)
+		}), run{state.TypeContext})
+		return err
 	})
 }
 
 // ListLabels implements waybillv1.WaybillServer.
 func (s *service) ListLabels(ctx context.Context, in *waybillv1.ListLabelsRequest) (*waybillv1.ListLabelsResponse, error) {
-	where, err := within(in.GetRepository())
+	where, err := within(state.TypeLabels, in.GetRepository())
 	if err != nil {
 		return nil, err
 	}
 	out := &waybillv1.ListLabelsResponse{}
-	return out, s.view(ctx, func(at moment, r Reads) error {
+	return out, s.view(ctx, func(at moment, r Reads) (err error) {
 		out.Height, out.Stale = at.height, at.stale
-		return each(r, func(key []string, l state.Labels) error {
+		out.NextPageToken, err = list(r, in, maxPage, as(func(key []string, l state.Labels) error {
 			for _, name := range slices.Sorted(maps.Keys(l.Labels)) {
 				out.Labels = append(out.Labels, &waybillv1.Label{Host: key[0], Repository: key[1], Name: name, Value: l.Labels[name]})
 			}
 			return nil
-		}, state.TypeLabels, where...)
+		}), where)
+		return err
 	})
-}
-
-// sooner orders two moments, absent ones last.
-func sooner(a, b time.Time) int {
-	switch {
-	case a.IsZero() && b.IsZero():
-		return 0
-	case a.IsZero():
-		return 1
-	case b.IsZero():
-		return -1
-	}
-	return a.Compare(b)
 }

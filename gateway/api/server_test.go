@@ -140,6 +140,19 @@ func (r reads) Promotions(f api.PromotionFilter, p api.Page) ([]state.Promotion,
 	return r.Snapshot.Promotions(index.PromotionFilter(f), index.Page(p))
 }
 
+func (r reads) Proposals(f api.ProposalFilter, p api.Page) ([]state.Proposal, string, error) {
+	return r.Snapshot.Proposals(index.ProposalFilter(f), index.Page(p))
+}
+
+func (r reads) Waits(kind, msp string, after *api.Waiting, now time.Time, limit int) ([]api.Waiting, error) {
+	waits, err := r.Snapshot.Waits(kind, msp, (*index.Waiting)(after), now, limit)
+	out := make([]api.Waiting, len(waits))
+	for i, w := range waits {
+		out[i] = api.Waiting(w)
+	}
+	return out, err
+}
+
 // deadLetters is a queue with n dead letters.
 type deadLetters struct{ n, retried atomic.Int64 }
 

@@ -20,7 +20,7 @@ type service struct {
 	cfg     Config
 	started time.Time
 
-	policies policies
+	policies policy.Cache
 }
 
 // view reads the index at one height. Freshness is asked first: an answer must
@@ -97,7 +97,7 @@ func (s *service) GetVerdict(ctx context.Context, in *waybillv1.GetVerdictReques
 		if err := resolve(r, &ref); err != nil {
 			return err
 		}
-		v, err := s.ask(r, state.Subject{Stage: stage, Host: ref.Host, Repository: ref.Repository, Digest: ref.Digest})
+		v, err := state.Ask(s.reader(r), state.Subject{Stage: stage, Host: ref.Host, Repository: ref.Repository, Digest: ref.Digest}, s.cfg.Now())
 		if err != nil {
 			return err
 		}
@@ -110,7 +110,10 @@ func (s *service) GetVerdict(ctx context.Context, in *waybillv1.GetVerdictReques
 		}
 		out = &waybillv1.GetVerdictResponse{
 			Image: v.Image, Digest: v.Digest.String(), Stage: v.Stage, Verdict: string(v.Verdict), Height: at.height, Stale: at.stale,
-			Reasons: reasons(v.Reasons), EvidenceSet: v.EvidenceSet, Warning: v.Warning,
+			Reasons: reasons(v.Reasons), EvidenceSet: v.EvidenceSet, Warning: v.Warning, Attempt: int32(v.Attempt),
+		}
+		if v.Requester != nil {
+			out.Requester = person(*v.Requester)
 		}
 		if v.Policy != nil {
 			out.Policy = version(*v.Policy)
@@ -200,5 +203,5 @@ func people(all []policy.Person) []*waybillv1.Person {
 }
 
 func version(v policy.Version) *waybillv1.PolicyVersion {
-	return &waybillv1.PolicyVersion{Name: v.Name, Version: int32(v.Version)}
+	return &waybillv1.PolicyVersion{Name: v.Name, Version: int32(v.Version), Hash: v.Hash}
 }

@@ -42,7 +42,10 @@ func (s *service) SimulatePolicy(ctx context.Context, in *waybillv1.SimulatePoli
 			return err
 		}
 		out.Base = int32(would.base)
-		for skip := 0; skip < maxSearched; skip += simulatedBatch {
+		for skip := 0; ; skip += simulatedBatch {
+			if out.Truncated = skip == maxSearched; out.Truncated {
+				return nil
+			}
 			releases, err := r.Releases(skip, simulatedBatch)
 			if err != nil {
 				return err
@@ -69,7 +72,6 @@ func (s *service) SimulatePolicy(ctx context.Context, in *waybillv1.SimulatePoli
 				return nil
 			}
 		}
-		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -135,17 +137,18 @@ func (s *service) simulated(r Reads, rel state.Release, would catalogue) (*waybi
 	}
 	// What the repository is left to, where the policy governs it no more, is
 	// not looked up: that no rule of this policy speaks is the change.
-	after := judged{version: would.base + 1}
+	var p *policy.Policy
 	if would.wouldGovern(rel.Subject) {
-		after.policy = would.p
+		p = would.p
 	}
-	if after.facts, _, err = state.LoadFacts(r, rel.Subject, after.policy); err != nil {
+	after, err := state.JudgeBy(s.reader(r), rel.Subject, p, would.base+1, now.now)
+	if err != nil {
 		return nil, err
 	}
-	before, verdict := anew(now, s.cfg.Now()), anew(after, s.cfg.Now())
+	before, verdict := anew(now.Judgement, now.now), anew(after, now.now)
 	out := &waybillv1.SimulatedRelease{
 		Stage: rel.Stage, Host: string(rel.Host), Repository: string(rel.Repository), Digest: rel.Digest.String(), ReleasedAt: stamp(rel.At),
-		ReleasedWith: version(rel.Policy), Now: string(now.verdict.Verdict), Before: string(before.Verdict), After: string(verdict.Verdict),
+		ReleasedWith: version(rel.Policy), Now: string(now.Verdict.Verdict), Before: string(before.Verdict), After: string(verdict.Verdict),
 		Changed: before.Verdict != verdict.Verdict, Reasons: reasons(verdict.Reasons),
 	}
 	return out, nil
@@ -154,14 +157,14 @@ func (s *service) simulated(r Reads, rel state.Release, would catalogue) (*waybi
 // anew judges a released image as if its release were asked for now, with its
 // approvals given in sight of what is there now: allowed means that nothing
 // would be in the way.
-func anew(j judged, now time.Time) policy.Verdict {
-	f := j.facts
+func anew(j state.Judgement, now time.Time) policy.Verdict {
+	f := &j.Facts
 	f.Released, f.Current, f.Promoted, f.Debt, f.ReleasedAt, f.ViaIndex = false, false, true, nil, time.Time{}, provenance.Digest{}
 	f.Approvals = slices.Clone(f.Approvals)
 	for i := range f.Approvals {
 		f.Approvals[i].Policy, f.Approvals[i].Outcomes = policy.Version{}, nil
 	}
-	v := policy.Evaluate(j.policy, j.version, f, now)
+	v := j.Again(now)
 	if v.Releasable {
 		v.Verdict = policy.Allowed
 	}

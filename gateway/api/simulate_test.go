@@ -11,6 +11,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/index"
 )
 
 // TestSimulatePolicy releases three images under the ruled policy and asks what
@@ -83,6 +84,19 @@ func TestSimulatePolicy(t *testing.T) {
 	}
 	if answer := simulate(stricter, 1); len(answer.GetReleases()) != 1 || answer.GetReleases()[0].GetDigest() != finding || len(answer.GetReleases()[0].GetReasons()) == 0 {
 		t.Errorf("the last one: %v", answer)
+	}
+	var elsewhereReleased []index.Write
+	for i := range 5001 {
+		x := s
+		x.Repository, x.Digest = "other/app", digest(fmt.Sprint("other", i))
+		elsewhereReleased = append(elsewhereReleased, g.put(x.ReleasedKey(), state.Release{Subject: x, Attempt: 1}))
+	}
+	if answer := simulate(stricter, 0); answer.GetTruncated() {
+		t.Error("truncated, and there is nothing else")
+	}
+	g.block("rm@PlatformMSP", elsewhereReleased...)
+	if answer := simulate(stricter, 0); !answer.GetTruncated() || len(answer.GetReleases()) != 0 {
+		t.Errorf("behind 5001 others: truncated %v, %d releases", answer.GetTruncated(), len(answer.GetReleases()))
 	}
 	for name, tc := range map[string]struct {
 		text string

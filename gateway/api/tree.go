@@ -14,6 +14,8 @@ import (
 const (
 	maxDepth = 4
 	maxNodes = 500
+	// maxPieces bounds the evidence in all of it.
+	maxPieces = 2000
 )
 
 // The kinds of node.
@@ -63,6 +65,7 @@ type tree struct {
 	repo      provenance.Repository
 	shelf     *shelf
 	nodes     int
+	pieces    int
 	truncated bool
 }
 
@@ -83,6 +86,9 @@ func (t *tree) node(d provenance.Digest, kind string, depth int) (*waybillv1.Tre
 	if err != nil {
 		return nil, err
 	}
+	if len(tags) > maxTags {
+		tags, t.truncated = tags[:maxTags], true
+	}
 	for _, tag := range tags {
 		n.Tags = append(n.Tags, string(tag))
 	}
@@ -95,9 +101,12 @@ func (t *tree) node(d provenance.Digest, kind string, depth int) (*waybillv1.Tre
 	if err != nil {
 		return nil, err
 	}
-	if n.Evidence, err = t.shelf.about(d, ""); err != nil {
+	var more bool
+	if n.Evidence, more, err = t.shelf.about(d, min(maxList, maxPieces-t.pieces)); err != nil {
 		return nil, err
 	}
+	t.pieces += len(n.Evidence)
+	t.truncated = t.truncated || more
 	for _, e := range n.Evidence {
 		e.Facts = "" // GetEvidence has them
 	}
@@ -112,7 +121,8 @@ func (t *tree) node(d provenance.Digest, kind string, depth int) (*waybillv1.Tre
 // referring adds what names the image as its subject, and what cosign's older
 // layout ties to it by the name of a tag.
 func (t *tree) referring(n *waybillv1.TreeNode, d provenance.Digest, depth int) error {
-	referrers, err := t.r.Referrers(d, t.host, t.repo, maxNodes)
+	// One more than there is room for: add then says that there is more.
+	referrers, err := t.r.Referrers(d, t.host, t.repo, maxNodes+1)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,10 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -10,36 +13,66 @@ import (
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
 
-// maxProposals bounds a list of proposals.
-const maxProposals = 500
+// closedToken opens the tokens of pages after the open proposals.
+const closedToken = "closed."
 
 // ListProposals implements waybillv1.WaybillServer.
 func (s *service) ListProposals(ctx context.Context, in *waybillv1.ListProposalsRequest) (*waybillv1.ListProposalsResponse, error) {
-	status := state.ProposalStatus(in.GetStatus())
-	switch status {
+	filter := ProposalFilter{Status: state.ProposalStatus(in.GetStatus())}
+	switch filter.Status {
 	case "", state.ProposalOpen, state.ProposalAccepted, state.ProposalRejected, state.ProposalWithdrawn:
 	default:
 		return nil, provenance.Errorf(provenance.Invalid, "status %.80q: want open, accepted, rejected or withdrawn", in.GetStatus())
 	}
+	p, err := pageOf(in.GetPageSize(), in.GetPageToken(), maxPage)
+	if err != nil {
+		return nil, err
+	}
+	p.NewestFirst = true
 	out := &waybillv1.ListProposalsResponse{}
 	return out, s.view(ctx, func(at moment, r Reads) error {
 		out.Height, out.Stale = at.height, at.stale
-		all, err := r.Proposals(status, maxProposals)
-		if err != nil {
-			return err
+		var all []state.Proposal
+		var err error
+		if filter.Status == "" {
+			all, out.NextPageToken, err = openFirst(r, p)
+		} else {
+			all, out.NextPageToken, err = r.Proposals(filter, p)
 		}
-		slices.SortStableFunc(all, func(a, b state.Proposal) int {
-			switch aOpen, bOpen := a.Status == state.ProposalOpen, b.Status == state.ProposalOpen; {
-			case aOpen == bOpen:
-				return 0
-			case aOpen:
-				return -1
-			}
-			return 1
-		})
-		out.Proposals, err = counted(r, all)
+		if err == nil {
+			out.Proposals, err = counted(r, all)
+		}
 		return err
 	})
+}
+
+// openFirst lists the open proposals and then the others. One that is decided
+// between two pages may be told twice, and is never left out.
+func openFirst(r Reads, p Page) (all []state.Proposal, next string, err error) {
+	closed := ProposalFilter{Closed: true}
+	token, later := strings.CutPrefix(p.Token, closedToken)
+	if !later {
+		all, next, err = r.Proposals(ProposalFilter{Status: state.ProposalOpen}, p)
+		if err != nil || next != "" {
+			return all, next, err
+		}
+		if p.Size -= len(all); p.Size == 0 {
+			some, _, err := r.Proposals(closed, Page{Size: 1, NewestFirst: true})
+			if len(some) > 0 {
+				next = closedToken
+			}
+			return all, next, err
+		}
+	}
+	p.Token = token
+	if !later {
+		p.Token = ""
+	}
+	rest, next, err := r.Proposals(closed, p)
+	if next != "" {
+		next = closedToken + next
+	}
+	return append(all, rest...), next, err
 }
 
 // GetProposal implements waybillv1.WaybillServer.
@@ -73,20 +106,31 @@ func counted(r Reads, proposals []state.Proposal) ([]*waybillv1.Proposal, error)
 	if err != nil {
 		return nil, err
 	}
+	taken := newStolen(r)
 	out := make([]*waybillv1.Proposal, len(proposals))
 	for i, p := range proposals {
 		one := &waybillv1.Proposal{
 			Id: p.ID, Kind: string(p.Kind), Name: p.Name, Base: int32(p.Base), Body: string(p.Body), Hash: p.Hash, Status: string(p.Status),
-			Version: int32(p.Version), By: person(p.By), At: stamp(p.At), Needed: int32(members.Needed()), Outdated: outdated(p, active, members.Version),
+			Version: int32(p.Version), By: person(p.By), At: stamp(p.At), Needed: int32(members.Needed()), Round: int32(p.Round), Title: p.Title(),
+		}
+		if p.Kind == state.ProposeLift {
+			one.Base = 0 // it is made to a hold, and that has no versions
+		}
+		if one.Outdated, err = outdated(r, p, active, members.Version); err != nil {
+			return nil, err
 		}
 		voted := map[string]bool{}
 		err := each(r, func(_ []string, b state.Ballot) error {
 			if p.Status == state.ProposalOpen && !slices.Contains(members.MSPs, b.MSP) {
 				return nil // who left has no vote
 			}
-			voted[b.MSP] = true
-			one.Votes = append(one.Votes, &waybillv1.Vote{Msp: b.MSP, Yes: b.Yes, Reason: b.Reason, By: person(b.By), At: stamp(b.At)})
-			return nil
+			why, err := taken.why(b.By, b.At)
+			if p.Status != state.ProposalOpen {
+				why = "" // it is decided
+			}
+			voted[b.MSP] = why == ""
+			one.Votes = append(one.Votes, &waybillv1.Vote{Msp: b.MSP, Yes: b.Yes, Reason: b.Reason, By: person(b.By), At: stamp(b.At), TakenBack: why})
+			return err
 		}, state.TypeBallot, p.ID)
 		if err != nil {
 			return nil, err
@@ -101,30 +145,71 @@ func counted(r Reads, proposals []state.Proposal) ([]*waybillv1.Proposal, error)
 	return out, nil
 }
 
-// outdated: it was made from a version, of the policy or of the membership,
-// that is not in force any more.
-func outdated(p state.Proposal, active map[string]int, membership int) bool {
+// outdated: it was made from a version, of what it changes, that is not in
+// force any more.
+func outdated(r Reads, p state.Proposal, active map[string]int, membership int) (bool, error) {
+	if p.Status != state.ProposalOpen {
+		return false, nil
+	}
 	base := membership
-	if p.Kind == state.ProposePolicy {
+	switch p.Kind {
+	case state.ProposePolicy:
 		base = active[p.Name]
+	case state.ProposeRegistry:
+		var c state.RegistryChange
+		var now state.Registry
+		if err := json.Unmarshal(p.Body, &c); err != nil {
+			return false, nil //nolint:nilerr // what it is about cannot be told; the contract says of it what it is
+		}
+		if _, err := state.Read(r, state.RegistryKey(c.Host), &now); err != nil {
+			return false, err
+		}
+		base = now.Version
+	case state.ProposeLift:
+		var c state.LiftChange
+		var h state.Hold
+		if err := json.Unmarshal(p.Body, &c); err != nil {
+			return false, nil //nolint:nilerr // as above
+		}
+		found, err := state.Read(r, state.HoldKey(c.Digest, c.MSP), &h)
+		if err != nil {
+			return false, err
+		}
+		base = 0
+		if found && !h.Lifted {
+			base = int(h.At.Unix())
+		}
 	}
-	return p.Status == state.ProposalOpen && p.Base != base
+	return p.Base != base, nil
 }
 
-// changes returns the open proposals that would change a policy.
-func changes(r Reads) ([]*waybillv1.Proposal, error) {
-	open, err := r.Proposals(state.ProposalOpen, maxProposals)
+// changes returns the newest open proposals that would change a policy; more
+// says that there may be others.
+func changes(r Reads) (all []*waybillv1.Proposal, more bool, err error) {
+	open, next, err := r.Proposals(ProposalFilter{Status: state.ProposalOpen}, Page{Size: maxPage, NewestFirst: true})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return counted(r, slices.DeleteFunc(open, func(p state.Proposal) bool { return p.Kind != state.ProposePolicy }))
+	all, err = counted(r, slices.DeleteFunc(open, func(p state.Proposal) bool { return p.Kind != state.ProposePolicy }))
+	return all, next != "", err
 }
 
-// ListPolicyVersions implements waybillv1.WaybillServer.
+// ListPolicyVersions implements waybillv1.WaybillServer. Its page token is the
+// last version seen: versions are counted from 1, and none is left out.
 func (s *service) ListPolicyVersions(ctx context.Context, in *waybillv1.ListPolicyVersionsRequest) (*waybillv1.ListPolicyVersionsResponse, error) {
 	name, err := policy.ParseStageName(in.GetName()) // the same grammar
 	if err != nil {
 		return nil, provenance.Errorf(provenance.Invalid, "policy %.80q: want lower-case letters, digits and '-'", in.GetName())
+	}
+	p, err := pageOf(in.GetPageSize(), in.GetPageToken(), maxPage)
+	if err != nil {
+		return nil, err
+	}
+	before := 0
+	if p.Token != "" {
+		if before, err = strconv.Atoi(p.Token); err != nil || before < 1 {
+			return nil, provenance.Errorf(provenance.Invalid, "page token: not one of ours; use the token of the page before as it is")
+		}
 	}
 	out := &waybillv1.ListPolicyVersionsResponse{}
 	err = s.view(ctx, func(at moment, r Reads) error {
@@ -133,16 +218,25 @@ func (s *service) ListPolicyVersions(ctx context.Context, in *waybillv1.ListPoli
 		if err != nil {
 			return err
 		}
-		err = each(r, func(_ []string, v state.PolicyVersion) error {
-			p, err := policyOf(v, active)
-			out.Versions = append(out.Versions, p)
-			return err
-		}, state.TypePolicy, name)
-		if err == nil && len(out.Versions) == 0 {
-			err = withHint(provenance.Errorf(provenance.NotFound, "policy %s is not on the ledger", name), "waybill policy list")
+		if active[name] == 0 {
+			return withHint(provenance.Errorf(provenance.NotFound, "policy %s is not on the ledger", name), "waybill policy list")
 		}
-		slices.Reverse(out.Versions)
-		return err
+		from := active[name]
+		if before > 0 {
+			from = min(from, before-1)
+		}
+		for version := from; version > 0; version-- {
+			if len(out.Versions) == p.Size {
+				out.NextPageToken = strconv.Itoa(version + 1)
+				return nil
+			}
+			one, err := readPolicy(r, name, version, active)
+			if err != nil {
+				return err
+			}
+			out.Versions = append(out.Versions, one)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err

@@ -13,7 +13,9 @@ const (
 	KindGrant             = "grant"
 	KindRevoke            = "revoke"
 	KindRegistry          = "registry"
+	KindTakenBack         = "taken-back"
 	KindPromotion         = "promotion"
+	KindCancelled         = "promotion-withdrawn"
 	KindApproval          = "approval"
 	KindRejection         = "rejection"
 	KindApprovalWithdrawn = "approval-withdrawn"
@@ -35,6 +37,8 @@ const (
 	KindKeyWithdrawn      = "key-withdrawn"
 	KindSchema            = "schema"
 	KindEvidence          = "evidence"
+	KindEvidenceWithdrawn = "evidence-withdrawn"
+	KindProven            = "proven"
 	KindWitness           = "witness"
 	KindWaiver            = "waiver"
 	KindWaiverApproval    = "waiver-approval"
@@ -44,8 +48,8 @@ const (
 )
 
 // act adds the record an act's write stands for. Keys of types that say
-// nothing by themselves (lists, pointers) or that are not known are only
-// mirrored.
+// nothing by themselves (lists, pointers, the ledger's clock) or that are not
+// known are only mirrored.
 func (w *writer) act(objectType string, write Write) error {
 	switch objectType {
 	case state.TypeMember:
@@ -59,10 +63,13 @@ func (w *writer) act(objectType string, write Write) error {
 			}
 			return Record{Kind: KindGrant, Detail: fmt.Sprintf("%s@%s is %s", g.Identity, g.MSP, g.Role)}, nil
 		})
-	case state.TypeRegistry:
-		return act(w, write, func(r state.Registry) (Record, error) {
-			return Record{Kind: KindRegistry, Host: r.Host, Detail: fmt.Sprintf("%s registry of %s", r.Kind, r.Owner)}, nil
+	case state.TypeTaken:
+		return act(w, write, func(t state.TakenBack) (Record, error) {
+			line := fmt.Sprintf("what %s@%s did since %s counts no more", t.Identity, t.MSP, timeOf(t.Since))
+			return Record{Kind: KindTakenBack, Detail: because(line, t.Reason)}, nil
 		})
+	case state.TypeRegistry:
+		return w.registry(write)
 	case state.TypePromotion:
 		return w.promotion(write)
 	case state.TypeApproval:
@@ -96,7 +103,11 @@ func (w *writer) act(objectType string, write Write) error {
 	case state.TypeHold:
 		return act(w, write, func(h state.Hold) (Record, error) {
 			if h.Lifted {
-				return Record{Kind: KindLift, Digest: h.Digest, Detail: "quarantine of " + h.MSP + " lifted: " + h.Reason}, nil
+				line := "quarantine of " + h.MSP + " lifted"
+				if h.Proposal != "" {
+					line += " by the vote on proposal " + short(h.Proposal)
+				}
+				return Record{Kind: KindLift, Digest: h.Digest, Detail: because(line, h.Reason)}, nil
 			}
 			return Record{Kind: KindHold, Digest: h.Digest, Detail: "quarantined by " + h.MSP + ": " + h.Reason}, nil
 		})
@@ -108,7 +119,7 @@ func (w *writer) act(objectType string, write Write) error {
 			if b.Yes {
 				word = "yes"
 			}
-			return Record{Kind: KindVote, Detail: because(fmt.Sprintf("%s votes %s on proposal %s", b.MSP, word, b.Proposal), b.Reason)}, nil
+			return Record{Kind: KindVote, Detail: because(fmt.Sprintf("%s votes %s on proposal %s", b.MSP, word, short(b.Proposal)), b.Reason)}, nil
 		})
 	case state.TypePolicy:
 		return act(w, write, func(p state.PolicyVersion) (Record, error) {
@@ -132,19 +143,19 @@ func act[T any](w *writer, write Write, describe func(T) (Record, error)) error 
 	return w.record(r)
 }
 
-// promotion keeps the table of promotions. Only a new request is an act: the
-// later writes of the key follow an approval, a rejection or a release.
+// promotion keeps the table of promotions. A new request is an act, and that
+// whoever asked takes it back: the other writes of the key follow an approval,
+// a rejection or a release.
 func (w *writer) promotion(write Write) error {
+	old, found, err := before[state.Promotion](w, write.Key)
+	if err != nil {
+		return err
+	}
 	var p state.Promotion
 	if err := state.Decode(write.Value, &p); err != nil {
 		return err
 	}
-	var attempt int
-	found, err := w.row(&w.st.attempt, []any{[]byte(write.Key)}, &attempt)
-	if err != nil {
-		return err
-	}
-	if !found || attempt != p.Attempt {
+	if !found || old.Attempt != p.Attempt {
 		r := about(KindPromotion, p.Subject)
 		r.Detail, r.JSON = "promotion to "+p.Stage+" requested", write.Value
 		if p.Attempt > 1 {
@@ -154,8 +165,24 @@ func (w *writer) promotion(write Write) error {
 			return err
 		}
 	}
-	return w.exec(&w.st.promotion, []byte(write.Key), w.at.Block, w.at.Tx, w.seq,
-		p.Stage, string(p.Host), string(p.Repository), digestBytes(p.Digest), string(p.Status), p.Attempt, write.Value)
+	if p.Status == state.PromotionWithdrawn && (!found || old.Status != p.Status) {
+		r := about(KindCancelled, p.Subject)
+		r.Detail, r.JSON = "the request for "+p.Stage+" is taken back", write.Value
+		if p.Withdrawal != nil {
+			r.Detail = because(r.Detail, p.Withdrawal.Reason)
+		}
+		if err := w.record(r); err != nil {
+			return err
+		}
+	}
+	if err := w.exec(&w.st.promotion, []byte(write.Key), w.at.Block, w.at.Tx, w.seq,
+		p.Stage, string(p.Host), string(p.Repository), digestBytes(p.Digest), string(p.Status), nanos(p.At), write.Value); err != nil {
+		return err
+	}
+	if p.Status != state.PromotionOpen {
+		return w.settled(write.Key, "")
+	}
+	return w.waits(Waiting{Key: write.Key, MSP: p.Requester.MSP, Since: p.At, Until: p.Expires()})
 }
 
 func about(kind string, s state.Subject) Record {

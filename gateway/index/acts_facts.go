@@ -31,12 +31,18 @@ func (w *writer) factual(objectType string, write Write) error {
 		})
 	case state.TypeSchema:
 		return act(w, write, func(s state.Schema) (Record, error) {
-			return Record{Kind: KindSchema, Detail: fmt.Sprintf("evidence type custom/%s of %s", s.Name, s.MSP)}, nil
+			return Record{Kind: KindSchema, Detail: fmt.Sprintf("evidence type custom/%s/%s", s.MSP, s.Name)}, nil
 		})
 	case state.TypeEvidence:
 		return act(w, write, func(e state.Evidence) (Record, error) {
+			if e.Withdrawn != nil {
+				line := fmt.Sprintf("%s by %s is taken back", e.Type, signerOf(e.Signer))
+				return Record{Kind: KindEvidenceWithdrawn, Digest: e.Digest, Detail: because(line, e.Withdrawn.Reason)}, nil
+			}
 			return Record{Kind: KindEvidence, Digest: e.Digest, Detail: fmt.Sprintf("%s by %s (%s)", e.Type, signerOf(e.Signer), e.Format)}, nil
 		})
+	case state.TypePlace:
+		return w.place(write)
 	case state.TypeWitness:
 		return act(w, write, func(x state.Witness) (Record, error) {
 			a, err := parts(write.Key, 4)
@@ -71,7 +77,7 @@ func parts(key string, n int) ([]string, error) {
 // waivers tells the differences: asked for, approved, revoked. That one ended
 // is no act.
 func (w *writer) waivers(write Write) error {
-	a, err := parts(write.Key, 2)
+	a, err := parts(write.Key, 3)
 	if err != nil {
 		return err
 	}
@@ -83,14 +89,24 @@ func (w *writer) waivers(write Write) error {
 	if err := state.Decode(write.Value, &now); err != nil {
 		return err
 	}
+	for _, x := range old.Waivers {
+		if !slices.ContainsFunc(now.Waivers, func(o state.Waiver) bool { return o.ID == x.ID }) {
+			if err := w.settled(write.Key, x.ID); err != nil {
+				return err
+			}
+		}
+	}
 	for _, x := range now.Waivers {
+		if err := w.waiver(write.Key, x); err != nil {
+			return err
+		}
 		i := slices.IndexFunc(old.Waivers, func(o state.Waiver) bool { return o.ID == x.ID })
 		b, err := json.Marshal(x)
 		if err != nil {
 			return provenance.Wrap(provenance.Internal, err, "waiver %s", x.ID)
 		}
 		r := Record{Host: provenance.Host(a[0]), Repository: provenance.Repository(a[1]), Digest: x.Digest, Stage: x.Stage, JSON: b}
-		what := fmt.Sprintf("waiver %s of %s for %s until %s", x.ID, x.Rule, x.Stage, timeOf(x.Until))
+		what := fmt.Sprintf("waiver %s of %s for %s until %s", short(x.ID), x.Rule, x.Stage, timeOf(x.Until))
 		switch {
 		case i < 0:
 			r.Kind, r.Detail = KindWaiver, because(what+" is asked for", x.Reason)
@@ -100,13 +116,87 @@ func (w *writer) waivers(write Write) error {
 				r.Detail = because(r.Detail, x.Revocation.Reason)
 			}
 		default:
-			k := slices.IndexFunc(x.Approvers, func(p policy.Person) bool { return !slices.Contains(old.Waivers[i].Approvers, p) })
+			k := slices.IndexFunc(x.Approvers, func(a state.Approver) bool {
+				return !slices.ContainsFunc(old.Waivers[i].Approvers, func(o state.Approver) bool { return o.Person == a.Person && o.At.Equal(a.At) })
+			})
 			if k < 0 {
 				continue
 			}
 			r.Kind, r.Detail = KindWaiverApproval, what+" is approved by "+x.Approvers[k].String()
 		}
 		if err := w.record(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waiver notes whether it waits for approvals still, as far as the ledger
+// alone says: a policy tells which are enough.
+func (w *writer) waiver(key string, x state.Waiver) error {
+	if x.Revoked {
+		return w.settled(key, x.ID)
+	}
+	return w.waits(Waiting{Key: key, ID: x.ID, MSP: x.By.MSP, Since: x.At, Until: x.Until})
+}
+
+// place keeps the table of referrers, and tells that what was recorded by its
+// digest alone is proven now. What the events say of a manifest is a claim; what
+// a place says was derived from its bytes.
+func (w *writer) place(write Write) error {
+	var p state.Place
+	if err := state.Decode(write.Value, &p); err != nil || !p.Proven {
+		return err
+	}
+	a, err := parts(write.Key, 3)
+	if err != nil {
+		return err
+	}
+	d, err := state.PlaceDigest(write.Key)
+	if err != nil {
+		return err
+	}
+	if !p.Subject.IsZero() {
+		if err := w.exec(&w.st.referrer, digestBytes(p.Subject), a[1], a[2], digestBytes(d)); err != nil {
+			return err
+		}
+	}
+	if w.fresh[write.Key] {
+		return nil
+	}
+	old, found, err := before[state.Place](w, write.Key)
+	if err != nil || !found || old.Proven {
+		return err
+	}
+	return w.record(Record{
+		Kind: KindProven, Digest: d, Host: provenance.Host(a[1]), Repository: provenance.Repository(a[2]), MediaType: p.MediaType,
+		Detail: "what it is is derived from its manifest now", JSON: write.Value,
+	})
+}
+
+// registry tells the differences: who has which part of it now.
+func (w *writer) registry(write Write) error {
+	old, _, err := before[state.Registry](w, write.Key)
+	if err != nil {
+		return err
+	}
+	var now state.Registry
+	if err := state.Decode(write.Value, &now); err != nil {
+		return err
+	}
+	for _, c := range now.Claims {
+		i := slices.IndexFunc(old.Claims, func(o state.Claim) bool { return o.Namespace == c.Namespace })
+		if i >= 0 && old.Claims[i].Owner == c.Owner && old.Claims[i].Kind == c.Kind {
+			continue
+		}
+		line := fmt.Sprintf("%s registry of %s", c.Kind, c.Owner)
+		if c.Namespace != "" {
+			line = fmt.Sprintf("namespace %s of the %s registry belongs to %s", c.Namespace, c.Kind, c.Owner)
+		}
+		if i >= 0 && old.Claims[i].Owner != c.Owner {
+			line += ", before to " + old.Claims[i].Owner
+		}
+		if err := w.record(Record{Kind: KindRegistry, Host: now.Host, Detail: line, JSON: write.Value}); err != nil {
 			return err
 		}
 	}

@@ -37,9 +37,14 @@ func (w *writer) released(write Write) error {
 	if err := state.Decode(write.Value, &rel); err != nil {
 		return err
 	}
-	owing := 0
-	if rel.Debt != nil && rel.Debt.Reviewed == nil {
-		owing = 1
+	switch {
+	case rel.Debt != nil && rel.Debt.Reviewed == nil:
+		err = w.waits(Waiting{Key: write.Key, MSP: rel.Debt.By.MSP, Since: rel.Debt.At})
+	case old.Debt != nil:
+		err = w.settled(write.Key, "")
+	}
+	if err != nil {
+		return err
 	}
 	r := about(KindRelease, rel.Subject)
 	r.Previous, r.JSON = rel.Previous, write.Value
@@ -50,7 +55,7 @@ func (w *writer) released(write Write) error {
 		if err := w.record(r); err != nil {
 			return err
 		}
-		return w.exec(&w.st.debt, owing, write.Value, []byte(write.Key))
+		return w.exec(&w.st.debt, write.Value, []byte(write.Key))
 	}
 	r.Detail = fmt.Sprintf("released to %s under policy %s version %d", rel.Stage, rel.Policy.Name, rel.Policy.Version)
 	switch {
@@ -65,7 +70,7 @@ func (w *writer) released(write Write) error {
 	if err := w.record(r); err != nil {
 		return err
 	}
-	return w.exec(&w.st.release, []byte(write.Key), w.at.Block, w.at.Tx, w.seq, owing, write.Value)
+	return w.exec(&w.st.release, []byte(write.Key), w.at.Block, w.at.Tx, w.seq, write.Value)
 }
 
 // current notes the end of a pin: a release itself is told by its own record.
@@ -103,39 +108,47 @@ func (w *writer) proposal(write Write) error {
 		return err
 	}
 	if !found || (p.Status == state.ProposalOpen && old.Status != state.ProposalOpen) {
-		if err := w.record(Record{Kind: KindProposal, Detail: fmt.Sprintf("proposal %s is open: %s", p.ID, subjectOf(p)), JSON: write.Value}); err != nil {
+		if err := w.record(Record{Kind: KindProposal, Detail: fmt.Sprintf("proposal %s is open: %s", short(p.ID), subjectOf(p)), JSON: write.Value}); err != nil {
 			return err
 		}
 	}
 	ended := Record{JSON: write.Value}
 	switch p.Status {
 	case state.ProposalAccepted:
-		ended.Kind, ended.Detail = KindAccepted, fmt.Sprintf("proposal %s is accepted: %s", p.ID, subjectOf(p))
+		ended.Kind, ended.Detail = KindAccepted, fmt.Sprintf("proposal %s is accepted: %s", short(p.ID), subjectOf(p))
 	case state.ProposalRejected:
-		ended.Kind, ended.Detail = KindRejected, fmt.Sprintf("proposal %s is rejected: %s", p.ID, subjectOf(p))
+		ended.Kind, ended.Detail = KindRejected, fmt.Sprintf("proposal %s is rejected: %s", short(p.ID), subjectOf(p))
 	case state.ProposalWithdrawn:
-		ended.Kind, ended.Detail = KindProposalWithdrawn, fmt.Sprintf("proposal %s is withdrawn: %s", p.ID, subjectOf(p))
+		ended.Kind, ended.Detail = KindProposalWithdrawn, fmt.Sprintf("proposal %s is withdrawn: %s", short(p.ID), subjectOf(p))
 	}
 	if ended.Kind != "" && (!found || old.Status != p.Status) {
 		if err := w.record(ended); err != nil {
 			return err
 		}
 	}
-	return w.exec(&w.st.proposal, []byte(write.Key), w.at.Block, w.at.Tx, w.seq, string(p.Status), write.Value)
+	if err := w.exec(&w.st.proposal, []byte(write.Key), w.at.Block, w.at.Tx, w.seq, string(p.Status), write.Value); err != nil {
+		return err
+	}
+	if p.Status != state.ProposalOpen {
+		return w.settled(write.Key, "")
+	}
+	return w.waits(Waiting{Key: write.Key, MSP: p.By.MSP, Since: p.At})
 }
 
 func subjectOf(p state.Proposal) string {
-	switch p.Kind {
-	case state.ProposePolicy:
-		return fmt.Sprintf("policy %s from version %d (%.12s)", p.Name, p.Base, p.Hash)
-	case state.ProposeMemberAdd:
-		return "invite " + p.Name
-	case state.ProposeMemberRemove:
-		return "remove " + p.Name
-	case state.ProposeMajority:
-		return "change the majority: " + string(p.Body)
+	if p.Kind != state.ProposePolicy {
+		return p.Title()
 	}
-	return string(p.Kind) + " " + p.Name
+	return fmt.Sprintf("%s (%.12s)", p.Title(), p.Hash)
+}
+
+// short is enough of an id for a line for people; the record has the whole.
+func short(id string) string {
+	const enough = 12
+	if len(id) <= enough {
+		return id
+	}
+	return id[:enough]
 }
 
 // lacking names the rules that were not met.

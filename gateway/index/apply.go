@@ -80,6 +80,8 @@ type writer struct {
 	st       *statements
 	at, last Position // the transaction at hand, and that of the last record
 	seq      int
+	tx       Tx
+	told     bool // tx has its row
 	// fresh are the keys that the transaction at hand writes for the first time.
 	fresh map[string]bool
 }
@@ -91,10 +93,7 @@ func (w *writer) block(b Block) error {
 		}
 	}
 	for _, t := range b.Txs {
-		w.at = Position{Block: b.Number, Tx: t.Index}
-		if err := w.exec(&w.st.tx, b.Number, t.Index, t.ID, t.At.UnixNano(), t.Creator.MSP, t.Creator.Name); err != nil {
-			return err
-		}
+		w.at, w.tx, w.told = Position{Block: b.Number, Tx: t.Index}, t, false
 		writes, err := w.unpack(t.Writes)
 		if err != nil {
 			return err
@@ -121,6 +120,17 @@ func (w *writer) block(b Block) error {
 		}
 	}
 	return nil
+}
+
+// transaction keeps who signed the transaction at hand, and when, once
+// something is told of it: the ledger's clock moves every minute for ever, and
+// tells nothing.
+func (w *writer) transaction() error {
+	if w.told {
+		return nil
+	}
+	w.told = true
+	return w.exec(&w.st.tx, w.at.Block, w.at.Tx, w.tx.ID, w.tx.At.UnixNano(), w.tx.Creator.MSP, w.tx.Creator.Name)
 }
 
 // unpack turns leaves into their places and tags: the index keeps each under
@@ -165,7 +175,7 @@ func (w *writer) derive(write Write) error {
 		return nil
 	}
 	if objectType == state.TypeSegment {
-		if len(attributes) != 3 {
+		if len(attributes) != 4 {
 			return provenance.Errorf(provenance.Internal, "key %q is no segment key", write.Key)
 		}
 		return w.segment(write.Key, provenance.Host(attributes[0]), write.Value)

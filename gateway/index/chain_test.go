@@ -86,6 +86,9 @@ func (c *chain) put(key string, record any) Write {
 	return Write{Key: key, Value: b}
 }
 
+// unproven is the media type of a push whose manifest's bytes were not there.
+const unproven = "unproven"
+
 // segment is record:Segment's write set: the segment, and the tags and places
 // it moves, those that are new in leaves.
 func (c *chain) segment(events ...provenance.Event) []Write {
@@ -97,14 +100,18 @@ func (c *chain) segment(events ...provenance.Event) []Write {
 	records := map[string]any{}
 	for _, e := range events {
 		if e.Action == provenance.Push {
-			records[state.PlaceKey(e.Digest, host, e.Repository)] = &state.Place{MSP: "VendorMSP", At: e.OccurredAt}
+			place := &state.Place{MSP: "VendorMSP", At: e.OccurredAt}
+			if e.MediaType != unproven {
+				place.Proven, place.MediaType, place.Subject = true, e.MediaType, e.Subject
+			}
+			records[state.PlaceKey(e.Digest, host, e.Repository)] = place
 		}
 		if e.Tag != "" && e.Action != provenance.Pull {
 			records[state.TagKey(host, e.Repository, e.Tag)] = &state.Tag{Digest: e.Digest, At: e.OccurredAt}
 		}
 	}
 	keys := slices.Sorted(maps.Keys(records))
-	d, segment := state.NewDirectory(c), state.SegmentKey(host, "lane-0", c.seq)
+	d, segment := state.NewDirectory(c), state.SegmentKey(host, "VendorMSP", "lane-0", c.seq)
 	found, err := d.Recorded(keys...)
 	if err != nil {
 		c.t.Fatal(err)
@@ -144,7 +151,7 @@ func story(t testing.TB) *chain {
 	c.blocks[0].Organisations = []Organisation{{MSPID: "VendorMSP", RootCerts: [][]byte{[]byte("pem")}}, {MSPID: "AuditMSP"}}
 	c.block(
 		c.tx(0, "admin@VendorMSP", c.put(state.MemberKey("VendorMSP"), state.Member{MSP: "VendorMSP", Name: "vendor"}), c.put(state.MembersKey(), state.Members{MSPs: []string{"VendorMSP"}})),
-		c.tx(2, "admin@VendorMSP", c.put(state.RegistryKey(host), state.Registry{Host: host, Owner: "VendorMSP", Kind: "distribution"})),
+		c.tx(2, "admin@VendorMSP", c.put(state.RegistryKey(host), state.Registry{Host: host, Claims: []state.Claim{{Owner: "VendorMSP", Kind: "distribution"}}})),
 		c.tx(3, "admin@VendorMSP", c.put(state.GrantKey("VendorMSP", "rm", "release-manager"), state.Grant{MSP: "VendorMSP", Identity: "rm", Role: state.RoleReleaseManager})),
 	)
 	c.block(c.tx(0, "gateway@VendorMSP", c.segment(event(provenance.Push, "1.0", "v1", 1), event(provenance.Pull, "", "v1", 2), event(provenance.Pull, "", "v1", 3))...))

@@ -41,11 +41,6 @@ func (w *writer) segment(key string, host provenance.Host, b []byte) error {
 			pulls[pulled] = p
 			continue
 		}
-		if e.Action == provenance.Push && !e.Subject.IsZero() {
-			if err := w.exec(&w.st.referrer, digestBytes(e.Subject), string(host), string(e.Repository), digestBytes(e.Digest)); err != nil {
-				return err
-			}
-		}
 		previous, err := w.moveTag(tags, host, e)
 		if err != nil {
 			return err
@@ -59,6 +54,9 @@ func (w *writer) segment(key string, host provenance.Host, b []byte) error {
 		}
 	}
 	if len(order) > 0 {
+		if err := w.transaction(); err != nil {
+			return err
+		}
 		if err := w.exec(&w.st.segment, w.at.Block, w.at.Tx, string(host), []byte(key)); err != nil {
 			return err
 		}
@@ -127,6 +125,9 @@ func (w *writer) record(r Record) error {
 	at := w.at
 	if w.last != at {
 		w.seq, w.last = 0, at
+	}
+	if err := w.transaction(); err != nil {
+		return err
 	}
 	occurred := int64(0)
 	if !r.OccurredAt.IsZero() {

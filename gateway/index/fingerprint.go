@@ -38,6 +38,7 @@ func contents() []string {
 		`SELECT * FROM promotions ORDER BY key`,
 		`SELECT * FROM proposals ORDER BY key`,
 		`SELECT * FROM releases ORDER BY key`,
+		`SELECT * FROM waiting ORDER BY key, id`,
 		`SELECT * FROM referrers ORDER BY subject, host, repository, digest`,
 		`SELECT * FROM pulls ORDER BY digest, host, repository`,
 		`SELECT * FROM segments ORDER BY block, tx`,

@@ -106,12 +106,18 @@ type PromotionFilter struct {
 	Repository provenance.Repository
 	Digest     provenance.Digest
 	Status     state.PromotionStatus
+	// Since leaves out what was asked for before, Before what was not; both may
+	// move on between two pages.
+	Since, Before time.Time
 }
 
 // Promotions returns a page of promotions as they stand, in the order in which
 // they were first requested, and the token of the next page, "" on the last.
 func (s *Snapshot) Promotions(f PromotionFilter, p Page) ([]state.Promotion, string, error) {
 	filter := []string{"promotions", f.Stage, string(f.Host), string(f.Repository), f.Digest.String(), string(f.Status)}
+	if !f.Before.IsZero() {
+		filter = append(filter, "before")
+	}
 	from, err := p.start(filter...)
 	if err != nil {
 		return nil, "", err
@@ -126,29 +132,11 @@ func (s *Snapshot) Promotions(f PromotionFilter, p Page) ([]state.Promotion, str
 	if !f.Digest.IsZero() {
 		where, args = append(where, `digest = ?`), append(args, digestBytes(f.Digest))
 	}
-	var promotions []state.Promotion
-	var last Position
-	more := false
-	text := `SELECT block, tx, seq, record FROM promotions WHERE ` + strings.Join(where, ` AND `) + order
-	err = s.each(text, append(args, p.size()+1), func(row *sql.Rows) error {
-		var at Position
-		var b []byte
-		if err := row.Scan(&at.Block, &at.Tx, &at.Seq, &b); err != nil {
-			return err
-		}
-		if len(promotions) == p.size() {
-			more = true
-			return nil
-		}
-		var promotion state.Promotion
-		if err := state.Decode(b, &promotion); err != nil {
-			return err
-		}
-		promotions, last = append(promotions, promotion), at
-		return nil
-	})
-	if err != nil || !more {
-		return promotions, "", err
+	if !f.Since.IsZero() {
+		where, args = append(where, `at >= ?`), append(args, nanos(f.Since))
 	}
-	return promotions, p.next(last, filter...), nil
+	if !f.Before.IsZero() {
+		where, args = append(where, `at < ?`), append(args, nanos(f.Before))
+	}
+	return paged[state.Promotion](s, `SELECT block, tx, seq, record FROM promotions WHERE `+strings.Join(where, ` AND `)+order, args, p, filter...)
 }

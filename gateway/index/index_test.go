@@ -190,7 +190,7 @@ func testApplyRefuses(t *testing.T, create creator) {
 	other := next
 	other.PreviousHash = []byte("another channel")
 	broken := next
-	broken.Txs = []Tx{c.tx(0, "gateway@VendorMSP", Write{Key: state.SegmentKey(host, "l", 1), Value: []byte("no segment")})}
+	broken.Txs = []Tx{c.tx(0, "gateway@VendorMSP", Write{Key: state.SegmentKey(host, "VendorMSP", "l", 1), Value: []byte("no segment")})}
 	for name, tc := range map[string]struct {
 		blocks []Block
 		want   provenance.Code

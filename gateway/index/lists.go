@@ -7,29 +7,14 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
-// Proposals returns at most limit proposals of a status, or of every status
-// when it is empty; the last opened first.
-func (s *Snapshot) Proposals(status state.ProposalStatus, limit int) ([]state.Proposal, error) {
-	text, args := `SELECT record FROM proposals ORDER BY block DESC, tx DESC, seq DESC LIMIT ?`, []any{limit}
-	if status != "" {
-		text, args = `SELECT record FROM proposals WHERE status = ? ORDER BY block DESC, tx DESC, seq DESC LIMIT ?`, []any{string(status), limit}
-	}
-	return decoded[state.Proposal](s, text, args...)
-}
-
 // Releases returns at most limit releases after the first skip, each image and
 // stage once; the last released first.
 func (s *Snapshot) Releases(skip, limit int) ([]state.Release, error) {
 	return decoded[state.Release](s, `SELECT record FROM releases ORDER BY block DESC, tx DESC, seq DESC LIMIT ? OFFSET ?`, limit, skip)
 }
 
-// Owing returns at most limit break-glass releases that nobody reviewed, the oldest first.
-func (s *Snapshot) Owing(limit int) ([]state.Release, error) {
-	return decoded[state.Release](s, `SELECT record FROM releases WHERE owing = 1 ORDER BY block, tx, seq LIMIT ?`, limit)
-}
-
-// Referrers returns at most limit images of a repository whose manifest named
-// the image as its subject when they were pushed, in the order of their digests.
+// Referrers returns at most limit images of a repository whose manifest names
+// the image as its subject, in the order of their digests.
 func (s *Snapshot) Referrers(subject provenance.Digest, host provenance.Host, repo provenance.Repository, limit int) ([]provenance.Digest, error) {
 	var all []provenance.Digest
 	err := s.each(`SELECT digest FROM referrers WHERE subject = ? AND host = ? AND repository = ? ORDER BY digest LIMIT ?`,

@@ -126,14 +126,14 @@ func (s *Snapshot) segmentsOf(f PullFilter, from *Position, limit int) (all []pu
 // segmentName takes a segment's lane and number out of its key.
 func segmentName(key string) (lane string, number uint64, err error) {
 	_, attributes, ok := state.SplitKey(key)
-	if !ok || len(attributes) != 3 {
+	if !ok || len(attributes) != 4 {
 		return "", 0, provenance.Errorf(provenance.Internal, "key %q is no segment key", key)
 	}
-	number, err = strconv.ParseUint(attributes[2], 16, 64)
+	number, err = strconv.ParseUint(attributes[3], 16, 64)
 	if err != nil {
 		return "", 0, provenance.Wrap(provenance.Internal, err, "key %q is no segment key", key)
 	}
-	return attributes[1], number, nil
+	return attributes[2], number, nil
 }
 
 // pullsIn adds the pulls of a segment that are asked for and stand before from,

@@ -42,7 +42,7 @@ func (a *anyone) subject() state.Subject {
 
 func (a *anyone) event() provenance.Event {
 	e := event(pick(a, provenance.Push, provenance.Push, provenance.Pull, provenance.Delete, provenance.TagDelete), "", fmt.Sprint(a.random.Uint64()), a.random.IntN(60))
-	e.Repository, e.Digest, e.Actor = pick(a, repositories()...), a.digest(), a.text()
+	e.Repository, e.Digest, e.Actor = pick(a, repositories()...), a.digest(), provenance.CleanText(a.text(), provenance.MaxText)
 	if e.Action == provenance.TagDelete || a.random.IntN(2) == 0 {
 		e.Tag = pick[provenance.Tag](a, "1.0", "a", "B", "latest")
 	}
@@ -57,11 +57,16 @@ func (a *anyone) writes() []Write {
 	s, msp := a.subject(), pick(a, "VendorMSP", "AuditMSP")
 	switch a.random.IntN(10) {
 	case 0:
-		return []Write{a.put(s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1 + a.random.IntN(2), Status: pick(a, state.PromotionOpen, state.PromotionReleased, state.PromotionRejected)})}
+		p := state.Promotion{Subject: s, Attempt: 1 + a.random.IntN(2), Requester: policy.Person{MSP: msp, Name: a.text()}, At: at(a.random.IntN(60)),
+			Status: pick(a, state.PromotionOpen, state.PromotionReleased, state.PromotionRejected, state.PromotionWithdrawn)}
+		if p.Status == state.PromotionWithdrawn {
+			p.Withdrawal = &state.Revocation{Reason: a.text(), Act: actOf("rm@"+msp, a.random.IntN(60))}
+		}
+		return []Write{a.put(s.PromotionKey(), p)}
 	case 1:
 		rel := state.Release{Subject: s, Previous: a.digest(), Auto: a.random.IntN(2) == 0, Rollback: a.random.IntN(4) == 0, Policy: policy.Version{Name: "p", Version: 1}, Act: actOf("rm@"+msp, a.random.IntN(3))}
 		if a.random.IntN(3) == 0 {
-			rel.Debt = &policy.Debt{Reason: a.text(), Due: at(3)}
+			rel.Debt = &policy.Debt{By: policy.Person{MSP: msp}, Reason: a.text(), Due: at(3)}
 			if a.random.IntN(2) == 0 {
 				rel.Debt.Reviewed, rel.Review = &policy.Person{MSP: msp}, a.text()
 			}
@@ -70,11 +75,35 @@ func (a *anyone) writes() []Write {
 	case 2:
 		return []Write{a.put(state.HoldKey(s.Digest, msp), state.Hold{Digest: s.Digest, MSP: msp, Reason: a.text()})}
 	case 3:
-		p := state.Proposal{ID: fmt.Sprint("p", a.random.IntN(4)), Kind: state.ProposePolicy, Name: "default", Status: pick(a, state.ProposalOpen, state.ProposalAccepted, state.ProposalWithdrawn)}
+		p := state.Proposal{ID: fmt.Sprint("p", a.random.IntN(4)), Kind: state.ProposePolicy, Name: "default", Status: pick(a, state.ProposalOpen, state.ProposalAccepted, state.ProposalWithdrawn), Act: actOf("admin@"+msp, a.random.IntN(60))}
 		return []Write{a.put(state.ProposalKey(p.ID), p)}
 	case 4:
 		return []Write{a.put(state.LabelsKey(host, s.Repository), state.Labels{Labels: map[string]string{"tier": a.text()}}),
 			a.put(s.ApprovalKey(1, msp), state.Approval{Subject: s, Attempt: 1, Approval: policy.Approval{By: policy.Person{MSP: msp, Name: "rm"}, Reason: a.text()}})}
+	case 6:
+		var list state.Waivers
+		for i := range a.random.IntN(4) {
+			list.Waivers = append(list.Waivers, state.Waiver{ID: fmt.Sprint("w", i), Reason: a.text(), Until: at(a.random.IntN(60)), Revoked: a.random.IntN(3) == 0,
+				Approvers: []state.Approver{{Person: policy.Person{MSP: pick(a, "VendorMSP", "AuditMSP")}, At: at(a.random.IntN(3))}}, Act: actOf("rm@"+msp, a.random.IntN(60))})
+		}
+		return []Write{a.put(state.WaiversKey(host, s.Repository, msp), list), a.put(state.ClockKey(), state.Clock{At: at(a.random.IntN(60))})}
+	case 7:
+		place := &state.Place{MSP: msp, Actor: a.text(), Proven: a.random.IntN(2) == 0}
+		if place.Proven {
+			place.Subject = a.digest()
+		}
+		who := policy.Person{MSP: msp, Name: pick(a, "ann", "größer")}
+		claims := []state.Claim{{Owner: msp, Kind: a.text()}, {Namespace: pick(a, "team", "team-a"), Owner: pick(a, "VendorMSP", "AuditMSP")}}
+		e := state.Evidence{Digest: s.Digest, Type: "review", ID: fmt.Sprint("e", a.random.IntN(3)), Facts: json.RawMessage(`{}`), Signer: policy.Signer{Kind: policy.SignedByPerson, MSP: msp, Name: who.Name}}
+		if a.random.IntN(2) == 0 {
+			e.Withdrawn = &state.Withdrawal{Reason: a.text(), Act: actOf("ann@"+msp, 3)}
+		}
+		entry := state.EvidenceEntry{Type: e.Type, ID: e.ID, Signer: state.SignerID(e.Signer), Since: e.Since(), Past: true}
+		return []Write{a.put(state.PlaceKey(s.Digest, host, s.Repository), place), a.put(state.RegistryKey(host), state.Registry{Host: host, Claims: claims[:1+a.random.IntN(2)]}),
+			a.put(state.TakenKey(who), state.TakenBack{MSP: msp, Identity: who.Name, Since: at(a.random.IntN(60)), Reason: a.text()}),
+			a.put(state.EvidenceKey(s.Digest, e.Type, e.ID), e), a.put(state.EvidenceSetKey(s.Digest, msp), state.EvidenceSet{Entries: []state.EvidenceEntry{entry}}),
+			a.put(state.EvidencePastKey(s.Digest, msp, entry), state.EvidencePast{}), a.put(s.CarrierKey(), state.Carrier{Index: a.digest()}),
+			a.put(state.GapKey(a.random.Uint64N(9)), state.Gap{At: at(3)})}
 	case 5:
 		key := state.Key("other"+a.text(), a.text(), a.text())
 		return []Write{{Key: key, Value: []byte(a.text()), Delete: a.random.IntN(3) == 0}}
@@ -98,7 +127,7 @@ func randomChain(t testing.TB, seed uint64, n int) *chain {
 	a.blocks[0].Organisations = []Organisation{{MSPID: "VendorMSP", RootCerts: [][]byte{[]byte("pem")}}, {MSPID: "AuditMSP"}}
 	a.block(a.tx(0, "admin@VendorMSP",
 		a.put(state.MembersKey(), state.Members{MSPs: []string{"AuditMSP", "VendorMSP"}}),
-		a.put(state.RegistryKey(host), state.Registry{Host: host, Owner: "VendorMSP", Kind: "distribution"}),
+		a.put(state.RegistryKey(host), state.Registry{Host: host, Claims: []state.Claim{{Owner: "VendorMSP", Kind: "distribution"}}}),
 		a.put(state.PoliciesKey(), state.Catalogue{Policies: []state.CatalogueEntry{{Name: "default", Version: 1, Match: p.Spec.Match}}}),
 		a.put(state.PolicyKey("default", 1), state.PolicyVersion{Name: "default", Version: 1, Text: p.Canonical()})))
 	for len(a.blocks) < n {
@@ -127,15 +156,26 @@ func answers(t testing.TB, x *Index) (out []string) {
 	note("organisations", organisations, err)
 	view(t, x, func(s *Snapshot) {
 		for _, status := range []state.ProposalStatus{"", state.ProposalOpen, state.ProposalAccepted} {
-			proposals, err := s.Proposals(status, 3)
+			proposals, next, err := s.Proposals(ProposalFilter{Status: status}, Page{Size: 3})
 			note("proposals "+string(status), proposals, err)
+			note("more proposals", next, nil)
 		}
 		for skip := range 3 {
 			releases, err := s.Releases(3*skip, 5)
 			note("releases", asJSON(releases), err)
 		}
-		owing, err := s.Owing(9)
-		note("owing", asJSON(owing), err)
+		for _, kind := range []string{state.TypePromotion, state.TypeProposal, state.TypeWaivers, state.TypeReleased} {
+			askers, err := s.Askers(kind)
+			note("askers", askers, err)
+			for _, msp := range askers {
+				waits, err := s.Waits(kind, msp, nil, at(30), 9)
+				note("waits", waits, err)
+				if len(waits) > 1 {
+					waits, err = s.Waits(kind, msp, &waits[1], at(30), 9)
+					note("waits after", waits, err)
+				}
+			}
+		}
 		for _, objectType := range []string{state.TypeTag, state.TypePlace, state.TypeHold, state.TypeSegment, "other", "other\xff\xfe"} {
 			entries, err := s.Scan(40, objectType)
 			note("scan", entries, err)
@@ -168,7 +208,7 @@ func promotions(note noting, s *Snapshot) {
 		p := Page{Size: 3}
 		for more := true; more; more = p.Token != "" {
 			got, next, err := s.Promotions(f, p)
-			note(fmt.Sprintf("promotions %+v", f), got, err)
+			note(fmt.Sprintf("promotions %+v", f), asJSON(got), err)
 			p.Token = next
 		}
 	}

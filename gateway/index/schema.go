@@ -9,10 +9,14 @@ import (
 
 // schemaVersion changes with every change of schema or of what Apply derives:
 // an index of another version is rebuilt, never migrated.
-const schemaVersion = 3
+const schemaVersion = 4
 
 // kv mirrors the chaincode's state. The other tables are derived from it and
 // from the blocks: what a question needs in another order than that of the keys.
+// txs has the transactions of which something is told. waiting holds what an
+// organisation asked of others and has not got, by the kind of key: open
+// promotions and proposals, waivers (id) and break-glass releases without a
+// review; until 0 is for ever.
 // A release stands at its latest position, a promotion and a proposal at their first. Digests are the
 // algorithm's byte and the raw hash. A row of pulled says that a segment holds
 // pulls of an image of a repository; they are chained from the latest back, so
@@ -30,7 +34,7 @@ CREATE TABLE records (block INTEGER, tx INTEGER, seq INTEGER, kind TEXT NOT NULL
 CREATE INDEX records_by_digest ON records (digest, block, tx, seq) WHERE digest <> x'';
 CREATE INDEX records_by_place ON records (host, repository, block, tx, seq, tag) WHERE repository <> '';
 CREATE TABLE promotions (key BLOB PRIMARY KEY, block INTEGER NOT NULL, tx INTEGER NOT NULL, seq INTEGER NOT NULL,
-	stage TEXT NOT NULL, host TEXT NOT NULL, repository TEXT NOT NULL, digest BLOB NOT NULL, status TEXT NOT NULL, attempt INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
+	stage TEXT NOT NULL, host TEXT NOT NULL, repository TEXT NOT NULL, digest BLOB NOT NULL, status TEXT NOT NULL, at INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX promotions_by_position ON promotions (block, tx, seq);
 CREATE INDEX promotions_by_status ON promotions (status, block, tx, seq);
 CREATE INDEX promotions_by_digest ON promotions (digest, block, tx, seq);
@@ -39,9 +43,10 @@ CREATE TABLE proposals (key BLOB PRIMARY KEY, block INTEGER NOT NULL, tx INTEGER
 CREATE INDEX proposals_by_status ON proposals (status, block, tx, seq);
 CREATE INDEX proposals_by_position ON proposals (block, tx, seq);
 CREATE TABLE releases (key BLOB PRIMARY KEY, block INTEGER NOT NULL, tx INTEGER NOT NULL, seq INTEGER NOT NULL,
-	owing INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
+	record BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX releases_by_position ON releases (block, tx, seq);
-CREATE INDEX releases_owing ON releases (block, tx, seq) WHERE owing = 1;
+CREATE TABLE waiting (key BLOB, id TEXT, kind TEXT NOT NULL, msp TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (key, id)) WITHOUT ROWID;
+CREATE INDEX waiting_by_asker ON waiting (kind, msp, since, key, id, until);
 CREATE TABLE referrers (subject BLOB, host TEXT, repository TEXT, digest BLOB,
 	PRIMARY KEY (subject, host, repository, digest)) WITHOUT ROWID;
 CREATE TABLE pulls (digest BLOB, host TEXT, repository TEXT, count INTEGER NOT NULL, last INTEGER NOT NULL, latest INTEGER NOT NULL,

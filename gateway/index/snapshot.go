@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -104,12 +105,20 @@ func (s *Snapshot) Get(keys ...string) ([][]byte, error) {
 
 // Scan implements state.Scanner.
 func (s *Snapshot) Scan(limit int, objectType string, attributes ...string) ([]state.Entry, error) {
+	return s.ScanAfter("", limit, objectType, attributes...)
+}
+
+// ScanAfter is Scan of the keys that come after one.
+func (s *Snapshot) ScanAfter(after string, limit int, objectType string, attributes ...string) ([]state.Entry, error) {
 	if limit <= 0 {
 		return nil, nil
 	}
 	from := []byte(state.Key(objectType, attributes...))
 	to := slices.Clone(from)
 	to[len(to)-1]++ // the prefix ends in NUL, so this is the first key after all that have it
+	if next := append([]byte(after), 0); bytes.Compare(next, from) > 0 {
+		from = next
+	}
 	var entries []state.Entry
 	err := s.each(`SELECT key, value FROM kv WHERE key >= ? AND key < ? ORDER BY key LIMIT ?`, []any{from, to, limit}, func(row *sql.Rows) error {
 		var key, value []byte
@@ -144,9 +153,10 @@ func (s *Snapshot) Pulls(d provenance.Digest, host provenance.Host, repo provena
 }
 
 // maxTags bounds Tags.
-const maxTags = 100
+const maxTags = 101
 
-// Tags returns the tags of a repository that name the image now, sorted; at most 100.
+// Tags returns the tags of a repository that name the image now, sorted; at most
+// 101, so that who shows 100 knows whether there are more.
 func (s *Snapshot) Tags(d provenance.Digest, host provenance.Host, repo provenance.Repository) ([]provenance.Tag, error) {
 	var once []string
 	text := `SELECT DISTINCT tag FROM records WHERE digest = ? AND digest <> x'' AND host = ? AND repository = ? AND tag <> '' AND kind = 'push' ORDER BY tag`

@@ -21,12 +21,12 @@ type statement struct{ text, dollars string }
 
 // statements are Apply's: a block of a busy channel writes thousands of rows.
 type statements struct {
-	tx, record, segment, pulled, pull, referrer, promotion, attempt, proposal, release, debt, dropOrganisations, organisation statement
+	tx, record, segment, pulled, pull, referrer, promotion, proposal, release, debt, wait, settle, dropOrganisations, organisation statement
 }
 
 func (s *statements) all() []*statement {
 	return []*statement{
-		&s.tx, &s.record, &s.segment, &s.pulled, &s.pull, &s.referrer, &s.promotion, &s.attempt, &s.proposal, &s.release, &s.debt, &s.dropOrganisations, &s.organisation,
+		&s.tx, &s.record, &s.segment, &s.pulled, &s.pull, &s.referrer, &s.promotion, &s.proposal, &s.release, &s.debt, &s.wait, &s.settle, &s.dropOrganisations, &s.organisation,
 	}
 }
 
@@ -44,16 +44,18 @@ func applying() *statements {
 			ON CONFLICT (digest, host, repository) DO UPDATE SET count = pulls.count + excluded.count,
 			last = CASE WHEN excluded.last > pulls.last THEN excluded.last ELSE pulls.last END, latest = excluded.latest`},
 		// The position stays that of the first request, so that pages do not shift.
-		promotion: statement{text: `INSERT INTO promotions (key, block, tx, seq, stage, host, repository, digest, status, attempt, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (key) DO UPDATE SET status = excluded.status, attempt = excluded.attempt, record = excluded.record`},
-		attempt:  statement{text: `SELECT attempt FROM promotions WHERE key = ?`},
+		promotion: statement{text: `INSERT INTO promotions (key, block, tx, seq, stage, host, repository, digest, status, at, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (key) DO UPDATE SET status = excluded.status, at = excluded.at, record = excluded.record`},
 		referrer: statement{text: `INSERT INTO referrers (subject, host, repository, digest) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`},
 		proposal: statement{text: `INSERT INTO proposals (key, block, tx, seq, status, record) VALUES (?, ?, ?, ?, ?, ?)
 			ON CONFLICT (key) DO UPDATE SET status = excluded.status, record = excluded.record`},
 		// The last release is what comes first where releases are listed.
-		release: statement{text: `INSERT INTO releases (key, block, tx, seq, owing, record) VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT (key) DO UPDATE SET block = excluded.block, tx = excluded.tx, seq = excluded.seq, owing = excluded.owing, record = excluded.record`},
-		debt:              statement{text: `UPDATE releases SET owing = ?, record = ? WHERE key = ?`},
+		release: statement{text: `INSERT INTO releases (key, block, tx, seq, record) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT (key) DO UPDATE SET block = excluded.block, tx = excluded.tx, seq = excluded.seq, record = excluded.record`},
+		debt: statement{text: `UPDATE releases SET record = ? WHERE key = ?`},
+		wait: statement{text: `INSERT INTO waiting (key, id, kind, msp, since, until) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (key, id) DO UPDATE SET msp = excluded.msp, since = excluded.since, until = excluded.until`},
+		settle:            statement{text: `DELETE FROM waiting WHERE key = ? AND id = ?`},
 		dropOrganisations: statement{text: `DELETE FROM organisations`},
 		organisation:      statement{text: `INSERT INTO organisations (msp, record) VALUES (?, ?)`},
 	}

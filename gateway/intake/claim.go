@@ -17,7 +17,6 @@ const userAgent = "waybill-gateway"
 // Limits of what a payload says.
 const (
 	maxEvents = 10_000
-	maxActor  = 255 // bytes, provenance's own limit
 	maxID     = 255 // bytes
 )
 
@@ -62,7 +61,7 @@ func (c claim) event(kind string, now time.Time) (provenance.Event, error) {
 	} else if c.reference.text != "" {
 		tag = c.reference
 	}
-	out := provenance.Event{ID: c.id, Action: c.action, Source: kind, Actor: clipText(c.actor), OccurredAt: occurredAt(c.at, now)}
+	out := provenance.Event{ID: c.id, Action: c.action, Source: kind, Actor: provenance.CleanText(c.actor, provenance.MaxText), OccurredAt: occurredAt(c.at, now)}
 	if !c.atTime.IsZero() {
 		out.OccurredAt = plausible(c.atTime, now)
 	}
@@ -133,7 +132,9 @@ func idText(field, id string) error {
 
 // occurredAt reads the registry's clock. It is a claim like the actor, so a
 // missing or strange one is replaced rather than refused: a refusal would make
-// the registry send the event for ever and hold up all that follow it.
+// the registry send the event for ever and hold up all that follow it. One that
+// has not come yet is strange: an image from the future would never grow old,
+// and the contract refuses it with all that stands beside it in a segment.
 func occurredAt(timestamp string, now time.Time) time.Time {
 	at, err := time.Parse(time.RFC3339Nano, timestamp)
 	if err != nil {
@@ -143,7 +144,7 @@ func occurredAt(timestamp string, now time.Time) time.Time {
 }
 
 func plausible(at, now time.Time) time.Time {
-	if at.Year() < 1970 || at.Year() > 9999 {
+	if at.Year() < 1970 || at.After(now) {
 		at = now
 	}
 	return at.UTC().Truncate(time.Millisecond)
@@ -163,9 +164,9 @@ func within(field string, err error) error {
 	return provenance.Errorf(provenance.CodeOf(err), "%s: %s", field, textOf(err))
 }
 
-// clipText cuts s to at most maxActor bytes, at the end of a character.
+// clipText cuts a text that an error quotes, at the end of a character.
 func clipText(s string) string {
-	limit := maxActor
+	limit := provenance.MaxText
 	if len(s) <= limit {
 		return s
 	}

@@ -35,7 +35,7 @@ func envelope(t testing.TB, all ...asked) []byte {
 			references = append(references, map[string]any{"mediaType": aManifest, "digest": sum(c).String()})
 		}
 		events = append(events, map[string]any{
-			"id": a.id, "action": "pull", "timestamp": received().Add(a.after).Format(time.RFC3339Nano),
+			"id": a.id, "action": "pull", "timestamp": received().Add(a.after - time.Minute).Format(time.RFC3339Nano),
 			"target": map[string]any{"mediaType": a.mediaType, "digest": sum(a.image).String(), "repository": "team/app",
 				"url": "https://reg.example/v2/team/app/manifests/" + sum(a.image).String(), "references": references},
 			"request": map[string]any{"method": "GET", "addr": a.address, "useragent": a.agent}, "actor": map[string]any{"name": a.actor},

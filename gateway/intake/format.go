@@ -128,7 +128,7 @@ func (b *batch) take(m message, c claim, body [sha256.Size]byte) error {
 			b.ignored[ignoredOff]++
 			return nil
 		}
-		by = client{address: addressOf(c.address), agent: clipText(c.agent), index: c.index, children: c.children}
+		by = client{address: addressOf(c.address), agent: provenance.CleanText(c.agent, provenance.MaxText), index: c.index, children: c.children}
 		switch m.connector.Pulls {
 		case PullsPrivate:
 			// The mark stays with the event: what was taken as private never becomes public, whatever the setting is by then.

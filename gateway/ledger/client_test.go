@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -37,6 +38,7 @@ type fakePeer struct {
 	fates                            []peer.TxValidationCode // of the next commit statuses; VALID after them
 	submitted                        []*common.Envelope
 	endorsements                     int
+	proposed                         []*peer.SignedProposal
 	asked                            []string // organisations that the last call named
 	endorses                         testTx   // what an endorsed transaction does
 }
@@ -45,6 +47,7 @@ func (p *fakePeer) Endorse(_ context.Context, r *gateway.EndorseRequest) (*gatew
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.endorsements++
+	p.proposed = append(p.proposed, r.GetProposedTransaction())
 	p.asked = r.GetEndorsingOrganizations()
 	if p.endorseErr != nil && (p.endorseErrs == 0 || p.endorsements <= p.endorseErrs) {
 		return nil, p.endorseErr
@@ -118,7 +121,7 @@ func dialFake(t *testing.T, p *fakePeer) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := newClient(Config{Channel: "waybill", Chaincode: testChaincode}.withDefaults(), conn, id, sign)
+	c, err := newClient(Config{MSPID: "VendorMSP", Channel: "waybill", Chaincode: testChaincode}.withDefaults(), conn, id, sign)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,11 +198,24 @@ func TestPrivateStaysAtHome(t *testing.T) {
 	if _, err := c.SubmitPrivate(t.Context(), secret, "record:Clients", "a"); err != nil || len(p.asked) != 1 || p.asked[0] != c.config.MSPID {
 		t.Errorf("submitted to %q: %v", p.asked, err)
 	}
-	if _, err := c.EvaluatePrivate(t.Context(), "record:ReadClients", "a"); err != nil || len(p.asked) != 1 || p.asked[0] != c.config.MSPID {
+	if _, err := c.EvaluateOwn(t.Context(), "record:ReadClients", "a"); err != nil || len(p.asked) != 1 || p.asked[0] != c.config.MSPID {
 		t.Errorf("asked %q: %v", p.asked, err)
 	}
 	if _, err := c.SubmitTransient(t.Context(), secret, "evidence:Submit", "a"); err != nil || len(p.asked) != 0 {
 		t.Errorf("what is for everybody names %q: %v", p.asked, err)
+	}
+}
+
+// A peer that is asked without a name may pass the question on to another
+// organisation's; what a person signs must not come from there.
+func TestEvaluateOwnNamesOnlyOurOrganisation(t *testing.T) {
+	p := &fakePeer{}
+	c := dialFake(t, p)
+	if _, err := c.Evaluate(t.Context(), "verdict:Ask", "a"); err != nil || len(p.asked) != 0 {
+		t.Errorf("Evaluate names %q: %v", p.asked, err)
+	}
+	if got, err := c.EvaluateOwn(t.Context(), "verdict:Ask", "a"); err != nil || string(got) != "answer" || len(p.asked) != 1 || p.asked[0] != "VendorMSP" {
+		t.Errorf("EvaluateOwn: %q of %q, %v", got, p.asked, err)
 	}
 }
 
@@ -216,15 +232,77 @@ func TestSubmitRunsAgainAfterALostRace(t *testing.T) {
 	if _, err := dialFake(t, p).Submit(t.Context(), "tag:Set"); provenance.CodeOf(err) != provenance.Conflict || p.endorsements != 4 {
 		t.Fatalf("%v after %d runs", err, p.endorsements)
 	}
-	// A vote that changes who must endorse may stand in the same block: once more, and no oftener.
+	// A vote that changes who must endorse may stand in the same block; and one rogue
+	// peer's signatures, which count for nothing, must not keep others' acts out.
 	const tooFew = peer.TxValidationCode_ENDORSEMENT_POLICY_FAILURE
-	p = &fakePeer{fates: []peer.TxValidationCode{tooFew}}
-	if _, err := dialFake(t, p).Submit(t.Context(), "tag:Set"); err != nil || p.endorsements != 2 {
+	p = &fakePeer{fates: []peer.TxValidationCode{tooFew, tooFew, tooFew}}
+	if _, err := dialFake(t, p).Submit(t.Context(), "tag:Set"); err != nil || p.endorsements != 4 {
 		t.Fatalf("%v after %d runs", err, p.endorsements)
 	}
-	p = &fakePeer{fates: []peer.TxValidationCode{tooFew, tooFew, tooFew}}
-	if _, err := dialFake(t, p).Submit(t.Context(), "tag:Set"); provenance.CodeOf(err) != provenance.Internal || p.endorsements != 2 {
+	p = &fakePeer{fates: []peer.TxValidationCode{tooFew, tooFew, tooFew, tooFew}}
+	if _, err := dialFake(t, p).Submit(t.Context(), "tag:Set"); provenance.CodeOf(err) != provenance.Internal || p.endorsements != 4 {
 		t.Fatalf("%v after %d runs", err, p.endorsements)
+	}
+}
+
+// proposal is what a client asked to be endorsed.
+type proposal struct {
+	id        string
+	at        time.Time
+	args      []string
+	transient map[string][]byte
+}
+
+func readProposal(t *testing.T, signed *peer.SignedProposal) (out proposal) {
+	t.Helper()
+	var p peer.Proposal
+	var header common.Header
+	var channel common.ChannelHeader
+	var payload peer.ChaincodeProposalPayload
+	var call peer.ChaincodeInvocationSpec
+	for _, part := range []struct {
+		raw  func() []byte
+		into proto.Message
+	}{
+		{signed.GetProposalBytes, &p}, {func() []byte { return p.GetHeader() }, &header}, {func() []byte { return header.GetChannelHeader() }, &channel},
+		{func() []byte { return p.GetPayload() }, &payload}, {func() []byte { return payload.GetInput() }, &call},
+	} {
+		if err := proto.Unmarshal(part.raw(), part.into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, a := range call.GetChaincodeSpec().GetInput().GetArgs() {
+		out.args = append(out.args, string(a))
+	}
+	out.id, out.at, out.transient = channel.GetTxId(), channel.GetTimestamp().AsTime(), payload.GetTransientMap()
+	return out
+}
+
+// A tick of the ledger's clock between the endorsement of an honest act and its
+// commit makes it invalid. It is endorsed again without anybody asking: the same
+// act, as a new transaction that is dated after the tick. So it is where some of
+// the peers have the tick already and others do not.
+func TestSubmitCrossesATick(t *testing.T) {
+	for name, p := range map[string]*fakePeer{
+		"between endorsement and commit": {fates: []peer.TxValidationCode{peer.TxValidationCode_MVCC_READ_CONFLICT}},
+		"between two peers": {endorseErrs: 1, endorseErr: withDetails(t, codes.Aborted, "failed to collect enough transaction endorsements",
+			&gateway.ErrorDetail{Address: "peer", MspId: "OpsMSP", Message: "ProposalResponsePayloads do not match"})},
+	} {
+		args := []string{"reg.example", "team/app", "sha256:00", "prod", "1", "prod@3", "ab", "", "reviewed"}
+		secret := map[string][]byte{"why": []byte("it is due")}
+		if _, err := dialFake(t, p).SubmitTransient(t.Context(), secret, "promotion:Approve", args...); err != nil || len(p.proposed) != 2 {
+			t.Fatalf("%s: %v after %d runs", name, err, len(p.proposed))
+		}
+		first, second := readProposal(t, p.proposed[0]), readProposal(t, p.proposed[1])
+		if first.id == second.id || !second.at.After(first.at) {
+			t.Errorf("%s: the same transaction again: %+v, %+v", name, first, second)
+		}
+		if want := append([]string{"promotion:Approve"}, args...); !slices.Equal(first.args, want) || !slices.Equal(second.args, want) {
+			t.Errorf("%s: asked for %q, then for %q", name, first.args, second.args)
+		}
+		if string(first.transient["why"]) != "it is due" || string(second.transient["why"]) != "it is due" {
+			t.Errorf("%s: the transient values are lost", name)
+		}
 	}
 }
 

@@ -46,9 +46,9 @@ type retry struct {
 }
 
 // Submit runs an act: endorse, submit, wait for the commit. When another
-// transaction changed what it had read (MVCC, phantom), or the peers answered
-// from different heights, it is run again with jitter, a bounded number of times;
-// once where its endorsements did not satisfy a policy, which a vote may have changed.
+// transaction changed what it had read (MVCC, phantom), the peers answered from
+// different heights, or its endorsements did not satisfy a policy, it is run again
+// with jitter, a bounded number of times.
 //
 // Errors carry the contract's code, or WB_UNAVAILABLE when the network cannot
 // serve (the outcome may then be unknown: read before repeating an act),
@@ -92,8 +92,10 @@ func (c *Client) submit(ctx context.Context, t call) (Result, error) {
 			code = "endorsements differ"
 		case err != nil || code == "":
 			return result, err
-		case guarded(code) && attempt == 1:
-			// Who must endorse was changed by a transaction just before: the next run asks them.
+		case guarded(code) && attempt < c.retry.attempts:
+			// Who must endorse was changed by a transaction just before, and the next run asks
+			// them; or one of those who did endorse signs what counts for nothing, and the next
+			// run may be given others.
 		case !conflicting(code):
 			return Result{}, provenance.Errorf(provenance.Internal, "%s: transaction %s is invalid: %s", fn, result.TxID, code)
 		}
@@ -136,20 +138,25 @@ func (c *Client) submitOnce(ctx context.Context, t call) (Result, string, error)
 }
 
 // Evaluate runs a query on one peer and returns its answer. Nothing is
-// recorded and only that peer vouches for the answer.
+// recorded and only that peer vouches for the answer: where our own is slow to
+// answer or behind, it may be another organisation's. Who relies on the answer
+// asks EvaluateOwn.
 func (c *Client) Evaluate(ctx context.Context, fn string, args ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.config.Evaluate)
-	defer cancel()
-	answer, err := c.contract.EvaluateWithContext(ctx, fn, client.WithArguments(args...))
-	return answer, translate(err, fn)
+	return c.evaluate(ctx, fn, client.WithArguments(args...))
 }
 
-// EvaluatePrivate is Evaluate on a peer of this client's own organisation: the
-// others do not have its private data.
-func (c *Client) EvaluatePrivate(ctx context.Context, fn string, args ...string) ([]byte, error) {
+// EvaluateOwn is Evaluate on a peer of this client's own organisation and on no
+// other: what a person signs, or runs, must not be the word of somebody who may
+// lie to it, and the others do not have its private data. It is WB_UNAVAILABLE
+// where no peer of the organisation answers.
+func (c *Client) EvaluateOwn(ctx context.Context, fn string, args ...string) ([]byte, error) {
+	return c.evaluate(ctx, fn, client.WithArguments(args...), client.WithEndorsingOrganizations(c.config.MSPID))
+}
+
+func (c *Client) evaluate(ctx context.Context, fn string, options ...client.ProposalOption) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.config.Evaluate)
 	defer cancel()
-	answer, err := c.contract.EvaluateWithContext(ctx, fn, client.WithArguments(args...), client.WithEndorsingOrganizations(c.config.MSPID))
+	answer, err := c.contract.EvaluateWithContext(ctx, fn, options...)
 	return answer, translate(err, fn)
 }
 

@@ -71,12 +71,13 @@ metrics:
 # auto_release: true                 # promotions whose last rule comes to be met
 # witness: []                        # other organisations' registries to look at as well: "*.partner.example"
 # sweep:                             # the organisation's own registries, compared with the ledger
-#   every: 0s                        # 0s: only when somebody asks (waybill sweep)
-#   rate: 20                         # requests a second, to each
+#   off: false                       # true: only when somebody asks (waybill sweep)
+#   every: 24h                       # of the registries that are read back
+#   rate: 20                         # requests a second, to each; a quarter of it where nobody asked
 #   grace: 2m                        # how long a difference must last
 
-# Who may notify. The registry is put on the ledger with:
-#   waybill registry add 127.0.0.1:5000 --as {{.Client.Org}}/admin
+# Who may notify. That this organisation owns the registry is agreed on, by a majority of:
+#   waybill registry add 127.0.0.1:5000 --owner {{.Client.MSPID}} --as ORG/admin
 connectors: []
 # connectors:
 #   - name: main                     # notified at /hooks/main
@@ -106,7 +107,7 @@ registries: []
 #     password_file: ""
 #     ca_file: ""                    # certificates to trust instead of the system's
 #     timeout: 15s                   # of one request
-#     read_back: true                # false: pushes are recorded as claimed
+#     read_back: true                # false: pushes are recorded by digest alone, and cannot be released
 #     pulls: ""                      # channel, private or off: docs/guides/pulls.md
 #     keep_clients: 0s               # when the clients of private pulls are purged; 0s: never by itself
 #     repositories: []               # what a sweep looks at; none: the catalogue

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"database/sql"
+	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
@@ -89,4 +90,11 @@ func (b *batch) retry(count, update *sql.Stmt, args ...any) (map[string]int64, i
 	}
 	n, err := result.RowsAffected()
 	return by, n, fail(err, "retry dead letters")
+}
+
+// clip bounds a reason, part of which a registry has said, and makes it readable;
+// the log has the whole.
+func clip(s string) string {
+	const limit = 500
+	return provenance.CleanText(strings.ReplaceAll(s, "\n", "; "), limit)
 }

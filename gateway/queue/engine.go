@@ -43,7 +43,7 @@ type engine interface {
 	fence(b *batch, lane int, epoch int64) error
 	// leaseRows reads waiting items of a lane in order, without those of blocked
 	// repositories: at least n of the first one's host where there are as many.
-	leaseRows(ctx context.Context, lane, n int, blocked map[int64]bool) (*sql.Rows, error)
+	leaseRows(ctx context.Context, lane int, want wanted) (*sql.Rows, error)
 }
 
 // ErrLaneLost is the cause of a WB_CONFLICT where another replica has taken the

@@ -334,6 +334,7 @@ func (q *Queue) apply(ctx context.Context, t turn, until time.Time) {
 		}
 		delete(q.tenures, lane)
 		delete(q.leases, lane)
+		delete(q.deferred, lane)
 	}
 	for lane, epoch := range t.held {
 		now := q.tenures[lane]

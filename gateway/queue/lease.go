@@ -1,10 +1,12 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
-	"strings"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -13,10 +15,15 @@ import (
 // Lease hands out up to n due items of one lane for d, oldest first and all of
 // one registry host. It returns none when nothing is due.
 //
-// Order per repository holds: while an item of a repository waits for its
-// retry, or is leased and not yet sealed, released or returned, Lease hands out
-// no other item of that repository. When d runs out the items may be handed
+// Order holds where it means something: while an item waits for its retry, or
+// is leased and not yet sealed, released or returned, Lease hands out no other
+// item of that repository; while one waits that was set back alone (Defer), no
+// later one of the same tag or digest. When d runs out the items may be handed
 // out again; Seal then lets only one of the two holders have them.
+//
+// A backlog keeps nobody out: where one repository has more than half of what
+// is oldest, a quarter is given to the others; where one host has a full batch,
+// the next one is another host's, if there is any.
 func (q *Queue) Lease(ctx context.Context, lane, n int, d time.Duration) ([]Item, error) {
 	if lane < 0 || lane >= q.options.Lanes || n < 1 {
 		return nil, provenance.Errorf(provenance.Invalid, "lease %d items of lane %d: the queue has %d lanes", n, lane, q.options.Lanes)
@@ -33,10 +40,10 @@ func (q *Queue) Lease(ctx context.Context, lane, n int, d time.Duration) ([]Item
 	ctx, cancel := q.limit(ctx)
 	defer cancel()
 	now := q.now()
-	blocked := q.blocked(lane, now)
+	want := q.wanted(lane, n, now)
 	var items []Item
 	err := readAgain(func() (err error) {
-		items, err = q.due(ctx, lane, n, blocked)
+		items, err = q.fair(ctx, lane, want, now)
 		return err
 	})
 	if err != nil {
@@ -57,18 +64,113 @@ func (q *Queue) Lease(ctx context.Context, lane, n int, d time.Duration) ([]Item
 	return items, nil
 }
 
+// wanted is what a lease asks for.
+type wanted struct {
+	n        int
+	blocked  map[int64]bool // repositories
+	deferred map[int64]bool // items
+	notHost  provenance.Host
+}
+
+// turns is whose turn it is in a lane: state of one Lease to the next, under leasing.
+type turns struct {
+	host provenance.Host // had a full batch last
+	// Until when no other host, and no other repository, is looked for: none was
+	// found. The one says nothing about the other.
+	hostAlone, repoAlone time.Time
+}
+
+// lookAgain is how long it is believed that nobody else waits: to find out, a
+// whole backlog is walked over.
+const lookAgain = time.Second
+
+// fair reads what is oldest, and makes room in it for those that a backlog
+// would keep waiting.
+func (q *Queue) fair(ctx context.Context, lane int, want wanted, now time.Time) ([]Item, error) {
+	last := &q.turns[lane]
+	if last.host != "" && !now.Before(last.hostAlone) {
+		other := want
+		other.notHost = last.host
+		items, err := q.due(ctx, lane, other)
+		if err != nil || len(items) > 0 {
+			if last.host = ""; len(items) == want.n {
+				last.host = items[0].Host
+			}
+			return items, err
+		}
+		last.hostAlone = now.Add(lookAgain)
+	}
+	items, err := q.due(ctx, lane, want)
+	if err != nil || len(items) < want.n || want.n < 4 {
+		last.host = ""
+		return items, err
+	}
+	last.host = items[0].Host
+	count := map[int64]int{}
+	var most int64
+	for _, it := range items {
+		if count[it.repo]++; count[it.repo] > count[most] {
+			most = it.repo
+		}
+	}
+	if count[most] <= want.n/2 || now.Before(last.repoAlone) {
+		return items, nil
+	}
+	others := wanted{n: want.n - count[most] + want.n/4, blocked: maps.Clone(want.blocked), deferred: want.deferred}
+	others.blocked[most] = true
+	rest, err := q.due(ctx, lane, others)
+	if err != nil {
+		return nil, err
+	}
+	return mixed(items, rest, most, last, now), nil
+}
+
+// mixed puts the items of other repositories in the place of the newest of the
+// one that has most. Of each repository what it had first stays, without a gap.
+func mixed(items, rest []Item, most int64, last *turns, now time.Time) []Item {
+	known := map[int64]bool{}
+	for _, it := range items {
+		known[it.ID] = true
+	}
+	fresh := slices.DeleteFunc(rest, func(it Item) bool { return known[it.ID] || it.Host != items[0].Host })
+	if len(fresh) == 0 {
+		last.repoAlone = now.Add(lookAgain)
+		return items
+	}
+	give := len(fresh)
+	for i := len(items) - 1; i >= 0 && give > 0; i-- {
+		if items[i].repo == most {
+			items = slices.Delete(items, i, i+1)
+			give--
+		}
+	}
+	items = append(items, fresh...)
+	slices.SortFunc(items, func(a, b Item) int { return cmp.Compare(a.ID, b.ID) })
+	return items
+}
+
 // due reads without holding q.mu: the writer must not wait for a long scan.
-func (q *Queue) due(ctx context.Context, lane, n int, blocked map[int64]bool) ([]Item, error) {
-	rows, err := q.engine.leaseRows(ctx, lane, n, blocked)
+func (q *Queue) due(ctx context.Context, lane int, want wanted) ([]Item, error) {
+	rows, err := q.engine.leaseRows(ctx, lane, want)
 	if err != nil {
 		return nil, fail(err, "lease items")
 	}
 	defer rows.Close()
 	var items []Item
-	for len(items) < n && rows.Next() {
+	behind := map[Name]bool{} // names of what waits
+	for len(items) < want.n && rows.Next() {
 		it, err := scanItem(rows)
 		if err != nil {
 			return nil, err
+		}
+		if len(want.deferred) > 0 {
+			names := it.Names()
+			if want.deferred[it.ID] || slices.ContainsFunc(names, func(n Name) bool { return behind[n] }) {
+				for _, n := range names {
+					behind[n] = true
+				}
+				continue
+			}
 		}
 		if len(items) > 0 && it.Host != items[0].Host {
 			continue
@@ -78,27 +180,54 @@ func (q *Queue) due(ctx context.Context, lane, n int, blocked map[int64]bool) ([
 	return items, fail(rows.Err(), "lease items")
 }
 
-// blocked returns the repositories whose turn has not come, and forgets holds
-// and leases that have run out.
-func (q *Queue) blocked(lane int, now time.Time) map[int64]bool {
+// Name is what an event is about, as far as order matters: two events of one
+// repository that share a tag or a digest stay in their order.
+type Name struct {
+	repository int64
+	digest     provenance.Digest
+	tag        provenance.Tag
+}
+
+// Names returns an item's names: its digest and its tag, as far as it has them.
+func (it Item) Names() []Name {
+	names := make([]Name, 0, 2)
+	if !it.Event.Digest.IsZero() {
+		names = append(names, Name{repository: it.repo, digest: it.Event.Digest})
+	}
+	if it.Event.Tag != "" {
+		names = append(names, Name{repository: it.repo, tag: it.Event.Tag})
+	}
+	return names
+}
+
+// wanted notes the repositories and items whose turn has not come, and forgets
+// holds and leases that have run out.
+func (q *Queue) wanted(lane, n int, now time.Time) wanted {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	blocked := map[int64]bool{}
+	want := wanted{n: n, blocked: map[int64]bool{}, deferred: map[int64]bool{}}
 	for id, at := range q.held {
 		if !at.After(now) {
 			delete(q.held, id)
 			continue
 		}
-		blocked[id] = true
+		want.blocked[id] = true
+	}
+	for id, at := range q.deferred[lane] {
+		if !at.After(now) {
+			delete(q.deferred[lane], id)
+			continue
+		}
+		want.deferred[id] = true
 	}
 	for id, l := range q.leases[lane] {
 		if !l.expires.After(now) {
 			delete(q.leases[lane], id)
 			continue
 		}
-		blocked[l.repo] = true
+		want.blocked[l.repo] = true
 	}
-	return blocked
+	return want
 }
 
 func scanItem(rows *sql.Rows, more ...any) (Item, error) {
@@ -124,14 +253,41 @@ func scanItem(rows *sql.Rows, more ...any) (Item, error) {
 // A crash before: the items are handed out at once, the attempt uncounted.
 // ErrLaneLost: as a crash before, in another replica.
 func (q *Queue) Release(ctx context.Context, items []Item, at time.Time, reason string) error {
+	return q.release(ctx, items, reasons(items, reason), at, func(it Item) {
+		if at.After(q.held[it.repo]) {
+			q.held[it.repo] = at
+		}
+	})
+}
+
+// Defer is Release for items whose repository's others need not wait: until
+// the given time only later ones of the same tag or digest do. Each has a reason
+// of its own. After a restart the repository waits, until then.
+func (q *Queue) Defer(ctx context.Context, items []Item, at time.Time, why []string) error {
+	return q.release(ctx, items, why, at, func(it Item) {
+		if q.deferred[it.Lane] == nil {
+			q.deferred[it.Lane] = map[int64]time.Time{}
+		}
+		q.deferred[it.Lane][it.ID] = at
+	})
+}
+
+func reasons(items []Item, reason string) []string {
+	return slices.Repeat([]string{reason}, len(items))
+}
+
+func (q *Queue) release(ctx context.Context, items []Item, why []string, at time.Time, hold func(Item)) error {
+	if len(items) == 0 {
+		return nil
+	}
 	err := q.writer.do(ctx, &op{
 		rows: len(items),
 		run: func(b *batch) error {
 			if err := b.fenceItems(items); err != nil {
 				return err
 			}
-			for _, it := range items {
-				if _, err := b.w.stmts.release.ExecContext(b.ctx, at.UnixMilli(), clip(reason), it.ID); err != nil {
+			for i, it := range items {
+				if _, err := b.w.stmts.release.ExecContext(b.ctx, at.UnixMilli(), clip(why[i]), it.ID); err != nil {
 					return fail(err, "release item")
 				}
 			}
@@ -141,15 +297,27 @@ func (q *Queue) Release(ctx context.Context, items []Item, at time.Time, reason 
 			q.mu.Lock()
 			defer q.mu.Unlock()
 			for _, it := range items {
-				if at.After(q.held[it.repo]) {
-					q.held[it.repo] = at
-				}
+				hold(it)
 			}
 			q.unlease(items)
 		},
 	})
 	q.returnUnchanged(items, err)
 	return err
+}
+
+// Postpone gives items back untouched, and with them their repositories wait
+// until the given time, in this process: nothing was tried with them, because
+// what they need is known to be away.
+func (q *Queue) Postpone(items []Item, at time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, it := range items {
+		if at.After(q.held[it.repo]) {
+			q.held[it.repo] = at
+		}
+	}
+	q.unlease(items)
 }
 
 // returnUnchanged ends the leases on items after a call whose outcome is not
@@ -175,31 +343,6 @@ func (q *Queue) unlease(items []Item) {
 	}
 }
 
-// Bury sets an item aside as a dead letter, with the reason an operator will
-// read. It fails with WB_CONFLICT when the item is no longer waiting, or with
-// ErrLaneLost. A crash before: the item is handed out again and buried again.
-func (q *Queue) Bury(ctx context.Context, item Item, reason string) error {
-	err := q.writer.do(ctx, &op{
-		rows: 1,
-		run: func(b *batch) error {
-			if err := b.fenceItems([]Item{item}); err != nil {
-				return err
-			}
-			return affect(1)(b.w.stmts.bury.ExecContext(b.ctx, clip(reason), item.ID))
-		},
-		after: func() {
-			q.waiting.Add(-1)
-			q.dead.Add(1)
-			q.countPending(map[string]int64{item.Connector: 1}, -1)
-			q.mu.Lock()
-			defer q.mu.Unlock()
-			q.unlease([]Item{item})
-		},
-	})
-	q.returnUnchanged([]Item{item}, err)
-	return err
-}
-
 // affect checks that a statement changed as many rows as its caller holds.
 func affect(want int) func(sql.Result, error) error {
 	return func(result sql.Result, err error) error {
@@ -215,13 +358,4 @@ func affect(want int) func(sql.Result, error) error {
 		}
 		return nil
 	}
-}
-
-// clip bounds a reason and leaves out what is no text; the log has the whole.
-func clip(s string) string {
-	const limit = 500
-	if len(s) > limit {
-		s = s[:limit] + "…"
-	}
-	return strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "")
 }

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -136,6 +137,39 @@ func TestArrived(t *testing.T) {
 		case <-q.Arrived(0):
 			t.Fatal("announced twice")
 		default:
+		}
+	})
+}
+
+// A reason holds the words of a registry, and is shown to people.
+func TestReasonIsReadable(t *testing.T) {
+	onEngines(t, func(t *testing.T, create creator) {
+		q := open(t, create(t), Options{Lanes: 1})
+		accept(t, q, deliveries("a", 0, 1)...)
+		if err := q.Bury(t.Context(), lease(t, q, 0, 1)[0], "denied: \xff\x00\x1b[2J\u202e\nagain"); err != nil {
+			t.Fatal(err)
+		}
+		dead, err := q.Dead(t.Context(), 0, 1)
+		if err != nil || len(dead) != 1 || provenance.CheckText("reason", dead[0].Reason, provenance.MaxText) != nil {
+			t.Errorf("%+v, %v", dead, err)
+		}
+	})
+}
+
+// What one repository has waiting keeps another's out of no batch, however often
+// the batch comes back: that no other host has anything to do says nothing about
+// other repositories.
+func TestABacklogKeepsNobodyOutForGood(t *testing.T) {
+	onEngines(t, func(t *testing.T, create creator) {
+		q := open(t, create(t), Options{Lanes: 1})
+		accept(t, q, deliveries("backlog", 0, 40)...)
+		accept(t, q, deliveries("other", 0, 1)...)
+		for round := range 5 {
+			items := lease(t, q, 0, 8)
+			if !slices.ContainsFunc(items, func(it Item) bool { return it.Event.Repository == "other" }) {
+				t.Fatalf("round %d: %v", round, names(items))
+			}
+			q.Return(items)
 		}
 	})
 }

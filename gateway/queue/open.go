@@ -39,7 +39,7 @@ func Open(ctx context.Context, where string, options Options) (*Queue, error) {
 	}
 	q := &Queue{
 		options: options, log: options.Log, now: time.Now, unlock: func() error { return nil },
-		repos: map[repoKey]repo{}, pending: map[string]int64{}, held: map[int64]time.Time{}, leases: map[int]map[int64]leasing{},
+		repos: map[repoKey]repo{}, pending: map[string]int64{}, held: map[int64]time.Time{}, deferred: map[int]map[int64]time.Time{}, leases: map[int]map[int64]leasing{},
 		tenures: map[int]tenure{},
 	}
 	for lane := range q.arrived {

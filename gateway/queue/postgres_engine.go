@@ -246,11 +246,12 @@ func (e *serverEngine) fence(b *batch, lane int, epoch int64) error {
 }
 
 // leaseRows asks for the first item's host and then for so many items of that
-// host: without a LIMIT the server would send a whole backlog.
-func (e *serverEngine) leaseRows(ctx context.Context, lane, n int, blocked map[int64]bool) (*sql.Rows, error) {
+// host: without a LIMIT the server would send a whole backlog. What waits for
+// its own time may be among them, and is left out by who reads.
+func (e *serverEngine) leaseRows(ctx context.Context, lane int, want wanted) (*sql.Rows, error) {
 	return e.readers.QueryContext(ctx, `WITH first AS MATERIALIZED (
 			SELECT r.host FROM items i JOIN repositories r ON r.id = i.repo
-			WHERE i.state = 0 AND i.lane = $1 AND i.repo <> ALL ($2::bigint[]) ORDER BY i.id LIMIT 1)
+			WHERE i.state = 0 AND i.lane = $1 AND i.repo <> ALL ($2::bigint[]) AND i.id <> ALL ($4::bigint[]) AND r.host <> $5 ORDER BY i.id LIMIT 1)
 		`+selectItems+` WHERE i.state = 0 AND i.lane = $1 AND i.repo <> ALL ($2::bigint[]) AND r.host = (SELECT host FROM first) ORDER BY i.id LIMIT $3`,
-		lane, keys(blocked), n)
+		lane, keys(want.blocked), want.n+len(want.deferred), keys(want.deferred), string(want.notHost))
 }

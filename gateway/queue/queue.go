@@ -56,11 +56,13 @@ type Queue struct {
 	repos   map[repoKey]repo
 	pending map[string]int64 // waiting and sealed items by connector
 
-	leasing [maxLanes]sync.Mutex // one Lease per lane at a time
-	mu      sync.Mutex
-	held    map[int64]time.Time       // repository -> not before: an item of it waits for a retry
-	leases  map[int]map[int64]leasing // lane -> item
-	tenures map[int]tenure            // the lanes this replica holds; empty on SQLite
+	leasing  [maxLanes]sync.Mutex // one Lease per lane at a time
+	turns    [maxLanes]turns      // of the lane whose leasing is held
+	mu       sync.Mutex
+	held     map[int64]time.Time         // repository -> not before: an item of it waits for a retry
+	deferred map[int]map[int64]time.Time // lane -> item -> not before: it waits alone
+	leases   map[int]map[int64]leasing   // lane -> item
+	tenures  map[int]tenure              // the lanes this replica holds; empty on SQLite
 
 	waiting, sealed, dead, done atomic.Int64
 	arrived                     [maxLanes]chan struct{}

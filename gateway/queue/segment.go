@@ -208,54 +208,15 @@ func (q *Queue) Unseal(ctx context.Context, s Segment) error {
 // (this database is then an old copy of a queue that went on). It fails with
 // WB_CONFLICT while the lane has an open segment.
 func (q *Queue) Skip(ctx context.Context, lane int, seq uint64) error {
-	return q.writer.do(ctx, &op{rows: 1, run: func(b *batch) error {
-		if err := firstError(q.fence(b, lane), b.checkOpen(lane)); err != nil {
-			return err
-		}
-		_, err := b.w.stmts.advance.ExecContext(b.ctx, lane, int64(seq)+1, 0)
-		return fail(err, "skip segment number")
-	}})
+	return q.writer.do(ctx, &op{rows: 1, run: func(b *batch) error { return q.skip(b, lane, seq) }})
 }
 
-// Supersede is Skip, and sets the items that were to be in the segment aside
-// with the reason, in one commit: after a crash between the two, whatever comes
-// next would be set aside as well. Items that are no longer waiting are left out.
-func (q *Queue) Supersede(ctx context.Context, lane int, seq uint64, items []Item, reason string) error {
-	var by map[string]int64
-	var total int64
-	err := q.writer.do(ctx, &op{
-		rows: len(items) + 1,
-		run: func(b *batch) error {
-			by, total = map[string]int64{}, 0
-			if err := firstError(q.fence(b, lane), b.fenceItems(items), b.checkOpen(lane)); err != nil {
-				return err
-			}
-			for _, it := range items {
-				result, err := b.w.stmts.bury.ExecContext(b.ctx, clip(reason), it.ID)
-				if err != nil {
-					return fail(err, "set item aside")
-				}
-				n, err := result.RowsAffected()
-				if err != nil {
-					return fail(err, "set item aside")
-				}
-				by[it.Connector] += n
-				total += n
-			}
-			_, err := b.w.stmts.advance.ExecContext(b.ctx, lane, int64(seq)+1, 0)
-			return fail(err, "skip segment number")
-		},
-		after: func() {
-			q.waiting.Add(-total)
-			q.dead.Add(total)
-			q.countPending(by, -1)
-			q.mu.Lock()
-			defer q.mu.Unlock()
-			q.unlease(items)
-		},
-	})
-	q.returnUnchanged(items, err)
-	return err
+func (q *Queue) skip(b *batch, lane int, seq uint64) error {
+	if err := firstError(q.fence(b, lane), b.checkOpen(lane)); err != nil {
+		return err
+	}
+	_, err := b.w.stmts.advance.ExecContext(b.ctx, lane, int64(seq)+1, 0)
+	return fail(err, "skip segment number")
 }
 
 // close removes the open segment and moves its items by stmt. It returns how

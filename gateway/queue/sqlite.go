@@ -126,7 +126,8 @@ func (q *Queue) openSQLite(ctx context.Context, path string) error {
 	if q.readers, err = sql.Open("sqlite", dsn(path)+"&_pragma=query_only(1)"); err != nil {
 		return fail(err, "open queue")
 	}
-	q.readers.SetMaxOpenConns(4)
+	q.readers.SetMaxOpenConns(readerConns)
+	q.readers.SetMaxIdleConns(readerConns) // one that is open stays so: there may be no file for another
 	lite := &liteEngine{readers: q.readers}
 	q.engine = lite
 	if err := q.upgradeSQLite(ctx); err != nil {

@@ -151,11 +151,11 @@ func (*liteEngine) fence(*batch, int, int64) error { return nil }
 
 // leaseRows leaves blocked repositories out inside SQLite, so that a registry
 // that is down for a day does not cost a walk over its backlog in Go.
-func (e *liteEngine) leaseRows(ctx context.Context, lane, _ int, blocked map[int64]bool) (*sql.Rows, error) {
-	if len(blocked) == 0 {
+func (e *liteEngine) leaseRows(ctx context.Context, lane int, want wanted) (*sql.Rows, error) {
+	if len(want.blocked) == 0 && want.notHost == "" {
 		return e.unblocked.QueryContext(ctx, lane)
 	}
-	return e.readers.QueryContext(ctx, selectWaiting+` AND i.repo NOT IN (`+list(keys(blocked))+`) ORDER BY i.id`, lane)
+	return e.readers.QueryContext(ctx, selectWaiting+` AND i.repo NOT IN (`+list(keys(want.blocked))+`) AND r.host <> ? ORDER BY i.id`, lane, string(want.notHost))
 }
 
 func keys(m map[int64]bool) []int64 {

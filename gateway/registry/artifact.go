@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
+	"encoding/json"
 	"hash"
 	"io"
 	"strings"
@@ -73,26 +74,48 @@ func checkNames(repo provenance.Repository, d provenance.Digest) error {
 	return nil
 }
 
+// descriptor and the lists of them are what is kept of a document beside its facts.
+type descriptor struct {
+	MediaType    string            `json:"mediaType"`
+	Digest       string            `json:"digest"`
+	Size         int64             `json:"size"`
+	ArtifactType string            `json:"artifactType"`
+	Annotations  map[string]string `json:"annotations"`
+}
+
 func readArtifact(body []byte, contentType string, self provenance.Digest) (Artifact, error) {
-	m, facts, err := readManifest(body, contentType, self)
+	if err := checkJSON(body); err != nil {
+		return Artifact{}, err
+	}
+	facts, err := readFacts(body, contentType, self)
 	if err != nil {
 		return Artifact{}, err
 	}
+	var m struct {
+		Layers      []descriptor      `json:"layers"`
+		Manifests   []descriptor      `json:"manifests"`
+		Annotations map[string]string `json:"annotations"`
+	}
+	if err := json.Unmarshal(body, &m); err != nil {
+		return Artifact{}, provenance.Wrap(provenance.Invalid, err, "not an artifact")
+	}
 	a := Artifact{Facts: facts, Annotations: m.Annotations}
-	for from, to := range map[*[]descriptor]*[]Descriptor{m.Layers: &a.Layers, m.Manifests: &a.Manifests} {
-		if from == nil {
-			continue
-		}
-		if *to, err = describe(*from); err != nil {
-			return Artifact{}, err
-		}
+	if a.Layers, err = describe(m.Layers, MaxLayers); err == nil {
+		a.Manifests, err = describe(m.Manifests, MaxLayers)
+	}
+	if err != nil {
+		return Artifact{}, err
 	}
 	return a, nil
 }
 
-func describe(list []descriptor) ([]Descriptor, error) {
-	if len(list) > MaxLayers {
-		return nil, bad("%d entries, at most %d are read", len(list), MaxLayers)
+// describe returns nil for no list, so that an index is told from an image.
+func describe(list []descriptor, most int) ([]Descriptor, error) {
+	if list == nil {
+		return nil, nil
+	}
+	if len(list) > most {
+		return nil, bad("%d entries, at most %d are read", len(list), most)
 	}
 	out := make([]Descriptor, len(list))
 	for i, d := range list {

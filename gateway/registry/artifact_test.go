@@ -2,11 +2,13 @@ package registry
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -49,8 +51,8 @@ func TestPushReferrer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server, image := withImage(t, handler)
 			c := client(t, server, nil)
-			if list, err := c.Referrers(t.Context(), "team/app", image); err != nil || len(list) != 0 {
-				t.Fatalf("before: %v, %v", list, err)
+			if found, err := c.Referrers(t.Context(), "team/app", image); err != nil || len(found.List) != 0 || !found.Complete {
+				t.Fatalf("before: %v, %v", found, err)
 			}
 			if d, err := c.Resolve(t.Context(), "team/app", "v1"); err != nil || d != image {
 				t.Fatalf("resolve: %s, %v", d, err)
@@ -68,7 +70,8 @@ func TestPushReferrer(t *testing.T) {
 					t.Fatalf("again: %s, %v", again, err)
 				}
 			}
-			list, err := c.Referrers(t.Context(), "team/app", image)
+			found, err := c.Referrers(t.Context(), "team/app", image)
+			list := found.List
 			if err != nil || len(list) != len(want) {
 				t.Fatalf("%d referrers, want %d: %v", len(list), len(want), err)
 			}
@@ -205,6 +208,33 @@ func TestHostileBlobs(t *testing.T) {
 	}
 }
 
+// A list is followed to its end, however short the registry makes its pages: what
+// comes last is the signature that somebody looks for.
+func TestReferrersToTheEnd(t *testing.T) {
+	const pages, each = 64, 8
+	subject := provenance.SHA256Of([]byte("image"))
+	paced := 0
+	c := client(t, hostile(t, func(w http.ResponseWriter, r *http.Request) {
+		n, _ := strconv.Atoi(r.URL.Query().Get("page")) // the first has none
+		if n+1 < pages {
+			w.Header().Set("Link", fmt.Sprintf(`<%s?page=%d>; rel="next"`, r.URL.Path, n+1))
+		}
+		entries := make([]string, each)
+		for i := range entries {
+			entries[i] = fmt.Sprintf(`{"mediaType":"%s","digest":"%s","size":1}`, ociManifest, provenance.SHA256Of(fmt.Append(nil, n, i)))
+		}
+		w.Header().Set("Content-Type", ociIndex)
+		_, _ = fmt.Fprintf(w, `{"schemaVersion":2,"mediaType":"%s","manifests":[%s]}`, ociIndex, strings.Join(entries, ","))
+	}), nil)
+	got, err := c.ListedReferrers(t.Context(), "team/app", subject, func(context.Context) error { paced++; return nil })
+	if err != nil || !got.Complete || !got.Supported || len(got.List) != pages*each || got.List[len(got.List)-1].Digest != provenance.SHA256Of(fmt.Append(nil, pages-1, each-1)) {
+		t.Fatalf("%d referrers, complete %t: %v", len(got.List), got.Complete, err)
+	}
+	if paced != pages-1 {
+		t.Errorf("the pace was asked %d times for %d pages", paced, pages)
+	}
+}
+
 func TestHostileReferrers(t *testing.T) {
 	subject := provenance.SHA256Of([]byte("image"))
 	list := func(n int) string {
@@ -228,7 +258,7 @@ func TestHostileReferrers(t *testing.T) {
 				w.Header().Set("Link", "<"+r.URL.Path+`?page=2>; rel="next"`)
 			}
 			answer(w, list(3))
-		}, 6, ""},
+		}, 3, ""},
 		"pages without end": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Link", "<"+r.URL.Path+`?page=2>; rel="next"`)
 			answer(w, list(1))
@@ -237,9 +267,10 @@ func TestHostileReferrers(t *testing.T) {
 			w.Header().Set("Link", `<http://other.example/v2/>; rel="next"`)
 			answer(w, list(1))
 		}, 0, provenance.Unavailable},
-		"too many":   {func(w http.ResponseWriter, _ *http.Request) { answer(w, list(MaxLayers+1)) }, 0, provenance.Invalid},
-		"not a list": {func(w http.ResponseWriter, _ *http.Request) { answer(w, `{"schemaVersion":2}`) }, 0, provenance.Invalid},
-		"a manifest": {func(w http.ResponseWriter, _ *http.Request) { body, _ := sample(); send(w, body) }, 0, provenance.Invalid},
+		"one page of many": {func(w http.ResponseWriter, _ *http.Request) { answer(w, list(MaxLayers+1)) }, MaxLayers + 1, ""},
+		"too many":         {func(w http.ResponseWriter, _ *http.Request) { answer(w, list(MaxReferrers+1)) }, MaxReferrers, ""},
+		"not a list":       {func(w http.ResponseWriter, _ *http.Request) { answer(w, `{"schemaVersion":2}`) }, 0, provenance.Invalid},
+		"a manifest":       {func(w http.ResponseWriter, _ *http.Request) { body, _ := sample(); send(w, body) }, 0, provenance.Invalid},
 		"key twice": {func(w http.ResponseWriter, _ *http.Request) {
 			answer(w, strings.Replace(list(1), `{"schema`, `{"manifests":[],"schema`, 1))
 		}, 0, provenance.Invalid},
@@ -255,8 +286,11 @@ func TestHostileReferrers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := client(t, hostile(t, x.serve), nil).Referrers(t.Context(), "team/app", subject)
-			if provenance.CodeOf(err) != x.want || len(got) != x.n {
-				t.Errorf("%d referrers, %v; want %d, %q", len(got), err, x.n, x.want)
+			if provenance.CodeOf(err) != x.want || len(got.List) != x.n {
+				t.Errorf("%d referrers, %v; want %d, %q", len(got.List), err, x.n, x.want)
+			}
+			if cut := x.n == MaxReferrers; err == nil && got.Complete == cut {
+				t.Errorf("%d referrers are said to be complete: %t", len(got.List), got.Complete)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/waybill-dev/waybill/chaincode/manifest"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
@@ -88,7 +89,7 @@ func (c *Client) Named(ctx context.Context, repo provenance.Repository, tag prov
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	resp, err := c.do(ctx, repo, call{
-		method: http.MethodHead, path: "/manifests/" + string(tag), accept: mediaTypes(), what: "manifest " + c.image(repo, string(tag)),
+		method: http.MethodHead, path: "/manifests/" + string(tag), accept: manifest.MediaTypes(), what: "manifest " + c.image(repo, string(tag)),
 		status: []int{http.StatusOK, http.StatusBadRequest, http.StatusNotFound, http.StatusGone, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusNotImplemented},
 	})
 	if err != nil {

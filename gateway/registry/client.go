@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"github.com/waybill-dev/waybill/chaincode/manifest"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
@@ -27,7 +28,7 @@ const UserAgent = "waybill-gateway"
 // MaxManifest is the largest manifest read, in bytes: what the OCI
 // distribution specification asks every registry to accept ("Pushing
 // manifests": at least 4 megabytes).
-const MaxManifest = 4 << 20
+const MaxManifest = provenance.MaxManifest
 
 const (
 	defaultTimeout = 15 * time.Second
@@ -145,23 +146,30 @@ func New(c Config) (*Client, error) {
 // Unavailable for all else, refused credentials and refused addresses among
 // them: nothing is known, ask again.
 func (c *Client) Manifest(ctx context.Context, repo provenance.Repository, d provenance.Digest) (Facts, error) {
+	facts, _, err := c.ManifestBytes(ctx, repo, d)
+	return facts, err
+}
+
+// ManifestBytes is Manifest with the bytes that the facts are read from, at most
+// MaxManifest of them.
+func (c *Client) ManifestBytes(ctx context.Context, repo provenance.Repository, d provenance.Digest) (Facts, []byte, error) {
 	if _, err := provenance.ParseRepository(string(repo)); err != nil {
-		return Facts{}, err
+		return Facts{}, nil, err
 	}
 	if d.IsZero() {
-		return Facts{}, provenance.Errorf(provenance.Invalid, "manifest of %s: no digest", repo)
+		return Facts{}, nil, provenance.Errorf(provenance.Invalid, "manifest of %s: no digest", repo)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	body, contentType, err := c.fetch(ctx, repo, d)
 	if err != nil {
-		return Facts{}, err
+		return Facts{}, nil, err
 	}
-	facts, err := parseManifest(body, contentType, d)
+	facts, err := readFacts(body, contentType, d)
 	if err != nil {
-		return Facts{}, provenance.Wrap(provenance.Invalid, err, "manifest %s", c.image(repo, d.String()))
+		return Facts{}, nil, provenance.Wrap(provenance.Invalid, err, "manifest %s", c.image(repo, d.String()))
 	}
-	return facts, nil
+	return facts, body, nil
 }
 
 // image names something in this registry, for people.
@@ -183,7 +191,7 @@ func (c *Client) fetch(ctx context.Context, repo provenance.Repository, d proven
 // manifest returns what the registry sends for a digest or a tag.
 func (c *Client) manifest(ctx context.Context, repo provenance.Repository, reference string) ([]byte, string, error) {
 	what := "manifest " + c.image(repo, reference)
-	resp, err := c.do(ctx, repo, call{path: "/manifests/" + reference, accept: mediaTypes(), what: what})
+	resp, err := c.do(ctx, repo, call{path: "/manifests/" + reference, accept: manifest.MediaTypes(), what: what})
 	if err != nil {
 		return nil, "", err
 	}

@@ -58,7 +58,7 @@ func (c *Client) Push(ctx context.Context, repo provenance.Repository, r Referre
 	if kept {
 		return d, nil
 	}
-	if _, supported, err := c.referrersAPI(ctx, repo, r.Subject); err != nil || supported {
+	if _, answered, _, err := c.referrersPage(ctx, repo, referrersOf(c, repo, r.Subject)); err != nil || answered {
 		return d, err
 	}
 	return d, c.listed(ctx, repo, r, d, int64(len(manifest)))

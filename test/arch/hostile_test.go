@@ -50,7 +50,7 @@ func hostileNumbers() (out []string) {
 	for _, r := range []struct {
 		letter   string
 		from, to int
-	}{{"B", 1, 8}, {"B", 17, 36}, {"F", 18, 22}} {
+	}{{"B", 1, 8}, {"B", 17, 45}, {"F", 18, 24}} {
 		for n := r.from; n <= r.to; n++ {
 			out = append(out, r.letter+strconv.Itoa(n))
 		}
@@ -122,5 +122,35 @@ func TestHostileTableFails(t *testing.T) {
 		if got := shown(table, []string{"B1", "F2"}, testIn); len(got) != want {
 			t.Errorf("%q: %q, want %d", table, got, want)
 		}
+	}
+}
+
+// docs/ARCHITECTURE.md says who can do what, and shows it: every row of the table
+// names tests, and they are there.
+func TestPositionsAreShown(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "docs", "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(text), "## Who can do what")
+	section, _, _ = strings.Cut(section, "\n## ")
+	rows := 0
+	for line := range strings.Lines(section) {
+		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|---") || strings.HasPrefix(line, "| who |") {
+			continue
+		}
+		rows++
+		tests := shownTest.FindAllStringSubmatch(line, -1)
+		if len(tests) == 0 {
+			t.Errorf("no test: %s", line)
+		}
+		for _, name := range tests {
+			if err := testIn(name[1], name[2], name[3]); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if !found || rows < 20 {
+		t.Errorf("the table has %d rows", rows)
 	}
 }

@@ -27,6 +27,7 @@ import (
 const (
 	rawTransactions = 1500
 	pushEvents      = 100_000
+	readEvents      = 30_000
 	pulledImages    = 2_000
 	pullEvents      = 200_000
 	hookEvents      = 50_000
@@ -50,24 +51,33 @@ func BenchmarkWaybill(b *testing.B) {
 	if err := withoutReadBack(l); err != nil {
 		b.Fatal(err)
 	}
-	if out, code := l.Waybill(ctx, "registry", "add", l.Registry, "--as", "vendor/admin"); code != 0 {
-		b.Fatalf("registry add: exit %d: %s", code, out)
+	s, err := serveManifests(ctx, l)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, host := range []string{l.Registry, s.host} {
+		if err := l.AddRegistry(ctx, host, "distribution", lab.Owner); err != nil {
+			b.Fatal(err)
+		}
 	}
 	if err := l.StartGateway(ctx, lab.Owner); err != nil {
 		b.Fatalf("%v\n%s", err, l.Log("gateway-vendor"))
 	}
 	for b.Loop() {
-		measure(b, ctx, l)
+		measure(b, ctx, l, s)
 	}
 }
 
-func measure(b *testing.B, ctx context.Context, l *lab.Lab) {
+func measure(b *testing.B, ctx context.Context, l *lab.Lab, s *shelves) {
 	b.Helper()
 	watch, err := follow(ctx, l)
 	if err != nil {
 		b.Fatal(err)
 	}
-	var raw, accepted, push, pull, verdicts float64
+	var raw, accepted, push, read, pull, verdicts float64
+	filled := func(action provenance.Action, n int) func(*queue.Queue) error {
+		return func(q *queue.Queue) error { return fill(ctx, l, q, action, n) }
+	}
 	var latency []time.Duration
 	bounds, held, m := map[string]string{}, &memory{}, &meter{l: l}
 	for _, phase := range []struct {
@@ -77,11 +87,18 @@ func measure(b *testing.B, ctx context.Context, l *lab.Lab) {
 		{"raw", func() (err error) { raw, err = rawRate(ctx, l); return err }},
 		{"latency", func() (err error) { latency, err = latencies(ctx, l, watch); return err }},
 		{"accepted", func() (err error) { accepted, err = acceptRate(ctx, l, watch, hookEvents); return err }},
-		{"push", func() (err error) { push, err = drainRate(ctx, l, watch, m, provenance.Push, pushEvents); return err }},
+		{"push", func() (err error) {
+			push, err = drainRate(ctx, l, watch, m, filled(provenance.Push, pushEvents), pushEvents)
+			return err
+		}},
+		{"read back", func() (err error) {
+			read, err = drainRate(ctx, l, watch, m, func(q *queue.Queue) error { return s.fill(ctx, q, readEvents) }, readEvents)
+			return err
+		}},
 		{"verdict", func() (err error) { verdicts, err = verdictRate(ctx, l, watch); return err }},
 		{"pull", func() (err error) {
 			stop := held.watch(l, watch)
-			pull, err = drainRate(ctx, l, watch, m, provenance.Pull, pullEvents)
+			pull, err = drainRate(ctx, l, watch, m, filled(provenance.Pull, pullEvents), pullEvents)
 			stop()
 			return err
 		}},
@@ -100,6 +117,7 @@ func measure(b *testing.B, ctx context.Context, l *lab.Lab) {
 	p50, p99 := latency[len(latency)/2], latency[len(latency)*99/100]
 	b.ReportMetric(raw, "raw-tx/s")
 	b.ReportMetric(push, "pushes/s")
+	b.ReportMetric(read, "pushes-read-back/s")
 	b.ReportMetric(pull, "pulls/s")
 	b.ReportMetric(verdicts, "verdicts/s")
 	b.ReportMetric(float64(p50.Milliseconds()), "p50-ms")
@@ -109,11 +127,13 @@ func measure(b *testing.B, ctx context.Context, l *lab.Lab) {
 raw Fabric, one small key per transaction         %8.0f tx/s            [%s]
 notifications accepted (on disk, hook to queue)   %8.0f /s              [%s]
 pushes of new images, queue to final              %8.0f /s  = %4.0f × raw [%s]
+the same, read back, manifests beside them        %8.0f /s  = %4.0f × raw [%s]
 pulls, queue to final                             %8.0f /s  = %4.0f × raw [%s]
 memory of the gateway while pulls are recorded    %s
 accepted to final, one push, unloaded             p50 %d ms, p99 %d ms (%d samples)
 verdicts asked of one peer                        %8.0f /s              [%s]
-`, raw, bounds["raw"], accepted, bounds["accepted"], push, push/raw, bounds["push"], pull, pull/raw, bounds["pull"],
+`, raw, bounds["raw"], accepted, bounds["accepted"], push, push/raw, bounds["push"],
+		read, read/raw, bounds["read back"], pull, pull/raw, bounds["pull"],
 		held, p50.Milliseconds(), p99.Milliseconds(), len(latency), verdicts, bounds["verdict"])
 }
 
@@ -247,11 +267,11 @@ func acceptRate(ctx context.Context, l *lab.Lab, w *watcher, n int64) (float64, 
 // drainRate puts n events into the queue of a gateway that is down, starts it,
 // and returns events final per second, from the first block (whose own events
 // do not count) to the last.
-func drainRate(ctx context.Context, l *lab.Lab, w *watcher, m *meter, action provenance.Action, n int) (float64, error) {
+func drainRate(ctx context.Context, l *lab.Lab, w *watcher, m *meter, fill func(*queue.Queue) error, n int) (float64, error) {
 	if err := l.StopGateway(lab.Owner); err != nil {
 		return 0, err
 	}
-	if err := fill(ctx, l, action, n); err != nil {
+	if err := filling(ctx, l, fill); err != nil {
 		return 0, err
 	}
 	before := w.count.Load()
@@ -269,12 +289,17 @@ func drainRate(ctx context.Context, l *lab.Lab, w *watcher, m *meter, action pro
 	return float64(int64(n)-w.inFirst.Load()) / took.Seconds(), nil
 }
 
-func fill(ctx context.Context, l *lab.Lab, action provenance.Action, n int) (err error) {
+// filling opens the queue of a gateway that is down.
+func filling(ctx context.Context, l *lab.Lab, fill func(*queue.Queue) error) (err error) {
 	q, err := queue.Open(ctx, filepath.Join(l.Dir, "network", "orgs", lab.Owner, "gateway", "data", "queue.db"), queue.Options{Lanes: 8})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, q.Close()) }()
+	return fill(q)
+}
+
+func fill(ctx context.Context, l *lab.Lab, q *queue.Queue, action provenance.Action, n int) error {
 	for done := 0; done < n; done += perEnvelope {
 		batch := make([]queue.Delivery, perEnvelope)
 		for i := range batch {

@@ -2,20 +2,15 @@ package chaos
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/waybill-dev/waybill/test/chaos/check"
 	"github.com/waybill-dev/waybill/test/lab"
+	"github.com/waybill-dev/waybill/test/rogue"
 )
 
 // planted is a defect: one place of the gateway's source that reads otherwise
@@ -166,39 +161,8 @@ func (d planted) build(ctx context.Context, l *lab.Lab) error {
 	return d.compile(ctx, l.Dir, "-o", filepath.Join(l.Bin, "waybill-gateway"), "./cmd/waybill-gateway")
 }
 
-// compile runs go build over the changed source. A place that reads otherwise
-// than it did when the defect was thought out is an error.
 func (d planted) compile(ctx context.Context, dir string, args ...string) error {
-	root, err := filepath.Abs(filepath.Join("..", ".."))
-	if err != nil {
-		return err
-	}
-	source := filepath.Join(root, filepath.FromSlash(d.file))
-	b, err := os.ReadFile(source)
-	if err != nil {
-		return err
-	}
-	text := string(b)
-	for _, e := range d.edits {
-		if !strings.Contains(text, e[0]) {
-			return fmt.Errorf("%s has no place any more that reads %q", d.file, e[0])
-		}
-		text = strings.Replace(text, e[0], e[1], 1)
-	}
-	changed, overlay := filepath.Join(dir, "planted.go"), filepath.Join(dir, "overlay.json")
-	replace, err := json.Marshal(map[string]map[string]string{"Replace": {source: changed}})
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(os.WriteFile(changed, []byte(text), 0o600), os.WriteFile(overlay, replace, 0o600)); err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-buildvcs=false", "-overlay", overlay}, args...)...)
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build with %q: %w\n%s", d.name, err, out)
-	}
-	return nil
+	return rogue.Program{Name: d.name, File: d.file, Edits: d.edits}.Build(ctx, dir, args...)
 }
 
 // Every defect still fits its place and compiles, which costs no network to find out.

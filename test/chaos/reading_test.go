@@ -13,6 +13,7 @@ import (
 	"github.com/hyperledger/fabric-gateway/pkg/hash"
 	"github.com/hyperledger/fabric-gateway/pkg/identity"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -158,6 +159,11 @@ func readTx(data []byte) (check.Tx, error) {
 	if err != nil || common.HeaderType(header.GetType()) != common.HeaderType_ENDORSER_TRANSACTION {
 		return tx, err
 	}
+	var signature common.SignatureHeader
+	var creator msp.SerializedIdentity
+	if err := errors.Join(proto.Unmarshal(payload.GetHeader().GetSignatureHeader(), &signature), proto.Unmarshal(signature.GetCreator(), &creator)); err != nil {
+		return tx, err
+	}
 	var transaction peer.Transaction
 	if err := proto.Unmarshal(payload.GetData(), &transaction); err != nil {
 		return tx, err
@@ -178,7 +184,7 @@ func readTx(data []byte) (check.Tx, error) {
 		if err != nil {
 			return tx, err
 		}
-		tx.Segment = state.SegmentKey(provenance.Host(args[1]), string(args[2]), seq)
+		tx.Segment = state.SegmentKey(provenance.Host(args[1]), creator.GetMspid(), string(args[2]), seq)
 	}
 	return tx, nil
 }

@@ -59,8 +59,8 @@ func start(t *testing.T, ctx context.Context, seed uint64, prepare func(context.
 		}
 	}
 	for _, host := range []string{l.Registry, mirrorHost} {
-		if out, code := l.Waybill(ctx, "registry", "add", host, "--as", lab.Owner+"/admin"); code != 0 {
-			t.Fatalf("registry add %s: exit %d: %s", host, code, out)
+		if err := l.AddRegistry(ctx, host, "distribution", lab.Owner); err != nil {
+			t.Fatal(err)
 		}
 	}
 	for i := range pushRepos {

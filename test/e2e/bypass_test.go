@@ -37,7 +37,7 @@ func TestBypass(t *testing.T) {
 	defer cancel()
 	l := lab.For(ctx, t)
 	c := newConsortium(ctx, t, l)
-	c.act("vendor/admin", "registry:Add", bypassHost, "distribution")
+	c.own(bypassHost)
 	text := fmt.Sprintf(`{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"bypass"},"spec":{"match":["%s/**"],"stages":[
 	  {"name":"production","approvals":{"min":2,"orgs":["SecurityMSP"]},"evidence":[{"name":"scan","type":"vuln-scan","signers":[{"org":"SecurityMSP"}],"condition":"facts.critical == 0"}]}]}}`, bypassHost)
 	for _, who := range []string{"vendor/admin", "security/admin", "audit/admin"} {
@@ -48,8 +48,19 @@ func TestBypass(t *testing.T) {
 	t.Run("replay", c.replayed)
 }
 
-// push records pushes of images; their digests are those of their names.
-func (c *consortium) push(seq int, digests ...provenance.Digest) {
+// push records pushes of images, by their names.
+func (c *consortium) push(seq int, names ...string) {
+	c.t.Helper()
+	var digests []provenance.Digest
+	var manifests [][]byte
+	for _, name := range names {
+		digests, manifests = append(digests, imageOf(name)), append(manifests, manifestOf(name))
+	}
+	c.pushed(seq, manifests, digests...)
+}
+
+// pushed records pushes of images whose manifests may not be to be had.
+func (c *consortium) pushed(seq int, manifests [][]byte, digests ...provenance.Digest) {
 	c.t.Helper()
 	var events []provenance.Event
 	for _, d := range digests {
@@ -59,7 +70,7 @@ func (c *consortium) push(seq int, digests ...provenance.Digest) {
 		})
 	}
 	err := lab.Poll(c.ctx, 20*time.Second, func() error {
-		return record(c.ctx, c.as("vendor/gateway"), bypassHost, "lane-0", seq, events...)
+		return record(c.ctx, c.as("vendor/gateway"), bypassHost, "lane-0", seq, manifests, events...)
 	})
 	if err != nil {
 		c.t.Fatal(err)
@@ -121,37 +132,40 @@ func (c *consortium) submit(who string, d provenance.Digest, typ, format, keyMSP
 
 func (c *consortium) approvals(t *testing.T) {
 	c.t = t
-	image, other := provenance.SHA256Of([]byte("image")), provenance.SHA256Of([]byte("other"))
-	c.push(1, image, other)
+	image, other := imageOf("image"), imageOf("other")
+	c.push(1, "image", "other")
 	for i, d := range []provenance.Digest{image, other} {
 		if err := c.submit("security/scanner", d, "vuln-scan", "plain", "", "", fmt.Sprintf(cleanScan, 1+i)); err != nil {
 			t.Fatal(err)
 		}
 		c.act("platform/release-manager", "promotion:Request", bypassHost, bypassRepo, d.String(), "production")
 	}
-	approve := func(who string, d provenance.Digest, ref, set string) error {
-		_, err := c.as(who).Submit(c.ctx, "promotion:Approve", bypassHost, bypassRepo, d.String(), "production", ref, set, "")
+	approve := func(who string, d provenance.Digest, seen policy.Verdict) error {
+		_, err := c.as(who).Submit(c.ctx, "promotion:Approve", approval([]string{bypassHost, bypassRepo, d.String(), "production"}, seen, "")...)
 		return err
 	}
-	const ref = "bypass@1"
-	set := c.verdict(image).EvidenceSet
-	c.refused("self-approval: the organisation that recorded the push", provenance.Forbidden, approve("vendor/release-manager", image, ref, set))
-	c.refused("approval by the requester", provenance.Forbidden, approve("platform/release-manager", image, ref, set))
-	c.refused("approval by somebody without the role", provenance.Forbidden, approve("audit/publisher", image, ref, set))
+	seen := c.verdict(image)
+	blind, otherText := seen, seen
+	blind.EvidenceSet = ""
+	otherText.Policy = &policy.Version{Name: seen.Policy.Name, Version: seen.Policy.Version, Hash: strings.Repeat("ab", 32)}
+	c.refused("self-approval: the organisation that recorded the push", provenance.Forbidden, approve("vendor/release-manager", image, seen))
+	c.refused("approval by the requester", provenance.Forbidden, approve("platform/release-manager", image, seen))
+	c.refused("approval by somebody without the role", provenance.Forbidden, approve("audit/publisher", image, seen))
 	c.act("audit/admin", "member:Grant", "publisher", "release-manager")
 	c.act("audit/admin", "member:Grant", "publisher", "robot")
 	c.settle()
-	c.refused("approval by a robot", provenance.Forbidden, approve("audit/publisher", image, ref, set))
-	c.refused("approval that names no evidence", provenance.Invalid, approve("security/release-manager", image, ref, ""))
-	c.refused("approval of another digest replayed", provenance.Stale, approve("security/release-manager", other, ref, set))
+	c.refused("approval by a robot", provenance.Forbidden, approve("audit/publisher", image, seen))
+	c.refused("approval that names no evidence", provenance.Invalid, approve("security/release-manager", image, blind))
+	c.refused("approval under the name of a policy with another text", provenance.Stale, approve("security/release-manager", image, otherText))
+	c.refused("approval of another digest replayed", provenance.Stale, approve("security/release-manager", other, seen))
 
-	if err := approve("security/release-manager", image, ref, set); err != nil {
+	if err := approve("security/release-manager", image, seen); err != nil {
 		t.Fatal(err)
 	}
-	c.reEnrolled(image, ref, set)
+	c.reEnrolled(image, seen)
 	c.act("security/admin", "member:Grant", "admin", "release-manager")
 	c.settle()
-	if err := approve("security/admin", image, ref, set); err != nil && provenance.CodeOf(err) != provenance.Forbidden {
+	if err := approve("security/admin", image, seen); err != nil && provenance.CodeOf(err) != provenance.Forbidden {
 		t.Error(err)
 	}
 	if got := c.approved(image); !strings.HasPrefix(got, "1 of 2 approvals (SecurityMSP)") {
@@ -164,7 +178,7 @@ func (c *consortium) approvals(t *testing.T) {
 	if err := c.submit("security/scanner", image, "vuln-scan", "plain", "", "", fmt.Sprintf(badScan, 2)); err != nil {
 		t.Fatal(err)
 	}
-	c.refused("approval before the evidence changed", provenance.Stale, approve("audit/release-manager", image, ref, set))
+	c.refused("approval before the evidence changed", provenance.Stale, approve("audit/release-manager", image, seen))
 	if got := c.approved(image); !strings.HasPrefix(got, "0 of 2") || !strings.Contains(got, "stale") {
 		t.Errorf("a worse scan leaves an approval standing: %s", got)
 	}
@@ -177,7 +191,7 @@ func (c *consortium) approvals(t *testing.T) {
 
 	c.refused("forged organisation: another's key named", provenance.NotFound, c.submit("vendor/publisher", image, "signature", "dsse", "SecurityMSP", "release", "{}"))
 	forged := provenance.Event{ID: provenance.NewEventID("b", "m", "x"), Action: provenance.Push, Source: "distribution", Repository: bypassRepo, Digest: other}
-	c.refused("forged organisation: another's registry", provenance.Forbidden, record(c.ctx, c.as("audit/gateway"), bypassHost, "lane-1", 1, forged))
+	c.refused("forged organisation: another's registry", provenance.Forbidden, record(c.ctx, c.as("audit/gateway"), bypassHost, "lane-1", 1, nil, forged))
 	c.act("security/admin", "member:Grant", "zoe", "release-manager")
 	_, err := c.as("vendor/admin").Submit(c.ctx, "member:Revoke", "zoe", "release-manager")
 	c.refused("an admin takes another organisation's grant", provenance.NotFound, err)
@@ -199,7 +213,7 @@ func (c *consortium) approvals(t *testing.T) {
 }
 
 // reEnrolled approves as the same person with a new key and certificate: one person, counted once.
-func (c *consortium) reEnrolled(image provenance.Digest, ref, set string) {
+func (c *consortium) reEnrolled(image provenance.Digest, seen policy.Verdict) {
 	c.t.Helper()
 	org, err := c.lab.Clients.Org("security")
 	if err != nil {
@@ -216,7 +230,7 @@ func (c *consortium) reEnrolled(image provenance.Digest, ref, set string) {
 		c.t.Fatal(err)
 	}
 	defer func() { _ = door.Close() }()
-	if _, err := door.Submit(c.ctx, "promotion:Approve", bypassHost, bypassRepo, image.String(), "production", ref, set, ""); err != nil {
+	if _, err := door.Submit(c.ctx, "promotion:Approve", approval([]string{bypassHost, bypassRepo, image.String(), "production"}, seen, "")...); err != nil {
 		c.t.Errorf("the new certificate is not taken: %v", err)
 	}
 	if got := c.approved(image); !strings.HasPrefix(got, "1 of 2 approvals (SecurityMSP)") {

@@ -28,18 +28,19 @@ func TestFourPeersAgree(t *testing.T) {
 	defer cancel()
 	l := lab.For(ctx, t)
 	c := newConsortium(ctx, t, l)
-	c.act("vendor/admin", "registry:Add", bypassHost, "distribution")
+	c.own(bypassHost)
 	text := fmt.Sprintf(`{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"random"},"spec":{"match":["%s/**"],"context":{"phase":"AuditMSP"},"waivers":{"min":2,"maxDuration":"7d"},"stages":[
 	  {"name":"production","approvals":{"min":2},"evidence":[{"name":"scan","type":"vuln-scan","signers":[{"org":"SecurityMSP"}],"condition":"facts.critical == 0"}],
 	   "conditions":[{"name":"phase","cel":"context.phase != 7"}],"witnesses":{"min":1}}]}}`, bypassHost)
 	for _, who := range []string{"vendor/admin", "security/admin", "audit/admin"} {
 		c.propose(who, "policy", text)
 	}
-	images := make([]provenance.Digest, 100)
+	images, names := make([]provenance.Digest, 100), make([]string, 100)
 	for i := range images {
-		images[i] = provenance.SHA256Of(fmt.Append(nil, "random ", i))
+		names[i] = fmt.Sprint("random ", i)
+		images[i] = imageOf(names[i])
 	}
-	c.push(1, images...)
+	c.push(1, names...)
 	for _, who := range []string{"vendor/admin", "security/admin", "platform/admin", "audit/admin", "security/scanner", "platform/gateway", "platform/release-manager", "security/release-manager", "audit/release-manager"} {
 		c.as(who) // before they are shared
 	}

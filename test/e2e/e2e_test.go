@@ -34,12 +34,8 @@ func TestScripts(t *testing.T) {
 	if err := l.AddSigningTools(ctx); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{
-		{"registry", "add", l.Registry, "--kind", "distribution", "--as", "vendor/admin"},
-	} {
-		if out, code := l.Waybill(ctx, args...); code != 0 {
-			t.Fatalf("waybill %v: exit %d: %s", args, code, out)
-		}
+	if err := l.AddRegistry(ctx, l.Registry, "distribution", lab.Owner); err != nil {
+		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",

@@ -2,13 +2,9 @@ package e2e
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -150,31 +146,22 @@ func (c *consortium) minority(t *testing.T) {
 
 // govPush is a push of an image, named after its content, under a tag of its own.
 func govPush(content string) provenance.Event {
-	d := provenance.SHA256Of([]byte(content))
+	d := imageOf(content)
 	return provenance.Event{
 		ID: provenance.NewEventID("governance", "main", content), Action: provenance.Push, Source: "distribution", Repository: govRepo, Tag: provenance.Tag("v-" + hexOf(d)[:12]),
 		Digest: d, MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 100, OccurredAt: time.Now().UTC().Truncate(time.Second),
 	}
 }
 
-// record records a segment, once.
-func record(ctx context.Context, gateway *ledger.Client, host, lane string, seq int, events ...provenance.Event) error {
-	segment, err := provenance.EncodeSegment(events)
-	if err != nil {
-		return err
-	}
-	sum := sha256.Sum256(segment)
-	_, err = gateway.SubmitTransient(ctx, map[string][]byte{"segment": segment}, "record:Segment", host, lane, strconv.Itoa(seq), hex.EncodeToString(sum[:]))
-	return err
-}
-
 // gate releases an image whose stage names security: first endorsed by the
 // three others, which is enough for the chaincode's own policy and not for the gate's.
 func (c *consortium) gate(t *testing.T) {
 	c.t = t
-	c.act("vendor/admin", "registry:Add", govHost, "distribution")
+	c.own(govHost)
 	event := govPush("governance")
-	err := lab.Poll(c.ctx, 20*time.Second, func() error { return record(c.ctx, c.as("vendor/gateway"), govHost, "lane-0", 1, event) })
+	err := lab.Poll(c.ctx, 20*time.Second, func() error {
+		return record(c.ctx, c.as("vendor/gateway"), govHost, "lane-0", 1, [][]byte{manifestOf("governance")}, event)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +170,7 @@ func (c *consortium) gate(t *testing.T) {
 	if err := json.Unmarshal(c.act("vendor/release-manager", "promotion:Request", image...), &v); err != nil {
 		t.Fatal(err)
 	}
-	approve := append(slices.Clone(image), "governance@1", v.EvidenceSet, "seen")
+	approve := approval(image, v, "seen")
 	others := []string{"VendorMSP", "PlatformMSP", "AuditMSP"}
 	if code := c.fate("security/release-manager", others, "promotion:Approve", approve...); code != "ENDORSEMENT_POLICY_FAILURE" {
 		t.Errorf("released by the word of three peers, security's not among them: %s", code)
@@ -217,11 +204,13 @@ func (c *consortium) busy(t *testing.T) {
 	c.t = t
 	const images = 8
 	var events []provenance.Event
+	var manifests [][]byte
 	for i := range images {
-		events = append(events, govPush(fmt.Sprint("wanted ", i)))
+		name := fmt.Sprint("wanted ", i)
+		events, manifests = append(events, govPush(name)), append(manifests, manifestOf(name))
 	}
 	gateway := c.as("vendor/gateway")
-	if err := lab.Poll(c.ctx, 20*time.Second, func() error { return record(c.ctx, gateway, govHost, "lane-0", 2, events...) }); err != nil {
+	if err := lab.Poll(c.ctx, 20*time.Second, func() error { return record(c.ctx, gateway, govHost, "lane-0", 2, manifests, events...) }); err != nil {
 		t.Fatal(err)
 	}
 	requester, approver := c.as("vendor/release-manager"), c.as("security/release-manager")
@@ -230,7 +219,8 @@ func (c *consortium) busy(t *testing.T) {
 	segments := 0
 	storm.Go(func() error {
 		for ; ctx.Err() == nil; segments++ {
-			if err := record(ctx, gateway, govHost, "busy", segments, govPush(fmt.Sprint("a ", segments)), govPush(fmt.Sprint("b ", segments))); err != nil && ctx.Err() == nil {
+			a, b := fmt.Sprint("a ", segments), fmt.Sprint("b ", segments)
+			if err := record(ctx, gateway, govHost, "busy", segments, [][]byte{manifestOf(a), manifestOf(b)}, govPush(a), govPush(b)); err != nil && ctx.Err() == nil {
 				return err
 			}
 		}
@@ -248,7 +238,7 @@ func (c *consortium) busy(t *testing.T) {
 			err = reaches(c.ctx, approver, r.Block)
 		}
 		if err == nil {
-			r, err = approver.Submit(c.ctx, "promotion:Approve", append(image, "governance@1", v.EvidenceSet, "seen")...)
+			r, err = approver.Submit(c.ctx, "promotion:Approve", approval(image, v, "seen")...)
 		}
 		if err == nil {
 			err = json.Unmarshal(r.Payload, &v)
@@ -268,9 +258,10 @@ func (c *consortium) busy(t *testing.T) {
 	}
 }
 
-// reaches waits until the peer of a person has a block.
+// reaches waits until the peer of a person has a block. A peer leaves an orderer that
+// withholds blocks after ten seconds.
 func reaches(ctx context.Context, who *ledger.Client, block uint64) error {
-	return lab.Poll(ctx, 20*time.Second, func() error {
+	return lab.Poll(ctx, time.Minute, func() error {
 		height, err := who.Height(ctx)
 		if err == nil && height <= block {
 			err = fmt.Errorf("block %d is not there, the height is %d", block, height)
@@ -300,7 +291,7 @@ func (c *consortium) guard(t *testing.T) {
 	}
 	// Left to choose, the peer finds the endorsers that the guard asks for.
 	c.act("vendor/admin", "proposal:Withdraw", v.Proposal.ID, "all of them")
-	_, err := c.as("vendor/admin").Submit(c.ctx, "proposal:Vote", v.Proposal.ID, "no", "")
+	_, err := c.as("vendor/admin").Submit(c.ctx, "proposal:Vote", v.Proposal.ID, v.Proposal.Hash, "no", "")
 	var coded *provenance.Error
 	if !errors.As(err, &coded) || coded.Code != provenance.Conflict {
 		t.Errorf("a vote on what was withdrawn: %v", err)

@@ -109,10 +109,10 @@ func (p *pulling) segments() (hidden [][]string, kept int) {
 				}
 				if hides {
 					var number uint64
-					if _, err := fmt.Sscanf(name[2], "%x", &number); err != nil {
+					if _, err := fmt.Sscanf(name[3], "%x", &number); err != nil {
 						return err
 					}
-					hidden = append(hidden, []string{name[0], name[1], fmt.Sprint(number)})
+					hidden = append(hidden, []string{name[0], name[2], fmt.Sprint(number)})
 				}
 			}
 		}
@@ -151,7 +151,7 @@ func (p *pulling) asked(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if answer, err := p.as("vendor/gateway").EvaluatePrivate(p.ctx, "record:ReadClients", hidden[0]...); err != nil || len(answer) == 0 {
+	if answer, err := p.as("vendor/gateway").EvaluateOwn(p.ctx, "record:ReadClients", hidden[0]...); err != nil || len(answer) == 0 {
 		t.Errorf("the owner on its own peer: %v", err)
 	}
 }

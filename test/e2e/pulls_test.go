@@ -49,7 +49,7 @@ type pulling struct {
 }
 
 func (p *pulling) start() {
-	p.act("vendor/admin", "registry:Add", p.lab.Registry, "distribution")
+	p.own(p.lab.Registry)
 	p.configure("allow_private: true}", "allow_private: true, pulls: private}")
 	for _, org := range []string{"vendor", "audit"} {
 		if err := p.lab.StartGateway(p.ctx, org); err != nil {

@@ -14,21 +14,20 @@ import (
 // withdrawn, and with another image's digest in place of the approver's.
 func (c *consortium) replayed(t *testing.T) {
 	c.t = t
-	image, other := provenance.SHA256Of([]byte("replayed")), provenance.SHA256Of([]byte("replayed for"))
-	c.push(3, image, other)
+	image, other := imageOf("replayed"), imageOf("replayed for")
+	c.push(3, "replayed", "replayed for")
 	for _, d := range []provenance.Digest{image, other} {
 		if err := c.submit("security/scanner", d, "vuln-scan", "plain", "", "", fmt.Sprintf(cleanScan, 4)); err != nil {
 			t.Fatal(err)
 		}
 		c.act("platform/release-manager", "promotion:Request", bypassHost, bypassRepo, d.String(), "production")
 	}
-	set := c.verdict(image).EvidenceSet
-	if got := c.verdict(other).EvidenceSet; got != set {
-		t.Fatalf("the replay must not fail for its evidence set: %s, %s", set, got)
+	seen := c.verdict(image)
+	if got := c.verdict(other); got.Attempt != seen.Attempt {
+		t.Fatalf("the replay must not fail for its attempt: %+v, %+v", seen, got)
 	}
 	approver := c.as("security/release-manager")
-	args := []string{bypassHost, bypassRepo, image.String(), "production", "bypass@1", set, ""}
-	signed, err := approver.Endorse(c.ctx, "promotion:Approve", args, nil)
+	signed, err := approver.Endorse(c.ctx, "promotion:Approve", approval([]string{bypassHost, bypassRepo, image.String(), "production"}, seen, ""), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,8 +37,8 @@ func (c *consortium) tampered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := provenance.SHA256Of([]byte("other"))
-	c.push(2, signed)
+	other := imageOf("other")
+	c.pushed(2, nil, signed)
 	c.act("vendor/admin", "key:Add", "release", "public-key", read("key.pub"), "", "")
 	c.act("vendor/admin", "key:Add", "second", "public-key", read("p384.pub"), "", "")
 	c.settle()

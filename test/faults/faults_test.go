@@ -30,7 +30,9 @@ func start(t *testing.T, ctx context.Context) *lab.Lab {
 	if err := os.WriteFile(policy, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	must(t, l, ctx, "registry", "add", l.Registry, "--as", "vendor/admin")
+	if err := l.AddRegistry(ctx, l.Registry, "distribution", lab.Owner); err != nil {
+		t.Fatal(err)
+	}
 	for _, org := range []string{"vendor", "security", "platform"} {
 		must(t, l, ctx, "policy", "apply", "-f", policy, "--as", org+"/admin")
 	}

@@ -29,7 +29,9 @@ func TestReplicas(t *testing.T) {
 	defer cancel()
 	l := lab.For(ctx, t)
 	one, two := replicas(t, ctx, l, server.URL())
-	must(t, l, ctx, "registry", "add", l.Registry, "--as", "vendor/admin")
+	if err := l.AddRegistry(ctx, l.Registry, "distribution", lab.Owner); err != nil {
+		t.Fatal(err)
+	}
 
 	const pushes, repositories = 500, 8
 	var pushed atomic.Int64

@@ -59,7 +59,7 @@ func Start(ctx context.Context, log io.Writer) (*Lab, error) {
 }
 
 func (l *Lab) start(ctx context.Context) error {
-	root, err := repositoryRoot()
+	root, err := Root()
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,8 @@ func (l *Lab) Stop(ctx context.Context) error {
 	return errors.Join(append(errs, os.RemoveAll(l.Dir))...)
 }
 
-func repositoryRoot() (string, error) {
+// Root is the repository's root folder, found from the working directory.
+func Root() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err

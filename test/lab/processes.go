@@ -37,8 +37,13 @@ func (l *Lab) StartGateway(ctx context.Context, org string) error {
 	if err := l.run("gateway-"+org, gateway, "run", "--config", config); err != nil {
 		return err
 	}
+	o, err := l.Clients.Org(org)
+	if err != nil {
+		return err
+	}
 	return Poll(ctx, 60*time.Second, func() error {
-		if out, code := l.Waybill(ctx, "status", "--as", org+"/auditor"); code != 0 {
+		// By its address: another organisation's would answer instead.
+		if out, code := l.Waybill(ctx, "status", "--gateway", o.GatewayAddress, "--as", org+"/auditor"); code != 0 {
 			return fmt.Errorf("gateway of %s: exit %d: %s", org, code, out)
 		}
 		return nil

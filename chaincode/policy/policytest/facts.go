@@ -16,6 +16,7 @@ type factsJSON struct {
 	Digest       provenance.Digest      `json:"digest"`
 	Stage        string                 `json:"stage"`
 	Recorded     bool                   `json:"recorded"`
+	Proven       bool                   `json:"proven"`
 	PushedBy     string                 `json:"pushedBy"`
 	PushedAt     time.Time              `json:"pushedAt"`
 	MediaType    string                 `json:"mediaType"`
@@ -23,17 +24,21 @@ type factsJSON struct {
 	Size         int64                  `json:"size"`
 	Children     []provenance.Digest    `json:"children"`
 	Tags         []string               `json:"tags"`
+	TagsCut      bool                   `json:"tagsCut"`
 	Labels       map[string]string      `json:"labels"`
 	Context      map[string]contextJSON `json:"context"`
 	Members      []string               `json:"members"`
 	Holds        []policy.Hold          `json:"holds"`
 	LastHold     time.Time              `json:"lastHold"`
+	Clock        *time.Time             `json:"clock"` // absent: the case's now
 	Evidence     []evidenceJSON         `json:"evidence"`
 	Waivers      []waiverJSON           `json:"waivers"`
 	Witnesses    []witnessJSON          `json:"witnesses"`
 	Promoted     bool                   `json:"promoted"`
 	Requester    policy.Person          `json:"requester"`
 	Approvals    []policy.Approval      `json:"approvals"`
+	Attempt      int                    `json:"attempt"`
+	Lapsed       string                 `json:"lapsed"`
 	Released     bool                   `json:"released"`
 	ReleasedAt   time.Time              `json:"releasedAt"`
 	Debt         *policy.Debt           `json:"debt"`
@@ -43,9 +48,28 @@ type factsJSON struct {
 	ViaIndex     provenance.Digest      `json:"viaIndex"`
 }
 
-type contextJSON map[string]struct {
+type contextJSON map[string]valueJSON
+
+type valueJSON struct {
 	Value json.RawMessage `json:"value"`
 	At    time.Time       `json:"at"`
+	Past  []valueJSON     `json:"past"`
+}
+
+func (j valueJSON) value() (policy.Value, error) {
+	decoded, err := policy.DecodeFacts(fmt.Appendf(nil, `{"v":%s}`, j.Value))
+	if err != nil {
+		return policy.Value{}, err
+	}
+	v := policy.Value{Value: decoded["v"], At: j.At}
+	for _, old := range j.Past {
+		was, err := old.value()
+		if err != nil {
+			return v, err
+		}
+		v.Past = append(v.Past, was)
+	}
+	return v, nil
 }
 
 type evidenceJSON struct {
@@ -57,6 +81,9 @@ type evidenceJSON struct {
 	On        provenance.Digest `json:"on"`
 	Withdrawn time.Time         `json:"withdrawn"`
 	Why       string            `json:"why"`
+
+	Superseded bool `json:"superseded"`
+	Cut        bool `json:"cut"`
 }
 
 type waiverJSON struct {
@@ -75,16 +102,23 @@ type witnessJSON struct {
 }
 
 type releaseJSON struct {
-	Stage string    `json:"stage"`
-	At    time.Time `json:"at"`
+	Stage      string    `json:"stage"`
+	At         time.Time `json:"at"`
+	Unreviewed bool      `json:"unreviewed"`
 }
 
-func (j factsJSON) facts() (policy.Facts, error) {
+// facts returns the facts of a case at now: the ledger's clock goes with it
+// where the case does not say otherwise.
+func (j factsJSON) facts(now time.Time) (policy.Facts, error) {
 	f := policy.Facts{
-		Host: j.Host, Repository: j.Repository, Digest: j.Digest, Stage: j.Stage, Recorded: j.Recorded, PushedBy: j.PushedBy, PushedAt: j.PushedAt,
+		Host: j.Host, Repository: j.Repository, Digest: j.Digest, Stage: j.Stage, Recorded: j.Recorded, Proven: j.Proven, PushedBy: j.PushedBy, PushedAt: j.PushedAt,
 		MediaType: j.MediaType, ArtifactType: j.ArtifactType, Size: j.Size, Children: j.Children, Tags: j.Tags, Labels: j.Labels,
+		TagsCut: j.TagsCut, Clock: now, Attempt: j.Attempt, Lapsed: j.Lapsed,
 		Members: j.Members, Holds: j.Holds, LastHold: j.LastHold, Promoted: j.Promoted, Requester: j.Requester, Approvals: j.Approvals,
 		Released: j.Released, ReleasedAt: j.ReleasedAt, Debt: j.Debt, Current: j.Current, ReleasedWith: j.ReleasedWith, ViaIndex: j.ViaIndex,
+	}
+	if j.Clock != nil {
+		f.Clock = *j.Clock
 	}
 	for _, w := range j.Waivers {
 		f.Waivers = append(f.Waivers, policy.Waiver(w))
@@ -96,7 +130,7 @@ func (j factsJSON) facts() (policy.Facts, error) {
 		f.ReleasedTo = append(f.ReleasedTo, policy.ReleaseFact(r))
 	}
 	for _, e := range j.Evidence {
-		piece := policy.Evidence{ID: e.ID, Type: e.Type, Signer: e.Signer, At: e.At, On: e.On, Withdrawn: e.Withdrawn, Why: e.Why}
+		piece := policy.Evidence{ID: e.ID, Type: e.Type, Signer: e.Signer, At: e.At, On: e.On, Withdrawn: e.Withdrawn, Why: e.Why, Superseded: e.Superseded, Cut: e.Cut}
 		if len(e.Facts) > 0 {
 			facts, err := policy.DecodeFacts(e.Facts)
 			if err != nil {
@@ -108,7 +142,7 @@ func (j factsJSON) facts() (policy.Facts, error) {
 	}
 	for msp, values := range j.Context {
 		for name, v := range values {
-			value, err := policy.DecodeFacts(fmt.Appendf(nil, `{"v":%s}`, v.Value))
+			value, err := v.value()
 			if err != nil {
 				return f, fmt.Errorf("context %s of %s: %w", name, msp, err)
 			}
@@ -118,7 +152,7 @@ func (j factsJSON) facts() (policy.Facts, error) {
 			if f.Context[msp] == nil {
 				f.Context[msp] = map[string]policy.Value{}
 			}
-			f.Context[msp][name] = policy.Value{Value: value["v"], At: v.At}
+			f.Context[msp][name] = value
 		}
 	}
 	return f, nil

@@ -164,7 +164,7 @@ func (f File) expand(row Row) (Case, error) {
 	if err := strict(document, &facts); err != nil {
 		return c, fmt.Errorf("facts: %w", err)
 	}
-	if c.Facts, err = facts.facts(); err != nil {
+	if c.Facts, err = facts.facts(c.Now); err != nil {
 		return c, err
 	}
 	switch {

@@ -19,7 +19,7 @@ func (r Random) orgs() []string {
 	return []string{"AuditMSP", "PlatformMSP", "SecurityMSP", "VendorMSP"}
 }
 func (r Random) types() []string {
-	return []string{"vuln-scan", "sbom", "vex", "slsa-provenance", "custom/x"}
+	return []string{"vuln-scan", "sbom", "vex", "slsa-provenance", "custom/SecurityMSP/x"}
 }
 
 func pick[T any](r Random, list ...T) T { return list[r.IntN(len(list))] }
@@ -88,9 +88,6 @@ func (r Random) stage(name string, later bool) map[string]any {
 		s["grace"] = r.duration()
 	}
 	approvals := map[string]any{"min": 1 + r.IntN(3)}
-	if r.chance(50) {
-		approvals["exclude"] = r.some([]string{"pusher", "requester", "builder"}, 3)
-	}
 	if r.chance(30) {
 		approvals["orgs"] = []string{pick(r, r.orgs()...)}
 	}
@@ -100,13 +97,20 @@ func (r Random) stage(name string, later bool) map[string]any {
 	approvals["robots"] = r.chance(20)
 	s["approvals"] = approvals
 	var evidence, conditions []any
+	excludable := []string{"pusher", "requester"}
 	for i := range r.IntN(3) {
-		evidence = append(evidence, r.evidenceRule(fmt.Sprintf("e%d", i)))
+		rule := r.evidenceRule(fmt.Sprintf("e%d", i))
+		if evidence = append(evidence, rule); rule["type"] == "slsa-provenance" {
+			excludable = []string{"pusher", "requester", "builder"}
+		}
 		rules = append(rules, fmt.Sprintf("evidence/e%d", i))
 	}
 	for i := range r.IntN(2) {
 		conditions = append(conditions, map[string]any{"name": fmt.Sprintf("c%d", i), "continuous": r.chance(50), "cel": r.condition()})
 		rules = append(rules, fmt.Sprintf("condition/c%d", i))
+	}
+	if r.chance(50) {
+		approvals["exclude"] = r.some(excludable, len(excludable))
 	}
 	if len(evidence) > 0 {
 		s["evidence"] = evidence
@@ -149,11 +153,11 @@ func (r Random) condition() string {
 	return strings.Join([]string{pick(r, parts...), pick(r, parts...)}, pick(r, " && ", " || "))
 }
 
-// Facts makes facts about an image in the policies that Policy makes.
-func (r Random) Facts() policy.Facts {
+// Facts makes facts about an image in the policies that Policy makes, as of now.
+func (r Random) Facts(now time.Time) policy.Facts {
 	f := policy.Facts{
 		Host: "reg.example", Repository: "team/app", Digest: provenance.SHA256Of(nil), Stage: pick(r, "staging", "production", "production", "production"),
-		Recorded: !r.chance(5), PushedBy: pick(r, r.orgs()...), PushedAt: r.at(), Size: r.Int64(), Tags: r.some([]string{"latest", "v1"}, 2),
+		Recorded: !r.chance(5), Proven: !r.chance(5), PushedBy: pick(r, r.orgs()...), PushedAt: r.at(), Size: r.Int64(), Tags: r.some([]string{"latest", "v1"}, 2),
 		Labels: map[string]string{}, Members: r.orgs(), Promoted: r.chance(80), Requester: r.person(), ViaIndex: pick(r, provenance.Digest{}, provenance.SHA256Of([]byte("i"))),
 	}
 	if r.chance(10) {
@@ -162,15 +166,22 @@ func (r Random) Facts() policy.Facts {
 	if r.chance(70) {
 		f.Labels["tier"], f.Labels["a"] = "gold", pick(r, "gold", "\xff")
 	}
-	f.Context = map[string]map[string]policy.Value{"AuditMSP": {"incident": {Value: pick[any](r, false, true, "no", 1.5, nil), At: r.at()}},
+	f.Context = map[string]map[string]policy.Value{"AuditMSP": {"incident": {Value: pick[any](r, false, true, "no", 1.5, nil), At: r.at(), Past: r.past()}},
 		"PlatformMSP": {"quota": {Value: pick[any](r, int64(9), 9, "9"), At: r.at()}}}
 	if r.chance(5) {
 		f.Holds = []policy.Hold{{MSP: "AuditMSP", By: r.person(), Reason: "CVE", At: r.at()}}
 	}
+	f.TagsCut, f.Attempt, f.Clock = r.chance(10), r.IntN(3), now
+	if r.chance(10) {
+		f.Clock = r.at()
+	}
+	if r.chance(10) {
+		f.Lapsed = "the release was taken back"
+	}
 	if r.chance(10) {
 		f.LastHold = r.at()
 	}
-	for range r.IntN(6) {
+	for range r.IntN(9) {
 		f.Evidence = append(f.Evidence, r.evidence())
 	}
 	for range r.IntN(3) {
@@ -194,7 +205,7 @@ func (r Random) Facts() policy.Facts {
 		}
 	}
 	if r.chance(70) {
-		f.ReleasedTo = []policy.ReleaseFact{{Stage: "staging", At: r.at()}}
+		f.ReleasedTo = []policy.ReleaseFact{{Stage: "staging", At: r.at(), Unreviewed: r.chance(20)}}
 	}
 	return f
 }
@@ -203,12 +214,22 @@ func (r Random) person() policy.Person {
 	return policy.Person{MSP: pick(r, append(r.orgs(), "StrangerMSP")...), Name: pick(r, "a", "b")}
 }
 
+func (r Random) past() (values []policy.Value) {
+	for range r.IntN(4) {
+		values = append(values, policy.Value{Value: pick[any](r, false, true, "no"), At: r.at()})
+	}
+	return values
+}
+
 func (r Random) id() string { return fmt.Sprintf("%064x", r.IntN(1000)) }
 
 func (r Random) approval() policy.Approval {
 	a := policy.Approval{By: r.person(), Reject: r.chance(15), Reason: "because", At: r.at(), Robot: r.chance(10)}
 	if r.chance(90) {
 		a.Roles = []string{pick(r, "release-manager", "release-manager", "auditor")}
+	}
+	if r.chance(5) {
+		a.TakenBack = "by admin@" + a.By.MSP
 	}
 	if r.chance(50) {
 		a.Policy = policy.Version{Name: "team", Version: 3}
@@ -232,6 +253,8 @@ func (r Random) evidence() policy.Evidence {
 	case 2:
 		e.Signer.Kind, e.Signer.Name, e.Signer.Roles = policy.SignedByPerson, pick(r, "a", "b"), []string{"scanner"}
 	}
+	e.Superseded, e.Cut = r.chance(20), r.chance(5)
+	e.On = pick(r, provenance.Digest{}, provenance.SHA256Of(nil), provenance.SHA256Of([]byte("i")), provenance.SHA256Of([]byte("j")))
 	if r.chance(10) {
 		e.Withdrawn, e.Why = r.at(), "key lost"
 	}

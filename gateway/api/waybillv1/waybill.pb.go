@@ -446,8 +446,10 @@ type GetImageResponse struct {
 	Releases   []*Release   `protobuf:"bytes,7,rep,name=releases,proto3" json:"releases,omitempty"`
 	Promotions []*Promotion `protobuf:"bytes,8,rep,name=promotions,proto3" json:"promotions,omitempty"`
 	// Pulls that its registries reported.
-	Pulls         int64                  `protobuf:"varint,9,opt,name=pulls,proto3" json:"pulls,omitempty"`
-	LastPull      *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=last_pull,json=lastPull,proto3" json:"last_pull,omitempty"`
+	Pulls    int64                  `protobuf:"varint,9,opt,name=pulls,proto3" json:"pulls,omitempty"`
+	LastPull *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=last_pull,json=lastPull,proto3" json:"last_pull,omitempty"`
+	// There are more places or promotions than are shown: ask with a repository.
+	Truncated     bool `protobuf:"varint,11,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -552,6 +554,13 @@ func (x *GetImageResponse) GetLastPull() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *GetImageResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
 // Place is an image in a repository.
 type Place struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -563,14 +572,23 @@ type Place struct {
 	Config       string                 `protobuf:"bytes,6,opt,name=config,proto3" json:"config,omitempty"`
 	Subject      string                 `protobuf:"bytes,7,opt,name=subject,proto3" json:"subject,omitempty"`
 	Children     []string               `protobuf:"bytes,8,rep,name=children,proto3" json:"children,omitempty"`
-	// Indexes that hold this image as a platform.
+	// Some indexes that list this image. Anybody who may push makes them, and
+	// nothing is decided by them.
 	Indexes []string               `protobuf:"bytes,9,rep,name=indexes,proto3" json:"indexes,omitempty"`
 	Actor   string                 `protobuf:"bytes,10,opt,name=actor,proto3" json:"actor,omitempty"` // the registry's word for who pushed
 	Msp     string                 `protobuf:"bytes,11,opt,name=msp,proto3" json:"msp,omitempty"`     // the organisation that recorded it
 	At      *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=at,proto3" json:"at,omitempty"`       // the registry's clock
 	Deleted bool                   `protobuf:"varint,13,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	// Tags that name it now; at most 100.
-	Tags          []string `protobuf:"bytes,14,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags []string `protobuf:"bytes,14,rep,name=tags,proto3" json:"tags,omitempty"`
+	// media_type, artifact_type, size, config, subject and children were derived
+	// from bytes that hash to the digest. Else they are empty, and the image
+	// cannot be released.
+	Proven  bool `protobuf:"varint,15,opt,name=proven,proto3" json:"proven,omitempty"`
+	TagsCut bool `protobuf:"varint,16,opt,name=tags_cut,json=tagsCut,proto3" json:"tags_cut,omitempty"` // it was pushed under more tags than rules look at
+	// Stages it was released to through an index, and which index that was.
+	Carriers      []*Carrier `protobuf:"bytes,17,rep,name=carriers,proto3" json:"carriers,omitempty"`
+	TagsTruncated bool       `protobuf:"varint,18,opt,name=tags_truncated,json=tagsTruncated,proto3" json:"tags_truncated,omitempty"` // more tags name it than are shown
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -703,6 +721,88 @@ func (x *Place) GetTags() []string {
 	return nil
 }
 
+func (x *Place) GetProven() bool {
+	if x != nil {
+		return x.Proven
+	}
+	return false
+}
+
+func (x *Place) GetTagsCut() bool {
+	if x != nil {
+		return x.TagsCut
+	}
+	return false
+}
+
+func (x *Place) GetCarriers() []*Carrier {
+	if x != nil {
+		return x.Carriers
+	}
+	return nil
+}
+
+func (x *Place) GetTagsTruncated() bool {
+	if x != nil {
+		return x.TagsTruncated
+	}
+	return false
+}
+
+// Carrier is the index through which an image was released to a stage: its
+// evidence and its quarantines are the image's too.
+type Carrier struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stage         string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	Index         string                 `protobuf:"bytes,2,opt,name=index,proto3" json:"index,omitempty"` // digest
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Carrier) Reset() {
+	*x = Carrier{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Carrier) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Carrier) ProtoMessage() {}
+
+func (x *Carrier) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Carrier.ProtoReflect.Descriptor instead.
+func (*Carrier) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Carrier) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *Carrier) GetIndex() string {
+	if x != nil {
+		return x.Index
+	}
+	return ""
+}
+
 // Hold is one organisation's quarantine.
 type Hold struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -712,13 +812,15 @@ type Hold struct {
 	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	At            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
 	Lifted        bool                   `protobuf:"varint,6,opt,name=lifted,proto3" json:"lifted,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`       // of one that is lifted: when it was set
+	Proposal      string                 `protobuf:"bytes,8,opt,name=proposal,proto3" json:"proposal,omitempty"` // id of the vote that lifted it, where its organisation did not
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[8]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +832,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[8]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -743,7 +845,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{8}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Hold) GetDigest() string {
@@ -788,32 +890,50 @@ func (x *Hold) GetLifted() bool {
 	return false
 }
 
+func (x *Hold) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Hold) GetProposal() string {
+	if x != nil {
+		return x.Proposal
+	}
+	return ""
+}
+
 // Release is the fact that an image is released to a stage.
 type Release struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Stage         string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
-	Host          string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
-	Repository    string                 `protobuf:"bytes,3,opt,name=repository,proto3" json:"repository,omitempty"`
-	Digest        string                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
-	Previous      string                 `protobuf:"bytes,5,opt,name=previous,proto3" json:"previous,omitempty"` // the stage's current image before
-	Current       bool                   `protobuf:"varint,6,opt,name=current,proto3" json:"current,omitempty"`  // it is the stage's current image
-	Attempt       int32                  `protobuf:"varint,7,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	Policy        *PolicyVersion         `protobuf:"bytes,8,opt,name=policy,proto3" json:"policy,omitempty"`
-	Approvers     []*Person              `protobuf:"bytes,9,rep,name=approvers,proto3" json:"approvers,omitempty"`
-	Rollback      bool                   `protobuf:"varint,10,opt,name=rollback,proto3" json:"rollback,omitempty"`
-	By            *Person                `protobuf:"bytes,11,opt,name=by,proto3" json:"by,omitempty"`
-	At            *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=at,proto3" json:"at,omitempty"`
-	EvidenceSet   string                 `protobuf:"bytes,13,opt,name=evidence_set,json=evidenceSet,proto3" json:"evidence_set,omitempty"` // hash of the evidence it rests on
-	Auto          bool                   `protobuf:"varint,14,opt,name=auto,proto3" json:"auto,omitempty"`                                 // submitted by a gateway once every rule was met
-	Pinned        bool                   `protobuf:"varint,15,opt,name=pinned,proto3" json:"pinned,omitempty"`                             // current by a rollback: nothing is released here automatically
-	Debt          *Debt                  `protobuf:"bytes,16,opt,name=debt,proto3" json:"debt,omitempty"`                                  // of a break-glass release
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Stage       string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
+	Host        string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
+	Repository  string                 `protobuf:"bytes,3,opt,name=repository,proto3" json:"repository,omitempty"`
+	Digest      string                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	Previous    string                 `protobuf:"bytes,5,opt,name=previous,proto3" json:"previous,omitempty"` // the stage's current image before
+	Current     bool                   `protobuf:"varint,6,opt,name=current,proto3" json:"current,omitempty"`  // it is the stage's current image
+	Attempt     int32                  `protobuf:"varint,7,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Policy      *PolicyVersion         `protobuf:"bytes,8,opt,name=policy,proto3" json:"policy,omitempty"`
+	Approvers   []*Person              `protobuf:"bytes,9,rep,name=approvers,proto3" json:"approvers,omitempty"`
+	Rollback    bool                   `protobuf:"varint,10,opt,name=rollback,proto3" json:"rollback,omitempty"`
+	By          *Person                `protobuf:"bytes,11,opt,name=by,proto3" json:"by,omitempty"`
+	At          *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=at,proto3" json:"at,omitempty"`
+	EvidenceSet string                 `protobuf:"bytes,13,opt,name=evidence_set,json=evidenceSet,proto3" json:"evidence_set,omitempty"` // hash of the evidence it rests on
+	Auto        bool                   `protobuf:"varint,14,opt,name=auto,proto3" json:"auto,omitempty"`                                 // submitted by a gateway once every rule was met
+	Pinned      bool                   `protobuf:"varint,15,opt,name=pinned,proto3" json:"pinned,omitempty"`                             // current by a rollback: nothing is released here automatically
+	Debt        *Debt                  `protobuf:"bytes,16,opt,name=debt,proto3" json:"debt,omitempty"`                                  // of a break-glass release
+	// Hex sha256 over the release as it was made: what a reviewer agrees to.
+	Hash          string      `protobuf:"bytes,17,opt,name=hash,proto3" json:"hash,omitempty"`
+	Approved      []*Approver `protobuf:"bytes,18,rep,name=approved,proto3" json:"approved,omitempty"` // approvers, with when each approved
+	Review        string      `protobuf:"bytes,19,opt,name=review,proto3" json:"review,omitempty"`     // what the reviewer of the debt wrote
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[9]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -825,7 +945,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[9]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -838,7 +958,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{9}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Release) GetStage() string {
@@ -953,6 +1073,89 @@ func (x *Release) GetDebt() *Debt {
 	return nil
 }
 
+func (x *Release) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+func (x *Release) GetApproved() []*Approver {
+	if x != nil {
+		return x.Approved
+	}
+	return nil
+}
+
+func (x *Release) GetReview() string {
+	if x != nil {
+		return x.Review
+	}
+	return ""
+}
+
+// Approver is one on whose approval a release or a waiver rests.
+type Approver struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Who   *Person                `protobuf:"bytes,1,opt,name=who,proto3" json:"who,omitempty"`
+	At    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	// Its organisation took it back: who did, since when, and why. Empty while it counts.
+	TakenBack     string `protobuf:"bytes,3,opt,name=taken_back,json=takenBack,proto3" json:"taken_back,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Approver) Reset() {
+	*x = Approver{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Approver) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Approver) ProtoMessage() {}
+
+func (x *Approver) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Approver.ProtoReflect.Descriptor instead.
+func (*Approver) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Approver) GetWho() *Person {
+	if x != nil {
+		return x.Who
+	}
+	return nil
+}
+
+func (x *Approver) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Approver) GetTakenBack() string {
+	if x != nil {
+		return x.TakenBack
+	}
+	return ""
+}
+
 // Debt is what a break-glass release owes: a review by another organisation.
 type Debt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -969,7 +1172,7 @@ type Debt struct {
 
 func (x *Debt) Reset() {
 	*x = Debt{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[10]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1184,7 @@ func (x *Debt) String() string {
 func (*Debt) ProtoMessage() {}
 
 func (x *Debt) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[10]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,7 +1197,7 @@ func (x *Debt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Debt.ProtoReflect.Descriptor instead.
 func (*Debt) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{10}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Debt) GetBy() *Person {
@@ -1051,13 +1254,14 @@ type PolicyVersion struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Version       int32                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Hash          string                 `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"` // hex sha256 of the canonical text
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PolicyVersion) Reset() {
 	*x = PolicyVersion{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[11]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1069,7 +1273,7 @@ func (x *PolicyVersion) String() string {
 func (*PolicyVersion) ProtoMessage() {}
 
 func (x *PolicyVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[11]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1082,7 +1286,7 @@ func (x *PolicyVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyVersion.ProtoReflect.Descriptor instead.
 func (*PolicyVersion) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{11}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PolicyVersion) GetName() string {
@@ -1099,6 +1303,13 @@ func (x *PolicyVersion) GetVersion() int32 {
 	return 0
 }
 
+func (x *PolicyVersion) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
 type GetTagRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
@@ -1110,7 +1321,7 @@ type GetTagRequest struct {
 
 func (x *GetTagRequest) Reset() {
 	*x = GetTagRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[12]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1122,7 +1333,7 @@ func (x *GetTagRequest) String() string {
 func (*GetTagRequest) ProtoMessage() {}
 
 func (x *GetTagRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[12]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1135,7 +1346,7 @@ func (x *GetTagRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTagRequest.ProtoReflect.Descriptor instead.
 func (*GetTagRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{12}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetTagRequest) GetHost() string {
@@ -1176,7 +1387,7 @@ type GetTagResponse struct {
 
 func (x *GetTagResponse) Reset() {
 	*x = GetTagResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[13]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1188,7 +1399,7 @@ func (x *GetTagResponse) String() string {
 func (*GetTagResponse) ProtoMessage() {}
 
 func (x *GetTagResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[13]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1201,7 +1412,7 @@ func (x *GetTagResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTagResponse.ProtoReflect.Descriptor instead.
 func (*GetTagResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{13}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetTagResponse) GetHeight() uint64 {
@@ -1278,7 +1489,7 @@ type GetVerdictRequest struct {
 
 func (x *GetVerdictRequest) Reset() {
 	*x = GetVerdictRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[14]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1290,7 +1501,7 @@ func (x *GetVerdictRequest) String() string {
 func (*GetVerdictRequest) ProtoMessage() {}
 
 func (x *GetVerdictRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[14]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1303,7 +1514,7 @@ func (x *GetVerdictRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVerdictRequest.ProtoReflect.Descriptor instead.
 func (*GetVerdictRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{14}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetVerdictRequest) GetImage() string {
@@ -1339,14 +1550,17 @@ type GetVerdictResponse struct {
 	Warning string                 `protobuf:"bytes,10,opt,name=warning,proto3" json:"warning,omitempty"`
 	Until   *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=until,proto3" json:"until,omitempty"`
 	// The verdicts of an index's platform images.
-	Children      []*ChildVerdict `protobuf:"bytes,12,rep,name=children,proto3" json:"children,omitempty"`
+	Children []*ChildVerdict `protobuf:"bytes,12,rep,name=children,proto3" json:"children,omitempty"`
+	// Counts the promotions to the stage: of the open or last one; 0 without.
+	Attempt       int32   `protobuf:"varint,13,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Requester     *Person `protobuf:"bytes,14,opt,name=requester,proto3" json:"requester,omitempty"` // of the promotion that is open; absent where none is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetVerdictResponse) Reset() {
 	*x = GetVerdictResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[15]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1358,7 +1572,7 @@ func (x *GetVerdictResponse) String() string {
 func (*GetVerdictResponse) ProtoMessage() {}
 
 func (x *GetVerdictResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[15]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1371,7 +1585,7 @@ func (x *GetVerdictResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVerdictResponse.ProtoReflect.Descriptor instead.
 func (*GetVerdictResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{15}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetVerdictResponse) GetImage() string {
@@ -1458,6 +1672,20 @@ func (x *GetVerdictResponse) GetChildren() []*ChildVerdict {
 	return nil
 }
 
+func (x *GetVerdictResponse) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *GetVerdictResponse) GetRequester() *Person {
+	if x != nil {
+		return x.Requester
+	}
+	return nil
+}
+
 // ChildVerdict is the verdict on one platform image of an index.
 type ChildVerdict struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1469,7 +1697,7 @@ type ChildVerdict struct {
 
 func (x *ChildVerdict) Reset() {
 	*x = ChildVerdict{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[16]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1481,7 +1709,7 @@ func (x *ChildVerdict) String() string {
 func (*ChildVerdict) ProtoMessage() {}
 
 func (x *ChildVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[16]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1494,7 +1722,7 @@ func (x *ChildVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildVerdict.ProtoReflect.Descriptor instead.
 func (*ChildVerdict) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{16}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ChildVerdict) GetDigest() string {
@@ -1524,7 +1752,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[17]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1536,7 +1764,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[17]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1549,7 +1777,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{17}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Reason) GetRule() string {
@@ -1593,7 +1821,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[18]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1605,7 +1833,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[18]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1618,7 +1846,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{18}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListHistoryRequest) GetImage() string {
@@ -1661,7 +1889,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1673,7 +1901,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1686,7 +1914,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{19}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListHistoryResponse) GetHeight() uint64 {
@@ -1724,10 +1952,11 @@ type HistoryEntry struct {
 	TxId    string                 `protobuf:"bytes,2,opt,name=tx_id,json=txId,proto3" json:"tx_id,omitempty"`
 	TxIndex int32                  `protobuf:"varint,3,opt,name=tx_index,json=txIndex,proto3" json:"tx_index,omitempty"`
 	Time    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"` // of the transaction
-	// push, delete, tag-delete, unknown; or grant, revoke, registry, member, promotion,
-	// approval, rejection, approval-withdrawn, release, rollback, break-glass, review,
-	// refusal, resume, hold, lift, proposal, vote, proposal-accepted, proposal-rejected,
-	// proposal-withdrawn, policy, key, key-withdrawn, schema, evidence, witness, waiver,
+	// push, delete, tag-delete, unknown; or grant, revoke, registry, member, taken-back,
+	// promotion, promotion-withdrawn, approval, rejection, approval-withdrawn, release,
+	// rollback, break-glass, review, refusal, resume, hold, lift, proposal, vote,
+	// proposal-accepted, proposal-rejected, proposal-withdrawn, policy, key,
+	// key-withdrawn, schema, evidence, evidence-withdrawn, proven, witness, waiver,
 	// waiver-approval, waiver-revoked, context, label.
 	Kind string `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Who signed the transaction; for events, the gateway that recorded them.
@@ -1749,7 +1978,7 @@ type HistoryEntry struct {
 
 func (x *HistoryEntry) Reset() {
 	*x = HistoryEntry{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +1990,7 @@ func (x *HistoryEntry) String() string {
 func (*HistoryEntry) ProtoMessage() {}
 
 func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1774,7 +2003,7 @@ func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
 func (*HistoryEntry) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{20}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HistoryEntry) GetBlock() uint64 {
@@ -1911,7 +2140,7 @@ type ListPullsRequest struct {
 
 func (x *ListPullsRequest) Reset() {
 	*x = ListPullsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1923,7 +2152,7 @@ func (x *ListPullsRequest) String() string {
 func (*ListPullsRequest) ProtoMessage() {}
 
 func (x *ListPullsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1936,7 +2165,7 @@ func (x *ListPullsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPullsRequest.ProtoReflect.Descriptor instead.
 func (*ListPullsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{21}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListPullsRequest) GetImage() string {
@@ -1982,7 +2211,7 @@ type ListPullsResponse struct {
 
 func (x *ListPullsResponse) Reset() {
 	*x = ListPullsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1994,7 +2223,7 @@ func (x *ListPullsResponse) String() string {
 func (*ListPullsResponse) ProtoMessage() {}
 
 func (x *ListPullsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2007,7 +2236,7 @@ func (x *ListPullsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPullsResponse.ProtoReflect.Descriptor instead.
 func (*ListPullsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{22}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListPullsResponse) GetHeight() uint64 {
@@ -2086,7 +2315,7 @@ type Pull struct {
 
 func (x *Pull) Reset() {
 	*x = Pull{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2098,7 +2327,7 @@ func (x *Pull) String() string {
 func (*Pull) ProtoMessage() {}
 
 func (x *Pull) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2111,7 +2340,7 @@ func (x *Pull) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pull.ProtoReflect.Descriptor instead.
 func (*Pull) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{23}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Pull) GetBlock() uint64 {
@@ -2216,7 +2445,7 @@ type ListPromotionsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Stage         string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
 	Repository    string                 `protobuf:"bytes,2,opt,name=repository,proto3" json:"repository,omitempty"` // host/repository
-	Status        string                 `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`         // open, released or rejected
+	Status        string                 `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`         // open, released, rejected, withdrawn or expired
 	PageSize      int32                  `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken     string                 `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2225,7 +2454,7 @@ type ListPromotionsRequest struct {
 
 func (x *ListPromotionsRequest) Reset() {
 	*x = ListPromotionsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2237,7 +2466,7 @@ func (x *ListPromotionsRequest) String() string {
 func (*ListPromotionsRequest) ProtoMessage() {}
 
 func (x *ListPromotionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2250,7 +2479,7 @@ func (x *ListPromotionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPromotionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPromotionsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{24}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListPromotionsRequest) GetStage() string {
@@ -2300,7 +2529,7 @@ type ListPromotionsResponse struct {
 
 func (x *ListPromotionsResponse) Reset() {
 	*x = ListPromotionsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2312,7 +2541,7 @@ func (x *ListPromotionsResponse) String() string {
 func (*ListPromotionsResponse) ProtoMessage() {}
 
 func (x *ListPromotionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2325,7 +2554,7 @@ func (x *ListPromotionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPromotionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPromotionsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{25}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListPromotionsResponse) GetHeight() uint64 {
@@ -2366,20 +2595,25 @@ type Promotion struct {
 	Attempt    int32                  `protobuf:"varint,5,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	Requester  *Person                `protobuf:"bytes,6,opt,name=requester,proto3" json:"requester,omitempty"`
 	At         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=at,proto3" json:"at,omitempty"`
-	Status     string                 `protobuf:"bytes,8,opt,name=status,proto3" json:"status,omitempty"`
-	Approvals  []*Approval            `protobuf:"bytes,9,rep,name=approvals,proto3" json:"approvals,omitempty"` // of this attempt
+	// open, released, rejected, withdrawn (cancelled by who asked) or expired.
+	Status    string      `protobuf:"bytes,8,opt,name=status,proto3" json:"status,omitempty"`
+	Approvals []*Approval `protobuf:"bytes,9,rep,name=approvals,proto3" json:"approvals,omitempty"` // of this attempt
 	// What an approver of an open promotion signs beside the digest and the
 	// stage: the policy in force, as "name@version", and the hash of the evidence.
-	Policy        string `protobuf:"bytes,10,opt,name=policy,proto3" json:"policy,omitempty"`
-	EvidenceSet   string `protobuf:"bytes,11,opt,name=evidence_set,json=evidenceSet,proto3" json:"evidence_set,omitempty"`
-	Verdict       string `protobuf:"bytes,12,opt,name=verdict,proto3" json:"verdict,omitempty"` // of an open promotion
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Policy          string                 `protobuf:"bytes,10,opt,name=policy,proto3" json:"policy,omitempty"`
+	EvidenceSet     string                 `protobuf:"bytes,11,opt,name=evidence_set,json=evidenceSet,proto3" json:"evidence_set,omitempty"`
+	Verdict         string                 `protobuf:"bytes,12,opt,name=verdict,proto3" json:"verdict,omitempty"`                         // of an open promotion
+	PolicyHash      string                 `protobuf:"bytes,13,opt,name=policy_hash,json=policyHash,proto3" json:"policy_hash,omitempty"` // of policy, to sign
+	Expires         *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=expires,proto3" json:"expires,omitempty"`                         // an open one ends by itself then
+	WithdrawnReason string                 `protobuf:"bytes,15,opt,name=withdrawn_reason,json=withdrawnReason,proto3" json:"withdrawn_reason,omitempty"`
+	WithdrawnBy     *Person                `protobuf:"bytes,16,opt,name=withdrawn_by,json=withdrawnBy,proto3" json:"withdrawn_by,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Promotion) Reset() {
 	*x = Promotion{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2625,7 @@ func (x *Promotion) String() string {
 func (*Promotion) ProtoMessage() {}
 
 func (x *Promotion) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +2638,7 @@ func (x *Promotion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Promotion.ProtoReflect.Descriptor instead.
 func (*Promotion) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{26}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Promotion) GetStage() string {
@@ -2491,6 +2725,34 @@ func (x *Promotion) GetVerdict() string {
 	return ""
 }
 
+func (x *Promotion) GetPolicyHash() string {
+	if x != nil {
+		return x.PolicyHash
+	}
+	return ""
+}
+
+func (x *Promotion) GetExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+func (x *Promotion) GetWithdrawnReason() string {
+	if x != nil {
+		return x.WithdrawnReason
+	}
+	return ""
+}
+
+func (x *Promotion) GetWithdrawnBy() *Person {
+	if x != nil {
+		return x.WithdrawnBy
+	}
+	return nil
+}
+
 // Approval is one person's word on a promotion.
 type Approval struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -2504,14 +2766,17 @@ type Approval struct {
 	EvidenceSet string                 `protobuf:"bytes,8,opt,name=evidence_set,json=evidenceSet,proto3" json:"evidence_set,omitempty"` // that was approved
 	Withdrawn   bool                   `protobuf:"varint,9,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
 	// Why it does not count any more; empty while it does, or once the promotion is closed.
-	Stale         string `protobuf:"bytes,10,opt,name=stale,proto3" json:"stale,omitempty"`
+	Stale      string `protobuf:"bytes,10,opt,name=stale,proto3" json:"stale,omitempty"`
+	PolicyHash string `protobuf:"bytes,11,opt,name=policy_hash,json=policyHash,proto3" json:"policy_hash,omitempty"` // of the policy that was approved
+	// Its organisation took it back, as a stolen identity's: who did, since when, and why.
+	TakenBack     string `protobuf:"bytes,12,opt,name=taken_back,json=takenBack,proto3" json:"taken_back,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Approval) Reset() {
 	*x = Approval{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2523,7 +2788,7 @@ func (x *Approval) String() string {
 func (*Approval) ProtoMessage() {}
 
 func (x *Approval) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2536,7 +2801,7 @@ func (x *Approval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Approval.ProtoReflect.Descriptor instead.
 func (*Approval) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{27}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Approval) GetBy() *Person {
@@ -2609,18 +2874,34 @@ func (x *Approval) GetStale() string {
 	return ""
 }
 
+func (x *Approval) GetPolicyHash() string {
+	if x != nil {
+		return x.PolicyHash
+	}
+	return ""
+}
+
+func (x *Approval) GetTakenBack() string {
+	if x != nil {
+		return x.TakenBack
+	}
+	return ""
+}
+
 type GetEvidenceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// host/repository:tag, host/repository@digest, or a digest alone.
 	Image         string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
-	Type          string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"` // only of this type
+	Type          string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`                          // only of this type
+	PageSize      int32  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // 0 for 100
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetEvidenceRequest) Reset() {
 	*x = GetEvidenceRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2632,7 +2913,7 @@ func (x *GetEvidenceRequest) String() string {
 func (*GetEvidenceRequest) ProtoMessage() {}
 
 func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2645,7 +2926,7 @@ func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*GetEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{28}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetEvidenceRequest) GetImage() string {
@@ -2662,21 +2943,40 @@ func (x *GetEvidenceRequest) GetType() string {
 	return ""
 }
 
+func (x *GetEvidenceRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *GetEvidenceRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type GetEvidenceResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Height uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
 	Stale  bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
 	Image  string                 `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
 	Digest string                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
-	// On the image, then on the indexes that hold it; at most 1000.
+	// On the image, then on the indexes through which it was released; by type,
+	// and on a page the newest first.
 	Evidence      []*Evidence `protobuf:"bytes,5,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	NextPageToken string      `protobuf:"bytes,6,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty on the last page
+	// It is in more repositories than were looked through for indexes that it was
+	// released through: name a repository.
+	Truncated     bool `protobuf:"varint,7,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetEvidenceResponse) Reset() {
 	*x = GetEvidenceResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2688,7 +2988,7 @@ func (x *GetEvidenceResponse) String() string {
 func (*GetEvidenceResponse) ProtoMessage() {}
 
 func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2701,7 +3001,7 @@ func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*GetEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{29}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetEvidenceResponse) GetHeight() uint64 {
@@ -2739,6 +3039,20 @@ func (x *GetEvidenceResponse) GetEvidence() []*Evidence {
 	return nil
 }
 
+func (x *GetEvidenceResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *GetEvidenceResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
 // Evidence is a statement about an image that the ledger verified.
 type Evidence struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2757,15 +3071,16 @@ type Evidence struct {
 	// Rules count it: the newest of its signer and type, and nothing was withdrawn.
 	Counts bool   `protobuf:"varint,13,opt,name=counts,proto3" json:"counts,omitempty"`
 	Why    string `protobuf:"bytes,14,opt,name=why,proto3" json:"why,omitempty"` // it does not
-	// It is about an index that holds the image, and counts for the image too.
-	Inherited     bool `protobuf:"varint,15,opt,name=inherited,proto3" json:"inherited,omitempty"`
+	// It is about an index through which the image was released, and counts for the image too.
+	Inherited     bool        `protobuf:"varint,15,opt,name=inherited,proto3" json:"inherited,omitempty"`
+	Withdrawn     *Withdrawal `protobuf:"bytes,16,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"` // its organisation took it back; absent where nobody did
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2777,7 +3092,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2790,7 +3105,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{30}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Evidence) GetDigest() string {
@@ -2898,6 +3213,13 @@ func (x *Evidence) GetInherited() bool {
 	return false
 }
 
+func (x *Evidence) GetWithdrawn() *Withdrawal {
+	if x != nil {
+		return x.Withdrawn
+	}
+	return nil
+}
+
 // Signer is who signed a piece of evidence; the organisation answers for it.
 type Signer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2914,7 +3236,7 @@ type Signer struct {
 
 func (x *Signer) Reset() {
 	*x = Signer{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2926,7 +3248,7 @@ func (x *Signer) String() string {
 func (*Signer) ProtoMessage() {}
 
 func (x *Signer) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2939,7 +3261,7 @@ func (x *Signer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signer.ProtoReflect.Descriptor instead.
 func (*Signer) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{31}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Signer) GetKind() string {
@@ -3001,7 +3323,7 @@ type GetTreeRequest struct {
 
 func (x *GetTreeRequest) Reset() {
 	*x = GetTreeRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3013,7 +3335,7 @@ func (x *GetTreeRequest) String() string {
 func (*GetTreeRequest) ProtoMessage() {}
 
 func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3026,7 +3348,7 @@ func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeRequest.ProtoReflect.Descriptor instead.
 func (*GetTreeRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{32}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetTreeRequest) GetImage() string {
@@ -3050,7 +3372,7 @@ type GetTreeResponse struct {
 
 func (x *GetTreeResponse) Reset() {
 	*x = GetTreeResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3062,7 +3384,7 @@ func (x *GetTreeResponse) String() string {
 func (*GetTreeResponse) ProtoMessage() {}
 
 func (x *GetTreeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3075,7 +3397,7 @@ func (x *GetTreeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeResponse.ProtoReflect.Descriptor instead.
 func (*GetTreeResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{33}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetTreeResponse) GetHeight() uint64 {
@@ -3140,7 +3462,7 @@ type TreeNode struct {
 
 func (x *TreeNode) Reset() {
 	*x = TreeNode{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3152,7 +3474,7 @@ func (x *TreeNode) String() string {
 func (*TreeNode) ProtoMessage() {}
 
 func (x *TreeNode) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3165,7 +3487,7 @@ func (x *TreeNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeNode.ProtoReflect.Descriptor instead.
 func (*TreeNode) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{34}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TreeNode) GetDigest() string {
@@ -3247,13 +3569,15 @@ func (x *TreeNode) GetChildren() []*TreeNode {
 
 type ListPoliciesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // of policies; 0 for 500
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListPoliciesRequest) Reset() {
 	*x = ListPoliciesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3265,7 +3589,7 @@ func (x *ListPoliciesRequest) String() string {
 func (*ListPoliciesRequest) ProtoMessage() {}
 
 func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3278,22 +3602,39 @@ func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{35}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ListPoliciesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListPoliciesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
 }
 
 type ListPoliciesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
-	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
-	Policies      []*Policy              `protobuf:"bytes,3,rep,name=policies,proto3" json:"policies,omitempty"`   // active ones
-	Proposals     []*Proposal            `protobuf:"bytes,5,rep,name=proposals,proto3" json:"proposals,omitempty"` // open ones that would change a policy
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Height   uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale    bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Policies []*Policy              `protobuf:"bytes,3,rep,name=policies,proto3" json:"policies,omitempty"` // active ones
+	// Open ones that would change a policy, the newest first; on the first page.
+	Proposals     []*Proposal `protobuf:"bytes,5,rep,name=proposals,proto3" json:"proposals,omitempty"`
+	NextPageToken string      `protobuf:"bytes,6,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty on the last page
+	MoreProposals bool        `protobuf:"varint,7,opt,name=more_proposals,json=moreProposals,proto3" json:"more_proposals,omitempty"`  // ListProposals has the rest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListPoliciesResponse) Reset() {
 	*x = ListPoliciesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3305,7 +3646,7 @@ func (x *ListPoliciesResponse) String() string {
 func (*ListPoliciesResponse) ProtoMessage() {}
 
 func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3318,7 +3659,7 @@ func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{36}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListPoliciesResponse) GetHeight() uint64 {
@@ -3349,16 +3690,32 @@ func (x *ListPoliciesResponse) GetProposals() []*Proposal {
 	return nil
 }
 
+func (x *ListPoliciesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListPoliciesResponse) GetMoreProposals() bool {
+	if x != nil {
+		return x.MoreProposals
+	}
+	return false
+}
+
 type ListPolicyVersionsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // 0 for 500
+	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListPolicyVersionsRequest) Reset() {
 	*x = ListPolicyVersionsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3370,7 +3727,7 @@ func (x *ListPolicyVersionsRequest) String() string {
 func (*ListPolicyVersionsRequest) ProtoMessage() {}
 
 func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3383,7 +3740,7 @@ func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPolicyVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{37}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListPolicyVersionsRequest) GetName() string {
@@ -3393,18 +3750,33 @@ func (x *ListPolicyVersionsRequest) GetName() string {
 	return ""
 }
 
+func (x *ListPolicyVersionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListPolicyVersionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListPolicyVersionsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
 	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
-	Versions      []*Policy              `protobuf:"bytes,3,rep,name=versions,proto3" json:"versions,omitempty"` // newest first, at most 1000
+	Versions      []*Policy              `protobuf:"bytes,3,rep,name=versions,proto3" json:"versions,omitempty"`                                  // newest first
+	NextPageToken string                 `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty on the last page
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListPolicyVersionsResponse) Reset() {
 	*x = ListPolicyVersionsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3416,7 +3788,7 @@ func (x *ListPolicyVersionsResponse) String() string {
 func (*ListPolicyVersionsResponse) ProtoMessage() {}
 
 func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3429,7 +3801,7 @@ func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPolicyVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{38}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListPolicyVersionsResponse) GetHeight() uint64 {
@@ -3453,6 +3825,13 @@ func (x *ListPolicyVersionsResponse) GetVersions() []*Policy {
 	return nil
 }
 
+func (x *ListPolicyVersionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 type SimulatePolicyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Policy        string                 `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`      // JSON
@@ -3463,7 +3842,7 @@ type SimulatePolicyRequest struct {
 
 func (x *SimulatePolicyRequest) Reset() {
 	*x = SimulatePolicyRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3475,7 +3854,7 @@ func (x *SimulatePolicyRequest) String() string {
 func (*SimulatePolicyRequest) ProtoMessage() {}
 
 func (x *SimulatePolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3488,7 +3867,7 @@ func (x *SimulatePolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatePolicyRequest.ProtoReflect.Descriptor instead.
 func (*SimulatePolicyRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{39}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SimulatePolicyRequest) GetPolicy() string {
@@ -3513,13 +3892,14 @@ type SimulatePolicyResponse struct {
 	Base          int32                  `protobuf:"varint,4,opt,name=base,proto3" json:"base,omitempty"`        // the version in force; 0 when none
 	Releases      []*SimulatedRelease    `protobuf:"bytes,5,rep,name=releases,proto3" json:"releases,omitempty"` // those the policy governs, newest first
 	Changed       int32                  `protobuf:"varint,6,opt,name=changed,proto3" json:"changed,omitempty"`
+	Truncated     bool                   `protobuf:"varint,7,opt,name=truncated,proto3" json:"truncated,omitempty"` // there are older releases than were looked through
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SimulatePolicyResponse) Reset() {
 	*x = SimulatePolicyResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3531,7 +3911,7 @@ func (x *SimulatePolicyResponse) String() string {
 func (*SimulatePolicyResponse) ProtoMessage() {}
 
 func (x *SimulatePolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3544,7 +3924,7 @@ func (x *SimulatePolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatePolicyResponse.ProtoReflect.Descriptor instead.
 func (*SimulatePolicyResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{40}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SimulatePolicyResponse) GetHeight() uint64 {
@@ -3589,6 +3969,13 @@ func (x *SimulatePolicyResponse) GetChanged() int32 {
 	return 0
 }
 
+func (x *SimulatePolicyResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
 // SimulatedRelease is a release, judged again with today's facts.
 type SimulatedRelease struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -3611,7 +3998,7 @@ type SimulatedRelease struct {
 
 func (x *SimulatedRelease) Reset() {
 	*x = SimulatedRelease{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3623,7 +4010,7 @@ func (x *SimulatedRelease) String() string {
 func (*SimulatedRelease) ProtoMessage() {}
 
 func (x *SimulatedRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3636,7 +4023,7 @@ func (x *SimulatedRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatedRelease.ProtoReflect.Descriptor instead.
 func (*SimulatedRelease) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{41}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SimulatedRelease) GetStage() string {
@@ -3718,14 +4105,16 @@ func (x *SimulatedRelease) GetReasons() []*Reason {
 
 type ListProposalsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Status        string                 `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"` // open, accepted, rejected or withdrawn
+	Status        string                 `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`                      // open, accepted, rejected or withdrawn
+	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // 0 for 500
+	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListProposalsRequest) Reset() {
 	*x = ListProposalsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3737,7 +4126,7 @@ func (x *ListProposalsRequest) String() string {
 func (*ListProposalsRequest) ProtoMessage() {}
 
 func (x *ListProposalsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3750,7 +4139,7 @@ func (x *ListProposalsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProposalsRequest.ProtoReflect.Descriptor instead.
 func (*ListProposalsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{42}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListProposalsRequest) GetStatus() string {
@@ -3760,18 +4149,33 @@ func (x *ListProposalsRequest) GetStatus() string {
 	return ""
 }
 
+func (x *ListProposalsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListProposalsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListProposalsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
 	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
-	Proposals     []*Proposal            `protobuf:"bytes,3,rep,name=proposals,proto3" json:"proposals,omitempty"` // open ones first, then the newest; at most 500
+	Proposals     []*Proposal            `protobuf:"bytes,3,rep,name=proposals,proto3" json:"proposals,omitempty"`                                // open ones first, then the newest
+	NextPageToken string                 `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty on the last page
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListProposalsResponse) Reset() {
 	*x = ListProposalsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3783,7 +4187,7 @@ func (x *ListProposalsResponse) String() string {
 func (*ListProposalsResponse) ProtoMessage() {}
 
 func (x *ListProposalsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3796,7 +4200,7 @@ func (x *ListProposalsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProposalsResponse.ProtoReflect.Descriptor instead.
 func (*ListProposalsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{43}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListProposalsResponse) GetHeight() uint64 {
@@ -3820,6 +4224,13 @@ func (x *ListProposalsResponse) GetProposals() []*Proposal {
 	return nil
 }
 
+func (x *ListProposalsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 type GetProposalRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -3829,7 +4240,7 @@ type GetProposalRequest struct {
 
 func (x *GetProposalRequest) Reset() {
 	*x = GetProposalRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3841,7 +4252,7 @@ func (x *GetProposalRequest) String() string {
 func (*GetProposalRequest) ProtoMessage() {}
 
 func (x *GetProposalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3854,7 +4265,7 @@ func (x *GetProposalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProposalRequest.ProtoReflect.Descriptor instead.
 func (*GetProposalRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{44}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetProposalRequest) GetId() string {
@@ -3875,7 +4286,7 @@ type GetProposalResponse struct {
 
 func (x *GetProposalResponse) Reset() {
 	*x = GetProposalResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3887,7 +4298,7 @@ func (x *GetProposalResponse) String() string {
 func (*GetProposalResponse) ProtoMessage() {}
 
 func (x *GetProposalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3900,7 +4311,7 @@ func (x *GetProposalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProposalResponse.ProtoReflect.Descriptor instead.
 func (*GetProposalResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{45}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetProposalResponse) GetHeight() uint64 {
@@ -3928,11 +4339,11 @@ func (x *GetProposalResponse) GetProposal() *Proposal {
 type Proposal struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Id      string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Kind    string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`  // policy, member-add, member-remove or majority
+	Kind    string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`  // policy, member-add, member-remove, majority, registry or lift
 	Name    string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`  // of the policy, or the MSP id
 	Base    int32                  `protobuf:"varint,4,opt,name=base,proto3" json:"base,omitempty"` // version in force when it was made
 	Body    string                 `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`  // JSON
-	Hash    string                 `protobuf:"bytes,6,opt,name=hash,proto3" json:"hash,omitempty"`  // hex sha256 of body
+	Hash    string                 `protobuf:"bytes,6,opt,name=hash,proto3" json:"hash,omitempty"`  // hex sha256 of body: what a vote agrees to
 	Status  string                 `protobuf:"bytes,7,opt,name=status,proto3" json:"status,omitempty"`
 	Version int32                  `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"` // the policy version it became
 	By      *Person                `protobuf:"bytes,9,opt,name=by,proto3" json:"by,omitempty"`
@@ -3941,14 +4352,16 @@ type Proposal struct {
 	Needed  int32                  `protobuf:"varint,12,opt,name=needed,proto3" json:"needed,omitempty"`  // yes votes that decide
 	Waiting []string               `protobuf:"bytes,13,rep,name=waiting,proto3" json:"waiting,omitempty"` // members that have not voted; of an open proposal
 	// Open, and another version is in force since: it cannot be accepted any more.
-	Outdated      bool `protobuf:"varint,14,opt,name=outdated,proto3" json:"outdated,omitempty"`
+	Outdated      bool   `protobuf:"varint,14,opt,name=outdated,proto3" json:"outdated,omitempty"`
+	Round         int32  `protobuf:"varint,15,opt,name=round,proto3" json:"round,omitempty"` // how often the change was proposed, from 1
+	Title         string `protobuf:"bytes,16,opt,name=title,proto3" json:"title,omitempty"`  // what comes into force, in one line
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3960,7 +4373,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3973,7 +4386,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{46}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Proposal) GetId() string {
@@ -4074,21 +4487,37 @@ func (x *Proposal) GetOutdated() bool {
 	return false
 }
 
+func (x *Proposal) GetRound() int32 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *Proposal) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
 // Vote is one organisation's word on a proposal.
 type Vote struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Msp           string                 `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
-	Yes           bool                   `protobuf:"varint,2,opt,name=yes,proto3" json:"yes,omitempty"`
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	By            *Person                `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
-	At            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Msp    string                 `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	Yes    bool                   `protobuf:"varint,2,opt,name=yes,proto3" json:"yes,omitempty"`
+	Reason string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	By     *Person                `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	At     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
+	// Its organisation took it back: it does not count. Empty while it does.
+	TakenBack     string `protobuf:"bytes,6,opt,name=taken_back,json=takenBack,proto3" json:"taken_back,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Vote) Reset() {
 	*x = Vote{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4100,7 +4529,7 @@ func (x *Vote) String() string {
 func (*Vote) ProtoMessage() {}
 
 func (x *Vote) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4113,7 +4542,7 @@ func (x *Vote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vote.ProtoReflect.Descriptor instead.
 func (*Vote) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{47}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Vote) GetMsp() string {
@@ -4151,15 +4580,24 @@ func (x *Vote) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Vote) GetTakenBack() string {
+	if x != nil {
+		return x.TakenBack
+	}
+	return ""
+}
+
 type GetInboxRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // 1 to 500, 0 for 100
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetInboxRequest) Reset() {
 	*x = GetInboxRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4171,7 +4609,7 @@ func (x *GetInboxRequest) String() string {
 func (*GetInboxRequest) ProtoMessage() {}
 
 func (x *GetInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4184,24 +4622,42 @@ func (x *GetInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInboxRequest.ProtoReflect.Descriptor instead.
 func (*GetInboxRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{48}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *GetInboxRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *GetInboxRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
 }
 
 type GetInboxResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
-	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
-	Caller        *Person                `protobuf:"bytes,3,opt,name=caller,proto3" json:"caller,omitempty"`
-	Roles         []string               `protobuf:"bytes,4,rep,name=roles,proto3" json:"roles,omitempty"` // the caller's, from its grants and its certificate
-	Items         []*InboxItem           `protobuf:"bytes,5,rep,name=items,proto3" json:"items,omitempty"`
-	Truncated     bool                   `protobuf:"varint,6,opt,name=truncated,proto3" json:"truncated,omitempty"` // there is more than an answer holds
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Height uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale  bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Caller *Person                `protobuf:"bytes,3,opt,name=caller,proto3" json:"caller,omitempty"`
+	Roles  []string               `protobuf:"bytes,4,rep,name=roles,proto3" json:"roles,omitempty"` // the caller's, from its grants and its certificate
+	// What the caller may do first, then the newest. Everybody who asks for
+	// something has the same share of a page, for each kind of thing.
+	Items     []*InboxItem `protobuf:"bytes,5,rep,name=items,proto3" json:"items,omitempty"`
+	Truncated bool         `protobuf:"varint,6,opt,name=truncated,proto3" json:"truncated,omitempty"` // next_page_token is not empty
+	// Empty on the last page; a page before it may have no items.
+	NextPageToken string `protobuf:"bytes,7,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetInboxResponse) Reset() {
 	*x = GetInboxResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4213,7 +4669,7 @@ func (x *GetInboxResponse) String() string {
 func (*GetInboxResponse) ProtoMessage() {}
 
 func (x *GetInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4226,7 +4682,7 @@ func (x *GetInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInboxResponse.ProtoReflect.Descriptor instead.
 func (*GetInboxResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{49}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetInboxResponse) GetHeight() uint64 {
@@ -4271,6 +4727,13 @@ func (x *GetInboxResponse) GetTruncated() bool {
 	return false
 }
 
+func (x *GetInboxResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // InboxItem is one thing that waits for the caller's organisation.
 type InboxItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4288,24 +4751,29 @@ type InboxItem struct {
 	Digest     string `protobuf:"bytes,5,opt,name=digest,proto3" json:"digest,omitempty"`
 	Id         string `protobuf:"bytes,6,opt,name=id,proto3" json:"id,omitempty"` // of the proposal or the waiver
 	// The caller may do it; otherwise somebody else of the organisation must.
-	Mine          bool                   `protobuf:"varint,7,opt,name=mine,proto3" json:"mine,omitempty"`
-	Roles         []string               `protobuf:"bytes,8,rep,name=roles,proto3" json:"roles,omitempty"`                                 // one of which it takes
-	Detail        string                 `protobuf:"bytes,9,opt,name=detail,proto3" json:"detail,omitempty"`                               // one line for people
-	Stale         string                 `protobuf:"bytes,10,opt,name=stale,proto3" json:"stale,omitempty"`                                // why the earlier approval does not count any more
-	Lacks         []*Reason              `protobuf:"bytes,11,rep,name=lacks,proto3" json:"lacks,omitempty"`                                // the rules that are not met
-	Policy        string                 `protobuf:"bytes,12,opt,name=policy,proto3" json:"policy,omitempty"`                              // approve, approve-again: "name@version" to sign
-	EvidenceSet   string                 `protobuf:"bytes,13,opt,name=evidence_set,json=evidenceSet,proto3" json:"evidence_set,omitempty"` // approve, approve-again: to sign
-	By            *Person                `protobuf:"bytes,14,opt,name=by,proto3" json:"by,omitempty"`                                      // who asked for it
-	Since         *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=since,proto3" json:"since,omitempty"`
-	Due           *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=due,proto3" json:"due,omitempty"`
-	Command       string                 `protobuf:"bytes,17,opt,name=command,proto3" json:"command,omitempty"` // that does it
+	Mine        bool                   `protobuf:"varint,7,opt,name=mine,proto3" json:"mine,omitempty"`
+	Roles       []string               `protobuf:"bytes,8,rep,name=roles,proto3" json:"roles,omitempty"`                                 // one of which it takes
+	Detail      string                 `protobuf:"bytes,9,opt,name=detail,proto3" json:"detail,omitempty"`                               // one line for people
+	Stale       string                 `protobuf:"bytes,10,opt,name=stale,proto3" json:"stale,omitempty"`                                // why the earlier approval does not count any more
+	Lacks       []*Reason              `protobuf:"bytes,11,rep,name=lacks,proto3" json:"lacks,omitempty"`                                // the rules that are not met
+	Policy      string                 `protobuf:"bytes,12,opt,name=policy,proto3" json:"policy,omitempty"`                              // approve, approve-again: "name@version" to sign
+	EvidenceSet string                 `protobuf:"bytes,13,opt,name=evidence_set,json=evidenceSet,proto3" json:"evidence_set,omitempty"` // approve, approve-again: to sign
+	By          *Person                `protobuf:"bytes,14,opt,name=by,proto3" json:"by,omitempty"`                                      // who asked for it
+	Since       *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=since,proto3" json:"since,omitempty"`
+	Due         *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=due,proto3" json:"due,omitempty"`
+	Command     string                 `protobuf:"bytes,17,opt,name=command,proto3" json:"command,omitempty"` // that does it
+	// What to sign beside: of approvals the hash of the policy and the attempt; of
+	// a vote, a waiver or a review the hash of the proposal, the waiver or the release.
+	PolicyHash    string `protobuf:"bytes,18,opt,name=policy_hash,json=policyHash,proto3" json:"policy_hash,omitempty"`
+	Attempt       int32  `protobuf:"varint,19,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Hash          string `protobuf:"bytes,20,opt,name=hash,proto3" json:"hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InboxItem) Reset() {
 	*x = InboxItem{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4317,7 +4785,7 @@ func (x *InboxItem) String() string {
 func (*InboxItem) ProtoMessage() {}
 
 func (x *InboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4330,7 +4798,7 @@ func (x *InboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboxItem.ProtoReflect.Descriptor instead.
 func (*InboxItem) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{50}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *InboxItem) GetKind() string {
@@ -4452,16 +4920,39 @@ func (x *InboxItem) GetCommand() string {
 	return ""
 }
 
+func (x *InboxItem) GetPolicyHash() string {
+	if x != nil {
+		return x.PolicyHash
+	}
+	return ""
+}
+
+func (x *InboxItem) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *InboxItem) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
 type ListKeysRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Msp           string                 `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"` // only of this organisation
+	Msp           string                 `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`                            // only of this organisation
+	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // 0 for 500
+	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4473,7 +4964,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4486,7 +4977,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{51}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListKeysRequest) GetMsp() string {
@@ -4496,18 +4987,33 @@ func (x *ListKeysRequest) GetMsp() string {
 	return ""
 }
 
+func (x *ListKeysRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListKeysRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListKeysResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
 	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
 	Keys          []*Key                 `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty on the last page
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4519,7 +5025,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4532,7 +5038,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{52}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListKeysResponse) GetHeight() uint64 {
@@ -4556,6 +5062,13 @@ func (x *ListKeysResponse) GetKeys() []*Key {
 	return nil
 }
 
+func (x *ListKeysResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // Key is trust material that an organisation registered.
 type Key struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4575,7 +5088,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4587,7 +5100,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4600,7 +5113,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{53}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Key) GetMsp() string {
@@ -4673,7 +5186,7 @@ func (x *Key) GetWithdrawn() *Withdrawal {
 	return nil
 }
 
-// Withdrawal ends a key.
+// Withdrawal ends a key, or takes back evidence.
 type Withdrawal struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Reason           string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -4686,7 +5199,7 @@ type Withdrawal struct {
 
 func (x *Withdrawal) Reset() {
 	*x = Withdrawal{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4698,7 +5211,7 @@ func (x *Withdrawal) String() string {
 func (*Withdrawal) ProtoMessage() {}
 
 func (x *Withdrawal) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4711,7 +5224,7 @@ func (x *Withdrawal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Withdrawal.ProtoReflect.Descriptor instead.
 func (*Withdrawal) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{54}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Withdrawal) GetReason() string {
@@ -4744,13 +5257,15 @@ func (x *Withdrawal) GetAt() *timestamppb.Timestamp {
 
 type ListSchemasRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // 0 for 500
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4762,7 +5277,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4775,7 +5290,21 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{55}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *ListSchemasRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSchemasRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
 }
 
 type ListSchemasResponse struct {
@@ -4783,13 +5312,14 @@ type ListSchemasResponse struct {
 	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
 	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
 	Schemas       []*Schema              `protobuf:"bytes,3,rep,name=schemas,proto3" json:"schemas,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty on the last page
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4801,7 +5331,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4814,7 +5344,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{56}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListSchemasResponse) GetHeight() uint64 {
@@ -4838,7 +5368,14 @@ func (x *ListSchemasResponse) GetSchemas() []*Schema {
 	return nil
 }
 
-// Schema is the JSON schema of the facts of evidence type custom/NAME.
+func (x *ListSchemasResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Schema is the JSON schema of the facts of evidence type custom/MSP/NAME.
 type Schema struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -4852,7 +5389,7 @@ type Schema struct {
 
 func (x *Schema) Reset() {
 	*x = Schema{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4864,7 +5401,7 @@ func (x *Schema) String() string {
 func (*Schema) ProtoMessage() {}
 
 func (x *Schema) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4877,7 +5414,7 @@ func (x *Schema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schema.ProtoReflect.Descriptor instead.
 func (*Schema) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{57}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Schema) GetName() string {
@@ -4916,15 +5453,19 @@ func (x *Schema) GetAt() *timestamppb.Timestamp {
 }
 
 type ListWaiversRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Repository    string                 `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"` // host/repository; empty for all
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Repository string                 `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"` // host/repository; empty for all
+	// Of repositories and the organisations that asked, whose waivers come
+	// together; 0 for 500.
+	PageSize      int32  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListWaiversRequest) Reset() {
 	*x = ListWaiversRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4936,7 +5477,7 @@ func (x *ListWaiversRequest) String() string {
 func (*ListWaiversRequest) ProtoMessage() {}
 
 func (x *ListWaiversRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4949,7 +5490,7 @@ func (x *ListWaiversRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWaiversRequest.ProtoReflect.Descriptor instead.
 func (*ListWaiversRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{58}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListWaiversRequest) GetRepository() string {
@@ -4959,18 +5500,33 @@ func (x *ListWaiversRequest) GetRepository() string {
 	return ""
 }
 
+func (x *ListWaiversRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListWaiversRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListWaiversResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
 	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
 	Waivers       []*Waiver              `protobuf:"bytes,3,rep,name=waivers,proto3" json:"waivers,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty on the last page
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListWaiversResponse) Reset() {
 	*x = ListWaiversResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4982,7 +5538,7 @@ func (x *ListWaiversResponse) String() string {
 func (*ListWaiversResponse) ProtoMessage() {}
 
 func (x *ListWaiversResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4995,7 +5551,7 @@ func (x *ListWaiversResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWaiversResponse.ProtoReflect.Descriptor instead.
 func (*ListWaiversResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{59}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListWaiversResponse) GetHeight() uint64 {
@@ -5019,32 +5575,43 @@ func (x *ListWaiversResponse) GetWaivers() []*Waiver {
 	return nil
 }
 
+func (x *ListWaiversResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // Waiver is an exception to one rule of one stage.
 type Waiver struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
-	Repository    string                 `protobuf:"bytes,2,opt,name=repository,proto3" json:"repository,omitempty"`
-	Id            string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
-	Stage         string                 `protobuf:"bytes,4,opt,name=stage,proto3" json:"stage,omitempty"`
-	Rule          string                 `protobuf:"bytes,5,opt,name=rule,proto3" json:"rule,omitempty"`
-	Digest        string                 `protobuf:"bytes,6,opt,name=digest,proto3" json:"digest,omitempty"` // empty: for every image of the repository
-	Reason        string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
-	Until         *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=until,proto3" json:"until,omitempty"`
-	Approvers     []*Person              `protobuf:"bytes,9,rep,name=approvers,proto3" json:"approvers,omitempty"`
-	By            *Person                `protobuf:"bytes,10,opt,name=by,proto3" json:"by,omitempty"`
-	At            *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=at,proto3" json:"at,omitempty"`
-	Status        string                 `protobuf:"bytes,12,opt,name=status,proto3" json:"status,omitempty"`   // pending, active, expired or revoked
-	Needed        int32                  `protobuf:"varint,13,opt,name=needed,proto3" json:"needed,omitempty"`  // distinct organisations
-	Missing       []string               `protobuf:"bytes,14,rep,name=missing,proto3" json:"missing,omitempty"` // organisations that must approve and have not
-	RevokedReason string                 `protobuf:"bytes,15,opt,name=revoked_reason,json=revokedReason,proto3" json:"revoked_reason,omitempty"`
-	RevokedBy     *Person                `protobuf:"bytes,16,opt,name=revoked_by,json=revokedBy,proto3" json:"revoked_by,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Host       string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	Repository string                 `protobuf:"bytes,2,opt,name=repository,proto3" json:"repository,omitempty"`
+	Id         string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	Stage      string                 `protobuf:"bytes,4,opt,name=stage,proto3" json:"stage,omitempty"`
+	Rule       string                 `protobuf:"bytes,5,opt,name=rule,proto3" json:"rule,omitempty"`
+	Digest     string                 `protobuf:"bytes,6,opt,name=digest,proto3" json:"digest,omitempty"` // empty: for every image of the repository
+	Reason     string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Until      *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=until,proto3" json:"until,omitempty"`
+	Approvers  []*Person              `protobuf:"bytes,9,rep,name=approvers,proto3" json:"approvers,omitempty"`
+	By         *Person                `protobuf:"bytes,10,opt,name=by,proto3" json:"by,omitempty"`
+	At         *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=at,proto3" json:"at,omitempty"`
+	// pending, active, expired or revoked; void: the organisation that asked for
+	// it is no member any more.
+	Status        string      `protobuf:"bytes,12,opt,name=status,proto3" json:"status,omitempty"`
+	Needed        int32       `protobuf:"varint,13,opt,name=needed,proto3" json:"needed,omitempty"`  // distinct organisations
+	Missing       []string    `protobuf:"bytes,14,rep,name=missing,proto3" json:"missing,omitempty"` // organisations that must approve and have not
+	RevokedReason string      `protobuf:"bytes,15,opt,name=revoked_reason,json=revokedReason,proto3" json:"revoked_reason,omitempty"`
+	RevokedBy     *Person     `protobuf:"bytes,16,opt,name=revoked_by,json=revokedBy,proto3" json:"revoked_by,omitempty"`
+	Hash          string      `protobuf:"bytes,17,opt,name=hash,proto3" json:"hash,omitempty"`         // hex sha256 over what is asked for: what an approver agrees to
+	Approved      []*Approver `protobuf:"bytes,18,rep,name=approved,proto3" json:"approved,omitempty"` // approvers, with when each approved
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Waiver) Reset() {
 	*x = Waiver{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5056,7 +5623,7 @@ func (x *Waiver) String() string {
 func (*Waiver) ProtoMessage() {}
 
 func (x *Waiver) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5069,7 +5636,7 @@ func (x *Waiver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiver.ProtoReflect.Descriptor instead.
 func (*Waiver) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{60}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Waiver) GetHost() string {
@@ -5184,15 +5751,31 @@ func (x *Waiver) GetRevokedBy() *Person {
 	return nil
 }
 
+func (x *Waiver) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+func (x *Waiver) GetApproved() []*Approver {
+	if x != nil {
+		return x.Approved
+	}
+	return nil
+}
+
 type ListContextRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // of organisations, whose variables come together; 0 for 500
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListContextRequest) Reset() {
 	*x = ListContextRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5204,7 +5787,7 @@ func (x *ListContextRequest) String() string {
 func (*ListContextRequest) ProtoMessage() {}
 
 func (x *ListContextRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5217,7 +5800,21 @@ func (x *ListContextRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContextRequest.ProtoReflect.Descriptor instead.
 func (*ListContextRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{61}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *ListContextRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListContextRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
 }
 
 type ListContextResponse struct {
@@ -5225,13 +5822,14 @@ type ListContextResponse struct {
 	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
 	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
 	Variables     []*ContextVariable     `protobuf:"bytes,3,rep,name=variables,proto3" json:"variables,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty on the last page
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListContextResponse) Reset() {
 	*x = ListContextResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5243,7 +5841,7 @@ func (x *ListContextResponse) String() string {
 func (*ListContextResponse) ProtoMessage() {}
 
 func (x *ListContextResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5256,7 +5854,7 @@ func (x *ListContextResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContextResponse.ProtoReflect.Descriptor instead.
 func (*ListContextResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{62}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListContextResponse) GetHeight() uint64 {
@@ -5280,6 +5878,13 @@ func (x *ListContextResponse) GetVariables() []*ContextVariable {
 	return nil
 }
 
+func (x *ListContextResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // ContextVariable is a word of one organisation that conditions may use.
 type ContextVariable struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -5293,7 +5898,7 @@ type ContextVariable struct {
 
 func (x *ContextVariable) Reset() {
 	*x = ContextVariable{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5305,7 +5910,7 @@ func (x *ContextVariable) String() string {
 func (*ContextVariable) ProtoMessage() {}
 
 func (x *ContextVariable) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5318,7 +5923,7 @@ func (x *ContextVariable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContextVariable.ProtoReflect.Descriptor instead.
 func (*ContextVariable) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{63}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ContextVariable) GetMsp() string {
@@ -5351,14 +5956,16 @@ func (x *ContextVariable) GetAt() *timestamppb.Timestamp {
 
 type ListLabelsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Repository    string                 `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"` // host/repository; empty for all
+	Repository    string                 `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`              // host/repository; empty for all
+	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // of repositories, whose labels come together; 0 for 500
+	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListLabelsRequest) Reset() {
 	*x = ListLabelsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5370,7 +5977,7 @@ func (x *ListLabelsRequest) String() string {
 func (*ListLabelsRequest) ProtoMessage() {}
 
 func (x *ListLabelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5383,7 +5990,7 @@ func (x *ListLabelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLabelsRequest.ProtoReflect.Descriptor instead.
 func (*ListLabelsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListLabelsRequest) GetRepository() string {
@@ -5393,18 +6000,33 @@ func (x *ListLabelsRequest) GetRepository() string {
 	return ""
 }
 
+func (x *ListLabelsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListLabelsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListLabelsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
 	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
 	Labels        []*Label               `protobuf:"bytes,3,rep,name=labels,proto3" json:"labels,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty on the last page
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListLabelsResponse) Reset() {
 	*x = ListLabelsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5416,7 +6038,7 @@ func (x *ListLabelsResponse) String() string {
 func (*ListLabelsResponse) ProtoMessage() {}
 
 func (x *ListLabelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5429,7 +6051,7 @@ func (x *ListLabelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLabelsResponse.ProtoReflect.Descriptor instead.
 func (*ListLabelsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListLabelsResponse) GetHeight() uint64 {
@@ -5453,6 +6075,13 @@ func (x *ListLabelsResponse) GetLabels() []*Label {
 	return nil
 }
 
+func (x *ListLabelsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // Label is what a registry's owner says about a repository.
 type Label struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -5466,7 +6095,7 @@ type Label struct {
 
 func (x *Label) Reset() {
 	*x = Label{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5478,7 +6107,7 @@ func (x *Label) String() string {
 func (*Label) ProtoMessage() {}
 
 func (x *Label) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5491,7 +6120,7 @@ func (x *Label) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Label.ProtoReflect.Descriptor instead.
 func (*Label) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Label) GetHost() string {
@@ -5539,7 +6168,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5551,7 +6180,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5564,7 +6193,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Policy) GetName() string {
@@ -5633,7 +6262,7 @@ type GetPolicyRequest struct {
 
 func (x *GetPolicyRequest) Reset() {
 	*x = GetPolicyRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5645,7 +6274,7 @@ func (x *GetPolicyRequest) String() string {
 func (*GetPolicyRequest) ProtoMessage() {}
 
 func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5658,7 +6287,7 @@ func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyRequest.ProtoReflect.Descriptor instead.
 func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *GetPolicyRequest) GetName() string {
@@ -5686,7 +6315,7 @@ type GetPolicyResponse struct {
 
 func (x *GetPolicyResponse) Reset() {
 	*x = GetPolicyResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5698,7 +6327,7 @@ func (x *GetPolicyResponse) String() string {
 func (*GetPolicyResponse) ProtoMessage() {}
 
 func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5711,7 +6340,7 @@ func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyResponse.ProtoReflect.Descriptor instead.
 func (*GetPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *GetPolicyResponse) GetHeight() uint64 {
@@ -5737,13 +6366,15 @@ func (x *GetPolicyResponse) GetPolicy() *Policy {
 
 type ListMembersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // of members, then grants, then what is taken back; 0 for 500
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5755,7 +6386,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5768,7 +6399,21 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *ListMembersRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListMembersRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
 }
 
 type ListMembersResponse struct {
@@ -5777,16 +6422,18 @@ type ListMembersResponse struct {
 	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
 	Members       []*Member              `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`
 	Grants        []*Grant               `protobuf:"bytes,4,rep,name=grants,proto3" json:"grants,omitempty"`
-	Invited       []string               `protobuf:"bytes,5,rep,name=invited,proto3" json:"invited,omitempty"`    // MSP ids that may join
+	Invited       []string               `protobuf:"bytes,5,rep,name=invited,proto3" json:"invited,omitempty"`    // MSP ids that may join; on the first page
 	Majority      int32                  `protobuf:"varint,6,opt,name=majority,proto3" json:"majority,omitempty"` // the agreed one; 0 means more than half of the members
 	Needed        int32                  `protobuf:"varint,7,opt,name=needed,proto3" json:"needed,omitempty"`     // yes votes that decide a proposal now
+	TakenBack     []*TakenBack           `protobuf:"bytes,8,rep,name=taken_back,json=takenBack,proto3" json:"taken_back,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,9,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty on the last page
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5798,7 +6445,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5811,7 +6458,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListMembersResponse) GetHeight() uint64 {
@@ -5863,6 +6510,106 @@ func (x *ListMembersResponse) GetNeeded() int32 {
 	return 0
 }
 
+func (x *ListMembersResponse) GetTakenBack() []*TakenBack {
+	if x != nil {
+		return x.TakenBack
+	}
+	return nil
+}
+
+func (x *ListMembersResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// TakenBack says since when nothing counts that an identity did: it was stolen,
+// and an admin of its organisation took it back.
+type TakenBack struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Msp           string                 `protobuf:"bytes,1,opt,name=msp,proto3" json:"msp,omitempty"`
+	Identity      string                 `protobuf:"bytes,2,opt,name=identity,proto3" json:"identity,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	By            *Person                `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TakenBack) Reset() {
+	*x = TakenBack{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TakenBack) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TakenBack) ProtoMessage() {}
+
+func (x *TakenBack) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TakenBack.ProtoReflect.Descriptor instead.
+func (*TakenBack) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *TakenBack) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *TakenBack) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *TakenBack) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *TakenBack) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *TakenBack) GetBy() *Person {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *TakenBack) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 // Member is an organisation on the ledger.
 type Member struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -5877,7 +6624,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5889,7 +6636,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5902,7 +6649,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Member) GetMsp() string {
@@ -5949,13 +6696,14 @@ type Grant struct {
 	Revoked       bool                   `protobuf:"varint,4,opt,name=revoked,proto3" json:"revoked,omitempty"`
 	By            *Person                `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
 	At            *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=at,proto3" json:"at,omitempty"`
+	TakenBack     string                 `protobuf:"bytes,7,opt,name=taken_back,json=takenBack,proto3" json:"taken_back,omitempty"` // its giver was taken back: it does not count
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5967,7 +6715,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5980,7 +6728,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *Grant) GetMsp() string {
@@ -6025,15 +6773,24 @@ func (x *Grant) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Grant) GetTakenBack() string {
+	if x != nil {
+		return x.TakenBack
+	}
+	return ""
+}
+
 type ListRegistriesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // of hosts, whose namespaces come together; 0 for 500
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListRegistriesRequest) Reset() {
 	*x = ListRegistriesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6045,7 +6802,7 @@ func (x *ListRegistriesRequest) String() string {
 func (*ListRegistriesRequest) ProtoMessage() {}
 
 func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6058,7 +6815,21 @@ func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesRequest.ProtoReflect.Descriptor instead.
 func (*ListRegistriesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *ListRegistriesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRegistriesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
 }
 
 type ListRegistriesResponse struct {
@@ -6066,13 +6837,14 @@ type ListRegistriesResponse struct {
 	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
 	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
 	Registries    []*Registry            `protobuf:"bytes,3,rep,name=registries,proto3" json:"registries,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty on the last page
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListRegistriesResponse) Reset() {
 	*x = ListRegistriesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6084,7 +6856,7 @@ func (x *ListRegistriesResponse) String() string {
 func (*ListRegistriesResponse) ProtoMessage() {}
 
 func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6097,7 +6869,7 @@ func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesResponse.ProtoReflect.Descriptor instead.
 func (*ListRegistriesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ListRegistriesResponse) GetHeight() uint64 {
@@ -6121,21 +6893,30 @@ func (x *ListRegistriesResponse) GetRegistries() []*Registry {
 	return nil
 }
 
-// Registry is an OCI registry on the ledger.
+func (x *ListRegistriesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Registry is an organisation's part of an OCI registry, given by a vote.
 type Registry struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
-	Owner         string                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"` // MSP id
-	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
-	By            *Person                `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
-	At            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Host  string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	Owner string                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"` // MSP id
+	Kind  string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	By    *Person                `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	At    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
+	// The first segments of its repositories' names; empty for the whole registry.
+	Namespace     string `protobuf:"bytes,6,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Registry) Reset() {
 	*x = Registry{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6147,7 +6928,7 @@ func (x *Registry) String() string {
 func (*Registry) ProtoMessage() {}
 
 func (x *Registry) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6160,7 +6941,7 @@ func (x *Registry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registry.ProtoReflect.Descriptor instead.
 func (*Registry) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *Registry) GetHost() string {
@@ -6198,6 +6979,13 @@ func (x *Registry) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Registry) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
 type ListDeadLettersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -6208,7 +6996,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6220,7 +7008,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6233,7 +7021,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ListDeadLettersRequest) GetPageSize() int32 {
@@ -6262,7 +7050,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6274,7 +7062,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6287,7 +7075,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ListDeadLettersResponse) GetHeight() uint64 {
@@ -6337,7 +7125,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6349,7 +7137,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6362,7 +7150,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{79}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *DeadLetter) GetId() int64 {
@@ -6446,7 +7234,7 @@ type RetryDeadLettersRequest struct {
 
 func (x *RetryDeadLettersRequest) Reset() {
 	*x = RetryDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6458,7 +7246,7 @@ func (x *RetryDeadLettersRequest) String() string {
 func (*RetryDeadLettersRequest) ProtoMessage() {}
 
 func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6471,7 +7259,7 @@ func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{80}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *RetryDeadLettersRequest) GetIds() []int64 {
@@ -6499,7 +7287,7 @@ type RetryDeadLettersResponse struct {
 
 func (x *RetryDeadLettersResponse) Reset() {
 	*x = RetryDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6511,7 +7299,7 @@ func (x *RetryDeadLettersResponse) String() string {
 func (*RetryDeadLettersResponse) ProtoMessage() {}
 
 func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6524,7 +7312,7 @@ func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{81}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *RetryDeadLettersResponse) GetHeight() uint64 {
@@ -6558,7 +7346,7 @@ type StartSweepRequest struct {
 
 func (x *StartSweepRequest) Reset() {
 	*x = StartSweepRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6570,7 +7358,7 @@ func (x *StartSweepRequest) String() string {
 func (*StartSweepRequest) ProtoMessage() {}
 
 func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6583,7 +7371,7 @@ func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepRequest.ProtoReflect.Descriptor instead.
 func (*StartSweepRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{82}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *StartSweepRequest) GetRegistry() string {
@@ -6611,7 +7399,7 @@ type StartSweepResponse struct {
 
 func (x *StartSweepResponse) Reset() {
 	*x = StartSweepResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6623,7 +7411,7 @@ func (x *StartSweepResponse) String() string {
 func (*StartSweepResponse) ProtoMessage() {}
 
 func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6636,7 +7424,7 @@ func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepResponse.ProtoReflect.Descriptor instead.
 func (*StartSweepResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{83}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *StartSweepResponse) GetHeight() uint64 {
@@ -6671,7 +7459,7 @@ type StartedSweep struct {
 
 func (x *StartedSweep) Reset() {
 	*x = StartedSweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6683,7 +7471,7 @@ func (x *StartedSweep) String() string {
 func (*StartedSweep) ProtoMessage() {}
 
 func (x *StartedSweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6696,7 +7484,7 @@ func (x *StartedSweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartedSweep.ProtoReflect.Descriptor instead.
 func (*StartedSweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{84}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *StartedSweep) GetRegistry() string {
@@ -6729,7 +7517,7 @@ type GetSweepsRequest struct {
 
 func (x *GetSweepsRequest) Reset() {
 	*x = GetSweepsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6741,7 +7529,7 @@ func (x *GetSweepsRequest) String() string {
 func (*GetSweepsRequest) ProtoMessage() {}
 
 func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6754,7 +7542,7 @@ func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsRequest.ProtoReflect.Descriptor instead.
 func (*GetSweepsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *GetSweepsRequest) GetRegistry() string {
@@ -6775,7 +7563,7 @@ type GetSweepsResponse struct {
 
 func (x *GetSweepsResponse) Reset() {
 	*x = GetSweepsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6787,7 +7575,7 @@ func (x *GetSweepsResponse) String() string {
 func (*GetSweepsResponse) ProtoMessage() {}
 
 func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6800,7 +7588,7 @@ func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsResponse.ProtoReflect.Descriptor instead.
 func (*GetSweepsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *GetSweepsResponse) GetHeight() uint64 {
@@ -6839,7 +7627,7 @@ type RegistrySweeps struct {
 
 func (x *RegistrySweeps) Reset() {
 	*x = RegistrySweeps{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6851,7 +7639,7 @@ func (x *RegistrySweeps) String() string {
 func (*RegistrySweeps) ProtoMessage() {}
 
 func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6864,7 +7652,7 @@ func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistrySweeps.ProtoReflect.Descriptor instead.
 func (*RegistrySweeps) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *RegistrySweeps) GetRegistry() string {
@@ -6928,7 +7716,7 @@ type Sweep struct {
 
 func (x *Sweep) Reset() {
 	*x = Sweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6940,7 +7728,7 @@ func (x *Sweep) String() string {
 func (*Sweep) ProtoMessage() {}
 
 func (x *Sweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6953,7 +7741,7 @@ func (x *Sweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
 func (*Sweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *Sweep) GetId() string {
@@ -7079,7 +7867,7 @@ type SweepCount struct {
 
 func (x *SweepCount) Reset() {
 	*x = SweepCount{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7091,7 +7879,7 @@ func (x *SweepCount) String() string {
 func (*SweepCount) ProtoMessage() {}
 
 func (x *SweepCount) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7104,7 +7892,7 @@ func (x *SweepCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepCount.ProtoReflect.Descriptor instead.
 func (*SweepCount) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *SweepCount) GetKind() string {
@@ -7140,7 +7928,7 @@ type SweepFinding struct {
 
 func (x *SweepFinding) Reset() {
 	*x = SweepFinding{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7152,7 +7940,7 @@ func (x *SweepFinding) String() string {
 func (*SweepFinding) ProtoMessage() {}
 
 func (x *SweepFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7165,7 +7953,7 @@ func (x *SweepFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepFinding.ProtoReflect.Descriptor instead.
 func (*SweepFinding) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{90}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *SweepFinding) GetKind() string {
@@ -7232,7 +8020,7 @@ type ListConnectorsRequest struct {
 
 func (x *ListConnectorsRequest) Reset() {
 	*x = ListConnectorsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7244,7 +8032,7 @@ func (x *ListConnectorsRequest) String() string {
 func (*ListConnectorsRequest) ProtoMessage() {}
 
 func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7257,7 +8045,7 @@ func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsRequest.ProtoReflect.Descriptor instead.
 func (*ListConnectorsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{91}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{94}
 }
 
 type ListConnectorsResponse struct {
@@ -7271,7 +8059,7 @@ type ListConnectorsResponse struct {
 
 func (x *ListConnectorsResponse) Reset() {
 	*x = ListConnectorsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7283,7 +8071,7 @@ func (x *ListConnectorsResponse) String() string {
 func (*ListConnectorsResponse) ProtoMessage() {}
 
 func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7296,7 +8084,7 @@ func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsResponse.ProtoReflect.Descriptor instead.
 func (*ListConnectorsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{92}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *ListConnectorsResponse) GetHeight() uint64 {
@@ -7344,7 +8132,7 @@ type Connector struct {
 
 func (x *Connector) Reset() {
 	*x = Connector{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7356,7 +8144,7 @@ func (x *Connector) String() string {
 func (*Connector) ProtoMessage() {}
 
 func (x *Connector) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7369,7 +8157,7 @@ func (x *Connector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connector.ProtoReflect.Descriptor instead.
 func (*Connector) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{93}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *Connector) GetName() string {
@@ -7481,7 +8269,7 @@ type TestConnectorRequest struct {
 
 func (x *TestConnectorRequest) Reset() {
 	*x = TestConnectorRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7493,7 +8281,7 @@ func (x *TestConnectorRequest) String() string {
 func (*TestConnectorRequest) ProtoMessage() {}
 
 func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7506,7 +8294,7 @@ func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorRequest.ProtoReflect.Descriptor instead.
 func (*TestConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{94}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *TestConnectorRequest) GetName() string {
@@ -7542,7 +8330,7 @@ type TestConnectorResponse struct {
 
 func (x *TestConnectorResponse) Reset() {
 	*x = TestConnectorResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7554,7 +8342,7 @@ func (x *TestConnectorResponse) String() string {
 func (*TestConnectorResponse) ProtoMessage() {}
 
 func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7567,7 +8355,7 @@ func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorResponse.ProtoReflect.Descriptor instead.
 func (*TestConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{95}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *TestConnectorResponse) GetHeight() uint64 {
@@ -7646,7 +8434,7 @@ type ConnectorStep struct {
 
 func (x *ConnectorStep) Reset() {
 	*x = ConnectorStep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7658,7 +8446,7 @@ func (x *ConnectorStep) String() string {
 func (*ConnectorStep) ProtoMessage() {}
 
 func (x *ConnectorStep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7671,7 +8459,7 @@ func (x *ConnectorStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectorStep.ProtoReflect.Descriptor instead.
 func (*ConnectorStep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{96}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *ConnectorStep) GetName() string {
@@ -7739,7 +8527,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x04done\x18\x04 \x01(\x03R\x04done\x12A\n" +
 	"\x0eoldest_pending\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\roldestPending\"'\n" +
 	"\x0fGetImageRequest\x12\x14\n" +
-	"\x05image\x18\x01 \x01(\tR\x05image\"\xf8\x02\n" +
+	"\x05image\x18\x01 \x01(\tR\x05image\"\x96\x03\n" +
 	"\x10GetImageResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x14\n" +
@@ -7753,7 +8541,8 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"promotions\x12\x14\n" +
 	"\x05pulls\x18\t \x01(\x03R\x05pulls\x127\n" +
 	"\tlast_pull\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\blastPull\"\xfd\x02\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\blastPull\x12\x1c\n" +
+	"\ttruncated\x18\v \x01(\bR\ttruncated\"\x88\x04\n" +
 	"\x05Place\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1e\n" +
 	"\n" +
@@ -7772,14 +8561,23 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x03msp\x18\v \x01(\tR\x03msp\x12*\n" +
 	"\x02at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
 	"\adeleted\x18\r \x01(\bR\adeleted\x12\x12\n" +
-	"\x04tags\x18\x0e \x03(\tR\x04tags\"\xb0\x01\n" +
+	"\x04tags\x18\x0e \x03(\tR\x04tags\x12\x16\n" +
+	"\x06proven\x18\x0f \x01(\bR\x06proven\x12\x19\n" +
+	"\btags_cut\x18\x10 \x01(\bR\atagsCut\x12/\n" +
+	"\bcarriers\x18\x11 \x03(\v2\x13.waybill.v1.CarrierR\bcarriers\x12%\n" +
+	"\x0etags_truncated\x18\x12 \x01(\bR\rtagsTruncated\"5\n" +
+	"\aCarrier\x12\x14\n" +
+	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\tR\x05index\"\xfe\x01\n" +
 	"\x04Hold\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x10\n" +
 	"\x03msp\x18\x02 \x01(\tR\x03msp\x12\"\n" +
 	"\x02by\x18\x03 \x01(\v2\x12.waybill.v1.PersonR\x02by\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12*\n" +
 	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
-	"\x06lifted\x18\x06 \x01(\bR\x06lifted\"\x81\x04\n" +
+	"\x06lifted\x18\x06 \x01(\bR\x06lifted\x120\n" +
+	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1a\n" +
+	"\bproposal\x18\b \x01(\tR\bproposal\"\xdf\x04\n" +
 	"\aRelease\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x1e\n" +
@@ -7799,7 +8597,15 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\fevidence_set\x18\r \x01(\tR\vevidenceSet\x12\x12\n" +
 	"\x04auto\x18\x0e \x01(\bR\x04auto\x12\x16\n" +
 	"\x06pinned\x18\x0f \x01(\bR\x06pinned\x12$\n" +
-	"\x04debt\x18\x10 \x01(\v2\x10.waybill.v1.DebtR\x04debt\"\xa8\x02\n" +
+	"\x04debt\x18\x10 \x01(\v2\x10.waybill.v1.DebtR\x04debt\x12\x12\n" +
+	"\x04hash\x18\x11 \x01(\tR\x04hash\x120\n" +
+	"\bapproved\x18\x12 \x03(\v2\x14.waybill.v1.ApproverR\bapproved\x12\x16\n" +
+	"\x06review\x18\x13 \x01(\tR\x06review\"{\n" +
+	"\bApprover\x12$\n" +
+	"\x03who\x18\x01 \x01(\v2\x12.waybill.v1.PersonR\x03who\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1d\n" +
+	"\n" +
+	"taken_back\x18\x03 \x01(\tR\ttakenBack\"\xa8\x02\n" +
 	"\x04Debt\x12\"\n" +
 	"\x02by\x18\x01 \x01(\v2\x12.waybill.v1.PersonR\x02by\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
@@ -7809,10 +8615,11 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\vreviewed_by\x18\x06 \x01(\v2\x12.waybill.v1.PersonR\n" +
 	"reviewedBy\x12;\n" +
 	"\vreviewed_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"reviewedAt\"=\n" +
+	"reviewedAt\"Q\n" +
 	"\rPolicyVersion\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x05R\aversion\"U\n" +
+	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x12\n" +
+	"\x04hash\x18\x03 \x01(\tR\x04hash\"U\n" +
 	"\rGetTagRequest\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1e\n" +
 	"\n" +
@@ -7833,7 +8640,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x02at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"?\n" +
 	"\x11GetVerdictRequest\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x14\n" +
-	"\x05stage\x18\x02 \x01(\tR\x05stage\"\xa6\x03\n" +
+	"\x05stage\x18\x02 \x01(\tR\x05stage\"\xf2\x03\n" +
 	"\x12GetVerdictResponse\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x14\n" +
@@ -7847,7 +8654,9 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\awarning\x18\n" +
 	" \x01(\tR\awarning\x120\n" +
 	"\x05until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x124\n" +
-	"\bchildren\x18\f \x03(\v2\x18.waybill.v1.ChildVerdictR\bchildren\"@\n" +
+	"\bchildren\x18\f \x03(\v2\x18.waybill.v1.ChildVerdictR\bchildren\x12\x18\n" +
+	"\aattempt\x18\r \x01(\x05R\aattempt\x120\n" +
+	"\trequester\x18\x0e \x01(\v2\x12.waybill.v1.PersonR\trequester\"@\n" +
 	"\fChildVerdict\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x18\n" +
 	"\averdict\x18\x02 \x01(\tR\averdict\"`\n" +
@@ -7939,7 +8748,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\n" +
 	"promotions\x18\x03 \x03(\v2\x15.waybill.v1.PromotionR\n" +
 	"promotions\x12&\n" +
-	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"\x86\x03\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"\xbf\x04\n" +
 	"\tPromotion\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x1e\n" +
@@ -7955,7 +8764,12 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x06policy\x18\n" +
 	" \x01(\tR\x06policy\x12!\n" +
 	"\fevidence_set\x18\v \x01(\tR\vevidenceSet\x12\x18\n" +
-	"\averdict\x18\f \x01(\tR\averdict\"\xa5\x02\n" +
+	"\averdict\x18\f \x01(\tR\averdict\x12\x1f\n" +
+	"\vpolicy_hash\x18\r \x01(\tR\n" +
+	"policyHash\x124\n" +
+	"\aexpires\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12)\n" +
+	"\x10withdrawn_reason\x18\x0f \x01(\tR\x0fwithdrawnReason\x125\n" +
+	"\fwithdrawn_by\x18\x10 \x01(\v2\x12.waybill.v1.PersonR\vwithdrawnBy\"\xe5\x02\n" +
 	"\bApproval\x12\"\n" +
 	"\x02by\x18\x01 \x01(\v2\x12.waybill.v1.PersonR\x02by\x12\x16\n" +
 	"\x06reject\x18\x02 \x01(\bR\x06reject\x12\x16\n" +
@@ -7967,16 +8781,25 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\fevidence_set\x18\b \x01(\tR\vevidenceSet\x12\x1c\n" +
 	"\twithdrawn\x18\t \x01(\bR\twithdrawn\x12\x14\n" +
 	"\x05stale\x18\n" +
-	" \x01(\tR\x05stale\">\n" +
+	" \x01(\tR\x05stale\x12\x1f\n" +
+	"\vpolicy_hash\x18\v \x01(\tR\n" +
+	"policyHash\x12\x1d\n" +
+	"\n" +
+	"taken_back\x18\f \x01(\tR\ttakenBack\"z\n" +
 	"\x12GetEvidenceRequest\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x12\n" +
-	"\x04type\x18\x02 \x01(\tR\x04type\"\xa3\x01\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"\xe9\x01\n" +
 	"\x13GetEvidenceResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x14\n" +
 	"\x05image\x18\x03 \x01(\tR\x05image\x12\x16\n" +
 	"\x06digest\x18\x04 \x01(\tR\x06digest\x120\n" +
-	"\bevidence\x18\x05 \x03(\v2\x14.waybill.v1.EvidenceR\bevidence\"\xcc\x03\n" +
+	"\bevidence\x18\x05 \x03(\v2\x14.waybill.v1.EvidenceR\bevidence\x12&\n" +
+	"\x0fnext_page_token\x18\x06 \x01(\tR\rnextPageToken\x12\x1c\n" +
+	"\ttruncated\x18\a \x01(\bR\ttruncated\"\x82\x04\n" +
 	"\bEvidence\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x0e\n" +
@@ -7993,7 +8816,8 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x02at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
 	"\x06counts\x18\r \x01(\bR\x06counts\x12\x10\n" +
 	"\x03why\x18\x0e \x01(\tR\x03why\x12\x1c\n" +
-	"\tinherited\x18\x0f \x01(\bR\tinherited\"\x9e\x01\n" +
+	"\tinherited\x18\x0f \x01(\bR\tinherited\x124\n" +
+	"\twithdrawn\x18\x10 \x01(\v2\x16.waybill.v1.WithdrawalR\twithdrawn\"\x9e\x01\n" +
 	"\x06Signer\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03msp\x18\x02 \x01(\tR\x03msp\x12\x10\n" +
@@ -8024,29 +8848,39 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x0equarantined_by\x18\t \x03(\tR\rquarantinedBy\x120\n" +
 	"\bevidence\x18\n" +
 	" \x03(\v2\x14.waybill.v1.EvidenceR\bevidence\x120\n" +
-	"\bchildren\x18\v \x03(\v2\x14.waybill.v1.TreeNodeR\bchildren\"\x15\n" +
-	"\x13ListPoliciesRequest\"\xae\x01\n" +
+	"\bchildren\x18\v \x03(\v2\x14.waybill.v1.TreeNodeR\bchildren\"Q\n" +
+	"\x13ListPoliciesRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\xfd\x01\n" +
 	"\x14ListPoliciesResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12.\n" +
 	"\bpolicies\x18\x03 \x03(\v2\x12.waybill.v1.PolicyR\bpolicies\x122\n" +
-	"\tproposals\x18\x05 \x03(\v2\x14.waybill.v1.ProposalR\tproposalsJ\x04\b\x04\x10\x05\"/\n" +
+	"\tproposals\x18\x05 \x03(\v2\x14.waybill.v1.ProposalR\tproposals\x12&\n" +
+	"\x0fnext_page_token\x18\x06 \x01(\tR\rnextPageToken\x12%\n" +
+	"\x0emore_proposals\x18\a \x01(\bR\rmoreProposalsJ\x04\b\x04\x10\x05\"k\n" +
 	"\x19ListPolicyVersionsRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"z\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\xa2\x01\n" +
 	"\x1aListPolicyVersionsResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12.\n" +
-	"\bversions\x18\x03 \x03(\v2\x12.waybill.v1.PolicyR\bversions\"K\n" +
+	"\bversions\x18\x03 \x03(\v2\x12.waybill.v1.PolicyR\bversions\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"K\n" +
 	"\x15SimulatePolicyRequest\x12\x16\n" +
 	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x1a\n" +
-	"\breleases\x18\x02 \x01(\x05R\breleases\"\xc2\x01\n" +
+	"\breleases\x18\x02 \x01(\x05R\breleases\"\xe0\x01\n" +
 	"\x16SimulatePolicyResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
 	"\x04base\x18\x04 \x01(\x05R\x04base\x128\n" +
 	"\breleases\x18\x05 \x03(\v2\x1c.waybill.v1.SimulatedReleaseR\breleases\x12\x18\n" +
-	"\achanged\x18\x06 \x01(\x05R\achanged\"\xf9\x02\n" +
+	"\achanged\x18\x06 \x01(\x05R\achanged\x12\x1c\n" +
+	"\ttruncated\x18\a \x01(\bR\ttruncated\"\xf9\x02\n" +
 	"\x10SimulatedRelease\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x1e\n" +
@@ -8062,19 +8896,23 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x05after\x18\t \x01(\tR\x05after\x12\x18\n" +
 	"\achanged\x18\n" +
 	" \x01(\bR\achanged\x12,\n" +
-	"\areasons\x18\v \x03(\v2\x12.waybill.v1.ReasonR\areasons\".\n" +
+	"\areasons\x18\v \x03(\v2\x12.waybill.v1.ReasonR\areasons\"j\n" +
 	"\x14ListProposalsRequest\x12\x16\n" +
-	"\x06status\x18\x01 \x01(\tR\x06status\"y\n" +
+	"\x06status\x18\x01 \x01(\tR\x06status\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\xa1\x01\n" +
 	"\x15ListProposalsResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x122\n" +
-	"\tproposals\x18\x03 \x03(\v2\x14.waybill.v1.ProposalR\tproposals\"$\n" +
+	"\tproposals\x18\x03 \x03(\v2\x14.waybill.v1.ProposalR\tproposals\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"$\n" +
 	"\x12GetProposalRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"u\n" +
 	"\x13GetProposalResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x120\n" +
-	"\bproposal\x18\x03 \x01(\v2\x14.waybill.v1.ProposalR\bproposal\"\xf6\x02\n" +
+	"\bproposal\x18\x03 \x01(\v2\x14.waybill.v1.ProposalR\bproposal\"\xa2\x03\n" +
 	"\bProposal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
@@ -8090,21 +8928,29 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x05votes\x18\v \x03(\v2\x10.waybill.v1.VoteR\x05votes\x12\x16\n" +
 	"\x06needed\x18\f \x01(\x05R\x06needed\x12\x18\n" +
 	"\awaiting\x18\r \x03(\tR\awaiting\x12\x1a\n" +
-	"\boutdated\x18\x0e \x01(\bR\boutdated\"\x92\x01\n" +
+	"\boutdated\x18\x0e \x01(\bR\boutdated\x12\x14\n" +
+	"\x05round\x18\x0f \x01(\x05R\x05round\x12\x14\n" +
+	"\x05title\x18\x10 \x01(\tR\x05title\"\xb1\x01\n" +
 	"\x04Vote\x12\x10\n" +
 	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x10\n" +
 	"\x03yes\x18\x02 \x01(\bR\x03yes\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\"\n" +
 	"\x02by\x18\x04 \x01(\v2\x12.waybill.v1.PersonR\x02by\x12*\n" +
-	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x11\n" +
-	"\x0fGetInboxRequest\"\xcd\x01\n" +
+	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1d\n" +
+	"\n" +
+	"taken_back\x18\x06 \x01(\tR\ttakenBack\"M\n" +
+	"\x0fGetInboxRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\xf5\x01\n" +
 	"\x10GetInboxResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12*\n" +
 	"\x06caller\x18\x03 \x01(\v2\x12.waybill.v1.PersonR\x06caller\x12\x14\n" +
 	"\x05roles\x18\x04 \x03(\tR\x05roles\x12+\n" +
 	"\x05items\x18\x05 \x03(\v2\x15.waybill.v1.InboxItemR\x05items\x12\x1c\n" +
-	"\ttruncated\x18\x06 \x01(\bR\ttruncated\"\xec\x03\n" +
+	"\ttruncated\x18\x06 \x01(\bR\ttruncated\x12&\n" +
+	"\x0fnext_page_token\x18\a \x01(\tR\rnextPageToken\"\xbb\x04\n" +
 	"\tInboxItem\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05stage\x18\x02 \x01(\tR\x05stage\x12\x12\n" +
@@ -8125,13 +8971,21 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x02by\x18\x0e \x01(\v2\x12.waybill.v1.PersonR\x02by\x120\n" +
 	"\x05since\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12,\n" +
 	"\x03due\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x12\x18\n" +
-	"\acommand\x18\x11 \x01(\tR\acommand\"#\n" +
+	"\acommand\x18\x11 \x01(\tR\acommand\x12\x1f\n" +
+	"\vpolicy_hash\x18\x12 \x01(\tR\n" +
+	"policyHash\x12\x18\n" +
+	"\aattempt\x18\x13 \x01(\x05R\aattempt\x12\x12\n" +
+	"\x04hash\x18\x14 \x01(\tR\x04hash\"_\n" +
 	"\x0fListKeysRequest\x12\x10\n" +
-	"\x03msp\x18\x01 \x01(\tR\x03msp\"e\n" +
+	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\x8d\x01\n" +
 	"\x10ListKeysResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12#\n" +
-	"\x04keys\x18\x03 \x03(\v2\x0f.waybill.v1.KeyR\x04keys\"\xed\x02\n" +
+	"\x04keys\x18\x03 \x03(\v2\x0f.waybill.v1.KeyR\x04keys\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"\xed\x02\n" +
 	"\x03Key\x12\x10\n" +
 	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -8150,26 +9004,34 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12G\n" +
 	"\x11compromised_since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x10compromisedSince\x12\"\n" +
 	"\x02by\x18\x03 \x01(\v2\x12.waybill.v1.PersonR\x02by\x12*\n" +
-	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x14\n" +
-	"\x12ListSchemasRequest\"q\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"P\n" +
+	"\x12ListSchemasRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x99\x01\n" +
 	"\x13ListSchemasResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12,\n" +
-	"\aschemas\x18\x03 \x03(\v2\x12.waybill.v1.SchemaR\aschemas\"\x96\x01\n" +
+	"\aschemas\x18\x03 \x03(\v2\x12.waybill.v1.SchemaR\aschemas\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"\x96\x01\n" +
 	"\x06Schema\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03msp\x18\x02 \x01(\tR\x03msp\x12\x16\n" +
 	"\x06schema\x18\x03 \x01(\tR\x06schema\x12\"\n" +
 	"\x02by\x18\x04 \x01(\v2\x12.waybill.v1.PersonR\x02by\x12*\n" +
-	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"4\n" +
+	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"p\n" +
 	"\x12ListWaiversRequest\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +
-	"repository\"q\n" +
+	"repository\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\x99\x01\n" +
 	"\x13ListWaiversResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12,\n" +
-	"\awaivers\x18\x03 \x03(\v2\x12.waybill.v1.WaiverR\awaivers\"\xfe\x03\n" +
+	"\awaivers\x18\x03 \x03(\v2\x12.waybill.v1.WaiverR\awaivers\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"\xc4\x04\n" +
 	"\x06Waiver\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1e\n" +
 	"\n" +
@@ -8190,25 +9052,35 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\amissing\x18\x0e \x03(\tR\amissing\x12%\n" +
 	"\x0erevoked_reason\x18\x0f \x01(\tR\rrevokedReason\x121\n" +
 	"\n" +
-	"revoked_by\x18\x10 \x01(\v2\x12.waybill.v1.PersonR\trevokedBy\"\x14\n" +
-	"\x12ListContextRequest\"~\n" +
+	"revoked_by\x18\x10 \x01(\v2\x12.waybill.v1.PersonR\trevokedBy\x12\x12\n" +
+	"\x04hash\x18\x11 \x01(\tR\x04hash\x120\n" +
+	"\bapproved\x18\x12 \x03(\v2\x14.waybill.v1.ApproverR\bapproved\"P\n" +
+	"\x12ListContextRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\xa6\x01\n" +
 	"\x13ListContextResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x129\n" +
-	"\tvariables\x18\x03 \x03(\v2\x1b.waybill.v1.ContextVariableR\tvariables\"y\n" +
+	"\tvariables\x18\x03 \x03(\v2\x1b.waybill.v1.ContextVariableR\tvariables\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"y\n" +
 	"\x0fContextVariable\x12\x10\n" +
 	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x03 \x01(\tR\x05value\x12*\n" +
-	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"3\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"o\n" +
 	"\x11ListLabelsRequest\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +
-	"repository\"m\n" +
+	"repository\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\x95\x01\n" +
 	"\x12ListLabelsResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12)\n" +
-	"\x06labels\x18\x03 \x03(\v2\x11.waybill.v1.LabelR\x06labels\"e\n" +
+	"\x06labels\x18\x03 \x03(\v2\x11.waybill.v1.LabelR\x06labels\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"e\n" +
 	"\x05Label\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1e\n" +
 	"\n" +
@@ -8231,8 +9103,11 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x11GetPolicyResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12*\n" +
-	"\x06policy\x18\x03 \x01(\v2\x12.waybill.v1.PolicyR\x06policy\"\x14\n" +
-	"\x12ListMembersRequest\"\xea\x01\n" +
+	"\x06policy\x18\x03 \x01(\v2\x12.waybill.v1.PolicyR\x06policy\"P\n" +
+	"\x12ListMembersRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\xc8\x02\n" +
 	"\x13ListMembersResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12,\n" +
@@ -8240,33 +9115,50 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x06grants\x18\x04 \x03(\v2\x11.waybill.v1.GrantR\x06grants\x12\x18\n" +
 	"\ainvited\x18\x05 \x03(\tR\ainvited\x12\x1a\n" +
 	"\bmajority\x18\x06 \x01(\x05R\bmajority\x12\x16\n" +
-	"\x06needed\x18\a \x01(\x05R\x06needed\"\x98\x01\n" +
+	"\x06needed\x18\a \x01(\x05R\x06needed\x124\n" +
+	"\n" +
+	"taken_back\x18\b \x03(\v2\x15.waybill.v1.TakenBackR\ttakenBack\x12&\n" +
+	"\x0fnext_page_token\x18\t \x01(\tR\rnextPageToken\"\xd3\x01\n" +
+	"\tTakenBack\x12\x10\n" +
+	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x1a\n" +
+	"\bidentity\x18\x02 \x01(\tR\bidentity\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\"\n" +
+	"\x02by\x18\x05 \x01(\v2\x12.waybill.v1.PersonR\x02by\x12*\n" +
+	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x98\x01\n" +
 	"\x06Member\x12\x10\n" +
 	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\"\n" +
 	"\x02by\x18\x03 \x01(\v2\x12.waybill.v1.PersonR\x02by\x12*\n" +
 	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
-	"\aremoved\x18\x05 \x01(\bR\aremoved\"\xb3\x01\n" +
+	"\aremoved\x18\x05 \x01(\bR\aremoved\"\xd2\x01\n" +
 	"\x05Grant\x12\x10\n" +
 	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x1a\n" +
 	"\bidentity\x18\x02 \x01(\tR\bidentity\x12\x12\n" +
 	"\x04role\x18\x03 \x01(\tR\x04role\x12\x18\n" +
 	"\arevoked\x18\x04 \x01(\bR\arevoked\x12\"\n" +
 	"\x02by\x18\x05 \x01(\v2\x12.waybill.v1.PersonR\x02by\x12*\n" +
-	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x17\n" +
-	"\x15ListRegistriesRequest\"|\n" +
+	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1d\n" +
+	"\n" +
+	"taken_back\x18\a \x01(\tR\ttakenBack\"S\n" +
+	"\x15ListRegistriesRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\xa4\x01\n" +
 	"\x16ListRegistriesResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x124\n" +
 	"\n" +
 	"registries\x18\x03 \x03(\v2\x14.waybill.v1.RegistryR\n" +
-	"registries\"\x98\x01\n" +
+	"registries\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"\xb6\x01\n" +
 	"\bRegistry\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x12\n" +
 	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\"\n" +
 	"\x02by\x18\x04 \x01(\v2\x12.waybill.v1.PersonR\x02by\x12*\n" +
-	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"T\n" +
+	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1c\n" +
+	"\tnamespace\x18\x06 \x01(\tR\tnamespace\"T\n" +
 	"\x16ListDeadLettersRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -8451,7 +9343,7 @@ func file_waybill_v1_waybill_proto_rawDescGZIP() []byte {
 	return file_waybill_v1_waybill_proto_rawDescData
 }
 
-var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 97)
+var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 100)
 var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*Person)(nil),                     // 0: waybill.v1.Person
 	(*GetStatusRequest)(nil),           // 1: waybill.v1.GetStatusRequest
@@ -8461,282 +9353,299 @@ var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*GetImageRequest)(nil),            // 5: waybill.v1.GetImageRequest
 	(*GetImageResponse)(nil),           // 6: waybill.v1.GetImageResponse
 	(*Place)(nil),                      // 7: waybill.v1.Place
-	(*Hold)(nil),                       // 8: waybill.v1.Hold
-	(*Release)(nil),                    // 9: waybill.v1.Release
-	(*Debt)(nil),                       // 10: waybill.v1.Debt
-	(*PolicyVersion)(nil),              // 11: waybill.v1.PolicyVersion
-	(*GetTagRequest)(nil),              // 12: waybill.v1.GetTagRequest
-	(*GetTagResponse)(nil),             // 13: waybill.v1.GetTagResponse
-	(*GetVerdictRequest)(nil),          // 14: waybill.v1.GetVerdictRequest
-	(*GetVerdictResponse)(nil),         // 15: waybill.v1.GetVerdictResponse
-	(*ChildVerdict)(nil),               // 16: waybill.v1.ChildVerdict
-	(*Reason)(nil),                     // 17: waybill.v1.Reason
-	(*ListHistoryRequest)(nil),         // 18: waybill.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),        // 19: waybill.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),               // 20: waybill.v1.HistoryEntry
-	(*ListPullsRequest)(nil),           // 21: waybill.v1.ListPullsRequest
-	(*ListPullsResponse)(nil),          // 22: waybill.v1.ListPullsResponse
-	(*Pull)(nil),                       // 23: waybill.v1.Pull
-	(*ListPromotionsRequest)(nil),      // 24: waybill.v1.ListPromotionsRequest
-	(*ListPromotionsResponse)(nil),     // 25: waybill.v1.ListPromotionsResponse
-	(*Promotion)(nil),                  // 26: waybill.v1.Promotion
-	(*Approval)(nil),                   // 27: waybill.v1.Approval
-	(*GetEvidenceRequest)(nil),         // 28: waybill.v1.GetEvidenceRequest
-	(*GetEvidenceResponse)(nil),        // 29: waybill.v1.GetEvidenceResponse
-	(*Evidence)(nil),                   // 30: waybill.v1.Evidence
-	(*Signer)(nil),                     // 31: waybill.v1.Signer
-	(*GetTreeRequest)(nil),             // 32: waybill.v1.GetTreeRequest
-	(*GetTreeResponse)(nil),            // 33: waybill.v1.GetTreeResponse
-	(*TreeNode)(nil),                   // 34: waybill.v1.TreeNode
-	(*ListPoliciesRequest)(nil),        // 35: waybill.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil),       // 36: waybill.v1.ListPoliciesResponse
-	(*ListPolicyVersionsRequest)(nil),  // 37: waybill.v1.ListPolicyVersionsRequest
-	(*ListPolicyVersionsResponse)(nil), // 38: waybill.v1.ListPolicyVersionsResponse
-	(*SimulatePolicyRequest)(nil),      // 39: waybill.v1.SimulatePolicyRequest
-	(*SimulatePolicyResponse)(nil),     // 40: waybill.v1.SimulatePolicyResponse
-	(*SimulatedRelease)(nil),           // 41: waybill.v1.SimulatedRelease
-	(*ListProposalsRequest)(nil),       // 42: waybill.v1.ListProposalsRequest
-	(*ListProposalsResponse)(nil),      // 43: waybill.v1.ListProposalsResponse
-	(*GetProposalRequest)(nil),         // 44: waybill.v1.GetProposalRequest
-	(*GetProposalResponse)(nil),        // 45: waybill.v1.GetProposalResponse
-	(*Proposal)(nil),                   // 46: waybill.v1.Proposal
-	(*Vote)(nil),                       // 47: waybill.v1.Vote
-	(*GetInboxRequest)(nil),            // 48: waybill.v1.GetInboxRequest
-	(*GetInboxResponse)(nil),           // 49: waybill.v1.GetInboxResponse
-	(*InboxItem)(nil),                  // 50: waybill.v1.InboxItem
-	(*ListKeysRequest)(nil),            // 51: waybill.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),           // 52: waybill.v1.ListKeysResponse
-	(*Key)(nil),                        // 53: waybill.v1.Key
-	(*Withdrawal)(nil),                 // 54: waybill.v1.Withdrawal
-	(*ListSchemasRequest)(nil),         // 55: waybill.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),        // 56: waybill.v1.ListSchemasResponse
-	(*Schema)(nil),                     // 57: waybill.v1.Schema
-	(*ListWaiversRequest)(nil),         // 58: waybill.v1.ListWaiversRequest
-	(*ListWaiversResponse)(nil),        // 59: waybill.v1.ListWaiversResponse
-	(*Waiver)(nil),                     // 60: waybill.v1.Waiver
-	(*ListContextRequest)(nil),         // 61: waybill.v1.ListContextRequest
-	(*ListContextResponse)(nil),        // 62: waybill.v1.ListContextResponse
-	(*ContextVariable)(nil),            // 63: waybill.v1.ContextVariable
-	(*ListLabelsRequest)(nil),          // 64: waybill.v1.ListLabelsRequest
-	(*ListLabelsResponse)(nil),         // 65: waybill.v1.ListLabelsResponse
-	(*Label)(nil),                      // 66: waybill.v1.Label
-	(*Policy)(nil),                     // 67: waybill.v1.Policy
-	(*GetPolicyRequest)(nil),           // 68: waybill.v1.GetPolicyRequest
-	(*GetPolicyResponse)(nil),          // 69: waybill.v1.GetPolicyResponse
-	(*ListMembersRequest)(nil),         // 70: waybill.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 71: waybill.v1.ListMembersResponse
-	(*Member)(nil),                     // 72: waybill.v1.Member
-	(*Grant)(nil),                      // 73: waybill.v1.Grant
-	(*ListRegistriesRequest)(nil),      // 74: waybill.v1.ListRegistriesRequest
-	(*ListRegistriesResponse)(nil),     // 75: waybill.v1.ListRegistriesResponse
-	(*Registry)(nil),                   // 76: waybill.v1.Registry
-	(*ListDeadLettersRequest)(nil),     // 77: waybill.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 78: waybill.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 79: waybill.v1.DeadLetter
-	(*RetryDeadLettersRequest)(nil),    // 80: waybill.v1.RetryDeadLettersRequest
-	(*RetryDeadLettersResponse)(nil),   // 81: waybill.v1.RetryDeadLettersResponse
-	(*StartSweepRequest)(nil),          // 82: waybill.v1.StartSweepRequest
-	(*StartSweepResponse)(nil),         // 83: waybill.v1.StartSweepResponse
-	(*StartedSweep)(nil),               // 84: waybill.v1.StartedSweep
-	(*GetSweepsRequest)(nil),           // 85: waybill.v1.GetSweepsRequest
-	(*GetSweepsResponse)(nil),          // 86: waybill.v1.GetSweepsResponse
-	(*RegistrySweeps)(nil),             // 87: waybill.v1.RegistrySweeps
-	(*Sweep)(nil),                      // 88: waybill.v1.Sweep
-	(*SweepCount)(nil),                 // 89: waybill.v1.SweepCount
-	(*SweepFinding)(nil),               // 90: waybill.v1.SweepFinding
-	(*ListConnectorsRequest)(nil),      // 91: waybill.v1.ListConnectorsRequest
-	(*ListConnectorsResponse)(nil),     // 92: waybill.v1.ListConnectorsResponse
-	(*Connector)(nil),                  // 93: waybill.v1.Connector
-	(*TestConnectorRequest)(nil),       // 94: waybill.v1.TestConnectorRequest
-	(*TestConnectorResponse)(nil),      // 95: waybill.v1.TestConnectorResponse
-	(*ConnectorStep)(nil),              // 96: waybill.v1.ConnectorStep
-	(*timestamppb.Timestamp)(nil),      // 97: google.protobuf.Timestamp
+	(*Carrier)(nil),                    // 8: waybill.v1.Carrier
+	(*Hold)(nil),                       // 9: waybill.v1.Hold
+	(*Release)(nil),                    // 10: waybill.v1.Release
+	(*Approver)(nil),                   // 11: waybill.v1.Approver
+	(*Debt)(nil),                       // 12: waybill.v1.Debt
+	(*PolicyVersion)(nil),              // 13: waybill.v1.PolicyVersion
+	(*GetTagRequest)(nil),              // 14: waybill.v1.GetTagRequest
+	(*GetTagResponse)(nil),             // 15: waybill.v1.GetTagResponse
+	(*GetVerdictRequest)(nil),          // 16: waybill.v1.GetVerdictRequest
+	(*GetVerdictResponse)(nil),         // 17: waybill.v1.GetVerdictResponse
+	(*ChildVerdict)(nil),               // 18: waybill.v1.ChildVerdict
+	(*Reason)(nil),                     // 19: waybill.v1.Reason
+	(*ListHistoryRequest)(nil),         // 20: waybill.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),        // 21: waybill.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),               // 22: waybill.v1.HistoryEntry
+	(*ListPullsRequest)(nil),           // 23: waybill.v1.ListPullsRequest
+	(*ListPullsResponse)(nil),          // 24: waybill.v1.ListPullsResponse
+	(*Pull)(nil),                       // 25: waybill.v1.Pull
+	(*ListPromotionsRequest)(nil),      // 26: waybill.v1.ListPromotionsRequest
+	(*ListPromotionsResponse)(nil),     // 27: waybill.v1.ListPromotionsResponse
+	(*Promotion)(nil),                  // 28: waybill.v1.Promotion
+	(*Approval)(nil),                   // 29: waybill.v1.Approval
+	(*GetEvidenceRequest)(nil),         // 30: waybill.v1.GetEvidenceRequest
+	(*GetEvidenceResponse)(nil),        // 31: waybill.v1.GetEvidenceResponse
+	(*Evidence)(nil),                   // 32: waybill.v1.Evidence
+	(*Signer)(nil),                     // 33: waybill.v1.Signer
+	(*GetTreeRequest)(nil),             // 34: waybill.v1.GetTreeRequest
+	(*GetTreeResponse)(nil),            // 35: waybill.v1.GetTreeResponse
+	(*TreeNode)(nil),                   // 36: waybill.v1.TreeNode
+	(*ListPoliciesRequest)(nil),        // 37: waybill.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),       // 38: waybill.v1.ListPoliciesResponse
+	(*ListPolicyVersionsRequest)(nil),  // 39: waybill.v1.ListPolicyVersionsRequest
+	(*ListPolicyVersionsResponse)(nil), // 40: waybill.v1.ListPolicyVersionsResponse
+	(*SimulatePolicyRequest)(nil),      // 41: waybill.v1.SimulatePolicyRequest
+	(*SimulatePolicyResponse)(nil),     // 42: waybill.v1.SimulatePolicyResponse
+	(*SimulatedRelease)(nil),           // 43: waybill.v1.SimulatedRelease
+	(*ListProposalsRequest)(nil),       // 44: waybill.v1.ListProposalsRequest
+	(*ListProposalsResponse)(nil),      // 45: waybill.v1.ListProposalsResponse
+	(*GetProposalRequest)(nil),         // 46: waybill.v1.GetProposalRequest
+	(*GetProposalResponse)(nil),        // 47: waybill.v1.GetProposalResponse
+	(*Proposal)(nil),                   // 48: waybill.v1.Proposal
+	(*Vote)(nil),                       // 49: waybill.v1.Vote
+	(*GetInboxRequest)(nil),            // 50: waybill.v1.GetInboxRequest
+	(*GetInboxResponse)(nil),           // 51: waybill.v1.GetInboxResponse
+	(*InboxItem)(nil),                  // 52: waybill.v1.InboxItem
+	(*ListKeysRequest)(nil),            // 53: waybill.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),           // 54: waybill.v1.ListKeysResponse
+	(*Key)(nil),                        // 55: waybill.v1.Key
+	(*Withdrawal)(nil),                 // 56: waybill.v1.Withdrawal
+	(*ListSchemasRequest)(nil),         // 57: waybill.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),        // 58: waybill.v1.ListSchemasResponse
+	(*Schema)(nil),                     // 59: waybill.v1.Schema
+	(*ListWaiversRequest)(nil),         // 60: waybill.v1.ListWaiversRequest
+	(*ListWaiversResponse)(nil),        // 61: waybill.v1.ListWaiversResponse
+	(*Waiver)(nil),                     // 62: waybill.v1.Waiver
+	(*ListContextRequest)(nil),         // 63: waybill.v1.ListContextRequest
+	(*ListContextResponse)(nil),        // 64: waybill.v1.ListContextResponse
+	(*ContextVariable)(nil),            // 65: waybill.v1.ContextVariable
+	(*ListLabelsRequest)(nil),          // 66: waybill.v1.ListLabelsRequest
+	(*ListLabelsResponse)(nil),         // 67: waybill.v1.ListLabelsResponse
+	(*Label)(nil),                      // 68: waybill.v1.Label
+	(*Policy)(nil),                     // 69: waybill.v1.Policy
+	(*GetPolicyRequest)(nil),           // 70: waybill.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),          // 71: waybill.v1.GetPolicyResponse
+	(*ListMembersRequest)(nil),         // 72: waybill.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 73: waybill.v1.ListMembersResponse
+	(*TakenBack)(nil),                  // 74: waybill.v1.TakenBack
+	(*Member)(nil),                     // 75: waybill.v1.Member
+	(*Grant)(nil),                      // 76: waybill.v1.Grant
+	(*ListRegistriesRequest)(nil),      // 77: waybill.v1.ListRegistriesRequest
+	(*ListRegistriesResponse)(nil),     // 78: waybill.v1.ListRegistriesResponse
+	(*Registry)(nil),                   // 79: waybill.v1.Registry
+	(*ListDeadLettersRequest)(nil),     // 80: waybill.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 81: waybill.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 82: waybill.v1.DeadLetter
+	(*RetryDeadLettersRequest)(nil),    // 83: waybill.v1.RetryDeadLettersRequest
+	(*RetryDeadLettersResponse)(nil),   // 84: waybill.v1.RetryDeadLettersResponse
+	(*StartSweepRequest)(nil),          // 85: waybill.v1.StartSweepRequest
+	(*StartSweepResponse)(nil),         // 86: waybill.v1.StartSweepResponse
+	(*StartedSweep)(nil),               // 87: waybill.v1.StartedSweep
+	(*GetSweepsRequest)(nil),           // 88: waybill.v1.GetSweepsRequest
+	(*GetSweepsResponse)(nil),          // 89: waybill.v1.GetSweepsResponse
+	(*RegistrySweeps)(nil),             // 90: waybill.v1.RegistrySweeps
+	(*Sweep)(nil),                      // 91: waybill.v1.Sweep
+	(*SweepCount)(nil),                 // 92: waybill.v1.SweepCount
+	(*SweepFinding)(nil),               // 93: waybill.v1.SweepFinding
+	(*ListConnectorsRequest)(nil),      // 94: waybill.v1.ListConnectorsRequest
+	(*ListConnectorsResponse)(nil),     // 95: waybill.v1.ListConnectorsResponse
+	(*Connector)(nil),                  // 96: waybill.v1.Connector
+	(*TestConnectorRequest)(nil),       // 97: waybill.v1.TestConnectorRequest
+	(*TestConnectorResponse)(nil),      // 98: waybill.v1.TestConnectorResponse
+	(*ConnectorStep)(nil),              // 99: waybill.v1.ConnectorStep
+	(*timestamppb.Timestamp)(nil),      // 100: google.protobuf.Timestamp
 }
 var file_waybill_v1_waybill_proto_depIdxs = []int32{
 	4,   // 0: waybill.v1.GetStatusResponse.queue:type_name -> waybill.v1.QueueStats
-	97,  // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
-	97,  // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	100, // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
+	100, // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
 	3,   // 3: waybill.v1.GetStatusResponse.weak_connectors:type_name -> waybill.v1.WeakConnector
-	97,  // 4: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
+	100, // 4: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
 	7,   // 5: waybill.v1.GetImageResponse.places:type_name -> waybill.v1.Place
-	8,   // 6: waybill.v1.GetImageResponse.holds:type_name -> waybill.v1.Hold
-	9,   // 7: waybill.v1.GetImageResponse.releases:type_name -> waybill.v1.Release
-	26,  // 8: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
-	97,  // 9: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
-	97,  // 10: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
-	0,   // 11: waybill.v1.Hold.by:type_name -> waybill.v1.Person
-	97,  // 12: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
-	11,  // 13: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
-	0,   // 14: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
-	0,   // 15: waybill.v1.Release.by:type_name -> waybill.v1.Person
-	97,  // 16: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
-	10,  // 17: waybill.v1.Release.debt:type_name -> waybill.v1.Debt
-	0,   // 18: waybill.v1.Debt.by:type_name -> waybill.v1.Person
-	97,  // 19: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
-	97,  // 20: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
-	0,   // 21: waybill.v1.Debt.reviewed_by:type_name -> waybill.v1.Person
-	97,  // 22: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
-	97,  // 23: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
-	11,  // 24: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
-	17,  // 25: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
-	97,  // 26: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
-	16,  // 27: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
-	20,  // 28: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
-	97,  // 29: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
-	0,   // 30: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
-	97,  // 31: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
-	97,  // 32: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
-	23,  // 33: waybill.v1.ListPullsResponse.pulls:type_name -> waybill.v1.Pull
-	97,  // 34: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
-	0,   // 35: waybill.v1.Pull.gateway:type_name -> waybill.v1.Person
-	97,  // 36: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
-	26,  // 37: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
-	0,   // 38: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
-	97,  // 39: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
-	27,  // 40: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
-	0,   // 41: waybill.v1.Approval.by:type_name -> waybill.v1.Person
-	97,  // 42: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
-	30,  // 43: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
-	31,  // 44: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
-	97,  // 45: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
-	0,   // 46: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
-	97,  // 47: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
-	34,  // 48: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
-	30,  // 49: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
-	34,  // 50: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
-	67,  // 51: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
-	46,  // 52: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
-	67,  // 53: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
-	41,  // 54: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
-	97,  // 55: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
-	11,  // 56: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
-	17,  // 57: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
-	46,  // 58: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
-	46,  // 59: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
-	0,   // 60: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
-	97,  // 61: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
-	47,  // 62: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
-	0,   // 63: waybill.v1.Vote.by:type_name -> waybill.v1.Person
-	97,  // 64: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
-	0,   // 65: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
-	50,  // 66: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
-	17,  // 67: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
-	0,   // 68: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
-	97,  // 69: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
-	97,  // 70: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
-	53,  // 71: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
-	97,  // 72: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
-	97,  // 73: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
-	0,   // 74: waybill.v1.Key.by:type_name -> waybill.v1.Person
-	97,  // 75: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
-	54,  // 76: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
-	97,  // 77: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
-	0,   // 78: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
-	97,  // 79: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
-	57,  // 80: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
-	0,   // 81: waybill.v1.Schema.by:type_name -> waybill.v1.Person
-	97,  // 82: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
-	60,  // 83: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
-	97,  // 84: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
-	0,   // 85: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
-	0,   // 86: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
-	97,  // 87: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
-	0,   // 88: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
-	63,  // 89: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
-	97,  // 90: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
-	66,  // 91: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
-	0,   // 92: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
-	97,  // 93: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
-	67,  // 94: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
-	72,  // 95: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
-	73,  // 96: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
-	0,   // 97: waybill.v1.Member.by:type_name -> waybill.v1.Person
-	97,  // 98: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
-	0,   // 99: waybill.v1.Grant.by:type_name -> waybill.v1.Person
-	97,  // 100: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
-	76,  // 101: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
-	0,   // 102: waybill.v1.Registry.by:type_name -> waybill.v1.Person
-	97,  // 103: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
-	79,  // 104: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
-	97,  // 105: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
-	84,  // 106: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
-	87,  // 107: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
-	88,  // 108: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
-	88,  // 109: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
-	90,  // 110: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
-	97,  // 111: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
-	97,  // 112: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
-	97,  // 113: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
-	89,  // 114: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
-	90,  // 115: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
-	97,  // 116: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
-	93,  // 117: waybill.v1.ListConnectorsResponse.connectors:type_name -> waybill.v1.Connector
-	97,  // 118: waybill.v1.Connector.last_event:type_name -> google.protobuf.Timestamp
-	97,  // 119: waybill.v1.Connector.last_refused:type_name -> google.protobuf.Timestamp
-	96,  // 120: waybill.v1.TestConnectorResponse.steps:type_name -> waybill.v1.ConnectorStep
-	1,   // 121: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
-	5,   // 122: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
-	12,  // 123: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
-	14,  // 124: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
-	18,  // 125: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
-	21,  // 126: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
-	24,  // 127: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
-	28,  // 128: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
-	32,  // 129: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
-	35,  // 130: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
-	68,  // 131: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
-	37,  // 132: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
-	39,  // 133: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
-	42,  // 134: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
-	44,  // 135: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
-	48,  // 136: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
-	51,  // 137: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
-	55,  // 138: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
-	58,  // 139: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
-	61,  // 140: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
-	64,  // 141: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
-	70,  // 142: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
-	74,  // 143: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
-	77,  // 144: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
-	80,  // 145: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
-	82,  // 146: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
-	85,  // 147: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
-	91,  // 148: waybill.v1.Waybill.ListConnectors:input_type -> waybill.v1.ListConnectorsRequest
-	94,  // 149: waybill.v1.Waybill.TestConnector:input_type -> waybill.v1.TestConnectorRequest
-	2,   // 150: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
-	6,   // 151: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
-	13,  // 152: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
-	15,  // 153: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
-	19,  // 154: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
-	22,  // 155: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
-	25,  // 156: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
-	29,  // 157: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
-	33,  // 158: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
-	36,  // 159: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
-	69,  // 160: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
-	38,  // 161: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
-	40,  // 162: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
-	43,  // 163: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
-	45,  // 164: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
-	49,  // 165: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
-	52,  // 166: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
-	56,  // 167: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
-	59,  // 168: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
-	62,  // 169: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
-	65,  // 170: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
-	71,  // 171: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
-	75,  // 172: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
-	78,  // 173: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
-	81,  // 174: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
-	83,  // 175: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
-	86,  // 176: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
-	92,  // 177: waybill.v1.Waybill.ListConnectors:output_type -> waybill.v1.ListConnectorsResponse
-	95,  // 178: waybill.v1.Waybill.TestConnector:output_type -> waybill.v1.TestConnectorResponse
-	150, // [150:179] is the sub-list for method output_type
-	121, // [121:150] is the sub-list for method input_type
-	121, // [121:121] is the sub-list for extension type_name
-	121, // [121:121] is the sub-list for extension extendee
-	0,   // [0:121] is the sub-list for field type_name
+	9,   // 6: waybill.v1.GetImageResponse.holds:type_name -> waybill.v1.Hold
+	10,  // 7: waybill.v1.GetImageResponse.releases:type_name -> waybill.v1.Release
+	28,  // 8: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
+	100, // 9: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
+	100, // 10: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
+	8,   // 11: waybill.v1.Place.carriers:type_name -> waybill.v1.Carrier
+	0,   // 12: waybill.v1.Hold.by:type_name -> waybill.v1.Person
+	100, // 13: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
+	100, // 14: waybill.v1.Hold.since:type_name -> google.protobuf.Timestamp
+	13,  // 15: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
+	0,   // 16: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
+	0,   // 17: waybill.v1.Release.by:type_name -> waybill.v1.Person
+	100, // 18: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
+	12,  // 19: waybill.v1.Release.debt:type_name -> waybill.v1.Debt
+	11,  // 20: waybill.v1.Release.approved:type_name -> waybill.v1.Approver
+	0,   // 21: waybill.v1.Approver.who:type_name -> waybill.v1.Person
+	100, // 22: waybill.v1.Approver.at:type_name -> google.protobuf.Timestamp
+	0,   // 23: waybill.v1.Debt.by:type_name -> waybill.v1.Person
+	100, // 24: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
+	100, // 25: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
+	0,   // 26: waybill.v1.Debt.reviewed_by:type_name -> waybill.v1.Person
+	100, // 27: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
+	100, // 28: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
+	13,  // 29: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
+	19,  // 30: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
+	100, // 31: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
+	18,  // 32: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
+	0,   // 33: waybill.v1.GetVerdictResponse.requester:type_name -> waybill.v1.Person
+	22,  // 34: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
+	100, // 35: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
+	0,   // 36: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
+	100, // 37: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
+	100, // 38: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
+	25,  // 39: waybill.v1.ListPullsResponse.pulls:type_name -> waybill.v1.Pull
+	100, // 40: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
+	0,   // 41: waybill.v1.Pull.gateway:type_name -> waybill.v1.Person
+	100, // 42: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
+	28,  // 43: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
+	0,   // 44: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
+	100, // 45: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
+	29,  // 46: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
+	100, // 47: waybill.v1.Promotion.expires:type_name -> google.protobuf.Timestamp
+	0,   // 48: waybill.v1.Promotion.withdrawn_by:type_name -> waybill.v1.Person
+	0,   // 49: waybill.v1.Approval.by:type_name -> waybill.v1.Person
+	100, // 50: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	32,  // 51: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
+	33,  // 52: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
+	100, // 53: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
+	0,   // 54: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
+	100, // 55: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	56,  // 56: waybill.v1.Evidence.withdrawn:type_name -> waybill.v1.Withdrawal
+	36,  // 57: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
+	32,  // 58: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
+	36,  // 59: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
+	69,  // 60: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
+	48,  // 61: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
+	69,  // 62: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
+	43,  // 63: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
+	100, // 64: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
+	13,  // 65: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
+	19,  // 66: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
+	48,  // 67: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
+	48,  // 68: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
+	0,   // 69: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
+	100, // 70: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
+	49,  // 71: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
+	0,   // 72: waybill.v1.Vote.by:type_name -> waybill.v1.Person
+	100, // 73: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
+	0,   // 74: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
+	52,  // 75: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
+	19,  // 76: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
+	0,   // 77: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
+	100, // 78: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
+	100, // 79: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
+	55,  // 80: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
+	100, // 81: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
+	100, // 82: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
+	0,   // 83: waybill.v1.Key.by:type_name -> waybill.v1.Person
+	100, // 84: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
+	56,  // 85: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
+	100, // 86: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
+	0,   // 87: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
+	100, // 88: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
+	59,  // 89: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
+	0,   // 90: waybill.v1.Schema.by:type_name -> waybill.v1.Person
+	100, // 91: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
+	62,  // 92: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
+	100, // 93: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
+	0,   // 94: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
+	0,   // 95: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
+	100, // 96: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
+	0,   // 97: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
+	11,  // 98: waybill.v1.Waiver.approved:type_name -> waybill.v1.Approver
+	65,  // 99: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
+	100, // 100: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
+	68,  // 101: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
+	0,   // 102: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
+	100, // 103: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
+	69,  // 104: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
+	75,  // 105: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
+	76,  // 106: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
+	74,  // 107: waybill.v1.ListMembersResponse.taken_back:type_name -> waybill.v1.TakenBack
+	100, // 108: waybill.v1.TakenBack.since:type_name -> google.protobuf.Timestamp
+	0,   // 109: waybill.v1.TakenBack.by:type_name -> waybill.v1.Person
+	100, // 110: waybill.v1.TakenBack.at:type_name -> google.protobuf.Timestamp
+	0,   // 111: waybill.v1.Member.by:type_name -> waybill.v1.Person
+	100, // 112: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
+	0,   // 113: waybill.v1.Grant.by:type_name -> waybill.v1.Person
+	100, // 114: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
+	79,  // 115: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
+	0,   // 116: waybill.v1.Registry.by:type_name -> waybill.v1.Person
+	100, // 117: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
+	82,  // 118: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
+	100, // 119: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
+	87,  // 120: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
+	90,  // 121: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
+	91,  // 122: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
+	91,  // 123: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
+	93,  // 124: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
+	100, // 125: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
+	100, // 126: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
+	100, // 127: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
+	92,  // 128: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
+	93,  // 129: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
+	100, // 130: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
+	96,  // 131: waybill.v1.ListConnectorsResponse.connectors:type_name -> waybill.v1.Connector
+	100, // 132: waybill.v1.Connector.last_event:type_name -> google.protobuf.Timestamp
+	100, // 133: waybill.v1.Connector.last_refused:type_name -> google.protobuf.Timestamp
+	99,  // 134: waybill.v1.TestConnectorResponse.steps:type_name -> waybill.v1.ConnectorStep
+	1,   // 135: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
+	5,   // 136: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
+	14,  // 137: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
+	16,  // 138: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
+	20,  // 139: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
+	23,  // 140: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
+	26,  // 141: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
+	30,  // 142: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
+	34,  // 143: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
+	37,  // 144: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
+	70,  // 145: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
+	39,  // 146: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
+	41,  // 147: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
+	44,  // 148: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
+	46,  // 149: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
+	50,  // 150: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
+	53,  // 151: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
+	57,  // 152: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
+	60,  // 153: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
+	63,  // 154: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
+	66,  // 155: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
+	72,  // 156: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
+	77,  // 157: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
+	80,  // 158: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
+	83,  // 159: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
+	85,  // 160: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
+	88,  // 161: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
+	94,  // 162: waybill.v1.Waybill.ListConnectors:input_type -> waybill.v1.ListConnectorsRequest
+	97,  // 163: waybill.v1.Waybill.TestConnector:input_type -> waybill.v1.TestConnectorRequest
+	2,   // 164: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
+	6,   // 165: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
+	15,  // 166: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
+	17,  // 167: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
+	21,  // 168: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
+	24,  // 169: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
+	27,  // 170: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
+	31,  // 171: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
+	35,  // 172: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
+	38,  // 173: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
+	71,  // 174: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
+	40,  // 175: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
+	42,  // 176: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
+	45,  // 177: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
+	47,  // 178: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
+	51,  // 179: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
+	54,  // 180: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
+	58,  // 181: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
+	61,  // 182: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
+	64,  // 183: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
+	67,  // 184: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
+	73,  // 185: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
+	78,  // 186: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
+	81,  // 187: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
+	84,  // 188: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
+	86,  // 189: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
+	89,  // 190: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
+	95,  // 191: waybill.v1.Waybill.ListConnectors:output_type -> waybill.v1.ListConnectorsResponse
+	98,  // 192: waybill.v1.Waybill.TestConnector:output_type -> waybill.v1.TestConnectorResponse
+	164, // [164:193] is the sub-list for method output_type
+	135, // [135:164] is the sub-list for method input_type
+	135, // [135:135] is the sub-list for extension type_name
+	135, // [135:135] is the sub-list for extension extendee
+	0,   // [0:135] is the sub-list for field type_name
 }
 
 func init() { file_waybill_v1_waybill_proto_init() }
@@ -8750,7 +9659,7 @@ func file_waybill_v1_waybill_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_waybill_v1_waybill_proto_rawDesc), len(file_waybill_v1_waybill_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   97,
+			NumMessages:   100,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,177 @@
+package contract
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+// enter records a verified piece and, where it is the newest of its signer and
+// type, puts it into the set of what the caller's organisation handed in.
+// unruled: no rule of the repository's policy accepts it. signature names what
+// was verified, "" for a document that a person vouches for: one that came before
+// is the word that it was then, however it is wrapped now.
+func enter(tx *Tx, unruled bool, signature string, e state.Evidence) (string, error) {
+	setKey := state.EvidenceSetKey(e.Digest, tx.caller.MSP)
+	var set state.EvidenceSet
+	if _, err := state.Read(tx, setKey, &set); err != nil {
+		return "", err
+	}
+	signer := state.SignerID(e.Signer)
+	// One envelope may carry the signatures of several keys, and two people may
+	// vouch for equal bytes: whoever comes second has an id of its own, so that
+	// nobody is kept from counting by somebody who was first.
+	ids := []string{e.ID, signerID(e.ID, signer)}
+	saidKey := state.SaidKey(e.Digest, e.Type, speaker(e.Signer), signature)
+	var said state.Said
+	if signature != "" {
+		if _, err := state.Read(tx, saidKey, &said); err != nil {
+			return "", err
+		}
+	}
+	if said.ID != "" {
+		ids = []string{said.ID}
+	}
+	known := false
+	for _, id := range ids {
+		var old state.Evidence
+		found, err := state.Read(tx, state.EvidenceKey(e.Digest, e.Type, id), &old)
+		if err != nil {
+			return "", err
+		}
+		e.ID = id
+		if known = found && (said.ID != "" || state.SignerID(old.Signer) == signer); known {
+			e, signer = old, state.SignerID(old.Signer)
+		}
+		if known || !found {
+			break
+		}
+	}
+	entry := state.EvidenceEntry{Type: e.Type, ID: e.ID, Signer: signer, Since: e.Since(), Unruled: unruled}
+	same := func(x state.EvidenceEntry) bool { return x.Type == e.Type && x.Signer == signer }
+	if known {
+		// Whoever handed it in may have left since, and its set with it.
+		members, err := state.LoadMembers(tx)
+		if err != nil {
+			return "", err
+		}
+		sets, err := state.LoadEvidenceSets(tx, []provenance.Digest{e.Digest}, members.MSPs)
+		if err != nil {
+			return "", err
+		}
+		if slices.ContainsFunc(sets, func(s state.SubmittedSet) bool { return slices.ContainsFunc(s.Entries, same) }) {
+			counts := slices.ContainsFunc(sets, func(s state.SubmittedSet) bool { return inSet(s.EvidenceSet, e.Type, e.ID) })
+			return answer(Submitted{ID: e.ID, Type: e.Type, Known: true, Counts: counts}, nil)
+		}
+	}
+	at := slices.IndexFunc(set.Entries, same)
+	past := entry // the one of the two that no longer counts
+	counts := at < 0 || newer(entry, set.Entries[at])
+	if at < 0 {
+		if err := room(tx, set, entry); err != nil {
+			return "", err
+		}
+		set.Entries = append(set.Entries, entry)
+	} else {
+		if counts {
+			past = set.Entries[at]
+			set.Entries[at] = entry
+		}
+		set.Entries[at].Past = true
+		if err := remember(tx, e.Digest, set.Entries[at], past); err != nil {
+			return "", err
+		}
+	}
+	if err := tx.put(setKey, set); err != nil {
+		return "", err
+	}
+	submitted := Submitted{ID: e.ID, Type: e.Type, Counts: counts}
+	if known {
+		return answer(submitted, nil)
+	}
+	if signature != "" {
+		if err := tx.put(saidKey, state.Said{ID: e.ID}); err != nil {
+			return "", err
+		}
+	}
+	return answer(submitted, tx.put(state.EvidenceKey(e.Digest, e.Type, e.ID), e))
+}
+
+// room refuses an entry that the caller's organisation has no room for.
+func room(tx *Tx, set state.EvidenceSet, entry state.EvidenceEntry) error {
+	unruled, ofSigner := 0, 0
+	for _, e := range set.Entries {
+		if e.Unruled {
+			unruled++
+		}
+		if e.Signer == entry.Signer {
+			ofSigner++
+		}
+	}
+	full := func(n int, of string) error {
+		return provenance.Errorf(provenance.Full, "%s handed in %d pieces of evidence about this image%s, and may have no more that count", tx.caller.MSP, n, of)
+	}
+	switch {
+	case entry.Unruled && unruled >= state.MaxUnruled:
+		return full(unruled, " that no rule of its policy asks for")
+	case ofSigner >= state.MaxOfSigner:
+		return full(ofSigner, " by this signer")
+	case len(set.Entries) >= state.MaxEvidence:
+		return full(len(set.Entries), "")
+	}
+	return nil
+}
+
+// remember keeps the name of a piece that another one of its signer replaced.
+func remember(tx *Tx, d provenance.Digest, entry, piece state.EvidenceEntry) error {
+	key := state.EvidencePastKey(d, tx.caller.MSP, entry)
+	var past state.EvidencePast
+	if _, err := state.Read(tx, key, &past); err != nil {
+		return err
+	}
+	past.Add(state.PastPiece{ID: piece.ID, Since: piece.Since})
+	return tx.put(key, past)
+}
+
+func signerID(id, signer string) string {
+	sum := sha256.Sum256([]byte(id + "\x00" + signer))
+	return hex.EncodeToString(sum[:])
+}
+
+// speaker is whose word a signature is for the rules: a certificate may chain up
+// to several roots of its organisation, and its identity says one thing.
+func speaker(s policy.Signer) string {
+	if s.Kind == policy.SignedByCertificate {
+		s.Key = ""
+	}
+	return state.SignerID(s)
+}
+
+// newer is policy's order: by time, then by id.
+func newer(a, b state.EvidenceEntry) bool {
+	if !a.Since.Equal(b.Since) {
+		return a.Since.After(b.Since)
+	}
+	return a.ID > b.ID
+}
+
+func inSet(set state.EvidenceSet, typ, id string) bool {
+	return slices.ContainsFunc(set.Entries, func(e state.EvidenceEntry) bool { return e.Type == typ && e.ID == id })
+}
+
+// newestOf is the piece that counts of a signer and type, whoever handed it in.
+func newestOf(sets []state.SubmittedSet, typ, signer string) string {
+	var newest state.EvidenceEntry
+	for _, s := range sets {
+		for _, e := range s.Entries {
+			if e.Type == typ && e.Signer == signer && (newest.ID == "" || newer(e, newest)) {
+				newest = e
+			}
+		}
+	}
+	return newest.ID
+}

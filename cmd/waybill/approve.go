@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+// reviewed is what an approver says was looked at; empty: what the own peer shows now.
+type reviewed struct{ policy, evidenceSet string }
+
+func newApproveCmd(a *app) *cobra.Command {
+	var stage, reason string
+	var seen reviewed
+	cmd := &cobra.Command{
+		Use: "approve IMAGE --to STAGE", Short: "Approve a promotion for your organisation", Args: operands("IMAGE"),
+		Long: `Approve a promotion for your organisation. What is signed is the digest that was
+typed (a tag is resolved by your own organisation's peer), the stage, the attempt,
+the policy version with the hash of its text, and the hash of the evidence. All of
+it comes from your own peer and nobody else; the text is hashed on this machine.
+
+--policy and --evidence-set name what you reviewed (both are in the JSON of
+waybill verify). Where your peer says something else, or either changes on the
+way, nothing is approved (WB_STALE): look again.
+
+The last approval a policy asks for releases the image in the same
+transaction. ` + actHelp,
+		RunE: a.do(func(ctx context.Context, args []string) error {
+			return a.decide(ctx, "approved promotion of", "promotion:Approve", args[0], stage,
+				func(ctx context.Context, p own, ref provenance.Reference) ([]string, error) {
+					return p.approval(ctx, ref, stage, reason, seen)
+				})
+		}),
+	}
+	stageFlag(cmd, &stage)
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	cmd.Flags().StringVar(&seen.policy, "policy", "", "the policy version that was reviewed, as NAME@VERSION")
+	cmd.Flags().StringVar(&seen.evidenceSet, "evidence-set", "", "the hash of the evidence that was reviewed")
+	return cmd
+}
+
+// approval finds out what an approval signs beside the image and the stage. It
+// is Stale where that is not what was reviewed.
+func (p own) approval(ctx context.Context, ref provenance.Reference, stage, reason string, seen reviewed) ([]string, error) {
+	v, err := p.promoted(ctx, ref, stage)
+	if err != nil {
+		return nil, err
+	}
+	if v.Policy == nil || v.EvidenceSet == "" {
+		if err := p.a.printVerdict(v); err != nil {
+			return nil, err
+		}
+		if v.Verdict == policy.Allowed { // nothing was approved: that is no yes
+			return nil, provenance.Errorf(provenance.Internal, "%s's peer names no policy and no evidence: nothing to approve", p.me.org.Org)
+		}
+		return nil, answered(v)
+	}
+	rules := policyRef(*v.Policy)
+	look := "look again: waybill verify " + byDigest(ref) + " --stage " + stage
+	switch {
+	case seen.policy != "" && seen.policy != rules:
+		return nil, hint(provenance.Errorf(provenance.Stale, "policy %s was reviewed, and %s is in force", seen.policy, rules), "%s", look)
+	case seen.evidenceSet != "" && seen.evidenceSet != v.EvidenceSet:
+		return nil, hint(provenance.Errorf(provenance.Stale, "evidence set %.12s was reviewed, and it is %.12s now", seen.evidenceSet, v.EvidenceSet), "%s", look)
+	}
+	hash, err := p.policyHash(ctx, *v.Policy)
+	if err != nil {
+		return nil, err
+	}
+	p.a.notice("approving %s under policy %s (%.12s) with evidence %.12s", v.Digest.Short(), rules, hash, v.EvidenceSet)
+	return []string{strconv.Itoa(v.Attempt), rules, hash, v.EvidenceSet, reason}, nil
+}
+
+// policyHash reads the text of a policy version, hashes it here and compares
+// that with what the verdict says it went by.
+func (p own) policyHash(ctx context.Context, version policy.Version) (string, error) {
+	stored, err := p.policyVersion(ctx, version.Name, version.Version)
+	if err != nil {
+		return "", err
+	}
+	hash := hashOf(stored.Text)
+	if hash != version.Hash {
+		return "", provenance.Errorf(provenance.Internal, "%s's peer judges by policy %s with hash %.12s, and its text of it hashes to %.12s", p.me.org.Org, policyRef(version), version.Hash, hash)
+	}
+	return hash, nil
+}
+
+// policyVersion reads a version of a policy; 0 is the one in force.
+func (p own) policyVersion(ctx context.Context, name string, version int) (state.PolicyVersion, error) {
+	stored, err := evaluate[state.PolicyVersion](ctx, p, "policy:Get", name, strconv.Itoa(version))
+	if err != nil {
+		return stored, err
+	}
+	if stored.Name != name || version != 0 && stored.Version != version {
+		return stored, otherQuestion(p.me.org.Org+"'s peer", fmt.Sprintf("policy %s@%d", name, version), fmt.Sprintf("%s@%d", stored.Name, stored.Version))
+	}
+	return stored, nil
+}
+
+// policyRef names a policy version as an approver signs it.
+func policyRef(v policy.Version) string { return fmt.Sprintf("%s@%d", v.Name, v.Version) }
+
+// hashOf is the hex SHA-256 that the ledger names a text by.
+func hashOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// attempt is which request of a promotion a word is about.
+func (p own) attempt(ctx context.Context, ref provenance.Reference, stage string) (string, error) {
+	v, err := p.promoted(ctx, ref, stage)
+	return strconv.Itoa(v.Attempt), err
+}
+
+func newRejectCmd(a *app) *cobra.Command {
+	return newAttemptCmd(a, "reject IMAGE --to STAGE --reason REASON", "Reject a promotion for your organisation", "", "rejected promotion of", "promotion:Reject")
+}
+
+func newCancelCmd(a *app) *cobra.Command {
+	return newAttemptCmd(a, "cancel IMAGE --to STAGE --reason REASON", "Take back a promotion that you or your organisation asked for",
+		"Whoever asked for it may, and\nan admin of the same organisation. What others approved ends with it. ", "cancelled the promotion of", "promotion:Cancel")
+}
+
+// newAttemptCmd makes a command whose act names the attempt it is about, so that
+// it does not fall on a later request.
+func newAttemptCmd(a *app, use, short, more, said, fn string) *cobra.Command {
+	return newReasonedCmd(a, use, short, more, said, fn, func(stage, reason *string) words {
+		return func(ctx context.Context, p own, ref provenance.Reference) ([]string, error) {
+			attempt, err := p.attempt(ctx, ref, *stage)
+			return []string{attempt, *reason}, err
+		}
+	})
+}

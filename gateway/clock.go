@@ -1,0 +1,134 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+// clockTick is the transaction that moves the ledger's clock on.
+const clockTick = "clock:Tick"
+
+// ticker keeps the ledger's clock from standing still. Every gateway of every
+// member looks, and normally one of them ticks: the members have their turns one
+// after the other, in the order of their names, so that the second acts only
+// where the first did not. What several tick at once is one tick: the others
+// find it done.
+//
+// How much a rule of time can be cut short by an endorsement that somebody keeps
+// back is bounded by two minutes, in all: an act that reads the clock is invalid
+// once the next tick is committed, which takes a minute and what this gateway
+// and the ledger need for it (tickLimits.look, and one turn for each member before
+// it whose gateways are down), and the time that an act claims is at most the
+// peers' time window (20 s; network/templates/core.yaml.tmpl) from their clocks,
+// once where a soak begins and once where it ends. Where no gateway ticks, what
+// depends on time is unmet after policy.ClockGrace, and says so.
+type ticker struct {
+	msp    string
+	view   func(ctx context.Context, read func(state.Scanner) error) error
+	ledger actLedger
+	waits  *waits
+	log    *slog.Logger
+	count  func(outcome string)  // ticked, failed
+	behind func(d time.Duration) // how old the clock is; zero before the first tick
+	now    func() time.Time
+	limits tickLimits
+
+	last time.Time // the minute that was ticked last from here
+}
+
+// tickLimits are the numbers of the ticker.
+type tickLimits struct {
+	look    time.Duration // between looks
+	jitter  time.Duration // so that replicas of one gateway do not tick at once
+	turn    time.Duration // from one member's turn to the next one's
+	turns   int           // members that have a turn of their own; the rest share the last
+	timeout time.Duration // of one tick
+	again   time.Duration // after one that failed
+}
+
+func defaultTickLimits() tickLimits {
+	return tickLimits{look: time.Second, jitter: 500 * time.Millisecond, turn: 4 * time.Second, turns: 10, timeout: 20 * time.Second, again: 5 * time.Second}
+}
+
+// tickGrain is the clock's own: it shows whole minutes, and a tick within one is none.
+const tickGrain = time.Minute
+
+// run ticks until ctx ends. It fails only when the index does.
+func (c *ticker) run(ctx context.Context) error {
+	if c.limits == (tickLimits{}) {
+		c.limits = defaultTickLimits()
+	}
+	for {
+		pause, err := c.turn(ctx)
+		if err != nil {
+			return err
+		}
+		if err := pauseFor(ctx, pause+rand.N(c.limits.jitter+1)); err != nil {
+			return err
+		}
+	}
+}
+
+// turn ticks when it is due, and returns when to look again.
+func (c *ticker) turn(ctx context.Context) (time.Duration, error) {
+	const source = "ledger's clock"
+	due, err := c.due(ctx)
+	if err != nil || !due {
+		return c.limits.look, err
+	}
+	minute := c.now().Truncate(tickGrain)
+	ticking, cancel := context.WithTimeout(ctx, c.limits.timeout)
+	defer cancel()
+	_, err = c.ledger.SubmitTransient(ticking, nil, clockTick)
+	switch {
+	case ctx.Err() != nil:
+		return 0, ctx.Err()
+	case err != nil && provenance.CodeOf(err) != provenance.Conflict:
+		c.count("failed")
+		if c.waits.begin(source, err) {
+			c.log.WarnContext(ctx, "the ledger's clock cannot be moved", slog.Any("error", err))
+		}
+		return c.limits.again, nil
+	case err == nil:
+		c.count("ticked")
+	}
+	// Or others ticked so often meanwhile that ours lost every race.
+	c.waits.end(source)
+	c.last = minute
+	return c.limits.look, nil
+}
+
+// due tells whether it is this member's turn to tick.
+func (c *ticker) due(ctx context.Context) (bool, error) {
+	var clock state.Clock
+	var members state.Members
+	err := c.view(ctx, func(r state.Scanner) (err error) {
+		clock = state.Clock{}
+		if _, err = state.Read(r, state.ClockKey(), &clock); err != nil {
+			return err
+		}
+		members, err = state.LoadMembers(r)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	now := c.now()
+	age := now.Sub(clock.At)
+	if clock.At.IsZero() {
+		age = 0
+	}
+	c.behind(age)
+	place := slices.Index(slices.Sorted(slices.Values(members.MSPs)), c.msp)
+	if place < 0 || !now.Truncate(tickGrain).After(c.last) {
+		return false, nil // the index has not seen our own tick yet
+	}
+	// A clock that has not begun is one that stood still for long.
+	return now.Sub(clock.At) >= tickGrain+time.Duration(min(place, c.limits.turns))*c.limits.turn, nil
+}

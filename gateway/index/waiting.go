@@ -1,0 +1,152 @@
+package index
+
+import (
+	"database/sql"
+	"math"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+// Waiting is one thing that an organisation asked of the others and has not
+// got: an open promotion or proposal, a waiver that is not revoked, or a
+// break-glass release without a review.
+type Waiting struct {
+	Kind  string // type of the key: state.TypePromotion, TypeProposal, TypeWaivers, TypeReleased
+	Key   string // of the record
+	ID    string // of a waiver, in its record
+	MSP   string // who asked
+	Since time.Time
+	Until time.Time // when it ends by itself; zero: never
+}
+
+// waits notes that something is asked for; the key tells of which kind.
+func (w *writer) waits(x Waiting) error {
+	kind, _, _ := state.SplitKey(x.Key)
+	return w.exec(&w.st.wait, []byte(x.Key), x.ID, kind, x.MSP, nanos(x.Since), nanos(x.Until))
+}
+
+// settled notes that nobody waits for it any more.
+func (w *writer) settled(key, id string) error { return w.exec(&w.st.settle, []byte(key), id) }
+
+// nanos is a time as the index stores it; 0 for the zero time. What is later
+// than the form can hold counts as its last moment.
+func nanos(t time.Time) int64 {
+	switch {
+	case t.IsZero():
+		return 0
+	case t.After(time.Unix(0, math.MaxInt64)):
+		return math.MaxInt64
+	case t.Before(time.Unix(0, math.MinInt64)):
+		return math.MinInt64
+	}
+	return t.UnixNano()
+}
+
+func moment(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
+}
+
+// Askers returns the organisations that wait for something of a kind, sorted.
+// It costs a few steps for each, however much each of them asks for.
+func (s *Snapshot) Askers(kind string) ([]string, error) {
+	var all []string
+	const from = `SELECT msp FROM waiting WHERE kind = ? AND msp `
+	for next, last := `>= ?`, ""; ; next = `> ?` {
+		more := false
+		err := s.each(from+next+` ORDER BY msp LIMIT 1`, []any{kind, last}, func(row *sql.Rows) error {
+			more = true
+			return row.Scan(&last)
+		})
+		if err != nil || !more {
+			return all, err
+		}
+		all = append(all, last)
+	}
+}
+
+// Waits returns at most limit of what an organisation asked for of a kind and
+// what has not ended at a time, the newest first, after one that was returned
+// before (nil: from the newest).
+func (s *Snapshot) Waits(kind, msp string, after *Waiting, now time.Time, limit int) ([]Waiting, error) {
+	text, args := `SELECT key, id, since, until FROM waiting WHERE kind = ? AND msp = ? AND (until = 0 OR until > ?)`, []any{kind, msp, nanos(now)}
+	if kind == state.TypePromotion {
+		// They all last as long: what has ended need not be looked through for ever.
+		text, args = text+` AND since > ?`, append(args, nanos(now.Add(-state.PromotionLife)))
+	}
+	if after != nil {
+		text += ` AND (since, key, id) < (?, ?, ?)`
+		args = append(args, nanos(after.Since), []byte(after.Key), after.ID)
+	}
+	var all []Waiting
+	err := s.each(text+` ORDER BY since DESC, key DESC, id DESC LIMIT ?`, append(args, limit), func(row *sql.Rows) error {
+		one := Waiting{Kind: kind, MSP: msp}
+		var key []byte
+		var since, until int64
+		if err := row.Scan(&key, &one.ID, &since, &until); err != nil {
+			return err
+		}
+		one.Key, one.Since, one.Until = string(key), moment(since), moment(until)
+		all = append(all, one)
+		return nil
+	})
+	return all, err
+}
+
+// ProposalFilter narrows a list of proposals; empty fields match all.
+type ProposalFilter struct {
+	Status state.ProposalStatus
+	Closed bool // those that are not open
+}
+
+// Proposals returns a page of proposals, in the order in which they were
+// opened, and the token of the next page, "" on the last.
+func (s *Snapshot) Proposals(f ProposalFilter, p Page) ([]state.Proposal, string, error) {
+	filter := []string{"proposals", string(f.Status)}
+	if f.Closed {
+		filter = append(filter, "closed")
+	}
+	from, err := p.start(filter...)
+	if err != nil {
+		return nil, "", err
+	}
+	condition, order := p.bounds("", from)
+	text, args := `SELECT block, tx, seq, record FROM proposals WHERE `+condition.text, condition.args
+	if f.Status != "" {
+		text, args = text+` AND status = ?`, append(args, string(f.Status))
+	}
+	if f.Closed {
+		text, args = text+` AND status <> ?`, append(args, string(state.ProposalOpen))
+	}
+	return paged[state.Proposal](s, text+order, args, p, filter...)
+}
+
+// paged reads a page of records with their positions.
+func paged[T any](s *Snapshot, text string, args []any, p Page, filter ...string) (all []T, next string, err error) {
+	var last Position
+	more := false
+	err = s.each(text, append(args, p.size()+1), func(row *sql.Rows) error {
+		var at Position
+		var b []byte
+		if err := row.Scan(&at.Block, &at.Tx, &at.Seq, &b); err != nil {
+			return err
+		}
+		if len(all) == p.size() {
+			more = true
+			return nil
+		}
+		var record T
+		if err := state.Decode(b, &record); err != nil {
+			return err
+		}
+		all, last = append(all, record), at
+		return nil
+	})
+	if err != nil || !more {
+		return all, "", err
+	}
+	return all, p.next(last, filter...), nil
+}

@@ -1,0 +1,196 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/registry"
+)
+
+// shelf is a registry that serves the bytes it has been given.
+type shelf struct {
+	mu    sync.Mutex
+	by    map[provenance.Digest][]byte
+	tags  map[provenance.Tag]provenance.Digest
+	reads map[provenance.Digest]int
+	down  bool
+}
+
+func newShelf() *shelf {
+	return &shelf{by: map[provenance.Digest][]byte{}, tags: map[provenance.Tag]provenance.Digest{}, reads: map[provenance.Digest]int{}}
+}
+
+// put makes a manifest of so many bytes.
+func (s *shelf) put(name string, size int) provenance.Digest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	body := append([]byte(name), bytes.Repeat([]byte{' '}, max(0, size-len(name)))...)
+	d := provenance.SHA256Of(body)
+	s.by[d] = body
+	return d
+}
+
+func (s *shelf) ManifestBytes(_ context.Context, _ provenance.Repository, d provenance.Digest) (registry.Facts, []byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads[d]++
+	body, ok := s.by[d]
+	switch {
+	case s.down:
+		return registry.Facts{}, nil, unavailable("")
+	case !ok:
+		return registry.Facts{}, nil, provenance.Errorf(provenance.NotFound, "MANIFEST_UNKNOWN")
+	}
+	return registry.Facts{MediaType: manifestType, Size: int64(len(body))}, body, nil
+}
+
+func (s *shelf) Manifest(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, error) {
+	facts, _, err := s.ManifestBytes(ctx, repo, d)
+	return facts, err
+}
+
+func (s *shelf) Resolve(_ context.Context, _ provenance.Repository, tag provenance.Tag) (provenance.Digest, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch d, ok := s.tags[tag]; {
+	case s.down:
+		return d, unavailable("")
+	case !ok:
+		return d, provenance.Errorf(provenance.NotFound, "MANIFEST_UNKNOWN")
+	default:
+		return d, nil
+	}
+}
+
+func (b *bench) reads(r manifestReader) {
+	b.readers = func(provenance.Host) (manifestReader, bool) { return r, true }
+	b.reopen()
+}
+
+func pushOf(repo, tag string, d provenance.Digest) queue.Delivery {
+	out := event(repo, 0, provenance.Push)
+	out.Event.ID = provenance.NewEventID("test", "main", repo, tag, d.String())
+	out.Event.Tag, out.Event.Digest = provenance.Tag(tag), d
+	return out
+}
+
+// What the contract derives facts from travels with the segment, each manifest once.
+func TestManifestsTravel(t *testing.T) {
+	b, s := newBench(t), newShelf()
+	b.reads(s)
+	first, second := s.put("first", 700), s.put("second", 1300)
+	all := []queue.Delivery{pushOf("app", "v1", first), pushOf("app", "v2", first), pushOf("app", "v3", second), event("app", 9, provenance.Pull)}
+	b.accept(all...)
+	b.run(t.Context(), empty)
+	b.wantOnce(all)
+	if len(b.ledger.carried) != 1 || len(b.ledger.carried[0]) != 2 || len(b.ledger.carried[0][first]) != 700 || len(b.ledger.carried[0][second]) != 1300 {
+		t.Errorf("%d endorsements carried %v", len(b.ledger.carried), b.ledger.carried)
+	}
+}
+
+// However large manifests are, a segment's stay within the contract's bound, and order is kept.
+func TestManifestsAreBounded(t *testing.T) {
+	b, s := newBench(t), newShelf()
+	b.limits.events = 100
+	b.reads(s)
+	var all []queue.Delivery
+	for i := range 11 {
+		all = append(all, pushOf("app", "latest", s.put(fmt.Sprint(i), provenance.MaxManifest-i)))
+	}
+	b.accept(all...)
+	b.run(t.Context(), empty)
+	b.wantOnce(all)
+	var order []provenance.Digest
+	for i, events := range b.ledger.endorsed {
+		for _, e := range events {
+			order = append(order, e.Digest)
+			if len(b.ledger.carried[i][e.Digest]) == 0 {
+				t.Errorf("segment %d does not carry %s", i, e.Digest.Short())
+			}
+		}
+	}
+	for i, d := range all {
+		if order[i] != d.Event.Digest {
+			t.Fatalf("event %d is out of its order", i)
+		}
+	}
+}
+
+// A segment that must be endorsed anew, after a restart, carries what the
+// registry still serves; what is gone is left to be proven later.
+func TestManifestsAreReadAgain(t *testing.T) {
+	b, s := newBench(t), newShelf()
+	b.reads(s)
+	stays, goes := s.put("stays", 500), s.put("goes", 500)
+	b.accept(pushOf("app", "v1", stays), pushOf("app", "v2", goes))
+	b.ledger.invalid = func(n int) string {
+		if n == 1 {
+			return "MVCC_READ_CONFLICT"
+		}
+		return "VALID"
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	b.ledger.onStatus = func(int) error { cancel(); return unavailable("") }
+	b.run(ctx, empty) // it ends between sealing and hearing of the fate
+	b.ledger.onStatus = nil
+	b.reopen()
+	s.mu.Lock()
+	delete(s.by, goes)
+	s.mu.Unlock()
+	var told []string
+	b.sub.unproven = func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
+		for _, e := range events {
+			if read[e.Digest] == nil {
+				told = append(told, string(host)+" "+e.Digest.String())
+			}
+		}
+	}
+	b.run(t.Context(), empty)
+	last := b.ledger.carried[len(b.ledger.carried)-1]
+	if len(b.ledger.carried) != 2 || len(last) != 1 || last[stays] == nil {
+		t.Errorf("endorsements carried %v", b.ledger.carried)
+	}
+	if want := string(submitHost) + " " + goes.String(); strings.Join(told, ",") != want {
+		t.Errorf("told %q, want %q", told, want)
+	}
+}
+
+// A registry that does not answer delays the new endorsement by a bounded time.
+func TestReadAgainIsBounded(t *testing.T) {
+	b := newBench(t)
+	hangs := func(ctx context.Context) error { <-ctx.Done(); return unavailable("") }
+	b.limits.again = 50 * time.Millisecond
+	b.reads(hanging{hangs})
+	segment := segmentOf(t, event("app", 1, provenance.Push))
+	l := &lane{submitter: b.sub, name: "lane"}
+	l.start()
+	began := time.Now()
+	carried, err := l.readAgain(t.Context(), queue.Segment{Host: submitHost, Bytes: segment})
+	if err != nil || len(carried) > 0 || time.Since(began) > 5*time.Second {
+		t.Errorf("%d bytes, %v, %s", len(carried), err, time.Since(began))
+	}
+}
+
+// hanging is a registry that answers when ctx ends.
+type hanging struct {
+	wait func(ctx context.Context) error
+}
+
+func (h hanging) ManifestBytes(ctx context.Context, _ provenance.Repository, _ provenance.Digest) (registry.Facts, []byte, error) {
+	return registry.Facts{}, nil, h.wait(ctx)
+}
+
+func (h hanging) Manifest(ctx context.Context, _ provenance.Repository, _ provenance.Digest) (registry.Facts, error) {
+	return registry.Facts{}, h.wait(ctx)
+}
+
+func (h hanging) Resolve(ctx context.Context, _ provenance.Repository, _ provenance.Tag) (provenance.Digest, error) {
+	return provenance.Digest{}, h.wait(ctx)
+}
