@@ -11,10 +11,13 @@ FUZZTIME ?= 10s
 SEED     ?= 0
 LENGTH   ?= 5m
 EVENTS   ?= 10000
+# How many sequences of acts a soak runs, and from which seed on.
+SEQUENCES ?= 1000000
+FROM      ?= 1
 # The race detector needs a C compiler; without one Go itself turns cgo off.
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help build test unit lint e2e chaos chaos-planted bench fuzz check demo demo-down clean
+.PHONY: help build test unit lint e2e chaos chaos-planted soak bench fuzz check demo demo-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +47,10 @@ chaos: ## kill everything at random while events flow: SEED=n LENGTH=5m EVENTS=1
 
 chaos-planted: ## six gateways with a planted defect each, to see that the chaos run's checker catches them
 	go test -v -count=1 -timeout 60m -run TestPlanted ./test/chaos -chaos.planted
+
+soak: ## acts by those who obey nothing, on the contract and on a model of it: SEQUENCES=n FROM=seed
+	@mkdir -p bin/diverged
+	WAYBILL_MODEL_SEQUENCES=$(SEQUENCES) WAYBILL_MODEL_SEED=$(FROM) WAYBILL_MODEL_KEEP=$(CURDIR)/bin/diverged go test -v -count=1 -timeout 0 -run TestSequences ./test/model
 
 bench: build ## throughput and latency on a real network
 	go test -count=1 -timeout 30m -run '^$$' -bench . -benchtime 1x ./test/bench/...
