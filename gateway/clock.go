@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
@@ -24,10 +25,10 @@ const clockTick = "clock:Tick"
 // back is bounded by two minutes, in all: an act that reads the clock is invalid
 // once the next tick is committed, which takes a minute and what this gateway
 // and the ledger need for it (tickLimits.look, and one turn for each member before
-// it whose gateways are down), and the time that an act claims is at most the
-// peers' time window (20 s; network/templates/core.yaml.tmpl) from their clocks,
-// once where a soak begins and once where it ends. Where no gateway ticks, what
-// depends on time is unmet after policy.ClockGrace, and says so.
+// it whose gateways are down). What an act claims moves it within its tick only, and
+// a tick may be early by the peers' time window (20 s; network/templates/core.yaml.tmpl).
+// Where no gateway ticks, what depends on time is unmet after policy.ClockGrace, and
+// says so.
 type ticker struct {
 	msp    string
 	view   func(ctx context.Context, read func(state.Scanner) error) error
@@ -56,9 +57,6 @@ func defaultTickLimits() tickLimits {
 	return tickLimits{look: time.Second, jitter: 500 * time.Millisecond, turn: 4 * time.Second, turns: 10, timeout: 20 * time.Second, again: 5 * time.Second}
 }
 
-// tickGrain is the clock's own: it shows whole minutes, and a tick within one is none.
-const tickGrain = time.Minute
-
 // run ticks until ctx ends. It fails only when the index does.
 func (c *ticker) run(ctx context.Context) error {
 	if c.limits == (tickLimits{}) {
@@ -82,7 +80,7 @@ func (c *ticker) turn(ctx context.Context) (time.Duration, error) {
 	if err != nil || !due {
 		return c.limits.look, err
 	}
-	minute := c.now().Truncate(tickGrain)
+	minute := c.now().Truncate(policy.ClockTick)
 	ticking, cancel := context.WithTimeout(ctx, c.limits.timeout)
 	defer cancel()
 	_, err = c.ledger.SubmitTransient(ticking, nil, clockTick)
@@ -126,9 +124,9 @@ func (c *ticker) due(ctx context.Context) (bool, error) {
 	}
 	c.behind(age)
 	place := slices.Index(slices.Sorted(slices.Values(members.MSPs)), c.msp)
-	if place < 0 || !now.Truncate(tickGrain).After(c.last) {
+	if place < 0 || !now.Truncate(policy.ClockTick).After(c.last) {
 		return false, nil // the index has not seen our own tick yet
 	}
 	// A clock that has not begun is one that stood still for long.
-	return now.Sub(clock.At) >= tickGrain+time.Duration(min(place, c.limits.turns))*c.limits.turn, nil
+	return now.Sub(clock.At) >= policy.ClockTick+time.Duration(min(place, c.limits.turns))*c.limits.turn, nil
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/ledger"
@@ -158,7 +159,7 @@ func TestClockOnce(t *testing.T) {
 // Many members' turns end before what depends on time is unmet.
 func TestClockTurnsEnd(t *testing.T) {
 	l := defaultTickLimits()
-	if last := tickGrain + time.Duration(l.turns)*l.turn; last > 110*time.Second {
+	if last := policy.ClockTick + time.Duration(l.turns)*l.turn; last > 110*time.Second {
 		t.Errorf("the last turn is at %s", last)
 	}
 }

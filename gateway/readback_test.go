@@ -32,7 +32,7 @@ func newCountedRegistry(t *testing.T, delay time.Duration) *countedRegistry {
 		if !found {
 			return // the ping
 		}
-		time.Sleep(delay)
+		_ = pauseFor(r.Context(), delay)
 		c.mu.Lock()
 		body := c.has[repo+"@"+reference]
 		c.asked[repo]++
