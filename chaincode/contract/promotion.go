@@ -14,9 +14,9 @@ import (
 // PromotionContract carries an image from a request to a release.
 type PromotionContract struct{ contractapi.Contract }
 
-// Request opens a promotion and sets the gate before its release. Requesting
-// an open promotion, or one that was released, is success without a write;
-// after a rejection it opens the next attempt.
+// Request opens a promotion and sets the gate before its release. Requesting an
+// open promotion joins those who ask for it, and joining twice, or requesting what was
+// released, is success without a write; after a rejection it opens the next attempt.
 func (PromotionContract) Request(tx *Tx, host, repository, digest, stage string) (string, error) {
 	r, settled, err := begin(tx, host, repository, digest, stage)
 	if err != nil || settled != nil {
@@ -25,8 +25,11 @@ func (PromotionContract) Request(tx *Tx, host, repository, digest, stage string)
 	if err := r.open(); err != nil {
 		return "", err
 	}
-	if r.promotion.OpenAt(tx.now) || r.facts.Released {
+	if r.facts.Released || r.promotion.OpenAt(tx.now) && r.promotion.AskedBy(tx.caller.MSP) {
 		return answer(r.verdict(tx), nil)
+	}
+	if r.promotion.OpenAt(tx.now) {
+		return join(tx, r)
 	}
 	who, err := tx.standing()
 	if err != nil {
@@ -48,6 +51,16 @@ func (PromotionContract) Request(tx *Tx, host, repository, digest, stage string)
 	return conclude(tx, r, how{auto: who.robot})
 }
 
+// join notes that the caller's organisation asks for an open promotion as well, so
+// that whoever asked first cannot end it again and again before others approve.
+func join(tx *Tx, r *ruling) (string, error) {
+	if err := askFor(tx, r.subject); err != nil {
+		return "", err
+	}
+	r.promotion.Also = append(slices.Clone(r.promotion.Also), tx.caller)
+	return answer(r.verdict(tx), tx.put(r.subject.PromotionKey(), r.promotion))
+}
+
 // askFor notes a promotion that the caller's organisation asks for. It may have
 // so many open ones: its requests fill its own list, and nobody else's inbox.
 func askFor(tx *Tx, subject state.Subject) error {
@@ -66,7 +79,7 @@ func askFor(tx *Tx, subject state.Subject) error {
 			if _, err := state.Read(tx, s.PromotionKey(), &p); err != nil {
 				return err
 			}
-			if p.OpenAt(tx.now) && p.Requester.MSP == tx.caller.MSP {
+			if p.OpenAt(tx.now) && p.AskedBy(tx.caller.MSP) {
 				open = append(open, s)
 			}
 		}
@@ -193,8 +206,9 @@ func (r *ruling) spoke(msp string) bool {
 	return slices.ContainsFunc(r.facts.Approvals, func(a policy.Approval) bool { return a.By.MSP == msp && !a.Reject })
 }
 
-// Cancel takes an open promotion back: whoever asked for it may, and any admin
-// of the same organisation. It can be requested again.
+// Cancel takes the request for an open promotion back: whoever asked for it may, and
+// any admin of the same organisation. It goes on, with all that was said of it, as
+// long as another organisation asks for it; else it can be requested again.
 func (PromotionContract) Cancel(tx *Tx, host, repository, digest, stage, attempt, reason string) (string, error) {
 	if err := needReason("taking a request back", reason); err != nil {
 		return "", err
@@ -203,10 +217,13 @@ func (PromotionContract) Cancel(tx *Tx, host, repository, digest, stage, attempt
 	if err != nil || settled != nil {
 		return answer(settled, err)
 	}
-	switch by := r.promotion.Requester; {
-	case by.MSP != tx.caller.MSP:
+	asked := r.promotion.Asked()
+	own := slices.IndexFunc(asked, func(who policy.Person) bool { return who.MSP == tx.caller.MSP })
+	if own < 0 {
+		by := r.promotion.Requester
 		return "", provenance.Errorf(provenance.Forbidden, "%s asked for this promotion; %s takes it back", by, by.MSP)
-	case by != tx.caller:
+	}
+	if by := asked[own]; by != tx.caller {
 		admin, err := tx.hasRole([]state.Role{state.RoleAdmin})
 		if err != nil {
 			return "", err
@@ -223,6 +240,12 @@ func (PromotionContract) Cancel(tx *Tx, host, repository, digest, stage, attempt
 	}
 	if !r.promotion.OpenAt(tx.now) {
 		return "", provenance.Errorf(provenance.Conflict, "no promotion of %s to %s is open", r.subject.Digest.Short(), r.subject.Stage)
+	}
+	if len(asked) > 1 {
+		asked = slices.Delete(asked, own, own+1)
+		r.promotion.Requester, r.promotion.Also = asked[0], asked[1:]
+		r.facts.Requester = asked[0]
+		return answer(r.verdict(tx), tx.put(r.subject.PromotionKey(), r.promotion))
 	}
 	r.promotion.Status, r.promotion.Withdrawal = state.PromotionWithdrawn, &state.Revocation{Reason: reason, Act: tx.act()}
 	r.facts.Promoted, r.facts.Lapsed = false, "the request was withdrawn by "+tx.caller.String()+": "+reason

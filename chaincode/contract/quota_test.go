@@ -283,3 +283,37 @@ func TestNoIndexesKeepEvidenceOut(t *testing.T) {
 		t.Errorf("an image that nobody recorded: %v", err)
 	}
 }
+
+// TestNobodyEndsAnothersRequest: whoever asks for every promotion first, and takes
+// it back before it is approved, kept images from every stage. Others who ask join,
+// and it goes on for them with all that was said.
+func TestNobodyEndsAnothersRequest(t *testing.T) {
+	l := network(t)
+	l.pushed("v1")
+	cancel := func(who string) error {
+		_, _, err := l.invoke(who, nil, about("promotion:Cancel", "v1", "production", l.attempt("v1", "production"), "no")...)
+		return err
+	}
+	l.release("v1")
+	l.do("publisher@AuditMSP", about("promotion:Request", "v1", "production")...)
+	if err := cancel("publisher@VendorMSP"); provenance.CodeOf(err) != provenance.Forbidden {
+		t.Errorf("by who did not ask: %v", err)
+	}
+	l.do("publisher@VendorMSP", about("promotion:Request", "v1", "production")...)
+	if _, writes, err := l.invoke("release-manager@VendorMSP", nil, about("promotion:Request", "v1", "production")...); err != nil || len(writes) > 0 {
+		t.Errorf("asked twice: %d writes, %v", len(writes), err)
+	}
+	expect(t, "approved", l.approve("release-manager@SecurityMSP", "v1", "production"), policy.Pending, "promotion", policy.Satisfied)
+	if err := cancel("publisher@AuditMSP"); err != nil {
+		t.Fatal(err)
+	}
+	v := l.ask("v1", "production")
+	expect(t, "taken back by who asked first", v, policy.Pending, "promotion", policy.Satisfied)
+	if v.Attempt != 1 || v.Requester == nil || v.Requester.MSP != "VendorMSP" {
+		t.Errorf("attempt %d by %v", v.Attempt, v.Requester)
+	}
+	if err := cancel("publisher@AuditMSP"); provenance.CodeOf(err) != provenance.Forbidden {
+		t.Errorf("taken back twice: %v", err)
+	}
+	expect(t, "what was said stands", l.approve("release-manager@PlatformMSP", "v1", "production"), policy.Allowed, "", "")
+}

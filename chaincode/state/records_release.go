@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
@@ -40,8 +41,19 @@ type Promotion struct {
 	Requester policy.Person   `json:"requester"`
 	At        time.Time       `json:"at"`
 	Status    PromotionStatus `json:"status"`
+	// Also are others who asked for it while it was open, one of each organisation:
+	// whoever asked first does not end it for them.
+	Also []policy.Person `json:"also,omitempty"`
 	// Withdrawal says who took it back and why.
 	Withdrawal *Revocation `json:"withdrawal,omitempty"`
+}
+
+// Asked are those who ask for it, the requester first.
+func (p Promotion) Asked() []policy.Person { return append([]policy.Person{p.Requester}, p.Also...) }
+
+// AskedBy tells whether an organisation asks for it.
+func (p Promotion) AskedBy(msp string) bool {
+	return slices.ContainsFunc(p.Asked(), func(who policy.Person) bool { return who.MSP == msp })
 }
 
 // Expires is when an open promotion ends by itself.

@@ -39,12 +39,15 @@ func (l *law) request(by person, s subject, at time.Time) func() {
 		return l.settling(v, at)
 	case !promotable(v):
 		return nil
-	case v.f.promo.open(at) || v.f.own != nil:
+	case v.f.own != nil || v.f.promo.open(at) && v.f.promo.askedBy(by.org) >= 0:
 		return func() {}
+	case v.f.promo.open(at):
+		p := v.f.promo
+		return func() { p.also = append(slices.Clone(p.also), by) }
 	}
 	_, robot := l.roles(by)
 	old := v.f.promo
-	opened := &promotion{1, by, at, "open"}
+	opened := &promotion{attempt: 1, requester: by, at: at, status: "open"}
 	if old != nil {
 		opened.attempt = old.attempt + 1
 	}
@@ -229,14 +232,19 @@ func (l *law) cancel(by person, s subject, attempt int, at time.Time) func() {
 		return nil
 	case v.overdue:
 		return l.settling(v, at)
-	case p == nil || p.requester.org != by.org || p.requester != by && !l.may(by, "admin") || attempt != p.attempt:
+	case p == nil || p.askedBy(by.org) < 0 || p.asked()[p.askedBy(by.org)] != by && !l.may(by, "admin") || attempt != p.attempt:
 		return nil
 	case p.status == "withdrawn":
 		return func() {}
 	case !p.open(at):
 		return nil
 	}
-	return func() { p.status = "withdrawn" }
+	asked := p.asked()
+	if len(asked) == 1 {
+		return func() { p.status = "withdrawn" }
+	}
+	asked = slices.Delete(asked, p.askedBy(by.org), p.askedBy(by.org)+1)
+	return func() { p.requester, p.also = asked[0], asked[1:] }
 }
 
 // releasing is release:Release: a refusal is an answer, and no error.

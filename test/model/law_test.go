@@ -1,6 +1,7 @@
 package model
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -112,6 +113,14 @@ type promotion struct {
 	requester person
 	at        time.Time
 	status    string // open, released, rejected, withdrawn
+	also      []person
+}
+
+// asked are those who ask for it, one of an organisation.
+func (p *promotion) asked() []person { return append([]person{p.requester}, p.also...) }
+
+func (p *promotion) askedBy(org string) int {
+	return slices.IndexFunc(p.asked(), func(who person) bool { return who.org == org })
 }
 
 func (p *promotion) open(now time.Time) bool {
