@@ -199,6 +199,8 @@ type lane struct {
 	*submitter
 	number int
 	name   string
+	// refused are the items of this turn whose repositories the contract does not take.
+	refused []queue.Item
 }
 
 func (l *lane) run(ctx context.Context) error {
@@ -250,6 +252,8 @@ func (l *lane) turn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	start := time.Now()
+	defer func() { l.rest(time.Since(start)) }()
 	// What is not settled when a call fails is handed back: it is tried again
 	// at once, by this replica or another, and not when the lease ends.
 	read := newManifests()

@@ -99,7 +99,17 @@ func (l *lane) refuse(ctx context.Context, items []queue.Item, cause error) (set
 	if l.waits.begin(l.source(host, repo), cause) {
 		l.log.WarnContext(ctx, "recording waits", slog.String("lane", l.name), slog.String("repository", string(host)+"/"+string(repo)), slog.Any("error", cause))
 	}
+	l.refused = append(l.refused, items...)
 	return false, l.queue.Release(ctx, items, time.Now().Add(l.limits.delay(items[0].Attempts)), cause.Error())
+}
+
+// rest keeps the repositories that were refused waiting for three times what the
+// turn took, if that is longer than their delay. To find them, each is asked for
+// alone: where there are so many that their delays are over by then, they would
+// be the oldest that are due again, and no other repository would ever be.
+func (l *lane) rest(took time.Duration) {
+	l.queue.Postpone(l.refused, time.Now().Add(3*took))
+	l.refused = nil
 }
 
 func (l *lane) source(host provenance.Host, repo provenance.Repository) string {

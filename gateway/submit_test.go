@@ -172,6 +172,29 @@ func TestRefusedRepositoryHoldsNobody(t *testing.T) {
 	}
 }
 
+// More refused repositories than a segment has room for, each of them due again
+// before the last has been asked for, keep no other waiting.
+func TestManyRefusedRepositoriesHoldNobody(t *testing.T) {
+	b := newBench(t)
+	b.ledger.refuse = func(e provenance.Event) error {
+		if strings.HasPrefix(string(e.Repository), "nobodys/") {
+			return provenance.Errorf(provenance.NotFound, "no organisation has the namespace of %s", e.Repository)
+		}
+		return nil
+	}
+	b.ledger.onEndorse = func(int) error {
+		time.Sleep(b.limits.backoffMax + time.Millisecond)
+		return nil
+	}
+	for i := range 30 {
+		b.accept(pushes(fmt.Sprint("nobodys/", i), 1)...)
+	}
+	ours := append(pushes("ours/a", 3), pushes("ours/b", 3)...)
+	b.accept(ours...)
+	b.run(t.Context(), func(queue.Stats) bool { return len(b.ledger.recordings(t)) == len(ours) })
+	b.wantOnce(ours)
+}
+
 func TestLedgerUnavailableWaitsAndSaysWhy(t *testing.T) {
 	b := newBench(t)
 	var down atomic.Bool

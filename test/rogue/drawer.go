@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 )
 
@@ -15,13 +16,23 @@ type Drawer struct {
 	at   time.Time
 }
 
-// Keep has an act endorsed, and sends it to nobody.
+// Keep has an act endorsed, and sends it to nobody. Peers that stand at different
+// blocks, because the clock has just ticked, are asked again, as anybody would.
 func Keep(ctx context.Context, as *ledger.Client, fn string, args ...string) (*Drawer, error) {
-	endorsed, err := as.Endorse(ctx, fn, args, nil)
-	if err != nil {
-		return nil, err
+	for attempt := 1; ; attempt++ {
+		endorsed, err := as.Endorse(ctx, fn, args, nil)
+		switch {
+		case err == nil:
+			return &Drawer{as: as, kept: endorsed, at: time.Now()}, nil
+		case provenance.CodeOf(err) != provenance.Unavailable || attempt == 20:
+			return nil, err
+		}
+		select {
+		case <-time.After(250 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	return &Drawer{as: as, kept: endorsed, at: time.Now()}, nil
 }
 
 // Use sends what was kept, and returns what became of it and how long it had been kept.
