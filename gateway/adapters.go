@@ -9,7 +9,6 @@ import (
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
-	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
@@ -149,22 +148,4 @@ func (r reads) Waits(kind, msp string, after *api.Waiting, now time.Time, limit 
 		out[i] = api.Waiting(w)
 	}
 	return out, err
-}
-
-// indexed is a block of the ledger as the index takes it.
-func indexed(b ledger.Block) index.Block {
-	out := index.Block{Number: b.Number, Hash: b.Hash, PreviousHash: b.PreviousHash, Txs: make([]index.Tx, len(b.Txs))}
-	for i, tx := range b.Txs {
-		writes := make([]index.Write, len(tx.Writes))
-		for j, w := range tx.Writes {
-			writes[j] = index.Write(w)
-		}
-		out.Txs[i] = index.Tx{ID: tx.ID, Index: tx.Index, Creator: tx.Creator, At: tx.At, Function: tx.Function, Writes: writes}
-	}
-	for _, o := range b.Organisations {
-		out.Organisations = append(out.Organisations, index.Organisation{
-			MSPID: o.MSPID, RootCerts: o.RootCerts, IntermediateCerts: o.IntermediateCerts, RevocationLists: o.RevocationLists,
-		})
-	}
-	return out
 }

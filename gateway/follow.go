@@ -9,8 +9,8 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
-	"github.com/waybill-dev/waybill/gateway/ledger"
 )
 
 // staleAfter is how long the index may be behind its peer, or the peer silent,
@@ -34,7 +34,7 @@ type follower struct {
 	peer          uint64
 	level         time.Time // when the index was last known to be level with the peer
 	lastBlock     time.Time
-	organisations []api.Organisation
+	organisations []block.Organisation
 	again         context.CancelCauseFunc // reads the blocks again from where the index stands; nil until it follows
 }
 
@@ -78,8 +78,8 @@ func (f *follower) follow(ctx context.Context) error {
 	f.mu.Lock()
 	f.again = cancel
 	f.mu.Unlock()
-	err = f.ledger.Blocks(ctx, min(held, f.notes.list.Height()), func(b ledger.Block) error {
-		block := indexed(b)
+	err = f.ledger.Blocks(ctx, min(held, f.notes.list.Height()), func(b block.Block) error {
+		block := b
 		if b.Number >= held {
 			if held, err = f.apply(ctx, block); err != nil {
 				return err
@@ -99,7 +99,7 @@ func (f *follower) follow(ctx context.Context) error {
 }
 
 // apply applies a block unless another replica did, and returns the index's height.
-func (f *follower) apply(ctx context.Context, b index.Block) (uint64, error) {
+func (f *follower) apply(ctx context.Context, b block.Block) (uint64, error) {
 	err := f.index.Apply(ctx, b)
 	if !errors.Is(err, index.ErrMoved) {
 		return b.Number + 1, err
@@ -117,9 +117,9 @@ func (f *follower) refresh(ctx context.Context, height uint64) error {
 		return err
 	}
 	f.mu.Lock()
-	f.organisations = make([]api.Organisation, len(organisations))
+	f.organisations = make([]block.Organisation, len(organisations))
 	for i, o := range organisations {
-		f.organisations[i] = api.Organisation(o)
+		f.organisations[i] = block.Organisation(o)
 	}
 	f.mu.Unlock()
 	f.advance(height)
@@ -189,7 +189,7 @@ func (f *follower) freshness() api.Freshness {
 	return api.Freshness{Stale: stale, Ready: level && !stale, PeerHeight: f.peer, LastBlock: f.lastBlock}
 }
 
-func (f *follower) members() []api.Organisation {
+func (f *follower) members() []block.Organisation {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.organisations

@@ -14,14 +14,14 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
-	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/test/postgres"
 )
 
 // growing is a peer whose chain grows; lag is how many blocks it is behind.
 type growing struct {
-	blocks []ledger.Block
+	blocks []block.Block
 	height *atomic.Int64
 	lag    int64
 }
@@ -30,7 +30,7 @@ func (g growing) Height(context.Context) (uint64, error) {
 	return uint64(max(0, g.height.Load()-g.lag)), nil
 }
 
-func (g growing) Blocks(ctx context.Context, from uint64, apply func(ledger.Block) error) error {
+func (g growing) Blocks(ctx context.Context, from uint64, apply func(block.Block) error) error {
 	for {
 		if held, _ := g.Height(ctx); from < held {
 			if err := apply(g.blocks[from]); err != nil {
@@ -45,18 +45,18 @@ func (g growing) Blocks(ctx context.Context, from uint64, apply func(ledger.Bloc
 	}
 }
 
-func chainOf(n int) []ledger.Block {
-	blocks := make([]ledger.Block, n)
+func chainOf(n int) []block.Block {
+	blocks := make([]block.Block, n)
 	for i := range blocks {
-		b := ledger.Block{Number: uint64(i), Hash: fmt.Append(nil, "hash ", i)}
+		b := block.Block{Number: uint64(i), Hash: fmt.Append(nil, "hash ", i)}
 		if i > 0 {
 			b.PreviousHash = blocks[i-1].Hash
 		}
 		if i%10 == 0 {
-			b.Organisations = []ledger.Organisation{{MSPID: "VendorMSP"}, {MSPID: fmt.Sprint("Org", i, "MSP")}}
+			b.Organisations = []block.Organisation{{MSPID: "VendorMSP"}, {MSPID: fmt.Sprint("Org", i, "MSP")}}
 		}
-		b.Txs = []ledger.Tx{{ID: fmt.Sprint("tx", i), Creator: policy.Person{MSP: "VendorMSP", Name: "gateway"}, At: time.Unix(int64(i), 0),
-			Writes: []ledger.Write{{Key: fmt.Sprint("key", i%7), Value: fmt.Append(nil, i)}}}}
+		b.Txs = []block.Tx{{ID: fmt.Sprint("tx", i), Creator: policy.Person{MSP: "VendorMSP", Name: "gateway"}, At: time.Unix(int64(i), 0),
+			Writes: []block.Write{{Key: fmt.Sprint("key", i%7), Value: fmt.Append(nil, i)}}}}
 		blocks[i] = b
 	}
 	return blocks
@@ -123,7 +123,7 @@ func TestFollowersShareAnIndex(t *testing.T) {
 	reach(60)
 	err := index.Rebuild(t.Context(), server.URL(), func(x *index.Index) error {
 		for _, b := range blocks[:40] {
-			if err := x.Apply(t.Context(), indexed(b)); err != nil {
+			if err := x.Apply(t.Context(), b); err != nil {
 				return err
 			}
 		}
@@ -152,7 +152,7 @@ func TestFollowersShareAnIndex(t *testing.T) {
 		if got := f.notes.list.Height(); got < n-2 {
 			t.Errorf("follower %d noted what to do up to block %d", i, got)
 		}
-		if members := f.members(); len(members) != 2 || !slices.ContainsFunc(blocks[80].Organisations, func(o ledger.Organisation) bool { return o.MSPID == members[0].MSPID }) {
+		if members := f.members(); len(members) != 2 || !slices.ContainsFunc(blocks[80].Organisations, func(o block.Organisation) bool { return o.MSPID == members[0].MSPID }) {
 			t.Errorf("follower %d knows the members %+v", i, members)
 		}
 	}
@@ -170,7 +170,7 @@ func openIndex(t *testing.T, where string) *index.Index {
 }
 
 // sameAsAlone compares an index with the one that a single follower makes in a file.
-func sameAsAlone(t *testing.T, where string, blocks []ledger.Block) {
+func sameAsAlone(t *testing.T, where string, blocks []block.Block) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), indexFile)
 	if err := index.Create(t.Context(), path); err != nil {
@@ -181,7 +181,7 @@ func sameAsAlone(t *testing.T, where string, blocks []ledger.Block) {
 		x := openIndex(t, place)
 		if i == 0 {
 			for _, b := range blocks {
-				if err := x.Apply(t.Context(), indexed(b)); err != nil {
+				if err := x.Apply(t.Context(), b); err != nil {
 					t.Fatal(err)
 				}
 			}

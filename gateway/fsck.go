@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
@@ -121,7 +121,7 @@ func (c *fsckRun) compare(ctx context.Context, r *FsckReport) ([]difference, *in
 		return nil, x, err
 	}
 	j := newJournal(c.queue.Name(), c.scope)
-	err = readChain(ctx, c.peer, height, c.stall, c.log, func(b ledger.Block) error {
+	err = readChain(ctx, c.peer, height, c.stall, c.log, func(b block.Block) error {
 		j.block(b)
 		r.Ledger.Hash = hex.EncodeToString(b.Hash)
 		return x.block(ctx, b)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 )
 
@@ -20,7 +21,7 @@ const (
 // blockSource is the ledger as Fsck reads it.
 type blockSource interface {
 	Height(ctx context.Context) (uint64, error)
-	Blocks(ctx context.Context, from uint64, apply func(ledger.Block) error) error
+	Blocks(ctx context.Context, from uint64, apply func(block.Block) error) error
 }
 
 var _ blockSource = (*ledger.Client)(nil)
@@ -44,7 +45,7 @@ var errLevel = errors.New("level with the peer")
 // readChain hands on the blocks below height, each of which carries the hash of
 // the one before; a *brokenError where one does not. Blocks would wait for ever
 // for a peer that went away: after stall it is WB_UNAVAILABLE.
-func readChain(ctx context.Context, peer blockSource, height uint64, stall time.Duration, log *slog.Logger, take func(ledger.Block) error) error {
+func readChain(ctx context.Context, peer blockSource, height uint64, stall time.Duration, log *slog.Logger, take func(block.Block) error) error {
 	if height == 0 {
 		return nil
 	}
@@ -55,7 +56,7 @@ func readChain(ctx context.Context, peer blockSource, height uint64, stall time.
 	defer watch.Stop()
 	said, next := time.Now(), uint64(0)
 	var last []byte
-	err := peer.Blocks(ctx, 0, func(b ledger.Block) error {
+	err := peer.Blocks(ctx, 0, func(b block.Block) error {
 		watch.Reset(stall)
 		if b.Number != next {
 			return &brokenError{next, fmt.Errorf("the peer sent block %d in its place", b.Number)}

@@ -22,13 +22,14 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
 // peerOf is a chain: a peer whose blocks are these.
-type peerOf []ledger.Block
+type peerOf []block.Block
 
 // chain is the fake ledger's state as a chain: a block per segment, after one
 // without any. It grows at its end.
@@ -41,8 +42,8 @@ func (b *installation) chain() peerOf {
 	for _, key := range slices.Sorted(maps.Keys(b.ledger.segments)) {
 		name := strings.Fields(strings.Trim(key, "[]"))
 		seq, _ := strconv.ParseUint(name[2], 10, 64) // the submitter wrote it
-		write := ledger.Write{Key: state.SegmentKey(provenance.Host(name[0]), "VendorMSP", name[1], seq), Value: b.ledger.segments[key]}
-		if !slices.ContainsFunc(b.peer, func(on ledger.Block) bool { return len(on.Txs) > 0 && on.Txs[0].Writes[0].Key == write.Key }) {
+		write := block.Write{Key: state.SegmentKey(provenance.Host(name[0]), "VendorMSP", name[1], seq), Value: b.ledger.segments[key]}
+		if !slices.ContainsFunc(b.peer, func(on block.Block) bool { return len(on.Txs) > 0 && on.Txs[0].Writes[0].Key == write.Key }) {
 			b.peer = b.peer.with(write)
 		}
 	}
@@ -50,10 +51,10 @@ func (b *installation) chain() peerOf {
 }
 
 // with adds a block of one transaction.
-func (p peerOf) with(writes ...ledger.Write) peerOf {
+func (p peerOf) with(writes ...block.Write) peerOf {
 	last := p[len(p)-1]
 	sum := sha256.Sum256(fmt.Append(nil, last.Hash, writes))
-	return append(slices.Clone(p), ledger.Block{Number: last.Number + 1, Hash: sum[:], PreviousHash: last.Hash, Txs: []ledger.Tx{{
+	return append(slices.Clone(p), block.Block{Number: last.Number + 1, Hash: sum[:], PreviousHash: last.Hash, Txs: []block.Tx{{
 		ID: fmt.Sprint("tx", len(p)), Creator: policy.Person{MSP: "VendorMSP", Name: "gateway"}, At: time.UnixMilli(1_700_000_000_000), Writes: writes,
 	}}})
 }
@@ -61,7 +62,7 @@ func (p peerOf) with(writes ...ledger.Write) peerOf {
 func (p peerOf) Height(context.Context) (uint64, error) { return uint64(len(p)), nil }
 
 // Blocks waits after the last one, as a peer does.
-func (p peerOf) Blocks(ctx context.Context, from uint64, apply func(ledger.Block) error) error {
+func (p peerOf) Blocks(ctx context.Context, from uint64, apply func(block.Block) error) error {
 	for _, b := range p[from:] {
 		if err := apply(b); err != nil {
 			return err
@@ -157,11 +158,11 @@ func removeDatabase(path string) error {
 	return nil
 }
 
-func (b *installation) indexed(blocks []ledger.Block) {
+func (b *installation) indexed(blocks []block.Block) {
 	b.t.Helper()
 	err := index.Rebuild(b.t.Context(), b.index, func(x *index.Index) error {
 		for _, block := range blocks {
-			if err := x.Apply(b.t.Context(), indexed(block)); err != nil {
+			if err := x.Apply(b.t.Context(), block); err != nil {
 				return err
 			}
 		}

@@ -17,7 +17,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
@@ -207,7 +207,7 @@ func TestFsckLeaves(t *testing.T) {
 	gap := slices.Clone(peer)
 	gap[1].Txs = nil
 	unread := slices.Clone(peer)
-	unread = unread.with(ledger.Write{Key: state.SegmentKey(submitHost, "VendorMSP", "another-0", 1), Value: []byte("of another version")})
+	unread = unread.with(block.Write{Key: state.SegmentKey(submitHost, "VendorMSP", "another-0", 1), Value: []byte("of another version")})
 	for name, c := range map[string]struct {
 		peer  peerOf
 		want  []FsckCode

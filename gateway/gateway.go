@@ -17,6 +17,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/ledger"
@@ -148,8 +149,8 @@ func rebuild(ctx context.Context, cfg Config, x *index.Index) (height uint64, er
 		return 0, err
 	}
 	level := errors.New("level with the peer")
-	err = client.Blocks(ctx, 0, func(b ledger.Block) error {
-		if err := x.Apply(ctx, indexed(b)); err != nil {
+	err = client.Blocks(ctx, 0, func(b block.Block) error {
+		if err := x.Apply(ctx, b); err != nil {
 			return err
 		}
 		if height = b.Number + 1; height >= want {

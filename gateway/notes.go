@@ -7,7 +7,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 // artifactTag is a tag under which something about an image is kept: cosign's
@@ -37,7 +37,7 @@ type noter struct {
 // block notes the tasks of a block that the index holds; those of a block below
 // the list's height are noted. Only the owner of a registry records its
 // segments, so the creator's organisation is the owner.
-func (n *noter) block(b index.Block) {
+func (n *noter) block(b block.Block) {
 	if b.Number < n.list.Height() {
 		return
 	}

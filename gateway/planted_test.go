@@ -221,7 +221,7 @@ func heightFirst(ctx context.Context, x *index.Index, b *common.Block, die bool)
 		return err
 	}
 	decoded.Txs = nil
-	return x.Apply(ctx, indexed(decoded))
+	return x.Apply(ctx, decoded)
 }
 
 // everything takes each transaction for valid.

@@ -201,7 +201,7 @@ func applyWhole(ctx context.Context, x *index.Index, b *common.Block, die bool) 
 	if err != nil {
 		return err
 	}
-	return x.Apply(ctx, indexed(decoded))
+	return x.Apply(ctx, decoded)
 }
 
 // send tells everything one sender has to tell, each until it hears 2xx.

@@ -14,6 +14,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 )
@@ -52,8 +53,8 @@ func retaining(t *testing.T, kinds ...string) *index.Index {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = x.Close() })
-	apply := func(number int, txs ...index.Tx) {
-		b := index.Block{Number: uint64(number), Hash: fmt.Append(nil, "block ", number), Txs: txs}
+	apply := func(number int, txs ...block.Tx) {
+		b := block.Block{Number: uint64(number), Hash: fmt.Append(nil, "block ", number), Txs: txs}
 		if number > 0 {
 			b.PreviousHash = fmt.Append(nil, "block ", number-1)
 		}
@@ -81,8 +82,8 @@ func retaining(t *testing.T, kinds ...string) *index.Index {
 		if kind == "foreign" {
 			by.MSP = "AuditMSP"
 		}
-		apply(i+1, index.Tx{ID: fmt.Sprint("tx-", i), Creator: by, At: time.Now().Add(-time.Duration(hours) * time.Hour), Function: "record:Segment",
-			Writes: []index.Write{{Key: state.SegmentKey("registry.example", "VendorMSP", "main", uint64(i)), Value: segment}}})
+		apply(i+1, block.Tx{ID: fmt.Sprint("tx-", i), Creator: by, At: time.Now().Add(-time.Duration(hours) * time.Hour), Function: "record:Segment",
+			Writes: []block.Write{{Key: state.SegmentKey("registry.example", "VendorMSP", "main", uint64(i)), Value: segment}}})
 	}
 	return x
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api"
-	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 func newWork(t *testing.T) *worklist {
@@ -40,7 +40,7 @@ func collectTask(n int) task {
 func free(task) time.Time { return time.Time{} }
 
 // segmentBlock is a block in which an organisation recorded pushes.
-func segmentBlock(t *testing.T, number uint64, msp string, host provenance.Host, events ...provenance.Event) index.Block {
+func segmentBlock(t *testing.T, number uint64, msp string, host provenance.Host, events ...provenance.Event) block.Block {
 	t.Helper()
 	for i := range events {
 		e := &events[i]
@@ -51,9 +51,9 @@ func segmentBlock(t *testing.T, number uint64, msp string, host provenance.Host,
 	if err != nil {
 		t.Fatal(err)
 	}
-	tx := index.Tx{ID: fmt.Sprint("tx", number), Writes: []index.Write{{Key: state.SegmentKey(host, msp, "lane", number), Value: b}}}
+	tx := block.Tx{ID: fmt.Sprint("tx", number), Writes: []block.Write{{Key: state.SegmentKey(host, msp, "lane", number), Value: b}}}
 	tx.Creator.MSP = msp
-	return index.Block{Number: number, Txs: []index.Tx{tx}}
+	return block.Block{Number: number, Txs: []block.Tx{tx}}
 }
 
 func TestNotes(t *testing.T) {
@@ -103,18 +103,18 @@ func TestNotes(t *testing.T) {
 // tried at this very moment.
 func TestWakes(t *testing.T) {
 	image := provenance.SHA256Of([]byte("image"))
-	subject := func(t *testing.T) index.Block {
+	subject := func(t *testing.T) block.Block {
 		return segmentBlock(t, 9, "VendorMSP", "reg.example", provenance.Event{Repository: "app", Digest: image, Tag: "v1"})
 	}
-	key := func(*testing.T) index.Block {
-		return index.Block{Number: 9, Txs: []index.Tx{{Writes: []index.Write{{Key: state.TrustKeyKey("VendorMSP", "release"), Value: []byte("{}")}}}}}
+	key := func(*testing.T) block.Block {
+		return block.Block{Number: 9, Txs: []block.Tx{{Writes: []block.Write{{Key: state.TrustKeyKey("VendorMSP", "release"), Value: []byte("{}")}}}}}
 	}
-	other := func(t *testing.T) index.Block {
+	other := func(t *testing.T) block.Block {
 		return segmentBlock(t, 9, "VendorMSP", "reg.example", provenance.Event{Repository: "app", Digest: provenance.SHA256Of([]byte("another")), Tag: "v1"})
 	}
 	for name, x := range map[string]struct {
 		wants string
-		block func(*testing.T) index.Block
+		block func(*testing.T) block.Block
 		woken bool
 	}{
 		"subject": {wantsSubject, subject, true},

@@ -15,7 +15,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
-	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 func soon() time.Time { return time.Now().Add(time.Hour) }
@@ -45,7 +45,7 @@ func (g *gatewayUnderTest) ledger() state.Subject {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	g.block("gateway@VendorMSP", index.Write{Key: state.SegmentKey(host, "VendorMSP", "l", 1), Value: segment},
+	g.block("gateway@VendorMSP", block.Write{Key: state.SegmentKey(host, "VendorMSP", "l", 1), Value: segment},
 		g.put(state.PlaceKey(s.Digest, host, repo), state.Place{MSP: "VendorMSP", Size: 7, Proven: true}), g.put(state.TagKey(host, repo, "1.0"), state.Tag{Digest: s.Digest, Moves: 1}))
 	g.block("rm@VendorMSP", g.put(s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionOpen, Requester: vendor, At: time.Now()}))
 	return s
@@ -201,7 +201,7 @@ func TestErrors(t *testing.T) {
 	g := start(t, nil)
 	g.ledger()
 	g.block("gateway@VendorMSP", g.put(state.TagKey(host, repo, "gone"), state.Tag{Previous: digest("v0"), Moves: 2}),
-		index.Write{Key: state.TagKey(host, repo, "broken"), Value: []byte("{")})
+		block.Write{Key: state.TagKey(host, repo, "broken"), Value: []byte("{")})
 	id := g.vendor.issue("admin", soon())
 	for _, tc := range []struct {
 		method, path, body string

@@ -187,12 +187,3 @@ type Freshness struct {
 	// Waiting says why recorded events do not reach the ledger; "" when they do.
 	Waiting string
 }
-
-// Organisation is a member of the channel; the certificates and revocation
-// lists are PEM.
-type Organisation struct {
-	MSPID             string
-	RootCerts         [][]byte
-	IntermediateCerts [][]byte
-	RevocationLists   [][]byte
-}

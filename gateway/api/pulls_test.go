@@ -13,6 +13,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
 )
 
@@ -40,7 +41,7 @@ func TestPulls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.block("gateway@VendorMSP", index.Write{Key: state.SegmentKey(host, "VendorMSP", "l", 2), Value: segment})
+	g.block("gateway@VendorMSP", block.Write{Key: state.SegmentKey(host, "VendorMSP", "l", 2), Value: segment})
 	id := g.audit.issue("auditor", soon())
 	c := g.client(id)
 	image := inTeam + s.Digest.String()
@@ -106,7 +107,7 @@ func TestHiddenPulls(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.block(by, index.Write{Key: state.SegmentKey(host, "VendorMSP", "l", uint64(2+i)), Value: segment})
+		g.block(by, block.Write{Key: state.SegmentKey(host, "VendorMSP", "l", uint64(2+i)), Value: segment})
 	}
 	list := func(id identity) []*waybillv1.Pull {
 		t.Helper()

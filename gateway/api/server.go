@@ -17,6 +17,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 //go:embed openapi.json
@@ -54,7 +55,7 @@ type Config struct {
 	Clients Clients
 	// Organisations returns the channel's members as its configuration names
 	// them now; none before the first configuration block was followed.
-	Organisations func() []Organisation
+	Organisations func() []block.Organisation
 	// Freshness tells how well the gateway follows its peer.
 	Freshness func() Freshness
 	Log       *slog.Logger

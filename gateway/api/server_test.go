@@ -27,6 +27,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
 )
 
@@ -184,7 +185,7 @@ type gatewayUnderTest struct {
 	index         *index.Index
 	queue         *deadLetters
 	fresh         atomic.Pointer[api.Freshness]
-	organisations atomic.Pointer[[]api.Organisation]
+	organisations atomic.Pointer[[]block.Organisation]
 	height        uint64
 }
 
@@ -204,7 +205,7 @@ func start(t testing.TB, change func(*api.Config)) *gatewayUnderTest {
 	t.Helper()
 	g := &gatewayUnderTest{t: t, vendor: newAuthority(t, "vendor"), audit: newAuthority(t, "audit"), queue: &deadLetters{}}
 	g.fresh.Store(&api.Freshness{Ready: true, PeerHeight: 3})
-	g.organisations.Store(&[]api.Organisation{{MSPID: "VendorMSP", RootCerts: [][]byte{g.vendor.pem}}, {MSPID: "AuditMSP", RootCerts: [][]byte{g.audit.pem}}})
+	g.organisations.Store(&[]block.Organisation{{MSPID: "VendorMSP", RootCerts: [][]byte{g.vendor.pem}}, {MSPID: "AuditMSP", RootCerts: [][]byte{g.audit.pem}}})
 	path := filepath.Join(t.TempDir(), "index.db")
 	if err := index.Create(t.Context(), path); err != nil {
 		t.Fatal(err)
@@ -216,7 +217,7 @@ func start(t testing.TB, change func(*api.Config)) *gatewayUnderTest {
 	server := g.vendor.issue("gateway", time.Now().Add(time.Hour))
 	cfg := api.Config{
 		Org: "VendorMSP", Version: "test", Channel: "waybill", CertFile: server.cert, KeyFile: server.key, Index: indexed{g.index}, Queue: g.queue,
-		Organisations: func() []api.Organisation { return *g.organisations.Load() }, Freshness: func() api.Freshness { return *g.fresh.Load() },
+		Organisations: func() []block.Organisation { return *g.organisations.Load() }, Freshness: func() api.Freshness { return *g.fresh.Load() },
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	if change != nil {
@@ -253,11 +254,11 @@ func start(t testing.TB, change func(*api.Config)) *gatewayUnderTest {
 }
 
 // block applies one block with one transaction.
-func (g *gatewayUnderTest) block(who string, writes ...index.Write) {
+func (g *gatewayUnderTest) block(who string, writes ...block.Write) {
 	g.t.Helper()
 	name, msp, _ := strings.Cut(who, "@")
 	hash := func(n uint64) []byte { return fmt.Append(nil, n) }
-	b := index.Block{Number: g.height, Hash: hash(g.height), Txs: []index.Tx{{
+	b := block.Block{Number: g.height, Hash: hash(g.height), Txs: []block.Tx{{
 		ID: fmt.Sprint("tx", g.height), Creator: policy.Person{MSP: msp, Name: name}, At: time.Unix(int64(2000+g.height), 0), Writes: writes}}}
 	if g.height > 0 {
 		b.PreviousHash = hash(g.height - 1)
@@ -268,12 +269,12 @@ func (g *gatewayUnderTest) block(who string, writes ...index.Write) {
 	g.height++
 }
 
-func (g *gatewayUnderTest) put(key string, record any) index.Write {
+func (g *gatewayUnderTest) put(key string, record any) block.Write {
 	b, err := state.Encode(record)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	return index.Write{Key: key, Value: b}
+	return block.Write{Key: key, Value: b}
 }
 
 func (g *gatewayUnderTest) client(id identity) *api.Client {

@@ -16,14 +16,14 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
-	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 // bad is text that no protobuf string may hold, as long as the word SPOILT.
 const bad = "\xff\xfe\xc3(\xe2\x82"
 
 // spoilt writes a record in which the word SPOILT is no text any more.
-func (g *gatewayUnderTest) spoilt(key string, record any) index.Write {
+func (g *gatewayUnderTest) spoilt(key string, record any) block.Write {
 	g.t.Helper()
 	w := g.put(key, record)
 	w.Value = bytes.ReplaceAll(w.Value, []byte("SPOILT"), []byte(bad))

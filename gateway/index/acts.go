@@ -5,6 +5,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 // The kinds of acts. Events have their action's name.
@@ -50,7 +51,7 @@ const (
 // act adds the record an act's write stands for. Keys of types that say
 // nothing by themselves (lists, pointers, the ledger's clock) or that are not
 // known are only mirrored.
-func (w *writer) act(objectType string, write Write) error {
+func (w *writer) act(objectType string, write block.Write) error {
 	switch objectType {
 	case state.TypeMember:
 		return act(w, write, func(m state.Member) (Record, error) {
@@ -130,7 +131,7 @@ func (w *writer) act(objectType string, write Write) error {
 }
 
 // act decodes a write as one kind of ledger record and adds what describe makes of it.
-func act[T any](w *writer, write Write, describe func(T) (Record, error)) error {
+func act[T any](w *writer, write block.Write, describe func(T) (Record, error)) error {
 	var record T
 	if err := state.Decode(write.Value, &record); err != nil {
 		return err
@@ -146,7 +147,7 @@ func act[T any](w *writer, write Write, describe func(T) (Record, error)) error 
 // promotion keeps the table of promotions. A new request is an act, and that
 // whoever asked takes it back: the other writes of the key follow an approval,
 // a rejection or a release.
-func (w *writer) promotion(write Write) error {
+func (w *writer) promotion(write block.Write) error {
 	old, found, err := before[state.Promotion](w, write.Key)
 	if err != nil {
 		return err

@@ -11,12 +11,13 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 // factual adds the records of what rules look at: keys, evidence, witnesses,
 // waivers, labels, context, and the list of members. A list is compared with
 // what it was: each difference is an act.
-func (w *writer) factual(objectType string, write Write) error {
+func (w *writer) factual(objectType string, write block.Write) error {
 	switch objectType {
 	case state.TypeKey:
 		return act(w, write, func(k state.TrustKey) (Record, error) {
@@ -76,7 +77,7 @@ func parts(key string, n int) ([]string, error) {
 
 // waivers tells the differences: asked for, approved, revoked. That one ended
 // is no act.
-func (w *writer) waivers(write Write) error {
+func (w *writer) waivers(write block.Write) error {
 	a, err := parts(write.Key, 3)
 	if err != nil {
 		return err
@@ -143,7 +144,7 @@ func (w *writer) waiver(key string, x state.Waiver) error {
 // place keeps the table of referrers, and tells that what was recorded by its
 // digest alone is proven now. What the events say of a manifest is a claim; what
 // a place says was derived from its bytes.
-func (w *writer) place(write Write) error {
+func (w *writer) place(write block.Write) error {
 	var p state.Place
 	if err := state.Decode(write.Value, &p); err != nil || !p.Proven {
 		return err
@@ -175,7 +176,7 @@ func (w *writer) place(write Write) error {
 }
 
 // registry tells the differences: who has which part of it now.
-func (w *writer) registry(write Write) error {
+func (w *writer) registry(write block.Write) error {
 	old, _, err := before[state.Registry](w, write.Key)
 	if err != nil {
 		return err
@@ -203,7 +204,7 @@ func (w *writer) registry(write Write) error {
 	return nil
 }
 
-func (w *writer) labels(write Write) error {
+func (w *writer) labels(write block.Write) error {
 	a, err := parts(write.Key, 2)
 	if err != nil {
 		return err
@@ -225,7 +226,7 @@ func (w *writer) labels(write Write) error {
 	})
 }
 
-func (w *writer) context(write Write) error {
+func (w *writer) context(write block.Write) error {
 	a, err := parts(write.Key, 1)
 	if err != nil {
 		return err
@@ -280,7 +281,7 @@ func differences(old, now map[string]string, tell func(name string, value *strin
 
 // members tells who may join, who is one no longer and what majority decides.
 // That a member came is told by its own record.
-func (w *writer) members(write Write) error {
+func (w *writer) members(write block.Write) error {
 	old, _, err := before[state.Members](w, write.Key)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 // before decodes what stood under a key before the transaction at hand.
@@ -28,7 +29,7 @@ func because(line, reason string) string {
 
 // released keeps the table of releases. The record of a break-glass release is
 // written once more when it is reviewed.
-func (w *writer) released(write Write) error {
+func (w *writer) released(write block.Write) error {
 	old, found, err := before[state.Release](w, write.Key)
 	if err != nil {
 		return err
@@ -74,7 +75,7 @@ func (w *writer) released(write Write) error {
 }
 
 // current notes the end of a pin: a release itself is told by its own record.
-func (w *writer) current(write Write) error {
+func (w *writer) current(write block.Write) error {
 	old, found, err := before[state.Current](w, write.Key)
 	if err != nil || !found {
 		return err
@@ -98,7 +99,7 @@ func (w *writer) current(write Write) error {
 
 // proposal keeps the table of proposals. It is an act when it is opened, and
 // when its status changes.
-func (w *writer) proposal(write Write) error {
+func (w *writer) proposal(write block.Write) error {
 	old, found, err := before[state.Proposal](w, write.Key)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 func actOf(who string, minute int) state.Act {
@@ -28,7 +29,7 @@ func ruled(t testing.TB) *chain {
 	c := newChain(t)
 	s := state.Subject{Stage: "production", Host: host, Repository: repo, Digest: digest("v1")}
 	act := actOf
-	one := func(who string, writes ...Write) { c.block(c.tx(0, who, writes...)) }
+	one := func(who string, writes ...block.Write) { c.block(c.tx(0, who, writes...)) }
 	c.block()
 	one("admin@VendorMSP", c.put(state.MembersKey(), state.Members{MSPs: []string{"VendorMSP"}, Invited: []string{"AuditMSP", "LateMSP"}}))
 	one("admin@AuditMSP", c.put(state.MembersKey(), state.Members{MSPs: []string{"AuditMSP", "VendorMSP"}, Invited: []string{"LateMSP"}}),

@@ -13,6 +13,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 func applied(t testing.TB, create creator, c *chain) *Index {
@@ -190,16 +191,16 @@ func testApplyRefuses(t *testing.T, create creator) {
 	other := next
 	other.PreviousHash = []byte("another channel")
 	broken := next
-	broken.Txs = []Tx{c.tx(0, "gateway@VendorMSP", Write{Key: state.SegmentKey(host, "VendorMSP", "l", 1), Value: []byte("no segment")})}
+	broken.Txs = []block.Tx{c.tx(0, "gateway@VendorMSP", block.Write{Key: state.SegmentKey(host, "VendorMSP", "l", 1), Value: []byte("no segment")})}
 	for name, tc := range map[string]struct {
-		blocks []Block
+		blocks []block.Block
 		want   provenance.Code
 	}{
-		"a gap":                             {[]Block{c.blocks[4]}, provenance.Conflict},
-		"the same height again":             {[]Block{c.blocks[2]}, provenance.Conflict},
-		"another channel":                   {[]Block{other}, provenance.Conflict},
-		"a record that cannot be read":      {[]Block{broken}, provenance.Internal},
-		"a batch whose last block is wrong": {[]Block{next, c.blocks[4], c.blocks[4]}, provenance.Conflict},
+		"a gap":                             {[]block.Block{c.blocks[4]}, provenance.Conflict},
+		"the same height again":             {[]block.Block{c.blocks[2]}, provenance.Conflict},
+		"another channel":                   {[]block.Block{other}, provenance.Conflict},
+		"a record that cannot be read":      {[]block.Block{broken}, provenance.Internal},
+		"a batch whose last block is wrong": {[]block.Block{next, c.blocks[4], c.blocks[4]}, provenance.Conflict},
 	} {
 		if err := x.ApplyBatch(t.Context(), tc.blocks); provenance.CodeOf(err) != tc.want {
 			t.Errorf("%s: %v, want %s", name, err, tc.want)
@@ -233,7 +234,7 @@ func testRebuildIsTheSame(t *testing.T, create creator) {
 	if b, err := two.Fingerprint(t.Context()); a != b || err != nil {
 		t.Errorf("%s and %s, %v", a, b, err)
 	}
-	if err := one.Apply(t.Context(), c.block(c.tx(0, "rm@VendorMSP", Write{Key: state.TagKey(host, repo, "1.0"), Delete: true}))); err != nil {
+	if err := one.Apply(t.Context(), c.block(c.tx(0, "rm@VendorMSP", block.Write{Key: state.TagKey(host, repo, "1.0"), Delete: true}))); err != nil {
 		t.Fatal(err)
 	}
 	if b, err := one.Fingerprint(t.Context()); a == b || err != nil {
@@ -246,7 +247,7 @@ func TestOrganisations(t *testing.T) { onDatabases(t, testOrganisations) }
 func testOrganisations(t *testing.T, create creator) {
 	c := story(t)
 	b := c.block()
-	c.blocks[b.Number].Organisations = []Organisation{{MSPID: "PlatformMSP"}}
+	c.blocks[b.Number].Organisations = []block.Organisation{{MSPID: "PlatformMSP"}}
 	x := create(t)
 	for i, want := range [][]string{nil, {"AuditMSP", "VendorMSP"}, {"PlatformMSP"}} {
 		if i > 0 {
@@ -354,7 +355,7 @@ func testApplyEnds(t *testing.T, create creator) {
 	x := create(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := x.Apply(ctx, Block{}); err == nil {
+	if err := x.Apply(ctx, block.Block{}); err == nil {
 		t.Error("a cancelled Apply succeeded")
 	}
 }

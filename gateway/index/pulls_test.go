@@ -9,6 +9,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 func TestPullList(t *testing.T) { onDatabases(t, testPullList) }
@@ -143,7 +144,7 @@ func testPullSegments(t *testing.T, create creator) {
 	hidden.Blind = provenance.Unblinded()
 	public, _ := provenance.Blinded([]provenance.Event{event(provenance.Pull, "", "v1", 0), hidden}, provenance.Salt{1})
 	var keys []string
-	segment := func(events ...provenance.Event) []Write {
+	segment := func(events ...provenance.Event) []block.Write {
 		writes := c.segment(events...)
 		keys = append(keys, writes[0].Key)
 		return writes

@@ -13,6 +13,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 // told is every record of an index, as kind and line.
@@ -64,7 +65,7 @@ func TestWithdrawals(t *testing.T) { onDatabases(t, testWithdrawals) }
 func testWithdrawals(t *testing.T, create creator) {
 	c := newChain(t)
 	s := state.Subject{Stage: "production", Host: host, Repository: repo, Digest: digest("v1")}
-	one := func(who string, writes ...Write) { c.block(c.tx(0, who, writes...)) }
+	one := func(who string, writes ...block.Write) { c.block(c.tx(0, who, writes...)) }
 	c.block()
 	push := event(provenance.Push, "1.0", "v1", 1)
 	push.MediaType = unproven
@@ -89,7 +90,7 @@ func testWithdrawals(t *testing.T, create creator) {
 	p.Status, p.Withdrawal, p.Attempt = state.PromotionOpen, nil, 2
 	one("rm@VendorMSP", c.put(s.PromotionKey(), p))
 
-	proposal := func(kind state.ProposalKind, name string, body any, status state.ProposalStatus) Write {
+	proposal := func(kind state.ProposalKind, name string, body any, status state.ProposalStatus) block.Write {
 		b, err := json.Marshal(body)
 		if err != nil {
 			t.Fatal(err)
@@ -192,13 +193,13 @@ func TestWaiting(t *testing.T) { onDatabases(t, testWaiting) }
 
 func testWaiting(t *testing.T, create creator) {
 	c := newChain(t)
-	one := func(who string, writes ...Write) { c.block(c.tx(0, who, writes...)) }
+	one := func(who string, writes ...block.Write) { c.block(c.tx(0, who, writes...)) }
 	c.block()
 	subject := func(i int) state.Subject {
 		return state.Subject{Stage: "production", Host: host, Repository: repo, Digest: digest(fmt.Sprint("v", i))}
 	}
 	vendor := policy.Person{MSP: "VendorMSP", Name: "rm"}
-	ask := func(i, minute int, status state.PromotionStatus) Write {
+	ask := func(i, minute int, status state.PromotionStatus) block.Write {
 		return c.put(subject(i).PromotionKey(), state.Promotion{Subject: subject(i), Attempt: 1, Requester: vendor, At: at(minute), Status: status})
 	}
 	one("rm@VendorMSP", ask(1, 1, state.PromotionOpen), ask(2, 2, state.PromotionOpen), ask(3, 3, state.PromotionOpen), ask(4, 4, state.PromotionOpen))
@@ -210,7 +211,7 @@ func testWaiting(t *testing.T, create creator) {
 	ended.ID, ended.Until = "w2", at(20)
 	revoked.ID, revoked.Revoked = "w3", true
 	dropped.ID = "w4"
-	waivers := func(all ...state.Waiver) Write {
+	waivers := func(all ...state.Waiver) block.Write {
 		return c.put(state.WaiversKey(host, repo, "VendorMSP"), state.Waivers{Waivers: all})
 	}
 	one("rm@VendorMSP", waivers(waiver, ended, dropped))
@@ -219,7 +220,7 @@ func testWaiting(t *testing.T, create creator) {
 	one("admin@AuditMSP", c.put(state.ProposalKey("p1"), proposal))
 	proposal.ID, proposal.Status = "p2", state.ProposalRejected
 	one("admin@AuditMSP", c.put(state.ProposalKey("p2"), proposal))
-	release := func(i int, reviewed *policy.Person) Write {
+	release := func(i int, reviewed *policy.Person) block.Write {
 		return c.put(subject(i).ReleasedKey(), state.Release{Subject: subject(i), Debt: &policy.Debt{By: vendor, At: at(12), Reviewed: reviewed}})
 	}
 	one("rm@VendorMSP", release(5, nil), release(6, nil))
@@ -294,7 +295,7 @@ func TestScanAfter(t *testing.T) { onDatabases(t, testScanAfter) }
 func testScanAfter(t *testing.T, create creator) {
 	c := newChain(t)
 	c.block()
-	var writes []Write
+	var writes []block.Write
 	for i := range 7 {
 		writes = append(writes, c.put(state.LabelsKey(host, provenance.Repository(fmt.Sprint("r", i))), state.Labels{}))
 	}

@@ -1,4 +1,5 @@
-package index
+// Package block holds a block of the channel as Waybill reads it.
+package block
 
 import (
 	"time"
@@ -6,7 +7,8 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 )
 
-// Block is what the index takes from one block of the channel.
+// Block is what Waybill reads from a block: the valid transactions of one
+// chaincode, and the channel's organisations where the block configures them.
 type Block struct {
 	Number       uint64
 	Hash         []byte // of the header
@@ -22,8 +24,8 @@ type Tx struct {
 	ID       string
 	Index    int // in the block, invalid and foreign transactions counted
 	Creator  policy.Person
-	At       time.Time
-	Function string
+	At       time.Time // claimed by the client, bounded by the peers' time window
+	Function string    // "contract:Function"; "" when another chaincode called ours
 	Writes   []Write
 }
 
@@ -34,8 +36,8 @@ type Write struct {
 	Delete bool
 }
 
-// Organisation is a member of the channel as its configuration names it; the
-// certificates and revocation lists are PEM.
+// Organisation is a member of the channel as its configuration names it: who
+// may issue certificates for it. Certificates and revocation lists are PEM.
 type Organisation struct {
 	MSPID             string   `json:"mspid"`
 	RootCerts         [][]byte `json:"rootCerts"`
