@@ -11,6 +11,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // releaseAuto is the transaction that completes a promotion whose rules are met.
@@ -19,7 +20,7 @@ const releaseAuto = "release:Auto"
 // promotionReads is the index as the releaser sees it.
 type promotionReads interface {
 	state.Reader
-	Promotions(f index.PromotionFilter, p index.Page) ([]state.Promotion, string, error)
+	Promotions(f readmodel.PromotionFilter, p readmodel.Page) ([]state.Promotion, string, error)
 }
 
 var _ promotionReads = (*index.Snapshot)(nil)
@@ -150,9 +151,9 @@ func (r *releaser) release(ctx context.Context, p state.Promotion) {
 func (r *releaser) due(ctx context.Context) (due []state.Promotion, open map[string]bool, err error) {
 	open = map[string]bool{}
 	// What has expired is not looked at for ever.
-	filter := index.PromotionFilter{Status: state.PromotionOpen, Since: r.now().Add(-state.PromotionLife)}
+	filter := readmodel.PromotionFilter{Status: state.PromotionOpen, Since: r.now().Add(-state.PromotionLife)}
 	err = r.view(ctx, func(reads promotionReads) error {
-		for page := (index.Page{Size: index.MaxPage}); ; {
+		for page := (readmodel.Page{Size: readmodel.MaxPage}); ; {
 			promotions, token, err := reads.Promotions(filter, page)
 			if err != nil {
 				return err

@@ -12,13 +12,13 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // promotions adds the index's list to the fake state.
 type promotions struct{ *fakeState }
 
-func (p promotions) Promotions(f index.PromotionFilter, _ index.Page) ([]state.Promotion, string, error) {
+func (p promotions) Promotions(f readmodel.PromotionFilter, _ readmodel.Page) ([]state.Promotion, string, error) {
 	entries, err := p.Scan(1000, state.TypePromotion)
 	var out []state.Promotion
 	for _, e := range entries {

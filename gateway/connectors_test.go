@@ -27,6 +27,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/registry"
@@ -141,7 +142,7 @@ func TestConnectorTest(t *testing.T) {
 			t.Errorf("%s: %s (-want +got):\n%s\n%+v", kind, out.Outcome, diff, out)
 		}
 		s, err := b.queue.Stats(t.Context())
-		if err != nil || s != (queue.Stats{}) {
+		if err != nil || s != (delivery.Stats{}) {
 			t.Errorf("%s: %+v, %v", kind, s, err)
 		}
 		if items, err := b.queue.Lease(t.Context(), 0, 10, time.Minute); err != nil || len(items) != 0 {
@@ -176,7 +177,7 @@ func TestConnectorTestFails(t *testing.T) {
 	elsewhere := harbor()
 	elsewhere.Host = "other.example"
 	full := func(t *testing.T, b *tryBench) {
-		_, err := b.queue.Accept(t.Context(), []queue.Delivery{{Host: "reg.example:5000", Connector: "main", ReceivedAt: time.Now(), Event: provenance.Event{
+		_, err := b.queue.Accept(t.Context(), []delivery.Delivery{{Host: "reg.example:5000", Connector: "main", ReceivedAt: time.Now(), Event: provenance.Event{
 			ID: provenance.NewEventID("t", "t"), Action: provenance.Push, Source: "harbor", Repository: "a", Digest: provenance.SHA256Of([]byte("m")), OccurredAt: time.Now()}}})
 		if err != nil {
 			t.Fatal(err)

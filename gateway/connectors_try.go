@@ -14,6 +14,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/intake"
 )
 
@@ -159,7 +160,7 @@ func (r *run) notify(ctx context.Context) {
 }
 
 // readAs says what a delivery means.
-func readAs(d intake.Delivery) string {
+func readAs(d delivery.Delivery) string {
 	e := d.Event
 	text := fmt.Sprintf("read as %s of %s/%s:%s", e.Action, d.Host, e.Repository, e.Tag)
 	switch {

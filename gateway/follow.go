@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // staleAfter is how long the index may be behind its peer, or the peer silent,
@@ -117,10 +117,7 @@ func (f *follower) refresh(ctx context.Context, height uint64) error {
 		return err
 	}
 	f.mu.Lock()
-	f.organisations = make([]block.Organisation, len(organisations))
-	for i, o := range organisations {
-		f.organisations[i] = block.Organisation(o)
-	}
+	f.organisations = organisations
 	f.mu.Unlock()
 	f.advance(height)
 	return nil
@@ -181,12 +178,12 @@ func (f *follower) compare(ctx context.Context, asked time.Time, peer uint64) er
 }
 
 // freshness is what the API tells its callers about the distance.
-func (f *follower) freshness() api.Freshness {
+func (f *follower) freshness() readmodel.Freshness {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	level := !f.level.IsZero()
 	stale := !level || time.Since(f.level) > staleAfter
-	return api.Freshness{Stale: stale, Ready: level && !stale, PeerHeight: f.peer, LastBlock: f.lastBlock}
+	return readmodel.Freshness{Stale: stale, Ready: level && !stale, PeerHeight: f.peer, LastBlock: f.lastBlock}
 }
 
 func (f *follower) members() []block.Organisation {

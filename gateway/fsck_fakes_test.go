@@ -23,6 +23,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
@@ -248,7 +249,7 @@ func (b *installation) wantAll(n int) {
 func (b *installation) seal() {
 	b.t.Helper()
 	b.ledger.onSubmit = func(int) error { return provenance.Errorf(provenance.Unavailable, "no orderer") }
-	b.run(b.t.Context(), func(s queue.Stats) bool { return s.Sealed > 0 })
+	b.run(b.t.Context(), func(s delivery.Stats) bool { return s.Sealed > 0 })
 	b.ledger.onSubmit = nil
 	b.reopen()
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 const (
@@ -257,7 +258,7 @@ func (g *rooms) close() error {
 	return errors.Join(errs...)
 }
 
-func (g *rooms) freshness() api.Freshness {
+func (g *rooms) freshness() readmodel.Freshness {
 	f := g.follower.freshness()
 	f.Waiting = g.submitter.State().Reason
 	return f

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
@@ -118,14 +118,14 @@ func TestRegistryThatFails(t *testing.T) {
 	b := newBench(t)
 	b.readers = func(provenance.Host) (manifestReader, bool) { return client, true }
 	b.reopen()
-	push := func(repo string) queue.Delivery {
+	push := func(repo string) delivery.Delivery {
 		d := event(repo, 0, provenance.Push)
 		d.Event.Digest = provenance.SHA256Of(manifestOf(repo))
 		return d
 	}
 	b.accept(push("faults"), push("down"), push("gone"), push("liar"))
 	b.run(t.Context(), empty)
-	b.wantOnce([]queue.Delivery{push("faults"), push("down")})
+	b.wantOnce([]delivery.Delivery{push("faults"), push("down")})
 	if n := f.count("down"); n != 21 {
 		t.Errorf("the registry that was down was asked %d times", n)
 	}

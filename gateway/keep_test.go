@@ -13,13 +13,13 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/ledger"
-	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // private is a pull whose client must not come to the channel.
-func private(repo string, n int) queue.Delivery {
+func private(repo string, n int) delivery.Delivery {
 	d := event(repo, n, provenance.Pull)
 	d.Event.Actor, d.Event.Address, d.Event.UserAgent, d.Event.Blind = fmt.Sprintf("client-%d", n), "10.2.3.4", "containerd/2", provenance.Unblinded()
 	return d
@@ -78,7 +78,7 @@ func (c *collection) EvaluateOwn(_ context.Context, _ string, args ...string) ([
 // drain records n events.
 func (b *bench) drain(n int) {
 	b.t.Helper()
-	b.run(b.t.Context(), func(s queue.Stats) bool { return s.Done == int64(n) })
+	b.run(b.t.Context(), func(s delivery.Stats) bool { return s.Done == int64(n) })
 }
 
 // keeping runs a keeper over the bench's queue until nothing is unkept.
@@ -115,7 +115,7 @@ func (b *bench) keeping(c *collection) *waits {
 // is kept, through failures before and after the transaction.
 func TestHiddenClients(t *testing.T) {
 	b := newBench(t)
-	var ds []queue.Delivery
+	var ds []delivery.Delivery
 	for i := range 12 {
 		ds = append(ds, private("team/app", i), event("team/app", 100+i, provenance.Pull))
 	}
@@ -155,7 +155,7 @@ func TestHiddenClients(t *testing.T) {
 // revealed asks for every hidden pull that is on the ledger.
 func (b *bench) revealed(c *collection, want int) {
 	b.t.Helper()
-	var pulls []api.Pull
+	var pulls []readmodel.Pull
 	for key, segment := range b.ledger.segments {
 		events, err := provenance.DecodeSegment(segment)
 		if err != nil {
@@ -171,7 +171,7 @@ func (b *bench) revealed(c *collection, want int) {
 			if _, err := fmt.Sscan(fields[2], &n); err != nil {
 				b.t.Fatal(err)
 			}
-			pulls = append(pulls, api.Pull{Host: provenance.Host(fields[0]), Lane: fields[1], Number: n, Nth: nth, ID: e.ID, Blind: e.Blind})
+			pulls = append(pulls, readmodel.Pull{Host: provenance.Host(fields[0]), Lane: fields[1], Number: n, Nth: nth, ID: e.ID, Blind: e.Blind})
 			nth++
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
@@ -74,7 +75,7 @@ func (b *bench) reads(r manifestReader) {
 	b.reopen()
 }
 
-func pushOf(repo, tag string, d provenance.Digest) queue.Delivery {
+func pushOf(repo, tag string, d provenance.Digest) delivery.Delivery {
 	out := event(repo, 0, provenance.Push)
 	out.Event.ID = provenance.NewEventID("test", "main", repo, tag, d.String())
 	out.Event.Tag, out.Event.Digest = provenance.Tag(tag), d
@@ -86,7 +87,7 @@ func TestManifestsTravel(t *testing.T) {
 	b, s := newBench(t), newShelf()
 	b.reads(s)
 	first, second := s.put("first", 700), s.put("second", 1300)
-	all := []queue.Delivery{pushOf("app", "v1", first), pushOf("app", "v2", first), pushOf("app", "v3", second), event("app", 9, provenance.Pull)}
+	all := []delivery.Delivery{pushOf("app", "v1", first), pushOf("app", "v2", first), pushOf("app", "v3", second), event("app", 9, provenance.Pull)}
 	b.accept(all...)
 	b.run(t.Context(), empty)
 	b.wantOnce(all)
@@ -100,7 +101,7 @@ func TestManifestsAreBounded(t *testing.T) {
 	b, s := newBench(t), newShelf()
 	b.limits.events = 100
 	b.reads(s)
-	var all []queue.Delivery
+	var all []delivery.Delivery
 	for i := range 11 {
 		all = append(all, pushOf("app", "latest", s.put(fmt.Sprint(i), provenance.MaxManifest-i)))
 	}

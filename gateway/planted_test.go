@@ -12,6 +12,7 @@ import (
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/ledger"
@@ -172,7 +173,7 @@ func (w *world) told(x *index.Index) check.Index {
 type writeBehind struct {
 	intake.Sink
 	mu   sync.Mutex
-	held []intake.Delivery
+	held []delivery.Delivery
 }
 
 func behind(ctx context.Context, s intake.Sink) intake.Sink {
@@ -189,11 +190,11 @@ func behind(ctx context.Context, s intake.Sink) intake.Sink {
 	return b
 }
 
-func (b *writeBehind) Accept(_ context.Context, ds []intake.Delivery) (intake.Accepted, error) {
+func (b *writeBehind) Accept(_ context.Context, ds []delivery.Delivery) (delivery.Accepted, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.held = append(b.held, ds...)
-	return intake.Accepted{New: len(ds)}, nil
+	return delivery.Accepted{New: len(ds)}, nil
 }
 
 // noKey gives every delivery an id of its own.
@@ -201,10 +202,10 @@ type noKey struct{ intake.Sink }
 
 func keyless(_ context.Context, s intake.Sink) intake.Sink { return noKey{s} }
 
-func (n noKey) Accept(ctx context.Context, ds []intake.Delivery) (intake.Accepted, error) {
+func (n noKey) Accept(ctx context.Context, ds []delivery.Delivery) (delivery.Accepted, error) {
 	for i := range ds {
 		if _, err := rand.Read(ds[i].Event.ID[:]); err != nil {
-			return intake.Accepted{}, err
+			return delivery.Accepted{}, err
 		}
 	}
 	return n.Sink.Accept(ctx, ds)

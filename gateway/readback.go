@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
@@ -29,7 +30,7 @@ type imageKey struct {
 // pulled need not be there any more.
 func questionOf(e provenance.Event) (key imageKey, ok bool) {
 	switch {
-	case e.Action == provenance.Push && e.Digest == unresolved() && e.Tag != "":
+	case e.Action == provenance.Push && e.Digest == delivery.Placeholder() && e.Tag != "":
 		return imageKey{repository: e.Repository, tag: e.Tag}, true
 	case e.Action == provenance.Push, e.Action == provenance.Delete:
 		return imageKey{repository: e.Repository, digest: e.Digest}, true
@@ -185,7 +186,7 @@ func (b *batchReading) judge(it *queue.Item) (what outcome, why string) {
 	switch {
 	case push && !b.configured:
 		return never, "registry " + string(b.host) + " is not configured in this gateway: its bytes cannot be read back"
-	case push && b.reader == nil && it.Event.Digest == unresolved():
+	case push && b.reader == nil && it.Event.Digest == delivery.Placeholder():
 		return never, "the sender named a tag and no digest, and registry " + string(b.host) + " is not read back"
 	case !asks || b.reader == nil:
 		return stands, ""

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
@@ -53,7 +54,7 @@ func newCountedRegistry(t *testing.T, delay time.Duration) *countedRegistry {
 }
 
 // put makes an image that is there, and its push.
-func (c *countedRegistry) put(repo string) queue.Delivery {
+func (c *countedRegistry) put(repo string) delivery.Delivery {
 	body := manifestOf(repo)
 	c.mu.Lock()
 	c.has[repo+"@"+provenance.SHA256Of(body).String()] = body
@@ -72,20 +73,20 @@ func (c *countedRegistry) requests() (n int) {
 
 // flooded runs a gateway of production limits on a flood and then a real push
 // of another repository in the same lane, and tells after how long that is recorded.
-func flooded(t *testing.T, c *countedRegistry, flood []queue.Delivery) (real, all time.Duration) {
+func flooded(t *testing.T, c *countedRegistry, flood []delivery.Delivery) (real, all time.Duration) {
 	t.Helper()
 	b := newBench(t)
 	b.limits = defaultSubmitLimits()
 	b.reads(c.client)
 	// Lanes are chosen by a hash: of some names one falls into the lane of the flood.
 	b.accept(flood...)
-	var victims []queue.Delivery
+	var victims []delivery.Delivery
 	for i := range 8 {
 		victims = append(victims, c.put(fmt.Sprint("victim", i)))
 	}
 	b.accept(victims...)
 	began := time.Now()
-	b.run(t.Context(), func(s queue.Stats) bool {
+	b.run(t.Context(), func(s delivery.Stats) bool {
 		got := b.ledger.recordings(t)
 		there := 0
 		for _, v := range victims {
@@ -103,7 +104,7 @@ func flooded(t *testing.T, c *countedRegistry, flood []queue.Delivery) (real, al
 // another repository was not recorded.
 func TestAbsentImagesKeepNobodyWaiting(t *testing.T) {
 	c := newCountedRegistry(t, time.Millisecond)
-	var flood []queue.Delivery
+	var flood []delivery.Delivery
 	for i := range 1500 {
 		d := event("flood", i, provenance.Push)
 		d.Event.Tag = provenance.Tag(fmt.Sprint("v", i%7))
@@ -122,7 +123,7 @@ func TestAbsentImagesKeepNobodyWaiting(t *testing.T) {
 // 60 images pushed and deleted at once took 58 s: each push was looked for three times, one after the other.
 func TestPushedAndDeletedAtOnce(t *testing.T) {
 	c := newCountedRegistry(t, time.Millisecond)
-	var flood []queue.Delivery
+	var flood []delivery.Delivery
 	for i := range 60 {
 		push := event("flood", i, provenance.Push)
 		gone := event("flood", i, provenance.Delete)
@@ -142,7 +143,7 @@ func TestPushedAndDeletedAtOnce(t *testing.T) {
 // One digest reported a thousand times is looked for three times.
 func TestOneLookServesAll(t *testing.T) {
 	c := newCountedRegistry(t, 0)
-	var flood []queue.Delivery
+	var flood []delivery.Delivery
 	for i := range 1000 {
 		d := event("flood", i, provenance.Push)
 		d.Event.Digest, d.Event.Tag = provenance.SHA256Of([]byte("nothing")), provenance.Tag(fmt.Sprint("v", i))
@@ -165,7 +166,7 @@ func TestAbsentHoldsItsNamesOnly(t *testing.T) {
 	late := []byte("late")
 	there, other := s.put("there", 9), s.put("other", 9)
 	waits := pushOf("app", "v1", provenance.SHA256Of(late))
-	all := []queue.Delivery{waits, pushOf("app", "v2", there), pushOf("app", "v1", other), pushOf("app", "v3", waits.Event.Digest), pushOf("app", "v4", other)}
+	all := []delivery.Delivery{waits, pushOf("app", "v2", there), pushOf("app", "v1", other), pushOf("app", "v3", waits.Event.Digest), pushOf("app", "v4", other)}
 	b.accept(all...)
 	var once sync.Once
 	b.ledger.onEndorse = func(int) error {
@@ -181,7 +182,7 @@ func TestAbsentHoldsItsNamesOnly(t *testing.T) {
 		}
 		order = append(order, "|")
 	}
-	text := func(d queue.Delivery) string { return string(d.Event.Tag) + " " + d.Event.Digest.Short() }
+	text := func(d delivery.Delivery) string { return string(d.Event.Tag) + " " + d.Event.Digest.Short() }
 	want := fmt.Sprint([]string{text(all[1]), "|", text(all[0]), text(all[2]), text(all[3]), text(all[4]), "|"})
 	if got := fmt.Sprint(order); got != want {
 		t.Errorf("recorded %s\nwant     %s", got, want)
@@ -194,15 +195,15 @@ func TestDeletionsAreReadBack(t *testing.T) {
 	b.reads(s)
 	there, now := s.put("there", 9), s.put("now", 9)
 	s.tags["kept"], s.tags["moved"] = there, now
-	remove := func(repo, tag string, d provenance.Digest, action provenance.Action) queue.Delivery {
+	remove := func(repo, tag string, d provenance.Digest, action provenance.Action) delivery.Delivery {
 		out := pushOf(repo, tag, d)
 		out.Event.Action = action
 		out.Event.ID = provenance.NewEventID("test", "main", repo, tag, d.String(), action.String())
 		return out
 	}
 	gone := provenance.SHA256Of([]byte("gone"))
-	trueOnes := []queue.Delivery{remove("app", "", gone, provenance.Delete), remove("app", "old", gone, provenance.TagDelete), pushOf("app", "v1", there)}
-	forged := []queue.Delivery{
+	trueOnes := []delivery.Delivery{remove("app", "", gone, provenance.Delete), remove("app", "old", gone, provenance.TagDelete), pushOf("app", "v1", there)}
+	forged := []delivery.Delivery{
 		remove("app", "", there, provenance.Delete), remove("app", "kept", there, provenance.TagDelete), remove("app", "moved", there, provenance.TagDelete),
 	}
 	var told atomic.Value
@@ -236,7 +237,7 @@ func TestDeletionsWait(t *testing.T) {
 	d := event("app", 1, provenance.Delete)
 	d.ReceivedAt = time.Now()
 	b.accept(d)
-	b.run(t.Context(), func(queue.Stats) bool {
+	b.run(t.Context(), func(delivery.Stats) bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.reads[d.Event.Digest] > 5
@@ -248,7 +249,7 @@ func TestDeletionsWait(t *testing.T) {
 	b.readers = func(provenance.Host) (manifestReader, bool) { return nil, true }
 	b.reopen()
 	b.run(t.Context(), empty)
-	b.wantOnce([]queue.Delivery{d})
+	b.wantOnce([]delivery.Delivery{d})
 }
 
 // A registry that hangs for one repository does not keep the others of its lane from being read.
@@ -257,7 +258,7 @@ func TestHangingReadsKeepNobodyWaiting(t *testing.T) {
 	b.limits.look, b.limits.reads = 20*time.Millisecond, 2
 	hung := hangingFor{s, "hung", 200 * time.Millisecond}
 	b.reads(hung)
-	var all []queue.Delivery
+	var all []delivery.Delivery
 	for i := range 20 {
 		b.accept(pushOf("hung", fmt.Sprint("v", i), provenance.SHA256Of(fmt.Append(nil, i))))
 	}
@@ -265,7 +266,7 @@ func TestHangingReadsKeepNobodyWaiting(t *testing.T) {
 		all = append(all, pushOf(fmt.Sprint("other", i), "v1", s.put(fmt.Sprint(i), 9)))
 	}
 	b.accept(all...)
-	b.run(t.Context(), func(queue.Stats) bool { return len(b.ledger.recordings(t)) == 4 })
+	b.run(t.Context(), func(delivery.Stats) bool { return len(b.ledger.recordings(t)) == 4 })
 	b.wantOnce(all)
 }
 

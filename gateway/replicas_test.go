@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/test/postgres"
 )
@@ -53,7 +54,7 @@ func TestReplicas(t *testing.T) {
 	defer replicas[1].end()
 	defer replicas[0].end()
 
-	var all []queue.Delivery
+	var all []delivery.Delivery
 	send := func(repo string) {
 		ds := pushes(repo, 15)
 		all = append(all, ds...)

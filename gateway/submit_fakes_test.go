@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/registry"
@@ -219,16 +220,16 @@ func (f fakeRegistry) ManifestBytes(ctx context.Context, repo provenance.Reposit
 
 const submitHost = provenance.Host("registry.example.com")
 
-func event(repo string, n int, action provenance.Action) queue.Delivery {
+func event(repo string, n int, action provenance.Action) delivery.Delivery {
 	name := fmt.Sprintf("%s/%d", repo, n)
-	return queue.Delivery{Host: submitHost, Connector: "main", ReceivedAt: time.UnixMilli(1_700_000_000_000), Event: provenance.Event{
+	return delivery.Delivery{Host: submitHost, Connector: "main", ReceivedAt: time.UnixMilli(1_700_000_000_000), Event: provenance.Event{
 		ID: provenance.NewEventID("test", "main", name, action.String()), Action: action, Source: "distribution",
 		Repository: provenance.Repository(repo), Tag: "v1", Digest: provenance.SHA256Of([]byte(name)), OccurredAt: time.UnixMilli(1_700_000_000_000 + int64(n)).UTC(),
 	}}
 }
 
-func pushes(repo string, n int) []queue.Delivery {
-	var ds []queue.Delivery
+func pushes(repo string, n int) []delivery.Delivery {
+	var ds []delivery.Delivery
 	for i := range n {
 		ds = append(ds, event(repo, i, provenance.Push))
 	}
@@ -281,7 +282,7 @@ func (b *bench) reopen() {
 	b.open()
 }
 
-func (b *bench) accept(ds ...queue.Delivery) {
+func (b *bench) accept(ds ...delivery.Delivery) {
 	b.t.Helper()
 	if _, err := b.queue.Accept(b.t.Context(), ds); err != nil {
 		b.t.Fatal(err)
@@ -289,7 +290,7 @@ func (b *bench) accept(ds ...queue.Delivery) {
 }
 
 // run lets the submitter work until done says so, or fails the test.
-func (b *bench) run(ctx context.Context, done func(queue.Stats) bool) {
+func (b *bench) run(ctx context.Context, done func(delivery.Stats) bool) {
 	b.t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -314,9 +315,9 @@ func (b *bench) run(ctx context.Context, done func(queue.Stats) bool) {
 	}
 }
 
-func empty(s queue.Stats) bool { return s.Pending == 0 && s.Sealed == 0 }
+func empty(s delivery.Stats) bool { return s.Pending == 0 && s.Sealed == 0 }
 
-func (b *bench) wantOnce(ds []queue.Delivery) {
+func (b *bench) wantOnce(ds []delivery.Delivery) {
 	b.t.Helper()
 	got := b.ledger.recordings(b.t)
 	for _, d := range ds {

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/ledger"
-	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
 func TestRecoveryAsksBeforeSending(t *testing.T) {
@@ -159,7 +159,7 @@ func TestEnvelopesOnTheirWayAreBounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
-			var all []queue.Delivery
+			var all []delivery.Delivery
 			for r := range 8 { // in two lanes
 				all = append(all, pushes(fmt.Sprint("team/app", r), 5)...)
 			}
@@ -167,7 +167,7 @@ func TestEnvelopesOnTheirWayAreBounded(t *testing.T) {
 			if c.sealed {
 				b.sub.limits.flight = wide
 				b.ledger.onSubmit, b.ledger.onStatus = away, away
-				b.run(t.Context(), func(s queue.Stats) bool { return s.Sealed == 10 })
+				b.run(t.Context(), func(s delivery.Stats) bool { return s.Sealed == 10 })
 				b.ledger.onSubmit, b.ledger.onStatus = nil, nil
 				b.reopen()
 			}

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway/intake"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
@@ -40,22 +40,18 @@ func TestReadBackResolves(t *testing.T) {
 		}), true
 	}
 	b.reopen()
-	tagOnly := func(repo string) queue.Delivery {
+	tagOnly := func(repo string) delivery.Delivery {
 		d := event(repo, 0, provenance.Push)
 		d.Event.Digest = provenance.Digest{}
 		return d
 	}
 	good, gone, blind := tagOnly("good"), tagOnly("gone"), tagOnly("blind")
 	blind.Host = "blind.example.com"
-	var in []intake.Delivery
-	for _, d := range []queue.Delivery{good, gone, blind} {
-		in = append(in, intake.Delivery(d))
-	}
-	if _, err := (sink{b.queue}).Accept(t.Context(), in); err != nil {
+	if _, err := (sink{b.queue}).Accept(t.Context(), []delivery.Delivery{good, gone, blind}); err != nil {
 		t.Fatal(err)
 	}
 	b.run(t.Context(), empty)
-	b.wantOnce([]queue.Delivery{good})
+	b.wantOnce([]delivery.Delivery{good})
 	for _, events := range b.ledger.endorsed {
 		for _, e := range events {
 			if e.Digest != image || e.Size != 42 {
@@ -122,7 +118,7 @@ func TestFlakyQueue(t *testing.T) {
 		away := provenance.Errorf(provenance.Unavailable, "connection refused")
 		return []error{lost, away, nil, nil, nil, nil, nil, nil}[n], []error{nil, nil, lost, away, nil, nil, nil, nil}[n]
 	}}
-	var all []queue.Delivery
+	var all []delivery.Delivery
 	for r := range 6 {
 		all = append(all, pushes(fmt.Sprintf("repo%d", r), 20)...)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
@@ -32,7 +33,7 @@ func TestCrashPoints(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
-			var all []queue.Delivery
+			var all []delivery.Delivery
 			for r := range 4 {
 				all = append(all, pushes(fmt.Sprintf("repo%d", r), 9)...)
 			}
@@ -69,7 +70,7 @@ func TestContractRefusalBuriesTheCulpritOnly(t *testing.T) {
 	}
 	b.accept(all...)
 	b.run(t.Context(), empty)
-	b.wantOnce(append(append([]queue.Delivery{}, all[:13]...), all[14:]...))
+	b.wantOnce(append(append([]delivery.Delivery{}, all[:13]...), all[14:]...))
 	dead, err := b.queue.Dead(t.Context(), 0, 10)
 	if err != nil || len(dead) != 1 || dead[0].Event.ID != culprit || !strings.Contains(dead[0].Reason, "cannot stand") {
 		t.Fatalf("dead letters %+v, %v", dead, err)
@@ -97,7 +98,7 @@ func TestResealRefusedIsSplit(t *testing.T) {
 		return nil
 	}
 	b.run(t.Context(), empty)
-	b.wantOnce([]queue.Delivery{all[0], all[1], all[3]})
+	b.wantOnce([]delivery.Delivery{all[0], all[1], all[3]})
 }
 
 // A missing grant is mended by somebody; no event is set aside for it.
@@ -111,7 +112,7 @@ func TestForbiddenWaits(t *testing.T) {
 		}
 		return nil
 	}
-	b.run(t.Context(), func(queue.Stats) bool { return b.sub.State().Reason != "" })
+	b.run(t.Context(), func(delivery.Stats) bool { return b.sub.State().Reason != "" })
 	if s := b.sub.State(); !strings.Contains(s.Reason, "no role gateway") || s.Since.IsZero() {
 		t.Fatalf("state %+v", s)
 	}
@@ -144,7 +145,7 @@ func TestRefusedRepositoryHoldsNobody(t *testing.T) {
 		}
 		return ""
 	}
-	var all, ours, later []queue.Delivery
+	var all, ours, later []delivery.Delivery
 	for i := range 4 { // of whichever lanes
 		theirs, nobodys, mine := pushes(fmt.Sprint("theirs/", i), 3), pushes(fmt.Sprint("nobodys/", i), 3), pushes(fmt.Sprint("ours/", i), 3)
 		ours, later = append(ours, mine...), append(later, nobodys...)
@@ -153,7 +154,7 @@ func TestRefusedRepositoryHoldsNobody(t *testing.T) {
 		}
 	}
 	b.accept(all...)
-	b.run(t.Context(), func(s queue.Stats) bool {
+	b.run(t.Context(), func(s delivery.Stats) bool {
 		return s.Dead == 12 && len(b.ledger.recordings(t)) == len(ours) && b.sub.State().Reason != ""
 	})
 	b.wantOnce(ours)
@@ -191,7 +192,7 @@ func TestManyRefusedRepositoriesHoldNobody(t *testing.T) {
 	}
 	ours := append(pushes("ours/a", 3), pushes("ours/b", 3)...)
 	b.accept(ours...)
-	b.run(t.Context(), func(queue.Stats) bool { return len(b.ledger.recordings(t)) == len(ours) })
+	b.run(t.Context(), func(delivery.Stats) bool { return len(b.ledger.recordings(t)) == len(ours) })
 	b.wantOnce(ours)
 }
 
@@ -209,7 +210,7 @@ func TestLedgerUnavailableWaitsAndSaysWhy(t *testing.T) {
 	all := append(pushes("a", 6), pushes("b", 6)...)
 	b.accept(all...)
 	var first time.Time
-	b.run(t.Context(), func(queue.Stats) bool {
+	b.run(t.Context(), func(delivery.Stats) bool {
 		if s := b.sub.State(); first.IsZero() {
 			first = s.Since
 		}
@@ -235,7 +236,7 @@ func TestOldCopyOfTheQueueIsSetAside(t *testing.T) {
 	}
 	all := pushes("a", 3)
 	b.accept(all...)
-	skipped := func(queue.Stats) bool { return laneWith(t, b.queue, 2) >= 0 }
+	skipped := func(delivery.Stats) bool { return laneWith(t, b.queue, 2) >= 0 }
 	b.run(t.Context(), skipped)
 	if s, _ := b.queue.Stats(t.Context()); s.Dead != 3 {
 		t.Fatalf("stats %+v", s)
@@ -263,7 +264,7 @@ func laneWith(t *testing.T, q *queue.Queue, seq uint64) int {
 	return -1
 }
 
-func segmentOf(t *testing.T, d queue.Delivery) []byte {
+func segmentOf(t *testing.T, d delivery.Delivery) []byte {
 	t.Helper()
 	b, err := provenance.EncodeSegment([]provenance.Event{d.Event})
 	if err != nil {
@@ -274,7 +275,7 @@ func segmentOf(t *testing.T, d queue.Delivery) []byte {
 
 func TestSegmentsAreBounded(t *testing.T) {
 	b := newBench(t)
-	var all []queue.Delivery
+	var all []delivery.Delivery
 	for n := range 17 {
 		all = append(all, event("a", n, provenance.Pull))
 	}
@@ -311,7 +312,7 @@ func TestReadBack(t *testing.T) {
 	b.reopen()
 	strange := event("elsewhere", 0, provenance.Push)
 	strange.Host = "unknown.example.com"
-	slow := []queue.Delivery{event("slow", 0, provenance.Push), event("slow", 1, provenance.Pull), event("slow", 2, provenance.Push)}
+	slow := []delivery.Delivery{event("slow", 0, provenance.Push), event("slow", 1, provenance.Pull), event("slow", 2, provenance.Push)}
 	deleted := event("gone", 1, provenance.Delete)
 	fine := event("fine", 0, provenance.Push)
 	b.accept(strange, event("gone", 0, provenance.Push), deleted, fine)

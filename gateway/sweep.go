@@ -14,8 +14,10 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
@@ -40,13 +42,13 @@ type sweepRegistry interface {
 // sweepReads is the index as a sweep sees it.
 type sweepReads interface {
 	state.Scanner
-	History(f index.HistoryFilter, p index.Page) ([]index.Record, string, error)
+	History(f readmodel.HistoryFilter, p readmodel.Page) ([]readmodel.Record, string, error)
 }
 
 // sweepQueue is the queue as a sweep sees it.
 type sweepQueue interface {
-	Accept(ctx context.Context, deliveries []queue.Delivery) (queue.Accepted, error)
-	Stats(ctx context.Context) (queue.Stats, error)
+	Accept(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error)
+	Stats(ctx context.Context) (delivery.Stats, error)
 }
 
 var (

@@ -12,20 +12,21 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/findings"
 )
 
 func TestSweepWaitsForTheQueue(t *testing.T) {
 	b := newSweepBench(t)
 	s := b.sweeper(nil)
-	stats := []queue.Stats{
+	stats := []delivery.Stats{
 		{Pending: 1, OldestPending: time.Now().Add(-time.Hour)},                    // accepted long ago
 		{Pending: 1, Sealed: 2, OldestPending: time.Now().Add(time.Hour), Done: 5}, // the rest is younger, two are sealed
 		{Sealed: 1, Done: 6},
 		{Sealed: 1, Done: 7},
 	}
 	asked := 0
-	s.queue = statsOnly{b, func() queue.Stats {
+	s.queue = statsOnly{b, func() delivery.Stats {
 		asked++
 		return stats[min(asked, len(stats))-1]
 	}}
@@ -42,10 +43,10 @@ func TestSweepWaitsForTheQueue(t *testing.T) {
 
 type statsOnly struct {
 	sweepQueue
-	stats func() queue.Stats
+	stats func() delivery.Stats
 }
 
-func (q statsOnly) Stats(context.Context) (queue.Stats, error) { return q.stats(), nil }
+func (q statsOnly) Stats(context.Context) (delivery.Stats, error) { return q.stats(), nil }
 
 func TestSweepBegin(t *testing.T) {
 	b := newSweepBench(t)
@@ -246,21 +247,21 @@ func TestSweepOfSharedRegistry(t *testing.T) {
 // Findings of one repository, however many, hide neither another one's nor other
 // bytes for a recorded digest.
 func TestSweepKeepsTheWorst(t *testing.T) {
-	var list []sweepFinding
+	var list []findings.Finding
 	add := func(kind, repo string) {
-		list = kept(append(list, sweepFinding{Kind: kind, Repository: provenance.Repository(repo)}), 5)
+		list = kept(append(list, findings.Finding{Kind: kind, Repository: provenance.Repository(repo)}), 5)
 	}
-	add(foundOtherBytes, "flood")
-	add(foundUnrecorded, "quiet")
+	add(findings.OtherBytes, "flood")
+	add(findings.Unrecorded, "quiet")
 	for range 50 {
-		add(foundUnrecorded, "flood")
+		add(findings.Unrecorded, "flood")
 	}
-	add(foundOtherBytes, "quiet")
+	add(findings.OtherBytes, "quiet")
 	count := map[string]int{}
 	for _, f := range list {
 		count[f.Kind+" "+string(f.Repository)]++
 	}
-	if len(list) != 5 || count[foundOtherBytes+" flood"] != 1 || count[foundOtherBytes+" quiet"] != 1 || count[foundUnrecorded+" quiet"] != 1 {
+	if len(list) != 5 || count[findings.OtherBytes+" flood"] != 1 || count[findings.OtherBytes+" quiet"] != 1 || count[findings.Unrecorded+" quiet"] != 1 {
 		t.Errorf("kept %v", count)
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/findings"
 	"github.com/waybill-dev/waybill/gateway/index"
 )
 
@@ -120,12 +120,12 @@ func (f *follower) levelSince(t time.Time) bool {
 }
 
 // Start implements api.Sweeps.
-func (s *sweeper) Start(ctx context.Context, host provenance.Host, dry bool) ([]api.StartedSweep, error) {
+func (s *sweeper) Start(ctx context.Context, host provenance.Host, dry bool) ([]findings.Started, error) {
 	hosts := []provenance.Host{host}
 	if host == "" {
 		hosts = s.sorted()
 	}
-	var out []api.StartedSweep
+	var out []findings.Started
 	for _, h := range hosts {
 		joined, err := s.begin(ctx, h, dry)
 		code := provenance.CodeOf(err)
@@ -136,7 +136,7 @@ func (s *sweeper) Start(ctx context.Context, host provenance.Host, dry bool) ([]
 			return out, err
 		}
 		s.mu.Lock()
-		one := api.StartedSweep{Host: h, Joined: joined}
+		one := findings.Started{Host: h, Joined: joined}
 		// It may have ended already.
 		if at := s.state(h); at.Run != nil {
 			one.ID = at.Run.ID
@@ -163,13 +163,13 @@ func (s *sweeper) sorted() []provenance.Host {
 }
 
 // List implements api.Sweeps.
-func (s *sweeper) List(_ context.Context) []api.SweepState {
-	var out []api.SweepState
+func (s *sweeper) List(_ context.Context) []findings.Registry {
+	var out []findings.Registry
 	for _, h := range s.sorted() {
 		next := s.due(h)
 		s.mu.Lock()
 		at := s.state(h)
-		one := api.SweepState{Host: h, Running: reportSweep(at.Run), Last: reportSweep(at.Last), Alerts: reportFindings(at.Alerts), Next: next}
+		one := findings.Registry{Host: h, Running: reportSweep(at.Run), Last: reportSweep(at.Last), Alerts: slices.Clone(at.Alerts), Next: next}
 		s.mu.Unlock()
 		if one.Running != nil || one.Last != nil || !next.IsZero() {
 			out = append(out, one)
@@ -178,7 +178,7 @@ func (s *sweeper) List(_ context.Context) []api.SweepState {
 	return out
 }
 
-func reportSweep(r *sweepRun) *api.Sweep {
+func reportSweep(r *sweepRun) *findings.Sweep {
 	if r == nil {
 		return nil
 	}
@@ -186,17 +186,9 @@ func reportSweep(r *sweepRun) *api.Sweep {
 	for kind, n := range r.Counts {
 		counts[kind] = n
 	}
-	return &api.Sweep{
+	return &findings.Sweep{
 		ID: r.ID, DryRun: r.DryRun, Started: r.Started, Finished: r.Finished, Error: r.Error, Repository: r.Place.Repository, Doing: r.Doing,
 		Done: r.Done, Total: r.Total, Tags: r.Tags, Images: r.Images, Requests: r.Requests, Waiting: len(r.Suspects),
-		Counts: counts, Findings: reportFindings(r.Findings), Notes: slices.Clone(r.Notes),
+		Counts: counts, Findings: slices.Clone(r.Findings), Notes: slices.Clone(r.Notes),
 	}
-}
-
-func reportFindings(all []sweepFinding) []api.SweepFinding {
-	out := make([]api.SweepFinding, len(all))
-	for i, f := range all {
-		out[i] = api.SweepFinding(f)
-	}
-	return out
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/queue"
@@ -131,7 +132,7 @@ func (g *rooms) contradicted(ctx context.Context, it queue.Item, named provenanc
 	if err != nil || tag.Digest == named {
 		return
 	}
-	if _, err := g.queue.Accept(ctx, []queue.Delivery{namedInstead(it, named)}); err != nil {
+	if _, err := g.queue.Accept(ctx, []delivery.Delivery{namedInstead(it, named)}); err != nil {
 		g.cfg.Log.WarnContext(ctx, "what a tag names is not recorded; the next sweep finds it", slog.String("registry", string(it.Host)),
 			slog.String("repository", string(it.Event.Repository)), slog.String("tag", string(it.Event.Tag)), slog.Any("error", err))
 	}
@@ -139,12 +140,12 @@ func (g *rooms) contradicted(ctx context.Context, it queue.Item, named provenanc
 
 // namedInstead is the push that a look found in the place of a tag's deletion. It
 // is read back like any other.
-func namedInstead(it queue.Item, named provenance.Digest) queue.Delivery {
+func namedInstead(it queue.Item, named provenance.Digest) delivery.Delivery {
 	e := provenance.Event{
 		Action: provenance.Push, Source: sweepSource, Repository: it.Event.Repository, Tag: it.Event.Tag, Digest: named, OccurredAt: it.Event.OccurredAt,
 		ID: provenance.NewEventID(sweepSource, sweepSource, "instead", it.Event.ID.String(), named.String()),
 	}
-	return queue.Delivery{Host: it.Host, Connector: sweepSource, Event: e, BodyHash: sha256.Sum256(e.ID[:]), ReceivedAt: it.ReceivedAt}
+	return delivery.Delivery{Host: it.Host, Connector: sweepSource, Event: e, BodyHash: sha256.Sum256(e.ID[:]), ReceivedAt: it.ReceivedAt}
 }
 
 // newWork makes the loops that act by themselves, and what reads off blocks

@@ -15,8 +15,8 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
 func newWork(t *testing.T) *worklist {
@@ -397,7 +397,7 @@ func TestOneListOfDead(t *testing.T) {
 		list.bury(x, "", "unsigned")
 	}
 	o := operated{queue: b.queue, work: list}
-	var all []api.DeadLetter
+	var all []delivery.DeadLetter
 	for after := int64(0); ; {
 		page, err := o.Dead(t.Context(), after, 1)
 		if err != nil {

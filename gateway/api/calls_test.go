@@ -16,6 +16,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 func soon() time.Time { return time.Now().Add(time.Hour) }
@@ -252,7 +253,7 @@ func TestStale(t *testing.T) {
 	s := g.ledger()
 	id := g.audit.issue("auditor", soon())
 	c := g.client(id)
-	g.fresh.Store(&api.Freshness{Stale: true, Waiting: "fewer than 3 organisations endorse"})
+	g.fresh.Store(&readmodel.Freshness{Stale: true, Waiting: "fewer than 3 organisations endorse"})
 	byTag := "reg.example:5000/team/app:1.0"
 	if v, err := c.GetVerdict(t.Context(), byTag, "production"); err != nil || v.GetVerdict() != "pending" || !v.GetStale() {
 		t.Errorf("what is not allowed: %v, %v", v, err)
@@ -282,7 +283,7 @@ func TestHealthAndPlainHTTP(t *testing.T) {
 	if _, body := g.rest(identity{}, "GET", "/openapi.json", ""); body["swagger"] != "2.0" || len(body["paths"].(map[string]any)) != 28 {
 		t.Errorf("OpenAPI: %d paths", len(body["paths"].(map[string]any)))
 	}
-	g.fresh.Store(&api.Freshness{Ready: false})
+	g.fresh.Store(&readmodel.Freshness{Ready: false})
 	if got, body := g.rest(identity{}, "GET", "/readyz", ""); got != 503 || body["code"] != "WB_UNAVAILABLE" {
 		t.Errorf("not caught up: %d %v", got, body)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 //go:embed openapi.json
@@ -57,7 +58,7 @@ type Config struct {
 	// them now; none before the first configuration block was followed.
 	Organisations func() []block.Organisation
 	// Freshness tells how well the gateway follows its peer.
-	Freshness func() Freshness
+	Freshness func() readmodel.Freshness
 	Log       *slog.Logger
 	// Now is the clock; optional.
 	Now func() time.Time

@@ -10,6 +10,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // anyone makes random chains of a small world, so that its records meet, with
@@ -157,7 +158,7 @@ func answers(t testing.TB, x *Index) (out []string) {
 	note("organisations", organisations, err)
 	view(t, x, func(s *Snapshot) {
 		for _, status := range []state.ProposalStatus{"", state.ProposalOpen, state.ProposalAccepted} {
-			proposals, next, err := s.Proposals(ProposalFilter{Status: status}, Page{Size: 3})
+			proposals, next, err := s.Proposals(readmodel.ProposalFilter{Status: status}, readmodel.Page{Size: 3})
 			note("proposals "+string(status), proposals, err)
 			note("more proposals", next, nil)
 		}
@@ -205,8 +206,8 @@ func asJSON(v any) string {
 type noting func(what string, got any, err error)
 
 func promotions(note noting, s *Snapshot) {
-	for _, f := range []PromotionFilter{{}, {Stage: "production"}, {Status: state.PromotionOpen}, {Host: host, Repository: repo}, {Digest: digest("v1"), Stage: "staging"}} {
-		p := Page{Size: 3}
+	for _, f := range []readmodel.PromotionFilter{{}, {Stage: "production"}, {Status: state.PromotionOpen}, {Host: host, Repository: repo}, {Digest: digest("v1"), Stage: "staging"}} {
+		p := readmodel.Page{Size: 3}
 		for more := true; more; more = p.Token != "" {
 			got, next, err := s.Promotions(f, p)
 			note(fmt.Sprintf("promotions %+v", f), asJSON(got), err)
@@ -217,8 +218,8 @@ func promotions(note noting, s *Snapshot) {
 
 // images asks about one image: verdicts, history, tags, pulls, referrers.
 func images(note noting, s *Snapshot, d provenance.Digest) {
-	pages := func(what string, list func(Page) (any, string, error), newest bool) {
-		p := Page{Size: 4, NewestFirst: newest}
+	pages := func(what string, list func(readmodel.Page) (any, string, error), newest bool) {
+		p := readmodel.Page{Size: 4, NewestFirst: newest}
 		for more := true; more; more = p.Token != "" {
 			got, next, err := list(p)
 			note(what, got, err)
@@ -230,18 +231,20 @@ func images(note noting, s *Snapshot, d provenance.Digest) {
 		if r == "" {
 			h = ""
 		}
-		pages("pulls", func(p Page) (any, string, error) { return s.PullList(PullFilter{Digest: d, Host: h, Repository: r}, p) }, true)
-		pages("pulls since", func(p Page) (any, string, error) {
-			return s.PullList(PullFilter{Digest: d, Host: h, Repository: r, Since: at(30)}, p)
+		pages("pulls", func(p readmodel.Page) (any, string, error) {
+			return s.PullList(readmodel.PullFilter{Digest: d, Host: h, Repository: r}, p)
+		}, true)
+		pages("pulls since", func(p readmodel.Page) (any, string, error) {
+			return s.PullList(readmodel.PullFilter{Digest: d, Host: h, Repository: r, Since: at(30)}, p)
 		}, true)
 		count, last, err := s.Pulls(d, h, r)
 		note("pulled", fmt.Sprint(count, last), err)
 		for _, newest := range []bool{false, true} {
-			pages("history", func(p Page) (any, string, error) {
-				return s.History(HistoryFilter{Digest: d, Host: h, Repository: r}, p)
+			pages("history", func(p readmodel.Page) (any, string, error) {
+				return s.History(readmodel.HistoryFilter{Digest: d, Host: h, Repository: r}, p)
 			}, newest)
-			pages("history of a tag", func(p Page) (any, string, error) {
-				return s.History(HistoryFilter{Host: host, Repository: r, Tag: "B"}, p)
+			pages("history of a tag", func(p readmodel.Page) (any, string, error) {
+				return s.History(readmodel.HistoryFilter{Host: host, Repository: r, Tag: "B"}, p)
 			}, newest)
 		}
 		tags, err := s.Tags(d, h, r)

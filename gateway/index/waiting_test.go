@@ -14,6 +14,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // told is every record of an index, as kind and line.
@@ -237,7 +238,7 @@ func testWaiting(t *testing.T, create creator) {
 				t.Errorf("askers of %s: %s %v", kind, diff, err)
 			}
 		}
-		line := func(w Waiting) string {
+		line := func(w readmodel.Waiting) string {
 			objectType, a, _ := state.SplitKey(w.Key)
 			return fmt.Sprint(objectType, " ", a[len(a)-1], " ", w.ID, " ", w.Since.Format("15:04"))
 		}
@@ -247,7 +248,7 @@ func testWaiting(t *testing.T, create creator) {
 		}
 		var got []string
 		kinds := []string{state.TypePromotion, state.TypeWaivers, state.TypeReleased}
-		for after := (*Waiting)(nil); len(kinds) > 0; {
+		for after := (*readmodel.Waiting)(nil); len(kinds) > 0; {
 			page, err := s.Waits(kinds[0], "VendorMSP", after, at(30), 2)
 			if err != nil {
 				t.Fatal(err)
@@ -271,19 +272,19 @@ func testWaiting(t *testing.T, create creator) {
 				t.Errorf("%s, later: %v, %v", kind, late, err)
 			}
 		}
-		open := PromotionFilter{Status: state.PromotionOpen, Since: at(3)}
-		if young, next, err := s.Promotions(open, Page{}); err != nil || len(young) != 3 || next != "" {
+		open := readmodel.PromotionFilter{Status: state.PromotionOpen, Since: at(3)}
+		if young, next, err := s.Promotions(open, readmodel.Page{}); err != nil || len(young) != 3 || next != "" {
 			t.Errorf("young promotions: %v, %v", young, err)
 		}
-		old := PromotionFilter{Status: state.PromotionOpen, Before: at(3)}
-		if got, next, err := s.Promotions(old, Page{}); err != nil || len(got) != 1 || got[0].Digest != digest("v1") || next != "" {
+		old := readmodel.PromotionFilter{Status: state.PromotionOpen, Before: at(3)}
+		if got, next, err := s.Promotions(old, readmodel.Page{}); err != nil || len(got) != 1 || got[0].Digest != digest("v1") || next != "" {
 			t.Errorf("old promotions: %v, %v", got, err)
 		}
-		_, token, err := s.Promotions(PromotionFilter{Status: state.PromotionOpen}, Page{Size: 1})
+		_, token, err := s.Promotions(readmodel.PromotionFilter{Status: state.PromotionOpen}, readmodel.Page{Size: 1})
 		if err != nil || token == "" {
 			t.Fatal(err)
 		}
-		if _, _, err := s.Promotions(old, Page{Size: 1, Token: token}); provenance.CodeOf(err) != provenance.Invalid {
+		if _, _, err := s.Promotions(old, readmodel.Page{Size: 1, Token: token}); provenance.CodeOf(err) != provenance.Invalid {
 			t.Errorf("the token of another question: %v", err)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
 // MaxDeliveries is how many deliveries one Accept takes.
@@ -13,12 +14,9 @@ const MaxDeliveries = maxBatchRows
 // bodies apart, half of it to keep the table of ids small.
 const seenBody = 16
 
-// Accepted counts what Accept did.
-type Accepted struct{ New, Duplicate int }
-
 // newItem is a row of items in the making.
 type newItem struct {
-	delivery *Delivery
+	delivery *delivery.Delivery
 	event    []byte
 	repo     repo
 }
@@ -33,15 +31,15 @@ type newItem struct {
 // Retry-After); WB_UNAVAILABLE when ctx ends before the writer takes the call,
 // the queue is closed or its server does not answer; WB_INTERNAL when the
 // commit failed. After any error nothing may be acknowledged.
-func (q *Queue) Accept(ctx context.Context, deliveries []Delivery) (Accepted, error) {
+func (q *Queue) Accept(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error) {
 	if len(deliveries) == 0 {
-		return Accepted{}, nil
+		return delivery.Accepted{}, nil
 	}
 	events, err := q.admissible(deliveries)
 	if err != nil {
-		return Accepted{}, err
+		return delivery.Accepted{}, err
 	}
-	var accepted Accepted
+	var accepted delivery.Accepted
 	var repos map[repoKey]repo
 	var lanes map[int]bool
 	var added map[string]int64
@@ -65,15 +63,15 @@ func (q *Queue) Accept(ctx context.Context, deliveries []Delivery) (Accepted, er
 		},
 	})
 	if err != nil {
-		return Accepted{}, err
+		return delivery.Accepted{}, err
 	}
 	return accepted, nil
 }
 
 // accept adds one caller's deliveries to the transaction. A refusal takes back
 // what this caller added, and only that.
-func (q *Queue) accept(b *batch, deliveries []Delivery, events [][]byte) (Accepted, error) {
-	var accepted Accepted
+func (q *Queue) accept(b *batch, deliveries []delivery.Delivery, events [][]byte) (delivery.Accepted, error) {
+	var accepted delivery.Accepted
 	var noted [][]byte
 	before := len(b.items)
 	for i := range deliveries {
@@ -98,7 +96,7 @@ func (q *Queue) accept(b *batch, deliveries []Delivery, events [][]byte) (Accept
 				b.items = b.items[:before]
 				err = firstError(q.engine.unsee(b, noted), err)
 			}
-			return Accepted{}, err
+			return delivery.Accepted{}, err
 		}
 		if fresh {
 			accepted.New++

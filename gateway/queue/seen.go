@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
 // Ids are forgotten slice by slice: an id is a hash, so 4,096 slices of the
@@ -22,7 +23,7 @@ const (
 // seenAt is when a delivery was seen, in seconds. It is never before the time
 // that its item carries, so that an item kept back can be told from the table
 // of items (see oldItems).
-func seenAt(now time.Time, d *Delivery) int64 {
+func seenAt(now time.Time, d *delivery.Delivery) int64 {
 	return max(now.Unix(), d.ReceivedAt.Unix()+1)
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
 // maxBatchRows bounds one transaction, and so how long its callers wait.
@@ -48,7 +49,7 @@ type op struct {
 	// bare ops undo themselves; the others run inside a savepoint.
 	bare bool
 	// deliveries are what the op accepts, for the engine's preview.
-	deliveries []Delivery
+	deliveries []delivery.Delivery
 	// aside, in place of run, runs in the writer's goroutine between two transactions.
 	aside func() error
 	err   error

@@ -16,6 +16,7 @@ type allowed struct {
 
 func directions() []allowed {
 	vocabulary := []string{"chaincode/provenance", "chaincode/policy", "chaincode/state"}
+	shared := append(slices.Clone(vocabulary), "gateway/block", "gateway/delivery", "gateway/findings", "gateway/readmodel")
 	return []allowed{
 		{"chaincode/provenance", nil},
 		{"chaincode/strictjson", []string{"chaincode/provenance"}},
@@ -24,13 +25,18 @@ func directions() []allowed {
 		{"chaincode/evidence", []string{"chaincode/provenance", "chaincode/strictjson"}},
 		{"chaincode/state", append(vocabulary, "chaincode/manifest", "chaincode/policy/policytest")},
 		{"chaincode/contract", append(vocabulary, "chaincode/evidence", "chaincode/manifest", "chaincode/strictjson")},
+		// What several rooms speak of.
+		{"gateway/block", vocabulary},
+		{"gateway/delivery", vocabulary},
+		{"gateway/findings", vocabulary},
+		{"gateway/readmodel", vocabulary},
 		// A room may have closets (gateway/api/waybillv1); it knows no sibling.
-		{"gateway/intake", append(vocabulary, "gateway/intake")},
+		{"gateway/intake", append(shared, "gateway/intake")},
 		{"gateway/registry", append(vocabulary, "chaincode/manifest", "gateway/registry")},
-		{"gateway/queue", append(vocabulary, "gateway/queue")},
-		{"gateway/ledger", append(vocabulary, "gateway/ledger")},
-		{"gateway/index", append(vocabulary, "gateway/index")},
-		{"gateway/api", append(vocabulary, "gateway/api")},
+		{"gateway/queue", append(shared, "gateway/queue")},
+		{"gateway/ledger", append(shared, "gateway/ledger")},
+		{"gateway/index", append(shared, "gateway/index")},
+		{"gateway/api", append(shared, "gateway/api")},
 		// Founds a consortium on a network just made; the command line calls it, no room does.
 		{"gateway/provision", append(vocabulary, "gateway/ledger", "network", "gateway/provision")},
 		// The only package that sees all rooms.
