@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"slices"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api"
@@ -10,29 +9,6 @@ import (
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
-
-// sink is the queue as the intake sees it.
-type sink struct{ *queue.Queue }
-
-func (s sink) Accept(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error) {
-	return s.Queue.Accept(ctx, placeheld(deliveries))
-}
-
-// Try is where trials of connectors end.
-func (s sink) Try(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error) {
-	return s.Queue.Try(ctx, placeheld(deliveries))
-}
-
-// placeheld gives pushes that name a tag only the digest that the queue needs.
-func placeheld(deliveries []delivery.Delivery) []delivery.Delivery {
-	out := slices.Clone(deliveries)
-	for i, d := range out {
-		if d.Unresolved() {
-			out[i].Event.Digest = delivery.Placeholder()
-		}
-	}
-	return out
-}
 
 // operated is the queue and the work list as the API, and the operators
 // behind it, see them: one list of what was set aside.
@@ -52,17 +28,9 @@ func (o operated) Stats(ctx context.Context) (delivery.Stats, error) {
 func (o operated) Dead(ctx context.Context, after int64, limit int) ([]delivery.DeadLetter, error) {
 	var out []delivery.DeadLetter
 	if after < deadBase {
-		letters, err := o.queue.Dead(ctx, after, limit)
-		if err != nil {
+		var err error
+		if out, err = o.queue.Dead(ctx, after, limit); err != nil {
 			return nil, err
-		}
-		for _, d := range letters {
-			if d.Event.Digest == delivery.Placeholder() {
-				d.Event.Digest = provenance.Digest{}
-			}
-			out = append(out, delivery.DeadLetter{
-				ID: d.ID, Host: d.Host, Connector: d.Connector, Event: d.Event, Attempts: d.Attempts, Reason: d.Reason, ReceivedAt: d.ReceivedAt,
-			})
 		}
 	}
 	for _, t := range o.work.dead(max(0, after-deadBase), limit-len(out)) {

@@ -46,7 +46,7 @@ func hooksOf(t *testing.T, names ...string) (address string, q *queue.Queue) {
 		all = append(all, c)
 	}
 	g := &rooms{}
-	if g.hooks, err = intake.New(intake.Config{Connectors: all, Sink: sink{q}, Concurrency: hookPlaces, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if g.hooks, err = intake.New(intake.Config{Connectors: all, Sink: q, Concurrency: hookPlaces, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -191,3 +191,10 @@ func (f *follower) members() []block.Organisation {
 	defer f.mu.Unlock()
 	return f.organisations
 }
+
+// levelSince tells whether the index was level with the peer after a moment.
+func (f *follower) levelSince(t time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.level.After(t)
+}

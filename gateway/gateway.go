@@ -17,7 +17,6 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api"
-	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/ledger"
@@ -132,37 +131,39 @@ func Reindex(ctx context.Context, cfg Config) (height uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	err = index.Rebuild(ctx, where, func(x *index.Index) (err error) {
-		height, err = rebuild(ctx, cfg, x)
-		return err
-	})
-	return height, err
-}
-
-func rebuild(ctx context.Context, cfg Config, x *index.Index) (height uint64, err error) {
 	client, err := dial(cfg)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	want, err := client.Height(ctx)
-	if err != nil {
-		return 0, err
-	}
-	level := errors.New("level with the peer")
-	err = client.Blocks(ctx, 0, func(b block.Block) error {
-		if err := x.Apply(ctx, b); err != nil {
-			return err
-		}
-		if height = b.Number + 1; height >= want {
-			return level
-		}
-		return nil
+	err = index.Rebuild(ctx, where, func(x *index.Index) (err error) {
+		height, err = rebuild(ctx, client, x)
+		return err
 	})
-	if errors.Is(err, level) {
-		err = nil
-	}
 	return height, err
+}
+
+// Fsck compares queue, index and ledger while the gateway is stopped, and with
+// repair mends what the ledger proves.
+func Fsck(ctx context.Context, cfg Config, repair bool) (FsckReport, error) {
+	var err error
+	o := fsckOptions{
+		MSPID: cfg.MSPID, Hosts: map[provenance.Host]bool{}, Remember: cfg.Queue.Remember, Log: cfg.Log,
+		QueueOptions: queue.Options{Lanes: cfg.Queue.Lanes, MinFreeBytes: cfg.Queue.MinFreeBytes, LaneTTL: cfg.Queue.LaneTTL, Log: cfg.Log, Alone: true},
+		Dial:         func() (fsckPeer, error) { return dial(cfg) },
+	}
+	if o.Queue, err = queuePlace(cfg); err != nil {
+		return FsckReport{}, err
+	}
+	if o.Index, err = indexPlace(cfg); err != nil {
+		return FsckReport{}, err
+	}
+	for _, k := range cfg.Connectors {
+		if host, err := provenance.ParseHost(k.Host); err == nil { // Validate has said what is wrong
+			o.Hosts[host] = true
+		}
+	}
+	return compareAll(ctx, o, repair)
 }
 
 // rooms are the parts of a running gateway.

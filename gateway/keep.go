@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"strconv"
 	"time"
@@ -17,21 +16,6 @@ import (
 // keepClients is the transaction that puts what a segment hides into our
 // organisation's private data collection.
 const keepClients = "record:Clients"
-
-// hide returns the events as they may stand on the channel, under a salt that
-// is drawn for them, and what they hide: nil where they hide nothing.
-func hide(events []provenance.Event) (public []provenance.Event, clients []byte, err error) {
-	var salt provenance.Salt
-	if _, err := rand.Read(salt[:]); err != nil {
-		return nil, nil, provenance.Wrap(provenance.Internal, err, "draw a salt")
-	}
-	public, hidden := provenance.Blinded(events, salt)
-	if len(hidden.Of) == 0 {
-		return public, nil, nil
-	}
-	clients, err = provenance.EncodeClients(hidden)
-	return public, clients, err
-}
 
 // hidingQueue is the queue as the keeper sees it.
 type hidingQueue interface {

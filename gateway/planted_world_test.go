@@ -114,7 +114,7 @@ func (w *world) start() *life {
 	if l.index, err = index.Open(ctx, w.path("index.db")); err != nil {
 		w.t.Fatal(err)
 	}
-	var taker intake.Sink = sink{l.queue}
+	var taker intake.Sink = l.queue
 	if w.planted.sink != nil {
 		taker = w.planted.sink(ctx, taker)
 	}

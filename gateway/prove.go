@@ -12,13 +12,6 @@ import (
 // image that was recorded by its digest alone.
 const recordManifest = "record:Manifest"
 
-// unprovenPlace tells whether an image is on the ledger by its digest alone.
-func unprovenPlace(r state.Reader, host provenance.Host, repo provenance.Repository, d provenance.Digest) (unproven, found bool, err error) {
-	var place state.Place
-	found, err = state.Read(r, state.PlaceKey(d, host, repo), &place)
-	return found && !place.Deleted && !place.Proven, found, err
-}
-
 // prover brings the bytes of such an image before the contract. An image is
 // recorded so where its segment had to be endorsed anew and the registry did not
 // serve it in that moment; it cannot be released until it is proven. Whoever
@@ -31,16 +24,11 @@ type prover struct {
 	count      func(outcome string)
 }
 
-// proofOf is the task of proving one image.
-func proofOf(host provenance.Host, repo provenance.Repository, d provenance.Digest) task {
-	return task{Kind: taskProve, Host: host, Repository: repo, Digest: d, Subject: d}
-}
-
 // do proves one image. Doing it again finds it proven.
 func (p *prover) do(ctx context.Context, t task) ([]task, error) {
 	var unproven, found bool
 	err := p.view(ctx, func(r state.Scanner) (err error) {
-		unproven, found, err = unprovenPlace(r, t.Host, t.Repository, t.Digest)
+		unproven, found, err = state.Unproven(r, t.Host, t.Repository, t.Digest)
 		return err
 	})
 	switch {
@@ -77,14 +65,4 @@ func (p *prover) do(ctx context.Context, t task) ([]task, error) {
 	p.log.InfoContext(ctx, "image proven that was recorded by its digest alone", slog.String("registry", string(t.Host)),
 		slog.String("repository", string(t.Repository)), slog.String("digest", t.Digest.String()))
 	return nil, nil
-}
-
-// unprovenOf lists the tasks for what a segment carries without its manifest.
-func unprovenOf(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) (out []task) {
-	for _, e := range events {
-		if e.Action == provenance.Push && len(read[e.Digest]) == 0 {
-			out = append(out, proofOf(host, e.Repository, e.Digest))
-		}
-	}
-	return out
 }

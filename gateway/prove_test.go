@@ -59,12 +59,16 @@ func TestSweepHasImagesProven(t *testing.T) {
 	image := b.known("app", "v1", "one")
 	proven := b.known("app", "v2", "two")
 	b.state.put(t, state.PlaceKey(proven, b.host, "app"), state.Place{Proven: true})
-	var asked []task
-	s := b.sweeper(func(s *sweeper) { s.prove = func(t task) { asked = append(asked, t) } })
+	var asked []string
+	s := b.sweeper(func(s *sweeper) {
+		s.prove = func(host provenance.Host, repo provenance.Repository, d provenance.Digest) {
+			asked = append(asked, string(host)+"/"+string(repo)+"@"+d.String())
+		}
+	})
 	if got := found(b.swept(s, false)); len(got) != 0 {
 		t.Fatal(got)
 	}
-	if len(asked) != 1 || asked[0] != proofOf(b.host, "app", image) {
+	if len(asked) != 1 || asked[0] != string(b.host)+"/app@"+image.String() {
 		t.Errorf("asked for %+v", asked)
 	}
 }

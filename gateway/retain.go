@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -41,21 +40,10 @@ type retainer struct {
 	done map[provenance.Host]index.Position
 }
 
-func (g *rooms) newRetainer() (*retainer, error) {
-	r := &retainer{
-		index: g.index, ledger: g.ledger, waits: &g.submitter.waits, log: g.cfg.Log, msp: g.cfg.MSPID, path: filepath.Join(g.cfg.DataDir, retainFile),
-		keep: map[provenance.Host]time.Duration{}, purged: g.metrics.purged.Inc, page: 100, backoff: 30 * time.Second,
-	}
-	for _, reg := range g.cfg.Registries {
-		if reg.KeepClients > 0 {
-			host, err := provenance.ParseHost(reg.Host)
-			if err != nil {
-				return nil, err
-			}
-			r.keep[host] = reg.KeepClients
-		}
-	}
-	return r, r.load()
+// newRetainer reads how far it was; keep has the registries whose clients get old.
+func newRetainer(r retainer) (*retainer, error) {
+	r.page, r.backoff = 100, 30*time.Second
+	return &r, r.load()
 }
 
 func (r *retainer) load() error {

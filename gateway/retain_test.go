@@ -90,13 +90,14 @@ func retaining(t *testing.T, kinds ...string) *index.Index {
 
 func newRetaining(t *testing.T, x *index.Index, p privateLedger, path string, keep time.Duration) *retainer {
 	t.Helper()
-	r := &retainer{
-		index: x, ledger: p, waits: &waits{}, log: slog.New(slog.DiscardHandler), msp: "VendorMSP", path: path, page: 2, backoff: time.Millisecond,
+	r, err := newRetainer(retainer{
+		index: x, ledger: p, waits: &waits{}, log: slog.New(slog.DiscardHandler), msp: "VendorMSP", path: path,
 		keep: map[provenance.Host]time.Duration{"registry.example": keep}, purged: func() {},
-	}
-	if err := r.load(); err != nil {
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
+	r.page, r.backoff = 2, time.Millisecond
 	return r
 }
 

@@ -47,15 +47,3 @@ func (l *lane) idle(ctx context.Context) error {
 	}
 	return nil
 }
-
-// pauseFor waits for d or until ctx ends, and then returns its error.
-func pauseFor(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

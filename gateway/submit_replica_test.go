@@ -47,7 +47,7 @@ func TestReadBackResolves(t *testing.T) {
 	}
 	good, gone, blind := tagOnly("good"), tagOnly("gone"), tagOnly("blind")
 	blind.Host = "blind.example.com"
-	if _, err := (sink{b.queue}).Accept(t.Context(), []delivery.Delivery{good, gone, blind}); err != nil {
+	if _, err := b.queue.Accept(t.Context(), []delivery.Delivery{good, gone, blind}); err != nil {
 		t.Fatal(err)
 	}
 	b.run(t.Context(), empty)

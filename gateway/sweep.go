@@ -99,7 +99,7 @@ type sweeper struct {
 	log      *slog.Logger
 	count    func(host provenance.Host, kind string)
 	finished func(host provenance.Host)
-	prove    func(t task) // nil: nothing is proven
+	prove    func(host provenance.Host, repo provenance.Repository, d provenance.Digest) // nil: nothing is proven
 	path     string
 
 	mu     sync.Mutex

@@ -194,11 +194,11 @@ func (p *sweepPass) proven(ctx context.Context, repo provenance.Repository, d pr
 	}
 	var unproven bool
 	err := p.view(ctx, func(r sweepReads) (err error) {
-		unproven, _, err = unprovenPlace(r, p.host, repo, d)
+		unproven, _, err = state.Unproven(r, p.host, repo, d)
 		return err
 	})
 	if err == nil && unproven {
-		p.prove(proofOf(p.host, repo, d))
+		p.prove(p.host, repo, d)
 	}
 	return err
 }

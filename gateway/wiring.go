@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -226,4 +227,22 @@ func openRegistries(cfg Config) (registries, error) {
 		clients[host] = configured{client: client, readBack: on(r.ReadBack)}
 	}
 	return clients, nil
+}
+
+// newRetainer makes the loop that purges the clients of old pulls.
+func (g *rooms) newRetainer() (*retainer, error) {
+	keep := map[provenance.Host]time.Duration{}
+	for _, reg := range g.cfg.Registries {
+		if reg.KeepClients > 0 {
+			host, err := provenance.ParseHost(reg.Host)
+			if err != nil {
+				return nil, err
+			}
+			keep[host] = reg.KeepClients
+		}
+	}
+	return newRetainer(retainer{
+		index: g.index, ledger: g.ledger, waits: &g.submitter.waits, log: g.cfg.Log, msp: g.cfg.MSPID, path: filepath.Join(g.cfg.DataDir, retainFile),
+		keep: keep, purged: g.metrics.purged.Inc,
+	})
 }

@@ -34,7 +34,7 @@ func (w *witnesser) do(ctx context.Context, t task) ([]task, error) {
 		if err != nil || !found || place.Deleted || place.MSP == w.msp {
 			return err // deleted since: there is nothing to see
 		}
-		if unproven, _, err = unprovenPlace(r, t.Host, t.Repository, t.Digest); err != nil {
+		if unproven, _, err = state.Unproven(r, t.Host, t.Repository, t.Digest); err != nil {
 			return err
 		}
 		var seen state.Witness

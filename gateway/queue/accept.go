@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
@@ -23,7 +24,8 @@ type newItem struct {
 
 // Accept stores deliveries, all or none, and returns after they are on disk.
 // A delivery whose Event.ID is known, recorded already or not, counts as a
-// duplicate and changes nothing.
+// duplicate and changes nothing. An unresolved push is stored under
+// delivery.Placeholder, and listed without a digest where it is a dead letter.
 //
 // Errors: WB_INVALID for a malformed event or more than MaxDeliveries;
 // WB_CONFLICT when an Event.ID is known with another BodyHash; WB_FULL when
@@ -35,6 +37,7 @@ func (q *Queue) Accept(ctx context.Context, deliveries []delivery.Delivery) (del
 	if len(deliveries) == 0 {
 		return delivery.Accepted{}, nil
 	}
+	deliveries = placeheld(deliveries)
 	events, err := q.admissible(deliveries)
 	if err != nil {
 		return delivery.Accepted{}, err
@@ -66,6 +69,20 @@ func (q *Queue) Accept(ctx context.Context, deliveries []delivery.Delivery) (del
 		return delivery.Accepted{}, err
 	}
 	return accepted, nil
+}
+
+// placeheld gives pushes that name a tag only the digest that a row needs.
+func placeheld(deliveries []delivery.Delivery) []delivery.Delivery {
+	if !slices.ContainsFunc(deliveries, delivery.Delivery.Unresolved) {
+		return deliveries
+	}
+	out := slices.Clone(deliveries)
+	for i, d := range out {
+		if d.Unresolved() {
+			out[i].Event.Digest = delivery.Placeholder()
+		}
+	}
+	return out
 }
 
 // accept adds one caller's deliveries to the transaction. A refusal takes back

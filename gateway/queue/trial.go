@@ -18,6 +18,7 @@ func (q *Queue) Try(ctx context.Context, deliveries []delivery.Delivery) (delive
 	if len(deliveries) == 0 {
 		return delivery.Accepted{}, nil
 	}
+	deliveries = placeheld(deliveries)
 	events, err := q.admissible(deliveries)
 	if err != nil {
 		return delivery.Accepted{}, err

@@ -33,6 +33,7 @@ type brokenError struct {
 }
 
 func (e *brokenError) Error() string { return fmt.Sprintf("block %d: %v", e.block, e.cause) }
+
 func (e *brokenError) Unwrap() error { return e.cause }
 
 // takerError is an error of whoever took a block, and not of the chain.
