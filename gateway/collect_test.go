@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -244,21 +243,6 @@ func TestCollectRefuses(t *testing.T) {
 			}
 		})
 	}
-}
-
-// fate says what the worker will make of an error.
-func fate(err error) string {
-	var lost *hopelessError
-	var waits *waitingError
-	switch {
-	case errors.As(err, &lost) && lost.wants != "":
-		return "lost until " + lost.wants
-	case errors.As(err, &lost):
-		return "lost"
-	case errors.As(err, &waits):
-		return "waits for " + waits.wants
-	}
-	return string(provenance.CodeOf(err))
 }
 
 // One bad signature among good ones keeps none of them from counting, and is

@@ -74,14 +74,14 @@ func newTryBench(t *testing.T, c intake.Connector) *tryBench {
 	b := &tryBench{queue: q, err: provenance.Errorf(provenance.NotFound, "no such tag"), readBack: true}
 	book := newBook()
 	handler, err := intake.New(intake.Config{
-		Connectors: []intake.Connector{c}, Sink: q, Trials: q, Log: slog.New(slog.DiscardHandler), Metrics: book.wrap(newMetrics(q, &worklist{}).intake()),
+		Connectors: []intake.Connector{c}, Sink: q, Trials: q, Log: slog.New(slog.DiscardHandler), Metrics: book.wrap(intake.Metrics{Request: func(string, int) {}, Event: func(string, string, int) {}}),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.server = httptest.NewServer(handler)
 	t.Cleanup(b.server.Close)
-	_, client, err := ownHooks(HooksConfig{Listen: "127.0.0.1:1"})
+	_, client, err := ownHooks("127.0.0.1:1", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +294,7 @@ func TestOwnHooks(t *testing.T) {
 		server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 		server.StartTLS()
 		defer server.Close()
-		address, client, err := ownHooks(HooksConfig{Listen: strings.TrimPrefix(server.URL, "https://"), TLSCert: file})
+		address, client, err := ownHooks(strings.TrimPrefix(server.URL, "https://"), file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -320,7 +320,7 @@ func TestOwnHooks(t *testing.T) {
 		t.Error("another certificate of the same name was trusted")
 	}
 	for listen, want := range map[string]string{"0.0.0.0:8080": "http://localhost:8080", ":8080": "http://localhost:8080", "[::]:8080": "http://localhost:8080", "127.0.0.1:7058": "http://127.0.0.1:7058"} {
-		got, _, err := ownHooks(HooksConfig{Listen: listen})
+		got, _, err := ownHooks(listen, "")
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%s: %v %s", listen, err, diff)
 		}

@@ -22,11 +22,17 @@ const (
 	indexRetry = time.Second // when the index's server does not answer
 )
 
+// watcher takes each block that the index holds, from its own height on.
+type watcher interface {
+	Height() uint64
+	block(b block.Block)
+}
+
 // follower carries blocks into the index and keeps an eye on the distance.
 type follower struct {
 	ledger blockSource
 	index  *index.Index
-	notes  *noter
+	notes  watcher
 	log    *slog.Logger
 
 	mu            sync.Mutex
@@ -78,7 +84,7 @@ func (f *follower) follow(ctx context.Context) error {
 	f.mu.Lock()
 	f.again = cancel
 	f.mu.Unlock()
-	err = f.ledger.Blocks(ctx, min(held, f.notes.list.Height()), func(b block.Block) error {
+	err = f.ledger.Blocks(ctx, min(held, f.notes.Height()), func(b block.Block) error {
 		block := b
 		if b.Number >= held {
 			if held, err = f.apply(ctx, block); err != nil {

@@ -149,7 +149,7 @@ func TestFollowersShareAnIndex(t *testing.T) {
 	height.Store(n)
 	reach(n)
 	for i, f := range followers {
-		if got := f.notes.list.Height(); got < n-2 {
+		if got := f.notes.Height(); got < n-2 {
 			t.Errorf("follower %d noted what to do up to block %d", i, got)
 		}
 		if members := f.members(); len(members) != 2 || !slices.ContainsFunc(blocks[80].Organisations, func(o block.Organisation) bool { return o.MSPID == members[0].MSPID }) {
@@ -172,7 +172,7 @@ func openIndex(t *testing.T, where string) *index.Index {
 // sameAsAlone compares an index with the one that a single follower makes in a file.
 func sameAsAlone(t *testing.T, where string, blocks []block.Block) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), indexFile)
+	path := filepath.Join(t.TempDir(), "index.db")
 	if err := index.Create(t.Context(), path); err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func sameAsAlone(t *testing.T, where string, blocks []block.Block) {
 
 // What is no outage ends the follower: a peer of another channel.
 func TestFollowerRefusesAnotherChain(t *testing.T) {
-	path := filepath.Join(t.TempDir(), indexFile)
+	path := filepath.Join(t.TempDir(), "index.db")
 	if err := index.Create(t.Context(), path); err != nil {
 		t.Fatal(err)
 	}

@@ -89,7 +89,7 @@ func installed(t *testing.T, url string) *installation {
 	t.Helper()
 	b := &installation{bench: newBench(t), driver: "sqlite"}
 	b.dir = filepath.Dir(b.path)
-	b.index = filepath.Join(b.dir, indexFile)
+	b.index = filepath.Join(b.dir, "index.db")
 	if url != "" {
 		if err := b.queue.Close(); err != nil {
 			t.Fatal(err)
@@ -114,9 +114,8 @@ func onQueues(t *testing.T, test func(t *testing.T, fresh func(t *testing.T) *in
 		test(t, func(t *testing.T) *installation { return installed(t, "") })
 	})
 	t.Run("postgres", func(t *testing.T) {
-		url := sharedServer.URL(t)
 		test(t, func(t *testing.T) *installation {
-			return installed(t, fmt.Sprintf("%s&search_path=fsck%d", url, schemas.Add(1)))
+			return installed(t, server.Schema(t))
 		})
 	})
 }

@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -272,17 +270,6 @@ func dial(cfg Config) (*ledger.Client, error) {
 	})
 }
 
-// listen opens one of the gateway's listeners. All of them are bounded: the
-// files that connections hold are those that the queue, the index and the
-// ledger need.
-func listen(ctx context.Context, key, address string) (net.Listener, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, err)
-	}
-	return newCrowd(l), nil
-}
-
 // serveHooks takes notifications until ctx ends, and lets those in hand finish.
 func (g *rooms) serveHooks(ctx context.Context, l net.Listener) error {
 	if g.cfg.Hooks.TLSCert != "" {
@@ -293,25 +280,4 @@ func (g *rooms) serveHooks(ctx context.Context, l net.Listener) error {
 		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}})
 	}
 	return serveHTTP(ctx, l, g.hooks)
-}
-
-func serveHTTP(ctx context.Context, l net.Listener, handler http.Handler) error {
-	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
-	}
-	eg, ctx := errgroup.WithContext(ctx)
-	eg.Go(func() error {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve %s: %w", l.Addr(), err)
-		}
-		return nil
-	})
-	eg.Go(func() error {
-		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		return errors.Join(server.Shutdown(grace), server.Close())
-	})
-	return eg.Wait()
 }

@@ -41,15 +41,6 @@ func (f *fickleRegistry) count(repo string) int {
 	return f.asked[repo]
 }
 
-func manifestOf(repo string) []byte {
-	return fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"digest":"sha256:%064x","size":2},"layers":[],"annotations":{"of":%q}}`, 7, repo)
-}
-
-func sendManifest(w http.ResponseWriter, body []byte) {
-	w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
-	_, _ = w.Write(body)
-}
-
 // F19 to F21: a push is never recorded on what such a registry says, never
 // dropped because of what it cannot say now, and set aside, for people to see,
 // where the registry says that there is nothing or sends something else.

@@ -4,18 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/ledger"
-	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // private is a pull whose client must not come to the channel.
@@ -75,42 +72,6 @@ func (c *collection) EvaluateOwn(_ context.Context, _ string, args ...string) ([
 	return json.Marshal(map[string][]byte{"clients": b})
 }
 
-// drain records n events.
-func (b *bench) drain(n int) {
-	b.t.Helper()
-	b.run(b.t.Context(), func(s delivery.Stats) bool { return s.Done == int64(n) })
-}
-
-// keeping runs a keeper over the bench's queue until nothing is unkept.
-func (b *bench) keeping(c *collection) *waits {
-	b.t.Helper()
-	w := &waits{}
-	k := &keeper{queue: b.queue, ledger: c, waits: w, log: slog.New(slog.DiscardHandler), woken: make(chan struct{}, 1), limits: keepLimits{
-		page: 2, parallel: 2, poll: time.Millisecond, backoff: time.Millisecond, backoffMax: 2 * time.Millisecond,
-	}}
-	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
-	done := make(chan error, 1)
-	go func() { done <- k.run(ctx) }()
-	for ctx.Err() == nil {
-		left, err := b.queue.Unkept(ctx, nil, 1)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		if len(left) == 0 && w.state().Reason == "" { // the wait ends a moment after the row
-			break
-		}
-		_ = pauseFor(ctx, time.Millisecond)
-	}
-	if ctx.Err() != nil {
-		b.t.Errorf("not kept in time; it waits for %q", w.state().Reason)
-	}
-	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		b.t.Errorf("keeper: %v", err)
-	}
-	return w
-}
-
 // What is to be hidden never is in what the ledger is sent, and is all in what
 // is kept, through failures before and after the transaction.
 func TestHiddenClients(t *testing.T) {
@@ -120,7 +81,7 @@ func TestHiddenClients(t *testing.T) {
 		ds = append(ds, private("team/app", i), event("team/app", 100+i, provenance.Pull))
 	}
 	b.accept(ds...)
-	b.drain(len(ds))
+	drain(b, len(ds))
 	public := b.ledger.segments
 	for key, segment := range public {
 		for _, text := range []string{"client-", "10.2.3.4", "containerd"} {
@@ -142,56 +103,14 @@ func TestHiddenClients(t *testing.T) {
 		}
 		return nil
 	}
-	w := b.keeping(c)
+	w := keeping(b, c)
 	if got := w.state(); got.Reason != "" {
 		t.Errorf("still waits: %+v", got)
 	}
 	if len(c.kept) != len(public) || c.calls <= len(public) {
 		t.Errorf("%d of %d segments kept in %d calls", len(c.kept), len(public), c.calls)
 	}
-	b.revealed(c, 12)
-}
-
-// revealed asks for every hidden pull that is on the ledger.
-func (b *bench) revealed(c *collection, want int) {
-	b.t.Helper()
-	var pulls []readmodel.Pull
-	for key, segment := range b.ledger.segments {
-		events, err := provenance.DecodeSegment(segment)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		nth := 0
-		for _, e := range events {
-			if e.Blind.IsZero() {
-				continue
-			}
-			fields := strings.Fields(strings.Trim(key, "[]"))
-			var n uint64
-			if _, err := fmt.Sscan(fields[2], &n); err != nil {
-				b.t.Fatal(err)
-			}
-			pulls = append(pulls, readmodel.Pull{Host: provenance.Host(fields[0]), Lane: fields[1], Number: n, Nth: nth, ID: e.ID, Blind: e.Blind})
-			nth++
-		}
-	}
-	clients, errs := revealer{c}.Reveal(b.t.Context(), pulls)
-	seen := map[string]bool{}
-	for i, who := range clients {
-		if errs[i] != nil || who.Address != "10.2.3.4" || seen[who.Actor] {
-			b.t.Errorf("pull %d: %+v, %v", i, who, errs[i])
-		}
-		seen[who.Actor] = true
-	}
-	if len(seen) != want {
-		b.t.Errorf("%d clients, want %d", len(seen), want)
-	}
-	pulls[0].Blind = provenance.SHA256Of([]byte("another"))
-	pulls[1].Number = 999
-	_, errs = revealer{c}.Reveal(b.t.Context(), pulls[:2])
-	if provenance.CodeOf(errs[0]) != provenance.Internal || provenance.CodeOf(errs[1]) != provenance.NotFound {
-		b.t.Errorf("what does not hash to the channel, and what is not kept: %v", errs)
-	}
+	revealed(b, c, 12)
 }
 
 // A segment that cannot be kept does not keep the others from it, and stays.
@@ -200,7 +119,7 @@ func TestKeeperGoesOn(t *testing.T) {
 	for i := range 11 {
 		b.accept(private("team/app", i))
 	}
-	b.drain(11)
+	drain(b, 11)
 	c := &collection{ledger: b.ledger, kept: map[string][]byte{}}
 	var bad string
 	k := &keeper{queue: b.queue, ledger: refusing{c, &bad}, waits: &waits{}, log: slog.New(slog.DiscardHandler), woken: make(chan struct{}, 1), limits: keepLimits{page: 1, parallel: 1}}

@@ -34,6 +34,9 @@ type noter struct {
 	looked  func() // after each block
 }
 
+// Height is the number of blocks whose tasks are noted.
+func (n *noter) Height() uint64 { return n.list.Height() }
+
 // block notes the tasks of a block that the index holds; those of a block below
 // the list's height are noted. Only the owner of a registry records its
 // segments, so the creator's organisation is the owner.

@@ -52,38 +52,3 @@ func TestProve(t *testing.T) {
 		})
 	}
 }
-
-// A sweep that finds an image as it should be, and unproven, has it proven.
-func TestSweepHasImagesProven(t *testing.T) {
-	b := newSweepBench(t)
-	image := b.known("app", "v1", "one")
-	proven := b.known("app", "v2", "two")
-	b.state.put(t, state.PlaceKey(proven, b.host, "app"), state.Place{Proven: true})
-	var asked []string
-	s := b.sweeper(func(s *sweeper) {
-		s.prove = func(host provenance.Host, repo provenance.Repository, d provenance.Digest) {
-			asked = append(asked, string(host)+"/"+string(repo)+"@"+d.String())
-		}
-	})
-	if got := found(b.swept(s, false)); len(got) != 0 {
-		t.Fatal(got)
-	}
-	if len(asked) != 1 || asked[0] != string(b.host)+"/app@"+image.String() {
-		t.Errorf("asked for %+v", asked)
-	}
-}
-
-// So has a witness.
-func TestWitnessHasImagesProven(t *testing.T) {
-	s, l, r := &fakeState{}, &fakeActs{}, newShelf()
-	image := r.put("image", 100)
-	s.put(t, state.PlaceKey(image, "partner.example", "app"), state.Place{MSP: "OtherMSP"})
-	w := &witnesser{
-		msp: "VendorMSP", view: s.view, ledger: l, log: slog.New(slog.DiscardHandler), attempts: 3, count: func(string) {},
-		registries: func(provenance.Host) (manifestReader, bool) { return r, true },
-	}
-	more, err := w.do(t.Context(), task{Kind: taskWitness, Host: "partner.example", Repository: "app", Digest: image})
-	if err != nil || len(l.acts) != 1 || len(more) != 1 || more[0] != proofOf("partner.example", "app", image) {
-		t.Errorf("%+v, %v", more, err)
-	}
-}

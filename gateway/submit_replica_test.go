@@ -62,7 +62,7 @@ func TestReadBackResolves(t *testing.T) {
 	if resolved["good"] != 1 {
 		t.Errorf("the tag was resolved %d times", resolved["good"])
 	}
-	dead, err := operated{queue: b.queue, work: newWork(t)}.Dead(t.Context(), 0, 10)
+	dead, err := b.queue.Dead(t.Context(), 0, 10)
 	if err != nil || len(dead) != 2 || !dead[0].Event.Digest.IsZero() {
 		t.Errorf("%d dead letters, %v; want the tag that is gone and the one nobody can ask for", len(dead), err)
 	}

@@ -17,10 +17,6 @@ import (
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
-func unavailable(string) error {
-	return provenance.Errorf(provenance.Unavailable, "SecurityMSP peer0: connection refused")
-}
-
 // TestCrashPoints ends the process at each point of a segment's life, several
 // times over, restarts it, and counts.
 func TestCrashPoints(t *testing.T) {

@@ -207,24 +207,6 @@ func TestSweepFileDamaged(t *testing.T) {
 	}
 }
 
-func TestSweepSettings(t *testing.T) {
-	for want, spoil := range map[string]func(*Config){
-		"sweep.every":                func(c *Config) { c.Sweep.Every = time.Second },
-		"sweep.rate":                 func(c *Config) { c.Sweep.Rate = -1 },
-		"sweep.grace":                func(c *Config) { c.Sweep.Grace = time.Millisecond },
-		"registries[0].repositories": func(c *Config) { c.Registries[0].Repositories = []string{"a b"} },
-	} {
-		c := valid(t)
-		if c.Sweep != (SweepConfig{Every: 24 * time.Hour, Rate: 20, Grace: 2 * time.Minute}) {
-			t.Fatalf("by default %+v", c.Sweep)
-		}
-		spoil(&c)
-		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("want %q, got %v", want, err)
-		}
-	}
-}
-
 // A registry may have many owners. What another one's gateways do not record is
 // not ours to find: its push would be set aside, sweep after sweep.
 func TestSweepOfSharedRegistry(t *testing.T) {

@@ -77,3 +77,18 @@ func TestWitness(t *testing.T) {
 		})
 	}
 }
+
+// So has a witness.
+func TestWitnessHasImagesProven(t *testing.T) {
+	s, l, r := &fakeState{}, &fakeActs{}, newShelf()
+	image := r.put("image", 100)
+	s.put(t, state.PlaceKey(image, "partner.example", "app"), state.Place{MSP: "OtherMSP"})
+	w := &witnesser{
+		msp: "VendorMSP", view: s.view, ledger: l, log: slog.New(slog.DiscardHandler), attempts: 3, count: func(string) {},
+		registries: func(provenance.Host) (manifestReader, bool) { return r, true },
+	}
+	more, err := w.do(t.Context(), task{Kind: taskWitness, Host: "partner.example", Repository: "app", Digest: image})
+	if err != nil || len(l.acts) != 1 || len(more) != 1 || more[0] != proofOf("partner.example", "app", image) {
+		t.Errorf("%+v, %v", more, err)
+	}
+}

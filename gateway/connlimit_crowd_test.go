@@ -41,12 +41,10 @@ func hooksOf(t *testing.T, names ...string) (address string, q *queue.Queue) {
 	t.Cleanup(func() { _ = q.Close() })
 	var all []intake.Connector
 	for _, name := range names {
-		c := harbor()
-		c.Name = name
-		all = append(all, c)
+		all = append(all, intake.Connector{Name: name, Kind: "harbor", Host: "reg.example:5000", Secrets: [][]byte{[]byte(trySecret)}})
 	}
-	g := &rooms{}
-	if g.hooks, err = intake.New(intake.Config{Connectors: all, Sink: q, Concurrency: hookPlaces, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	hooks, err := intake.New(intake.Config{Connectors: all, Sink: q, Concurrency: hookPlaces, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -57,7 +55,7 @@ func hooksOf(t *testing.T, names ...string) (address string, q *queue.Queue) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := g.serveHooks(ctx, l); err != nil {
+		if err := serveHTTP(ctx, l, hooks); err != nil {
 			t.Error(err)
 		}
 	}()
