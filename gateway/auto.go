@@ -12,6 +12,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // releaseAuto is the transaction that completes a promotion whose rules are met.
@@ -80,7 +81,7 @@ func (r *releaser) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := pauseFor(ctx, r.limits.pause); err != nil {
+		if err := wait.For(ctx, r.limits.pause); err != nil {
 			return err
 		}
 		timer := time.NewTimer(min(r.limits.every, max(0, next)))
@@ -113,7 +114,7 @@ func (r *releaser) look(ctx context.Context) (next time.Duration, err error) {
 			next = min(next, wait)
 			continue
 		}
-		if err := pauseFor(ctx, rand.N(r.limits.jitter+1)); err != nil {
+		if err := wait.For(ctx, rand.N(r.limits.jitter+1)); err != nil {
 			return next, err
 		}
 		r.release(ctx, p)

@@ -13,6 +13,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
+	"github.com/waybill-dev/waybill/gateway/wait/waittest"
 )
 
 // promotions adds the index's list to the fake state.
@@ -193,7 +194,7 @@ func TestAutoReleaseLoop(t *testing.T) {
 	}
 	r.promote(t, "staging", "SecurityMSP")
 	r.wake()
-	waitUntil(t, func() bool { return asked() == 1 })
+	waittest.Until(t, func() bool { return asked() == 1 })
 	cancel()
 	wg.Wait()
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/wait"
+	"github.com/waybill-dev/waybill/gateway/wait/waittest"
 )
 
 // ticking is a ledger with a clock, and the gateways of its members on one time.
@@ -63,7 +65,7 @@ func newTicking(t *testing.T, members ...string) *ticking {
 	w.state.put(t, state.MembersKey(), state.Members{MSPs: members})
 	for _, msp := range append(members, "StrangerMSP") {
 		w.tickers[msp] = &ticker{
-			msp: msp, view: w.state.view, ledger: by{w, t, msp}, waits: &waits{}, log: slog.New(slog.NewTextHandler(&w.said, nil)),
+			msp: msp, view: w.state.view, ledger: by{w, t, msp}, waits: &wait.Reasons{}, log: slog.New(slog.NewTextHandler(&w.said, nil)),
 			count: func(o string) { w.counts[o]++ }, behind: func(d time.Duration) { w.age = d }, now: func() time.Time { return w.time }, limits: defaultTickLimits(),
 		}
 	}
@@ -126,12 +128,12 @@ func TestClockRefused(t *testing.T) {
 	if n := strings.Count(w.said.String(), "cannot be moved"); n != 1 || w.counts["failed"] < 5 {
 		t.Errorf("said %d times, %v", n, w.counts)
 	}
-	if why := w.tickers["AuditMSP"].waits.state().Reason; !strings.Contains(why, "needs the role gateway") {
+	if why := w.tickers["AuditMSP"].waits.Longest().Reason; !strings.Contains(why, "needs the role gateway") {
 		t.Errorf("its status says %q", why)
 	}
 	delete(w.down, "AuditMSP")
 	w.pass(t, 120)
-	if why := w.tickers["AuditMSP"].waits.state().Reason; why != "" {
+	if why := w.tickers["AuditMSP"].waits.Longest().Reason; why != "" {
 		t.Errorf("mended, its status says %q", why)
 	}
 	// Others were faster, time after time: the clock has moved.
@@ -175,7 +177,7 @@ func TestClockLoop(t *testing.T) {
 			t.Errorf("run: %v", err)
 		}
 	})
-	waitUntil(t, func() bool {
+	waittest.Until(t, func() bool {
 		var clock state.Clock
 		_, err := state.Read(w.state, state.ClockKey(), &clock)
 		return err == nil && !clock.At.IsZero()

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 const (
@@ -54,16 +56,15 @@ func newCrowd(l net.Listener) *crowd {
 // Where the process or the machine has no file left, it waits: what holds the
 // files ends some time, and a listener that gave up would end the gateway.
 func (c *crowd) Accept() (net.Conn, error) {
-	for pause := minStarved; ; {
+	for pause := wait.Backoff(minStarved, maxStarved); ; {
 		conn, err := c.Listener.Accept()
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-			if !c.starve(pause) {
+			if !c.starve(pause.NextBackOff()) {
 				return nil, net.ErrClosed
 			}
-			pause = min(2*pause, maxStarved)
 			continue
 		}
-		pause = minStarved
+		pause.Reset()
 		if err != nil {
 			return nil, err //nolint:wrapcheck // net/http looks at what kind of error it is
 		}

@@ -22,6 +22,8 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/wait"
+	"github.com/waybill-dev/waybill/gateway/wait/waittest"
 )
 
 // hookPlaces are the requests of one connector that are served at once.
@@ -267,7 +269,7 @@ func TestNoFileLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, func() bool { return inner.starved.Load() > 2 })
+	waittest.Until(t, func() bool { return inner.starved.Load() > 2 })
 	select {
 	case err := <-done:
 		t.Fatalf("the server ended: %v", err)
@@ -317,7 +319,7 @@ func TestStarvingListenerCloses(t *testing.T) {
 		_, err := l.Accept()
 		done <- err
 	}()
-	_ = pauseFor(t.Context(), 20*time.Millisecond)
+	_ = wait.For(t.Context(), 20*time.Millisecond)
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // staleAfter is how long the index may be behind its peer, or the peer silent,
@@ -65,7 +66,7 @@ func (f *follower) run(ctx context.Context) error {
 		default:
 			return err
 		}
-		if err := pauseFor(ctx, indexRetry); err != nil {
+		if err := wait.For(ctx, indexRetry); err != nil {
 			return err
 		}
 	}

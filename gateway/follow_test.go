@@ -16,6 +16,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/wait"
 	"github.com/waybill-dev/waybill/test/postgres"
 )
 
@@ -39,7 +40,7 @@ func (g growing) Blocks(ctx context.Context, from uint64, apply func(block.Block
 			from++
 			continue
 		}
-		if err := pauseFor(ctx, time.Millisecond); err != nil {
+		if err := wait.For(ctx, time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -108,7 +109,7 @@ func TestFollowersShareAnIndex(t *testing.T) {
 			if time.Now().After(deadline) {
 				t.Fatalf("the followers stand at %v, want %d", at, want)
 			}
-			_ = pauseFor(t.Context(), 5*time.Millisecond)
+			_ = wait.For(t.Context(), 5*time.Millisecond)
 		}
 	}
 	height.Store(30)
@@ -134,7 +135,7 @@ func TestFollowersShareAnIndex(t *testing.T) {
 	}
 	// The channel is quiet, and still the index comes level.
 	alone := openIndex(t, server.URL())
-	for deadline := time.Now().Add(20 * time.Second); ; _ = pauseFor(t.Context(), 20*time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); ; _ = wait.For(t.Context(), 20*time.Millisecond) {
 		held, err := alone.Height(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // keepClients is the transaction that puts what a segment hides into our
@@ -41,7 +42,7 @@ var (
 type keeper struct {
 	queue  hidingQueue
 	ledger privateLedger
-	waits  *waits
+	waits  *wait.Reasons
 	log    *slog.Logger
 	woken  chan struct{}
 	limits keepLimits
@@ -73,27 +74,26 @@ func (k *keeper) run(ctx context.Context) error {
 		k.limits = defaultKeepLimits()
 	}
 	const source = "private data"
-	pause := k.limits.backoff
+	pause := wait.Backoff(k.limits.backoff, k.limits.backoffMax)
 	for {
 		err := k.pass(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err == nil {
-			k.waits.end(source)
-			pause = k.limits.backoff
+			k.waits.End(source)
+			pause.Reset()
 			if err := k.idle(ctx); err != nil {
 				return err
 			}
 			continue
 		}
-		if k.waits.begin(source, err) {
+		if k.waits.Begin(source, err) {
 			k.log.WarnContext(ctx, "keeping the clients of pulls waits", slog.Any("error", err))
 		}
-		if err := pauseFor(ctx, pause); err != nil {
+		if err := wait.For(ctx, pause.NextBackOff()); err != nil {
 			return err
 		}
-		pause = min(2*pause, k.limits.backoffMax)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // drain records n events.
@@ -20,9 +21,9 @@ func drain(b *bench, n int) {
 }
 
 // keeping runs a keeper over the bench's queue until nothing is unkept.
-func keeping(b *bench, c *collection) *waits {
+func keeping(b *bench, c *collection) *wait.Reasons {
 	b.t.Helper()
-	w := &waits{}
+	w := &wait.Reasons{}
 	k := &keeper{queue: b.queue, ledger: c, waits: w, log: slog.New(slog.DiscardHandler), woken: make(chan struct{}, 1), limits: keepLimits{
 		page: 2, parallel: 2, poll: time.Millisecond, backoff: time.Millisecond, backoffMax: 2 * time.Millisecond,
 	}}
@@ -34,13 +35,13 @@ func keeping(b *bench, c *collection) *waits {
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		if len(left) == 0 && w.state().Reason == "" { // the wait ends a moment after the row
+		if len(left) == 0 && w.Longest().Reason == "" { // the wait ends a moment after the row
 			break
 		}
-		_ = pauseFor(ctx, time.Millisecond)
+		_ = wait.For(ctx, time.Millisecond)
 	}
 	if ctx.Err() != nil {
-		b.t.Errorf("not kept in time; it waits for %q", w.state().Reason)
+		b.t.Errorf("not kept in time; it waits for %q", w.Longest().Reason)
 	}
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {

@@ -13,6 +13,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // private is a pull whose client must not come to the channel.
@@ -104,7 +105,7 @@ func TestHiddenClients(t *testing.T) {
 		return nil
 	}
 	w := keeping(b, c)
-	if got := w.state(); got.Reason != "" {
+	if got := w.Longest(); got.Reason != "" {
 		t.Errorf("still waits: %+v", got)
 	}
 	if len(c.kept) != len(public) || c.calls <= len(public) {
@@ -122,7 +123,7 @@ func TestKeeperGoesOn(t *testing.T) {
 	drain(b, 11)
 	c := &collection{ledger: b.ledger, kept: map[string][]byte{}}
 	var bad string
-	k := &keeper{queue: b.queue, ledger: refusing{c, &bad}, waits: &waits{}, log: slog.New(slog.DiscardHandler), woken: make(chan struct{}, 1), limits: keepLimits{page: 1, parallel: 1}}
+	k := &keeper{queue: b.queue, ledger: refusing{c, &bad}, waits: &wait.Reasons{}, log: slog.New(slog.DiscardHandler), woken: make(chan struct{}, 1), limits: keepLimits{page: 1, parallel: 1}}
 	all, err := b.queue.Unkept(t.Context(), nil, 99)
 	if err != nil || len(all) < 2 {
 		t.Fatalf("%d segments hide something, %v", len(all), err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // fakeLedger behaves as Fabric and the contract do, in one mutex: a
@@ -170,7 +171,7 @@ func (f *fakeLedger) CommitStatus(ctx context.Context, txID string) (ledger.Comm
 		if ok {
 			return ledger.Commit{Valid: code == "VALID", Code: code, Block: 7}, nil
 		}
-		if err := pauseFor(ctx, time.Millisecond); err != nil {
+		if err := wait.For(ctx, time.Millisecond); err != nil {
 			return ledger.Commit{}, provenance.Wrap(provenance.Unavailable, err, "commit status of %s", txID)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/wait"
 	"github.com/waybill-dev/waybill/test/chaos/check"
 )
 
@@ -76,7 +77,7 @@ func (w *world) run() check.Report {
 	}
 	restart := func() {
 		w.kill(gateway)
-		_ = pauseFor(ctx, 5*time.Millisecond)
+		_ = wait.For(ctx, 5*time.Millisecond)
 		gateway = w.start()
 	}
 	w.until(ctx, "a quarter", func() bool { return w.accepted.Load() >= worldSenders*worldEach/4 })
@@ -111,7 +112,7 @@ func (w *world) run() check.Report {
 func (w *world) until(ctx context.Context, what string, done func() bool) {
 	w.t.Helper()
 	for !done() {
-		if err := pauseFor(ctx, time.Millisecond); err != nil {
+		if err := wait.For(ctx, time.Millisecond); err != nil {
 			w.t.Fatalf("%s: %v", what, err)
 		}
 	}
@@ -179,7 +180,7 @@ type writeBehind struct {
 func behind(ctx context.Context, s intake.Sink) intake.Sink {
 	b := &writeBehind{Sink: s}
 	go func() {
-		for pauseFor(ctx, 300*time.Millisecond) == nil { // so long that each kill falls into it
+		for wait.For(ctx, 300*time.Millisecond) == nil { // so long that each kill falls into it
 			b.mu.Lock()
 			if _, err := s.Accept(ctx, b.held); err == nil {
 				b.held = nil

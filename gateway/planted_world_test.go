@@ -22,6 +22,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/wait"
 	"github.com/waybill-dev/waybill/test/chaos/check"
 )
 
@@ -172,7 +173,7 @@ func (w *world) follow(ctx context.Context, x *index.Index) error {
 	for {
 		b := w.chain.block(next)
 		if b == nil {
-			if err := pauseFor(ctx, time.Millisecond); err != nil {
+			if err := wait.For(ctx, time.Millisecond); err != nil {
 				return err
 			}
 			continue
@@ -236,7 +237,7 @@ func (w *world) send(ctx context.Context, sender int) error {
 			} else if status != 0 {
 				return fmt.Errorf("sender %d: status %d", sender, status)
 			}
-			_ = pauseFor(ctx, time.Millisecond)
+			_ = wait.For(ctx, time.Millisecond)
 		}
 	}
 	return nil

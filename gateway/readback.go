@@ -237,9 +237,9 @@ func (b *batchReading) settle(ctx context.Context) error {
 		}
 	}
 	if answered {
-		b.waits.end(source)
+		b.waits.End(source)
 	}
-	if len(b.silent) > 0 && b.waits.begin(source, provenance.Errorf(provenance.Unavailable, "%s", b.silentWhy)) {
+	if len(b.silent) > 0 && b.waits.Begin(source, provenance.Errorf(provenance.Unavailable, "%s", b.silentWhy)) {
 		b.log.WarnContext(ctx, "reading back waits", slog.String("registry", string(b.host)), slog.String("error", b.silentWhy))
 	}
 	b.queue.Return(b.back)

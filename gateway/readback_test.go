@@ -15,6 +15,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // countedRegistry is a distribution registry over HTTP that has what it was given.
@@ -33,7 +34,7 @@ func newCountedRegistry(t *testing.T, delay time.Duration) *countedRegistry {
 		if !found {
 			return // the ping
 		}
-		_ = pauseFor(r.Context(), delay)
+		_ = wait.For(r.Context(), delay)
 		c.mu.Lock()
 		body := c.has[repo+"@"+reference]
 		c.asked[repo]++
@@ -279,7 +280,7 @@ type hangingFor struct {
 
 func (h hangingFor) ManifestBytes(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, []byte, error) {
 	if repo == h.repository {
-		_ = pauseFor(ctx, h.wait)
+		_ = wait.For(ctx, h.wait)
 		return registry.Facts{}, nil, unavailable("")
 	}
 	return h.shelf.ManifestBytes(ctx, repo, d)

@@ -14,6 +14,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // fakeRegistry answers Manifest by a function.
@@ -122,7 +123,7 @@ func (b *bench) run(ctx context.Context, done func(delivery.Stats) bool) {
 		if done(s) {
 			break
 		}
-		_ = pauseFor(ctx, time.Millisecond)
+		_ = wait.For(ctx, time.Millisecond)
 	}
 	cancel()
 	wg.Wait()

@@ -44,7 +44,7 @@ func (s *shelf) ManifestBytes(_ context.Context, _ provenance.Repository, d prov
 	case !ok:
 		return registry.Facts{}, nil, provenance.Errorf(provenance.NotFound, "MANIFEST_UNKNOWN")
 	}
-	return registry.Facts{MediaType: manifestType, Size: int64(len(body))}, body, nil
+	return registry.Facts{MediaType: "application/vnd.oci.image.manifest.v1+json", Size: int64(len(body))}, body, nil
 }
 
 func (s *shelf) Manifest(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, error) {

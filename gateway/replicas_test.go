@@ -11,6 +11,7 @@ import (
 
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/wait"
 	"github.com/waybill-dev/waybill/test/postgres"
 )
 
@@ -65,7 +66,7 @@ func TestReplicas(t *testing.T) {
 			} else if i > 200 {
 				t.Fatal(err)
 			}
-			_ = pauseFor(t.Context(), 50*time.Millisecond)
+			_ = wait.For(t.Context(), 50*time.Millisecond)
 		}
 	}
 	for r := range 8 {
@@ -90,7 +91,7 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("not done: %+v, %v", s, err)
 			break
 		}
-		_ = pauseFor(t.Context(), 20*time.Millisecond)
+		_ = wait.For(t.Context(), 20*time.Millisecond)
 	}
 	b.wantOnce(all)
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/statefile"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // purgeClients is the transaction that removes what a segment hides from our
@@ -28,7 +30,7 @@ const retainFile = "retain.json"
 type retainer struct {
 	index   *index.Index
 	ledger  privateLedger
-	waits   *waits
+	waits   *wait.Reasons
 	log     *slog.Logger
 	msp     string
 	path    string
@@ -47,7 +49,7 @@ func newRetainer(r retainer) (*retainer, error) {
 }
 
 func (r *retainer) load() error {
-	err := readDisposable(r.path, &r.done)
+	err := statefile.Read(r.path, &r.done)
 	if r.done == nil { // no file, or one that says null
 		r.done = map[provenance.Host]index.Position{}
 	}
@@ -73,14 +75,14 @@ func (r *retainer) run(ctx context.Context) error {
 		}
 		pause := every
 		if err == nil {
-			r.waits.end(source)
+			r.waits.End(source)
 		} else {
 			pause = min(pause, r.backoff)
-			if r.waits.begin(source, err) {
+			if r.waits.Begin(source, err) {
 				r.log.WarnContext(ctx, "purging the clients of old pulls waits", slog.Any("error", err))
 			}
 		}
-		if err := pauseFor(ctx, pause); err != nil {
+		if err := wait.For(ctx, pause); err != nil {
 			return err
 		}
 	}
@@ -139,7 +141,7 @@ func (r *retainer) purge(ctx context.Context, host provenance.Host, s index.Pull
 func (r *retainer) save() error {
 	b, err := json.Marshal(r.done)
 	if err == nil {
-		err = replaceFile(r.path, b)
+		err = statefile.Replace(r.path, b)
 	}
 	if err != nil {
 		return provenance.Wrap(provenance.Internal, err, "save how far clients are purged")

@@ -17,6 +17,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // purging is a peer whose clients are purged: the numbers of the segments, as
@@ -91,7 +92,7 @@ func retaining(t *testing.T, kinds ...string) *index.Index {
 func newRetaining(t *testing.T, x *index.Index, p privateLedger, path string, keep time.Duration) *retainer {
 	t.Helper()
 	r, err := newRetainer(retainer{
-		index: x, ledger: p, waits: &waits{}, log: slog.New(slog.DiscardHandler), msp: "VendorMSP", path: path,
+		index: x, ledger: p, waits: &wait.Reasons{}, log: slog.New(slog.DiscardHandler), msp: "VendorMSP", path: path,
 		keep: map[provenance.Host]time.Duration{"registry.example": keep}, purged: func() {},
 	})
 	if err != nil {
@@ -138,8 +139,8 @@ func TestRetentionRuns(t *testing.T) {
 	r := newRetaining(t, x, p, filepath.Join(t.TempDir(), retainFile), time.Hour)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if err := r.run(ctx); err == nil || r.waits.state().Reason == "" || !slices.Equal(p.calls, []string{"0"}) {
-		t.Errorf("%v, waits for %q, purged %v", err, r.waits.state().Reason, p.calls)
+	if err := r.run(ctx); err == nil || r.waits.Longest().Reason == "" || !slices.Equal(p.calls, []string{"0"}) {
+		t.Errorf("%v, waits for %q, purged %v", err, r.waits.Longest().Reason, p.calls)
 	}
 }
 

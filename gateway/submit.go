@@ -17,6 +17,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // recordSegment is the transaction that records a segment.
@@ -101,7 +102,7 @@ type submitter struct {
 	// organisation, as the ledger has it; "" where it is ours, nobody's, or not known.
 	elsewhere func(ctx context.Context, host provenance.Host, repo provenance.Repository) string
 	limits    submitLimits
-	waits     waits
+	waits     wait.Reasons
 	flight    *semaphore.Weighted // of limits.flight; made by run
 	places    *semaphore.Weighted // of limits.places; made by run
 
@@ -152,7 +153,7 @@ func defaultSubmitLimits() submitLimits {
 }
 
 // State tells why writes wait, and since when; zero when they do not.
-func (s *submitter) State() waitState { return s.waits.state() }
+func (s *submitter) State() wait.State { return s.waits.Longest() }
 
 // run submits until ctx ends. It returns an error only when the queue itself
 // fails (then accepted events are safe where they are, and a restart repairs);
@@ -205,30 +206,29 @@ type lane struct {
 
 func (l *lane) run(ctx context.Context) error {
 	source := "queue of " + l.name
-	for pause := l.limits.backoff; ; {
+	for pause := l.limits.pause(); ; {
 		err := l.turn(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err == nil:
-			l.waits.end(source)
-			pause = l.limits.backoff
+			l.waits.End(source)
+			pause.Reset()
 			continue
 		case errors.Is(err, queue.ErrLaneLost):
 			// Another replica goes on from what is stored, as after a crash here.
 			l.log.InfoContext(ctx, "lane lost", slog.String("lane", l.name))
 		case provenance.CodeOf(err) == provenance.Unavailable:
 			// The queue's server is away. What it has is safe; what it was told last, Sealed tells.
-			if l.waits.begin(source, err) {
+			if l.waits.Begin(source, err) {
 				l.log.WarnContext(ctx, "recording waits", slog.String("lane", l.name), slog.Any("error", err))
 			}
 		default:
 			return err
 		}
-		if err := pauseFor(ctx, pause); err != nil {
+		if err := wait.For(ctx, pause.NextBackOff()); err != nil {
 			return err
 		}
-		pause = min(2*pause, l.limits.backoffMax)
 	}
 }
 
@@ -353,7 +353,7 @@ func (l *lane) endorse(ctx context.Context, s queue.Segment, manifests []byte) (
 	}
 	sum := sha256.Sum256(s.Bytes)
 	args := []string{string(s.Host), s.LaneName, strconv.FormatUint(s.Seq, 10), hex.EncodeToString(sum[:])}
-	for pause := l.limits.backoff; ; pause = min(2*pause, l.limits.backoffMax) {
+	for pause := l.limits.pause(); ; {
 		endorsed, err := l.ledger.Endorse(ctx, recordSegment, args, transient)
 		if provenance.CodeOf(err) != provenance.Unavailable {
 			return endorsed, err
@@ -362,7 +362,7 @@ func (l *lane) endorse(ctx context.Context, s queue.Segment, manifests []byte) (
 			return ledger.Endorsed{}, ctx.Err()
 		}
 		l.wait(ctx, err)
-		if err := pauseFor(ctx, pause); err != nil {
+		if err := wait.For(ctx, pause.NextBackOff()); err != nil {
 			return ledger.Endorsed{}, err
 		}
 	}
@@ -370,7 +370,7 @@ func (l *lane) endorse(ctx context.Context, s queue.Segment, manifests []byte) (
 
 // wait notes why this lane waits; the first time of a wait is logged.
 func (l *lane) wait(ctx context.Context, err error) {
-	if l.waits.begin(l.name, err) {
+	if l.waits.Begin(l.name, err) {
 		l.log.WarnContext(ctx, "recording waits", slog.String("lane", l.name), slog.Any("error", err))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // gather returns items for a segment, or none after a while without any. A
@@ -30,7 +31,7 @@ func (l *lane) gather(ctx context.Context) ([]queue.Item, error) {
 		}
 		seen = len(items)
 		l.queue.Return(items)
-		if err := pauseFor(ctx, l.limits.linger); err != nil {
+		if err := wait.For(ctx, l.limits.linger); err != nil {
 			return nil, err
 		}
 	}

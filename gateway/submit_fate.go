@@ -8,6 +8,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // finish learns the fate of the sealed segment's transaction and acts on it.
@@ -16,7 +17,7 @@ import (
 // bytes are sent again while the fate is unknown. That, and the contract's own
 // rule that a known segment is success without a write, make one recording.
 func (l *lane) finish(ctx context.Context, s queue.Segment, start time.Time, timeout time.Duration) (settled bool, err error) {
-	for pause := l.limits.backoff; ; pause = min(2*pause, l.limits.backoffMax) {
+	for pause := l.limits.pause(); ; {
 		commit, err := l.status(ctx, s.TxID, timeout)
 		switch {
 		case ctx.Err() != nil:
@@ -43,7 +44,7 @@ func (l *lane) finish(ctx context.Context, s queue.Segment, start time.Time, tim
 				return false, err
 			}
 		}
-		if err := pauseFor(ctx, pause); err != nil {
+		if err := wait.For(ctx, pause.NextBackOff()); err != nil {
 			return false, err
 		}
 	}
@@ -60,7 +61,7 @@ func (l *lane) done(ctx context.Context, s queue.Segment, commit ledger.Commit, 
 	if err := l.queue.Recorded(ctx, s, commit.Block); err != nil {
 		return err
 	}
-	l.waits.end(l.name)
+	l.waits.End(l.name)
 	if l.hid != nil {
 		l.hid()
 	}
@@ -68,9 +69,9 @@ func (l *lane) done(ctx context.Context, s queue.Segment, commit ledger.Commit, 
 	if err != nil {
 		return err
 	}
-	if l.waits.some() {
+	if l.waits.Any() {
 		for _, e := range events {
-			l.waits.end(l.source(s.Host, e.Repository))
+			l.waits.End(l.source(s.Host, e.Repository))
 		}
 	}
 	took := time.Duration(0)

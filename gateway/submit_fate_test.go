@@ -10,6 +10,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 func TestRecoveryAsksBeforeSending(t *testing.T) {
@@ -204,7 +205,7 @@ func (f *flights) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error {
 func (f *flights) CommitStatus(ctx context.Context, txID string) (ledger.Commit, error) {
 	// Time for the other lane, and where it must come, all that a busy machine needs.
 	for deadline := time.Now().Add(10 * time.Second); ; {
-		if err := pauseFor(ctx, 5*time.Millisecond); err != nil {
+		if err := wait.For(ctx, 5*time.Millisecond); err != nil {
 			return ledger.Commit{}, provenance.Wrap(provenance.Unavailable, err, "status")
 		}
 		f.mu.Lock()

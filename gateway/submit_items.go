@@ -6,8 +6,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // split halves a batch that cannot stand as one segment, and sets the last
@@ -89,12 +92,12 @@ func (l *lane) refuse(ctx context.Context, items []queue.Item, cause error) (set
 			for i := range why {
 				why[i] = string(host) + "/" + string(repo) + " belongs to " + owner + ", whose gateways record it: " + cause.Error()
 			}
-			l.waits.end(l.source(host, repo))
+			l.waits.End(l.source(host, repo))
 			return true, l.buryAll(ctx, items, why)
 		}
 	}
 	// It is told apart from why the lane waits, which the next segment ends.
-	if l.waits.begin(l.source(host, repo), cause) {
+	if l.waits.Begin(l.source(host, repo), cause) {
 		l.log.WarnContext(ctx, "recording waits", slog.String("lane", l.name), slog.String("repository", string(host)+"/"+string(repo)), slog.Any("error", cause))
 	}
 	l.refused = append(l.refused, items...)
@@ -130,6 +133,11 @@ func (l *lane) buryAll(ctx context.Context, items []queue.Item, why []string) er
 	}
 	_, err := l.queue.BuryAll(ctx, items, why)
 	return err
+}
+
+// pause is a new back-off.
+func (s submitLimits) pause() *backoff.ExponentialBackOff {
+	return wait.Backoff(s.backoff, s.backoffMax)
 }
 
 // delay is the pause before another attempt with an item.

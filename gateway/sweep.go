@@ -19,6 +19,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // sweepSource is the source of the events a sweep makes.
@@ -250,7 +251,7 @@ func (s *sweeper) sweep(ctx context.Context, host provenance.Host) {
 	at.Run, at.Last = nil, run
 	run.Finished, run.Doing, run.Suspects = time.Now().UTC(), "", nil
 	if err != nil {
-		run.Error = reason(err)
+		run.Error = wait.Explain(err)
 	}
 	counts, dry := maps.Clone(run.Counts), run.DryRun
 	s.dirty = true

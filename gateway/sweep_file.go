@@ -8,6 +8,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/findings"
+	"github.com/waybill-dev/waybill/gateway/statefile"
 )
 
 // sweepFile holds where each registry's sweep is, and what the last ones found.
@@ -66,7 +67,7 @@ type sweepState struct {
 // suspected is given its grace anew, since notifications could not come in
 // while nobody listened.
 func (s *sweeper) load() error {
-	if err := readDisposable(s.path, &s.states); err != nil {
+	if err := statefile.Read(s.path, &s.states); err != nil {
 		return err
 	}
 	if s.states == nil { // no file, or one that says null
@@ -105,7 +106,7 @@ func (s *sweeper) save(ctx context.Context, now bool) {
 	b, err := json.Marshal(s.states)
 	s.mu.Unlock()
 	if err == nil {
-		err = replaceFile(s.path, b)
+		err = statefile.Replace(s.path, b)
 	}
 	if err != nil {
 		s.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/findings"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // maxSilent is how many requests in a row may be given up. After that it is
@@ -68,9 +69,9 @@ func asked[T any](ctx context.Context, p *sweepPass, question func(ctx context.C
 		}
 		if p.silent >= maxSilent {
 			waits = true
-			p.update(func(r *sweepRun) { r.Doing = "waits for the registry: " + reason(err) })
+			p.update(func(r *sweepRun) { r.Doing = "waits for the registry: " + wait.Explain(err) })
 		}
-		if err := pauseFor(ctx, min(p.limits.backoff<<min(try, 12), p.limits.backoffMax)); err != nil {
+		if err := wait.For(ctx, min(p.limits.backoff<<min(try, 12), p.limits.backoffMax)); err != nil {
 			return out, err
 		}
 	}
@@ -82,7 +83,7 @@ func (p *sweepPass) about(ctx context.Context, f findings.Finding, err error) (*
 	if fatal(ctx, err) {
 		return nil, err
 	}
-	f.Kind, f.Detail = findings.Unreachable, reason(err)
+	f.Kind, f.Detail = findings.Unreachable, wait.Explain(err)
 	if provenance.CodeOf(err) == provenance.Invalid {
 		f.Kind = findings.Unreadable
 	}

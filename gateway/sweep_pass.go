@@ -14,6 +14,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/findings"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // pacer lets requests through at a steady rate.
@@ -27,7 +28,7 @@ func (p *pacer) wait(ctx context.Context, every time.Duration) error {
 	at := p.next
 	p.next = at.Add(every)
 	if at.After(now) {
-		return pauseFor(ctx, at.Sub(now))
+		return wait.For(ctx, at.Sub(now))
 	}
 	return ctx.Err()
 }
@@ -63,7 +64,7 @@ func (p *sweepPass) place() (at sweepPlace) {
 const maxNotes = 50
 
 func (p *sweepPass) note(format string, args ...any) {
-	text, kept := provenance.CleanText(fmt.Sprintf(format, args...), maxReason), true
+	text, kept := provenance.CleanText(fmt.Sprintf(format, args...), wait.MaxReason), true
 	p.update(func(r *sweepRun) {
 		const more = "there is more to note than is kept here: the gateway's log has it"
 		switch n := len(r.Notes); {
@@ -256,9 +257,9 @@ func (p *sweepPass) tags(ctx context.Context, repo provenance.Repository, after 
 	case code == provenance.NotFound:
 		return false, p.conclude(ctx, findings.Finding{Kind: findings.Hidden, Repository: repo, Detail: "tags are recorded, and the registry says that there is no such repository: are the gateway's credentials good for it?"})
 	case code == provenance.Unavailable:
-		return false, p.conclude(ctx, findings.Finding{Kind: findings.Unreachable, Repository: repo, Detail: reason(err)})
+		return false, p.conclude(ctx, findings.Finding{Kind: findings.Unreachable, Repository: repo, Detail: wait.Explain(err)})
 	default:
-		return false, p.conclude(ctx, findings.Finding{Kind: findings.Unreadable, Repository: repo, Detail: reason(err)})
+		return false, p.conclude(ctx, findings.Finding{Kind: findings.Unreadable, Repository: repo, Detail: wait.Explain(err)})
 	}
 	for _, tag := range slices.Sorted(maps.Keys(tags)) {
 		if string(tag) <= after {

@@ -14,6 +14,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/findings"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // caughtUp waits until what this gateway had accepted by the moment t is on the
@@ -51,7 +52,7 @@ func (p *sweepPass) caughtUp(ctx context.Context, t time.Time) error {
 			}
 			p.update(func(r *sweepRun) { r.Doing = "waits for the index to be level with the peer" })
 		}
-		if err := pauseFor(ctx, p.limits.poll); err != nil {
+		if err := wait.For(ctx, p.limits.poll); err != nil {
 			return err
 		}
 	}
@@ -80,12 +81,12 @@ func (p *sweepPass) settle(ctx context.Context, room int) error {
 			if room == 0 { // there is nothing else to do: all of them at once
 				next = all[len(all)-1]
 			}
-			wait := p.config.Grace - time.Since(next.Seen)
+			wants := p.config.Grace - time.Since(next.Seen)
 			p.update(func(r *sweepRun) {
 				r.Doing = fmt.Sprintf("gives %d differences %s: their notifications may be on the way", len(all), p.config.Grace)
 			})
 			p.save(ctx, false)
-			err := pauseFor(ctx, wait)
+			err := wait.For(ctx, wants)
 			p.update(func(r *sweepRun) { r.Doing = "" })
 			if err != nil {
 				return err
@@ -227,7 +228,7 @@ func (p *sweepPass) accept(ctx context.Context, deliveries []delivery.Delivery) 
 			return accepted, err
 		}
 		p.update(func(r *sweepRun) { r.Doing = "waits for room in the queue" })
-		err = pauseFor(ctx, min(p.limits.backoff<<min(try, 12), p.limits.backoffMax))
+		err = wait.For(ctx, min(p.limits.backoff<<min(try, 12), p.limits.backoffMax))
 		p.update(func(r *sweepRun) { r.Doing = "" })
 		if err != nil {
 			return accepted, err

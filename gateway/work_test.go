@@ -16,6 +16,9 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/statefile"
+	"github.com/waybill-dev/waybill/gateway/wait"
+	"github.com/waybill-dev/waybill/gateway/wait/waittest"
 )
 
 func newWork(t *testing.T) *worklist {
@@ -223,7 +226,7 @@ func TestWorkKeeps(t *testing.T) {
 
 func TestWorkDamaged(t *testing.T) {
 	list := newWork(t)
-	if err := replaceFile(list.path, []byte(`{"height":3,"tasks":[{"id":`)); err != nil {
+	if err := statefile.Replace(list.path, []byte(`{"height":3,"tasks":[{"id":`)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := openWork(list.path, slog.New(slog.DiscardHandler)); err == nil {
@@ -289,16 +292,16 @@ func TestWorkFlood(t *testing.T) {
 
 // What a registry says in its errors is shown to people and goes through the API.
 func TestReasonsAreReadable(t *testing.T) {
-	said := errors.New("denied: \xff\x1b[2J\u202e" + strings.Repeat("é", maxReason) + "\nmore")
+	said := errors.New("denied: \xff\x1b[2J\u202e" + strings.Repeat("é", wait.MaxReason) + "\nmore")
 	list := newWork(t)
 	list.more([]task{collectTask(1)})
 	w := &worker{list: list, log: slog.New(slog.DiscardHandler), limits: workLimits{attempts: 1}}
 	taken, _, _ := list.take(time.Now(), free)
 	w.settle(taken, said)
-	var waits waits
-	waits.begin("lane", said)
-	for what, text := range map[string]string{"a task set aside": list.dead(0, 1)[0].Reason, "a wait": waits.state().Reason} {
-		if err := provenance.CheckText(what, text, maxReason); err != nil || !strings.HasPrefix(text, "denied: ") {
+	var waits wait.Reasons
+	waits.Begin("lane", said)
+	for what, text := range map[string]string{"a task set aside": list.dead(0, 1)[0].Reason, "a wait": waits.Longest().Reason} {
+		if err := provenance.CheckText(what, text, wait.MaxReason); err != nil || !strings.HasPrefix(text, "denied: ") {
 			t.Errorf("%v: %q", err, text)
 		}
 	}
@@ -346,7 +349,7 @@ func TestWorkerHolds(t *testing.T) {
 			t.Errorf("run: %v", err)
 		}
 	})
-	waitUntil(t, func() bool {
+	waittest.Until(t, func() bool {
 		waiting, dead := list.counts()
 		return waiting == 50 && dead == 1
 	})
@@ -356,7 +359,7 @@ func TestWorkerHolds(t *testing.T) {
 	}
 	up = true
 	mu.Unlock()
-	waitUntil(t, func() bool { waiting, _ := list.counts(); return waiting == 0 })
+	waittest.Until(t, func() bool { waiting, _ := list.counts(); return waiting == 0 })
 	cancel()
 	wg.Wait()
 }

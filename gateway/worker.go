@@ -11,6 +11,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // waitingError says that a task cannot go on before something else happens.
@@ -81,7 +82,7 @@ func (w *worker) run(ctx context.Context) error {
 
 func (w *worker) loop(ctx context.Context) error {
 	for ctx.Err() == nil {
-		t, ok, wait := w.list.take(time.Now(), w.held)
+		t, ok, wants := w.list.take(time.Now(), w.held)
 		if ok {
 			w.list.announce() // there may be more, for another goroutine
 			more, err := w.do[t.Kind](ctx, t)
@@ -92,7 +93,7 @@ func (w *worker) loop(ctx context.Context) error {
 			w.settle(t, err)
 			continue
 		}
-		timer := time.NewTimer(min(wait, time.Second))
+		timer := time.NewTimer(min(wants, time.Second))
 		select {
 		case <-w.list.arrived:
 		case <-timer.C:
@@ -105,7 +106,7 @@ func (w *worker) loop(ctx context.Context) error {
 
 // settle decides what becomes of a task after an attempt.
 func (w *worker) settle(t task, err error) {
-	var wait *waitingError
+	var wants *waitingError
 	var lost *hopelessError
 	age := time.Since(t.Noted)
 	switch {
@@ -113,23 +114,23 @@ func (w *worker) settle(t task, err error) {
 		w.release(t)
 		w.list.done(t)
 	case errors.As(err, &lost):
-		w.list.bury(t, lost.wants, reason(err))
-	case errors.As(err, &wait):
+		w.list.bury(t, lost.wants, wait.Explain(err))
+	case errors.As(err, &wants):
 		if age > w.limits.patience {
-			w.list.bury(t, wait.wants, reason(err))
+			w.list.bury(t, wants.wants, wait.Explain(err))
 			return
 		}
-		w.list.again(t, time.Now().Add(w.limits.delay(t.Attempts)), true, wait.wants, reason(err))
+		w.list.again(t, time.Now().Add(w.limits.delay(t.Attempts)), true, wants.wants, wait.Explain(err))
 	case provenance.CodeOf(err) == provenance.Unavailable:
 		if age > w.limits.outage {
-			w.list.bury(t, "", reason(err))
+			w.list.bury(t, "", wait.Explain(err))
 			return
 		}
-		w.list.again(t, w.hold(t, err), false, "", reason(err))
+		w.list.again(t, w.hold(t, err), false, "", wait.Explain(err))
 	case t.Attempts+1 >= w.limits.attempts:
-		w.list.bury(t, "", reason(err))
+		w.list.bury(t, "", wait.Explain(err))
 	default:
-		w.list.again(t, time.Now().Add(w.limits.delay(t.Attempts)), true, "", reason(err))
+		w.list.again(t, time.Now().Add(w.limits.delay(t.Attempts)), true, "", wait.Explain(err))
 	}
 }
 

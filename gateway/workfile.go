@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/statefile"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // workFile holds what the gateway still has to do about blocks it followed. It
@@ -24,7 +26,7 @@ type workState struct {
 func openWork(path string, log *slog.Logger) (*worklist, error) {
 	w := &worklist{path: path, log: log, arrived: make(chan struct{}, 1), tasks: map[int64]*task{}, keys: map[task]int64{}, running: map[int64]bool{}}
 	var s workState
-	if err := readDisposable(path, &s); err != nil {
+	if err := statefile.Read(path, &s); err != nil {
 		return nil, err
 	}
 	w.height, w.saved = s.Height, s.Height
@@ -41,7 +43,7 @@ func (w *worklist) keep(ctx context.Context) error {
 	const heightOnly = 30 * time.Second // a height without tasks costs only a second look
 	pause, last, failing := time.Second, time.Now(), false
 	for {
-		end := pauseFor(ctx, pause) != nil
+		end := wait.For(ctx, pause) != nil
 		w.mu.Lock()
 		due := w.changed || (w.height != w.saved && (end || time.Since(last) > heightOnly))
 		w.mu.Unlock()
@@ -76,7 +78,7 @@ func (w *worklist) save() error {
 	if err != nil {
 		return provenance.Wrap(provenance.Internal, err, "save work list")
 	}
-	if err := replaceFile(w.path, b); err != nil {
+	if err := statefile.Replace(w.path, b); err != nil {
 		w.mu.Lock()
 		w.changed = true
 		w.mu.Unlock()

@@ -1,16 +1,18 @@
-package gateway
+package waittest
 
 import (
 	"testing"
 	"time"
+
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
-func waitUntil(t *testing.T, done func() bool) {
+func Until(t *testing.T, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !done(); {
 		if time.Now().After(deadline) {
 			t.Fatal("not done in time")
 		}
-		_ = pauseFor(t.Context(), 2*time.Millisecond)
+		_ = wait.For(t.Context(), 2*time.Millisecond)
 	}
 }
