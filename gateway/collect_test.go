@@ -13,15 +13,16 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
 // collecting is a collector over fakes: one recorded image, one registered key.
 type collecting struct {
 	*collector
-	state    *fakeState
+	state    *ledgertest.State
 	registry *fakeArtifacts
-	ledger   *fakeActs
+	ledger   *ledgertest.Acts
 	key      signingKey
 	image    provenance.Digest
 	counts   map[string]int
@@ -30,22 +31,22 @@ type collecting struct {
 func newCollecting(t *testing.T) *collecting {
 	t.Helper()
 	c := &collecting{
-		state: &fakeState{}, registry: &fakeArtifacts{artifacts: map[provenance.Digest]registry.Artifact{}, blobs: map[provenance.Digest][]byte{}},
-		ledger: &fakeActs{}, key: newSigningKey(t), image: provenance.SHA256Of([]byte("image")), counts: map[string]int{},
+		state: &ledgertest.State{}, registry: &fakeArtifacts{artifacts: map[provenance.Digest]registry.Artifact{}, blobs: map[provenance.Digest][]byte{}},
+		ledger: &ledgertest.Acts{}, key: newSigningKey(t), image: provenance.SHA256Of([]byte("image")), counts: map[string]int{},
 	}
 	c.collector = &collector{
-		view: c.state.view, ledger: c.ledger, log: slog.New(slog.DiscardHandler), now: time.Now, count: func(o string) { c.counts[o]++ },
+		view: c.state.View, ledger: c.ledger, log: slog.New(slog.DiscardHandler), now: time.Now, count: func(o string) { c.counts[o]++ },
 		registries: func(host provenance.Host) (artifactReader, bool) { return c.registry, host == submitHost },
 	}
-	c.state.put(t, state.MembersKey(), state.Members{MSPs: []string{"SecurityMSP", "VendorMSP"}})
-	c.state.put(t, state.PlaceKey(c.image, submitHost, "app"), state.Place{MSP: "VendorMSP"})
+	c.state.Put(t, state.MembersKey(), state.Members{MSPs: []string{"SecurityMSP", "VendorMSP"}})
+	c.state.Put(t, state.PlaceKey(c.image, submitHost, "app"), state.Place{MSP: "VendorMSP"})
 	c.register(t, "VendorMSP", "release", c.key)
 	return c
 }
 
 func (c *collecting) register(t *testing.T, msp, name string, key signingKey) {
 	t.Helper()
-	c.state.put(t, state.TrustKeyKey(msp, name), state.TrustKey{MSP: msp, Name: name, Kind: string(evidence.PublicKey), PEM: key.pem})
+	c.state.Put(t, state.TrustKeyKey(msp, name), state.TrustKey{MSP: msp, Name: name, Kind: string(evidence.PublicKey), PEM: key.pem})
 }
 
 // push puts an artifact into the registry and returns the task for it.
@@ -79,8 +80,8 @@ func TestCollectManyKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(c.ledger.acts) == 0 || c.ledger.acts[0].args[5] != "VendorMSP" {
-		t.Errorf("transactions %+v", c.ledger.acts)
+	if len(c.ledger.Acts) == 0 || c.ledger.Acts[0].Args[5] != "VendorMSP" {
+		t.Errorf("transactions %+v", c.ledger.Acts)
 	}
 	if n := strings.Count(said.String(), "member=SecurityMSP"); n != 1 || strings.Contains(said.String(), "member=VendorMSP") || c.counts["keys-left-out"] != 2 {
 		t.Errorf("said %q, %v", said.String(), c.counts)
@@ -133,22 +134,22 @@ func TestCollect(t *testing.T) {
 			if more, err := c.do(t.Context(), job); err != nil || len(more) > 0 {
 				t.Fatalf("%v, %v", more, err)
 			}
-			acts := c.ledger.acts
+			acts := c.ledger.Acts
 			if len(acts) != x.acts || c.counts["recorded"] != x.acts || (c.counts["ignored"] == 1) != (x.acts == 0) {
 				t.Fatalf("%d transactions, want %d; counts %v", len(acts), x.acts, c.counts)
 			}
 			for _, a := range acts {
 				want := []string{string(submitHost), "app", c.image.String(), "", string(x.format)}
-				if a.fn != submitEvidence || len(a.args) != 8 || !slices.Equal(a.args[:5], want) || a.args[7] != string(submitHost)+"/app@"+job.Digest.String() {
-					t.Errorf("%s%q", a.fn, a.args)
+				if a.Fn != submitEvidence || len(a.Args) != 8 || !slices.Equal(a.Args[:5], want) || a.Args[7] != string(submitHost)+"/app@"+job.Digest.String() {
+					t.Errorf("%s%q", a.Fn, a.Args)
 				}
 				// What is sent is what the contract will verify, under the key it names.
 				var k state.TrustKey
-				if _, err := state.Read(c.state, state.TrustKeyKey(a.args[5], a.args[6]), &k); err != nil || k.PEM == "" {
-					t.Fatalf("key %s/%s: %v", a.args[5], a.args[6], err)
+				if _, err := state.Read(c.state, state.TrustKeyKey(a.Args[5], a.Args[6]), &k); err != nil || k.PEM == "" {
+					t.Fatalf("key %s/%s: %v", a.Args[5], a.Args[6], err)
 				}
 				key := evidence.Key{MSP: k.MSP, Name: k.Name, Kind: evidence.KeyKind(k.Kind), PEM: k.PEM}
-				if _, err := evidence.Verify(evidence.Request{Subject: c.image, Format: x.format, Envelope: a.envelope, Now: time.Now()}, &key); err != nil {
+				if _, err := evidence.Verify(evidence.Request{Subject: c.image, Format: x.format, Envelope: a.Envelope, Now: time.Now()}, &key); err != nil {
 					t.Error(err)
 				}
 			}
@@ -162,11 +163,11 @@ func TestCollectKnown(t *testing.T) {
 	payload := simpleSigning(c.image)
 	job := c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, payload)}})
 	sum := sha256.Sum256(payload)
-	c.state.put(t, state.EvidenceKey(c.image, evidence.TypeSignature, "id"), state.Evidence{
+	c.state.Put(t, state.EvidenceKey(c.image, evidence.TypeSignature, "id"), state.Evidence{
 		Digest: c.image, Type: evidence.TypeSignature, ID: "id", Document: fmt.Sprintf("%x", sum), Signer: policy.Signer{Kind: policy.SignedByKey, MSP: "VendorMSP", Key: "release"},
 	})
-	if _, err := c.do(t.Context(), job); err != nil || len(c.ledger.acts) != 0 || c.counts["known"] != 1 {
-		t.Errorf("%v, %d transactions, %v", err, len(c.ledger.acts), c.counts)
+	if _, err := c.do(t.Context(), job); err != nil || len(c.ledger.Acts) != 0 || c.counts["known"] != 1 {
+		t.Errorf("%v, %d transactions, %v", err, len(c.ledger.Acts), c.counts)
 	}
 }
 
@@ -179,11 +180,11 @@ func TestCollectRefuses(t *testing.T) {
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, newSigningKey(t), simpleSigning(c.image))}})
 		}, "lost until key"},
 		"withdrawn key": {func(t *testing.T, c *collecting) task {
-			c.state.put(t, state.TrustKeyKey("VendorMSP", "release"), state.TrustKey{MSP: "VendorMSP", Name: "release", Kind: string(evidence.PublicKey), PEM: c.key.pem, Withdrawn: &state.Withdrawal{Reason: "lost"}})
+			c.state.Put(t, state.TrustKeyKey("VendorMSP", "release"), state.TrustKey{MSP: "VendorMSP", Name: "release", Kind: string(evidence.PublicKey), PEM: c.key.pem, Withdrawn: &state.Withdrawal{Reason: "lost"}})
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
 		}, "lost until key"},
 		"key of one who is no member": {func(t *testing.T, c *collecting) task {
-			c.state.put(t, state.MembersKey(), state.Members{MSPs: []string{"SecurityMSP"}})
+			c.state.Put(t, state.MembersKey(), state.Members{MSPs: []string{"SecurityMSP"}})
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
 		}, "lost until key"},
 		"about another image": {func(t *testing.T, c *collecting) task {
@@ -198,7 +199,7 @@ func TestCollectRefuses(t *testing.T) {
 			return job
 		}, "waits for subject"},
 		"subject deleted": {func(t *testing.T, c *collecting) task {
-			c.state.put(t, state.PlaceKey(c.image, submitHost, "app"), state.Place{Deleted: true})
+			c.state.Put(t, state.PlaceKey(c.image, submitHost, "app"), state.Place{Deleted: true})
 			return c.push(registry.Artifact{})
 		}, "waits for subject"},
 		"subject in another repository": {func(t *testing.T, c *collecting) task {
@@ -223,15 +224,15 @@ func TestCollectRefuses(t *testing.T) {
 			return task{Kind: taskCollect, Host: "other.example", Repository: "app", Digest: c.image, Subject: c.image}
 		}, "lost"},
 		"refused by the contract": {func(t *testing.T, c *collecting) task {
-			c.ledger.refuse = func(act) error { return provenance.Errorf(provenance.BadEvidence, "no") }
+			c.ledger.Refuse = func(ledgertest.Act) error { return provenance.Errorf(provenance.BadEvidence, "no") }
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
 		}, "lost until key"},
 		"gateway has no grant": {func(t *testing.T, c *collecting) task {
-			c.ledger.refuse = func(act) error { return provenance.Errorf(provenance.Forbidden, "no") }
+			c.ledger.Refuse = func(ledgertest.Act) error { return provenance.Errorf(provenance.Forbidden, "no") }
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
 		}, string(provenance.Forbidden)},
 		"always overtaken": {func(t *testing.T, c *collecting) task {
-			c.ledger.refuse = func(act) error { return provenance.Errorf(provenance.Conflict, "8 runs lost a race") }
+			c.ledger.Refuse = func(ledgertest.Act) error { return provenance.Errorf(provenance.Conflict, "8 runs lost a race") }
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
 		}, string(provenance.Conflict)},
 	} {
@@ -255,8 +256,8 @@ func TestCollectMixed(t *testing.T) {
 		c.signed(t, c.key, simpleSigning(c.image)),
 	}})
 	_, err := c.do(t.Context(), job)
-	if fate(err) != "lost until key" || len(c.ledger.acts) != 1 {
-		t.Errorf("%s (%v), %d transactions", fate(err), err, len(c.ledger.acts))
+	if fate(err) != "lost until key" || len(c.ledger.Acts) != 1 {
+		t.Errorf("%s (%v), %d transactions", fate(err), err, len(c.ledger.Acts))
 	}
 }
 
@@ -275,11 +276,11 @@ func TestCollectUnsigned(t *testing.T) {
 	if documentAttempts >= defaultWorkLimits().attempts {
 		t.Error("the task is set aside before the document is judged")
 	}
-	if _, err := c.do(t.Context(), job); err != nil || c.counts["unverified"] != 1 || len(c.ledger.acts) != 0 {
-		t.Errorf("%v, %v, %d transactions", err, c.counts, len(c.ledger.acts))
+	if _, err := c.do(t.Context(), job); err != nil || c.counts["unverified"] != 1 || len(c.ledger.Acts) != 0 {
+		t.Errorf("%v, %v, %d transactions", err, c.counts, len(c.ledger.Acts))
 	}
 	// A person vouched for it: then there is nothing to report.
-	c.state.put(t, state.EvidenceKey(c.image, evidence.TypeSBOM, "id"), state.Evidence{Location: string(submitHost) + "/app@" + job.Digest.String()})
+	c.state.Put(t, state.EvidenceKey(c.image, evidence.TypeSBOM, "id"), state.Evidence{Location: string(submitHost) + "/app@" + job.Digest.String()})
 	job.Attempts = 0
 	if _, err := c.do(t.Context(), job); err != nil || c.counts["unverified"] != 1 {
 		t.Errorf("%v, %v", err, c.counts)

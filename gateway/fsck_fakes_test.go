@@ -35,15 +35,15 @@ type peerOf []block.Block
 // chain is the fake ledger's state as a chain: a block per segment, after one
 // without any. It grows at its end.
 func (b *installation) chain() peerOf {
-	b.ledger.mu.Lock()
-	defer b.ledger.mu.Unlock()
+	b.ledger.Mu.Lock()
+	defer b.ledger.Mu.Unlock()
 	if b.peer == nil {
 		b.peer = peerOf{{Hash: []byte("0")}}
 	}
-	for _, key := range slices.Sorted(maps.Keys(b.ledger.segments)) {
+	for _, key := range slices.Sorted(maps.Keys(b.ledger.Segments)) {
 		name := strings.Fields(strings.Trim(key, "[]"))
 		seq, _ := strconv.ParseUint(name[2], 10, 64) // the submitter wrote it
-		write := block.Write{Key: state.SegmentKey(provenance.Host(name[0]), "VendorMSP", name[1], seq), Value: b.ledger.segments[key]}
+		write := block.Write{Key: state.SegmentKey(provenance.Host(name[0]), "VendorMSP", name[1], seq), Value: b.ledger.Segments[key]}
 		if !slices.ContainsFunc(b.peer, func(on block.Block) bool { return len(on.Txs) > 0 && on.Txs[0].Writes[0].Key == write.Key }) {
 			b.peer = b.peer.with(write)
 		}
@@ -233,7 +233,7 @@ func (b *installation) wantClean(want ...FsckCode) {
 // wantAll wants n events on the ledger, each once.
 func (b *installation) wantAll(n int) {
 	b.t.Helper()
-	got := b.ledger.recordings(b.t)
+	got := b.ledger.Recordings(b.t)
 	for id, times := range got {
 		if times != 1 {
 			b.t.Errorf("event %s stands %d times", id, times)
@@ -247,9 +247,9 @@ func (b *installation) wantAll(n int) {
 // seal leaves open segments behind, sealed and not sent.
 func (b *installation) seal() {
 	b.t.Helper()
-	b.ledger.onSubmit = func(int) error { return provenance.Errorf(provenance.Unavailable, "no orderer") }
+	b.ledger.OnSubmit = func(int) error { return provenance.Errorf(provenance.Unavailable, "no orderer") }
 	b.run(b.t.Context(), func(s delivery.Stats) bool { return s.Sealed > 0 })
-	b.ledger.onSubmit = nil
+	b.ledger.OnSubmit = nil
 	b.reopen()
 }
 
@@ -274,7 +274,7 @@ func (b *installation) openSegments() (open []queue.Segment) {
 func (b *installation) order() {
 	b.t.Helper()
 	for _, s := range b.openSegments() {
-		if err := b.ledger.order(ledger.Endorsed{TxID: s.TxID, Bytes: s.Tx}); err != nil {
+		if err := b.ledger.Order(ledger.Endorsed{TxID: s.TxID, Bytes: s.Tx}); err != nil {
 			b.t.Fatal(err)
 		}
 	}

@@ -156,7 +156,7 @@ func TestWithoutFsck(t *testing.T) {
 	b.replaceQueue()
 	b.accept(pushes("repo1", 2)...)
 	b.run(t.Context(), empty)
-	if got := b.ledger.recordings(t)[pushes("repo1", 1)[0].Event.ID]; got != 2 {
+	if got := b.ledger.Recordings(t)[pushes("repo1", 1)[0].Event.ID]; got != 2 {
 		t.Errorf("a queue without memory recorded %d times what was delivered twice: if that is 1, something else prevents it, and the guide is wrong", got)
 	}
 	b.wantFound(FsckLedgerTwice)

@@ -54,7 +54,7 @@ func keeping(b *bench, c *collection) *wait.Reasons {
 func revealed(b *bench, c *collection, want int) {
 	b.t.Helper()
 	var pulls []readmodel.Pull
-	for key, segment := range b.ledger.segments {
+	for key, segment := range b.ledger.Segments {
 		events, err := provenance.DecodeSegment(segment)
 		if err != nil {
 			b.t.Fatal(err)

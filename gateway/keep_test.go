@@ -13,6 +13,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
@@ -27,7 +28,7 @@ func private(repo string, n int) delivery.Delivery {
 // only what hashes to the segment on the ledger.
 type collection struct {
 	mu     sync.Mutex
-	ledger *fakeLedger
+	ledger *ledgertest.Ledger
 	kept   map[string][]byte
 	calls  int
 	fault  func(call int) error
@@ -38,13 +39,13 @@ func (c *collection) SubmitPrivate(_ context.Context, transient map[string][]byt
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls++
-	if err := call(c.fault, c.calls); err != nil {
+	if err := ledgertest.Call(c.fault, c.calls); err != nil {
 		return ledger.Result{}, err
 	}
 	key := fmt.Sprint(args)
-	c.ledger.mu.Lock()
-	segment := c.ledger.segments[key]
-	c.ledger.mu.Unlock()
+	c.ledger.Mu.Lock()
+	segment := c.ledger.Segments[key]
+	c.ledger.Mu.Unlock()
 	events, err := provenance.DecodeSegment(segment)
 	if err != nil || fn != "record:Clients" {
 		return ledger.Result{}, provenance.Errorf(provenance.NotFound, "%s of segment %s: %v", fn, key, err)
@@ -60,7 +61,7 @@ func (c *collection) SubmitPrivate(_ context.Context, transient map[string][]byt
 		return ledger.Result{}, err
 	}
 	c.kept[key] = transient["clients"]
-	return ledger.Result{}, call(c.after, c.calls)
+	return ledger.Result{}, ledgertest.Call(c.after, c.calls)
 }
 
 func (c *collection) EvaluateOwn(_ context.Context, _ string, args ...string) ([]byte, error) {
@@ -83,7 +84,7 @@ func TestHiddenClients(t *testing.T) {
 	}
 	b.accept(ds...)
 	drain(b, len(ds))
-	public := b.ledger.segments
+	public := b.ledger.Segments
 	for key, segment := range public {
 		for _, text := range []string{"client-", "10.2.3.4", "containerd"} {
 			if strings.Contains(string(segment), text) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
@@ -22,8 +23,8 @@ func TestManifestsTravel(t *testing.T) {
 	b.accept(all...)
 	b.run(t.Context(), empty)
 	b.wantOnce(all)
-	if len(b.ledger.carried) != 1 || len(b.ledger.carried[0]) != 2 || len(b.ledger.carried[0][first]) != 700 || len(b.ledger.carried[0][second]) != 1300 {
-		t.Errorf("%d endorsements carried %v", len(b.ledger.carried), b.ledger.carried)
+	if len(b.ledger.Carried) != 1 || len(b.ledger.Carried[0]) != 2 || len(b.ledger.Carried[0][first]) != 700 || len(b.ledger.Carried[0][second]) != 1300 {
+		t.Errorf("%d endorsements carried %v", len(b.ledger.Carried), b.ledger.Carried)
 	}
 }
 
@@ -40,10 +41,10 @@ func TestManifestsAreBounded(t *testing.T) {
 	b.run(t.Context(), empty)
 	b.wantOnce(all)
 	var order []provenance.Digest
-	for i, events := range b.ledger.endorsed {
+	for i, events := range b.ledger.Endorsed {
 		for _, e := range events {
 			order = append(order, e.Digest)
-			if len(b.ledger.carried[i][e.Digest]) == 0 {
+			if len(b.ledger.Carried[i][e.Digest]) == 0 {
 				t.Errorf("segment %d does not carry %s", i, e.Digest.Short())
 			}
 		}
@@ -62,16 +63,16 @@ func TestManifestsAreReadAgain(t *testing.T) {
 	b.reads(s)
 	stays, goes := s.put("stays", 500), s.put("goes", 500)
 	b.accept(pushOf("app", "v1", stays), pushOf("app", "v2", goes))
-	b.ledger.invalid = func(n int) string {
+	b.ledger.Invalid = func(n int) string {
 		if n == 1 {
 			return "MVCC_READ_CONFLICT"
 		}
 		return "VALID"
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	b.ledger.onStatus = func(int) error { cancel(); return unavailable("") }
+	b.ledger.OnStatus = func(int) error { cancel(); return ledgertest.Unavailable("") }
 	b.run(ctx, empty) // it ends between sealing and hearing of the fate
-	b.ledger.onStatus = nil
+	b.ledger.OnStatus = nil
 	b.reopen()
 	s.mu.Lock()
 	delete(s.by, goes)
@@ -85,9 +86,9 @@ func TestManifestsAreReadAgain(t *testing.T) {
 		}
 	}
 	b.run(t.Context(), empty)
-	last := b.ledger.carried[len(b.ledger.carried)-1]
-	if len(b.ledger.carried) != 2 || len(last) != 1 || last[stays] == nil {
-		t.Errorf("endorsements carried %v", b.ledger.carried)
+	last := b.ledger.Carried[len(b.ledger.Carried)-1]
+	if len(b.ledger.Carried) != 2 || len(last) != 1 || last[stays] == nil {
+		t.Errorf("endorsements carried %v", b.ledger.Carried)
 	}
 	if want := string(submitHost) + " " + goes.String(); strings.Join(told, ",") != want {
 		t.Errorf("told %q, want %q", told, want)
@@ -97,7 +98,7 @@ func TestManifestsAreReadAgain(t *testing.T) {
 // A registry that does not answer delays the new endorsement by a bounded time.
 func TestReadAgainIsBounded(t *testing.T) {
 	b := newBench(t)
-	hangs := func(ctx context.Context) error { <-ctx.Done(); return unavailable("") }
+	hangs := func(ctx context.Context) error { <-ctx.Done(); return ledgertest.Unavailable("") }
 	b.limits.again = 50 * time.Millisecond
 	b.reads(hanging{hangs})
 	segment := segmentOf(t, event("app", 1, provenance.Push))

@@ -29,6 +29,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
 	"github.com/waybill-dev/waybill/test/chaos/check"
 )
 
@@ -38,7 +39,7 @@ const chainCode = "waybill"
 // transaction is a block of Fabric's own messages, the invalid ones with their
 // validation code, so that the real decoder reads them.
 type writtenChain struct {
-	*fakeLedger
+	*ledgertest.Ledger
 	t       *testing.T
 	creator []byte
 
@@ -59,7 +60,7 @@ func newChain(t *testing.T) *writtenChain {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &writtenChain{fakeLedger: newFakeLedger(), t: t}
+	c := &writtenChain{Ledger: ledgertest.New(), t: t}
 	c.creator = c.bytes(&msp.SerializedIdentity{Mspid: "VendorMSP", IdBytes: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})})
 	c.add(peer.TxValidationCode_VALID, check.Tx{ID: "genesis", Valid: true}, nil)
 	return c
@@ -70,12 +71,12 @@ func (c *writtenChain) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) er
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, known := c.fate(e.TxID)
-	err := c.fakeLedger.SubmitEndorsed(ctx, e)
+	err := c.Ledger.SubmitEndorsed(ctx, e)
 	code, ordered := c.fate(e.TxID)
 	if !ordered || known {
 		return err
 	}
-	var in fakeTx
+	var in ledgertest.Tx
 	if err := json.Unmarshal(e.Bytes, &in); err != nil {
 		return err
 	}
@@ -101,9 +102,9 @@ func (c *writtenChain) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) er
 }
 
 func (c *writtenChain) fate(txID string) (code string, ordered bool) {
-	c.fakeLedger.mu.Lock()
-	defer c.fakeLedger.mu.Unlock()
-	code, ordered = c.fates[txID]
+	c.Ledger.Mu.Lock()
+	defer c.Ledger.Mu.Unlock()
+	code, ordered = c.Fates[txID]
 	return code, ordered
 }
 

@@ -53,8 +53,8 @@ func TestCheckerCatches(t *testing.T) {
 			if len(report.Findings) > 0 {
 				t.Error("nothing was broken but the run, and the checker complains")
 			}
-			if w.repeated.Load() == 0 || w.busy.Load() == 0 || report.Invalid == 0 || w.chain.resent == 0 {
-				t.Errorf("the run was too calm to prove anything: %d resent", w.chain.resent)
+			if w.repeated.Load() == 0 || w.busy.Load() == 0 || report.Invalid == 0 || w.chain.Resent == 0 {
+				t.Errorf("the run was too calm to prove anything: %d resent", w.chain.Resent)
 			}
 		})
 	}

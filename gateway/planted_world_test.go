@@ -77,10 +77,10 @@ func newWorld(t *testing.T, p planted) *world {
 		w.planted.apply = applyWhole
 	}
 	// Fates: some are sent and not heard of, some are not asked in time, some lose a race.
-	w.chain.onSubmit = every(11, "not sent")
-	w.chain.afterSubmit = every(5, "sent, and no answer")
-	w.chain.onStatus = every(3, "no answer")
-	w.chain.invalid = func(n int) string {
+	w.chain.OnSubmit = every(11, "not sent")
+	w.chain.AfterSubmit = every(5, "sent, and no answer")
+	w.chain.OnStatus = every(3, "no answer")
+	w.chain.Invalid = func(n int) string {
 		if n%6 == 0 {
 			return "MVCC_READ_CONFLICT"
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
 )
 
 func TestProve(t *testing.T) {
@@ -31,22 +32,22 @@ func TestProve(t *testing.T) {
 		"the contract refuses":         {digest: image, place: &state.Place{}, refuse: provenance.Errorf(provenance.Invalid, "no manifest"), fate: "lost"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, l, counts := &fakeState{}, &fakeActs{refuse: func(act) error { return x.refuse }}, map[string]int{}
+			s, l, counts := &ledgertest.State{}, &ledgertest.Acts{Refuse: func(ledgertest.Act) error { return x.refuse }}, map[string]int{}
 			if x.place != nil {
-				s.put(t, state.PlaceKey(x.digest, host, repo), x.place)
+				s.Put(t, state.PlaceKey(x.digest, host, repo), x.place)
 			}
 			r.down = x.down
 			p := &prover{
-				view: s.view, ledger: l, log: slog.New(slog.DiscardHandler), count: func(o string) { counts[o]++ },
+				view: s.View, ledger: l, log: slog.New(slog.DiscardHandler), count: func(o string) { counts[o]++ },
 				registries: func(provenance.Host) (manifestReader, bool) { return r, true },
 			}
 			_, err := p.do(t.Context(), proofOf(host, repo, x.digest))
-			if fate(err) != x.fate || len(l.acts) != x.acts {
-				t.Fatalf("%s (%v), %d transactions, %v", fate(err), err, len(l.acts), counts)
+			if fate(err) != x.fate || len(l.Acts) != x.acts {
+				t.Fatalf("%s (%v), %d transactions, %v", fate(err), err, len(l.Acts), counts)
 			}
-			for _, a := range l.acts {
-				if a.fn != recordManifest || !slices.Equal(a.args, []string{host, repo, image.String()}) || !x.digest.Matches(a.manifest) {
-					t.Errorf("%s%q", a.fn, a.args)
+			for _, a := range l.Acts {
+				if a.Fn != recordManifest || !slices.Equal(a.Args, []string{host, repo, image.String()}) || !x.digest.Matches(a.Manifest) {
+					t.Errorf("%s%q", a.Fn, a.Args)
 				}
 			}
 		})

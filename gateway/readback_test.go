@@ -13,6 +13,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/registry"
 	"github.com/waybill-dev/waybill/gateway/wait"
@@ -88,7 +89,7 @@ func flooded(t *testing.T, c *countedRegistry, flood []delivery.Delivery) (real,
 	b.accept(victims...)
 	began := time.Now()
 	b.run(t.Context(), func(s delivery.Stats) bool {
-		got := b.ledger.recordings(t)
+		got := b.ledger.Recordings(t)
 		there := 0
 		for _, v := range victims {
 			there += got[v.Event.ID]
@@ -170,14 +171,14 @@ func TestAbsentHoldsItsNamesOnly(t *testing.T) {
 	all := []delivery.Delivery{waits, pushOf("app", "v2", there), pushOf("app", "v1", other), pushOf("app", "v3", waits.Event.Digest), pushOf("app", "v4", other)}
 	b.accept(all...)
 	var once sync.Once
-	b.ledger.onEndorse = func(int) error {
+	b.ledger.OnEndorse = func(int) error {
 		once.Do(func() { s.put("late", 0) })
 		return nil
 	}
 	b.run(t.Context(), empty)
 	b.wantOnce(all)
 	var order []string
-	for _, events := range b.ledger.endorsed {
+	for _, events := range b.ledger.Endorsed {
 		for _, e := range events {
 			order = append(order, string(e.Tag)+" "+e.Digest.Short())
 		}
@@ -267,7 +268,7 @@ func TestHangingReadsKeepNobodyWaiting(t *testing.T) {
 		all = append(all, pushOf(fmt.Sprint("other", i), "v1", s.put(fmt.Sprint(i), 9)))
 	}
 	b.accept(all...)
-	b.run(t.Context(), func(delivery.Stats) bool { return len(b.ledger.recordings(t)) == 4 })
+	b.run(t.Context(), func(delivery.Stats) bool { return len(b.ledger.Recordings(t)) == 4 })
 	b.wantOnce(all)
 }
 
@@ -281,7 +282,7 @@ type hangingFor struct {
 func (h hangingFor) ManifestBytes(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, []byte, error) {
 	if repo == h.repository {
 		_ = wait.For(ctx, h.wait)
-		return registry.Facts{}, nil, unavailable("")
+		return registry.Facts{}, nil, ledgertest.Unavailable("")
 	}
 	return h.shelf.ManifestBytes(ctx, repo, d)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/registry"
 	"github.com/waybill-dev/waybill/gateway/wait"
@@ -58,7 +59,7 @@ type bench struct {
 	t       *testing.T
 	path    string
 	queue   *queue.Queue
-	ledger  *fakeLedger
+	ledger  *ledgertest.Ledger
 	readers func(provenance.Host) (manifestReader, bool)
 	limits  submitLimits
 	sub     *submitter
@@ -66,7 +67,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{t: t, path: filepath.Join(t.TempDir(), "queue.db"), ledger: newFakeLedger(), limits: submitLimits{
+	b := &bench{t: t, path: filepath.Join(t.TempDir(), "queue.db"), ledger: ledgertest.New(), limits: submitLimits{
 		events: 5, linger: time.Millisecond, wait: 5 * time.Millisecond, poll: 2 * time.Millisecond, lease: time.Minute,
 		reads: 4, places: 8, again: time.Second, look: time.Second, patience: time.Hour, readAttempts: 3, status: 100 * time.Millisecond, lost: 5 * time.Millisecond, recover: 20 * time.Millisecond,
 		backoff: time.Millisecond, backoffMax: 4 * time.Millisecond,
@@ -136,7 +137,7 @@ func empty(s delivery.Stats) bool { return s.Pending == 0 && s.Sealed == 0 }
 
 func (b *bench) wantOnce(ds []delivery.Delivery) {
 	b.t.Helper()
-	got := b.ledger.recordings(b.t)
+	got := b.ledger.Recordings(b.t)
 	for _, d := range ds {
 		if got[d.Event.ID] != 1 {
 			b.t.Errorf("event %s of %s stands %d times on the ledger, want once", d.Event.Digest.Short(), d.Event.Repository, got[d.Event.ID])

@@ -7,6 +7,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
@@ -40,7 +41,7 @@ func (s *shelf) ManifestBytes(_ context.Context, _ provenance.Repository, d prov
 	body, ok := s.by[d]
 	switch {
 	case s.down:
-		return registry.Facts{}, nil, unavailable("")
+		return registry.Facts{}, nil, ledgertest.Unavailable("")
 	case !ok:
 		return registry.Facts{}, nil, provenance.Errorf(provenance.NotFound, "MANIFEST_UNKNOWN")
 	}
@@ -57,7 +58,7 @@ func (s *shelf) Resolve(_ context.Context, _ provenance.Repository, tag provenan
 	defer s.mu.Unlock()
 	switch d, ok := s.tags[tag]; {
 	case s.down:
-		return d, unavailable("")
+		return d, ledgertest.Unavailable("")
 	case !ok:
 		return d, provenance.Errorf(provenance.NotFound, "MANIFEST_UNKNOWN")
 	default:

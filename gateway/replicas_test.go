@@ -84,7 +84,7 @@ func TestReplicas(t *testing.T) {
 	replicas[0].end()
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		s, err := replicas[1].queue.Stats(t.Context())
-		if err == nil && empty(s) && len(b.ledger.recordings(t)) == len(all) {
+		if err == nil && empty(s) && len(b.ledger.Recordings(t)) == len(all) {
 			break
 		}
 		if time.Now().After(deadline) {

@@ -10,6 +10,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
@@ -18,14 +19,14 @@ func TestRecoveryAsksBeforeSending(t *testing.T) {
 	all := pushes("a", 3)
 	b.accept(all...)
 	ctx, kill := context.WithCancel(t.Context())
-	b.ledger.afterSubmit = func(int) error { kill(); return nil }
+	b.ledger.AfterSubmit = func(int) error { kill(); return nil }
 	b.run(ctx, empty)
-	b.ledger.afterSubmit = nil
-	submits := b.ledger.submits
+	b.ledger.AfterSubmit = nil
+	submits := b.ledger.Submits
 	b.reopen()
 	b.run(t.Context(), empty)
 	b.wantOnce(all)
-	if b.ledger.submits != submits {
+	if b.ledger.Submits != submits {
 		t.Fatal("a committed transaction was sent again without asking for its fate")
 	}
 }
@@ -36,22 +37,22 @@ func TestLostAnswerSendsTheSameBytes(t *testing.T) {
 	b := newBench(t)
 	all := pushes("a", 3)
 	b.accept(all...)
-	b.ledger.afterSubmit = func(n int) error {
+	b.ledger.AfterSubmit = func(n int) error {
 		if n == 1 {
-			return unavailable("")
+			return ledgertest.Unavailable("")
 		}
 		return nil
 	}
-	b.ledger.onStatus = func(n int) error {
+	b.ledger.OnStatus = func(n int) error {
 		if n == 1 {
-			return unavailable("")
+			return ledgertest.Unavailable("")
 		}
 		return nil
 	}
 	b.run(t.Context(), empty)
 	b.wantOnce(all)
-	if b.ledger.txs != 1 || b.ledger.resent != 1 {
-		t.Fatalf("%d transactions, %d resent; want one, sent twice", b.ledger.txs, b.ledger.resent)
+	if b.ledger.Txs != 1 || b.ledger.Resent != 1 {
+		t.Fatalf("%d transactions, %d resent; want one, sent twice", b.ledger.Txs, b.ledger.Resent)
 	}
 }
 
@@ -59,7 +60,7 @@ func TestInvalidIsEndorsedAgain(t *testing.T) {
 	b := newBench(t)
 	all := pushes("a", 12)
 	b.accept(all...)
-	b.ledger.invalid = func(n int) string {
+	b.ledger.Invalid = func(n int) string {
 		if n%3 != 0 {
 			return "MVCC_READ_CONFLICT"
 		}
@@ -77,12 +78,12 @@ func TestRefusedSignerIsRenewed(t *testing.T) {
 			b := newBench(t)
 			all := pushes("a", 3)
 			b.accept(all...)
-			refuse := &refuser{fakeLedger: b.ledger, ordered: ordered}
+			refuse := &refuser{Ledger: b.ledger, ordered: ordered}
 			b.sub.ledger = refuse
 			b.run(t.Context(), empty)
 			b.wantOnce(all)
-			if b.ledger.txs != 2 || refuse.refused < 2 {
-				t.Fatalf("%d transactions, %d refused", b.ledger.txs, refuse.refused)
+			if b.ledger.Txs != 2 || refuse.refused < 2 {
+				t.Fatalf("%d transactions, %d refused", b.ledger.Txs, refuse.refused)
 			}
 		})
 	}
@@ -91,18 +92,18 @@ func TestRefusedSignerIsRenewed(t *testing.T) {
 // refuser's orderers refuse whatever the first transaction's signer sends, and
 // its peer does not know that transaction.
 type refuser struct {
-	*fakeLedger
+	*ledgertest.Ledger
 	ordered bool
 	refused int
 }
 
 func (r *refuser) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error {
 	if e.TxID != "tx1" {
-		return r.fakeLedger.SubmitEndorsed(ctx, e)
+		return r.Ledger.SubmitEndorsed(ctx, e)
 	}
 	r.refused++
 	if r.ordered {
-		if err := r.order(e); err != nil {
+		if err := r.Order(e); err != nil {
 			return err
 		}
 	}
@@ -111,9 +112,9 @@ func (r *refuser) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error {
 
 func (r *refuser) CommitStatus(ctx context.Context, txID string) (ledger.Commit, error) {
 	if txID == "tx1" {
-		return ledger.Commit{}, unavailable("")
+		return ledger.Commit{}, ledgertest.Unavailable("")
 	}
-	return r.fakeLedger.CommitStatus(ctx, txID)
+	return r.Ledger.CommitStatus(ctx, txID)
 }
 
 // The first transaction commits unseen, is taken for lost after a restart on
@@ -126,13 +127,13 @@ func TestKnownSegmentIsSuccess(t *testing.T) {
 	b.sub.ledger = liar{b.ledger, &lied}
 	b.run(t.Context(), empty)
 	b.wantOnce(all)
-	if !lied || b.ledger.txs != 2 {
-		t.Fatalf("lied %v, %d transactions", lied, b.ledger.txs)
+	if !lied || b.ledger.Txs != 2 {
+		t.Fatalf("lied %v, %d transactions", lied, b.ledger.Txs)
 	}
 }
 
 type liar struct {
-	*fakeLedger
+	*ledgertest.Ledger
 	lied *bool
 }
 
@@ -141,7 +142,7 @@ func (l liar) CommitStatus(ctx context.Context, txID string) (ledger.Commit, err
 		*l.lied = true
 		return ledger.Commit{Code: "MVCC_READ_CONFLICT"}, nil
 	}
-	return l.fakeLedger.CommitStatus(ctx, txID)
+	return l.Ledger.CommitStatus(ctx, txID)
 }
 
 // Two lanes may not have envelopes on their way together where the room is for
@@ -167,12 +168,12 @@ func TestEnvelopesOnTheirWayAreBounded(t *testing.T) {
 			b.accept(all...)
 			if c.sealed {
 				b.sub.limits.flight = wide
-				b.ledger.onSubmit, b.ledger.onStatus = away, away
+				b.ledger.OnSubmit, b.ledger.OnStatus = away, away
 				b.run(t.Context(), func(s delivery.Stats) bool { return s.Sealed == 10 })
-				b.ledger.onSubmit, b.ledger.onStatus = nil, nil
+				b.ledger.OnSubmit, b.ledger.OnStatus = nil, nil
 				b.reopen()
 			}
-			counting := &flights{fakeLedger: b.ledger, up: map[string]bool{}, want: c.most}
+			counting := &flights{Ledger: b.ledger, up: map[string]bool{}, want: c.most}
 			b.sub.ledger, b.sub.limits.flight = counting, c.room
 			b.run(t.Context(), empty)
 			b.wantOnce(all)
@@ -183,11 +184,11 @@ func TestEnvelopesOnTheirWayAreBounded(t *testing.T) {
 	}
 }
 
-func away(int) error { return unavailable("") }
+func away(int) error { return ledgertest.Unavailable("") }
 
 // flights counts transactions between being sent and being known to be final.
 type flights struct {
-	*fakeLedger
+	*ledgertest.Ledger
 	mu   sync.Mutex
 	up   map[string]bool
 	most int
@@ -199,7 +200,7 @@ func (f *flights) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error {
 	f.up[e.TxID] = true
 	f.most = max(f.most, len(f.up))
 	f.mu.Unlock()
-	return f.fakeLedger.SubmitEndorsed(ctx, e)
+	return f.Ledger.SubmitEndorsed(ctx, e)
 }
 
 func (f *flights) CommitStatus(ctx context.Context, txID string) (ledger.Commit, error) {
@@ -215,7 +216,7 @@ func (f *flights) CommitStatus(ctx context.Context, txID string) (ledger.Commit,
 			break
 		}
 	}
-	commit, err := f.fakeLedger.CommitStatus(ctx, txID)
+	commit, err := f.Ledger.CommitStatus(ctx, txID)
 	f.mu.Lock()
 	delete(f.up, txID)
 	f.mu.Unlock()

@@ -52,7 +52,7 @@ func TestReadBackResolves(t *testing.T) {
 	}
 	b.run(t.Context(), empty)
 	b.wantOnce([]delivery.Delivery{good})
-	for _, events := range b.ledger.endorsed {
+	for _, events := range b.ledger.Endorsed {
 		for _, e := range events {
 			if e.Digest != image || e.Size != 42 {
 				t.Errorf("recorded %+v", e)

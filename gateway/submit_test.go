@@ -13,6 +13,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
@@ -21,11 +22,11 @@ import (
 // times over, restarts it, and counts.
 func TestCrashPoints(t *testing.T) {
 	gone := errors.New("the process is gone")
-	for name, arm := range map[string]func(l *fakeLedger, fault func(int) error){
-		"before endorse":                 func(l *fakeLedger, f func(int) error) { l.onEndorse = f },
-		"after seal, before submit":      func(l *fakeLedger, f func(int) error) { l.onSubmit = f },
-		"after submit":                   func(l *fakeLedger, f func(int) error) { l.afterSubmit = f },
-		"before recorded (fate unheard)": func(l *fakeLedger, f func(int) error) { l.onStatus = f },
+	for name, arm := range map[string]func(l *ledgertest.Ledger, fault func(int) error){
+		"before endorse":                 func(l *ledgertest.Ledger, f func(int) error) { l.OnEndorse = f },
+		"after seal, before submit":      func(l *ledgertest.Ledger, f func(int) error) { l.OnSubmit = f },
+		"after submit":                   func(l *ledgertest.Ledger, f func(int) error) { l.AfterSubmit = f },
+		"before recorded (fate unheard)": func(l *ledgertest.Ledger, f func(int) error) { l.OnStatus = f },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -58,7 +59,7 @@ func TestContractRefusalBuriesTheCulpritOnly(t *testing.T) {
 	b := newBench(t)
 	all := pushes("a", 20)
 	culprit := all[13].Event.ID
-	b.ledger.refuse = func(e provenance.Event) error {
+	b.ledger.Refuse = func(e provenance.Event) error {
 		if e.ID == culprit {
 			return provenance.Errorf(provenance.Invalid, "this event cannot stand")
 		}
@@ -79,16 +80,16 @@ func TestResealRefusedIsSplit(t *testing.T) {
 	b := newBench(t)
 	all := pushes("a", 4)
 	b.accept(all...)
-	b.ledger.invalid = func(n int) string {
+	b.ledger.Invalid = func(n int) string {
 		if n == 1 {
 			return "ENDORSEMENT_POLICY_FAILURE"
 		}
 		return "VALID"
 	}
-	b.ledger.refuse = func(e provenance.Event) error {
-		b.ledger.mu.Lock()
-		defer b.ledger.mu.Unlock()
-		if len(b.ledger.fates) > 0 && e.ID == all[2].Event.ID {
+	b.ledger.Refuse = func(e provenance.Event) error {
+		b.ledger.Mu.Lock()
+		defer b.ledger.Mu.Unlock()
+		if len(b.ledger.Fates) > 0 && e.ID == all[2].Event.ID {
 			return provenance.Errorf(provenance.Invalid, "not any more")
 		}
 		return nil
@@ -102,7 +103,7 @@ func TestForbiddenWaits(t *testing.T) {
 	b := newBench(t)
 	all := pushes("a", 7)
 	b.accept(all...)
-	b.ledger.onEndorse = func(n int) error {
+	b.ledger.OnEndorse = func(n int) error {
 		if n < 4 {
 			return provenance.Errorf(provenance.Forbidden, "gateway@VendorMSP has no role gateway")
 		}
@@ -126,7 +127,7 @@ func TestForbiddenWaits(t *testing.T) {
 func TestRefusedRepositoryHoldsNobody(t *testing.T) {
 	b := newBench(t)
 	var given atomic.Bool
-	b.ledger.refuse = func(e provenance.Event) error {
+	b.ledger.Refuse = func(e provenance.Event) error {
 		switch {
 		case strings.HasPrefix(string(e.Repository), "theirs/"):
 			return provenance.Errorf(provenance.Forbidden, "%s belongs to PartnerMSP", e.Repository)
@@ -151,7 +152,7 @@ func TestRefusedRepositoryHoldsNobody(t *testing.T) {
 	}
 	b.accept(all...)
 	b.run(t.Context(), func(s delivery.Stats) bool {
-		return s.Dead == 12 && len(b.ledger.recordings(t)) == len(ours) && b.sub.State().Reason != ""
+		return s.Dead == 12 && len(b.ledger.Recordings(t)) == len(ours) && b.sub.State().Reason != ""
 	})
 	b.wantOnce(ours)
 	if s := b.sub.State(); !strings.Contains(s.Reason, "no organisation has the namespace of nobodys/") {
@@ -173,13 +174,13 @@ func TestRefusedRepositoryHoldsNobody(t *testing.T) {
 // before the last has been asked for, keep no other waiting.
 func TestManyRefusedRepositoriesHoldNobody(t *testing.T) {
 	b := newBench(t)
-	b.ledger.refuse = func(e provenance.Event) error {
+	b.ledger.Refuse = func(e provenance.Event) error {
 		if strings.HasPrefix(string(e.Repository), "nobodys/") {
 			return provenance.Errorf(provenance.NotFound, "no organisation has the namespace of %s", e.Repository)
 		}
 		return nil
 	}
-	b.ledger.onEndorse = func(int) error {
+	b.ledger.OnEndorse = func(int) error {
 		time.Sleep(b.limits.backoffMax + time.Millisecond)
 		return nil
 	}
@@ -188,7 +189,7 @@ func TestManyRefusedRepositoriesHoldNobody(t *testing.T) {
 	}
 	ours := append(pushes("ours/a", 3), pushes("ours/b", 3)...)
 	b.accept(ours...)
-	b.run(t.Context(), func(delivery.Stats) bool { return len(b.ledger.recordings(t)) == len(ours) })
+	b.run(t.Context(), func(delivery.Stats) bool { return len(b.ledger.Recordings(t)) == len(ours) })
 	b.wantOnce(ours)
 }
 
@@ -198,11 +199,11 @@ func TestLedgerUnavailableWaitsAndSaysWhy(t *testing.T) {
 	down.Store(true)
 	fault := func(int) error {
 		if down.Load() {
-			return unavailable("")
+			return ledgertest.Unavailable("")
 		}
 		return nil
 	}
-	b.ledger.onEndorse, b.ledger.onSubmit, b.ledger.onStatus = fault, fault, fault
+	b.ledger.OnEndorse, b.ledger.OnSubmit, b.ledger.OnStatus = fault, fault, fault
 	all := append(pushes("a", 6), pushes("b", 6)...)
 	b.accept(all...)
 	var first time.Time
@@ -210,9 +211,9 @@ func TestLedgerUnavailableWaitsAndSaysWhy(t *testing.T) {
 		if s := b.sub.State(); first.IsZero() {
 			first = s.Since
 		}
-		b.ledger.mu.Lock()
-		defer b.ledger.mu.Unlock()
-		return !first.IsZero() && b.ledger.endorses > 20 // it has tried again and again since
+		b.ledger.Mu.Lock()
+		defer b.ledger.Mu.Unlock()
+		return !first.IsZero() && b.ledger.Endorses > 20 // it has tried again and again since
 	})
 	if s := b.sub.State(); !strings.Contains(s.Reason, "SecurityMSP") || !s.Since.Equal(first) {
 		t.Fatalf("state %+v of a wait that began at %s", s, first)
@@ -228,7 +229,7 @@ func TestLedgerUnavailableWaitsAndSaysWhy(t *testing.T) {
 func TestOldCopyOfTheQueueIsSetAside(t *testing.T) {
 	b := newBench(t)
 	for lane := range b.queue.Lanes() {
-		b.ledger.segments[fmt.Sprint([]string{string(submitHost), b.queue.LaneName(lane), "1"})] = segmentOf(t, event("x", lane, provenance.Push))
+		b.ledger.Segments[fmt.Sprint([]string{string(submitHost), b.queue.LaneName(lane), "1"})] = segmentOf(t, event("x", lane, provenance.Push))
 	}
 	all := pushes("a", 3)
 	b.accept(all...)
@@ -240,7 +241,7 @@ func TestOldCopyOfTheQueueIsSetAside(t *testing.T) {
 	more := pushes("a", 5)[3:]
 	b.accept(more...)
 	b.run(t.Context(), empty)
-	if got := b.ledger.recordings(t); got[more[0].Event.ID] != 1 || got[all[0].Event.ID] != 0 {
+	if got := b.ledger.Recordings(t); got[more[0].Event.ID] != 1 || got[all[0].Event.ID] != 0 {
 		t.Fatal("the lane does not go on after its number was skipped")
 	}
 }
@@ -282,7 +283,7 @@ func TestSegmentsAreBounded(t *testing.T) {
 	b.run(t.Context(), empty)
 	b.wantOnce(all)
 	var sizes []int
-	for _, events := range b.ledger.endorsed {
+	for _, events := range b.ledger.Endorsed {
 		sizes = append(sizes, len(events))
 	}
 	if diff := cmp.Diff([]int{5, 5, 5, 5, 5}, sizes); diff != "" {
@@ -317,7 +318,7 @@ func TestReadBack(t *testing.T) {
 	b.wantOnce(append(slow, deleted, fine))
 
 	var order []provenance.Digest
-	for _, events := range b.ledger.endorsed {
+	for _, events := range b.ledger.Endorsed {
 		for _, e := range events {
 			if e.Action == provenance.Push && (e.Size != 42 || e.Config != facts.Config || e.MediaType != facts.MediaType) {
 				t.Errorf("facts of %s were not filled in: %+v", e.Repository, e)

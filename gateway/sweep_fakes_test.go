@@ -19,6 +19,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
@@ -31,7 +32,7 @@ type sweepBench struct {
 	t      *testing.T
 	server *httptest.Server
 	host   provenance.Host
-	state  *fakeState
+	state  *ledgertest.State
 	path   string
 
 	mu       sync.Mutex
@@ -51,7 +52,7 @@ type sweepBench struct {
 
 func newSweepBench(t *testing.T) *sweepBench {
 	t.Helper()
-	b := &sweepBench{t: t, state: &fakeState{}, path: filepath.Join(t.TempDir(), sweepFile), agents: map[string]bool{}, ids: map[provenance.EventID][32]byte{}, counts: map[string]int{}}
+	b := &sweepBench{t: t, state: &ledgertest.State{}, path: filepath.Join(t.TempDir(), sweepFile), agents: map[string]bool{}, ids: map[provenance.EventID][32]byte{}, counts: map[string]int{}}
 	real := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
 	b.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Test") == "" && r.URL.Path != "/v2/" {
@@ -68,7 +69,7 @@ func newSweepBench(t *testing.T) *sweepBench {
 	}))
 	t.Cleanup(b.server.Close)
 	b.host = provenance.Host(strings.TrimPrefix(b.server.URL, "http://"))
-	b.state.put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Claims: []state.Claim{{Owner: "VendorMSP"}}})
+	b.state.Put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Claims: []state.Claim{{Owner: "VendorMSP"}}})
 	return b
 }
 
@@ -173,12 +174,12 @@ func (b *sweepBench) record(e provenance.Event) {
 	}
 	if e.Action == provenance.Push || e.Action == provenance.Delete {
 		place.Deleted = e.Action == provenance.Delete
-		b.state.put(b.t, placeKey, place)
+		b.state.Put(b.t, placeKey, place)
 	}
 	if e.Tag != "" && tag.Digest != e.Digest {
 		tag.Previous, tag.Digest = tag.Digest, e.Digest
 		tag.Moves++
-		b.state.put(b.t, tagKey, tag)
+		b.state.Put(b.t, tagKey, tag)
 	}
 	b.records = append(b.records, readmodel.Record{Block: uint64(len(b.records) + 1), Kind: e.Action.String(), Host: b.host, Repository: e.Repository, Tag: e.Tag, Digest: e.Digest})
 }

@@ -68,7 +68,7 @@ func TestSweepBegin(t *testing.T) {
 	if list := s.List(t.Context()); len(list) != 1 || list[0].Running != nil || list[0].Last == nil || list[0].Last.Finished.IsZero() {
 		t.Errorf("%+v", list)
 	}
-	b.state.put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Claims: []state.Claim{{Owner: "PartnerMSP"}}})
+	b.state.Put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Claims: []state.Claim{{Owner: "PartnerMSP"}}})
 	if _, err := s.Start(t.Context(), b.host, false); provenance.CodeOf(err) != provenance.Forbidden {
 		t.Errorf("another organisation's: %v", err)
 	}
@@ -212,7 +212,7 @@ func TestSweepFileDamaged(t *testing.T) {
 func TestSweepOfSharedRegistry(t *testing.T) {
 	for _, named := range [][]provenance.Repository{nil, {"ours/app", "theirs/app"}} {
 		b := newSweepBench(t)
-		b.state.put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Claims: []state.Claim{{Namespace: "ours", Owner: "VendorMSP"}, {Namespace: "theirs", Owner: "PartnerMSP"}}})
+		b.state.Put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Claims: []state.Claim{{Namespace: "ours", Owner: "VendorMSP"}, {Namespace: "theirs", Owner: "PartnerMSP"}}})
 		b.push("ours/app", "1", imageNamed("ours"))
 		b.push("theirs/app", "1", imageNamed("theirs"))
 		b.push("nobodys/app", "1", imageNamed("nobody's"))

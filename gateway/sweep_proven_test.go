@@ -12,7 +12,7 @@ func TestSweepHasImagesProven(t *testing.T) {
 	b := newSweepBench(t)
 	image := b.known("app", "v1", "one")
 	proven := b.known("app", "v2", "two")
-	b.state.put(t, state.PlaceKey(proven, b.host, "app"), state.Place{Proven: true})
+	b.state.Put(t, state.PlaceKey(proven, b.host, "app"), state.Place{Proven: true})
 	var asked []string
 	s := b.sweeper(func(s *sweeper) {
 		s.prove = func(host provenance.Host, repo provenance.Repository, d provenance.Digest) {

@@ -16,6 +16,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
 	"github.com/waybill-dev/waybill/gateway/statefile"
 	"github.com/waybill-dev/waybill/gateway/wait"
 	"github.com/waybill-dev/waybill/gateway/wait/waittest"
@@ -323,7 +324,7 @@ func TestWorkerHolds(t *testing.T) {
 			tries[t.Digest]++
 			switch {
 			case t.Host == "down.example" && !up:
-				return nil, unavailable("")
+				return nil, ledgertest.Unavailable("")
 			case t.Host == "bad.example":
 				return nil, provenance.Errorf(provenance.Invalid, "not a manifest")
 			case t.Host == "index.example" && t.Tag == "list":

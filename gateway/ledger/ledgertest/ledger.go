@@ -1,4 +1,4 @@
-package gateway
+package ledgertest
 
 import (
 	"context"
@@ -14,48 +14,48 @@ import (
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
-// fakeLedger behaves as Fabric and the contract do, in one mutex: a
+// Ledger behaves as Fabric and the contract do, in one mutex: a
 // transaction is judged when it is ordered, by what its endorsement had read;
 // the same id is ordered once; a fate is asked until ctx ends.
-type fakeLedger struct {
-	mu       sync.Mutex
-	segments map[string][]byte // state: key -> bytes
-	fates    map[string]string // txID -> validation code
-	txs      int
-	resent   int // submits of a transaction that was ordered before
-	endorsed [][]provenance.Event
-	carried  []map[provenance.Digest][]byte // the manifests of each endorsement
+type Ledger struct {
+	Mu       sync.Mutex
+	Segments map[string][]byte // state: key -> bytes
+	Fates    map[string]string // txID -> validation code
+	Txs      int
+	Resent   int // submits of a transaction that was ordered before
+	Endorsed [][]provenance.Event
+	Carried  []map[provenance.Digest][]byte // the manifests of each endorsement
 
 	// Faults. Each is called without the lock, n counts the calls of its kind.
-	onEndorse, onSubmit, afterSubmit, onStatus func(n int) error
-	endorses, submits, statuses                int
-	refuse                                     func(e provenance.Event) error // the contract's word on one event
-	invalid                                    func(n int) string             // code of the nth ordered transaction
+	OnEndorse, OnSubmit, AfterSubmit, OnStatus func(n int) error
+	Endorses, Submits, statuses                int
+	Refuse                                     func(e provenance.Event) error // the contract's word on one event
+	Invalid                                    func(n int) string             // code of the nth ordered transaction
 }
 
-type fakeTx struct {
+type Tx struct {
 	ID, Key string
 	Bytes   []byte
 	Absent  bool // the key was absent when it was endorsed
 }
 
-func newFakeLedger() *fakeLedger {
-	return &fakeLedger{segments: map[string][]byte{}, fates: map[string]string{}}
+func New() *Ledger {
+	return &Ledger{Segments: map[string][]byte{}, Fates: map[string]string{}}
 }
 
-func call(fault func(int) error, n int) error {
+func Call(fault func(int) error, n int) error {
 	if fault == nil {
 		return nil
 	}
 	return fault(n)
 }
 
-func (f *fakeLedger) Endorse(ctx context.Context, fn string, args []string, transient map[string][]byte) (ledger.Endorsed, error) {
-	f.mu.Lock()
-	f.endorses++
-	n := f.endorses
-	f.mu.Unlock()
-	if err := call(f.onEndorse, n); err != nil {
+func (f *Ledger) Endorse(ctx context.Context, fn string, args []string, transient map[string][]byte) (ledger.Endorsed, error) {
+	f.Mu.Lock()
+	f.Endorses++
+	n := f.Endorses
+	f.Mu.Unlock()
+	if err := Call(f.OnEndorse, n); err != nil {
 		return ledger.Endorsed{}, err
 	}
 	if ctx.Err() != nil {
@@ -66,23 +66,23 @@ func (f *fakeLedger) Endorse(ctx context.Context, fn string, args []string, tran
 		return ledger.Endorsed{}, provenance.Errorf(provenance.Internal, "bad call of %s%v: %v", fn, args, err)
 	}
 	for _, e := range events {
-		if f.refuse != nil {
-			if err := f.refuse(e); err != nil {
+		if f.Refuse != nil {
+			if err := f.Refuse(e); err != nil {
 				return ledger.Endorsed{}, err
 			}
 		}
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.endorsed = append(f.endorsed, events)
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	f.Endorsed = append(f.Endorsed, events)
 	carried, err := decodeManifests(transient["manifests"])
 	if err != nil {
 		return ledger.Endorsed{}, err
 	}
-	f.carried = append(f.carried, carried)
-	f.txs++
-	tx := fakeTx{ID: fmt.Sprintf("tx%d", f.txs), Key: fmt.Sprint(args[:3]), Bytes: transient["segment"]}
-	known, exists := f.segments[tx.Key]
+	f.Carried = append(f.Carried, carried)
+	f.Txs++
+	tx := Tx{ID: fmt.Sprintf("tx%d", f.Txs), Key: fmt.Sprint(args[:3]), Bytes: transient["segment"]}
+	known, exists := f.Segments[tx.Key]
 	tx.Absent = !exists
 	if exists && string(known) != string(tx.Bytes) {
 		return ledger.Endorsed{}, provenance.Errorf(provenance.Conflict, "segment %s is on the ledger with other bytes", tx.Key)
@@ -114,60 +114,60 @@ func decodeManifests(b []byte) (map[provenance.Digest][]byte, error) {
 	return out, nil
 }
 
-func (f *fakeLedger) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error {
-	f.mu.Lock()
-	f.submits++
-	n := f.submits
-	f.mu.Unlock()
-	if err := call(f.onSubmit, n); err != nil {
+func (f *Ledger) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error {
+	f.Mu.Lock()
+	f.Submits++
+	n := f.Submits
+	f.Mu.Unlock()
+	if err := Call(f.OnSubmit, n); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
 		return provenance.Wrap(provenance.Unavailable, ctx.Err(), "submit")
 	}
-	if err := f.order(e); err != nil {
+	if err := f.Order(e); err != nil {
 		return err
 	}
-	return call(f.afterSubmit, n)
+	return Call(f.AfterSubmit, n)
 }
 
-func (f *fakeLedger) order(e ledger.Endorsed) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var tx fakeTx
+func (f *Ledger) Order(e ledger.Endorsed) error {
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
+	var tx Tx
 	if err := json.Unmarshal(e.Bytes, &tx); err != nil {
 		return err
 	}
-	if _, ok := f.fates[tx.ID]; ok {
-		f.resent++ // already processed: no failure, no second effect
+	if _, ok := f.Fates[tx.ID]; ok {
+		f.Resent++ // already processed: no failure, no second effect
 		return nil
 	}
 	code := "VALID"
-	if f.invalid != nil {
-		code = f.invalid(len(f.fates) + 1)
+	if f.Invalid != nil {
+		code = f.Invalid(len(f.Fates) + 1)
 	}
-	if _, exists := f.segments[tx.Key]; exists && tx.Absent {
+	if _, exists := f.Segments[tx.Key]; exists && tx.Absent {
 		code = "MVCC_READ_CONFLICT"
 	}
-	f.fates[tx.ID] = code
+	f.Fates[tx.ID] = code
 	if code == "VALID" {
-		f.segments[tx.Key] = tx.Bytes
+		f.Segments[tx.Key] = tx.Bytes
 	}
 	return nil
 }
 
-func (f *fakeLedger) CommitStatus(ctx context.Context, txID string) (ledger.Commit, error) {
-	f.mu.Lock()
+func (f *Ledger) CommitStatus(ctx context.Context, txID string) (ledger.Commit, error) {
+	f.Mu.Lock()
 	f.statuses++
 	n := f.statuses
-	f.mu.Unlock()
-	if err := call(f.onStatus, n); err != nil {
+	f.Mu.Unlock()
+	if err := Call(f.OnStatus, n); err != nil {
 		return ledger.Commit{}, err
 	}
 	for {
-		f.mu.Lock()
-		code, ok := f.fates[txID]
-		f.mu.Unlock()
+		f.Mu.Lock()
+		code, ok := f.Fates[txID]
+		f.Mu.Unlock()
 		if ok {
 			return ledger.Commit{Valid: code == "VALID", Code: code, Block: 7}, nil
 		}
@@ -177,13 +177,13 @@ func (f *fakeLedger) CommitStatus(ctx context.Context, txID string) (ledger.Comm
 	}
 }
 
-// recordings counts how often each event stands on the ledger.
-func (f *fakeLedger) recordings(t *testing.T) map[provenance.EventID]int {
+// Recordings counts how often each event stands on the ledger.
+func (f *Ledger) Recordings(t *testing.T) map[provenance.EventID]int {
 	t.Helper()
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.Mu.Lock()
+	defer f.Mu.Unlock()
 	count := map[provenance.EventID]int{}
-	for key, b := range f.segments {
+	for key, b := range f.Segments {
 		events, err := provenance.DecodeSegment(b)
 		if err != nil {
 			t.Fatalf("segment %s: %v", key, err)

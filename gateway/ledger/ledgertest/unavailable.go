@@ -1,9 +1,9 @@
-package gateway
+package ledgertest
 
 import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-func unavailable(string) error {
+func Unavailable(string) error {
 	return provenance.Errorf(provenance.Unavailable, "SecurityMSP peer0: connection refused")
 }
