@@ -5,23 +5,24 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 )
 
 // Operators see one list: the queue's dead letters, then the tasks.
 func TestOneListOfDead(t *testing.T) {
-	b := newBench(t)
-	b.accept(pushes("app", 2)...)
-	items, err := b.queue.Lease(t.Context(), 0, 10, time.Minute)
+	b := recordtest.New(t)
+	b.Accept(recordtest.Pushes("app", 2)...)
+	items, err := b.Queue.Lease(t.Context(), 0, 10, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(items) == 0 {
-		if items, err = b.queue.Lease(t.Context(), 1, 10, time.Minute); err != nil {
+		if items, err = b.Queue.Lease(t.Context(), 1, 10, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, it := range items {
-		if err := b.queue.Bury(t.Context(), it, "gone"); err != nil {
+		if err := b.Queue.Bury(t.Context(), it, "gone"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -31,7 +32,7 @@ func TestOneListOfDead(t *testing.T) {
 		x, _, _ := list.take(time.Now(), free)
 		list.bury(x, "", "unsigned")
 	}
-	o := operated{queue: b.queue, work: list}
+	o := operated{queue: b.Queue, work: list}
 	var all []delivery.DeadLetter
 	for after := int64(0); ; {
 		page, err := o.Dead(t.Context(), after, 1)

@@ -14,6 +14,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
+	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
@@ -36,10 +37,10 @@ func newCollecting(t *testing.T) *collecting {
 	}
 	c.collector = &collector{
 		view: c.state.View, ledger: c.ledger, log: slog.New(slog.DiscardHandler), now: time.Now, count: func(o string) { c.counts[o]++ },
-		registries: func(host provenance.Host) (artifactReader, bool) { return c.registry, host == submitHost },
+		registries: func(host provenance.Host) (artifactReader, bool) { return c.registry, host == recordtest.Host },
 	}
 	c.state.Put(t, state.MembersKey(), state.Members{MSPs: []string{"SecurityMSP", "VendorMSP"}})
-	c.state.Put(t, state.PlaceKey(c.image, submitHost, "app"), state.Place{MSP: "VendorMSP"})
+	c.state.Put(t, state.PlaceKey(c.image, recordtest.Host, "app"), state.Place{MSP: "VendorMSP"})
 	c.register(t, "VendorMSP", "release", c.key)
 	return c
 }
@@ -53,7 +54,7 @@ func (c *collecting) register(t *testing.T, msp, name string, key signingKey) {
 func (c *collecting) push(a registry.Artifact) task {
 	d := provenance.SHA256Of(fmt.Append(nil, len(c.registry.artifacts)))
 	c.registry.artifacts[d] = a
-	return task{Kind: taskCollect, Host: submitHost, Repository: "app", Digest: d, Subject: c.image, Noted: time.Now()}
+	return task{Kind: taskCollect, Host: recordtest.Host, Repository: "app", Digest: d, Subject: c.image, Noted: time.Now()}
 }
 
 func (c *collecting) signed(t *testing.T, key signingKey, payload []byte) registry.Descriptor {
@@ -139,8 +140,8 @@ func TestCollect(t *testing.T) {
 				t.Fatalf("%d transactions, want %d; counts %v", len(acts), x.acts, c.counts)
 			}
 			for _, a := range acts {
-				want := []string{string(submitHost), "app", c.image.String(), "", string(x.format)}
-				if a.Fn != submitEvidence || len(a.Args) != 8 || !slices.Equal(a.Args[:5], want) || a.Args[7] != string(submitHost)+"/app@"+job.Digest.String() {
+				want := []string{string(recordtest.Host), "app", c.image.String(), "", string(x.format)}
+				if a.Fn != submitEvidence || len(a.Args) != 8 || !slices.Equal(a.Args[:5], want) || a.Args[7] != string(recordtest.Host)+"/app@"+job.Digest.String() {
 					t.Errorf("%s%q", a.Fn, a.Args)
 				}
 				// What is sent is what the contract will verify, under the key it names.
@@ -199,7 +200,7 @@ func TestCollectRefuses(t *testing.T) {
 			return job
 		}, "waits for subject"},
 		"subject deleted": {func(t *testing.T, c *collecting) task {
-			c.state.Put(t, state.PlaceKey(c.image, submitHost, "app"), state.Place{Deleted: true})
+			c.state.Put(t, state.PlaceKey(c.image, recordtest.Host, "app"), state.Place{Deleted: true})
 			return c.push(registry.Artifact{})
 		}, "waits for subject"},
 		"subject in another repository": {func(t *testing.T, c *collecting) task {
@@ -218,7 +219,7 @@ func TestCollectRefuses(t *testing.T) {
 			return c.push(registry.Artifact{})
 		}, string(provenance.Unavailable)},
 		"artifact gone": {func(_ *testing.T, c *collecting) task {
-			return task{Kind: taskCollect, Host: submitHost, Repository: "app", Digest: provenance.SHA256Of([]byte("gone")), Subject: c.image}
+			return task{Kind: taskCollect, Host: recordtest.Host, Repository: "app", Digest: provenance.SHA256Of([]byte("gone")), Subject: c.image}
 		}, string(provenance.NotFound)},
 		"registry not configured": {func(_ *testing.T, c *collecting) task {
 			return task{Kind: taskCollect, Host: "other.example", Repository: "app", Digest: c.image, Subject: c.image}
@@ -280,7 +281,7 @@ func TestCollectUnsigned(t *testing.T) {
 		t.Errorf("%v, %v, %d transactions", err, c.counts, len(c.ledger.Acts))
 	}
 	// A person vouched for it: then there is nothing to report.
-	c.state.Put(t, state.EvidenceKey(c.image, evidence.TypeSBOM, "id"), state.Evidence{Location: string(submitHost) + "/app@" + job.Digest.String()})
+	c.state.Put(t, state.EvidenceKey(c.image, evidence.TypeSBOM, "id"), state.Evidence{Location: string(recordtest.Host) + "/app@" + job.Digest.String()})
 	job.Attempts = 0
 	if _, err := c.do(t.Context(), job); err != nil || c.counts["unverified"] != 1 {
 		t.Errorf("%v, %v", err, c.counts)

@@ -30,6 +30,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/record"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
@@ -87,7 +88,7 @@ func newTryBench(t *testing.T, c intake.Connector) *tryBench {
 	}
 	b.connectors = &connectors{all: []intake.Connector{c}, book: book, trier: trier{
 		hooks: b.server.URL, client: client, handler: handler,
-		registries: func(h provenance.Host) (manifestReader, bool, bool) {
+		registries: func(h provenance.Host) (record.Registry, bool, bool) {
 			return emptyRegistry{b.err}, h == "reg.example:5000", b.readBack
 		},
 	}}

@@ -16,6 +16,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/intake"
+	"github.com/waybill-dev/waybill/gateway/record"
 )
 
 // sampleTime is how long the hook may take for one sample, lookTime the
@@ -33,7 +34,7 @@ type trier struct {
 	hooks      string // address before /hooks/
 	client     *http.Client
 	handler    *intake.Handler
-	registries func(host provenance.Host) (reader manifestReader, configured, readBack bool)
+	registries func(host provenance.Host) (reader record.Registry, configured, readBack bool)
 }
 
 // Test implements api.Connectors.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/intake"
+	"github.com/waybill-dev/waybill/gateway/record"
 )
 
 // openHooks makes the hooks, and what admins see of the connectors behind them.
@@ -25,7 +26,7 @@ func (g *rooms) openHooks(clients registries) (*connectors, error) {
 	}
 	return &connectors{all: all, book: book, trier: trier{
 		hooks: address, client: client, handler: g.hooks,
-		registries: func(host provenance.Host) (reader manifestReader, configured, readBack bool) {
+		registries: func(host provenance.Host) (reader record.Registry, configured, readBack bool) {
 			c := clients[host]
 			return c.client, c.client != nil, c.readBack
 		},

@@ -20,6 +20,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
+	"github.com/waybill-dev/waybill/gateway/record"
 )
 
 const (
@@ -102,7 +103,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	eg, ctx := errgroup.WithContext(ctx)
 	eg.Go(func() error { return g.api.Serve(ctx, apiListener) })    // answers out
 	eg.Go(func() error { return g.serveHooks(ctx, hooksListener) }) // notifications in -> queue
-	eg.Go(func() error { return g.submitter.run(ctx) })             // queue -> ledger
+	eg.Go(func() error { return g.submitter.Run(ctx) })             // queue -> ledger
 	eg.Go(func() error { return g.keeper.run(ctx) })                // ... -> our own private data
 	eg.Go(func() error { return g.retainer.run(ctx) })              // ... -> nowhere, when it is old
 	eg.Go(func() error { return g.follower.run(ctx) })              // ledger -> index
@@ -172,7 +173,7 @@ type rooms struct {
 	ledger    *ledger.Client
 	hooks     *intake.Handler
 	api       *api.Server
-	submitter *submitter
+	submitter *record.Recorder
 	keeper    *keeper
 	retainer  *retainer
 	follower  *follower
@@ -222,8 +223,8 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	}
 	g.metrics = newMetrics(g.queue, g.work)
 	g.submitter = g.newSubmitter(clients)
-	g.keeper = &keeper{queue: g.queue, ledger: g.ledger, waits: &g.submitter.waits, log: cfg.Log, woken: make(chan struct{}, 1)}
-	g.submitter.hid = g.keeper.wake
+	g.keeper = &keeper{queue: g.queue, ledger: g.ledger, waits: &g.submitter.Waits, log: cfg.Log, woken: make(chan struct{}, 1)}
+	g.submitter.Hid = g.keeper.wake
 	if g.retainer, err = g.newRetainer(); err != nil {
 		return g, err
 	}

@@ -14,12 +14,13 @@ import (
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
+	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // private is a pull whose client must not come to the channel.
 func private(repo string, n int) delivery.Delivery {
-	d := event(repo, n, provenance.Pull)
+	d := recordtest.Event(repo, n, provenance.Pull)
 	d.Event.Actor, d.Event.Address, d.Event.UserAgent, d.Event.Blind = fmt.Sprintf("client-%d", n), "10.2.3.4", "containerd/2", provenance.Unblinded()
 	return d
 }
@@ -77,14 +78,14 @@ func (c *collection) EvaluateOwn(_ context.Context, _ string, args ...string) ([
 // What is to be hidden never is in what the ledger is sent, and is all in what
 // is kept, through failures before and after the transaction.
 func TestHiddenClients(t *testing.T) {
-	b := newBench(t)
+	b := recordtest.New(t)
 	var ds []delivery.Delivery
 	for i := range 12 {
-		ds = append(ds, private("team/app", i), event("team/app", 100+i, provenance.Pull))
+		ds = append(ds, private("team/app", i), recordtest.Event("team/app", 100+i, provenance.Pull))
 	}
-	b.accept(ds...)
+	b.Accept(ds...)
 	drain(b, len(ds))
-	public := b.ledger.Segments
+	public := b.Ledger.Segments
 	for key, segment := range public {
 		for _, text := range []string{"client-", "10.2.3.4", "containerd"} {
 			if strings.Contains(string(segment), text) {
@@ -92,7 +93,7 @@ func TestHiddenClients(t *testing.T) {
 			}
 		}
 	}
-	c := &collection{ledger: b.ledger, kept: map[string][]byte{}}
+	c := &collection{ledger: b.Ledger, kept: map[string][]byte{}}
 	c.fault = func(n int) error {
 		if n%3 == 0 {
 			return provenance.Errorf(provenance.Unavailable, "the peer is down")
@@ -117,15 +118,15 @@ func TestHiddenClients(t *testing.T) {
 
 // A segment that cannot be kept does not keep the others from it, and stays.
 func TestKeeperGoesOn(t *testing.T) {
-	b := newBench(t)
+	b := recordtest.New(t)
 	for i := range 11 {
-		b.accept(private("team/app", i))
+		b.Accept(private("team/app", i))
 	}
 	drain(b, 11)
-	c := &collection{ledger: b.ledger, kept: map[string][]byte{}}
+	c := &collection{ledger: b.Ledger, kept: map[string][]byte{}}
 	var bad string
-	k := &keeper{queue: b.queue, ledger: refusing{c, &bad}, waits: &wait.Reasons{}, log: slog.New(slog.DiscardHandler), woken: make(chan struct{}, 1), limits: keepLimits{page: 1, parallel: 1}}
-	all, err := b.queue.Unkept(t.Context(), nil, 99)
+	k := &keeper{queue: b.Queue, ledger: refusing{c, &bad}, waits: &wait.Reasons{}, log: slog.New(slog.DiscardHandler), woken: make(chan struct{}, 1), limits: keepLimits{page: 1, parallel: 1}}
+	all, err := b.Queue.Unkept(t.Context(), nil, 99)
 	if err != nil || len(all) < 2 {
 		t.Fatalf("%d segments hide something, %v", len(all), err)
 	}
@@ -133,7 +134,7 @@ func TestKeeperGoesOn(t *testing.T) {
 	if err := k.pass(t.Context()); provenance.CodeOf(err) != provenance.Forbidden {
 		t.Errorf("pass: %v", err)
 	}
-	left, err := b.queue.Unkept(t.Context(), nil, 99)
+	left, err := b.Queue.Unkept(t.Context(), nil, 99)
 	if err != nil || len(left) != 1 || left[0].Seq != all[0].Seq || len(c.kept) != len(all)-1 {
 		t.Errorf("%d left, %d kept of %d, %v", len(left), len(c.kept), len(all), err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/record"
 )
 
 // recordManifest is the transaction that proves, from its manifest's bytes, an
@@ -18,7 +19,7 @@ const recordManifest = "record:Manifest"
 // looks at one for another reason (the sweep, a witness) notes a task.
 type prover struct {
 	view       func(ctx context.Context, read func(state.Scanner) error) error
-	registries func(host provenance.Host) (manifestReader, bool)
+	registries func(host provenance.Host) (record.Registry, bool)
 	ledger     actLedger
 	log        *slog.Logger
 	count      func(outcome string)

@@ -8,12 +8,14 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
+	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 )
 
 func TestProve(t *testing.T) {
 	const host, repo = "reg.example", "app"
-	r := newShelf()
-	image := r.put("image", 900)
+	r := recordtest.NewRegistry()
+	image := r.Put("image", 900)
 	gone := provenance.SHA256Of([]byte("gone"))
 	for name, x := range map[string]struct {
 		digest provenance.Digest
@@ -36,10 +38,10 @@ func TestProve(t *testing.T) {
 			if x.place != nil {
 				s.Put(t, state.PlaceKey(x.digest, host, repo), x.place)
 			}
-			r.down = x.down
+			r.Down = x.down
 			p := &prover{
 				view: s.View, ledger: l, log: slog.New(slog.DiscardHandler), count: func(o string) { counts[o]++ },
-				registries: func(provenance.Host) (manifestReader, bool) { return r, true },
+				registries: func(provenance.Host) (record.Registry, bool) { return r, true },
 			}
 			_, err := p.do(t.Context(), proofOf(host, repo, x.digest))
 			if fate(err) != x.fate || len(l.Acts) != x.acts {

@@ -18,6 +18,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
+	"github.com/waybill-dev/waybill/gateway/record"
 	"github.com/waybill-dev/waybill/gateway/registry"
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
@@ -34,7 +35,7 @@ type sweepLister interface {
 // sweepRegistry is a registry as a sweep sees it.
 type sweepRegistry interface {
 	sweepLister
-	manifestReader
+	record.Registry
 	Named(ctx context.Context, repo provenance.Repository, tag provenance.Tag) (provenance.Digest, error)
 	Served(ctx context.Context, repo provenance.Repository, d provenance.Digest) (provenance.Digest, error)
 	ListedReferrers(ctx context.Context, repo provenance.Repository, subject provenance.Digest, pace registry.Pace) (registry.Referrers, error)

@@ -16,6 +16,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/record"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
@@ -81,8 +82,8 @@ func named(list []NamedValue) map[string]string {
 
 // newSubmitter gives the loop its registries. One that is not read back has a
 // nil reader: its events are recorded as claimed.
-func (g *rooms) newSubmitter(clients registries) *submitter {
-	readers := func(host provenance.Host) (manifestReader, bool) {
+func (g *rooms) newSubmitter(clients registries) *record.Recorder {
+	readers := func(host provenance.Host) (record.Registry, bool) {
 		c, ok := clients[host]
 		if !c.readBack {
 			return nil, ok
@@ -95,9 +96,9 @@ func (g *rooms) newSubmitter(clients registries) *submitter {
 			g.metrics.segments.Observe(took.Seconds())
 		}
 	}
-	return &submitter{
-		queue: g.queue, ledger: g.ledger, readers: readers, log: g.cfg.Log, recorded: recorded, contradicted: g.contradicted, elsewhere: g.elsewhere,
-		unproven: func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
+	return &record.Recorder{
+		Queue: g.queue, Ledger: g.ledger, Readers: readers, Log: g.cfg.Log, Recorded: recorded, Contradicted: g.contradicted, Elsewhere: g.elsewhere,
+		Unproven: func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
 			g.work.more(unprovenOf(host, events, read))
 		},
 	}
@@ -165,20 +166,20 @@ func (g *rooms) newWork(clients registries) *noter {
 	}
 	witness := &witnesser{
 		msp: g.cfg.MSPID, view: view, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.witness), attempts: defaultWorkLimits().attempts,
-		registries: func(host provenance.Host) (manifestReader, bool) {
+		registries: func(host provenance.Host) (record.Registry, bool) {
 			c := clients[host]
 			return c.client, c.client != nil
 		},
 	}
 	prove := &prover{
 		view: view, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.proven),
-		registries: func(host provenance.Host) (manifestReader, bool) {
+		registries: func(host provenance.Host) (record.Registry, bool) {
 			c := clients[host]
 			return c.client, c.client != nil && c.readBack
 		},
 	}
 	g.ticker = &ticker{
-		msp: g.cfg.MSPID, view: view, ledger: g.ledger, waits: &g.submitter.waits, log: g.cfg.Log, count: counted(g.metrics.ticks), now: time.Now,
+		msp: g.cfg.MSPID, view: view, ledger: g.ledger, waits: &g.submitter.Waits, log: g.cfg.Log, count: counted(g.metrics.ticks), now: time.Now,
 		behind: func(d time.Duration) { g.metrics.behind.Set(d.Seconds()) },
 	}
 	g.worker = &worker{list: g.work, log: g.cfg.Log, do: map[string]func(context.Context, task) ([]task, error){taskCollect: collect.do, taskWitness: witness.do, taskProve: prove.do}}
@@ -242,7 +243,7 @@ func (g *rooms) newRetainer() (*retainer, error) {
 		}
 	}
 	return newRetainer(retainer{
-		index: g.index, ledger: g.ledger, waits: &g.submitter.waits, log: g.cfg.Log, msp: g.cfg.MSPID, path: filepath.Join(g.cfg.DataDir, retainFile),
+		index: g.index, ledger: g.ledger, waits: &g.submitter.Waits, log: g.cfg.Log, msp: g.cfg.MSPID, path: filepath.Join(g.cfg.DataDir, retainFile),
 		keep: keep, purged: g.metrics.purged.Inc,
 	})
 }

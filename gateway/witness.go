@@ -6,6 +6,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/record"
 )
 
 // recordWitness is the transaction of a gateway that saw an image itself.
@@ -18,7 +19,7 @@ const recordWitness = "record:Witness"
 type witnesser struct {
 	msp        string
 	view       func(ctx context.Context, read func(state.Scanner) error) error
-	registries func(host provenance.Host) (manifestReader, bool)
+	registries func(host provenance.Host) (record.Registry, bool)
 	ledger     actLedger
 	log        *slog.Logger
 	count      func(outcome string)

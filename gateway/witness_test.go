@@ -9,6 +9,8 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
+	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
@@ -64,7 +66,7 @@ func TestWitness(t *testing.T) {
 			}
 			w := &witnesser{
 				msp: "VendorMSP", view: s.View, ledger: l, log: slog.New(slog.DiscardHandler), attempts: 3, count: func(o string) { counts[o]++ },
-				registries: func(provenance.Host) (manifestReader, bool) { return fakeManifests(x.serve), true },
+				registries: func(provenance.Host) (record.Registry, bool) { return fakeManifests(x.serve), true },
 			}
 			_, err := w.do(t.Context(), task{Kind: taskWitness, Host: "partner.example", Repository: "app", Digest: image, Attempts: x.attempts})
 			if fate(err) != x.fate || len(l.Acts) != x.acts || counts["disagreement"] != x.disagrees || counts["seen"] != x.acts {
@@ -81,12 +83,12 @@ func TestWitness(t *testing.T) {
 
 // So has a witness.
 func TestWitnessHasImagesProven(t *testing.T) {
-	s, l, r := &ledgertest.State{}, &ledgertest.Acts{}, newShelf()
-	image := r.put("image", 100)
+	s, l, r := &ledgertest.State{}, &ledgertest.Acts{}, recordtest.NewRegistry()
+	image := r.Put("image", 100)
 	s.Put(t, state.PlaceKey(image, "partner.example", "app"), state.Place{MSP: "OtherMSP"})
 	w := &witnesser{
 		msp: "VendorMSP", view: s.View, ledger: l, log: slog.New(slog.DiscardHandler), attempts: 3, count: func(string) {},
-		registries: func(provenance.Host) (manifestReader, bool) { return r, true },
+		registries: func(provenance.Host) (record.Registry, bool) { return r, true },
 	}
 	more, err := w.do(t.Context(), task{Kind: taskWitness, Host: "partner.example", Repository: "app", Digest: image})
 	if err != nil || len(l.Acts) != 1 || len(more) != 1 || more[0] != proofOf("partner.example", "app", image) {

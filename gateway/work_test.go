@@ -17,6 +17,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
+	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 	"github.com/waybill-dev/waybill/gateway/statefile"
 	"github.com/waybill-dev/waybill/gateway/wait"
 	"github.com/waybill-dev/waybill/gateway/wait/waittest"
@@ -37,7 +38,7 @@ func reopenWork(t *testing.T, path string) *worklist {
 }
 
 func collectTask(n int) task {
-	return task{Kind: taskCollect, Host: submitHost, Repository: "app", Digest: provenance.SHA256Of(fmt.Append(nil, n)), Subject: provenance.SHA256Of([]byte("image"))}
+	return task{Kind: taskCollect, Host: recordtest.Host, Repository: "app", Digest: provenance.SHA256Of(fmt.Append(nil, n)), Subject: provenance.SHA256Of([]byte("image"))}
 }
 
 func free(task) time.Time { return time.Time{} }
@@ -219,7 +220,7 @@ func TestWorkKeeps(t *testing.T) {
 	}
 	// A rebuilt index brings the blocks once more; they were noted.
 	n := &noter{msp: "VendorMSP", collect: true, list: again}
-	n.block(segmentBlock(t, 2, "VendorMSP", submitHost, provenance.Event{Repository: "app", Digest: collectTask(7).Digest, Subject: collectTask(7).Subject}))
+	n.block(segmentBlock(t, 2, "VendorMSP", recordtest.Host, provenance.Event{Repository: "app", Digest: collectTask(7).Digest, Subject: collectTask(7).Subject}))
 	if waiting, _ := again.counts(); waiting != 1 {
 		t.Errorf("%d wait", waiting)
 	}

@@ -1,4 +1,4 @@
-package gateway
+package record_test
 
 import (
 	"context"
@@ -15,6 +15,8 @@ import (
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 	"github.com/waybill-dev/waybill/gateway/registry"
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
@@ -45,7 +47,7 @@ func newCountedRegistry(t *testing.T, delay time.Duration) *countedRegistry {
 			_, _ = w.Write([]byte(`{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`))
 			return
 		}
-		sendManifest(w, body)
+		recordtest.SendManifest(w, body)
 	}))
 	t.Cleanup(server.Close)
 	var err error
@@ -57,11 +59,11 @@ func newCountedRegistry(t *testing.T, delay time.Duration) *countedRegistry {
 
 // put makes an image that is there, and its push.
 func (c *countedRegistry) put(repo string) delivery.Delivery {
-	body := manifestOf(repo)
+	body := recordtest.ManifestOf(repo)
 	c.mu.Lock()
 	c.has[repo+"@"+provenance.SHA256Of(body).String()] = body
 	c.mu.Unlock()
-	return pushOf(repo, "v1", provenance.SHA256Of(body))
+	return recordtest.PushOf(repo, "v1", provenance.SHA256Of(body))
 }
 
 func (c *countedRegistry) requests() (n int) {
@@ -77,19 +79,19 @@ func (c *countedRegistry) requests() (n int) {
 // of another repository in the same lane, and tells after how long that is recorded.
 func flooded(t *testing.T, c *countedRegistry, flood []delivery.Delivery) (real, all time.Duration) {
 	t.Helper()
-	b := newBench(t)
-	b.limits = defaultSubmitLimits()
-	b.reads(c.client)
+	b := recordtest.New(t)
+	b.Limits = record.DefaultLimits()
+	b.Reads(c.client)
 	// Lanes are chosen by a hash: of some names one falls into the lane of the flood.
-	b.accept(flood...)
+	b.Accept(flood...)
 	var victims []delivery.Delivery
 	for i := range 8 {
 		victims = append(victims, c.put(fmt.Sprint("victim", i)))
 	}
-	b.accept(victims...)
+	b.Accept(victims...)
 	began := time.Now()
-	b.run(t.Context(), func(s delivery.Stats) bool {
-		got := b.ledger.Recordings(t)
+	b.Run(t.Context(), func(s delivery.Stats) bool {
+		got := b.Ledger.Recordings(t)
 		there := 0
 		for _, v := range victims {
 			there += got[v.Event.ID]
@@ -97,7 +99,7 @@ func flooded(t *testing.T, c *countedRegistry, flood []delivery.Delivery) (real,
 		if there == len(victims) && real == 0 {
 			real = time.Since(began)
 		}
-		return empty(s)
+		return recordtest.Empty(s)
 	})
 	return real, time.Since(began)
 }
@@ -108,7 +110,7 @@ func TestAbsentImagesKeepNobodyWaiting(t *testing.T) {
 	c := newCountedRegistry(t, time.Millisecond)
 	var flood []delivery.Delivery
 	for i := range 1500 {
-		d := event("flood", i, provenance.Push)
+		d := recordtest.Event("flood", i, provenance.Push)
 		d.Event.Tag = provenance.Tag(fmt.Sprint("v", i%7))
 		flood = append(flood, d)
 	}
@@ -127,8 +129,8 @@ func TestPushedAndDeletedAtOnce(t *testing.T) {
 	c := newCountedRegistry(t, time.Millisecond)
 	var flood []delivery.Delivery
 	for i := range 60 {
-		push := event("flood", i, provenance.Push)
-		gone := event("flood", i, provenance.Delete)
+		push := recordtest.Event("flood", i, provenance.Push)
+		gone := recordtest.Event("flood", i, provenance.Delete)
 		gone.Event.Tag = ""
 		flood = append(flood, push, gone)
 	}
@@ -147,7 +149,7 @@ func TestOneLookServesAll(t *testing.T) {
 	c := newCountedRegistry(t, 0)
 	var flood []delivery.Delivery
 	for i := range 1000 {
-		d := event("flood", i, provenance.Push)
+		d := recordtest.Event("flood", i, provenance.Push)
 		d.Event.Digest, d.Event.Tag = provenance.SHA256Of([]byte("nothing")), provenance.Tag(fmt.Sprint("v", i))
 		flood = append(flood, d)
 	}
@@ -162,23 +164,23 @@ func TestOneLookServesAll(t *testing.T) {
 // An image that is not there yet holds what shares its tag or its digest, in
 // their order, and nothing else of its repository.
 func TestAbsentHoldsItsNamesOnly(t *testing.T) {
-	b, s := newBench(t), newShelf()
-	b.limits.backoff, b.limits.backoffMax = 40*time.Millisecond, 80*time.Millisecond
-	b.reads(s)
+	b, s := recordtest.New(t), recordtest.NewRegistry()
+	b.Limits.Backoff, b.Limits.BackoffMax = 40*time.Millisecond, 80*time.Millisecond
+	b.Reads(s)
 	late := []byte("late")
-	there, other := s.put("there", 9), s.put("other", 9)
-	waits := pushOf("app", "v1", provenance.SHA256Of(late))
-	all := []delivery.Delivery{waits, pushOf("app", "v2", there), pushOf("app", "v1", other), pushOf("app", "v3", waits.Event.Digest), pushOf("app", "v4", other)}
-	b.accept(all...)
+	there, other := s.Put("there", 9), s.Put("other", 9)
+	waits := recordtest.PushOf("app", "v1", provenance.SHA256Of(late))
+	all := []delivery.Delivery{waits, recordtest.PushOf("app", "v2", there), recordtest.PushOf("app", "v1", other), recordtest.PushOf("app", "v3", waits.Event.Digest), recordtest.PushOf("app", "v4", other)}
+	b.Accept(all...)
 	var once sync.Once
-	b.ledger.OnEndorse = func(int) error {
-		once.Do(func() { s.put("late", 0) })
+	b.Ledger.OnEndorse = func(int) error {
+		once.Do(func() { s.Put("late", 0) })
 		return nil
 	}
-	b.run(t.Context(), empty)
-	b.wantOnce(all)
+	b.Run(t.Context(), recordtest.Empty)
+	b.WantOnce(all)
 	var order []string
-	for _, events := range b.ledger.Endorsed {
+	for _, events := range b.Ledger.Endorsed {
 		for _, e := range events {
 			order = append(order, string(e.Tag)+" "+e.Digest.Short())
 		}
@@ -193,31 +195,31 @@ func TestAbsentHoldsItsNamesOnly(t *testing.T) {
 
 // A deletion that did not happen is not recorded, and one that did is.
 func TestDeletionsAreReadBack(t *testing.T) {
-	b, s := newBench(t), newShelf()
-	b.reads(s)
-	there, now := s.put("there", 9), s.put("now", 9)
-	s.tags["kept"], s.tags["moved"] = there, now
+	b, s := recordtest.New(t), recordtest.NewRegistry()
+	b.Reads(s)
+	there, now := s.Put("there", 9), s.Put("now", 9)
+	s.Tags["kept"], s.Tags["moved"] = there, now
 	remove := func(repo, tag string, d provenance.Digest, action provenance.Action) delivery.Delivery {
-		out := pushOf(repo, tag, d)
+		out := recordtest.PushOf(repo, tag, d)
 		out.Event.Action = action
 		out.Event.ID = provenance.NewEventID("test", "main", repo, tag, d.String(), action.String())
 		return out
 	}
 	gone := provenance.SHA256Of([]byte("gone"))
-	trueOnes := []delivery.Delivery{remove("app", "", gone, provenance.Delete), remove("app", "old", gone, provenance.TagDelete), pushOf("app", "v1", there)}
+	trueOnes := []delivery.Delivery{remove("app", "", gone, provenance.Delete), remove("app", "old", gone, provenance.TagDelete), recordtest.PushOf("app", "v1", there)}
 	forged := []delivery.Delivery{
 		remove("app", "", there, provenance.Delete), remove("app", "kept", there, provenance.TagDelete), remove("app", "moved", there, provenance.TagDelete),
 	}
 	var told atomic.Value
-	b.sub.contradicted = func(_ context.Context, it queue.Item, named provenance.Digest) {
+	b.Sub.Contradicted = func(_ context.Context, it queue.Item, named provenance.Digest) {
 		if it.Event.Tag == "moved" {
 			told.Store(named)
 		}
 	}
-	b.accept(append(forged, trueOnes...)...)
-	b.run(t.Context(), empty)
-	b.wantOnce(trueOnes)
-	dead, err := b.queue.Dead(t.Context(), 0, 10)
+	b.Accept(append(forged, trueOnes...)...)
+	b.Run(t.Context(), recordtest.Empty)
+	b.WantOnce(trueOnes)
+	dead, err := b.Queue.Dead(t.Context(), 0, 10)
 	if err != nil || len(dead) != 3 {
 		t.Fatalf("%d dead, %v", len(dead), err)
 	}
@@ -233,48 +235,48 @@ func TestDeletionsAreReadBack(t *testing.T) {
 
 // Where nothing can be read a deletion waits, and where nothing is to be read it is recorded as reported.
 func TestDeletionsWait(t *testing.T) {
-	b, s := newBench(t), newShelf()
-	s.down = true
-	b.reads(s)
-	d := event("app", 1, provenance.Delete)
+	b, s := recordtest.New(t), recordtest.NewRegistry()
+	s.Down = true
+	b.Reads(s)
+	d := recordtest.Event("app", 1, provenance.Delete)
 	d.ReceivedAt = time.Now()
-	b.accept(d)
-	b.run(t.Context(), func(delivery.Stats) bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.reads[d.Event.Digest] > 5
+	b.Accept(d)
+	b.Run(t.Context(), func(delivery.Stats) bool {
+		s.Mu.Lock()
+		defer s.Mu.Unlock()
+		return s.Reads[d.Event.Digest] > 5
 	})
-	b.wantOnce(nil)
-	if !strings.Contains(b.sub.State().Reason, "refused") {
-		t.Errorf("state %+v", b.sub.State())
+	b.WantOnce(nil)
+	if !strings.Contains(b.Sub.State().Reason, "refused") {
+		t.Errorf("state %+v", b.Sub.State())
 	}
-	b.readers = func(provenance.Host) (manifestReader, bool) { return nil, true }
-	b.reopen()
-	b.run(t.Context(), empty)
-	b.wantOnce([]delivery.Delivery{d})
+	b.Readers = func(provenance.Host) (record.Registry, bool) { return nil, true }
+	b.Reopen()
+	b.Run(t.Context(), recordtest.Empty)
+	b.WantOnce([]delivery.Delivery{d})
 }
 
 // A registry that hangs for one repository does not keep the others of its lane from being read.
 func TestHangingReadsKeepNobodyWaiting(t *testing.T) {
-	b, s := newBench(t), newShelf()
-	b.limits.look, b.limits.reads = 20*time.Millisecond, 2
+	b, s := recordtest.New(t), recordtest.NewRegistry()
+	b.Limits.Look, b.Limits.Reads = 20*time.Millisecond, 2
 	hung := hangingFor{s, "hung", 200 * time.Millisecond}
-	b.reads(hung)
+	b.Reads(hung)
 	var all []delivery.Delivery
 	for i := range 20 {
-		b.accept(pushOf("hung", fmt.Sprint("v", i), provenance.SHA256Of(fmt.Append(nil, i))))
+		b.Accept(recordtest.PushOf("hung", fmt.Sprint("v", i), provenance.SHA256Of(fmt.Append(nil, i))))
 	}
 	for i := range 4 {
-		all = append(all, pushOf(fmt.Sprint("other", i), "v1", s.put(fmt.Sprint(i), 9)))
+		all = append(all, recordtest.PushOf(fmt.Sprint("other", i), "v1", s.Put(fmt.Sprint(i), 9)))
 	}
-	b.accept(all...)
-	b.run(t.Context(), func(delivery.Stats) bool { return len(b.ledger.Recordings(t)) == 4 })
-	b.wantOnce(all)
+	b.Accept(all...)
+	b.Run(t.Context(), func(delivery.Stats) bool { return len(b.Ledger.Recordings(t)) == 4 })
+	b.WantOnce(all)
 }
 
 // hangingFor answers nothing for one repository, after a while.
 type hangingFor struct {
-	*shelf
+	*recordtest.Registry
 	repository provenance.Repository
 	wait       time.Duration
 }
@@ -284,5 +286,5 @@ func (h hangingFor) ManifestBytes(ctx context.Context, repo provenance.Repositor
 		_ = wait.For(ctx, h.wait)
 		return registry.Facts{}, nil, ledgertest.Unavailable("")
 	}
-	return h.shelf.ManifestBytes(ctx, repo, d)
+	return h.Registry.ManifestBytes(ctx, repo, d)
 }

@@ -1,4 +1,4 @@
-package gateway
+package record_test
 
 import (
 	"context"
@@ -10,21 +10,23 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
 // A push whose sender named a tag only is recorded under the digest that the
 // registry has for the tag; a tag that is gone is set aside.
 func TestReadBackResolves(t *testing.T) {
-	b := newBench(t)
+	b := recordtest.New(t)
 	image := provenance.SHA256Of([]byte("named by the tag"))
 	var mu sync.Mutex
 	resolved := map[provenance.Repository]int{}
-	b.readers = func(host provenance.Host) (manifestReader, bool) {
-		if host != submitHost {
+	b.Readers = func(host provenance.Host) (record.Registry, bool) {
+		if host != recordtest.Host {
 			return nil, true // not read back
 		}
-		return fakeRegistry(func(repo provenance.Repository, d provenance.Digest) (registry.Facts, error) {
+		return recordtest.FakeRegistry(func(repo provenance.Repository, d provenance.Digest) (registry.Facts, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -39,20 +41,20 @@ func TestReadBackResolves(t *testing.T) {
 			return registry.Facts{MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 42}, nil
 		}), true
 	}
-	b.reopen()
+	b.Reopen()
 	tagOnly := func(repo string) delivery.Delivery {
-		d := event(repo, 0, provenance.Push)
+		d := recordtest.Event(repo, 0, provenance.Push)
 		d.Event.Digest = provenance.Digest{}
 		return d
 	}
 	good, gone, blind := tagOnly("good"), tagOnly("gone"), tagOnly("blind")
 	blind.Host = "blind.example.com"
-	if _, err := b.queue.Accept(t.Context(), []delivery.Delivery{good, gone, blind}); err != nil {
+	if _, err := b.Queue.Accept(t.Context(), []delivery.Delivery{good, gone, blind}); err != nil {
 		t.Fatal(err)
 	}
-	b.run(t.Context(), empty)
-	b.wantOnce([]delivery.Delivery{good})
-	for _, events := range b.ledger.Endorsed {
+	b.Run(t.Context(), recordtest.Empty)
+	b.WantOnce([]delivery.Delivery{good})
+	for _, events := range b.Ledger.Endorsed {
 		for _, e := range events {
 			if e.Digest != image || e.Size != 42 {
 				t.Errorf("recorded %+v", e)
@@ -62,7 +64,7 @@ func TestReadBackResolves(t *testing.T) {
 	if resolved["good"] != 1 {
 		t.Errorf("the tag was resolved %d times", resolved["good"])
 	}
-	dead, err := b.queue.Dead(t.Context(), 0, 10)
+	dead, err := b.Queue.Dead(t.Context(), 0, 10)
 	if err != nil || len(dead) != 2 || !dead[0].Event.Digest.IsZero() {
 		t.Errorf("%d dead letters, %v; want the tag that is gone and the one nobody can ask for", len(dead), err)
 	}
@@ -104,10 +106,10 @@ func (q flakyQueue) Recorded(ctx context.Context, s queue.Segment, block uint64)
 }
 
 func TestFlakyQueue(t *testing.T) {
-	b := newBench(t)
+	b := recordtest.New(t)
 	var mu sync.Mutex
 	random, faults := rand.New(rand.NewPCG(1, 2)), 0
-	b.sub.queue = flakyQueue{b.queue, func() (before, after error) {
+	b.Sub.Queue = flakyQueue{b.Queue, func() (before, after error) {
 		mu.Lock()
 		defer mu.Unlock()
 		n := random.IntN(8)
@@ -120,11 +122,11 @@ func TestFlakyQueue(t *testing.T) {
 	}}
 	var all []delivery.Delivery
 	for r := range 6 {
-		all = append(all, pushes(fmt.Sprintf("repo%d", r), 20)...)
+		all = append(all, recordtest.Pushes(fmt.Sprintf("repo%d", r), 20)...)
 	}
-	b.accept(all...)
-	b.run(t.Context(), empty)
-	b.wantOnce(all)
+	b.Accept(all...)
+	b.Run(t.Context(), recordtest.Empty)
+	b.WantOnce(all)
 	if faults < 10 {
 		t.Errorf("only %d faults", faults)
 	}

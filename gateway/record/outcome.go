@@ -1,4 +1,4 @@
-package gateway
+package record
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 // commit status is asked before anything is sent again, and only the same
 // bytes are sent again while the fate is unknown. That, and the contract's own
 // rule that a known segment is success without a write, make one recording.
-func (l *lane) finish(ctx context.Context, s queue.Segment, start time.Time, timeout time.Duration) (settled bool, err error) {
-	for pause := l.limits.pause(); ; {
+func (l *Lane) finish(ctx context.Context, s queue.Segment, start time.Time, timeout time.Duration) (settled bool, err error) {
+	for pause := l.Limits.pause(); ; {
 		commit, err := l.status(ctx, s.TxID, timeout)
 		switch {
 		case ctx.Err() != nil:
@@ -33,11 +33,11 @@ func (l *lane) finish(ctx context.Context, s queue.Segment, start time.Time, tim
 		default:
 			l.wait(ctx, err)
 		}
-		timeout = l.limits.status
-		err = l.ledger.SubmitEndorsed(ctx, ledger.Endorsed{TxID: s.TxID, Bytes: s.Tx})
+		timeout = l.Limits.Status
+		err = l.Ledger.SubmitEndorsed(ctx, ledger.Endorsed{TxID: s.TxID, Bytes: s.Tx})
 		if err != nil {
 			l.wait(ctx, err)
-			timeout = l.limits.lost
+			timeout = l.Limits.Lost
 		}
 		if provenance.CodeOf(err) == provenance.Forbidden {
 			if err := l.renew(ctx, &s); err != nil {
@@ -50,50 +50,50 @@ func (l *lane) finish(ctx context.Context, s queue.Segment, start time.Time, tim
 	}
 }
 
-func (l *lane) status(ctx context.Context, txID string, timeout time.Duration) (ledger.Commit, error) {
+func (l *Lane) status(ctx context.Context, txID string, timeout time.Duration) (ledger.Commit, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return l.ledger.CommitStatus(ctx, txID)
+	return l.Ledger.CommitStatus(ctx, txID)
 }
 
-func (l *lane) done(ctx context.Context, s queue.Segment, commit ledger.Commit, start time.Time) error {
+func (l *Lane) done(ctx context.Context, s queue.Segment, commit ledger.Commit, start time.Time) error {
 	// A crash before Recorded: the status is asked again, and is valid again.
-	if err := l.queue.Recorded(ctx, s, commit.Block); err != nil {
+	if err := l.Queue.Recorded(ctx, s, commit.Block); err != nil {
 		return err
 	}
-	l.waits.End(l.name)
-	if l.hid != nil {
-		l.hid()
+	l.Waits.End(l.Name)
+	if l.Hid != nil {
+		l.Hid()
 	}
 	events, err := provenance.DecodeSegment(s.Bytes)
 	if err != nil {
 		return err
 	}
-	if l.waits.Any() {
+	if l.Waits.Any() {
 		for _, e := range events {
-			l.waits.End(l.source(s.Host, e.Repository))
+			l.Waits.End(l.source(s.Host, e.Repository))
 		}
 	}
 	took := time.Duration(0)
 	if !start.IsZero() {
 		took = time.Since(start)
 	}
-	l.log.DebugContext(ctx, "segment recorded", slog.String("lane", l.name), slog.Uint64("seq", s.Seq),
+	l.Log.DebugContext(ctx, "segment recorded", slog.String("lane", l.Name), slog.Uint64("seq", s.Seq),
 		slog.Int("events", len(events)), slog.String("txid", s.TxID), slog.Uint64("block", commit.Block), slog.Duration("took", took))
-	if l.recorded != nil {
-		l.recorded(len(events), took)
+	if l.Recorded != nil {
+		l.Recorded(len(events), took)
 	}
 	return nil
 }
 
 // reseal puts the same bytes into a new transaction. When the contract refuses
 // them it dissolves the segment, and its items take the road of new ones.
-func (l *lane) reseal(ctx context.Context, s *queue.Segment) (unsealed bool, err error) {
+func (l *Lane) reseal(ctx context.Context, s *queue.Segment) (unsealed bool, err error) {
 	refused, err := l.replace(ctx, s)
 	if err != nil || !refused {
 		return false, err
 	}
-	return true, l.queue.Unseal(ctx, *s)
+	return true, l.Queue.Unseal(ctx, *s)
 }
 
 // renew puts the segment's bytes under a new signature where the orderers no
@@ -102,14 +102,14 @@ func (l *lane) reseal(ctx context.Context, s *queue.Segment) (unsealed bool, err
 // before, and may still commit. That is harmless, because lane, number and bytes
 // are the same: whichever comes second finds the segment, and writes nothing.
 // While the contract refuses, the old envelope stays.
-func (l *lane) renew(ctx context.Context, s *queue.Segment) error {
+func (l *Lane) renew(ctx context.Context, s *queue.Segment) error {
 	_, err := l.replace(ctx, s)
 	return err
 }
 
 // replace seals the segment's bytes in a new transaction, unless the contract refuses them.
-func (l *lane) replace(ctx context.Context, s *queue.Segment) (refused bool, err error) {
-	manifests, err := l.readAgain(ctx, *s)
+func (l *Lane) replace(ctx context.Context, s *queue.Segment) (refused bool, err error) {
+	manifests, err := l.ReadAgain(ctx, *s)
 	if err != nil {
 		return false, err
 	}
@@ -122,5 +122,5 @@ func (l *lane) replace(ctx context.Context, s *queue.Segment) (refused bool, err
 		return true, nil
 	}
 	s.TxID, s.Tx = endorsed.TxID, endorsed.Bytes
-	return false, l.queue.Reseal(ctx, *s)
+	return false, l.Queue.Reseal(ctx, *s)
 }

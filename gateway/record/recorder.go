@@ -1,4 +1,4 @@
-package gateway
+package record
 
 import (
 	"context"
@@ -20,8 +20,8 @@ import (
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
-// recordSegment is the transaction that records a segment.
-const recordSegment = "record:Segment"
+// RecordSegment is the transaction that records a segment.
+const RecordSegment = "record:Segment"
 
 // leaser is the part of the queue that hands items out.
 type leaser interface {
@@ -57,52 +57,52 @@ type laneQueue interface {
 	laneNames
 }
 
-// segmentLedger is the ledger as submit sees it.
-type segmentLedger interface {
+// SegmentLedger is the ledger as submit sees it.
+type SegmentLedger interface {
 	Endorse(ctx context.Context, fn string, args []string, transient map[string][]byte) (ledger.Endorsed, error)
 	SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error
 	CommitStatus(ctx context.Context, txID string) (ledger.Commit, error)
 }
 
-// manifestReader reads one registry back.
-type manifestReader interface {
+// Registry reads one registry back.
+type Registry interface {
 	Manifest(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, error)
 	ManifestBytes(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, []byte, error)
 	Resolve(ctx context.Context, repo provenance.Repository, tag provenance.Tag) (provenance.Digest, error)
 }
 
 var (
-	_ laneQueue      = (*queue.Queue)(nil)
-	_ segmentLedger  = (*ledger.Client)(nil)
-	_ manifestReader = (*registry.Client)(nil)
+	_ laneQueue     = (*queue.Queue)(nil)
+	_ SegmentLedger = (*ledger.Client)(nil)
+	_ Registry      = (*registry.Client)(nil)
 )
 
-// submitter is the loop between the queue and the ledger, one goroutine per
+// Recorder is the loop between the queue and the ledger, one goroutine per
 // lane. It writes nothing but the queue and the ledger: what it submitted is
 // believed, and indexed, only when it comes back in a block.
-type submitter struct {
-	queue  laneQueue
-	ledger segmentLedger
-	// readers finds the client of a configured registry. A nil reader with true
+type Recorder struct {
+	Queue  laneQueue
+	Ledger SegmentLedger
+	// Readers finds the client of a configured registry. A nil reader with true
 	// means that the registry is not read back, and facts stay empty.
-	readers func(host provenance.Host) (manifestReader, bool)
-	log     *slog.Logger
-	// recorded, where set, hears of every recorded segment: its events and the
+	Readers func(host provenance.Host) (Registry, bool)
+	Log     *slog.Logger
+	// Recorded, where set, hears of every recorded segment: its events and the
 	// time from sealing (zero for a segment that an earlier run sealed).
-	recorded func(events int, took time.Duration)
-	// hid, where set, hears that a segment was recorded; it may hide something.
-	hid func()
-	// unproven, where set, hears of pushes that a segment carries without their
+	Recorded func(events int, took time.Duration)
+	// Hid, where set, hears that a segment was recorded; it may hide something.
+	Hid func()
+	// Unproven, where set, hears of pushes that a segment carries without their
 	// manifests although their registry is read back; read has those it carries.
-	unproven func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte)
-	// contradicted, where set, hears of the deletion of a tag that was set aside
+	Unproven func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte)
+	// Contradicted, where set, hears of the deletion of a tag that was set aside
 	// because the tag names an image.
-	contradicted func(ctx context.Context, it queue.Item, named provenance.Digest)
-	// elsewhere, where set, returns who records a repository where that is another
+	Contradicted func(ctx context.Context, it queue.Item, named provenance.Digest)
+	// Elsewhere, where set, returns who records a repository where that is another
 	// organisation, as the ledger has it; "" where it is ours, nobody's, or not known.
-	elsewhere func(ctx context.Context, host provenance.Host, repo provenance.Repository) string
-	limits    submitLimits
-	waits     wait.Reasons
+	Elsewhere func(ctx context.Context, host provenance.Host, repo provenance.Repository) string
+	Limits    Limits
+	Waits     wait.Reasons
 	flight    *semaphore.Weighted // of limits.flight; made by run
 	places    *semaphore.Weighted // of limits.places; made by run
 
@@ -110,24 +110,24 @@ type submitter struct {
 	shares map[string]*semaphore.Weighted // of the places, by connector
 }
 
-// submitLimits are the numbers of the loop.
-type submitLimits struct {
-	events       int           // most of a segment
-	linger, wait time.Duration // how long a batch waits for company: per look, and in all
-	poll         time.Duration // how often a lane looks for items whose hold ran out
-	lease        time.Duration
-	reads        int           // manifests read at once, per lane
-	places       int           // the same, of all lanes together
-	look         time.Duration // how long a lane reads for one batch, and then records what it has read
-	patience     time.Duration // how long a deletion waits for a registry that does not answer
-	again        time.Duration // for reading the manifests of a sealed segment once more
-	readAttempts int           // before an image that is gone or malformed is set aside
-	status       time.Duration // how long a transaction may stay unknown before it is sent again
-	lost         time.Duration // the same, where sending it failed
-	recover      time.Duration // the same, where an earlier run may have sent it or not
-	backoff      time.Duration // first pause after a failure; doubles
-	backoffMax   time.Duration
-	flight       int64 // bytes of envelopes between being sent and being final, of all lanes together
+// Limits are the numbers of the loop.
+type Limits struct {
+	Events       int           // most of a segment
+	Linger, Wait time.Duration // how long a batch waits for company: per look, and in all
+	Poll         time.Duration // how often a lane looks for items whose hold ran out
+	Lease        time.Duration
+	Reads        int           // manifests read at once, per lane
+	Places       int           // the same, of all lanes together
+	Look         time.Duration // how long a lane reads for one batch, and then records what it has read
+	Patience     time.Duration // how long a deletion waits for a registry that does not answer
+	Again        time.Duration // for reading the manifests of a sealed segment once more
+	ReadAttempts int           // before an image that is gone or malformed is set aside
+	Status       time.Duration // how long a transaction may stay unknown before it is sent again
+	Lost         time.Duration // the same, where sending it failed
+	Recover      time.Duration // the same, where an earlier run may have sent it or not
+	Backoff      time.Duration // first pause after a failure; doubles
+	BackoffMax   time.Duration
+	Flight       int64 // bytes of envelopes between being sent and being final, of all lanes together
 }
 
 // A segment holds up to 5,000 events (provenance.MaxSegmentEvents). At 500,
@@ -144,25 +144,25 @@ type submitLimits struct {
 // each while they are read, and by what a lane carries: provenance.MaxManifests,
 // and the same once more while it is sent. With 8 lanes that is 384 MiB if all
 // manifests are as large as they may be; ordinary ones have a thousandth of it.
-func defaultSubmitLimits() submitLimits {
-	return submitLimits{
-		events: provenance.MaxSegmentEvents, linger: 20 * time.Millisecond, wait: 200 * time.Millisecond, poll: 250 * time.Millisecond,
-		lease: 2 * time.Minute, reads: 8, places: 64, look: 2 * time.Second, patience: 24 * time.Hour, again: 15 * time.Second, readAttempts: 3, status: 15 * time.Second, lost: time.Second, recover: 5 * time.Second,
-		backoff: 200 * time.Millisecond, backoffMax: 5 * time.Second, flight: 6 << 20,
+func DefaultLimits() Limits {
+	return Limits{
+		Events: provenance.MaxSegmentEvents, Linger: 20 * time.Millisecond, Wait: 200 * time.Millisecond, Poll: 250 * time.Millisecond,
+		Lease: 2 * time.Minute, Reads: 8, Places: 64, Look: 2 * time.Second, Patience: 24 * time.Hour, Again: 15 * time.Second, ReadAttempts: 3, Status: 15 * time.Second, Lost: time.Second, Recover: 5 * time.Second,
+		Backoff: 200 * time.Millisecond, BackoffMax: 5 * time.Second, Flight: 6 << 20,
 	}
 }
 
 // State tells why writes wait, and since when; zero when they do not.
-func (s *submitter) State() wait.State { return s.waits.Longest() }
+func (s *Recorder) State() wait.State { return s.Waits.Longest() }
 
-// run submits until ctx ends. It returns an error only when the queue itself
+// Run submits until ctx ends. It returns an error only when the queue itself
 // fails (then accepted events are safe where they are, and a restart repairs);
 // an unreachable ledger or registry is waited for.
-func (s *submitter) run(ctx context.Context) error {
-	s.start()
+func (s *Recorder) Run(ctx context.Context) error {
+	s.Start()
 	group, laneCtx := errgroup.WithContext(ctx)
-	for n := range s.queue.Lanes() {
-		l := &lane{submitter: s, number: n, name: s.queue.LaneName(n)}
+	for n := range s.Queue.Lanes() {
+		l := &Lane{Recorder: s, number: n, Name: s.Queue.LaneName(n)}
 		group.Go(func() error { return l.run(laneCtx) })
 	}
 	err := group.Wait()
@@ -172,56 +172,56 @@ func (s *submitter) run(ctx context.Context) error {
 	return err
 }
 
-// start fills in what the lanes share.
-func (s *submitter) start() {
-	if s.limits == (submitLimits{}) {
-		s.limits = defaultSubmitLimits()
+// Start fills in what the lanes share.
+func (s *Recorder) Start() {
+	if s.Limits == (Limits{}) {
+		s.Limits = DefaultLimits()
 	}
-	s.flight = semaphore.NewWeighted(max(1, s.limits.flight))
-	s.places = semaphore.NewWeighted(int64(max(1, s.limits.places)))
+	s.flight = semaphore.NewWeighted(max(1, s.Limits.Flight))
+	s.places = semaphore.NewWeighted(int64(max(1, s.Limits.Places)))
 	s.shares = map[string]*semaphore.Weighted{}
 }
 
 // shareOf is what one connector may hold of the places; "" stands for ourselves.
-func (s *submitter) shareOf(connector string) *semaphore.Weighted {
+func (s *Recorder) shareOf(connector string) *semaphore.Weighted {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	share := s.shares[connector]
 	if share == nil {
-		share = semaphore.NewWeighted(int64(max(1, readingShare*s.limits.places/4)))
+		share = semaphore.NewWeighted(int64(max(1, readingShare*s.Limits.Places/4)))
 		s.shares[connector] = share
 	}
 	return share
 }
 
-// lane is one order of recording. Everything in it happens one after the
+// Lane is one order of recording. Everything in it happens one after the
 // other, so that the tags of a repository move in the order of their events.
-type lane struct {
-	*submitter
+type Lane struct {
+	*Recorder
 	number int
-	name   string
+	Name   string
 	// refused are the items of this turn whose repositories the contract does not take.
 	refused []queue.Item
 }
 
-func (l *lane) run(ctx context.Context) error {
-	source := "queue of " + l.name
-	for pause := l.limits.pause(); ; {
+func (l *Lane) run(ctx context.Context) error {
+	source := "queue of " + l.Name
+	for pause := l.Limits.pause(); ; {
 		err := l.turn(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err == nil:
-			l.waits.End(source)
+			l.Waits.End(source)
 			pause.Reset()
 			continue
 		case errors.Is(err, queue.ErrLaneLost):
 			// Another replica goes on from what is stored, as after a crash here.
-			l.log.InfoContext(ctx, "lane lost", slog.String("lane", l.name))
+			l.Log.InfoContext(ctx, "lane lost", slog.String("lane", l.Name))
 		case provenance.CodeOf(err) == provenance.Unavailable:
 			// The queue's server is away. What it has is safe; what it was told last, Sealed tells.
-			if l.waits.Begin(source, err) {
-				l.log.WarnContext(ctx, "recording waits", slog.String("lane", l.name), slog.Any("error", err))
+			if l.Waits.Begin(source, err) {
+				l.Log.WarnContext(ctx, "recording waits", slog.String("lane", l.Name), slog.Any("error", err))
 			}
 		default:
 			return err
@@ -233,9 +233,9 @@ func (l *lane) run(ctx context.Context) error {
 }
 
 // turn brings one segment to its end. A turn that fails may be begun again.
-func (l *lane) turn(ctx context.Context) error {
+func (l *Lane) turn(ctx context.Context) error {
 	// The open segment first: until its fate is known, nothing later may pass it.
-	segment, err := l.queue.Sealed(ctx, l.number)
+	segment, err := l.Queue.Sealed(ctx, l.number)
 	if err != nil {
 		return err
 	}
@@ -245,7 +245,7 @@ func (l *lane) turn(ctx context.Context) error {
 			return err
 		}
 		defer leave()
-		_, err = l.finish(ctx, *segment, time.Time{}, l.limits.recover)
+		_, err = l.finish(ctx, *segment, time.Time{}, l.Limits.Recover)
 		return err
 	}
 	items, err := l.gather(ctx)
@@ -262,7 +262,7 @@ func (l *lane) turn(ctx context.Context) error {
 		_, err = l.record(ctx, ready, read)
 	}
 	if err != nil {
-		l.queue.Return(items)
+		l.Queue.Return(items)
 	}
 	return err
 }
@@ -270,7 +270,7 @@ func (l *lane) turn(ctx context.Context) error {
 // record brings items onto the ledger as one segment, or as several where the
 // whole is too large or holds an event that the contract refuses. settled is
 // false when items went back to waiting: then later ones must not pass them.
-func (l *lane) record(ctx context.Context, items []queue.Item, read *manifests) (settled bool, err error) {
+func (l *Lane) record(ctx context.Context, items []queue.Item, read *manifests) (settled bool, err error) {
 	if len(items) == 0 {
 		return true, nil
 	}
@@ -287,11 +287,11 @@ func (l *lane) record(ctx context.Context, items []queue.Item, read *manifests) 
 	if err != nil {
 		return l.split(ctx, items, read, err)
 	}
-	seq, err := l.queue.NextSeq(ctx, l.number)
+	seq, err := l.Queue.NextSeq(ctx, l.number)
 	if err != nil {
 		return false, err
 	}
-	segment := queue.Segment{Lane: l.number, LaneName: l.name, Seq: seq, Host: items[0].Host, Bytes: bytes, Clients: clients}
+	segment := queue.Segment{Lane: l.number, LaneName: l.Name, Seq: seq, Host: items[0].Host, Bytes: bytes, Clients: clients}
 	endorsed, err := l.endorse(ctx, segment, read.encode(events))
 	if ctx.Err() != nil {
 		return false, ctx.Err()
@@ -315,19 +315,19 @@ func (l *lane) record(ctx context.Context, items []queue.Item, read *manifests) 
 	defer leave()
 	start := time.Now()
 	// A crash before Seal: nothing was sent, the items are leased again. A crash after: Sealed finds the segment.
-	if err := l.queue.Seal(ctx, segment, items); err != nil {
+	if err := l.Queue.Seal(ctx, segment, items); err != nil {
 		if provenance.CodeOf(err) != provenance.Conflict {
 			return false, err
 		}
 		// An item has moved on: its lease ran out, or an operator was faster.
-		l.log.WarnContext(ctx, "segment not sealed", slog.String("lane", l.name), slog.Any("error", err))
-		l.queue.Return(items)
+		l.Log.WarnContext(ctx, "segment not sealed", slog.String("lane", l.Name), slog.Any("error", err))
+		l.Queue.Return(items)
 		return false, nil
 	}
-	timeout := l.limits.status
-	if err := l.ledger.SubmitEndorsed(ctx, endorsed); err != nil {
+	timeout := l.Limits.Status
+	if err := l.Ledger.SubmitEndorsed(ctx, endorsed); err != nil {
 		l.wait(ctx, err)
-		timeout = l.limits.lost
+		timeout = l.Limits.Lost
 	}
 	return l.finish(ctx, segment, start, timeout)
 }
@@ -335,8 +335,8 @@ func (l *lane) record(ctx context.Context, items []queue.Item, read *manifests) 
 // board waits until the envelopes that are on their way, of all lanes, leave
 // room for another one. It goes before Seal, so that what is sealed is sent. One
 // that is larger than all the room flies alone.
-func (l *lane) board(ctx context.Context, envelope []byte) (leave func(), err error) {
-	room := max(1, l.limits.flight)
+func (l *Lane) board(ctx context.Context, envelope []byte) (leave func(), err error) {
+	room := max(1, l.Limits.Flight)
 	weight := min(int64(len(envelope)), room)
 	if err := l.flight.Acquire(ctx, weight); err != nil {
 		return nil, err
@@ -346,15 +346,15 @@ func (l *lane) board(ctx context.Context, envelope []byte) (leave func(), err er
 
 // endorse asks until the ledger answers; it returns the contract's refusals
 // and the end of ctx. The manifests travel beside the segment and are in no block.
-func (l *lane) endorse(ctx context.Context, s queue.Segment, manifests []byte) (ledger.Endorsed, error) {
+func (l *Lane) endorse(ctx context.Context, s queue.Segment, manifests []byte) (ledger.Endorsed, error) {
 	transient := map[string][]byte{"segment": s.Bytes}
 	if len(manifests) > 0 {
 		transient["manifests"] = manifests
 	}
 	sum := sha256.Sum256(s.Bytes)
 	args := []string{string(s.Host), s.LaneName, strconv.FormatUint(s.Seq, 10), hex.EncodeToString(sum[:])}
-	for pause := l.limits.pause(); ; {
-		endorsed, err := l.ledger.Endorse(ctx, recordSegment, args, transient)
+	for pause := l.Limits.pause(); ; {
+		endorsed, err := l.Ledger.Endorse(ctx, RecordSegment, args, transient)
 		if provenance.CodeOf(err) != provenance.Unavailable {
 			return endorsed, err
 		}
@@ -369,8 +369,8 @@ func (l *lane) endorse(ctx context.Context, s queue.Segment, manifests []byte) (
 }
 
 // wait notes why this lane waits; the first time of a wait is logged.
-func (l *lane) wait(ctx context.Context, err error) {
-	if l.waits.Begin(l.name, err) {
-		l.log.WarnContext(ctx, "recording waits", slog.String("lane", l.name), slog.Any("error", err))
+func (l *Lane) wait(ctx context.Context, err error) {
+	if l.Waits.Begin(l.Name, err) {
+		l.Log.WarnContext(ctx, "recording waits", slog.String("lane", l.Name), slog.Any("error", err))
 	}
 }

@@ -1,4 +1,4 @@
-package gateway
+package record
 
 import (
 	"context"
@@ -72,18 +72,18 @@ const (
 //
 // A look takes a bounded time, and goes round the repositories in turn: what it
 // did not come to waits for the next one, and what it came to is recorded.
-func (l *lane) readBack(ctx context.Context, items []queue.Item, carried *manifests) ([]queue.Item, error) {
+func (l *Lane) readBack(ctx context.Context, items []queue.Item, carried *manifests) ([]queue.Item, error) {
 	if len(items) == 0 {
 		return nil, nil
 	}
 	host := items[0].Host
-	reader, configured := l.readers(host)
+	reader, configured := l.Readers(host)
 	readings, err := l.ask(ctx, reader, items, carried)
 	if err != nil {
 		return nil, err
 	}
 	b := &batchReading{
-		lane: l, host: host, reader: reader, configured: configured, readings: readings, now: time.Now(),
+		Lane: l, host: host, reader: reader, configured: configured, readings: readings, now: time.Now(),
 		held: map[provenance.Repository]bool{}, waiting: map[queue.Name]bool{}, attempts: map[imageKey]int{}, gone: map[imageKey]int64{},
 	}
 	b.survey(items)
@@ -95,9 +95,9 @@ func (l *lane) readBack(ctx context.Context, items []queue.Item, carried *manife
 
 // batchReading sorts the items of a batch by what their registry said.
 type batchReading struct {
-	*lane
+	*Lane
 	host       provenance.Host
-	reader     manifestReader
+	reader     Registry
 	configured bool
 	readings   map[imageKey]reading
 	now        time.Time
@@ -132,7 +132,7 @@ func (b *batchReading) survey(items []queue.Item) {
 // looks is how often the question of an item was asked, as far as it counts for it.
 func (b *batchReading) looks(it queue.Item, key imageKey) int {
 	looks := it.Attempts
-	if b.now.Sub(it.ReceivedAt) > b.limits.delay(b.limits.readAttempts) {
+	if b.now.Sub(it.ReceivedAt) > b.Limits.delay(b.Limits.ReadAttempts) {
 		looks = max(looks, b.attempts[key])
 	}
 	return looks + 1
@@ -151,13 +151,13 @@ func (b *batchReading) sort(ctx context.Context, it queue.Item) {
 		waits = waits || b.waiting[name]
 	}
 	switch {
-	case what == wrong && b.looks(it, key) < b.limits.readAttempts && !(it.Event.Action == provenance.Push && b.gone[key] > it.ID):
+	case what == wrong && b.looks(it, key) < b.Limits.ReadAttempts && !(it.Event.Action == provenance.Push && b.gone[key] > it.ID):
 		b.deferred, b.deferredWhy = append(b.deferred, it), append(b.deferredWhy, why)
 		b.wait(it)
 	case what == wrong || what == never:
 		b.buried, b.buriedWhy = append(b.buried, it), append(b.buriedWhy, why)
-		if named := b.readings[key].digest; what == wrong && it.Event.Action == provenance.TagDelete && !named.IsZero() && b.contradicted != nil {
-			b.contradicted(ctx, it, named)
+		if named := b.readings[key].digest; what == wrong && it.Event.Action == provenance.TagDelete && !named.IsZero() && b.Contradicted != nil {
+			b.Contradicted(ctx, it, named)
 		}
 	case what == silent:
 		b.held[it.Event.Repository] = true
@@ -208,9 +208,9 @@ func (b *batchReading) judge(it *queue.Item) (what outcome, why string) {
 		return wrong, "gone: deleted since, as the sender reports as well: " + r.err.Error()
 	case code == provenance.NotFound, code == provenance.Invalid:
 		return wrong, r.err.Error()
-	case !push && b.now.Sub(it.ReceivedAt) > b.limits.patience:
+	case !push && b.now.Sub(it.ReceivedAt) > b.Limits.Patience:
 		// It holds up its repository, and the next sweep sees what is.
-		return never, "whether it was deleted cannot be found out, for " + b.limits.patience.String() + ": " + r.err.Error()
+		return never, "whether it was deleted cannot be found out, for " + b.Limits.Patience.String() + ": " + r.err.Error()
 	}
 	return silent, r.err.Error()
 }
@@ -237,17 +237,17 @@ func (b *batchReading) settle(ctx context.Context) error {
 		}
 	}
 	if answered {
-		b.waits.End(source)
+		b.Waits.End(source)
 	}
-	if len(b.silent) > 0 && b.waits.Begin(source, provenance.Errorf(provenance.Unavailable, "%s", b.silentWhy)) {
-		b.log.WarnContext(ctx, "reading back waits", slog.String("registry", string(b.host)), slog.String("error", b.silentWhy))
+	if len(b.silent) > 0 && b.Waits.Begin(source, provenance.Errorf(provenance.Unavailable, "%s", b.silentWhy)) {
+		b.Log.WarnContext(ctx, "reading back waits", slog.String("registry", string(b.host)), slog.String("error", b.silentWhy))
 	}
-	b.queue.Return(b.back)
+	b.Queue.Return(b.back)
 	if len(b.readings) > 0 && !answered {
 		// Others of this lane go first, and then those that it was not asked for.
-		b.queue.Postpone(b.later, time.Now().Add(b.limits.backoff))
+		b.Queue.Postpone(b.later, time.Now().Add(b.Limits.Backoff))
 	} else {
-		b.queue.Return(b.later)
+		b.Queue.Return(b.later)
 	}
 	if err := b.buryAll(ctx, b.buried, b.buriedWhy); err != nil {
 		return err
@@ -257,7 +257,7 @@ func (b *batchReading) settle(ctx context.Context) error {
 		for _, it := range b.deferred {
 			most = max(most, it.Attempts)
 		}
-		if err := b.queue.Defer(ctx, b.deferred, time.Now().Add(b.limits.delay(most)), b.deferredWhy); err != nil {
+		if err := b.Queue.Defer(ctx, b.deferred, time.Now().Add(b.Limits.delay(most)), b.deferredWhy); err != nil {
 			return err
 		}
 	}
@@ -267,7 +267,7 @@ func (b *batchReading) settle(ctx context.Context) error {
 		by[it.Attempts] = append(by[it.Attempts], it)
 	}
 	for attempts, items := range by {
-		if err := b.queue.Release(ctx, items, time.Now().Add(b.limits.delay(attempts)), b.silentWhy); err != nil {
+		if err := b.Queue.Release(ctx, items, time.Now().Add(b.Limits.delay(attempts)), b.silentWhy); err != nil {
 			return err
 		}
 	}
@@ -277,20 +277,20 @@ func (b *batchReading) settle(ctx context.Context) error {
 // ask puts each question of a batch once, by turns of the repositories, until
 // the look's time is over, the segment can carry no more, or the registry
 // answers nothing. What was not asked then has no reading.
-func (l *lane) ask(ctx context.Context, reader manifestReader, items []queue.Item, carried *manifests) (map[imageKey]reading, error) {
+func (l *Lane) ask(ctx context.Context, reader Registry, items []queue.Item, carried *manifests) (map[imageKey]reading, error) {
 	readings := map[imageKey]reading{}
 	if reader == nil {
 		return readings, nil
 	}
 	var mu sync.Mutex
 	var group errgroup.Group
-	group.SetLimit(l.limits.reads)
+	group.SetLimit(l.Limits.Reads)
 	began, dumb := time.Now(), 0 // answers that were none, before any that was one
 	for _, q := range questions(items) {
 		mu.Lock()
-		enough := dumb >= l.limits.reads
+		enough := dumb >= l.Limits.Reads
 		mu.Unlock()
-		if enough || !carried.room() || l.limits.look > 0 && time.Since(began) > l.limits.look || ctx.Err() != nil {
+		if enough || !carried.room() || l.Limits.Look > 0 && time.Since(began) > l.Limits.Look || ctx.Err() != nil {
 			break
 		}
 		group.Go(func() error {
@@ -360,7 +360,7 @@ func questions(items []queue.Item) []question {
 	return out
 }
 
-func read(ctx context.Context, reader manifestReader, key imageKey) (r reading, body []byte) {
+func read(ctx context.Context, reader Registry, key imageKey) (r reading, body []byte) {
 	r.digest = key.digest
 	if r.digest.IsZero() {
 		if r.digest, r.err = reader.Resolve(ctx, key.repository, key.tag); r.err != nil || key.named {
@@ -377,7 +377,7 @@ const readingShare = 3
 
 // reading waits for one of the places in which manifests are read, of all lanes
 // together: each may be as large as MaxManifest while it is read.
-func (s *submitter) reading(ctx context.Context, connector string) (leave func(), err error) {
+func (s *Recorder) reading(ctx context.Context, connector string) (leave func(), err error) {
 	share := s.shareOf(connector)
 	if err := share.Acquire(ctx, 1); err != nil {
 		return nil, err

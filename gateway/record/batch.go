@@ -1,4 +1,4 @@
-package gateway
+package record
 
 import (
 	"context"
@@ -11,10 +11,10 @@ import (
 // gather returns items for a segment, or none after a while without any. A
 // first item waits a moment for company, and no longer: while its segment is on
 // its way the next batch grows by itself.
-func (l *lane) gather(ctx context.Context) ([]queue.Item, error) {
+func (l *Lane) gather(ctx context.Context) ([]queue.Item, error) {
 	var until time.Time
 	for seen := 0; ; {
-		items, err := l.queue.Lease(ctx, l.number, l.limits.events, l.limits.lease)
+		items, err := l.Queue.Lease(ctx, l.number, l.Limits.Events, l.Limits.Lease)
 		if err != nil {
 			return nil, err
 		}
@@ -24,24 +24,24 @@ func (l *lane) gather(ctx context.Context) ([]queue.Item, error) {
 		}
 		now := time.Now()
 		if seen == 0 {
-			until = now.Add(l.limits.wait)
+			until = now.Add(l.Limits.Wait)
 		}
-		if len(items) >= l.limits.events || len(items) == seen || !now.Before(until) {
+		if len(items) >= l.Limits.Events || len(items) == seen || !now.Before(until) {
 			return items, nil
 		}
 		seen = len(items)
-		l.queue.Return(items)
-		if err := wait.For(ctx, l.limits.linger); err != nil {
+		l.Queue.Return(items)
+		if err := wait.For(ctx, l.Limits.Linger); err != nil {
 			return nil, err
 		}
 	}
 }
 
-func (l *lane) idle(ctx context.Context) error {
-	timer := time.NewTimer(l.limits.poll)
+func (l *Lane) idle(ctx context.Context) error {
+	timer := time.NewTimer(l.Limits.Poll)
 	defer timer.Stop()
 	select {
-	case <-l.queue.Arrived(l.number):
+	case <-l.Queue.Arrived(l.number):
 	case <-timer.C:
 	case <-ctx.Done():
 		return ctx.Err()

@@ -1,4 +1,4 @@
-package gateway
+package record_test
 
 import (
 	"context"
@@ -17,6 +17,8 @@ import (
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 	"github.com/waybill-dev/waybill/gateway/wait"
 	"github.com/waybill-dev/waybill/test/chaos/check"
 )
@@ -141,7 +143,7 @@ func (w *world) told(x *index.Index) check.Index {
 	ctx := w.t.Context()
 	var places [][2]string
 	for i := range worldRepos {
-		places = append(places, [2]string{string(submitHost), fmt.Sprint("team/app", i)})
+		places = append(places, [2]string{string(recordtest.Host), fmt.Sprint("team/app", i)})
 	}
 	out, err := check.Read(ctx, x, "vendor", places)
 	if err != nil {
@@ -236,19 +238,19 @@ func everything(ctx context.Context, x *index.Index, b *common.Block, die bool) 
 
 // renewing sends what may have been sent before in a new transaction.
 type renewing struct {
-	segmentLedger
+	record.SegmentLedger
 	mu    sync.Mutex
 	calls map[string]func(context.Context) (ledger.Endorsed, error)
 	sent  map[string]ledger.Endorsed // by the id that the lane knows
 }
 
-func renew(to segmentLedger) segmentLedger {
-	return &renewing{segmentLedger: to, calls: map[string]func(context.Context) (ledger.Endorsed, error){}, sent: map[string]ledger.Endorsed{}}
+func renew(to record.SegmentLedger) record.SegmentLedger {
+	return &renewing{SegmentLedger: to, calls: map[string]func(context.Context) (ledger.Endorsed, error){}, sent: map[string]ledger.Endorsed{}}
 }
 
 func (r *renewing) Endorse(ctx context.Context, fn string, args []string, transient map[string][]byte) (ledger.Endorsed, error) {
 	again := func(ctx context.Context) (ledger.Endorsed, error) {
-		return r.segmentLedger.Endorse(ctx, fn, args, transient)
+		return r.SegmentLedger.Endorse(ctx, fn, args, transient)
 	}
 	e, err := again(ctx)
 	if err == nil {
@@ -274,7 +276,7 @@ func (r *renewing) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error 
 	r.mu.Lock()
 	r.sent[e.TxID] = now
 	r.mu.Unlock()
-	return r.segmentLedger.SubmitEndorsed(ctx, now)
+	return r.SegmentLedger.SubmitEndorsed(ctx, now)
 }
 
 func (r *renewing) CommitStatus(ctx context.Context, txID string) (ledger.Commit, error) {
@@ -283,7 +285,7 @@ func (r *renewing) CommitStatus(ctx context.Context, txID string) (ledger.Commit
 		txID = now.TxID
 	}
 	r.mu.Unlock()
-	return r.segmentLedger.CommitStatus(ctx, txID)
+	return r.SegmentLedger.CommitStatus(ctx, txID)
 }
 
 // neverBusy hands the answer of a busy gateway on as a success.

@@ -1,4 +1,4 @@
-package gateway
+package record_test
 
 import (
 	"context"
@@ -11,22 +11,23 @@ import (
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
+	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 func TestRecoveryAsksBeforeSending(t *testing.T) {
-	b := newBench(t)
-	all := pushes("a", 3)
-	b.accept(all...)
+	b := recordtest.New(t)
+	all := recordtest.Pushes("a", 3)
+	b.Accept(all...)
 	ctx, kill := context.WithCancel(t.Context())
-	b.ledger.AfterSubmit = func(int) error { kill(); return nil }
-	b.run(ctx, empty)
-	b.ledger.AfterSubmit = nil
-	submits := b.ledger.Submits
-	b.reopen()
-	b.run(t.Context(), empty)
-	b.wantOnce(all)
-	if b.ledger.Submits != submits {
+	b.Ledger.AfterSubmit = func(int) error { kill(); return nil }
+	b.Run(ctx, recordtest.Empty)
+	b.Ledger.AfterSubmit = nil
+	submits := b.Ledger.Submits
+	b.Reopen()
+	b.Run(t.Context(), recordtest.Empty)
+	b.WantOnce(all)
+	if b.Ledger.Submits != submits {
 		t.Fatal("a committed transaction was sent again without asking for its fate")
 	}
 }
@@ -34,40 +35,40 @@ func TestRecoveryAsksBeforeSending(t *testing.T) {
 // The orderers took it, then the answer was lost and the peer is behind: the
 // same bytes are sent again, nothing else is.
 func TestLostAnswerSendsTheSameBytes(t *testing.T) {
-	b := newBench(t)
-	all := pushes("a", 3)
-	b.accept(all...)
-	b.ledger.AfterSubmit = func(n int) error {
+	b := recordtest.New(t)
+	all := recordtest.Pushes("a", 3)
+	b.Accept(all...)
+	b.Ledger.AfterSubmit = func(n int) error {
 		if n == 1 {
 			return ledgertest.Unavailable("")
 		}
 		return nil
 	}
-	b.ledger.OnStatus = func(n int) error {
+	b.Ledger.OnStatus = func(n int) error {
 		if n == 1 {
 			return ledgertest.Unavailable("")
 		}
 		return nil
 	}
-	b.run(t.Context(), empty)
-	b.wantOnce(all)
-	if b.ledger.Txs != 1 || b.ledger.Resent != 1 {
-		t.Fatalf("%d transactions, %d resent; want one, sent twice", b.ledger.Txs, b.ledger.Resent)
+	b.Run(t.Context(), recordtest.Empty)
+	b.WantOnce(all)
+	if b.Ledger.Txs != 1 || b.Ledger.Resent != 1 {
+		t.Fatalf("%d transactions, %d resent; want one, sent twice", b.Ledger.Txs, b.Ledger.Resent)
 	}
 }
 
 func TestInvalidIsEndorsedAgain(t *testing.T) {
-	b := newBench(t)
-	all := pushes("a", 12)
-	b.accept(all...)
-	b.ledger.Invalid = func(n int) string {
+	b := recordtest.New(t)
+	all := recordtest.Pushes("a", 12)
+	b.Accept(all...)
+	b.Ledger.Invalid = func(n int) string {
 		if n%3 != 0 {
 			return "MVCC_READ_CONFLICT"
 		}
 		return "VALID"
 	}
-	b.run(t.Context(), empty)
-	b.wantOnce(all)
+	b.Run(t.Context(), recordtest.Empty)
+	b.WantOnce(all)
 }
 
 // An envelope whose signer the orderers refuse would be refused for ever; and it
@@ -75,15 +76,15 @@ func TestInvalidIsEndorsedAgain(t *testing.T) {
 func TestRefusedSignerIsRenewed(t *testing.T) {
 	for name, ordered := range map[string]bool{"never ordered": false, "ordered unseen": true} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t)
-			all := pushes("a", 3)
-			b.accept(all...)
-			refuse := &refuser{Ledger: b.ledger, ordered: ordered}
-			b.sub.ledger = refuse
-			b.run(t.Context(), empty)
-			b.wantOnce(all)
-			if b.ledger.Txs != 2 || refuse.refused < 2 {
-				t.Fatalf("%d transactions, %d refused", b.ledger.Txs, refuse.refused)
+			b := recordtest.New(t)
+			all := recordtest.Pushes("a", 3)
+			b.Accept(all...)
+			refuse := &refuser{Ledger: b.Ledger, ordered: ordered}
+			b.Sub.Ledger = refuse
+			b.Run(t.Context(), recordtest.Empty)
+			b.WantOnce(all)
+			if b.Ledger.Txs != 2 || refuse.refused < 2 {
+				t.Fatalf("%d transactions, %d refused", b.Ledger.Txs, refuse.refused)
 			}
 		})
 	}
@@ -120,15 +121,15 @@ func (r *refuser) CommitStatus(ctx context.Context, txID string) (ledger.Commit,
 // The first transaction commits unseen, is taken for lost after a restart on
 // another peer's word (INVALID), and the second finds its bytes there.
 func TestKnownSegmentIsSuccess(t *testing.T) {
-	b := newBench(t)
-	all := pushes("a", 2)
-	b.accept(all...)
+	b := recordtest.New(t)
+	all := recordtest.Pushes("a", 2)
+	b.Accept(all...)
 	lied := false
-	b.sub.ledger = liar{b.ledger, &lied}
-	b.run(t.Context(), empty)
-	b.wantOnce(all)
-	if !lied || b.ledger.Txs != 2 {
-		t.Fatalf("lied %v, %d transactions", lied, b.ledger.Txs)
+	b.Sub.Ledger = liar{b.Ledger, &lied}
+	b.Run(t.Context(), recordtest.Empty)
+	b.WantOnce(all)
+	if !lied || b.Ledger.Txs != 2 {
+		t.Fatalf("lied %v, %d transactions", lied, b.Ledger.Txs)
 	}
 }
 
@@ -160,23 +161,23 @@ func TestEnvelopesOnTheirWayAreBounded(t *testing.T) {
 		"found sealed, room of 1": {1, true, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t)
+			b := recordtest.New(t)
 			var all []delivery.Delivery
 			for r := range 8 { // in two lanes
-				all = append(all, pushes(fmt.Sprint("team/app", r), 5)...)
+				all = append(all, recordtest.Pushes(fmt.Sprint("team/app", r), 5)...)
 			}
-			b.accept(all...)
+			b.Accept(all...)
 			if c.sealed {
-				b.sub.limits.flight = wide
-				b.ledger.OnSubmit, b.ledger.OnStatus = away, away
-				b.run(t.Context(), func(s delivery.Stats) bool { return s.Sealed == 10 })
-				b.ledger.OnSubmit, b.ledger.OnStatus = nil, nil
-				b.reopen()
+				b.Sub.Limits.Flight = wide
+				b.Ledger.OnSubmit, b.Ledger.OnStatus = away, away
+				b.Run(t.Context(), func(s delivery.Stats) bool { return s.Sealed == 10 })
+				b.Ledger.OnSubmit, b.Ledger.OnStatus = nil, nil
+				b.Reopen()
 			}
-			counting := &flights{Ledger: b.ledger, up: map[string]bool{}, want: c.most}
-			b.sub.ledger, b.sub.limits.flight = counting, c.room
-			b.run(t.Context(), empty)
-			b.wantOnce(all)
+			counting := &flights{Ledger: b.Ledger, up: map[string]bool{}, want: c.most}
+			b.Sub.Ledger, b.Sub.Limits.Flight = counting, c.room
+			b.Run(t.Context(), recordtest.Empty)
+			b.WantOnce(all)
 			if counting.most != c.most {
 				t.Errorf("%d envelopes were on their way at once, want %d", counting.most, c.most)
 			}

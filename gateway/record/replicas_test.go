@@ -1,4 +1,4 @@
-package gateway
+package record_test
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 	"github.com/waybill-dev/waybill/gateway/wait"
 	"github.com/waybill-dev/waybill/test/postgres"
 )
@@ -19,13 +21,13 @@ import (
 // back, one of the gateways ends, and every event is recorded once.
 func TestReplicas(t *testing.T) {
 	server := postgres.Start(t)
-	b := newBench(t)
+	b := recordtest.New(t)
 	if err := queue.Create(t.Context(), server.URL()); err != nil {
 		t.Fatal(err)
 	}
-	limits := b.limits
-	limits.wait, limits.status, limits.recover = 20*time.Millisecond, time.Second, 50*time.Millisecond
-	limits.backoff, limits.backoffMax = 20*time.Millisecond, 200*time.Millisecond
+	limits := b.Limits
+	limits.Wait, limits.Status, limits.Recover = 20*time.Millisecond, time.Second, 50*time.Millisecond
+	limits.Backoff, limits.BackoffMax = 20*time.Millisecond, 200*time.Millisecond
 	type replica struct {
 		queue *queue.Queue
 		end   func()
@@ -36,11 +38,11 @@ func TestReplicas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &submitter{queue: q, ledger: b.ledger, readers: b.readers, log: slog.New(slog.DiscardHandler), limits: limits}
+		s := &record.Recorder{Queue: q, Ledger: b.Ledger, Readers: b.Readers, Log: slog.New(slog.DiscardHandler), Limits: limits}
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if err := s.run(ctx); !errors.Is(err, context.Canceled) {
+			if err := s.Run(ctx); !errors.Is(err, context.Canceled) {
 				t.Errorf("a replica ended: %v", err)
 			}
 		})
@@ -57,7 +59,7 @@ func TestReplicas(t *testing.T) {
 
 	var all []delivery.Delivery
 	send := func(repo string) {
-		ds := pushes(repo, 15)
+		ds := recordtest.Pushes(repo, 15)
 		all = append(all, ds...)
 		// As a registry does: again, to whichever gateway answers, until one has it.
 		for i := 0; ; i++ {
@@ -84,7 +86,7 @@ func TestReplicas(t *testing.T) {
 	replicas[0].end()
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		s, err := replicas[1].queue.Stats(t.Context())
-		if err == nil && empty(s) && len(b.ledger.Recordings(t)) == len(all) {
+		if err == nil && recordtest.Empty(s) && len(b.Ledger.Recordings(t)) == len(all) {
 			break
 		}
 		if time.Now().After(deadline) {
@@ -93,5 +95,5 @@ func TestReplicas(t *testing.T) {
 		}
 		_ = wait.For(t.Context(), 20*time.Millisecond)
 	}
-	b.wantOnce(all)
+	b.WantOnce(all)
 }

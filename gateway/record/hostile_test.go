@@ -1,4 +1,4 @@
-package gateway
+package record_test
 
 import (
 	"fmt"
@@ -12,6 +12,8 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
@@ -47,15 +49,15 @@ func (f *fickleRegistry) count(repo string) int {
 func TestRegistryThatFails(t *testing.T) {
 	good := func(w http.ResponseWriter, r *http.Request) {
 		repo, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v2/"), "/manifests/")
-		sendManifest(w, manifestOf(repo))
+		recordtest.SendManifest(w, recordtest.ManifestOf(repo))
 	}
 	status := func(code int) func(http.ResponseWriter, *http.Request) {
 		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 	}
 	half := func(w http.ResponseWriter, _ *http.Request) {
-		body := manifestOf("half")
+		body := recordtest.ManifestOf("half")
 		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
-		sendManifest(w, body[:30])
+		recordtest.SendManifest(w, body[:30])
 	}
 	reset := func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
@@ -95,7 +97,7 @@ func TestRegistryThatFails(t *testing.T) {
 		"liar": func(_ int, w http.ResponseWriter, r *http.Request) {
 			_, digest, _ := strings.Cut(r.URL.Path, "/manifests/")
 			w.Header().Set("Docker-Content-Digest", digest)
-			sendManifest(w, manifestOf("another"))
+			recordtest.SendManifest(w, recordtest.ManifestOf("another"))
 		},
 	}}
 	server := httptest.NewServer(f)
@@ -106,21 +108,21 @@ func TestRegistryThatFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := newBench(t)
-	b.readers = func(provenance.Host) (manifestReader, bool) { return client, true }
-	b.reopen()
+	b := recordtest.New(t)
+	b.Readers = func(provenance.Host) (record.Registry, bool) { return client, true }
+	b.Reopen()
 	push := func(repo string) delivery.Delivery {
-		d := event(repo, 0, provenance.Push)
-		d.Event.Digest = provenance.SHA256Of(manifestOf(repo))
+		d := recordtest.Event(repo, 0, provenance.Push)
+		d.Event.Digest = provenance.SHA256Of(recordtest.ManifestOf(repo))
 		return d
 	}
-	b.accept(push("faults"), push("down"), push("gone"), push("liar"))
-	b.run(t.Context(), empty)
-	b.wantOnce([]delivery.Delivery{push("faults"), push("down")})
+	b.Accept(push("faults"), push("down"), push("gone"), push("liar"))
+	b.Run(t.Context(), recordtest.Empty)
+	b.WantOnce([]delivery.Delivery{push("faults"), push("down")})
 	if n := f.count("down"); n != 21 {
 		t.Errorf("the registry that was down was asked %d times", n)
 	}
-	dead, err := b.queue.Dead(t.Context(), 0, 10)
+	dead, err := b.Queue.Dead(t.Context(), 0, 10)
 	if err != nil || len(dead) != 2 {
 		t.Fatalf("dead letters %+v, %v", dead, err)
 	}

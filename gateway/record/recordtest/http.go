@@ -1,15 +1,15 @@
-package gateway
+package recordtest
 
 import (
 	"fmt"
 	"net/http"
 )
 
-func manifestOf(repo string) []byte {
+func ManifestOf(repo string) []byte {
 	return fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"digest":"sha256:%064x","size":2},"layers":[],"annotations":{"of":%q}}`, 7, repo)
 }
 
-func sendManifest(w http.ResponseWriter, body []byte) {
+func SendManifest(w http.ResponseWriter, body []byte) {
 	w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
 	_, _ = w.Write(body)
 }

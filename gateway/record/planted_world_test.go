@@ -1,4 +1,4 @@
-package gateway
+package record_test
 
 import (
 	"bytes"
@@ -22,6 +22,8 @@ import (
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 	"github.com/waybill-dev/waybill/gateway/wait"
 	"github.com/waybill-dev/waybill/test/chaos/check"
 )
@@ -30,7 +32,7 @@ import (
 type planted struct {
 	sink   func(ctx context.Context, s intake.Sink) intake.Sink
 	door   func(http.Handler) http.Handler
-	ledger func(segmentLedger) segmentLedger
+	ledger func(record.SegmentLedger) record.SegmentLedger
 	// apply carries a block into the index; die says that the process ends in
 	// the middle of it.
 	apply func(ctx context.Context, x *index.Index, b *common.Block, die bool) error
@@ -120,7 +122,7 @@ func (w *world) start() *life {
 		taker = w.planted.sink(ctx, taker)
 	}
 	handler, err := intake.New(intake.Config{
-		Connectors: []intake.Connector{{Name: "main", Kind: "distribution", Host: submitHost, Secrets: [][]byte{[]byte(worldSecret)}}},
+		Connectors: []intake.Connector{{Name: "main", Kind: "distribution", Host: recordtest.Host, Secrets: [][]byte{[]byte(worldSecret)}}},
 		Sink:       taker, Concurrency: 2, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -130,17 +132,17 @@ func (w *world) start() *life {
 	if w.planted.door != nil {
 		door = w.planted.door(door)
 	}
-	var to segmentLedger = w.chain
+	var to record.SegmentLedger = w.chain
 	if w.planted.ledger != nil {
 		to = w.planted.ledger(to)
 	}
-	limits := submitLimits{
-		events: 7, linger: time.Millisecond, wait: 3 * time.Millisecond, poll: 2 * time.Millisecond, lease: time.Minute, reads: 1, readAttempts: 3,
-		status: 50 * time.Millisecond, lost: 5 * time.Millisecond, recover: 10 * time.Millisecond, backoff: time.Millisecond, backoffMax: 4 * time.Millisecond,
+	limits := record.Limits{
+		Events: 7, Linger: time.Millisecond, Wait: 3 * time.Millisecond, Poll: 2 * time.Millisecond, Lease: time.Minute, Reads: 1, ReadAttempts: 3,
+		Status: 50 * time.Millisecond, Lost: 5 * time.Millisecond, Recover: 10 * time.Millisecond, Backoff: time.Millisecond, BackoffMax: 4 * time.Millisecond,
 	}
-	sub := &submitter{queue: l.queue, ledger: to, readers: func(provenance.Host) (manifestReader, bool) { return nil, true }, log: slog.New(slog.DiscardHandler), limits: limits}
+	sub := &record.Recorder{Queue: l.queue, Ledger: to, Readers: func(provenance.Host) (record.Registry, bool) { return nil, true }, Log: slog.New(slog.DiscardHandler), Limits: limits}
 	l.loops.Go(func() {
-		if err := sub.run(ctx); !errors.Is(err, context.Canceled) {
+		if err := sub.Run(ctx); !errors.Is(err, context.Canceled) {
 			w.t.Errorf("submit: %v", err)
 		}
 	})
@@ -214,7 +216,7 @@ func (w *world) send(ctx context.Context, sender int) error {
 			Action: provenance.Push, Repository: provenance.Repository(fmt.Sprint("team/app", i%worldRepos)), Tag: provenance.Tag(fmt.Sprint("t", i%4)),
 			Digest: provenance.SHA256Of([]byte(name)),
 		}
-		claim := check.Claim{ID: name, Key: eventKey(submitHost, e)}
+		claim := check.Claim{ID: name, Key: eventKey(recordtest.Host, e)}
 		body := fmt.Sprintf(`{"events":[{"id":%q,"timestamp":"2026-01-02T03:04:05Z","action":"push","target":{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":%q,"repository":%q,"tag":%q}}]}`,
 			claim.ID, e.Digest, e.Repository, e.Tag)
 		for {

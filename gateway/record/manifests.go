@@ -1,4 +1,4 @@
-package gateway
+package record
 
 import (
 	"context"
@@ -68,25 +68,25 @@ func (m *manifests) encode(events []provenance.Event) []byte {
 	return out
 }
 
-// readAgain reads the manifests of a sealed segment once more, because a new
+// ReadAgain reads the manifests of a sealed segment once more, because a new
 // transaction for it needs them and what was read before is not kept. Best
 // effort: what the registry does not serve in the time there is, or what does
 // not fit, the contract records by its digest alone, and it is proven later.
-func (l *lane) readAgain(ctx context.Context, s queue.Segment) ([]byte, error) {
+func (l *Lane) ReadAgain(ctx context.Context, s queue.Segment) ([]byte, error) {
 	events, err := provenance.DecodeSegment(s.Bytes)
 	if err != nil {
 		return nil, err
 	}
-	reader, _ := l.readers(s.Host)
+	reader, _ := l.Readers(s.Host)
 	if reader == nil {
 		return nil, nil
 	}
 	began := time.Now()
 	read := newManifests()
-	within, cancel := context.WithTimeout(ctx, l.limits.again)
+	within, cancel := context.WithTimeout(ctx, l.Limits.Again)
 	defer cancel()
 	var group errgroup.Group
-	group.SetLimit(l.limits.reads)
+	group.SetLimit(l.Limits.Reads)
 	asked := map[provenance.Digest]bool{}
 	for _, e := range events {
 		if e.Action != provenance.Push || asked[e.Digest] {
@@ -114,10 +114,10 @@ func (l *lane) readAgain(ctx context.Context, s queue.Segment) ([]byte, error) {
 	}
 	for _, e := range events {
 		if e.Action == provenance.Push && len(read.by[e.Digest]) == 0 {
-			l.log.InfoContext(ctx, "pushes travel without their manifests, and are recorded by digest alone until they are proven",
-				slog.String("lane", l.name), slog.Uint64("seq", s.Seq), slog.Int("manifests", len(read.by)), slog.Duration("took", time.Since(began)))
-			if l.unproven != nil {
-				l.unproven(s.Host, events, read.by)
+			l.Log.InfoContext(ctx, "pushes travel without their manifests, and are recorded by digest alone until they are proven",
+				slog.String("lane", l.Name), slog.Uint64("seq", s.Seq), slog.Int("manifests", len(read.by)), slog.Duration("took", time.Since(began)))
+			if l.Unproven != nil {
+				l.Unproven(s.Host, events, read.by)
 			}
 			break
 		}
