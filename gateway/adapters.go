@@ -8,18 +8,19 @@ import (
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
 // operated is the queue and the work list as the API, and the operators
 // behind it, see them: one list of what was set aside.
 type operated struct {
 	queue *queue.Queue
-	work  *worklist
+	work  *tasks.List
 }
 
 func (o operated) Stats(ctx context.Context) (delivery.Stats, error) {
 	stats, err := o.queue.Stats(ctx)
-	_, dead := o.work.counts()
+	_, dead := o.work.Counts()
 	stats.Dead += dead
 	return stats, err
 }
@@ -27,15 +28,15 @@ func (o operated) Stats(ctx context.Context) (delivery.Stats, error) {
 // Dead lists the queue's dead letters, then the tasks set aside.
 func (o operated) Dead(ctx context.Context, after int64, limit int) ([]delivery.DeadLetter, error) {
 	var out []delivery.DeadLetter
-	if after < deadBase {
+	if after < tasks.DeadBase {
 		var err error
 		if out, err = o.queue.Dead(ctx, after, limit); err != nil {
 			return nil, err
 		}
 	}
-	for _, t := range o.work.dead(max(0, after-deadBase), limit-len(out)) {
+	for _, t := range o.work.Dead(max(0, after-tasks.DeadBase), limit-len(out)) {
 		out = append(out, delivery.DeadLetter{
-			ID: deadBase + t.ID, Host: t.Host, Connector: t.Kind, Attempts: t.Attempts, Reason: t.Reason, ReceivedAt: t.Noted,
+			ID: tasks.DeadBase + t.ID, Host: t.Host, Connector: t.Kind, Attempts: t.Attempts, Reason: t.Reason, ReceivedAt: t.Noted,
 			Event: provenance.Event{Action: provenance.Push, Repository: t.Repository, Tag: t.Tag, Digest: t.Digest, Subject: t.Subject},
 		})
 	}
@@ -44,17 +45,17 @@ func (o operated) Dead(ctx context.Context, after int64, limit int) ([]delivery.
 
 // Retry brings back what was set aside, everything when no id is given.
 func (o operated) Retry(ctx context.Context, ids ...int64) (int, error) {
-	var letters, tasks []int64
+	var letters, all []int64
 	for _, id := range ids {
-		if id > deadBase {
-			tasks = append(tasks, id-deadBase)
+		if id > tasks.DeadBase {
+			all = append(all, id-tasks.DeadBase)
 		} else {
 			letters = append(letters, id)
 		}
 	}
 	n := 0
-	if len(tasks) > 0 || len(ids) == 0 {
-		n = o.work.retry(tasks...)
+	if len(all) > 0 || len(ids) == 0 {
+		n = o.work.Retry(all...)
 	}
 	if len(letters) == 0 && len(ids) > 0 {
 		return n, nil

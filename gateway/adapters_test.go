@@ -1,11 +1,14 @@
 package gateway
 
 import (
+	"log/slog"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/record/recordtest"
+	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
 // Operators see one list: the queue's dead letters, then the tasks.
@@ -26,11 +29,14 @@ func TestOneListOfDead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	list := newWork(t)
-	list.more([]task{collectTask(1), collectTask(2)})
+	list, err := tasks.Open(filepath.Join(t.TempDir(), tasks.File), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list.Add([]tasks.Task{{Kind: tasks.Collect, Host: "reg.example", Repository: "app/1"}, {Kind: tasks.Collect, Host: "reg.example", Repository: "app/2"}})
 	for range 2 {
-		x, _, _ := list.take(time.Now(), free)
-		list.bury(x, "", "unsigned")
+		x, _, _ := list.Take(time.Now(), func(tasks.Task) time.Time { return time.Time{} })
+		list.GiveUp(x, "", "unsigned")
 	}
 	o := operated{queue: b.Queue, work: list}
 	var all []delivery.DeadLetter
@@ -44,7 +50,7 @@ func TestOneListOfDead(t *testing.T) {
 		}
 		all, after = append(all, page...), page[0].ID
 	}
-	if len(all) != 4 || all[3].Connector != taskCollect || all[3].Reason != "unsigned" {
+	if len(all) != 4 || all[3].Connector != tasks.Collect || all[3].Reason != "unsigned" {
 		t.Fatalf("%d dead: %+v", len(all), all)
 	}
 	if s, err := o.Stats(t.Context()); err != nil || s.Dead != 4 {

@@ -12,6 +12,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
+	"github.com/waybill-dev/waybill/gateway/tasks"
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
@@ -33,7 +34,7 @@ var _ promotionReads = (*index.Snapshot)(nil)
 type releaser struct {
 	msp    string
 	view   func(ctx context.Context, read func(promotionReads) error) error
-	ledger actLedger
+	ledger tasks.Submitter
 	log    *slog.Logger
 	count  func(outcome string)
 	now    func() time.Time

@@ -10,6 +10,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/tasks"
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
@@ -33,7 +34,7 @@ const clockTick = "clock:Tick"
 type ticker struct {
 	msp    string
 	view   func(ctx context.Context, read func(state.Scanner) error) error
-	ledger actLedger
+	ledger tasks.Submitter
 	waits  *wait.Reasons
 	log    *slog.Logger
 	count  func(outcome string)  // ticked, failed

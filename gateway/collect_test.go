@@ -16,6 +16,8 @@ import (
 	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
 	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/tasks"
+	"github.com/waybill-dev/waybill/gateway/tasks/taskstest"
 )
 
 // collecting is a collector over fakes: one recorded image, one registered key.
@@ -51,10 +53,10 @@ func (c *collecting) register(t *testing.T, msp, name string, key signingKey) {
 }
 
 // push puts an artifact into the registry and returns the task for it.
-func (c *collecting) push(a registry.Artifact) task {
+func (c *collecting) push(a registry.Artifact) tasks.Task {
 	d := provenance.SHA256Of(fmt.Append(nil, len(c.registry.artifacts)))
 	c.registry.artifacts[d] = a
-	return task{Kind: taskCollect, Host: recordtest.Host, Repository: "app", Digest: d, Subject: c.image, Noted: time.Now()}
+	return tasks.Task{Kind: tasks.Collect, Host: recordtest.Host, Repository: "app", Digest: d, Subject: c.image, Noted: time.Now()}
 }
 
 func (c *collecting) signed(t *testing.T, key signingKey, payload []byte) registry.Descriptor {
@@ -174,65 +176,65 @@ func TestCollectKnown(t *testing.T) {
 
 func TestCollectRefuses(t *testing.T) {
 	for name, x := range map[string]struct {
-		prepare func(t *testing.T, c *collecting) task
+		prepare func(t *testing.T, c *collecting) tasks.Task
 		want    string // "lost", "lost until key", "waits for subject", or a code
 	}{
-		"unknown key": {func(t *testing.T, c *collecting) task {
+		"unknown key": {func(t *testing.T, c *collecting) tasks.Task {
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, newSigningKey(t), simpleSigning(c.image))}})
 		}, "lost until key"},
-		"withdrawn key": {func(t *testing.T, c *collecting) task {
+		"withdrawn key": {func(t *testing.T, c *collecting) tasks.Task {
 			c.state.Put(t, state.TrustKeyKey("VendorMSP", "release"), state.TrustKey{MSP: "VendorMSP", Name: "release", Kind: string(evidence.PublicKey), PEM: c.key.pem, Withdrawn: &state.Withdrawal{Reason: "lost"}})
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
 		}, "lost until key"},
-		"key of one who is no member": {func(t *testing.T, c *collecting) task {
+		"key of one who is no member": {func(t *testing.T, c *collecting) tasks.Task {
 			c.state.Put(t, state.MembersKey(), state.Members{MSPs: []string{"SecurityMSP"}})
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
 		}, "lost until key"},
-		"about another image": {func(t *testing.T, c *collecting) task {
+		"about another image": {func(t *testing.T, c *collecting) tasks.Task {
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(provenance.SHA256Of([]byte("other"))))}})
 		}, "lost until key"},
-		"tag and subject differ": {func(t *testing.T, c *collecting) task {
+		"tag and subject differ": {func(t *testing.T, c *collecting) tasks.Task {
 			return c.push(registry.Artifact{Facts: registry.Facts{Subject: provenance.SHA256Of([]byte("other"))}, Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
 		}, "lost"},
-		"subject not recorded": {func(t *testing.T, c *collecting) task {
+		"subject not recorded": {func(t *testing.T, c *collecting) tasks.Task {
 			job := c.push(registry.Artifact{})
 			job.Subject = provenance.SHA256Of([]byte("later"))
 			return job
 		}, "waits for subject"},
-		"subject deleted": {func(t *testing.T, c *collecting) task {
+		"subject deleted": {func(t *testing.T, c *collecting) tasks.Task {
 			c.state.Put(t, state.PlaceKey(c.image, recordtest.Host, "app"), state.Place{Deleted: true})
 			return c.push(registry.Artifact{})
 		}, "waits for subject"},
-		"subject in another repository": {func(t *testing.T, c *collecting) task {
+		"subject in another repository": {func(t *testing.T, c *collecting) tasks.Task {
 			job := c.push(registry.Artifact{})
 			job.Repository = "elsewhere"
 			return job
 		}, "waits for subject"},
-		"large attestation": {func(_ *testing.T, c *collecting) task {
+		"large attestation": {func(_ *testing.T, c *collecting) tasks.Task {
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{{MediaType: dsseLayer, Digest: c.image, Size: registry.MaxEnvelope + 1}}})
 		}, "lost"},
-		"notation in COSE": {func(_ *testing.T, c *collecting) task {
+		"notation in COSE": {func(_ *testing.T, c *collecting) tasks.Task {
 			return c.push(registry.Artifact{Facts: registry.Facts{ArtifactType: notationType}, Layers: []registry.Descriptor{{MediaType: coseLayer, Digest: c.image, Size: 10}}})
 		}, "lost"},
-		"registry down": {func(_ *testing.T, c *collecting) task {
+		"registry down": {func(_ *testing.T, c *collecting) tasks.Task {
 			c.registry.down = true
 			return c.push(registry.Artifact{})
 		}, string(provenance.Unavailable)},
-		"artifact gone": {func(_ *testing.T, c *collecting) task {
-			return task{Kind: taskCollect, Host: recordtest.Host, Repository: "app", Digest: provenance.SHA256Of([]byte("gone")), Subject: c.image}
+		"artifact gone": {func(_ *testing.T, c *collecting) tasks.Task {
+			return tasks.Task{Kind: tasks.Collect, Host: recordtest.Host, Repository: "app", Digest: provenance.SHA256Of([]byte("gone")), Subject: c.image}
 		}, string(provenance.NotFound)},
-		"registry not configured": {func(_ *testing.T, c *collecting) task {
-			return task{Kind: taskCollect, Host: "other.example", Repository: "app", Digest: c.image, Subject: c.image}
+		"registry not configured": {func(_ *testing.T, c *collecting) tasks.Task {
+			return tasks.Task{Kind: tasks.Collect, Host: "other.example", Repository: "app", Digest: c.image, Subject: c.image}
 		}, "lost"},
-		"refused by the contract": {func(t *testing.T, c *collecting) task {
+		"refused by the contract": {func(t *testing.T, c *collecting) tasks.Task {
 			c.ledger.Refuse = func(ledgertest.Act) error { return provenance.Errorf(provenance.BadEvidence, "no") }
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
 		}, "lost until key"},
-		"gateway has no grant": {func(t *testing.T, c *collecting) task {
+		"gateway has no grant": {func(t *testing.T, c *collecting) tasks.Task {
 			c.ledger.Refuse = func(ledgertest.Act) error { return provenance.Errorf(provenance.Forbidden, "no") }
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
 		}, string(provenance.Forbidden)},
-		"always overtaken": {func(t *testing.T, c *collecting) task {
+		"always overtaken": {func(t *testing.T, c *collecting) tasks.Task {
 			c.ledger.Refuse = func(ledgertest.Act) error { return provenance.Errorf(provenance.Conflict, "8 runs lost a race") }
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
 		}, string(provenance.Conflict)},
@@ -240,7 +242,7 @@ func TestCollectRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCollecting(t)
 			_, err := c.do(t.Context(), x.prepare(t, c))
-			if got := fate(err); got != x.want {
+			if got := taskstest.Outcome(err); got != x.want {
 				t.Errorf("%s (%v), want %s", got, err, x.want)
 			}
 		})
@@ -257,8 +259,8 @@ func TestCollectMixed(t *testing.T) {
 		c.signed(t, c.key, simpleSigning(c.image)),
 	}})
 	_, err := c.do(t.Context(), job)
-	if fate(err) != "lost until key" || len(c.ledger.Acts) != 1 {
-		t.Errorf("%s (%v), %d transactions", fate(err), err, len(c.ledger.Acts))
+	if taskstest.Outcome(err) != "lost until key" || len(c.ledger.Acts) != 1 {
+		t.Errorf("%s (%v), %d transactions", taskstest.Outcome(err), err, len(c.ledger.Acts))
 	}
 }
 
@@ -274,7 +276,7 @@ func TestCollectUnsigned(t *testing.T) {
 		}
 	}
 	job.Attempts = documentAttempts
-	if documentAttempts >= defaultWorkLimits().attempts {
+	if documentAttempts >= tasks.DefaultLimits().Attempts {
 		t.Error("the task is set aside before the document is judged")
 	}
 	if _, err := c.do(t.Context(), job); err != nil || c.counts["unverified"] != 1 || len(c.ledger.Acts) != 0 {
@@ -296,7 +298,7 @@ func TestCollectFallbackIndex(t *testing.T) {
 	job := c.push(registry.Artifact{Manifests: entries})
 	job.Tag = registry.FallbackTag(c.image)
 	more, err := c.do(t.Context(), job)
-	if err != nil || len(more) != 2 || more[1].Digest != entries[1].Digest || more[1].Subject != c.image || more[1].Kind != taskCollect {
+	if err != nil || len(more) != 2 || more[1].Digest != entries[1].Digest || more[1].Subject != c.image || more[1].Kind != tasks.Collect {
 		t.Errorf("%+v, %v", more, err)
 	}
 	job.Tag = "v1"

@@ -26,7 +26,7 @@ const (
 // watcher takes each block that the index holds, from its own height on.
 type watcher interface {
 	Height() uint64
-	block(b block.Block)
+	Block(b block.Block)
 }
 
 // follower carries blocks into the index and keeps an eye on the distance.
@@ -92,7 +92,7 @@ func (f *follower) follow(ctx context.Context) error {
 				return err
 			}
 		}
-		f.notes.block(block)
+		f.notes.Block(block)
 		if len(b.Organisations) > 0 {
 			return f.refresh(ctx, held)
 		}

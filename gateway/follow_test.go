@@ -16,6 +16,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/tasks"
 	"github.com/waybill-dev/waybill/gateway/wait"
 	"github.com/waybill-dev/waybill/test/postgres"
 )
@@ -81,11 +82,11 @@ func TestFollowersShareAnIndex(t *testing.T) {
 	followers := make([]*follower, 2)
 	for i := range followers {
 		x := openIndex(t, server.URL())
-		list, err := openWork(filepath.Join(t.TempDir(), workFile), slog.New(slog.DiscardHandler))
+		list, err := tasks.Open(filepath.Join(t.TempDir(), tasks.File), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := &follower{ledger: growing{blocks, &height, int64(2 * i)}, index: x, notes: &noter{list: list}, log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+		f := &follower{ledger: growing{blocks, &height, int64(2 * i)}, index: x, notes: &tasks.Watcher{List: list}, log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 		followers[i] = f
 		wg.Go(func() {
 			if err := f.run(ctx); !errors.Is(err, context.Canceled) {
@@ -205,7 +206,7 @@ func TestFollowerRefusesAnotherChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := openIndex(t, path)
-	list, err := openWork(filepath.Join(t.TempDir(), workFile), slog.New(slog.DiscardHandler))
+	list, err := tasks.Open(filepath.Join(t.TempDir(), tasks.File), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +214,7 @@ func TestFollowerRefusesAnotherChain(t *testing.T) {
 	blocks[2].PreviousHash = []byte("another")
 	var height atomic.Int64
 	height.Store(3)
-	f := &follower{ledger: growing{blocks: blocks, height: &height}, index: x, notes: &noter{list: list}, log: slog.New(slog.DiscardHandler)}
+	f := &follower{ledger: growing{blocks: blocks, height: &height}, index: x, notes: &tasks.Watcher{List: list}, log: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := f.run(ctx); provenance.CodeOf(err) != provenance.Conflict {

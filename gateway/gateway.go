@@ -21,6 +21,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
 	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
 const (
@@ -108,8 +109,8 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	eg.Go(func() error { return g.retainer.run(ctx) })              // ... -> nowhere, when it is old
 	eg.Go(func() error { return g.follower.run(ctx) })              // ledger -> index
 	eg.Go(func() error { return g.follower.watch(ctx) })            // how far behind the peer
-	eg.Go(func() error { return g.work.keep(ctx) })                 // what blocks asked of us -> disk
-	eg.Go(func() error { return g.worker.run(ctx) })                // ... -> evidence, witness
+	eg.Go(func() error { return g.work.Keep(ctx) })                 // what blocks asked of us -> disk
+	eg.Go(func() error { return g.worker.Run(ctx) })                // ... -> evidence, witness
 	if g.releaser != nil {
 		eg.Go(func() error { return g.releaser.run(ctx) }) // index -> releases that are due
 	}
@@ -177,8 +178,8 @@ type rooms struct {
 	keeper    *keeper
 	retainer  *retainer
 	follower  *follower
-	work      *worklist
-	worker    *worker
+	work      *tasks.List
+	worker    *tasks.Worker
 	releaser  *releaser // nil: switched off
 	ticker    *ticker
 	sweeper   *sweeper
@@ -214,7 +215,7 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	if g.ledger, err = dial(cfg); err != nil {
 		return g, err
 	}
-	if g.work, err = openWork(filepath.Join(cfg.DataDir, workFile), cfg.Log); err != nil {
+	if g.work, err = tasks.Open(filepath.Join(cfg.DataDir, tasks.File), cfg.Log); err != nil {
 		return g, err
 	}
 	clients, err := openRegistries(cfg)

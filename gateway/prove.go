@@ -7,6 +7,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
 // recordManifest is the transaction that proves, from its manifest's bytes, an
@@ -20,13 +21,13 @@ const recordManifest = "record:Manifest"
 type prover struct {
 	view       func(ctx context.Context, read func(state.Scanner) error) error
 	registries func(host provenance.Host) (record.Registry, bool)
-	ledger     actLedger
+	ledger     tasks.Submitter
 	log        *slog.Logger
 	count      func(outcome string)
 }
 
 // do proves one image. Doing it again finds it proven.
-func (p *prover) do(ctx context.Context, t task) ([]task, error) {
+func (p *prover) do(ctx context.Context, t tasks.Task) ([]tasks.Task, error) {
 	var unproven, found bool
 	err := p.view(ctx, func(r state.Scanner) (err error) {
 		unproven, found, err = state.Unproven(r, t.Host, t.Repository, t.Digest)
@@ -36,7 +37,7 @@ func (p *prover) do(ctx context.Context, t task) ([]task, error) {
 	case err != nil:
 		return nil, err
 	case !found:
-		return nil, &waitingError{wantsSubject, provenance.Errorf(provenance.NotFound, "%s is not recorded in %s/%s yet", t.Digest.Short(), t.Host, t.Repository)}
+		return nil, &tasks.WaitingError{For: tasks.ForSubject, Cause: provenance.Errorf(provenance.NotFound, "%s is not recorded in %s/%s yet", t.Digest.Short(), t.Host, t.Repository)}
 	case !unproven:
 		return nil, nil
 	}
@@ -51,13 +52,13 @@ func (p *prover) do(ctx context.Context, t task) ([]task, error) {
 		p.count("gone") // there is nothing to release either; the sweep records that it is gone
 		return nil, nil
 	case provenance.Invalid:
-		return nil, &hopelessError{cause: err}
+		return nil, &tasks.FinalError{Cause: err}
 	default:
 		return nil, err
 	}
 	_, err = p.ledger.SubmitTransient(ctx, map[string][]byte{"manifest": body}, recordManifest, string(t.Host), string(t.Repository), t.Digest.String())
 	if provenance.CodeOf(err) == provenance.Invalid {
-		return nil, &hopelessError{cause: err}
+		return nil, &tasks.FinalError{Cause: err}
 	}
 	if err != nil {
 		return nil, err

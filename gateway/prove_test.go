@@ -10,6 +10,8 @@ import (
 	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
 	"github.com/waybill-dev/waybill/gateway/record"
 	"github.com/waybill-dev/waybill/gateway/record/recordtest"
+	"github.com/waybill-dev/waybill/gateway/tasks"
+	"github.com/waybill-dev/waybill/gateway/tasks/taskstest"
 )
 
 func TestProve(t *testing.T) {
@@ -43,9 +45,9 @@ func TestProve(t *testing.T) {
 				view: s.View, ledger: l, log: slog.New(slog.DiscardHandler), count: func(o string) { counts[o]++ },
 				registries: func(provenance.Host) (record.Registry, bool) { return r, true },
 			}
-			_, err := p.do(t.Context(), proofOf(host, repo, x.digest))
-			if fate(err) != x.fate || len(l.Acts) != x.acts {
-				t.Fatalf("%s (%v), %d transactions, %v", fate(err), err, len(l.Acts), counts)
+			_, err := p.do(t.Context(), tasks.Proof(host, repo, x.digest))
+			if taskstest.Outcome(err) != x.fate || len(l.Acts) != x.acts {
+				t.Fatalf("%s (%v), %d transactions, %v", taskstest.Outcome(err), err, len(l.Acts), counts)
 			}
 			for _, a := range l.Acts {
 				if a.Fn != recordManifest || !slices.Equal(a.Args, []string{host, repo, image.String()}) || !x.digest.Matches(a.Manifest) {

@@ -10,6 +10,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
 // check returns what is wrong with the settings of sweeps.
@@ -43,7 +44,7 @@ func (g *rooms) newSweeper(clients registries) (*sweeper, error) {
 		},
 		count: func(host provenance.Host, kind string) { g.metrics.findings.WithLabelValues(string(host), kind).Inc() },
 		prove: func(host provenance.Host, repo provenance.Repository, d provenance.Digest) {
-			g.work.more([]task{proofOf(host, repo, d)})
+			g.work.Add([]tasks.Task{tasks.Proof(host, repo, d)})
 		},
 		finished: func(host provenance.Host) { g.metrics.swept.WithLabelValues(string(host)).SetToCurrentTime() },
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/record"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
 func readConnectors(cfg Config) ([]intake.Connector, error) {
@@ -99,7 +100,7 @@ func (g *rooms) newSubmitter(clients registries) *record.Recorder {
 	return &record.Recorder{
 		Queue: g.queue, Ledger: g.ledger, Readers: readers, Log: g.cfg.Log, Recorded: recorded, Contradicted: g.contradicted, Elsewhere: g.elsewhere,
 		Unproven: func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
-			g.work.more(unprovenOf(host, events, read))
+			g.work.Add(tasks.Unproven(host, events, read))
 		},
 	}
 }
@@ -152,11 +153,11 @@ func namedInstead(it queue.Item, named provenance.Digest) delivery.Delivery {
 
 // newWork makes the loops that act by themselves, and what reads off blocks
 // for them.
-func (g *rooms) newWork(clients registries) *noter {
+func (g *rooms) newWork(clients registries) *tasks.Watcher {
 	view := func(ctx context.Context, read func(state.Scanner) error) error {
 		return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
 	}
-	notes := &noter{msp: g.cfg.MSPID, collect: on(g.cfg.Collect), witness: g.cfg.Witness, list: g.work}
+	notes := &tasks.Watcher{MSP: g.cfg.MSPID, Collect: on(g.cfg.Collect), Witness: g.cfg.Witness, List: g.work}
 	collect := &collector{
 		view: view, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.evidence), now: time.Now,
 		registries: func(host provenance.Host) (artifactReader, bool) {
@@ -165,7 +166,7 @@ func (g *rooms) newWork(clients registries) *noter {
 		},
 	}
 	witness := &witnesser{
-		msp: g.cfg.MSPID, view: view, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.witness), attempts: defaultWorkLimits().attempts,
+		msp: g.cfg.MSPID, view: view, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.witness), attempts: tasks.DefaultLimits().Attempts,
 		registries: func(host provenance.Host) (record.Registry, bool) {
 			c := clients[host]
 			return c.client, c.client != nil
@@ -182,7 +183,7 @@ func (g *rooms) newWork(clients registries) *noter {
 		msp: g.cfg.MSPID, view: view, ledger: g.ledger, waits: &g.submitter.Waits, log: g.cfg.Log, count: counted(g.metrics.ticks), now: time.Now,
 		behind: func(d time.Duration) { g.metrics.behind.Set(d.Seconds()) },
 	}
-	g.worker = &worker{list: g.work, log: g.cfg.Log, do: map[string]func(context.Context, task) ([]task, error){taskCollect: collect.do, taskWitness: witness.do, taskProve: prove.do}}
+	g.worker = &tasks.Worker{List: g.work, Log: g.cfg.Log, Do: map[string]func(context.Context, tasks.Task) ([]tasks.Task, error){tasks.Collect: collect.do, tasks.Witness: witness.do, tasks.Prove: prove.do}}
 	if on(g.cfg.AutoRelease) {
 		g.releaser = &releaser{
 			msp: g.cfg.MSPID, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.releases), now: time.Now, woken: make(chan struct{}, 1),
@@ -190,7 +191,7 @@ func (g *rooms) newWork(clients registries) *noter {
 				return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
 			},
 		}
-		notes.looked = g.releaser.wake
+		notes.Looked = g.releaser.wake
 	}
 	return notes
 }

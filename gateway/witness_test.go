@@ -12,6 +12,8 @@ import (
 	"github.com/waybill-dev/waybill/gateway/record"
 	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/tasks"
+	"github.com/waybill-dev/waybill/gateway/tasks/taskstest"
 )
 
 type fakeManifests func() error
@@ -68,9 +70,9 @@ func TestWitness(t *testing.T) {
 				msp: "VendorMSP", view: s.View, ledger: l, log: slog.New(slog.DiscardHandler), attempts: 3, count: func(o string) { counts[o]++ },
 				registries: func(provenance.Host) (record.Registry, bool) { return fakeManifests(x.serve), true },
 			}
-			_, err := w.do(t.Context(), task{Kind: taskWitness, Host: "partner.example", Repository: "app", Digest: image, Attempts: x.attempts})
-			if fate(err) != x.fate || len(l.Acts) != x.acts || counts["disagreement"] != x.disagrees || counts["seen"] != x.acts {
-				t.Fatalf("%s (%v), %d transactions, %v", fate(err), err, len(l.Acts), counts)
+			_, err := w.do(t.Context(), tasks.Task{Kind: tasks.Witness, Host: "partner.example", Repository: "app", Digest: image, Attempts: x.attempts})
+			if taskstest.Outcome(err) != x.fate || len(l.Acts) != x.acts || counts["disagreement"] != x.disagrees || counts["seen"] != x.acts {
+				t.Fatalf("%s (%v), %d transactions, %v", taskstest.Outcome(err), err, len(l.Acts), counts)
 			}
 			for _, a := range l.Acts {
 				if a.Fn != recordWitness || !slices.Equal(a.Args, []string{"partner.example", "app", image.String()}) {
@@ -90,8 +92,8 @@ func TestWitnessHasImagesProven(t *testing.T) {
 		msp: "VendorMSP", view: s.View, ledger: l, log: slog.New(slog.DiscardHandler), attempts: 3, count: func(string) {},
 		registries: func(provenance.Host) (record.Registry, bool) { return r, true },
 	}
-	more, err := w.do(t.Context(), task{Kind: taskWitness, Host: "partner.example", Repository: "app", Digest: image})
-	if err != nil || len(l.Acts) != 1 || len(more) != 1 || more[0] != proofOf("partner.example", "app", image) {
+	more, err := w.do(t.Context(), tasks.Task{Kind: tasks.Witness, Host: "partner.example", Repository: "app", Digest: image})
+	if err != nil || len(l.Acts) != 1 || len(more) != 1 || more[0] != tasks.Proof("partner.example", "app", image) {
 		t.Errorf("%+v, %v", more, err)
 	}
 }

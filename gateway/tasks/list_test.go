@@ -1,4 +1,4 @@
-package gateway
+package tasks
 
 import (
 	"context"
@@ -23,25 +23,25 @@ import (
 	"github.com/waybill-dev/waybill/gateway/wait/waittest"
 )
 
-func newWork(t *testing.T) *worklist {
+func newList(t *testing.T) *List {
 	t.Helper()
-	return reopenWork(t, filepath.Join(t.TempDir(), workFile))
+	return reopenList(t, filepath.Join(t.TempDir(), File))
 }
 
-func reopenWork(t *testing.T, path string) *worklist {
+func reopenList(t *testing.T, path string) *List {
 	t.Helper()
-	w, err := openWork(path, slog.New(slog.DiscardHandler))
+	w, err := Open(path, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return w
 }
 
-func collectTask(n int) task {
-	return task{Kind: taskCollect, Host: recordtest.Host, Repository: "app", Digest: provenance.SHA256Of(fmt.Append(nil, n)), Subject: provenance.SHA256Of([]byte("image"))}
+func collectTask(n int) Task {
+	return Task{Kind: Collect, Host: recordtest.Host, Repository: "app", Digest: provenance.SHA256Of(fmt.Append(nil, n)), Subject: provenance.SHA256Of([]byte("image"))}
 }
 
-func free(task) time.Time { return time.Time{} }
+func free(Task) time.Time { return time.Time{} }
 
 // segmentBlock is a block in which an organisation recorded pushes.
 func segmentBlock(t *testing.T, number uint64, msp string, host provenance.Host, events ...provenance.Event) block.Block {
@@ -75,25 +75,25 @@ func TestNotes(t *testing.T) {
 		want  string // kind, "" for none
 	}{
 		"an image":                 {"VendorMSP", "reg.example", push("v1", provenance.Digest{}), ""},
-		"a referrer":               {"VendorMSP", "reg.example", push("", image), taskCollect},
-		"signature tag":            {"VendorMSP", "reg.example", push(tag(".sig"), provenance.Digest{}), taskCollect},
-		"attestation tag":          {"VendorMSP", "reg.example", push(tag(".att"), provenance.Digest{}), taskCollect},
-		"sbom tag":                 {"VendorMSP", "reg.example", push(tag(".sbom"), provenance.Digest{}), taskCollect},
-		"fallback tag":             {"VendorMSP", "reg.example", push(tag(""), provenance.Digest{}), taskCollect},
+		"a referrer":               {"VendorMSP", "reg.example", push("", image), Collect},
+		"signature tag":            {"VendorMSP", "reg.example", push(tag(".sig"), provenance.Digest{}), Collect},
+		"attestation tag":          {"VendorMSP", "reg.example", push(tag(".att"), provenance.Digest{}), Collect},
+		"sbom tag":                 {"VendorMSP", "reg.example", push(tag(".sbom"), provenance.Digest{}), Collect},
+		"fallback tag":             {"VendorMSP", "reg.example", push(tag(""), provenance.Digest{}), Collect},
 		"a tag that looks like it": {"VendorMSP", "reg.example", push(tag(".sign"), provenance.Digest{}), ""},
 		"upper case":               {"VendorMSP", "reg.example", push("sha256-ABCDEF.sig", provenance.Digest{}), ""},
 		"not our registry":         {"OtherMSP", "elsewhere.example", push("", image), ""},
-		"a witnessed registry":     {"OtherMSP", "partner.example", push("v1", provenance.Digest{}), taskWitness},
+		"a witnessed registry":     {"OtherMSP", "partner.example", push("v1", provenance.Digest{}), Witness},
 	} {
 		t.Run(name, func(t *testing.T) {
-			list := newWork(t)
-			n := &noter{msp: "VendorMSP", collect: true, witness: []string{"part*.example"}, list: list}
-			n.block(segmentBlock(t, 6, x.owner, x.host, x.event))
-			got, ok, _ := list.take(time.Now(), free)
+			list := newList(t)
+			n := &Watcher{MSP: "VendorMSP", Collect: true, Witness: []string{"part*.example"}, List: list}
+			n.Block(segmentBlock(t, 6, x.owner, x.host, x.event))
+			got, ok, _ := list.Take(time.Now(), free)
 			if ok != (x.want != "") || got.Kind != x.want {
 				t.Fatalf("noted %+v, want %q", got, x.want)
 			}
-			if x.want == taskCollect && got.Subject != image {
+			if x.want == Collect && got.Subject != image {
 				t.Errorf("subject %s, want %s", got.Subject, image)
 			}
 			if list.Height() != 7 {
@@ -121,35 +121,35 @@ func TestWakes(t *testing.T) {
 		block func(*testing.T) block.Block
 		woken bool
 	}{
-		"subject": {wantsSubject, subject, true},
-		"key":     {wantsKey, key, true},
-		"another image does not wake who waits for its subject": {wantsSubject, other, false},
-		"a push does not wake who waits for a key":              {wantsKey, subject, false},
+		"subject": {ForSubject, subject, true},
+		"key":     {ForKey, key, true},
+		"another image does not wake who waits for its subject": {ForSubject, other, false},
+		"a push does not wake who waits for a key":              {ForKey, subject, false},
 	} {
 		for _, dead := range []bool{false, true} {
 			for _, during := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s dead=%t during=%t", name, dead, during), func(t *testing.T) {
-					list := newWork(t)
-					n := &noter{msp: "VendorMSP", collect: true, list: list}
-					list.more([]task{collectTask(1)})
-					tried, _, _ := list.take(time.Now(), free)
+					list := newList(t)
+					n := &Watcher{MSP: "VendorMSP", Collect: true, List: list}
+					list.Add([]Task{collectTask(1)})
+					tried, _, _ := list.Take(time.Now(), free)
 					settle := func() {
 						if dead {
-							list.bury(tried, x.wants, "no")
+							list.GiveUp(tried, x.wants, "no")
 						} else {
 							list.again(tried, time.Now().Add(time.Hour), true, x.wants, "no")
 						}
 					}
 					if during {
-						n.block(x.block(t))
+						n.Block(x.block(t))
 						settle()
 					} else {
 						settle()
-						n.block(x.block(t))
+						n.Block(x.block(t))
 					}
 					// During an attempt it is not known yet what the task will
 					// want: it may be tried once more for nothing.
-					if _, ok, _ := list.take(time.Now(), free); ok != x.woken && (x.woken || !during) {
+					if _, ok, _ := list.Take(time.Now(), free); ok != x.woken && (x.woken || !during) {
 						t.Errorf("woken: %t, want %t", ok, x.woken)
 					}
 				})
@@ -159,32 +159,32 @@ func TestWakes(t *testing.T) {
 }
 
 func TestWorkSurvives(t *testing.T) {
-	list := newWork(t)
-	list.note(5, []task{collectTask(1), collectTask(2), collectTask(3)}, nil)
-	list.note(6, []task{collectTask(2)}, nil) // known already
-	a, _, _ := list.take(time.Now(), free)
+	list := newList(t)
+	list.note(5, []Task{collectTask(1), collectTask(2), collectTask(3)}, nil)
+	list.note(6, []Task{collectTask(2)}, nil) // known already
+	a, _, _ := list.Take(time.Now(), free)
 	list.done(a)
-	b, _, _ := list.take(time.Now(), free)
-	list.bury(b, wantsKey, "nobody signed it")
+	b, _, _ := list.Take(time.Now(), free)
+	list.GiveUp(b, ForKey, "nobody signed it")
 	if err := list.save(); err != nil {
 		t.Fatal(err)
 	}
-	list.note(8, []task{collectTask(4)}, nil) // lost with the height
+	list.note(8, []Task{collectTask(4)}, nil) // lost with the height
 
-	list = reopenWork(t, list.path)
-	if waiting, dead := list.counts(); list.Height() != 6 || waiting != 1 || dead != 1 {
+	list = reopenList(t, list.path)
+	if waiting, dead := list.Counts(); list.Height() != 6 || waiting != 1 || dead != 1 {
 		t.Fatalf("height %d, %d wait, %d dead", list.Height(), waiting, dead)
 	}
-	if d := list.dead(0, 10); len(d) != 1 || d[0].Digest != b.Digest || d[0].Reason != "nobody signed it" || d[0].Attempts != 1 {
+	if d := list.Dead(0, 10); len(d) != 1 || d[0].Digest != b.Digest || d[0].Reason != "nobody signed it" || d[0].Attempts != 1 {
 		t.Fatalf("dead %+v", d)
 	}
-	list.note(8, []task{collectTask(4)}, nil)
-	if n := list.retry(); n != 1 {
+	list.note(8, []Task{collectTask(4)}, nil)
+	if n := list.Retry(); n != 1 {
 		t.Fatalf("retried %d", n)
 	}
 	seen := map[int64]bool{}
 	for {
-		got, ok, _ := list.take(time.Now(), free)
+		got, ok, _ := list.Take(time.Now(), free)
 		if !ok {
 			break
 		}
@@ -201,53 +201,53 @@ func TestWorkSurvives(t *testing.T) {
 // A full disk ends no gateway, and the list is saved when there is room again.
 func TestWorkKeeps(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "absent")
-	list := reopenWork(t, filepath.Join(dir, workFile))
-	list.note(3, []task{collectTask(1)}, nil)
+	list := reopenList(t, filepath.Join(dir, File))
+	list.note(3, []Task{collectTask(1)}, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := list.keep(ctx); !errors.Is(err, context.Canceled) {
+	if err := list.Keep(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("keep: %v", err)
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := list.keep(ctx); !errors.Is(err, context.Canceled) {
+	if err := list.Keep(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("keep: %v", err)
 	}
-	again := reopenWork(t, list.path)
-	if waiting, _ := again.counts(); again.Height() != 3 || waiting != 1 {
+	again := reopenList(t, list.path)
+	if waiting, _ := again.Counts(); again.Height() != 3 || waiting != 1 {
 		t.Errorf("height %d, %d wait", again.Height(), waiting)
 	}
 	// A rebuilt index brings the blocks once more; they were noted.
-	n := &noter{msp: "VendorMSP", collect: true, list: again}
-	n.block(segmentBlock(t, 2, "VendorMSP", recordtest.Host, provenance.Event{Repository: "app", Digest: collectTask(7).Digest, Subject: collectTask(7).Subject}))
-	if waiting, _ := again.counts(); waiting != 1 {
+	n := &Watcher{MSP: "VendorMSP", Collect: true, List: again}
+	n.Block(segmentBlock(t, 2, "VendorMSP", recordtest.Host, provenance.Event{Repository: "app", Digest: collectTask(7).Digest, Subject: collectTask(7).Subject}))
+	if waiting, _ := again.Counts(); waiting != 1 {
 		t.Errorf("%d wait", waiting)
 	}
 }
 
 func TestWorkDamaged(t *testing.T) {
-	list := newWork(t)
+	list := newList(t)
 	if err := statefile.Replace(list.path, []byte(`{"height":3,"tasks":[{"id":`)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openWork(list.path, slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := Open(list.path, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a damaged list was taken for an empty one")
 	}
 }
 
 func TestWorkGivesWay(t *testing.T) {
-	list := newWork(t)
-	var many []task
+	list := newList(t)
+	var many []Task
 	for i := range maxWaiting {
 		many = append(many, collectTask(i))
 	}
-	list.more(many)
-	tried, _, _ := list.take(time.Now(), free)
+	list.Add(many)
+	tried, _, _ := list.Take(time.Now(), free)
 	list.again(tried, time.Now().Add(time.Hour), true, "", "gone")
-	list.more([]task{collectTask(maxWaiting)})
-	waiting, dead := list.counts()
-	if d := list.dead(0, 2); waiting != maxWaiting || dead != 1 || d[0].ID != tried.ID {
+	list.Add([]Task{collectTask(maxWaiting)})
+	waiting, dead := list.Counts()
+	if d := list.Dead(0, 2); waiting != maxWaiting || dead != 1 || d[0].ID != tried.ID {
 		t.Errorf("%d wait, dead %+v; want the one that was tried", waiting, d)
 	}
 }
@@ -255,39 +255,39 @@ func TestWorkGivesWay(t *testing.T) {
 // Whoever floods one repository keeps out nobody else's tasks: not from the list,
 // not from those set aside, and not from their turn.
 func TestWorkFlood(t *testing.T) {
-	list := newWork(t)
+	list := newList(t)
 	other := collectTask(1)
 	other.Repository = "quiet"
-	list.more([]task{other})
-	tried, _, _ := list.take(time.Now(), free) // and was tried, unlike those of the flood
+	list.Add([]Task{other})
+	tried, _, _ := list.Take(time.Now(), free) // and was tried, unlike those of the flood
 	list.again(tried, time.Now().Add(time.Hour), true, "", "gone")
-	var many []task
+	var many []Task
 	for i := range maxWaiting + maxDead + 10 {
 		many = append(many, collectTask(i))
 	}
-	list.more(many)
+	list.Add(many)
 	second := collectTask(2)
 	second.Repository = "quiet"
-	list.more([]task{second})
-	waiting, dead := list.counts()
+	list.Add([]Task{second})
+	waiting, dead := list.Counts()
 	if waiting != maxWaiting || dead != maxDead {
 		t.Errorf("%d wait, %d are set aside", waiting, dead)
 	}
-	for _, d := range list.dead(0, maxDead) {
+	for _, d := range list.Dead(0, maxDead) {
 		if d.Repository == "quiet" {
 			t.Errorf("the flood set aside %+v", d)
 		}
 	}
 	for n := range 2 {
-		if first, _, _ := list.take(time.Now(), free); first.Repository == "quiet" {
+		if first, _, _ := list.Take(time.Now(), free); first.Repository == "quiet" {
 			break
 		} else if n == 1 {
 			t.Errorf("the flood had two turns before another repository: %+v", first)
 		}
 	}
-	list.bury(tried, wantsKey, "set aside")
-	list.more(many)
-	if dead := list.dead(0, 2*maxDead); len(dead) != maxDead || !slices.ContainsFunc(dead, func(d task) bool { return d.Repository == "quiet" }) {
+	list.GiveUp(tried, ForKey, "set aside")
+	list.Add(many)
+	if dead := list.Dead(0, 2*maxDead); len(dead) != maxDead || !slices.ContainsFunc(dead, func(d Task) bool { return d.Repository == "quiet" }) {
 		t.Errorf("%d are set aside, and the quiet one is forgotten", len(dead))
 	}
 }
@@ -295,14 +295,14 @@ func TestWorkFlood(t *testing.T) {
 // What a registry says in its errors is shown to people and goes through the API.
 func TestReasonsAreReadable(t *testing.T) {
 	said := errors.New("denied: \xff\x1b[2J\u202e" + strings.Repeat("é", wait.MaxReason) + "\nmore")
-	list := newWork(t)
-	list.more([]task{collectTask(1)})
-	w := &worker{list: list, log: slog.New(slog.DiscardHandler), limits: workLimits{attempts: 1}}
-	taken, _, _ := list.take(time.Now(), free)
+	list := newList(t)
+	list.Add([]Task{collectTask(1)})
+	w := &Worker{List: list, Log: slog.New(slog.DiscardHandler), limits: Limits{Attempts: 1}}
+	taken, _, _ := list.Take(time.Now(), free)
 	w.settle(taken, said)
 	var waits wait.Reasons
 	waits.Begin("lane", said)
-	for what, text := range map[string]string{"a task set aside": list.dead(0, 1)[0].Reason, "a wait": waits.Longest().Reason} {
+	for what, text := range map[string]string{"a task set aside": list.Dead(0, 1)[0].Reason, "a wait": waits.Longest().Reason} {
 		if err := provenance.CheckText(what, text, wait.MaxReason); err != nil || !strings.HasPrefix(text, "denied: ") {
 			t.Errorf("%v: %q", err, text)
 		}
@@ -312,13 +312,13 @@ func TestReasonsAreReadable(t *testing.T) {
 // A registry that does not answer is not asked for each of its tasks, and does
 // not keep another one's waiting.
 func TestWorkerHolds(t *testing.T) {
-	list := newWork(t)
+	list := newList(t)
 	var mu sync.Mutex
 	calls := map[provenance.Host]int{}
 	tries := map[provenance.Digest]int{}
 	up := false
-	w := &worker{list: list, log: slog.New(slog.DiscardHandler), limits: workLimits{parallel: 2, attempts: 3, backoff: 20 * time.Millisecond, backoffMax: 40 * time.Millisecond, patience: time.Hour, outage: time.Hour},
-		do: map[string]func(context.Context, task) ([]task, error){taskCollect: func(_ context.Context, t task) ([]task, error) {
+	w := &Worker{List: list, Log: slog.New(slog.DiscardHandler), limits: Limits{parallel: 2, Attempts: 3, backoff: 20 * time.Millisecond, backoffMax: 40 * time.Millisecond, patience: time.Hour, outage: time.Hour},
+		Do: map[string]func(context.Context, Task) ([]Task, error){Collect: func(_ context.Context, t Task) ([]Task, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			calls[t.Host]++
@@ -329,7 +329,7 @@ func TestWorkerHolds(t *testing.T) {
 			case t.Host == "bad.example":
 				return nil, provenance.Errorf(provenance.Invalid, "not a manifest")
 			case t.Host == "index.example" && t.Tag == "list":
-				return []task{{Kind: taskCollect, Host: "child.example", Digest: provenance.SHA256Of([]byte("child"))}}, nil
+				return []Task{{Kind: Collect, Host: "child.example", Digest: provenance.SHA256Of([]byte("child"))}}, nil
 			}
 			return nil, nil
 		}}}
@@ -337,22 +337,22 @@ func TestWorkerHolds(t *testing.T) {
 		for _, host := range []provenance.Host{"up.example", "down.example"} {
 			x := collectTask(i)
 			x.Host = host
-			list.more([]task{x})
+			list.Add([]Task{x})
 		}
 	}
 	bad, listed := collectTask(99), collectTask(98)
 	bad.Host, listed.Host, listed.Tag = "bad.example", "index.example", "list"
-	list.more([]task{bad, listed})
+	list.Add([]Task{bad, listed})
 
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := w.run(ctx); !errors.Is(err, context.Canceled) {
+		if err := w.Run(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("run: %v", err)
 		}
 	})
 	waittest.Until(t, func() bool {
-		waiting, dead := list.counts()
+		waiting, dead := list.Counts()
 		return waiting == 50 && dead == 1
 	})
 	mu.Lock()
@@ -361,7 +361,7 @@ func TestWorkerHolds(t *testing.T) {
 	}
 	up = true
 	mu.Unlock()
-	waittest.Until(t, func() bool { waiting, _ := list.counts(); return waiting == 0 })
+	waittest.Until(t, func() bool { waiting, _ := list.Counts(); return waiting == 0 })
 	cancel()
 	wg.Wait()
 }

@@ -1,4 +1,4 @@
-package gateway
+package tasks
 
 import (
 	"path"
@@ -15,8 +15,8 @@ import (
 // suffix the index of referrers (OCI distribution specification, "Referrers Tag Schema").
 var artifactTag = regexp.MustCompile(`^(sha256)-([0-9a-f]{64})(\.sig|\.att|\.sbom)?$`)
 
-// taggedSubject returns the image that a tag's name says the tagged is about.
-func taggedSubject(tag provenance.Tag) (subject provenance.Digest, ok bool) {
+// TaggedSubject returns the image that a tag's name says the tagged is about.
+func TaggedSubject(tag provenance.Tag) (subject provenance.Digest, ok bool) {
 	m := artifactTag.FindStringSubmatch(string(tag))
 	if m == nil {
 		return provenance.Digest{}, false
@@ -25,26 +25,26 @@ func taggedSubject(tag provenance.Tag) (subject provenance.Digest, ok bool) {
 	return subject, err == nil
 }
 
-// noter reads off each block what this gateway has to do about it.
-type noter struct {
-	msp     string
-	collect bool
-	witness []string // patterns over registry hosts
-	list    *worklist
-	looked  func() // after each block
+// Watcher reads off each block what this gateway has to do about it.
+type Watcher struct {
+	MSP     string
+	Collect bool
+	Witness []string // patterns over registry hosts
+	List    *List
+	Looked  func() // after each block
 }
 
 // Height is the number of blocks whose tasks are noted.
-func (n *noter) Height() uint64 { return n.list.Height() }
+func (n *Watcher) Height() uint64 { return n.List.Height() }
 
-// block notes the tasks of a block that the index holds; those of a block below
+// Block notes the tasks of a block that the index holds; those of a block below
 // the list's height are noted. Only the owner of a registry records its
 // segments, so the creator's organisation is the owner.
-func (n *noter) block(b block.Block) {
-	if b.Number < n.list.Height() {
+func (n *Watcher) Block(b block.Block) {
+	if b.Number < n.List.Height() {
 		return
 	}
-	var tasks []task
+	var tasks []Task
 	pushed := map[provenance.Digest]bool{}
 	keys := false
 	for _, tx := range b.Txs {
@@ -68,37 +68,37 @@ func (n *noter) block(b block.Block) {
 			}
 		}
 	}
-	var wakes func(task) bool
+	var wakes func(Task) bool
 	if keys || len(pushed) > 0 {
-		wakes = func(t task) bool {
-			return t.Wants == wantsKey && keys || t.Wants == wantsSubject && pushed[t.Subject]
+		wakes = func(t Task) bool {
+			return t.Wants == ForKey && keys || t.Wants == ForSubject && pushed[t.Subject]
 		}
 	}
-	n.list.note(b.Number+1, tasks, wakes)
-	if n.looked != nil && len(b.Txs) > 0 {
-		n.looked()
+	n.List.note(b.Number+1, tasks, wakes)
+	if n.Looked != nil && len(b.Txs) > 0 {
+		n.Looked()
 	}
 }
 
 // push returns what to do about one recorded push.
-func (n *noter) push(owner string, host provenance.Host, e provenance.Event) []task {
-	t := task{Host: host, Repository: e.Repository, Digest: e.Digest, Tag: e.Tag}
-	if owner != n.msp {
-		if !slices.ContainsFunc(n.witness, func(p string) bool { ok, _ := path.Match(p, string(host)); return ok }) {
+func (n *Watcher) push(owner string, host provenance.Host, e provenance.Event) []Task {
+	t := Task{Host: host, Repository: e.Repository, Digest: e.Digest, Tag: e.Tag}
+	if owner != n.MSP {
+		if !slices.ContainsFunc(n.Witness, func(p string) bool { ok, _ := path.Match(p, string(host)); return ok }) {
 			return nil
 		}
-		t.Kind, t.Tag = taskWitness, ""
-		return []task{t}
+		t.Kind, t.Tag = Witness, ""
+		return []Task{t}
 	}
-	if !n.collect {
+	if !n.Collect {
 		return nil
 	}
-	t.Kind, t.Subject = taskCollect, e.Subject
-	if tagged, ok := taggedSubject(e.Tag); ok && t.Subject.IsZero() {
+	t.Kind, t.Subject = Collect, e.Subject
+	if tagged, ok := TaggedSubject(e.Tag); ok && t.Subject.IsZero() {
 		t.Subject = tagged
 	}
 	if t.Subject.IsZero() {
 		return nil
 	}
-	return []task{t}
+	return []Task{t}
 }

@@ -1,4 +1,4 @@
-package gateway
+package tasks
 
 import (
 	"context"
@@ -12,19 +12,19 @@ import (
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
-// workFile holds what the gateway still has to do about blocks it followed. It
+// File holds what the gateway still has to do about blocks it followed. It
 // is disposable: without it the chain is gone through again from block 0, and
 // what was done before is found done.
-const workFile = "work.json"
+const File = "work.json"
 
 type workState struct {
 	Height uint64 `json:"height"`
-	Tasks  []task `json:"tasks"`
+	Tasks  []Task `json:"tasks"`
 }
 
-// openWork reads the list; a missing file is an empty one at height 0.
-func openWork(path string, log *slog.Logger) (*worklist, error) {
-	w := &worklist{path: path, log: log, arrived: make(chan struct{}, 1), tasks: map[int64]*task{}, keys: map[task]int64{}, running: map[int64]bool{}}
+// Open reads the list; a missing file is an empty one at height 0.
+func Open(path string, log *slog.Logger) (*List, error) {
+	w := &List{path: path, log: log, arrived: make(chan struct{}, 1), tasks: map[int64]*Task{}, keys: map[Task]int64{}, running: map[int64]bool{}}
 	var s workState
 	if err := statefile.Read(path, &s); err != nil {
 		return nil, err
@@ -36,10 +36,10 @@ func openWork(path string, log *slog.Logger) (*worklist, error) {
 	return w, nil
 }
 
-// keep saves the list now and then until ctx ends, and once more then. A disk
+// Keep saves the list now and then until ctx ends, and once more then. A disk
 // that takes nothing stops no work: the list is tried again, and what a crash
 // would lose is noted again from the older height.
-func (w *worklist) keep(ctx context.Context) error {
+func (w *List) Keep(ctx context.Context) error {
 	const heightOnly = 30 * time.Second // a height without tasks costs only a second look
 	pause, last, failing := time.Second, time.Now(), false
 	for {
@@ -65,15 +65,15 @@ func (w *worklist) keep(ctx context.Context) error {
 }
 
 // save writes the list beside the old one and puts it in its place.
-func (w *worklist) save() error {
+func (w *List) save() error {
 	w.mu.Lock()
-	s := workState{Height: w.height, Tasks: make([]task, 0, len(w.tasks))}
+	s := workState{Height: w.height, Tasks: make([]Task, 0, len(w.tasks))}
 	for _, t := range w.tasks {
 		s.Tasks = append(s.Tasks, *t)
 	}
 	w.changed = false
 	w.mu.Unlock()
-	slices.SortFunc(s.Tasks, func(a, b task) int { return int(a.ID - b.ID) })
+	slices.SortFunc(s.Tasks, func(a, b Task) int { return int(a.ID - b.ID) })
 	b, err := json.Marshal(s)
 	if err != nil {
 		return provenance.Wrap(provenance.Internal, err, "save work list")

@@ -1,4 +1,4 @@
-package gateway
+package tasks
 
 import (
 	"cmp"
@@ -14,25 +14,25 @@ import (
 const (
 	maxWaiting = 20_000 // tasks that wait; one of the repository with most of them gives way
 	maxDead    = 10_000 // tasks set aside; in the same way one is forgotten, with an error in the log
-	// deadBase keeps the ids of tasks apart from those of the queue's dead letters.
-	deadBase = int64(1) << 40
+	// DeadBase keeps the ids of tasks apart from those of the queue's dead letters.
+	DeadBase = int64(1) << 40
 )
 
 // The kinds of tasks.
 const (
-	taskCollect = "collect" // an artifact may be evidence
-	taskWitness = "witness" // another organisation's push may be seen by ourselves
-	taskProve   = "prove"   // an image recorded by its digest alone may be proven
+	Collect = "collect" // an artifact may be evidence
+	Witness = "witness" // another organisation's push may be seen by ourselves
+	Prove   = "prove"   // an image recorded by its digest alone may be proven
 )
 
 // What wakes a task before it is due, and brings it back when it was set aside.
 const (
-	wantsSubject = "subject" // a push of its subject
-	wantsKey     = "key"     // new trust material
+	ForSubject = "subject" // a push of its subject
+	ForKey     = "key"     // new trust material
 )
 
-// task is one thing to do about one manifest.
-type task struct {
+// Task is one thing to do about one manifest.
+type Task struct {
 	ID         int64                 `json:"id"`
 	Kind       string                `json:"kind"`
 	Host       provenance.Host       `json:"host"`
@@ -49,19 +49,19 @@ type task struct {
 }
 
 // same tells whether two tasks are about the same thing.
-func (t task) key() task {
-	return task{Kind: t.Kind, Host: t.Host, Repository: t.Repository, Digest: t.Digest, Subject: t.Subject}
+func (t Task) key() Task {
+	return Task{Kind: t.Kind, Host: t.Host, Repository: t.Repository, Digest: t.Digest, Subject: t.Subject}
 }
 
-func (t task) wanting(what string) task {
+func (t Task) wanting(what string) Task {
 	t.Wants = what
 	return t
 }
 
-// worklist is the durable list of tasks. Its file is written as a whole, the
+// List is the durable list of tasks. Its file is written as a whole, the
 // height with the tasks of all blocks below it: a crash between two writes
 // goes back to the older height, and notes the same tasks again.
-type worklist struct {
+type List struct {
 	path string
 	log  *slog.Logger
 	// arrived receives after tasks came or were woken; several may share one receipt.
@@ -70,8 +70,8 @@ type worklist struct {
 	mu      sync.Mutex
 	height  uint64
 	last    int64
-	tasks   map[int64]*task
-	keys    map[task]int64
+	tasks   map[int64]*Task
+	keys    map[Task]int64
 	running map[int64]bool // true: what the task may wait for came meanwhile
 	waiting int
 	turn    uint64
@@ -81,7 +81,7 @@ type worklist struct {
 }
 
 // insert puts a task in; the lock is held, or the list is not shared yet.
-func (w *worklist) insert(t task) {
+func (w *List) insert(t Task) {
 	w.last = max(w.last, t.ID)
 	w.tasks[t.ID], w.keys[t.key()] = &t, t.ID
 	if !t.Dead {
@@ -90,7 +90,7 @@ func (w *worklist) insert(t task) {
 }
 
 // Height is the number of blocks whose tasks are noted.
-func (w *worklist) Height() uint64 {
+func (w *List) Height() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.height
@@ -98,7 +98,7 @@ func (w *worklist) Height() uint64 {
 
 // note takes the tasks of one block, and wakes those that wait for something
 // in it. A task that is on the list stays as it is, but is due now.
-func (w *worklist) note(height uint64, tasks []task, wakes func(task) bool) {
+func (w *List) note(height uint64, tasks []Task, wakes func(Task) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.height = max(w.height, height)
@@ -107,7 +107,7 @@ func (w *worklist) note(height uint64, tasks []task, wakes func(task) bool) {
 	if wakes != nil {
 		for id, t := range w.tasks {
 			if _, busy := w.running[id]; busy {
-				w.running[id] = w.running[id] || wakes(t.wanting(wantsSubject)) || wakes(t.wanting(wantsKey))
+				w.running[id] = w.running[id] || wakes(t.wanting(ForSubject)) || wakes(t.wanting(ForKey))
 			} else if t.Wants != "" && wakes(*t) {
 				w.wake(t)
 				woken = true
@@ -120,12 +120,12 @@ func (w *worklist) note(height uint64, tasks []task, wakes func(task) bool) {
 	}
 }
 
-// more adds tasks that another one led to.
-func (w *worklist) more(tasks []task) {
+// Add adds tasks that another one led to.
+func (w *List) Add(tasks []Task) {
 	w.note(0, tasks, nil)
 }
 
-func (w *worklist) add(tasks []task) {
+func (w *List) add(tasks []Task) {
 	for _, t := range tasks {
 		if id, known := w.keys[t.key()]; known {
 			w.wake(w.tasks[id])
@@ -138,7 +138,7 @@ func (w *worklist) add(tasks []task) {
 	w.giveWay()
 }
 
-func (w *worklist) wake(t *task) {
+func (w *List) wake(t *Task) {
 	if t.Dead {
 		t.Dead, t.Attempts, t.Noted = false, 0, time.Now().UTC()
 		w.waiting++
@@ -152,17 +152,17 @@ type taskPlace struct {
 	repository provenance.Repository
 }
 
-func (t task) place() taskPlace { return taskPlace{t.Host, t.Repository} }
+func (t Task) place() taskPlace { return taskPlace{t.Host, t.Repository} }
 
 // giveWay sets aside waiting tasks of the repositories that have most of them,
 // so that whoever floods one keeps out nobody else's. Of those it is the ones that
 // were tried most often, and among equals the oldest: one registry that is gone
 // must not keep the others waiting.
-func (w *worklist) giveWay() {
-	excess := w.excess(w.waiting-maxWaiting, func(t *task) bool {
+func (w *List) giveWay() {
+	excess := w.excess(w.waiting-maxWaiting, func(t *Task) bool {
 		_, busy := w.running[t.ID]
 		return !t.Dead && !busy
-	}, func(a, b *task) int { return cmp.Or(b.Attempts-a.Attempts, int(a.ID-b.ID)) })
+	}, func(a, b *Task) int { return cmp.Or(b.Attempts-a.Attempts, int(a.ID-b.ID)) })
 	for _, t := range excess {
 		w.kill(t, t.Wants, "too many tasks wait, most of them of this repository; last: "+t.Reason)
 	}
@@ -171,9 +171,9 @@ func (w *worklist) giveWay() {
 
 // forget drops tasks that were set aside, the oldest of the repositories that
 // have most of them.
-func (w *worklist) forget() {
+func (w *List) forget() {
 	dead := len(w.tasks) - w.waiting
-	for _, t := range w.excess(dead-maxDead, func(t *task) bool { return t.Dead }, func(a, b *task) int { return int(a.ID - b.ID) }) {
+	for _, t := range w.excess(dead-maxDead, func(t *Task) bool { return t.Dead }, func(a, b *Task) int { return int(a.ID - b.ID) }) {
 		w.log.Error("too many tasks are set aside; the oldest of the repository with most of them is forgotten", slog.String("kind", t.Kind), //nolint:sloglint // no request is behind it
 			slog.String("registry", string(t.Host)), slog.String("repository", string(t.Repository)), slog.String("digest", t.Digest.String()))
 		delete(w.keys, t.key())
@@ -183,11 +183,11 @@ func (w *worklist) forget() {
 
 // excess returns as many tasks as are too many, of the places that have most of
 // those that count; of each the first in order.
-func (w *worklist) excess(many int, counts func(*task) bool, order func(a, b *task) int) (out []*task) {
+func (w *List) excess(many int, counts func(*Task) bool, order func(a, b *Task) int) (out []*Task) {
 	if many <= 0 {
 		return nil
 	}
-	held, most := map[taskPlace][]*task{}, 0
+	held, most := map[taskPlace][]*Task{}, 0
 	for _, t := range w.tasks {
 		if counts(t) {
 			held[t.place()] = append(held[t.place()], t)
@@ -202,7 +202,7 @@ func (w *worklist) excess(many int, counts func(*task) bool, order func(a, b *ta
 		}
 		return n <= many
 	})
-	var next []*task // one more of each place that keeps as much
+	var next []*Task // one more of each place that keeps as much
 	for _, of := range held {
 		slices.SortFunc(of, order)
 		n := max(0, len(of)-keep)
@@ -214,7 +214,7 @@ func (w *worklist) excess(many int, counts func(*task) bool, order func(a, b *ta
 	return append(out, next[:min(many-len(out), len(next))]...)
 }
 
-func (w *worklist) announce() {
+func (w *List) announce() {
 	select {
 	case w.arrived <- struct{}{}:
 	default:
@@ -223,20 +223,20 @@ func (w *worklist) announce() {
 
 // sooner tells which of two due tasks goes first: that of the repository whose
 // turn is longer ago, or of one repository the one that was due earlier.
-func (w *worklist) sooner(a, b *task) bool {
+func (w *List) sooner(a, b *Task) bool {
 	if x, y := w.turns[a.place()], w.turns[b.place()]; x != y {
 		return x < y
 	}
 	return a.Due.Before(b.Due) || a.Due.Equal(b.Due) && a.ID < b.ID
 }
 
-// take hands out a task that is due and whose registry is not held, of each
+// Take hands out a task that is due and whose registry is not held, of each
 // repository in turn, and otherwise tells how long to wait for one.
-func (w *worklist) take(now time.Time, held func(task) time.Time) (t task, ok bool, wait time.Duration) {
+func (w *List) Take(now time.Time, held func(Task) time.Time) (t Task, ok bool, wait time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	wait = time.Minute
-	var first *task
+	var first *Task
 	for id, t := range w.tasks {
 		if _, busy := w.running[id]; t.Dead || busy {
 			continue
@@ -252,7 +252,7 @@ func (w *worklist) take(now time.Time, held func(task) time.Time) (t task, ok bo
 		}
 	}
 	if first == nil {
-		return task{}, false, wait
+		return Task{}, false, wait
 	}
 	if len(w.turns) > 2*maxWaiting {
 		w.turns = nil
@@ -267,7 +267,7 @@ func (w *worklist) take(now time.Time, held func(task) time.Time) (t task, ok bo
 }
 
 // done removes a task.
-func (w *worklist) done(t task) {
+func (w *List) done(t Task) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.running, t.ID)
@@ -283,7 +283,7 @@ func (w *worklist) done(t task) {
 
 // again puts a task back until due. An attempt counts unless nothing was
 // learnt about the task itself.
-func (w *worklist) again(t task, due time.Time, counts bool, wants, reason string) {
+func (w *List) again(t Task, due time.Time, counts bool, wants, reason string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	stirred := w.running[t.ID]
@@ -300,8 +300,8 @@ func (w *worklist) again(t task, due time.Time, counts bool, wants, reason strin
 	w.changed = true
 }
 
-// bury sets a task aside for an operator.
-func (w *worklist) bury(t task, wants, reason string) {
+// GiveUp sets a task aside for an operator.
+func (w *List) GiveUp(t Task, wants, reason string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	stirred := w.running[t.ID]
@@ -318,7 +318,7 @@ func (w *worklist) bury(t task, wants, reason string) {
 	w.changed = true
 }
 
-func (w *worklist) kill(t *task, wants, reason string) {
+func (w *List) kill(t *Task, wants, reason string) {
 	t.Dead, t.Wants, t.Reason = true, wants, reason
 	w.waiting--
 	w.log.Warn("task set aside", slog.String("kind", t.Kind), slog.String("registry", string(t.Host)), slog.String("repository", string(t.Repository)), //nolint:sloglint // no request is behind it
@@ -326,26 +326,26 @@ func (w *worklist) kill(t *task, wants, reason string) {
 }
 
 // deadOf lists tasks set aside, with ids above after, oldest first.
-func (w *worklist) deadOf(after int64, limit int) []task {
-	var out []task
+func (w *List) deadOf(after int64, limit int) []Task {
+	var out []Task
 	for _, t := range w.tasks {
 		if t.Dead && t.ID > after {
 			out = append(out, *t)
 		}
 	}
-	slices.SortFunc(out, func(a, b task) int { return int(a.ID - b.ID) })
+	slices.SortFunc(out, func(a, b Task) int { return int(a.ID - b.ID) })
 	return out[:min(limit, len(out))]
 }
 
-// dead lists the tasks set aside whose id is above after, oldest first.
-func (w *worklist) dead(after int64, limit int) []task {
+// Dead lists the tasks set aside whose id is above after, oldest first.
+func (w *List) Dead(after int64, limit int) []Task {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.deadOf(after, limit)
 }
 
-// retry brings tasks back, all of them when no id is given, and counts them.
-func (w *worklist) retry(ids ...int64) int {
+// Retry brings tasks back, all of them when no id is given, and counts them.
+func (w *List) Retry(ids ...int64) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := 0
@@ -360,8 +360,8 @@ func (w *worklist) retry(ids ...int64) int {
 	return n
 }
 
-// counts returns how many tasks wait and how many were set aside.
-func (w *worklist) counts() (waiting, dead int64) {
+// Counts returns how many tasks wait and how many were set aside.
+func (w *List) Counts() (waiting, dead int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return int64(w.waiting), int64(len(w.tasks) - w.waiting)
