@@ -11,6 +11,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/follow"
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
@@ -42,7 +43,7 @@ func compareAll(ctx context.Context, o fsckOptions, repair bool) (r FsckReport, 
 	if o.Remember > 0 {
 		s.forgets = time.Now().Add(-o.Remember)
 	}
-	c := &fsckRun{index: o.Index, queue: q, peer: peer, log: o.Log, stall: fsckStall, scope: s}
+	c := &fsckRun{index: o.Index, queue: q, peer: peer, log: o.Log, stall: follow.Stall, scope: s}
 	return c.run(ctx, repair)
 }
 
@@ -62,7 +63,7 @@ type fsckOptions struct {
 
 // fsckPeer is a peer whose chain is read.
 type fsckPeer interface {
-	blockSource
+	follow.Source
 	Close() error
 }
 
@@ -70,7 +71,7 @@ type fsckPeer interface {
 type fsckRun struct {
 	index string // its place
 	queue *queue.Queue
-	peer  blockSource
+	peer  follow.Source
 	log   *slog.Logger
 	stall time.Duration
 	scope scope
@@ -122,16 +123,16 @@ func (c *fsckRun) compare(ctx context.Context, r *FsckReport) ([]difference, *in
 		return nil, x, err
 	}
 	j := newJournal(c.queue.Name(), c.scope)
-	err = readChain(ctx, c.peer, height, c.stall, c.log, func(b block.Block) error {
+	err = follow.ReadChain(ctx, c.peer, height, c.stall, c.log, func(b block.Block) error {
 		j.block(b)
 		r.Ledger.Hash = hex.EncodeToString(b.Hash)
 		return x.block(ctx, b)
 	})
 	fill(r, j, audit)
-	var broken *brokenError
+	var broken *follow.BrokenError
 	if errors.As(err, &broken) {
 		r.Notes = append(r.Notes, "nothing else is compared with a chain that does not hang together")
-		return []difference{differs(FsckLedgerChain, fmt.Sprintf("block %d", broken.block), "%v", broken.cause)}, x, nil
+		return []difference{differs(FsckLedgerChain, fmt.Sprintf("block %d", broken.Block), "%v", broken.Cause)}, x, nil
 	}
 	if err != nil {
 		return nil, x, err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/follow"
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
@@ -164,7 +165,7 @@ func TestReadChain(t *testing.T) {
 	begun := slices.Clone(p)
 	begun[0].PreviousHash = []byte("not the first")
 	for name, c := range map[string]struct {
-		peer   blockSource
+		peer   follow.Source
 		height uint64
 		take   error
 		blocks int
@@ -183,16 +184,16 @@ func TestReadChain(t *testing.T) {
 		"the taker fails":         {peer: p, height: 6, take: own, blocks: 1},
 	} {
 		n := 0
-		err := readChain(t.Context(), c.peer, c.height, 50*time.Millisecond, slog.New(slog.DiscardHandler), func(block.Block) error {
+		err := follow.ReadChain(t.Context(), c.peer, c.height, 50*time.Millisecond, slog.New(slog.DiscardHandler), func(block.Block) error {
 			n++
 			return c.take
 		})
-		var broken *brokenError
+		var broken *follow.BrokenError
 		switch {
 		case n != c.blocks || errors.As(err, &broken) != c.broken:
 			t.Errorf("%s: %d blocks, %v", name, n, err)
-		case c.broken && broken.block != uint64(n):
-			t.Errorf("%s: it breaks at block %d, not %d", name, n, broken.block)
+		case c.broken && broken.Block != uint64(n):
+			t.Errorf("%s: it breaks at block %d, not %d", name, n, broken.Block)
 		case c.take != nil && !errors.Is(err, c.take), c.code != "" && provenance.CodeOf(err) != c.code:
 			t.Errorf("%s: %v", name, err)
 		case !c.broken && c.take == nil && c.code == "" && err != nil:
@@ -201,7 +202,7 @@ func TestReadChain(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := readChain(ctx, p, 9, time.Minute, slog.New(slog.DiscardHandler), func(block.Block) error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := follow.ReadChain(ctx, p, 9, time.Minute, slog.New(slog.DiscardHandler), func(block.Block) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

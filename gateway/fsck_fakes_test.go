@@ -24,6 +24,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/follow"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
@@ -174,7 +175,7 @@ func (b *installation) indexed(blocks []block.Block) {
 	}
 }
 
-func (b *installation) fsckAt(peer blockSource, repair bool) FsckReport {
+func (b *installation) fsckAt(peer follow.Source, repair bool) FsckReport {
 	b.T.Helper()
 	c := &fsckRun{index: b.index, queue: b.Queue, peer: peer, log: slog.New(slog.DiscardHandler), stall: 5 * time.Second, scope: b.scope}
 	if c.scope.msp == "" {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/follow"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/ledger"
@@ -107,8 +108,8 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	eg.Go(func() error { return g.submitter.Run(ctx) })             // queue -> ledger
 	eg.Go(func() error { return g.keeper.run(ctx) })                // ... -> our own private data
 	eg.Go(func() error { return g.retainer.run(ctx) })              // ... -> nowhere, when it is old
-	eg.Go(func() error { return g.follower.run(ctx) })              // ledger -> index
-	eg.Go(func() error { return g.follower.watch(ctx) })            // how far behind the peer
+	eg.Go(func() error { return g.follower.Run(ctx) })              // ledger -> index
+	eg.Go(func() error { return g.follower.Watch(ctx) })            // how far behind the peer
 	eg.Go(func() error { return g.work.Keep(ctx) })                 // what blocks asked of us -> disk
 	eg.Go(func() error { return g.worker.Run(ctx) })                // ... -> evidence, witness
 	if g.releaser != nil {
@@ -137,7 +138,7 @@ func Reindex(ctx context.Context, cfg Config) (height uint64, err error) {
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
 	err = index.Rebuild(ctx, where, func(x *index.Index) (err error) {
-		height, err = rebuild(ctx, client, x)
+		height, err = follow.Rebuild(ctx, client, x)
 		return err
 	})
 	return height, err
@@ -177,7 +178,7 @@ type rooms struct {
 	submitter *record.Recorder
 	keeper    *keeper
 	retainer  *retainer
-	follower  *follower
+	follower  *follow.Follower
 	work      *tasks.List
 	worker    *tasks.Worker
 	releaser  *releaser // nil: switched off
@@ -230,7 +231,7 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 		return g, err
 	}
 	notes := g.newWork(clients)
-	g.follower = &follower{ledger: g.ledger, index: g.index, notes: notes, log: cfg.Log}
+	g.follower = &follow.Follower{Ledger: g.ledger, Index: g.index, Notes: notes, Log: cfg.Log}
 	if g.sweeper, err = g.newSweeper(clients); err != nil {
 		return g, err
 	}
@@ -240,7 +241,7 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	}
 	g.api, err = api.New(api.Config{ //nolint:contextcheck // each request brings its own context
 		Org: cfg.MSPID, Version: cfg.Version, Channel: cfg.Channel, CertFile: cfg.API.TLSCert, KeyFile: cfg.API.TLSKey, AnonymousReads: cfg.API.AnonymousReads,
-		Index: readModel{g.index}, Queue: operated{g.queue, g.work}, Sweeps: g.sweeper, Connectors: connectors, Clients: revealer{g.ledger}, Organisations: g.follower.members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
+		Index: readModel{g.index}, Queue: operated{g.queue, g.work}, Sweeps: g.sweeper, Connectors: connectors, Clients: revealer{g.ledger}, Organisations: g.follower.Members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
 	})
 	return g, err
 }
@@ -260,7 +261,7 @@ func (g *rooms) close() error {
 }
 
 func (g *rooms) freshness() readmodel.Freshness {
-	f := g.follower.freshness()
+	f := g.follower.Freshness()
 	f.Waiting = g.submitter.State().Reason
 	return f
 }

@@ -37,7 +37,7 @@ func (c Config) checkSweeps() (wrong []error) {
 // newSweeper makes the loop that compares registries with the ledger.
 func (g *rooms) newSweeper(clients registries) (*sweeper, error) {
 	s := &sweeper{
-		msp: g.cfg.MSPID, hosts: map[provenance.Host]*swept{}, queue: g.queue, level: g.follower.levelSince, config: g.cfg.Sweep, limits: defaultSweepLimits(),
+		msp: g.cfg.MSPID, hosts: map[provenance.Host]*swept{}, queue: g.queue, level: g.follower.LevelSince, config: g.cfg.Sweep, limits: defaultSweepLimits(),
 		log: g.cfg.Log, path: filepath.Join(g.cfg.DataDir, sweepFile),
 		view: func(ctx context.Context, read func(sweepReads) error) error {
 			return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })

@@ -1,4 +1,4 @@
-package gateway
+package follow
 
 import (
 	"context"
@@ -79,21 +79,21 @@ func TestFollowersShareAnIndex(t *testing.T) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	followers := make([]*follower, 2)
+	followers := make([]*Follower, 2)
 	for i := range followers {
 		x := openIndex(t, server.URL())
 		list, err := tasks.Open(filepath.Join(t.TempDir(), tasks.File), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := &follower{ledger: growing{blocks, &height, int64(2 * i)}, index: x, notes: &tasks.Watcher{List: list}, log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+		f := &Follower{Ledger: growing{blocks, &height, int64(2 * i)}, Index: x, Notes: &tasks.Watcher{List: list}, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 		followers[i] = f
 		wg.Go(func() {
-			if err := f.run(ctx); !errors.Is(err, context.Canceled) {
+			if err := f.Run(ctx); !errors.Is(err, context.Canceled) {
 				t.Errorf("follower %d ended: %v", i, err)
 			}
 		})
-		wg.Go(func() { _ = f.watch(ctx) }) // it ends with ctx
+		wg.Go(func() { _ = f.Watch(ctx) }) // it ends with ctx
 	}
 	reach := func(want uint64) {
 		t.Helper()
@@ -151,10 +151,10 @@ func TestFollowersShareAnIndex(t *testing.T) {
 	height.Store(n)
 	reach(n)
 	for i, f := range followers {
-		if got := f.notes.Height(); got < n-2 {
+		if got := f.Notes.Height(); got < n-2 {
 			t.Errorf("follower %d noted what to do up to block %d", i, got)
 		}
-		if members := f.members(); len(members) != 2 || !slices.ContainsFunc(blocks[80].Organisations, func(o block.Organisation) bool { return o.MSPID == members[0].MSPID }) {
+		if members := f.Members(); len(members) != 2 || !slices.ContainsFunc(blocks[80].Organisations, func(o block.Organisation) bool { return o.MSPID == members[0].MSPID }) {
 			t.Errorf("follower %d knows the members %+v", i, members)
 		}
 	}
@@ -214,10 +214,10 @@ func TestFollowerRefusesAnotherChain(t *testing.T) {
 	blocks[2].PreviousHash = []byte("another")
 	var height atomic.Int64
 	height.Store(3)
-	f := &follower{ledger: growing{blocks: blocks, height: &height}, index: x, notes: &tasks.Watcher{List: list}, log: slog.New(slog.DiscardHandler)}
+	f := &Follower{Ledger: growing{blocks: blocks, height: &height}, Index: x, Notes: &tasks.Watcher{List: list}, Log: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if err := f.run(ctx); provenance.CodeOf(err) != provenance.Conflict {
+	if err := f.Run(ctx); provenance.CodeOf(err) != provenance.Conflict {
 		t.Errorf("it ended with %v", err)
 	}
 }

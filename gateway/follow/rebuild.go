@@ -1,4 +1,4 @@
-package gateway
+package follow
 
 import (
 	"context"
@@ -8,9 +8,9 @@ import (
 	"github.com/waybill-dev/waybill/gateway/index"
 )
 
-// rebuild applies the peer's chain, from block 0 on, to an index, and returns the
+// Rebuild applies the peer's chain, from block 0 on, to an index, and returns the
 // height it reached: the peer's when it began.
-func rebuild(ctx context.Context, peer blockSource, x *index.Index) (height uint64, err error) {
+func Rebuild(ctx context.Context, peer Source, x *index.Index) (height uint64, err error) {
 	want, err := peer.Height(ctx)
 	if err != nil {
 		return 0, err

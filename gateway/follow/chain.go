@@ -1,4 +1,4 @@
-package gateway
+package follow
 
 import (
 	"bytes"
@@ -14,27 +14,27 @@ import (
 )
 
 const (
-	fsckStall    = time.Minute     // longest wait for a block that the peer says it has
-	fsckProgress = 5 * time.Second // between two words about how far it is
+	Stall    = time.Minute     // longest wait for a block that the peer says it has
+	progress = 5 * time.Second // between two words about how far it is
 )
 
-// blockSource is the ledger as Fsck reads it.
-type blockSource interface {
+// Source is the ledger as Fsck reads it.
+type Source interface {
 	Height(ctx context.Context) (uint64, error)
 	Blocks(ctx context.Context, from uint64, apply func(block.Block) error) error
 }
 
-var _ blockSource = (*ledger.Client)(nil)
+var _ Source = (*ledger.Client)(nil)
 
-// brokenError says that the peer's chain does not hang together.
-type brokenError struct {
-	block uint64
-	cause error
+// BrokenError says that the peer's chain does not hang together.
+type BrokenError struct {
+	Block uint64
+	Cause error
 }
 
-func (e *brokenError) Error() string { return fmt.Sprintf("block %d: %v", e.block, e.cause) }
+func (e *BrokenError) Error() string { return fmt.Sprintf("block %d: %v", e.Block, e.Cause) }
 
-func (e *brokenError) Unwrap() error { return e.cause }
+func (e *BrokenError) Unwrap() error { return e.Cause }
 
 // takerError is an error of whoever took a block, and not of the chain.
 type takerError struct{ error }
@@ -43,10 +43,10 @@ func (e takerError) Unwrap() error { return e.error }
 
 var errLevel = errors.New("level with the peer")
 
-// readChain hands on the blocks below height, each of which carries the hash of
+// ReadChain hands on the blocks below height, each of which carries the hash of
 // the one before; a *brokenError where one does not. Blocks would wait for ever
 // for a peer that went away: after stall it is WB_UNAVAILABLE.
-func readChain(ctx context.Context, peer blockSource, height uint64, stall time.Duration, log *slog.Logger, take func(block.Block) error) error {
+func ReadChain(ctx context.Context, peer Source, height uint64, stall time.Duration, log *slog.Logger, take func(block.Block) error) error {
 	if height == 0 {
 		return nil
 	}
@@ -60,16 +60,16 @@ func readChain(ctx context.Context, peer blockSource, height uint64, stall time.
 	err := peer.Blocks(ctx, 0, func(b block.Block) error {
 		watch.Reset(stall)
 		if b.Number != next {
-			return &brokenError{next, fmt.Errorf("the peer sent block %d in its place", b.Number)}
+			return &BrokenError{next, fmt.Errorf("the peer sent block %d in its place", b.Number)}
 		}
 		if !bytes.Equal(b.PreviousHash, last) {
-			return &brokenError{next, fmt.Errorf("it follows block hash %x, and the block before has %x", b.PreviousHash, last)}
+			return &BrokenError{next, fmt.Errorf("it follows block hash %x, and the block before has %x", b.PreviousHash, last)}
 		}
 		if err := take(b); err != nil {
 			return takerError{err}
 		}
 		next, last = b.Number+1, b.Hash
-		if time.Since(said) > fsckProgress {
+		if time.Since(said) > progress {
 			said = time.Now()
 			log.InfoContext(ctx, "reading the chain", slog.Uint64("blocks", next), slog.Uint64("of", height))
 		}
@@ -79,7 +79,7 @@ func readChain(ctx context.Context, peer blockSource, height uint64, stall time.
 		return nil
 	})
 	var taker takerError
-	var broken *brokenError
+	var broken *BrokenError
 	switch {
 	case errors.Is(err, errLevel):
 		log.InfoContext(ctx, "the chain is read", slog.Uint64("blocks", next))
@@ -91,7 +91,7 @@ func readChain(ctx context.Context, peer blockSource, height uint64, stall time.
 	case errors.As(err, &broken):
 		return broken
 	case provenance.CodeOf(err) == provenance.Internal: // the stream's own check, or bytes that no peer would have committed
-		return &brokenError{next, err}
+		return &BrokenError{next, err}
 	}
 	return err
 }

@@ -1,4 +1,4 @@
-package gateway
+package follow
 
 import (
 	"context"
@@ -29,12 +29,12 @@ type watcher interface {
 	Block(b block.Block)
 }
 
-// follower carries blocks into the index and keeps an eye on the distance.
-type follower struct {
-	ledger blockSource
-	index  *index.Index
-	notes  watcher
-	log    *slog.Logger
+// Follower carries blocks into the index and keeps an eye on the distance.
+type Follower struct {
+	Ledger Source
+	Index  *index.Index
+	Notes  watcher
+	Log    *slog.Logger
 
 	mu            sync.Mutex
 	height        uint64 // of the index
@@ -45,7 +45,7 @@ type follower struct {
 	again         context.CancelCauseFunc // reads the blocks again from where the index stands; nil until it follows
 }
 
-// run follows the blocks until ctx ends. Rows and height are one SQL
+// Run follows the blocks until ctx ends. Rows and height are one SQL
 // transaction in Apply: a crash anywhere here resumes at the stored height. The
 // work list has a height of its own, and what to do about a block is noted once
 // the index holds it.
@@ -53,16 +53,16 @@ type follower struct {
 // An index on a server may be away for a while, and may go back: it was rebuilt,
 // or the server fell over to one that lagged. Then the blocks are read again
 // from where it stands.
-func (f *follower) run(ctx context.Context) error {
+func (f *Follower) Run(ctx context.Context) error {
 	for {
 		err := f.follow(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, index.ErrMoved):
-			f.log.InfoContext(ctx, "index stands elsewhere, reading its blocks again", slog.Any("error", err))
+			f.Log.InfoContext(ctx, "index stands elsewhere, reading its blocks again", slog.Any("error", err))
 		case provenance.CodeOf(err) == provenance.Unavailable:
-			f.log.WarnContext(ctx, "index cannot be reached, trying again", slog.Any("error", err))
+			f.Log.WarnContext(ctx, "index cannot be reached, trying again", slog.Any("error", err))
 		default:
 			return err
 		}
@@ -72,8 +72,8 @@ func (f *follower) run(ctx context.Context) error {
 	}
 }
 
-func (f *follower) follow(ctx context.Context) error {
-	held, err := f.index.Height(ctx)
+func (f *Follower) follow(ctx context.Context) error {
+	held, err := f.Index.Height(ctx)
 	if err != nil {
 		return err
 	}
@@ -85,14 +85,14 @@ func (f *follower) follow(ctx context.Context) error {
 	f.mu.Lock()
 	f.again = cancel
 	f.mu.Unlock()
-	err = f.ledger.Blocks(ctx, min(held, f.notes.Height()), func(b block.Block) error {
+	err = f.Ledger.Blocks(ctx, min(held, f.Notes.Height()), func(b block.Block) error {
 		block := b
 		if b.Number >= held {
 			if held, err = f.apply(ctx, block); err != nil {
 				return err
 			}
 		}
-		f.notes.Block(block)
+		f.Notes.Block(block)
 		if len(b.Organisations) > 0 {
 			return f.refresh(ctx, held)
 		}
@@ -106,20 +106,20 @@ func (f *follower) follow(ctx context.Context) error {
 }
 
 // apply applies a block unless another replica did, and returns the index's height.
-func (f *follower) apply(ctx context.Context, b block.Block) (uint64, error) {
-	err := f.index.Apply(ctx, b)
+func (f *Follower) apply(ctx context.Context, b block.Block) (uint64, error) {
+	err := f.Index.Apply(ctx, b)
 	if !errors.Is(err, index.ErrMoved) {
 		return b.Number + 1, err
 	}
-	held, herr := f.index.Height(ctx)
+	held, herr := f.Index.Height(ctx)
 	if herr != nil || held <= b.Number {
 		return held, errors.Join(herr, err)
 	}
 	return held, nil
 }
 
-func (f *follower) refresh(ctx context.Context, height uint64) error {
-	organisations, err := f.index.Organisations(ctx)
+func (f *Follower) refresh(ctx context.Context, height uint64) error {
+	organisations, err := f.Index.Organisations(ctx)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (f *follower) refresh(ctx context.Context, height uint64) error {
 	return nil
 }
 
-func (f *follower) advance(height uint64) {
+func (f *Follower) advance(height uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.height, f.lastBlock = height, time.Now()
@@ -139,19 +139,19 @@ func (f *follower) advance(height uint64) {
 	}
 }
 
-// watch asks the peer for its height. A peer that does not answer is not an
+// Watch asks the peer for its height. A peer that does not answer is not an
 // error here: the answers grow stale, and say so.
-func (f *follower) watch(ctx context.Context) error {
+func (f *Follower) Watch(ctx context.Context) error {
 	tick := time.NewTicker(heightPoll)
 	defer tick.Stop()
 	for {
 		asked := time.Now()
-		height, err := f.ledger.Height(ctx)
+		height, err := f.Ledger.Height(ctx)
 		if err == nil {
 			err = f.compare(ctx, asked, height)
 		}
 		if err != nil && ctx.Err() == nil {
-			f.log.DebugContext(ctx, "peer or index does not tell its height", slog.Any("error", err))
+			f.Log.DebugContext(ctx, "peer or index does not tell its height", slog.Any("error", err))
 		}
 		select {
 		case <-ctx.Done():
@@ -164,12 +164,12 @@ func (f *follower) watch(ctx context.Context) error {
 // compare notes the peer's height, and that the index had it. An index that
 // stands lower than it did has gone back, and on a quiet channel no block would
 // tell.
-func (f *follower) compare(ctx context.Context, asked time.Time, peer uint64) error {
+func (f *Follower) compare(ctx context.Context, asked time.Time, peer uint64) error {
 	f.mu.Lock()
 	before := f.height
 	f.peer = peer
 	f.mu.Unlock()
-	stands, err := f.index.Height(ctx)
+	stands, err := f.Index.Height(ctx)
 	if err != nil {
 		return err
 	}
@@ -184,8 +184,8 @@ func (f *follower) compare(ctx context.Context, asked time.Time, peer uint64) er
 	return nil
 }
 
-// freshness is what the API tells its callers about the distance.
-func (f *follower) freshness() readmodel.Freshness {
+// Freshness is what the API tells its callers about the distance.
+func (f *Follower) Freshness() readmodel.Freshness {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	level := !f.level.IsZero()
@@ -193,14 +193,14 @@ func (f *follower) freshness() readmodel.Freshness {
 	return readmodel.Freshness{Stale: stale, Ready: level && !stale, PeerHeight: f.peer, LastBlock: f.lastBlock}
 }
 
-func (f *follower) members() []block.Organisation {
+func (f *Follower) Members() []block.Organisation {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.organisations
 }
 
-// levelSince tells whether the index was level with the peer after a moment.
-func (f *follower) levelSince(t time.Time) bool {
+// LevelSince tells whether the index was level with the peer after a moment.
+func (f *Follower) LevelSince(t time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.level.After(t)
