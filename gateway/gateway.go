@@ -16,6 +16,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/follow"
+	"github.com/waybill-dev/waybill/gateway/fsck"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/ledger"
@@ -146,25 +147,25 @@ func Reindex(ctx context.Context, cfg Config) (height uint64, err error) {
 
 // Fsck compares queue, index and ledger while the gateway is stopped, and with
 // repair mends what the ledger proves.
-func Fsck(ctx context.Context, cfg Config, repair bool) (FsckReport, error) {
+func Fsck(ctx context.Context, cfg Config, repair bool) (fsck.Report, error) {
 	var err error
-	o := fsckOptions{
+	o := fsck.Options{
 		MSPID: cfg.MSPID, Hosts: map[provenance.Host]bool{}, Remember: cfg.Queue.Remember, Log: cfg.Log,
 		QueueOptions: queue.Options{Lanes: cfg.Queue.Lanes, MinFreeBytes: cfg.Queue.MinFreeBytes, LaneTTL: cfg.Queue.LaneTTL, Log: cfg.Log, Alone: true},
-		Dial:         func() (fsckPeer, error) { return dial(cfg) },
+		Dial:         func() (fsck.Peer, error) { return dial(cfg) },
 	}
 	if o.Queue, err = queuePlace(cfg); err != nil {
-		return FsckReport{}, err
+		return fsck.Report{}, err
 	}
 	if o.Index, err = indexPlace(cfg); err != nil {
-		return FsckReport{}, err
+		return fsck.Report{}, err
 	}
 	for _, k := range cfg.Connectors {
 		if host, err := provenance.ParseHost(k.Host); err == nil { // Validate has said what is wrong
 			o.Hosts[host] = true
 		}
 	}
-	return compareAll(ctx, o, repair)
+	return fsck.Run(ctx, o, repair)
 }
 
 // rooms are the parts of a running gateway.

@@ -1,4 +1,4 @@
-package gateway
+package fsck
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
-// compareAll compares queue, index and ledger while the gateway is stopped, and with
+// Run compares queue, index and ledger while the gateway is stopped, and with
 // repair mends what the ledger proves. The truth is the own peer's chain: every
 // block of it is read, and an index is built beside the one there is, so it
 // takes the time and the room of a reindex, and 24 bytes of memory for every
@@ -25,7 +25,7 @@ import (
 // (WB_CONFLICT), the peer does not answer (WB_UNAVAILABLE), there is no queue
 // (WB_NOT_FOUND). What a failed repair was preceded by is in the report.
 // A crash anywhere leaves what each single repair leaves: run it again.
-func compareAll(ctx context.Context, o fsckOptions, repair bool) (r FsckReport, err error) {
+func Run(ctx context.Context, o Options, repair bool) (r Report, err error) {
 	q, err := queue.Open(ctx, o.Queue, o.QueueOptions)
 	if provenance.CodeOf(err) == provenance.Conflict {
 		return r, fmt.Errorf("%w (fsck wants the gateway stopped)", err)
@@ -43,16 +43,16 @@ func compareAll(ctx context.Context, o fsckOptions, repair bool) (r FsckReport, 
 	if o.Remember > 0 {
 		s.forgets = time.Now().Add(-o.Remember)
 	}
-	c := &fsckRun{index: o.Index, queue: q, peer: peer, log: o.Log, stall: follow.Stall, scope: s}
+	c := &run{index: o.Index, queue: q, peer: peer, log: o.Log, stall: follow.Stall, scope: s}
 	return c.run(ctx, repair)
 }
 
-// fsckOptions say what is compared with what.
-type fsckOptions struct {
+// Options say what is compared with what.
+type Options struct {
 	Queue, Index string // their places: a file, or the URL of a database
 	QueueOptions queue.Options
 	// Dial reaches the own peer; it is called once the queue is ours.
-	Dial  func() (fsckPeer, error)
+	Dial  func() (Peer, error)
 	MSPID string
 	// Hosts are the registries that connectors of this gateway speak for.
 	Hosts map[provenance.Host]bool
@@ -61,14 +61,14 @@ type fsckOptions struct {
 	Log      *slog.Logger
 }
 
-// fsckPeer is a peer whose chain is read.
-type fsckPeer interface {
+// Peer is a peer whose chain is read.
+type Peer interface {
 	follow.Source
 	Close() error
 }
 
-// fsckRun is one run.
-type fsckRun struct {
+// run is one run.
+type run struct {
 	index string // its place
 	queue *queue.Queue
 	peer  follow.Source
@@ -77,7 +77,7 @@ type fsckRun struct {
 	scope scope
 }
 
-func (c *fsckRun) run(ctx context.Context, repair bool) (r FsckReport, err error) {
+func (c *run) run(ctx context.Context, repair bool) (r Report, err error) {
 	r.Notes, r.Findings = []string{}, []Finding{}
 	found, replaced, err := c.compare(ctx, &r)
 	defer func() {
@@ -104,7 +104,7 @@ func (c *fsckRun) run(ctx context.Context, repair bool) (r FsckReport, err error
 // compare finds the differences, in the order in which they are to be repaired:
 // open segments, then single events, then numbers, then the count, then the
 // index. The indexes stay open for that.
-func (c *fsckRun) compare(ctx context.Context, r *FsckReport) ([]difference, *indexCheck, error) {
+func (c *run) compare(ctx context.Context, r *Report) ([]difference, *indexCheck, error) {
 	height, err := c.peer.Height(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -132,7 +132,7 @@ func (c *fsckRun) compare(ctx context.Context, r *FsckReport) ([]difference, *in
 	var broken *follow.BrokenError
 	if errors.As(err, &broken) {
 		r.Notes = append(r.Notes, "nothing else is compared with a chain that does not hang together")
-		return []difference{differs(FsckLedgerChain, fmt.Sprintf("block %d", broken.Block), "%v", broken.Cause)}, x, nil
+		return []difference{differs(LedgerChain, fmt.Sprintf("block %d", broken.Block), "%v", broken.Cause)}, x, nil
 	}
 	if err != nil {
 		return nil, x, err
@@ -145,16 +145,16 @@ func (c *fsckRun) compare(ctx context.Context, r *FsckReport) ([]difference, *in
 	return append(found, indexes...), x, err
 }
 
-func fill(r *FsckReport, j *journal, a queue.Audit) {
+func fill(r *Report, j *journal, a queue.Audit) {
 	l, q := &r.Ledger, &r.Queue
 	l.Transactions, l.Segments, l.Events, l.OwnSegments, l.OwnEvents = j.txs, int64(len(j.segments)), int64(len(j.events)), j.ownSegments(), j.own
 	q.Waiting, q.Sealed, q.Dead, q.Done, q.Reasons = a.Waiting, a.Sealed, a.Dead, a.Done, a.Reasons
 }
 
-func (c *fsckRun) compareQueue(ctx context.Context, r *FsckReport, j *journal, audit queue.Audit, items []queue.AuditItem) ([]difference, error) {
+func (c *run) compareQueue(ctx context.Context, r *Report, j *journal, audit queue.Audit, items []queue.AuditItem) ([]difference, error) {
 	var found []difference
 	for _, f := range audit.Faults {
-		found = append(found, differs(FsckQueueItemBroken, f.Thing, "%s", f.Text))
+		found = append(found, differs(QueueItemBroken, f.Thing, "%s", f.Text))
 	}
 	found = append(found, j.found...)
 	lanes := &laneCheck{journal: j, audit: audit, usable: c.queue.Lanes(), height: r.Ledger.Height, items: items}
@@ -180,7 +180,7 @@ type difference struct {
 	mend func(ctx context.Context, q *queue.Queue) error
 }
 
-func differs(code FsckCode, thing, format string, args ...any) difference {
+func differs(code Code, thing, format string, args ...any) difference {
 	return difference{Finding: Finding{Code: code, Thing: thing, Text: fmt.Sprintf(format, args...), Next: code.next()}}
 }
 

@@ -1,4 +1,4 @@
-package gateway
+package fsck
 
 import (
 	"context"
@@ -56,36 +56,36 @@ func (x *indexCheck) block(ctx context.Context, b block.Block) error {
 
 // compare names what differs. The one repair of an index is to put the one
 // that was just built in its place.
-func (x *indexCheck) compare(ctx context.Context, r *FsckReport) ([]difference, error) {
+func (x *indexCheck) compare(ctx context.Context, r *Report) ([]difference, error) {
 	const repair = "put the index made from the peer's blocks in its place"
 	var err error
 	if r.Index.Rebuilt, err = x.beside.Index.Fingerprint(ctx); err != nil {
 		return nil, err
 	}
 	if x.refused != nil {
-		return []difference{differs(FsckIndexMissing, x.thing, "%v", x.refused).by(repair, x.replace)}, nil
+		return []difference{differs(IndexMissing, x.thing, "%v", x.refused).by(repair, x.replace)}, nil
 	}
 	r.Index.Height, r.Index.Hash = x.height, hex.EncodeToString(x.hash)
 	if x.height > x.peer {
 		// Whether the peer lost blocks or the index is another channel's, following would be refused.
-		return []difference{differs(FsckIndexAhead, x.thing, "it holds %d blocks and the peer %d: the peer was rolled back, or has not caught up", x.height, x.peer)}, nil
+		return []difference{differs(IndexAhead, x.thing, "it holds %d blocks and the peer %d: the peer was rolled back, or has not caught up", x.height, x.peer)}, nil
 	}
 	if x.height < x.peer {
 		r.Notes = append(r.Notes, fmt.Sprintf("the index is %d blocks behind its peer, and follows when the gateway runs", x.peer-x.height))
 	}
 	var found []difference
 	if x.height > 0 && !slices.Equal(x.hash, x.chain) {
-		found = append(found, differs(FsckIndexHash, x.thing, "block %d has hash %x there, and %x at the peer", x.height-1, x.hash, x.chain))
+		found = append(found, differs(IndexHash, x.thing, "block %d has hash %x there, and %x at the peer", x.height-1, x.hash, x.chain))
 	}
 	var tables []index.Difference
 	if r.Index.Fingerprint, err = x.index.Fingerprint(ctx); err == nil && r.Index.Fingerprint != r.Index.Rebuilt {
 		tables, err = x.index.Differ(ctx, x.beside.Index)
 	}
 	if err != nil { // a damaged page is found by whoever reads it
-		found = append(found, differs(FsckIndexContents, x.thing, "%v", err))
+		found = append(found, differs(IndexContents, x.thing, "%v", err))
 	}
 	for _, t := range tables {
-		found = append(found, differs(FsckIndexContents, "table "+t.Table, "%d rows, %d in a rebuild; %s", t.Rows, t.Other, t.First))
+		found = append(found, differs(IndexContents, "table "+t.Table, "%d rows, %d in a rebuild; %s", t.Rows, t.Other, t.First))
 	}
 	for i := range found {
 		found[i] = found[i].by(repair, x.replace)

@@ -1,4 +1,4 @@
-package gateway
+package fsck
 
 import (
 	"context"
@@ -175,9 +175,9 @@ func (b *installation) indexed(blocks []block.Block) {
 	}
 }
 
-func (b *installation) fsckAt(peer follow.Source, repair bool) FsckReport {
+func (b *installation) fsckAt(peer follow.Source, repair bool) Report {
 	b.T.Helper()
-	c := &fsckRun{index: b.index, queue: b.Queue, peer: peer, log: slog.New(slog.DiscardHandler), stall: 5 * time.Second, scope: b.scope}
+	c := &run{index: b.index, queue: b.Queue, peer: peer, log: slog.New(slog.DiscardHandler), stall: 5 * time.Second, scope: b.scope}
 	if c.scope.msp == "" {
 		c.scope.msp = "VendorMSP"
 	}
@@ -191,11 +191,11 @@ func (b *installation) fsckAt(peer follow.Source, repair bool) FsckReport {
 	return r
 }
 
-func (b *installation) fsck(repair bool) FsckReport { return b.fsckAt(b.chain(), repair) }
+func (b *installation) fsck(repair bool) Report { return b.fsckAt(b.chain(), repair) }
 
 // codes are those of the findings, sorted, each once.
-func codes(r FsckReport) []FsckCode {
-	var out []FsckCode
+func codes(r Report) []Code {
+	var out []Code
 	for _, f := range r.Findings {
 		out = append(out, f.Code)
 	}
@@ -204,7 +204,7 @@ func codes(r FsckReport) []FsckCode {
 }
 
 // wantFound wants just these kinds of differences, and that saying so changed nothing.
-func (b *installation) wantFound(want ...FsckCode) FsckReport {
+func (b *installation) wantFound(want ...Code) Report {
 	b.T.Helper()
 	before := b.fsck(false)
 	slices.Sort(want)
@@ -218,7 +218,7 @@ func (b *installation) wantFound(want ...FsckCode) FsckReport {
 }
 
 // wantClean wants the differences, repairs them, and wants none after that.
-func (b *installation) wantClean(want ...FsckCode) {
+func (b *installation) wantClean(want ...Code) {
 	b.T.Helper()
 	before := b.wantFound(want...)
 	if r := b.fsck(true); r.Left() > 0 || len(r.Findings) != len(before.Findings) {

@@ -1,4 +1,4 @@
-package gateway
+package fsck
 
 import (
 	"context"
@@ -64,7 +64,7 @@ func (c *laneCheck) bound(l queue.AuditLane) []difference {
 			if _, on := c.journal.at(l.Name, l.Open.Seq); on {
 				return nil // what is on the ledger decides
 			}
-			return []difference{differs(FsckQueueSegmentUnreadable, segmentName(l), "%v", err)}
+			return []difference{differs(QueueSegmentUnreadable, segmentName(l), "%v", err)}
 		}
 		for _, e := range events {
 			in[e.ID] = true
@@ -96,7 +96,7 @@ func (c *laneCheck) bound(l queue.AuditLane) []difference {
 	if l.Open == nil {
 		text = fmt.Sprintf("%d items say they are sealed, and no segment is open: nobody would record them", tooMuch)
 	}
-	return []difference{differs(FsckQueueSegmentTorn, segmentName(l), "%s", text).
+	return []difference{differs(QueueSegmentTorn, segmentName(l), "%s", text).
 		by("make its items those that it holds", func(ctx context.Context, q *queue.Queue) error { return q.Bind(ctx, l.Lane, want) })}
 }
 
@@ -124,7 +124,7 @@ func (c *laneCheck) fate(l *queue.AuditLane) []difference {
 		c.open += int64(w.events)
 		l.Next = max(l.Next, s.Seq+1)
 		c.items = slices.DeleteFunc(c.items, func(it queue.AuditItem) bool { return it.Lane == l.Lane && it.State == queue.StateSealed })
-		return []difference{differs(FsckQueueSegmentRecorded, name, "it is open, and stands on the ledger in block %d (transaction %s; the stored envelope is that of %s)", w.block, w.tx, s.TxID).
+		return []difference{differs(QueueSegmentRecorded, name, "it is open, and stands on the ledger in block %d (transaction %s; the stored envelope is that of %s)", w.block, w.tx, s.TxID).
 			by("close it as recorded", func(ctx context.Context, q *queue.Queue) error { return q.Recorded(ctx, s, w.block) })}
 	default:
 		for i, it := range c.items {
@@ -133,7 +133,7 @@ func (c *laneCheck) fate(l *queue.AuditLane) []difference {
 			}
 		}
 		// Its transaction read an absent key, so it can never be valid now.
-		return []difference{differs(FsckQueueSegmentSuperseded, name, "it is open, and the ledger holds other bytes under its name in block %d: this queue is an old copy of one that went on", w.block).
+		return []difference{differs(QueueSegmentSuperseded, name, "it is open, and the ledger holds other bytes under its name in block %d: this queue is an old copy of one that went on", w.block).
 			by("dissolve it", func(ctx context.Context, q *queue.Queue) error { return q.Unseal(ctx, s) })}
 	}
 }
@@ -154,16 +154,16 @@ func (c *laneCheck) numbers(l queue.AuditLane) []difference {
 		}
 	}
 	if len(gaps) > 0 {
-		found = append(found, differs(FsckLedgerGap, thing, "segments up to %d stand on the ledger, and not %s", last, some(gaps)))
+		found = append(found, differs(LedgerGap, thing, "segments up to %d stand on the ledger, and not %s", last, some(gaps)))
 	}
 	next := l.Next
 	switch {
 	case next > last+1 && l.Block >= c.height:
-		found = append(found, differs(FsckLedgerBehind, thing, "segment %d was recorded in block %d, and the peer holds %d blocks: it was rolled back, or has not caught up", next-1, l.Block, c.height))
+		found = append(found, differs(LedgerBehind, thing, "segment %d was recorded in block %d, and the peer holds %d blocks: it was rolled back, or has not caught up", next-1, l.Block, c.height))
 	case next > last+1:
-		found = append(found, differs(FsckLedgerBehind, thing, "the queue counts segments up to %d as recorded, and the last on the ledger is %d", next-1, last))
+		found = append(found, differs(LedgerBehind, thing, "the queue counts segments up to %d as recorded, and the last on the ledger is %d", next-1, last))
 	case next <= last:
-		d := differs(FsckQueueNumber, thing, "its next segment is %d, and the ledger holds them up to %d: this queue is an old copy of one that went on", next, last)
+		d := differs(QueueNumber, thing, "its next segment is %d, and the ledger holds them up to %d: this queue is an old copy of one that went on", next, last)
 		switch {
 		case l.Lane >= c.usable:
 			d.Next = "nobody works on this lane: run fsck --repair with the queue.lanes of that time before it is used again"
@@ -184,7 +184,7 @@ func (c *laneCheck) count(sure bool) []difference {
 	if c.audit.Done == own-c.open {
 		return nil
 	}
-	d := differs(FsckQueueCount, "queue "+c.journal.queue, "it counts %d events as done, and the ledger holds %d of its events in closed segments", c.audit.Done, own-c.open)
+	d := differs(QueueCount, "queue "+c.journal.queue, "it counts %d events as done, and the ledger holds %d of its events in closed segments", c.audit.Done, own-c.open)
 	d.Next = "the ledger is no measure before its own differences are settled"
 	if sure {
 		d = d.by("correct the count", func(ctx context.Context, q *queue.Queue) error { return q.SetDone(ctx, own) })

@@ -1,4 +1,4 @@
-package gateway
+package fsck
 
 import (
 	"database/sql"
@@ -47,7 +47,7 @@ func TestFsckOpenSegment(t *testing.T) {
 			t.Errorf("an open segment: %s", r)
 		}
 		b.order()
-		b.wantClean(FsckQueueSegmentRecorded)
+		b.wantClean(QueueSegmentRecorded)
 		b.Run(t.Context(), recordtest.Empty)
 		b.wantAll(4*12 + 8)
 	})
@@ -80,9 +80,9 @@ func TestFsckOldCopy(t *testing.T) {
 			b.Run(t.Context(), recordtest.Empty)
 			b.restore(backup)
 			b.Accept(recordtest.Pushes("repo0", 30)[24:]...)
-			want := []FsckCode{FsckQueueItemRecorded, FsckQueueNumber, FsckQueueCount, FsckQueueEventForgotten}
+			want := []Code{QueueItemRecorded, QueueNumber, QueueCount, QueueEventForgotten}
 			if sealed {
-				want = append(want, FsckQueueSegmentSuperseded)
+				want = append(want, QueueSegmentSuperseded)
 			}
 			b.wantClean(want...)
 			b.Accept(late...) // delivered again
@@ -151,7 +151,7 @@ func TestWithoutFsck(t *testing.T) {
 	if s, err := b.Queue.Stats(t.Context()); err != nil || s.Dead != 1 {
 		t.Errorf("the old copy: %+v, %v", s, err)
 	}
-	b.wantClean(FsckQueueItemRecorded, FsckQueueCount, FsckQueueEventForgotten)
+	b.wantClean(QueueItemRecorded, QueueCount, QueueEventForgotten)
 
 	b = installed(t, "")
 	b.replaceQueue()
@@ -160,7 +160,7 @@ func TestWithoutFsck(t *testing.T) {
 	if got := b.Ledger.Recordings(t)[recordtest.Pushes("repo1", 1)[0].Event.ID]; got != 2 {
 		t.Errorf("a queue without memory recorded %d times what was delivered twice: if that is 1, something else prevents it, and the guide is wrong", got)
 	}
-	b.wantFound(FsckLedgerTwice)
+	b.wantFound(LedgerTwice)
 	if r := b.fsck(true); r.Left() != 2 {
 		t.Errorf("the ledger cannot be repaired:\n%s", r)
 	}
@@ -184,7 +184,7 @@ func TestFsckNewQueue(t *testing.T) {
 	b := installed(t, "")
 	b.replaceQueue()
 	b.Accept(recordtest.Pushes("repo1", 15)...)
-	b.wantClean(FsckQueueItemRecorded)
+	b.wantClean(QueueItemRecorded)
 	b.scope = scope{msp: "OtherMSP", hosts: map[provenance.Host]bool{recordtest.Host: true}}
 	b.wantFound()
 	b.scope = scope{msp: "VendorMSP", hosts: map[provenance.Host]bool{"other.example": true}}
@@ -192,7 +192,7 @@ func TestFsckNewQueue(t *testing.T) {
 	b.scope = scope{msp: "VendorMSP", hosts: map[provenance.Host]bool{recordtest.Host: true}, forgets: time.Now()}
 	b.wantFound()
 	b.scope.forgets = time.Time{}
-	b.wantClean(FsckQueueEventForgotten)
+	b.wantClean(QueueEventForgotten)
 	for i := range 4 {
 		b.Accept(recordtest.Pushes(fmt.Sprint("repo", i), 12)...)
 	}
@@ -211,16 +211,16 @@ func TestFsckLeaves(t *testing.T) {
 	unread = unread.with(block.Write{Key: state.SegmentKey(recordtest.Host, "VendorMSP", "another-0", 1), Value: []byte("of another version")})
 	for name, c := range map[string]struct {
 		peer  peerOf
-		want  []FsckCode
+		want  []Code
 		index peerOf
 	}{
-		"rolled back":            {peer[:5], []FsckCode{FsckLedgerBehind, FsckQueueCount, FsckQueueEventLost}, peer[:5]}, // the fake ledger says block 7 of each commit
-		"shorter":                {peer[:last], []FsckCode{FsckLedgerBehind, FsckQueueCount, FsckQueueEventLost}, peer[:last]},
-		"a segment is gone":      {gap, []FsckCode{FsckLedgerGap, FsckQueueCount, FsckQueueEventLost}, gap},
-		"a segment is not read":  {unread, []FsckCode{FsckLedgerUnreadable}, peer},
-		"the index is ahead":     {peer[:last], []FsckCode{FsckIndexAhead, FsckLedgerBehind, FsckQueueCount, FsckQueueEventLost}, peer},
-		"the chain is torn":      {slices.Concat(peer[:3], peer[4:]), []FsckCode{FsckLedgerChain}, peer},
-		"another block in place": {slices.Concat(peer[:3], peerOf{{Number: 3, PreviousHash: peer[2].Hash, Hash: []byte("x")}}, peer[4:]), []FsckCode{FsckLedgerChain}, peer},
+		"rolled back":            {peer[:5], []Code{LedgerBehind, QueueCount, QueueEventLost}, peer[:5]}, // the fake ledger says block 7 of each commit
+		"shorter":                {peer[:last], []Code{LedgerBehind, QueueCount, QueueEventLost}, peer[:last]},
+		"a segment is gone":      {gap, []Code{LedgerGap, QueueCount, QueueEventLost}, gap},
+		"a segment is not read":  {unread, []Code{LedgerUnreadable}, peer},
+		"the index is ahead":     {peer[:last], []Code{IndexAhead, LedgerBehind, QueueCount, QueueEventLost}, peer},
+		"the chain is torn":      {slices.Concat(peer[:3], peer[4:]), []Code{LedgerChain}, peer},
+		"another block in place": {slices.Concat(peer[:3], peerOf{{Number: 3, PreviousHash: peer[2].Hash, Hash: []byte("x")}}, peer[4:]), []Code{LedgerChain}, peer},
 	} {
 		b.indexed(c.index)
 		for range 2 {
@@ -247,12 +247,12 @@ func testFsckIndex(t *testing.T, b *installation) {
 	skipped := slices.Clone(peer)
 	skipped[3].Txs = nil
 	b.indexed(skipped)
-	b.wantClean(FsckIndexContents)
+	b.wantClean(IndexContents)
 
 	other := slices.Clone(peer)
 	other[len(other)-1].Hash = []byte("another")
 	b.indexed(other)
-	b.wantClean(FsckIndexContents, FsckIndexHash)
+	b.wantClean(IndexContents, IndexHash)
 
 	damages := []string{
 		`DELETE FROM kv WHERE key = (SELECT key FROM kv ORDER BY key LIMIT 1)`, `UPDATE records SET actor = 'somebody'`, `DELETE FROM txs WHERE block = 2`, `UPDATE meta SET height = height - 1`,
@@ -266,9 +266,9 @@ func testFsckIndex(t *testing.T, b *installation) {
 			t.Errorf("%s: %s", damage, r)
 		}
 		if strings.Contains(damage, "meta") {
-			b.wantClean(FsckIndexContents, FsckIndexHash)
+			b.wantClean(IndexContents, IndexHash)
 		} else {
-			b.wantClean(FsckIndexContents)
+			b.wantClean(IndexContents)
 		}
 	}
 
@@ -281,17 +281,17 @@ func testFsckIndex(t *testing.T, b *installation) {
 		if _, err := db.ExecContext(t.Context(), `DROP TABLE meta`); err != nil {
 			t.Fatal(err)
 		}
-		b.wantClean(FsckIndexMissing)
+		b.wantClean(IndexMissing)
 		return
 	}
 	if err := removeDatabase(b.index); err != nil {
 		t.Fatal(err)
 	}
-	b.wantClean(FsckIndexMissing)
+	b.wantClean(IndexMissing)
 	if err := os.WriteFile(b.index, []byte("no database"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b.wantClean(FsckIndexMissing)
+	b.wantClean(IndexMissing)
 }
 
 // The guide names every code.

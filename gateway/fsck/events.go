@@ -1,4 +1,4 @@
-package gateway
+package fsck
 
 import (
 	"bytes"
@@ -128,22 +128,22 @@ func (c *eventCheck) differences() []difference {
 		slices.Sort(ids)
 		thing := fmt.Sprintf("item %d", ids[0])
 		if s == queue.StateSealed { // in an open segment that is not on the ledger, so that it may be on its way
-			found = append(found, differs(FsckQueueSegmentRepeats, thing, "%d events of open segments stand on the ledger already, the first in segment %s", len(ids), c.where[ids[0]]))
+			found = append(found, differs(QueueSegmentRepeats, thing, "%d events of open segments stand on the ledger already, the first in segment %s", len(ids), c.where[ids[0]]))
 			continue
 		}
-		found = append(found, differs(FsckQueueItemRecorded, thing, "%d %s events stand on the ledger already, the first in segment %s", len(ids), s, c.where[ids[0]]).
+		found = append(found, differs(QueueItemRecorded, thing, "%d %s events stand on the ledger already, the first in segment %s", len(ids), s, c.where[ids[0]]).
 			by("take them out of the queue", dropItems(ids)))
 	}
 	if n := len(c.doubled); n > 0 {
 		slices.Sort(c.doubled)
-		found = append(found, differs(FsckQueueItemTwice, fmt.Sprintf("item %d", c.doubled[0]), "%d events are in the queue a second time, and would be recorded twice", n).
+		found = append(found, differs(QueueItemTwice, fmt.Sprintf("item %d", c.doubled[0]), "%d events are in the queue a second time, and would be recorded twice", n).
 			by("take the later ones out of the queue", dropItems(c.doubled)))
 	}
 	if n := len(c.lost); n > 0 {
-		found = append(found, differs(FsckQueueEventLost, "event "+c.lost[0].String(), "%d events were accepted and are neither in the queue nor on the ledger: %s", n, some(c.lost)))
+		found = append(found, differs(QueueEventLost, "event "+c.lost[0].String(), "%d events were accepted and are neither in the queue nor on the ledger: %s", n, some(c.lost)))
 	}
 	if n := len(c.forgotten); n > 0 {
-		found = append(found, differs(FsckQueueEventForgotten, "event "+c.forgotten[0].String(), "%d events are in the queue or on the ledger, and not known: delivered again they would be recorded again: %s", n, some(c.forgotten)).
+		found = append(found, differs(QueueEventForgotten, "event "+c.forgotten[0].String(), "%d events are in the queue or on the ledger, and not known: delivered again they would be recorded again: %s", n, some(c.forgotten)).
 			by("note their ids", func(ctx context.Context, q *queue.Queue) error {
 				for chunk := range slices.Chunk(c.forgotten, queue.MaxDeliveries) {
 					if err := q.Know(ctx, chunk); err != nil {
@@ -154,7 +154,7 @@ func (c *eventCheck) differences() []difference {
 			}))
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(c.twice), func(a, b provenance.EventID) int { return bytes.Compare(a[:], b[:]) }) {
-		found = append(found, differs(FsckLedgerTwice, "event "+id.String(), "it stands %d times on the ledger, in segments %s", len(c.twice[id]), some(c.twice[id])))
+		found = append(found, differs(LedgerTwice, "event "+id.String(), "it stands %d times on the ledger, in segments %s", len(c.twice[id]), some(c.twice[id])))
 	}
 	return found
 }

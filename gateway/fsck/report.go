@@ -1,4 +1,4 @@
-package gateway
+package fsck
 
 import (
 	"fmt"
@@ -7,56 +7,56 @@ import (
 	"strings"
 )
 
-// FsckCode names a kind of difference. Codes are stable: scripts may match them.
-type FsckCode string
+// Code names a kind of difference. Codes are stable: scripts may match them.
+type Code string
 
 // The differences that Fsck knows, by who is wrong as far as can be told.
 const (
-	FsckIndexMissing  FsckCode = "index-missing"
-	FsckIndexAhead    FsckCode = "index-ahead"
-	FsckIndexHash     FsckCode = "index-hash"
-	FsckIndexContents FsckCode = "index-contents"
+	IndexMissing  Code = "index-missing"
+	IndexAhead    Code = "index-ahead"
+	IndexHash     Code = "index-hash"
+	IndexContents Code = "index-contents"
 
-	FsckQueueSegmentRecorded   FsckCode = "queue-segment-recorded"
-	FsckQueueSegmentSuperseded FsckCode = "queue-segment-superseded"
-	FsckQueueSegmentTorn       FsckCode = "queue-segment-torn"
-	FsckQueueSegmentUnreadable FsckCode = "queue-segment-unreadable"
-	FsckQueueSegmentRepeats    FsckCode = "queue-segment-repeats"
-	FsckQueueItemRecorded      FsckCode = "queue-item-recorded"
-	FsckQueueItemTwice         FsckCode = "queue-item-twice"
-	FsckQueueItemBroken        FsckCode = "queue-item-broken"
-	FsckQueueEventLost         FsckCode = "queue-event-lost"
-	FsckQueueEventForgotten    FsckCode = "queue-event-forgotten"
-	FsckQueueNumber            FsckCode = "queue-number"
-	FsckQueueCount             FsckCode = "queue-count"
+	QueueSegmentRecorded   Code = "queue-segment-recorded"
+	QueueSegmentSuperseded Code = "queue-segment-superseded"
+	QueueSegmentTorn       Code = "queue-segment-torn"
+	QueueSegmentUnreadable Code = "queue-segment-unreadable"
+	QueueSegmentRepeats    Code = "queue-segment-repeats"
+	QueueItemRecorded      Code = "queue-item-recorded"
+	QueueItemTwice         Code = "queue-item-twice"
+	QueueItemBroken        Code = "queue-item-broken"
+	QueueEventLost         Code = "queue-event-lost"
+	QueueEventForgotten    Code = "queue-event-forgotten"
+	QueueNumber            Code = "queue-number"
+	QueueCount             Code = "queue-count"
 
-	FsckLedgerChain      FsckCode = "ledger-chain"
-	FsckLedgerUnreadable FsckCode = "ledger-unreadable"
-	FsckLedgerTwice      FsckCode = "ledger-twice"
-	FsckLedgerGap        FsckCode = "ledger-gap"
-	FsckLedgerBehind     FsckCode = "ledger-behind"
+	LedgerChain      Code = "ledger-chain"
+	LedgerUnreadable Code = "ledger-unreadable"
+	LedgerTwice      Code = "ledger-twice"
+	LedgerGap        Code = "ledger-gap"
+	LedgerBehind     Code = "ledger-behind"
 )
 
 // next is what to do about a difference.
-func (c FsckCode) next() string {
+func (c Code) next() string {
 	switch c {
-	case FsckIndexAhead, FsckLedgerBehind:
+	case IndexAhead, LedgerBehind:
 		return "wait until this peer has caught up and compare its height with another organisation's; if it was reset for good, rejoin it, then waybill-gateway reindex"
-	case FsckQueueSegmentUnreadable:
+	case QueueSegmentUnreadable:
 		return "start the gateway: it asks what became of the stored transaction; put a backup of the queue back if it stays"
-	case FsckQueueSegmentRepeats:
+	case QueueSegmentRepeats:
 		return "keep the gateway stopped until somebody has looked: sending this segment records events a second time"
-	case FsckQueueItemBroken:
+	case QueueItemBroken:
 		return "compare the row with the registry's own record; waybill sweep finds a push that is not recorded"
-	case FsckQueueEventLost:
+	case QueueEventLost:
 		return "the senders were told that these are safe: waybill sweep finds pushes that are not recorded; pulls and deletions have to be looked up at the registry"
-	case FsckLedgerChain:
+	case LedgerChain:
 		return "this peer's chain is damaged or not the one seen before: compare with another organisation's peer, and join this one anew"
-	case FsckLedgerUnreadable:
+	case LedgerUnreadable:
 		return "use a gateway of the version that the channel's chaincode has"
-	case FsckLedgerTwice:
+	case LedgerTwice:
 		return "the ledger cannot be changed: both records stand, and counts of pulls include both; find out which two queues recorded it"
-	case FsckLedgerGap:
+	case LedgerGap:
 		return "compare with another organisation's peer; if all lack the numbers, a queue was changed by hand"
 	}
 	return "stop the gateway and run waybill-gateway fsck --repair"
@@ -64,17 +64,17 @@ func (c FsckCode) next() string {
 
 // Finding is one difference between queue, index and ledger.
 type Finding struct {
-	Code  FsckCode `json:"code"`
-	Thing string   `json:"thing"` // what differs: a lane, a segment, an event, a table
-	Text  string   `json:"text"`
-	Next  string   `json:"next,omitempty"` // what to do about it; empty when it is repaired
+	Code  Code   `json:"code"`
+	Thing string `json:"thing"` // what differs: a lane, a segment, an event, a table
+	Text  string `json:"text"`
+	Next  string `json:"next,omitempty"` // what to do about it; empty when it is repaired
 	// Repair is what Fsck can do about it; empty: nothing here.
 	Repair   string `json:"repair,omitempty"`
 	Repaired bool   `json:"repaired"`
 }
 
-// FsckReport is what Fsck found.
-type FsckReport struct {
+// Report is what Fsck found.
+type Report struct {
 	Ledger struct {
 		Height       uint64 `json:"height"`
 		Hash         string `json:"hash"` // of the last block
@@ -107,7 +107,7 @@ type FsckReport struct {
 }
 
 // Left counts the differences that are not repaired.
-func (r FsckReport) Left() int {
+func (r Report) Left() int {
 	n := 0
 	for _, f := range r.Findings {
 		if !f.Repaired {
@@ -118,7 +118,7 @@ func (r FsckReport) Left() int {
 }
 
 // String prints the report for people.
-func (r FsckReport) String() string {
+func (r Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "ledger   height %d, %d transactions, %d segments with %d events; of this queue %d with %d\n",
 		r.Ledger.Height, r.Ledger.Transactions, r.Ledger.Segments, r.Ledger.Events, r.Ledger.OwnSegments, r.Ledger.OwnEvents)

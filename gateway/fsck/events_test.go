@@ -1,4 +1,4 @@
-package gateway
+package fsck
 
 import (
 	"context"
@@ -79,7 +79,7 @@ func TestEventCheck(t *testing.T) {
 			for _, d := range check.differences() {
 				words := strings.Fields(d.Text)
 				line := string(d.Code) + " " + words[0]
-				if d.Code == FsckQueueItemRecorded {
+				if d.Code == QueueItemRecorded {
 					line += " " + words[1]
 				}
 				got = append(got, line)
@@ -98,19 +98,19 @@ func TestLaneNumbers(t *testing.T) {
 		next, block uint64
 		open        uint64 // an open segment that is not on the ledger; 0: none
 		ledger      []uint64
-		want        []FsckCode
+		want        []Code
 		mends       bool
 	}{
 		"new":                       {next: 1},
 		"level":                     {next: 4, block: 9, ledger: []uint64{1, 2, 3}},
 		"level, one on its way":     {next: 4, block: 9, open: 4, ledger: []uint64{1, 2, 3}},
-		"behind":                    {next: 2, block: 9, ledger: []uint64{1, 2, 3}, want: []FsckCode{FsckQueueNumber}, mends: true},
-		"behind, one on its way":    {next: 2, block: 9, open: 2, ledger: []uint64{1, 3}, want: []FsckCode{FsckLedgerGap, FsckQueueNumber}},
-		"ahead":                     {next: 5, block: 9, ledger: []uint64{1, 2, 3}, want: []FsckCode{FsckLedgerBehind}},
-		"ahead of the peer's chain": {next: 5, block: 30, ledger: []uint64{1, 2, 3}, want: []FsckCode{FsckLedgerBehind}},
-		"nothing on the ledger":     {next: 3, block: 9, want: []FsckCode{FsckLedgerBehind}},
-		"a gap":                     {next: 4, block: 9, ledger: []uint64{1, 3}, want: []FsckCode{FsckLedgerGap}},
-		"gaps, and behind":          {next: 1, ledger: []uint64{2, 9}, want: []FsckCode{FsckLedgerGap, FsckQueueNumber}, mends: true},
+		"behind":                    {next: 2, block: 9, ledger: []uint64{1, 2, 3}, want: []Code{QueueNumber}, mends: true},
+		"behind, one on its way":    {next: 2, block: 9, open: 2, ledger: []uint64{1, 3}, want: []Code{LedgerGap, QueueNumber}},
+		"ahead":                     {next: 5, block: 9, ledger: []uint64{1, 2, 3}, want: []Code{LedgerBehind}},
+		"ahead of the peer's chain": {next: 5, block: 30, ledger: []uint64{1, 2, 3}, want: []Code{LedgerBehind}},
+		"nothing on the ledger":     {next: 3, block: 9, want: []Code{LedgerBehind}},
+		"a gap":                     {next: 4, block: 9, ledger: []uint64{1, 3}, want: []Code{LedgerGap}},
+		"gaps, and behind":          {next: 1, ledger: []uint64{2, 9}, want: []Code{LedgerGap, QueueNumber}, mends: true},
 	} {
 		j := newJournal("q", scope{})
 		j.lanes["q-0"] = map[uint64]int{}
@@ -122,7 +122,7 @@ func TestLaneNumbers(t *testing.T) {
 			l.Open = &queue.Segment{Seq: c.open}
 		}
 		check := &laneCheck{journal: j, usable: 1, height: 20}
-		var got []FsckCode
+		var got []Code
 		mends := false
 		for _, d := range check.numbers(l) {
 			got = append(got, d.Code)

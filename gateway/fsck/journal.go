@@ -1,4 +1,4 @@
-package gateway
+package fsck
 
 import (
 	"crypto/sha256"
@@ -70,7 +70,7 @@ func (j *journal) block(b block.Block) {
 				continue
 			}
 			if err := j.segment(b.Number, tx, attributes, w.Value); err != nil {
-				j.found = append(j.found, differs(FsckLedgerUnreadable, fmt.Sprintf("block %d", b.Number), "segment %q: %v", attributes, err))
+				j.found = append(j.found, differs(LedgerUnreadable, fmt.Sprintf("block %d", b.Number), "segment %q: %v", attributes, err))
 			}
 		}
 	}
