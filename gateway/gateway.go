@@ -23,6 +23,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
 	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/sweep"
 	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
@@ -117,7 +118,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		eg.Go(func() error { return g.releaser.run(ctx) }) // index -> releases that are due
 	}
 	eg.Go(func() error { return g.ticker.run(ctx) })  // ... -> the ledger's clock
-	eg.Go(func() error { return g.sweeper.run(ctx) }) // registries, compared with the index -> queue
+	eg.Go(func() error { return g.sweeper.Run(ctx) }) // registries, compared with the index -> queue
 	eg.Go(func() error { return g.metrics.serve(ctx, cfg.Metrics.Listen) })
 	if err := eg.Wait(); !errors.Is(err, context.Canceled) {
 		return err
@@ -184,7 +185,7 @@ type rooms struct {
 	worker    *tasks.Worker
 	releaser  *releaser // nil: switched off
 	ticker    *ticker
-	sweeper   *sweeper
+	sweeper   *sweep.Sweeper
 	metrics   *metrics
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/record"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/sweep"
 	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
@@ -145,10 +146,10 @@ func (g *rooms) contradicted(ctx context.Context, it queue.Item, named provenanc
 // is read back like any other.
 func namedInstead(it queue.Item, named provenance.Digest) delivery.Delivery {
 	e := provenance.Event{
-		Action: provenance.Push, Source: sweepSource, Repository: it.Event.Repository, Tag: it.Event.Tag, Digest: named, OccurredAt: it.Event.OccurredAt,
-		ID: provenance.NewEventID(sweepSource, sweepSource, "instead", it.Event.ID.String(), named.String()),
+		Action: provenance.Push, Source: sweep.Source, Repository: it.Event.Repository, Tag: it.Event.Tag, Digest: named, OccurredAt: it.Event.OccurredAt,
+		ID: provenance.NewEventID(sweep.Source, sweep.Source, "instead", it.Event.ID.String(), named.String()),
 	}
-	return delivery.Delivery{Host: it.Host, Connector: sweepSource, Event: e, BodyHash: sha256.Sum256(e.ID[:]), ReceivedAt: it.ReceivedAt}
+	return delivery.Delivery{Host: it.Host, Connector: sweep.Source, Event: e, BodyHash: sha256.Sum256(e.ID[:]), ReceivedAt: it.ReceivedAt}
 }
 
 // newWork makes the loops that act by themselves, and what reads off blocks

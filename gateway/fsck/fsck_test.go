@@ -296,16 +296,16 @@ func testFsckIndex(t *testing.T, b *installation) {
 
 // The guide names every code.
 func TestFsckGuide(t *testing.T) {
-	guide, err := os.ReadFile("../docs/guides/fsck.md")
+	guide, err := os.ReadFile("../../docs/guides/fsck.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := os.ReadFile("fsck_report.go")
+	source, err := os.ReadFile("report.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	named := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|").FindAllStringSubmatch(string(guide), -1)
-	declared := regexp.MustCompile(`FsckCode += "([a-z-]+)"`).FindAllStringSubmatch(string(source), -1)
+	declared := regexp.MustCompile(`Code += "([a-z-]+)"`).FindAllStringSubmatch(string(source), -1)
 	list := func(matches [][]string) (all []string) {
 		for _, m := range matches {
 			all = append(all, m[1])

@@ -1,4 +1,4 @@
-package gateway
+package sweep
 
 import (
 	"context"
@@ -37,9 +37,9 @@ func (p *pacer) wait(ctx context.Context, every time.Duration) error {
 // repository's tags, then its recorded images; differences are set aside and
 // looked at again when their grace is over.
 type sweepPass struct {
-	*sweeper
+	*Sweeper
 	host provenance.Host
-	reg  *swept
+	reg  *Registry
 	pace pacer
 
 	silent   int // requests in a row that got no answer
@@ -47,7 +47,7 @@ type sweepPass struct {
 }
 
 // update changes the sweep's state, which the API reads meanwhile.
-func (p *sweepPass) update(change func(r *sweepRun)) {
+func (p *sweepPass) update(change func(r *run)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	change(p.state(p.host).Run)
@@ -55,8 +55,8 @@ func (p *sweepPass) update(change func(r *sweepRun)) {
 }
 
 // place returns how far the sweep is.
-func (p *sweepPass) place() (at sweepPlace) {
-	p.update(func(r *sweepRun) { at = r.Place })
+func (p *sweepPass) place() (at position) {
+	p.update(func(r *run) { at = r.Place })
 	return at
 }
 
@@ -65,7 +65,7 @@ const maxNotes = 50
 
 func (p *sweepPass) note(format string, args ...any) {
 	text, kept := provenance.CleanText(fmt.Sprintf(format, args...), wait.MaxReason), true
-	p.update(func(r *sweepRun) {
+	p.update(func(r *run) {
 		const more = "there is more to note than is kept here: the gateway's log has it"
 		switch n := len(r.Notes); {
 		case slices.Contains(r.Notes, text):
@@ -79,7 +79,7 @@ func (p *sweepPass) note(format string, args ...any) {
 		}
 	})
 	if !kept {
-		p.log.Warn("sweep note", slog.String("registry", string(p.host)), slog.String("note", text)) //nolint:sloglint // no request is behind it
+		p.Log.Warn("sweep note", slog.String("registry", string(p.host)), slog.String("note", text)) //nolint:sloglint // no request is behind it
 	}
 }
 
@@ -95,21 +95,21 @@ func (p *sweepPass) pass(ctx context.Context) error {
 	}
 	at := p.place()
 	for i, repo := range repos {
-		p.update(func(r *sweepRun) { r.Done, r.Total = i, len(repos) })
+		p.update(func(r *run) { r.Done, r.Total = i, len(repos) })
 		if repo < at.Repository || repo == at.Repository && at.Phase == phaseDone {
 			continue
 		}
 		if repo != at.Repository {
-			at = sweepPlace{Repository: repo}
-			p.update(func(r *sweepRun) { r.Place = at })
+			at = position{Repository: repo}
+			p.update(func(r *run) { r.Place = at })
 		}
 		if err := p.repository(ctx, repo, at, listed); err != nil {
 			return err
 		}
-		p.update(func(r *sweepRun) { r.Place = sweepPlace{Repository: repo, Phase: phaseDone} })
+		p.update(func(r *run) { r.Place = position{Repository: repo, Phase: phaseDone} })
 		p.save(ctx, false)
 	}
-	p.update(func(r *sweepRun) { r.Done = len(repos) })
+	p.update(func(r *run) { r.Done = len(repos) })
 	return p.settle(ctx, 0)
 }
 
@@ -121,8 +121,8 @@ func (p *sweepPass) repositories(ctx context.Context) (repos []provenance.Reposi
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(p.reg.repositories) > 0 {
-		named := slices.Compact(slices.Sorted(slices.Values(p.reg.repositories)))
+	if len(p.reg.Repositories) > 0 {
+		named := slices.Compact(slices.Sorted(slices.Values(p.reg.Repositories)))
 		repos = slices.DeleteFunc(slices.Clone(named), func(repo provenance.Repository) bool { return !ours(repo) })
 		if n := len(named) - len(repos); n > 0 {
 			p.note("%d of the repositories that registries[].repositories names are not this organisation's: they were not looked at", n)
@@ -132,7 +132,7 @@ func (p *sweepPass) repositories(ctx context.Context) (repos []provenance.Reposi
 	all := map[provenance.Repository]bool{}
 	p.silent = maxSilent // without this answer there is no sweep
 	catalogue, err := asked(ctx, p, func(ctx context.Context) (registry.Listing[provenance.Repository], error) {
-		return p.reg.reader.Catalogue(ctx, p.request)
+		return p.reg.Reader.Catalogue(ctx, p.request)
 	})
 	switch provenance.CodeOf(err) {
 	case "":
@@ -148,7 +148,7 @@ func (p *sweepPass) repositories(ctx context.Context) (repos []provenance.Reposi
 			if listed != nil {
 				listed[repo] = true
 			}
-			if p.reg.watched(repo) && ours(repo) {
+			if p.reg.Watched(repo) && ours(repo) {
 				all[repo] = true
 			}
 		}
@@ -157,8 +157,8 @@ func (p *sweepPass) repositories(ctx context.Context) (repos []provenance.Reposi
 	default:
 		return nil, nil, err
 	}
-	err = p.view(ctx, func(r sweepReads) error {
-		entries, err := r.Scan(p.limits.recorded+1, state.TypeTag, string(p.host))
+	err = p.View(ctx, func(r Index) error {
+		entries, err := r.Scan(p.Limits.recorded+1, state.TypeTag, string(p.host))
 		tags, largest := map[provenance.Repository]int{}, provenance.Repository("")
 		for _, e := range entries {
 			if _, attributes, ok := state.SplitKey(e.Key); ok && len(attributes) == 3 {
@@ -170,8 +170,8 @@ func (p *sweepPass) repositories(ctx context.Context) (repos []provenance.Reposi
 			}
 		}
 		maps.DeleteFunc(all, func(_ provenance.Repository, swept bool) bool { return !swept })
-		if len(entries) > p.limits.recorded {
-			p.note("more than %d tags are on the ledger, %d of them of %s: repositories that vanished whole may be missed", p.limits.recorded, tags[largest], largest)
+		if len(entries) > p.Limits.recorded {
+			p.note("more than %d tags are on the ledger, %d of them of %s: repositories that vanished whole may be missed", p.Limits.recorded, tags[largest], largest)
 		}
 		return err
 	})
@@ -183,26 +183,26 @@ func (p *sweepPass) repositories(ctx context.Context) (repos []provenance.Reposi
 // to find.
 func (p *sweepPass) ours(ctx context.Context) (func(provenance.Repository) bool, error) {
 	var record state.Registry
-	err := p.view(ctx, func(r sweepReads) error {
+	err := p.View(ctx, func(r Index) error {
 		record = state.Registry{}
 		_, err := state.Read(r, state.RegistryKey(p.host), &record)
 		return err
 	})
 	return func(repo provenance.Repository) bool {
 		claim, ok := record.Claim(repo)
-		return ok && claim.Owner == p.msp
+		return ok && claim.Owner == p.MSP
 	}, err
 }
 
 // repository goes through one repository.
-func (p *sweepPass) repository(ctx context.Context, repo provenance.Repository, at sweepPlace, listed map[provenance.Repository]bool) error {
+func (p *sweepPass) repository(ctx context.Context, repo provenance.Repository, at position, listed map[provenance.Repository]bool) error {
 	if at.Phase == "" {
 		seen, err := p.tags(ctx, repo, at.After, listed)
 		if err != nil || !seen {
 			return err
 		}
-		at = sweepPlace{Repository: repo, Phase: phaseImages}
-		p.update(func(r *sweepRun) { r.Place = at })
+		at = position{Repository: repo, Phase: phaseImages}
+		p.update(func(r *run) { r.Place = at })
 	}
 	images, err := p.recordedImages(ctx, repo)
 	if err != nil {
@@ -221,7 +221,7 @@ func (p *sweepPass) repository(ctx context.Context, repo provenance.Repository, 
 				return err
 			}
 		}
-		if err := p.looked(ctx, f, func(r *sweepRun) {
+		if err := p.looked(ctx, f, func(r *run) {
 			r.Images++
 			r.Place.After = d.String()
 		}); err != nil {
@@ -240,7 +240,7 @@ func (p *sweepPass) tags(ctx context.Context, repo provenance.Repository, after 
 		return false, err
 	}
 	listing, err := asked(ctx, p, func(ctx context.Context) (registry.Listing[provenance.Tag], error) {
-		return p.reg.reader.Tags(ctx, repo, p.request)
+		return p.reg.Reader.Tags(ctx, repo, p.request)
 	})
 	switch code := provenance.CodeOf(err); {
 	case fatal(ctx, err):
@@ -269,7 +269,7 @@ func (p *sweepPass) tags(ctx context.Context, repo provenance.Repository, after 
 		if err != nil {
 			return false, err
 		}
-		if err := p.looked(ctx, f, func(r *sweepRun) {
+		if err := p.looked(ctx, f, func(r *run) {
 			r.Tags++
 			r.Place.After = string(tag)
 		}); err != nil {
@@ -280,33 +280,33 @@ func (p *sweepPass) tags(ctx context.Context, repo provenance.Repository, after 
 }
 
 // looked notes that something was looked at, and what was found there.
-func (p *sweepPass) looked(ctx context.Context, f *findings.Finding, passed func(r *sweepRun)) error {
+func (p *sweepPass) looked(ctx context.Context, f *findings.Finding, passed func(r *run)) error {
 	if f != nil && f.Kind == findings.Unreachable {
 		if err := p.conclude(ctx, *f); err != nil {
 			return err
 		}
 		f = nil
 	}
-	p.update(func(r *sweepRun) {
+	p.update(func(r *run) {
 		passed(r)
 		if f != nil {
 			r.Suspects = append(r.Suspects, suspect{Finding: *f, Seen: time.Now()})
 		}
 	})
 	p.save(ctx, false)
-	return p.settle(ctx, p.limits.suspects)
+	return p.settle(ctx, p.Limits.suspects)
 }
 
 // recordedTags returns the tags of a repository that name something on the ledger.
 func (p *sweepPass) recordedTags(ctx context.Context, repo provenance.Repository) (map[provenance.Tag]bool, error) {
 	tags := map[provenance.Tag]bool{}
-	err := p.view(ctx, func(r sweepReads) error {
-		entries, err := r.Scan(p.limits.recorded, state.TypeTag, string(p.host), string(repo))
+	err := p.View(ctx, func(r Index) error {
+		entries, err := r.Scan(p.Limits.recorded, state.TypeTag, string(p.host), string(repo))
 		if err != nil {
 			return err
 		}
-		if len(entries) == p.limits.recorded {
-			p.note("more than %d tags of %s are on the ledger: of those that vanished some may be missed", p.limits.recorded, repo)
+		if len(entries) == p.Limits.recorded {
+			p.note("more than %d tags of %s are on the ledger: of those that vanished some may be missed", p.Limits.recorded, repo)
 		}
 		for _, e := range entries {
 			_, attributes, ok := state.SplitKey(e.Key)
@@ -329,7 +329,7 @@ func (p *sweepPass) recordedTags(ctx context.Context, repo provenance.Repository
 func (p *sweepPass) recordedImages(ctx context.Context, repo provenance.Repository) ([]provenance.Digest, error) {
 	seen := map[provenance.Digest]bool{}
 	for page := (readmodel.Page{Size: readmodel.MaxPage}); ; {
-		err := p.view(ctx, func(r sweepReads) error {
+		err := p.View(ctx, func(r Index) error {
 			records, token, err := r.History(readmodel.HistoryFilter{Host: p.host, Repository: repo}, page)
 			if page.Token = token; err != nil {
 				return err
@@ -361,8 +361,8 @@ func (p *sweepPass) recordedImages(ctx context.Context, repo provenance.Reposito
 		if err != nil {
 			return nil, err
 		}
-		if len(seen) > p.limits.recorded {
-			p.note("more than %d images of %s are on the ledger: the newer ones were not looked at", p.limits.recorded, repo)
+		if len(seen) > p.Limits.recorded {
+			p.note("more than %d images of %s are on the ledger: the newer ones were not looked at", p.Limits.recorded, repo)
 			break
 		}
 		if page.Token == "" {

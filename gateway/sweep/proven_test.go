@@ -1,4 +1,4 @@
-package gateway
+package sweep
 
 import (
 	"testing"
@@ -14,8 +14,8 @@ func TestSweepHasImagesProven(t *testing.T) {
 	proven := b.known("app", "v2", "two")
 	b.state.Put(t, state.PlaceKey(proven, b.host, "app"), state.Place{Proven: true})
 	var asked []string
-	s := b.sweeper(func(s *sweeper) {
-		s.prove = func(host provenance.Host, repo provenance.Repository, d provenance.Digest) {
+	s := b.sweeper(func(s *Sweeper) {
+		s.Prove = func(host provenance.Host, repo provenance.Repository, d provenance.Digest) {
 			asked = append(asked, string(host)+"/"+string(repo)+"@"+d.String())
 		}
 	})

@@ -1,4 +1,4 @@
-package gateway
+package sweep
 
 import (
 	"context"
@@ -34,8 +34,8 @@ const scheduledPace = 4
 
 // request is asked before each request: it counts them, and keeps the rate.
 func (p *sweepPass) request(ctx context.Context) error {
-	every := time.Second / time.Duration(p.config.Rate)
-	p.update(func(r *sweepRun) {
+	every := time.Second / time.Duration(p.Config.Rate)
+	p.update(func(r *run) {
 		r.Requests++
 		if r.Scheduled {
 			every *= scheduledPace
@@ -56,22 +56,22 @@ func asked[T any](ctx context.Context, p *sweepPass, question func(ctx context.C
 		if provenance.CodeOf(err) != provenance.Unavailable {
 			p.silent = 0
 			if waits {
-				p.update(func(r *sweepRun) { r.Doing = "" })
+				p.update(func(r *run) { r.Doing = "" })
 			}
 			return out, err
 		}
-		if p.silent >= maxSilent && time.Since(began) > p.limits.patience {
+		if p.silent >= maxSilent && time.Since(began) > p.Limits.patience {
 			return out, &silentError{err}
 		}
-		if p.silent < maxSilent && try+1 >= p.limits.tries {
+		if p.silent < maxSilent && try+1 >= p.Limits.tries {
 			p.silent++
 			return out, err
 		}
 		if p.silent >= maxSilent {
 			waits = true
-			p.update(func(r *sweepRun) { r.Doing = "waits for the registry: " + wait.Explain(err) })
+			p.update(func(r *run) { r.Doing = "waits for the registry: " + wait.Explain(err) })
 		}
-		if err := wait.For(ctx, min(p.limits.backoff<<min(try, 12), p.limits.backoffMax)); err != nil {
+		if err := wait.For(ctx, min(p.Limits.backoff<<min(try, 12), p.Limits.backoffMax)); err != nil {
 			return out, err
 		}
 	}
@@ -99,7 +99,7 @@ func (p *sweepPass) tag(ctx context.Context, repo provenance.Repository, tag pro
 		if err := p.request(ctx); err != nil {
 			return provenance.Digest{}, err
 		}
-		return p.reg.reader.Named(ctx, repo, tag)
+		return p.reg.Reader.Named(ctx, repo, tag)
 	})
 	if err != nil {
 		return p.about(ctx, f, err)
@@ -107,7 +107,7 @@ func (p *sweepPass) tag(ctx context.Context, repo provenance.Repository, tag pro
 	var recorded state.Tag
 	var place state.Place
 	read := func() error {
-		return p.view(ctx, func(r sweepReads) error {
+		return p.View(ctx, func(r Index) error {
 			recorded, place = state.Tag{}, state.Place{}
 			if _, err := state.Read(r, state.TagKey(p.host, repo, tag), &recorded); err != nil || recorded.Digest.IsZero() {
 				return err
@@ -127,7 +127,7 @@ func (p *sweepPass) tag(ctx context.Context, repo provenance.Repository, tag pro
 			if err := p.request(ctx); err != nil {
 				return provenance.Digest{}, err
 			}
-			return p.reg.reader.Resolve(ctx, repo, tag)
+			return p.reg.Reader.Resolve(ctx, repo, tag)
 		})
 		if code := provenance.CodeOf(err); code != "" && code != provenance.NotFound {
 			return p.about(ctx, f, err)
@@ -165,7 +165,7 @@ func (p *sweepPass) image(ctx context.Context, repo provenance.Repository, d pro
 		if err := p.request(ctx); err != nil {
 			return provenance.Digest{}, err
 		}
-		return p.reg.reader.Served(ctx, repo, d)
+		return p.reg.Reader.Served(ctx, repo, d)
 	})
 	switch code := provenance.CodeOf(err); {
 	case code == "" && got == d:
@@ -178,7 +178,7 @@ func (p *sweepPass) image(ctx context.Context, repo provenance.Repository, d pro
 		return p.about(ctx, f, err)
 	}
 	var place state.Place
-	err = p.view(ctx, func(r sweepReads) error {
+	err = p.View(ctx, func(r Index) error {
 		_, err := state.Read(r, state.PlaceKey(d, p.host, repo), &place)
 		return err
 	})
@@ -190,16 +190,16 @@ func (p *sweepPass) image(ctx context.Context, repo provenance.Repository, d pro
 
 // proven has an image proven that is there and was recorded by its digest alone.
 func (p *sweepPass) proven(ctx context.Context, repo provenance.Repository, d provenance.Digest) error {
-	if p.prove == nil || p.reg.unread || p.dry() {
+	if p.Prove == nil || p.reg.Unread || p.dry() {
 		return nil
 	}
 	var unproven bool
-	err := p.view(ctx, func(r sweepReads) (err error) {
+	err := p.View(ctx, func(r Index) (err error) {
 		unproven, _, err = state.Unproven(r, p.host, repo, d)
 		return err
 	})
 	if err == nil && unproven {
-		p.prove(p.host, repo, d)
+		p.Prove(p.host, repo, d)
 	}
 	return err
 }

@@ -1,4 +1,4 @@
-package gateway
+package sweep
 
 import (
 	"context"
@@ -52,7 +52,7 @@ type sweepBench struct {
 
 func newSweepBench(t *testing.T) *sweepBench {
 	t.Helper()
-	b := &sweepBench{t: t, state: &ledgertest.State{}, path: filepath.Join(t.TempDir(), sweepFile), agents: map[string]bool{}, ids: map[provenance.EventID][32]byte{}, counts: map[string]int{}}
+	b := &sweepBench{t: t, state: &ledgertest.State{}, path: filepath.Join(t.TempDir(), File), agents: map[string]bool{}, ids: map[provenance.EventID][32]byte{}, counts: map[string]int{}}
 	real := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
 	b.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Test") == "" && r.URL.Path != "/v2/" {
@@ -74,35 +74,35 @@ func newSweepBench(t *testing.T) *sweepBench {
 }
 
 // sweeper returns one that starts from the file, as after a restart.
-func (b *sweepBench) sweeper(change func(*sweeper)) *sweeper {
+func (b *sweepBench) sweeper(change func(*Sweeper)) *Sweeper {
 	b.t.Helper()
 	client, err := registry.New(registry.Config{Host: b.host, Insecure: true, AllowPrivate: true, UserAgent: registry.UserAgent})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	limits := defaultSweepLimits()
+	limits := DefaultLimits()
 	limits.backoff, limits.backoffMax, limits.patience, limits.poll = time.Millisecond, 5*time.Millisecond, 100*time.Millisecond, time.Millisecond
 	limits.queuePatience = time.Minute
-	s := &sweeper{
-		msp: "VendorMSP", hosts: map[provenance.Host]*swept{}, queue: b, level: func(time.Time) bool { return true }, path: b.path, log: slog.New(slog.DiscardHandler),
-		view:     func(_ context.Context, read func(sweepReads) error) error { return read(b) },
-		config:   SweepConfig{Rate: 100_000, Grace: time.Millisecond},
-		limits:   limits,
-		count:    func(_ provenance.Host, kind string) { b.counts[kind]++ },
-		finished: func(provenance.Host) { b.counts["finished"]++ },
+	s := &Sweeper{
+		MSP: "VendorMSP", Hosts: map[provenance.Host]*Registry{}, Queue: b, Level: func(time.Time) bool { return true }, Path: b.path, Log: slog.New(slog.DiscardHandler),
+		View:     func(_ context.Context, read func(Index) error) error { return read(b) },
+		Config:   Config{Rate: 100_000, Grace: time.Millisecond},
+		Limits:   limits,
+		Count:    func(_ provenance.Host, kind string) { b.counts[kind]++ },
+		Finished: func(provenance.Host) { b.counts["finished"]++ },
 	}
-	s.hosts[b.host] = &swept{reader: client, woken: make(chan struct{}, 1), watched: func(provenance.Repository) bool { return true }}
+	s.Hosts[b.host] = &Registry{Reader: client, Woken: make(chan struct{}, 1), Watched: func(provenance.Repository) bool { return true }}
 	if change != nil {
 		change(s)
 	}
-	if err := s.load(); err != nil {
+	if err := s.Load(); err != nil {
 		b.t.Fatal(err)
 	}
 	return s
 }
 
 // swept makes one sweep and returns its result.
-func (b *sweepBench) swept(s *sweeper, dry bool) *sweepRun {
+func (b *sweepBench) swept(s *Sweeper, dry bool) *run {
 	b.t.Helper()
 	if _, err := s.begin(b.t.Context(), b.host, dry); err != nil {
 		b.t.Fatal(err)
@@ -112,7 +112,7 @@ func (b *sweepBench) swept(s *sweeper, dry bool) *sweepRun {
 }
 
 // found lists findings as "kind repository:tag outcome".
-func found(r *sweepRun) []string {
+func found(r *run) []string {
 	out := []string{}
 	for _, f := range r.Findings {
 		name := string(f.Repository)
@@ -229,7 +229,7 @@ func (b *sweepBench) Accept(_ context.Context, deliveries []delivery.Delivery) (
 	}
 	var out delivery.Accepted
 	for _, d := range deliveries {
-		if err := d.Event.Check(); err != nil || d.Event.Source != sweepSource || d.Host != b.host {
+		if err := d.Event.Check(); err != nil || d.Event.Source != Source || d.Host != b.host {
 			b.t.Errorf("%+v: %v", d, err)
 		}
 		if body, known := b.ids[d.Event.ID]; known {

@@ -1,4 +1,4 @@
-package gateway
+package sweep
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 )
 
 // Start implements api.Sweeps.
-func (s *sweeper) Start(ctx context.Context, host provenance.Host, dry bool) ([]findings.Started, error) {
+func (s *Sweeper) Start(ctx context.Context, host provenance.Host, dry bool) ([]findings.Started, error) {
 	hosts := []provenance.Host{host}
 	if host == "" {
 		hosts = s.sorted()
@@ -36,15 +36,15 @@ func (s *sweeper) Start(ctx context.Context, host provenance.Host, dry bool) ([]
 		out = append(out, one)
 	}
 	if len(out) == 0 {
-		return nil, provenance.Errorf(provenance.NotFound, "no registry of %s is configured in this gateway and on the ledger", s.msp)
+		return nil, provenance.Errorf(provenance.NotFound, "no registry of %s is configured in this gateway and on the ledger", s.MSP)
 	}
 	s.save(ctx, true)
 	return out, nil
 }
 
-func (s *sweeper) sorted() []provenance.Host {
+func (s *Sweeper) sorted() []provenance.Host {
 	var out []provenance.Host
-	for h := range s.hosts {
+	for h := range s.Hosts {
 		out = append(out, h)
 	}
 	slices.Sort(out)
@@ -52,7 +52,7 @@ func (s *sweeper) sorted() []provenance.Host {
 }
 
 // List implements api.Sweeps.
-func (s *sweeper) List(_ context.Context) []findings.Registry {
+func (s *Sweeper) List(_ context.Context) []findings.Registry {
 	var out []findings.Registry
 	for _, h := range s.sorted() {
 		next := s.due(h)
@@ -67,7 +67,7 @@ func (s *sweeper) List(_ context.Context) []findings.Registry {
 	return out
 }
 
-func reportSweep(r *sweepRun) *findings.Sweep {
+func reportSweep(r *run) *findings.Sweep {
 	if r == nil {
 		return nil
 	}

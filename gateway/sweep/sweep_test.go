@@ -1,4 +1,4 @@
-package gateway
+package sweep
 
 import (
 	"context"
@@ -100,12 +100,12 @@ func TestSweepAndLateNotification(t *testing.T) {
 		}
 		return false
 	}
-	s := b.sweeper(func(s *sweeper) { s.config.Grace = 50 * time.Millisecond })
+	s := b.sweeper(func(s *Sweeper) { s.Config.Grace = 50 * time.Millisecond })
 	if _, err := s.begin(t.Context(), b.host, false); err != nil {
 		t.Fatal(err)
 	}
 	level := 0
-	s.level = func(time.Time) bool {
+	s.Level = func(time.Time) bool {
 		if level++; level == 2 { // the grace is over: the queue is being emptied
 			b.recordPush("app", "1.0", d)
 		}
@@ -172,7 +172,7 @@ func TestSweepResumes(t *testing.T) {
 				}
 				return false
 			}
-			eager := func(s *sweeper) { s.limits.save, s.limits.suspects = 0, 3 }
+			eager := func(s *Sweeper) { s.Limits.save, s.Limits.suspects = 0, 3 }
 			s := b.sweeper(eager)
 			if _, err := s.begin(ctx, b.host, false); err != nil {
 				t.Fatal(err)
@@ -329,7 +329,7 @@ func TestSweepOfManyTags(t *testing.T) {
 		b.do(http.MethodPut, fmt.Sprintf("app/manifests/t%04d", i), imageNamed("a"))
 	}
 	b.full = 3
-	s := b.sweeper(func(s *sweeper) { s.limits.suspects, s.limits.findings, s.limits.alerts = 100, 50, 20 })
+	s := b.sweeper(func(s *Sweeper) { s.Limits.suspects, s.Limits.findings, s.Limits.alerts = 100, 50, 20 })
 	run := b.swept(s, false)
 	if run.Error != "" || run.Counts[findings.Unrecorded] != n || len(run.Findings) != 50 || len(s.states[b.host].Alerts) != 20 || len(b.events) != n || run.Tags != n {
 		t.Errorf("%s: %v, %d findings, %d alerts, %d events, %d tags", run.Error, run.Counts, len(run.Findings), len(s.states[b.host].Alerts), len(b.events), run.Tags)
@@ -341,17 +341,17 @@ func TestSweepOfListedRepositories(t *testing.T) {
 	b.push("a", "1", imageNamed("a"))
 	b.push("b", "1", imageNamed("b"))
 	b.push("c/d", "1", imageNamed("c"))
-	s := b.sweeper(func(s *sweeper) { s.hosts[b.host].repositories = []provenance.Repository{"b"} })
+	s := b.sweeper(func(s *Sweeper) { s.Hosts[b.host].Repositories = []provenance.Repository{"b"} })
 	if run := b.swept(s, true); !slices.Equal(found(run), []string{"unrecorded b:1 dry-run"}) {
 		t.Errorf("of the list: %v", found(run))
 	}
 	// Without a list: what a connector speaks for.
-	s.hosts[b.host].repositories = nil
-	s.hosts[b.host].watched = func(repo provenance.Repository) bool { return strings.HasPrefix(string(repo), "c/") }
+	s.Hosts[b.host].Repositories = nil
+	s.Hosts[b.host].Watched = func(repo provenance.Repository) bool { return strings.HasPrefix(string(repo), "c/") }
 	if run := b.swept(s, true); !slices.Equal(found(run), []string{"unrecorded c/d:1 dry-run"}) {
 		t.Errorf("of a connector: %v", found(run))
 	}
-	s.hosts[b.host].watched = func(provenance.Repository) bool { return true }
+	s.Hosts[b.host].Watched = func(provenance.Repository) bool { return true }
 	if run := b.swept(s, true); len(run.Findings) != 3 {
 		t.Errorf("of connectors, one without a limit: %v", found(run))
 	}

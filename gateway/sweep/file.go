@@ -1,4 +1,4 @@
-package gateway
+package sweep
 
 import (
 	"context"
@@ -11,10 +11,10 @@ import (
 	"github.com/waybill-dev/waybill/gateway/statefile"
 )
 
-// sweepFile holds where each registry's sweep is, and what the last ones found.
+// File holds where each registry's sweep is, and what the last ones found.
 // It is disposable: without it a sweep that was under way is not gone on with,
 // and the alerts of earlier ones are in the log only.
-const sweepFile = "sweep.json"
+const File = "sweep.json"
 
 // suspect is a finding that may yet turn out to be a notification under way.
 type suspect struct {
@@ -23,8 +23,8 @@ type suspect struct {
 	Tries int       `json:"tries,omitempty"` // times it was another difference when it was looked at again
 }
 
-// sweepPlace is how far a sweep is: what comes before it is done.
-type sweepPlace struct {
+// position is how far a sweep is: what comes before it is done.
+type position struct {
 	Repository provenance.Repository `json:"repository,omitempty"`
 	Phase      string                `json:"phase,omitempty"` // "", then phaseImages, then phaseDone
 	After      string                `json:"after,omitempty"` // the last tag or digest that is done
@@ -35,15 +35,15 @@ const (
 	phaseDone   = "done"
 )
 
-// sweepRun is a sweep, under way or finished.
-type sweepRun struct {
+// run is a sweep, under way or finished.
+type run struct {
 	ID           string             `json:"id"`
 	DryRun       bool               `json:"dryRun,omitempty"`
 	Scheduled    bool               `json:"scheduled,omitempty"` // nobody waits for it
 	Started      time.Time          `json:"started"`
 	Finished     time.Time          `json:"finished,omitzero"`
 	Error        string             `json:"error,omitempty"`
-	Place        sweepPlace         `json:"place,omitzero"`
+	Place        position           `json:"place,omitzero"`
 	Doing        string             `json:"-"` // what it waits for
 	Done         int                `json:"done"`
 	Total        int                `json:"total"` // repositories
@@ -55,23 +55,23 @@ type sweepRun struct {
 	Suspects     []suspect          `json:"suspects,omitempty"`
 }
 
-// sweepState is what is known of one registry's sweeps.
-type sweepState struct {
-	Run       *sweepRun          `json:"run,omitempty"`
-	Last      *sweepRun          `json:"last,omitempty"`
+// progress is what is known of one registry's sweeps.
+type progress struct {
+	Run       *run               `json:"run,omitempty"`
+	Last      *run               `json:"last,omitempty"`
 	Alerts    []findings.Finding `json:"alerts,omitempty"` // of all sweeps but dry ones, the newest last
 	LastStart time.Time          `json:"lastStart,omitzero"`
 }
 
-// load reads the file. A sweep that was under way is gone on with; what it
+// Load reads the file. A sweep that was under way is gone on with; what it
 // suspected is given its grace anew, since notifications could not come in
 // while nobody listened.
-func (s *sweeper) load() error {
-	if err := statefile.Read(s.path, &s.states); err != nil {
+func (s *Sweeper) Load() error {
+	if err := statefile.Read(s.Path, &s.states); err != nil {
 		return err
 	}
 	if s.states == nil { // no file, or one that says null
-		s.states = map[provenance.Host]*sweepState{}
+		s.states = map[provenance.Host]*progress{}
 	}
 	now := time.Now()
 	for host, at := range s.states {
@@ -94,11 +94,11 @@ func (s *sweeper) load() error {
 
 // save writes the file: now, or when the last time is a while ago. A disk that
 // takes nothing stops no sweep: it only could not be gone on with.
-func (s *sweeper) save(ctx context.Context, now bool) {
+func (s *Sweeper) save(ctx context.Context, now bool) {
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	s.mu.Lock()
-	if !s.dirty || !now && time.Since(s.saved) < s.limits.save {
+	if !s.dirty || !now && time.Since(s.saved) < s.Limits.save {
 		s.mu.Unlock()
 		return
 	}
@@ -106,12 +106,12 @@ func (s *sweeper) save(ctx context.Context, now bool) {
 	b, err := json.Marshal(s.states)
 	s.mu.Unlock()
 	if err == nil {
-		err = statefile.Replace(s.path, b)
+		err = statefile.Replace(s.Path, b)
 	}
 	if err != nil {
 		s.mu.Lock()
 		s.dirty = true
 		s.mu.Unlock()
-		s.log.WarnContext(ctx, "where the sweeps are is not saved", slog.Any("error", err))
+		s.Log.WarnContext(ctx, "where the sweeps are is not saved", slog.Any("error", err))
 	}
 }

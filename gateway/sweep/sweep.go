@@ -1,4 +1,4 @@
-package gateway
+package sweep
 
 import (
 	"context"
@@ -23,53 +23,53 @@ import (
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
-// sweepSource is the source of the events a sweep makes.
-const sweepSource = "sweep"
+// Source is the source of the events a sweep makes.
+const Source = "sweep"
 
-// sweepLister lists what a registry holds.
-type sweepLister interface {
+// lister lists what a registry holds.
+type lister interface {
 	Catalogue(ctx context.Context, pace registry.Pace) (registry.Listing[provenance.Repository], error)
 	Tags(ctx context.Context, repo provenance.Repository, pace registry.Pace) (registry.Listing[provenance.Tag], error)
 }
 
-// sweepRegistry is a registry as a sweep sees it.
-type sweepRegistry interface {
-	sweepLister
+// Client is a registry as a sweep sees it.
+type Client interface {
+	lister
 	record.Registry
 	Named(ctx context.Context, repo provenance.Repository, tag provenance.Tag) (provenance.Digest, error)
 	Served(ctx context.Context, repo provenance.Repository, d provenance.Digest) (provenance.Digest, error)
 	ListedReferrers(ctx context.Context, repo provenance.Repository, subject provenance.Digest, pace registry.Pace) (registry.Referrers, error)
 }
 
-// sweepReads is the index as a sweep sees it.
-type sweepReads interface {
+// Index is the index as a sweep sees it.
+type Index interface {
 	state.Scanner
 	History(f readmodel.HistoryFilter, p readmodel.Page) ([]readmodel.Record, string, error)
 }
 
-// sweepQueue is the queue as a sweep sees it.
-type sweepQueue interface {
+// Queue is the queue as a sweep sees it.
+type Queue interface {
 	Accept(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error)
 	Stats(ctx context.Context) (delivery.Stats, error)
 }
 
 var (
-	_ sweepRegistry = (*registry.Client)(nil)
-	_ sweepReads    = (*index.Snapshot)(nil)
-	_ sweepQueue    = (*queue.Queue)(nil)
+	_ Client = (*registry.Client)(nil)
+	_ Index  = (*index.Snapshot)(nil)
+	_ Queue  = (*queue.Queue)(nil)
 )
 
-// swept is a configured registry.
-type swept struct {
-	reader       sweepRegistry
-	unread       bool                    // registries[].read_back is false: nothing of it is proven
-	repositories []provenance.Repository // instead of the catalogue
-	watched      func(repo provenance.Repository) bool
-	woken        chan struct{} // of size 1
+// Registry is a configured registry.
+type Registry struct {
+	Reader       Client
+	Unread       bool                    // registries[].read_back is false: nothing of it is proven
+	Repositories []provenance.Repository // instead of the catalogue
+	Watched      func(repo provenance.Repository) bool
+	Woken        chan struct{} // of size 1
 }
 
-// sweepLimits are the numbers of a sweep.
-type sweepLimits struct {
+// Limits are the numbers of a sweep.
+type Limits struct {
 	suspects, findings, alerts, recorded int           // kept at most
 	tries                                int           // of a request, before it is left out
 	backoff, backoffMax                  time.Duration // between them; doubles
@@ -78,43 +78,43 @@ type sweepLimits struct {
 	poll, save                           time.Duration
 }
 
-func defaultSweepLimits() sweepLimits {
-	return sweepLimits{
+func DefaultLimits() Limits {
+	return Limits{
 		suspects: 5000, findings: 1000, alerts: 200, recorded: 200_000, tries: 4, backoff: time.Second, backoffMax: 5 * time.Minute,
 		patience: time.Hour, queuePatience: 10 * time.Minute, poll: 250 * time.Millisecond, save: 2 * time.Second,
 	}
 }
 
-// sweeper compares the registries of its organisation with the ledger: a
+// Sweeper compares the registries of its organisation with the ledger: a
 // notification may be lost, and somebody may hope that it is. What it finds
 // goes the way of a notification, with the source "sweep"; it never writes a
 // record itself. Where it is stands in a file, so that a restart goes on.
-type sweeper struct {
-	msp   string
-	hosts map[provenance.Host]*swept
-	view  func(ctx context.Context, read func(sweepReads) error) error
-	queue sweepQueue
-	// level tells whether the index was level with the peer at some moment after since.
-	level    func(since time.Time) bool
-	config   SweepConfig
-	limits   sweepLimits
-	log      *slog.Logger
-	count    func(host provenance.Host, kind string)
-	finished func(host provenance.Host)
-	prove    func(host provenance.Host, repo provenance.Repository, d provenance.Digest) // nil: nothing is proven
-	path     string
+type Sweeper struct {
+	MSP   string
+	Hosts map[provenance.Host]*Registry
+	View  func(ctx context.Context, read func(Index) error) error
+	Queue Queue
+	// Level tells whether the index was level with the peer at some moment after since.
+	Level    func(since time.Time) bool
+	Config   Config
+	Limits   Limits
+	Log      *slog.Logger
+	Count    func(host provenance.Host, kind string)
+	Finished func(host provenance.Host)
+	Prove    func(host provenance.Host, repo provenance.Repository, d provenance.Digest) // nil: nothing is proven
+	Path     string
 
 	mu     sync.Mutex
-	states map[provenance.Host]*sweepState
+	states map[provenance.Host]*progress
 	dirty  bool
 	saved  time.Time
 	saving sync.Mutex
 }
 
-// run sweeps until ctx ends. No registry, and no failure of a sweep, ends it.
-func (s *sweeper) run(ctx context.Context) error {
+// Run sweeps until ctx ends. No registry, and no failure of a sweep, ends it.
+func (s *Sweeper) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for host := range s.hosts {
+	for host := range s.Hosts {
 		group.Go(func() error { return s.loop(ctx, host) })
 	}
 	<-ctx.Done()
@@ -123,7 +123,7 @@ func (s *sweeper) run(ctx context.Context) error {
 
 // loop carries out the sweeps of one registry: those asked for, one that an
 // earlier process began, and those of the schedule.
-func (s *sweeper) loop(ctx context.Context, host provenance.Host) error {
+func (s *Sweeper) loop(ctx context.Context, host provenance.Host) error {
 	s.due(host)
 	s.save(ctx, true) // when the first sweep is due survives a restart
 	for ctx.Err() == nil {
@@ -142,7 +142,7 @@ func (s *sweeper) loop(ctx context.Context, host provenance.Host) error {
 		}
 		timer := time.NewTimer(wait)
 		select {
-		case <-s.hosts[host].woken:
+		case <-s.Hosts[host].Woken:
 		case <-timer.C:
 		case <-ctx.Done():
 		}
@@ -156,30 +156,30 @@ func (s *sweeper) loop(ctx context.Context, host provenance.Host) error {
 const firstSweep = 24
 
 // due is when the schedule wants the next sweep; zero without a schedule.
-func (s *sweeper) due(host provenance.Host) time.Time {
-	if s.config.Off || s.config.Every <= 0 || s.hosts[host].unread {
+func (s *Sweeper) due(host provenance.Host) time.Time {
+	if s.Config.Off || s.Config.Every <= 0 || s.Hosts[host].Unread {
 		return time.Time{}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := s.state(host)
 	if at.LastStart.IsZero() {
-		at.LastStart = time.Now().UTC().Add(s.config.Every/firstSweep - s.config.Every)
+		at.LastStart = time.Now().UTC().Add(s.Config.Every/firstSweep - s.Config.Every)
 		s.dirty = true
 	}
-	return at.LastStart.Add(s.config.Every)
+	return at.LastStart.Add(s.Config.Every)
 }
 
-func (s *sweeper) running(host provenance.Host) bool {
+func (s *Sweeper) running(host provenance.Host) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state(host).Run != nil
 }
 
 // state is a registry's; the lock is held.
-func (s *sweeper) state(host provenance.Host) *sweepState {
+func (s *Sweeper) state(host provenance.Host) *progress {
 	if s.states[host] == nil {
-		s.states[host] = &sweepState{}
+		s.states[host] = &progress{}
 	}
 	return s.states[host]
 }
@@ -188,17 +188,17 @@ func (s *sweeper) state(host provenance.Host) *sweepState {
 // NotFound for a registry that is not configured or not on the ledger,
 // Forbidden for another organisation's, Conflict where a sweep of the other
 // sort (dry or not) runs.
-func (s *sweeper) begin(ctx context.Context, host provenance.Host, dry bool) (joined bool, err error) {
+func (s *Sweeper) begin(ctx context.Context, host provenance.Host, dry bool) (joined bool, err error) {
 	return s.start(ctx, host, dry, false)
 }
 
 // start is begin for people and for the schedule, whose sweeps go slower. One
 // that somebody waits for, having joined it, goes on as fast as their own would.
-func (s *sweeper) start(ctx context.Context, host provenance.Host, dry, scheduled bool) (joined bool, err error) {
-	if s.hosts[host] == nil {
+func (s *Sweeper) start(ctx context.Context, host provenance.Host, dry, scheduled bool) (joined bool, err error) {
+	if s.Hosts[host] == nil {
 		return false, provenance.Errorf(provenance.NotFound, "registry %s is not configured in this gateway", host)
 	}
-	err = s.view(ctx, func(r sweepReads) error {
+	err = s.View(ctx, func(r Index) error {
 		var record state.Registry
 		found, err := state.Read(r, state.RegistryKey(host), &record)
 		switch {
@@ -206,8 +206,8 @@ func (s *sweeper) start(ctx context.Context, host provenance.Host, dry, schedule
 			return err
 		case !found:
 			return provenance.Errorf(provenance.NotFound, "registry %s is not on the ledger", host)
-		case !record.Owns(s.msp):
-			return provenance.Errorf(provenance.Forbidden, "no part of registry %s belongs to %s; the gateways of its owners sweep it", host, s.msp)
+		case !record.Owns(s.MSP):
+			return provenance.Errorf(provenance.Forbidden, "no part of registry %s belongs to %s; the gateways of its owners sweep it", host, s.MSP)
 		}
 		return nil
 	})
@@ -225,13 +225,13 @@ func (s *sweeper) start(ctx context.Context, host provenance.Host, dry, schedule
 		return true, nil
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	at.Run = &sweepRun{ID: now.Format("20060102T150405.000Z"), DryRun: dry, Scheduled: scheduled, Started: now, Counts: map[string]int64{}}
+	at.Run = &run{ID: now.Format("20060102T150405.000Z"), DryRun: dry, Scheduled: scheduled, Started: now, Counts: map[string]int64{}}
 	if !dry {
 		at.LastStart = now
 	}
 	s.dirty = true
 	select {
-	case s.hosts[host].woken <- struct{}{}:
+	case s.Hosts[host].Woken <- struct{}{}:
 	default:
 	}
 	return false, nil
@@ -239,8 +239,8 @@ func (s *sweeper) start(ctx context.Context, host provenance.Host, dry, schedule
 
 // sweep carries out the sweep that stands in a registry's state, and puts its
 // result there. When ctx ends first the sweep stays, to be gone on with.
-func (s *sweeper) sweep(ctx context.Context, host provenance.Host) {
-	p := &sweepPass{sweeper: s, host: host, reg: s.hosts[host]}
+func (s *Sweeper) sweep(ctx context.Context, host provenance.Host) {
+	p := &sweepPass{Sweeper: s, host: host, reg: s.Hosts[host]}
 	err := p.pass(ctx)
 	if ctx.Err() != nil {
 		s.save(ctx, true)
@@ -260,12 +260,12 @@ func (s *sweeper) sweep(ctx context.Context, host provenance.Host) {
 	s.save(ctx, true)
 	about := []any{slog.String("registry", string(host)), slog.Bool("dry_run", dry), slog.String("findings", sweepCounts(counts))}
 	if err != nil {
-		s.log.WarnContext(ctx, "sweep not finished", append(about, slog.Any("error", err))...)
+		s.Log.WarnContext(ctx, "sweep not finished", append(about, slog.Any("error", err))...)
 		return
 	}
-	s.log.InfoContext(ctx, "sweep finished", about...)
+	s.Log.InfoContext(ctx, "sweep finished", about...)
 	if !dry {
-		s.finished(host)
+		s.Finished(host)
 	}
 }
 

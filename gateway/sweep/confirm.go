@@ -1,4 +1,4 @@
-package gateway
+package sweep
 
 import (
 	"context"
@@ -25,10 +25,10 @@ func (p *sweepPass) caughtUp(ctx context.Context, t time.Time) error {
 	began := time.Now()
 	sealed := int64(-1) // Done when all that is sealed now will be recorded
 	var empty time.Time
-	defer p.update(func(r *sweepRun) { r.Doing = "" })
+	defer p.update(func(r *run) { r.Doing = "" })
 	for {
 		if empty.IsZero() {
-			stats, err := p.queue.Stats(ctx)
+			stats, err := p.Queue.Stats(ctx)
 			if err != nil && ctx.Err() == nil && provenance.CodeOf(err) != provenance.Unavailable {
 				return err
 			}
@@ -40,19 +40,19 @@ func (p *sweepPass) caughtUp(ctx context.Context, t time.Time) error {
 					empty = time.Now()
 				}
 			}
-			if empty.IsZero() && time.Since(began) > p.limits.queuePatience {
-				p.note("the queue did not empty in %s: what is in it may be reported as unseen", p.limits.queuePatience)
+			if empty.IsZero() && time.Since(began) > p.Limits.queuePatience {
+				p.note("the queue did not empty in %s: what is in it may be reported as unseen", p.Limits.queuePatience)
 				empty = time.Now()
 			}
-			p.update(func(r *sweepRun) { r.Doing = "waits for the queue to empty" })
+			p.update(func(r *run) { r.Doing = "waits for the queue to empty" })
 		}
 		if !empty.IsZero() {
-			if p.level(empty) {
+			if p.Level(empty) {
 				return nil
 			}
-			p.update(func(r *sweepRun) { r.Doing = "waits for the index to be level with the peer" })
+			p.update(func(r *run) { r.Doing = "waits for the index to be level with the peer" })
 		}
-		if err := wait.For(ctx, p.limits.poll); err != nil {
+		if err := wait.For(ctx, p.Limits.poll); err != nil {
 			return err
 		}
 	}
@@ -60,7 +60,7 @@ func (p *sweepPass) caughtUp(ctx context.Context, t time.Time) error {
 
 // suspects returns what waits for its grace to end, the earliest first.
 func (p *sweepPass) suspects() (all []suspect) {
-	p.update(func(r *sweepRun) { all = slices.Clone(r.Suspects) })
+	p.update(func(r *run) { all = slices.Clone(r.Suspects) })
 	return all
 }
 
@@ -70,7 +70,7 @@ func (p *sweepPass) settle(ctx context.Context, room int) error {
 	for {
 		all := p.suspects()
 		due := 0
-		for due < len(all) && time.Since(all[due].Seen) >= p.config.Grace {
+		for due < len(all) && time.Since(all[due].Seen) >= p.Config.Grace {
 			due++
 		}
 		if due == 0 {
@@ -81,13 +81,13 @@ func (p *sweepPass) settle(ctx context.Context, room int) error {
 			if room == 0 { // there is nothing else to do: all of them at once
 				next = all[len(all)-1]
 			}
-			wants := p.config.Grace - time.Since(next.Seen)
-			p.update(func(r *sweepRun) {
-				r.Doing = fmt.Sprintf("gives %d differences %s: their notifications may be on the way", len(all), p.config.Grace)
+			wants := p.Config.Grace - time.Since(next.Seen)
+			p.update(func(r *run) {
+				r.Doing = fmt.Sprintf("gives %d differences %s: their notifications may be on the way", len(all), p.Config.Grace)
 			})
 			p.save(ctx, false)
 			err := wait.For(ctx, wants)
-			p.update(func(r *sweepRun) { r.Doing = "" })
+			p.update(func(r *run) { r.Doing = "" })
 			if err != nil {
 				return err
 			}
@@ -117,14 +117,14 @@ func (p *sweepPass) decide(ctx context.Context, s suspect) error {
 	case f == nil:
 	case (f.Kind != s.Kind || f.Digest != s.Digest || f.Recorded != s.Recorded) && s.Tries < turns && f.Kind != findings.Unreachable:
 		next := suspect{Finding: *f, Seen: time.Now(), Tries: s.Tries + 1}
-		p.update(func(r *sweepRun) { r.Suspects = append(r.Suspects[1:], next) })
+		p.update(func(r *run) { r.Suspects = append(r.Suspects[1:], next) })
 		return nil
 	default:
 		if err := p.conclude(ctx, *f); err != nil {
 			return err
 		}
 	}
-	p.update(func(r *sweepRun) { r.Suspects = r.Suspects[1:] })
+	p.update(func(r *run) { r.Suspects = r.Suspects[1:] })
 	return nil
 }
 
@@ -165,7 +165,7 @@ func (p *sweepPass) conclude(ctx context.Context, f findings.Finding) error {
 }
 
 func (p *sweepPass) dry() (dry bool) {
-	p.update(func(r *sweepRun) { dry = r.DryRun })
+	p.update(func(r *run) { dry = r.DryRun })
 	return dry
 }
 
@@ -199,23 +199,23 @@ func kept(list []findings.Finding, most int) []findings.Finding {
 // tell puts a finding into the result and, unless the sweep is a dry one,
 // raises the alert.
 func (p *sweepPass) tell(ctx context.Context, f findings.Finding) {
-	p.update(func(r *sweepRun) {
+	p.update(func(r *run) {
 		r.Counts[f.Kind]++
-		r.Findings = kept(append(r.Findings, f), p.limits.findings)
+		r.Findings = kept(append(r.Findings, f), p.Limits.findings)
 		if !r.DryRun {
 			at := p.state(p.host)
-			at.Alerts = kept(append(at.Alerts, f), p.limits.alerts)
+			at.Alerts = kept(append(at.Alerts, f), p.Limits.alerts)
 		}
 	})
 	if f.Outcome == findings.DryRun {
 		return
 	}
-	p.count(p.host, f.Kind)
+	p.Count(p.host, f.Kind)
 	level, text := slog.LevelWarn, "sweep: the registry is not as recorded; nothing was notified"
 	if f.Kind == findings.OtherBytes {
 		level, text = slog.LevelError, "sweep: the registry serves other bytes for a recorded digest"
 	}
-	p.log.LogAttrs(ctx, level, text, slog.String("kind", f.Kind), slog.String("registry", string(p.host)), slog.String("repository", string(f.Repository)),
+	p.Log.LogAttrs(ctx, level, text, slog.String("kind", f.Kind), slog.String("registry", string(p.host)), slog.String("repository", string(f.Repository)),
 		slog.String("tag", string(f.Tag)), slog.String("digest", f.Digest.String()), slog.String("recorded", f.Recorded.String()),
 		slog.String("outcome", f.Outcome), slog.String("detail", f.Detail))
 }
@@ -223,13 +223,13 @@ func (p *sweepPass) tell(ctx context.Context, f findings.Finding) {
 // accept puts events into the queue, as soon as it has room.
 func (p *sweepPass) accept(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error) {
 	for try := 0; ; try++ {
-		accepted, err := p.queue.Accept(ctx, deliveries)
+		accepted, err := p.Queue.Accept(ctx, deliveries)
 		if code := provenance.CodeOf(err); code != provenance.Full && code != provenance.Unavailable {
 			return accepted, err
 		}
-		p.update(func(r *sweepRun) { r.Doing = "waits for room in the queue" })
-		err = wait.For(ctx, min(p.limits.backoff<<min(try, 12), p.limits.backoffMax))
-		p.update(func(r *sweepRun) { r.Doing = "" })
+		p.update(func(r *run) { r.Doing = "waits for room in the queue" })
+		err = wait.For(ctx, min(p.Limits.backoff<<min(try, 12), p.Limits.backoffMax))
+		p.update(func(r *run) { r.Doing = "" })
 		if err != nil {
 			return accepted, err
 		}
@@ -273,7 +273,7 @@ func (p *sweepPass) pushed(ctx context.Context, f *findings.Finding) ([]delivery
 func (p *sweepPass) child(ctx context.Context, f findings.Finding, d provenance.Digest) ([]delivery.Delivery, error) {
 	var found bool
 	var place state.Place
-	err := p.view(ctx, func(r sweepReads) (err error) {
+	err := p.View(ctx, func(r Index) (err error) {
 		found, err = state.Read(r, state.PlaceKey(d, p.host, f.Repository), &place)
 		return err
 	})
@@ -295,7 +295,7 @@ func (p *sweepPass) manifest(ctx context.Context, repo provenance.Repository, d 
 		if err := p.request(ctx); err != nil {
 			return registry.Facts{}, err
 		}
-		return p.reg.reader.Manifest(ctx, repo, d)
+		return p.reg.Reader.Manifest(ctx, repo, d)
 	})
 }
 
@@ -312,7 +312,7 @@ func push(repo provenance.Repository, tag provenance.Tag, d provenance.Digest, f
 // that comes again later is another.
 func (p *sweepPass) delivery(ctx context.Context, f findings.Finding, e provenance.Event, about provenance.Digest) ([]delivery.Delivery, error) {
 	var since string
-	err := p.view(ctx, func(r sweepReads) error {
+	err := p.View(ctx, func(r Index) error {
 		var tag state.Tag
 		if e.Tag != "" {
 			if _, err := state.Read(r, state.TagKey(p.host, e.Repository, e.Tag), &tag); err != nil {
@@ -324,13 +324,13 @@ func (p *sweepPass) delivery(ctx context.Context, f findings.Finding, e provenan
 		return err
 	})
 	parts := []string{string(p.host), e.Action.String(), string(e.Repository), string(e.Tag), e.Digest.String(), since}
-	e.ID, e.Source, e.OccurredAt = provenance.NewEventID(sweepSource, sweepSource, parts...), sweepSource, f.At
-	return []delivery.Delivery{{Host: p.host, Connector: sweepSource, Event: e, BodyHash: sha256.Sum256(e.ID[:]), ReceivedAt: f.At}}, err
+	e.ID, e.Source, e.OccurredAt = provenance.NewEventID(Source, Source, parts...), Source, f.At
+	return []delivery.Delivery{{Host: p.host, Connector: Source, Event: e, BodyHash: sha256.Sum256(e.ID[:]), ReceivedAt: f.At}}, err
 }
 
 // lastChange is where on the ledger the last event about an image of a
 // repository stands; of acts, which may be many, a few are passed over.
-func lastChange(r sweepReads, host provenance.Host, repo provenance.Repository, d provenance.Digest) (string, error) {
+func lastChange(r Index, host provenance.Host, repo provenance.Repository, d provenance.Digest) (string, error) {
 	const looks = 20
 	page := readmodel.Page{Size: readmodel.MaxPage, NewestFirst: true}
 	for range looks {

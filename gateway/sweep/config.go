@@ -1,13 +1,13 @@
-package gateway
+package sweep
 
 import (
 	"time"
 )
 
-// SweepConfig says how this organisation's registries are compared with the
+// Config says how this organisation's registries are compared with the
 // ledger. Of replicas that share a queue one needs a schedule; where more have
 // one, what they find is still recorded once.
-type SweepConfig struct {
+type Config struct {
 	// Off leaves sweeps to people (waybill sweep). Default false: what nobody
 	// notified is found within a day.
 	Off bool `mapstructure:"off"`
@@ -23,7 +23,7 @@ type SweepConfig struct {
 	Grace time.Duration `mapstructure:"grace"`
 }
 
-func (c SweepConfig) withDefaults() SweepConfig {
+func (c Config) WithDefaults() Config {
 	if c.Every == 0 {
 		c.Every = 24 * time.Hour
 	}

@@ -1,4 +1,4 @@
-package gateway
+package sweep
 
 import (
 	"context"
@@ -26,13 +26,13 @@ func TestSweepWaitsForTheQueue(t *testing.T) {
 		{Sealed: 1, Done: 7},
 	}
 	asked := 0
-	s.queue = statsOnly{b, func() delivery.Stats {
+	s.Queue = statsOnly{b, func() delivery.Stats {
 		asked++
 		return stats[min(asked, len(stats))-1]
 	}}
 	levels := 0
-	s.level = func(since time.Time) bool { levels++; return levels == 3 && asked == len(stats) }
-	p := &sweepPass{sweeper: s, host: b.host, reg: s.hosts[b.host]}
+	s.Level = func(since time.Time) bool { levels++; return levels == 3 && asked == len(stats) }
+	p := &sweepPass{Sweeper: s, host: b.host, reg: s.Hosts[b.host]}
 	if _, err := s.begin(t.Context(), b.host, false); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestSweepWaitsForTheQueue(t *testing.T) {
 }
 
 type statsOnly struct {
-	sweepQueue
+	Queue
 	stats func() delivery.Stats
 }
 
@@ -80,11 +80,11 @@ func TestSweepBegin(t *testing.T) {
 // The loop sweeps when it is asked, by the schedule, and after a restart.
 func TestSweepLoop(t *testing.T) {
 	b := newSweepBench(t)
-	s := b.sweeper(func(s *sweeper) { s.config.Every = time.Hour })
-	s.states[b.host] = &sweepState{LastStart: time.Now().Add(-2 * time.Hour)}
+	s := b.sweeper(func(s *Sweeper) { s.Config.Every = time.Hour })
+	s.states[b.host] = &progress{LastStart: time.Now().Add(-2 * time.Hour)}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- s.run(ctx) }()
+	go func() { done <- s.Run(ctx) }()
 	finished := func() (n string) {
 		for _, one := range s.List(ctx) {
 			if one.Running == nil && one.Last != nil {
@@ -105,7 +105,7 @@ func TestSweepLoop(t *testing.T) {
 	if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	var states map[provenance.Host]*sweepState
+	var states map[provenance.Host]*progress
 	if raw, err := os.ReadFile(b.path); err != nil || json.Unmarshal(raw, &states) != nil || states[b.host].LastStart.IsZero() {
 		t.Errorf("%v: %s", err, raw)
 	}
@@ -115,7 +115,7 @@ func TestSweepLoop(t *testing.T) {
 // are; none of a registry that is not read back, and none where they are off.
 func TestSweepSchedule(t *testing.T) {
 	b := newSweepBench(t)
-	day := func(s *sweeper) { s.config.Every = 24 * time.Hour }
+	day := func(s *Sweeper) { s.Config.Every = 24 * time.Hour }
 	s := b.sweeper(day)
 	due := s.due(b.host)
 	if wait := time.Until(due); wait < 59*time.Minute || wait > 61*time.Minute {
@@ -125,11 +125,11 @@ func TestSweepSchedule(t *testing.T) {
 	if again := b.sweeper(day).due(b.host); !again.Equal(due) {
 		t.Errorf("due at %s, and after a restart at %s", due, again)
 	}
-	s.hosts[b.host].unread = true
+	s.Hosts[b.host].Unread = true
 	if !s.due(b.host).IsZero() {
 		t.Error("a registry that is not read back is swept by itself")
 	}
-	s.hosts[b.host].unread, s.config.Off = false, true
+	s.Hosts[b.host].Unread, s.Config.Off = false, true
 	if !s.due(b.host).IsZero() {
 		t.Error("off, and swept")
 	}
@@ -138,11 +138,11 @@ func TestSweepSchedule(t *testing.T) {
 // A sweep that nobody waits for makes a quarter of the requests; joined, it goes on as fast as another.
 func TestScheduledSweepIsSlow(t *testing.T) {
 	b := newSweepBench(t)
-	s := b.sweeper(func(s *sweeper) { s.config.Rate = 100 })
+	s := b.sweeper(func(s *Sweeper) { s.Config.Rate = 100 })
 	if _, err := s.start(t.Context(), b.host, false, true); err != nil {
 		t.Fatal(err)
 	}
-	p := &sweepPass{sweeper: s, host: b.host, reg: s.hosts[b.host]}
+	p := &sweepPass{Sweeper: s, host: b.host, reg: s.Hosts[b.host]}
 	five := func() time.Duration {
 		began := time.Now()
 		for range 5 {
@@ -195,14 +195,14 @@ func TestSweepFileDamaged(t *testing.T) {
 	if err := os.WriteFile(b.path, []byte(`{"x":`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := &sweeper{path: b.path}
-	if err := s.load(); err == nil || !strings.Contains(err.Error(), "may be deleted") {
+	s := &Sweeper{Path: b.path}
+	if err := s.Load(); err == nil || !strings.Contains(err.Error(), "may be deleted") {
 		t.Error(err)
 	}
-	if err := os.WriteFile(s.path, []byte("null"), 0o600); err != nil {
+	if err := os.WriteFile(s.Path, []byte("null"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.load(); err != nil || s.state("registry.example") == nil {
+	if err := s.Load(); err != nil || s.state("registry.example") == nil {
 		t.Errorf("a file that says null: %v", err)
 	}
 }
@@ -219,7 +219,7 @@ func TestSweepOfSharedRegistry(t *testing.T) {
 		gone := b.known("theirs/app", "2", "gone")
 		b.do(http.MethodDelete, "theirs/app/manifests/2", "")
 		b.do(http.MethodDelete, "theirs/app/manifests/"+gone.String(), "")
-		run := b.swept(b.sweeper(func(s *sweeper) { s.hosts[b.host].repositories = named }), false)
+		run := b.swept(b.sweeper(func(s *Sweeper) { s.Hosts[b.host].Repositories = named }), false)
 		if got := found(run); len(got) != 1 || got[0] != "unrecorded ours/app:1 queued" || run.Error != "" {
 			t.Errorf("%q: found %q, %s", named, got, run.Error)
 		}

@@ -1,4 +1,4 @@
-package gateway
+package sweep
 
 import (
 	"context"
@@ -24,7 +24,7 @@ func (p *sweepPass) referrers(ctx context.Context, repo provenance.Repository, s
 		if err := p.request(ctx); err != nil {
 			return registry.Referrers{}, err
 		}
-		return p.reg.reader.ListedReferrers(ctx, repo, subject, p.request)
+		return p.reg.Reader.ListedReferrers(ctx, repo, subject, p.request)
 	})
 	switch {
 	case fatal(ctx, err):
@@ -49,7 +49,7 @@ func (p *sweepPass) referrers(ctx context.Context, repo provenance.Repository, s
 		f, err := p.untagged(ctx, repo, r.Digest)
 		if err == nil && f != nil {
 			f.Detail = "refers to " + subject.Short()
-			err = p.looked(ctx, f, func(*sweepRun) {})
+			err = p.looked(ctx, f, func(*run) {})
 		}
 		if err != nil {
 			return err
@@ -64,7 +64,7 @@ func (p *sweepPass) referrers(ctx context.Context, repo provenance.Repository, s
 func (p *sweepPass) untagged(ctx context.Context, repo provenance.Repository, d provenance.Digest) (*findings.Finding, error) {
 	var place state.Place
 	var recorded bool
-	err := p.view(ctx, func(r sweepReads) (err error) {
+	err := p.View(ctx, func(r Index) (err error) {
 		place = state.Place{}
 		recorded, err = state.Read(r, state.PlaceKey(d, p.host, repo), &place)
 		return err
