@@ -12,6 +12,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/collect"
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
@@ -20,6 +21,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/registry"
 	"github.com/waybill-dev/waybill/gateway/sweep"
 	"github.com/waybill-dev/waybill/gateway/tasks"
+	"github.com/waybill-dev/waybill/gateway/witness"
 )
 
 func readConnectors(cfg Config) ([]intake.Connector, error) {
@@ -159,16 +161,16 @@ func (g *rooms) newWork(clients registries) *tasks.Watcher {
 		return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
 	}
 	notes := &tasks.Watcher{MSP: g.cfg.MSPID, Collect: on(g.cfg.Collect), Witness: g.cfg.Witness, List: g.work}
-	collect := &collector{
-		view: view, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.evidence), now: time.Now,
-		registries: func(host provenance.Host) (artifactReader, bool) {
+	collect := &collect.Collector{
+		View: view, Ledger: g.ledger, Log: g.cfg.Log, Count: counted(g.metrics.evidence), Now: time.Now,
+		Registries: func(host provenance.Host) (collect.Registry, bool) {
 			c := clients[host]
 			return c.client, c.client != nil
 		},
 	}
-	witness := &witnesser{
-		msp: g.cfg.MSPID, view: view, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.witness), attempts: tasks.DefaultLimits().Attempts,
-		registries: func(host provenance.Host) (record.Registry, bool) {
+	witness := &witness.Witness{
+		MSP: g.cfg.MSPID, View: view, Ledger: g.ledger, Log: g.cfg.Log, Count: counted(g.metrics.witness), Attempts: tasks.DefaultLimits().Attempts,
+		Registries: func(host provenance.Host) (record.Registry, bool) {
 			c := clients[host]
 			return c.client, c.client != nil
 		},
@@ -184,7 +186,7 @@ func (g *rooms) newWork(clients registries) *tasks.Watcher {
 		msp: g.cfg.MSPID, view: view, ledger: g.ledger, waits: &g.submitter.Waits, log: g.cfg.Log, count: counted(g.metrics.ticks), now: time.Now,
 		behind: func(d time.Duration) { g.metrics.behind.Set(d.Seconds()) },
 	}
-	g.worker = &tasks.Worker{List: g.work, Log: g.cfg.Log, Do: map[string]func(context.Context, tasks.Task) ([]tasks.Task, error){tasks.Collect: collect.do, tasks.Witness: witness.do, tasks.Prove: prove.do}}
+	g.worker = &tasks.Worker{List: g.work, Log: g.cfg.Log, Do: map[string]func(context.Context, tasks.Task) ([]tasks.Task, error){tasks.Collect: collect.Do, tasks.Witness: witness.Do, tasks.Prove: prove.do}}
 	if on(g.cfg.AutoRelease) {
 		g.releaser = &releaser{
 			msp: g.cfg.MSPID, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.releases), now: time.Now, woken: make(chan struct{}, 1),

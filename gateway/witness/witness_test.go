@@ -1,4 +1,4 @@
-package gateway
+package witness
 
 import (
 	"context"
@@ -66,11 +66,11 @@ func TestWitness(t *testing.T) {
 			if x.prepare != nil {
 				x.prepare(t, s)
 			}
-			w := &witnesser{
-				msp: "VendorMSP", view: s.View, ledger: l, log: slog.New(slog.DiscardHandler), attempts: 3, count: func(o string) { counts[o]++ },
-				registries: func(provenance.Host) (record.Registry, bool) { return fakeManifests(x.serve), true },
+			w := &Witness{
+				MSP: "VendorMSP", View: s.View, Ledger: l, Log: slog.New(slog.DiscardHandler), Attempts: 3, Count: func(o string) { counts[o]++ },
+				Registries: func(provenance.Host) (record.Registry, bool) { return fakeManifests(x.serve), true },
 			}
-			_, err := w.do(t.Context(), tasks.Task{Kind: tasks.Witness, Host: "partner.example", Repository: "app", Digest: image, Attempts: x.attempts})
+			_, err := w.Do(t.Context(), tasks.Task{Kind: tasks.Witness, Host: "partner.example", Repository: "app", Digest: image, Attempts: x.attempts})
 			if taskstest.Outcome(err) != x.fate || len(l.Acts) != x.acts || counts["disagreement"] != x.disagrees || counts["seen"] != x.acts {
 				t.Fatalf("%s (%v), %d transactions, %v", taskstest.Outcome(err), err, len(l.Acts), counts)
 			}
@@ -88,11 +88,11 @@ func TestWitnessHasImagesProven(t *testing.T) {
 	s, l, r := &ledgertest.State{}, &ledgertest.Acts{}, recordtest.NewRegistry()
 	image := r.Put("image", 100)
 	s.Put(t, state.PlaceKey(image, "partner.example", "app"), state.Place{MSP: "OtherMSP"})
-	w := &witnesser{
-		msp: "VendorMSP", view: s.View, ledger: l, log: slog.New(slog.DiscardHandler), attempts: 3, count: func(string) {},
-		registries: func(provenance.Host) (record.Registry, bool) { return r, true },
+	w := &Witness{
+		MSP: "VendorMSP", View: s.View, Ledger: l, Log: slog.New(slog.DiscardHandler), Attempts: 3, Count: func(string) {},
+		Registries: func(provenance.Host) (record.Registry, bool) { return r, true },
 	}
-	more, err := w.do(t.Context(), tasks.Task{Kind: tasks.Witness, Host: "partner.example", Repository: "app", Digest: image})
+	more, err := w.Do(t.Context(), tasks.Task{Kind: tasks.Witness, Host: "partner.example", Repository: "app", Digest: image})
 	if err != nil || len(l.Acts) != 1 || len(more) != 1 || more[0] != tasks.Proof("partner.example", "app", image) {
 		t.Errorf("%+v, %v", more, err)
 	}

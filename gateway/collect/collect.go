@@ -1,4 +1,4 @@
-package gateway
+package collect
 
 import (
 	"context"
@@ -19,26 +19,26 @@ import (
 // submitEvidence is the transaction that puts an envelope before the contract.
 const submitEvidence = "evidence:Submit"
 
-// artifactReader reads the artifacts of one registry.
-type artifactReader interface {
+// Registry reads the artifacts of one registry.
+type Registry interface {
 	blobReader
 	Artifact(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Artifact, error)
 }
 
-// collector makes evidence of what is pushed beside an image: cosign
+// Collector makes evidence of what is pushed beside an image: cosign
 // signatures and attestations under their tags or as referrers, Sigstore
 // bundles and Notation signatures. It vouches for nothing itself: it finds the
 // registered key that signed, and the contract verifies again. An unsigned
 // document is counted and logged, and recorded nowhere: a person can vouch for
 // it with "waybill attest". The attestation manifests that BuildKit puts inside
 // an index are not signed and are not looked at.
-type collector struct {
-	view       func(ctx context.Context, read func(state.Scanner) error) error
-	registries func(host provenance.Host) (artifactReader, bool)
-	ledger     tasks.Submitter
-	log        *slog.Logger
-	count      func(outcome string)
-	now        func() time.Time
+type Collector struct {
+	View       func(ctx context.Context, read func(state.Scanner) error) error
+	Registries func(host provenance.Host) (Registry, bool)
+	Ledger     tasks.Submitter
+	Log        *slog.Logger
+	Count      func(outcome string)
+	Now        func() time.Time
 	keysOf     int      // of one member; 0 means maxKeys
 	told       sync.Map // members of which not every key is tried
 }
@@ -60,9 +60,9 @@ type known struct {
 	pieces   []state.Evidence
 }
 
-// do carries one artifact to the ledger. Doing it again finds what is there.
-func (c *collector) do(ctx context.Context, t tasks.Task) (more []tasks.Task, err error) {
-	reader, configured := c.registries(t.Host)
+// Do carries one artifact to the ledger. Doing it again finds what is there.
+func (c *Collector) Do(ctx context.Context, t tasks.Task) (more []tasks.Task, err error) {
+	reader, configured := c.Registries(t.Host)
 	if !configured || reader == nil {
 		return nil, &tasks.FinalError{Cause: provenance.Errorf(provenance.Unavailable, "registry %s is not read by this gateway", t.Host)}
 	}
@@ -98,12 +98,12 @@ func (c *collector) do(ctx context.Context, t tasks.Task) (more []tasks.Task, er
 		failures = append(failures, &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "%s", why)})
 	}
 	if len(failures) > 0 {
-		c.count("refused")
+		c.Count("refused")
 		return nil, worst(failures)
 	}
 	if len(found.pieces)+len(found.documents) == 0 {
-		c.count("ignored")
-		c.log.DebugContext(ctx, "no evidence in it", slog.String("artifact", location), slog.String("type", a.ArtifactType))
+		c.Count("ignored")
+		c.Log.DebugContext(ctx, "no evidence in it", slog.String("artifact", location), slog.String("type", a.ArtifactType))
 	}
 	return nil, c.documents(ctx, t, k, found.documents, location)
 }
@@ -126,7 +126,7 @@ func worst(failures []error) error {
 }
 
 // listed turns the index of a fallback tag into one task per referrer.
-func (c *collector) listed(t tasks.Task, a registry.Artifact) []tasks.Task {
+func (c *Collector) listed(t tasks.Task, a registry.Artifact) []tasks.Task {
 	var more []tasks.Task
 	if tagged, ok := tasks.TaggedSubject(t.Tag); ok && tagged == t.Subject {
 		for _, entry := range a.Manifests {
@@ -136,9 +136,9 @@ func (c *collector) listed(t tasks.Task, a registry.Artifact) []tasks.Task {
 	return more
 }
 
-func (c *collector) lookUp(ctx context.Context, t tasks.Task) (known, error) {
+func (c *Collector) lookUp(ctx context.Context, t tasks.Task) (known, error) {
 	var k known
-	err := c.view(ctx, func(r state.Scanner) error {
+	err := c.View(ctx, func(r state.Scanner) error {
 		var err error
 		if k.recorded, err = recorded(r, t.Host, t.Repository, t.Subject); err != nil {
 			return err
@@ -178,7 +178,7 @@ func recorded(r state.Reader, host provenance.Host, repo provenance.Repository, 
 
 // trusted lists the keys of members that were not withdrawn. A member of which
 // not every key is tried is named in the log, once, and counted.
-func (c *collector) trusted(ctx context.Context, r state.Scanner) ([]evidence.Key, error) {
+func (c *Collector) trusted(ctx context.Context, r state.Scanner) ([]evidence.Key, error) {
 	members, err := state.LoadMembers(r)
 	if err != nil {
 		return nil, err
@@ -195,9 +195,9 @@ func (c *collector) trusted(ctx context.Context, r state.Scanner) ([]evidence.Ke
 		}
 		if len(entries) > most {
 			entries = entries[:most]
-			c.count("keys-left-out")
+			c.Count("keys-left-out")
 			if _, known := c.told.LoadOrStore(msp, true); !known {
-				c.log.WarnContext(ctx, "not every key of a member is tried: what the others signed is not found", slog.String("member", msp), slog.Int("tried", most))
+				c.Log.WarnContext(ctx, "not every key of a member is tried: what the others signed is not found", slog.String("member", msp), slog.Int("tried", most))
 			}
 		}
 		for _, e := range entries {
@@ -214,11 +214,11 @@ func (c *collector) trusted(ctx context.Context, r state.Scanner) ([]evidence.Ke
 }
 
 // piece submits an envelope once for each registered key that signed it.
-func (c *collector) piece(ctx context.Context, t tasks.Task, k known, p piece, location string) error {
+func (c *Collector) piece(ctx context.Context, t tasks.Task, k known, p piece, location string) error {
 	signers := 0
 	refusal := provenance.Errorf(provenance.BadEvidence, "no key is registered")
 	for _, key := range k.keys {
-		result, err := evidence.Verify(evidence.Request{Subject: t.Subject, Format: p.format, Envelope: p.envelope, Now: c.now()}, &key)
+		result, err := evidence.Verify(evidence.Request{Subject: t.Subject, Format: p.format, Envelope: p.envelope, Now: c.Now()}, &key)
 		if err != nil {
 			// What does not fit one key may fit another; of a broken envelope each key says the same.
 			refusal = err
@@ -226,15 +226,15 @@ func (c *collector) piece(ctx context.Context, t tasks.Task, k known, p piece, l
 		}
 		signers++
 		if has(k.pieces, key, result) {
-			c.count("known")
+			c.Count("known")
 			continue
 		}
 		args := []string{string(t.Host), string(t.Repository), t.Subject.String(), "", string(p.format), key.MSP, key.Name, location}
-		if _, err := c.ledger.SubmitTransient(ctx, map[string][]byte{"envelope": p.envelope}, submitEvidence, args...); err != nil {
+		if _, err := c.Ledger.SubmitTransient(ctx, map[string][]byte{"envelope": p.envelope}, submitEvidence, args...); err != nil {
 			return c.refused(err)
 		}
-		c.count("recorded")
-		c.log.InfoContext(ctx, "evidence collected", slog.String("type", result.Type), slog.String("image", string(t.Host)+"/"+string(t.Repository)+"@"+t.Subject.String()),
+		c.Count("recorded")
+		c.Log.InfoContext(ctx, "evidence collected", slog.String("type", result.Type), slog.String("image", string(t.Host)+"/"+string(t.Repository)+"@"+t.Subject.String()),
 			slog.String("key", key.MSP+"/"+key.Name), slog.String("from", t.Digest.String()))
 	}
 	if signers == 0 {
@@ -244,7 +244,7 @@ func (c *collector) piece(ctx context.Context, t tasks.Task, k known, p piece, l
 }
 
 // refused tells which of the contract's words are final.
-func (c *collector) refused(err error) error {
+func (c *Collector) refused(err error) error {
 	switch provenance.CodeOf(err) {
 	case provenance.BadEvidence, provenance.Invalid:
 		return &tasks.FinalError{For: tasks.ForKey, Cause: err}
@@ -266,15 +266,15 @@ func has(pieces []state.Evidence, key evidence.Key, result evidence.Result) bool
 
 // documents reports unsigned documents that nobody has vouched for. Whoever
 // pushes one with "waybill attest" does so a moment later.
-func (c *collector) documents(ctx context.Context, t tasks.Task, k known, mediaTypes []string, location string) error {
+func (c *Collector) documents(ctx context.Context, t tasks.Task, k known, mediaTypes []string, location string) error {
 	if len(mediaTypes) == 0 || slices.ContainsFunc(k.pieces, func(e state.Evidence) bool { return e.Location == location }) {
 		return nil
 	}
 	if t.Attempts < documentAttempts {
 		return provenance.Errorf(provenance.NotFound, "nobody has vouched for this unsigned document yet")
 	}
-	c.count("unverified")
-	c.log.WarnContext(ctx, "unsigned document beside an image: it is no evidence until a person vouches for it with: waybill attest",
+	c.Count("unverified")
+	c.Log.WarnContext(ctx, "unsigned document beside an image: it is no evidence until a person vouches for it with: waybill attest",
 		slog.String("image", string(t.Host)+"/"+string(t.Repository)+"@"+t.Subject.String()), slog.String("document", location), slog.String("media", strings.Join(mediaTypes, ", ")))
 	return nil
 }

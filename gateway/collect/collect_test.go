@@ -1,4 +1,4 @@
-package gateway
+package collect
 
 import (
 	"crypto/sha256"
@@ -22,7 +22,7 @@ import (
 
 // collecting is a collector over fakes: one recorded image, one registered key.
 type collecting struct {
-	*collector
+	*Collector
 	state    *ledgertest.State
 	registry *fakeArtifacts
 	ledger   *ledgertest.Acts
@@ -37,9 +37,9 @@ func newCollecting(t *testing.T) *collecting {
 		state: &ledgertest.State{}, registry: &fakeArtifacts{artifacts: map[provenance.Digest]registry.Artifact{}, blobs: map[provenance.Digest][]byte{}},
 		ledger: &ledgertest.Acts{}, key: newSigningKey(t), image: provenance.SHA256Of([]byte("image")), counts: map[string]int{},
 	}
-	c.collector = &collector{
-		view: c.state.View, ledger: c.ledger, log: slog.New(slog.DiscardHandler), now: time.Now, count: func(o string) { c.counts[o]++ },
-		registries: func(host provenance.Host) (artifactReader, bool) { return c.registry, host == recordtest.Host },
+	c.Collector = &Collector{
+		View: c.state.View, Ledger: c.ledger, Log: slog.New(slog.DiscardHandler), Now: time.Now, Count: func(o string) { c.counts[o]++ },
+		Registries: func(host provenance.Host) (Registry, bool) { return c.registry, host == recordtest.Host },
 	}
 	c.state.Put(t, state.MembersKey(), state.Members{MSPs: []string{"SecurityMSP", "VendorMSP"}})
 	c.state.Put(t, state.PlaceKey(c.image, recordtest.Host, "app"), state.Place{MSP: "VendorMSP"})
@@ -77,9 +77,9 @@ func TestCollectManyKeys(t *testing.T) {
 	}
 	c.keysOf = 3
 	var said strings.Builder
-	c.log = slog.New(slog.NewTextHandler(&said, nil))
+	c.Log = slog.New(slog.NewTextHandler(&said, nil))
 	for range 2 {
-		if _, err := c.do(t.Context(), c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})); err != nil {
+		if _, err := c.Do(t.Context(), c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -134,7 +134,7 @@ func TestCollect(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCollecting(t)
 			job := c.push(x.artifact(t, c))
-			if more, err := c.do(t.Context(), job); err != nil || len(more) > 0 {
+			if more, err := c.Do(t.Context(), job); err != nil || len(more) > 0 {
 				t.Fatalf("%v, %v", more, err)
 			}
 			acts := c.ledger.Acts
@@ -169,7 +169,7 @@ func TestCollectKnown(t *testing.T) {
 	c.state.Put(t, state.EvidenceKey(c.image, evidence.TypeSignature, "id"), state.Evidence{
 		Digest: c.image, Type: evidence.TypeSignature, ID: "id", Document: fmt.Sprintf("%x", sum), Signer: policy.Signer{Kind: policy.SignedByKey, MSP: "VendorMSP", Key: "release"},
 	})
-	if _, err := c.do(t.Context(), job); err != nil || len(c.ledger.Acts) != 0 || c.counts["known"] != 1 {
+	if _, err := c.Do(t.Context(), job); err != nil || len(c.ledger.Acts) != 0 || c.counts["known"] != 1 {
 		t.Errorf("%v, %d transactions, %v", err, len(c.ledger.Acts), c.counts)
 	}
 }
@@ -241,7 +241,7 @@ func TestCollectRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCollecting(t)
-			_, err := c.do(t.Context(), x.prepare(t, c))
+			_, err := c.Do(t.Context(), x.prepare(t, c))
 			if got := taskstest.Outcome(err); got != x.want {
 				t.Errorf("%s (%v), want %s", got, err, x.want)
 			}
@@ -258,7 +258,7 @@ func TestCollectMixed(t *testing.T) {
 		c.signed(t, newSigningKey(t), append(simpleSigning(c.image), ' ')),
 		c.signed(t, c.key, simpleSigning(c.image)),
 	}})
-	_, err := c.do(t.Context(), job)
+	_, err := c.Do(t.Context(), job)
 	if taskstest.Outcome(err) != "lost until key" || len(c.ledger.Acts) != 1 {
 		t.Errorf("%s (%v), %d transactions", taskstest.Outcome(err), err, len(c.ledger.Acts))
 	}
@@ -271,7 +271,7 @@ func TestCollectUnsigned(t *testing.T) {
 	sbom := c.registry.layer("application/spdx+json", []byte(`{"spdxVersion":"SPDX-2.3"}`), nil)
 	job := c.push(registry.Artifact{Facts: registry.Facts{ArtifactType: "application/spdx+json", Subject: c.image}, Layers: []registry.Descriptor{sbom}})
 	for job.Attempts = range documentAttempts {
-		if _, err := c.do(t.Context(), job); err == nil {
+		if _, err := c.Do(t.Context(), job); err == nil {
 			t.Fatalf("attempt %d: nobody had a chance to vouch for it", job.Attempts)
 		}
 	}
@@ -279,13 +279,13 @@ func TestCollectUnsigned(t *testing.T) {
 	if documentAttempts >= tasks.DefaultLimits().Attempts {
 		t.Error("the task is set aside before the document is judged")
 	}
-	if _, err := c.do(t.Context(), job); err != nil || c.counts["unverified"] != 1 || len(c.ledger.Acts) != 0 {
+	if _, err := c.Do(t.Context(), job); err != nil || c.counts["unverified"] != 1 || len(c.ledger.Acts) != 0 {
 		t.Errorf("%v, %v, %d transactions", err, c.counts, len(c.ledger.Acts))
 	}
 	// A person vouched for it: then there is nothing to report.
 	c.state.Put(t, state.EvidenceKey(c.image, evidence.TypeSBOM, "id"), state.Evidence{Location: string(recordtest.Host) + "/app@" + job.Digest.String()})
 	job.Attempts = 0
-	if _, err := c.do(t.Context(), job); err != nil || c.counts["unverified"] != 1 {
+	if _, err := c.Do(t.Context(), job); err != nil || c.counts["unverified"] != 1 {
 		t.Errorf("%v, %v", err, c.counts)
 	}
 }
@@ -297,12 +297,12 @@ func TestCollectFallbackIndex(t *testing.T) {
 	entries := []registry.Descriptor{{Digest: provenance.SHA256Of([]byte("a"))}, {Digest: provenance.SHA256Of([]byte("b"))}}
 	job := c.push(registry.Artifact{Manifests: entries})
 	job.Tag = registry.FallbackTag(c.image)
-	more, err := c.do(t.Context(), job)
+	more, err := c.Do(t.Context(), job)
 	if err != nil || len(more) != 2 || more[1].Digest != entries[1].Digest || more[1].Subject != c.image || more[1].Kind != tasks.Collect {
 		t.Errorf("%+v, %v", more, err)
 	}
 	job.Tag = "v1"
-	if more, err := c.do(t.Context(), job); err != nil || len(more) != 0 {
+	if more, err := c.Do(t.Context(), job); err != nil || len(more) != 0 {
 		t.Errorf("%+v, %v", more, err)
 	}
 }
