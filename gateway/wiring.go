@@ -16,6 +16,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
+	"github.com/waybill-dev/waybill/gateway/prove"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/record"
 	"github.com/waybill-dev/waybill/gateway/registry"
@@ -175,9 +176,9 @@ func (g *rooms) newWork(clients registries) *tasks.Watcher {
 			return c.client, c.client != nil
 		},
 	}
-	prove := &prover{
-		view: view, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.proven),
-		registries: func(host provenance.Host) (record.Registry, bool) {
+	prove := &prove.Prover{
+		View: view, Ledger: g.ledger, Log: g.cfg.Log, Count: counted(g.metrics.proven),
+		Registries: func(host provenance.Host) (record.Registry, bool) {
 			c := clients[host]
 			return c.client, c.client != nil && c.readBack
 		},
@@ -186,7 +187,7 @@ func (g *rooms) newWork(clients registries) *tasks.Watcher {
 		msp: g.cfg.MSPID, view: view, ledger: g.ledger, waits: &g.submitter.Waits, log: g.cfg.Log, count: counted(g.metrics.ticks), now: time.Now,
 		behind: func(d time.Duration) { g.metrics.behind.Set(d.Seconds()) },
 	}
-	g.worker = &tasks.Worker{List: g.work, Log: g.cfg.Log, Do: map[string]func(context.Context, tasks.Task) ([]tasks.Task, error){tasks.Collect: collect.Do, tasks.Witness: witness.Do, tasks.Prove: prove.do}}
+	g.worker = &tasks.Worker{List: g.work, Log: g.cfg.Log, Do: map[string]func(context.Context, tasks.Task) ([]tasks.Task, error){tasks.Collect: collect.Do, tasks.Witness: witness.Do, tasks.Prove: prove.Do}}
 	if on(g.cfg.AutoRelease) {
 		g.releaser = &releaser{
 			msp: g.cfg.MSPID, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.releases), now: time.Now, woken: make(chan struct{}, 1),

@@ -1,4 +1,4 @@
-package gateway
+package prove
 
 import (
 	"context"
@@ -14,22 +14,22 @@ import (
 // image that was recorded by its digest alone.
 const recordManifest = "record:Manifest"
 
-// prover brings the bytes of such an image before the contract. An image is
+// Prover brings the bytes of such an image before the contract. An image is
 // recorded so where its segment had to be endorsed anew and the registry did not
 // serve it in that moment; it cannot be released until it is proven. Whoever
 // looks at one for another reason (the sweep, a witness) notes a task.
-type prover struct {
-	view       func(ctx context.Context, read func(state.Scanner) error) error
-	registries func(host provenance.Host) (record.Registry, bool)
-	ledger     tasks.Submitter
-	log        *slog.Logger
-	count      func(outcome string)
+type Prover struct {
+	View       func(ctx context.Context, read func(state.Scanner) error) error
+	Registries func(host provenance.Host) (record.Registry, bool)
+	Ledger     tasks.Submitter
+	Log        *slog.Logger
+	Count      func(outcome string)
 }
 
-// do proves one image. Doing it again finds it proven.
-func (p *prover) do(ctx context.Context, t tasks.Task) ([]tasks.Task, error) {
+// Do proves one image. Doing it again finds it proven.
+func (p *Prover) Do(ctx context.Context, t tasks.Task) ([]tasks.Task, error) {
 	var unproven, found bool
-	err := p.view(ctx, func(r state.Scanner) (err error) {
+	err := p.View(ctx, func(r state.Scanner) (err error) {
 		unproven, found, err = state.Unproven(r, t.Host, t.Repository, t.Digest)
 		return err
 	})
@@ -41,7 +41,7 @@ func (p *prover) do(ctx context.Context, t tasks.Task) ([]tasks.Task, error) {
 	case !unproven:
 		return nil, nil
 	}
-	reader, configured := p.registries(t.Host)
+	reader, configured := p.Registries(t.Host)
 	if !configured || reader == nil {
 		return nil, nil // whoever can read the registry proves it
 	}
@@ -49,22 +49,22 @@ func (p *prover) do(ctx context.Context, t tasks.Task) ([]tasks.Task, error) {
 	switch provenance.CodeOf(err) {
 	case "":
 	case provenance.NotFound:
-		p.count("gone") // there is nothing to release either; the sweep records that it is gone
+		p.Count("gone") // there is nothing to release either; the sweep records that it is gone
 		return nil, nil
 	case provenance.Invalid:
 		return nil, &tasks.FinalError{Cause: err}
 	default:
 		return nil, err
 	}
-	_, err = p.ledger.SubmitTransient(ctx, map[string][]byte{"manifest": body}, recordManifest, string(t.Host), string(t.Repository), t.Digest.String())
+	_, err = p.Ledger.SubmitTransient(ctx, map[string][]byte{"manifest": body}, recordManifest, string(t.Host), string(t.Repository), t.Digest.String())
 	if provenance.CodeOf(err) == provenance.Invalid {
 		return nil, &tasks.FinalError{Cause: err}
 	}
 	if err != nil {
 		return nil, err
 	}
-	p.count("proven")
-	p.log.InfoContext(ctx, "image proven that was recorded by its digest alone", slog.String("registry", string(t.Host)),
+	p.Count("proven")
+	p.Log.InfoContext(ctx, "image proven that was recorded by its digest alone", slog.String("registry", string(t.Host)),
 		slog.String("repository", string(t.Repository)), slog.String("digest", t.Digest.String()))
 	return nil, nil
 }

@@ -1,4 +1,4 @@
-package gateway
+package prove
 
 import (
 	"log/slog"
@@ -41,11 +41,11 @@ func TestProve(t *testing.T) {
 				s.Put(t, state.PlaceKey(x.digest, host, repo), x.place)
 			}
 			r.Down = x.down
-			p := &prover{
-				view: s.View, ledger: l, log: slog.New(slog.DiscardHandler), count: func(o string) { counts[o]++ },
-				registries: func(provenance.Host) (record.Registry, bool) { return r, true },
+			p := &Prover{
+				View: s.View, Ledger: l, Log: slog.New(slog.DiscardHandler), Count: func(o string) { counts[o]++ },
+				Registries: func(provenance.Host) (record.Registry, bool) { return r, true },
 			}
-			_, err := p.do(t.Context(), tasks.Proof(host, repo, x.digest))
+			_, err := p.Do(t.Context(), tasks.Proof(host, repo, x.digest))
 			if taskstest.Outcome(err) != x.fate || len(l.Acts) != x.acts {
 				t.Fatalf("%s (%v), %d transactions, %v", taskstest.Outcome(err), err, len(l.Acts), counts)
 			}
