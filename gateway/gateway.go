@@ -15,6 +15,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/autorelease"
 	"github.com/waybill-dev/waybill/gateway/follow"
 	"github.com/waybill-dev/waybill/gateway/fsck"
 	"github.com/waybill-dev/waybill/gateway/index"
@@ -115,7 +116,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	eg.Go(func() error { return g.work.Keep(ctx) })                 // what blocks asked of us -> disk
 	eg.Go(func() error { return g.worker.Run(ctx) })                // ... -> evidence, witness
 	if g.releaser != nil {
-		eg.Go(func() error { return g.releaser.run(ctx) }) // index -> releases that are due
+		eg.Go(func() error { return g.releaser.Run(ctx) }) // index -> releases that are due
 	}
 	eg.Go(func() error { return g.ticker.run(ctx) })  // ... -> the ledger's clock
 	eg.Go(func() error { return g.sweeper.Run(ctx) }) // registries, compared with the index -> queue
@@ -183,7 +184,7 @@ type rooms struct {
 	follower  *follow.Follower
 	work      *tasks.List
 	worker    *tasks.Worker
-	releaser  *releaser // nil: switched off
+	releaser  *autorelease.Releaser // nil: switched off
 	ticker    *ticker
 	sweeper   *sweep.Sweeper
 	metrics   *metrics

@@ -12,6 +12,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/autorelease"
 	"github.com/waybill-dev/waybill/gateway/collect"
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/index"
@@ -189,13 +190,13 @@ func (g *rooms) newWork(clients registries) *tasks.Watcher {
 	}
 	g.worker = &tasks.Worker{List: g.work, Log: g.cfg.Log, Do: map[string]func(context.Context, tasks.Task) ([]tasks.Task, error){tasks.Collect: collect.Do, tasks.Witness: witness.Do, tasks.Prove: prove.Do}}
 	if on(g.cfg.AutoRelease) {
-		g.releaser = &releaser{
-			msp: g.cfg.MSPID, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.releases), now: time.Now, woken: make(chan struct{}, 1),
-			view: func(ctx context.Context, read func(promotionReads) error) error {
+		g.releaser = &autorelease.Releaser{
+			MSP: g.cfg.MSPID, Ledger: g.ledger, Log: g.cfg.Log, Count: counted(g.metrics.releases), Now: time.Now, Woken: make(chan struct{}, 1),
+			View: func(ctx context.Context, read func(autorelease.Index) error) error {
 				return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
 			},
 		}
-		notes.Looked = g.releaser.wake
+		notes.Looked = g.releaser.Wake
 	}
 	return notes
 }

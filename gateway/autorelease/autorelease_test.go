@@ -1,4 +1,4 @@
-package gateway
+package autorelease
 
 import (
 	"context"
@@ -41,7 +41,7 @@ const autoPolicy = `{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metad
 
 // releasing is a releaser over fakes: one image, promoted to both stages.
 type releasing struct {
-	*releaser
+	*Releaser
 	state  *ledgertest.State
 	ledger *ledgertest.Acts
 	counts map[string]int
@@ -57,10 +57,10 @@ func (r *releasing) subject(stage string) state.Subject {
 func newReleasing(t *testing.T, msp string) *releasing {
 	t.Helper()
 	r := &releasing{state: &ledgertest.State{}, ledger: &ledgertest.Acts{}, counts: map[string]int{}, time: time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC), image: provenance.SHA256Of([]byte("image"))}
-	r.releaser = &releaser{
-		msp: msp, ledger: r.ledger, log: slog.New(slog.DiscardHandler), count: func(o string) { r.counts[o]++ }, now: func() time.Time { return r.time },
-		view:  func(_ context.Context, read func(promotionReads) error) error { return read(promotions{r.state}) },
-		woken: make(chan struct{}, 1), tried: map[string]trial{}, limits: releaseLimits{every: time.Minute, again: 2 * time.Second, most: time.Minute},
+	r.Releaser = &Releaser{
+		MSP: msp, Ledger: r.ledger, Log: slog.New(slog.DiscardHandler), Count: func(o string) { r.counts[o]++ }, Now: func() time.Time { return r.time },
+		View:  func(_ context.Context, read func(Index) error) error { return read(promotions{r.state}) },
+		Woken: make(chan struct{}, 1), attempts: map[string]attempt{}, limits: releaseLimits{every: time.Minute, again: 2 * time.Second, most: time.Minute},
 	}
 	p, err := policy.Parse([]byte(autoPolicy))
 	if err != nil {
@@ -172,8 +172,8 @@ func TestAutoReleaseBacksOff(t *testing.T) {
 		By: policy.Person{MSP: "SecurityMSP", Name: "bob"}, At: r.time, Roles: []string{"release-manager"}, Policy: r.rules,
 	}})
 	r.ledger.Refuse = nil
-	if _, err := r.look(t.Context()); err != nil || len(r.ledger.Acts) != 1 || len(r.tried) != 1 {
-		t.Errorf("%v, %v, tried %v", err, r.ledger.Acts, r.tried)
+	if _, err := r.look(t.Context()); err != nil || len(r.ledger.Acts) != 1 || len(r.attempts) != 1 {
+		t.Errorf("%v, %v, tried %v", err, r.ledger.Acts, r.attempts)
 	}
 }
 
@@ -184,7 +184,7 @@ func TestAutoReleaseLoop(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := r.run(ctx); !errors.Is(err, context.Canceled) {
+		if err := r.Run(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("run: %v", err)
 		}
 	})
@@ -194,7 +194,7 @@ func TestAutoReleaseLoop(t *testing.T) {
 		return len(r.ledger.Acts)
 	}
 	r.promote(t, "staging", "SecurityMSP")
-	r.wake()
+	r.Wake()
 	waittest.Until(t, func() bool { return asked() == 1 })
 	cancel()
 	wg.Wait()

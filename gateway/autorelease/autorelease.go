@@ -1,4 +1,4 @@
-package gateway
+package autorelease
 
 import (
 	"context"
@@ -19,29 +19,29 @@ import (
 // releaseAuto is the transaction that completes a promotion whose rules are met.
 const releaseAuto = "release:Auto"
 
-// promotionReads is the index as the releaser sees it.
-type promotionReads interface {
+// Index is the index as the releaser sees it.
+type Index interface {
 	state.Reader
 	Promotions(f readmodel.PromotionFilter, p readmodel.Page) ([]state.Promotion, string, error)
 }
 
-var _ promotionReads = (*index.Snapshot)(nil)
+var _ Index = (*index.Snapshot)(nil)
 
-// releaser completes open promotions when their last rule comes to be met. It
+// Releaser completes open promotions when their last rule comes to be met. It
 // only asks: the contract alone decides, and where several gateways ask, one of
 // them is first and the others find it done. A time that has come makes no
 // block, so it looks every minute as well.
-type releaser struct {
-	msp    string
-	view   func(ctx context.Context, read func(promotionReads) error) error
-	ledger tasks.Submitter
-	log    *slog.Logger
-	count  func(outcome string)
-	now    func() time.Time
+type Releaser struct {
+	MSP    string
+	View   func(ctx context.Context, read func(Index) error) error
+	Ledger tasks.Submitter
+	Log    *slog.Logger
+	Count  func(outcome string)
+	Now    func() time.Time
 	limits releaseLimits
 
-	woken    chan struct{} // of size 1
-	tried    map[string]trial
+	Woken    chan struct{} // of size 1
+	attempts map[string]attempt
 	policies policy.Cache
 }
 
@@ -57,26 +57,26 @@ func defaultReleaseLimits() releaseLimits {
 	return releaseLimits{every: time.Minute, pause: time.Second, jitter: 500 * time.Millisecond, again: 2 * time.Second, most: 10 * time.Minute}
 }
 
-// trial is what came of asking for one attempt of a promotion.
-type trial struct {
+// attempt is what came of asking for one attempt of a promotion.
+type attempt struct {
 	next  time.Time
 	times int
 }
 
-// wake says that the ledger has grown.
-func (r *releaser) wake() {
+// Wake says that the ledger has grown.
+func (r *Releaser) Wake() {
 	select {
-	case r.woken <- struct{}{}:
+	case r.Woken <- struct{}{}:
 	default:
 	}
 }
 
-// run looks until ctx ends. It fails only when the index does.
-func (r *releaser) run(ctx context.Context) error {
+// Run looks until ctx ends. It fails only when the index does.
+func (r *Releaser) Run(ctx context.Context) error {
 	if r.limits == (releaseLimits{}) {
 		r.limits = defaultReleaseLimits()
 	}
-	r.tried = map[string]trial{}
+	r.attempts = map[string]attempt{}
 	for {
 		next, err := r.look(ctx)
 		if err != nil {
@@ -87,7 +87,7 @@ func (r *releaser) run(ctx context.Context) error {
 		}
 		timer := time.NewTimer(min(r.limits.every, max(0, next)))
 		select {
-		case <-r.woken:
+		case <-r.Woken:
 		case <-timer.C:
 		case <-ctx.Done():
 			return ctx.Err()
@@ -97,21 +97,21 @@ func (r *releaser) run(ctx context.Context) error {
 }
 
 // look asks for every release that is due, and returns when to look again.
-func (r *releaser) look(ctx context.Context) (next time.Duration, err error) {
+func (r *Releaser) look(ctx context.Context) (next time.Duration, err error) {
 	next = r.limits.every
 	due, open, err := r.due(ctx)
 	if err != nil {
 		return next, err
 	}
-	for key := range r.tried {
+	for key := range r.attempts {
 		if !open[key] {
-			delete(r.tried, key)
+			delete(r.attempts, key)
 		}
 	}
 	for _, p := range due {
 		key := trialKey(p)
-		was := r.tried[key]
-		if wait := was.next.Sub(r.now()); wait > 0 {
+		was := r.attempts[key]
+		if wait := was.next.Sub(r.Now()); wait > 0 {
 			next = min(next, wait)
 			continue
 		}
@@ -120,7 +120,7 @@ func (r *releaser) look(ctx context.Context) (next time.Duration, err error) {
 		}
 		r.release(ctx, p)
 		wait := min(r.limits.again<<min(was.times, 12), r.limits.most)
-		r.tried[key] = trial{r.now().Add(wait), was.times + 1}
+		r.attempts[key] = attempt{r.Now().Add(wait), was.times + 1}
 		next = min(next, wait)
 	}
 	return next, ctx.Err()
@@ -130,31 +130,31 @@ func trialKey(p state.Promotion) string { return p.ApprovalKey(p.Attempt, "") }
 
 // release asks for one release. A promotion that is still open afterwards is
 // looked at again: the contract may have changed its gate first.
-func (r *releaser) release(ctx context.Context, p state.Promotion) {
+func (r *Releaser) release(ctx context.Context, p state.Promotion) {
 	about := []any{slog.String("stage", p.Stage), slog.String("image", string(p.Host)+"/"+string(p.Repository)+"@"+p.Digest.String())}
-	_, err := r.ledger.SubmitTransient(ctx, nil, releaseAuto, string(p.Host), string(p.Repository), p.Digest.String(), p.Stage)
+	_, err := r.Ledger.SubmitTransient(ctx, nil, releaseAuto, string(p.Host), string(p.Repository), p.Digest.String(), p.Stage)
 	switch code := provenance.CodeOf(err); {
 	case ctx.Err() != nil:
 	case err == nil:
-		r.count("asked")
-		r.log.InfoContext(ctx, "release asked for", about...)
+		r.Count("asked")
+		r.Log.InfoContext(ctx, "release asked for", about...)
 	case code == provenance.Conflict, code == provenance.Denied, code == provenance.Stale, code == provenance.Quarantined, code == provenance.NotFound:
 		// Another gateway was first, or a fact changed under way: the next look tells.
-		r.count("overtaken")
-		r.log.DebugContext(ctx, "release not taken", append(about, slog.Any("error", err))...)
+		r.Count("overtaken")
+		r.Log.DebugContext(ctx, "release not taken", append(about, slog.Any("error", err))...)
 	default:
-		r.count("failed")
-		r.log.WarnContext(ctx, "release cannot be asked for", append(about, slog.Any("error", err))...)
+		r.Count("failed")
+		r.Log.WarnContext(ctx, "release cannot be asked for", append(about, slog.Any("error", err))...)
 	}
 }
 
 // due lists the open promotions that may be released now and that this
 // organisation may complete, and the keys of all open ones.
-func (r *releaser) due(ctx context.Context) (due []state.Promotion, open map[string]bool, err error) {
+func (r *Releaser) due(ctx context.Context) (due []state.Promotion, open map[string]bool, err error) {
 	open = map[string]bool{}
 	// What has expired is not looked at for ever.
-	filter := readmodel.PromotionFilter{Status: state.PromotionOpen, Since: r.now().Add(-state.PromotionLife)}
-	err = r.view(ctx, func(reads promotionReads) error {
+	filter := readmodel.PromotionFilter{Status: state.PromotionOpen, Since: r.Now().Add(-state.PromotionLife)}
+	err = r.View(ctx, func(reads Index) error {
 		for page := (readmodel.Page{Size: readmodel.MaxPage}); ; {
 			promotions, token, err := reads.Promotions(filter, page)
 			if err != nil {
@@ -165,7 +165,7 @@ func (r *releaser) due(ctx context.Context) (due []state.Promotion, open map[str
 				ready, err := r.ready(reads, p)
 				if err != nil {
 					// One promotion must not stand before the others.
-					r.log.WarnContext(ctx, "promotion not judged", slog.String("stage", p.Stage), slog.String("digest", p.Digest.String()), slog.Any("error", err))
+					r.Log.WarnContext(ctx, "promotion not judged", slog.String("stage", p.Stage), slog.String("digest", p.Digest.String()), slog.Any("error", err))
 				} else if ready {
 					due = append(due, p)
 				}
@@ -178,20 +178,20 @@ func (r *releaser) due(ctx context.Context) (due []state.Promotion, open map[str
 	return due, open, err
 }
 
-func (r *releaser) ready(reads state.Reader, p state.Promotion) (bool, error) {
+func (r *Releaser) ready(reads state.Reader, p state.Promotion) (bool, error) {
 	rules, version, err := state.LoadPolicy(state.Keeping(reads, &r.policies), p.Host, p.Repository)
 	if err != nil || rules == nil {
 		return false, err
 	}
 	stage, ok := rules.Stage(p.Stage)
-	if !ok || !concerns(stage, r.msp) {
+	if !ok || !concerns(stage, r.MSP) {
 		return false, nil
 	}
 	var current state.Current
 	if _, err := state.Read(reads, p.ReleaseKey(), &current); err != nil || current.Pinned {
 		return false, err
 	}
-	j, err := state.JudgeBy(reads, p.Subject, rules, version, r.now())
+	j, err := state.JudgeBy(reads, p.Subject, rules, version, r.Now())
 	if err != nil {
 		return false, err
 	}
