@@ -16,6 +16,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/autorelease"
+	"github.com/waybill-dev/waybill/gateway/clock"
 	"github.com/waybill-dev/waybill/gateway/follow"
 	"github.com/waybill-dev/waybill/gateway/fsck"
 	"github.com/waybill-dev/waybill/gateway/index"
@@ -118,7 +119,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if g.releaser != nil {
 		eg.Go(func() error { return g.releaser.Run(ctx) }) // index -> releases that are due
 	}
-	eg.Go(func() error { return g.ticker.run(ctx) })  // ... -> the ledger's clock
+	eg.Go(func() error { return g.ticker.Run(ctx) })  // ... -> the ledger's clock
 	eg.Go(func() error { return g.sweeper.Run(ctx) }) // registries, compared with the index -> queue
 	eg.Go(func() error { return g.metrics.serve(ctx, cfg.Metrics.Listen) })
 	if err := eg.Wait(); !errors.Is(err, context.Canceled) {
@@ -185,7 +186,7 @@ type rooms struct {
 	work      *tasks.List
 	worker    *tasks.Worker
 	releaser  *autorelease.Releaser // nil: switched off
-	ticker    *ticker
+	ticker    *clock.Ticker
 	sweeper   *sweep.Sweeper
 	metrics   *metrics
 }

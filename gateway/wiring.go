@@ -13,6 +13,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/autorelease"
+	"github.com/waybill-dev/waybill/gateway/clock"
 	"github.com/waybill-dev/waybill/gateway/collect"
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/index"
@@ -184,9 +185,9 @@ func (g *rooms) newWork(clients registries) *tasks.Watcher {
 			return c.client, c.client != nil && c.readBack
 		},
 	}
-	g.ticker = &ticker{
-		msp: g.cfg.MSPID, view: view, ledger: g.ledger, waits: &g.submitter.Waits, log: g.cfg.Log, count: counted(g.metrics.ticks), now: time.Now,
-		behind: func(d time.Duration) { g.metrics.behind.Set(d.Seconds()) },
+	g.ticker = &clock.Ticker{
+		MSP: g.cfg.MSPID, View: view, Ledger: g.ledger, Waits: &g.submitter.Waits, Log: g.cfg.Log, Count: counted(g.metrics.ticks), Now: time.Now,
+		Behind: func(d time.Duration) { g.metrics.behind.Set(d.Seconds()) },
 	}
 	g.worker = &tasks.Worker{List: g.work, Log: g.cfg.Log, Do: map[string]func(context.Context, tasks.Task) ([]tasks.Task, error){tasks.Collect: collect.Do, tasks.Witness: witness.Do, tasks.Prove: prove.Do}}
 	if on(g.cfg.AutoRelease) {

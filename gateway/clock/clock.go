@@ -1,4 +1,4 @@
-package gateway
+package clock
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 // clockTick is the transaction that moves the ledger's clock on.
 const clockTick = "clock:Tick"
 
-// ticker keeps the ledger's clock from standing still. Every gateway of every
+// Ticker keeps the ledger's clock from standing still. Every gateway of every
 // member looks, and normally one of them ticks: the members have their turns one
 // after the other, in the order of their names, so that the second acts only
 // where the first did not. What several tick at once is one tick: the others
@@ -31,15 +31,15 @@ const clockTick = "clock:Tick"
 // a tick may be early by the peers' time window (20 s; network/templates/core.yaml.tmpl).
 // Where no gateway ticks, what depends on time is unmet after policy.ClockGrace, and
 // says so.
-type ticker struct {
-	msp    string
-	view   func(ctx context.Context, read func(state.Scanner) error) error
-	ledger tasks.Submitter
-	waits  *wait.Reasons
-	log    *slog.Logger
-	count  func(outcome string)  // ticked, failed
-	behind func(d time.Duration) // how old the clock is; zero before the first tick
-	now    func() time.Time
+type Ticker struct {
+	MSP    string
+	View   func(ctx context.Context, read func(state.Scanner) error) error
+	Ledger tasks.Submitter
+	Waits  *wait.Reasons
+	Log    *slog.Logger
+	Count  func(outcome string)  // ticked, failed
+	Behind func(d time.Duration) // how old the clock is; zero before the first tick
+	Now    func() time.Time
 	limits tickLimits
 
 	last time.Time // the minute that was ticked last from here
@@ -59,8 +59,8 @@ func defaultTickLimits() tickLimits {
 	return tickLimits{look: time.Second, jitter: 500 * time.Millisecond, turn: 4 * time.Second, turns: 10, timeout: 20 * time.Second, again: 5 * time.Second}
 }
 
-// run ticks until ctx ends. It fails only when the index does.
-func (c *ticker) run(ctx context.Context) error {
+// Run ticks until ctx ends. It fails only when the index does.
+func (c *Ticker) Run(ctx context.Context) error {
 	if c.limits == (tickLimits{}) {
 		c.limits = defaultTickLimits()
 	}
@@ -76,39 +76,39 @@ func (c *ticker) run(ctx context.Context) error {
 }
 
 // turn ticks when it is due, and returns when to look again.
-func (c *ticker) turn(ctx context.Context) (time.Duration, error) {
+func (c *Ticker) turn(ctx context.Context) (time.Duration, error) {
 	const source = "ledger's clock"
 	due, err := c.due(ctx)
 	if err != nil || !due {
 		return c.limits.look, err
 	}
-	minute := c.now().Truncate(policy.ClockTick)
+	minute := c.Now().Truncate(policy.ClockTick)
 	ticking, cancel := context.WithTimeout(ctx, c.limits.timeout)
 	defer cancel()
-	_, err = c.ledger.SubmitTransient(ticking, nil, clockTick)
+	_, err = c.Ledger.SubmitTransient(ticking, nil, clockTick)
 	switch {
 	case ctx.Err() != nil:
 		return 0, ctx.Err()
 	case err != nil && provenance.CodeOf(err) != provenance.Conflict:
-		c.count("failed")
-		if c.waits.Begin(source, err) {
-			c.log.WarnContext(ctx, "the ledger's clock cannot be moved", slog.Any("error", err))
+		c.Count("failed")
+		if c.Waits.Begin(source, err) {
+			c.Log.WarnContext(ctx, "the ledger's clock cannot be moved", slog.Any("error", err))
 		}
 		return c.limits.again, nil
 	case err == nil:
-		c.count("ticked")
+		c.Count("ticked")
 	}
 	// Or others ticked so often meanwhile that ours lost every race.
-	c.waits.End(source)
+	c.Waits.End(source)
 	c.last = minute
 	return c.limits.look, nil
 }
 
 // due tells whether it is this member's turn to tick.
-func (c *ticker) due(ctx context.Context) (bool, error) {
+func (c *Ticker) due(ctx context.Context) (bool, error) {
 	var clock state.Clock
 	var members state.Members
-	err := c.view(ctx, func(r state.Scanner) (err error) {
+	err := c.View(ctx, func(r state.Scanner) (err error) {
 		clock = state.Clock{}
 		if _, err = state.Read(r, state.ClockKey(), &clock); err != nil {
 			return err
@@ -119,13 +119,13 @@ func (c *ticker) due(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	now := c.now()
+	now := c.Now()
 	age := now.Sub(clock.At)
 	if clock.At.IsZero() {
 		age = 0
 	}
-	c.behind(age)
-	place := slices.Index(slices.Sorted(slices.Values(members.MSPs)), c.msp)
+	c.Behind(age)
+	place := slices.Index(slices.Sorted(slices.Values(members.MSPs)), c.MSP)
 	if place < 0 || !now.Truncate(policy.ClockTick).After(c.last) {
 		return false, nil // the index has not seen our own tick yet
 	}

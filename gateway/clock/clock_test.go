@@ -1,4 +1,4 @@
-package gateway
+package clock
 
 import (
 	"context"
@@ -22,7 +22,7 @@ import (
 type ticking struct {
 	state   *ledgertest.State
 	time    time.Time
-	tickers map[string]*ticker
+	tickers map[string]*Ticker
 	ticks   []string // who, in order
 	down    map[string]error
 	counts  map[string]int
@@ -62,12 +62,12 @@ func (w *ticking) tick(t *testing.T) {
 
 func newTicking(t *testing.T, members ...string) *ticking {
 	t.Helper()
-	w := &ticking{state: &ledgertest.State{}, time: time.Date(2026, 3, 2, 10, 0, 17, 0, time.UTC), tickers: map[string]*ticker{}, down: map[string]error{}, counts: map[string]int{}}
+	w := &ticking{state: &ledgertest.State{}, time: time.Date(2026, 3, 2, 10, 0, 17, 0, time.UTC), tickers: map[string]*Ticker{}, down: map[string]error{}, counts: map[string]int{}}
 	w.state.Put(t, state.MembersKey(), state.Members{MSPs: members})
 	for _, msp := range append(members, "StrangerMSP") {
-		w.tickers[msp] = &ticker{
-			msp: msp, view: w.state.View, ledger: by{w, t, msp}, waits: &wait.Reasons{}, log: slog.New(slog.NewTextHandler(&w.said, nil)),
-			count: func(o string) { w.counts[o]++ }, behind: func(d time.Duration) { w.age = d }, now: func() time.Time { return w.time }, limits: defaultTickLimits(),
+		w.tickers[msp] = &Ticker{
+			MSP: msp, View: w.state.View, Ledger: by{w, t, msp}, Waits: &wait.Reasons{}, Log: slog.New(slog.NewTextHandler(&w.said, nil)),
+			Count: func(o string) { w.counts[o]++ }, Behind: func(d time.Duration) { w.age = d }, Now: func() time.Time { return w.time }, limits: defaultTickLimits(),
 		}
 	}
 	return w
@@ -129,12 +129,12 @@ func TestClockRefused(t *testing.T) {
 	if n := strings.Count(w.said.String(), "cannot be moved"); n != 1 || w.counts["failed"] < 5 {
 		t.Errorf("said %d times, %v", n, w.counts)
 	}
-	if why := w.tickers["AuditMSP"].waits.Longest().Reason; !strings.Contains(why, "needs the role gateway") {
+	if why := w.tickers["AuditMSP"].Waits.Longest().Reason; !strings.Contains(why, "needs the role gateway") {
 		t.Errorf("its status says %q", why)
 	}
 	delete(w.down, "AuditMSP")
 	w.pass(t, 120)
-	if why := w.tickers["AuditMSP"].waits.Longest().Reason; why != "" {
+	if why := w.tickers["AuditMSP"].Waits.Longest().Reason; why != "" {
 		t.Errorf("mended, its status says %q", why)
 	}
 	// Others were faster, time after time: the clock has moved.
@@ -151,7 +151,7 @@ func TestClockOnce(t *testing.T) {
 	w := newTicking(t, "AuditMSP")
 	frozen := &ledgertest.State{}
 	frozen.Put(t, state.MembersKey(), state.Members{MSPs: []string{"AuditMSP"}})
-	w.tickers["AuditMSP"].view = frozen.View
+	w.tickers["AuditMSP"].View = frozen.View
 	w.time = w.time.Truncate(time.Minute)
 	w.pass(t, 59)
 	if len(w.ticks) != 1 {
@@ -174,7 +174,7 @@ func TestClockLoop(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := c.run(ctx); !errors.Is(err, context.Canceled) {
+		if err := c.Run(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("run: %v", err)
 		}
 	})
