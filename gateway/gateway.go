@@ -22,6 +22,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/pullclients"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
 	"github.com/waybill-dev/waybill/gateway/record"
@@ -110,8 +111,8 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	eg.Go(func() error { return g.api.Serve(ctx, apiListener) })    // answers out
 	eg.Go(func() error { return g.serveHooks(ctx, hooksListener) }) // notifications in -> queue
 	eg.Go(func() error { return g.submitter.Run(ctx) })             // queue -> ledger
-	eg.Go(func() error { return g.keeper.run(ctx) })                // ... -> our own private data
-	eg.Go(func() error { return g.retainer.run(ctx) })              // ... -> nowhere, when it is old
+	eg.Go(func() error { return g.keeper.Run(ctx) })                // ... -> our own private data
+	eg.Go(func() error { return g.retainer.Run(ctx) })              // ... -> nowhere, when it is old
 	eg.Go(func() error { return g.follower.Run(ctx) })              // ledger -> index
 	eg.Go(func() error { return g.follower.Watch(ctx) })            // how far behind the peer
 	eg.Go(func() error { return g.work.Keep(ctx) })                 // what blocks asked of us -> disk
@@ -180,8 +181,8 @@ type rooms struct {
 	hooks     *intake.Handler
 	api       *api.Server
 	submitter *record.Recorder
-	keeper    *keeper
-	retainer  *retainer
+	keeper    *pullclients.Store
+	retainer  *pullclients.Retention
 	follower  *follow.Follower
 	work      *tasks.List
 	worker    *tasks.Worker
@@ -229,8 +230,8 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	}
 	g.metrics = newMetrics(g.queue, g.work)
 	g.submitter = g.newSubmitter(clients)
-	g.keeper = &keeper{queue: g.queue, ledger: g.ledger, waits: &g.submitter.Waits, log: cfg.Log, woken: make(chan struct{}, 1)}
-	g.submitter.Hid = g.keeper.wake
+	g.keeper = &pullclients.Store{Queue: g.queue, Ledger: g.ledger, Waits: &g.submitter.Waits, Log: cfg.Log, Woken: make(chan struct{}, 1)}
+	g.submitter.Hid = g.keeper.Wake
 	if g.retainer, err = g.newRetainer(); err != nil {
 		return g, err
 	}
@@ -245,7 +246,7 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	}
 	g.api, err = api.New(api.Config{ //nolint:contextcheck // each request brings its own context
 		Org: cfg.MSPID, Version: cfg.Version, Channel: cfg.Channel, CertFile: cfg.API.TLSCert, KeyFile: cfg.API.TLSKey, AnonymousReads: cfg.API.AnonymousReads,
-		Index: readModel{g.index}, Queue: operated{g.queue, g.work}, Sweeps: g.sweeper, Connectors: connectors, Clients: revealer{g.ledger}, Organisations: g.follower.Members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
+		Index: readModel{g.index}, Queue: operated{g.queue, g.work}, Sweeps: g.sweeper, Connectors: connectors, Clients: pullclients.Lookup{g.ledger}, Organisations: g.follower.Members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
 	})
 	return g, err
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/prove"
+	"github.com/waybill-dev/waybill/gateway/pullclients"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/record"
 	"github.com/waybill-dev/waybill/gateway/registry"
@@ -238,7 +239,7 @@ func openRegistries(cfg Config) (registries, error) {
 }
 
 // newRetainer makes the loop that purges the clients of old pulls.
-func (g *rooms) newRetainer() (*retainer, error) {
+func (g *rooms) newRetainer() (*pullclients.Retention, error) {
 	keep := map[provenance.Host]time.Duration{}
 	for _, reg := range g.cfg.Registries {
 		if reg.KeepClients > 0 {
@@ -249,8 +250,8 @@ func (g *rooms) newRetainer() (*retainer, error) {
 			keep[host] = reg.KeepClients
 		}
 	}
-	return newRetainer(retainer{
-		index: g.index, ledger: g.ledger, waits: &g.submitter.Waits, log: g.cfg.Log, msp: g.cfg.MSPID, path: filepath.Join(g.cfg.DataDir, retainFile),
-		keep: keep, purged: g.metrics.purged.Inc,
+	return pullclients.NewRetention(pullclients.Retention{
+		Index: g.index, Ledger: g.ledger, Waits: &g.submitter.Waits, Log: g.cfg.Log, MSP: g.cfg.MSPID, Path: filepath.Join(g.cfg.DataDir, pullclients.RetentionFile),
+		Keep: keep, Purged: g.metrics.purged.Inc,
 	})
 }

@@ -1,4 +1,4 @@
-package gateway
+package pullclients
 
 import (
 	"bytes"
@@ -125,7 +125,7 @@ func TestKeeperGoesOn(t *testing.T) {
 	drain(b, 11)
 	c := &collection{ledger: b.Ledger, kept: map[string][]byte{}}
 	var bad string
-	k := &keeper{queue: b.Queue, ledger: refusing{c, &bad}, waits: &wait.Reasons{}, log: slog.New(slog.DiscardHandler), woken: make(chan struct{}, 1), limits: keepLimits{page: 1, parallel: 1}}
+	k := &Store{Queue: b.Queue, Ledger: refusing{c, &bad}, Waits: &wait.Reasons{}, Log: slog.New(slog.DiscardHandler), Woken: make(chan struct{}, 1), limits: keepLimits{page: 1, parallel: 1}}
 	all, err := b.Queue.Unkept(t.Context(), nil, 99)
 	if err != nil || len(all) < 2 {
 		t.Fatalf("%d segments hide something, %v", len(all), err)

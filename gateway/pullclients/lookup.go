@@ -1,4 +1,4 @@
-package gateway
+package pullclients
 
 import (
 	"context"
@@ -17,13 +17,13 @@ type privateReads interface {
 
 var _ privateReads = (*ledger.Client)(nil)
 
-// revealer reads what our organisation keeps of pulls from its own peer. The
+// Lookup reads what our organisation keeps of pulls from its own peer. The
 // index holds none of it: what is purged there is gone here.
-type revealer struct{ ledger privateReads }
+type Lookup struct{ ledger privateReads }
 
 // Reveal returns the client of a pull that our organisation recorded. It is
 // believed only when it hashes to what stands on the channel.
-func (r revealer) Reveal(ctx context.Context, pulls []readmodel.Pull) ([]provenance.Client, []error) {
+func (r Lookup) Reveal(ctx context.Context, pulls []readmodel.Pull) ([]provenance.Client, []error) {
 	out, errs := make([]provenance.Client, len(pulls)), make([]error, len(pulls))
 	type segment struct {
 		host provenance.Host
@@ -54,7 +54,7 @@ func (r revealer) Reveal(ctx context.Context, pulls []readmodel.Pull) ([]provena
 	return out, errs
 }
 
-func (r revealer) read(ctx context.Context, p readmodel.Pull) (provenance.Clients, error) {
+func (r Lookup) read(ctx context.Context, p readmodel.Pull) (provenance.Clients, error) {
 	answer, err := r.ledger.EvaluateOwn(ctx, "record:ReadClients", string(p.Host), p.Lane, strconv.FormatUint(p.Number, 10))
 	if err != nil {
 		return provenance.Clients{}, err

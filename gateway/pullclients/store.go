@@ -1,4 +1,4 @@
-package gateway
+package pullclients
 
 import (
 	"context"
@@ -35,16 +35,16 @@ var (
 	_ privateLedger = (*ledger.Client)(nil)
 )
 
-// keeper carries what recorded segments hide from the queue to our
+// Store carries what recorded segments hide from the queue to our
 // organisation's private data collection, one transaction for a segment. It is
 // apart from the lanes: the facts on the channel never wait for it. The same
 // twice is one write, so that a crash at any point costs a transaction at most.
-type keeper struct {
-	queue  hidingQueue
-	ledger privateLedger
-	waits  *wait.Reasons
-	log    *slog.Logger
-	woken  chan struct{}
+type Store struct {
+	Queue  hidingQueue
+	Ledger privateLedger
+	Waits  *wait.Reasons
+	Log    *slog.Logger
+	Woken  chan struct{}
 	limits keepLimits
 }
 
@@ -59,17 +59,17 @@ func defaultKeepLimits() keepLimits {
 	return keepLimits{page: 16, parallel: 4, poll: 2 * time.Second, backoff: 500 * time.Millisecond, backoffMax: 30 * time.Second}
 }
 
-// wake tells that a segment was recorded that hides something.
-func (k *keeper) wake() {
+// Wake tells that a segment was recorded that hides something.
+func (k *Store) Wake() {
 	select {
-	case k.woken <- struct{}{}:
+	case k.Woken <- struct{}{}:
 	default: // it is awake
 	}
 }
 
-// run keeps until ctx ends, and returns its error. What cannot be kept now is
+// Run keeps until ctx ends, and returns its error. What cannot be kept now is
 // tried again for ever: there is no other copy.
-func (k *keeper) run(ctx context.Context) error {
+func (k *Store) Run(ctx context.Context) error {
 	if k.limits == (keepLimits{}) {
 		k.limits = defaultKeepLimits()
 	}
@@ -81,15 +81,15 @@ func (k *keeper) run(ctx context.Context) error {
 			return ctx.Err()
 		}
 		if err == nil {
-			k.waits.End(source)
+			k.Waits.End(source)
 			pause.Reset()
 			if err := k.idle(ctx); err != nil {
 				return err
 			}
 			continue
 		}
-		if k.waits.Begin(source, err) {
-			k.log.WarnContext(ctx, "keeping the clients of pulls waits", slog.Any("error", err))
+		if k.Waits.Begin(source, err) {
+			k.Log.WarnContext(ctx, "keeping the clients of pulls waits", slog.Any("error", err))
 		}
 		if err := wait.For(ctx, pause.NextBackOff()); err != nil {
 			return err
@@ -97,11 +97,11 @@ func (k *keeper) run(ctx context.Context) error {
 	}
 }
 
-func (k *keeper) idle(ctx context.Context) error {
+func (k *Store) idle(ctx context.Context) error {
 	timer := time.NewTimer(k.limits.poll)
 	defer timer.Stop()
 	select {
-	case <-k.woken:
+	case <-k.Woken:
 	case <-timer.C:
 	case <-ctx.Done():
 		return ctx.Err()
@@ -111,10 +111,10 @@ func (k *keeper) idle(ctx context.Context) error {
 
 // pass tries everything once: one that fails does not keep the others waiting.
 // It returns the first failure.
-func (k *keeper) pass(ctx context.Context) error {
+func (k *Store) pass(ctx context.Context) error {
 	var first error
 	for after := (*queue.Unkept)(nil); ; {
-		page, err := k.queue.Unkept(ctx, after, k.limits.page)
+		page, err := k.Queue.Unkept(ctx, after, k.limits.page)
 		if err != nil || len(page) == 0 {
 			return firstOf(first, err)
 		}
@@ -140,11 +140,11 @@ func firstOf(errs ...error) error {
 	return nil
 }
 
-func (k *keeper) keep(ctx context.Context, u queue.Unkept) error {
-	_, err := k.ledger.SubmitPrivate(ctx, map[string][]byte{"clients": u.Clients}, keepClients, string(u.Host), u.LaneName, strconv.FormatUint(u.Seq, 10))
+func (k *Store) keep(ctx context.Context, u queue.Unkept) error {
+	_, err := k.Ledger.SubmitPrivate(ctx, map[string][]byte{"clients": u.Clients}, keepClients, string(u.Host), u.LaneName, strconv.FormatUint(u.Seq, 10))
 	if err != nil {
 		return provenance.Wrap(provenance.CodeOf(err), err, "clients of segment %s/%d", u.LaneName, u.Seq)
 	}
 	// A crash before: it is submitted again, and is known then.
-	return k.queue.Kept(ctx, u)
+	return k.Queue.Kept(ctx, u)
 }

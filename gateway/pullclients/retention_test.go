@@ -1,4 +1,4 @@
-package gateway
+package pullclients
 
 import (
 	"context"
@@ -89,11 +89,11 @@ func retaining(t *testing.T, kinds ...string) *index.Index {
 	return x
 }
 
-func newRetaining(t *testing.T, x *index.Index, p privateLedger, path string, keep time.Duration) *retainer {
+func newRetaining(t *testing.T, x *index.Index, p privateLedger, path string, keep time.Duration) *Retention {
 	t.Helper()
-	r, err := newRetainer(retainer{
-		index: x, ledger: p, waits: &wait.Reasons{}, log: slog.New(slog.DiscardHandler), msp: "VendorMSP", path: path,
-		keep: map[provenance.Host]time.Duration{"registry.example": keep}, purged: func() {},
+	r, err := NewRetention(Retention{
+		Index: x, Ledger: p, Waits: &wait.Reasons{}, Log: slog.New(slog.DiscardHandler), MSP: "VendorMSP", Path: path,
+		Keep: map[provenance.Host]time.Duration{"registry.example": keep}, Purged: func() {},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -106,11 +106,11 @@ func newRetaining(t *testing.T, x *index.Index, p privateLedger, path string, ke
 // to. A segment that looks older than the one before waits for that one.
 func TestRetention(t *testing.T) {
 	x := retaining(t, "private 90", "open 80", "private 70", "foreign 60", "private 50", "private 20", "private 60", "private 10")
-	path := filepath.Join(t.TempDir(), retainFile)
+	path := filepath.Join(t.TempDir(), RetentionFile)
 	p := &purging{known: map[string]bool{}, fails: "4"}
 	r := newRetaining(t, x, p, path, 30*time.Hour)
 	purged := 0
-	r.purged = func() { purged++ }
+	r.Purged = func() { purged++ }
 	expect := func(now time.Time, code provenance.Code, calls ...string) {
 		t.Helper()
 		p.calls = nil
@@ -129,18 +129,18 @@ func TestRetention(t *testing.T) {
 		t.Errorf("%d counted before the restart", purged)
 	}
 	r = newRetaining(t, x, p, filepath.Join(t.TempDir(), "lost"), 30*time.Hour)
-	r.purged = func() { t.Error("counted, and was purged before") }
+	r.Purged = func() { t.Error("counted, and was purged before") }
 	expect(now, "", "0", "2", "4")
 }
 
 func TestRetentionRuns(t *testing.T) {
 	x := retaining(t, "private 2", "private 3")
 	p := &purging{known: map[string]bool{}, fails: "1"}
-	r := newRetaining(t, x, p, filepath.Join(t.TempDir(), retainFile), time.Hour)
+	r := newRetaining(t, x, p, filepath.Join(t.TempDir(), RetentionFile), time.Hour)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if err := r.run(ctx); err == nil || r.waits.Longest().Reason == "" || !slices.Equal(p.calls, []string{"0"}) {
-		t.Errorf("%v, waits for %q, purged %v", err, r.waits.Longest().Reason, p.calls)
+	if err := r.Run(ctx); err == nil || r.Waits.Longest().Reason == "" || !slices.Equal(p.calls, []string{"0"}) {
+		t.Errorf("%v, waits for %q, purged %v", err, r.Waits.Longest().Reason, p.calls)
 	}
 }
 
@@ -148,12 +148,12 @@ func TestRetentionRuns(t *testing.T) {
 func TestRetentionFile(t *testing.T) {
 	x := retaining(t, "private 90")
 	for text, code := range map[string]provenance.Code{"null": "", "{}": "", "": provenance.Internal, "[": provenance.Internal} {
-		path := filepath.Join(t.TempDir(), retainFile)
+		path := filepath.Join(t.TempDir(), RetentionFile)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		p := &purging{known: map[string]bool{}}
-		r := &retainer{index: x, ledger: p, msp: "VendorMSP", path: path, page: 2, keep: map[provenance.Host]time.Duration{"registry.example": time.Hour}, purged: func() {}}
+		r := &Retention{Index: x, Ledger: p, MSP: "VendorMSP", Path: path, page: 2, Keep: map[provenance.Host]time.Duration{"registry.example": time.Hour}, Purged: func() {}}
 		if err := r.load(); provenance.CodeOf(err) != code || code != "" && !strings.Contains(err.Error(), "may be deleted") {
 			t.Errorf("%q: %v, want %q", text, err, code)
 		}

@@ -1,4 +1,4 @@
-package gateway
+package pullclients
 
 import (
 	"context"
@@ -25,12 +25,12 @@ func drain(b *recordtest.Bench, n int) {
 func keeping(b *recordtest.Bench, c *collection) *wait.Reasons {
 	b.T.Helper()
 	w := &wait.Reasons{}
-	k := &keeper{queue: b.Queue, ledger: c, waits: w, log: slog.New(slog.DiscardHandler), woken: make(chan struct{}, 1), limits: keepLimits{
+	k := &Store{Queue: b.Queue, Ledger: c, Waits: w, Log: slog.New(slog.DiscardHandler), Woken: make(chan struct{}, 1), limits: keepLimits{
 		page: 2, parallel: 2, poll: time.Millisecond, backoff: time.Millisecond, backoffMax: 2 * time.Millisecond,
 	}}
 	ctx, cancel := context.WithTimeout(b.T.Context(), 20*time.Second)
 	done := make(chan error, 1)
-	go func() { done <- k.run(ctx) }()
+	go func() { done <- k.Run(ctx) }()
 	for ctx.Err() == nil {
 		left, err := b.Queue.Unkept(ctx, nil, 1)
 		if err != nil {
@@ -74,7 +74,7 @@ func revealed(b *recordtest.Bench, c *collection, want int) {
 			nth++
 		}
 	}
-	clients, errs := revealer{c}.Reveal(b.T.Context(), pulls)
+	clients, errs := Lookup{c}.Reveal(b.T.Context(), pulls)
 	seen := map[string]bool{}
 	for i, who := range clients {
 		if errs[i] != nil || who.Address != "10.2.3.4" || seen[who.Actor] {
@@ -87,7 +87,7 @@ func revealed(b *recordtest.Bench, c *collection, want int) {
 	}
 	pulls[0].Blind = provenance.SHA256Of([]byte("another"))
 	pulls[1].Number = 999
-	_, errs = revealer{c}.Reveal(b.T.Context(), pulls[:2])
+	_, errs = Lookup{c}.Reveal(b.T.Context(), pulls[:2])
 	if provenance.CodeOf(errs[0]) != provenance.Internal || provenance.CodeOf(errs[1]) != provenance.NotFound {
 		b.T.Errorf("what does not hash to the channel, and what is not kept: %v", errs)
 	}
