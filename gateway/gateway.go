@@ -246,7 +246,7 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	}
 	g.api, err = api.New(api.Config{ //nolint:contextcheck // each request brings its own context
 		Org: cfg.MSPID, Version: cfg.Version, Channel: cfg.Channel, CertFile: cfg.API.TLSCert, KeyFile: cfg.API.TLSKey, AnonymousReads: cfg.API.AnonymousReads,
-		Index: readModel{g.index}, Queue: operated{g.queue, g.work}, Sweeps: g.sweeper, Connectors: connectors, Clients: pullclients.Lookup{g.ledger}, Organisations: g.follower.Members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
+		Index: readModel{g.index}, Queue: operated{g.queue, g.work}, Sweeps: g.sweeper, Connectors: connectors, Clients: pullclients.Lookup{Ledger: g.ledger}, Organisations: g.follower.Members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
 	})
 	return g, err
 }

@@ -74,7 +74,7 @@ func revealed(b *recordtest.Bench, c *collection, want int) {
 			nth++
 		}
 	}
-	clients, errs := Lookup{c}.Reveal(b.T.Context(), pulls)
+	clients, errs := Lookup{Ledger: c}.Reveal(b.T.Context(), pulls)
 	seen := map[string]bool{}
 	for i, who := range clients {
 		if errs[i] != nil || who.Address != "10.2.3.4" || seen[who.Actor] {
@@ -87,7 +87,7 @@ func revealed(b *recordtest.Bench, c *collection, want int) {
 	}
 	pulls[0].Blind = provenance.SHA256Of([]byte("another"))
 	pulls[1].Number = 999
-	_, errs = Lookup{c}.Reveal(b.T.Context(), pulls[:2])
+	_, errs = Lookup{Ledger: c}.Reveal(b.T.Context(), pulls[:2])
 	if provenance.CodeOf(errs[0]) != provenance.Internal || provenance.CodeOf(errs[1]) != provenance.NotFound {
 		b.T.Errorf("what does not hash to the channel, and what is not kept: %v", errs)
 	}

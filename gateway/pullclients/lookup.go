@@ -19,7 +19,7 @@ var _ privateReads = (*ledger.Client)(nil)
 
 // Lookup reads what our organisation keeps of pulls from its own peer. The
 // index holds none of it: what is purged there is gone here.
-type Lookup struct{ ledger privateReads }
+type Lookup struct{ Ledger privateReads }
 
 // Reveal returns the client of a pull that our organisation recorded. It is
 // believed only when it hashes to what stands on the channel.
@@ -55,7 +55,7 @@ func (r Lookup) Reveal(ctx context.Context, pulls []readmodel.Pull) ([]provenanc
 }
 
 func (r Lookup) read(ctx context.Context, p readmodel.Pull) (provenance.Clients, error) {
-	answer, err := r.ledger.EvaluateOwn(ctx, "record:ReadClients", string(p.Host), p.Lane, strconv.FormatUint(p.Number, 10))
+	answer, err := r.Ledger.EvaluateOwn(ctx, "record:ReadClients", string(p.Host), p.Lane, strconv.FormatUint(p.Number, 10))
 	if err != nil {
 		return provenance.Clients{}, err
 	}
