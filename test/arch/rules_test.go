@@ -19,14 +19,14 @@ func directions() []allowed {
 	return []allowed{
 		{"chaincode/provenance", nil},
 		{"chaincode/strictjson", []string{"chaincode/provenance"}},
-		{"chaincode/manifest", []string{"chaincode/provenance"}},
+		{"chaincode/manifest", []string{"chaincode/provenance", "chaincode/strictjson"}},
 		{"chaincode/policy", []string{"chaincode/provenance", "chaincode/strictjson", "chaincode/policy"}},
 		{"chaincode/evidence", []string{"chaincode/provenance", "chaincode/strictjson"}},
 		{"chaincode/state", append(vocabulary, "chaincode/manifest", "chaincode/policy/policytest")},
 		{"chaincode/contract", append(vocabulary, "chaincode/evidence", "chaincode/manifest", "chaincode/strictjson")},
 		// A room may have closets (gateway/api/waybillv1); it knows no sibling.
-		{"gateway/intake", append(vocabulary, "gateway/intake")},
-		{"gateway/registry", append(vocabulary, "chaincode/manifest", "gateway/registry")},
+		{"gateway/intake", append(vocabulary, "chaincode/strictjson", "gateway/intake")},
+		{"gateway/registry", append(vocabulary, "chaincode/manifest", "chaincode/strictjson", "gateway/registry")},
 		{"gateway/queue", append(vocabulary, "gateway/queue")},
 		{"gateway/ledger", append(vocabulary, "gateway/ledger")},
 		{"gateway/index", append(vocabulary, "gateway/index")},
