@@ -1,9 +1,7 @@
 package intake
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"encoding/json"
 	"net/http"
 	"slices"
 	"time"
@@ -158,31 +156,3 @@ func (b *batch) takeUnknown(m message, c claim, body [sha256.Size]byte) {
 func (b *batch) add(event provenance.Event, body [sha256.Size]byte, by client) {
 	b.events, b.bodies, b.clients = append(b.events, event), append(b.bodies, body), append(b.clients, by)
 }
-
-// decode reads strict JSON into a struct. what names the form that is wanted.
-func decode(raw []byte, into any, what string) error {
-	if err := checkJSON(raw); err != nil {
-		return err
-	}
-	return decodeChecked(raw, into, what)
-}
-
-// decodeChecked reads a part of a document that checkJSON has seen.
-func decodeChecked(raw []byte, into any, what string) error {
-	if err := json.Unmarshal(raw, into); err != nil || len(raw) == 0 || bytes.TrimSpace(raw)[0] != '{' {
-		return provenance.Errorf(provenance.Invalid, "body: want %s", what)
-	}
-	return nil
-}
-
-// hashJSON hashes a document without its white space: a retry may be laid out
-// by another proxy and is still the same.
-func hashJSON(raw []byte) ([sha256.Size]byte, error) {
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, raw); err != nil {
-		return [sha256.Size]byte{}, provenance.Errorf(provenance.Invalid, "body is not JSON")
-	}
-	return sha256.Sum256(compact.Bytes()), nil
-}
-
-func isJSON(mediaType string) bool { return mediaType == "application/json" }
