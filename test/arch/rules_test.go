@@ -60,6 +60,7 @@ func doors() []door {
 		{"github.com/hyperledger/fabric-contract-api-go", []string{"chaincode/contract", "cmd/waybill-chaincode"}},
 		{"github.com/hyperledger/fabric-chaincode-go", []string{"chaincode/contract", "cmd/waybill-chaincode"}},
 		{"github.com/google/go-containerregistry", []string{"gateway/registry", "test"}},
+		{"github.com/go-jose/go-jose", []string{"gateway/intake"}},
 		{"github.com/grpc-ecosystem/grpc-gateway", []string{"gateway/api"}},
 		{"cel.dev/cel-go", []string{"chaincode/policy"}},
 		{"github.com/jackc/pgx", []string{"gateway/queue", "gateway/index", "test"}},
