@@ -73,7 +73,7 @@ func newTryBench(t *testing.T, c intake.Connector) *tryBench {
 	b := &tryBench{queue: q, err: provenance.Errorf(provenance.NotFound, "no such tag"), readBack: true}
 	book := newBook()
 	handler, err := intake.New(intake.Config{
-		Connectors: []intake.Connector{c}, Sink: sink{q}, Trials: sink{q}, Log: slog.New(slog.DiscardHandler), Metrics: book.wrap(newMetrics(q, &worklist{}).intake()),
+		Connectors: []intake.Connector{c}, Sink: sink{q}, SelfTests: sink{q}, Log: slog.New(slog.DiscardHandler), Metrics: book.wrap(newMetrics(q, &worklist{}).intake()),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -26,7 +26,7 @@ func (g *rooms) openHooks(clients registries) (*connectors, error) {
 	}
 	book := newBook()
 	g.hooks, err = intake.New(intake.Config{
-		Connectors: all, Sink: sink{g.queue}, Trials: sink{g.queue}, MaxBody: g.cfg.Hooks.MaxBody, Log: g.cfg.Log,
+		Connectors: all, Sink: sink{g.queue}, SelfTests: sink{g.queue}, MaxBody: g.cfg.Hooks.MaxBody, Log: g.cfg.Log,
 		Metrics: book.wrap(g.metrics.intake()), Children: childrenIn(g.index),
 	})
 	if err != nil {

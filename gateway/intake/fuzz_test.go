@@ -133,7 +133,7 @@ func FuzzGARNotification(f *testing.F) {
 		if decode(raw, &n, "a notification") != nil {
 			return
 		}
-		c, elsewhere, err := n.claim("europe-docker.pkg.dev")
+		c, elsewhere, err := n.report("europe-docker.pkg.dev")
 		if err != nil || elsewhere {
 			return
 		}
