@@ -163,7 +163,7 @@ func readReferrers(body []byte, mediaType string) ([]Descriptor, error) {
 	return describe(page.Manifests, maxValues)
 }
 
-// next returns where the following page is, nil on the last. The guard has the
+// next returns where the following page is, nil on the last. The transport has the
 // say about whether it may be asked for.
 func next(resp *http.Response) *url.URL {
 	for _, link := range resp.Header.Values("Link") {
