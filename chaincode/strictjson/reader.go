@@ -126,10 +126,10 @@ func (r *Reader) Integer() (int64, error) {
 // Skip reads a value of which nothing is asked: it has to be good all the same.
 func (r *Reader) Skip() error {
 	r.space()
-	switch c := r.peek(); {
-	case c == '{':
+	switch r.peek() {
+	case '{':
 		return r.Object(nil)
-	case c == '[':
+	case '[':
 		return r.List(nil)
 	}
 	if err := r.count(); err != nil {
@@ -159,8 +159,8 @@ func (r *Reader) End() error {
 // value reads a value and builds it.
 func (r *Reader) value() (any, error) {
 	r.space()
-	switch c := r.peek(); {
-	case c == '{':
+	switch r.peek() {
+	case '{':
 		out := map[string]any{}
 		err := r.Object(func(name []byte) error {
 			v, err := r.value()
@@ -168,7 +168,7 @@ func (r *Reader) value() (any, error) {
 			return err
 		})
 		return out, err
-	case c == '[':
+	case '[':
 		out := []any{}
 		err := r.List(func() error {
 			v, err := r.value()
@@ -176,7 +176,7 @@ func (r *Reader) value() (any, error) {
 			return err
 		})
 		return out, err
-	case c == '"':
+	case '"':
 		return r.Text()
 	}
 	if err := r.count(); err != nil {
