@@ -75,7 +75,7 @@ func newTryBench(t *testing.T, c intake.Connector) *tryBench {
 	b := &tryBench{queue: q, err: provenance.Errorf(provenance.NotFound, "no such tag"), readBack: true}
 	book := newBook()
 	handler, err := intake.New(intake.Config{
-		Connectors: []intake.Connector{c}, Sink: q, Trials: q, Log: slog.New(slog.DiscardHandler), Metrics: book.wrap(intake.Metrics{Request: func(string, int) {}, Event: func(string, string, int) {}}),
+		Connectors: []intake.Connector{c}, Sink: q, SelfTests: q, Log: slog.New(slog.DiscardHandler), Metrics: book.wrap(intake.Metrics{Request: func(string, int) {}, Event: func(string, string, int) {}}),
 	})
 	if err != nil {
 		t.Fatal(err)

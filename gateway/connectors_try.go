@@ -43,7 +43,7 @@ func (c *connectors) Test(ctx context.Context, name string, repository provenanc
 	if i < 0 {
 		return api.ConnectorTest{}, provenance.Errorf(provenance.NotFound, "no connector of the name %q", name)
 	}
-	trial, err := c.handler.Trial(name)
+	trial, err := c.handler.SelfTest(name)
 	if err != nil {
 		return api.ConnectorTest{}, err
 	}
@@ -63,7 +63,7 @@ func (c *connectors) Test(ctx context.Context, name string, repository provenanc
 type run struct {
 	trier
 	connector intake.Connector
-	trial     *intake.Trial
+	trial     *intake.SelfTest
 	push      provenance.Event
 	steps     []api.ConnectorStep
 	failed    bool
@@ -105,7 +105,7 @@ func (r *run) sample(ctx context.Context, repository provenance.Repository) {
 // stranger sends the sample with a guessed secret. It comes first, so that a
 // program that has our port learns no good one.
 func (r *run) stranger(ctx context.Context) {
-	got, err := r.send(ctx, r.trial.Stranger)
+	got, err := r.send(ctx, r.trial.WithWrongSecret)
 	if err == nil && r.trial.Stage() == intake.StageSent {
 		err = provenance.Errorf(provenance.Unavailable, "something else answers at %s: %s", r.hooks, got)
 	}

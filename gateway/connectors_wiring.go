@@ -18,7 +18,7 @@ func (g *rooms) openHooks(clients registries) (*connectors, error) {
 	}
 	book := newBook()
 	g.hooks, err = intake.New(intake.Config{
-		Connectors: all, Sink: g.queue, Trials: g.queue, MaxBody: g.cfg.Hooks.MaxBody, Log: g.cfg.Log,
+		Connectors: all, Sink: g.queue, SelfTests: g.queue, MaxBody: g.cfg.Hooks.MaxBody, Log: g.cfg.Log,
 		Metrics: book.wrap(g.metrics.intake()), Children: childrenIn(g.index),
 	})
 	if err != nil {

@@ -20,7 +20,7 @@ func directions() []allowed {
 	return []allowed{
 		{"chaincode/provenance", nil},
 		{"chaincode/strictjson", []string{"chaincode/provenance"}},
-		{"chaincode/manifest", []string{"chaincode/provenance"}},
+		{"chaincode/manifest", []string{"chaincode/provenance", "chaincode/strictjson"}},
 		{"chaincode/policy", []string{"chaincode/provenance", "chaincode/strictjson", "chaincode/policy"}},
 		{"chaincode/evidence", []string{"chaincode/provenance", "chaincode/strictjson"}},
 		{"chaincode/state", append(vocabulary, "chaincode/manifest", "chaincode/policy/policytest")},
@@ -31,8 +31,8 @@ func directions() []allowed {
 		{"gateway/findings", vocabulary},
 		{"gateway/readmodel", vocabulary},
 		// A room may have closets (gateway/api/waybillv1); it knows no sibling.
-		{"gateway/intake", append(shared, "gateway/intake")},
-		{"gateway/registry", append(vocabulary, "chaincode/manifest", "gateway/registry")},
+		{"gateway/intake", append(shared, "chaincode/strictjson", "gateway/intake")},
+		{"gateway/registry", append(vocabulary, "chaincode/manifest", "chaincode/strictjson", "gateway/registry")},
 		{"gateway/queue", append(shared, "gateway/queue")},
 		{"gateway/ledger", append(shared, "gateway/ledger")},
 		{"gateway/index", append(shared, "gateway/index")},
@@ -66,6 +66,7 @@ func doors() []door {
 		{"github.com/hyperledger/fabric-contract-api-go", []string{"chaincode/contract", "cmd/waybill-chaincode"}},
 		{"github.com/hyperledger/fabric-chaincode-go", []string{"chaincode/contract", "cmd/waybill-chaincode"}},
 		{"github.com/google/go-containerregistry", []string{"gateway/registry", "test"}},
+		{"github.com/go-jose/go-jose", []string{"gateway/intake"}},
 		{"github.com/grpc-ecosystem/grpc-gateway", []string{"gateway/api"}},
 		{"cel.dev/cel-go", []string{"chaincode/policy"}},
 		{"github.com/jackc/pgx", []string{"gateway/queue", "gateway/index", "test"}},

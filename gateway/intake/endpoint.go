@@ -3,9 +3,11 @@ package intake
 import (
 	"crypto/sha256"
 	"errors"
+	"net/http"
 	"regexp"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -13,8 +15,8 @@ import (
 
 var connectorName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
-// source is a connector, ready to serve.
-type source struct {
+// endpoint is a connector, ready to serve.
+type endpoint struct {
 	Connector
 	format   format
 	secrets  secrets
@@ -22,23 +24,23 @@ type source struct {
 	patterns []string // over host/repository, as policy.Match wants them
 	slots    chan struct{}
 	weight   atomic.Int64 // of the bodies being served, in bytes
-	recent   recent
-	folds    folds
+	dedup    dedup
+	pulls    coalescer
 }
 
-// refusals gathers what is wrong with one connector.
-type refusals struct {
+// problems gathers what is wrong with one connector.
+type problems struct {
 	connector string
 	wrong     []error
 }
 
-func (r *refusals) add(text string, args ...any) {
+func (r *problems) add(text string, args ...any) {
 	r.wrong = append(r.wrong, provenance.Errorf(provenance.Invalid, "connector %q: "+text, append([]any{r.connector}, args...)...))
 }
 
-func newSource(c Connector, concurrency int) (*source, error) {
-	s := &source{Connector: c, slots: make(chan struct{}, concurrency)}
-	r := &refusals{connector: c.Name}
+func newEndpoint(c Connector, concurrency int) (*endpoint, error) {
+	s := &endpoint{Connector: c, slots: make(chan struct{}, concurrency)}
+	r := &problems{connector: c.Name}
 	if !connectorName.MatchString(c.Name) {
 		r.add("the name wants lower-case letters, digits and '-', at most 63")
 	}
@@ -49,9 +51,9 @@ func newSource(c Connector, concurrency int) (*source, error) {
 	if host, err := provenance.ParseHost(string(c.Host)); err != nil || host != c.Host {
 		r.add("host %q is not a canonical registry host", c.Host)
 	}
-	s.takeSecrets(r)
+	s.checkSecrets(r)
 	if known {
-		s.takeOptions(r)
+		s.checkOptions(r)
 	}
 	for _, p := range c.Repositories {
 		pattern := string(c.Host) + "/" + p
@@ -63,7 +65,7 @@ func newSource(c Connector, concurrency int) (*source, error) {
 	return s, errors.Join(r.wrong...)
 }
 
-func (s *source) takeSecrets(r *refusals) {
+func (s *endpoint) checkSecrets(r *problems) {
 	want := s.format.secret != 0 || s.format.sign != nil || s.format.parse == nil
 	switch n := len(s.Secrets); {
 	case !want && n > 0:
@@ -89,9 +91,9 @@ func (s *source) takeSecrets(r *refusals) {
 	}
 }
 
-// takeOptions reads the settings that only some kinds have. One that a kind
+// checkOptions looks at the settings that only some kinds have. One that a kind
 // does not read is refused: it would look like a protection that is not there.
-func (s *source) takeOptions(r *refusals) {
+func (s *endpoint) checkOptions(r *problems) {
 	f := s.format
 	switch {
 	case s.OIDC.configured() && !f.tokens:
@@ -125,6 +127,24 @@ func (s *source) takeOptions(r *refusals) {
 			r.add("prefix of %q: %s", key, textOf(err))
 		}
 	}
+}
+
+// admitted tells whether the request carries the secret or a token.
+func (s *endpoint) admitted(r *http.Request, inPath string, now time.Time) bool {
+	if s.tokens != nil && inPath == "" && s.tokens.admit(r.Header, now) {
+		return true
+	}
+	return len(s.secrets) > 0 && s.secrets.admit(r, inPath, s.format.secret)
+}
+
+// allows tells whether the sender may speak of a repository.
+func (s *endpoint) allows(repo provenance.Repository) bool {
+	for _, p := range s.patterns {
+		if policy.Match(p, s.Host, repo) >= 0 {
+			return true
+		}
+	}
+	return len(s.patterns) == 0
 }
 
 // isUnreserved tells the characters that no client, proxy or log escapes

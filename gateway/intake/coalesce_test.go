@@ -67,21 +67,21 @@ func first() asked {
 	return asked{id: "1", image: "index", mediaType: anIndex, address: someClient, agent: "containerd/2", actor: "ci", children: []string{"amd64", "arm64"}}
 }
 
-func TestFold(t *testing.T) {
+func TestCoalesce(t *testing.T) {
 	second := func(change func(*asked)) asked {
 		a := asked{id: "2", image: "amd64", mediaType: aManifest, address: "10.2.3.4:60000", agent: "containerd/2", actor: "ci", after: time.Second}
 		change(&a)
 		return a
 	}
 	for name, tt := range map[string]struct {
-		change func(*asked)
-		folded bool
+		change    func(*asked)
+		coalesced bool
 	}{
 		"the platform of the index":     {func(*asked) {}, true},
 		"the index again":               {func(a *asked) { a.image, a.mediaType = "index", anIndex }, true},
-		"told late, asked early":        {func(a *asked) { a.after = -foldWindow }, true},
-		"at the window's end":           {func(a *asked) { a.after = foldWindow }, true},
-		"after the window":              {func(a *asked) { a.after = foldWindow + time.Millisecond }, false},
+		"told late, asked early":        {func(a *asked) { a.after = -coalesceWindow }, true},
+		"at the window's end":           {func(a *asked) { a.after = coalesceWindow }, true},
+		"after the window":              {func(a *asked) { a.after = coalesceWindow + time.Millisecond }, false},
 		"another image":                 {func(a *asked) { a.image = "other" }, false},
 		"another address":               {func(a *asked) { a.address = "10.2.3.5:51234" }, false},
 		"another account":               {func(a *asked) { a.actor = "alice" }, false},
@@ -98,13 +98,13 @@ func TestFold(t *testing.T) {
 			if together {
 				_, got = tell(t, h, first(), second(tt.change))
 				want.Accepted = 2
-				if tt.folded {
+				if tt.coalesced {
 					want = counts{Accepted: 1, Duplicate: 1}
 				}
 			} else {
 				tell(t, h, first())
 				_, got = tell(t, h, second(tt.change))
-				if tt.folded {
+				if tt.coalesced {
 					want = counts{Accepted: 0, Duplicate: 1}
 				}
 			}
@@ -113,7 +113,7 @@ func TestFold(t *testing.T) {
 			}
 		}
 	}
-	// Nothing is folded where two machines could not be told apart.
+	// Nothing is coalesced where two machines could not be told apart.
 	s := newSink()
 	a, b := first(), first()
 	a.address, b.address, b.id = "", "", "2"
@@ -129,7 +129,7 @@ func TestFold(t *testing.T) {
 }
 
 // A registry that names no children, as distribution by default: the ledger does.
-func TestFoldAsksForChildren(t *testing.T) {
+func TestCoalesceAsksForChildren(t *testing.T) {
 	parent := first()
 	parent.children = nil
 	child := asked{id: "2", image: "arm64", mediaType: aManifest, address: someClient, agent: "containerd/2", actor: "ci"}
@@ -167,7 +167,7 @@ func TestFoldAsksForChildren(t *testing.T) {
 
 // The first of a pull, sent again, is the queue's business: it knows whether
 // the id says the same.
-func TestFoldRepeatOfTheFirst(t *testing.T) {
+func TestCoalesceRepeatOfTheFirst(t *testing.T) {
 	s := newSink()
 	h := handler(t, s, nil)
 	tell(t, h, first())
@@ -181,8 +181,8 @@ func TestFoldRepeatOfTheFirst(t *testing.T) {
 	}
 }
 
-// What is folded into something that was not kept is kept itself.
-func TestFoldAfterARefusal(t *testing.T) {
+// What is coalesced into something that was not kept is kept itself.
+func TestCoalesceAfterARefusal(t *testing.T) {
 	s := newSink()
 	h := handler(t, s, nil)
 	s.err = provenance.Errorf(provenance.Full, "full")
@@ -201,9 +201,9 @@ func TestFoldAfterARefusal(t *testing.T) {
 
 // No part of a pull is answered before the pull is on disk; where it does not
 // come there, the part takes its place.
-func TestFoldWaitsForTheDisk(t *testing.T) {
+func TestCoalesceWaitsForTheDisk(t *testing.T) {
 	for _, kept := range []bool{true, false} {
-		var f folds
+		var f coalescer
 		slow := &slowSink{inside: make(chan struct{}), answer: make(chan error)}
 		event := func(id string) []delivery.Delivery {
 			return []delivery.Delivery{{Event: provenance.Event{ID: provenance.NewEventID("x", "y", id), Action: provenance.Pull, Repository: "a", Digest: sum("a"), OccurredAt: received()}}}
@@ -217,11 +217,11 @@ func TestFoldWaitsForTheDisk(t *testing.T) {
 		<-slow.inside
 		quick := newSink()
 		go func() {
-			got, folded, err := f.accept(t.Context(), quick, event("2"), who)
+			got, coalesced, err := f.accept(t.Context(), quick, event("2"), who)
 			if err != nil {
 				t.Error(err)
 			}
-			secondDone <- delivery.Accepted{New: got.New, Duplicate: folded}
+			secondDone <- delivery.Accepted{New: got.New, Duplicate: coalesced}
 		}()
 		// It must not be answered; that it waits is seen by the deadline of a third.
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -260,16 +260,16 @@ func (s *slowSink) Accept(_ context.Context, d []delivery.Delivery) (delivery.Ac
 	return delivery.Accepted{New: len(d)}, <-s.answer
 }
 
-func TestFoldIsBounded(t *testing.T) {
-	var f folds
+func TestCoalesceIsBounded(t *testing.T) {
+	var f coalescer
 	s := newSink()
-	for i := range 3 * maxFolds / 2 {
+	for i := range 3 * maxCoalesced / 2 {
 		e := provenance.Event{ID: provenance.NewEventID("x", "y", fmt.Sprint(i)), Action: provenance.Pull, Repository: "a", Digest: sum(fmt.Sprint(i)), OccurredAt: received()}
 		if _, _, err := f.accept(t.Context(), s, []delivery.Delivery{{Event: e}}, []client{{address: "10.0.0.1", children: []provenance.Digest{sum("c" + fmt.Sprint(i))}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(f.seen) > maxFolds || len(f.order) > maxFolds || s.count() != 3*maxFolds/2 {
+	if len(f.seen) > maxCoalesced || len(f.order) > maxCoalesced || s.count() != 3*maxCoalesced/2 {
 		t.Errorf("%d keys, ring of %d, %d kept", len(f.seen), len(f.order), s.count())
 	}
 }
@@ -305,7 +305,7 @@ func TestPullsSetting(t *testing.T) {
 	}
 	// A push says nothing of a client, whatever the setting.
 	d := deskOf(t, KindDistribution)
-	d.handler.sources["main"].Pulls = PullsChannel
+	d.handler.endpoints["main"].Pulls = PullsChannel
 	d.expect("push", d.send("v3-push-tag", hostile{}), 200, 1)
 	if e := d.sink.got[0].Event; e.Address != "" || e.UserAgent != "" {
 		t.Errorf("push: %+v", e)

@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// maxRecent bounds what a connector remembers; the oldest is forgotten first.
-	maxRecent = 4096
+	// maxDedup bounds what a connector remembers; the oldest is forgotten first.
+	maxDedup = 4096
 	// retryWindow is within which time the same bytes may be a retry. Quay's
 	// five tries are 30 seconds apart; Artifactory's are not documented.
 	retryWindow = 10 * time.Minute
 )
 
-// recent remembers, in memory, what a connector said lately, for sources whose
+// dedup remembers, in memory, what a connector said lately, for sources whose
 // payloads carry no id or one that is not signed. What a restart forgets costs
 // at most one event recorded twice.
-type recent struct {
+type dedup struct {
 	mu    sync.Mutex
 	seen  map[string]sighting
 	order []string // a ring over the keys of seen
@@ -36,7 +36,7 @@ type sighting struct {
 // was said about it and was first said within the window: a retry then has the
 // time of what it repeats. Anything else said in between makes it news, so that
 // a tag moved forth and back is two moves.
-func (r *recent) first(key string, body [sha256.Size]byte, now time.Time) time.Time {
+func (r *dedup) first(key string, body [sha256.Size]byte, now time.Time) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s, ok := r.seen[key]; ok && s.body == body && now.Sub(s.at).Abs() <= retryWindow {
@@ -49,7 +49,7 @@ func (r *recent) first(key string, body [sha256.Size]byte, now time.Time) time.T
 // again returns when this body was first said about key, if its sender hung up
 // before we answered and it comes again within the window. Otherwise it is news:
 // the next push of a tag may well have the same bytes.
-func (r *recent) again(key string, body [sha256.Size]byte, now time.Time) time.Time {
+func (r *dedup) again(key string, body [sha256.Size]byte, now time.Time) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s, ok := r.seen[key]; ok && s.open && s.body == body && now.Sub(s.at).Abs() <= retryWindow {
@@ -61,7 +61,7 @@ func (r *recent) again(key string, body [sha256.Size]byte, now time.Time) time.T
 }
 
 // unanswered notes that the sender did not wait for what we said about keys.
-func (r *recent) unanswered(keys []string) {
+func (r *dedup) unanswered(keys []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, key := range keys {
@@ -73,7 +73,7 @@ func (r *recent) unanswered(keys []string) {
 }
 
 // once returns Conflict if key came before with another body.
-func (r *recent) once(key string, body [sha256.Size]byte, now time.Time) error {
+func (r *dedup) once(key string, body [sha256.Size]byte, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s, ok := r.seen[key]; ok {
@@ -86,17 +86,17 @@ func (r *recent) once(key string, body [sha256.Size]byte, now time.Time) error {
 	return nil
 }
 
-func (r *recent) put(key string, s sighting) {
+func (r *dedup) put(key string, s sighting) {
 	if r.seen == nil {
 		r.seen = make(map[string]sighting)
 	}
 	if _, known := r.seen[key]; !known {
-		if len(r.order) < maxRecent {
+		if len(r.order) < maxDedup {
 			r.order = append(r.order, key)
 		} else {
 			delete(r.seen, r.order[r.next])
 			r.order[r.next] = key
-			r.next = (r.next + 1) % maxRecent
+			r.next = (r.next + 1) % maxDedup
 		}
 	}
 	r.seen[key] = s

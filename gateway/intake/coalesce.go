@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	// foldWindow is within which time, by the registry's clock, the requests of
+	// coalesceWindow is within which time, by the registry's clock, the requests of
 	// one client for one image are one pull.
-	foldWindow = 30 * time.Second
-	// maxFolds bounds what a connector remembers of pulls, in keys of 16 bytes;
+	coalesceWindow = 30 * time.Second
+	// maxCoalesced bounds what a connector remembers of pulls, in keys of 16 bytes;
 	// the oldest is forgotten first.
-	maxFolds = 8192
+	maxCoalesced = 8192
 )
 
 // client is who asked the registry, and what it is about to ask for next.
@@ -45,10 +45,10 @@ func addressOf(text string) string {
 // Distribution names them only where it is told to (includereferences).
 type Children func(ctx context.Context, host provenance.Host, repo provenance.Repository, index provenance.Digest) ([]provenance.Digest, error)
 
-// learn fills in the children of indexes whose pull begins here. What cannot be
+// learnChildren fills in the children of indexes whose pull begins here. What cannot be
 // learnt, as of an index that is not recorded yet, only keeps its platforms from
-// being folded.
-func (f *folds) learn(ctx context.Context, ask Children, deliveries []delivery.Delivery, clients []client) error {
+// being coalesced.
+func (f *coalescer) learnChildren(ctx context.Context, ask Children, deliveries []delivery.Delivery, clients []client) error {
 	for i, c := range clients {
 		if ask == nil || !c.index || len(c.children) > 0 || c.address == "" || f.known(c, deliveries[i].Event) {
 			continue
@@ -63,21 +63,21 @@ func (f *folds) learn(ctx context.Context, ask Children, deliveries []delivery.D
 	return nil
 }
 
-func (f *folds) known(c client, e provenance.Event) bool {
+func (f *coalescer) known(c client, e provenance.Event) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.seen[keyOf(c, e, e.Digest)].holds(e)
+	return f.seen[keyOf(c, e, e.Digest)].covers(e)
 }
 
-// folds makes one fact of one pull: a client asks for a tag, for what the tag
+// coalescer makes one fact of one pull: a client asks for a tag, for what the tag
 // names, and for the platform of an index, and registries report each request.
 // What follows within the window is part of the first.
 //
-// Only clients whose address is known are folded: two machines that share an
+// Only clients whose address is known are coalesced: two machines that share an
 // account are two pulls. Machines behind one address with the same account and
 // program are not told apart. Memory only: what a restart, or other pulls since,
 // made it forget costs a fact recorded once more, and never loses one.
-type folds struct {
+type coalescer struct {
 	mu    sync.Mutex
 	seen  map[pullKey]*pull
 	order []pullKey // a ring over the keys of seen
@@ -89,11 +89,11 @@ type pullKey [16]byte
 
 // pull is the first request of a pull.
 type pull struct {
-	id   provenance.EventID
-	at   time.Time
-	keys []pullKey
-	done chan struct{} // closed when it is on disk, or will not be
-	kept bool          // it is on disk; valid once done is closed
+	id     provenance.EventID
+	at     time.Time
+	keys   []pullKey
+	done   chan struct{} // closed when it is on disk, or will not be
+	stored bool          // it is on disk; valid once done is closed
 }
 
 // accept hands on what is a fact of its own and returns how many deliveries
@@ -101,33 +101,33 @@ type pull struct {
 // that another request brought included. A crash, or an error, between two
 // facts is harmless: the registry got no answer and sends again, and what is on
 // disk is a duplicate then.
-func (f *folds) accept(ctx context.Context, sink Sink, deliveries []delivery.Delivery, clients []client) (total delivery.Accepted, folded int, err error) {
+func (f *coalescer) accept(ctx context.Context, sink Sink, deliveries []delivery.Delivery, clients []client) (total delivery.Accepted, coalesced int, err error) {
 	for len(deliveries) > 0 {
-		s := f.sort(deliveries, clients)
+		s := f.split(deliveries, clients)
 		if len(s.lead) > 0 {
-			got, err := f.keep(ctx, sink, s)
+			got, err := f.store(ctx, sink, s)
 			if err != nil {
-				return total, folded, err
+				return total, coalesced, err
 			}
 			total.New, total.Duplicate = total.New+got.New, total.Duplicate+got.Duplicate
 		}
-		// Our own are settled before we wait: two requests that wait for each
+		// Our own are finished before we wait: two requests that wait for each
 		// other do not.
 		deliveries, clients = nil, nil
 		for i, p := range s.of {
 			select {
 			case <-p.done:
 			case <-ctx.Done():
-				return total, folded, provenance.Wrap(provenance.Unavailable, ctx.Err(), "pull %s is not on disk yet", p.id)
+				return total, coalesced, provenance.Wrap(provenance.Unavailable, ctx.Err(), "pull %s is not on disk yet", p.id)
 			}
-			if p.kept {
-				folded++
+			if p.stored {
+				coalesced++
 				continue
 			}
 			deliveries, clients = append(deliveries, s.follow[i]), append(clients, s.clients[i])
 		}
 	}
-	return total, folded, nil
+	return total, coalesced, nil
 }
 
 // sortedPulls is what a request's deliveries are to the pulls we know.
@@ -139,7 +139,7 @@ type sortedPulls struct {
 	of      []*pull             // … and of what
 }
 
-func (f *folds) sort(deliveries []delivery.Delivery, clients []client) (s sortedPulls) {
+func (f *coalescer) split(deliveries []delivery.Delivery, clients []client) (s sortedPulls) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, d := range deliveries {
@@ -151,7 +151,7 @@ func (f *folds) sort(deliveries []delivery.Delivery, clients []client) (s sorted
 		key := keyOf(c, d.Event, d.Event.Digest)
 		p := f.seen[key]
 		switch {
-		case !p.holds(d.Event):
+		case !p.covers(d.Event):
 			s.lead, s.mine = append(s.lead, d), append(s.mine, f.begin(key, c, d.Event))
 		case p.id == d.Event.ID:
 			// The first one again: the queue knows whether it says the same.
@@ -163,13 +163,13 @@ func (f *folds) sort(deliveries []delivery.Delivery, clients []client) (s sorted
 	return s
 }
 
-// holds tells whether an event of the same client and image is part of p.
-func (p *pull) holds(e provenance.Event) bool {
-	return p != nil && e.OccurredAt.Sub(p.at).Abs() <= foldWindow
+// covers tells whether an event of the same client and image is part of p.
+func (p *pull) covers(e provenance.Event) bool {
+	return p != nil && e.OccurredAt.Sub(p.at).Abs() <= coalesceWindow
 }
 
-// begin remembers a pull that is about to be kept.
-func (f *folds) begin(key pullKey, c client, e provenance.Event) *pull {
+// begin remembers a pull that is about to be stored.
+func (f *coalescer) begin(key pullKey, c client, e provenance.Event) *pull {
 	p := &pull{id: e.ID, at: e.OccurredAt, done: make(chan struct{}), keys: []pullKey{key}}
 	for _, child := range c.children {
 		p.keys = append(p.keys, keyOf(c, e, child))
@@ -180,20 +180,20 @@ func (f *folds) begin(key pullKey, c client, e provenance.Event) *pull {
 	return p
 }
 
-// keep hands the facts on and tells who waits for them.
-func (f *folds) keep(ctx context.Context, sink Sink, s sortedPulls) (got delivery.Accepted, err error) {
-	kept := false
-	defer func() { f.settle(s.mine, kept) }() // also where the sink panics
+// store hands the facts on and tells who waits for them.
+func (f *coalescer) store(ctx context.Context, sink Sink, s sortedPulls) (got delivery.Accepted, err error) {
+	stored := false
+	defer func() { f.finish(s.mine, stored) }() // also where the sink panics
 	got, err = sink.Accept(ctx, s.lead)
-	kept = err == nil
+	stored = err == nil
 	return got, err
 }
 
-func (f *folds) settle(pulls []*pull, kept bool) {
+func (f *coalescer) finish(pulls []*pull, stored bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, p := range pulls {
-		if p.kept = kept; !kept {
+		if p.stored = stored; !stored {
 			for _, k := range p.keys {
 				if f.seen[k] == p {
 					delete(f.seen, k)
@@ -205,16 +205,16 @@ func (f *folds) settle(pulls []*pull, kept bool) {
 	}
 }
 
-func (f *folds) put(key pullKey, p *pull) {
+func (f *coalescer) put(key pullKey, p *pull) {
 	if f.seen == nil {
 		f.seen = make(map[pullKey]*pull)
 	}
-	if len(f.order) < maxFolds {
+	if len(f.order) < maxCoalesced {
 		f.order = append(f.order, key)
 	} else {
 		delete(f.seen, f.order[f.next])
 		f.order[f.next] = key
-		f.next = (f.next + 1) % maxFolds
+		f.next = (f.next + 1) % maxCoalesced
 	}
 	f.seen[key] = p
 }

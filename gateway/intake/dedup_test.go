@@ -182,8 +182,8 @@ func TestOwnTraffic(t *testing.T) {
 		{provenance.Pull, "1", "", "", false, false},
 	} {
 		event := provenance.Event{Action: e.action, Tag: e.tag, Actor: e.actor}
-		if c.ours(event, e.agent) != e.ours || (&Connector{}).ours(event, e.agent) != e.ours2 {
-			t.Errorf("%+v: with actor %v, without %v", e, c.ours(event, e.agent), (&Connector{}).ours(event, e.agent))
+		if c.ownTraffic(event, e.agent) != e.ours || (&Connector{}).ownTraffic(event, e.agent) != e.ours2 {
+			t.Errorf("%+v: with actor %v, without %v", e, c.ownTraffic(event, e.agent), (&Connector{}).ownTraffic(event, e.agent))
 		}
 	}
 }
@@ -216,18 +216,18 @@ func typeOf(kind string) string {
 	return "application/json"
 }
 
-func TestRecentForgetsTheOldest(t *testing.T) {
-	var r recent
+func TestDedupForgetsTheOldest(t *testing.T) {
+	var r dedup
 	now := received()
-	for i := range 3 * maxRecent {
+	for i := range 3 * maxDedup {
 		if err := r.once(fmt.Sprint(i), [32]byte{1}, now); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(r.seen) != maxRecent || len(r.order) != maxRecent {
-		t.Fatalf("%d remembered, %d in order; want %d", len(r.seen), len(r.order), maxRecent)
+	if len(r.seen) != maxDedup || len(r.order) != maxDedup {
+		t.Fatalf("%d remembered, %d in order; want %d", len(r.seen), len(r.order), maxDedup)
 	}
-	if r.once(fmt.Sprint(3*maxRecent-1), [32]byte{2}, now) == nil {
+	if r.once(fmt.Sprint(3*maxDedup-1), [32]byte{2}, now) == nil {
 		t.Error("the last is forgotten")
 	}
 	if err := r.once("0", [32]byte{2}, now); err != nil {

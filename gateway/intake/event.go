@@ -26,18 +26,18 @@ const (
 // Schema", and cosign's suffixes).
 var referrerTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}(\.(sig|att|sbom))?$`)
 
-// word is a text of a payload and the field it stands in.
-type word struct{ field, text string }
+// value is a text of a payload and the field it stands in.
+type value struct{ field, text string }
 
-// claim is what a payload says of one event, in its own words.
-type claim struct {
+// report is what a payload says of one event, in its own words.
+type report struct {
 	action     provenance.Action
 	id         provenance.EventID
-	repository word
-	digest     word
-	tag        word
+	repository value
+	digest     value
+	tag        value
 	// reference may hold a tag or a digest; registries use one field for both.
-	reference word
+	reference value
 	// resolve: a push may come without a digest, to be looked up.
 	resolve bool
 	actor   string
@@ -52,7 +52,7 @@ type claim struct {
 
 // event makes the domain's event of it. The facts of the manifest stay empty:
 // they are read back from the registry's own bytes, not from its word.
-func (c claim) event(kind string, now time.Time) (provenance.Event, error) {
+func (c report) event(kind string, now time.Time) (provenance.Event, error) {
 	digest, tag := c.digest, c.tag
 	if strings.Contains(c.reference.text, ":") { // no tag holds a colon, every digest does
 		if digest.text != "" && digest.text != c.reference.text {
@@ -107,11 +107,11 @@ func checkEvent(e *provenance.Event, resolve bool) error {
 	return e.Check()
 }
 
-// ours tells the echo of our own work. A sender chooses its own user agent, so
+// ownTraffic tells the echo of our own work. A sender chooses its own user agent, so
 // that excuses pulls only: nobody pushes or deletes unseen. The account that an
 // operator named as ours is also excused the referrer tags that it writes; the
 // manifests behind them are events of their own and are recorded.
-func (c *Connector) ours(e provenance.Event, agent string) bool {
+func (c *Connector) ownTraffic(e provenance.Event, agent string) bool {
 	actor := c.OwnActor != "" && e.Actor == c.OwnActor
 	switch e.Action {
 	case provenance.Pull:

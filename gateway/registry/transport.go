@@ -113,21 +113,21 @@ func neverRanges() []string {
 	}
 }
 
-// guard is the innermost RoundTripper: every request of this package, logins
+// restricted is the innermost RoundTripper: every request of this package, logins
 // and redirects among them, passes it.
-type guard struct {
-	inner  http.RoundTripper
-	scheme string
-	hosts  []string // the registry's first
-	blobs  []string // read from, and never sent a credential or a body
-	calm   calm
+type restricted struct {
+	inner      http.RoundTripper
+	scheme     string
+	hosts      []string // the registry's first
+	blobs      []string // read from, and never sent a credential or a body
+	retryAfter retryAfter
 }
 
 // RoundTrip implements http.RoundTripper. It refuses any scheme but the
 // configured one and any host but the configured ones, before a name is
 // resolved or a credential leaves, and caps every answer at MaxManifest, or at
 // what the request's context says.
-func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
+func (g *restricted) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != g.scheme {
 		return nil, provenance.Errorf(provenance.Unavailable, "%s://%s is refused: this registry is configured for %s", req.URL.Scheme, req.URL.Host, g.scheme)
 	}
@@ -139,14 +139,14 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		// A registry may name any host as the one that issues its tokens.
 		return nil, provenance.Errorf(provenance.Unavailable, "host %q is refused: it holds blobs, and is sent neither credentials nor anything else", req.URL.Host)
 	}
-	if err := g.calm.asked(req.URL.Host); err != nil {
+	if err := g.retryAfter.check(req.URL.Host); err != nil {
 		return nil, err
 	}
 	resp, err := g.inner.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
-	g.calm.heard(req.URL.Host, resp)
+	g.retryAfter.note(req.URL.Host, resp)
 	limit := int64(MaxManifest)
 	if larger, ok := req.Context().Value(limitKey{}).(int64); ok {
 		limit = larger
@@ -186,7 +186,7 @@ func (c *capped) Read(b []byte) (int, error) {
 
 func (c *capped) Close() error { return c.body.Close() }
 
-// checkRedirect bounds redirects; the guard has the say about where to.
+// checkRedirect bounds redirects; the transport has the say about where to.
 func checkRedirect(_ *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return errors.New("too many redirects")
