@@ -17,6 +17,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/autorelease"
 	"github.com/waybill-dev/waybill/gateway/clock"
+	"github.com/waybill-dev/waybill/gateway/connlimit"
 	"github.com/waybill-dev/waybill/gateway/follow"
 	"github.com/waybill-dev/waybill/gateway/fsck"
 	"github.com/waybill-dev/waybill/gateway/index"
@@ -97,11 +98,11 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, g.close()) }() //nolint:contextcheck // it closes after ctx has ended
 
-	apiListener, err := listen(ctx, "api.listen", cfg.API.Listen)
+	apiListener, err := connlimit.Listen(ctx, "api.listen", cfg.API.Listen)
 	if err != nil {
 		return err
 	}
-	hooksListener, err := listen(ctx, "hooks.listen", cfg.Hooks.Listen)
+	hooksListener, err := connlimit.Listen(ctx, "hooks.listen", cfg.Hooks.Listen)
 	if err != nil {
 		return errors.Join(err, apiListener.Close())
 	}
@@ -287,5 +288,5 @@ func (g *rooms) serveHooks(ctx context.Context, l net.Listener) error {
 		}
 		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}})
 	}
-	return serveHTTP(ctx, l, g.hooks)
+	return connlimit.ServeHTTP(ctx, l, g.hooks)
 }

@@ -1,4 +1,4 @@
-package gateway
+package connlimit
 
 import (
 	"errors"
@@ -26,10 +26,10 @@ const (
 	maxStarved = time.Second
 )
 
-// crowd is a listener that keeps one address from holding every connection:
+// listener is a listener that keeps one address from holding every connection:
 // somebody who opens thousands and says a word now and then must not keep the
 // others' notifications and questions out, nor take the files that the queue needs.
-type crowd struct {
+type listener struct {
 	net.Listener
 	all, each int
 	closed    chan struct{}
@@ -40,14 +40,14 @@ type crowd struct {
 	by   map[netip.Prefix]int
 }
 
-// newCrowd bounds a listener by what the process may open.
-func newCrowd(l net.Listener) *crowd {
+// limit bounds a listener by what the process may open.
+func limit(l net.Listener) *listener {
 	all := maxConnections
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil && files.Cur/fileShare < maxConnections {
 		all = max(int(files.Cur/fileShare), crowdShare)
 	}
-	return &crowd{Listener: l, all: all, each: all / crowdShare, closed: make(chan struct{}), by: map[netip.Prefix]int{}}
+	return &listener{Listener: l, all: all, each: all / crowdShare, closed: make(chan struct{}), by: map[netip.Prefix]int{}}
 }
 
 // Accept implements net.Listener. A connection too many is closed at once: its
@@ -55,7 +55,7 @@ func newCrowd(l net.Listener) *crowd {
 //
 // Where the process or the machine has no file left, it waits: what holds the
 // files ends some time, and a listener that gave up would end the gateway.
-func (c *crowd) Accept() (net.Conn, error) {
+func (c *listener) Accept() (net.Conn, error) {
 	for pause := wait.Backoff(minStarved, maxStarved); ; {
 		conn, err := c.Listener.Accept()
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
@@ -77,7 +77,7 @@ func (c *crowd) Accept() (net.Conn, error) {
 }
 
 // starve waits for a file; false: the listener was closed meanwhile.
-func (c *crowd) starve(d time.Duration) bool {
+func (c *listener) starve(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -89,7 +89,7 @@ func (c *crowd) starve(d time.Duration) bool {
 }
 
 // Close implements net.Listener.
-func (c *crowd) Close() error {
+func (c *listener) Close() error {
 	c.closing.Do(func() { close(c.closed) })
 	return c.Listener.Close() //nolint:wrapcheck // net/http looks at what kind of error it is
 }
@@ -113,7 +113,7 @@ func network(a net.Addr) netip.Prefix {
 	return p
 }
 
-func (c *crowd) enter(from netip.Prefix) bool {
+func (c *listener) enter(from netip.Prefix) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.open >= c.all || c.by[from] >= c.each {
@@ -124,7 +124,7 @@ func (c *crowd) enter(from netip.Prefix) bool {
 	return true
 }
 
-func (c *crowd) leave(from netip.Prefix) {
+func (c *listener) leave(from netip.Prefix) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open--

@@ -1,4 +1,4 @@
-package gateway
+package connlimit
 
 import (
 	"context"
@@ -11,18 +11,18 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// listen opens one of the gateway's listeners. All of them are bounded: the
+// Listen opens one of the gateway's listeners. All of them are bounded: the
 // files that connections hold are those that the queue, the index and the
 // ledger need.
-func listen(ctx context.Context, key, address string) (net.Listener, error) {
+func Listen(ctx context.Context, key, address string) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
-	return newCrowd(l), nil
+	return limit(l), nil
 }
 
-func serveHTTP(ctx context.Context, l net.Listener, handler http.Handler) error {
+func ServeHTTP(ctx context.Context, l net.Listener, handler http.Handler) error {
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },

@@ -1,4 +1,4 @@
-package gateway
+package connlimit
 
 import (
 	"context"
@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/wait"
@@ -43,21 +44,21 @@ func hooksOf(t *testing.T, names ...string) (address string, q *queue.Queue) {
 	t.Cleanup(func() { _ = q.Close() })
 	var all []intake.Connector
 	for _, name := range names {
-		all = append(all, intake.Connector{Name: name, Kind: "harbor", Host: "reg.example:5000", Secrets: [][]byte{[]byte(trySecret)}})
+		all = append(all, intake.Connector{Name: name, Kind: "harbor", Host: "reg.example:5000", Secrets: [][]byte{[]byte(gateway.TrySecret)}})
 	}
 	hooks, err := intake.New(intake.Config{Connectors: all, Sink: q, Concurrency: hookPlaces, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	l, err := listen(ctx, "hooks.listen", "127.0.0.1:0")
+	l, err := Listen(ctx, "hooks.listen", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := serveHTTP(ctx, l, hooks); err != nil {
+		if err := ServeHTTP(ctx, l, hooks); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -99,7 +100,7 @@ func TestSlowSendersKeepNobodyOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		open = append(open, conn)
-		_, err = fmt.Fprintf(conn, "POST /hooks/noisy HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", trySecret)
+		_, err = fmt.Fprintf(conn, "POST /hooks/noisy HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", gateway.TrySecret)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +150,7 @@ func TestSlowSendersKeepNobodyOut(t *testing.T) {
 }
 
 func notify(t *testing.T, address, connector string, n int) int {
-	c := harbor()
+	c := gateway.Harbor()
 	c.Name = connector
 	r, err := intake.Sample(t.Context(), c, "http://"+address, provenance.Event{
 		ID: provenance.NewEventID("t", "t", fmt.Sprint(n)), Repository: "team/app", Tag: "1.0", Digest: provenance.SHA256Of(fmt.Append(nil, n)), OccurredAt: time.Now(),
@@ -160,7 +161,7 @@ func notify(t *testing.T, address, connector string, n int) int {
 	}
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
-		t.Error(strings.ReplaceAll(err.Error(), trySecret, "…"))
+		t.Error(strings.ReplaceAll(err.Error(), gateway.TrySecret, "…"))
 		return 0
 	}
 	_ = response.Body.Close()
@@ -172,7 +173,7 @@ func TestCrowd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCrowd(l)
+	c := limit(l)
 	if c.all < c.each || c.each < 1 || c.all > maxConnections {
 		t.Errorf("%d in all, %d each", c.all, c.each)
 	}
@@ -245,14 +246,14 @@ func TestNoFileLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	inner := &starving{Listener: must(net.Listen("tcp", "127.0.0.1:0"))}
-	l := newCrowd(inner)
+	l := limit(inner)
 	if 3*l.all > 64 || l.each < 1 {
 		t.Errorf("three listeners of %d connections, of 64 files", l.all)
 	}
 	done := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		done <- serveHTTP(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+		done <- ServeHTTP(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	}()
 	waiting := must(from(t, "127.0.0.2", l.Addr().String()))
 	var files []*os.File
@@ -313,7 +314,7 @@ func (noFiles) Accept() (net.Conn, error) { return nil, syscall.EMFILE }
 
 // A listener that waits for a file ends when it is closed.
 func TestStarvingListenerCloses(t *testing.T) {
-	l := newCrowd(noFiles{must(net.Listen("tcp", "127.0.0.1:0"))})
+	l := limit(noFiles{must(net.Listen("tcp", "127.0.0.1:0"))})
 	done := make(chan error)
 	go func() {
 		_, err := l.Accept()
@@ -346,18 +347,18 @@ func must[T any](v T, err error) T {
 func TestIdleConnectionsEndNothing(t *testing.T) {
 	for _, key := range []string{"api.listen", "metrics.listen"} {
 		ctx, cancel := context.WithCancel(t.Context())
-		l, err := listen(ctx, key, "127.0.0.1:0")
+		l, err := Listen(ctx, key, "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		bounded, ok := l.(*crowd)
+		bounded, ok := l.(*listener)
 		if !ok {
 			t.Fatalf("%s has no bound", key)
 		}
 		bounded.all, bounded.each = 40, 10
 		done := make(chan error, 1)
 		go func() {
-			done <- serveHTTP(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+			done <- ServeHTTP(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 		}()
 		for range 200 {
 			conn, err := from(t, "127.0.0.2", l.Addr().String())
