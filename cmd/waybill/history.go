@@ -98,10 +98,3 @@ func detail(e *waybillv1.HistoryEntry) string {
 	}
 	return dash(join(s, e.GetDetail()))
 }
-
-func join(a, b string) string {
-	if a == "" || b == "" {
-		return a + b
-	}
-	return a + ", " + b
-}

@@ -22,6 +22,16 @@ func parseImage(s string) (provenance.Reference, error) {
 	return ref, nil
 }
 
+// parseRepository reads HOST/REPOSITORY from a command line. An image is none:
+// what is asked for one image must not be signed for all.
+func parseRepository(s string) (provenance.Host, provenance.Repository, error) {
+	ref, err := provenance.ParseReference(s + ":tag")
+	if err != nil || !ref.Digest.IsZero() {
+		return "", "", hint(usageError{fmt.Errorf("%q is no host/repository", s)}, "as in reg.example:5000/team/app")
+	}
+	return ref.Host, ref.Repository, nil
+}
+
 // askedImage reads IMAGE for a question and resolves a tag through a gateway.
 func (a *app) askedImage(ctx context.Context, image string) (provenance.Reference, error) {
 	ref, err := parseImage(image)

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -100,6 +103,50 @@ func newMemberListCmd(a *app) *cobra.Command {
 				blank(w)
 				grants.write(w, "no role was granted: waybill member grant NAME ROLE --as ORG/admin")
 			})
+		}),
+	}
+}
+
+func newMemberProposeCmd(a *app) *cobra.Command {
+	cmd := group("propose", "Put a change of the member list to the vote")
+	change := func(use, short string, kind state.ProposalKind) *cobra.Command {
+		return &cobra.Command{
+			Use: use + " MSP", Short: short, Args: operands("MSP"),
+			RunE: a.do(func(ctx context.Context, args []string) error {
+				body, err := json.Marshal(map[string]string{"msp": args[0]})
+				if err != nil {
+					return err
+				}
+				return a.propose(ctx, kind, string(body), "proposed: "+string(kind)+" "+args[0])
+			}),
+		}
+	}
+	cmd.AddCommand(
+		change("add", "Invite an organisation of the channel; it joins with: waybill member join", state.ProposeMemberAdd),
+		change("remove", "Remove an organisation: what it signed stops counting", state.ProposeMemberRemove),
+		&cobra.Command{
+			Use: "majority N", Short: "Require N agreeing organisations for every proposal", Args: operands("N"),
+			RunE: a.do(func(ctx context.Context, args []string) error {
+				n, err := strconv.Atoi(args[0])
+				if err != nil {
+					return usagef("majority %q: want a number", args[0])
+				}
+				return a.propose(ctx, state.ProposeMajority, fmt.Sprintf(`{"majority":%d}`, n), "proposed: majority "+args[0])
+			}),
+		},
+	)
+	return cmd
+}
+
+func newMemberJoinCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "join NAME", Short: "Join as an invited organisation, under a name for people", Args: operands("NAME"),
+		RunE: a.do(func(ctx context.Context, args []string) error {
+			r, err := a.act(ctx, "member:Join", args[0])
+			if err != nil {
+				return err
+			}
+			return a.printAct(r, nil, "joined as %s", args[0])
 		}),
 	}
 }

@@ -31,14 +31,6 @@ func newNetworkCmd(a *app) *cobra.Command {
 	return cmd
 }
 
-// long makes the RunE of a command that takes the time it takes.
-func long(a *app, work func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		a.started = true
-		return work(cmd.Context(), args)
-	}
-}
-
 // open opens the network that is in the folder.
 func (a *app) open() (fabric, error) {
 	n, err := a.doors.open(a.dir)

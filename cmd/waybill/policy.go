@@ -105,8 +105,6 @@ func newPolicyVersionsCmd(a *app) *cobra.Command {
 	}
 }
 
-func shortHash(h string) string { return h[:min(12, len(h))] }
-
 func newPolicyShowCmd(a *app) *cobra.Command {
 	var version int
 	cmd := &cobra.Command{

@@ -140,6 +140,14 @@ func (a *app) do(work func(ctx context.Context, args []string) error) func(*cobr
 	}
 }
 
+// long makes the RunE of a command that takes the time it takes.
+func long(a *app, work func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		a.started = true
+		return work(cmd.Context(), args)
+	}
+}
+
 // require marks flags a command cannot do without.
 func require(cmd *cobra.Command, flags ...string) {
 	for _, f := range flags {

@@ -39,6 +39,11 @@ func (a *app) paint(colour, s string) string {
 	return "\x1b[1;" + colour + "m" + s + "\x1b[0m"
 }
 
+// printVerdict prints a verdict in the format that was asked for.
+func (a *app) printVerdict(v policy.Verdict) error {
+	return a.emit(v, func(w io.Writer) { a.writeVerdict(w, v) })
+}
+
 // writeVerdict prints a verdict for people: the answer first, then what it is
 // about, then each rule, then for everything unmet who can fix it.
 func (a *app) writeVerdict(w io.Writer, v policy.Verdict) {

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+)
+
+func newLabelCmd(a *app) *cobra.Command {
+	cmd := group("label", "Labels a registry's owner gives its repositories")
+	set := &cobra.Command{
+		Use: "set HOST/REPOSITORY NAME=VALUE", Short: "Set a label, or remove it with an empty value", Args: operands("HOST/REPOSITORY", "NAME=VALUE"),
+		RunE: a.do(func(ctx context.Context, args []string) error {
+			host, repo, err := parseRepository(args[0])
+			if err != nil {
+				return err
+			}
+			name, value, ok := strings.Cut(args[1], "=")
+			if !ok {
+				return usagef("label %q: want NAME=VALUE", args[1])
+			}
+			r, err := a.act(ctx, "label:Set", string(host), string(repo), name, value)
+			if err != nil {
+				return err
+			}
+			return a.printAct(r, nil, "label %s of %s is %q", name, args[0], value)
+		}),
+	}
+	var repository string
+	list := &cobra.Command{
+		Use: "list", Short: "List labels", Args: operands(),
+		RunE: a.do(func(ctx context.Context, _ []string) error {
+			return query(ctx, a, func(c answers) (*waybillv1.ListLabelsResponse, error) { return c.ListLabels(ctx, repository) }, func(w io.Writer, res *waybillv1.ListLabelsResponse) {
+				t := table("REPOSITORY", "LABEL", "VALUE")
+				for _, l := range res.GetLabels() {
+					t.row(l.GetHost()+"/"+l.GetRepository(), l.GetName(), l.GetValue())
+				}
+				t.write(w, "no label is set: waybill label set HOST/REPOSITORY NAME=VALUE")
+			})
+		}),
+	}
+	list.Flags().StringVar(&repository, "repository", "", "only of this host/repository")
+	cmd.AddCommand(set, list)
+	return cmd
+}
