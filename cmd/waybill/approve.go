@@ -32,10 +32,10 @@ waybill verify). Where your peer says something else, or either changes on the
 way, nothing is approved (WB_STALE): look again.
 
 The last approval a policy asks for releases the image in the same
-transaction. ` + actHelp,
-		RunE: a.do(func(ctx context.Context, args []string) error {
+transaction. ` + decisionHelp,
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			return a.decide(ctx, "approved promotion of", "promotion:Approve", args[0], stage,
-				func(ctx context.Context, p own, ref provenance.Reference) ([]string, error) {
+				func(ctx context.Context, p ownPeer, ref provenance.Reference) ([]string, error) {
 					return p.approval(ctx, ref, stage, reason, seen)
 				})
 		}),
@@ -49,8 +49,8 @@ transaction. ` + actHelp,
 
 // approval finds out what an approval signs beside the image and the stage. It
 // is Stale where that is not what was reviewed.
-func (p own) approval(ctx context.Context, ref provenance.Reference, stage, reason string, seen reviewed) ([]string, error) {
-	v, err := p.promoted(ctx, ref, stage)
+func (p ownPeer) approval(ctx context.Context, ref provenance.Reference, stage, reason string, seen reviewed) ([]string, error) {
+	v, err := p.promotionVerdict(ctx, ref, stage)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (p own) approval(ctx context.Context, ref provenance.Reference, stage, reas
 
 // policyHash reads the text of a policy version, hashes it here and compares
 // that with what the verdict says it went by.
-func (p own) policyHash(ctx context.Context, version policy.Version) (string, error) {
+func (p ownPeer) policyHash(ctx context.Context, version policy.Version) (string, error) {
 	stored, err := p.policyVersion(ctx, version.Name, version.Version)
 	if err != nil {
 		return "", err
@@ -94,13 +94,13 @@ func (p own) policyHash(ctx context.Context, version policy.Version) (string, er
 }
 
 // policyVersion reads a version of a policy; 0 is the one in force.
-func (p own) policyVersion(ctx context.Context, name string, version int) (state.PolicyVersion, error) {
+func (p ownPeer) policyVersion(ctx context.Context, name string, version int) (state.PolicyVersion, error) {
 	stored, err := evaluate[state.PolicyVersion](ctx, p, "policy:Get", name, strconv.Itoa(version))
 	if err != nil {
 		return stored, err
 	}
 	if stored.Name != name || version != 0 && stored.Version != version {
-		return stored, otherQuestion(p.me.org.Org+"'s peer", fmt.Sprintf("policy %s@%d", name, version), fmt.Sprintf("%s@%d", stored.Name, stored.Version))
+		return stored, mismatch(p.me.org.Org+"'s peer", fmt.Sprintf("policy %s@%d", name, version), fmt.Sprintf("%s@%d", stored.Name, stored.Version))
 	}
 	return stored, nil
 }
@@ -115,8 +115,8 @@ func hashOf(text []byte) string {
 }
 
 // attempt is which request of a promotion a word is about.
-func (p own) attempt(ctx context.Context, ref provenance.Reference, stage string) (string, error) {
-	v, err := p.promoted(ctx, ref, stage)
+func (p ownPeer) attempt(ctx context.Context, ref provenance.Reference, stage string) (string, error) {
+	v, err := p.promotionVerdict(ctx, ref, stage)
 	return strconv.Itoa(v.Attempt), err
 }
 
@@ -129,11 +129,11 @@ func newCancelCmd(a *app) *cobra.Command {
 		"Whoever asked for it may, and\nan admin of the same organisation. What others approved ends with it. ", "cancelled the promotion of", "promotion:Cancel")
 }
 
-// newAttemptCmd makes a command whose act names the attempt it is about, so that
+// newAttemptCmd makes a command whose transaction names the attempt it is about, so that
 // it does not fall on a later request.
-func newAttemptCmd(a *app, use, short, more, said, fn string) *cobra.Command {
-	return newReasonedCmd(a, use, short, more, said, fn, func(stage, reason *string) words {
-		return func(ctx context.Context, p own, ref provenance.Reference) ([]string, error) {
+func newAttemptCmd(a *app, use, short, more, done, fn string) *cobra.Command {
+	return newReasonedCmd(a, use, short, more, done, fn, func(stage, reason *string) extraArgs {
+		return func(ctx context.Context, p ownPeer, ref provenance.Reference) ([]string, error) {
 			attempt, err := p.attempt(ctx, ref, *stage)
 			return []string{attempt, *reason}, err
 		}

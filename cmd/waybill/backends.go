@@ -10,9 +10,9 @@ import (
 	"github.com/waybill-dev/waybill/network"
 )
 
-// answers is a gateway's API: *api.Client, or a test's fake.
-type answers interface {
-	tags
+// gatewayAPI is a gateway's API: *api.Client, or a test's fake.
+type gatewayAPI interface {
+	tagReader
 	GetStatus(ctx context.Context) (*waybillv1.GetStatusResponse, error)
 	GetImage(ctx context.Context, image string) (*waybillv1.GetImageResponse, error)
 	GetVerdict(ctx context.Context, image, stage string) (*waybillv1.GetVerdictResponse, error)
@@ -25,14 +25,14 @@ type answers interface {
 	ListRegistries(ctx context.Context) (*waybillv1.ListRegistriesResponse, error)
 	ListDeadLetters(ctx context.Context, in *waybillv1.ListDeadLettersRequest) (*waybillv1.ListDeadLettersResponse, error)
 	RetryDeadLetters(ctx context.Context, in *waybillv1.RetryDeadLettersRequest) (*waybillv1.RetryDeadLettersResponse, error)
-	ruleAnswers
-	sweepAnswers
-	connectorAnswers
+	rulesAPI
+	sweepAPI
+	connectorAPI
 	io.Closer
 }
 
-// ruleAnswers are the questions about rules, votes and evidence.
-type ruleAnswers interface {
+// rulesAPI are the questions about rules, votes and evidence.
+type rulesAPI interface {
 	GetEvidence(ctx context.Context, image, typ string) (*waybillv1.GetEvidenceResponse, error)
 	GetTree(ctx context.Context, image string) (*waybillv1.GetTreeResponse, error)
 	ListPolicyVersions(ctx context.Context, name string) (*waybillv1.ListPolicyVersionsResponse, error)
@@ -47,32 +47,32 @@ type ruleAnswers interface {
 	ListLabels(ctx context.Context, repository string) (*waybillv1.ListLabelsResponse, error)
 }
 
-// doors lead out of the process. Tests put others in.
-type doors struct {
+// backends are what is outside of the process. Tests put others in.
+type backends struct {
 	clients func(dir string) (network.Clients, error)
 	// reachable tells whether something listens at an address.
 	reachable func(ctx context.Context, address string) bool
 	peer      func(network.Clients, person) (peer, error)
-	// answers reaches the gateway at address, whose certificate caFile vouches for, as p.
-	answers func(ctx context.Context, address, caFile string, p person) (answers, error)
+	// gateway reaches the gateway at address, whose certificate caFile vouches for, as p.
+	gateway func(ctx context.Context, address, caFile string, p person) (gatewayAPI, error)
 	// open opens a network that is there; network also prepares a new one.
-	open    func(dir string) (fabric, error)
-	network func(dir string, portBase int, progress io.Writer) (fabric, error)
+	open    func(dir string) (localNetwork, error)
+	network func(dir string, portBase int, progress io.Writer) (localNetwork, error)
 }
 
-// realDoors lead to real peers, gateways and processes.
-func realDoors() doors {
-	return doors{
+// liveBackends are real peers, gateways and processes.
+func liveBackends() backends {
+	return backends{
 		clients:   network.LoadClients,
 		reachable: reachable,
 		peer: func(c network.Clients, p person) (peer, error) {
 			return provision.Dial(c, p.org, p.name)
 		},
-		answers: func(ctx context.Context, address, caFile string, p person) (answers, error) {
+		gateway: func(ctx context.Context, address, caFile string, p person) (gatewayAPI, error) {
 			return api.Dial(ctx, api.ClientConfig{Address: address, CAFile: caFile, CertFile: p.keys.Cert, KeyFile: p.keys.Key})
 		},
-		open: func(dir string) (fabric, error) { return network.Open(dir) },
-		network: func(dir string, portBase int, progress io.Writer) (fabric, error) {
+		open: func(dir string) (localNetwork, error) { return network.Open(dir) },
+		network: func(dir string, portBase int, progress io.Writer) (localNetwork, error) {
 			return network.New(network.Options{
 				Dir: dir, Topology: network.Topology{PortBase: portBase}, Progress: progress,
 				Provision: func(ctx context.Context, n *network.Network) error {
@@ -84,4 +84,4 @@ func realDoors() doors {
 	}
 }
 
-var _ answers = (*api.Client)(nil)
+var _ gatewayAPI = (*api.Client)(nil)

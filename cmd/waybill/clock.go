@@ -29,8 +29,8 @@ func newClockCmd(a *app) *cobra.Command {
 behind this machine's. Gateways move it on about once a minute; what depends on
 time (soak, freeze, age, grace, expiry) goes by it, and is unmet while it is more
 than two minutes off. Then the exit code is 14: see whether a gateway runs.`,
-		RunE: a.do(func(ctx context.Context, _ []string) error {
-			p, err := a.reading()
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
+			p, err := a.readerPeer()
 			if err != nil {
 				return err
 			}

@@ -14,14 +14,14 @@ import (
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
 
-// connectorAnswers are the questions about a gateway's connectors.
-type connectorAnswers interface {
+// connectorAPI are the questions about a gateway's connectors.
+type connectorAPI interface {
 	ListConnectors(ctx context.Context) (*waybillv1.ListConnectorsResponse, error)
 	TestConnector(ctx context.Context, name, repository string) (*waybillv1.TestConnectorResponse, error)
 }
 
 func newConnectorCmd(a *app) *cobra.Command {
-	cmd := group("connector", "Where the gateway's notifications come from")
+	cmd := parentCmd("connector", "Where the gateway's notifications come from")
 	cmd.Long = "Where the gateway's notifications come from. Only admins of the gateway's own\norganisation may look: --as ORG/admin."
 	cmd.AddCommand(newConnectorListCmd(a), newConnectorTestCmd(a))
 	return cmd
@@ -34,9 +34,9 @@ func newConnectorListCmd(a *app) *cobra.Command {
 speaks for, the path of its hook, how its senders prove themselves, and what
 came since the gateway process was started. What is weak about a proof stands
 below.`,
-		RunE: a.do(func(ctx context.Context, _ []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			a.ownOnly = true
-			return query(ctx, a, func(c answers) (*waybillv1.ListConnectorsResponse, error) { return c.ListConnectors(ctx) }, writeConnectors)
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListConnectorsResponse, error) { return c.ListConnectors(ctx) }, writeConnectors)
 		}),
 	}
 }
@@ -93,15 +93,15 @@ connector.`,
 			_, err := provenance.ParseRepository(repository)
 			return err
 		},
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			a.ownOnly = true
-			res, err := fetch(ctx, a, func(c answers) (*waybillv1.TestConnectorResponse, error) {
+			res, err := fetch(ctx, a, func(c gatewayAPI) (*waybillv1.TestConnectorResponse, error) {
 				return c.TestConnector(ctx, args[0], repository)
 			})
 			if err != nil {
 				return err
 			}
-			if err := a.emit(plain{res}, func(w io.Writer) { writeConnectorTest(w, res) }); err != nil {
+			if err := a.emit(plainJSON{res}, func(w io.Writer) { writeConnectorTest(w, res) }); err != nil {
 				return err
 			}
 			if res.GetOutcome() != api.TestRecorded {
@@ -115,7 +115,7 @@ connector.`,
 }
 
 func writeConnectorTest(w io.Writer, res *waybillv1.TestConnectorResponse) {
-	fmt.Fprintf(w, "connector %s (%s) for %s, %s\n\n", clean(res.GetConnector()), clean(res.GetKind()), clean(res.GetHost()), clean(res.GetPath()))
+	fmt.Fprintf(w, "connector %s (%s) for %s, %s\n\n", sanitize(res.GetConnector()), sanitize(res.GetKind()), sanitize(res.GetHost()), sanitize(res.GetPath()))
 	t := table("STEP", "RESULT", "DETAIL")
 	var advice []string
 	for _, s := range res.GetSteps() {
@@ -129,14 +129,14 @@ func writeConnectorTest(w io.Writer, res *waybillv1.TestConnectorResponse) {
 		blank(w)
 	}
 	for _, line := range advice {
-		fmt.Fprintln(w, clean(line))
+		fmt.Fprintln(w, sanitize(line))
 	}
 	if res.GetOutcome() == api.TestRecorded {
 		fmt.Fprintln(w, "\nrecorded as a test; nothing of it is on the ledger")
 		return
 	}
-	fmt.Fprintf(w, "\nwhat to paste into the registry (docs/guides/%s.md has the reasons):\n\n", clean(res.GetKind()))
+	fmt.Fprintf(w, "\nwhat to paste into the registry (docs/guides/%s.md has the reasons):\n\n", sanitize(res.GetKind()))
 	for line := range strings.Lines(res.GetSettings()) {
-		fmt.Fprintln(w, "  "+clean(strings.TrimSuffix(line, "\n")))
+		fmt.Fprintln(w, "  "+sanitize(strings.TrimSuffix(line, "\n")))
 	}
 }

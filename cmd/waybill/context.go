@@ -11,11 +11,11 @@ import (
 )
 
 func newContextCmd(a *app) *cobra.Command {
-	cmd := group("context", "Circumstances your organisation publishes for the rules")
+	cmd := parentCmd("context", "Circumstances your organisation publishes for the rules")
 	set := &cobra.Command{
 		Use: "set NAME VALUE", Short: "Publish a variable: true, false, a number or a text", Args: operands("NAME", "VALUE"),
 		Long: "Publish a variable that policies may listen to: spec.context of a policy says\nwhose word counts. A VALUE that is no JSON is taken as a text; null removes it.",
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			value := args[1]
 			if !json.Valid([]byte(value)) {
 				b, err := json.Marshal(value)
@@ -24,17 +24,17 @@ func newContextCmd(a *app) *cobra.Command {
 				}
 				value = string(b)
 			}
-			r, err := a.act(ctx, "context:Set", args[0], value)
+			r, err := a.submit(ctx, "context:Set", args[0], value)
 			if err != nil {
 				return err
 			}
-			return a.printAct(r, nil, "context.%s is %s", args[0], value)
+			return a.printReceipt(r, nil, "context.%s is %s", args[0], value)
 		}),
 	}
 	cmd.AddCommand(set, &cobra.Command{
 		Use: "list", Short: "List the variables and who publishes them", Args: operands(),
-		RunE: a.do(func(ctx context.Context, _ []string) error {
-			return query(ctx, a, func(c answers) (*waybillv1.ListContextResponse, error) { return c.ListContext(ctx) }, func(w io.Writer, res *waybillv1.ListContextResponse) {
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListContextResponse, error) { return c.ListContext(ctx) }, func(w io.Writer, res *waybillv1.ListContextResponse) {
 				t := table("ORGANISATION", "VARIABLE", "VALUE", "SINCE")
 				for _, v := range res.GetVariables() {
 					t.row(v.GetMsp(), v.GetName(), v.GetValue(), when(v.GetAt()))

@@ -3,14 +3,26 @@ package main
 import (
 	"slices"
 	"strings"
+
+	"github.com/agnivade/levenshtein"
+)
+
+// maxTypo is the most letters by which a typing error is from what was meant,
+// and maxName the longest name that is compared at all.
+const (
+	maxTypo = 2
+	maxName = 128
 )
 
 // suggest returns the name closest to what was typed, or "" when none is near
 // enough to be meant.
 func suggest(typed string, names []string) string {
-	best, at := 3, ""
+	if len(typed) > maxName {
+		return ""
+	}
+	best, at := maxTypo+1, ""
 	for _, name := range names {
-		if d := distance(strings.ToLower(typed), strings.ToLower(name)); d < best && d < len(name) {
+		if d := levenshtein.ComputeDistance(strings.ToLower(typed), strings.ToLower(name)); d < best && d < len(name) {
 			best, at = d, name
 		}
 	}
@@ -31,29 +43,4 @@ func didYouMean(typed string, names []string) string {
 		return ""
 	}
 	return "there are: " + strings.Join(names, ", ")
-}
-
-// distance is Levenshtein's, over bytes. Names are short; a long one is
-// nobody's typing error.
-func distance(a, b string) int {
-	if len(a) > 128 || len(b) > 128 {
-		return len(a) + len(b)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -17,7 +17,7 @@ func newPolicyDiffCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "diff NAME [VERSION [VERSION]]", Short: "Say what changes between a policy in force and a file, or between two versions",
 		Args: cobra.RangeArgs(1, 3),
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			from, err := a.policyVersion(ctx, args, 1, file == "" && len(args) < 3)
 			if err != nil {
 				return err
@@ -37,7 +37,7 @@ func newPolicyDiffCmd(a *app) *cobra.Command {
 					fmt.Fprintln(w, "nothing changes")
 				}
 				for _, line := range lines {
-					fmt.Fprintln(w, clean(line))
+					fmt.Fprintln(w, sanitize(line))
 				}
 			})
 		}),
@@ -56,12 +56,12 @@ func (a *app) policyVersion(ctx context.Context, args []string, at int, before b
 			return policy.Policy{}, usagef("version %q: want a number from 1", args[at])
 		}
 	}
-	res, err := fetch(ctx, a, func(c answers) (*waybillv1.GetPolicyResponse, error) { return c.GetPolicy(ctx, args[0], n) })
+	res, err := fetch(ctx, a, func(c gatewayAPI) (*waybillv1.GetPolicyResponse, error) { return c.GetPolicy(ctx, args[0], n) })
 	if err != nil {
 		return policy.Policy{}, err
 	}
 	if v := int(res.GetPolicy().GetVersion()); before && n == 0 && v > 1 {
-		res, err = fetch(ctx, a, func(c answers) (*waybillv1.GetPolicyResponse, error) { return c.GetPolicy(ctx, args[0], v-1) })
+		res, err = fetch(ctx, a, func(c gatewayAPI) (*waybillv1.GetPolicyResponse, error) { return c.GetPolicy(ctx, args[0], v-1) })
 		if err != nil {
 			return policy.Policy{}, err
 		}

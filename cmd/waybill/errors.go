@@ -53,9 +53,9 @@ func report(w io.Writer, err error) {
 	if err == nil || errors.As(err, &answer) {
 		return
 	}
-	fmt.Fprintf(w, "waybill: %s\n", clean(message(err)))
+	fmt.Fprintf(w, "waybill: %s\n", sanitize(message(err)))
 	if h := hintOf(err); h != "" {
-		fmt.Fprintf(w, "hint: %s\n", clean(h))
+		fmt.Fprintf(w, "hint: %s\n", sanitize(h))
 	}
 }
 

@@ -14,13 +14,13 @@ import (
 // ask opens a gateway's API to read from: --gateway, or the organisation's own,
 // or (with a notice) another organisation's. Nothing is signed and no exit code
 // is decided by what it says.
-func (a *app) ask(ctx context.Context) (answers, error) {
-	door, _, err := a.askWhom(ctx)
-	return door, err
+func (a *app) ask(ctx context.Context) (gatewayAPI, error) {
+	client, _, err := a.askWhom(ctx)
+	return client, err
 }
 
 // askWhom is ask, and says whose gateway it is.
-func (a *app) askWhom(ctx context.Context) (answers, network.Client, error) {
+func (a *app) askWhom(ctx context.Context) (gatewayAPI, network.Client, error) {
 	c, err := a.clients()
 	if err != nil {
 		return nil, network.Client{}, err
@@ -35,15 +35,15 @@ func (a *app) askWhom(ctx context.Context) (answers, network.Client, error) {
 	}
 	if a.as == "" {
 		// Every gateway takes its own organisation's auditor.
-		if me, err = find(c, host.Org+"/"+auditor); err != nil {
+		if me, err = findIdentity(c, host.Org+"/"+auditor); err != nil {
 			return nil, host, err
 		}
 	}
-	door, err := a.doors.answers(ctx, address, host.GatewayTLSCA, me)
+	client, err := a.backends.gateway(ctx, address, host.GatewayTLSCA, me)
 	if err != nil {
 		return nil, host, fmt.Errorf("reach the gateway at %s: %w", address, err)
 	}
-	return door, host, nil
+	return client, host, nil
 }
 
 // gatewayOf chooses the gateway and the organisation that runs it.
@@ -57,14 +57,14 @@ func (a *app) gatewayOf(ctx context.Context, c network.Clients, me person) (netw
 		}
 		return host, a.gateway, nil
 	}
-	if a.doors.reachable(ctx, me.org.GatewayAddress) {
+	if a.backends.reachable(ctx, me.org.GatewayAddress) {
 		return me.org, me.org.GatewayAddress, nil
 	}
 	for _, o := range c.Orgs {
 		if a.ownOnly && a.as != "" {
 			break
 		}
-		if a.doors.reachable(ctx, o.GatewayAddress) {
+		if a.backends.reachable(ctx, o.GatewayAddress) {
 			a.notice("%s's gateway is not running; %s's answers", me.org.Org, o.Org)
 			return o, o.GatewayAddress, nil
 		}
@@ -79,7 +79,7 @@ func (a *app) noGateway(me person) error {
 		what = me.org.Org + "'s gateway is not running, and another's queue is not its own"
 	}
 	return hint(provenance.Errorf(provenance.Unavailable, "%s", what),
-		"start one with: %s run --config %s (the first time: init, then run)", a.beside("waybill-gateway"), a.gatewayConfig(me.org.Org))
+		"start one with: %s run --config %s (the first time: init, then run)", a.siblingProgram("waybill-gateway"), a.gatewayConfig(me.org.Org))
 }
 
 // gatewayConfig is where network up put an organisation's gateway configuration.

@@ -15,12 +15,12 @@ func newHistoryCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "history IMAGE|REPOSITORY", Short: "List what happened, in which block, and who did it", Args: operands("IMAGE or REPOSITORY"),
 		Long: "List what happened to an image (host/repository@digest, or a digest alone), to a\ntag (host/repository:tag) or in a whole repository (host/repository).",
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			if err := checkSubject(args[0]); err != nil {
 				return err
 			}
 			q.Image = args[0]
-			return query(ctx, a, func(c answers) (*waybillv1.ListHistoryResponse, error) { return c.ListHistory(ctx, q) }, func(w io.Writer, res *waybillv1.ListHistoryResponse) {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListHistoryResponse, error) { return c.ListHistory(ctx, q) }, func(w io.Writer, res *waybillv1.ListHistoryResponse) {
 				writeHistory(w, res.GetEntries())
 				nextPage(w, res.GetNextPageToken())
 			})

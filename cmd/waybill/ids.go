@@ -12,8 +12,8 @@ var (
 	idPrefix = regexp.MustCompile(`^[0-9a-f]{8,63}$`)
 )
 
-// wholeID refuses anything but a whole id: what is signed is named in full.
-func wholeID(what, typed, list string) error {
+// requireFullID refuses anything but a whole id: what is signed is named in full.
+func requireFullID(what, typed, list string) error {
 	if !fullID.MatchString(typed) {
 		return hint(usagef("%s %q: want its whole id, 64 hex digits; the first digits of one can be made to be those of another", what, typed), "it is printed by: %s", list)
 	}

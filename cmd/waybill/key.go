@@ -13,7 +13,7 @@ import (
 )
 
 func newKeyCmd(a *app) *cobra.Command {
-	cmd := group("key", "Keys and certificate roots your organisation answers for")
+	cmd := parentCmd("key", "Keys and certificate roots your organisation answers for")
 	cmd.AddCommand(newKeyAddCmd(a), newKeyWithdrawCmd(a), newKeyListCmd(a))
 	return cmd
 }
@@ -26,7 +26,7 @@ func newKeyAddCmd(a *app) *cobra.Command {
 		Long: `Register a public key (PEM: ECDSA P-256 or P-384, Ed25519, RSA of 2048 bits or
 more) or, with --root, an X.509 root below which signing certificates count.
 What it signs counts as your organisation's word. Only the public half is sent.`,
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			text, err := os.ReadFile(file)
 			if err != nil {
 				return fmt.Errorf("read the key: %w", err)
@@ -40,18 +40,18 @@ What it signs counts as your organisation's word. Only the public half is sent.`
 			if err != nil {
 				return fmt.Errorf("%s: %w", file, err)
 			}
-			r, err := a.act(ctx, "key:Add", args[0], kind, string(text), notBefore, notAfter)
+			r, err := a.submit(ctx, "key:Add", args[0], kind, string(text), notBefore, notAfter)
 			if err != nil {
 				return err
 			}
-			return a.printAct(r, nil, "registered key %s, fingerprint %s", args[0], key.Fingerprint())
+			return a.printReceipt(r, nil, "registered key %s, fingerprint %s", args[0], key.Fingerprint())
 		}),
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the key's PEM file, as cosign's .pub")
 	cmd.Flags().BoolVar(&root, "root", false, "the file is an X.509 root")
 	cmd.Flags().StringVar(&notBefore, "not-before", "", "counts from this time on (RFC 3339)")
 	cmd.Flags().StringVar(&notAfter, "not-after", "", "counts until this time (RFC 3339)")
-	require(cmd, "file")
+	requireFlags(cmd, "file")
 	return cmd
 }
 
@@ -60,17 +60,17 @@ func newKeyWithdrawCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "withdraw NAME --reason REASON", Short: "Withdraw a key: nothing it signs counts from now on", Args: operands("NAME"),
 		Long: "Withdraw a key: nothing it signs counts from now on. With --compromised-since\nnothing counts either that was recorded since then, and approvals that relied on\nit are stale.",
-		RunE: a.do(func(ctx context.Context, args []string) error {
-			r, err := a.act(ctx, "key:Withdraw", args[0], reason, since)
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
+			r, err := a.submit(ctx, "key:Withdraw", args[0], reason, since)
 			if err != nil {
 				return err
 			}
-			return a.printAct(r, nil, "withdrew key %s", args[0])
+			return a.printReceipt(r, nil, "withdrew key %s", args[0])
 		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	cmd.Flags().StringVar(&since, "compromised-since", "", "since when the key may have been another's (RFC 3339)")
-	require(cmd, "reason")
+	requireFlags(cmd, "reason")
 	return cmd
 }
 
@@ -78,8 +78,8 @@ func newKeyListCmd(a *app) *cobra.Command {
 	var msp string
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the keys of the organisations", Args: operands(),
-		RunE: a.do(func(ctx context.Context, _ []string) error {
-			return query(ctx, a, func(c answers) (*waybillv1.ListKeysResponse, error) { return c.ListKeys(ctx, msp) }, func(w io.Writer, res *waybillv1.ListKeysResponse) {
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListKeysResponse, error) { return c.ListKeys(ctx, msp) }, func(w io.Writer, res *waybillv1.ListKeysResponse) {
 				t := table("ORGANISATION", "KEY", "KIND", "FINGERPRINT", "FROM", "UNTIL", "REGISTERED", "WITHDRAWN")
 				for _, k := range res.GetKeys() {
 					withdrawn := "-"

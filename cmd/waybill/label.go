@@ -11,10 +11,10 @@ import (
 )
 
 func newLabelCmd(a *app) *cobra.Command {
-	cmd := group("label", "Labels a registry's owner gives its repositories")
+	cmd := parentCmd("label", "Labels a registry's owner gives its repositories")
 	set := &cobra.Command{
 		Use: "set HOST/REPOSITORY NAME=VALUE", Short: "Set a label, or remove it with an empty value", Args: operands("HOST/REPOSITORY", "NAME=VALUE"),
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			host, repo, err := parseRepository(args[0])
 			if err != nil {
 				return err
@@ -23,18 +23,18 @@ func newLabelCmd(a *app) *cobra.Command {
 			if !ok {
 				return usagef("label %q: want NAME=VALUE", args[1])
 			}
-			r, err := a.act(ctx, "label:Set", string(host), string(repo), name, value)
+			r, err := a.submit(ctx, "label:Set", string(host), string(repo), name, value)
 			if err != nil {
 				return err
 			}
-			return a.printAct(r, nil, "label %s of %s is %q", name, args[0], value)
+			return a.printReceipt(r, nil, "label %s of %s is %q", name, args[0], value)
 		}),
 	}
 	var repository string
 	list := &cobra.Command{
 		Use: "list", Short: "List labels", Args: operands(),
-		RunE: a.do(func(ctx context.Context, _ []string) error {
-			return query(ctx, a, func(c answers) (*waybillv1.ListLabelsResponse, error) { return c.ListLabels(ctx, repository) }, func(w io.Writer, res *waybillv1.ListLabelsResponse) {
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListLabelsResponse, error) { return c.ListLabels(ctx, repository) }, func(w io.Writer, res *waybillv1.ListLabelsResponse) {
 				t := table("REPOSITORY", "LABEL", "VALUE")
 				for _, l := range res.GetLabels() {
 					t.row(l.GetHost()+"/"+l.GetRepository(), l.GetName(), l.GetValue())

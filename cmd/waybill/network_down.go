@@ -14,7 +14,7 @@ import (
 func newNetworkDownCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "down", Short: "Stop every node and keep the ledger", Args: operands(),
-		RunE: long(a, func(ctx context.Context, _ []string) error {
+		RunE: withoutTimeout(a, func(ctx context.Context, _ []string) error {
 			n, err := a.open()
 			if err != nil {
 				return err
@@ -32,7 +32,7 @@ func newNetworkResetCmd(a *app) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "reset", Short: "Stop every node and delete the network with its keys and ledgers", Args: operands(),
-		RunE: long(a, func(ctx context.Context, _ []string) error {
+		RunE: withoutTimeout(a, func(ctx context.Context, _ []string) error {
 			n, err := a.open()
 			if err != nil {
 				return err
@@ -55,7 +55,7 @@ func newNetworkResetCmd(a *app) *cobra.Command {
 
 // confirm asks a person. Silence is a no.
 func (a *app) confirm(what string) error {
-	fmt.Fprintf(a.errOut, "%s\ntype yes to go on: ", clean(what))
+	fmt.Fprintf(a.errOut, "%s\ntype yes to go on: ", sanitize(what))
 	line, err := bufio.NewReader(a.in).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read the answer: %w", err)

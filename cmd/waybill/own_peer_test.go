@@ -58,7 +58,7 @@ func parsed(t *testing.T, s string) provenance.Digest {
 
 func (w *world) onTheLedger(p state.Proposal, x state.Waiver, rel state.Release) {
 	view := func(...string) any {
-		return standing{Proposal: p, Yes: []string{"VendorMSP"}, No: []string{}, Needed: 3}
+		return tally{Proposal: p, Yes: []string{"VendorMSP"}, No: []string{}, Needed: 3}
 	}
 	waiver := func(...string) any { return x }
 	w.peers["proposal:Get"] = view
@@ -78,7 +78,7 @@ func (w *world) onTheLedger(p state.Proposal, x state.Waiver, rel state.Release)
 	}
 }
 
-// A gateway that lies about everything is asked nothing by an act, whether it is
+// A gateway that lies about everything is asked nothing by a transaction, whether it is
 
 // one's own or another organisation's.
 
@@ -160,11 +160,11 @@ func TestAnAnswerToAnotherQuestionSignsNothing(t *testing.T) {
 		{"allowed by no policy", approve, other(func(v *policy.Verdict) { v.Policy, v.Verdict = nil, policy.Allowed }), "nothing to approve"},
 		{"a rejection about another stage", "reject " + imageA + " --to production --reason no", other(func(v *policy.Verdict) { v.Stage = "dev" }), "another question"},
 		{"a cancellation about another image", "cancel " + imageA + " --to production --reason no", other(func(v *policy.Verdict) { v.Digest = parsed(t, digestB) }), "another question"},
-		{"another proposal", "proposal vote " + vote.ID + " yes", says("proposal:Get", standing{Proposal: another}), "another question"},
-		{"a text that the hash does not name", "proposal vote " + vote.ID + " yes", says("proposal:Get", standing{Proposal: forged}), "hashes to"},
-		{"a text that the id does not name", "proposal vote " + vote.ID + " yes", says("proposal:Get", standing{Proposal: rehashed}), "not what that id names"},
-		{"a kind that the id does not name", "proposal vote " + vote.ID + " yes", says("proposal:Get", standing{Proposal: swapped}), "not what that id names"},
-		{"withdrawal of a forged proposal", "proposal withdraw " + vote.ID, says("proposal:Get", standing{Proposal: rehashed}), "not what that id names"},
+		{"another proposal", "proposal vote " + vote.ID + " yes", says("proposal:Get", tally{Proposal: another}), "another question"},
+		{"a text that the hash does not name", "proposal vote " + vote.ID + " yes", says("proposal:Get", tally{Proposal: forged}), "hashes to"},
+		{"a text that the id does not name", "proposal vote " + vote.ID + " yes", says("proposal:Get", tally{Proposal: rehashed}), "not what that id names"},
+		{"a kind that the id does not name", "proposal vote " + vote.ID + " yes", says("proposal:Get", tally{Proposal: swapped}), "not what that id names"},
+		{"withdrawal of a forged proposal", "proposal withdraw " + vote.ID, says("proposal:Get", tally{Proposal: rehashed}), "not what that id names"},
 		{"a waiver of another rule", "waiver approve reg.example:5000/app " + waiver.ID, says("waiver:List", []state.Waiver{wider}), "not what that id names"},
 		{"a waiver of another repository", "waiver approve reg.example:5000/app " + elsewhere.ID, says("waiver:List", []state.Waiver{elsewhere}), "not what that id names"},
 		{"a release that its hash does not name", "review " + imageA + " --to production --reason ok", says("release:Get", releaseView{changed, rel.Hash()}), "hashes to"},
@@ -194,7 +194,7 @@ func TestApproveOfWhatChangedIsStale(t *testing.T) {
 	}
 }
 
-// Another organisation's act is final on its own peer first: a word on it waits
+// Another organisation's transaction is final on its own peer first: a word on it waits
 
 // for a moment, and signs nothing where it does not come.
 
@@ -255,12 +255,12 @@ func TestTheAnswerToAnActIsCompared(t *testing.T) {
 	for args, lie := range map[string]func(*world){
 		"promote " + imageA + " --to production": func(w *world) { w.verdict.Stage = "dev" },
 		"release " + imageA + " --to production": func(w *world) { w.verdict.Digest = parsed(t, digestB) },
-		"proposal vote " + vote.ID + " yes":      func(w *world) { w.results["proposal:Vote"] = func(...string) any { return standing{} } },
+		"proposal vote " + vote.ID + " yes":      func(w *world) { w.results["proposal:Vote"] = func(...string) any { return tally{} } },
 		"waiver approve reg.example:5000/app " + waiver.ID: func(w *world) {
 			w.results["waiver:Approve"] = func(...string) any { return state.Waiver{ID: waiver.ID} }
 		},
-		"registry add reg.example":       func(w *world) { w.results["proposal:Open"] = func(...string) any { return standing{Proposal: vote} } },
-		"member propose remove AuditMSP": func(w *world) { w.results["proposal:Open"] = func(...string) any { return standing{} } },
+		"registry add reg.example":       func(w *world) { w.results["proposal:Open"] = func(...string) any { return tally{Proposal: vote} } },
+		"member propose remove AuditMSP": func(w *world) { w.results["proposal:Open"] = func(...string) any { return tally{} } },
 		"waiver request reg.example:5000/app --to production --rule soak --reason hotfix --until 2026-12-01T00:00:00Z": func(w *world) {
 			w.results["waiver:Request"] = func(...string) any { x := waiver; x.Rule = "freeze"; return x }
 		},

@@ -16,6 +16,6 @@ func pageFlags(cmd *cobra.Command, size *int32, token *string) {
 // nextPage says how to read on.
 func nextPage(w io.Writer, token string) {
 	if token != "" {
-		fmt.Fprintf(w, "\nthere is more: --page %s\n", clean(token))
+		fmt.Fprintf(w, "\nthere is more: --page %s\n", sanitize(token))
 	}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 func newPolicyCmd(a *app) *cobra.Command {
-	cmd := group("policy", "Release rules and the votes on them")
+	cmd := parentCmd("policy", "Release rules and the votes on them")
 	cmd.AddCommand(newPolicyProposeCmd(a), newPolicyListCmd(a), newPolicyShowCmd(a), newPolicyDiffCmd(a), newPolicySimulateCmd(a),
 		newVoteCmd(a), newProposalWithdrawCmd(a), newPolicyVersionsCmd(a))
 	return cmd
@@ -28,7 +28,7 @@ func newPolicyProposeCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "propose -f FILE", Aliases: []string{"apply"}, Short: "Propose a policy text, or vote for the same text, as an admin", Args: operands(),
 		Long: "Propose a policy text, YAML or JSON; - reads standard input. It is in force once\nadmins of a majority of the organisations agree: proposing the same text is a\nvote for it, and so is waybill proposal vote ID yes.",
-		RunE: a.do(func(ctx context.Context, _ []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			p, err := a.readPolicy(file)
 			if err != nil {
 				return err
@@ -37,7 +37,7 @@ func newPolicyProposeCmd(a *app) *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the policy's file")
-	require(cmd, "file")
+	requireFlags(cmd, "file")
 	return cmd
 }
 
@@ -68,8 +68,8 @@ func (a *app) readPolicy(file string) (policy.Policy, error) {
 func newPolicyListCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the policies in force and the open votes", Args: operands(),
-		RunE: a.do(func(ctx context.Context, _ []string) error {
-			return query(ctx, a, func(c answers) (*waybillv1.ListPoliciesResponse, error) { return c.ListPolicies(ctx) }, func(w io.Writer, res *waybillv1.ListPoliciesResponse) {
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListPoliciesResponse, error) { return c.ListPolicies(ctx) }, func(w io.Writer, res *waybillv1.ListPoliciesResponse) {
 				t := table("POLICY", "VERSION", "MATCHES", "SINCE", "VOTED BY")
 				for _, p := range res.GetPolicies() {
 					t.row(p.GetName(), number(p.GetVersion()), strings.Join(p.GetMatch(), ", "), when(p.GetAt()), whoAll(p.GetVoters()))
@@ -87,8 +87,8 @@ func newPolicyListCmd(a *app) *cobra.Command {
 func newPolicyVersionsCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "versions NAME", Short: "List the versions a policy had", Args: operands("NAME"),
-		RunE: a.do(func(ctx context.Context, args []string) error {
-			return query(ctx, a, func(c answers) (*waybillv1.ListPolicyVersionsResponse, error) {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListPolicyVersionsResponse, error) {
 				return c.ListPolicyVersions(ctx, args[0])
 			}, func(w io.Writer, res *waybillv1.ListPolicyVersionsResponse) {
 				t := table("VERSION", "HASH", "SINCE", "VOTED BY", "")
@@ -109,8 +109,8 @@ func newPolicyShowCmd(a *app) *cobra.Command {
 	var version int
 	cmd := &cobra.Command{
 		Use: "show NAME", Short: "Print a policy's text and who voted for it", Args: operands("NAME"),
-		RunE: a.do(func(ctx context.Context, args []string) error {
-			return query(ctx, a, func(c answers) (*waybillv1.GetPolicyResponse, error) { return c.GetPolicy(ctx, args[0], version) }, func(w io.Writer, res *waybillv1.GetPolicyResponse) {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.GetPolicyResponse, error) { return c.GetPolicy(ctx, args[0], version) }, func(w io.Writer, res *waybillv1.GetPolicyResponse) {
 				writePolicy(w, res.GetPolicy())
 			})
 		}),
@@ -126,11 +126,11 @@ func writePolicy(w io.Writer, p *waybillv1.Policy) {
 	if p.GetActive() {
 		state = "in force"
 	}
-	fmt.Fprintf(w, "# %s version %d, %s since %s\n", clean(p.GetName()), p.GetVersion(), state, when(p.GetAt()))
-	fmt.Fprintf(w, "# voted by %s\n", clean(whoAll(p.GetVoters())))
+	fmt.Fprintf(w, "# %s version %d, %s since %s\n", sanitize(p.GetName()), p.GetVersion(), state, when(p.GetAt()))
+	fmt.Fprintf(w, "# voted by %s\n", sanitize(whoAll(p.GetVoters())))
 	text, err := yaml.JSONToYAML(bytes.TrimSpace([]byte(p.GetText())))
 	if err != nil {
 		text = []byte(p.GetText() + "\n")
 	}
-	fmt.Fprint(w, cleanLines(string(text)))
+	fmt.Fprint(w, sanitizeLines(string(text)))
 }

@@ -14,8 +14,8 @@ func newPromotionsCmd(a *app) *cobra.Command {
 	q := &waybillv1.ListPromotionsRequest{}
 	cmd := &cobra.Command{
 		Use: "promotions", Short: "List requests to release, newest first", Args: operands(),
-		RunE: a.do(func(ctx context.Context, _ []string) error {
-			return query(ctx, a, func(c answers) (*waybillv1.ListPromotionsResponse, error) { return c.ListPromotions(ctx, q) }, func(w io.Writer, res *waybillv1.ListPromotionsResponse) {
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListPromotionsResponse, error) { return c.ListPromotions(ctx, q) }, func(w io.Writer, res *waybillv1.ListPromotionsResponse) {
 				writePromotions(w, res.GetPromotions())
 				nextPage(w, res.GetNextPageToken())
 			})
@@ -31,7 +31,7 @@ func newPromotionsCmd(a *app) *cobra.Command {
 func writePromotions(w io.Writer, promotions []*waybillv1.Promotion) {
 	t := table("STAGE", "IMAGE", "STATUS", "REQUESTED", "BY", "WORDS")
 	for _, p := range promotions {
-		words := []string{}
+		extraArgs := []string{}
 		for _, x := range p.GetApprovals() {
 			word := "approved by "
 			if x.GetReject() {
@@ -41,9 +41,9 @@ func writePromotions(w io.Writer, promotions []*waybillv1.Promotion) {
 			if x.GetReason() != "" {
 				word += " (" + x.GetReason() + ")"
 			}
-			words = append(words, word)
+			extraArgs = append(extraArgs, word)
 		}
-		t.row(p.GetStage(), p.GetHost()+"/"+p.GetRepository()+"@"+short(p.GetDigest()), p.GetStatus(), when(p.GetAt()), who(p.GetRequester()), dash(strings.Join(words, "; ")))
+		t.row(p.GetStage(), p.GetHost()+"/"+p.GetRepository()+"@"+short(p.GetDigest()), p.GetStatus(), when(p.GetAt()), who(p.GetRequester()), dash(strings.Join(extraArgs, "; ")))
 	}
 	t.write(w, "no promotion was requested: waybill promote IMAGE --to STAGE")
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func newProposalCmd(a *app) *cobra.Command {
-	cmd := group("proposal", "Changes that organisations vote on")
+	cmd := parentCmd("proposal", "Changes that organisations vote on")
 	cmd.AddCommand(newProposalListCmd(a), newProposalShowCmd(a), newVoteCmd(a), newProposalWithdrawCmd(a))
 	return cmd
 }
@@ -22,8 +22,8 @@ func newProposalListCmd(a *app) *cobra.Command {
 	var status string
 	cmd := &cobra.Command{
 		Use: "list", Short: "List proposals, open ones first", Args: operands(),
-		RunE: a.do(func(ctx context.Context, _ []string) error {
-			return query(ctx, a, func(c answers) (*waybillv1.ListProposalsResponse, error) { return c.ListProposals(ctx, status) }, func(w io.Writer, res *waybillv1.ListProposalsResponse) {
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListProposalsResponse, error) { return c.ListProposals(ctx, status) }, func(w io.Writer, res *waybillv1.ListProposalsResponse) {
 				writeProposals(w, res.GetProposals())
 			})
 		}),
@@ -66,12 +66,12 @@ func votes(p *waybillv1.Proposal) string {
 func newProposalShowCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "Print a proposal, its votes and what it would change", Args: operands("ID"),
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			id, err := a.askedProposal(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			return query(ctx, a, func(c answers) (*waybillv1.GetProposalResponse, error) { return c.GetProposal(ctx, id) }, func(w io.Writer, res *waybillv1.GetProposalResponse) {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.GetProposalResponse, error) { return c.GetProposal(ctx, id) }, func(w io.Writer, res *waybillv1.GetProposalResponse) {
 				writeProposal(w, res.GetProposal())
 			})
 		}),
@@ -86,7 +86,7 @@ func (a *app) askedProposal(ctx context.Context, typed string) (string, error) {
 	if err := checkPrefix("proposal", typed); err != nil {
 		return "", err
 	}
-	res, err := fetch(ctx, a, func(c answers) (*waybillv1.ListProposalsResponse, error) { return c.ListProposals(ctx, "") })
+	res, err := fetch(ctx, a, func(c gatewayAPI) (*waybillv1.ListProposalsResponse, error) { return c.ListProposals(ctx, "") })
 	if err != nil {
 		return "", err
 	}
@@ -115,7 +115,7 @@ func writeProposal(w io.Writer, p *waybillv1.Proposal) {
 	if err != nil {
 		text = []byte(p.GetBody() + "\n")
 	}
-	fmt.Fprintf(w, "\n%s", cleanLines(string(text)))
+	fmt.Fprintf(w, "\n%s", sanitizeLines(string(text)))
 }
 
 func newProposalWithdrawCmd(a *app) *cobra.Command {
@@ -123,11 +123,11 @@ func newProposalWithdrawCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "withdraw ID", Short: "Withdraw a proposal that your organisation made", Args: operands("ID"),
 		Long: "Withdraw a proposal that your organisation made, while no other organisation said\nyes to it: then vote no instead.",
-		RunE: a.do(func(ctx context.Context, args []string) error {
-			if err := wholeID("proposal", args[0], "waybill proposal list"); err != nil {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
+			if err := requireFullID("proposal", args[0], "waybill proposal list"); err != nil {
 				return err
 			}
-			p, err := a.signing()
+			p, err := a.signerPeer()
 			if err != nil {
 				return err
 			}
@@ -137,11 +137,11 @@ func newProposalWithdrawCmd(a *app) *cobra.Command {
 				return err
 			}
 			id := s.Proposal.ID
-			r, err := p.act(ctx, nil, "proposal:Withdraw", id, reason)
+			r, err := p.submit(ctx, nil, "proposal:Withdraw", id, reason)
 			if err != nil {
 				return err
 			}
-			return a.printAct(r, nil, "withdrew proposal %s", id)
+			return a.printReceipt(r, nil, "withdrew proposal %s", id)
 		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")

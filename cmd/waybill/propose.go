@@ -11,8 +11,8 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
-// standing is where a proposal stands, as the proposal transactions return it.
-type standing struct {
+// tally is where a proposal stands, as the proposal transactions return it.
+type tally struct {
 	Proposal state.Proposal `json:"proposal"`
 	Yes      []string       `json:"yes"`
 	No       []string       `json:"no"`
@@ -20,23 +20,23 @@ type standing struct {
 }
 
 // propose opens a proposal, or votes for it where it is open already.
-func (a *app) propose(ctx context.Context, kind state.ProposalKind, body, said string) error {
+func (a *app) propose(ctx context.Context, kind state.ProposalKind, body, done string) error {
 	s, r, err := a.openProposal(ctx, kind, body)
 	if err != nil {
 		return err
 	}
-	return a.printAct(r, func(w io.Writer) { writeStanding(w, s) }, "%s", said)
+	return a.printReceipt(r, func(w io.Writer) { writeTally(w, s) }, "%s", done)
 }
 
 // openProposal opens a proposal and compares the answer with what was proposed.
-func (a *app) openProposal(ctx context.Context, kind state.ProposalKind, body string) (standing, receipt, error) {
-	r, err := a.act(ctx, "proposal:Open", string(kind), body)
+func (a *app) openProposal(ctx context.Context, kind state.ProposalKind, body string) (tally, receipt, error) {
+	r, err := a.submit(ctx, "proposal:Open", string(kind), body)
 	if err != nil {
-		return standing{}, r, err
+		return tally{}, r, err
 	}
-	s, err := result[standing](r)
+	s, err := result[tally](r)
 	if err == nil && (s.Proposal.Kind != kind || !sameJSON([]byte(body), s.Proposal.Body)) {
-		err = otherQuestion("transaction "+r.TxID, fmt.Sprintf("%s %s", kind, body), fmt.Sprintf("%s %s", s.Proposal.Kind, s.Proposal.Body))
+		err = mismatch("transaction "+r.TxID, fmt.Sprintf("%s %s", kind, body), fmt.Sprintf("%s %s", s.Proposal.Kind, s.Proposal.Body))
 	}
 	return s, r, err
 }
@@ -47,7 +47,7 @@ func sameJSON(a, b []byte) bool {
 	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
 }
 
-func writeStanding(w io.Writer, s standing) {
+func writeTally(w io.Writer, s tally) {
 	p := s.Proposal
 	switch p.Status {
 	case state.ProposalAccepted:
@@ -57,9 +57,9 @@ func writeStanding(w io.Writer, s standing) {
 		}
 		fmt.Fprintln(w, "accepted and in force")
 	case state.ProposalOpen:
-		fmt.Fprintf(w, "proposal %s: %d of %d votes (%s)\n", clean(p.ID), len(s.Yes), s.Needed, clean(strings.Join(s.Yes, ", ")))
-		fmt.Fprintf(w, "an admin of another organisation: waybill proposal vote %s yes --as ORG/admin\n", clean(p.ID))
+		fmt.Fprintf(w, "proposal %s: %d of %d votes (%s)\n", sanitize(p.ID), len(s.Yes), s.Needed, sanitize(strings.Join(s.Yes, ", ")))
+		fmt.Fprintf(w, "an admin of another organisation: waybill proposal vote %s yes --as ORG/admin\n", sanitize(p.ID))
 	default:
-		fmt.Fprintf(w, "proposal %s is %s\n", clean(p.ID), clean(string(p.Status)))
+		fmt.Fprintf(w, "proposal %s is %s\n", sanitize(p.ID), sanitize(string(p.Status)))
 	}
 }

@@ -10,14 +10,14 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// plain prints an API answer as JSON a script can rely on: the names of the
+// plainJSON prints an API answer as JSON a script can rely on: the names of the
 // proto file in lower camel case, in its order, every field but absent
 // messages; numbers as numbers and times as RFC 3339. (protojson writes 64-bit
 // numbers as strings and varies its spacing on purpose.)
-type plain struct{ proto.Message }
+type plainJSON struct{ proto.Message }
 
 // MarshalJSON implements json.Marshaler.
-func (m plain) MarshalJSON() ([]byte, error) {
+func (m plainJSON) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	err := writeMessage(&b, m.ProtoReflect())
 	return b.Bytes(), err

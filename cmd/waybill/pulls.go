@@ -20,7 +20,7 @@ func newPullsCmd(a *app) *cobra.Command {
 		Use: "pulls IMAGE", Short: "List who pulled an image, from where, and through which gateway", Args: operands("IMAGE"),
 		Long: "List who pulled an image (host/repository@digest, or a digest alone), or what a\ntag (host/repository:tag) names now; the last recorded first. Who and from where\n" +
 			"are the registry's word. What is there of it is the registry owner's choice (pulls\nin its gateway's configuration): with private, only its own people see it, on its\nown gateway, and others see a salted hash.",
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			if _, err := provenance.ParseDigest(args[0]); err != nil {
 				if _, err := parseImage(args[0]); err != nil {
 					return err
@@ -33,7 +33,7 @@ func newPullsCmd(a *app) *cobra.Command {
 			if since > 0 {
 				q.Since = timestamppb.New(time.Now().Add(-since))
 			}
-			return query(ctx, a, func(c answers) (*waybillv1.ListPullsResponse, error) { return c.ListPulls(ctx, q) }, writePulls)
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListPullsResponse, error) { return c.ListPulls(ctx, q) }, writePulls)
 		}),
 	}
 	cmd.Flags().DurationVar(&since, "since", 0, "only pulls of the last while, as in 24h (default all)")

@@ -17,12 +17,12 @@ func newQuarantineCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "quarantine IMAGE --reason REASON", Short: "Keep an image from running anywhere", Args: operands("IMAGE"),
 		Long: "Keep an image from running anywhere." + holdHelp,
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			return a.hold(ctx, "quarantined", "quarantine:Set", args[0], reason)
 		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
-	require(cmd, "reason")
+	requireFlags(cmd, "reason")
 	return cmd
 }
 
@@ -35,7 +35,7 @@ func newUnquarantineCmd(a *app) *cobra.Command {
 With --of, lifting what another organisation holds is proposed, or voted for where
 it is proposed already: it is in force once admins of a majority of the
 organisations agree. That is for what an organisation left behind.`,
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			switch {
 			case of != "" && reason != "":
 				return usagef("--reason does not go with --of: say why with waybill proposal vote ID yes --reason REASON")
@@ -52,9 +52,9 @@ organisations agree. That is for what an organisation left behind.`,
 	return cmd
 }
 
-// hold signs an act on the content that an image was named by.
-func (a *app) hold(ctx context.Context, said, fn, image, reason string) error {
-	p, err := a.signing()
+// hold signs a transaction on the content that an image was named by.
+func (a *app) hold(ctx context.Context, done, fn, image, reason string) error {
+	p, err := a.signerPeer()
 	if err != nil {
 		return err
 	}
@@ -63,11 +63,11 @@ func (a *app) hold(ctx context.Context, said, fn, image, reason string) error {
 	if err != nil {
 		return err
 	}
-	r, err := p.act(ctx, nil, fn, d.String(), reason)
+	r, err := p.submit(ctx, nil, fn, d.String(), reason)
 	if err != nil {
 		return err
 	}
-	return a.printAct(r, nil, "%s %s", said, d)
+	return a.printReceipt(r, nil, "%s %s", done, d)
 }
 
 // proposeLift puts the lifting of another organisation's quarantine to the vote.
@@ -88,7 +88,7 @@ func (a *app) proposeLift(ctx context.Context, image, msp string) error {
 
 // ownDigest reads IMAGE or a digest alone by the signer's own peer.
 func (a *app) ownDigest(ctx context.Context, image string) (provenance.Digest, error) {
-	p, err := a.signing()
+	p, err := a.signerPeer()
 	if err != nil {
 		return provenance.Digest{}, err
 	}

@@ -7,31 +7,31 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// answer is what every answer of the API says.
-type answer interface {
+// response is what every answer of the API says.
+type response interface {
 	proto.Message
 	GetStale() bool
 	GetHeight() uint64
 }
 
 // query asks a gateway one question and prints the answer.
-func query[R answer](ctx context.Context, a *app, ask func(answers) (R, error), write func(io.Writer, R)) error {
+func query[R response](ctx context.Context, a *app, ask func(gatewayAPI) (R, error), write func(io.Writer, R)) error {
 	res, err := fetch(ctx, a, ask)
 	if err != nil {
 		return err
 	}
-	return a.emit(plain{res}, func(w io.Writer) { write(w, res) })
+	return a.emit(plainJSON{res}, func(w io.Writer) { write(w, res) })
 }
 
 // fetch asks a gateway one question.
-func fetch[R answer](ctx context.Context, a *app, ask func(answers) (R, error)) (R, error) {
+func fetch[R response](ctx context.Context, a *app, ask func(gatewayAPI) (R, error)) (R, error) {
 	var none R
-	door, err := a.ask(ctx)
+	client, err := a.ask(ctx)
 	if err != nil {
 		return none, err
 	}
-	defer func() { _ = door.Close() }() // only read from
-	res, err := ask(door)
+	defer func() { _ = client.Close() }() // only read from
+	res, err := ask(client)
 	if err != nil {
 		return none, err
 	}

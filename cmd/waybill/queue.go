@@ -12,7 +12,7 @@ import (
 )
 
 func newQueueCmd(a *app) *cobra.Command {
-	cmd := group("queue", "Events the gateway gave up on")
+	cmd := parentCmd("queue", "Events the gateway gave up on")
 	cmd.Long = "Events the gateway gave up on. Only people of the gateway's own organisation\nmay look: --as ORG/NAME."
 	cmd.AddCommand(newQueueListCmd(a), newQueueRetryCmd(a))
 	return cmd
@@ -22,9 +22,9 @@ func newQueueListCmd(a *app) *cobra.Command {
 	q := &waybillv1.ListDeadLettersRequest{}
 	cmd := &cobra.Command{
 		Use: "list", Short: "List what was given up, and why", Args: operands(),
-		RunE: a.do(func(ctx context.Context, _ []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			a.ownOnly = true
-			return query(ctx, a, func(c answers) (*waybillv1.ListDeadLettersResponse, error) { return c.ListDeadLetters(ctx, q) }, func(w io.Writer, res *waybillv1.ListDeadLettersResponse) {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListDeadLettersResponse, error) { return c.ListDeadLetters(ctx, q) }, func(w io.Writer, res *waybillv1.ListDeadLettersResponse) {
 				t := table("ID", "RECEIVED", "CONNECTOR", "EVENT", "ATTEMPTS", "REASON")
 				for _, l := range res.GetLetters() {
 					name := l.GetHost() + "/" + l.GetRepository()
@@ -63,9 +63,9 @@ func newQueueRetryCmd(a *app) *cobra.Command {
 			}
 			return nil
 		},
-		RunE: a.do(func(ctx context.Context, _ []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			a.ownOnly = true
-			return query(ctx, a, func(c answers) (*waybillv1.RetryDeadLettersResponse, error) { return c.RetryDeadLetters(ctx, q) }, func(w io.Writer, res *waybillv1.RetryDeadLettersResponse) {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.RetryDeadLettersResponse, error) { return c.RetryDeadLetters(ctx, q) }, func(w io.Writer, res *waybillv1.RetryDeadLettersResponse) {
 				fmt.Fprintf(w, "%d put back into the queue\n", res.GetRetried())
 			})
 		}),

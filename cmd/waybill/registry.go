@@ -15,7 +15,7 @@ import (
 )
 
 func newRegistryCmd(a *app) *cobra.Command {
-	cmd := group("registry", "Registries and who records their events")
+	cmd := parentCmd("registry", "Registries and who records their events")
 	cmd.AddCommand(newRegistryAddCmd(a), newRegistryListCmd(a))
 	return cmd
 }
@@ -32,7 +32,7 @@ others share (docker.io, ghcr.io, quay.io).
 It is in force once admins of a majority of the organisations agree: the same
 command with the same --owner is a vote for it, and so is waybill proposal vote ID
 yes. A registry that has an owner is given to another one in the same way.`,
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			host, namespace, err := parseRegistry(args[0])
 			if err != nil {
 				return err
@@ -53,7 +53,7 @@ yes. A registry that has an owner is given to another one in the same way.`,
 				return err
 			}
 			name := strings.TrimSuffix(string(host)+"/"+string(namespace), "/")
-			return a.printAct(r, func(w io.Writer) { writeRegistryVote(w, s, name, kind, owner) }, "registry %s for %s", name, owner)
+			return a.printReceipt(r, func(w io.Writer) { writeRegistryVote(w, s, name, kind, owner) }, "registry %s for %s", name, owner)
 		}),
 	}
 	cmd.Flags().StringVar(&kind, "kind", kind, "what software it is")
@@ -80,24 +80,24 @@ func parseRegistry(s string) (provenance.Host, provenance.Repository, error) {
 	return host, namespace, asUsage(err)
 }
 
-func writeRegistryVote(w io.Writer, s standing, name, kind, owner string) {
+func writeRegistryVote(w io.Writer, s tally, name, kind, owner string) {
 	switch s.Proposal.Status {
 	case state.ProposalAccepted:
-		fmt.Fprintf(w, "agreed and in force: %s records the events of %s\n", clean(owner), clean(name))
+		fmt.Fprintf(w, "agreed and in force: %s records the events of %s\n", sanitize(owner), sanitize(name))
 	case state.ProposalOpen:
-		fmt.Fprintf(w, "%d of %d organisations agreed (%s); it is in force once they all have\n", len(s.Yes), s.Needed, clean(strings.Join(s.Yes, ", ")))
-		fmt.Fprintf(w, "an admin of another one: waybill registry add %s --kind %s --owner %s --as ORG/admin\n", clean(name), clean(kind), clean(owner))
-		fmt.Fprintf(w, "                     or: waybill proposal vote %s yes --as ORG/admin\n", clean(s.Proposal.ID))
+		fmt.Fprintf(w, "%d of %d organisations agreed (%s); it is in force once they all have\n", len(s.Yes), s.Needed, sanitize(strings.Join(s.Yes, ", ")))
+		fmt.Fprintf(w, "an admin of another one: waybill registry add %s --kind %s --owner %s --as ORG/admin\n", sanitize(name), sanitize(kind), sanitize(owner))
+		fmt.Fprintf(w, "                     or: waybill proposal vote %s yes --as ORG/admin\n", sanitize(s.Proposal.ID))
 	default:
-		writeStanding(w, s)
+		writeTally(w, s)
 	}
 }
 
 func newRegistryListCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the registries on the ledger", Args: operands(),
-		RunE: a.do(func(ctx context.Context, _ []string) error {
-			return query(ctx, a, func(c answers) (*waybillv1.ListRegistriesResponse, error) { return c.ListRegistries(ctx) }, func(w io.Writer, res *waybillv1.ListRegistriesResponse) {
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListRegistriesResponse, error) { return c.ListRegistries(ctx) }, func(w io.Writer, res *waybillv1.ListRegistriesResponse) {
 				t := table("REGISTRY", "OWNER", "KIND", "ADDED", "BY")
 				for _, r := range res.GetRegistries() {
 					t.row(strings.TrimSuffix(r.GetHost()+"/"+r.GetNamespace(), "/"), r.GetOwner(), r.GetKind(), when(r.GetAt()), who(r.GetBy()))

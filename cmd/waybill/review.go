@@ -21,8 +21,8 @@ type releaseView struct {
 func newReviewCmd(a *app) *cobra.Command {
 	return newReasonedCmd(a, "review IMAGE --to STAGE --reason REASON", "Accept another organisation's break-glass release",
 		"What is\nsigned names the hash of the release that your own organisation's peer shows. ", "reviewed the release of", "release:Review",
-		func(stage, reason *string) words {
-			return func(ctx context.Context, p own, ref provenance.Reference) ([]string, error) {
+		func(stage, reason *string) extraArgs {
+			return func(ctx context.Context, p ownPeer, ref provenance.Reference) ([]string, error) {
 				hash, err := p.released(ctx, ref, *stage)
 				return []string{hash, *reason}, err
 			}
@@ -31,7 +31,7 @@ func newReviewCmd(a *app) *cobra.Command {
 
 // released shows the release that is about to be reviewed and returns its hash,
 // computed here from what was shown.
-func (p own) released(ctx context.Context, ref provenance.Reference, stage string) (string, error) {
+func (p ownPeer) released(ctx context.Context, ref provenance.Reference, stage string) (string, error) {
 	view, err := await(ctx, p, func() (releaseView, error) {
 		return evaluate[releaseView](ctx, p, "release:Get", string(ref.Host), string(ref.Repository), ref.Digest.String(), stage)
 	})
@@ -40,7 +40,7 @@ func (p own) released(ctx context.Context, ref provenance.Reference, stage strin
 	}
 	rel, hash := view.Release, view.Release.Hash()
 	if want := (state.Subject{Stage: stage, Host: ref.Host, Repository: ref.Repository, Digest: ref.Digest}); rel.Subject != want {
-		return "", otherQuestion(p.me.org.Org+"'s peer", fmt.Sprintf("the release of %s to %s", byDigest(ref), stage),
+		return "", mismatch(p.me.org.Org+"'s peer", fmt.Sprintf("the release of %s to %s", byDigest(ref), stage),
 			fmt.Sprintf("%s/%s@%s to %s", rel.Host, rel.Repository, rel.Digest, rel.Stage))
 	}
 	if hash != view.Hash {

@@ -13,20 +13,20 @@ import (
 )
 
 // app is one run of the program: its streams, its environment, the global
-// flags, and the doors to the outside, which tests replace.
+// flags, and the backends, which tests replace.
 type app struct {
 	program     string // how this program was called
 	in          io.Reader
 	out, errOut io.Writer
 	getenv      func(string) string
 	colour      bool
-	doors       doors
+	backends    backends
 
 	dir, as, gateway string
 	output           format
 	timeout          time.Duration
-	// patience is how long an act waits for what another organisation did just before.
-	patience time.Duration
+	// awaitTimeout is how long a transaction waits for what another organisation did just before.
+	awaitTimeout time.Duration
 
 	// ownOnly: the question is about one's own gateway; no other's answer will do.
 	ownOnly bool
@@ -36,9 +36,9 @@ type app struct {
 
 func newApp(program string, in io.Reader, out, errOut io.Writer, getenv func(string) string) *app {
 	return &app{
-		program: program, in: in, out: out, errOut: errOut, getenv: getenv, output: formatTable, patience: 3 * time.Second,
-		colour: terminal(out) && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb",
-		doors:  realDoors(),
+		program: program, in: in, out: out, errOut: errOut, getenv: getenv, output: formatTable, awaitTimeout: 3 * time.Second,
+		colour:   terminal(out) && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb",
+		backends: liveBackends(),
 	}
 }
 
@@ -68,7 +68,7 @@ func run(ctx context.Context, a *app, args []string) int {
 }
 
 func newRootCmd(a *app) *cobra.Command {
-	root := group("waybill", "Container-image provenance that several organisations agree on")
+	root := parentCmd("waybill", "Container-image provenance that several organisations agree on")
 	root.Long = `Waybill records what registries report, gathers approvals of several
 organisations, and answers whether an image may run in a stage.
 
@@ -91,7 +91,7 @@ is not running another one's may, and that is said on stderr.
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.dir, "dir", dir, "network folder (WAYBILL_DIR)")
-	flags.StringVar(&a.as, "as", a.getenv("WAYBILL_AS"), "who acts: ORG/NAME (WAYBILL_AS)")
+	flags.StringVar(&a.as, "as", a.getenv("WAYBILL_AS"), "who asks or signs: ORG/NAME (WAYBILL_AS)")
 	flags.StringVar(&a.gateway, "gateway", "", "ask the gateway at this address instead of the organisation's own")
 	flags.VarP(&a.output, "output", "o", "how to print: table, json or yaml")
 	flags.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long to wait for the ledger or a gateway")
@@ -109,9 +109,9 @@ is not running another one's may, and that is said on stderr.
 	return root
 }
 
-// group is a command that only holds others: alone it prints its help, with a
+// parentCmd is a command that only holds others: alone it prints its help, with a
 // word it does not know it says which one was meant.
-func group(use, short string) *cobra.Command {
+func parentCmd(use, short string) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -130,8 +130,8 @@ func group(use, short string) *cobra.Command {
 	}
 }
 
-// do makes a command's RunE: the work gets the --timeout as its deadline.
-func (a *app) do(work func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+// withTimeout makes a command's RunE: the work gets the --timeout as its deadline.
+func (a *app) withTimeout(work func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		a.started = true
 		ctx, cancel := context.WithTimeout(cmd.Context(), a.timeout)
@@ -140,16 +140,16 @@ func (a *app) do(work func(ctx context.Context, args []string) error) func(*cobr
 	}
 }
 
-// long makes the RunE of a command that takes the time it takes.
-func long(a *app, work func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+// withoutTimeout makes the RunE of a command that takes the time it takes.
+func withoutTimeout(a *app, work func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		a.started = true
 		return work(cmd.Context(), args)
 	}
 }
 
-// require marks flags a command cannot do without.
-func require(cmd *cobra.Command, flags ...string) {
+// requireFlags marks flags a command cannot do without.
+func requireFlags(cmd *cobra.Command, flags ...string) {
 	for _, f := range flags {
 		_ = cmd.MarkFlagRequired(f) // fails only for a flag that is not there
 	}
@@ -170,9 +170,9 @@ func operands(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// beside names another of Waybill's programs as this one was called, so that
+// siblingProgram names another of Waybill's programs as this one was called, so that
 // what is printed can be pasted.
-func (a *app) beside(name string) string {
+func (a *app) siblingProgram(name string) string {
 	if dir := filepath.Dir(a.program); strings.ContainsRune(a.program, filepath.Separator) {
 		return filepath.Join(dir, name)
 	}

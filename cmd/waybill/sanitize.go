@@ -6,34 +6,34 @@ import (
 	"unicode/utf8"
 )
 
-// clean makes text from a registry or another organisation safe to print for a
+// sanitize makes text from a registry or another organisation safe to print for a
 // person: controls and direction overrides, which can repaint a terminal or
 // make a line read as another, are dropped; line breaks and tabs become spaces.
-func clean(s string) string {
+func sanitize(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t':
 			return ' '
-		case hostile(r):
+		case unsafeRune(r):
 			return -1
 		}
 		return r
 	}, s)
 }
 
-// cleanLines is clean for text of several lines.
-func cleanLines(s string) string {
+// sanitizeLines is sanitize for text of several lines.
+func sanitizeLines(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r != '\n' && hostile(r) {
+		if r != '\n' && unsafeRune(r) {
 			return -1
 		}
 		return r
 	}, s)
 }
 
-// hostile tells whether r is a C0 or C1 control, a bidirectional control, a
+// unsafeRune tells whether r is a C0 or C1 control, a bidirectional control, a
 // line or paragraph separator, or no character at all.
-func hostile(r rune) bool {
+func unsafeRune(r rune) bool {
 	switch {
 	case r < 0x20, r >= 0x7f && r <= 0x9f, r == utf8.RuneError:
 		return true
@@ -51,7 +51,7 @@ func hostile(r rune) bool {
 func escapeJSON(b []byte) []byte {
 	var out strings.Builder
 	for _, r := range string(b) {
-		if r != '\n' && r != utf8.RuneError && hostile(r) {
+		if r != '\n' && r != utf8.RuneError && unsafeRune(r) {
 			fmt.Fprintf(&out, `\u%04x`, r)
 			continue
 		}

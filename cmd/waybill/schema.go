@@ -14,12 +14,12 @@ import (
 )
 
 func newSchemaCmd(a *app) *cobra.Command {
-	cmd := group("schema", "Schemas of evidence of your own type")
+	cmd := parentCmd("schema", "Schemas of evidence of your own type")
 	var file string
 	add := &cobra.Command{
 		Use: "add NAME -f FILE", Short: "Register the JSON schema of evidence type custom/MSP/NAME, as an admin", Args: operands("NAME"),
 		Long: "Register the JSON schema of an evidence type of your own. The type is custom/MSP/NAME,\nwhere MSP is your organisation's: nobody takes a name from anybody.",
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			schema, err := os.ReadFile(file)
 			if err != nil {
 				return fmt.Errorf("read the schema: %w", err)
@@ -27,7 +27,7 @@ func newSchemaCmd(a *app) *cobra.Command {
 			if err := evidence.CheckSchema(schema); err != nil {
 				return fmt.Errorf("%s: %w", file, err)
 			}
-			r, err := a.act(ctx, "schema:Add", args[0], string(schema))
+			r, err := a.submit(ctx, "schema:Add", args[0], string(schema))
 			if err != nil {
 				return err
 			}
@@ -35,15 +35,15 @@ func newSchemaCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printAct(r, nil, "registered the schema of %s", customType(me.org.MSPID, args[0]))
+			return a.printReceipt(r, nil, "registered the schema of %s", customType(me.org.MSPID, args[0]))
 		}),
 	}
 	add.Flags().StringVarP(&file, "file", "f", "", "the schema's file")
-	require(add, "file")
+	requireFlags(add, "file")
 	cmd.AddCommand(add, &cobra.Command{
 		Use: "list", Short: "List the schemas", Args: operands(),
-		RunE: a.do(func(ctx context.Context, _ []string) error {
-			return query(ctx, a, func(c answers) (*waybillv1.ListSchemasResponse, error) { return c.ListSchemas(ctx) }, func(w io.Writer, res *waybillv1.ListSchemasResponse) {
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListSchemasResponse, error) { return c.ListSchemas(ctx) }, func(w io.Writer, res *waybillv1.ListSchemasResponse) {
 				t := table("TYPE", "ORGANISATION", "REGISTERED", "BY")
 				for _, s := range res.GetSchemas() {
 					t.row(customType(s.GetMsp(), s.GetName()), s.GetMsp(), when(s.GetAt()), who(s.GetBy()))

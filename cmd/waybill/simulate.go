@@ -18,19 +18,19 @@ func newPolicySimulateCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "simulate -f FILE", Short: "Say what a policy would have decided about the last releases", Args: operands(),
 		Long: "Judge the last releases again, with today's facts, under the policy in force and\nunder the file: what would change before anybody votes. Nothing is written.",
-		RunE: a.do(func(ctx context.Context, _ []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			p, err := a.readPolicy(file)
 			if err != nil {
 				return err
 			}
-			return query(ctx, a, func(c answers) (*waybillv1.SimulatePolicyResponse, error) {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.SimulatePolicyResponse, error) {
 				return c.SimulatePolicy(ctx, p.Canonical(), releases)
 			}, writeSimulation)
 		}),
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the policy's file")
 	cmd.Flags().IntVar(&releases, "releases", 0, "how many of the last releases (0 is 50)")
-	require(cmd, "file")
+	requireFlags(cmd, "file")
 	return cmd
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-// receipt is an act as it stands on the ledger; -o json prints it.
+// receipt is a transaction as it stands on the ledger; -o json prints it.
 type receipt struct {
 	TxID   string          `json:"txid"`
 	Block  uint64          `json:"block"`
@@ -20,26 +20,26 @@ type receipt struct {
 	Result json.RawMessage `json:"result,omitempty"`
 }
 
-// act signs one transaction that says only what was typed, with the signer's
+// submit signs one transaction that says only what was typed, with the signer's
 // own key, and waits until it is in a block.
-func (a *app) act(ctx context.Context, fn string, args ...string) (receipt, error) {
-	p, err := a.signing()
+func (a *app) submit(ctx context.Context, fn string, args ...string) (receipt, error) {
+	p, err := a.signerPeer()
 	if err != nil {
 		return receipt{}, err
 	}
 	defer p.close()
-	return p.act(ctx, nil, fn, args...)
+	return p.submit(ctx, nil, fn, args...)
 }
 
-// act signs one transaction, with values that reach the peers beside it, and
+// submit signs one transaction, with values that reach the peers beside it, and
 // waits until it is in a block.
-func (p own) act(ctx context.Context, transient map[string][]byte, fn string, args ...string) (receipt, error) {
+func (p ownPeer) submit(ctx context.Context, transient map[string][]byte, fn string, args ...string) (receipt, error) {
 	res, err := p.SubmitTransient(ctx, transient, fn, args...)
 	if provenance.CodeOf(err) == provenance.Forbidden && strings.Contains(err.Error(), "needs one of the roles") {
 		return receipt{}, hint(err, "%s signed this; see its roles with: waybill member list; an admin grants one with: waybill member grant %s ROLE --as %s/admin", p.me, p.me.name, p.me.org.Org)
 	}
 	if err != nil {
-		return receipt{}, p.reached(err)
+		return receipt{}, p.peerError(err)
 	}
 	r := receipt{TxID: res.TxID, Block: res.Block, By: p.me.String()}
 	if json.Valid(res.Payload) {
@@ -49,13 +49,13 @@ func (p own) act(ctx context.Context, transient map[string][]byte, fn string, ar
 }
 
 // close ends the connection. What was signed is final by then, and all else was only read.
-func (p own) close() { _ = p.Close() }
+func (p ownPeer) close() { _ = p.Close() }
 
-// printAct says what was done and where it stands; more follows for people.
-func (a *app) printAct(r receipt, more func(io.Writer), format string, args ...any) error {
+// printReceipt says what was done and where it stands; more follows for people.
+func (a *app) printReceipt(r receipt, more func(io.Writer), format string, args ...any) error {
 	return a.emit(r, func(w io.Writer) {
-		fmt.Fprintln(w, clean(fmt.Sprintf(format, args...)))
-		fmt.Fprintf(w, "transaction %s in block %d, signed by %s\n", clean(r.TxID), r.Block, clean(r.By))
+		fmt.Fprintln(w, sanitize(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(w, "transaction %s in block %d, signed by %s\n", sanitize(r.TxID), r.Block, sanitize(r.By))
 		if more != nil {
 			fmt.Fprintln(w)
 			more(w)
@@ -63,13 +63,13 @@ func (a *app) printAct(r receipt, more func(io.Writer), format string, args ...a
 	})
 }
 
-// words are the arguments of an act after the image and the stage, found out
+// extraArgs are the arguments of a transaction after the image and the stage, found out
 // from the signer's own peer.
-type words func(ctx context.Context, p own, ref provenance.Reference) ([]string, error)
+type extraArgs func(ctx context.Context, p ownPeer, ref provenance.Reference) ([]string, error)
 
-// typed are words that need nobody: they were typed.
-func typed(args ...*string) words {
-	return func(context.Context, own, provenance.Reference) ([]string, error) {
+// fixedArgs are arguments that were typed: no peer is asked for them.
+func fixedArgs(args ...*string) extraArgs {
+	return func(context.Context, ownPeer, provenance.Reference) ([]string, error) {
 		out := make([]string, len(args))
 		for i, a := range args {
 			out[i] = *a
@@ -78,11 +78,11 @@ func typed(args ...*string) words {
 	}
 }
 
-// decide signs an act on an image and a stage and exits by the verdict that
+// decide signs a decision on an image and a stage and exits by the verdict that
 // follows from it, as everything does that prints one: 0 means released. The
 // image is the digest that was typed, or what the tag names to the signer's own peer.
-func (a *app) decide(ctx context.Context, said, fn, image, stage string, more words) error {
-	p, err := a.signing()
+func (a *app) decide(ctx context.Context, done, fn, image, stage string, more extraArgs) error {
+	p, err := a.signerPeer()
 	if err != nil {
 		return err
 	}
@@ -96,12 +96,12 @@ func (a *app) decide(ctx context.Context, said, fn, image, stage string, more wo
 		return err
 	}
 	args := append([]string{string(ref.Host), string(ref.Repository), ref.Digest.String(), stage}, rest...)
-	r, err := p.act(ctx, nil, fn, args...)
+	r, err := p.submit(ctx, nil, fn, args...)
 	if err != nil && provenance.CodeOf(err) == provenance.Forbidden && !errors.As(err, &hinted{}) {
 		return hint(err, "who can: waybill explain %s --stage %s", byDigest(ref), stage)
 	}
 	if err != nil {
-		return p.meant(ctx, err, ref, stage)
+		return p.suggestStage(ctx, err, ref, stage)
 	}
 	v, err := result[policy.Verdict](r)
 	if err != nil {
@@ -116,7 +116,7 @@ func (a *app) decide(ctx context.Context, said, fn, image, stage string, more wo
 		return fmt.Errorf("encode the verdict: %w", err)
 	}
 	a.stageHint(v)
-	err = a.printAct(r, func(w io.Writer) { a.writeVerdict(w, v) }, said+" %s to %s", ref, stage)
+	err = a.printReceipt(r, func(w io.Writer) { a.writeVerdict(w, v) }, done+" %s to %s", ref, stage)
 	if err != nil {
 		return err
 	}
@@ -132,13 +132,13 @@ func result[T any](r receipt) (T, error) {
 	return v, nil
 }
 
-// meant adds to the refusal of an unknown stage which one was meant, as far as
+// suggestStage adds to the refusal of an unknown stage which one was meant, as far as
 // the signer's own peer says it. Whatever goes wrong with that is not the user's trouble.
-func (p own) meant(ctx context.Context, err error, ref provenance.Reference, stage string) error {
+func (p ownPeer) suggestStage(ctx context.Context, err error, ref provenance.Reference, stage string) error {
 	if provenance.CodeOf(err) != provenance.NotFound || !strings.Contains(err.Error(), "has no stage") {
 		return err
 	}
-	v, failed := p.judged(ctx, ref, stage)
+	v, failed := p.verdict(ctx, ref, stage)
 	if near := nearStage(v); failed == nil && near != "" {
 		return hint(err, "%s", near)
 	}

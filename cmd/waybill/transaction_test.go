@@ -14,7 +14,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
-func TestActsSayExactlyThisToTheLedger(t *testing.T) {
+func TestTransactionsSayExactlyThisToTheLedger(t *testing.T) {
 	on := "reg.example:5000 app " + digestA + " production"
 	policy2 := "default@2 " + storedPolicy(t).Hash
 	vote, waiver, rel := memberProposal(), testWaiver(), breakGlass(t)
@@ -61,7 +61,7 @@ func TestActsSayExactlyThisToTheLedger(t *testing.T) {
 		w.verdict = pendingVerdict(t)
 		w.verdict.Verdict = policy.Allowed
 		w.onTheLedger(vote, waiver, rel)
-		w.running = nil // no gateway is asked for an act
+		w.running = nil // no gateway is asked for a transaction
 		code, out, errOut := w.run(append(strings.Fields(tt.args), "--as", "security/admin")...)
 		if diff := cmp.Diff([]string{"security/admin: " + tt.want}, w.acts); diff != "" || code != 0 {
 			t.Errorf("%s: exit %d, %s (-want +got):\n%s", tt.args, code, errOut, diff)
@@ -113,7 +113,7 @@ func TestSignerIsNamedOnPurpose(t *testing.T) {
 	}
 }
 
-func TestRefusedActsSayWhatToDo(t *testing.T) {
+func TestRefusedTransactionsSayWhatToDo(t *testing.T) {
 	w := newWorld(t)
 	w.fails = provenance.Errorf(provenance.Forbidden, "auditor@VendorMSP needs one of the roles [admin] of VendorMSP for member:Grant")
 	code, out, errOut := w.run("member", "grant", "alice", "scanner", "--as", "vendor/auditor")
@@ -160,7 +160,7 @@ func TestPolicyPropose(t *testing.T) {
 		t.Errorf("act (-want +got):\n%s", diff)
 	}
 	w.stdin, w.results["proposal:Open"] = policyYAML, func(args ...string) any {
-		return standing{Proposal: state.Proposal{Kind: state.ProposePolicy, Body: json.RawMessage(args[1]), Status: state.ProposalAccepted, Version: 1}}
+		return tally{Proposal: state.Proposal{Kind: state.ProposePolicy, Body: json.RawMessage(args[1]), Status: state.ProposalAccepted, Version: 1}}
 	}
 	if _, out, _ = w.run("policy", "apply", "-f", "-", "--as", "vendor/admin"); !strings.Contains(out, "in force as version 1") {
 		t.Errorf("from standard input:\n%s", out)

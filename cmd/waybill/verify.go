@@ -43,7 +43,7 @@ func newAskCmd(a *app, use, short, more string, write func(io.Writer, policy.Ver
 	var trust bool
 	cmd := &cobra.Command{
 		Use: use, Short: short, Long: short + ".\n\n" + more + askHelp + exitHelp, Args: operands("IMAGE"),
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			v, err := a.verdict(ctx, args[0], stage, trust)
 			if err != nil {
 				return err
@@ -57,7 +57,7 @@ func newAskCmd(a *app, use, short, more string, write func(io.Writer, policy.Ver
 	}
 	cmd.Flags().StringVar(&stage, "stage", "", "the stage, as the policy names it")
 	cmd.Flags().BoolVar(&trust, "trust-gateway", false, "ask a gateway and take its word, whoever runs it")
-	require(cmd, "stage")
+	requireFlags(cmd, "stage")
 	return cmd
 }
 
@@ -70,7 +70,7 @@ func (a *app) verdict(ctx context.Context, image, stage string, trust bool) (pol
 	if a.gateway != "" || trust {
 		return a.gatewayVerdict(ctx, ref, stage, trust)
 	}
-	p, err := a.reading()
+	p, err := a.readerPeer()
 	if err != nil {
 		return policy.Verdict{}, err
 	}
@@ -78,7 +78,7 @@ func (a *app) verdict(ctx context.Context, image, stage string, trust bool) (pol
 	if ref, err = p.image(ctx, image); err != nil {
 		return policy.Verdict{}, err
 	}
-	return p.judged(ctx, ref, stage)
+	return p.verdict(ctx, ref, stage)
 }
 
 // gatewayVerdict asks a gateway and says whose word the answer is. A stale
@@ -94,17 +94,17 @@ func (a *app) gatewayVerdict(ctx context.Context, ref provenance.Reference, stag
 	if err != nil {
 		return v, err
 	}
-	door, host, err := a.askWhom(ctx)
+	client, host, err := a.askWhom(ctx)
 	if err != nil {
 		return v, err
 	}
-	defer func() { _ = door.Close() }() // only read from
+	defer func() { _ = client.Close() }() // only read from
 	who := host.Org + "'s gateway"
 	a.notice("%s answers, and not %s's own peer", who, me.org.Org)
-	if ref, err = a.resolve(ctx, door, ref); err != nil {
+	if ref, err = a.resolve(ctx, client, ref); err != nil {
 		return v, err
 	}
-	res, err := door.GetVerdict(ctx, byDigest(ref), stage)
+	res, err := client.GetVerdict(ctx, byDigest(ref), stage)
 	if err != nil {
 		return v, err
 	}
@@ -168,7 +168,7 @@ func verdictOf(res *waybillv1.GetVerdictResponse) (policy.Verdict, error) {
 // stageHint says which stage was meant where the policy has none of that name.
 func (a *app) stageHint(v policy.Verdict) {
 	if near := nearStage(v); near != "" {
-		fmt.Fprintf(a.errOut, "hint: %s\n", clean(near))
+		fmt.Fprintf(a.errOut, "hint: %s\n", sanitize(near))
 	}
 }
 

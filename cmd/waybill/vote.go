@@ -29,7 +29,7 @@ and signed with the vote.`,
 			}
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		},
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			if args[1] != "yes" && args[1] != "no" {
 				return usagef("vote %q: want yes or no", args[1])
 			}
@@ -41,10 +41,10 @@ and signed with the vote.`,
 }
 
 func (a *app) vote(ctx context.Context, typed, word, reason string) error {
-	if err := wholeID("proposal", typed, "waybill proposal list"); err != nil {
+	if err := requireFullID("proposal", typed, "waybill proposal list"); err != nil {
 		return err
 	}
-	p, err := a.signing()
+	p, err := a.signerPeer()
 	if err != nil {
 		return err
 	}
@@ -57,31 +57,31 @@ func (a *app) vote(ctx context.Context, typed, word, reason string) error {
 		return err
 	}
 	id, hash := asked.Proposal.ID, asked.Proposal.Hash
-	r, err := p.act(ctx, nil, "proposal:Vote", id, hash, word, reason)
+	r, err := p.submit(ctx, nil, "proposal:Vote", id, hash, word, reason)
 	if err != nil {
 		return err
 	}
-	s, err := result[standing](r)
+	s, err := result[tally](r)
 	if err != nil {
 		return err
 	}
 	if s.Proposal.ID != id || s.Proposal.Hash != hash {
-		return otherQuestion("transaction "+r.TxID, "proposal "+id, "proposal "+s.Proposal.ID)
+		return mismatch("transaction "+r.TxID, "proposal "+id, "proposal "+s.Proposal.ID)
 	}
-	return a.printAct(r, func(w io.Writer) { writeStanding(w, s) }, "voted %s on proposal %s", word, id)
+	return a.printReceipt(r, func(w io.Writer) { writeTally(w, s) }, "voted %s on proposal %s", word, id)
 }
 
 // proposal reads a proposal and makes sure that it is what its id and its hash
 // name: the id is made of the kind, the name, the version it starts from and the body.
-func (p own) proposal(ctx context.Context, id string) (standing, error) {
-	s, err := await(ctx, p, func() (standing, error) { return evaluate[standing](ctx, p, "proposal:Get", id) })
+func (p ownPeer) proposal(ctx context.Context, id string) (tally, error) {
+	s, err := await(ctx, p, func() (tally, error) { return evaluate[tally](ctx, p, "proposal:Get", id) })
 	if err != nil {
 		return s, err
 	}
 	got := s.Proposal
 	switch hash := hashOf(got.Body); {
 	case got.ID != id:
-		return s, otherQuestion(p.me.org.Org+"'s peer", "proposal "+id, "proposal "+got.ID)
+		return s, mismatch(p.me.org.Org+"'s peer", "proposal "+id, "proposal "+got.ID)
 	case hash != got.Hash:
 		return s, provenance.Errorf(provenance.Internal, "the text of proposal %.12s that %s's peer shows hashes to %.12s and not to %.12s, as it says", id, p.me.org.Org, hash, got.Hash)
 	case state.ProposalID(state.ChangeHash(got.Kind, got.Name, got.Base, got.Body), got.Round) != id:
@@ -91,19 +91,19 @@ func (p own) proposal(ctx context.Context, id string) (standing, error) {
 }
 
 // show says on stderr what a vote is about, before it is signed.
-func (p own) show(ctx context.Context, s standing) error {
+func (p ownPeer) show(ctx context.Context, s tally) error {
 	c := s.Proposal
 	p.a.notice("proposal %s is %s %s, made by %s at %s, hash %s; %d of %d votes", c.ID, c.Kind, c.Name, c.By, c.At.UTC().Format(time.DateTime), c.Hash, len(s.Yes), s.Needed)
 	lines, err := p.changes(ctx, c)
 	for _, line := range lines {
-		fmt.Fprintf(p.a.errOut, "  %s\n", clean(line))
+		fmt.Fprintf(p.a.errOut, "  %s\n", sanitize(line))
 	}
 	return err
 }
 
 // changes says what a proposal would change: a policy against the version in
 // force, anything else, and what is new, by its own text.
-func (p own) changes(ctx context.Context, c state.Proposal) ([]string, error) {
+func (p ownPeer) changes(ctx context.Context, c state.Proposal) ([]string, error) {
 	if c.Kind == state.ProposePolicy {
 		to, err := policy.Parse(c.Body)
 		if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-func TestCleanDropsWhatRepaintsATerminal(t *testing.T) {
+func TestSanitizeDropsWhatRepaintsATerminal(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain ünïcode ✓":              "plain ünïcode ✓",
 		"\x1b[31mred\x1b[0m":           "[31mred[0m",
@@ -27,18 +27,18 @@ func TestCleanDropsWhatRepaintsATerminal(t *testing.T) {
 		"bad \xff utf8":                "bad  utf8",
 		"separator\u2028line":          "separatorline",
 	} {
-		if got := clean(in); got != want {
-			t.Errorf("clean(%q) = %q, want %q", in, got, want)
+		if got := sanitize(in); got != want {
+			t.Errorf("sanitize(%q) = %q, want %q", in, got, want)
 		}
 	}
 }
 
-func FuzzClean(f *testing.F) {
+func FuzzSanitize(f *testing.F) {
 	f.Add("\x1b[2Jx\u202e\n")
 	f.Fuzz(func(t *testing.T, s string) {
-		for _, r := range clean(s) {
-			if hostile(r) {
-				t.Fatalf("clean(%q) left %q", s, r)
+		for _, r := range sanitize(s) {
+			if unsafeRune(r) {
+				t.Fatalf("sanitize(%q) left %q", s, r)
 			}
 		}
 		b, err := encodeJSON(map[string]string{"a": s})
@@ -53,7 +53,7 @@ func FuzzClean(f *testing.F) {
 			t.Fatalf("%q came back as %q", s, back["a"])
 		}
 		for _, r := range strings.ReplaceAll(string(b), "\n", "") {
-			if r != '\ufffd' && hostile(r) {
+			if r != '\ufffd' && unsafeRune(r) {
 				t.Fatalf("JSON %q holds %q", b, r)
 			}
 		}
