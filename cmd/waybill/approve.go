@@ -22,17 +22,19 @@ func newApproveCmd(a *app) *cobra.Command {
 	var seen reviewed
 	cmd := &cobra.Command{
 		Use: "approve IMAGE --to STAGE", Short: "Approve a promotion for your organisation", Args: operands("IMAGE"),
-		Long: `Approve a promotion for your organisation. What is signed is the digest that was
-typed (a tag is resolved by your own organisation's peer), the stage, the attempt,
-the policy version with the hash of its text, and the hash of the evidence. All of
-it comes from your own peer and nobody else; the text is hashed on this machine.
+		Long: `Approve a promotion for your organisation. What is signed is the digest (a tag
+is looked up at your own organisation's peer), the stage, which request of the
+promotion it is, the policy version with the hash of its text, and the hash of
+the evidence. All of it comes from your own peer and nobody else; the text is
+hashed on this machine.
 
 --policy and --evidence-set name what you reviewed (both are in the JSON of
 waybill verify). Where your peer says something else, or either changes on the
-way, nothing is approved (WB_STALE): look again.
+way, nothing is approved: look again.
 
 The last approval a policy asks for releases the image in the same
-transaction. ` + decisionHelp,
+transaction.` + decisionHelp,
+		Example: examples(`waybill approve reg.example/app:1.0 --to production \`, `    --as security/release-manager`),
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			return a.decide(ctx, "approved promotion of", "promotion:Approve", args[0], stage,
 				func(ctx context.Context, p ownPeer, ref provenance.Reference) ([]string, error) {
@@ -121,21 +123,28 @@ func (p ownPeer) attempt(ctx context.Context, ref provenance.Reference, stage st
 }
 
 func newRejectCmd(a *app) *cobra.Command {
-	return newAttemptCmd(a, "reject IMAGE --to STAGE --reason REASON", "Reject a promotion for your organisation", "", "rejected promotion of", "promotion:Reject")
+	return newReasonedCmd(a, reasoned{
+		name: "reject", short: "Reject a promotion for your organisation",
+		long: "Reject a promotion for your organisation: the request ends, and the image may be\nrequested again.",
+		why:  "CVE-2026-1234 is not fixed", signer: "security/release-manager",
+		done: "rejected promotion of", fn: "promotion:Reject", args: attemptAndReason,
+	})
 }
 
 func newCancelCmd(a *app) *cobra.Command {
-	return newAttemptCmd(a, "cancel IMAGE --to STAGE --reason REASON", "Take back a promotion that you or your organisation asked for",
-		"Whoever asked for it may, and\nan admin of the same organisation. What others approved ends with it. ", "cancelled the promotion of", "promotion:Cancel")
+	return newReasonedCmd(a, reasoned{
+		name: "cancel", short: "Take back a promotion that you or your organisation asked for",
+		long: "Take back a promotion that you or your organisation asked for. Whoever asked for\nit may, and an admin of the same organisation. Approvals of it end with it.",
+		why:  "wrong tag", signer: "vendor/publisher",
+		done: "cancelled the promotion of", fn: "promotion:Cancel", args: attemptAndReason,
+	})
 }
 
-// newAttemptCmd makes a command whose transaction names the attempt it is about, so that
-// it does not fall on a later request.
-func newAttemptCmd(a *app, use, short, more, done, fn string) *cobra.Command {
-	return newReasonedCmd(a, use, short, more, done, fn, func(stage, reason *string) extraArgs {
-		return func(ctx context.Context, p ownPeer, ref provenance.Reference) ([]string, error) {
-			attempt, err := p.attempt(ctx, ref, *stage)
-			return []string{attempt, *reason}, err
-		}
-	})
+// attemptAndReason are the arguments of a decision that names the attempt it is
+// about, so that it does not fall on a later request.
+func attemptAndReason(stage, reason *string) extraArgs {
+	return func(ctx context.Context, p ownPeer, ref provenance.Reference) ([]string, error) {
+		attempt, err := p.attempt(ctx, ref, *stage)
+		return []string{attempt, *reason}, err
+	}
 }

@@ -42,22 +42,28 @@ func newAttestCmd(a *app) *cobra.Command {
 	var at attestation
 	cmd := &cobra.Command{
 		Use: "attest IMAGE --type TYPE --file FILE", Short: "Give evidence about an image", Args: operands("IMAGE"),
+		Example: examples(
+			`waybill attest reg.example/app:1.0 --type vuln-scan --file scan.json \`,
+			`    --as security/scanner`,
+			`syft reg.example/app:1.0 -o spdx-json | waybill attest reg.example/app:1.0 \`,
+			`    --type sbom --file - --key ci.pem --as vendor/publisher`,
+		),
 		Long: `Give evidence about an image: a document (SBOM, scan report, provenance, test
-result, ...) of which the contract keeps the facts that rules use and the hash.
-The document itself is attached to the image in its registry, for everybody who
+result, ...). The ledger keeps its hash, and the facts in it that rules use. The
+document itself is attached to the image in its registry, for everybody who
 wants to check it again.
 
-Without --key the evidence is your word: your signature under the transaction
-vouches for it. With --key, a private key in PEM whose public half an
-organisation registered (waybill key add), it is that key's word. The key stays
-on this machine.
+Without --key you vouch for the document yourself, with your signature under the
+transaction. With --key, a private key in PEM whose public half an organisation
+registered (waybill key add), that key does. The key stays on this machine.
 
-TYPE is ` + strings.Join(evidence.Types(), ", ") + ` or custom/MSP/NAME.`,
+TYPE is custom/MSP/NAME for a schema of your own (waybill schema add), or one of
+` + strings.Join(evidence.Types(), ", ") + `.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error { return a.attest(ctx, args[0], at) }),
 	}
 	cmd.Flags().StringVar(&at.typ, "type", "", "the type of evidence")
 	cmd.Flags().StringVar(&at.file, "file", "", "the document; - reads standard input")
-	cmd.Flags().StringVar(&at.key, "key", "", "sign with this private key (PEM) instead of your own word")
+	cmd.Flags().StringVar(&at.key, "key", "", "sign the document with this private key (PEM)")
 	cmd.Flags().BoolVar(&at.noPush, "no-push", false, "do not attach the document in the registry")
 	cmd.Flags().StringVar(&at.user, "registry-user", "", "user at the registry")
 	cmd.Flags().StringVar(&at.passFile, "registry-password-file", "", "file with the password at the registry")

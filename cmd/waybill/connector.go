@@ -22,6 +22,7 @@ type connectorAPI interface {
 
 func newConnectorCmd(a *app) *cobra.Command {
 	cmd := parentCmd("connector", "Where the gateway's notifications come from")
+	cmd.Example = examples(`waybill connector list --as vendor/admin`, `waybill connector test harbor --as vendor/admin`)
 	cmd.Long = "Where the gateway's notifications come from. Only admins of the gateway's own\norganisation may look: --as ORG/admin."
 	cmd.AddCommand(newConnectorListCmd(a), newConnectorTestCmd(a))
 	return cmd
@@ -30,6 +31,7 @@ func newConnectorCmd(a *app) *cobra.Command {
 func newConnectorListCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the gateway's connectors, and what came to them", Args: operands(),
+		Example: examples(`waybill connector list --as vendor/admin`),
 		Long: `List the connectors in the gateway's configuration: the registry that each
 speaks for, the path of its hook, how its senders prove themselves, and what
 came since the gateway process was started. What is weak about a proof stands
@@ -70,18 +72,19 @@ func writeConnectors(w io.Writer, res *waybillv1.ListConnectorsResponse) {
 func newConnectorTestCmd(a *app) *cobra.Command {
 	var repository string
 	cmd := &cobra.Command{
-		Use: "test NAME", Short: "Send a sample through a connector, and say what became of each step",
+		Use: "test NAME", Short: "Send a sample through a connector and show each step",
+		Example: examples(`waybill connector test harbor --as vendor/admin`),
 		Long: `Make the gateway send itself the request with which a connector's registry would
 report a push: over HTTP to its own hook, proved with the connector's secret,
 which does not leave the gateway. The sample passes what a notification passes:
-listener, authentication, reading, repositories, mapping, and the queue, where it
-is written and synced and taken back in the same commit. It is recorded as a
-test and never on the ledger. The same is then sent again, to see whether a
-repeated notification is known, and the registry is asked whether the gateway
-may read it. Where a step fails, what to paste into the registry is printed.
+listener, authentication, reading, repositories, mapping, and the queue, where
+it is written and taken back in one commit. It is recorded as a test and never
+on the ledger. The same is then sent again, to see whether a repeated
+notification is known, and the registry is asked whether the gateway may read
+it. Where a step fails, what to paste into the registry is printed.
 
 A connector of a kind whose proof only a cloud can sign (gar, or acr-eventgrid
-with tokens) cannot be tested so.
+with tokens) cannot be tested in this way.
 
 Only admins of the gateway's organisation may: --as ORG/admin. The exit code is
 0 when every step went well, 1 when one failed, and 10 when there is no such
@@ -110,7 +113,7 @@ connector.`,
 			return nil
 		}),
 	}
-	cmd.Flags().StringVar(&repository, "repository", "", "what the sample speaks of, without the host; default: one made up from the connector's repositories")
+	cmd.Flags().StringVar(&repository, "repository", "", "`repository` of the sample, without the host (default one made up from the connector's repositories)")
 	return cmd
 }
 

@@ -11,10 +11,12 @@ import (
 )
 
 func newContextCmd(a *app) *cobra.Command {
-	cmd := parentCmd("context", "Circumstances your organisation publishes for the rules")
+	cmd := parentCmd("context", "Variables your organisation publishes for the rules")
+	cmd.Example = examples(`waybill context set incident true --as security/admin`, `waybill context list`)
 	set := &cobra.Command{
 		Use: "set NAME VALUE", Short: "Publish a variable: true, false, a number or a text", Args: operands("NAME", "VALUE"),
-		Long: "Publish a variable that policies may listen to: spec.context of a policy says\nwhose word counts. A VALUE that is no JSON is taken as a text; null removes it.",
+		Example: examples(`waybill context set incident true --as security/admin`),
+		Long:    "Publish a variable that policies may listen to: spec.context of a policy says\nwhose word counts. A VALUE that is no JSON is taken as a text; null removes it.",
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			value := args[1]
 			if !json.Valid([]byte(value)) {
@@ -33,6 +35,7 @@ func newContextCmd(a *app) *cobra.Command {
 	}
 	cmd.AddCommand(set, &cobra.Command{
 		Use: "list", Short: "List the variables and who publishes them", Args: operands(),
+		Example: examples(`waybill context list`),
 		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListContextResponse, error) { return c.ListContext(ctx) }, func(w io.Writer, res *waybillv1.ListContextResponse) {
 				t := table("ORGANISATION", "VARIABLE", "VALUE", "SINCE")

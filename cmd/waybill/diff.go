@@ -15,8 +15,12 @@ import (
 func newPolicyDiffCmd(a *app) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
-		Use: "diff NAME [VERSION [VERSION]]", Short: "Say what changes between a policy in force and a file, or between two versions",
-		Args: cobra.RangeArgs(1, 3),
+		Use: "diff NAME [VERSION [VERSION]]", Short: "Say what changes between two versions, or to a file",
+		Example: examples(`waybill policy diff default -f policy.yaml`, `waybill policy diff default 2 3`),
+		Args:    cobra.RangeArgs(1, 3),
+		Long: `Say what changes from the version before to the one in force, from one version
+to another or to the one in force, or from the one in force to a file that
+might be proposed (-f).`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			from, err := a.policyVersion(ctx, args, 1, file == "" && len(args) < 3)
 			if err != nil {

@@ -18,7 +18,8 @@ import (
 func newEvidenceCmd(a *app) *cobra.Command {
 	var typ string
 	cmd := &cobra.Command{
-		Use: "evidence IMAGE", Short: "List the verified evidence about an image", Args: operands("IMAGE"),
+		Use: "evidence IMAGE", Short: "List the verified evidence about an image", Args: parentOrOperands("IMAGE"),
+		Example: examples(`waybill evidence reg.example/app:1.0`, `waybill evidence reg.example/app:1.0 --type sbom -o json`),
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			ref, err := a.askedImage(ctx, args[0])
 			if err != nil {
@@ -37,8 +38,15 @@ func newEvidenceCmd(a *app) *cobra.Command {
 func newEvidenceWithdrawCmd(a *app) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use: "withdraw IMAGE TYPE ID --reason REASON", Short: "Take back evidence that one of your people vouched for", Args: operands("IMAGE", "TYPE", "ID"),
-		Long: "Take back a piece of evidence about an image that rests on the word of one of\nyour organisation's people (what a key signed goes with the key: waybill key\nwithdraw). It stays in the history and counts no more. ID is the whole id, or its\nfirst 8 digits or more; IMAGE may be a digest alone.",
+		Use: "withdraw IMAGE TYPE ID --reason REASON", Short: "Take back evidence that one of your people gave", Args: operands("IMAGE", "TYPE", "ID"),
+		Example: examples(
+			`waybill evidence withdraw reg.example/app:1.0 vuln-scan 1f2e3d4c \`,
+			`    --reason "the scanner was misconfigured" --as security/admin`,
+		),
+		Long: `Take back a piece of evidence about an image that one of your organisation's
+people vouched for (what a key signed is withdrawn with the key: waybill key
+withdraw). It stays in the history and counts no more. ID is the whole id, or
+its first 8 digits or more; IMAGE may be a digest alone.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			return a.withdrawEvidence(ctx, args[0], args[1], args[2], reason)
 		}),
@@ -155,6 +163,7 @@ func facts(text string) string {
 func newTreeCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "tree IMAGE", Short: "Draw an image: its platforms, what refers to it, its evidence", Args: operands("IMAGE"),
+		Example: examples(`waybill tree reg.example/app:1.0`),
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			ref, err := a.askedImage(ctx, args[0])
 			if err != nil {

@@ -1,58 +1,118 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"strings"
 
-// newOutputTopic documents what -o json and -o yaml promise: waybill help output.
-func newOutputTopic() *cobra.Command {
-	return &cobra.Command{
-		Use: "output", Short: "What -o json and -o yaml print",
-		Long: `-o table is for people and may change. -o json and -o yaml are for programs:
-names and meanings stay, new fields may come. Numbers are numbers, times are
-RFC 3339 in UTC. Only the result is on standard output; notices and errors are on
-standard error.
+	"github.com/spf13/cobra"
+)
 
-verify, explain
-    {"image","digest","stage","verdict","height","policy":{"name","version","hash"},
-     "reasons":[{"rule","outcome","detail","fix"}],"attempt","requester":{"msp","name"},
-     "evidenceSet","warning","until","children":[{"digest","verdict"}]}
-    verdict: allowed, denied, pending, quarantined or unknown
-    outcome: satisfied, unmet, violated or waived
-    until:   allowed with a warning now, denied from then on
-    height:  the block height the verdict is true at; of a peer, at least
-    attempt: which request of the promotion; hash: of the policy's text. Both are
-             signed by an approver, and a gateway leaves them out
-    policy is absent when none matches, fix when nothing is needed
+// helpWidth is how wide the help is, in columns.
+const helpWidth = "80"
 
-whatever signs a transaction: promote, approve, reject, withdraw, cancel, release,
-break-glass, review, quarantine, waiver request, attest, policy propose, ...
-    {"txid","block","by","result"}
-    result: the verdict for acts on a promotion; {"proposal","yes","no","needed"}
-    for policy propose, member propose, registry add, unquarantine --of and votes;
-    the record for the others
+// parentOnly annotates a command that does nothing but hold others.
+const parentOnly = "parentOnly"
 
-clock
-    {"at","ticks","ageSeconds"}
+// commandGroup is a part of the help: what one wants to do, and the commands
+// for it in the order of work.
+type commandGroup struct {
+	id, title string
+	commands  []*cobra.Command
+}
 
-policy diff
-    {"changes":[lines]}
-
-whatever asks: status, history, promotions, inbox, evidence, tree, policy list,
-policy show, policy simulate, proposal list, key list, waiver list, member list, ...
-    the gateway's answer: the messages of gateway/api/proto/waybill/v1/waybill.proto
-    with their names in lower camel case; absent messages are left out, empty
-    strings and lists are not
-
-network status
-    [{"org","node","kind","pid","address","height","health"}]
-    health: running, behind (by more than 20 blocks), stopped or unreachable
-
-network up
-    {"channel","chaincode","genesis","orgs":[{"org","mspid","peerAddress",
-     "peerTLSCA","gatewayAddress","gatewayTLSCA","enrolmentCA","people"}]}
-
-version
-    {"version","revision","go","platform"}
-
-` + exitHelp,
+func commandGroups(a *app) []commandGroup {
+	return []commandGroup{
+		{"ask", "Ask: what the ledger says", []*cobra.Command{
+			newVerifyCmd(a), newExplainCmd(a), newStatusCmd(a), newHistoryCmd(a), newPullsCmd(a), newPromotionsCmd(a), newInboxCmd(a),
+		}},
+		{"decide", "Decide: what may run where", []*cobra.Command{
+			newPromoteCmd(a), newApproveCmd(a), newRejectCmd(a), newWithdrawCmd(a), newCancelCmd(a),
+			newReleaseCmd(a), newRollbackCmd(a), newResumeCmd(a), newBreakGlassCmd(a), newReviewCmd(a), newWaiverCmd(a),
+			newQuarantineCmd(a), newUnquarantineCmd(a),
+		}},
+		{"evidence", "Evidence: what is known about an image, and who vouches for it", []*cobra.Command{
+			newAttestCmd(a), newEvidenceCmd(a), newTreeCmd(a), newKeyCmd(a), newSchemaCmd(a),
+		}},
+		{"govern", "Govern: the rules, the members and their votes", []*cobra.Command{
+			newPolicyCmd(a), newProposalCmd(a), newMemberCmd(a), newRegistryCmd(a), newLabelCmd(a), newContextCmd(a),
+		}},
+		{"operate", "Operate: networks, gateways and this program", []*cobra.Command{
+			newNetworkCmd(a), newQueueCmd(a), newSweepCmd(a), newConnectorCmd(a), newClockCmd(a), newVersionCmd(a),
+		}},
 	}
 }
+
+// addGroups gives the root its commands and the help its shape.
+func addGroups(root *cobra.Command, a *app) {
+	cobra.EnableCommandSorting = false // approve stands after promote, and rollback beside release
+	for _, g := range commandGroups(a) {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		for _, c := range g.commands {
+			c.GroupID = g.id
+		}
+		root.AddCommand(g.commands...)
+	}
+	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))
+	root.SetHelpCommand(newHelpCmd())
+	root.SetHelpCommandGroupID("operate")
+	root.SetCompletionCommandGroupID("operate")
+	root.InitDefaultCompletionCmd()
+	addCompletionExamples(root)
+}
+
+// usageTemplate is cobra's, with flags wrapped to the width of the help, and
+// without the usage line "[flags]" of a command that only holds others.
+func usageTemplate(standard string) string {
+	return strings.NewReplacer(
+		".FlagUsages ", ".FlagUsagesWrapped "+helpWidth+" ",
+		"{{if .Runnable}}\n  {{.UseLine}}", `{{if and .Runnable (not (index .Annotations "`+parentOnly+`"))}}`+"\n  {{.UseLine}}",
+		`Use "{{.CommandPath}} [command] --help" for more information about a command.`, "More about a command: {{.CommandPath}} [command] --help",
+	).Replace(standard)
+}
+
+// newHelpCmd is cobra's help command, but a command that is not there is an error.
+func newHelpCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND...]", Short: "Print the help of a command",
+		Example: examples("waybill help policy propose", "waybill help output"),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			of, _, err := cmd.Root().Find(args)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return commandNames(of), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			of, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return unknownCommand(of, rest[0])
+			}
+			of.InitDefaultHelpFlag()
+			return of.Help()
+		},
+	}
+}
+
+// addCompletionExamples gives cobra's completion commands what all of ours have.
+func addCompletionExamples(root *cobra.Command) {
+	completion, _, err := root.Find([]string{"completion"})
+	if err != nil {
+		return
+	}
+	completion.Short = "Print the completion script of a shell"
+	for shell, example := range map[string]string{
+		"bash":       "waybill completion bash > /etc/bash_completion.d/waybill",
+		"zsh":        `waybill completion zsh > "${fpath[1]}/_waybill"`,
+		"fish":       "waybill completion fish > ~/.config/fish/completions/waybill.fish",
+		"powershell": "waybill completion powershell | Out-String | Invoke-Expression",
+	} {
+		if c, _, err := completion.Find([]string{shell}); err == nil {
+			c.Example = examples(example)
+		}
+	}
+}
+
+// examples are lines of the help that can be pasted.
+func examples(lines ...string) string { return "  " + strings.Join(lines, "\n  ") }

@@ -14,7 +14,8 @@ func newHistoryCmd(a *app) *cobra.Command {
 	q := &waybillv1.ListHistoryRequest{}
 	cmd := &cobra.Command{
 		Use: "history IMAGE|REPOSITORY", Short: "List what happened, in which block, and who did it", Args: operands("IMAGE or REPOSITORY"),
-		Long: "List what happened to an image (host/repository@digest, or a digest alone), to a\ntag (host/repository:tag) or in a whole repository (host/repository).",
+		Example: examples(`waybill history reg.example/app:1.0`, `waybill history reg.example/app --newest-first --limit 20`),
+		Long:    "List what happened to an image (host/repository@digest, or a digest alone), to a\ntag (host/repository:tag) or in a whole repository (host/repository).",
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			if err := checkSubject(args[0]); err != nil {
 				return err

@@ -13,7 +13,8 @@ import (
 func newInboxCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "inbox", Short: "List what waits for your organisation and for you", Args: operands(),
-		Long: "List what waits for your organisation and for you: promotions to approve (again,\nwhen an approval went stale), evidence to give, proposals to vote on, waivers,\nbreak-glass releases to review; each with the command that does it.",
+		Example: examples(`waybill inbox --as security/release-manager`),
+		Long:    "List what waits for your organisation and for you: promotions to approve (again,\nwhen an approval went stale), evidence to give, proposals to vote on, waivers,\nbreak-glass releases to review; each with the command that does it.",
 		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			return query(ctx, a, func(c gatewayAPI) (*waybillv1.GetInboxResponse, error) { return c.GetInbox(ctx) }, writeInbox)
 		}),

@@ -14,6 +14,7 @@ import (
 
 func newKeyCmd(a *app) *cobra.Command {
 	cmd := parentCmd("key", "Keys and certificate roots your organisation answers for")
+	cmd.Example = examples(`waybill key add ci -f cosign.pub --as vendor/admin`, `waybill key list`)
 	cmd.AddCommand(newKeyAddCmd(a), newKeyWithdrawCmd(a), newKeyListCmd(a))
 	return cmd
 }
@@ -23,6 +24,10 @@ func newKeyAddCmd(a *app) *cobra.Command {
 	var root bool
 	cmd := &cobra.Command{
 		Use: "add NAME -f FILE", Short: "Register a public key or a certificate root, as an admin", Args: operands("NAME"),
+		Example: examples(
+			`waybill key add ci -f cosign.pub --as vendor/admin`,
+			`waybill key add fulcio -f root.pem --root --as vendor/admin`,
+		),
 		Long: `Register a public key (PEM: ECDSA P-256 or P-384, Ed25519, RSA of 2048 bits or
 more) or, with --root, an X.509 root below which signing certificates count.
 What it signs counts as your organisation's word. Only the public half is sent.`,
@@ -59,6 +64,10 @@ func newKeyWithdrawCmd(a *app) *cobra.Command {
 	var reason, since string
 	cmd := &cobra.Command{
 		Use: "withdraw NAME --reason REASON", Short: "Withdraw a key: nothing it signs counts from now on", Args: operands("NAME"),
+		Example: examples(
+			`waybill key withdraw ci --reason "the laptop was stolen" \`,
+			`    --compromised-since 2026-03-02T09:00:00Z --as vendor/admin`,
+		),
 		Long: "Withdraw a key: nothing it signs counts from now on. With --compromised-since\nnothing counts either that was recorded since then, and approvals that relied on\nit are stale.",
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			r, err := a.submit(ctx, "key:Withdraw", args[0], reason, since)
@@ -78,6 +87,7 @@ func newKeyListCmd(a *app) *cobra.Command {
 	var msp string
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the keys of the organisations", Args: operands(),
+		Example: examples(`waybill key list --org VendorMSP`),
 		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListKeysResponse, error) { return c.ListKeys(ctx, msp) }, func(w io.Writer, res *waybillv1.ListKeysResponse) {
 				t := table("ORGANISATION", "KEY", "KIND", "FINGERPRINT", "FROM", "UNTIL", "REGISTERED", "WITHDRAWN")

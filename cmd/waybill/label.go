@@ -11,9 +11,14 @@ import (
 )
 
 func newLabelCmd(a *app) *cobra.Command {
-	cmd := parentCmd("label", "Labels a registry's owner gives its repositories")
+	cmd := parentCmd("label", "Labels of repositories, for the rules")
+	cmd.Example = examples(
+		`waybill label set reg.example/app tier=critical --as vendor/admin`,
+		`waybill label list --repository reg.example/app`,
+	)
 	set := &cobra.Command{
 		Use: "set HOST/REPOSITORY NAME=VALUE", Short: "Set a label, or remove it with an empty value", Args: operands("HOST/REPOSITORY", "NAME=VALUE"),
+		Example: examples(`waybill label set reg.example/app tier=critical --as vendor/admin`),
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			host, repo, err := parseRepository(args[0])
 			if err != nil {
@@ -33,6 +38,7 @@ func newLabelCmd(a *app) *cobra.Command {
 	var repository string
 	list := &cobra.Command{
 		Use: "list", Short: "List labels", Args: operands(),
+		Example: examples(`waybill label list --repository reg.example/app`),
 		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListLabelsResponse, error) { return c.ListLabels(ctx, repository) }, func(w io.Writer, res *waybillv1.ListLabelsResponse) {
 				t := table("REPOSITORY", "LABEL", "VALUE")

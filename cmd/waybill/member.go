@@ -16,6 +16,7 @@ import (
 
 func newMemberCmd(a *app) *cobra.Command {
 	cmd := parentCmd("member", "Organisations and the roles of their people")
+	cmd.Example = examples(`waybill member list`, `waybill member grant alice release-manager --as vendor/admin`)
 	cmd.AddCommand(
 		newGrantCmd(a, "grant", "Give one of your organisation's people a role", "member:Grant", "granted"),
 		newGrantCmd(a, "revoke", "Take a role from one of your organisation's people", "member:Revoke", "revoked"),
@@ -27,7 +28,8 @@ func newMemberCmd(a *app) *cobra.Command {
 func newGrantCmd(a *app, use, short, fn, done string) *cobra.Command {
 	return &cobra.Command{
 		Use: use + " IDENTITY ROLE", Short: short, Args: operands("IDENTITY", "ROLE"),
-		Long: short + ". Only an admin may,\nand only for people of the same organisation: --as ORG/admin.",
+		Example: examples("waybill member " + use + " alice release-manager --as vendor/admin"),
+		Long:    short + ". Only an admin may,\nand only for people of the same organisation: --as ORG/admin.",
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 1 {
 				return roles(), cobra.ShellCompDirectiveNoFileComp
@@ -52,10 +54,15 @@ func newTakeBackCmd(a *app) *cobra.Command {
 	var since, reason string
 	cmd := &cobra.Command{
 		Use: "take-back IDENTITY --since TIME --reason REASON", Short: "Take back what a stolen identity did, as an admin", Args: operands("IDENTITY"),
+		Example: examples(
+			`waybill member take-back ci-robot --since 2026-03-02T09:00:00Z \`,
+			`    --reason "its key leaked" --as vendor/admin`,
+		),
 		Long: `Take back what one of your organisation's people or robots did since a time:
-approvals, votes on open proposals, grants it gave and approvals in roles that it
-gave, approvals of waivers, and evidence that rests on its word. It stays in the history and counts no more; what
-relied on it is asked anew. A later take-back may only name an earlier time.`,
+approvals, votes on open proposals, roles it granted and approvals by those who
+had them, approvals of waivers, and evidence that it vouched for. It stays in
+the history and counts no more; what relied on it is asked anew. A later
+take-back may only name an earlier time.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			at, err := time.Parse(time.RFC3339, since)
 			if err != nil {
@@ -85,6 +92,7 @@ func roles() []string {
 func newMemberListCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the organisations and the roles they granted", Args: operands(),
+		Example: examples(`waybill member list`),
 		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListMembersResponse, error) { return c.ListMembers(ctx) }, func(w io.Writer, res *waybillv1.ListMembersResponse) {
 				members := table("ORGANISATION", "NAME", "JOINED", "BY")
@@ -109,9 +117,11 @@ func newMemberListCmd(a *app) *cobra.Command {
 
 func newMemberProposeCmd(a *app) *cobra.Command {
 	cmd := parentCmd("propose", "Put a change of the member list to the vote")
+	cmd.Example = examples("waybill member propose add AuditMSP --as vendor/admin", "waybill member propose majority 3 --as vendor/admin")
 	change := func(use, short string, kind state.ProposalKind) *cobra.Command {
 		return &cobra.Command{
 			Use: use + " MSP", Short: short, Args: operands("MSP"),
+			Example: examples("waybill member propose " + use + " AuditMSP --as vendor/admin"),
 			RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 				body, err := json.Marshal(map[string]string{"msp": args[0]})
 				if err != nil {
@@ -122,10 +132,11 @@ func newMemberProposeCmd(a *app) *cobra.Command {
 		}
 	}
 	cmd.AddCommand(
-		change("add", "Invite an organisation of the channel; it joins with: waybill member join", state.ProposeMemberAdd),
+		change("add", "Invite an organisation, which then joins (waybill member join)", state.ProposeMemberAdd),
 		change("remove", "Remove an organisation: what it signed stops counting", state.ProposeMemberRemove),
 		&cobra.Command{
 			Use: "majority N", Short: "Require N agreeing organisations for every proposal", Args: operands("N"),
+			Example: examples(`waybill member propose majority 3 --as vendor/admin`),
 			RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 				n, err := strconv.Atoi(args[0])
 				if err != nil {
@@ -141,6 +152,7 @@ func newMemberProposeCmd(a *app) *cobra.Command {
 func newMemberJoinCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "join NAME", Short: "Join as an invited organisation, under a name for people", Args: operands("NAME"),
+		Example: examples(`waybill member join audit --as audit/admin`),
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			r, err := a.submit(ctx, "member:Join", args[0])
 			if err != nil {

@@ -25,7 +25,8 @@ type localNetwork interface {
 }
 
 func newNetworkCmd(a *app) *cobra.Command {
-	cmd := parentCmd("network", "A whole network on this machine")
+	cmd := parentCmd("network", "A whole network on this machine, to try and to test")
+	cmd.Example = examples(`waybill network up`, `waybill network status`, `waybill network down`)
 	cmd.Long = "Run a whole network on this machine: four organisations, each with a peer, an\norderer and a chaincode process, in the folder that --dir names. --timeout does\nnot apply."
 	cmd.AddCommand(newNetworkUpCmd(a), newNetworkStatusCmd(a), newNetworkDownCmd(a), newNetworkResetCmd(a), newNetworkLogsCmd(a), newNetworkToolsCmd(a))
 	return cmd
@@ -44,6 +45,7 @@ func newNetworkUpCmd(a *app) *cobra.Command {
 	var portBase int
 	cmd := &cobra.Command{
 		Use: "up", Short: "Make what is missing, start what is stopped, return when ready", Args: operands(),
+		Example: examples(`waybill network up`, `waybill network up --dir /srv/waybill --port-base 9000`),
 		RunE: withoutTimeout(a, func(ctx context.Context, _ []string) error {
 			n, err := a.backends.network(a.dir, portBase, a.errOut)
 			if err != nil {
@@ -87,6 +89,7 @@ func (a *app) writeUp(w io.Writer, n localNetwork) {
 func newNetworkStatusCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Show every node: process, address, height, health", Args: operands(),
+		Example: examples(`waybill network status`),
 		RunE: withoutTimeout(a, func(ctx context.Context, _ []string) error {
 			n, err := a.open()
 			if err != nil {

@@ -14,6 +14,7 @@ import (
 func newNetworkDownCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "down", Short: "Stop every node and keep the ledger", Args: operands(),
+		Example: examples(`waybill network down`),
 		RunE: withoutTimeout(a, func(ctx context.Context, _ []string) error {
 			n, err := a.open()
 			if err != nil {
@@ -32,6 +33,7 @@ func newNetworkResetCmd(a *app) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "reset", Short: "Stop every node and delete the network with its keys and ledgers", Args: operands(),
+		Example: examples(`waybill network reset`),
 		RunE: withoutTimeout(a, func(ctx context.Context, _ []string) error {
 			n, err := a.open()
 			if err != nil {

@@ -19,6 +19,7 @@ func newNetworkLogsCmd(a *app) *cobra.Command {
 	var follow bool
 	cmd := &cobra.Command{
 		Use: "logs NODE", Short: "Print what a node logged", Args: operands("NODE"),
+		Example: examples(`waybill network logs vendor-peer --follow`),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			n, err := a.open()
 			if err != nil {

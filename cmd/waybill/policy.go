@@ -18,6 +18,11 @@ import (
 
 func newPolicyCmd(a *app) *cobra.Command {
 	cmd := parentCmd("policy", "Release rules and the votes on them")
+	cmd.Example = examples(
+		`waybill policy simulate -f policy.yaml`,
+		`waybill policy propose -f policy.yaml --as vendor/admin`,
+		`waybill policy show default`,
+	)
 	cmd.AddCommand(newPolicyProposeCmd(a), newPolicyListCmd(a), newPolicyShowCmd(a), newPolicyDiffCmd(a), newPolicySimulateCmd(a),
 		newVoteCmd(a), newProposalWithdrawCmd(a), newPolicyVersionsCmd(a))
 	return cmd
@@ -27,7 +32,8 @@ func newPolicyProposeCmd(a *app) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use: "propose -f FILE", Aliases: []string{"apply"}, Short: "Propose a policy text, or vote for the same text, as an admin", Args: operands(),
-		Long: "Propose a policy text, YAML or JSON; - reads standard input. It is in force once\nadmins of a majority of the organisations agree: proposing the same text is a\nvote for it, and so is waybill proposal vote ID yes.",
+		Example: examples(`waybill policy propose -f policy.yaml --as vendor/admin`),
+		Long:    "Propose a policy text, YAML or JSON; - reads standard input. It is in force once\nadmins of a majority of the organisations agree: proposing the same text is a\nvote for it, and so is waybill proposal vote ID yes.",
 		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			p, err := a.readPolicy(file)
 			if err != nil {
@@ -68,6 +74,7 @@ func (a *app) readPolicy(file string) (policy.Policy, error) {
 func newPolicyListCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the policies in force and the open votes", Args: operands(),
+		Example: examples(`waybill policy list`),
 		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListPoliciesResponse, error) { return c.ListPolicies(ctx) }, func(w io.Writer, res *waybillv1.ListPoliciesResponse) {
 				t := table("POLICY", "VERSION", "MATCHES", "SINCE", "VOTED BY")
@@ -87,6 +94,7 @@ func newPolicyListCmd(a *app) *cobra.Command {
 func newPolicyVersionsCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "versions NAME", Short: "List the versions a policy had", Args: operands("NAME"),
+		Example: examples(`waybill policy versions default`),
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListPolicyVersionsResponse, error) {
 				return c.ListPolicyVersions(ctx, args[0])
@@ -109,6 +117,7 @@ func newPolicyShowCmd(a *app) *cobra.Command {
 	var version int
 	cmd := &cobra.Command{
 		Use: "show NAME", Short: "Print a policy's text and who voted for it", Args: operands("NAME"),
+		Example: examples(`waybill policy show default`, `waybill policy show default --version 2`),
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			return query(ctx, a, func(c gatewayAPI) (*waybillv1.GetPolicyResponse, error) { return c.GetPolicy(ctx, args[0], version) }, func(w io.Writer, res *waybillv1.GetPolicyResponse) {
 				writePolicy(w, res.GetPolicy())

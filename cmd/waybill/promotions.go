@@ -14,6 +14,7 @@ func newPromotionsCmd(a *app) *cobra.Command {
 	q := &waybillv1.ListPromotionsRequest{}
 	cmd := &cobra.Command{
 		Use: "promotions", Short: "List requests to release, newest first", Args: operands(),
+		Example: examples(`waybill promotions --stage production --status open`),
 		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListPromotionsResponse, error) { return c.ListPromotions(ctx, q) }, func(w io.Writer, res *waybillv1.ListPromotionsResponse) {
 				writePromotions(w, res.GetPromotions())

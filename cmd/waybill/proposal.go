@@ -14,6 +14,11 @@ import (
 
 func newProposalCmd(a *app) *cobra.Command {
 	cmd := parentCmd("proposal", "Changes that organisations vote on")
+	cmd.Example = examples(
+		`waybill proposal list --status open`,
+		`waybill proposal show 1f2e3d4c`,
+		`waybill proposal vote $ID yes --as security/admin`,
+	)
 	cmd.AddCommand(newProposalListCmd(a), newProposalShowCmd(a), newVoteCmd(a), newProposalWithdrawCmd(a))
 	return cmd
 }
@@ -22,6 +27,7 @@ func newProposalListCmd(a *app) *cobra.Command {
 	var status string
 	cmd := &cobra.Command{
 		Use: "list", Short: "List proposals, open ones first", Args: operands(),
+		Example: examples(`waybill proposal list --status open`),
 		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListProposalsResponse, error) { return c.ListProposals(ctx, status) }, func(w io.Writer, res *waybillv1.ListProposalsResponse) {
 				writeProposals(w, res.GetProposals())
@@ -66,6 +72,7 @@ func votes(p *waybillv1.Proposal) string {
 func newProposalShowCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "Print a proposal, its votes and what it would change", Args: operands("ID"),
+		Example: examples(`waybill proposal show 1f2e3d4c`),
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			id, err := a.askedProposal(ctx, args[0])
 			if err != nil {
@@ -122,7 +129,8 @@ func newProposalWithdrawCmd(a *app) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: "withdraw ID", Short: "Withdraw a proposal that your organisation made", Args: operands("ID"),
-		Long: "Withdraw a proposal that your organisation made, while no other organisation said\nyes to it: then vote no instead.",
+		Example: examples(`waybill proposal withdraw $ID --as vendor/admin`),
+		Long:    "Withdraw a proposal that your organisation made, while no other organisation\nvoted yes. After that, vote no instead.",
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			if err := requireFullID("proposal", args[0], "waybill proposal list"); err != nil {
 				return err

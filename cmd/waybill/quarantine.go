@@ -10,13 +10,14 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
-const holdHelp = "\n\nA quarantine is of the content: it holds in every repository and stage, for\nevery organisation, until the organisation that set it lifts it. IMAGE may be a\ndigest alone."
+const holdHelp = "\n\nA quarantine is of the content: it counts in every repository and stage, for\nevery organisation, until the organisation that set it lifts it. IMAGE may be a\ndigest alone."
 
 func newQuarantineCmd(a *app) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: "quarantine IMAGE --reason REASON", Short: "Keep an image from running anywhere", Args: operands("IMAGE"),
-		Long: "Keep an image from running anywhere." + holdHelp,
+		Example: examples(`waybill quarantine reg.example/app:1.0 --reason "CVE-2026-1234" \`, `    --as security/admin`),
+		Long:    "Keep an image from running anywhere." + holdHelp,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			return a.hold(ctx, "quarantined", "quarantine:Set", args[0], reason)
 		}),
@@ -29,11 +30,16 @@ func newQuarantineCmd(a *app) *cobra.Command {
 func newUnquarantineCmd(a *app) *cobra.Command {
 	var reason, of string
 	cmd := &cobra.Command{
-		Use: "unquarantine IMAGE --reason REASON | --of MSP", Short: "Lift your organisation's quarantine of an image, or vote to lift another's", Args: operands("IMAGE"),
+		Use: "unquarantine IMAGE --reason REASON | --of MSP", Short: "Lift a quarantine, or vote to lift another organisation's", Args: operands("IMAGE"),
+		Example: examples(
+			`waybill unquarantine reg.example/app:1.0 --reason "it was a false alarm" \`,
+			`    --as security/admin`,
+			`waybill unquarantine reg.example/app:1.0 --of AuditMSP --as security/admin`,
+		),
 		Long: "Lift your organisation's quarantine of an image." + holdHelp + `
 
-With --of, lifting what another organisation holds is proposed, or voted for where
-it is proposed already: it is in force once admins of a majority of the
+With --of, lifting the quarantine of another organisation is proposed, or voted
+for where it is proposed already: it is lifted once admins of a majority of the
 organisations agree. That is for what an organisation left behind.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			switch {

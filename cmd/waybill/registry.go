@@ -16,6 +16,7 @@ import (
 
 func newRegistryCmd(a *app) *cobra.Command {
 	cmd := parentCmd("registry", "Registries and who records their events")
+	cmd.Example = examples(`waybill registry add reg.example:5000 --as vendor/admin`, `waybill registry list`)
 	cmd.AddCommand(newRegistryAddCmd(a), newRegistryListCmd(a))
 	return cmd
 }
@@ -23,15 +24,20 @@ func newRegistryCmd(a *app) *cobra.Command {
 func newRegistryAddCmd(a *app) *cobra.Command {
 	kind, owner := "distribution", ""
 	cmd := &cobra.Command{
-		Use: "add HOST[/NAMESPACE]", Short: "Propose who records a registry's events, or vote for it, as an admin", Args: operands("HOST[/NAMESPACE]"),
+		Use: "add HOST[/NAMESPACE]", Short: "Propose who records a registry's events, or vote for it", Args: operands("HOST[/NAMESPACE]"),
+		Example: examples(
+			`waybill registry add reg.example:5000 --as vendor/admin`,
+			`waybill registry add docker.io/team --kind dockerhub --owner VendorMSP \`,
+			`    --as security/admin`,
+		),
 		Long: `Propose that an organisation owns a registry, or a namespace of one: only its
 gateways record what happens there. HOST is as in an image's name; NAMESPACE is
-the first part of its repositories' names, and all that can be had of a host that
-others share (docker.io, ghcr.io, quay.io).
+the first part of its repositories' names, and all that can be had of a host
+that others share (docker.io, ghcr.io, quay.io).
 
 It is in force once admins of a majority of the organisations agree: the same
-command with the same --owner is a vote for it, and so is waybill proposal vote ID
-yes. A registry that has an owner is given to another one in the same way.`,
+command with the same --owner is a vote for it, and so is waybill proposal vote
+ID yes. A registry that has an owner is given to another one in the same way.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			host, namespace, err := parseRegistry(args[0])
 			if err != nil {
@@ -96,6 +102,7 @@ func writeRegistryVote(w io.Writer, s tally, name, kind, owner string) {
 func newRegistryListCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the registries on the ledger", Args: operands(),
+		Example: examples(`waybill registry list`),
 		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListRegistriesResponse, error) { return c.ListRegistries(ctx) }, func(w io.Writer, res *waybillv1.ListRegistriesResponse) {
 				t := table("REGISTRY", "OWNER", "KIND", "ADDED", "BY")

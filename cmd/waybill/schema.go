@@ -14,11 +14,13 @@ import (
 )
 
 func newSchemaCmd(a *app) *cobra.Command {
-	cmd := parentCmd("schema", "Schemas of evidence of your own type")
+	cmd := parentCmd("schema", "Schemas of your own types of evidence")
+	cmd.Example = examples(`waybill schema add load-test -f load-test.schema.json --as vendor/admin`, `waybill schema list`)
 	var file string
 	add := &cobra.Command{
-		Use: "add NAME -f FILE", Short: "Register the JSON schema of evidence type custom/MSP/NAME, as an admin", Args: operands("NAME"),
-		Long: "Register the JSON schema of an evidence type of your own. The type is custom/MSP/NAME,\nwhere MSP is your organisation's: nobody takes a name from anybody.",
+		Use: "add NAME -f FILE", Short: "Register the JSON schema of an evidence type, as an admin", Args: operands("NAME"),
+		Example: examples(`waybill schema add load-test -f load-test.schema.json --as vendor/admin`),
+		Long:    "Register the JSON schema of an evidence type of your own. The type is\ncustom/MSP/NAME, where MSP is your organisation's: no two can claim one name.",
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			schema, err := os.ReadFile(file)
 			if err != nil {
@@ -42,6 +44,7 @@ func newSchemaCmd(a *app) *cobra.Command {
 	requireFlags(add, "file")
 	cmd.AddCommand(add, &cobra.Command{
 		Use: "list", Short: "List the schemas", Args: operands(),
+		Example: examples(`waybill schema list`),
 		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListSchemasResponse, error) { return c.ListSchemas(ctx) }, func(w io.Writer, res *waybillv1.ListSchemasResponse) {
 				t := table("TYPE", "ORGANISATION", "REGISTERED", "BY")

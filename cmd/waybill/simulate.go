@@ -17,7 +17,8 @@ func newPolicySimulateCmd(a *app) *cobra.Command {
 	var releases int
 	cmd := &cobra.Command{
 		Use: "simulate -f FILE", Short: "Say what a policy would have decided about the last releases", Args: operands(),
-		Long: "Judge the last releases again, with today's facts, under the policy in force and\nunder the file: what would change before anybody votes. Nothing is written.",
+		Example: examples(`waybill policy simulate -f policy.yaml --releases 100`),
+		Long:    "Judge the last releases again, with today's facts, under the policy in force and\nunder the file: what would change before anybody votes. Nothing is written.",
 		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			p, err := a.readPolicy(file)
 			if err != nil {

@@ -15,8 +15,9 @@ import (
 
 func newStatusCmd(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "status [IMAGE]", Short: "Show what the ledger knows of an image, or how the gateway is doing", Args: atMostImage,
-		Long: "Show where an image is, who holds it in quarantine and where it is released.\nIMAGE may be a digest alone: then every repository is listed. The exit code is\n10 while it is nowhere. Without IMAGE, show how the gateway and its ledger are\ndoing; the exit code is 14 when it is behind.",
+		Use: "status [IMAGE]", Short: "Show where an image is, or how the gateway is doing", Args: atMostImage,
+		Example: examples(`waybill status`, `waybill status reg.example/app:1.0`),
+		Long:    "Show where an image is, who holds it in quarantine and where it is released.\nIMAGE may be a digest alone: then every repository is listed. The exit code is\n10 while it is nowhere. Without IMAGE, show how the gateway and its ledger are\ndoing; the exit code is 14 when it is behind.",
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			if len(args) == 0 {
 				return a.gatewayStatus(ctx)

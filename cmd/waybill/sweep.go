@@ -25,7 +25,8 @@ const sweepPoll = time.Second
 func newSweepCmd(a *app) *cobra.Command {
 	var dry, last, detach bool
 	cmd := &cobra.Command{
-		Use: "sweep [REGISTRY]", Short: "Compare your registries with the ledger, and record what nobody notified",
+		Use: "sweep [REGISTRY]", Short: "Compare registries with the ledger, and record what was missed",
+		Example: examples(`waybill sweep reg.example:5000 --dry-run --as vendor/admin`, `waybill sweep --last --as vendor/admin`),
 		Long: `Compare a registry with the ledger, or all that your organisation's gateway
 reads: images and tags that were pushed, moved or deleted without a
 notification are recorded, with the source "sweep"; a registry that serves

@@ -45,6 +45,7 @@ func TestTransactionsSayExactlyThisToTheLedger(t *testing.T) {
 		{"reject " + imageA + " --to production --reason no", "promotion:Reject " + on + " 3 no"},
 		{"cancel " + imageA + " --to production --reason mistaken", "promotion:Cancel " + on + " 3 mistaken"},
 		{"release " + imageA + " --to production", "release:Release " + on},
+		{"rollback " + imageA + " --to production", "release:Release " + on},
 		{"quarantine " + imageA + " --reason bad", "quarantine:Set " + digestA + " bad"},
 		{"quarantine " + digestA + " --reason bad", "quarantine:Set " + digestA + " bad"},
 		{"unquarantine reg.example:5000/app:1.0 --reason ok", "quarantine:Lift " + digestA + " ok"},
@@ -90,6 +91,19 @@ func TestApprovePrintsTheVerdict(t *testing.T) {
 	golden(t, "approve.json", out)
 	if code, _, _ = w.run("release", imageA, "--to", "production", "--as", "security/release-manager"); code != exitPending {
 		t.Errorf("a refused release: exit %d", code)
+	}
+}
+
+// A rollback is never a first release.
+func TestRollbackOfWhatWasNeverReleased(t *testing.T) {
+	w := newWorld(t)
+	w.peers["release:Get"] = func(...string) any {
+		return provenance.Errorf(provenance.NotFound, "aaaaaaaaaaaa was never released to production")
+	}
+	code, out, errOut := w.run("rollback", imageA, "--to", "production", "--as", "vendor/release-manager")
+	want := "waybill: aaaaaaaaaaaa was never released to production\nhint: request its release with: waybill promote " + imageA + " --to production\n"
+	if code != exitUnknown || out != "" || errOut != want || len(w.acts) > 0 {
+		t.Errorf("exit %d, out %q, stderr %q, signed %v", code, out, errOut, w.acts)
 	}
 }
 

@@ -17,32 +17,34 @@ import (
 const askHelp = `
 
 The peer of your own organisation answers (--as; where nobody is named, that of
-the folder's first organisation, and stderr says so). It is not a matter of which
-gateway happens to run.
+the folder's first organisation, and a line on standard error says so). Which
+gateway happens to run does not matter.
 
-With --gateway ADDR or --trust-gateway a gateway answers, and stderr says whose.
-"Allowed" by another organisation's gateway is its word alone: without
---trust-gateway nothing is printed and the exit code is 14, never 0. With it,
-another's gateway may also stand in where your own does not run. Every answer is
-compared with the question; one about another image, digest or stage is an error (1).
+With --gateway ADDRESS or --trust-gateway a gateway answers, and a line on
+standard error says whose. "Allowed" by another organisation's gateway is its
+word alone: without --trust-gateway nothing is printed and the exit code is 14,
+never 0. With it, another's gateway may also answer where your own does not run.
+Every answer is compared with the question; one about another image, digest or
+stage is an error (1).
 
 `
 
 func newVerifyCmd(a *app) *cobra.Command {
-	return newAskCmd(a, "verify IMAGE --stage STAGE", "Ask whether an image may run in a stage",
+	return newAskCmd(a, "verify", "Ask whether an image may run in a stage",
 		"The exit code is the answer: a pipeline needs nothing else.", a.writeVerdict)
 }
 
 func newExplainCmd(a *app) *cobra.Command {
-	return newAskCmd(a, "explain IMAGE --stage STAGE", "Say of each rule how it stands and who can fix it",
+	return newAskCmd(a, "explain", "Say of each rule how it stands and who can fix it",
 		"The exit code is that of verify.", a.writeExplanation)
 }
 
-func newAskCmd(a *app, use, short, more string, write func(io.Writer, policy.Verdict)) *cobra.Command {
+func newAskCmd(a *app, name, short, more string, write func(io.Writer, policy.Verdict)) *cobra.Command {
 	var stage string
 	var trust bool
 	cmd := &cobra.Command{
-		Use: use, Short: short, Long: short + ".\n\n" + more + askHelp + exitHelp, Args: operands("IMAGE"),
+		Use: name + " IMAGE --stage STAGE", Short: short, Long: short + ".\n\n" + more + askHelp + exitHelp, Args: operands("IMAGE"),
+		Example: examples("waybill "+name+" reg.example/app:1.0 --stage production", "waybill "+name+" reg.example/app:1.0 --stage production -o json"),
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			v, err := a.verdict(ctx, args[0], stage, trust)
 			if err != nil {

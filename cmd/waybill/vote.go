@@ -19,6 +19,10 @@ func newVoteCmd(a *app) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: "vote ID yes|no", Short: "Vote on a proposal for your organisation, as its admin", Args: operands("ID", "yes|no"),
+		Example: examples(
+			`waybill proposal vote $ID yes --as security/admin`,
+			`waybill proposal vote $ID no --reason "too weak" --as security/admin`,
+		),
 		Long: `Vote on a proposal for your organisation, as its admin. ID is the whole id: the
 first digits of one can be made to be those of another. Your own organisation's
 peer says what it is; its hash is computed here, shown with what would change,

@@ -16,7 +16,12 @@ import (
 )
 
 func newWaiverCmd(a *app) *cobra.Command {
-	cmd := parentCmd("waiver", "Dated exceptions to one rule, approved by organisations")
+	cmd := parentCmd("waiver", "Exceptions to a rule, approved and with an end")
+	cmd.Example = examples(
+		`waybill waiver request reg.example/app:1.0 --to production \`,
+		`    --rule soak --reason "hotfix" --for 24h --as vendor/release-manager`,
+		`waybill waiver list --repository reg.example/app`,
+	)
 	cmd.AddCommand(newWaiverRequestCmd(a),
 		newWaiverActCmd(a, "approve", "Approve a waiver for your organisation", "waiver:Approve", "approved waiver", false),
 		newWaiverActCmd(a, "revoke", "End a waiver before its time", "waiver:Revoke", "revoked waiver", true),
@@ -29,7 +34,14 @@ func newWaiverRequestCmd(a *app) *cobra.Command {
 	var lasts time.Duration
 	cmd := &cobra.Command{
 		Use: "request IMAGE|HOST/REPOSITORY --to STAGE --rule RULE --reason REASON --for DURATION", Short: "Ask for an exception to one rule", Args: operands("IMAGE|HOST/REPOSITORY"),
-		Long: "Ask for an exception to one rule of a stage, for one image or for every image of a\nrepository. RULE is named as a verdict names it: evidence/scan, soak. It counts once\nthe organisations the policy names approved it, and ends at its time.",
+		Example: examples(
+			`waybill waiver request reg.example/app:1.0 --to production \`,
+			`    --rule soak --reason "hotfix" --for 24h --as vendor/release-manager`,
+		),
+		Long: `Ask for an exception to one rule of a stage, for one image or for every image of
+a repository. RULE is named as waybill explain names it: evidence/vuln-scan,
+soak. The exception counts once the organisations that the policy names approved
+it, and ends at its time.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			if lasts > 0 {
 				// The ledger's clock is the transaction's; rules are at minute grain.
@@ -85,9 +97,14 @@ func (a *app) requestWaiver(ctx context.Context, of, stage, rule, reason, until 
 
 func newWaiverActCmd(a *app, use, short, fn, done string, reasoned bool) *cobra.Command {
 	var reason string
+	example := ""
+	if reasoned {
+		example = ` --reason "it is fixed"`
+	}
 	cmd := &cobra.Command{
 		Use: use + " HOST/REPOSITORY ID", Short: short, Args: operands("HOST/REPOSITORY", "ID"),
-		Long: short + ". ID is the whole id. Your own\norganisation's peer says what it is; it is hashed here, shown, and the id that is\nsigned is that hash.",
+		Example: examples("waybill waiver "+use+" reg.example/app $ID"+example+" \\", "    --as security/release-manager"),
+		Long:    short + ". ID is the whole id. Your own\norganisation's peer says what it is; it is shown, and hashed on this machine:\nthe id that is signed is that hash.",
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			host, repo, err := parseRepository(args[0])
 			if err != nil {
@@ -169,6 +186,7 @@ func newWaiverListCmd(a *app) *cobra.Command {
 	var repository string
 	cmd := &cobra.Command{
 		Use: "list", Short: "List waivers and how they stand", Args: operands(),
+		Example: examples(`waybill waiver list --repository reg.example/app`),
 		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListWaiversResponse, error) { return c.ListWaivers(ctx, repository) }, func(w io.Writer, res *waybillv1.ListWaiversResponse) {
 				t := table("WAIVER", "OF", "STAGE", "RULE", "STATUS", "UNTIL", "APPROVED BY", "MISSING", "REASON")
