@@ -90,7 +90,7 @@ func (p ownPeer) policyHash(ctx context.Context, version policy.Version) (string
 	}
 	hash := hashOf(stored.Text)
 	if hash != version.Hash {
-		return "", provenance.Errorf(provenance.Internal, "%s's peer judges by policy %s with hash %.12s, and its text of it hashes to %.12s", p.me.org.Org, policyRef(version), version.Hash, hash)
+		return "", provenance.Errorf(provenance.Internal, "%s's peer names policy %s with hash %.12s, and the text it gives hashes to %.12s", p.me.org.Org, policyRef(version), version.Hash, hash)
 	}
 	return hash, nil
 }

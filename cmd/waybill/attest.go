@@ -67,7 +67,7 @@ TYPE is custom/MSP/NAME for a schema of your own (waybill schema add), or one of
 	cmd.Flags().BoolVar(&at.noPush, "no-push", false, "do not attach the document in the registry")
 	cmd.Flags().StringVar(&at.user, "registry-user", "", "user at the registry")
 	cmd.Flags().StringVar(&at.passFile, "registry-password-file", "", "file with the password at the registry")
-	cmd.Flags().BoolVar(&at.insecure, "registry-insecure", false, "speak plain HTTP to the registry; so is a registry on this machine")
+	cmd.Flags().BoolVar(&at.insecure, "registry-insecure", false, "use plain HTTP for the registry (always for one on this machine)")
 	requireFlags(cmd, "type", "file")
 	_ = cmd.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(evidence.Types(), cobra.ShellCompDirectiveNoFileComp)) // fails only for a flag that is not there
 	return cmd

@@ -88,7 +88,7 @@ func (a *app) withTimeout(work func(ctx context.Context, args []string) error) f
 }
 
 // withoutTimeout makes the RunE of a command that takes the time it takes.
-func withoutTimeout(a *app, work func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+func (a *app) withoutTimeout(work func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		a.started = true
 		return work(cmd.Context(), args)

@@ -16,7 +16,7 @@ func newContextCmd(a *app) *cobra.Command {
 	set := &cobra.Command{
 		Use: "set NAME VALUE", Short: "Publish a variable: true, false, a number or a text", Args: operands("NAME", "VALUE"),
 		Example: examples(`waybill context set incident true --as security/admin`),
-		Long:    "Publish a variable that policies may listen to: spec.context of a policy says\nwhose word counts. A VALUE that is no JSON is taken as a text; null removes it.",
+		Long:    "Publish a variable that policies may use: spec.context of a policy says whose\nvalue counts. A VALUE that is not JSON is taken as text; null removes it.",
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			value := args[1]
 			if !json.Valid([]byte(value)) {

@@ -50,7 +50,7 @@ func writeHistory(w io.Writer, entries []*waybillv1.HistoryEntry) {
 	for _, e := range entries {
 		t.row(number(e.GetBlock()), when(e.GetTime()), what(e), who(e.GetBy()), where(e), detail(e))
 	}
-	t.write(w, "nothing is recorded of it")
+	t.write(w, "nothing is recorded about it")
 }
 
 // what names an entry as people say it.

@@ -57,7 +57,7 @@ func findIdentity(c network.Clients, as string) (person, error) {
 			return person{o, name, keys}, nil
 		}
 	}
-	return person{}, hint(usagef("nobody here is called %q: --as wants ORG/NAME", as), "%s", didYouMean(as, identities(c)))
+	return person{}, hint(usagef("there is no identity %q in this network: --as wants ORG/NAME", as), "%s", didYouMean(as, identities(c)))
 }
 
 // signer is who signs. There is no default: a transaction is signed by somebody on purpose.

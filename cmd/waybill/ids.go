@@ -34,7 +34,7 @@ func completeID(what, typed string, ids []string) (string, error) {
 		switch {
 		case !strings.HasPrefix(id, typed) || id == found:
 		case found != "":
-			return "", hint(usagef("%s %s: more than one begins so", what, typed), "give more of its digits: %s, %s", found, id)
+			return "", hint(usagef("%s %s: more than one id begins with that", what, typed), "give more of its digits: %s, %s", found, id)
 		default:
 			found = id
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 func newKeyCmd(a *app) *cobra.Command {
-	cmd := parentCmd("key", "Keys and certificate roots your organisation answers for")
+	cmd := parentCmd("key", "Keys and certificate roots that your organisation vouches for")
 	cmd.Example = examples(`waybill key add ci -f cosign.pub --as vendor/admin`, `waybill key list`)
 	cmd.AddCommand(newKeyAddCmd(a), newKeyWithdrawCmd(a), newKeyListCmd(a))
 	return cmd
@@ -30,7 +30,7 @@ func newKeyAddCmd(a *app) *cobra.Command {
 		),
 		Long: `Register a public key (PEM: ECDSA P-256 or P-384, Ed25519, RSA of 2048 bits or
 more) or, with --root, an X.509 root below which signing certificates count.
-What it signs counts as your organisation's word. Only the public half is sent.`,
+Your organisation vouches for what it signs. Only the public half is sent.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			text, err := os.ReadFile(file)
 			if err != nil {
@@ -54,8 +54,8 @@ What it signs counts as your organisation's word. Only the public half is sent.`
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the key's PEM file, as cosign's .pub")
 	cmd.Flags().BoolVar(&root, "root", false, "the file is an X.509 root")
-	cmd.Flags().StringVar(&notBefore, "not-before", "", "counts from this time on (RFC 3339)")
-	cmd.Flags().StringVar(&notAfter, "not-after", "", "counts until this time (RFC 3339)")
+	cmd.Flags().StringVar(&notBefore, "not-before", "", "valid from this time on (RFC 3339)")
+	cmd.Flags().StringVar(&notAfter, "not-after", "", "valid until this time (RFC 3339)")
 	requireFlags(cmd, "file")
 	return cmd
 }
@@ -78,7 +78,7 @@ func newKeyWithdrawCmd(a *app) *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
-	cmd.Flags().StringVar(&since, "compromised-since", "", "since when the key may have been another's (RFC 3339)")
+	cmd.Flags().StringVar(&since, "compromised-since", "", "since when somebody else may have used it (RFC 3339)")
 	requireFlags(cmd, "reason")
 	return cmd
 }

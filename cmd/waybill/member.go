@@ -75,7 +75,7 @@ take-back may only name an earlier time.`,
 			return a.printReceipt(r, nil, "took back what %s did since %s", args[0], at.UTC().Format(time.DateTime))
 		}),
 	}
-	cmd.Flags().StringVar(&since, "since", "", "since when it may have been another's (RFC 3339)")
+	cmd.Flags().StringVar(&since, "since", "", "since when somebody else may have used it (RFC 3339)")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	requireFlags(cmd, "since", "reason")
 	return cmd

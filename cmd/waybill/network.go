@@ -46,7 +46,7 @@ func newNetworkUpCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up", Short: "Make what is missing, start what is stopped, return when ready", Args: operands(),
 		Example: examples(`waybill network up`, `waybill network up --dir /srv/waybill --port-base 9000`),
-		RunE: withoutTimeout(a, func(ctx context.Context, _ []string) error {
+		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
 			n, err := a.backends.network(a.dir, portBase, a.errOut)
 			if err != nil {
 				return err
@@ -90,7 +90,7 @@ func newNetworkStatusCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Show every node: process, address, height, health", Args: operands(),
 		Example: examples(`waybill network status`),
-		RunE: withoutTimeout(a, func(ctx context.Context, _ []string) error {
+		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
 			n, err := a.open()
 			if err != nil {
 				return err

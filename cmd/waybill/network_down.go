@@ -15,7 +15,7 @@ func newNetworkDownCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "down", Short: "Stop every node and keep the ledger", Args: operands(),
 		Example: examples(`waybill network down`),
-		RunE: withoutTimeout(a, func(ctx context.Context, _ []string) error {
+		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
 			n, err := a.open()
 			if err != nil {
 				return err
@@ -34,7 +34,7 @@ func newNetworkResetCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "reset", Short: "Stop every node and delete the network with its keys and ledgers", Args: operands(),
 		Example: examples(`waybill network reset`),
-		RunE: withoutTimeout(a, func(ctx context.Context, _ []string) error {
+		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
 			n, err := a.open()
 			if err != nil {
 				return err

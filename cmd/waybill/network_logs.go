@@ -27,7 +27,7 @@ func newNetworkLogsCmd(a *app) *cobra.Command {
 			}
 			return nodeNames(n), cobra.ShellCompDirectiveNoFileComp
 		},
-		RunE: withoutTimeout(a, func(ctx context.Context, args []string) error {
+		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			n, err := a.open()
 			if err != nil {
 				return err

@@ -10,7 +10,7 @@ import (
 // pageFlags adds the flags of a paged list.
 func pageFlags(cmd *cobra.Command, size *int32, token *string) {
 	cmd.Flags().Int32Var(size, "limit", 100, "most entries to list")
-	cmd.Flags().StringVar(token, "page", "", "where to go on, as the page before said")
+	cmd.Flags().StringVar(token, "page", "", "where to continue, as the page before printed")
 }
 
 // nextPage says how to read on.

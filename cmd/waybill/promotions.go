@@ -30,7 +30,7 @@ func newPromotionsCmd(a *app) *cobra.Command {
 }
 
 func writePromotions(w io.Writer, promotions []*waybillv1.Promotion) {
-	t := table("STAGE", "IMAGE", "STATUS", "REQUESTED", "BY", "WORDS")
+	t := table("STAGE", "IMAGE", "STATUS", "REQUESTED", "BY", "DECISIONS")
 	for _, p := range promotions {
 		extraArgs := []string{}
 		for _, x := range p.GetApprovals() {

@@ -10,14 +10,14 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
-const holdHelp = "\n\nA quarantine is of the content: it counts in every repository and stage, for\nevery organisation, until the organisation that set it lifts it. IMAGE may be a\ndigest alone."
+const quarantineHelp = "\n\nA quarantine is of the content: it counts in every repository and stage, for\nevery organisation, until the organisation that set it lifts it. IMAGE may be a\ndigest alone."
 
 func newQuarantineCmd(a *app) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: "quarantine IMAGE --reason REASON", Short: "Keep an image from running anywhere", Args: operands("IMAGE"),
 		Example: examples(`waybill quarantine reg.example/app:1.0 --reason "CVE-2026-1234" \`, `    --as security/admin`),
-		Long:    "Keep an image from running anywhere." + holdHelp,
+		Long:    "Keep an image from running anywhere." + quarantineHelp,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			return a.hold(ctx, "quarantined", "quarantine:Set", args[0], reason)
 		}),
@@ -36,7 +36,7 @@ func newUnquarantineCmd(a *app) *cobra.Command {
 			`    --as security/admin`,
 			`waybill unquarantine reg.example/app:1.0 --of AuditMSP --as security/admin`,
 		),
-		Long: "Lift your organisation's quarantine of an image." + holdHelp + `
+		Long: "Lift your organisation's quarantine of an image." + quarantineHelp + `
 
 With --of, lifting the quarantine of another organisation is proposed, or voted
 for where it is proposed already: it is lifted once admins of a majority of the

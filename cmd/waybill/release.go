@@ -79,8 +79,8 @@ func newResumeCmd(a *app) *cobra.Command {
 
 func newBreakGlassCmd(a *app) *cobra.Command {
 	return newReasonedCmd(a, reasoned{
-		name: "break-glass", short: "Release in an emergency, without rules the policy lets go",
-		long: "Release in an emergency, without the rules that the policy lets go then. Another\norganisation must review the release in time (waybill review), or the image is\nquarantined. A refusal is recorded.",
+		name: "break-glass", short: "Release in an emergency, with rules left out",
+		long: "Release in an emergency, without the rules that the policy lets one leave out\nthen. Another organisation must review the release in time (waybill review), or\nthe image is quarantined. A refusal is recorded.",
 		why:  "site is down, this is the fix", signer: "vendor/release-manager",
 		done: "asked for a break-glass release of", fn: "release:BreakGlass", args: reasonOnly,
 	})

@@ -109,7 +109,7 @@ func writeImage(w io.Writer, res *waybillv1.GetImageResponse) {
 		}
 		places.row(p.GetHost()+"/"+p.GetRepository(), dash(strings.Join(p.GetTags(), ", ")), kindOf(p), when(p.GetAt()), p.GetMsp(), note)
 	}
-	places.write(w, "pushed nowhere that a gateway recorded")
+	places.write(w, "no gateway recorded a push of it")
 	writeHolds(w, res.GetHolds())
 	if len(res.GetReleases()) > 0 {
 		blank(w)

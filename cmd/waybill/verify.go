@@ -35,7 +35,7 @@ func newVerifyCmd(a *app) *cobra.Command {
 }
 
 func newExplainCmd(a *app) *cobra.Command {
-	return newAskCmd(a, "explain", "Say of each rule how it stands and who can fix it",
+	return newAskCmd(a, "explain", "Explain how each rule stands, and who can fix it",
 		"The exit code is that of verify.", a.writeExplanation)
 }
 
@@ -58,7 +58,7 @@ func newAskCmd(a *app, name, short, more string, write func(io.Writer, policy.Ve
 		}),
 	}
 	cmd.Flags().StringVar(&stage, "stage", "", "the stage, as the policy names it")
-	cmd.Flags().BoolVar(&trust, "trust-gateway", false, "ask a gateway and take its word, whoever runs it")
+	cmd.Flags().BoolVar(&trust, "trust-gateway", false, "ask a gateway and rely on it, whoever runs it")
 	requireFlags(cmd, "stage")
 	return cmd
 }
