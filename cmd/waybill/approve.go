@@ -116,7 +116,7 @@ func hashOf(text []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// attempt is which request of a promotion a word is about.
+// attempt is which request of a promotion a decision is about.
 func (p ownPeer) attempt(ctx context.Context, ref provenance.Reference, stage string) (string, error) {
 	v, err := p.promotionVerdict(ctx, ref, stage)
 	return strconv.Itoa(v.Attempt), err

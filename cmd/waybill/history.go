@@ -82,7 +82,7 @@ func where(e *waybillv1.HistoryEntry) string {
 	return dash(s)
 }
 
-// detail shows a move as previous -> new, and the registry's word for who did it.
+// detail shows a move as previous -> new, and who did it as the registry says.
 func detail(e *waybillv1.HistoryEntry) string {
 	s := ""
 	switch {

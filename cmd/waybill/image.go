@@ -47,7 +47,7 @@ func (a *app) askedImage(ctx context.Context, image string) (provenance.Referenc
 }
 
 // resolve finds the digest of an image named by its tag in a gateway's record:
-// for questions alone. What is signed is resolved by own.image.
+// for questions alone. What is signed is resolved by ownPeer.image.
 func (a *app) resolve(ctx context.Context, from tagReader, ref provenance.Reference) (provenance.Reference, error) {
 	if !ref.Digest.IsZero() {
 		return ref, nil

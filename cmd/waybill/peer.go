@@ -45,7 +45,7 @@ func (a *app) signerPeer() (ownPeer, error) {
 }
 
 // readerPeer opens the reader's own peer. Where nobody is named it is that of the
-// folder's first organisation, and said aloud.
+// folder's first organisation, and a notice says so.
 func (a *app) readerPeer() (ownPeer, error) {
 	c, err := a.clients()
 	if err != nil {
@@ -73,11 +73,11 @@ func (a *app) reader(c network.Clients) (person, error) {
 }
 
 func (a *app) dial(c network.Clients, me person) (ownPeer, error) {
-	client, err := a.backends.peer(c, me)
+	conn, err := a.backends.peer(c, me)
 	if err != nil {
 		return ownPeer{}, fmt.Errorf("reach %s's peer: %w", me.org.Org, err)
 	}
-	return ownPeer{client, me, a}, nil
+	return ownPeer{conn, me, a}, nil
 }
 
 // peerError names the peer in an error that says it does not answer.

@@ -32,19 +32,19 @@ func newPromotionsCmd(a *app) *cobra.Command {
 func writePromotions(w io.Writer, promotions []*waybillv1.Promotion) {
 	t := table("STAGE", "IMAGE", "STATUS", "REQUESTED", "BY", "DECISIONS")
 	for _, p := range promotions {
-		extraArgs := []string{}
+		decisions := []string{}
 		for _, x := range p.GetApprovals() {
-			word := "approved by "
+			decision := "approved by "
 			if x.GetReject() {
-				word = "rejected by "
+				decision = "rejected by "
 			}
-			word += who(x.GetBy())
+			decision += who(x.GetBy())
 			if x.GetReason() != "" {
-				word += " (" + x.GetReason() + ")"
+				decision += " (" + x.GetReason() + ")"
 			}
-			extraArgs = append(extraArgs, word)
+			decisions = append(decisions, decision)
 		}
-		t.row(p.GetStage(), p.GetHost()+"/"+p.GetRepository()+"@"+short(p.GetDigest()), p.GetStatus(), when(p.GetAt()), who(p.GetRequester()), dash(strings.Join(extraArgs, "; ")))
+		t.row(p.GetStage(), p.GetHost()+"/"+p.GetRepository()+"@"+short(p.GetDigest()), p.GetStatus(), when(p.GetAt()), who(p.GetRequester()), dash(strings.Join(decisions, "; ")))
 	}
 	t.write(w, "no promotion was requested: waybill promote IMAGE --to STAGE")
 }
