@@ -125,7 +125,7 @@ func (p ownPeer) attempt(ctx context.Context, ref provenance.Reference, stage st
 func newRejectCmd(a *app) *cobra.Command {
 	return newReasonedCmd(a, reasoned{
 		name: "reject", short: "Reject a promotion for your organisation",
-		long: "Reject a promotion for your organisation: the request ends, and the image may be\nrequested again.",
+		long: "Reject a promotion for your organisation. It counts against the approvals that\nthe policy asks for: when too few organisations are left to give them, the\npromotion ends, and must be requested again.",
 		why:  "CVE-2026-1234 is not fixed", signer: "security/release-manager",
 		done: "rejected promotion of", fn: "promotion:Reject", args: attemptAndReason,
 	})
@@ -134,7 +134,7 @@ func newRejectCmd(a *app) *cobra.Command {
 func newCancelCmd(a *app) *cobra.Command {
 	return newReasonedCmd(a, reasoned{
 		name: "cancel", short: "Take back a promotion that you or your organisation asked for",
-		long: "Take back a promotion that you or your organisation asked for. Whoever asked for\nit may, and an admin of the same organisation. Approvals of it end with it.",
+		long: "Take back a promotion that you or your organisation asked for. Whoever asked for\nit may, and an admin of the same organisation. It goes on while another\norganisation asks for it, too; else it ends, and its approvals with it.",
 		why:  "wrong tag", signer: "vendor/publisher",
 		done: "cancelled the promotion of", fn: "promotion:Cancel", args: attemptAndReason,
 	})

@@ -59,10 +59,10 @@ func newTakeBackCmd(a *app) *cobra.Command {
 			`    --reason "its key leaked" --as vendor/admin`,
 		),
 		Long: `Take back what one of your organisation's people or robots did since a time:
-approvals, votes on open proposals, roles it granted and approvals by those who
-had them, approvals of waivers, and evidence that it vouched for. It stays in
-the history and counts no more; what relied on it is asked anew. A later
-take-back may only name an earlier time.`,
+approvals, votes on open proposals, roles it granted and approvals made in those
+roles, approvals of waivers, and evidence that it vouched for. It stays in the
+history and counts no more; what relied on it is asked anew. A later take-back
+may only name an earlier time.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			at, err := time.Parse(time.RFC3339, since)
 			if err != nil {
