@@ -39,9 +39,9 @@ func newWaiverRequestCmd(a *app) *cobra.Command {
 			`    --rule soak --reason "hotfix" --for 24h --as vendor/release-manager`,
 		),
 		Long: `Ask for an exception to one rule of a stage, for one image or for every image of
-a repository. RULE is named as waybill explain names it: evidence/vuln-scan,
-soak. The exception counts once the organisations that the policy names approved
-it, and ends at its time.`,
+a repository. RULE is named as waybill explain names it: evidence/scan, soak.
+The exception counts once the organisations that the policy names approved it,
+and ends at its time.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			if lasts > 0 {
 				// The ledger's clock is the transaction's; rules are at minute grain.
