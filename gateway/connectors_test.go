@@ -34,7 +34,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
-const TrySecret = "correct-horse-battery-staple"
+const trySecret = "correct-horse-battery-staple"
 
 // emptyRegistry has nothing, in the registry's own words or by failing.
 type emptyRegistry struct{ err error }
@@ -95,8 +95,8 @@ func newTryBench(t *testing.T, c intake.Connector) *tryBench {
 	return b
 }
 
-func Harbor() intake.Connector {
-	return intake.Connector{Name: "main", Kind: intake.KindHarbor, Host: "reg.example:5000", Secrets: [][]byte{[]byte(TrySecret)}}
+func harbor() intake.Connector {
+	return intake.Connector{Name: "main", Kind: intake.KindHarbor, Host: "reg.example:5000", Secrets: [][]byte{[]byte(trySecret)}}
 }
 
 func (b *tryBench) test(t *testing.T, repository provenance.Repository) (out api.ConnectorTest, steps string) {
@@ -105,7 +105,7 @@ func (b *tryBench) test(t *testing.T, repository provenance.Repository) (out api
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text := fmt.Sprintf("%+v", out); strings.Contains(text, TrySecret) {
+	if text := fmt.Sprintf("%+v", out); strings.Contains(text, trySecret) {
 		t.Errorf("the secret is in the answer: %s", text)
 	}
 	for _, s := range out.Steps {
@@ -121,7 +121,7 @@ func (b *tryBench) test(t *testing.T, repository provenance.Repository) (out api
 // nothing of it is left there, in the metrics or in the book.
 func TestConnectorTest(t *testing.T) {
 	for _, kind := range intake.Kinds() {
-		c := Harbor()
+		c := harbor()
 		c.Kind = kind
 		switch kind {
 		case intake.KindGAR:
@@ -170,12 +170,12 @@ func keySet(t *testing.T) func() ([]byte, error) {
 
 // What is wrong is said by the step that meets it, and those after it are not taken.
 func TestConnectorTestFails(t *testing.T) {
-	narrow := Harbor()
+	narrow := harbor()
 	narrow.Repositories = []string{"team-a/*"}
-	tokens := Harbor()
+	tokens := harbor()
 	tokens.Kind, tokens.Secrets = intake.KindGAR, nil
 	tokens.OIDC = intake.OIDC{Audience: "hook", Claims: map[string]string{"email": "push@example.net"}, Keys: keySet(t)}
-	elsewhere := Harbor()
+	elsewhere := harbor()
 	elsewhere.Host = "other.example"
 	full := func(t *testing.T, b *tryBench) {
 		_, err := b.queue.Accept(t.Context(), []delivery.Delivery{{Host: "reg.example:5000", Connector: "main", ReceivedAt: time.Now(), Event: provenance.Event{
@@ -191,16 +191,16 @@ func TestConnectorTestFails(t *testing.T) {
 		last       api.ConnectorStep // Detail and Advice: parts of them
 	}{
 		"tokens":      {tokens, "", nil, api.ConnectorStep{Name: "sample", Detail: "only its cloud can sign", Advice: "docs/guides/gar.md"}},
-		"hook down":   {Harbor(), "", func(_ *testing.T, b *tryBench) { b.server.Close() }, api.ConnectorStep{Name: "hook", Detail: "does not answer", Advice: "hooks.listen"}},
+		"hook down":   {harbor(), "", func(_ *testing.T, b *tryBench) { b.server.Close() }, api.ConnectorStep{Name: "hook", Detail: "does not answer", Advice: "hooks.listen"}},
 		"not its own": {narrow, "team-b/app", nil, api.ConnectorStep{Name: "repositories", Detail: "403", Advice: "repositories of connector main"}},
-		"full":        {Harbor(), "", full, api.ConnectorStep{Name: "queue", Detail: "503", Advice: "log"}},
-		"closed":      {Harbor(), "", func(_ *testing.T, b *tryBench) { _ = b.queue.Close() }, api.ConnectorStep{Name: "queue", Detail: "503", Advice: "log"}},
+		"full":        {harbor(), "", full, api.ConnectorStep{Name: "queue", Detail: "503", Advice: "log"}},
+		"closed":      {harbor(), "", func(_ *testing.T, b *tryBench) { _ = b.queue.Close() }, api.ConnectorStep{Name: "queue", Detail: "503", Advice: "log"}},
 		"elsewhere":   {elsewhere, "", nil, api.ConnectorStep{Name: "registry", Detail: "not among the registries", Advice: "registries"}},
-		"refused": {Harbor(), "", func(_ *testing.T, b *tryBench) { b.err = provenance.Errorf(provenance.Unavailable, "401 Unauthorized") },
+		"refused": {harbor(), "", func(_ *testing.T, b *tryBench) { b.err = provenance.Errorf(provenance.Unavailable, "401 Unauthorized") },
 			api.ConnectorStep{Name: "registry", Detail: "401", Advice: "password_file"}},
-		"broken": {Harbor(), "", func(_ *testing.T, b *tryBench) { b.err = provenance.Errorf(provenance.Internal, "/etc/secret is torn") },
+		"broken": {harbor(), "", func(_ *testing.T, b *tryBench) { b.err = provenance.Errorf(provenance.Internal, "/etc/secret is torn") },
 			api.ConnectorStep{Name: "registry", Detail: "its log has the details", Advice: "password_file"}},
-		"stranger": {Harbor(), "", func(t *testing.T, b *tryBench) { // something else answers in the gateway's place
+		"stranger": {harbor(), "", func(t *testing.T, b *tryBench) { // something else answers in the gateway's place
 			other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
 			t.Cleanup(other.Close)
 			b.hooks = other.URL
@@ -221,7 +221,7 @@ func TestConnectorTestFails(t *testing.T) {
 			}
 		})
 	}
-	b := newTryBench(t, Harbor())
+	b := newTryBench(t, harbor())
 	b.readBack = false
 	if out, steps := b.test(t, "team/app"); out.Outcome != api.TestRecorded || !strings.HasSuffix(steps, "registry skipped\n") {
 		t.Errorf("not read back: %s", steps)
@@ -233,10 +233,10 @@ func TestConnectorTestFails(t *testing.T) {
 
 // The book counts what registries send.
 func TestConnectorList(t *testing.T) {
-	b := newTryBench(t, Harbor())
+	b := newTryBench(t, harbor())
 	post := func(secret, repository string) {
 		t.Helper()
-		c := Harbor()
+		c := harbor()
 		c.Secrets = [][]byte{[]byte(secret)}
 		r, err := intake.Sample(t.Context(), c, b.server.URL, provenance.Event{ID: provenance.NewEventID("t", "t", "one"), Repository: provenance.Repository(repository), Tag: "1.0",
 			Digest: provenance.SHA256Of([]byte("m")), OccurredAt: time.Unix(1_700_000_000, 0)})
@@ -249,8 +249,8 @@ func TestConnectorList(t *testing.T) {
 		}
 		_ = response.Body.Close()
 	}
-	post(TrySecret, "team/app")
-	post(TrySecret, "team/app")
+	post(trySecret, "team/app")
+	post(trySecret, "team/app")
 	post("somebody-elses-secret", "team/app")
 	got := b.List()
 	if len(got) != 1 || got[0].LastEvent.IsZero() || got[0].LastRefused.IsZero() || got[0].Weakness == "" {
@@ -264,7 +264,7 @@ func TestConnectorList(t *testing.T) {
 	if diff := cmp.Diff(want, got[0]); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if !slices.Equal(b.all[0].Secrets[0], []byte(TrySecret)) {
+	if !slices.Equal(b.all[0].Secrets[0], []byte(trySecret)) {
 		t.Error("the list shares its secrets")
 	}
 }

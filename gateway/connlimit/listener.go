@@ -40,8 +40,8 @@ type listener struct {
 	by   map[netip.Prefix]int
 }
 
-// limit bounds a listener by what the process may open.
-func limit(l net.Listener) *listener {
+// bounded bounds a listener by what the process may open.
+func bounded(l net.Listener) *listener {
 	all := maxConnections
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil && files.Cur/fileShare < maxConnections {

@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/wait"
@@ -44,7 +43,7 @@ func hooksOf(t *testing.T, names ...string) (address string, q *queue.Queue) {
 	t.Cleanup(func() { _ = q.Close() })
 	var all []intake.Connector
 	for _, name := range names {
-		all = append(all, intake.Connector{Name: name, Kind: "harbor", Host: "reg.example:5000", Secrets: [][]byte{[]byte(gateway.TrySecret)}})
+		all = append(all, harbor(name))
 	}
 	hooks, err := intake.New(intake.Config{Connectors: all, Sink: q, Concurrency: hookPlaces, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -100,7 +99,7 @@ func TestSlowSendersKeepNobodyOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		open = append(open, conn)
-		_, err = fmt.Fprintf(conn, "POST /hooks/noisy HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", gateway.TrySecret)
+		_, err = fmt.Fprintf(conn, "POST /hooks/noisy HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", secret)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,8 +149,7 @@ func TestSlowSendersKeepNobodyOut(t *testing.T) {
 }
 
 func notify(t *testing.T, address, connector string, n int) int {
-	c := gateway.Harbor()
-	c.Name = connector
+	c := harbor(connector)
 	r, err := intake.Sample(t.Context(), c, "http://"+address, provenance.Event{
 		ID: provenance.NewEventID("t", "t", fmt.Sprint(n)), Repository: "team/app", Tag: "1.0", Digest: provenance.SHA256Of(fmt.Append(nil, n)), OccurredAt: time.Now(),
 	})
@@ -161,7 +159,7 @@ func notify(t *testing.T, address, connector string, n int) int {
 	}
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
-		t.Error(strings.ReplaceAll(err.Error(), gateway.TrySecret, "…"))
+		t.Error(strings.ReplaceAll(err.Error(), secret, "…"))
 		return 0
 	}
 	_ = response.Body.Close()
@@ -173,7 +171,7 @@ func TestCrowd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := limit(l)
+	c := bounded(l)
 	if c.all < c.each || c.each < 1 || c.all > maxConnections {
 		t.Errorf("%d in all, %d each", c.all, c.each)
 	}
@@ -246,7 +244,7 @@ func TestNoFileLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	inner := &starving{Listener: must(net.Listen("tcp", "127.0.0.1:0"))}
-	l := limit(inner)
+	l := bounded(inner)
 	if 3*l.all > 64 || l.each < 1 {
 		t.Errorf("three listeners of %d connections, of 64 files", l.all)
 	}
@@ -314,7 +312,7 @@ func (noFiles) Accept() (net.Conn, error) { return nil, syscall.EMFILE }
 
 // A listener that waits for a file ends when it is closed.
 func TestStarvingListenerCloses(t *testing.T) {
-	l := limit(noFiles{must(net.Listen("tcp", "127.0.0.1:0"))})
+	l := bounded(noFiles{must(net.Listen("tcp", "127.0.0.1:0"))})
 	done := make(chan error)
 	go func() {
 		_, err := l.Accept()
@@ -382,4 +380,10 @@ func TestIdleConnectionsEndNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+const secret = "a secret"
+
+func harbor(name string) intake.Connector {
+	return intake.Connector{Name: name, Kind: "harbor", Host: "reg.example:5000", Secrets: [][]byte{[]byte(secret)}}
 }

@@ -19,7 +19,7 @@ func Listen(ctx context.Context, key, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
-	return limit(l), nil
+	return bounded(l), nil
 }
 
 func ServeHTTP(ctx context.Context, l net.Listener, handler http.Handler) error {

@@ -44,8 +44,9 @@ func directions() []allowed {
 		// The network starts built binaries; it does not link them.
 		{"network", append(vocabulary, "network")},
 		{"cmd/waybill-chaincode", append(vocabulary, "chaincode/contract", "cmd/waybill-chaincode")},
-		{"cmd/waybill-gateway", append(vocabulary, "gateway", "cmd/waybill-gateway")},
-		{"cmd/waybill", append(vocabulary, "chaincode/evidence", "gateway", "network", "cmd/waybill")},
+		{"cmd/reference", []string{"cmd/reference"}},
+		{"cmd/waybill-gateway", append(vocabulary, "gateway", "cmd/reference", "cmd/waybill-gateway")},
+		{"cmd/waybill", append(vocabulary, "chaincode/evidence", "gateway", "network", "cmd/reference", "cmd/waybill")},
 		{"test", append(vocabulary, "chaincode/contract", "chaincode/evidence", "gateway", "network", "test")},
 	}
 }
