@@ -1,4 +1,4 @@
-package gateway
+package connector
 
 import (
 	"crypto/tls"
@@ -13,9 +13,9 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-// ownHooks is how this process reaches its own hooks: past every proxy, and
+// OwnHooks is how this process reaches its own hooks: past every proxy, and
 // with the configured certificate as the only one that is trusted.
-func ownHooks(listen, tlsCert string) (address string, client *http.Client, err error) {
+func OwnHooks(listen, tlsCert string) (address string, client *http.Client, err error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
 		return "", nil, fmt.Errorf("hooks.listen: %w", err)

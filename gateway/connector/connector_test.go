@@ -1,4 +1,4 @@
-package gateway
+package connector
 
 import (
 	"context"
@@ -52,16 +52,16 @@ func (r emptyRegistry) Resolve(context.Context, provenance.Repository, provenanc
 	return provenance.Digest{}, r.err
 }
 
-// tryBench is a gateway's hooks over real HTTP, in front of a real queue.
-type tryBench struct {
+// testBench is a gateway's hooks over real HTTP, in front of a real queue.
+type testBench struct {
 	queue    *queue.Queue
 	server   *httptest.Server
 	err      error // the registry's
 	readBack bool
-	*connectors
+	*Connectors
 }
 
-func newTryBench(t *testing.T, c intake.Connector) *tryBench {
+func newTestBench(t *testing.T, c intake.Connector) *testBench {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "queue.db")
 	if err := queue.Create(t.Context(), path); err != nil {
@@ -72,23 +72,23 @@ func newTryBench(t *testing.T, c intake.Connector) *tryBench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = q.Close() })
-	b := &tryBench{queue: q, err: provenance.Errorf(provenance.NotFound, "no such tag"), readBack: true}
-	book := newBook()
+	b := &testBench{queue: q, err: provenance.Errorf(provenance.NotFound, "no such tag"), readBack: true}
+	book := NewCounts()
 	handler, err := intake.New(intake.Config{
-		Connectors: []intake.Connector{c}, Sink: q, SelfTests: q, Log: slog.New(slog.DiscardHandler), Metrics: book.wrap(intake.Metrics{Request: func(string, int) {}, Event: func(string, string, int) {}}),
+		Connectors: []intake.Connector{c}, Sink: q, SelfTests: q, Log: slog.New(slog.DiscardHandler), Metrics: book.Wrap(intake.Metrics{Request: func(string, int) {}, Event: func(string, string, int) {}}),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.server = httptest.NewServer(handler)
 	t.Cleanup(b.server.Close)
-	_, client, err := ownHooks("127.0.0.1:1", "")
+	_, client, err := OwnHooks("127.0.0.1:1", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.connectors = &connectors{all: []intake.Connector{c}, book: book, trier: trier{
-		hooks: b.server.URL, client: client, handler: handler,
-		registries: func(h provenance.Host) (record.Registry, bool, bool) {
+	b.Connectors = &Connectors{All: []intake.Connector{c}, Book: book, SelfTest: SelfTest{
+		Hooks: b.server.URL, Client: client, Handler: handler,
+		Registries: func(h provenance.Host) (record.Registry, bool, bool) {
 			return emptyRegistry{b.err}, h == "reg.example:5000", b.readBack
 		},
 	}}
@@ -99,7 +99,7 @@ func harbor() intake.Connector {
 	return intake.Connector{Name: "main", Kind: intake.KindHarbor, Host: "reg.example:5000", Secrets: [][]byte{[]byte(trySecret)}}
 }
 
-func (b *tryBench) test(t *testing.T, repository provenance.Repository) (out api.ConnectorTest, steps string) {
+func (b *testBench) test(t *testing.T, repository provenance.Repository) (out api.ConnectorTest, steps string) {
 	t.Helper()
 	out, err := b.Test(t.Context(), "main", repository)
 	if err != nil {
@@ -129,7 +129,7 @@ func TestConnectorTest(t *testing.T) {
 		case intake.KindNexus:
 			c.Prefixes = map[string]string{"docker-hosted": ""}
 		}
-		b := newTryBench(t, c)
+		b := newTestBench(t, c)
 		out, steps := b.test(t, "")
 		proof, repeat := api.StepOK, api.StepOK
 		if c.Weak() != "" {
@@ -177,7 +177,7 @@ func TestConnectorTestFails(t *testing.T) {
 	tokens.OIDC = intake.OIDC{Audience: "hook", Claims: map[string]string{"email": "push@example.net"}, Keys: keySet(t)}
 	elsewhere := harbor()
 	elsewhere.Host = "other.example"
-	full := func(t *testing.T, b *tryBench) {
+	full := func(t *testing.T, b *testBench) {
 		_, err := b.queue.Accept(t.Context(), []delivery.Delivery{{Host: "reg.example:5000", Connector: "main", ReceivedAt: time.Now(), Event: provenance.Event{
 			ID: provenance.NewEventID("t", "t"), Action: provenance.Push, Source: "harbor", Repository: "a", Digest: provenance.SHA256Of([]byte("m")), OccurredAt: time.Now()}}})
 		if err != nil {
@@ -187,27 +187,31 @@ func TestConnectorTestFails(t *testing.T) {
 	for name, c := range map[string]struct {
 		connector  intake.Connector
 		repository provenance.Repository
-		break_     func(*testing.T, *tryBench)
+		break_     func(*testing.T, *testBench)
 		last       api.ConnectorStep // Detail and Advice: parts of them
 	}{
 		"tokens":      {tokens, "", nil, api.ConnectorStep{Name: "sample", Detail: "only its cloud can sign", Advice: "docs/guides/gar.md"}},
-		"hook down":   {harbor(), "", func(_ *testing.T, b *tryBench) { b.server.Close() }, api.ConnectorStep{Name: "hook", Detail: "does not answer", Advice: "hooks.listen"}},
+		"hook down":   {harbor(), "", func(_ *testing.T, b *testBench) { b.server.Close() }, api.ConnectorStep{Name: "hook", Detail: "does not answer", Advice: "hooks.listen"}},
 		"not its own": {narrow, "team-b/app", nil, api.ConnectorStep{Name: "repositories", Detail: "403", Advice: "repositories of connector main"}},
 		"full":        {harbor(), "", full, api.ConnectorStep{Name: "queue", Detail: "503", Advice: "log"}},
-		"closed":      {harbor(), "", func(_ *testing.T, b *tryBench) { _ = b.queue.Close() }, api.ConnectorStep{Name: "queue", Detail: "503", Advice: "log"}},
+		"closed":      {harbor(), "", func(_ *testing.T, b *testBench) { _ = b.queue.Close() }, api.ConnectorStep{Name: "queue", Detail: "503", Advice: "log"}},
 		"elsewhere":   {elsewhere, "", nil, api.ConnectorStep{Name: "registry", Detail: "not among the registries", Advice: "registries"}},
-		"refused": {harbor(), "", func(_ *testing.T, b *tryBench) { b.err = provenance.Errorf(provenance.Unavailable, "401 Unauthorized") },
+		"refused": {harbor(), "", func(_ *testing.T, b *testBench) {
+			b.err = provenance.Errorf(provenance.Unavailable, "401 Unauthorized")
+		},
 			api.ConnectorStep{Name: "registry", Detail: "401", Advice: "password_file"}},
-		"broken": {harbor(), "", func(_ *testing.T, b *tryBench) { b.err = provenance.Errorf(provenance.Internal, "/etc/secret is torn") },
+		"broken": {harbor(), "", func(_ *testing.T, b *testBench) {
+			b.err = provenance.Errorf(provenance.Internal, "/etc/secret is torn")
+		},
 			api.ConnectorStep{Name: "registry", Detail: "its log has the details", Advice: "password_file"}},
-		"stranger": {harbor(), "", func(t *testing.T, b *tryBench) { // something else answers in the gateway's place
+		"stranger": {harbor(), "", func(t *testing.T, b *testBench) { // something else answers in the gateway's place
 			other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
 			t.Cleanup(other.Close)
-			b.hooks = other.URL
+			b.Hooks = other.URL
 		}, api.ConnectorStep{Name: "hook", Detail: "something else answers", Advice: "hooks.listen"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newTryBench(t, c.connector)
+			b := newTestBench(t, c.connector)
 			if c.break_ != nil {
 				c.break_(t, b)
 			}
@@ -221,7 +225,7 @@ func TestConnectorTestFails(t *testing.T) {
 			}
 		})
 	}
-	b := newTryBench(t, harbor())
+	b := newTestBench(t, harbor())
 	b.readBack = false
 	if out, steps := b.test(t, "team/app"); out.Outcome != api.TestRecorded || !strings.HasSuffix(steps, "registry skipped\n") {
 		t.Errorf("not read back: %s", steps)
@@ -233,7 +237,7 @@ func TestConnectorTestFails(t *testing.T) {
 
 // The book counts what registries send.
 func TestConnectorList(t *testing.T) {
-	b := newTryBench(t, harbor())
+	b := newTestBench(t, harbor())
 	post := func(secret, repository string) {
 		t.Helper()
 		c := harbor()
@@ -264,7 +268,7 @@ func TestConnectorList(t *testing.T) {
 	if diff := cmp.Diff(want, got[0]); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if !slices.Equal(b.all[0].Secrets[0], []byte(trySecret)) {
+	if !slices.Equal(b.All[0].Secrets[0], []byte(trySecret)) {
 		t.Error("the list shares its secrets")
 	}
 }
@@ -295,7 +299,7 @@ func TestOwnHooks(t *testing.T) {
 		server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 		server.StartTLS()
 		defer server.Close()
-		address, client, err := ownHooks(strings.TrimPrefix(server.URL, "https://"), file)
+		address, client, err := OwnHooks(strings.TrimPrefix(server.URL, "https://"), file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -321,7 +325,7 @@ func TestOwnHooks(t *testing.T) {
 		t.Error("another certificate of the same name was trusted")
 	}
 	for listen, want := range map[string]string{"0.0.0.0:8080": "http://localhost:8080", ":8080": "http://localhost:8080", "[::]:8080": "http://localhost:8080", "127.0.0.1:7058": "http://127.0.0.1:7058"} {
-		got, _, err := ownHooks(listen, "")
+		got, _, err := OwnHooks(listen, "")
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%s: %v %s", listen, err, diff)
 		}

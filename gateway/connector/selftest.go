@@ -1,4 +1,4 @@
-package gateway
+package connector
 
 import (
 	"context"
@@ -26,29 +26,29 @@ const (
 	lookTime   = 8 * time.Second
 )
 
-// trier sends samples to this gateway's own hook, over the wire: what a sample
+// SelfTest sends samples to this gateway's own hook, over the wire: what a sample
 // passes, a registry's notification passes too, but for the network between
 // them. What it delivers is written and synced like any event and taken back in
 // the same commit, so that no sample can come to be on the ledger.
-type trier struct {
-	hooks      string // address before /hooks/
-	client     *http.Client
-	handler    *intake.Handler
-	registries func(host provenance.Host) (reader record.Registry, configured, readBack bool)
+type SelfTest struct {
+	Hooks      string // address before /hooks/
+	Client     *http.Client
+	Handler    *intake.Handler
+	Registries func(host provenance.Host) (reader record.Registry, configured, readBack bool)
 }
 
 // Test implements api.Connectors.
-func (c *connectors) Test(ctx context.Context, name string, repository provenance.Repository) (api.ConnectorTest, error) {
-	i := slices.IndexFunc(c.all, func(one intake.Connector) bool { return one.Name == name })
+func (c *Connectors) Test(ctx context.Context, name string, repository provenance.Repository) (api.ConnectorTest, error) {
+	i := slices.IndexFunc(c.All, func(one intake.Connector) bool { return one.Name == name })
 	if i < 0 {
 		return api.ConnectorTest{}, provenance.Errorf(provenance.NotFound, "no connector of the name %q", name)
 	}
-	trial, err := c.handler.SelfTest(name)
+	trial, err := c.Handler.SelfTest(name)
 	if err != nil {
 		return api.ConnectorTest{}, err
 	}
 	defer trial.Close()
-	r := &run{trier: c.trier, connector: c.all[i], trial: trial}
+	r := &run{SelfTest: c.SelfTest, connector: c.All[i], trial: trial}
 	r.all(ctx, repository)
 	out := api.ConnectorTest{
 		Connector: c.describe(r.connector), Outcome: api.TestRecorded, Steps: r.steps, Settings: intake.Settings(r.connector, "https://<this gateway>"),
@@ -61,7 +61,7 @@ func (c *connectors) Test(ctx context.Context, name string, repository provenanc
 
 // run is one test.
 type run struct {
-	trier
+	SelfTest
 	connector intake.Connector
 	trial     *intake.SelfTest
 	push      provenance.Event
@@ -88,7 +88,7 @@ func (r *run) all(ctx context.Context, repository provenance.Repository) {
 func (r *run) sample(ctx context.Context, repository provenance.Repository) {
 	push, err := r.trial.Push(ctx, repository)
 	if err == nil {
-		_, err = r.trial.Request(ctx, r.hooks, push) // tells what cannot be said before anything is sent
+		_, err = r.trial.Request(ctx, r.Hooks, push) // tells what cannot be said before anything is sent
 	}
 	if err != nil {
 		advice := "name a repository that the connector may speak of: --repository"
@@ -107,13 +107,13 @@ func (r *run) sample(ctx context.Context, repository provenance.Repository) {
 func (r *run) stranger(ctx context.Context) {
 	got, err := r.send(ctx, r.trial.WithWrongSecret)
 	if err == nil && r.trial.Stage() == intake.StageSent {
-		err = provenance.Errorf(provenance.Unavailable, "something else answers at %s: %s", r.hooks, got)
+		err = provenance.Errorf(provenance.Unavailable, "something else answers at %s: %s", r.Hooks, got)
 	}
 	if err != nil {
 		r.step("hook", api.StepFailed, messageOf(err), "see hooks.listen, hooks.tls_cert and hooks.tls_key of the gateway's configuration, and that nothing else has the port")
 		return
 	}
-	r.step("hook", api.StepOK, r.hooks+intake.Prefix+r.connector.Name+" answers", "")
+	r.step("hook", api.StepOK, r.Hooks+intake.Prefix+r.connector.Name+" answers", "")
 	if got.status != http.StatusUnauthorized {
 		r.step("stranger", api.StepFailed, "the same with a guessed secret: "+got.String(), "anybody could forge events: take the gateway off the network, and report this as a defect")
 		return
@@ -194,7 +194,7 @@ func (r *run) repeat(ctx context.Context) {
 // look asks the registry what the sample's tag names: nothing, if the gateway
 // may ask. Pushes are read back the same way before they are recorded.
 func (r *run) look(ctx context.Context) {
-	reader, configured, readBack := r.registries(r.connector.Host)
+	reader, configured, readBack := r.Registries(r.connector.Host)
 	switch {
 	case !configured:
 		r.step("registry", api.StepFailed, string(r.connector.Host)+" is not among the registries of the gateway's configuration", "add it to registries: pushes are read back before they are recorded")
@@ -225,17 +225,17 @@ func (s sent) String() string { return fmt.Sprintf("%d %s", s.status, s.body) }
 func (r *run) send(ctx context.Context, request func(context.Context, string, provenance.Event) (*http.Request, error)) (sent, error) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTime)
 	defer cancel()
-	req, err := request(ctx, r.hooks, r.push)
+	req, err := request(ctx, r.Hooks, r.push)
 	if err != nil {
 		return sent{}, err
 	}
-	response, err := r.client.Do(req)
+	response, err := r.Client.Do(req)
 	if err != nil {
 		var withAddress *url.Error // the address of some kinds holds the secret
 		if errors.As(err, &withAddress) {
 			err = withAddress.Err
 		}
-		return sent{}, provenance.Errorf(provenance.Unavailable, "the hook at %s does not answer: %v", r.hooks, err)
+		return sent{}, provenance.Errorf(provenance.Unavailable, "the hook at %s does not answer: %v", r.Hooks, err)
 	}
 	defer response.Body.Close() //nolint:errcheck // only read from
 	body, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))

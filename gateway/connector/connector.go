@@ -1,4 +1,4 @@
-package gateway
+package connector
 
 import (
 	"sync"
@@ -8,49 +8,49 @@ import (
 	"github.com/waybill-dev/waybill/gateway/intake"
 )
 
-// connectors are the sources of notifications as admins see them. The secrets
+// Connectors are the sources of notifications as admins see them. The secrets
 // in them leave this process in a test only, towards our own hook.
-type connectors struct {
-	all  []intake.Connector
-	book *book
-	trier
+type Connectors struct {
+	All  []intake.Connector
+	Book *Counts
+	SelfTest
 }
 
 // List implements api.Connectors.
-func (c *connectors) List() []api.Connector {
-	out := make([]api.Connector, len(c.all))
-	for i, one := range c.all {
+func (c *Connectors) List() []api.Connector {
+	out := make([]api.Connector, len(c.All))
+	for i, one := range c.All {
 		out[i] = c.describe(one)
 	}
 	return out
 }
 
-func (c *connectors) describe(one intake.Connector) api.Connector {
-	out := c.book.entry(one.Name)
+func (c *Connectors) describe(one intake.Connector) api.Connector {
+	out := c.Book.entry(one.Name)
 	out.Name, out.Kind, out.Host, out.Path = one.Name, one.Kind, one.Host, intake.Prefix+one.Name
 	out.Repositories, out.Authentication, out.Weakness = one.Repositories, one.Proof(), one.Weak()
 	return out
 }
 
-// book remembers what came to each connector since this process started. The
+// Counts remembers what came to each connector since this process started. The
 // metrics count the same for whoever scrapes them; an operator without a
 // scraper asks here.
-type book struct {
+type Counts struct {
 	now func() time.Time
 
 	mu      sync.Mutex
 	entries map[string]api.Connector
 }
 
-func newBook() *book { return &book{now: time.Now, entries: map[string]api.Connector{}} }
+func NewCounts() *Counts { return &Counts{now: time.Now, entries: map[string]api.Connector{}} }
 
-func (b *book) entry(name string) api.Connector {
+func (b *Counts) entry(name string) api.Connector {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.entries[name]
 }
 
-func (b *book) change(name string, change func(*api.Connector)) {
+func (b *Counts) change(name string, change func(*api.Connector)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.entries[name]
@@ -58,8 +58,8 @@ func (b *book) change(name string, change func(*api.Connector)) {
 	b.entries[name] = e
 }
 
-// wrap returns metrics that tell the book as well.
-func (b *book) wrap(m intake.Metrics) intake.Metrics {
+// Wrap returns metrics that tell the book as well.
+func (b *Counts) Wrap(m intake.Metrics) intake.Metrics {
 	return intake.Metrics{
 		Request: func(connector string, status int) {
 			m.Request(connector, status)
