@@ -4,7 +4,6 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/connector"
 	"github.com/waybill-dev/waybill/gateway/intake"
-	"github.com/waybill-dev/waybill/gateway/record"
 )
 
 // openHooks makes the hooks, and what admins see of the connectors behind them.
@@ -27,7 +26,7 @@ func (g *rooms) openHooks(clients registries) (*connector.Connectors, error) {
 	}
 	return &connector.Connectors{All: all, Book: book, SelfTest: connector.SelfTest{
 		Hooks: address, Client: client, Handler: g.hooks,
-		Registries: func(host provenance.Host) (reader record.Registry, configured, readBack bool) {
+		Registries: func(host provenance.Host) (reader connector.Registry, configured, readBack bool) {
 			c := clients[host]
 			return c.client, c.client != nil, c.readBack
 		},

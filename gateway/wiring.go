@@ -174,14 +174,14 @@ func (g *rooms) newWork(clients registries) *tasks.Watcher {
 	}
 	witness := &witness.Witness{
 		MSP: g.cfg.MSPID, View: view, Ledger: g.ledger, Log: g.cfg.Log, Count: counted(g.metrics.witness), Attempts: tasks.DefaultLimits().Attempts,
-		Registries: func(host provenance.Host) (record.Registry, bool) {
+		Registries: func(host provenance.Host) (witness.Registry, bool) {
 			c := clients[host]
 			return c.client, c.client != nil
 		},
 	}
 	prove := &prove.Prover{
 		View: view, Ledger: g.ledger, Log: g.cfg.Log, Count: counted(g.metrics.proven),
-		Registries: func(host provenance.Host) (record.Registry, bool) {
+		Registries: func(host provenance.Host) (prove.Registry, bool) {
 			c := clients[host]
 			return c.client, c.client != nil && c.readBack
 		},

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/selftest"
 )
 
 // connectorAPI are the questions about a gateway's connectors.
@@ -107,7 +107,7 @@ connector.`,
 			if err := a.emit(plainJSON{res}, func(w io.Writer) { writeConnectorTest(w, res) }); err != nil {
 				return err
 			}
-			if res.GetOutcome() != api.TestRecorded {
+			if res.GetOutcome() != selftest.Recorded {
 				return errors.New("connector " + res.GetConnector() + " failed its test")
 			}
 			return nil
@@ -134,7 +134,7 @@ func writeConnectorTest(w io.Writer, res *waybillv1.TestConnectorResponse) {
 	for _, line := range advice {
 		fmt.Fprintln(w, sanitize(line))
 	}
-	if res.GetOutcome() == api.TestRecorded {
+	if res.GetOutcome() == selftest.Recorded {
 		fmt.Fprintln(w, "\nrecorded as a test; nothing of it is on the ledger")
 		return
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
-	"github.com/waybill-dev/waybill/gateway/tasks"
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
@@ -27,6 +27,12 @@ type Index interface {
 
 var _ Index = (*index.Snapshot)(nil)
 
+// submitter brings a transaction of this gateway onto the ledger; the same twice is
+// success without a second write.
+type submitter interface {
+	SubmitTransient(ctx context.Context, transient map[string][]byte, fn string, args ...string) (ledger.Result, error)
+}
+
 // Releaser completes open promotions when their last rule comes to be met. It
 // only asks: the contract alone decides, and where several gateways ask, one of
 // them is first and the others find it done. A time that has come makes no
@@ -34,7 +40,7 @@ var _ Index = (*index.Snapshot)(nil)
 type Releaser struct {
 	MSP    string
 	View   func(ctx context.Context, read func(Index) error) error
-	Ledger tasks.Submitter
+	Ledger submitter
 	Log    *slog.Logger
 	Count  func(outcome string)
 	Now    func() time.Time

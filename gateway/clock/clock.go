@@ -10,12 +10,18 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/tasks"
+	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // clockTick is the transaction that moves the ledger's clock on.
 const clockTick = "clock:Tick"
+
+// submitter brings a transaction of this gateway onto the ledger; the same twice is
+// success without a second write.
+type submitter interface {
+	SubmitTransient(ctx context.Context, transient map[string][]byte, fn string, args ...string) (ledger.Result, error)
+}
 
 // Ticker keeps the ledger's clock from standing still. Every gateway of every
 // member looks, and normally one of them ticks: the members have their turns one
@@ -34,7 +40,7 @@ const clockTick = "clock:Tick"
 type Ticker struct {
 	MSP    string
 	View   func(ctx context.Context, read func(state.Scanner) error) error
-	Ledger tasks.Submitter
+	Ledger submitter
 	Waits  *wait.Reasons
 	Log    *slog.Logger
 	Count  func(outcome string)  // ticked, failed

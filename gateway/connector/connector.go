@@ -4,8 +4,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/intake"
+	"github.com/waybill-dev/waybill/gateway/selftest"
 )
 
 // Connectors are the sources of notifications as admins see them. The secrets
@@ -17,15 +17,15 @@ type Connectors struct {
 }
 
 // List implements api.Connectors.
-func (c *Connectors) List() []api.Connector {
-	out := make([]api.Connector, len(c.All))
+func (c *Connectors) List() []selftest.Connector {
+	out := make([]selftest.Connector, len(c.All))
 	for i, one := range c.All {
 		out[i] = c.describe(one)
 	}
 	return out
 }
 
-func (c *Connectors) describe(one intake.Connector) api.Connector {
+func (c *Connectors) describe(one intake.Connector) selftest.Connector {
 	out := c.Book.entry(one.Name)
 	out.Name, out.Kind, out.Host, out.Path = one.Name, one.Kind, one.Host, intake.Prefix+one.Name
 	out.Repositories, out.Authentication, out.Weakness = one.Repositories, one.Proof(), one.Weak()
@@ -39,18 +39,18 @@ type Counts struct {
 	now func() time.Time
 
 	mu      sync.Mutex
-	entries map[string]api.Connector
+	entries map[string]selftest.Connector
 }
 
-func NewCounts() *Counts { return &Counts{now: time.Now, entries: map[string]api.Connector{}} }
+func NewCounts() *Counts { return &Counts{now: time.Now, entries: map[string]selftest.Connector{}} }
 
-func (b *Counts) entry(name string) api.Connector {
+func (b *Counts) entry(name string) selftest.Connector {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.entries[name]
 }
 
-func (b *Counts) change(name string, change func(*api.Connector)) {
+func (b *Counts) change(name string, change func(*selftest.Connector)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.entries[name]
@@ -66,14 +66,14 @@ func (b *Counts) Wrap(m intake.Metrics) intake.Metrics {
 			if connector == "" || status < 300 { // strangers' addresses must not fill the book
 				return
 			}
-			b.change(connector, func(e *api.Connector) {
+			b.change(connector, func(e *selftest.Connector) {
 				e.Refused++
 				e.LastRefused, e.LastStatus = b.now(), status
 			})
 		},
 		Event: func(connector, outcome string, n int) {
 			m.Event(connector, outcome, n)
-			b.change(connector, func(e *api.Connector) {
+			b.change(connector, func(e *selftest.Connector) {
 				switch outcome {
 				case "accepted":
 					e.Accepted += int64(n)

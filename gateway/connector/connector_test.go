@@ -26,12 +26,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/queue"
-	"github.com/waybill-dev/waybill/gateway/record"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/selftest"
 )
 
 const trySecret = "correct-horse-battery-staple"
@@ -88,7 +87,7 @@ func newTestBench(t *testing.T, c intake.Connector) *testBench {
 	}
 	b.Connectors = &Connectors{All: []intake.Connector{c}, Book: book, SelfTest: SelfTest{
 		Hooks: b.server.URL, Client: client, Handler: handler,
-		Registries: func(h provenance.Host) (record.Registry, bool, bool) {
+		Registries: func(h provenance.Host) (Registry, bool, bool) {
 			return emptyRegistry{b.err}, h == "reg.example:5000", b.readBack
 		},
 	}}
@@ -99,7 +98,7 @@ func harbor() intake.Connector {
 	return intake.Connector{Name: "main", Kind: intake.KindHarbor, Host: "reg.example:5000", Secrets: [][]byte{[]byte(trySecret)}}
 }
 
-func (b *testBench) test(t *testing.T, repository provenance.Repository) (out api.ConnectorTest, steps string) {
+func (b *testBench) test(t *testing.T, repository provenance.Repository) (out selftest.Test, steps string) {
 	t.Helper()
 	out, err := b.Test(t.Context(), "main", repository)
 	if err != nil {
@@ -110,7 +109,7 @@ func (b *testBench) test(t *testing.T, repository provenance.Repository) (out ap
 	}
 	for _, s := range out.Steps {
 		steps += s.Name + " " + s.Result + "\n"
-		if (s.Result == api.StepFailed || s.Result == api.StepWeak) != (s.Advice != "") {
+		if (s.Result == selftest.StepFailed || s.Result == selftest.StepWeak) != (s.Advice != "") {
 			t.Errorf("step %s, %s: advice %q", s.Name, s.Result, s.Advice)
 		}
 	}
@@ -131,15 +130,15 @@ func TestConnectorTest(t *testing.T) {
 		}
 		b := newTestBench(t, c)
 		out, steps := b.test(t, "")
-		proof, repeat := api.StepOK, api.StepOK
+		proof, repeat := selftest.StepOK, selftest.StepOK
 		if c.Weak() != "" {
-			proof = api.StepWeak
+			proof = selftest.StepWeak
 		}
 		if kind == intake.KindQuay {
-			repeat = api.StepWeak
+			repeat = selftest.StepWeak
 		}
 		want := "sample ok\nhook ok\nstranger ok\nauthentication " + proof + "\nnotification ok\nrepositories ok\nqueue ok\nanswer ok\nrepeat " + repeat + "\nregistry ok\n"
-		if diff := cmp.Diff(want, steps); diff != "" || out.Outcome != api.TestRecorded || out.Settings == "" {
+		if diff := cmp.Diff(want, steps); diff != "" || out.Outcome != selftest.Recorded || out.Settings == "" {
 			t.Errorf("%s: %s (-want +got):\n%s\n%+v", kind, out.Outcome, diff, out)
 		}
 		s, err := b.queue.Stats(t.Context())
@@ -188,27 +187,27 @@ func TestConnectorTestFails(t *testing.T) {
 		connector  intake.Connector
 		repository provenance.Repository
 		break_     func(*testing.T, *testBench)
-		last       api.ConnectorStep // Detail and Advice: parts of them
+		last       selftest.Step // Detail and Advice: parts of them
 	}{
-		"tokens":      {tokens, "", nil, api.ConnectorStep{Name: "sample", Detail: "only its cloud can sign", Advice: "docs/guides/gar.md"}},
-		"hook down":   {harbor(), "", func(_ *testing.T, b *testBench) { b.server.Close() }, api.ConnectorStep{Name: "hook", Detail: "does not answer", Advice: "hooks.listen"}},
-		"not its own": {narrow, "team-b/app", nil, api.ConnectorStep{Name: "repositories", Detail: "403", Advice: "repositories of connector main"}},
-		"full":        {harbor(), "", full, api.ConnectorStep{Name: "queue", Detail: "503", Advice: "log"}},
-		"closed":      {harbor(), "", func(_ *testing.T, b *testBench) { _ = b.queue.Close() }, api.ConnectorStep{Name: "queue", Detail: "503", Advice: "log"}},
-		"elsewhere":   {elsewhere, "", nil, api.ConnectorStep{Name: "registry", Detail: "not among the registries", Advice: "registries"}},
+		"tokens":      {tokens, "", nil, selftest.Step{Name: "sample", Detail: "only its cloud can sign", Advice: "docs/guides/gar.md"}},
+		"hook down":   {harbor(), "", func(_ *testing.T, b *testBench) { b.server.Close() }, selftest.Step{Name: "hook", Detail: "does not answer", Advice: "hooks.listen"}},
+		"not its own": {narrow, "team-b/app", nil, selftest.Step{Name: "repositories", Detail: "403", Advice: "repositories of connector main"}},
+		"full":        {harbor(), "", full, selftest.Step{Name: "queue", Detail: "503", Advice: "log"}},
+		"closed":      {harbor(), "", func(_ *testing.T, b *testBench) { _ = b.queue.Close() }, selftest.Step{Name: "queue", Detail: "503", Advice: "log"}},
+		"elsewhere":   {elsewhere, "", nil, selftest.Step{Name: "registry", Detail: "not among the registries", Advice: "registries"}},
 		"refused": {harbor(), "", func(_ *testing.T, b *testBench) {
 			b.err = provenance.Errorf(provenance.Unavailable, "401 Unauthorized")
 		},
-			api.ConnectorStep{Name: "registry", Detail: "401", Advice: "password_file"}},
+			selftest.Step{Name: "registry", Detail: "401", Advice: "password_file"}},
 		"broken": {harbor(), "", func(_ *testing.T, b *testBench) {
 			b.err = provenance.Errorf(provenance.Internal, "/etc/secret is torn")
 		},
-			api.ConnectorStep{Name: "registry", Detail: "its log has the details", Advice: "password_file"}},
+			selftest.Step{Name: "registry", Detail: "its log has the details", Advice: "password_file"}},
 		"stranger": {harbor(), "", func(t *testing.T, b *testBench) { // something else answers in the gateway's place
 			other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
 			t.Cleanup(other.Close)
 			b.Hooks = other.URL
-		}, api.ConnectorStep{Name: "hook", Detail: "something else answers", Advice: "hooks.listen"}},
+		}, selftest.Step{Name: "hook", Detail: "something else answers", Advice: "hooks.listen"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newTestBench(t, c.connector)
@@ -217,17 +216,17 @@ func TestConnectorTestFails(t *testing.T) {
 			}
 			out, steps := b.test(t, c.repository)
 			last := out.Steps[len(out.Steps)-1]
-			if out.Outcome != api.TestFailed || last.Name != c.last.Name || last.Result != api.StepFailed || !strings.Contains(last.Detail, c.last.Detail) || !strings.Contains(last.Advice, c.last.Advice) {
+			if out.Outcome != selftest.Failed || last.Name != c.last.Name || last.Result != selftest.StepFailed || !strings.Contains(last.Detail, c.last.Detail) || !strings.Contains(last.Advice, c.last.Advice) {
 				t.Errorf("%s: %+v\n%s", out.Outcome, last, steps)
 			}
-			if n := strings.Count(steps, api.StepFailed); n != 1 {
+			if n := strings.Count(steps, selftest.StepFailed); n != 1 {
 				t.Errorf("%d steps failed:\n%s", n, steps)
 			}
 		})
 	}
 	b := newTestBench(t, harbor())
 	b.readBack = false
-	if out, steps := b.test(t, "team/app"); out.Outcome != api.TestRecorded || !strings.HasSuffix(steps, "registry skipped\n") {
+	if out, steps := b.test(t, "team/app"); out.Outcome != selftest.Recorded || !strings.HasSuffix(steps, "registry skipped\n") {
 		t.Errorf("not read back: %s", steps)
 	}
 	if _, err := b.Test(t.Context(), "harbour", ""); provenance.CodeOf(err) != provenance.NotFound {
@@ -261,7 +260,7 @@ func TestConnectorList(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	got[0].LastEvent, got[0].LastRefused, got[0].Weakness = time.Time{}, time.Time{}, ""
-	want := api.Connector{
+	want := selftest.Connector{
 		Name: "main", Kind: "harbor", Host: "reg.example:5000", Path: "/hooks/main", Authentication: "secret in a header",
 		Accepted: 1, Duplicate: 1, Refused: 1, LastStatus: http.StatusUnauthorized,
 	}

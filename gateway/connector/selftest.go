@@ -13,10 +13,9 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/intake"
-	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/selftest"
 )
 
 // sampleTime is how long the hook may take for one sample, lookTime the
@@ -26,6 +25,11 @@ const (
 	lookTime   = 8 * time.Second
 )
 
+// Registry says what a tag names.
+type Registry interface {
+	Resolve(ctx context.Context, repo provenance.Repository, tag provenance.Tag) (provenance.Digest, error)
+}
+
 // SelfTest sends samples to this gateway's own hook, over the wire: what a sample
 // passes, a registry's notification passes too, but for the network between
 // them. What it delivers is written and synced like any event and taken back in
@@ -34,27 +38,27 @@ type SelfTest struct {
 	Hooks      string // address before /hooks/
 	Client     *http.Client
 	Handler    *intake.Handler
-	Registries func(host provenance.Host) (reader record.Registry, configured, readBack bool)
+	Registries func(host provenance.Host) (reader Registry, configured, readBack bool)
 }
 
 // Test implements api.Connectors.
-func (c *Connectors) Test(ctx context.Context, name string, repository provenance.Repository) (api.ConnectorTest, error) {
+func (c *Connectors) Test(ctx context.Context, name string, repository provenance.Repository) (selftest.Test, error) {
 	i := slices.IndexFunc(c.All, func(one intake.Connector) bool { return one.Name == name })
 	if i < 0 {
-		return api.ConnectorTest{}, provenance.Errorf(provenance.NotFound, "no connector of the name %q", name)
+		return selftest.Test{}, provenance.Errorf(provenance.NotFound, "no connector of the name %q", name)
 	}
 	trial, err := c.Handler.SelfTest(name)
 	if err != nil {
-		return api.ConnectorTest{}, err
+		return selftest.Test{}, err
 	}
 	defer trial.Close()
 	r := &run{SelfTest: c.SelfTest, connector: c.All[i], trial: trial}
 	r.all(ctx, repository)
-	out := api.ConnectorTest{
-		Connector: c.describe(r.connector), Outcome: api.TestRecorded, Steps: r.steps, Settings: intake.Settings(r.connector, "https://<this gateway>"),
+	out := selftest.Test{
+		Connector: c.describe(r.connector), Outcome: selftest.Recorded, Steps: r.steps, Settings: intake.Settings(r.connector, "https://<this gateway>"),
 	}
 	if r.failed {
-		out.Outcome = api.TestFailed
+		out.Outcome = selftest.Failed
 	}
 	return out, nil
 }
@@ -65,13 +69,13 @@ type run struct {
 	connector intake.Connector
 	trial     *intake.SelfTest
 	push      provenance.Event
-	steps     []api.ConnectorStep
+	steps     []selftest.Step
 	failed    bool
 }
 
 func (r *run) step(name, result, detail, advice string) {
-	r.failed = r.failed || result == api.StepFailed
-	r.steps = append(r.steps, api.ConnectorStep{Name: name, Result: result, Detail: detail, Advice: advice})
+	r.failed = r.failed || result == selftest.StepFailed
+	r.steps = append(r.steps, selftest.Step{Name: name, Result: result, Detail: detail, Advice: advice})
 }
 
 // all goes the way of a notification until a step fails.
@@ -95,11 +99,11 @@ func (r *run) sample(ctx context.Context, repository provenance.Repository) {
 		if len(r.connector.Secrets) == 0 {
 			advice = "let the cloud send one: docs/guides/" + r.connector.Kind + ".md, \"Try it\""
 		}
-		r.step("sample", api.StepFailed, messageOf(err), advice)
+		r.step("sample", selftest.StepFailed, messageOf(err), advice)
 		return
 	}
 	r.push = push
-	r.step("sample", api.StepOK, fmt.Sprintf("push of %s/%s:%s, which nobody made", r.connector.Host, push.Repository, push.Tag), "")
+	r.step("sample", selftest.StepOK, fmt.Sprintf("push of %s/%s:%s, which nobody made", r.connector.Host, push.Repository, push.Tag), "")
 }
 
 // stranger sends the sample with a guessed secret. It comes first, so that a
@@ -110,22 +114,22 @@ func (r *run) stranger(ctx context.Context) {
 		err = provenance.Errorf(provenance.Unavailable, "something else answers at %s: %s", r.Hooks, got)
 	}
 	if err != nil {
-		r.step("hook", api.StepFailed, messageOf(err), "see hooks.listen, hooks.tls_cert and hooks.tls_key of the gateway's configuration, and that nothing else has the port")
+		r.step("hook", selftest.StepFailed, messageOf(err), "see hooks.listen, hooks.tls_cert and hooks.tls_key of the gateway's configuration, and that nothing else has the port")
 		return
 	}
-	r.step("hook", api.StepOK, r.Hooks+intake.Prefix+r.connector.Name+" answers", "")
+	r.step("hook", selftest.StepOK, r.Hooks+intake.Prefix+r.connector.Name+" answers", "")
 	if got.status != http.StatusUnauthorized {
-		r.step("stranger", api.StepFailed, "the same with a guessed secret: "+got.String(), "anybody could forge events: take the gateway off the network, and report this as a defect")
+		r.step("stranger", selftest.StepFailed, "the same with a guessed secret: "+got.String(), "anybody could forge events: take the gateway off the network, and report this as a defect")
 		return
 	}
-	r.step("stranger", api.StepOK, "the same with a guessed secret is refused: "+got.String(), "")
+	r.step("stranger", selftest.StepOK, "the same with a guessed secret is refused: "+got.String(), "")
 }
 
 // notify sends the sample as the registry would, and tells how far it came.
 func (r *run) notify(ctx context.Context) {
 	got, err := r.send(ctx, r.trial.Request)
 	if err != nil {
-		r.step("hook", api.StepFailed, messageOf(err), "try again")
+		r.step("hook", selftest.StepFailed, messageOf(err), "try again")
 		return
 	}
 	said := ""
@@ -143,21 +147,21 @@ func (r *run) notify(ctx context.Context) {
 	} {
 		switch {
 		case r.trial.Stage() < s.stage:
-			r.step(s.name, api.StepFailed, got.String(), s.advice)
+			r.step(s.name, selftest.StepFailed, got.String(), s.advice)
 			return
 		case s.stage == intake.StageKnown && r.connector.Weak() != "":
-			r.step(s.name, api.StepWeak, s.detail, r.connector.Weak())
+			r.step(s.name, selftest.StepWeak, s.detail, r.connector.Weak())
 		case s.stage == intake.StageUnderstood && said != "":
-			r.step(s.name, api.StepOK, said, "")
+			r.step(s.name, selftest.StepOK, said, "")
 		default:
-			r.step(s.name, api.StepOK, s.detail, "")
+			r.step(s.name, selftest.StepOK, s.detail, "")
 		}
 	}
 	if got.status != http.StatusOK || got.Accepted != 1 {
-		r.step("answer", api.StepFailed, got.String(), "the sample was taken for no new event")
+		r.step("answer", selftest.StepFailed, got.String(), "the sample was taken for no new event")
 		return
 	}
-	r.step("answer", api.StepOK, got.String(), "")
+	r.step("answer", selftest.StepOK, got.String(), "")
 }
 
 // readAs says what a delivery means.
@@ -181,13 +185,13 @@ func (r *run) repeat(ctx context.Context) {
 	got, err := r.send(ctx, r.trial.Request)
 	switch {
 	case err != nil:
-		r.step("repeat", api.StepFailed, messageOf(err), "try again")
+		r.step("repeat", selftest.StepFailed, messageOf(err), "try again")
 	case got.Duplicate == 1:
-		r.step("repeat", api.StepOK, "the same again is a duplicate", "")
+		r.step("repeat", selftest.StepOK, "the same again is a duplicate", "")
 	case got.Accepted == 1:
-		r.step("repeat", api.StepWeak, "the same again is another event", "this kind's notifications carry nothing by which a repeated one could be told from the next")
+		r.step("repeat", selftest.StepWeak, "the same again is another event", "this kind's notifications carry nothing by which a repeated one could be told from the next")
 	default:
-		r.step("repeat", api.StepFailed, got.String(), "the gateway's log says why")
+		r.step("repeat", selftest.StepFailed, got.String(), "the gateway's log says why")
 	}
 }
 
@@ -197,20 +201,20 @@ func (r *run) look(ctx context.Context) {
 	reader, configured, readBack := r.Registries(r.connector.Host)
 	switch {
 	case !configured:
-		r.step("registry", api.StepFailed, string(r.connector.Host)+" is not among the registries of the gateway's configuration", "add it to registries: pushes are read back before they are recorded")
+		r.step("registry", selftest.StepFailed, string(r.connector.Host)+" is not among the registries of the gateway's configuration", "add it to registries: pushes are read back before they are recorded")
 		return
 	case !readBack:
-		r.step("registry", api.StepSkipped, "read_back is off: digests are recorded as claimed", "")
+		r.step("registry", selftest.StepSkipped, "read_back is off: digests are recorded as claimed", "")
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	_, err := reader.Resolve(ctx, r.push.Repository, r.push.Tag)
 	if err != nil && provenance.CodeOf(err) != provenance.NotFound {
-		r.step("registry", api.StepFailed, messageOf(err), "events would wait in the queue: see the registry's entry in the gateway's configuration (username, password_file, token_host, ca_file, allow_private), and whether the repository exists")
+		r.step("registry", selftest.StepFailed, messageOf(err), "events would wait in the queue: see the registry's entry in the gateway's configuration (username, password_file, token_host, ca_file, allow_private), and whether the repository exists")
 		return
 	}
-	r.step("registry", api.StepOK, string(r.connector.Host)+" can be read", "")
+	r.step("registry", selftest.StepOK, string(r.connector.Host)+" can be read", "")
 }
 
 // sent is what the hook said to a sample.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/registry"
 	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
@@ -14,13 +14,19 @@ import (
 // image that was recorded by its digest alone.
 const recordManifest = "record:Manifest"
 
+// Registry is a registry whose manifests are read.
+type Registry interface {
+	// ManifestBytes fetches a manifest and checks that it hashes to its digest.
+	ManifestBytes(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, []byte, error)
+}
+
 // Prover brings the bytes of such an image before the contract. An image is
 // recorded so where its segment had to be endorsed anew and the registry did not
 // serve it in that moment; it cannot be released until it is proven. Whoever
 // looks at one for another reason (the sweep, a witness) notes a task.
 type Prover struct {
 	View       func(ctx context.Context, read func(state.Scanner) error) error
-	Registries func(host provenance.Host) (record.Registry, bool)
+	Registries func(host provenance.Host) (Registry, bool)
 	Ledger     tasks.Submitter
 	Log        *slog.Logger
 	Count      func(outcome string)

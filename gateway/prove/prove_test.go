@@ -8,7 +8,6 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
-	"github.com/waybill-dev/waybill/gateway/record"
 	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 	"github.com/waybill-dev/waybill/gateway/tasks"
 	"github.com/waybill-dev/waybill/gateway/tasks/taskstest"
@@ -43,7 +42,7 @@ func TestProve(t *testing.T) {
 			r.Down = x.down
 			p := &Prover{
 				View: s.View, Ledger: l, Log: slog.New(slog.DiscardHandler), Count: func(o string) { counts[o]++ },
-				Registries: func(provenance.Host) (record.Registry, bool) { return r, true },
+				Registries: func(provenance.Host) (Registry, bool) { return r, true },
 			}
 			_, err := p.Do(t.Context(), tasks.Proof(host, repo, x.digest))
 			if taskstest.Outcome(err) != x.fate || len(l.Acts) != x.acts {

@@ -18,7 +18,6 @@ import (
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
-	"github.com/waybill-dev/waybill/gateway/record"
 	"github.com/waybill-dev/waybill/gateway/registry"
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
@@ -32,10 +31,16 @@ type lister interface {
 	Tags(ctx context.Context, repo provenance.Repository, pace registry.Pace) (registry.Listing[provenance.Tag], error)
 }
 
+// manifests reads what a registry serves.
+type manifests interface {
+	Manifest(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, error)
+	Resolve(ctx context.Context, repo provenance.Repository, tag provenance.Tag) (provenance.Digest, error)
+}
+
 // Client is a registry as a sweep sees it.
 type Client interface {
 	lister
-	record.Registry
+	manifests
 	Named(ctx context.Context, repo provenance.Repository, tag provenance.Tag) (provenance.Digest, error)
 	Served(ctx context.Context, repo provenance.Repository, d provenance.Digest) (provenance.Digest, error)
 	ListedReferrers(ctx context.Context, repo provenance.Repository, subject provenance.Digest, pace registry.Pace) (registry.Referrers, error)

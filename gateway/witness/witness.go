@@ -6,12 +6,19 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/registry"
 	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
 // recordWitness is the transaction of a gateway that saw an image itself.
 const recordWitness = "record:Witness"
+
+// Registry is a registry that is looked at.
+type Registry interface {
+	// Manifest fetches and hashes a manifest. NotFound and Invalid say that the
+	// registry does not serve it.
+	Manifest(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, error)
+}
 
 // Witness looks for itself at what another organisation recorded: it fetches
 // the manifest from that organisation's registry, hashes it, and says so on
@@ -20,7 +27,7 @@ const recordWitness = "record:Witness"
 type Witness struct {
 	MSP        string
 	View       func(ctx context.Context, read func(state.Scanner) error) error
-	Registries func(host provenance.Host) (record.Registry, bool)
+	Registries func(host provenance.Host) (Registry, bool)
 	Ledger     tasks.Submitter
 	Log        *slog.Logger
 	Count      func(outcome string)

@@ -9,7 +9,6 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
-	"github.com/waybill-dev/waybill/gateway/record"
 	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 	"github.com/waybill-dev/waybill/gateway/registry"
 	"github.com/waybill-dev/waybill/gateway/tasks"
@@ -68,7 +67,7 @@ func TestWitness(t *testing.T) {
 			}
 			w := &Witness{
 				MSP: "VendorMSP", View: s.View, Ledger: l, Log: slog.New(slog.DiscardHandler), Attempts: 3, Count: func(o string) { counts[o]++ },
-				Registries: func(provenance.Host) (record.Registry, bool) { return fakeManifests(x.serve), true },
+				Registries: func(provenance.Host) (Registry, bool) { return fakeManifests(x.serve), true },
 			}
 			_, err := w.Do(t.Context(), tasks.Task{Kind: tasks.Witness, Host: "partner.example", Repository: "app", Digest: image, Attempts: x.attempts})
 			if taskstest.Outcome(err) != x.fate || len(l.Acts) != x.acts || counts["disagreement"] != x.disagrees || counts["seen"] != x.acts {
@@ -90,7 +89,7 @@ func TestWitnessHasImagesProven(t *testing.T) {
 	s.Put(t, state.PlaceKey(image, "partner.example", "app"), state.Place{MSP: "OtherMSP"})
 	w := &Witness{
 		MSP: "VendorMSP", View: s.View, Ledger: l, Log: slog.New(slog.DiscardHandler), Attempts: 3, Count: func(string) {},
-		Registries: func(provenance.Host) (record.Registry, bool) { return r, true },
+		Registries: func(provenance.Host) (Registry, bool) { return r, true },
 	}
 	more, err := w.Do(t.Context(), tasks.Task{Kind: tasks.Witness, Host: "partner.example", Repository: "app", Digest: image})
 	if err != nil || len(l.Acts) != 1 || len(more) != 1 || more[0] != tasks.Proof("partner.example", "app", image) {
