@@ -6,7 +6,7 @@ import (
 
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
-	"github.com/waybill-dev/waybill/gateway/provision"
+	"github.com/waybill-dev/waybill/network/provision"
 	"github.com/waybill-dev/waybill/network"
 )
 
