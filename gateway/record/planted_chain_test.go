@@ -117,7 +117,7 @@ func eventKey(host provenance.Host, e provenance.Event) string {
 func (c *writtenChain) add(code peer.TxValidationCode, tx check.Tx, writes []*kvrwset.KVWrite) {
 	sets := &rwset.TxReadWriteSet{NsRwset: []*rwset.NsReadWriteSet{{Namespace: chainCode, Rwset: c.bytes(&kvrwset.KVRWSet{Writes: writes})}}}
 	invocation := &peer.ChaincodeInvocationSpec{ChaincodeSpec: &peer.ChaincodeSpec{
-		ChaincodeId: &peer.ChaincodeID{Name: chainCode}, Input: &peer.ChaincodeInput{Args: [][]byte{[]byte(record.RecordSegment)}},
+		ChaincodeId: &peer.ChaincodeID{Name: chainCode}, Input: &peer.ChaincodeInput{Args: [][]byte{[]byte("record:Segment")}},
 	}}
 	action := &peer.ChaincodeAction{Results: c.bytes(sets), ChaincodeId: &peer.ChaincodeID{Name: chainCode}, Response: &peer.Response{Status: 200}}
 	transaction := &peer.Transaction{Actions: []*peer.TransactionAction{{Payload: c.bytes(&peer.ChaincodeActionPayload{
