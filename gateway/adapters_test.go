@@ -36,7 +36,7 @@ func TestOneListOfDead(t *testing.T) {
 	list.Add([]tasks.Task{{Kind: tasks.Collect, Host: "reg.example", Repository: "app/1"}, {Kind: tasks.Collect, Host: "reg.example", Repository: "app/2"}})
 	for range 2 {
 		x, _, _ := list.Take(time.Now(), func(tasks.Task) time.Time { return time.Time{} })
-		list.GiveUp(x, "", "unsigned")
+		list.DeadLetter(x, "", "unsigned")
 	}
 	o := operated{queue: b.Queue, work: list}
 	var all []delivery.DeadLetter

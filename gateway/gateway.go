@@ -232,7 +232,7 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	g.metrics = newMetrics(g.queue, g.work)
 	g.submitter = g.newSubmitter(clients)
 	g.keeper = &pullclients.Store{Queue: g.queue, Ledger: g.ledger, Waits: &g.submitter.Waits, Log: cfg.Log, Woken: make(chan struct{}, 1)}
-	g.submitter.Hid = g.keeper.Wake
+	g.submitter.OnHidden = g.keeper.Wake
 	if g.retainer, err = g.newRetainer(); err != nil {
 		return g, err
 	}

@@ -105,8 +105,8 @@ func (g *rooms) newSubmitter(clients registries) *record.Recorder {
 		}
 	}
 	return &record.Recorder{
-		Queue: g.queue, Ledger: g.ledger, Readers: readers, Log: g.cfg.Log, Recorded: recorded, Contradicted: g.contradicted, Elsewhere: g.elsewhere,
-		Unproven: func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
+		Queue: g.queue, Ledger: g.ledger, Readers: readers, Log: g.cfg.Log, OnRecorded: recorded, OnContradicted: g.contradicted, OwnerElsewhere: g.elsewhere,
+		OnUnproven: func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
 			g.work.Add(tasks.Unproven(host, events, read))
 		},
 	}

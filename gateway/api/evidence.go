@@ -29,9 +29,9 @@ func (s *service) GetEvidence(ctx context.Context, in *waybillv1.GetEvidenceRequ
 			return err
 		}
 		out.Truncated = more
-		runs := make([]run, 1+len(indexes))
+		runs := make([]keyRange, 1+len(indexes))
 		for i, d := range append([]provenance.Digest{ref.Digest}, indexes...) {
-			if runs[i] = (run{state.TypeEvidence, d.String()}); in.GetType() != "" {
+			if runs[i] = (keyRange{state.TypeEvidence, d.String()}); in.GetType() != "" {
 				runs[i] = append(runs[i], in.GetType())
 			}
 		}
@@ -87,13 +87,13 @@ func (s *service) passing(r Reads, ref provenance.Reference) (indexes []provenan
 type shelf struct {
 	r       Reads
 	members []string
-	taken   *stolen
+	taken   *takenBack
 	keys    map[string]*state.Withdrawal // by state.TrustKeyKey; nil: it stands
 }
 
 func openShelf(r Reads) (*shelf, error) {
 	members, err := state.LoadMembers(r)
-	return &shelf{r: r, members: members.MSPs, taken: newStolen(r), keys: map[string]*state.Withdrawal{}}, err
+	return &shelf{r: r, members: members.MSPs, taken: newTakenBack(r), keys: map[string]*state.Withdrawal{}}, err
 }
 
 // about lists at most limit pieces of evidence about one image, as show does;
@@ -217,7 +217,7 @@ func signer(s policy.Signer) *waybillv1.Signer {
 
 // ListKeys implements waybillv1.WaybillServer.
 func (s *service) ListKeys(ctx context.Context, in *waybillv1.ListKeysRequest) (*waybillv1.ListKeysResponse, error) {
-	where := run{state.TypeKey}
+	where := keyRange{state.TypeKey}
 	if in.GetMsp() != "" {
 		where = append(where, in.GetMsp())
 	}
@@ -243,7 +243,7 @@ func (s *service) ListSchemas(ctx context.Context, in *waybillv1.ListSchemasRequ
 		out.NextPageToken, err = list(r, in, maxPage, as(func(_ []string, x state.Schema) error {
 			out.Schemas = append(out.Schemas, &waybillv1.Schema{Name: x.Name, Msp: x.MSP, Schema: string(x.Schema), By: person(x.By), At: stamp(x.At)})
 			return nil
-		}), run{state.TypeSchema})
+		}), keyRange{state.TypeSchema})
 		return err
 	})
 }

@@ -45,9 +45,9 @@ type Reads interface {
 // Clients knows who made the pulls whose clients this gateway's organisation
 // keeps to itself.
 type Clients interface {
-	// Reveal returns the client of each pull, or why it cannot: NotFound where
+	// Lookup returns the client of each pull, or why it cannot: NotFound where
 	// nothing is kept of it, not yet or not any more.
-	Reveal(ctx context.Context, pulls []readmodel.Pull) ([]provenance.Client, []error)
+	Lookup(ctx context.Context, pulls []readmodel.Pull) ([]provenance.Client, []error)
 }
 
 // Queue is this gateway's outbox, for its operators.

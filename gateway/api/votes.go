@@ -107,7 +107,7 @@ func counted(r Reads, proposals []state.Proposal) ([]*waybillv1.Proposal, error)
 	if err != nil {
 		return nil, err
 	}
-	taken := newStolen(r)
+	taken := newTakenBack(r)
 	out := make([]*waybillv1.Proposal, len(proposals))
 	for i, p := range proposals {
 		one := &waybillv1.Proposal{

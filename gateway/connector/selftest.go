@@ -52,7 +52,7 @@ func (c *Connectors) Test(ctx context.Context, name string, repository provenanc
 		return selftest.Test{}, err
 	}
 	defer trial.Close()
-	r := &run{SelfTest: c.SelfTest, connector: c.All[i], trial: trial}
+	r := &attempt{SelfTest: c.SelfTest, connector: c.All[i], trial: trial}
 	r.all(ctx, repository)
 	out := selftest.Test{
 		Connector: c.describe(r.connector), Outcome: selftest.Recorded, Steps: r.steps, Settings: intake.Settings(r.connector, "https://<this gateway>"),
@@ -63,8 +63,8 @@ func (c *Connectors) Test(ctx context.Context, name string, repository provenanc
 	return out, nil
 }
 
-// run is one test.
-type run struct {
+// attempt is one test.
+type attempt struct {
 	SelfTest
 	connector intake.Connector
 	trial     *intake.SelfTest
@@ -73,15 +73,15 @@ type run struct {
 	failed    bool
 }
 
-func (r *run) step(name, result, detail, advice string) {
+func (r *attempt) step(name, result, detail, advice string) {
 	r.failed = r.failed || result == selftest.StepFailed
 	r.steps = append(r.steps, selftest.Step{Name: name, Result: result, Detail: detail, Advice: advice})
 }
 
 // all goes the way of a notification until a step fails.
-func (r *run) all(ctx context.Context, repository provenance.Repository) {
+func (r *attempt) all(ctx context.Context, repository provenance.Repository) {
 	for _, step := range []func(context.Context){
-		func(ctx context.Context) { r.sample(ctx, repository) }, r.stranger, r.notify, r.repeat, r.look,
+		func(ctx context.Context) { r.sample(ctx, repository) }, r.wrongSecret, r.notify, r.repeat, r.look,
 	} {
 		if step(ctx); r.failed {
 			return
@@ -89,7 +89,7 @@ func (r *run) all(ctx context.Context, repository provenance.Repository) {
 	}
 }
 
-func (r *run) sample(ctx context.Context, repository provenance.Repository) {
+func (r *attempt) sample(ctx context.Context, repository provenance.Repository) {
 	push, err := r.trial.Push(ctx, repository)
 	if err == nil {
 		_, err = r.trial.Request(ctx, r.Hooks, push) // tells what cannot be said before anything is sent
@@ -106,9 +106,9 @@ func (r *run) sample(ctx context.Context, repository provenance.Repository) {
 	r.step("sample", selftest.StepOK, fmt.Sprintf("push of %s/%s:%s, which nobody made", r.connector.Host, push.Repository, push.Tag), "")
 }
 
-// stranger sends the sample with a guessed secret. It comes first, so that a
+// wrongSecret sends the sample with a guessed secret. It comes first, so that a
 // program that has our port learns no good one.
-func (r *run) stranger(ctx context.Context) {
+func (r *attempt) wrongSecret(ctx context.Context) {
 	got, err := r.send(ctx, r.trial.WithWrongSecret)
 	if err == nil && r.trial.Stage() == intake.StageSent {
 		err = provenance.Errorf(provenance.Unavailable, "something else answers at %s: %s", r.Hooks, got)
@@ -126,7 +126,7 @@ func (r *run) stranger(ctx context.Context) {
 }
 
 // notify sends the sample as the registry would, and tells how far it came.
-func (r *run) notify(ctx context.Context) {
+func (r *attempt) notify(ctx context.Context) {
 	got, err := r.send(ctx, r.trial.Request)
 	if err != nil {
 		r.step("hook", selftest.StepFailed, messageOf(err), "try again")
@@ -181,7 +181,7 @@ func readAs(d delivery.Delivery) string {
 }
 
 // repeat sends the sample again, as a registry does that had no answer.
-func (r *run) repeat(ctx context.Context) {
+func (r *attempt) repeat(ctx context.Context) {
 	got, err := r.send(ctx, r.trial.Request)
 	switch {
 	case err != nil:
@@ -197,7 +197,7 @@ func (r *run) repeat(ctx context.Context) {
 
 // look asks the registry what the sample's tag names: nothing, if the gateway
 // may ask. Pushes are read back the same way before they are recorded.
-func (r *run) look(ctx context.Context) {
+func (r *attempt) look(ctx context.Context) {
 	reader, configured, readBack := r.Registries(r.connector.Host)
 	switch {
 	case !configured:
@@ -226,7 +226,7 @@ type sent struct {
 
 func (s sent) String() string { return fmt.Sprintf("%d %s", s.status, s.body) }
 
-func (r *run) send(ctx context.Context, request func(context.Context, string, provenance.Event) (*http.Request, error)) (sent, error) {
+func (r *attempt) send(ctx context.Context, request func(context.Context, string, provenance.Event) (*http.Request, error)) (sent, error) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTime)
 	defer cancel()
 	req, err := request(ctx, r.Hooks, r.push)

@@ -8,6 +8,6 @@ import (
 
 // ReadAgain reads the manifests of a sealed segment once more, as before a new endorsement.
 func ReadAgain(ctx context.Context, r *Recorder, s queue.Segment) ([]byte, error) {
-	r.Start()
-	return (&Lane{Recorder: r, Name: "lane"}).ReadAgain(ctx, s)
+	r.start()
+	return (&lane{Recorder: r, name: "lane"}).readAgain(ctx, s)
 }

@@ -80,7 +80,7 @@ func TestManifestsAreReadAgain(t *testing.T) {
 	delete(s.By, goes)
 	s.Mu.Unlock()
 	var told []string
-	b.Sub.Unproven = func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
+	b.Recorder.OnUnproven = func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
 		for _, e := range events {
 			if read[e.Digest] == nil {
 				told = append(told, string(host)+" "+e.Digest.String())
@@ -105,7 +105,7 @@ func TestReadAgainIsBounded(t *testing.T) {
 	b.Reads(hanging{hangs})
 	segment := segmentOf(t, recordtest.Event("app", 1, provenance.Push))
 	began := time.Now()
-	carried, err := record.ReadAgain(t.Context(), b.Sub, queue.Segment{Host: recordtest.Host, Bytes: segment})
+	carried, err := record.ReadAgain(t.Context(), b.Recorder, queue.Segment{Host: recordtest.Host, Bytes: segment})
 	if err != nil || len(carried) > 0 || time.Since(began) > 5*time.Second {
 		t.Errorf("%d bytes, %v, %s", len(carried), err, time.Since(began))
 	}

@@ -104,7 +104,7 @@ func (c *writtenChain) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) er
 func (c *writtenChain) fate(txID string) (code string, ordered bool) {
 	c.Ledger.Mu.Lock()
 	defer c.Ledger.Mu.Unlock()
-	code, ordered = c.Fates[txID]
+	code, ordered = c.Outcomes[txID]
 	return code, ordered
 }
 

@@ -164,7 +164,7 @@ func (w *List) giveWay() {
 		return !t.Dead && !busy
 	}, func(a, b *Task) int { return cmp.Or(b.Attempts-a.Attempts, int(a.ID-b.ID)) })
 	for _, t := range excess {
-		w.kill(t, t.Wants, "too many tasks wait, most of them of this repository; last: "+t.Reason)
+		w.setDead(t, t.Wants, "too many tasks wait, most of them of this repository; last: "+t.Reason)
 	}
 	w.forget()
 }
@@ -300,8 +300,8 @@ func (w *List) again(t Task, due time.Time, counts bool, wants, reason string) {
 	w.changed = true
 }
 
-// GiveUp sets a task aside for an operator.
-func (w *List) GiveUp(t Task, wants, reason string) {
+// DeadLetter sets a task aside for an operator.
+func (w *List) DeadLetter(t Task, wants, reason string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	stirred := w.running[t.ID]
@@ -311,14 +311,14 @@ func (w *List) GiveUp(t Task, wants, reason string) {
 		if stirred && wants != "" {
 			w.wake(held)
 		} else {
-			w.kill(held, wants, reason)
+			w.setDead(held, wants, reason)
 			w.forget()
 		}
 	}
 	w.changed = true
 }
 
-func (w *List) kill(t *Task, wants, reason string) {
+func (w *List) setDead(t *Task, wants, reason string) {
 	t.Dead, t.Wants, t.Reason = true, wants, reason
 	w.waiting--
 	w.log.Warn("task set aside", slog.String("kind", t.Kind), slog.String("registry", string(t.Host)), slog.String("repository", string(t.Repository)), //nolint:sloglint // no request is behind it

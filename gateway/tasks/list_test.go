@@ -135,7 +135,7 @@ func TestWakes(t *testing.T) {
 					tried, _, _ := list.Take(time.Now(), free)
 					settle := func() {
 						if dead {
-							list.GiveUp(tried, x.wants, "no")
+							list.DeadLetter(tried, x.wants, "no")
 						} else {
 							list.again(tried, time.Now().Add(time.Hour), true, x.wants, "no")
 						}
@@ -165,7 +165,7 @@ func TestWorkSurvives(t *testing.T) {
 	a, _, _ := list.Take(time.Now(), free)
 	list.done(a)
 	b, _, _ := list.Take(time.Now(), free)
-	list.GiveUp(b, ForKey, "nobody signed it")
+	list.DeadLetter(b, ForKey, "nobody signed it")
 	if err := list.save(); err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +285,7 @@ func TestWorkFlood(t *testing.T) {
 			t.Errorf("the flood had two turns before another repository: %+v", first)
 		}
 	}
-	list.GiveUp(tried, ForKey, "set aside")
+	list.DeadLetter(tried, ForKey, "set aside")
 	list.Add(many)
 	if dead := list.Dead(0, 2*maxDead); len(dead) != maxDead || !slices.ContainsFunc(dead, func(d Task) bool { return d.Repository == "quiet" }) {
 		t.Errorf("%d are set aside, and the quiet one is forgotten", len(dead))
@@ -299,7 +299,7 @@ func TestReasonsAreReadable(t *testing.T) {
 	list.Add([]Task{collectTask(1)})
 	w := &Worker{List: list, Log: slog.New(slog.DiscardHandler), limits: Limits{Attempts: 1}}
 	taken, _, _ := list.Take(time.Now(), free)
-	w.settle(taken, said)
+	w.finish(taken, said)
 	var waits wait.Reasons
 	waits.Begin("lane", said)
 	for what, text := range map[string]string{"a task set aside": list.Dead(0, 1)[0].Reason, "a wait": waits.Longest().Reason} {

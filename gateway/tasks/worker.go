@@ -58,11 +58,11 @@ type Worker struct {
 	Log    *slog.Logger
 	limits Limits
 
-	mu    sync.Mutex
-	holds map[string]hold
+	mu     sync.Mutex
+	pauses map[string]pause
 }
 
-type hold struct {
+type pause struct {
 	until time.Time
 	times int
 }
@@ -72,7 +72,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if w.limits == (Limits{}) {
 		w.limits = DefaultLimits()
 	}
-	w.holds = map[string]hold{}
+	w.pauses = map[string]pause{}
 	group, ctx := errgroup.WithContext(ctx)
 	for range w.limits.parallel {
 		group.Go(func() error { return w.loop(ctx) })
@@ -82,7 +82,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 func (w *Worker) loop(ctx context.Context) error {
 	for ctx.Err() == nil {
-		t, ok, wants := w.List.Take(time.Now(), w.held)
+		t, ok, wants := w.List.Take(time.Now(), w.pausedUntil)
 		if ok {
 			w.List.announce() // there may be more, for another goroutine
 			more, err := w.Do[t.Kind](ctx, t)
@@ -90,7 +90,7 @@ func (w *Worker) loop(ctx context.Context) error {
 				break // the file still has it
 			}
 			w.List.Add(more)
-			w.settle(t, err)
+			w.finish(t, err)
 			continue
 		}
 		timer := time.NewTimer(min(wants, time.Second))
@@ -104,8 +104,8 @@ func (w *Worker) loop(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// settle decides what becomes of a task after an attempt.
-func (w *Worker) settle(t Task, err error) {
+// finish decides what becomes of a task after an attempt.
+func (w *Worker) finish(t Task, err error) {
 	var wants *WaitingError
 	var lost *FinalError
 	age := time.Since(t.Noted)
@@ -114,39 +114,39 @@ func (w *Worker) settle(t Task, err error) {
 		w.release(t)
 		w.List.done(t)
 	case errors.As(err, &lost):
-		w.List.GiveUp(t, lost.For, wait.Explain(err))
+		w.List.DeadLetter(t, lost.For, wait.Explain(err))
 	case errors.As(err, &wants):
 		if age > w.limits.patience {
-			w.List.GiveUp(t, wants.For, wait.Explain(err))
+			w.List.DeadLetter(t, wants.For, wait.Explain(err))
 			return
 		}
 		w.List.again(t, time.Now().Add(w.limits.delay(t.Attempts)), true, wants.For, wait.Explain(err))
 	case provenance.CodeOf(err) == provenance.Unavailable:
 		if age > w.limits.outage {
-			w.List.GiveUp(t, "", wait.Explain(err))
+			w.List.DeadLetter(t, "", wait.Explain(err))
 			return
 		}
-		w.List.again(t, w.hold(t, err), false, "", wait.Explain(err))
+		w.List.again(t, w.pause(t, err), false, "", wait.Explain(err))
 	case t.Attempts+1 >= w.limits.Attempts:
-		w.List.GiveUp(t, "", wait.Explain(err))
+		w.List.DeadLetter(t, "", wait.Explain(err))
 	default:
 		w.List.again(t, time.Now().Add(w.limits.delay(t.Attempts)), true, "", wait.Explain(err))
 	}
 }
 
-func holdKey(t Task) string { return t.Kind + " " + string(t.Host) }
+func pauseKey(t Task) string { return t.Kind + " " + string(t.Host) }
 
-func (w *Worker) held(t Task) time.Time {
+func (w *Worker) pausedUntil(t Task) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.holds[holdKey(t)].until
+	return w.pauses[pauseKey(t)].until
 }
 
-// hold leaves a registry alone for a while, longer each time; the first time is logged.
-func (w *Worker) hold(t Task, cause error) time.Time {
+// pause leaves a registry alone for a while, longer each time; the first time is logged.
+func (w *Worker) pause(t Task, cause error) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	h := w.holds[holdKey(t)]
+	h := w.pauses[pauseKey(t)]
 	now := time.Now()
 	if h.until.After(now) { // another task found out meanwhile
 		return h.until
@@ -156,14 +156,14 @@ func (w *Worker) hold(t Task, cause error) time.Time {
 	}
 	h.until = now.Add(w.limits.delay(h.times))
 	h.times++
-	w.holds[holdKey(t)] = h
+	w.pauses[pauseKey(t)] = h
 	return h.until
 }
 
 func (w *Worker) release(t Task) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.holds, holdKey(t))
+	delete(w.pauses, pauseKey(t))
 }
 
 var _ Submitter = (*ledger.Client)(nil)
