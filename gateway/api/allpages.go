@@ -18,25 +18,25 @@ import (
 // pulls, promotions, dead letters) are left as they are.
 type allPages struct{ waybillv1.WaybillClient }
 
-// maxWhole bounds the pages of one list: a gateway that never comes to an end is
+// maxPages bounds the pages of one list: a gateway that never comes to an end is
 // broken or lies.
-const maxWhole = 2000
+const maxPages = 2000
 
-// paged is an answer that is a page of a list.
-type paged interface {
+// pageAnswer is an answer that is a page of a list.
+type pageAnswer interface {
 	proto.Message
 	GetNextPageToken() string
 }
 
-// asking is a request for a page.
-type asking interface {
+// pageRequest is a request for a page.
+type pageRequest interface {
 	proto.Message
 	paging
 }
 
 // gather asks for pages until the last and joins them: what repeats is
 // appended, and the rest is what the last page says.
-func gather[Q asking, R paged](ctx context.Context, in Q, ask func(context.Context, Q, ...grpc.CallOption) (R, error), opts []grpc.CallOption) (R, error) {
+func gather[Q pageRequest, R pageAnswer](ctx context.Context, in Q, ask func(context.Context, Q, ...grpc.CallOption) (R, error), opts []grpc.CallOption) (R, error) {
 	out, err := ask(ctx, in, opts...)
 	if err != nil || in.GetPageSize() != 0 || in.GetPageToken() != "" {
 		return out, err
@@ -45,7 +45,7 @@ func gather[Q asking, R paged](ctx context.Context, in Q, ask func(context.Conte
 	in = proto.CloneOf(in)
 	seen := map[string]bool{}
 	for token := out.GetNextPageToken(); token != ""; {
-		if seen[token] || len(seen) == maxWhole {
+		if seen[token] || len(seen) == maxPages {
 			return none, toProblem(provenance.Errorf(provenance.Unavailable, "the gateway's list does not end: %d pages, or the same one again", len(seen)+1)).status()
 		}
 		seen[token] = true

@@ -47,12 +47,12 @@ func (c *Connectors) Test(ctx context.Context, name string, repository provenanc
 	if i < 0 {
 		return selftest.Test{}, provenance.Errorf(provenance.NotFound, "no connector of the name %q", name)
 	}
-	trial, err := c.Handler.SelfTest(name)
+	test, err := c.Handler.SelfTest(name)
 	if err != nil {
 		return selftest.Test{}, err
 	}
-	defer trial.Close()
-	r := &attempt{SelfTest: c.SelfTest, connector: c.All[i], trial: trial}
+	defer test.Close()
+	r := &attempt{SelfTest: c.SelfTest, connector: c.All[i], test: test}
 	r.all(ctx, repository)
 	out := selftest.Test{
 		Connector: c.describe(r.connector), Outcome: selftest.Recorded, Steps: r.steps, Settings: intake.Settings(r.connector, "https://<this gateway>"),
@@ -67,7 +67,7 @@ func (c *Connectors) Test(ctx context.Context, name string, repository provenanc
 type attempt struct {
 	SelfTest
 	connector intake.Connector
-	trial     *intake.SelfTest
+	test      *intake.SelfTest
 	push      provenance.Event
 	steps     []selftest.Step
 	failed    bool
@@ -90,9 +90,9 @@ func (r *attempt) all(ctx context.Context, repository provenance.Repository) {
 }
 
 func (r *attempt) sample(ctx context.Context, repository provenance.Repository) {
-	push, err := r.trial.Push(ctx, repository)
+	push, err := r.test.Push(ctx, repository)
 	if err == nil {
-		_, err = r.trial.Request(ctx, r.Hooks, push) // tells what cannot be said before anything is sent
+		_, err = r.test.Request(ctx, r.Hooks, push) // tells what cannot be said before anything is sent
 	}
 	if err != nil {
 		advice := "name a repository that the connector may speak of: --repository"
@@ -109,8 +109,8 @@ func (r *attempt) sample(ctx context.Context, repository provenance.Repository) 
 // wrongSecret sends the sample with a guessed secret. It comes first, so that a
 // program that has our port learns no good one.
 func (r *attempt) wrongSecret(ctx context.Context) {
-	got, err := r.send(ctx, r.trial.WithWrongSecret)
-	if err == nil && r.trial.Stage() == intake.StageSent {
+	got, err := r.send(ctx, r.test.WithWrongSecret)
+	if err == nil && r.test.Stage() == intake.StageSent {
 		err = provenance.Errorf(provenance.Unavailable, "something else answers at %s: %s", r.Hooks, got)
 	}
 	if err != nil {
@@ -127,13 +127,13 @@ func (r *attempt) wrongSecret(ctx context.Context) {
 
 // notify sends the sample as the registry would, and tells how far it came.
 func (r *attempt) notify(ctx context.Context) {
-	got, err := r.send(ctx, r.trial.Request)
+	got, err := r.send(ctx, r.test.Request)
 	if err != nil {
 		r.step("hook", selftest.StepFailed, messageOf(err), "try again")
 		return
 	}
 	said := ""
-	if d := r.trial.Deliveries(); len(d) > 0 {
+	if d := r.test.Deliveries(); len(d) > 0 {
 		said = readAs(d[0])
 	}
 	for _, s := range []struct {
@@ -146,7 +146,7 @@ func (r *attempt) notify(ctx context.Context) {
 		{intake.StageStored, "queue", "written and synced as an event is, and taken back: recorded as a test, not on the ledger", "the gateway's log says why; see waybill status, and free disk or queue"},
 	} {
 		switch {
-		case r.trial.Stage() < s.stage:
+		case r.test.Stage() < s.stage:
 			r.step(s.name, selftest.StepFailed, got.String(), s.advice)
 			return
 		case s.stage == intake.StageKnown && r.connector.Weak() != "":
@@ -182,7 +182,7 @@ func readAs(d delivery.Delivery) string {
 
 // repeat sends the sample again, as a registry does that had no answer.
 func (r *attempt) repeat(ctx context.Context) {
-	got, err := r.send(ctx, r.trial.Request)
+	got, err := r.send(ctx, r.test.Request)
 	switch {
 	case err != nil:
 		r.step("repeat", selftest.StepFailed, messageOf(err), "try again")

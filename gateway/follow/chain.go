@@ -55,7 +55,7 @@ func ReadChain(ctx context.Context, peer Source, height uint64, stall time.Durat
 	silent := provenance.Errorf(provenance.Unavailable, "the peer has %d blocks and sent none for %s", height, stall)
 	watch := time.AfterFunc(stall, func() { cancel(silent) })
 	defer watch.Stop()
-	said, next := time.Now(), uint64(0)
+	told, next := time.Now(), uint64(0)
 	var last []byte
 	err := peer.Blocks(ctx, 0, func(b block.Block) error {
 		watch.Reset(stall)
@@ -69,8 +69,8 @@ func ReadChain(ctx context.Context, peer Source, height uint64, stall time.Durat
 			return callbackError{err}
 		}
 		next, last = b.Number+1, b.Hash
-		if time.Since(said) > progress {
-			said = time.Now()
+		if time.Since(told) > progress {
+			told = time.Now()
 			log.InfoContext(ctx, "reading the chain", slog.Uint64("blocks", next), slog.Uint64("of", height))
 		}
 		if next >= height {
