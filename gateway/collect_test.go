@@ -171,6 +171,24 @@ func TestCollectKnown(t *testing.T) {
 	}
 }
 
+// The contract refuses what is of a custom type without a schema, and what it has not
+// seen the push or the key of yet: the first waits for a schema, the others are tried again.
+func TestCollectWithoutASchema(t *testing.T) {
+	for name, hopeless := range map[string]bool{"no schema": true, "a schema": false} {
+		c := newCollecting(t)
+		job := c.push(registry.Artifact{Layers: []registry.Descriptor{c.registry.layer(dsseLayer, c.key.dsse(t, c.image, "https://example.com/own/v1", `{"a":1}`), nil)}})
+		if !hopeless {
+			c.state.put(t, state.SchemaKey("VendorMSP", "example-com-own-v1"), state.Schema{Name: "example-com-own-v1", MSP: "VendorMSP"})
+		}
+		c.ledger.refuse = func(act) error { return provenance.Errorf(provenance.NotFound, "of a text that nobody reads") }
+		_, err := c.do(t.Context(), job)
+		var lost *hopelessError
+		if errors.As(err, &lost) != hopeless || provenance.CodeOf(err) != provenance.NotFound || hopeless && lost.wants != wantsKey {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestCollectRefuses(t *testing.T) {
 	for name, x := range map[string]struct {
 		prepare func(t *testing.T, c *collecting) task
