@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/state"
@@ -75,7 +74,13 @@ func newProposalShowCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return query(ctx, a, func(c answers) (*waybillv1.GetProposalResponse, error) { return c.GetProposal(ctx, id) }, func(w io.Writer, res *waybillv1.GetProposalResponse) {
+			return query(ctx, a, func(c answers) (*waybillv1.GetProposalResponse, error) {
+				res, err := c.GetProposal(ctx, id)
+				if err != nil {
+					return nil, err
+				}
+				return res, checkSource("proposal "+id, res.GetProposal().GetSource(), []byte(res.GetProposal().GetBody()))
+			}, func(w io.Writer, res *waybillv1.GetProposalResponse) {
 				writeProposal(w, res.GetProposal())
 			})
 		}),
@@ -115,11 +120,10 @@ func writeProposal(w io.Writer, p *waybillv1.Proposal) {
 		}
 		t.write(w, "")
 	}
-	text, err := yaml.JSONToYAML([]byte(p.GetBody()))
-	if err != nil {
-		text = []byte(p.GetBody() + "\n")
+	fmt.Fprintf(w, "\n%s", cleanLines(asYAML([]byte(p.GetBody()))))
+	if p.GetSource() != "" {
+		fmt.Fprintf(w, "\n# read from this text, of which comments decide nothing\n%s", cleanLines(p.GetSource()))
 	}
-	fmt.Fprintf(w, "\n%s", cleanLines(string(text)))
 }
 
 func newPolicyDiffCmd(a *app) *cobra.Command {
@@ -132,18 +136,21 @@ func newPolicyDiffCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var to policy.Policy
+			var to policyText
 			if file != "" {
-				to, err = a.readPolicy(file)
+				to.rules, to.text, err = a.readPolicy(file)
 			} else {
 				to, err = a.policyVersion(ctx, args, 2, false)
 			}
 			if err != nil {
 				return err
 			}
-			lines := policy.Diff(from, to)
-			return a.emit(map[string]any{"changes": append([]string{}, lines...)}, func(w io.Writer) {
-				if len(lines) == 0 {
+			lines := policy.Diff(from.rules, to.rules)
+			return a.emit(map[string]any{"changes": append([]string{}, lines...), "text": from.text != to.text}, func(w io.Writer) {
+				switch {
+				case len(lines) == 0 && from.text != to.text:
+					fmt.Fprintln(w, "no rule changes; comments or layout do")
+				case len(lines) == 0:
 					fmt.Fprintln(w, "nothing changes")
 				}
 				for _, line := range lines {
@@ -156,27 +163,41 @@ func newPolicyDiffCmd(a *app) *cobra.Command {
 	return cmd
 }
 
+// policyText is a policy and the text that says so.
+type policyText struct {
+	rules policy.Policy
+	text  string
+}
+
 // policyVersion reads the version that stands at args[at], the one in force
 // where there is none, or the one before it.
-func (a *app) policyVersion(ctx context.Context, args []string, at int, before bool) (policy.Policy, error) {
+func (a *app) policyVersion(ctx context.Context, args []string, at int, before bool) (policyText, error) {
 	n := 0
 	if len(args) > at {
 		var err error
 		if n, err = strconv.Atoi(args[at]); err != nil || n < 1 {
-			return policy.Policy{}, usagef("version %q: want a number from 1", args[at])
+			return policyText{}, usagef("version %q: want a number from 1", args[at])
 		}
 	}
 	res, err := fetch(ctx, a, func(c answers) (*waybillv1.GetPolicyResponse, error) { return c.GetPolicy(ctx, args[0], n) })
 	if err != nil {
-		return policy.Policy{}, err
+		return policyText{}, err
 	}
 	if v := int(res.GetPolicy().GetVersion()); before && n == 0 && v > 1 {
 		res, err = fetch(ctx, a, func(c answers) (*waybillv1.GetPolicyResponse, error) { return c.GetPolicy(ctx, args[0], v-1) })
 		if err != nil {
-			return policy.Policy{}, err
+			return policyText{}, err
 		}
 	}
-	return policy.Parse([]byte(res.GetPolicy().GetText()))
+	text := res.GetPolicy().GetSource()
+	if err := checkSource("policy "+args[0], text, []byte(res.GetPolicy().GetText())); err != nil {
+		return policyText{}, err
+	}
+	if text == "" {
+		text = res.GetPolicy().GetText()
+	}
+	p, err := policy.Parse([]byte(res.GetPolicy().GetText()))
+	return policyText{p, text}, err
 }
 
 func newPolicySimulateCmd(a *app) *cobra.Command {
@@ -186,7 +207,7 @@ func newPolicySimulateCmd(a *app) *cobra.Command {
 		Use: "simulate -f FILE", Short: "Say what a policy would have decided about the last releases", Args: operands(),
 		Long: "Judge the last releases again, with today's facts, under the policy in force and\nunder the file: what would change before anybody votes. Nothing is written.",
 		RunE: a.do(func(ctx context.Context, _ []string) error {
-			p, err := a.readPolicy(file)
+			p, _, err := a.readPolicy(file)
 			if err != nil {
 				return err
 			}
