@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/findings"
@@ -41,7 +43,8 @@ func (p *pass) request(ctx context.Context) error {
 			every *= scheduledPace
 		}
 	})
-	return p.pace.wait(ctx, every)
+	p.pace.SetLimit(rate.Every(every)) // somebody may have come to wait for it
+	return p.pace.Wait(ctx)
 }
 
 // withRetries puts a question to the registry again while there is no answer: a few

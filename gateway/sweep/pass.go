@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/findings"
@@ -17,22 +19,6 @@ import (
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
-// pacer lets requests through at a steady rate.
-type pacer struct{ next time.Time }
-
-func (p *pacer) wait(ctx context.Context, every time.Duration) error {
-	now := time.Now()
-	if p.next.Before(now) {
-		p.next = now
-	}
-	at := p.next
-	p.next = at.Add(every)
-	if at.After(now) {
-		return wait.For(ctx, at.Sub(now))
-	}
-	return ctx.Err()
-}
-
 // pass is one sweep of one registry, in one goroutine: first each
 // repository's tags, then its recorded images; differences are set aside and
 // looked at again when their grace is over.
@@ -40,7 +26,7 @@ type pass struct {
 	*Sweeper
 	host provenance.Host
 	reg  *Registry
-	pace pacer
+	pace *rate.Limiter // of requests, one at a time
 
 	silent   int // requests in a row that got no answer
 	unlisted int // lists of referrers that could not be had

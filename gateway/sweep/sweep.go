@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"golang.org/x/sync/errgroup"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -245,7 +247,7 @@ func (s *Sweeper) start(ctx context.Context, host provenance.Host, dry, schedule
 // sweep carries out the sweep that stands in a registry's state, and puts its
 // result there. When ctx ends first the sweep stays, to be gone on with.
 func (s *Sweeper) sweep(ctx context.Context, host provenance.Host) {
-	p := &pass{Sweeper: s, host: host, reg: s.Hosts[host]}
+	p := &pass{Sweeper: s, host: host, reg: s.Hosts[host], pace: rate.NewLimiter(rate.Inf, 1)}
 	err := p.pass(ctx)
 	if ctx.Err() != nil {
 		s.save(ctx, true)
