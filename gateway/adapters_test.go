@@ -38,7 +38,7 @@ func TestOneListOfDead(t *testing.T) {
 		x, _, _ := list.Take(time.Now(), func(tasks.Task) time.Time { return time.Time{} })
 		list.DeadLetter(x, "", "unsigned")
 	}
-	o := operated{queue: b.Queue, work: list}
+	o := operatorQueue{queue: b.Queue, tasks: list}
 	var all []delivery.DeadLetter
 	for after := int64(0); ; {
 		page, err := o.Dead(t.Context(), after, 1)
