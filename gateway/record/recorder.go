@@ -23,41 +23,58 @@ import (
 // recordSegment is the transaction that records a segment.
 const recordSegment = "record:Segment"
 
-// leaser is the part of the queue that hands items out.
-type leaser interface {
-	Arrived(lane int) <-chan struct{}
-	Lease(ctx context.Context, lane, n int, d time.Duration) ([]queue.Item, error)
-	Release(ctx context.Context, items []queue.Item, at time.Time, reason string) error
-	Defer(ctx context.Context, items []queue.Item, at time.Time, why []string) error
-	Postpone(items []queue.Item, at time.Time)
-	Return(items []queue.Item)
-	BuryAll(ctx context.Context, items []queue.Item, why []string) (int, error)
+// Queue is the queue as the recorder uses it.
+type Queue interface {
+	lanes
+	leases
+	returns
+	setAside
+	sealing
+	sealed
 }
 
-// sealer is the part of the queue that keeps the open segment of each lane.
-type sealer interface {
-	Sealed(ctx context.Context, lane int) (*queue.Segment, error)
-	Seal(ctx context.Context, s queue.Segment, items []queue.Item) error
-	Reseal(ctx context.Context, s queue.Segment) error
-	Unseal(ctx context.Context, s queue.Segment) error
-	Recorded(ctx context.Context, s queue.Segment, block uint64) error
-}
-
-// laneNames is the part of the queue that names and numbers.
-type laneNames interface {
+// lanes names and numbers.
+type lanes interface {
 	Lanes() int
 	LaneName(lane int) string
 	NextSeq(ctx context.Context, lane int) (uint64, error)
+}
+
+// leases hands items out, and takes them back untouched.
+type leases interface {
+	Arrived(lane int) <-chan struct{}
+	Lease(ctx context.Context, lane, n int, d time.Duration) ([]queue.Item, error)
+	Return(items []queue.Item)
+}
+
+// returns takes items back that have to wait: with their repository, with what
+// shares their tag or digest only, or without having been tried.
+type returns interface {
+	Release(ctx context.Context, items []queue.Item, at time.Time, reason string) error
+	Defer(ctx context.Context, items []queue.Item, at time.Time, why []string) error
+	Postpone(items []queue.Item, at time.Time)
+}
+
+// setAside takes what is given up on.
+type setAside interface {
+	BuryAll(ctx context.Context, items []queue.Item, why []string) (int, error)
 	Supersede(ctx context.Context, lane int, seq uint64, items []queue.Item, reason string) error
 }
 
-type Queue interface {
-	leaser
-	sealer
-	laneNames
+// sealing keeps the open segment of each lane.
+type sealing interface {
+	Seal(ctx context.Context, s queue.Segment, items []queue.Item) error
+	Reseal(ctx context.Context, s queue.Segment) error
+	Unseal(ctx context.Context, s queue.Segment) error
 }
 
-// Ledger is the ledger as submit sees it.
+// sealed gives the open segment back, and ends it.
+type sealed interface {
+	Sealed(ctx context.Context, lane int) (*queue.Segment, error)
+	Recorded(ctx context.Context, s queue.Segment, block uint64) error
+}
+
+// Ledger is the ledger as the recorder uses it.
 type Ledger interface {
 	Endorse(ctx context.Context, fn string, args []string, transient map[string][]byte) (ledger.Endorsed, error)
 	SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error
