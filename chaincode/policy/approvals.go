@@ -200,7 +200,7 @@ func (j *judge) builders() []string {
 			continue
 		}
 		for _, e := range j.accepted(i) {
-			if !e.Superseded && !j.gone(e) && !slices.Contains(j.built, e.Signer.MSP) {
+			if !e.Superseded && !j.isWithdrawn(e) && !slices.Contains(j.built, e.Signer.MSP) {
 				j.built = append(j.built, e.Signer.MSP)
 			}
 		}

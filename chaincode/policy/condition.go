@@ -91,7 +91,7 @@ func (j *judge) signersByType() map[string]any {
 	said := func(e *Evidence) bool { return !(!j.then && e.Superseded || j.then && e.At.After(j.now)) }
 	var gone []*Evidence
 	for i := range j.f.Evidence {
-		if e := &j.f.Evidence[i]; said(e) && j.gone(e) {
+		if e := &j.f.Evidence[i]; said(e) && j.isWithdrawn(e) {
 			gone = append(gone, e)
 		}
 	}
@@ -99,7 +99,7 @@ func (j *judge) signersByType() map[string]any {
 	for i := range j.f.Evidence {
 		e := &j.f.Evidence[i]
 		by := identityOf(e.Signer)
-		if !said(e) || j.gone(e) || slices.Contains(seen[e.Type], by) || slices.ContainsFunc(gone, func(g *Evidence) bool {
+		if !said(e) || j.isWithdrawn(e) || slices.Contains(seen[e.Type], by) || slices.ContainsFunc(gone, func(g *Evidence) bool {
 			return g.Type == e.Type && identityOf(g.Signer) == by && j.subject(g) == j.subject(e) && newer(g, e)
 		}) {
 			continue

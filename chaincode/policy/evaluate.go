@@ -140,7 +140,7 @@ func newJudge(p *Policy, f *Facts, now time.Time) *judge {
 	}
 	i := p.stage(f.Stage)
 	j := &judge{p: p, f: f, stage: &p.Spec.Stages[i], programs: compiled.stages[i], asked: now}
-	j.set(within(now, f.Clock))
+	j.set(toTick(now, f.Clock))
 	j.members = make(map[string]bool, len(f.Members))
 	for _, m := range f.Members {
 		j.members[m] = true

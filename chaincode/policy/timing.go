@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// within brings the moment of a question into the tick that the clock is in,
+// toTick brings the moment of a question into the tick that the clock is in,
 // where the two are as near as they have to be.
-func within(now, clock time.Time) time.Time {
+func toTick(now, clock time.Time) time.Time {
 	switch off := now.Sub(clock); {
 	case clock.IsZero() || off > ClockGrace || off < -ClockGrace:
 		return now
@@ -22,9 +22,9 @@ func within(now, clock time.Time) time.Time {
 // set makes t the moment that is judged.
 func (j *judge) set(t time.Time) { j.now, j.minute = t, t.UTC().Truncate(time.Minute) }
 
-// untimely says why nothing that depends on time can be decided now, or "".
+// clockProblem says why nothing that depends on time can be decided now, or "".
 // The moment of a question is the asker's; that of the ledger's clock is not.
-func (j *judge) untimely() string {
+func (j *judge) clockProblem() string {
 	off := j.asked.Sub(j.f.Clock)
 	switch {
 	case j.timeless:
@@ -46,7 +46,7 @@ const clockFix = "a gateway of any member moves it; is one running?"
 // still; what is violated stays so. How it stands apart from the clock is
 // kept, so that approvals do not go stale by a clock that waits.
 func (j *judge) timed(r result) result {
-	why := j.untimely()
+	why := j.clockProblem()
 	switch {
 	case why == "" || r.Outcome == Violated:
 	case r.Outcome == Unmet:

@@ -245,7 +245,7 @@ var reader = person{audit, "auditor"}
 // records, which is quick, and as the contract answers it.
 func (w *world) ask(s subject) ([]byte, error) {
 	if w.asked++; w.asked%4 != 0 {
-		v, err := state.Ask(state.Keeping(state.NewDirectory(committed{w.ledger}), parsed), state.Subject{Stage: s.stage, Host: host, Repository: provenance.Repository(s.repo), Digest: corpus()[s.image].digest}, w.now)
+		v, err := state.Ask(state.WithPolicyCache(state.NewDirectory(committed{w.ledger}), parsed), state.Subject{Stage: s.stage, Host: host, Repository: provenance.Repository(s.repo), Digest: corpus()[s.image].digest}, w.now)
 		if err != nil {
 			return nil, diverge("the verdict on %v: %v", s, err)
 		}

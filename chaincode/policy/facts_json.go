@@ -24,7 +24,7 @@ const (
 func DecodeFacts(b []byte) (map[string]any, error) {
 	facts, err := strictjson.Object(b, strictjson.Limits{Bytes: maxFactsBytes, Depth: maxFactsDepth})
 	if err != nil {
-		return nil, provenance.Errorf(provenance.Invalid, "facts: %s", plain(err))
+		return nil, provenance.Errorf(provenance.Invalid, "facts: %s", messageOf(err))
 	}
 	if err := checkFact(facts, "facts"); err != nil {
 		return nil, err
@@ -54,8 +54,8 @@ func checkFact(v any, path string) error {
 	return nil
 }
 
-// plain returns an error's text without its code, to stand in another error.
-func plain(err error) string {
+// messageOf returns an error's text without its code, to stand in another error.
+func messageOf(err error) string {
 	var coded *provenance.Error
 	if errors.As(err, &coded) && coded.Err == nil {
 		return coded.Message
@@ -63,16 +63,16 @@ func plain(err error) string {
 	return err.Error()
 }
 
-// hidden tells whether c cannot be seen, or changes how its neighbours look
+// invisible tells whether c cannot be seen, or changes how its neighbours look
 // (Unicode categories Cc, Cf, Co, Zl, Zp); line ends and tabs are fine.
-func hidden(c rune) bool {
+func invisible(c rune) bool {
 	return c != '\n' && c != '\r' && c != '\t' && (unicode.IsControl(c) || unicode.In(c, unicode.Cf, unicode.Co, unicode.Zl, unicode.Zp))
 }
 
 // clip keeps a hostile text out of details and logs: at most n bytes, nothing invisible.
 func clip(s string, n int) string {
 	s = strings.Map(func(c rune) rune {
-		if hidden(c) || c == '\n' || c == '\r' || c == utf8.RuneError {
+		if invisible(c) || c == '\n' || c == '\r' || c == utf8.RuneError {
 			return '?'
 		}
 		return c
