@@ -170,11 +170,11 @@ func (j *judge) condition(i int) result {
 	ok, why := j.run(j.programs.conditions[i], j.base)
 	switch {
 	case why != "":
-		return ruling(name, Violated, fix, "cannot be decided: %s", why)
+		return ruleResult(name, Violated, fix, "cannot be decided: %s", why)
 	case ok:
-		return ruling(name, Satisfied, "", "%s", clip(c.CEL, 120))
+		return ruleResult(name, Satisfied, "", "%s", clip(c.CEL, 120))
 	}
-	return ruling(name, Violated, fix, "not %s", clip(c.CEL, 120))
+	return ruleResult(name, Violated, fix, "not %s", clip(c.CEL, 120))
 }
 
 // witnesses counts the members whose gateways saw the digest; the one that
@@ -192,7 +192,7 @@ func (j *judge) witnesses(w *Witnesses) result {
 	missing := absent(w.Orgs, saw)
 	detail := quorum(len(saw), w.Min, "witnesses", sortedKeys(saw), missing)
 	if len(saw) >= w.Min && len(missing) == 0 {
-		return ruling(ruleWitnesses, Satisfied, "", "%s", detail)
+		return ruleResult(ruleWitnesses, Satisfied, "", "%s", detail)
 	}
 	who := missing
 	if len(who) == 0 {
@@ -202,5 +202,5 @@ func (j *judge) witnesses(w *Witnesses) result {
 			}
 		}
 	}
-	return ruling(ruleWitnesses, Unmet, "the gateways of "+list(who)+" look at the registry", "%s", detail)
+	return ruleResult(ruleWitnesses, Unmet, "the gateways of "+list(who)+" look at the registry", "%s", detail)
 }

@@ -159,7 +159,7 @@ type result struct {
 
 func (r *result) met() bool { return r.Outcome == Satisfied || r.Outcome == Waived }
 
-func ruling(rule string, outcome Outcome, fix, format string, args ...any) result {
+func ruleResult(rule string, outcome Outcome, fix, format string, args ...any) result {
 	return result{Reason: Reason{Rule: rule, Outcome: outcome, Detail: fmt.Sprintf(format, args...), Fix: fix}}
 }
 
@@ -245,9 +245,9 @@ func (j *judge) rules() (results []result, closed bool) {
 
 func (j *judge) promotion() result {
 	if j.f.Promoted {
-		return ruling(rulePromotion, Satisfied, "", "requested by %s", j.f.Requester)
+		return ruleResult(rulePromotion, Satisfied, "", "requested by %s", j.f.Requester)
 	}
-	r := ruling(rulePromotion, Unmet, "a release-manager can: waybill promote IMAGE --to "+j.f.Stage, "no open promotion to %s", j.f.Stage)
+	r := ruleResult(rulePromotion, Unmet, "a release-manager can: waybill promote IMAGE --to "+j.f.Stage, "no open promotion to %s", j.f.Stage)
 	if j.f.Lapsed != "" {
 		r.Detail += "; " + j.f.Lapsed
 	}

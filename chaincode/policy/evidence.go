@@ -111,7 +111,7 @@ func (j *judge) evidence(i int) result {
 		}
 	}
 	if len(failed) > 0 {
-		return ruling(name, Violated, rule.fix(), "%s fails: %s", rule.Type, strings.Join(failed, "; "))
+		return ruleResult(name, Violated, rule.fix(), "%s fails: %s", rule.Type, strings.Join(failed, "; "))
 	}
 	detail := fmt.Sprintf("%d of %d signers of %s", len(passed), rule.Min, rule.Type)
 	for k, e := range passed {
@@ -126,7 +126,7 @@ func (j *judge) evidence(i int) result {
 		if rule.Type == typeVEX && (rule.MaxAge == 0 && !j.readsNow(j.programs.evidence[i]) || j.clockProblem() == "") {
 			j.suppress(lent)
 		}
-		return ruling(name, Satisfied, "", "%s", detail)
+		return ruleResult(name, Satisfied, "", "%s", detail)
 	}
 	if len(old) > 0 {
 		detail += "; " + strings.Join(old, "; ")
@@ -134,7 +134,7 @@ func (j *judge) evidence(i int) result {
 	if gone := j.withdrawn(i); gone != "" {
 		detail += "; " + gone
 	}
-	return ruling(name, Unmet, rule.fix(), "%s", detail)
+	return ruleResult(name, Unmet, rule.fix(), "%s", detail)
 }
 
 // fix says who could sign.
