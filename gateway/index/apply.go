@@ -8,6 +8,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Apply adds the next block. Its rows, the new height and the block's hash are
@@ -38,12 +39,12 @@ func (x *Index) ApplyBatch(ctx context.Context, blocks []Block) error {
 	// cancellation costs a goroutine per row.
 	tx, err := x.engine.begin(context.WithoutCancel(ctx))
 	if err != nil {
-		return wrap(err, "index %s", x.name)
+		return sqldb.Wrap(err, "index %s", x.name)
 	}
 	defer tx.rollback()
 	h, err := tx.head()
 	if err != nil {
-		return wrap(err, "index %s: height", x.name)
+		return sqldb.Wrap(err, "index %s: height", x.name)
 	}
 	if err := fits(h.version); err != nil {
 		return provenance.Wrap(provenance.Conflict, err, "index %s", x.name)
@@ -69,7 +70,7 @@ func (x *Index) ApplyBatch(ctx context.Context, blocks []Block) error {
 		return err
 	}
 	if err := tx.commit(); err != nil {
-		return wrap(err, "index %s: commit block %d", x.name, h.height-1)
+		return sqldb.Wrap(err, "index %s: commit block %d", x.name, h.height-1)
 	}
 	return nil
 }

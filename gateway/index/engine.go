@@ -3,16 +3,9 @@ package index
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
-	"errors"
-	"fmt"
-	"io"
-	"net"
 	"strings"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // engine is what the two databases do differently. The questions, and what a
@@ -68,56 +61,9 @@ const selectHead = `SELECT version, height, hash FROM meta`
 
 func (h *head) into() []any { return []any{&h.version, &h.height, &h.hash} }
 
-// wrap gives a database error its code.
-func wrap(err error, format string, args ...any) error {
-	return provenance.Wrap(databaseCode(err), err, format, args...)
-}
-
-// databaseCode says what an error means: WB_UNAVAILABLE for a server that is
-// not there, is busy, or rolled the transaction back because of others;
-// WB_FULL for its full disk; else WB_INTERNAL.
-func databaseCode(err error) provenance.Code {
-	var server *pgconn.PgError
-	if errors.As(err, &server) {
-		switch class := server.Code[:min(2, len(server.Code))]; {
-		case server.Code == "53100": // disk_full
-			return provenance.Full
-		// connection_exception, insufficient_resources; admin_shutdown and its kin; a standby;
-		// lock_not_available, query_canceled, serialization_failure, deadlock_detected, idle_in_transaction_session_timeout
-		case class == "08" || class == "53", strings.HasPrefix(server.Code, "57P"), server.Code == "25006",
-			server.Code == "55P03", server.Code == "57014", server.Code == "40001", server.Code == "40P01", server.Code == "25P03":
-			return provenance.Unavailable
-		}
-		return provenance.Internal
-	}
-	var refused *pgconn.ConnectError
-	var network *net.OpError
-	if errors.As(err, &refused) || errors.As(err, &network) || errors.Is(err, net.ErrClosed) || errors.Is(err, driver.ErrBadConn) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err) {
-		return provenance.Unavailable
-	}
-	return provenance.Internal
-}
-
-// serverCode returns PostgreSQL's five letters, or "".
-func serverCode(err error) string {
-	var server *pgconn.PgError
-	if errors.As(err, &server) {
-		return server.Code
-	}
-	return ""
-}
-
 // dollars writes PostgreSQL's parameters and values for SQLite's.
 func dollars(query string) string {
-	var out strings.Builder
-	for i, part := range strings.Split(strings.ReplaceAll(query, `x''`, `'\x'`), "?") {
-		if i > 0 {
-			fmt.Fprintf(&out, "$%d", i)
-		}
-		out.WriteString(part)
-	}
-	return out.String()
+	return sqldb.Dollars(strings.ReplaceAll(query, `x''`, `'\x'`))
 }
 
 // byteArgs makes the arguments PostgreSQL's: its text refuses what a ledger may

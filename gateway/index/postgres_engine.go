@@ -3,12 +3,11 @@ package index
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"maps"
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 const (
@@ -22,83 +21,47 @@ const (
 // the keys that a block touches are read at once and written at once, and its
 // rows are sent without waiting for each answer.
 type serverEngine struct {
-	config *pgx.ConnConfig
-	read   *sql.DB
-	turn   chan struct{} // held by who writes; guards conn
-	conn   *pgx.Conn     // nil, or perhaps closed by the server
+	write *sqldb.Writer
+	read  *sql.DB
 }
 
 func (e *serverEngine) close() error {
-	e.turn <- struct{}{}
-	defer func() { <-e.turn }()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
 	err := e.read.Close()
-	if e.conn != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = e.conn.Close(ctx) // it says goodbye; nothing is in hand
-	}
+	_ = e.write.Close(ctx) // nothing is in hand
 	return err
 }
 
-// begin wants READ COMMITTED whatever the server's default: a statement after
-// the lock was given must see what the lock was waited for.
 func (e *serverEngine) begin(ctx context.Context) (session, error) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	select {
-	case e.turn <- struct{}{}:
-	case <-ctx.Done():
-		cancel()
-		return nil, ctx.Err()
-	}
-	tx, err := e.transaction(ctx)
+	tx, err := e.write.Begin(ctx)
 	if err != nil {
 		cancel()
-		<-e.turn
 		return nil, err
 	}
-	return &serverSession{
-		tx: tx, ctx: func() context.Context { return ctx }, batch: &pgx.Batch{}, keys: map[string][]byte{}, changed: map[string]bool{},
-		ended: func() { cancel(); <-e.turn },
-	}, nil
-}
-
-// transaction connects when there is no connection, and once more when the one
-// there was has died meanwhile.
-func (e *serverEngine) transaction(ctx context.Context) (pgx.Tx, error) {
-	for fresh := false; ; {
-		if e.conn == nil || e.conn.IsClosed() {
-			conn, err := pgx.ConnectConfig(ctx, e.config)
-			if err != nil {
-				return nil, err
-			}
-			e.conn, fresh = conn, true
-		}
-		tx, err := e.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite})
-		if err == nil || fresh {
-			return tx, err
-		}
-		closeConn(ctx, e.conn)
-	}
+	return &serverSession{tx: tx, keys: map[string][]byte{}, changed: map[string]bool{}, ended: cancel}, nil
 }
 
 // serverSession keeps what the transaction knows of the keys, and what is still
 // to be sent. Nothing else writes to kv while it holds meta's row.
 type serverSession struct {
-	tx      pgx.Tx
-	ctx     func() context.Context
-	batch   *pgx.Batch
+	tx      *sqldb.Tx
 	keys    map[string][]byte // as they stand; nil: absent
 	changed map[string]bool   // to be written
 	ended   func()
 }
 
 func (s *serverSession) head() (h head, err error) {
-	err = s.tx.QueryRow(s.ctx(), selectHead+` FOR UPDATE`).Scan(h.into()...)
+	found, err := s.tx.Row(selectHead+` FOR UPDATE`, nil, h.into()...)
+	if err == nil && !found {
+		err = sql.ErrNoRows
+	}
 	return h, err
 }
 
 func (s *serverSession) setHead(height uint64, hash []byte) error {
-	s.batch.Queue(dollars(updateHead), height, hash)
+	s.tx.Queue(dollars(updateHead), height, hash)
 	return nil
 }
 
@@ -119,20 +82,13 @@ func (s *serverSession) load(keys []string) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	rows, err := s.tx.Query(s.ctx(), `SELECT key, value FROM kv WHERE key = ANY ($1)`, missing)
-	if err != nil {
-		return wrap(err, "index: read keys")
-	}
 	var key, value []byte
-	_, err = pgx.ForEachRow(rows, []any{&key, &value}, func() error {
+	err := s.tx.Rows(`SELECT key, value FROM kv WHERE key = ANY ($1)`, []any{missing}, []any{&key, &value}, func() error {
 		s.keys[string(key)] = notNil(value)
 		value = nil
 		return nil
 	})
-	if err != nil {
-		return wrap(err, "index: read keys")
-	}
-	return nil
+	return sqldb.Wrap(err, "index: read keys")
 }
 
 func (s *serverSession) get(key string) ([]byte, error) {
@@ -155,12 +111,12 @@ func (s *serverSession) drop(key string) error {
 }
 
 func (s *serverSession) exec(st *statement, args ...any) error {
-	s.batch.Queue(st.dollars, byteArgs(args)...)
+	s.tx.Queue(st.dollars, byteArgs(args)...)
 	return s.bound()
 }
 
 func (s *serverSession) bound() error {
-	if s.batch.Len()+len(s.changed) < maxQueued {
+	if s.tx.Queued()+len(s.changed) < maxQueued {
 		return nil
 	}
 	return s.flush()
@@ -169,16 +125,8 @@ func (s *serverSession) bound() error {
 // flush sends what was put off.
 func (s *serverSession) flush() error {
 	s.queueKeys()
-	if s.batch.Len() == 0 {
-		return nil
-	}
-	err := s.tx.SendBatch(s.ctx(), s.batch).Close()
-	s.batch = &pgx.Batch{}
 	clear(s.changed)
-	if err != nil {
-		return wrap(err, "index: write")
-	}
-	return nil
+	return sqldb.Wrap(s.tx.Flush(), "index: write")
 }
 
 func (s *serverSession) queueKeys() {
@@ -191,10 +139,10 @@ func (s *serverSession) queueKeys() {
 		}
 	}
 	if len(put) > 0 {
-		s.batch.Queue(`INSERT INTO kv (key, value) SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, put, values)
+		s.tx.Queue(`INSERT INTO kv (key, value) SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, put, values)
 	}
 	if len(drop) > 0 {
-		s.batch.Queue(`DELETE FROM kv WHERE key = ANY ($1)`, drop)
+		s.tx.Queue(`DELETE FROM kv WHERE key = ANY ($1)`, drop)
 	}
 }
 
@@ -202,14 +150,8 @@ func (s *serverSession) row(st *statement, args []any, into ...any) (bool, error
 	if err := s.flush(); err != nil {
 		return false, err
 	}
-	err := s.tx.QueryRow(s.ctx(), st.dollars, byteArgs(args)...).Scan(into...)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, nil
-	}
-	if err != nil {
-		return false, wrap(err, "index: read")
-	}
-	return true, nil
+	found, err := s.tx.Row(st.dollars, byteArgs(args), into...)
+	return found, sqldb.Wrap(err, "index: read")
 }
 
 // commit may fail after the server has committed. Then the next Apply finds the
@@ -218,11 +160,11 @@ func (s *serverSession) commit() error {
 	if err := s.flush(); err != nil {
 		return err
 	}
-	return s.tx.Commit(s.ctx())
+	return s.tx.Commit()
 }
 
 func (s *serverSession) rollback() {
-	_ = s.tx.Rollback(s.ctx()) // after a commit it does nothing, and a broken connection rolls back by itself
+	s.tx.Rollback()
 	s.ended()
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 	"github.com/waybill-dev/waybill/test/postgres"
 )
 
@@ -209,7 +210,7 @@ func TestPausedReplica(t *testing.T) {
 	if err := other.Apply(t.Context(), c.blocks[0]); err != nil {
 		t.Fatalf("after %s: %v", time.Since(start), err)
 	}
-	if err := tx.commit(); err == nil || databaseCode(err) != provenance.Unavailable {
+	if err := tx.commit(); err == nil || sqldb.Code(err) != provenance.Unavailable {
 		t.Errorf("the paused one went on: %v", err)
 	}
 	view(t, other, func(s *Snapshot) {

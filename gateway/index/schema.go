@@ -2,9 +2,9 @@ package index
 
 import (
 	"context"
-	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // schemaVersion changes with every change of schema or of what Apply derives:
@@ -75,7 +75,7 @@ type Index struct {
 // the URL's search_path names, and appear all at once. The URL is a secret: no
 // error repeats it.
 func Create(ctx context.Context, where string) error {
-	if isURL(where) {
+	if sqldb.IsURL(where) {
 		return createPostgres(ctx, where)
 	}
 	return createSQLite(ctx, where)
@@ -88,7 +88,7 @@ func Create(ctx context.Context, where string) error {
 func Open(ctx context.Context, where string) (*Index, error) {
 	x := &Index{name: where, st: applying()}
 	var err error
-	if isURL(where) {
+	if sqldb.IsURL(where) {
 		x.engine, x.name, err = openPostgres(ctx, where)
 	} else {
 		x.engine, err = openSQLite(ctx, where)
@@ -101,10 +101,6 @@ func Open(ctx context.Context, where string) (*Index, error) {
 
 // Close closes the index.
 func (x *Index) Close() error { return x.engine.close() }
-
-func isURL(where string) bool {
-	return strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://")
-}
 
 // fits refuses the tables of another version. Every transaction asks: replicas
 // may be of two versions while they are replaced one by one.

@@ -5,29 +5,21 @@ import (
 	"database/sql"
 	"errors"
 	"io/fs"
-	"net/url"
 	"os"
 	"slices"
-
-	_ "modernc.org/sqlite" // the "sqlite" driver
+	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // createSQLite makes the file. A crash between the file and the commit leaves a
 // file without tables, which Open refuses: delete it and create again.
 func createSQLite(ctx context.Context, path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return provenance.Errorf(provenance.Conflict, "index %s: there is one already", path)
+	if err := sqldb.CreateFile(path); err != nil {
+		return err
 	}
-	if err != nil {
-		return provenance.Wrap(provenance.Internal, err, "create index %s", path)
-	}
-	if err := f.Close(); err != nil {
-		return provenance.Wrap(provenance.Internal, err, "create index %s", path)
-	}
-	db, err := openFile(path, 1, "")
+	db, err := openFile(path, 1, false)
 	if err != nil {
 		return err
 	}
@@ -51,37 +43,10 @@ func createSQLite(ctx context.Context, path string) error {
 
 // openFile opens the database. synchronous=NORMAL: a power cut may lose the last
 // blocks, never the order of commits; the follower fetches them again.
-func openFile(path string, connections int, more string) (*sql.DB, error) {
-	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: path}).String() +
-		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=cache_size(-16000)" + more
-	db, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return nil, provenance.Wrap(provenance.Internal, err, "open index %s", path)
-	}
-	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(connections)
-	return db, nil
-}
-
-// removeFile removes a database with its side files.
-func removeFile(path string) error {
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return provenance.Wrap(provenance.Internal, err, "remove old index")
-		}
-	}
-	return nil
-}
-
-// replaceFile puts a database in another's place; both are closed.
-func replaceFile(temporary, target string) error {
-	if err := removeFile(target); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, target); err != nil {
-		return provenance.Wrap(provenance.Internal, err, "put the new index in its place")
-	}
-	return nil
+func openFile(path string, connections int, readOnly bool) (*sql.DB, error) {
+	return sqldb.OpenFile(path, sqldb.FileOptions{
+		Synchronous: "NORMAL", BusyTimeout: 10 * time.Second, CacheKiB: 16_000, Connections: connections, ReadOnly: readOnly,
+	})
 }
 
 // liteEngine is SQLite: a call of a function each, so what costs is preparing.
@@ -97,11 +62,11 @@ func openSQLite(ctx context.Context, path string) (engine, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, provenance.Errorf(provenance.NotFound, "index %s: there is none; create it with: waybill-gateway init", path)
 	}
-	write, err := openFile(path, 1, "")
+	write, err := openFile(path, 1, false)
 	if err != nil {
 		return nil, err
 	}
-	read, err := openFile(path, readers, "&_pragma=query_only(1)")
+	read, err := openFile(path, readers, true)
 	if err != nil {
 		_ = write.Close() // the first error is the one to tell
 		return nil, err

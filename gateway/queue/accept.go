@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // MaxDeliveries is how many deliveries one Accept takes.
@@ -143,7 +144,7 @@ func (q *Queue) repository(b *batch, k repoKey) (repo, error) {
 	}
 	lane := laneOf(k.host, k.name, q.options.Lanes)
 	if err := b.w.stmts.addRepo.QueryRowContext(b.ctx, string(k.host), string(k.name), lane).Scan(&r.id, &r.lane); err != nil {
-		return repo{}, fail(err, "add repository")
+		return repo{}, sqldb.Wrap(err, "add repository")
 	}
 	if b.repos == nil {
 		b.repos = map[repoKey]repo{}

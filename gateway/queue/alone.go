@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Alone among replicas (PostgreSQL). Whoever wants to compare a queue with
@@ -17,7 +18,7 @@ func (q *Queue) waitForDead(ctx context.Context) error {
 	return q.until(ctx, func() error {
 		var live int
 		if err := q.writerD.QueryRowContext(ctx, `SELECT count(*) FROM replicas WHERE expires > clock_timestamp()`).Scan(&live); err != nil {
-			return fail(err, "open queue")
+			return sqldb.Wrap(err, "open queue")
 		}
 		if live > 0 {
 			return provenance.Errorf(provenance.Conflict, "open queue: replicas of the gateway run (%d); stop them first", live)

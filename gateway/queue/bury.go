@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Bury sets an item aside as a dead letter, with the reason an operator will
@@ -48,11 +49,11 @@ func (q *Queue) bury(ctx context.Context, items []Item, why []string, also func(
 			for i, it := range items {
 				result, err := b.w.stmts.bury.ExecContext(b.ctx, clip(why[i]), it.ID)
 				if err != nil {
-					return fail(err, "set item aside")
+					return sqldb.Wrap(err, "set item aside")
 				}
 				n, err := result.RowsAffected()
 				if err != nil {
-					return fail(err, "set item aside")
+					return sqldb.Wrap(err, "set item aside")
 				}
 				by[it.Connector] += n
 				total += n

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"crypto/sha256"
-	"database/sql"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -98,15 +97,12 @@ func TestUpgradeFromVersion2(t *testing.T) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
 		accept(t, q, delivery("a", 0))
-		driver, where, old := "sqlite", dsn(path), `PRAGMA user_version = 2`
+		old := `PRAGMA user_version = 2`
 		if q.shared() {
-			driver, where, old = "pgx", path, `UPDATE meta SET version = 2`
+			old = `UPDATE meta SET version = 2`
 		}
 		crash(t, q)
-		db, err := sql.Open(driver, where)
-		if err != nil {
-			t.Fatal(err)
-		}
+		db := tables(t, path)
 		for _, s := range []string{`DROP TABLE clients`, `ALTER TABLE meta DROP COLUMN secret`, old} {
 			if _, err := db.ExecContext(t.Context(), s); err != nil {
 				t.Fatal(err)

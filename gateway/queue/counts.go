@@ -6,6 +6,7 @@ import (
 	"maps"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // room refuses a new item where the queue is full, or the part of it that its
@@ -44,7 +45,7 @@ func (q *Queue) countPending(by map[string]int64, sign int64) {
 func (b *batch) connectors(stmt *sql.Stmt, args ...any) (map[string]int64, int64, error) {
 	rows, err := stmt.QueryContext(b.ctx, args...)
 	if err != nil {
-		return nil, 0, fail(err, "count items")
+		return nil, 0, sqldb.Wrap(err, "count items")
 	}
 	defer rows.Close()
 	by, total := map[string]int64{}, int64(0)
@@ -52,12 +53,12 @@ func (b *batch) connectors(stmt *sql.Stmt, args ...any) (map[string]int64, int64
 		var connector string
 		var n int64
 		if err := rows.Scan(&connector, &n); err != nil {
-			return nil, 0, fail(err, "count items")
+			return nil, 0, sqldb.Wrap(err, "count items")
 		}
 		by[connector] += n
 		total += n
 	}
-	return by, total, fail(rows.Err(), "count items")
+	return by, total, sqldb.Wrap(rows.Err(), "count items")
 }
 
 // census is the number of items by state and, unrecorded ones, by connector.
@@ -69,7 +70,7 @@ type census struct {
 func readCensus(rows *sql.Rows, err error) (census, error) {
 	c := census{pending: map[string]int64{}}
 	if err != nil {
-		return c, fail(err, "count items")
+		return c, sqldb.Wrap(err, "count items")
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -77,7 +78,7 @@ func readCensus(rows *sql.Rows, err error) (census, error) {
 		var connector string
 		var n int64
 		if err := rows.Scan(&state, &connector, &n); err != nil {
-			return c, fail(err, "count items")
+			return c, sqldb.Wrap(err, "count items")
 		}
 		switch state {
 		case stateWaiting:
@@ -90,7 +91,7 @@ func readCensus(rows *sql.Rows, err error) (census, error) {
 		}
 		c.pending[connector] += n
 	}
-	return c, fail(rows.Err(), "count items")
+	return c, sqldb.Wrap(rows.Err(), "count items")
 }
 
 func (q *Queue) setCensus(c census) {
@@ -112,11 +113,11 @@ func (q *Queue) recount(ctx context.Context) error {
 	}
 	err := q.writer.between(ctx, func() (err error) {
 		if tx, err = q.readers.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}); err != nil {
-			return fail(err, "count items")
+			return sqldb.Wrap(err, "count items")
 		}
 		before = own()
 		_, err = tx.ExecContext(ctx, `SELECT 1 FROM meta`) // the first statement takes the snapshot
-		return fail(err, "count items")
+		return sqldb.Wrap(err, "count items")
 	})
 	if tx != nil {
 		defer tx.Rollback() //nolint:errcheck // it only read

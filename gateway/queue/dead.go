@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // DeadLetter is an item that was set aside, and why.
@@ -24,7 +25,7 @@ func (q *Queue) Dead(ctx context.Context, after int64, limit int) ([]DeadLetter,
 	defer cancel()
 	rows, err := q.reads.dead.QueryContext(ctx, after, limit)
 	if err != nil {
-		return nil, fail(err, "list dead letters")
+		return nil, sqldb.Wrap(err, "list dead letters")
 	}
 	defer rows.Close()
 	var letters []DeadLetter
@@ -35,7 +36,7 @@ func (q *Queue) Dead(ctx context.Context, after int64, limit int) ([]DeadLetter,
 		}
 		letters = append(letters, letter)
 	}
-	return letters, fail(rows.Err(), "list dead letters")
+	return letters, sqldb.Wrap(rows.Err(), "list dead letters")
 }
 
 // Retry puts dead letters back to waiting, all of them when no id is given,
@@ -86,10 +87,10 @@ func (b *batch) retry(count, update *sql.Stmt, args ...any) (map[string]int64, i
 	}
 	result, err := update.ExecContext(b.ctx, args...)
 	if err != nil {
-		return nil, 0, fail(err, "retry dead letters")
+		return nil, 0, sqldb.Wrap(err, "retry dead letters")
 	}
 	n, err := result.RowsAffected()
-	return by, n, fail(err, "retry dead letters")
+	return by, n, sqldb.Wrap(err, "retry dead letters")
 }
 
 // clip bounds a reason, part of which a registry has said, and makes it readable;

@@ -3,16 +3,7 @@ package queue
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
-	"fmt"
-	"io"
-	"net"
-	"strings"
-
-	"github.com/jackc/pgx/v5/pgconn"
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
@@ -53,89 +44,6 @@ var ErrLaneLost = errors.New("another replica holds the lane")
 
 func laneLost(lane int) error {
 	return provenance.Wrap(provenance.Conflict, ErrLaneLost, "lane %d", lane)
-}
-
-// dollars writes PostgreSQL's parameters for ? and ?1.
-func dollars(query string) string {
-	var out strings.Builder
-	n := 0
-	for i, part := range strings.Split(query, "?") {
-		if i > 0 {
-			out.WriteByte('$')
-			if part == "" || part[0] < '0' || part[0] > '9' {
-				n++
-				fmt.Fprint(&out, n)
-			}
-		}
-		out.WriteString(part)
-	}
-	return out.String()
-}
-
-// fail gives a database error its code: WB_FULL for a full disk,
-// WB_UNAVAILABLE for a lock that was not given in time, a server that is not
-// there or a caller that left, else WB_INTERNAL.
-func fail(err error, what string) error {
-	if err == nil {
-		return nil
-	}
-	var coded *provenance.Error
-	if errors.As(err, &coded) {
-		return err
-	}
-	return provenance.Wrap(databaseCode(err), err, "%s", what)
-}
-
-func databaseCode(err error) provenance.Code {
-	var lite *sqlite.Error
-	if errors.As(err, &lite) {
-		switch lite.Code() & 0xff {
-		case sqlite3.SQLITE_FULL:
-			return provenance.Full
-		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-			return provenance.Unavailable
-		}
-		return provenance.Internal
-	}
-	if isDisconnected(err) || isContended(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return provenance.Unavailable
-	}
-	switch code := serverCode(err); {
-	case code == "53100": // disk_full
-		return provenance.Full
-	case strings.HasPrefix(code, "53"), code == "55P03", code == "57014": // insufficient_resources, lock_not_available, query_canceled
-		return provenance.Unavailable
-	}
-	return provenance.Internal
-}
-
-// serverCode returns PostgreSQL's five letters, or "".
-func serverCode(err error) string {
-	var server *pgconn.PgError
-	if errors.As(err, &server) {
-		return server.Code
-	}
-	return ""
-}
-
-// isContended tells that the server rolled a transaction back because of
-// others; doing it again is right.
-func isContended(err error) bool {
-	code := serverCode(err)
-	return code == "40001" || code == "40P01" // serialization_failure, deadlock_detected
-}
-
-// isDisconnected tells that PostgreSQL cannot be reached, that the connection
-// is gone, or that it leads to a standby.
-func isDisconnected(err error) bool {
-	var refused *pgconn.ConnectError
-	var network *net.OpError
-	if errors.As(err, &refused) || errors.As(err, &network) || errors.Is(err, net.ErrClosed) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err) {
-		return true
-	}
-	code := serverCode(err)
-	return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "57P") || code == "25P03" || code == "25006"
 }
 
 // isDatabase tells whether err came from the database rather than from a check.

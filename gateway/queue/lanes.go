@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Lanes among replicas (PostgreSQL).
@@ -184,7 +185,7 @@ func (q *Queue) turn(b *batch) (t turn, err error) {
 	ttl := q.options.LaneTTL.Seconds()
 	var lanes int
 	if err := b.w.conn.QueryRowContext(b.ctx, `SELECT lanes FROM meta`).Scan(&lanes); err != nil {
-		return t, fail(err, "tend lanes")
+		return t, sqldb.Wrap(err, "tend lanes")
 	}
 	if lanes != q.options.Lanes {
 		return t, b.w.breakWith(lanesChanged(lanes))
@@ -241,22 +242,22 @@ func (q *Queue) liveReplicas(b *batch, ttl float64) ([]string, error) {
 			SELECT id FROM replicas WHERE expires < clock_timestamp() - interval '1 hour' FOR UPDATE SKIP LOCKED)`)
 	}
 	if err != nil {
-		return nil, fail(err, "tend lanes")
+		return nil, sqldb.Wrap(err, "tend lanes")
 	}
 	rows, err := b.w.conn.QueryContext(b.ctx, `SELECT id FROM replicas WHERE expires > clock_timestamp() ORDER BY id COLLATE "C"`)
 	if err != nil {
-		return nil, fail(err, "tend lanes")
+		return nil, sqldb.Wrap(err, "tend lanes")
 	}
 	defer rows.Close()
 	var live []string
 	for rows.Next() {
 		var id string
 		if err := rows.Scan(&id); err != nil {
-			return nil, fail(err, "tend lanes")
+			return nil, sqldb.Wrap(err, "tend lanes")
 		}
 		live = append(live, id)
 	}
-	return live, fail(rows.Err(), "tend lanes")
+	return live, sqldb.Wrap(rows.Err(), "tend lanes")
 }
 
 // part is how many lanes a replica should hold.
@@ -284,11 +285,11 @@ func (q *Queue) handOver(b *batch, held map[int]int64, surplus int) error {
 		result, err := b.w.conn.ExecContext(b.ctx, `UPDATE lanes SET owner = '', expires = '-infinity'
 			WHERE lane = $1 AND owner = $2 AND NOT EXISTS (SELECT 1 FROM segments s WHERE s.lane = lanes.lane)`, lane, q.replica)
 		if err != nil {
-			return fail(err, "hand lane over")
+			return sqldb.Wrap(err, "hand lane over")
 		}
 		if n, err := result.RowsAffected(); err != nil || n == 1 {
 			if err != nil {
-				return fail(err, "hand lane over")
+				return sqldb.Wrap(err, "hand lane over")
 			}
 			delete(held, lane)
 		}
@@ -360,7 +361,7 @@ func (q *Queue) leave() {
 			`DELETE FROM replicas WHERE id = $1`,
 		} {
 			if _, err := b.w.conn.ExecContext(b.ctx, query, q.replica); err != nil {
-				return fail(err, "free lanes")
+				return sqldb.Wrap(err, "free lanes")
 			}
 		}
 		return nil
@@ -372,7 +373,7 @@ func (q *Queue) leave() {
 
 func lanesOf(rows *sql.Rows, err error) (map[int]int64, error) {
 	if err != nil {
-		return nil, fail(err, "read lanes")
+		return nil, sqldb.Wrap(err, "read lanes")
 	}
 	defer rows.Close()
 	out := map[int]int64{}
@@ -380,11 +381,11 @@ func lanesOf(rows *sql.Rows, err error) (map[int]int64, error) {
 		var lane int
 		var n int64
 		if err := rows.Scan(&lane, &n); err != nil {
-			return nil, fail(err, "read lanes")
+			return nil, sqldb.Wrap(err, "read lanes")
 		}
 		out[lane] = n
 	}
-	return out, fail(rows.Err(), "read lanes")
+	return out, sqldb.Wrap(rows.Err(), "read lanes")
 }
 
 var errLanesChanged = errors.New("the number of lanes was changed")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Lease hands out up to n due items of one lane for d, oldest first and all of
@@ -42,7 +43,7 @@ func (q *Queue) Lease(ctx context.Context, lane, n int, d time.Duration) ([]Item
 	now := q.now()
 	want := q.wanted(lane, n, now)
 	var items []Item
-	err := readAgain(func() (err error) {
+	err := sqldb.ReadAgain(func() (err error) {
 		items, err = q.fair(ctx, lane, want, now)
 		return err
 	})
@@ -153,7 +154,7 @@ func mixed(items, rest []Item, most int64, last *turns, now time.Time) []Item {
 func (q *Queue) due(ctx context.Context, lane int, want wanted) ([]Item, error) {
 	rows, err := q.engine.leaseRows(ctx, lane, want)
 	if err != nil {
-		return nil, fail(err, "lease items")
+		return nil, sqldb.Wrap(err, "lease items")
 	}
 	defer rows.Close()
 	var items []Item
@@ -177,7 +178,7 @@ func (q *Queue) due(ctx context.Context, lane int, want wanted) ([]Item, error) 
 		}
 		items = append(items, it)
 	}
-	return items, fail(rows.Err(), "lease items")
+	return items, sqldb.Wrap(rows.Err(), "lease items")
 }
 
 // Name is what an event is about, as far as order matters: two events of one
@@ -236,7 +237,7 @@ func scanItem(rows *sql.Rows, more ...any) (Item, error) {
 	var received int64
 	fields := []any{&it.ID, &it.Lane, &it.Attempts, &it.repo, &it.Connector, &event, &body, &received, &it.Host}
 	if err := rows.Scan(append(fields, more...)...); err != nil {
-		return Item{}, fail(err, "read item")
+		return Item{}, sqldb.Wrap(err, "read item")
 	}
 	events, err := provenance.DecodeSegment(event)
 	if err != nil || len(events) != 1 {
@@ -288,7 +289,7 @@ func (q *Queue) release(ctx context.Context, items []Item, why []string, at time
 			}
 			for i, it := range items {
 				if _, err := b.w.stmts.release.ExecContext(b.ctx, at.UnixMilli(), clip(why[i]), it.ID); err != nil {
-					return fail(err, "release item")
+					return sqldb.Wrap(err, "release item")
 				}
 			}
 			return nil
@@ -347,11 +348,11 @@ func (q *Queue) unlease(items []Item) {
 func affect(want int) func(sql.Result, error) error {
 	return func(result sql.Result, err error) error {
 		if err != nil {
-			return fail(err, "change items")
+			return sqldb.Wrap(err, "change items")
 		}
 		n, err := result.RowsAffected()
 		if err != nil {
-			return fail(err, "change items")
+			return sqldb.Wrap(err, "change items")
 		}
 		if n != int64(want) {
 			return provenance.Errorf(provenance.Conflict, "%d of %d items have moved on", int64(want)-n, want)

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"database/sql"
 	"strings"
 	"testing"
 	"time"
@@ -173,10 +172,7 @@ func TestUpgradeFromVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	crash(t, q)
-	db, err := sql.Open("sqlite", dsn(path))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := tables(t, path)
 	if _, err := db.ExecContext(t.Context(), `ALTER TABLE seen DROP COLUMN at; DROP TABLE clients; ALTER TABLE meta DROP COLUMN secret; PRAGMA user_version = 1`); err != nil {
 		t.Fatal(err)
 	}

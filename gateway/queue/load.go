@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // load fills the memory that mirrors the database. It runs before the writer
@@ -14,13 +15,13 @@ import (
 func (q *Queue) load(ctx context.Context, exclude func(context.Context, *sql.Tx) error) error {
 	tx, err := q.writerD.BeginTx(ctx, nil)
 	if err != nil {
-		return fail(err, "load queue")
+		return sqldb.Wrap(err, "load queue")
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
 	var lanes int
 	var done int64
 	if err := tx.QueryRowContext(ctx, `SELECT name, lanes, done, secret FROM meta`).Scan(&q.name, &lanes, &done, &q.secret); err != nil {
-		return fail(err, "load queue")
+		return sqldb.Wrap(err, "load queue")
 	}
 	q.done.Store(done)
 	if lanes != q.options.Lanes {
@@ -44,41 +45,41 @@ func (q *Queue) load(ctx context.Context, exclude func(context.Context, *sql.Tx)
 	if q.held, err = readHolds(tx.QueryContext(ctx, `SELECT repo, max(due) FROM items WHERE state = 0 AND due > 0 GROUP BY repo`)); err != nil {
 		return err
 	}
-	return fail(tx.Commit(), "load queue")
+	return sqldb.Wrap(tx.Commit(), "load queue")
 }
 
 // readHolds reads until when repositories wait for a retry.
 func readHolds(rows *sql.Rows, err error) (map[int64]time.Time, error) {
 	if err != nil {
-		return nil, fail(err, "read holds")
+		return nil, sqldb.Wrap(err, "read holds")
 	}
 	defer rows.Close()
 	held := map[int64]time.Time{}
 	for rows.Next() {
 		var id, due int64
 		if err := rows.Scan(&id, &due); err != nil {
-			return nil, fail(err, "read holds")
+			return nil, sqldb.Wrap(err, "read holds")
 		}
 		held[id] = time.UnixMilli(due)
 	}
-	return held, fail(rows.Err(), "read holds")
+	return held, sqldb.Wrap(rows.Err(), "read holds")
 }
 
 func (q *Queue) loadRepositories(ctx context.Context, tx *sql.Tx) error {
 	rows, err := tx.QueryContext(ctx, `SELECT id, host, name, lane FROM repositories`)
 	if err != nil {
-		return fail(err, "load queue")
+		return sqldb.Wrap(err, "load queue")
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var k repoKey
 		var r repo
 		if err := rows.Scan(&r.id, &k.host, &k.name, &r.lane); err != nil {
-			return fail(err, "load queue")
+			return sqldb.Wrap(err, "load queue")
 		}
 		q.repos[k] = r
 	}
-	return fail(rows.Err(), "load queue")
+	return sqldb.Wrap(rows.Err(), "load queue")
 }
 
 // changeLanes spreads the repositories anew. An open segment pins the number
@@ -86,7 +87,7 @@ func (q *Queue) loadRepositories(ctx context.Context, tx *sql.Tx) error {
 func (q *Queue) changeLanes(ctx context.Context, tx *sql.Tx, from int) error {
 	var open int
 	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM segments`).Scan(&open); err != nil {
-		return fail(err, "change lanes")
+		return sqldb.Wrap(err, "change lanes")
 	}
 	if open > 0 {
 		return provenance.Errorf(provenance.Invalid,
@@ -98,16 +99,16 @@ func (q *Queue) changeLanes(ctx context.Context, tx *sql.Tx, from int) error {
 			continue
 		}
 		if _, err := tx.ExecContext(ctx, q.engine.bind(`UPDATE repositories SET lane = ? WHERE id = ?`), lane, r.id); err != nil {
-			return fail(err, "change lanes")
+			return sqldb.Wrap(err, "change lanes")
 		}
 		q.repos[k] = repo{id: r.id, lane: lane}
 	}
 	if _, err := tx.ExecContext(ctx, `UPDATE items SET lane = (SELECT lane FROM repositories WHERE id = items.repo)`); err != nil {
-		return fail(err, "change lanes")
+		return sqldb.Wrap(err, "change lanes")
 	}
 	if err := q.engine.relocate(ctx, tx); err != nil {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, q.engine.bind(`UPDATE meta SET lanes = ?`), q.options.Lanes)
-	return fail(err, "change lanes")
+	return sqldb.Wrap(err, "change lanes")
 }

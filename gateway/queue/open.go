@@ -3,10 +3,10 @@ package queue
 import (
 	"context"
 	"database/sql"
-	"strings"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Create makes an empty queue at where: the path of a SQLite file, or the URL
@@ -18,7 +18,7 @@ import (
 // live in the schema waybill_queue, or in the one that the URL's search_path
 // names, and appear all at once. The URL is a secret: no error repeats it.
 func Create(ctx context.Context, where string) error {
-	if isURL(where) {
+	if sqldb.IsURL(where) {
 		return createPostgres(ctx, where)
 	}
 	return createSQLite(ctx, where)
@@ -46,7 +46,7 @@ func Open(ctx context.Context, where string, options Options) (*Queue, error) {
 		q.arrived[lane] = make(chan struct{}, 1)
 	}
 	opening := q.openSQLite
-	if isURL(where) {
+	if sqldb.IsURL(where) {
 		opening = q.openPostgres
 	}
 	if err := opening(ctx, where); err != nil {
@@ -63,10 +63,6 @@ func Open(ctx context.Context, where string, options Options) (*Queue, error) {
 	}
 	q.startLoops()
 	return q, nil
-}
-
-func isURL(where string) bool {
-	return strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://")
 }
 
 // start prepares the statements; both databases are open and their schema fits.

@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
-	"fmt"
 	"slices"
 
-	"github.com/jackc/pgx/v5/stdlib"
-
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // serverEngine is PostgreSQL: several processes, each statement a journey. So
@@ -29,7 +27,7 @@ type note struct {
 	at          int64
 }
 
-func (*serverEngine) bind(query string) string { return dollars(query) }
+func (*serverEngine) bind(query string) string { return sqldb.Dollars(query) }
 
 func (*serverEngine) prepare(context.Context, *sql.Conn) error { return nil } // pgx keeps its own
 
@@ -40,16 +38,8 @@ func (*serverEngine) begin(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
-// commit reads the answer: to a COMMIT in a failed transaction the server says
-// ROLLBACK, and that is no error to the protocol.
 func (*serverEngine) commit(ctx context.Context, conn *sql.Conn) error {
-	return conn.Raw(func(driver any) error {
-		tag, err := driver.(*stdlib.Conn).Conn().Exec(ctx, `COMMIT`)
-		if err == nil && tag.String() != "COMMIT" {
-			err = fmt.Errorf("the server answered %s to COMMIT", tag)
-		}
-		return err
-	})
+	return sqldb.CommitOn(ctx, conn)
 }
 
 // preview inserts the ids of all deliveries in hand, in one order that all
@@ -128,18 +118,18 @@ func (e *serverEngine) noteAll(b *batch, sorted []string) ([]string, error) {
 func (*serverEngine) readIDs(b *batch, query string, args ...any) (map[string][]byte, error) {
 	rows, err := b.w.conn.QueryContext(b.ctx, query, args...)
 	if err != nil {
-		return nil, fail(err, "accept events")
+		return nil, sqldb.Wrap(err, "accept events")
 	}
 	defer rows.Close()
 	out := map[string][]byte{}
 	for rows.Next() {
 		var id, body []byte
 		if err := rows.Scan(&id, &body); err != nil {
-			return nil, fail(err, "accept events")
+			return nil, sqldb.Wrap(err, "accept events")
 		}
 		out[string(id)] = body
 	}
-	return out, fail(rows.Err(), "accept events")
+	return out, sqldb.Wrap(rows.Err(), "accept events")
 }
 
 func (*serverEngine) see(b *batch, id, body []byte, _ int64) (fresh bool, err error) {
@@ -178,7 +168,7 @@ func dropIDs(b *batch, ids [][]byte) error {
 	}
 	slices.SortFunc(ids, bytes.Compare)
 	_, err := b.w.conn.ExecContext(b.ctx, `DELETE FROM seen WHERE id = ANY ($1::bytea[])`, ids)
-	return fail(err, "forget event ids")
+	return sqldb.Wrap(err, "forget event ids")
 }
 
 func (e *serverEngine) flush(b *batch) error {
@@ -189,7 +179,7 @@ func (e *serverEngine) flush(b *batch) error {
 			unused = append(unused, []byte(key))
 		case n.changed:
 			if _, err := b.w.conn.ExecContext(b.ctx, `UPDATE seen SET body = $2 WHERE id = $1`, []byte(key), n.body); err != nil {
-				return fail(err, "accept events")
+				return sqldb.Wrap(err, "accept events")
 			}
 		}
 	}
@@ -203,7 +193,7 @@ func (e *serverEngine) flush(b *batch) error {
 	// has committed, and is seen here, or it waits for us and moves our rows.
 	var lanes int
 	if err := b.w.conn.QueryRowContext(b.ctx, `SELECT lanes FROM meta`).Scan(&lanes); err != nil {
-		return fail(err, "accept events")
+		return sqldb.Wrap(err, "accept events")
 	}
 	if lanes != e.lanes {
 		return b.w.breakWith(lanesChanged(lanes))
@@ -225,7 +215,7 @@ func (*serverEngine) insert(b *batch) error {
 	_, err := b.w.conn.ExecContext(b.ctx, `INSERT INTO items (state, lane, repo, connector, event, body, received)
 		SELECT 0, u.* FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::bytea[], $5::bytea[], $6::bigint[]) AS u`,
 		lanes, repos, connectors, events, bodies, received)
-	return fail(err, "accept events")
+	return sqldb.Wrap(err, "accept events")
 }
 
 func (*serverEngine) sealItems(b *batch, lane int, ids []int64) (sql.Result, error) {
@@ -237,10 +227,10 @@ func (*serverEngine) relocate(context.Context, *sql.Tx) error { return nil }
 func (e *serverEngine) fence(b *batch, lane int, epoch int64) error {
 	result, err := b.w.conn.ExecContext(b.ctx, `SELECT 1 FROM lanes WHERE lane = $1 AND owner = $2 AND epoch = $3 FOR UPDATE`, lane, e.replica, epoch)
 	if err != nil {
-		return fail(err, "check lane")
+		return sqldb.Wrap(err, "check lane")
 	}
 	if n, err := result.RowsAffected(); err != nil || n != 1 {
-		return firstError(fail(err, "check lane"), laneLost(lane))
+		return firstError(sqldb.Wrap(err, "check lane"), laneLost(lane))
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Delivery is one event as intake hands it over.
@@ -134,16 +135,6 @@ func (q *Queue) limit(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithTimeout(ctx, serverTimeout)
 }
 
-// readAgain reads once more where the server ended the connection: it ends all
-// of them when it restarts, and the next one may do.
-func readAgain(read func() error) error {
-	err := read()
-	if err != nil && isDisconnected(err) {
-		err = read()
-	}
-	return err
-}
-
 // Stats are the queue's counts.
 type Stats struct {
 	Pending int64 // waiting for a segment
@@ -162,7 +153,7 @@ func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 	if q.shared() {
 		c, err := readCensus(q.reads.counts.QueryContext(ctx))
 		if err == nil {
-			err = fail(q.reads.done.QueryRowContext(ctx).Scan(&s.Done), "read queue stats")
+			err = sqldb.Wrap(q.reads.done.QueryRowContext(ctx).Scan(&s.Done), "read queue stats")
 		}
 		if err != nil {
 			return Stats{}, err
@@ -171,7 +162,7 @@ func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 	}
 	var at sql.NullInt64
 	if err := q.reads.oldest.QueryRowContext(ctx).Scan(&at); err != nil && err != sql.ErrNoRows {
-		return Stats{}, fail(err, "read queue stats")
+		return Stats{}, sqldb.Wrap(err, "read queue stats")
 	}
 	if at.Valid {
 		s.OldestPending = time.UnixMilli(at.Int64).UTC()

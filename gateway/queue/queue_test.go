@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 const testHost = provenance.Host("registry.example.com")
@@ -100,7 +102,7 @@ func TestCreateAndOpenRefuse(t *testing.T) {
 		_, err := Open(t.Context(), path+"_absent", Options{})
 		wantCode(t, err, provenance.NotFound)
 		open(t, path, Options{})
-		if !isURL(path) { // a file has one owner
+		if !sqldb.IsURL(path) { // a file has one owner
 			_, err = Open(t.Context(), path, Options{})
 			wantCode(t, err, provenance.Conflict)
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // The ledger of these tests is a table with a ledger's one rule: the first
@@ -34,12 +35,11 @@ type tableLedger struct {
 }
 
 func openLedger(url, sender string) (tableLedger, error) {
-	config, err := parseURL(url, time.Second)
+	server, err := sqldb.ParseURL("ledger", url, 0)
 	if err != nil {
 		return tableLedger{}, err
 	}
-	db, err := sql.Open("pgx", config.ConnString())
-	return tableLedger{db, sender}, err
+	return tableLedger{server.Open(replicaLanes), sender}, nil
 }
 
 // submit says whether the envelope's transaction is valid.
@@ -51,7 +51,7 @@ func (l tableLedger) submit(ctx context.Context, s Segment) (bool, error) {
 		if err == nil {
 			err = l.db.QueryRowContext(ctx, `SELECT txid FROM ledger WHERE lane = $1 AND seq = $2`, s.LaneName, int64(s.Seq)).Scan(&txid)
 		}
-		if err == nil || !isDisconnected(err) || ctx.Err() != nil {
+		if err == nil || !sqldb.IsDisconnected(err) || ctx.Err() != nil {
 			return txid == s.TxID, err
 		}
 	}

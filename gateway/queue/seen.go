@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Ids are forgotten slice by slice: an id is a hash, so 4,096 slices of the
@@ -87,14 +88,14 @@ func (q *Queue) forget(ctx context.Context, before time.Time, next func() bool) 
 func (q *Queue) oldItems(ctx context.Context, before time.Time) (map[provenance.EventID]bool, error) {
 	rows, err := q.reads.oldItems.QueryContext(ctx, before.UnixMilli())
 	if err != nil {
-		return nil, fail(err, "read old items")
+		return nil, sqldb.Wrap(err, "read old items")
 	}
 	defer rows.Close()
 	keep := map[provenance.EventID]bool{}
 	for rows.Next() {
 		var event []byte
 		if err := rows.Scan(&event); err != nil {
-			return nil, fail(err, "read old items")
+			return nil, sqldb.Wrap(err, "read old items")
 		}
 		events, err := provenance.DecodeSegment(event)
 		if err != nil || len(events) != 1 {
@@ -102,7 +103,7 @@ func (q *Queue) oldItems(ctx context.Context, before time.Time) (map[provenance.
 		}
 		keep[events[0].ID] = true
 	}
-	return keep, fail(rows.Err(), "read old items")
+	return keep, sqldb.Wrap(rows.Err(), "read old items")
 }
 
 func (q *Queue) forgetSlice(ctx context.Context, slice int, before time.Time, keep map[provenance.EventID]bool) (int, error) {
@@ -124,18 +125,18 @@ func (q *Queue) oldIDs(ctx context.Context, from, to []byte, before time.Time, k
 	defer cancel()
 	rows, err := q.reads.oldIDs.QueryContext(ctx, from, to, before.Unix())
 	if err != nil {
-		return nil, fail(err, "read old ids")
+		return nil, sqldb.Wrap(err, "read old ids")
 	}
 	defer rows.Close()
 	var old [][]byte
 	for rows.Next() {
 		var id []byte
 		if err := rows.Scan(&id); err != nil {
-			return nil, fail(err, "read old ids")
+			return nil, sqldb.Wrap(err, "read old ids")
 		}
 		if len(id) != len(provenance.EventID{}) || !keep[provenance.EventID(id)] {
 			old = append(old, id)
 		}
 	}
-	return old, fail(rows.Err(), "read old ids")
+	return old, sqldb.Wrap(rows.Err(), "read old ids")
 }

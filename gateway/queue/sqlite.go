@@ -5,17 +5,13 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // schemaVersion is kept in PRAGMA user_version, and in PostgreSQL's meta.
@@ -59,22 +55,14 @@ const (
 )
 
 func createSQLite(ctx context.Context, path string) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return provenance.Errorf(provenance.Conflict, "create queue: %s exists", path)
+	if err := sqldb.CreateFile(path); err != nil {
+		return err
 	}
-	if err == nil {
-		err = file.Close()
-	}
+	db, err := openFile(path, 1, false)
 	if err != nil {
-		return provenance.Wrap(provenance.Internal, err, "create queue")
-	}
-	db, err := sql.Open("sqlite", dsn(path))
-	if err != nil {
-		return fail(err, "create queue")
+		return err
 	}
 	defer func() { _ = db.Close() }() // everything was committed, or failed, before
-	db.SetMaxOpenConns(1)
 	name, err := newName()
 	if err != nil {
 		return err
@@ -85,19 +73,19 @@ func createSQLite(ctx context.Context, path string) error {
 	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
-		return fail(err, "create queue")
+		return sqldb.Wrap(err, "create queue")
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
 	if _, err := tx.ExecContext(ctx, schema); err != nil {
-		return fail(err, "create queue")
+		return sqldb.Wrap(err, "create queue")
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO meta (name, lanes, done, secret) VALUES (?, 0, 0, ?)`, name, secret[:]); err != nil {
-		return fail(err, "create queue")
+		return sqldb.Wrap(err, "create queue")
 	}
 	if err := tx.Commit(); err != nil {
-		return fail(err, "create queue")
+		return sqldb.Wrap(err, "create queue")
 	}
-	return syncDir(filepath.Dir(path)) // the file's name must survive a power cut as well
+	return sqldb.SyncDir(filepath.Dir(path)) // the file's name must survive a power cut as well
 }
 
 // newName names a database, or a replica.
@@ -119,15 +107,12 @@ func (q *Queue) openSQLite(ctx context.Context, path string) error {
 	}
 	q.unlock = unlock
 	q.disk = &diskWatch{dir: filepath.Dir(path), min: q.options.MinFreeBytes, free: freeBytes}
-	if q.writerD, err = sql.Open("sqlite", dsn(path)); err != nil {
-		return fail(err, "open queue")
+	if q.writerD, err = openFile(path, 1, false); err != nil {
+		return err
 	}
-	q.writerD.SetMaxOpenConns(1)
-	if q.readers, err = sql.Open("sqlite", dsn(path)+"&_pragma=query_only(1)"); err != nil {
-		return fail(err, "open queue")
+	if q.readers, err = openFile(path, readerConns, true); err != nil {
+		return err
 	}
-	q.readers.SetMaxOpenConns(readerConns)
-	q.readers.SetMaxIdleConns(readerConns) // one that is open stays so: there may be no file for another
 	lite := &liteEngine{readers: q.readers}
 	q.engine = lite
 	if err := q.upgradeSQLite(ctx); err != nil {
@@ -147,7 +132,7 @@ func (q *Queue) openSQLite(ctx context.Context, path string) error {
 func (q *Queue) upgradeSQLite(ctx context.Context) error {
 	var version int
 	if err := q.writerD.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
-		return fail(err, "open queue")
+		return sqldb.Wrap(err, "open queue")
 	}
 	steps := ""
 	switch version {
@@ -167,28 +152,12 @@ func (q *Queue) upgradeSQLite(ctx context.Context) error {
 	// One transaction: a crash leaves the old version or the new one.
 	_, err = q.writerD.ExecContext(ctx, fmt.Sprintf(`BEGIN IMMEDIATE; %s %s ALTER TABLE meta ADD COLUMN secret BLOB NOT NULL DEFAULT x'%x'; PRAGMA user_version = %d; COMMIT`,
 		steps, clientsSQLite, secret, schemaVersion))
-	return fail(err, "upgrade queue")
+	return sqldb.Wrap(err, "upgrade queue")
 }
 
-// dsn opens the file with the settings that the queue's promises rest on.
-// FULL fsyncs the log at every commit (NORMAL may lose the last commits at a
-// power cut); the larger checkpoint interval halves writing at high rates.
-func dsn(path string) string {
-	return "file:" + (&url.URL{Path: path}).EscapedPath() +
-		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
-		"&_pragma=wal_autocheckpoint(10000)&_pragma=cache_size(-32768)"
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err == nil {
-		err = d.Sync()
-		if cerr := d.Close(); err == nil {
-			err = cerr
-		}
-	}
-	if err != nil {
-		return provenance.Wrap(provenance.Internal, err, "create queue: sync folder")
-	}
-	return nil
+// openFile opens the file with the settings that the queue's promises rest on.
+func openFile(path string, connections int, readOnly bool) (*sql.DB, error) {
+	return sqldb.OpenFile(path, sqldb.FileOptions{
+		Synchronous: "FULL", BusyTimeout: 5 * time.Second, CacheKiB: 32 << 10, CheckpointPages: 10_000, Connections: connections, ReadOnly: readOnly,
+	})
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // liteEngine is SQLite: one process, so every lane is its own.
@@ -58,7 +60,7 @@ func (e *liteEngine) number(ctx context.Context, on *sql.DB, lanes int) error {
 		first := int64(lane) * laneNumbers
 		var last sql.NullInt64
 		if err := on.QueryRowContext(ctx, `SELECT max(id) FROM items WHERE id >= ? AND id < ?`, first, first+laneNumbers).Scan(&last); err != nil {
-			return fail(err, "open queue")
+			return sqldb.Wrap(err, "open queue")
 		}
 		e.last[lane] = max(first, last.Int64)
 	}
@@ -77,7 +79,7 @@ func (*liteEngine) relocate(ctx context.Context, tx *sql.Tx) error {
 		UPDATE items SET id = -(SELECT new FROM numbers WHERE numbers.id = items.id);
 		UPDATE items SET id = -id;
 		DROP TABLE numbers;`, "$N", strconv.Itoa(laneNumbers)))
-	return fail(err, "change lanes")
+	return sqldb.Wrap(err, "change lanes")
 }
 
 func (*liteEngine) begin(ctx context.Context, conn *sql.Conn) error {
@@ -95,14 +97,14 @@ func (*liteEngine) preview(*batch, []*op) error { return nil }
 func (e *liteEngine) see(b *batch, id, body []byte, at int64) (fresh bool, err error) {
 	result, err := e.addSeen.ExecContext(b.ctx, id, body, at)
 	if err != nil {
-		return false, fail(err, "accept event")
+		return false, sqldb.Wrap(err, "accept event")
 	}
 	if n, err := result.RowsAffected(); err != nil || n == 1 {
-		return n == 1, fail(err, "accept event")
+		return n == 1, sqldb.Wrap(err, "accept event")
 	}
 	var known []byte
 	if err := e.body.QueryRowContext(b.ctx, id).Scan(&known); err != nil {
-		return false, fail(err, "accept event")
+		return false, sqldb.Wrap(err, "accept event")
 	}
 	if !sameBody(known, body) {
 		return false, otherBody(id)
@@ -113,7 +115,7 @@ func (e *liteEngine) see(b *batch, id, body []byte, at int64) (fresh bool, err e
 func (e *liteEngine) unsee(b *batch, ids [][]byte) error {
 	for _, id := range ids {
 		if _, err := e.forget.ExecContext(b.ctx, id); err != nil {
-			return fail(err, "take back event")
+			return sqldb.Wrap(err, "take back event")
 		}
 	}
 	return nil
@@ -133,7 +135,7 @@ func (e *liteEngine) flush(b *batch) error {
 			args = append(args, e.last[it.repo.lane], it.repo.lane, it.repo.id, it.delivery.Connector, it.event, it.delivery.BodyHash[:], it.delivery.ReceivedAt.UnixMilli())
 		}
 		if _, err := stmt.ExecContext(b.ctx, args...); err != nil {
-			return fail(err, "accept events")
+			return sqldb.Wrap(err, "accept events")
 		}
 		rest = rest[n:]
 	}

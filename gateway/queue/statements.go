@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"strconv"
+
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // stmts are the writer's prepared statements.
@@ -30,7 +32,7 @@ type preparer interface {
 func prepareAll(ctx context.Context, on preparer, e engine, all []prepared) (err error) {
 	for _, p := range all {
 		if *p.stmt, err = on.PrepareContext(ctx, e.bind(p.query)); err != nil { //nolint:sqlclosecheck // closed with its connection
-			return fail(err, "open queue: prepare")
+			return sqldb.Wrap(err, "open queue: prepare")
 		}
 	}
 	return nil

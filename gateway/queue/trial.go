@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Try does with deliveries what Accept does, and takes it back in the same
@@ -66,10 +67,10 @@ func (q *Queue) writeOnce(b *batch, d *Delivery, event []byte) error {
 	err := b.w.conn.QueryRowContext(b.ctx, q.engine.bind(`INSERT INTO items (state, lane, repo, connector, event, body, received, attempts, due, reason)
 		VALUES (0, ?, ?, ?, ?, ?, ?, 0, 0, '') RETURNING id`), r.lane, r.id, d.Connector, event, d.BodyHash[:], d.ReceivedAt.UnixMilli()).Scan(&id)
 	if err != nil {
-		return fail(err, "try event")
+		return sqldb.Wrap(err, "try event")
 	}
 	_, err = b.w.conn.ExecContext(b.ctx, q.engine.bind(`DELETE FROM items WHERE id = ?`), id)
-	return fail(err, "take back event")
+	return sqldb.Wrap(err, "take back event")
 }
 
 // admissible encodes deliveries and asks whether there is disk for them.

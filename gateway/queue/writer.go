@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // maxBatchRows bounds one transaction, and so how long its callers wait.
@@ -82,7 +83,7 @@ func (w *writer) connect(ctx context.Context) error {
 	}
 	conn, err := w.db.Conn(ctx)
 	if err != nil {
-		return fail(err, "connect queue")
+		return sqldb.Wrap(err, "connect queue")
 	}
 	err = w.stmts.prepare(ctx, conn, w.engine)
 	if err == nil {
@@ -226,11 +227,11 @@ func (w *writer) transactAgain(ops []*op) error {
 		if err == nil {
 			return nil
 		}
-		lost := isDisconnected(err)
+		lost := sqldb.IsDisconnected(err)
 		if lost {
 			w.disconnect()
 		}
-		if attempt == maxAttempts || !isContended(err) && (!lost || errors.As(err, &doubtError{})) {
+		if attempt == maxAttempts || !sqldb.IsContended(err) && (!lost || errors.As(err, &doubtError{})) {
 			return err
 		}
 	}
@@ -248,7 +249,7 @@ func (w *writer) transact(ops []*op) (err error) {
 		return err
 	}
 	if err := w.engine.begin(ctx, w.conn); err != nil {
-		return fail(err, "queue: begin")
+		return sqldb.Wrap(err, "queue: begin")
 	}
 	defer func() {
 		if err != nil {
@@ -283,7 +284,7 @@ func (w *writer) transact(ops []*op) (err error) {
 func (w *writer) rollback() {
 	ctx, cancel := context.WithTimeout(context.Background(), serverTimeout)
 	defer cancel()
-	if err := w.exec(ctx, `ROLLBACK`); err != nil && isDisconnected(err) {
+	if err := w.exec(ctx, `ROLLBACK`); err != nil && sqldb.IsDisconnected(err) {
 		w.disconnect()
 	}
 }
@@ -293,7 +294,7 @@ func (w *writer) rollback() {
 func (w *writer) runOne(b *batch, o *op) (opErr, err error) {
 	if !o.bare {
 		if err := w.exec(b.ctx, `SAVEPOINT op`); err != nil {
-			return nil, fail(err, "queue: savepoint")
+			return nil, sqldb.Wrap(err, "queue: savepoint")
 		}
 	}
 	opErr = o.run(b)
@@ -305,17 +306,17 @@ func (w *writer) runOne(b *batch, o *op) (opErr, err error) {
 	}
 	if opErr != nil {
 		if err := w.exec(b.ctx, `ROLLBACK TO op`); err != nil {
-			return nil, fail(err, "queue: roll back")
+			return nil, sqldb.Wrap(err, "queue: roll back")
 		}
 	}
-	return opErr, fail(w.exec(b.ctx, `RELEASE op`), "queue: release savepoint")
+	return opErr, sqldb.Wrap(w.exec(b.ctx, `RELEASE op`), "queue: release savepoint")
 }
 
 // breakIfDamaged stops the queue after an I/O error in a commit. After a
 // failed fsync the kernel may have dropped the pages and report success next
 // time; only reopening the file shows what really stands.
 func (w *writer) breakIfDamaged(err error) error {
-	coded := fail(err, "queue: commit")
+	coded := sqldb.Wrap(err, "queue: commit")
 	if provenance.CodeOf(coded) == provenance.Internal {
 		_ = w.breakWith(provenance.Wrap(provenance.Internal, err, "queue stopped after a failed commit; check the disk and restart"))
 	}

@@ -27,9 +27,10 @@ func directions() []allowed {
 		// A room may have closets (gateway/api/waybillv1); it knows no sibling.
 		{"gateway/intake", append(vocabulary, "gateway/intake")},
 		{"gateway/registry", append(vocabulary, "chaincode/manifest", "gateway/registry")},
-		{"gateway/queue", append(vocabulary, "gateway/queue")},
+		{"gateway/sqldb", []string{"chaincode/provenance"}},
+		{"gateway/queue", append(vocabulary, "gateway/queue", "gateway/sqldb")},
 		{"gateway/ledger", append(vocabulary, "gateway/ledger")},
-		{"gateway/index", append(vocabulary, "gateway/index")},
+		{"gateway/index", append(vocabulary, "gateway/index", "gateway/sqldb")},
 		{"gateway/api", append(vocabulary, "gateway/api")},
 		// Founds a consortium on a network just made; the command line calls it, no room does.
 		{"gateway/provision", append(vocabulary, "gateway/ledger", "network", "gateway/provision")},
@@ -62,9 +63,9 @@ func doors() []door {
 		{"github.com/google/go-containerregistry", []string{"gateway/registry", "test"}},
 		{"github.com/grpc-ecosystem/grpc-gateway", []string{"gateway/api"}},
 		{"cel.dev/cel-go", []string{"chaincode/policy"}},
-		{"github.com/jackc/pgx", []string{"gateway/queue", "gateway/index", "test"}},
-		{"database/sql", []string{"gateway/queue", "gateway/index", "test"}},
-		{"modernc.org/sqlite", []string{"gateway/queue", "gateway/index", "test"}},
+		{"github.com/jackc/pgx", []string{"gateway/sqldb", "test"}},
+		{"database/sql", []string{"gateway/sqldb", "gateway/queue", "gateway/index", "test"}},
+		{"modernc.org/sqlite", []string{"gateway/sqldb", "test"}},
 		{"github.com/spf13/viper", []string{"cmd"}},
 		{"github.com/spf13/cobra", []string{"cmd"}},
 	}
