@@ -37,7 +37,7 @@ var ErrMoved = errors.New("the index stands elsewhere")
 func (x *Index) ApplyBatch(ctx context.Context, blocks []Block) error {
 	// Not cancelled half-way: a batch is short, and a driver that watches for
 	// cancellation costs a goroutine per row.
-	tx, err := x.engine.begin(context.WithoutCancel(ctx))
+	tx, err := x.backend.begin(context.WithoutCancel(ctx))
 	if err != nil {
 		return sqldb.Wrap(err, "index %s", x.name)
 	}
@@ -109,13 +109,11 @@ func (w *writer) block(b Block) error {
 			}
 		}
 		for _, write := range writes {
-			var err error
+			value := notNil(write.Value)
 			if write.Delete {
-				err = w.drop(write.Key)
-			} else {
-				err = w.put(write.Key, write.Value)
+				value = nil
 			}
-			if err != nil {
+			if err := w.put(write.Key, value); err != nil {
 				return err
 			}
 		}

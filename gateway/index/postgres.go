@@ -52,7 +52,7 @@ func createSchema(ctx context.Context, session *sqldb.Session, schema string) er
 	return sqldb.Wrap(err, "create index in schema %s", schema)
 }
 
-func openPostgres(ctx context.Context, url string) (engine, string, error) {
+func openPostgres(ctx context.Context, url string) (backend, string, error) {
 	server, err := parseURL(url)
 	if err != nil {
 		return nil, "", err
@@ -64,10 +64,10 @@ func openPostgres(ctx context.Context, url string) (engine, string, error) {
 	return e, "in schema " + server.Schema, nil
 }
 
-func openSchema(ctx context.Context, server *sqldb.Server) (engine, error) {
+func openSchema(ctx context.Context, server *sqldb.Server) (backend, error) {
 	writing := server.With(sqldb.Settings{sqldb.IdleLimit: sqldb.Milliseconds(idleWriter)})
 	reading := server.With(sqldb.Settings{sqldb.IdleLimit: sqldb.Milliseconds(idleReader), sqldb.ReadOnly: "on"})
-	e := &serverEngine{write: writing.Writer(), read: reading.Open(readers)}
+	e := &postgresBackend{write: writing.Writer(), read: reading.Open(readers)}
 	if err := e.check(ctx); err != nil {
 		_ = e.close() // the first error is the one to tell
 		return nil, err
@@ -76,7 +76,7 @@ func openSchema(ctx context.Context, server *sqldb.Server) (engine, error) {
 }
 
 // check refuses a database that does not fit.
-func (e *serverEngine) check(ctx context.Context) error {
+func (e *postgresBackend) check(ctx context.Context) error {
 	var h head
 	err := e.read.QueryRowContext(ctx, selectHead).Scan(h.into()...)
 	switch {
@@ -108,7 +108,7 @@ func besidePostgres(ctx context.Context, url string) (*Rebuilding, error) {
 		return nil, err
 	}
 	return &Rebuilding{
-		Index: &Index{name: "in schema " + next.Schema, engine: e, st: applying()},
+		Index: &Index{name: "in schema " + next.Schema, backend: e, st: applying()},
 		replace: func(ctx context.Context) error {
 			return sqldb.Wrap(session.Rename(ctx, next.Schema, server.Schema, "meta"), "put the new index in its place")
 		},
@@ -121,7 +121,7 @@ func besidePostgres(ctx context.Context, url string) (*Rebuilding, error) {
 	}, nil
 }
 
-func openBeside(ctx context.Context, session *sqldb.Session, next *sqldb.Server, schema string) (engine, error) {
+func openBeside(ctx context.Context, session *sqldb.Session, next *sqldb.Server, schema string) (backend, error) {
 	ok, err := session.TryLock(ctx, "waybill reindex "+schema)
 	if err != nil {
 		return nil, sqldb.Wrap(err, "rebuild index")

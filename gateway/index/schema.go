@@ -62,9 +62,9 @@ const readers = 4
 // Index is an open index. It is safe for concurrent use: one Apply at a time,
 // and any number of Views beside it.
 type Index struct {
-	name   string // for errors: a path, or a schema of a database
-	engine engine
-	st     *statements
+	name    string // for errors: a path, or a schema of a database
+	backend backend
+	st      *statements
 }
 
 // Create makes an empty index at where: the path of a SQLite file, or the URL of
@@ -89,9 +89,9 @@ func Open(ctx context.Context, where string) (*Index, error) {
 	x := &Index{name: where, st: applying()}
 	var err error
 	if sqldb.IsURL(where) {
-		x.engine, x.name, err = openPostgres(ctx, where)
+		x.backend, x.name, err = openPostgres(ctx, where)
 	} else {
-		x.engine, err = openSQLite(ctx, where)
+		x.backend, err = openSQLite(ctx, where)
 	}
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func Open(ctx context.Context, where string) (*Index, error) {
 }
 
 // Close closes the index.
-func (x *Index) Close() error { return x.engine.close() }
+func (x *Index) Close() error { return x.backend.close() }
 
 // fits refuses the tables of another version. Every transaction asks: replicas
 // may be of two versions while they are replaced one by one.

@@ -27,7 +27,7 @@ type Snapshot struct {
 // View calls read with a snapshot, inside one read transaction. Errors of read
 // are returned as they are.
 func (x *Index) View(ctx context.Context, read func(*Snapshot) error) error {
-	tx, err := x.engine.view(ctx)
+	tx, err := x.backend.view(ctx)
 	if err != nil {
 		return sqldb.Wrap(err, "index %s", x.name)
 	}

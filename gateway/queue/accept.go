@@ -12,7 +12,7 @@ const MaxDeliveries = maxBatchRows
 
 // seenBody is how much of a body's hash is kept for ever: enough to tell two
 // bodies apart, half of it to keep the table of ids small.
-const seenBody = 16
+const dedupBody = 16
 
 // Accepted counts what Accept did.
 type Accepted struct{ New, Duplicate int }
@@ -38,7 +38,7 @@ func (q *Queue) Accept(ctx context.Context, deliveries []Delivery) (Accepted, er
 	if len(deliveries) == 0 {
 		return Accepted{}, nil
 	}
-	events, err := q.admissible(deliveries)
+	events, err := q.encodeAll(deliveries)
 	if err != nil {
 		return Accepted{}, err
 	}
@@ -79,7 +79,7 @@ func (q *Queue) accept(b *batch, deliveries []Delivery, events [][]byte) (Accept
 	before := len(b.items)
 	for i := range deliveries {
 		d := &deliveries[i]
-		fresh, err := q.engine.see(b, d.Event.ID[:], d.BodyHash[:seenBody], seenAt(b.now, d))
+		fresh, err := q.backend.noteID(b, d.Event.ID[:], d.BodyHash[:dedupBody], dedupTime(b.now, d))
 		if err == nil && fresh {
 			noted = append(noted, d.Event.ID[:])
 			err = q.room(b, d.Connector)
@@ -97,7 +97,7 @@ func (q *Queue) accept(b *batch, deliveries []Delivery, events [][]byte) (Accept
 					b.added[it.delivery.Connector]--
 				}
 				b.items = b.items[:before]
-				err = firstError(q.engine.unsee(b, noted), err)
+				err = firstError(q.backend.forgetIDs(b, noted), err)
 			}
 			return Accepted{}, err
 		}

@@ -165,7 +165,7 @@ func (q *Queue) auditItems(ctx context.Context, after int64) (items []AuditItem,
 	ctx, cancel := q.limit(ctx)
 	defer cancel()
 	read := 0
-	err = rowsOf(q.readers.QueryContext(ctx, q.engine.bind(
+	err = rowsOf(q.readers.QueryContext(ctx, q.backend.bind(
 		`SELECT i.id, i.state, i.lane, i.event, r.lane, r.host FROM items i LEFT JOIN repositories r ON r.id = i.repo WHERE i.id > ? ORDER BY i.id LIMIT ?`), after, auditPage))(func(rows *sql.Rows) error {
 		var it AuditItem
 		var event []byte
@@ -216,7 +216,7 @@ func (q *Queue) KnownIDs(ctx context.Context, each func(provenance.EventID) erro
 	for last, more := []byte{}, true; more; {
 		n := 0
 		reading, cancel := q.limit(ctx)
-		rows, err := q.readers.QueryContext(reading, q.engine.bind(`SELECT id FROM seen WHERE id > ? ORDER BY id LIMIT ?`), last, auditPage)
+		rows, err := q.readers.QueryContext(reading, q.backend.bind(`SELECT id FROM seen WHERE id > ? ORDER BY id LIMIT ?`), last, auditPage)
 		err = rowsOf(rows, err)(func(rows *sql.Rows) error {
 			var id []byte
 			if err := rows.Scan(&id); err != nil {

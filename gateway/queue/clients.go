@@ -37,13 +37,13 @@ func newSecret() (secret [32]byte, err error) {
 	return secret, nil
 }
 
-// hide stores what a segment hides, in the transaction that seals it: from then
+// sealClients stores what a segment hides, in the transaction that seals it: from then
 // on the events' own words may go, and these do not.
-func (b *batch) hide(s Segment) error {
+func (b *batch) sealClients(s Segment) error {
 	if len(s.Clients) == 0 {
 		return nil
 	}
-	_, err := b.w.stmts.hide.ExecContext(b.ctx, s.Lane, int64(s.Seq), string(s.Host), s.Clients)
+	_, err := b.w.stmts.addClients.ExecContext(b.ctx, s.Lane, int64(s.Seq), string(s.Host), s.Clients)
 	return sqldb.Wrap(err, "seal clients")
 }
 
@@ -57,7 +57,7 @@ func (q *Queue) Unkept(ctx context.Context, after *Unkept, limit int) ([]Unkept,
 	if after != nil {
 		lane, seq = int64(after.Lane), int64(after.Seq)
 	}
-	rows, err := q.reads.unkept.QueryContext(ctx, lane, seq, limit)
+	rows, err := q.reads.recordedClients.QueryContext(ctx, lane, seq, limit)
 	if err != nil {
 		return nil, sqldb.Wrap(err, "read clients")
 	}
@@ -82,7 +82,7 @@ func (q *Queue) Unkept(ctx context.Context, after *Unkept, limit int) ([]Unkept,
 // handed out again. What is not there any more is success.
 func (q *Queue) Kept(ctx context.Context, u Unkept) error {
 	return q.writer.do(ctx, &op{rows: 1, run: func(b *batch) error {
-		_, err := b.w.stmts.kept.ExecContext(b.ctx, u.Lane, int64(u.Seq))
+		_, err := b.w.stmts.deleteRecordedClients.ExecContext(b.ctx, u.Lane, int64(u.Seq))
 		return sqldb.Wrap(err, "forget clients")
 	}})
 }

@@ -21,7 +21,7 @@ func unkept(t *testing.T, q *Queue, after *Unkept, limit int) []Unkept {
 // What a segment hides is there from its recording until somebody says that it
 // is kept, whatever crashes in between.
 func TestClientsLife(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
 		accept(t, q, deliveries("a", 0, 4)...)
@@ -93,7 +93,7 @@ func TestClientsLife(t *testing.T) {
 
 // A queue of version 2 gets its table when it is opened, once.
 func TestUpgradeFromVersion2(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
 		accept(t, q, delivery("a", 0))
@@ -130,7 +130,7 @@ func TestUpgradeFromVersion2(t *testing.T) {
 }
 
 func TestHideID(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q, other := open(t, path, Options{Lanes: 1}), open(t, create(t), Options{Lanes: 1})
 		id := provenance.EventID{1}

@@ -61,14 +61,14 @@ func (b *batch) connectors(stmt *sql.Stmt, args ...any) (map[string]int64, int64
 	return by, total, sqldb.Wrap(rows.Err(), "count items")
 }
 
-// census is the number of items by state and, unrecorded ones, by connector.
-type census struct {
+// itemCounts is the number of items by state and, unrecorded ones, by connector.
+type itemCounts struct {
 	waiting, sealed, dead int64
 	pending               map[string]int64
 }
 
-func readCensus(rows *sql.Rows, err error) (census, error) {
-	c := census{pending: map[string]int64{}}
+func readCounts(rows *sql.Rows, err error) (itemCounts, error) {
+	c := itemCounts{pending: map[string]int64{}}
 	if err != nil {
 		return c, sqldb.Wrap(err, "count items")
 	}
@@ -94,7 +94,7 @@ func readCensus(rows *sql.Rows, err error) (census, error) {
 	return c, sqldb.Wrap(rows.Err(), "count items")
 }
 
-func (q *Queue) setCensus(c census) {
+func (q *Queue) setCounts(c itemCounts) {
 	q.waiting.Store(c.waiting)
 	q.sealed.Store(c.sealed)
 	q.dead.Store(c.dead)
@@ -107,9 +107,9 @@ func (q *Queue) recount(ctx context.Context) error {
 	ctx, cancel := q.limit(ctx)
 	defer cancel()
 	var tx *sql.Tx
-	var before census
-	own := func() census {
-		return census{q.waiting.Load(), q.sealed.Load(), q.dead.Load(), maps.Clone(q.pending)}
+	var before itemCounts
+	own := func() itemCounts {
+		return itemCounts{q.waiting.Load(), q.sealed.Load(), q.dead.Load(), maps.Clone(q.pending)}
 	}
 	err := q.writer.between(ctx, func() (err error) {
 		if tx, err = q.readers.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}); err != nil {
@@ -125,7 +125,7 @@ func (q *Queue) recount(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := readCensus(tx.StmtContext(ctx, q.reads.counts).QueryContext(ctx)) //nolint:sqlclosecheck // the transaction closes it
+	c, err := readCounts(tx.StmtContext(ctx, q.reads.counts).QueryContext(ctx)) //nolint:sqlclosecheck // the transaction closes it
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (q *Queue) recount(ctx context.Context) error {
 		c.sealed += now.sealed - before.sealed
 		c.dead += now.dead - before.dead
 		pending := c.pending
-		q.setCensus(c)
+		q.setCounts(c)
 		q.pending = pending
 		q.countPending(now.pending, 1)
 		q.countPending(before.pending, -1)

@@ -54,8 +54,8 @@ import (
 // The server must not lose what it committed. After a failover to a standby
 // that lagged the queue is an old copy of itself; see Skip.
 
-// tenure is this replica's hold of one lane.
-type tenure struct {
+// laneHold is this replica's hold of one lane.
+type laneHold struct {
 	epoch     int64
 	until     time.Time // by our clock; after it, start nothing new
 	draining  bool      // another replica waits for it
@@ -77,7 +77,7 @@ func (q *Queue) holds(lane int) bool {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	_, ok := q.tenures[lane]
+	_, ok := q.laneHolds[lane]
 	return ok
 }
 
@@ -87,17 +87,17 @@ func (q *Queue) mayLease(lane int) (epoch int64, ok bool) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	t, held := q.tenures[lane]
+	t, held := q.laneHolds[lane]
 	return t.epoch, held && !t.draining && !t.inherited && time.Now().Before(t.until)
 }
 
-// settled notes that the lane's open segment is closed.
-func (q *Queue) settled(lane int) {
+// segmentClosed notes that the lane's open segment is closed.
+func (q *Queue) segmentClosed(lane int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if t, ok := q.tenures[lane]; ok && t.inherited {
+	if t, ok := q.laneHolds[lane]; ok && t.inherited {
 		t.inherited = false
-		q.tenures[lane] = t
+		q.laneHolds[lane] = t
 	}
 }
 
@@ -107,12 +107,12 @@ func (q *Queue) fence(b *batch, lane int) error {
 		return nil
 	}
 	q.mu.Lock()
-	t, ok := q.tenures[lane]
+	t, ok := q.laneHolds[lane]
 	q.mu.Unlock()
 	if !ok {
 		return laneLost(lane)
 	}
-	return q.engine.fence(b, lane, t.epoch)
+	return q.backend.fence(b, lane, t.epoch)
 }
 
 // fenceItems checks the hold under which items were leased.
@@ -123,17 +123,17 @@ func (b *batch) fenceItems(items []Item) error {
 			continue
 		}
 		last = it
-		if err := b.w.engine.fence(b, it.Lane, it.epoch); err != nil {
+		if err := b.w.backend.fence(b, it.Lane, it.epoch); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// keepLanes renews this replica's lanes and takes its part of the others',
+// runLanes renews this replica's lanes and takes its part of the others',
 // until ctx ends. While the server is away nothing is renewed; then leasing
 // stops by itself, and what is in hand meets the fence.
-func (q *Queue) keepLanes(ctx context.Context) {
+func (q *Queue) runLanes(ctx context.Context) {
 	tick := time.NewTicker(q.options.LaneTTL / turnsWithinTTL)
 	defer tick.Stop()
 	counted, took, well := time.Now(), time.Duration(0), true
@@ -143,7 +143,7 @@ func (q *Queue) keepLanes(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		err := q.tend(ctx)
+		err := q.heartbeat(ctx)
 		if err == nil && time.Since(counted) > max(time.Second, recountShare*took) {
 			start := time.Now()
 			err = q.recount(ctx)
@@ -159,33 +159,33 @@ func (q *Queue) keepLanes(ctx context.Context) {
 	}
 }
 
-// turn is what one round of tend found and did.
-type turn struct {
-	held  map[int]int64 // lane -> epoch
-	taken []int
-	open  map[int]bool // of those taken: has an open segment
-	holds map[int64]time.Time
+// round is what one heartbeat found and did.
+type round struct {
+	held       map[int]int64 // lane -> epoch
+	taken      []int
+	open       map[int]bool // of those taken: has an open segment
+	retryAfter map[int64]time.Time
 }
 
-// tend is one round: say that we live, renew, hand over, take.
-func (q *Queue) tend(ctx context.Context) error {
+// heartbeat is one round: say that we live, renew, hand over, take.
+func (q *Queue) heartbeat(ctx context.Context) error {
 	start := time.Now() // before the server counts: our idea of the end is never later than its
-	var t turn
+	var t round
 	return q.writer.do(ctx, &op{
 		rows: 1,
 		run: func(b *batch) (err error) {
-			t, err = q.turn(b)
+			t, err = q.round(b)
 			return err
 		},
 		after: func() { q.apply(ctx, t, start.Add(q.options.LaneTTL)) },
 	})
 }
 
-func (q *Queue) turn(b *batch) (t turn, err error) {
+func (q *Queue) round(b *batch) (t round, err error) {
 	ttl := q.options.LaneTTL.Seconds()
 	var lanes int
 	if err := b.w.conn.QueryRowContext(b.ctx, `SELECT lanes FROM meta`).Scan(&lanes); err != nil {
-		return t, sqldb.Wrap(err, "tend lanes")
+		return t, sqldb.Wrap(err, "renew lanes")
 	}
 	if lanes != q.options.Lanes {
 		return t, b.w.breakWith(lanesChanged(lanes))
@@ -198,7 +198,7 @@ func (q *Queue) turn(b *batch) (t turn, err error) {
 		WHERE owner = $1 AND lane < $3 RETURNING lane, epoch`, q.replica, ttl, lanes)); err != nil {
 		return t, err
 	}
-	want := part(lanes, live, q.replica)
+	want := fairShare(lanes, live, q.replica)
 	if err := q.handOver(b, t.held, len(t.held)-want); err != nil || len(t.held) >= want {
 		return t, err
 	}
@@ -220,7 +220,7 @@ func (q *Queue) turn(b *batch) (t turn, err error) {
 // inherit reads what the taken lanes bring. It must be a statement of its own,
 // begun after the rows were locked: only that one is sure to see what the
 // holder before committed last.
-func (q *Queue) inherit(b *batch, t *turn) (err error) {
+func (q *Queue) inherit(b *batch, t *round) (err error) {
 	t.open = map[int]bool{}
 	open, err := lanesOf(b.w.conn.QueryContext(b.ctx, `SELECT lane, seq FROM segments WHERE lane = ANY ($1)`, t.taken))
 	if err != nil {
@@ -229,7 +229,7 @@ func (q *Queue) inherit(b *batch, t *turn) (err error) {
 	for lane := range open {
 		t.open[lane] = true
 	}
-	t.holds, err = readHolds(b.w.conn.QueryContext(b.ctx, `SELECT repo, max(due) FROM items WHERE state = 0 AND due > 0 AND lane = ANY ($1) GROUP BY repo`, t.taken))
+	t.retryAfter, err = readRetryAfter(b.w.conn.QueryContext(b.ctx, `SELECT repo, max(due) FROM items WHERE state = 0 AND due > 0 AND lane = ANY ($1) GROUP BY repo`, t.taken))
 	return err
 }
 
@@ -242,26 +242,26 @@ func (q *Queue) liveReplicas(b *batch, ttl float64) ([]string, error) {
 			SELECT id FROM replicas WHERE expires < clock_timestamp() - interval '1 hour' FOR UPDATE SKIP LOCKED)`)
 	}
 	if err != nil {
-		return nil, sqldb.Wrap(err, "tend lanes")
+		return nil, sqldb.Wrap(err, "renew lanes")
 	}
 	rows, err := b.w.conn.QueryContext(b.ctx, `SELECT id FROM replicas WHERE expires > clock_timestamp() ORDER BY id COLLATE "C"`)
 	if err != nil {
-		return nil, sqldb.Wrap(err, "tend lanes")
+		return nil, sqldb.Wrap(err, "renew lanes")
 	}
 	defer rows.Close()
 	var live []string
 	for rows.Next() {
 		var id string
 		if err := rows.Scan(&id); err != nil {
-			return nil, sqldb.Wrap(err, "tend lanes")
+			return nil, sqldb.Wrap(err, "renew lanes")
 		}
 		live = append(live, id)
 	}
-	return live, sqldb.Wrap(rows.Err(), "tend lanes")
+	return live, sqldb.Wrap(rows.Err(), "renew lanes")
 }
 
-// part is how many lanes a replica should hold.
-func part(lanes int, live []string, replica string) int {
+// fairShare is how many lanes a replica should hold.
+func fairShare(lanes int, live []string, replica string) int {
 	rank, n := max(0, slices.Index(live, replica)), max(1, len(live))
 	part := lanes / n
 	if rank < lanes%n {
@@ -301,12 +301,12 @@ func (q *Queue) handOver(b *batch, held map[int]int64, surplus int) error {
 func (q *Queue) drain(lane int, on bool) (quiet bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	t, ok := q.tenures[lane]
+	t, ok := q.laneHolds[lane]
 	if !ok {
 		return true
 	}
 	t.draining = on
-	q.tenures[lane] = t
+	q.laneHolds[lane] = t
 	if !on {
 		return false
 	}
@@ -323,26 +323,26 @@ func (q *Queue) drain(lane int, on bool) (quiet bool) {
 	return true
 }
 
-// apply makes a committed turn this process's belief.
-func (q *Queue) apply(ctx context.Context, t turn, until time.Time) {
+// apply makes a committed round this process's belief.
+func (q *Queue) apply(ctx context.Context, t round, until time.Time) {
 	q.mu.Lock()
-	for lane, old := range q.tenures {
+	for lane, old := range q.laneHolds {
 		if t.held[lane] == old.epoch {
 			continue
 		}
 		if _, again := t.held[lane]; again || !old.draining {
 			q.log.WarnContext(ctx, "queue: lane lost to another replica", slog.String("lane", q.LaneName(lane)))
 		}
-		delete(q.tenures, lane)
+		delete(q.laneHolds, lane)
 		delete(q.leases, lane)
 		delete(q.deferred, lane)
 	}
 	for lane, epoch := range t.held {
-		now := q.tenures[lane]
-		q.tenures[lane] = tenure{epoch: epoch, until: until, draining: now.draining, inherited: now.inherited || t.open[lane]}
+		now := q.laneHolds[lane]
+		q.laneHolds[lane] = laneHold{epoch: epoch, until: until, draining: now.draining, inherited: now.inherited || t.open[lane]}
 	}
-	for id, at := range t.holds {
-		q.held[id] = at
+	for id, at := range t.retryAfter {
+		q.retryAfter[id] = at
 	}
 	q.mu.Unlock()
 	for _, lane := range t.taken {
@@ -351,8 +351,8 @@ func (q *Queue) apply(ctx context.Context, t turn, until time.Time) {
 	}
 }
 
-// leave frees this replica's lanes. When it fails they expire.
-func (q *Queue) leave() {
+// freeLanes frees this replica's lanes. When it fails they expire.
+func (q *Queue) freeLanes() {
 	ctx, cancel := context.WithTimeout(context.Background(), serverTimeout)
 	defer cancel()
 	err := q.writer.do(ctx, &op{rows: 1, run: func(b *batch) error {

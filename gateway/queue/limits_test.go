@@ -17,7 +17,7 @@ func from(connector string, ds ...Delivery) []Delivery {
 
 // A connector that goes wild fills its share; the others do not notice.
 func TestConnectorShare(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		options := Options{Lanes: 1, MaxPending: 10, ConnectorShare: 40, LaneTTL: time.Hour}
 		q := open(t, path, options)
@@ -80,7 +80,7 @@ func TestOptionsRefuse(t *testing.T) {
 
 // Ids are forgotten when they are old, but never while their event is in the queue.
 func TestForget(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
 		always := func() bool { return true }
 		accept(t, q, deliveries("recorded", 0, 50)...)
@@ -125,7 +125,7 @@ func TestForget(t *testing.T) {
 // A delivery that claims to have been received later than now is no younger
 // than its item: else its id could go while the item stays.
 func TestForgetKnowsItsItems(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
 		d := delivery("a", 0)
 		d.ReceivedAt = time.Now().Add(30 * time.Minute)
@@ -140,7 +140,7 @@ func TestForgetKnowsItsItems(t *testing.T) {
 
 // What runs by itself does forget.
 func TestForgettingGoesOn(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1, Remember: time.Hour})
 		accept(t, q, delivery("a", 0))
 		s := seal(t, q, 0, 1, lease(t, q, 0, 1))

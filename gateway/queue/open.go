@@ -39,8 +39,8 @@ func Open(ctx context.Context, where string, options Options) (*Queue, error) {
 	}
 	q := &Queue{
 		options: options, log: options.Log, now: time.Now, unlock: func() error { return nil },
-		repos: map[repoKey]repo{}, pending: map[string]int64{}, held: map[int64]time.Time{}, deferred: map[int]map[int64]time.Time{}, leases: map[int]map[int64]leasing{},
-		tenures: map[int]tenure{},
+		repos: map[repoKey]repo{}, pending: map[string]int64{}, retryAfter: map[int64]time.Time{}, deferred: map[int]map[int64]time.Time{}, leases: map[int]map[int64]leasing{},
+		laneHolds: map[int]laneHold{},
 	}
 	for lane := range q.arrived {
 		q.arrived[lane] = make(chan struct{}, 1)
@@ -67,10 +67,10 @@ func Open(ctx context.Context, where string, options Options) (*Queue, error) {
 
 // start prepares the statements; both databases are open and their schema fits.
 func (q *Queue) start(ctx context.Context) (err error) {
-	if q.reads, err = prepareReads(ctx, q.readers, q.engine); err != nil {
+	if q.reads, err = prepareReads(ctx, q.readers, q.backend); err != nil {
 		return err
 	}
-	q.writer, err = newWriter(ctx, q.writerD, q.engine)
+	q.writer, err = newWriter(ctx, q.writerD, q.backend)
 	return err
 }
 
@@ -79,10 +79,10 @@ func (q *Queue) startLoops() {
 	ctx, cancel := context.WithCancel(context.Background())
 	q.cancel = cancel
 	if q.shared() {
-		q.loops.Go(func() { q.keepLanes(ctx) })
+		q.loops.Go(func() { q.runLanes(ctx) })
 	}
 	if q.options.Remember > 0 && !q.options.Alone {
-		q.loops.Go(func() { q.keepForgetting(ctx) })
+		q.loops.Go(func() { q.runExpiry(ctx) })
 	}
 }
 

@@ -80,7 +80,7 @@ func createPostgres(ctx context.Context, url string) error {
 }
 
 func (q *Queue) openPostgres(ctx context.Context, url string) error {
-	server, err := parseURL(url, q.options.LaneTTL)
+	place, err := parseURL(url, q.options.LaneTTL)
 	if err != nil {
 		return err
 	}
@@ -89,13 +89,14 @@ func (q *Queue) openPostgres(ctx context.Context, url string) error {
 		return err
 	}
 	q.replica = fmt.Sprintf("%016x-%s", time.Now().UnixNano(), name) // sorts by age: who was first keeps the odd lane
-	q.writerD, q.readers = server.Open(1), server.With(sqldb.Settings{sqldb.ReadOnly: "on"}).Open(readerConns)
-	q.engine = &serverEngine{readers: q.readers, replica: q.replica, lanes: q.options.Lanes}
-	if err := q.checkServer(ctx, server.Schema); err != nil {
+	q.writerD, q.readers = place.Open(1), place.With(sqldb.Settings{sqldb.ReadOnly: "on"}).Open(readerConns)
+	server := &postgresBackend{readers: q.readers, replica: q.replica, lanes: q.options.Lanes}
+	q.backend = backend{server, server, server, server}
+	if err := q.checkServer(ctx, place.Schema); err != nil {
 		return err
 	}
 	if q.options.Alone {
-		if err := q.waitForDead(ctx); err != nil {
+		if err := q.waitForExpired(ctx); err != nil {
 			return err
 		}
 	}
@@ -108,15 +109,15 @@ func (q *Queue) openPostgres(ctx context.Context, url string) error {
 	if err := q.start(ctx); err != nil {
 		return err
 	}
-	if err := q.tend(ctx); err != nil {
+	if err := q.heartbeat(ctx); err != nil {
 		return err
 	}
 	if q.options.Alone {
-		if err := q.takeAll(ctx); err != nil {
+		if err := q.takeAllLanes(ctx); err != nil {
 			return err
 		}
 	}
-	q.adopt()
+	q.resumeSegments()
 	return nil
 }
 
@@ -195,8 +196,8 @@ func (q *Queue) excludeOthers(ctx context.Context, tx *sql.Tx) error {
 
 // adopt lets lanes with an open segment be leased from at once: whoever opens a
 // queue asks Sealed first, as after any start.
-func (q *Queue) adopt() {
+func (q *Queue) resumeSegments() {
 	for lane := range q.options.Lanes {
-		q.settled(lane)
+		q.segmentClosed(lane)
 	}
 }

@@ -43,7 +43,7 @@ type Queue struct {
 	log     *slog.Logger
 	now     func() time.Time
 	unlock  func() error
-	engine  engine
+	backend backend
 	writerD *sql.DB
 	readers *sql.DB
 	writer  *writer
@@ -57,13 +57,13 @@ type Queue struct {
 	repos   map[repoKey]repo
 	pending map[string]int64 // waiting and sealed items by connector
 
-	leasing  [maxLanes]sync.Mutex // one Lease per lane at a time
-	turns    [maxLanes]turns      // of the lane whose leasing is held
-	mu       sync.Mutex
-	held     map[int64]time.Time         // repository -> not before: an item of it waits for a retry
-	deferred map[int]map[int64]time.Time // lane -> item -> not before: it waits alone
-	leases   map[int]map[int64]leasing   // lane -> item
-	tenures  map[int]tenure              // the lanes this replica holds; empty on SQLite
+	leasing    [maxLanes]sync.Mutex // one Lease per lane at a time
+	turns      [maxLanes]turns      // of the lane whose leasing is held
+	mu         sync.Mutex
+	retryAfter map[int64]time.Time         // repository -> not before: an item of it waits for a retry
+	deferred   map[int]map[int64]time.Time // lane -> item -> not before: it waits alone
+	leases     map[int]map[int64]leasing   // lane -> item
+	laneHolds  map[int]laneHold            // the lanes this replica holds; empty on SQLite
 
 	waiting, sealed, dead, done atomic.Int64
 	arrived                     [maxLanes]chan struct{}
@@ -110,7 +110,7 @@ func (q *Queue) Close() error {
 	q.cancel()
 	q.loops.Wait()
 	if q.shared() {
-		q.leave()
+		q.freeLanes()
 	}
 	q.writer.stop()
 	err := q.readers.Close()
@@ -151,7 +151,7 @@ func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 	defer cancel()
 	s := Stats{Pending: q.waiting.Load(), Sealed: q.sealed.Load(), Dead: q.dead.Load(), Done: q.done.Load()}
 	if q.shared() {
-		c, err := readCensus(q.reads.counts.QueryContext(ctx))
+		c, err := readCounts(q.reads.counts.QueryContext(ctx))
 		if err == nil {
 			err = sqldb.Wrap(q.reads.done.QueryRowContext(ctx).Scan(&s.Done), "read queue stats")
 		}

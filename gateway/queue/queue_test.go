@@ -96,7 +96,7 @@ func stats(t *testing.T, q *Queue) Stats {
 }
 
 func TestCreateAndOpenRefuse(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		wantCode(t, Create(t.Context(), path), provenance.Conflict)
 		_, err := Open(t.Context(), path+"_absent", Options{})
@@ -112,7 +112,7 @@ func TestCreateAndOpenRefuse(t *testing.T) {
 }
 
 func TestAcceptedSurvivesReopen(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
 		want := deliveries("team/app", 0, 70) // more than one multi-row insert
@@ -138,7 +138,7 @@ func TestAcceptedSurvivesReopen(t *testing.T) {
 }
 
 func TestDuplicateAndConflict(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
 		accept(t, q, delivery("a", 1))
 		if got := accept(t, q, delivery("a", 1), delivery("a", 2), delivery("a", 2)); got != (Accepted{New: 1, Duplicate: 2}) {
@@ -162,7 +162,7 @@ func TestDuplicateAndConflict(t *testing.T) {
 }
 
 func TestFull(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1, MaxPending: 3})
 		accept(t, q, deliveries("a", 0, 2)...)
 		_, err := q.Accept(t.Context(), deliveries("a", 2, 4))
@@ -193,7 +193,7 @@ func TestDiskLow(t *testing.T) {
 // A failed fsync reaches every caller that shared the commit, and the queue
 // does not go on as if the disk were sound.
 func TestFailedCommitIsNeverAcknowledged(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
 		accept(t, q, delivery("a", 0))
@@ -222,7 +222,7 @@ func TestFailedCommitIsNeverAcknowledged(t *testing.T) {
 }
 
 func TestClosed(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
 		if err := q.Close(); err != nil {
 			t.Fatal(err)
@@ -235,7 +235,7 @@ func TestClosed(t *testing.T) {
 // The items of a repository keep their order when their lane changes, when newer
 // ones come after that, and when the oldest were numbered as they arrived.
 func TestOrderOutlivesNumbers(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 8})
 		for n := range 3 {
@@ -280,7 +280,7 @@ func TestOrderOutlivesNumbers(t *testing.T) {
 }
 
 func TestChangeLanes(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 8})
 		name := q.LaneName(0)

@@ -71,7 +71,7 @@ func (r replica) drain(ctx context.Context) error {
 	for lane := range r.q.Lanes() {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				err := r.turn(ctx, lane)
+				err := r.round(ctx, lane)
 				lost := errors.Is(err, ErrLaneLost)
 				if err != nil && !lost && provenance.CodeOf(err) != provenance.Unavailable && ctx.Err() == nil {
 					failed <- fmt.Errorf("lane %d: %w", lane, err)
@@ -85,7 +85,7 @@ func (r replica) drain(ctx context.Context) error {
 	return <-failed
 }
 
-func (r replica) turn(ctx context.Context, lane int) error {
+func (r replica) round(ctx context.Context, lane int) error {
 	s, err := r.q.Sealed(ctx, lane)
 	if err != nil {
 		return err

@@ -69,10 +69,10 @@ func (q *Queue) Seal(ctx context.Context, s Segment, items []Item) error {
 			if _, err := b.w.stmts.addSegment.ExecContext(b.ctx, s.Lane, int64(s.Seq), string(s.Host), s.Bytes, s.TxID, s.Tx); err != nil {
 				return sqldb.Wrap(err, "seal segment")
 			}
-			if err := b.hide(s); err != nil {
+			if err := b.sealClients(s); err != nil {
 				return err
 			}
-			return affect(len(items))(q.engine.sealItems(b, s.Lane, ids))
+			return affect(len(items))(q.backend.sealItems(b, s.Lane, ids))
 		},
 		after: func() {
 			q.waiting.Add(-int64(len(items)))
@@ -167,8 +167,8 @@ func (q *Queue) Recorded(ctx context.Context, s Segment, block uint64) error {
 			if _, err := b.w.stmts.advance.ExecContext(b.ctx, s.Lane, int64(s.Seq)+1, int64(block)); err != nil {
 				return sqldb.Wrap(err, "advance lane")
 			}
-			if _, err := b.w.stmts.hidden.ExecContext(b.ctx, s.Lane, int64(s.Seq)); err != nil {
-				return sqldb.Wrap(err, "keep clients")
+			if _, err := b.w.stmts.clientsRecorded.ExecContext(b.ctx, s.Lane, int64(s.Seq)); err != nil {
+				return sqldb.Wrap(err, "hand clients over")
 			}
 			_, err = b.w.stmts.done.ExecContext(b.ctx, n)
 			return sqldb.Wrap(err, "count recorded items")
@@ -177,7 +177,7 @@ func (q *Queue) Recorded(ctx context.Context, s Segment, block uint64) error {
 			q.sealed.Add(-n)
 			q.done.Add(n)
 			q.countPending(by, -1)
-			q.settled(s.Lane)
+			q.segmentClosed(s.Lane)
 		},
 	})
 }
@@ -194,13 +194,13 @@ func (q *Queue) Unseal(ctx context.Context, s Segment) error {
 			if _, n, err = q.close(b, s, b.w.stmts.returnSealed); err != nil {
 				return err
 			}
-			_, err = b.w.stmts.shown.ExecContext(b.ctx, s.Lane, int64(s.Seq)) // the items still say it
+			_, err = b.w.stmts.deleteClients.ExecContext(b.ctx, s.Lane, int64(s.Seq)) // the items still say it
 			return sqldb.Wrap(err, "unseal segment")
 		},
 		after: func() {
 			q.sealed.Add(-n)
 			q.waiting.Add(n)
-			q.settled(s.Lane)
+			q.segmentClosed(s.Lane)
 		},
 	})
 }

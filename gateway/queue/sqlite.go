@@ -113,8 +113,8 @@ func (q *Queue) openSQLite(ctx context.Context, path string) error {
 	if q.readers, err = openFile(path, readerConns, true); err != nil {
 		return err
 	}
-	lite := &liteEngine{readers: q.readers}
-	q.engine = lite
+	lite := &sqliteBackend{readers: q.readers}
+	q.backend = backend{lite, lite, lite, lite}
 	if err := q.upgradeSQLite(ctx); err != nil {
 		return err
 	}

@@ -23,12 +23,12 @@ const (
 
 // writer owns this process's one connection that changes the database.
 type writer struct {
-	db     *sql.DB
-	engine engine
-	ops    chan *op
-	quit   chan struct{}
-	idle   sync.WaitGroup
-	once   sync.Once
+	db      *sql.DB
+	backend backend
+	ops     chan *op
+	quit    chan struct{}
+	idle    sync.WaitGroup
+	once    sync.Once
 
 	// conn and stmts belong to the writer's goroutine; conn is nil after a
 	// connection to the server was lost and until the next transaction.
@@ -48,7 +48,7 @@ type op struct {
 	after func() // after the commit, in the writer's goroutine
 	// bare ops undo themselves; the others run inside a savepoint.
 	bare bool
-	// deliveries are what the op accepts, for the engine's preview.
+	// deliveries are what the op accepts, for the backend's prefetch.
 	deliveries []Delivery
 	// aside, in place of run, runs in the writer's goroutine between two transactions.
 	aside func() error
@@ -64,11 +64,11 @@ type batch struct {
 	items []newItem
 	added map[string]int64 // items by connector
 	repos map[repoKey]repo
-	noted map[string]*note // PostgreSQL: what preview learned of the ids
+	noted map[string]*note // PostgreSQL: what prefetch learned of the ids
 }
 
-func newWriter(ctx context.Context, db *sql.DB, e engine) (*writer, error) {
-	w := &writer{db: db, engine: e, ops: make(chan *op, 1024), quit: make(chan struct{})}
+func newWriter(ctx context.Context, db *sql.DB, e backend) (*writer, error) {
+	w := &writer{db: db, backend: e, ops: make(chan *op, 1024), quit: make(chan struct{})}
 	if err := w.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -85,9 +85,9 @@ func (w *writer) connect(ctx context.Context) error {
 	if err != nil {
 		return sqldb.Wrap(err, "connect queue")
 	}
-	err = w.stmts.prepare(ctx, conn, w.engine)
+	err = w.stmts.prepare(ctx, conn, w.backend)
 	if err == nil {
-		err = w.engine.prepare(ctx, conn)
+		err = w.backend.prepare(ctx, conn)
 	}
 	if err != nil {
 		_ = conn.Close() // the first error says more
@@ -240,7 +240,7 @@ func (w *writer) transactAgain(ops []*op) error {
 func (w *writer) transact(ops []*op) (err error) {
 	// One caller's cancellation must not tear the others' transaction, so no caller's ctx is used here.
 	ctx := context.Background()
-	if _, lite := w.engine.(*liteEngine); !lite {
+	if _, lite := w.backend.transactions.(*sqliteBackend); !lite {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, serverTimeout)
 		defer cancel()
@@ -248,7 +248,7 @@ func (w *writer) transact(ops []*op) (err error) {
 	if err := w.connect(ctx); err != nil {
 		return err
 	}
-	if err := w.engine.begin(ctx, w.conn); err != nil {
+	if err := w.backend.begin(ctx, w.conn); err != nil {
 		return sqldb.Wrap(err, "queue: begin")
 	}
 	defer func() {
@@ -257,7 +257,7 @@ func (w *writer) transact(ops []*op) (err error) {
 		}
 	}()
 	b := &batch{ctx: ctx, w: w, now: time.Now(), added: map[string]int64{}}
-	if err := w.engine.preview(b, ops); err != nil {
+	if err := w.backend.prefetch(b, ops); err != nil {
 		return err
 	}
 	for _, o := range ops {
@@ -265,7 +265,7 @@ func (w *writer) transact(ops []*op) (err error) {
 			return err
 		}
 	}
-	if err := w.engine.flush(b); err != nil {
+	if err := w.backend.flush(b); err != nil {
 		return err
 	}
 	if w.commitFault != nil {
@@ -273,7 +273,7 @@ func (w *writer) transact(ops []*op) (err error) {
 			return w.breakIfDamaged(err)
 		}
 	}
-	if err := w.engine.commit(ctx, w.conn); err != nil {
+	if err := w.backend.commit(ctx, w.conn); err != nil {
 		return w.breakIfDamaged(doubtError{err})
 	}
 	return nil

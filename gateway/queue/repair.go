@@ -99,10 +99,10 @@ func (q *Queue) Bind(ctx context.Context, lane int, ids []int64) error {
 func (b *batch) update(query string) (int64, error) {
 	result, err := b.w.conn.ExecContext(b.ctx, query)
 	if err != nil {
-		return 0, sqldb.Wrap(err, "mend items")
+		return 0, sqldb.Wrap(err, "repair items")
 	}
 	n, err := result.RowsAffected()
-	return n, sqldb.Wrap(err, "mend items")
+	return n, sqldb.Wrap(err, "repair items")
 }
 
 // Know notes ids of events that stand on the ledger or in this queue and are
@@ -116,7 +116,7 @@ func (q *Queue) Know(ctx context.Context, ids []provenance.EventID) error {
 	return q.writer.do(ctx, &op{
 		rows: len(ids),
 		run: func(b *batch) error {
-			stmt, err := b.w.conn.PrepareContext(b.ctx, q.engine.bind(`INSERT INTO seen (id, body, at) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`))
+			stmt, err := b.w.conn.PrepareContext(b.ctx, q.backend.bind(`INSERT INTO seen (id, body, at) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`))
 			if err != nil {
 				return sqldb.Wrap(err, "note event ids")
 			}

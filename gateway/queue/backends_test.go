@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 type creator func(t testing.TB) string
 
 // onEngines runs a test on each database.
-func onEngines(t *testing.T, test func(t *testing.T, create creator)) {
+func onBackends(t *testing.T, test func(t *testing.T, create creator)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, createFile) })
 	t.Run("postgres", func(t *testing.T) { test(t, createSchema) })
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
-// engine is what the two databases do differently. The questions, and what a
+// backend is what the two databases do differently. The questions, and what a
 // block makes of the tables, are shared SQL, written with ?.
-type engine interface {
+type backend interface {
 	// begin opens a write transaction. Nobody else, in this process or another,
 	// has one until it ends.
 	begin(ctx context.Context) (session, error)
@@ -20,26 +20,46 @@ type engine interface {
 }
 
 // session is one write transaction.
-type session interface {
-	head() (head, error)
-	setHead(height uint64, hash []byte) error
+type session struct {
+	keys
+	tables
+	progress
+	rollback func() // after commit it does nothing
+}
+
+// keys is the mirror of the ledger's keys.
+type keys interface {
 	// load tells which keys the next get may ask for.
 	load(keys []string) error
 	// get reads a key as it stands in this transaction; nil when absent.
 	get(key string) ([]byte, error)
+	// put writes a key; the value nil removes it.
 	put(key string, value []byte) error
-	drop(key string) error
+}
+
+// tables are the others.
+type tables interface {
 	// exec may run later, at the latest before the next row or commit.
 	exec(st *statement, args ...any) error
 	// row reads the first row of a query; found is false when there is none.
 	row(st *statement, args []any, into ...any) (found bool, err error)
-	commit() error
-	rollback()
 }
 
-// reads is one read transaction.
-type reads interface {
+// progress is how far the index has come.
+type progress interface {
 	head() (head, error)
+	setHead(height uint64, hash []byte) error
+	commit() error
+}
+
+// reads is one read transaction, which end ends.
+type reads struct {
+	questions
+	head func() (head, error)
+	end  func()
+}
+
+type questions interface {
 	query(text string, args ...any) (*sql.Rows, error)
 	// get reads keys and their values, in any order; at most maxVariables.
 	get(keys []string) (*sql.Rows, error)
@@ -47,7 +67,6 @@ type reads interface {
 	// with pulls of the images that a condition on pulls p takes, the last recorded
 	// first. Its values: the condition's, a time, a block and a tx, a limit.
 	recent(image string) string
-	end()
 }
 
 // head is the row of meta.

@@ -11,7 +11,7 @@ import (
 )
 
 // liteEngine is SQLite: one process, so every lane is its own.
-type liteEngine struct {
+type sqliteBackend struct {
 	readers               *sql.DB
 	addSeen, body, forget *sql.Stmt
 	addOne, addMany       *sql.Stmt
@@ -35,9 +35,9 @@ const (
 // those of all lanes, and every segment rewrote eight times the pages.
 const laneNumbers = 1_000_000_000_000
 
-func (*liteEngine) bind(query string) string { return query }
+func (*sqliteBackend) bind(query string) string { return query }
 
-func (e *liteEngine) prepare(ctx context.Context, conn *sql.Conn) error {
+func (e *sqliteBackend) prepare(ctx context.Context, conn *sql.Conn) error {
 	const addItem = `INSERT INTO items (id, state, lane, repo, connector, event, body, received, attempts, due, reason) VALUES `
 	const itemRow = `(?, 0, ?, ?, ?, ?, ?, ?, 0, 0, '')`
 	err := prepareAll(ctx, e.readers, e, []prepared{{&e.unblocked, selectWaiting + ` ORDER BY i.id`}})
@@ -54,7 +54,7 @@ func (e *liteEngine) prepare(ctx context.Context, conn *sql.Conn) error {
 }
 
 // number learns the highest numbers in use.
-func (e *liteEngine) number(ctx context.Context, on *sql.DB, lanes int) error {
+func (e *sqliteBackend) number(ctx context.Context, on *sql.DB, lanes int) error {
 	e.last = map[int]int64{}
 	for lane := range lanes {
 		first := int64(lane) * laneNumbers
@@ -72,7 +72,7 @@ func (e *liteEngine) number(ctx context.Context, on *sql.DB, lanes int) error {
 // they are of this program or of one that numbered as items came: so the old
 // order within a lane is the order to keep. By way of negative numbers, because
 // no two items may have one even in the middle of it.
-func (*liteEngine) relocate(ctx context.Context, tx *sql.Tx) error {
+func (*sqliteBackend) relocate(ctx context.Context, tx *sql.Tx) error {
 	_, err := tx.ExecContext(ctx, strings.ReplaceAll(`
 		CREATE TEMP TABLE numbers AS SELECT id, lane * $N + row_number() OVER (PARTITION BY lane ORDER BY id) AS new FROM items;
 		CREATE UNIQUE INDEX temp.numbers_id ON numbers (id);
@@ -82,19 +82,19 @@ func (*liteEngine) relocate(ctx context.Context, tx *sql.Tx) error {
 	return sqldb.Wrap(err, "change lanes")
 }
 
-func (*liteEngine) begin(ctx context.Context, conn *sql.Conn) error {
+func (*sqliteBackend) begin(ctx context.Context, conn *sql.Conn) error {
 	_, err := conn.ExecContext(ctx, `BEGIN IMMEDIATE`)
 	return err
 }
 
-func (*liteEngine) commit(ctx context.Context, conn *sql.Conn) error {
+func (*sqliteBackend) commit(ctx context.Context, conn *sql.Conn) error {
 	_, err := conn.ExecContext(ctx, `COMMIT`)
 	return err
 }
 
-func (*liteEngine) preview(*batch, []*op) error { return nil }
+func (*sqliteBackend) prefetch(*batch, []*op) error { return nil }
 
-func (e *liteEngine) see(b *batch, id, body []byte, at int64) (fresh bool, err error) {
+func (e *sqliteBackend) noteID(b *batch, id, body []byte, at int64) (fresh bool, err error) {
 	result, err := e.addSeen.ExecContext(b.ctx, id, body, at)
 	if err != nil {
 		return false, sqldb.Wrap(err, "accept event")
@@ -112,7 +112,7 @@ func (e *liteEngine) see(b *batch, id, body []byte, at int64) (fresh bool, err e
 	return false, nil
 }
 
-func (e *liteEngine) unsee(b *batch, ids [][]byte) error {
+func (e *sqliteBackend) forgetIDs(b *batch, ids [][]byte) error {
 	for _, id := range ids {
 		if _, err := e.forget.ExecContext(b.ctx, id); err != nil {
 			return sqldb.Wrap(err, "take back event")
@@ -122,7 +122,7 @@ func (e *liteEngine) unsee(b *batch, ids [][]byte) error {
 }
 
 // flush writes many rows to a statement where there are many.
-func (e *liteEngine) flush(b *batch) error {
+func (e *sqliteBackend) flush(b *batch) error {
 	args := make([]any, 0, insertRows*itemColumns)
 	for rest := b.items; len(rest) > 0; {
 		n, stmt := 1, e.addOne
@@ -142,18 +142,18 @@ func (e *liteEngine) flush(b *batch) error {
 	return nil
 }
 
-func (*liteEngine) sealItems(b *batch, lane int, ids []int64) (sql.Result, error) {
+func (*sqliteBackend) sealItems(b *batch, lane int, ids []int64) (sql.Result, error) {
 	if first, last := ids[0], ids[len(ids)-1]; last-first == int64(len(ids)-1) && slices.IsSorted(ids) {
 		return b.w.conn.ExecContext(b.ctx, `UPDATE items SET state = 1 WHERE state = 0 AND lane = ? AND id BETWEEN ? AND ?`, lane, first, last)
 	}
 	return b.w.conn.ExecContext(b.ctx, `UPDATE items SET state = 1 WHERE state = 0 AND id IN (`+list(ids)+`)`)
 }
 
-func (*liteEngine) fence(*batch, int, int64) error { return nil }
+func (*sqliteBackend) fence(*batch, int, int64) error { return nil }
 
 // leaseRows leaves blocked repositories out inside SQLite, so that a registry
 // that is down for a day does not cost a walk over its backlog in Go.
-func (e *liteEngine) leaseRows(ctx context.Context, lane int, want wanted) (*sql.Rows, error) {
+func (e *sqliteBackend) leaseRows(ctx context.Context, lane int, want wanted) (*sql.Rows, error) {
 	if len(want.blocked) == 0 && want.notHost == "" {
 		return e.unblocked.QueryContext(ctx, lane)
 	}

@@ -18,7 +18,7 @@ func (q *Queue) Try(ctx context.Context, deliveries []Delivery) (Accepted, error
 	if len(deliveries) == 0 {
 		return Accepted{}, nil
 	}
-	events, err := q.admissible(deliveries)
+	events, err := q.encodeAll(deliveries)
 	if err != nil {
 		return Accepted{}, err
 	}
@@ -39,13 +39,13 @@ func (q *Queue) try(b *batch, deliveries []Delivery, events [][]byte) (Accepted,
 	var noted [][]byte
 	for i := range deliveries {
 		d := &deliveries[i]
-		fresh, err := q.engine.see(b, d.Event.ID[:], d.BodyHash[:seenBody], seenAt(b.now, d))
+		fresh, err := q.backend.noteID(b, d.Event.ID[:], d.BodyHash[:dedupBody], dedupTime(b.now, d))
 		if err == nil && fresh {
 			noted = append(noted, d.Event.ID[:])
-			err = firstError(q.room(b, d.Connector), q.writeOnce(b, d, events[i]))
+			err = firstError(q.room(b, d.Connector), q.insertAndDelete(b, d, events[i]))
 		}
 		if err != nil {
-			return Accepted{}, firstError(q.engine.unsee(b, noted), err)
+			return Accepted{}, firstError(q.backend.forgetIDs(b, noted), err)
 		}
 		if fresh {
 			accepted.New++
@@ -53,28 +53,28 @@ func (q *Queue) try(b *batch, deliveries []Delivery, events [][]byte) (Accepted,
 			accepted.Duplicate++
 		}
 	}
-	return accepted, q.engine.unsee(b, noted)
+	return accepted, q.backend.forgetIDs(b, noted)
 }
 
 // writeOnce writes a row as flush would, and deletes it.
-func (q *Queue) writeOnce(b *batch, d *Delivery, event []byte) error {
+func (q *Queue) insertAndDelete(b *batch, d *Delivery, event []byte) error {
 	key := repoKey{d.Host, d.Event.Repository}
 	r, ok := q.repos[key]
 	if !ok { // a repository of samples gets no row of its own
 		r = repo{lane: laneOf(key.host, key.name, q.options.Lanes)}
 	}
 	var id int64
-	err := b.w.conn.QueryRowContext(b.ctx, q.engine.bind(`INSERT INTO items (state, lane, repo, connector, event, body, received, attempts, due, reason)
+	err := b.w.conn.QueryRowContext(b.ctx, q.backend.bind(`INSERT INTO items (state, lane, repo, connector, event, body, received, attempts, due, reason)
 		VALUES (0, ?, ?, ?, ?, ?, ?, 0, 0, '') RETURNING id`), r.lane, r.id, d.Connector, event, d.BodyHash[:], d.ReceivedAt.UnixMilli()).Scan(&id)
 	if err != nil {
 		return sqldb.Wrap(err, "try event")
 	}
-	_, err = b.w.conn.ExecContext(b.ctx, q.engine.bind(`DELETE FROM items WHERE id = ?`), id)
+	_, err = b.w.conn.ExecContext(b.ctx, q.backend.bind(`DELETE FROM items WHERE id = ?`), id)
 	return sqldb.Wrap(err, "take back event")
 }
 
 // admissible encodes deliveries and asks whether there is disk for them.
-func (q *Queue) admissible(deliveries []Delivery) ([][]byte, error) {
+func (q *Queue) encodeAll(deliveries []Delivery) ([][]byte, error) {
 	if len(deliveries) > MaxDeliveries {
 		return nil, provenance.Errorf(provenance.Invalid, "accept %d deliveries: at most %d at once", len(deliveries), MaxDeliveries)
 	}

@@ -20,12 +20,12 @@ const (
 // serverEngine is PostgreSQL: several processes, each statement a journey. So
 // the keys that a block touches are read at once and written at once, and its
 // rows are sent without waiting for each answer.
-type serverEngine struct {
+type postgresBackend struct {
 	write *sqldb.Writer
 	read  *sql.DB
 }
 
-func (e *serverEngine) close() error {
+func (e *postgresBackend) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	err := e.read.Close()
@@ -33,26 +33,26 @@ func (e *serverEngine) close() error {
 	return err
 }
 
-func (e *serverEngine) begin(ctx context.Context) (session, error) {
+func (e *postgresBackend) begin(ctx context.Context) (session, error) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	tx, err := e.write.Begin(ctx)
 	if err != nil {
 		cancel()
-		return nil, err
+		return session{}, err
 	}
-	return &serverSession{tx: tx, keys: map[string][]byte{}, changed: map[string]bool{}, ended: cancel}, nil
+	s := &postgresSession{tx: tx, known: map[string][]byte{}, changed: map[string]bool{}}
+	return session{s, s, s, func() { tx.Rollback(); cancel() }}, nil
 }
 
 // serverSession keeps what the transaction knows of the keys, and what is still
 // to be sent. Nothing else writes to kv while it holds meta's row.
-type serverSession struct {
+type postgresSession struct {
 	tx      *sqldb.Tx
-	keys    map[string][]byte // as they stand; nil: absent
+	known   map[string][]byte // keys as they stand; nil: absent
 	changed map[string]bool   // to be written
-	ended   func()
 }
 
-func (s *serverSession) head() (h head, err error) {
+func (s *postgresSession) head() (h head, err error) {
 	found, err := s.tx.Row(selectHead+` FOR UPDATE`, nil, h.into()...)
 	if err == nil && !found {
 		err = sql.ErrNoRows
@@ -60,23 +60,23 @@ func (s *serverSession) head() (h head, err error) {
 	return h, err
 }
 
-func (s *serverSession) setHead(height uint64, hash []byte) error {
+func (s *postgresSession) setHead(height uint64, hash []byte) error {
 	s.tx.Queue(dollars(updateHead), height, hash)
 	return nil
 }
 
-func (s *serverSession) load(keys []string) error {
-	if len(s.keys) > maxKept {
+func (s *postgresSession) load(keys []string) error {
+	if len(s.known) > maxKept {
 		if err := s.flush(); err != nil {
 			return err
 		}
-		clear(s.keys)
+		clear(s.known)
 	}
 	missing := make([][]byte, 0, len(keys))
 	for _, key := range keys {
-		if _, known := s.keys[key]; !known {
+		if _, known := s.known[key]; !known {
 			missing = append(missing, []byte(key))
-			s.keys[key] = nil
+			s.known[key] = nil
 		}
 	}
 	if len(missing) == 0 {
@@ -84,38 +84,33 @@ func (s *serverSession) load(keys []string) error {
 	}
 	var key, value []byte
 	err := s.tx.Rows(`SELECT key, value FROM kv WHERE key = ANY ($1)`, []any{missing}, []any{&key, &value}, func() error {
-		s.keys[string(key)] = notNil(value)
+		s.known[string(key)] = notNil(value)
 		value = nil
 		return nil
 	})
 	return sqldb.Wrap(err, "index: read keys")
 }
 
-func (s *serverSession) get(key string) ([]byte, error) {
-	if _, known := s.keys[key]; !known {
+func (s *postgresSession) get(key string) ([]byte, error) {
+	if _, known := s.known[key]; !known {
 		if err := s.load([]string{key}); err != nil {
 			return nil, err
 		}
 	}
-	return s.keys[key], nil
+	return s.known[key], nil
 }
 
-func (s *serverSession) put(key string, value []byte) error {
-	s.keys[key], s.changed[key] = notNil(value), true
+func (s *postgresSession) put(key string, value []byte) error {
+	s.known[key], s.changed[key] = value, true
 	return s.bound()
 }
 
-func (s *serverSession) drop(key string) error {
-	s.keys[key], s.changed[key] = nil, true
-	return s.bound()
-}
-
-func (s *serverSession) exec(st *statement, args ...any) error {
+func (s *postgresSession) exec(st *statement, args ...any) error {
 	s.tx.Queue(st.dollars, byteArgs(args)...)
 	return s.bound()
 }
 
-func (s *serverSession) bound() error {
+func (s *postgresSession) bound() error {
 	if s.tx.Queued()+len(s.changed) < maxQueued {
 		return nil
 	}
@@ -123,16 +118,16 @@ func (s *serverSession) bound() error {
 }
 
 // flush sends what was put off.
-func (s *serverSession) flush() error {
+func (s *postgresSession) flush() error {
 	s.queueKeys()
 	clear(s.changed)
 	return sqldb.Wrap(s.tx.Flush(), "index: write")
 }
 
-func (s *serverSession) queueKeys() {
+func (s *postgresSession) queueKeys() {
 	var put, values, drop [][]byte
 	for _, key := range slices.Sorted(maps.Keys(s.changed)) {
-		if value := s.keys[key]; value != nil {
+		if value := s.known[key]; value != nil {
 			put, values = append(put, []byte(key)), append(values, value)
 		} else {
 			drop = append(drop, []byte(key))
@@ -146,7 +141,7 @@ func (s *serverSession) queueKeys() {
 	}
 }
 
-func (s *serverSession) row(st *statement, args []any, into ...any) (bool, error) {
+func (s *postgresSession) row(st *statement, args []any, into ...any) (bool, error) {
 	if err := s.flush(); err != nil {
 		return false, err
 	}
@@ -156,41 +151,37 @@ func (s *serverSession) row(st *statement, args []any, into ...any) (bool, error
 
 // commit may fail after the server has committed. Then the next Apply finds the
 // height moved, as when another replica applied the block.
-func (s *serverSession) commit() error {
+func (s *postgresSession) commit() error {
 	if err := s.flush(); err != nil {
 		return err
 	}
 	return s.tx.Commit()
 }
 
-func (s *serverSession) rollback() {
-	s.tx.Rollback()
-	s.ended()
-}
-
-func (e *serverEngine) view(ctx context.Context) (reads, error) {
+func (e *postgresBackend) view(ctx context.Context) (reads, error) {
 	tx, err := e.read.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
-		return nil, err
+		return reads{}, err
 	}
-	return &serverReads{tx: tx, ctx: func() context.Context { return ctx }}, nil
+	r := &postgresReads{tx: tx, ctx: func() context.Context { return ctx }}
+	return reads{r, r.head, func() { _ = tx.Rollback() }}, nil // nothing was written
 }
 
-type serverReads struct {
+type postgresReads struct {
 	tx  *sql.Tx
 	ctx func() context.Context
 }
 
-func (r *serverReads) head() (h head, err error) {
+func (r *postgresReads) head() (h head, err error) {
 	err = r.tx.QueryRowContext(r.ctx(), selectHead).Scan(h.into()...)
 	return h, err
 }
 
-func (r *serverReads) query(text string, args ...any) (*sql.Rows, error) {
+func (r *postgresReads) query(text string, args ...any) (*sql.Rows, error) {
 	return r.tx.QueryContext(r.ctx(), dollars(text), byteArgs(args)...)
 }
 
-func (r *serverReads) get(keys []string) (*sql.Rows, error) {
+func (r *postgresReads) get(keys []string) (*sql.Rows, error) {
 	asked := make([][]byte, len(keys))
 	for i, key := range keys {
 		asked[i] = []byte(key)
@@ -198,12 +189,10 @@ func (r *serverReads) get(keys []string) (*sql.Rows, error) {
 	return r.tx.QueryContext(r.ctx(), `SELECT key, value FROM kv WHERE key = ANY ($1)`, asked)
 }
 
-func (r *serverReads) end() { _ = r.tx.Rollback() } // nothing was written
-
 // recent takes a segment at each step: the latest that any of the chains stands
 // at, whose rows give way to those before them. The server makes as many steps
 // as are asked for.
-func (r *serverReads) recent(image string) string {
+func (r *postgresReads) recent(image string) string {
 	return `chain (block, tx, last, heads) AS (
 			SELECT NULL::bigint, NULL::bigint, NULL::bigint, ARRAY(SELECT p.latest FROM pulls p WHERE ` + image + `)
 			UNION ALL SELECT n.block, n.tx, n.last, ARRAY(SELECT id FROM unnest(c.heads || n.previous) AS id WHERE id IS NOT NULL AND id <> ALL (n.ids))

@@ -9,7 +9,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
-// load fills the memory that mirrors the database. It runs before the writer
+// recover fills the memory that mirrors the database. It runs before the writer
 // starts, on its connection. exclude makes sure that nobody else is at work,
 // before the number of lanes is changed.
 func (q *Queue) load(ctx context.Context, exclude func(context.Context, *sql.Tx) error) error {
@@ -29,12 +29,12 @@ func (q *Queue) load(ctx context.Context, exclude func(context.Context, *sql.Tx)
 			return err
 		}
 	}
-	c, err := readCensus(tx.QueryContext(ctx, selectCounts))
+	c, err := readCounts(tx.QueryContext(ctx, selectCounts))
 	if err != nil {
 		return err
 	}
-	q.setCensus(c)
-	if err := q.loadRepositories(ctx, tx); err != nil {
+	q.setCounts(c)
+	if err := q.recoverRepositories(ctx, tx); err != nil {
 		return err
 	}
 	if lanes != q.options.Lanes {
@@ -42,30 +42,30 @@ func (q *Queue) load(ctx context.Context, exclude func(context.Context, *sql.Tx)
 			return err
 		}
 	}
-	if q.held, err = readHolds(tx.QueryContext(ctx, `SELECT repo, max(due) FROM items WHERE state = 0 AND due > 0 GROUP BY repo`)); err != nil {
+	if q.retryAfter, err = readRetryAfter(tx.QueryContext(ctx, `SELECT repo, max(due) FROM items WHERE state = 0 AND due > 0 GROUP BY repo`)); err != nil {
 		return err
 	}
 	return sqldb.Wrap(tx.Commit(), "load queue")
 }
 
 // readHolds reads until when repositories wait for a retry.
-func readHolds(rows *sql.Rows, err error) (map[int64]time.Time, error) {
+func readRetryAfter(rows *sql.Rows, err error) (map[int64]time.Time, error) {
 	if err != nil {
-		return nil, sqldb.Wrap(err, "read holds")
+		return nil, sqldb.Wrap(err, "read retry times")
 	}
 	defer rows.Close()
-	held := map[int64]time.Time{}
+	after := map[int64]time.Time{}
 	for rows.Next() {
 		var id, due int64
 		if err := rows.Scan(&id, &due); err != nil {
-			return nil, sqldb.Wrap(err, "read holds")
+			return nil, sqldb.Wrap(err, "read retry times")
 		}
-		held[id] = time.UnixMilli(due)
+		after[id] = time.UnixMilli(due)
 	}
-	return held, sqldb.Wrap(rows.Err(), "read holds")
+	return after, sqldb.Wrap(rows.Err(), "read retry times")
 }
 
-func (q *Queue) loadRepositories(ctx context.Context, tx *sql.Tx) error {
+func (q *Queue) recoverRepositories(ctx context.Context, tx *sql.Tx) error {
 	rows, err := tx.QueryContext(ctx, `SELECT id, host, name, lane FROM repositories`)
 	if err != nil {
 		return sqldb.Wrap(err, "load queue")
@@ -98,7 +98,7 @@ func (q *Queue) changeLanes(ctx context.Context, tx *sql.Tx, from int) error {
 		if lane == r.lane {
 			continue
 		}
-		if _, err := tx.ExecContext(ctx, q.engine.bind(`UPDATE repositories SET lane = ? WHERE id = ?`), lane, r.id); err != nil {
+		if _, err := tx.ExecContext(ctx, q.backend.bind(`UPDATE repositories SET lane = ? WHERE id = ?`), lane, r.id); err != nil {
 			return sqldb.Wrap(err, "change lanes")
 		}
 		q.repos[k] = repo{id: r.id, lane: lane}
@@ -106,9 +106,9 @@ func (q *Queue) changeLanes(ctx context.Context, tx *sql.Tx, from int) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE items SET lane = (SELECT lane FROM repositories WHERE id = items.repo)`); err != nil {
 		return sqldb.Wrap(err, "change lanes")
 	}
-	if err := q.engine.relocate(ctx, tx); err != nil {
+	if err := q.backend.relocate(ctx, tx); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, q.engine.bind(`UPDATE meta SET lanes = ?`), q.options.Lanes)
+	_, err := tx.ExecContext(ctx, q.backend.bind(`UPDATE meta SET lanes = ?`), q.options.Lanes)
 	return sqldb.Wrap(err, "change lanes")
 }

@@ -8,30 +8,45 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-// engine is what the two databases do differently. Everything else is shared
-// SQL, written with ? and ?1.
-type engine interface {
+// backend is what the two databases do differently, in parts. Everything else
+// is shared SQL, written with ? and ?1.
+type backend struct {
+	dialect
+	transactions
+	dedup
+	itemRows
+}
+
+type dialect interface {
 	// bind turns shared SQL into the database's own.
 	bind(query string) string
-	// prepare makes the engine's own statements on the writer's connection.
+	// prepare makes the backend's own statements on the writer's connection.
 	prepare(ctx context.Context, conn *sql.Conn) error
-	begin(ctx context.Context, conn *sql.Conn) error
-	commit(ctx context.Context, conn *sql.Conn) error
-
-	// preview may do for a whole batch what see would do for each event.
-	preview(b *batch, ops []*op) error
-	// see notes an event id; fresh is false for one that is known with the same body.
-	see(b *batch, id, body []byte, at int64) (fresh bool, err error)
-	unsee(b *batch, ids [][]byte) error
-	// flush writes the batch's new items.
-	flush(b *batch) error
-	sealItems(b *batch, lane int, ids []int64) (sql.Result, error)
-
 	// relocate follows a change of the items' lanes.
 	relocate(ctx context.Context, tx *sql.Tx) error
+}
+
+type transactions interface {
+	begin(ctx context.Context, conn *sql.Conn) error
+	commit(ctx context.Context, conn *sql.Conn) error
 	// fence fails with ErrLaneLost unless this process holds the lane in the
 	// given epoch, and keeps it so until the transaction ends.
 	fence(b *batch, lane int, epoch int64) error
+}
+
+// dedup is the table of event ids.
+type dedup interface {
+	// prefetch may do for a whole batch what noteID would do for each event.
+	prefetch(b *batch, ops []*op) error
+	// noteID notes an event id; fresh is false for one that is known with the same body.
+	noteID(b *batch, id, body []byte, at int64) (fresh bool, err error)
+	forgetIDs(b *batch, ids [][]byte) error
+}
+
+type itemRows interface {
+	// flush writes the batch's new items.
+	flush(b *batch) error
+	sealItems(b *batch, lane int, ids []int64) (sql.Result, error)
 	// leaseRows reads waiting items of a lane in order, without those of blocked
 	// repositories: at least n of the first one's host where there are as many.
 	leaseRows(ctx context.Context, lane int, want wanted) (*sql.Rows, error)
