@@ -164,6 +164,7 @@ type round struct {
 	held       map[int]int64 // lane -> epoch
 	taken      []int
 	open       map[int]bool // of those taken: has an open segment
+	freed      bool         // tasks that the dead had
 	retryAfter map[int64]time.Time
 }
 
@@ -192,6 +193,9 @@ func (q *Queue) round(b *batch) (t round, err error) {
 	}
 	live, err := q.liveReplicas(b, ttl)
 	if err != nil {
+		return t, err
+	}
+	if t.freed, err = q.freeTasks(b); err != nil {
 		return t, err
 	}
 	if t.held, err = lanesOf(b.w.conn.QueryContext(b.ctx, `UPDATE lanes SET expires = clock_timestamp() + make_interval(secs => $2)
@@ -345,6 +349,9 @@ func (q *Queue) apply(ctx context.Context, t round, until time.Time) {
 		q.retryAfter[id] = at
 	}
 	q.mu.Unlock()
+	if t.freed {
+		q.tasks.announce()
+	}
 	for _, lane := range t.taken {
 		q.log.InfoContext(ctx, "queue: lane taken", slog.String("lane", q.LaneName(lane)), slog.Bool("open_segment", t.open[lane]))
 		q.announce(lane)
@@ -358,6 +365,7 @@ func (q *Queue) freeLanes() {
 	err := q.writer.do(ctx, &op{rows: 1, run: func(b *batch) error {
 		for _, query := range []string{
 			`UPDATE lanes SET owner = '', expires = '-infinity' WHERE owner = $1`,
+			`UPDATE tasks SET owner = '' WHERE owner = $1`,
 			`DELETE FROM replicas WHERE id = $1`,
 		} {
 			if _, err := b.w.conn.ExecContext(b.ctx, query, q.replica); err != nil {

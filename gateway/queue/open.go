@@ -42,6 +42,7 @@ func Open(ctx context.Context, where string, options Options) (*Queue, error) {
 		repos: map[repoKey]repo{}, pending: map[string]int64{}, retryAfter: map[int64]time.Time{}, deferred: map[int]map[int64]time.Time{}, leases: map[int]map[int64]leasing{},
 		laneHolds: map[int]laneHold{},
 	}
+	q.tasks = &Tasks{q: q, arrived: make(chan struct{}, 1), limits: defaultTaskLimits()}
 	for lane := range q.arrived {
 		q.arrived[lane] = make(chan struct{}, 1)
 	}
@@ -81,6 +82,7 @@ func (q *Queue) startLoops() {
 	if q.shared() {
 		q.loops.Go(func() { q.runLanes(ctx) })
 	}
+	q.loops.Go(func() { q.tasks.keepHeight(ctx) })
 	if q.options.Remember > 0 && !q.options.Alone {
 		q.loops.Go(func() { q.runExpiry(ctx) })
 	}

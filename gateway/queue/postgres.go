@@ -39,10 +39,27 @@ CREATE INDEX items_sealed ON items (lane) WHERE state = 1;
 CREATE INDEX items_dead ON items (id) WHERE state = 2;
 CREATE INDEX items_held ON items (lane, repo) WHERE state = 0 AND due > 0;
 CREATE TABLE segments (lane INTEGER PRIMARY KEY, seq BIGINT NOT NULL, host TEXT NOT NULL, bytes BYTEA NOT NULL, txid TEXT NOT NULL, tx BYTEA NOT NULL);
-` + clientsPostgres + `
+` + clientsPostgres + tasksPostgres + `
 INSERT INTO meta (version, name, lanes, done, secret) VALUES ($VERSION, '$NAME', 0, 0, '\x$SECRET');`
 
 const clientsPostgres = `CREATE TABLE clients (lane INTEGER NOT NULL, seq BIGINT NOT NULL, host TEXT NOT NULL, bytes BYTEA NOT NULL, recorded INTEGER NOT NULL, PRIMARY KEY (lane, seq));`
+
+const tasksPostgres = `
+CREATE TABLE task_height (height BIGINT NOT NULL, turn BIGINT NOT NULL);
+INSERT INTO task_height (height, turn) VALUES (0, 0);
+CREATE TABLE task_places (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, host TEXT NOT NULL, repository TEXT NOT NULL,
+  turn BIGINT NOT NULL, waiting BIGINT NOT NULL, UNIQUE (host, repository));
+CREATE INDEX task_places_turn ON task_places (turn, id) WHERE waiting > 0;
+CREATE TABLE tasks (
+  id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, place BIGINT NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL, subject TEXT NOT NULL, tag TEXT NOT NULL,
+  noted BIGINT NOT NULL, attempts INTEGER NOT NULL, due BIGINT NOT NULL, wants TEXT NOT NULL, reason TEXT NOT NULL,
+  dead INTEGER NOT NULL, owner TEXT NOT NULL, lease BIGINT NOT NULL, woken INTEGER NOT NULL, UNIQUE (place, kind, digest, subject));
+CREATE INDEX tasks_ready ON tasks (place, kind, due) WHERE dead = 0 AND owner = '';
+CREATE INDEX tasks_due ON tasks (due) WHERE dead = 0 AND owner = '';
+CREATE INDEX tasks_dead ON tasks (id) WHERE dead = 1;
+CREATE INDEX tasks_wants ON tasks (wants, subject) WHERE wants <> '';
+CREATE INDEX tasks_owned ON tasks (owner) WHERE owner <> '';
+`
 
 // parseURL reads the URL: a paused replica must not hold locks for long.
 func parseURL(url string, laneTTL time.Duration) (*sqldb.Server, error) {
@@ -132,12 +149,13 @@ func (q *Queue) checkServer(ctx context.Context, schema string) error {
 	if err != nil {
 		return sqldb.Wrap(err, "open queue")
 	}
-	if version == 2 {
-		if err := q.upgradeServer(ctx); err != nil {
+	if version < 2 || version > schemaVersion {
+		return mismatch(version)
+	}
+	if version < schemaVersion {
+		if err := q.upgradeServer(ctx, version); err != nil {
 			return err
 		}
-	} else if version != schemaVersion {
-		return mismatch(version)
 	}
 	var fsync, commit string
 	if err := q.writerD.QueryRowContext(ctx, `SELECT current_setting('fsync'), current_setting('synchronous_commit')`).Scan(&fsync, &commit); err != nil {
@@ -149,26 +167,30 @@ func (q *Queue) checkServer(ctx context.Context, schema string) error {
 	return nil
 }
 
-// upgradeServer adds what version 2 did not have. Replicas of that
+// upgradeServer adds what an older version did not have. Replicas of that
 // version go on beside it; the row of meta lets one upgrade at a time.
-func (q *Queue) upgradeServer(ctx context.Context) error {
+func (q *Queue) upgradeServer(ctx context.Context, from int) error {
 	tx, err := q.writerD.BeginTx(ctx, nil)
 	if err != nil {
 		return sqldb.Wrap(err, "upgrade queue")
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
-	done, err := tx.ExecContext(ctx, `UPDATE meta SET version = $1 WHERE version = 2`, schemaVersion)
+	done, err := tx.ExecContext(ctx, `UPDATE meta SET version = $1 WHERE version = $2`, schemaVersion, from)
 	if err != nil {
 		return sqldb.Wrap(err, "upgrade queue")
 	}
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
 		return sqldb.Wrap(err, "upgrade queue") // another replica was faster
 	}
-	secret, err := newSecret()
-	if err != nil {
-		return err
+	var steps []string
+	if from < 3 {
+		secret, err := newSecret()
+		if err != nil {
+			return err
+		}
+		steps = append(steps, clientsPostgres, fmt.Sprintf(`ALTER TABLE meta ADD COLUMN secret BYTEA NOT NULL DEFAULT '\x%x'`, secret))
 	}
-	for _, step := range []string{clientsPostgres, fmt.Sprintf(`ALTER TABLE meta ADD COLUMN secret BYTEA NOT NULL DEFAULT '\x%x'`, secret)} {
+	for _, step := range append(steps, strings.Split(strings.TrimSpace(tasksPostgres), ";\n")...) {
 		if _, err := tx.ExecContext(ctx, step); err != nil {
 			return sqldb.Wrap(err, "upgrade queue")
 		}

@@ -48,6 +48,7 @@ type Queue struct {
 	readers *sql.DB
 	writer  *writer
 	reads   reads
+	tasks   *Tasks
 	disk    *diskWatch // nil on PostgreSQL
 
 	cancel context.CancelFunc // ends the loops
@@ -109,6 +110,7 @@ func (q *Queue) announce(lane int) {
 func (q *Queue) Close() error {
 	q.cancel()
 	q.loops.Wait()
+	q.tasks.save(context.Background())
 	if q.shared() {
 		q.freeLanes()
 	}

@@ -24,6 +24,10 @@ func (q *Queue) load(ctx context.Context, exclude func(context.Context, *sql.Tx)
 		return sqldb.Wrap(err, "load queue")
 	}
 	q.done.Store(done)
+	if err := tx.QueryRowContext(ctx, `SELECT height FROM task_height`).Scan(&q.tasks.saved); err != nil {
+		return sqldb.Wrap(err, "load tasks")
+	}
+	q.tasks.height = q.tasks.saved
 	if lanes != q.options.Lanes {
 		if err := exclude(ctx, tx); err != nil {
 			return err
