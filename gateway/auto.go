@@ -11,6 +11,9 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
+	"github.com/waybill-dev/waybill/gateway/tasks"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // releaseAuto is the transaction that completes a promotion whose rules are met.
@@ -19,7 +22,7 @@ const releaseAuto = "release:Auto"
 // promotionReads is the index as the releaser sees it.
 type promotionReads interface {
 	state.Reader
-	Promotions(f index.PromotionFilter, p index.Page) ([]state.Promotion, string, error)
+	Promotions(f readmodel.PromotionFilter, p readmodel.Page) ([]state.Promotion, string, error)
 }
 
 var _ promotionReads = (*index.Snapshot)(nil)
@@ -31,7 +34,7 @@ var _ promotionReads = (*index.Snapshot)(nil)
 type releaser struct {
 	msp    string
 	view   func(ctx context.Context, read func(promotionReads) error) error
-	ledger actLedger
+	ledger tasks.Submitter
 	log    *slog.Logger
 	count  func(outcome string)
 	now    func() time.Time
@@ -79,7 +82,7 @@ func (r *releaser) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := pauseFor(ctx, r.limits.pause); err != nil {
+		if err := wait.For(ctx, r.limits.pause); err != nil {
 			return err
 		}
 		timer := time.NewTimer(min(r.limits.every, max(0, next)))
@@ -112,7 +115,7 @@ func (r *releaser) look(ctx context.Context) (next time.Duration, err error) {
 			next = min(next, wait)
 			continue
 		}
-		if err := pauseFor(ctx, rand.N(r.limits.jitter+1)); err != nil {
+		if err := wait.For(ctx, rand.N(r.limits.jitter+1)); err != nil {
 			return next, err
 		}
 		r.release(ctx, p)
@@ -150,9 +153,9 @@ func (r *releaser) release(ctx context.Context, p state.Promotion) {
 func (r *releaser) due(ctx context.Context) (due []state.Promotion, open map[string]bool, err error) {
 	open = map[string]bool{}
 	// What has expired is not looked at for ever.
-	filter := index.PromotionFilter{Status: state.PromotionOpen, Since: r.now().Add(-state.PromotionLife)}
+	filter := readmodel.PromotionFilter{Status: state.PromotionOpen, Since: r.now().Add(-state.PromotionLife)}
 	err = r.view(ctx, func(reads promotionReads) error {
-		for page := (index.Page{Size: index.MaxPage}); ; {
+		for page := (readmodel.Page{Size: readmodel.MaxPage}); ; {
 			promotions, token, err := reads.Promotions(filter, page)
 			if err != nil {
 				return err

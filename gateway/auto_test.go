@@ -12,13 +12,15 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
+	"github.com/waybill-dev/waybill/gateway/wait/waittest"
 )
 
 // promotions adds the index's list to the fake state.
-type promotions struct{ *fakeState }
+type promotions struct{ *ledgertest.State }
 
-func (p promotions) Promotions(f index.PromotionFilter, _ index.Page) ([]state.Promotion, string, error) {
+func (p promotions) Promotions(f readmodel.PromotionFilter, _ readmodel.Page) ([]state.Promotion, string, error) {
 	entries, err := p.Scan(1000, state.TypePromotion)
 	var out []state.Promotion
 	for _, e := range entries {
@@ -40,8 +42,8 @@ const autoPolicy = `{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metad
 // releasing is a releaser over fakes: one image, promoted to both stages.
 type releasing struct {
 	*releaser
-	state  *fakeState
-	ledger *fakeActs
+	state  *ledgertest.State
+	ledger *ledgertest.Acts
 	counts map[string]int
 	time   time.Time
 	image  provenance.Digest
@@ -54,7 +56,7 @@ func (r *releasing) subject(stage string) state.Subject {
 
 func newReleasing(t *testing.T, msp string) *releasing {
 	t.Helper()
-	r := &releasing{state: &fakeState{}, ledger: &fakeActs{}, counts: map[string]int{}, time: time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC), image: provenance.SHA256Of([]byte("image"))}
+	r := &releasing{state: &ledgertest.State{}, ledger: &ledgertest.Acts{}, counts: map[string]int{}, time: time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC), image: provenance.SHA256Of([]byte("image"))}
 	r.releaser = &releaser{
 		msp: msp, ledger: r.ledger, log: slog.New(slog.DiscardHandler), count: func(o string) { r.counts[o]++ }, now: func() time.Time { return r.time },
 		view:  func(_ context.Context, read func(promotionReads) error) error { return read(promotions{r.state}) },
@@ -64,21 +66,21 @@ func newReleasing(t *testing.T, msp string) *releasing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.state.put(t, state.MembersKey(), state.Members{MSPs: []string{"PlatformMSP", "SecurityMSP", "VendorMSP"}})
-	r.state.put(t, state.PoliciesKey(), state.Catalogue{Policies: []state.CatalogueEntry{{Name: "app", Version: 1, Match: p.Spec.Match}}})
-	r.state.put(t, state.PolicyKey("app", 1), state.PolicyVersion{Name: "app", Version: 1, Text: p.Canonical()})
+	r.state.Put(t, state.MembersKey(), state.Members{MSPs: []string{"PlatformMSP", "SecurityMSP", "VendorMSP"}})
+	r.state.Put(t, state.PoliciesKey(), state.Catalogue{Policies: []state.CatalogueEntry{{Name: "app", Version: 1, Match: p.Spec.Match}}})
+	r.state.Put(t, state.PolicyKey("app", 1), state.PolicyVersion{Name: "app", Version: 1, Text: p.Canonical()})
 	r.rules = policy.Version{Name: "app", Version: 1, Hash: p.Hash()}
-	r.state.put(t, state.ClockKey(), state.Clock{At: r.time, Seq: 1})
-	r.state.put(t, state.PlaceKey(r.image, "reg.example", "app"), state.Place{MSP: "VendorMSP", At: r.time.Add(-48 * time.Hour), Proven: true})
+	r.state.Put(t, state.ClockKey(), state.Clock{At: r.time, Seq: 1})
+	r.state.Put(t, state.PlaceKey(r.image, "reg.example", "app"), state.Place{MSP: "VendorMSP", At: r.time.Add(-48 * time.Hour), Proven: true})
 	return r
 }
 
 func (r *releasing) promote(t *testing.T, stage string, approver ...string) {
 	t.Helper()
 	s := r.subject(stage)
-	r.state.put(t, s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionOpen, Requester: policy.Person{MSP: "VendorMSP", Name: "ann"}, At: r.time.Add(-time.Hour)})
+	r.state.Put(t, s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionOpen, Requester: policy.Person{MSP: "VendorMSP", Name: "ann"}, At: r.time.Add(-time.Hour)})
 	for _, msp := range approver {
-		r.state.put(t, s.ApprovalKey(1, msp), state.Approval{Subject: s, Attempt: 1, Approval: policy.Approval{
+		r.state.Put(t, s.ApprovalKey(1, msp), state.Approval{Subject: s, Attempt: 1, Approval: policy.Approval{
 			By: policy.Person{MSP: msp, Name: "bob"}, At: r.time.Add(-time.Hour), Roles: []string{"release-manager"}, Policy: r.rules,
 		}})
 	}
@@ -87,9 +89,9 @@ func (r *releasing) promote(t *testing.T, stage string, approver ...string) {
 func (r *releasing) released(t *testing.T, stage string, at time.Time) {
 	t.Helper()
 	s := r.subject(stage)
-	r.state.put(t, s.ReleasedKey(), state.Release{Subject: s, Attempt: 1, Policy: r.rules, Act: state.Act{At: at}})
-	r.state.put(t, s.ReleaseKey(), state.Current{Digest: r.image})
-	r.state.put(t, s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionReleased})
+	r.state.Put(t, s.ReleasedKey(), state.Release{Subject: s, Attempt: 1, Policy: r.rules, Act: state.Act{At: at}})
+	r.state.Put(t, s.ReleaseKey(), state.Current{Digest: r.image})
+	r.state.Put(t, s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionReleased})
 }
 
 func TestAutoRelease(t *testing.T) {
@@ -109,7 +111,7 @@ func TestAutoRelease(t *testing.T) {
 		"soak is over, and the ledger's clock stands still": {"PlatformMSP", func(t *testing.T, r *releasing) {
 			r.released(t, "staging", r.time.Add(-25*time.Hour))
 			r.promote(t, "production", "PlatformMSP")
-			r.state.put(t, state.ClockKey(), state.Clock{At: r.time.Add(-policy.ClockGrace - time.Minute), Seq: 1})
+			r.state.Put(t, state.ClockKey(), state.Clock{At: r.time.Add(-policy.ClockGrace - time.Minute), Seq: 1})
 		}, ""},
 		"soak goes on": {"PlatformMSP", func(t *testing.T, r *releasing) {
 			r.released(t, "staging", r.time.Add(-23*time.Hour))
@@ -117,11 +119,11 @@ func TestAutoRelease(t *testing.T) {
 		}, ""},
 		"quarantined": {"SecurityMSP", func(t *testing.T, r *releasing) {
 			r.promote(t, "staging", "SecurityMSP")
-			r.state.put(t, state.HoldKey(r.image, "PlatformMSP"), state.Hold{Digest: r.image, MSP: "PlatformMSP", Reason: "no", Act: state.Act{At: r.time}})
+			r.state.Put(t, state.HoldKey(r.image, "PlatformMSP"), state.Hold{Digest: r.image, MSP: "PlatformMSP", Reason: "no", Act: state.Act{At: r.time}})
 		}, ""},
 		"rolled back": {"SecurityMSP", func(t *testing.T, r *releasing) {
 			r.promote(t, "staging", "SecurityMSP")
-			r.state.put(t, r.subject("staging").ReleaseKey(), state.Current{Digest: provenance.SHA256Of([]byte("before")), Pinned: true})
+			r.state.Put(t, r.subject("staging").ReleaseKey(), state.Current{Digest: provenance.SHA256Of([]byte("before")), Pinned: true})
 		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -131,14 +133,14 @@ func TestAutoRelease(t *testing.T) {
 				t.Fatal(err)
 			}
 			if x.want == "" {
-				if len(r.ledger.acts) != 0 {
-					t.Fatalf("asked for %v", r.ledger.acts)
+				if len(r.ledger.Acts) != 0 {
+					t.Fatalf("asked for %v", r.ledger.Acts)
 				}
 				return
 			}
 			want := []string{"reg.example", "app", r.image.String(), x.want}
-			if len(r.ledger.acts) != 1 || r.ledger.acts[0].fn != releaseAuto || !slices.Equal(r.ledger.acts[0].args, want) {
-				t.Fatalf("asked for %v, want %v", r.ledger.acts, want)
+			if len(r.ledger.Acts) != 1 || r.ledger.Acts[0].Fn != releaseAuto || !slices.Equal(r.ledger.Acts[0].Args, want) {
+				t.Fatalf("asked for %v, want %v", r.ledger.Acts, want)
 			}
 		})
 	}
@@ -150,7 +152,7 @@ func TestAutoReleaseBacksOff(t *testing.T) {
 	r := newReleasing(t, "SecurityMSP")
 	r.promote(t, "staging", "SecurityMSP")
 	asked := 0
-	r.ledger.refuse = func(act) error {
+	r.ledger.Refuse = func(ledgertest.Act) error {
 		asked++
 		return provenance.Errorf(provenance.Conflict, "no promotion is open")
 	}
@@ -165,13 +167,13 @@ func TestAutoReleaseBacksOff(t *testing.T) {
 	}
 	// The next attempt of the promotion is another one.
 	s := r.subject("staging")
-	r.state.put(t, s.PromotionKey(), state.Promotion{Subject: s, Attempt: 2, Status: state.PromotionOpen, Requester: policy.Person{MSP: "VendorMSP", Name: "ann"}, At: r.time})
-	r.state.put(t, s.ApprovalKey(2, "SecurityMSP"), state.Approval{Subject: s, Attempt: 2, Approval: policy.Approval{
+	r.state.Put(t, s.PromotionKey(), state.Promotion{Subject: s, Attempt: 2, Status: state.PromotionOpen, Requester: policy.Person{MSP: "VendorMSP", Name: "ann"}, At: r.time})
+	r.state.Put(t, s.ApprovalKey(2, "SecurityMSP"), state.Approval{Subject: s, Attempt: 2, Approval: policy.Approval{
 		By: policy.Person{MSP: "SecurityMSP", Name: "bob"}, At: r.time, Roles: []string{"release-manager"}, Policy: r.rules,
 	}})
-	r.ledger.refuse = nil
-	if _, err := r.look(t.Context()); err != nil || len(r.ledger.acts) != 1 || len(r.tried) != 1 {
-		t.Errorf("%v, %v, tried %v", err, r.ledger.acts, r.tried)
+	r.ledger.Refuse = nil
+	if _, err := r.look(t.Context()); err != nil || len(r.ledger.Acts) != 1 || len(r.tried) != 1 {
+		t.Errorf("%v, %v, tried %v", err, r.ledger.Acts, r.tried)
 	}
 }
 
@@ -187,13 +189,13 @@ func TestAutoReleaseLoop(t *testing.T) {
 		}
 	})
 	asked := func() int {
-		r.ledger.mu.Lock()
-		defer r.ledger.mu.Unlock()
-		return len(r.ledger.acts)
+		r.ledger.Mu.Lock()
+		defer r.ledger.Mu.Unlock()
+		return len(r.ledger.Acts)
 	}
 	r.promote(t, "staging", "SecurityMSP")
 	r.wake()
-	waitUntil(t, func() bool { return asked() == 1 })
+	waittest.Until(t, func() bool { return asked() == 1 })
 	cancel()
 	wg.Wait()
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/tasks"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // clockTick is the transaction that moves the ledger's clock on.
@@ -32,8 +34,8 @@ const clockTick = "clock:Tick"
 type ticker struct {
 	msp    string
 	view   func(ctx context.Context, read func(state.Scanner) error) error
-	ledger actLedger
-	waits  *waits
+	ledger tasks.Submitter
+	waits  *wait.Reasons
 	log    *slog.Logger
 	count  func(outcome string)  // ticked, failed
 	behind func(d time.Duration) // how old the clock is; zero before the first tick
@@ -67,7 +69,7 @@ func (c *ticker) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := pauseFor(ctx, pause+rand.N(c.limits.jitter+1)); err != nil {
+		if err := wait.For(ctx, pause+rand.N(c.limits.jitter+1)); err != nil {
 			return err
 		}
 	}
@@ -89,7 +91,7 @@ func (c *ticker) turn(ctx context.Context) (time.Duration, error) {
 		return 0, ctx.Err()
 	case err != nil && provenance.CodeOf(err) != provenance.Conflict:
 		c.count("failed")
-		if c.waits.begin(source, err) {
+		if c.waits.Begin(source, err) {
 			c.log.WarnContext(ctx, "the ledger's clock cannot be moved", slog.Any("error", err))
 		}
 		return c.limits.again, nil
@@ -97,7 +99,7 @@ func (c *ticker) turn(ctx context.Context) (time.Duration, error) {
 		c.count("ticked")
 	}
 	// Or others ticked so often meanwhile that ours lost every race.
-	c.waits.end(source)
+	c.waits.End(source)
 	c.last = minute
 	return c.limits.look, nil
 }

@@ -13,11 +13,14 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
+	"github.com/waybill-dev/waybill/gateway/wait"
+	"github.com/waybill-dev/waybill/gateway/wait/waittest"
 )
 
 // ticking is a ledger with a clock, and the gateways of its members on one time.
 type ticking struct {
-	state   *fakeState
+	state   *ledgertest.State
 	time    time.Time
 	tickers map[string]*ticker
 	ticks   []string // who, in order
@@ -53,17 +56,17 @@ func (w *ticking) tick(t *testing.T) {
 		t.Fatal(err)
 	}
 	if now := w.time.Truncate(time.Minute); now.After(c.At) {
-		w.state.put(t, state.ClockKey(), state.Clock{At: now, Seq: c.Seq + 1})
+		w.state.Put(t, state.ClockKey(), state.Clock{At: now, Seq: c.Seq + 1})
 	}
 }
 
 func newTicking(t *testing.T, members ...string) *ticking {
 	t.Helper()
-	w := &ticking{state: &fakeState{}, time: time.Date(2026, 3, 2, 10, 0, 17, 0, time.UTC), tickers: map[string]*ticker{}, down: map[string]error{}, counts: map[string]int{}}
-	w.state.put(t, state.MembersKey(), state.Members{MSPs: members})
+	w := &ticking{state: &ledgertest.State{}, time: time.Date(2026, 3, 2, 10, 0, 17, 0, time.UTC), tickers: map[string]*ticker{}, down: map[string]error{}, counts: map[string]int{}}
+	w.state.Put(t, state.MembersKey(), state.Members{MSPs: members})
 	for _, msp := range append(members, "StrangerMSP") {
 		w.tickers[msp] = &ticker{
-			msp: msp, view: w.state.view, ledger: by{w, t, msp}, waits: &waits{}, log: slog.New(slog.NewTextHandler(&w.said, nil)),
+			msp: msp, view: w.state.View, ledger: by{w, t, msp}, waits: &wait.Reasons{}, log: slog.New(slog.NewTextHandler(&w.said, nil)),
 			count: func(o string) { w.counts[o]++ }, behind: func(d time.Duration) { w.age = d }, now: func() time.Time { return w.time }, limits: defaultTickLimits(),
 		}
 	}
@@ -126,12 +129,12 @@ func TestClockRefused(t *testing.T) {
 	if n := strings.Count(w.said.String(), "cannot be moved"); n != 1 || w.counts["failed"] < 5 {
 		t.Errorf("said %d times, %v", n, w.counts)
 	}
-	if why := w.tickers["AuditMSP"].waits.state().Reason; !strings.Contains(why, "needs the role gateway") {
+	if why := w.tickers["AuditMSP"].waits.Longest().Reason; !strings.Contains(why, "needs the role gateway") {
 		t.Errorf("its status says %q", why)
 	}
 	delete(w.down, "AuditMSP")
 	w.pass(t, 120)
-	if why := w.tickers["AuditMSP"].waits.state().Reason; why != "" {
+	if why := w.tickers["AuditMSP"].waits.Longest().Reason; why != "" {
 		t.Errorf("mended, its status says %q", why)
 	}
 	// Others were faster, time after time: the clock has moved.
@@ -146,9 +149,9 @@ func TestClockRefused(t *testing.T) {
 // whose organisation is no member does not tick at all.
 func TestClockOnce(t *testing.T) {
 	w := newTicking(t, "AuditMSP")
-	frozen := &fakeState{}
-	frozen.put(t, state.MembersKey(), state.Members{MSPs: []string{"AuditMSP"}})
-	w.tickers["AuditMSP"].view = frozen.view
+	frozen := &ledgertest.State{}
+	frozen.Put(t, state.MembersKey(), state.Members{MSPs: []string{"AuditMSP"}})
+	w.tickers["AuditMSP"].view = frozen.View
 	w.time = w.time.Truncate(time.Minute)
 	w.pass(t, 59)
 	if len(w.ticks) != 1 {
@@ -175,7 +178,7 @@ func TestClockLoop(t *testing.T) {
 			t.Errorf("run: %v", err)
 		}
 	})
-	waitUntil(t, func() bool {
+	waittest.Until(t, func() bool {
 		var clock state.Clock
 		_, err := state.Read(w.state, state.ClockKey(), &clock)
 		return err == nil && !clock.At.IsZero()

@@ -13,6 +13,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
 // submitEvidence is the transaction that puts an envelope before the contract.
@@ -34,7 +35,7 @@ type artifactReader interface {
 type collector struct {
 	view       func(ctx context.Context, read func(state.Scanner) error) error
 	registries func(host provenance.Host) (artifactReader, bool)
-	ledger     actLedger
+	ledger     tasks.Submitter
 	log        *slog.Logger
 	count      func(outcome string)
 	now        func() time.Time
@@ -60,17 +61,17 @@ type known struct {
 }
 
 // do carries one artifact to the ledger. Doing it again finds what is there.
-func (c *collector) do(ctx context.Context, t task) (more []task, err error) {
+func (c *collector) do(ctx context.Context, t tasks.Task) (more []tasks.Task, err error) {
 	reader, configured := c.registries(t.Host)
 	if !configured || reader == nil {
-		return nil, &hopelessError{cause: provenance.Errorf(provenance.Unavailable, "registry %s is not read by this gateway", t.Host)}
+		return nil, &tasks.FinalError{Cause: provenance.Errorf(provenance.Unavailable, "registry %s is not read by this gateway", t.Host)}
 	}
 	k, err := c.lookUp(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	if !k.recorded {
-		return nil, &waitingError{wantsSubject, provenance.Errorf(provenance.NotFound, "its subject %s is not recorded in %s/%s", t.Subject.Short(), t.Host, t.Repository)}
+		return nil, &tasks.WaitingError{For: tasks.ForSubject, Cause: provenance.Errorf(provenance.NotFound, "its subject %s is not recorded in %s/%s", t.Subject.Short(), t.Host, t.Repository)}
 	}
 	a, err := reader.Artifact(ctx, t.Repository, t.Digest)
 	if err != nil {
@@ -80,7 +81,7 @@ func (c *collector) do(ctx context.Context, t task) (more []task, err error) {
 		return c.listed(t, a), nil
 	}
 	if !a.Subject.IsZero() && a.Subject != t.Subject {
-		return nil, &hopelessError{cause: provenance.Errorf(provenance.Invalid, "its tag names %s as its subject, and it names %s itself", t.Subject.Short(), a.Subject.Short())}
+		return nil, &tasks.FinalError{Cause: provenance.Errorf(provenance.Invalid, "its tag names %s as its subject, and it names %s itself", t.Subject.Short(), a.Subject.Short())}
 	}
 	found, err := sortArtifact(ctx, reader, t.Repository, a)
 	if err != nil {
@@ -94,7 +95,7 @@ func (c *collector) do(ctx context.Context, t task) (more []task, err error) {
 		}
 	}
 	for _, why := range found.refused {
-		failures = append(failures, &hopelessError{cause: provenance.Errorf(provenance.BadEvidence, "%s", why)})
+		failures = append(failures, &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "%s", why)})
 	}
 	if len(failures) > 0 {
 		c.count("refused")
@@ -110,14 +111,14 @@ func (c *collector) do(ctx context.Context, t task) (more []task, err error) {
 // worst picks the failure that leaves most hope, for all pieces are tried
 // again together; a piece that is on the ledger is not sent twice.
 func worst(failures []error) error {
-	var lost *hopelessError
+	var lost *tasks.FinalError
 	for _, err := range failures {
 		if !errors.As(err, &lost) {
 			return err
 		}
 	}
 	for _, err := range failures {
-		if errors.As(err, &lost) && lost.wants != "" {
+		if errors.As(err, &lost) && lost.For != "" {
 			return err
 		}
 	}
@@ -125,17 +126,17 @@ func worst(failures []error) error {
 }
 
 // listed turns the index of a fallback tag into one task per referrer.
-func (c *collector) listed(t task, a registry.Artifact) []task {
-	var more []task
-	if tagged, ok := taggedSubject(t.Tag); ok && tagged == t.Subject {
+func (c *collector) listed(t tasks.Task, a registry.Artifact) []tasks.Task {
+	var more []tasks.Task
+	if tagged, ok := tasks.TaggedSubject(t.Tag); ok && tagged == t.Subject {
 		for _, entry := range a.Manifests {
-			more = append(more, task{Kind: taskCollect, Host: t.Host, Repository: t.Repository, Digest: entry.Digest, Subject: t.Subject})
+			more = append(more, tasks.Task{Kind: tasks.Collect, Host: t.Host, Repository: t.Repository, Digest: entry.Digest, Subject: t.Subject})
 		}
 	}
 	return more
 }
 
-func (c *collector) lookUp(ctx context.Context, t task) (known, error) {
+func (c *collector) lookUp(ctx context.Context, t tasks.Task) (known, error) {
 	var k known
 	err := c.view(ctx, func(r state.Scanner) error {
 		var err error
@@ -213,7 +214,7 @@ func (c *collector) trusted(ctx context.Context, r state.Scanner) ([]evidence.Ke
 }
 
 // piece submits an envelope once for each registered key that signed it.
-func (c *collector) piece(ctx context.Context, t task, k known, p piece, location string) error {
+func (c *collector) piece(ctx context.Context, t tasks.Task, k known, p piece, location string) error {
 	signers := 0
 	refusal := provenance.Errorf(provenance.BadEvidence, "no key is registered")
 	for _, key := range k.keys {
@@ -237,7 +238,7 @@ func (c *collector) piece(ctx context.Context, t task, k known, p piece, locatio
 			slog.String("key", key.MSP+"/"+key.Name), slog.String("from", t.Digest.String()))
 	}
 	if signers == 0 {
-		return &hopelessError{wantsKey, provenance.Errorf(provenance.BadEvidence, "%s: none of %d registered keys signed it: %v", p.format, len(k.keys), refusal)}
+		return &tasks.FinalError{For: tasks.ForKey, Cause: provenance.Errorf(provenance.BadEvidence, "%s: none of %d registered keys signed it: %v", p.format, len(k.keys), refusal)}
 	}
 	return nil
 }
@@ -246,10 +247,10 @@ func (c *collector) piece(ctx context.Context, t task, k known, p piece, locatio
 func (c *collector) refused(err error) error {
 	switch provenance.CodeOf(err) {
 	case provenance.BadEvidence, provenance.Invalid:
-		return &hopelessError{wantsKey, err}
+		return &tasks.FinalError{For: tasks.ForKey, Cause: err}
 	case provenance.NotFound:
 		if strings.Contains(err.Error(), "schema") {
-			return &hopelessError{wantsKey, err}
+			return &tasks.FinalError{For: tasks.ForKey, Cause: err}
 		}
 	}
 	return err
@@ -265,7 +266,7 @@ func has(pieces []state.Evidence, key evidence.Key, result evidence.Result) bool
 
 // documents reports unsigned documents that nobody has vouched for. Whoever
 // pushes one with "waybill attest" does so a moment later.
-func (c *collector) documents(ctx context.Context, t task, k known, mediaTypes []string, location string) error {
+func (c *collector) documents(ctx context.Context, t tasks.Task, k known, mediaTypes []string, location string) error {
 	if len(mediaTypes) == 0 || slices.ContainsFunc(k.pieces, func(e state.Evidence) bool { return e.Location == location }) {
 		return nil
 	}

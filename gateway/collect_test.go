@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -14,15 +13,19 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
+	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/tasks"
+	"github.com/waybill-dev/waybill/gateway/tasks/taskstest"
 )
 
 // collecting is a collector over fakes: one recorded image, one registered key.
 type collecting struct {
 	*collector
-	state    *fakeState
+	state    *ledgertest.State
 	registry *fakeArtifacts
-	ledger   *fakeActs
+	ledger   *ledgertest.Acts
 	key      signingKey
 	image    provenance.Digest
 	counts   map[string]int
@@ -31,29 +34,29 @@ type collecting struct {
 func newCollecting(t *testing.T) *collecting {
 	t.Helper()
 	c := &collecting{
-		state: &fakeState{}, registry: &fakeArtifacts{artifacts: map[provenance.Digest]registry.Artifact{}, blobs: map[provenance.Digest][]byte{}},
-		ledger: &fakeActs{}, key: newSigningKey(t), image: provenance.SHA256Of([]byte("image")), counts: map[string]int{},
+		state: &ledgertest.State{}, registry: &fakeArtifacts{artifacts: map[provenance.Digest]registry.Artifact{}, blobs: map[provenance.Digest][]byte{}},
+		ledger: &ledgertest.Acts{}, key: newSigningKey(t), image: provenance.SHA256Of([]byte("image")), counts: map[string]int{},
 	}
 	c.collector = &collector{
-		view: c.state.view, ledger: c.ledger, log: slog.New(slog.DiscardHandler), now: time.Now, count: func(o string) { c.counts[o]++ },
-		registries: func(host provenance.Host) (artifactReader, bool) { return c.registry, host == submitHost },
+		view: c.state.View, ledger: c.ledger, log: slog.New(slog.DiscardHandler), now: time.Now, count: func(o string) { c.counts[o]++ },
+		registries: func(host provenance.Host) (artifactReader, bool) { return c.registry, host == recordtest.Host },
 	}
-	c.state.put(t, state.MembersKey(), state.Members{MSPs: []string{"SecurityMSP", "VendorMSP"}})
-	c.state.put(t, state.PlaceKey(c.image, submitHost, "app"), state.Place{MSP: "VendorMSP"})
+	c.state.Put(t, state.MembersKey(), state.Members{MSPs: []string{"SecurityMSP", "VendorMSP"}})
+	c.state.Put(t, state.PlaceKey(c.image, recordtest.Host, "app"), state.Place{MSP: "VendorMSP"})
 	c.register(t, "VendorMSP", "release", c.key)
 	return c
 }
 
 func (c *collecting) register(t *testing.T, msp, name string, key signingKey) {
 	t.Helper()
-	c.state.put(t, state.TrustKeyKey(msp, name), state.TrustKey{MSP: msp, Name: name, Kind: string(evidence.PublicKey), PEM: key.pem})
+	c.state.Put(t, state.TrustKeyKey(msp, name), state.TrustKey{MSP: msp, Name: name, Kind: string(evidence.PublicKey), PEM: key.pem})
 }
 
 // push puts an artifact into the registry and returns the task for it.
-func (c *collecting) push(a registry.Artifact) task {
+func (c *collecting) push(a registry.Artifact) tasks.Task {
 	d := provenance.SHA256Of(fmt.Append(nil, len(c.registry.artifacts)))
 	c.registry.artifacts[d] = a
-	return task{Kind: taskCollect, Host: submitHost, Repository: "app", Digest: d, Subject: c.image, Noted: time.Now()}
+	return tasks.Task{Kind: tasks.Collect, Host: recordtest.Host, Repository: "app", Digest: d, Subject: c.image, Noted: time.Now()}
 }
 
 func (c *collecting) signed(t *testing.T, key signingKey, payload []byte) registry.Descriptor {
@@ -80,8 +83,8 @@ func TestCollectManyKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(c.ledger.acts) == 0 || c.ledger.acts[0].args[5] != "VendorMSP" {
-		t.Errorf("transactions %+v", c.ledger.acts)
+	if len(c.ledger.Acts) == 0 || c.ledger.Acts[0].Args[5] != "VendorMSP" {
+		t.Errorf("transactions %+v", c.ledger.Acts)
 	}
 	if n := strings.Count(said.String(), "member=SecurityMSP"); n != 1 || strings.Contains(said.String(), "member=VendorMSP") || c.counts["keys-left-out"] != 2 {
 		t.Errorf("said %q, %v", said.String(), c.counts)
@@ -134,22 +137,22 @@ func TestCollect(t *testing.T) {
 			if more, err := c.do(t.Context(), job); err != nil || len(more) > 0 {
 				t.Fatalf("%v, %v", more, err)
 			}
-			acts := c.ledger.acts
+			acts := c.ledger.Acts
 			if len(acts) != x.acts || c.counts["recorded"] != x.acts || (c.counts["ignored"] == 1) != (x.acts == 0) {
 				t.Fatalf("%d transactions, want %d; counts %v", len(acts), x.acts, c.counts)
 			}
 			for _, a := range acts {
-				want := []string{string(submitHost), "app", c.image.String(), "", string(x.format)}
-				if a.fn != submitEvidence || len(a.args) != 8 || !slices.Equal(a.args[:5], want) || a.args[7] != string(submitHost)+"/app@"+job.Digest.String() {
-					t.Errorf("%s%q", a.fn, a.args)
+				want := []string{string(recordtest.Host), "app", c.image.String(), "", string(x.format)}
+				if a.Fn != submitEvidence || len(a.Args) != 8 || !slices.Equal(a.Args[:5], want) || a.Args[7] != string(recordtest.Host)+"/app@"+job.Digest.String() {
+					t.Errorf("%s%q", a.Fn, a.Args)
 				}
 				// What is sent is what the contract will verify, under the key it names.
 				var k state.TrustKey
-				if _, err := state.Read(c.state, state.TrustKeyKey(a.args[5], a.args[6]), &k); err != nil || k.PEM == "" {
-					t.Fatalf("key %s/%s: %v", a.args[5], a.args[6], err)
+				if _, err := state.Read(c.state, state.TrustKeyKey(a.Args[5], a.Args[6]), &k); err != nil || k.PEM == "" {
+					t.Fatalf("key %s/%s: %v", a.Args[5], a.Args[6], err)
 				}
 				key := evidence.Key{MSP: k.MSP, Name: k.Name, Kind: evidence.KeyKind(k.Kind), PEM: k.PEM}
-				if _, err := evidence.Verify(evidence.Request{Subject: c.image, Format: x.format, Envelope: a.envelope, Now: time.Now()}, &key); err != nil {
+				if _, err := evidence.Verify(evidence.Request{Subject: c.image, Format: x.format, Envelope: a.Envelope, Now: time.Now()}, &key); err != nil {
 					t.Error(err)
 				}
 			}
@@ -163,102 +166,87 @@ func TestCollectKnown(t *testing.T) {
 	payload := simpleSigning(c.image)
 	job := c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, payload)}})
 	sum := sha256.Sum256(payload)
-	c.state.put(t, state.EvidenceKey(c.image, evidence.TypeSignature, "id"), state.Evidence{
+	c.state.Put(t, state.EvidenceKey(c.image, evidence.TypeSignature, "id"), state.Evidence{
 		Digest: c.image, Type: evidence.TypeSignature, ID: "id", Document: fmt.Sprintf("%x", sum), Signer: policy.Signer{Kind: policy.SignedByKey, MSP: "VendorMSP", Key: "release"},
 	})
-	if _, err := c.do(t.Context(), job); err != nil || len(c.ledger.acts) != 0 || c.counts["known"] != 1 {
-		t.Errorf("%v, %d transactions, %v", err, len(c.ledger.acts), c.counts)
+	if _, err := c.do(t.Context(), job); err != nil || len(c.ledger.Acts) != 0 || c.counts["known"] != 1 {
+		t.Errorf("%v, %d transactions, %v", err, len(c.ledger.Acts), c.counts)
 	}
 }
 
 func TestCollectRefuses(t *testing.T) {
 	for name, x := range map[string]struct {
-		prepare func(t *testing.T, c *collecting) task
+		prepare func(t *testing.T, c *collecting) tasks.Task
 		want    string // "lost", "lost until key", "waits for subject", or a code
 	}{
-		"unknown key": {func(t *testing.T, c *collecting) task {
+		"unknown key": {func(t *testing.T, c *collecting) tasks.Task {
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, newSigningKey(t), simpleSigning(c.image))}})
 		}, "lost until key"},
-		"withdrawn key": {func(t *testing.T, c *collecting) task {
-			c.state.put(t, state.TrustKeyKey("VendorMSP", "release"), state.TrustKey{MSP: "VendorMSP", Name: "release", Kind: string(evidence.PublicKey), PEM: c.key.pem, Withdrawn: &state.Withdrawal{Reason: "lost"}})
+		"withdrawn key": {func(t *testing.T, c *collecting) tasks.Task {
+			c.state.Put(t, state.TrustKeyKey("VendorMSP", "release"), state.TrustKey{MSP: "VendorMSP", Name: "release", Kind: string(evidence.PublicKey), PEM: c.key.pem, Withdrawn: &state.Withdrawal{Reason: "lost"}})
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
 		}, "lost until key"},
-		"key of one who is no member": {func(t *testing.T, c *collecting) task {
-			c.state.put(t, state.MembersKey(), state.Members{MSPs: []string{"SecurityMSP"}})
+		"key of one who is no member": {func(t *testing.T, c *collecting) tasks.Task {
+			c.state.Put(t, state.MembersKey(), state.Members{MSPs: []string{"SecurityMSP"}})
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
 		}, "lost until key"},
-		"about another image": {func(t *testing.T, c *collecting) task {
+		"about another image": {func(t *testing.T, c *collecting) tasks.Task {
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(provenance.SHA256Of([]byte("other"))))}})
 		}, "lost until key"},
-		"tag and subject differ": {func(t *testing.T, c *collecting) task {
+		"tag and subject differ": {func(t *testing.T, c *collecting) tasks.Task {
 			return c.push(registry.Artifact{Facts: registry.Facts{Subject: provenance.SHA256Of([]byte("other"))}, Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
 		}, "lost"},
-		"subject not recorded": {func(t *testing.T, c *collecting) task {
+		"subject not recorded": {func(t *testing.T, c *collecting) tasks.Task {
 			job := c.push(registry.Artifact{})
 			job.Subject = provenance.SHA256Of([]byte("later"))
 			return job
 		}, "waits for subject"},
-		"subject deleted": {func(t *testing.T, c *collecting) task {
-			c.state.put(t, state.PlaceKey(c.image, submitHost, "app"), state.Place{Deleted: true})
+		"subject deleted": {func(t *testing.T, c *collecting) tasks.Task {
+			c.state.Put(t, state.PlaceKey(c.image, recordtest.Host, "app"), state.Place{Deleted: true})
 			return c.push(registry.Artifact{})
 		}, "waits for subject"},
-		"subject in another repository": {func(t *testing.T, c *collecting) task {
+		"subject in another repository": {func(t *testing.T, c *collecting) tasks.Task {
 			job := c.push(registry.Artifact{})
 			job.Repository = "elsewhere"
 			return job
 		}, "waits for subject"},
-		"large attestation": {func(_ *testing.T, c *collecting) task {
+		"large attestation": {func(_ *testing.T, c *collecting) tasks.Task {
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{{MediaType: dsseLayer, Digest: c.image, Size: registry.MaxEnvelope + 1}}})
 		}, "lost"},
-		"notation in COSE": {func(_ *testing.T, c *collecting) task {
+		"notation in COSE": {func(_ *testing.T, c *collecting) tasks.Task {
 			return c.push(registry.Artifact{Facts: registry.Facts{ArtifactType: notationType}, Layers: []registry.Descriptor{{MediaType: coseLayer, Digest: c.image, Size: 10}}})
 		}, "lost"},
-		"registry down": {func(_ *testing.T, c *collecting) task {
+		"registry down": {func(_ *testing.T, c *collecting) tasks.Task {
 			c.registry.down = true
 			return c.push(registry.Artifact{})
 		}, string(provenance.Unavailable)},
-		"artifact gone": {func(_ *testing.T, c *collecting) task {
-			return task{Kind: taskCollect, Host: submitHost, Repository: "app", Digest: provenance.SHA256Of([]byte("gone")), Subject: c.image}
+		"artifact gone": {func(_ *testing.T, c *collecting) tasks.Task {
+			return tasks.Task{Kind: tasks.Collect, Host: recordtest.Host, Repository: "app", Digest: provenance.SHA256Of([]byte("gone")), Subject: c.image}
 		}, string(provenance.NotFound)},
-		"registry not configured": {func(_ *testing.T, c *collecting) task {
-			return task{Kind: taskCollect, Host: "other.example", Repository: "app", Digest: c.image, Subject: c.image}
+		"registry not configured": {func(_ *testing.T, c *collecting) tasks.Task {
+			return tasks.Task{Kind: tasks.Collect, Host: "other.example", Repository: "app", Digest: c.image, Subject: c.image}
 		}, "lost"},
-		"refused by the contract": {func(t *testing.T, c *collecting) task {
-			c.ledger.refuse = func(act) error { return provenance.Errorf(provenance.BadEvidence, "no") }
+		"refused by the contract": {func(t *testing.T, c *collecting) tasks.Task {
+			c.ledger.Refuse = func(ledgertest.Act) error { return provenance.Errorf(provenance.BadEvidence, "no") }
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
 		}, "lost until key"},
-		"gateway has no grant": {func(t *testing.T, c *collecting) task {
-			c.ledger.refuse = func(act) error { return provenance.Errorf(provenance.Forbidden, "no") }
+		"gateway has no grant": {func(t *testing.T, c *collecting) tasks.Task {
+			c.ledger.Refuse = func(ledgertest.Act) error { return provenance.Errorf(provenance.Forbidden, "no") }
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
 		}, string(provenance.Forbidden)},
-		"always overtaken": {func(t *testing.T, c *collecting) task {
-			c.ledger.refuse = func(act) error { return provenance.Errorf(provenance.Conflict, "8 runs lost a race") }
+		"always overtaken": {func(t *testing.T, c *collecting) tasks.Task {
+			c.ledger.Refuse = func(ledgertest.Act) error { return provenance.Errorf(provenance.Conflict, "8 runs lost a race") }
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}})
 		}, string(provenance.Conflict)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCollecting(t)
 			_, err := c.do(t.Context(), x.prepare(t, c))
-			if got := fate(err); got != x.want {
+			if got := taskstest.Outcome(err); got != x.want {
 				t.Errorf("%s (%v), want %s", got, err, x.want)
 			}
 		})
 	}
-}
-
-// fate says what the worker will make of an error.
-func fate(err error) string {
-	var lost *hopelessError
-	var waits *waitingError
-	switch {
-	case errors.As(err, &lost) && lost.wants != "":
-		return "lost until " + lost.wants
-	case errors.As(err, &lost):
-		return "lost"
-	case errors.As(err, &waits):
-		return "waits for " + waits.wants
-	}
-	return string(provenance.CodeOf(err))
 }
 
 // One bad signature among good ones keeps none of them from counting, and is
@@ -271,8 +259,8 @@ func TestCollectMixed(t *testing.T) {
 		c.signed(t, c.key, simpleSigning(c.image)),
 	}})
 	_, err := c.do(t.Context(), job)
-	if fate(err) != "lost until key" || len(c.ledger.acts) != 1 {
-		t.Errorf("%s (%v), %d transactions", fate(err), err, len(c.ledger.acts))
+	if taskstest.Outcome(err) != "lost until key" || len(c.ledger.Acts) != 1 {
+		t.Errorf("%s (%v), %d transactions", taskstest.Outcome(err), err, len(c.ledger.Acts))
 	}
 }
 
@@ -288,14 +276,14 @@ func TestCollectUnsigned(t *testing.T) {
 		}
 	}
 	job.Attempts = documentAttempts
-	if documentAttempts >= defaultWorkLimits().attempts {
+	if documentAttempts >= tasks.DefaultLimits().Attempts {
 		t.Error("the task is set aside before the document is judged")
 	}
-	if _, err := c.do(t.Context(), job); err != nil || c.counts["unverified"] != 1 || len(c.ledger.acts) != 0 {
-		t.Errorf("%v, %v, %d transactions", err, c.counts, len(c.ledger.acts))
+	if _, err := c.do(t.Context(), job); err != nil || c.counts["unverified"] != 1 || len(c.ledger.Acts) != 0 {
+		t.Errorf("%v, %v, %d transactions", err, c.counts, len(c.ledger.Acts))
 	}
 	// A person vouched for it: then there is nothing to report.
-	c.state.put(t, state.EvidenceKey(c.image, evidence.TypeSBOM, "id"), state.Evidence{Location: string(submitHost) + "/app@" + job.Digest.String()})
+	c.state.Put(t, state.EvidenceKey(c.image, evidence.TypeSBOM, "id"), state.Evidence{Location: string(recordtest.Host) + "/app@" + job.Digest.String()})
 	job.Attempts = 0
 	if _, err := c.do(t.Context(), job); err != nil || c.counts["unverified"] != 1 {
 		t.Errorf("%v, %v", err, c.counts)
@@ -310,7 +298,7 @@ func TestCollectFallbackIndex(t *testing.T) {
 	job := c.push(registry.Artifact{Manifests: entries})
 	job.Tag = registry.FallbackTag(c.image)
 	more, err := c.do(t.Context(), job)
-	if err != nil || len(more) != 2 || more[1].Digest != entries[1].Digest || more[1].Subject != c.image || more[1].Kind != taskCollect {
+	if err != nil || len(more) != 2 || more[1].Digest != entries[1].Digest || more[1].Subject != c.image || more[1].Kind != tasks.Collect {
 		t.Errorf("%+v, %v", more, err)
 	}
 	job.Tag = "v1"

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/waybill-dev/waybill/gateway/intake"
+	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
 // valid returns a configuration that passes, with its files in a temporary folder.
@@ -99,7 +100,7 @@ func TestConnectorsReachIntake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := intake.New(intake.Config{Connectors: connectors[:2], Sink: sink{}}); err != nil {
+	if _, err := intake.New(intake.Config{Connectors: connectors[:2], Sink: (*queue.Queue)(nil)}); err != nil {
 		t.Errorf("intake refuses: %v", err)
 	}
 	if connectors[0].Pulls != "channel" || connectors[2].Pulls != "channel" {

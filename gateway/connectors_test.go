@@ -27,8 +27,10 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/record"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
@@ -73,20 +75,20 @@ func newTryBench(t *testing.T, c intake.Connector) *tryBench {
 	b := &tryBench{queue: q, err: provenance.Errorf(provenance.NotFound, "no such tag"), readBack: true}
 	book := newBook()
 	handler, err := intake.New(intake.Config{
-		Connectors: []intake.Connector{c}, Sink: sink{q}, Trials: sink{q}, Log: slog.New(slog.DiscardHandler), Metrics: book.wrap(newMetrics(q, &worklist{}).intake()),
+		Connectors: []intake.Connector{c}, Sink: q, Trials: q, Log: slog.New(slog.DiscardHandler), Metrics: book.wrap(intake.Metrics{Request: func(string, int) {}, Event: func(string, string, int) {}}),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.server = httptest.NewServer(handler)
 	t.Cleanup(b.server.Close)
-	_, client, err := ownHooks(HooksConfig{Listen: "127.0.0.1:1"})
+	_, client, err := ownHooks("127.0.0.1:1", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.connectors = &connectors{all: []intake.Connector{c}, book: book, trier: trier{
 		hooks: b.server.URL, client: client, handler: handler,
-		registries: func(h provenance.Host) (manifestReader, bool, bool) {
+		registries: func(h provenance.Host) (record.Registry, bool, bool) {
 			return emptyRegistry{b.err}, h == "reg.example:5000", b.readBack
 		},
 	}}
@@ -141,7 +143,7 @@ func TestConnectorTest(t *testing.T) {
 			t.Errorf("%s: %s (-want +got):\n%s\n%+v", kind, out.Outcome, diff, out)
 		}
 		s, err := b.queue.Stats(t.Context())
-		if err != nil || s != (queue.Stats{}) {
+		if err != nil || s != (delivery.Stats{}) {
 			t.Errorf("%s: %+v, %v", kind, s, err)
 		}
 		if items, err := b.queue.Lease(t.Context(), 0, 10, time.Minute); err != nil || len(items) != 0 {
@@ -176,7 +178,7 @@ func TestConnectorTestFails(t *testing.T) {
 	elsewhere := harbor()
 	elsewhere.Host = "other.example"
 	full := func(t *testing.T, b *tryBench) {
-		_, err := b.queue.Accept(t.Context(), []queue.Delivery{{Host: "reg.example:5000", Connector: "main", ReceivedAt: time.Now(), Event: provenance.Event{
+		_, err := b.queue.Accept(t.Context(), []delivery.Delivery{{Host: "reg.example:5000", Connector: "main", ReceivedAt: time.Now(), Event: provenance.Event{
 			ID: provenance.NewEventID("t", "t"), Action: provenance.Push, Source: "harbor", Repository: "a", Digest: provenance.SHA256Of([]byte("m")), OccurredAt: time.Now()}}})
 		if err != nil {
 			t.Fatal(err)
@@ -293,7 +295,7 @@ func TestOwnHooks(t *testing.T) {
 		server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 		server.StartTLS()
 		defer server.Close()
-		address, client, err := ownHooks(HooksConfig{Listen: strings.TrimPrefix(server.URL, "https://"), TLSCert: file})
+		address, client, err := ownHooks(strings.TrimPrefix(server.URL, "https://"), file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -319,7 +321,7 @@ func TestOwnHooks(t *testing.T) {
 		t.Error("another certificate of the same name was trusted")
 	}
 	for listen, want := range map[string]string{"0.0.0.0:8080": "http://localhost:8080", ":8080": "http://localhost:8080", "[::]:8080": "http://localhost:8080", "127.0.0.1:7058": "http://127.0.0.1:7058"} {
-		got, _, err := ownHooks(HooksConfig{Listen: listen})
+		got, _, err := ownHooks(listen, "")
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%s: %v %s", listen, err, diff)
 		}

@@ -14,7 +14,9 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/intake"
+	"github.com/waybill-dev/waybill/gateway/record"
 )
 
 // sampleTime is how long the hook may take for one sample, lookTime the
@@ -32,7 +34,7 @@ type trier struct {
 	hooks      string // address before /hooks/
 	client     *http.Client
 	handler    *intake.Handler
-	registries func(host provenance.Host) (reader manifestReader, configured, readBack bool)
+	registries func(host provenance.Host) (reader record.Registry, configured, readBack bool)
 }
 
 // Test implements api.Connectors.
@@ -159,7 +161,7 @@ func (r *run) notify(ctx context.Context) {
 }
 
 // readAs says what a delivery means.
-func readAs(d intake.Delivery) string {
+func readAs(d delivery.Delivery) string {
 	e := d.Event
 	text := fmt.Sprintf("read as %s of %s/%s:%s", e.Action, d.Host, e.Repository, e.Tag)
 	switch {

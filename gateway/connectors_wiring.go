@@ -1,17 +1,9 @@
 package gateway
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"fmt"
-	"net"
-	"net/http"
-	"os"
-	"strings"
-
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/intake"
+	"github.com/waybill-dev/waybill/gateway/record"
 )
 
 // openHooks makes the hooks, and what admins see of the connectors behind them.
@@ -20,13 +12,13 @@ func (g *rooms) openHooks(clients registries) (*connectors, error) {
 	if err != nil {
 		return nil, err
 	}
-	address, client, err := ownHooks(g.cfg.Hooks)
+	address, client, err := ownHooks(g.cfg.Hooks.Listen, g.cfg.Hooks.TLSCert)
 	if err != nil {
 		return nil, err
 	}
 	book := newBook()
 	g.hooks, err = intake.New(intake.Config{
-		Connectors: all, Sink: sink{g.queue}, Trials: sink{g.queue}, MaxBody: g.cfg.Hooks.MaxBody, Log: g.cfg.Log,
+		Connectors: all, Sink: g.queue, Trials: g.queue, MaxBody: g.cfg.Hooks.MaxBody, Log: g.cfg.Log,
 		Metrics: book.wrap(g.metrics.intake()), Children: childrenIn(g.index),
 	})
 	if err != nil {
@@ -34,52 +26,9 @@ func (g *rooms) openHooks(clients registries) (*connectors, error) {
 	}
 	return &connectors{all: all, book: book, trier: trier{
 		hooks: address, client: client, handler: g.hooks,
-		registries: func(host provenance.Host) (reader manifestReader, configured, readBack bool) {
+		registries: func(host provenance.Host) (reader record.Registry, configured, readBack bool) {
 			c := clients[host]
 			return c.client, c.client != nil, c.readBack
 		},
 	}}, nil
-}
-
-// ownHooks is how this process reaches its own hooks: past every proxy, and
-// with the configured certificate as the only one that is trusted.
-func ownHooks(cfg HooksConfig) (address string, client *http.Client, err error) {
-	host, port, err := net.SplitHostPort(cfg.Listen)
-	if err != nil {
-		return "", nil, fmt.Errorf("hooks.listen: %w", err)
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	transport := &http.Transport{DisableKeepAlives: true} // no Proxy: it would see the secret
-	client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	if cfg.TLSCert == "" {
-		return "http://" + net.JoinHostPort(host, port), client, nil
-	}
-	b, err := os.ReadFile(cfg.TLSCert)
-	if err != nil {
-		return "", nil, fmt.Errorf("hooks.tls_cert: %w", err)
-	}
-	block, _ := pem.Decode(b)
-	if block == nil {
-		return "", nil, provenance.Errorf(provenance.Invalid, "hooks.tls_cert %s: no PEM certificate in it", cfg.TLSCert)
-	}
-	leaf, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return "", nil, fmt.Errorf("hooks.tls_cert: %w", err)
-	}
-	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool(), ServerName: nameOf(leaf)}
-	transport.TLSClientConfig.RootCAs.AddCert(leaf)
-	return "https://" + net.JoinHostPort(host, port), client, nil
-}
-
-// nameOf is a name that a certificate is good for.
-func nameOf(leaf *x509.Certificate) string {
-	switch {
-	case len(leaf.DNSNames) > 0:
-		return strings.Replace(leaf.DNSNames[0], "*", "waybill", 1)
-	case len(leaf.IPAddresses) > 0:
-		return leaf.IPAddresses[0].String()
-	}
-	return leaf.Subject.CommonName
 }

@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
-	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // staleAfter is how long the index may be behind its peer, or the peer silent,
@@ -22,11 +23,17 @@ const (
 	indexRetry = time.Second // when the index's server does not answer
 )
 
+// watcher takes each block that the index holds, from its own height on.
+type watcher interface {
+	Height() uint64
+	Block(b block.Block)
+}
+
 // follower carries blocks into the index and keeps an eye on the distance.
 type follower struct {
 	ledger blockSource
 	index  *index.Index
-	notes  *noter
+	notes  watcher
 	log    *slog.Logger
 
 	mu            sync.Mutex
@@ -34,7 +41,7 @@ type follower struct {
 	peer          uint64
 	level         time.Time // when the index was last known to be level with the peer
 	lastBlock     time.Time
-	organisations []api.Organisation
+	organisations []block.Organisation
 	again         context.CancelCauseFunc // reads the blocks again from where the index stands; nil until it follows
 }
 
@@ -59,7 +66,7 @@ func (f *follower) run(ctx context.Context) error {
 		default:
 			return err
 		}
-		if err := pauseFor(ctx, indexRetry); err != nil {
+		if err := wait.For(ctx, indexRetry); err != nil {
 			return err
 		}
 	}
@@ -78,14 +85,14 @@ func (f *follower) follow(ctx context.Context) error {
 	f.mu.Lock()
 	f.again = cancel
 	f.mu.Unlock()
-	err = f.ledger.Blocks(ctx, min(held, f.notes.list.Height()), func(b ledger.Block) error {
-		block := indexed(b)
+	err = f.ledger.Blocks(ctx, min(held, f.notes.Height()), func(b block.Block) error {
+		block := b
 		if b.Number >= held {
 			if held, err = f.apply(ctx, block); err != nil {
 				return err
 			}
 		}
-		f.notes.block(block)
+		f.notes.Block(block)
 		if len(b.Organisations) > 0 {
 			return f.refresh(ctx, held)
 		}
@@ -99,7 +106,7 @@ func (f *follower) follow(ctx context.Context) error {
 }
 
 // apply applies a block unless another replica did, and returns the index's height.
-func (f *follower) apply(ctx context.Context, b index.Block) (uint64, error) {
+func (f *follower) apply(ctx context.Context, b block.Block) (uint64, error) {
 	err := f.index.Apply(ctx, b)
 	if !errors.Is(err, index.ErrMoved) {
 		return b.Number + 1, err
@@ -117,10 +124,7 @@ func (f *follower) refresh(ctx context.Context, height uint64) error {
 		return err
 	}
 	f.mu.Lock()
-	f.organisations = make([]api.Organisation, len(organisations))
-	for i, o := range organisations {
-		f.organisations[i] = api.Organisation(o)
-	}
+	f.organisations = organisations
 	f.mu.Unlock()
 	f.advance(height)
 	return nil
@@ -181,16 +185,23 @@ func (f *follower) compare(ctx context.Context, asked time.Time, peer uint64) er
 }
 
 // freshness is what the API tells its callers about the distance.
-func (f *follower) freshness() api.Freshness {
+func (f *follower) freshness() readmodel.Freshness {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	level := !f.level.IsZero()
 	stale := !level || time.Since(f.level) > staleAfter
-	return api.Freshness{Stale: stale, Ready: level && !stale, PeerHeight: f.peer, LastBlock: f.lastBlock}
+	return readmodel.Freshness{Stale: stale, Ready: level && !stale, PeerHeight: f.peer, LastBlock: f.lastBlock}
 }
 
-func (f *follower) members() []api.Organisation {
+func (f *follower) members() []block.Organisation {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.organisations
+}
+
+// levelSince tells whether the index was level with the peer after a moment.
+func (f *follower) levelSince(t time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.level.After(t)
 }

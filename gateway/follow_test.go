@@ -14,14 +14,16 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
-	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/tasks"
+	"github.com/waybill-dev/waybill/gateway/wait"
 	"github.com/waybill-dev/waybill/test/postgres"
 )
 
 // growing is a peer whose chain grows; lag is how many blocks it is behind.
 type growing struct {
-	blocks []ledger.Block
+	blocks []block.Block
 	height *atomic.Int64
 	lag    int64
 }
@@ -30,7 +32,7 @@ func (g growing) Height(context.Context) (uint64, error) {
 	return uint64(max(0, g.height.Load()-g.lag)), nil
 }
 
-func (g growing) Blocks(ctx context.Context, from uint64, apply func(ledger.Block) error) error {
+func (g growing) Blocks(ctx context.Context, from uint64, apply func(block.Block) error) error {
 	for {
 		if held, _ := g.Height(ctx); from < held {
 			if err := apply(g.blocks[from]); err != nil {
@@ -39,24 +41,24 @@ func (g growing) Blocks(ctx context.Context, from uint64, apply func(ledger.Bloc
 			from++
 			continue
 		}
-		if err := pauseFor(ctx, time.Millisecond); err != nil {
+		if err := wait.For(ctx, time.Millisecond); err != nil {
 			return err
 		}
 	}
 }
 
-func chainOf(n int) []ledger.Block {
-	blocks := make([]ledger.Block, n)
+func chainOf(n int) []block.Block {
+	blocks := make([]block.Block, n)
 	for i := range blocks {
-		b := ledger.Block{Number: uint64(i), Hash: fmt.Append(nil, "hash ", i)}
+		b := block.Block{Number: uint64(i), Hash: fmt.Append(nil, "hash ", i)}
 		if i > 0 {
 			b.PreviousHash = blocks[i-1].Hash
 		}
 		if i%10 == 0 {
-			b.Organisations = []ledger.Organisation{{MSPID: "VendorMSP"}, {MSPID: fmt.Sprint("Org", i, "MSP")}}
+			b.Organisations = []block.Organisation{{MSPID: "VendorMSP"}, {MSPID: fmt.Sprint("Org", i, "MSP")}}
 		}
-		b.Txs = []ledger.Tx{{ID: fmt.Sprint("tx", i), Creator: policy.Person{MSP: "VendorMSP", Name: "gateway"}, At: time.Unix(int64(i), 0),
-			Writes: []ledger.Write{{Key: fmt.Sprint("key", i%7), Value: fmt.Append(nil, i)}}}}
+		b.Txs = []block.Tx{{ID: fmt.Sprint("tx", i), Creator: policy.Person{MSP: "VendorMSP", Name: "gateway"}, At: time.Unix(int64(i), 0),
+			Writes: []block.Write{{Key: fmt.Sprint("key", i%7), Value: fmt.Append(nil, i)}}}}
 		blocks[i] = b
 	}
 	return blocks
@@ -80,11 +82,11 @@ func TestFollowersShareAnIndex(t *testing.T) {
 	followers := make([]*follower, 2)
 	for i := range followers {
 		x := openIndex(t, server.URL())
-		list, err := openWork(filepath.Join(t.TempDir(), workFile), slog.New(slog.DiscardHandler))
+		list, err := tasks.Open(filepath.Join(t.TempDir(), tasks.File), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := &follower{ledger: growing{blocks, &height, int64(2 * i)}, index: x, notes: &noter{list: list}, log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+		f := &follower{ledger: growing{blocks, &height, int64(2 * i)}, index: x, notes: &tasks.Watcher{List: list}, log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 		followers[i] = f
 		wg.Go(func() {
 			if err := f.run(ctx); !errors.Is(err, context.Canceled) {
@@ -108,7 +110,7 @@ func TestFollowersShareAnIndex(t *testing.T) {
 			if time.Now().After(deadline) {
 				t.Fatalf("the followers stand at %v, want %d", at, want)
 			}
-			_ = pauseFor(t.Context(), 5*time.Millisecond)
+			_ = wait.For(t.Context(), 5*time.Millisecond)
 		}
 	}
 	height.Store(30)
@@ -123,7 +125,7 @@ func TestFollowersShareAnIndex(t *testing.T) {
 	reach(60)
 	err := index.Rebuild(t.Context(), server.URL(), func(x *index.Index) error {
 		for _, b := range blocks[:40] {
-			if err := x.Apply(t.Context(), indexed(b)); err != nil {
+			if err := x.Apply(t.Context(), b); err != nil {
 				return err
 			}
 		}
@@ -134,7 +136,7 @@ func TestFollowersShareAnIndex(t *testing.T) {
 	}
 	// The channel is quiet, and still the index comes level.
 	alone := openIndex(t, server.URL())
-	for deadline := time.Now().Add(20 * time.Second); ; _ = pauseFor(t.Context(), 20*time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); ; _ = wait.For(t.Context(), 20*time.Millisecond) {
 		held, err := alone.Height(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -149,10 +151,10 @@ func TestFollowersShareAnIndex(t *testing.T) {
 	height.Store(n)
 	reach(n)
 	for i, f := range followers {
-		if got := f.notes.list.Height(); got < n-2 {
+		if got := f.notes.Height(); got < n-2 {
 			t.Errorf("follower %d noted what to do up to block %d", i, got)
 		}
-		if members := f.members(); len(members) != 2 || !slices.ContainsFunc(blocks[80].Organisations, func(o ledger.Organisation) bool { return o.MSPID == members[0].MSPID }) {
+		if members := f.members(); len(members) != 2 || !slices.ContainsFunc(blocks[80].Organisations, func(o block.Organisation) bool { return o.MSPID == members[0].MSPID }) {
 			t.Errorf("follower %d knows the members %+v", i, members)
 		}
 	}
@@ -170,9 +172,9 @@ func openIndex(t *testing.T, where string) *index.Index {
 }
 
 // sameAsAlone compares an index with the one that a single follower makes in a file.
-func sameAsAlone(t *testing.T, where string, blocks []ledger.Block) {
+func sameAsAlone(t *testing.T, where string, blocks []block.Block) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), indexFile)
+	path := filepath.Join(t.TempDir(), "index.db")
 	if err := index.Create(t.Context(), path); err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +183,7 @@ func sameAsAlone(t *testing.T, where string, blocks []ledger.Block) {
 		x := openIndex(t, place)
 		if i == 0 {
 			for _, b := range blocks {
-				if err := x.Apply(t.Context(), indexed(b)); err != nil {
+				if err := x.Apply(t.Context(), b); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -199,12 +201,12 @@ func sameAsAlone(t *testing.T, where string, blocks []ledger.Block) {
 
 // What is no outage ends the follower: a peer of another channel.
 func TestFollowerRefusesAnotherChain(t *testing.T) {
-	path := filepath.Join(t.TempDir(), indexFile)
+	path := filepath.Join(t.TempDir(), "index.db")
 	if err := index.Create(t.Context(), path); err != nil {
 		t.Fatal(err)
 	}
 	x := openIndex(t, path)
-	list, err := openWork(filepath.Join(t.TempDir(), workFile), slog.New(slog.DiscardHandler))
+	list, err := tasks.Open(filepath.Join(t.TempDir(), tasks.File), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +214,7 @@ func TestFollowerRefusesAnotherChain(t *testing.T) {
 	blocks[2].PreviousHash = []byte("another")
 	var height atomic.Int64
 	height.Store(3)
-	f := &follower{ledger: growing{blocks: blocks, height: &height}, index: x, notes: &noter{list: list}, log: slog.New(slog.DiscardHandler)}
+	f := &follower{ledger: growing{blocks: blocks, height: &height}, index: x, notes: &tasks.Watcher{List: list}, log: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := f.run(ctx); provenance.CodeOf(err) != provenance.Conflict {

@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
-// Fsck compares queue, index and ledger while the gateway is stopped, and with
+// compareAll compares queue, index and ledger while the gateway is stopped, and with
 // repair mends what the ledger proves. The truth is the own peer's chain: every
 // block of it is read, and an index is built beside the one there is, so it
 // takes the time and the room of a reindex, and 24 bytes of memory for every
@@ -24,18 +24,8 @@ import (
 // (WB_CONFLICT), the peer does not answer (WB_UNAVAILABLE), there is no queue
 // (WB_NOT_FOUND). What a failed repair was preceded by is in the report.
 // A crash anywhere leaves what each single repair leaves: run it again.
-func Fsck(ctx context.Context, cfg Config, repair bool) (r FsckReport, err error) {
-	where, err := queuePlace(cfg)
-	if err != nil {
-		return r, err
-	}
-	place, err := indexPlace(cfg)
-	if err != nil {
-		return r, err
-	}
-	q, err := queue.Open(ctx, where, queue.Options{
-		Lanes: cfg.Queue.Lanes, MinFreeBytes: cfg.Queue.MinFreeBytes, LaneTTL: cfg.Queue.LaneTTL, Log: cfg.Log, Alone: true,
-	})
+func compareAll(ctx context.Context, o fsckOptions, repair bool) (r FsckReport, err error) {
+	q, err := queue.Open(ctx, o.Queue, o.QueueOptions)
 	if provenance.CodeOf(err) == provenance.Conflict {
 		return r, fmt.Errorf("%w (fsck wants the gateway stopped)", err)
 	}
@@ -43,26 +33,37 @@ func Fsck(ctx context.Context, cfg Config, repair bool) (r FsckReport, err error
 		return r, err
 	}
 	defer func() { err = errors.Join(err, q.Close()) }() //nolint:contextcheck // it closes after ctx has ended
-	client, err := dial(cfg)
+	peer, err := o.Dial()
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, client.Close()) }()
-	c := &fsckRun{index: place, queue: q, peer: client, log: cfg.Log, stall: fsckStall, scope: scopeOf(cfg)}
+	defer func() { err = errors.Join(err, peer.Close()) }()
+	s := scope{msp: o.MSPID, hosts: o.Hosts}
+	if o.Remember > 0 {
+		s.forgets = time.Now().Add(-o.Remember)
+	}
+	c := &fsckRun{index: o.Index, queue: q, peer: peer, log: o.Log, stall: fsckStall, scope: s}
 	return c.run(ctx, repair)
 }
 
-func scopeOf(cfg Config) scope {
-	s := scope{msp: cfg.MSPID, hosts: map[provenance.Host]bool{}}
-	for _, k := range cfg.Connectors {
-		if host, err := provenance.ParseHost(k.Host); err == nil { // Validate has said what is wrong
-			s.hosts[host] = true
-		}
-	}
-	if cfg.Queue.Remember > 0 {
-		s.forgets = time.Now().Add(-cfg.Queue.Remember)
-	}
-	return s
+// fsckOptions say what is compared with what.
+type fsckOptions struct {
+	Queue, Index string // their places: a file, or the URL of a database
+	QueueOptions queue.Options
+	// Dial reaches the own peer; it is called once the queue is ours.
+	Dial  func() (fsckPeer, error)
+	MSPID string
+	// Hosts are the registries that connectors of this gateway speak for.
+	Hosts map[provenance.Host]bool
+	// Remember is how long the queue knows ids; 0: for ever.
+	Remember time.Duration
+	Log      *slog.Logger
+}
+
+// fsckPeer is a peer whose chain is read.
+type fsckPeer interface {
+	blockSource
+	Close() error
 }
 
 // fsckRun is one run.
@@ -121,7 +122,7 @@ func (c *fsckRun) compare(ctx context.Context, r *FsckReport) ([]difference, *in
 		return nil, x, err
 	}
 	j := newJournal(c.queue.Name(), c.scope)
-	err = readChain(ctx, c.peer, height, c.stall, c.log, func(b ledger.Block) error {
+	err = readChain(ctx, c.peer, height, c.stall, c.log, func(b block.Block) error {
 		j.block(b)
 		r.Ledger.Hash = hex.EncodeToString(b.Hash)
 		return x.block(ctx, b)

@@ -3,6 +3,8 @@ package gateway
 import (
 	"strings"
 	"testing"
+
+	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 )
 
 // Each damage is done to the tables by hand; it is found, and where the ledger
@@ -50,11 +52,11 @@ func TestFsckDamage(t *testing.T) {
 				}
 				b := fresh(t)
 				if c.seal {
-					b.accept(pushes("sealed", waiting)...)
-					b.sub.limits.events = waiting
+					b.Accept(recordtest.Pushes("sealed", waiting)...)
+					b.Sub.Limits.Events = waiting
 					b.seal()
 				} else {
-					b.accept(pushes("waiting", waiting)...)
+					b.Accept(recordtest.Pushes("waiting", waiting)...)
 				}
 				if c.order {
 					b.order()
@@ -68,8 +70,8 @@ func TestFsckDamage(t *testing.T) {
 					return
 				}
 				b.wantClean(c.want...)
-				b.accept(pushes("repo0", 12)...) // delivered again
-				b.run(t.Context(), empty)
+				b.Accept(recordtest.Pushes("repo0", 12)...) // delivered again
+				b.Run(t.Context(), recordtest.Empty)
 				b.wantAll(4*12 + waiting)
 				if r := b.fsck(false); len(r.Findings) > 0 || strings.Contains(r.String(), "dead  ") {
 					t.Errorf("after the run:\n%s", r)

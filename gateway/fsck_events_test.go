@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
@@ -145,7 +145,7 @@ type stream struct {
 	err error
 }
 
-func (s stream) Blocks(_ context.Context, _ uint64, apply func(ledger.Block) error) error {
+func (s stream) Blocks(_ context.Context, _ uint64, apply func(block.Block) error) error {
 	for _, b := range s.peerOf {
 		if err := apply(b); err != nil {
 			return err
@@ -157,7 +157,7 @@ func (s stream) Blocks(_ context.Context, _ uint64, apply func(ledger.Block) err
 func TestReadChain(t *testing.T) {
 	p := peerOf{{Hash: []byte("0")}}
 	for range 5 {
-		p = p.with(ledger.Write{Key: fmt.Sprint("key ", len(p))})
+		p = p.with(block.Write{Key: fmt.Sprint("key ", len(p))})
 	}
 	own := errors.New("the taker's own")
 	twice := slices.Concat(p[:3], p[2:])
@@ -183,7 +183,7 @@ func TestReadChain(t *testing.T) {
 		"the taker fails":         {peer: p, height: 6, take: own, blocks: 1},
 	} {
 		n := 0
-		err := readChain(t.Context(), c.peer, c.height, 50*time.Millisecond, slog.New(slog.DiscardHandler), func(ledger.Block) error {
+		err := readChain(t.Context(), c.peer, c.height, 50*time.Millisecond, slog.New(slog.DiscardHandler), func(block.Block) error {
 			n++
 			return c.take
 		})
@@ -201,7 +201,7 @@ func TestReadChain(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := readChain(ctx, p, 9, time.Minute, slog.New(slog.DiscardHandler), func(ledger.Block) error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := readChain(ctx, p, 9, time.Minute, slog.New(slog.DiscardHandler), func(block.Block) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

@@ -22,27 +22,30 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 )
 
 // peerOf is a chain: a peer whose blocks are these.
-type peerOf []ledger.Block
+type peerOf []block.Block
 
 // chain is the fake ledger's state as a chain: a block per segment, after one
 // without any. It grows at its end.
 func (b *installation) chain() peerOf {
-	b.ledger.mu.Lock()
-	defer b.ledger.mu.Unlock()
+	b.Ledger.Mu.Lock()
+	defer b.Ledger.Mu.Unlock()
 	if b.peer == nil {
 		b.peer = peerOf{{Hash: []byte("0")}}
 	}
-	for _, key := range slices.Sorted(maps.Keys(b.ledger.segments)) {
+	for _, key := range slices.Sorted(maps.Keys(b.Ledger.Segments)) {
 		name := strings.Fields(strings.Trim(key, "[]"))
 		seq, _ := strconv.ParseUint(name[2], 10, 64) // the submitter wrote it
-		write := ledger.Write{Key: state.SegmentKey(provenance.Host(name[0]), "VendorMSP", name[1], seq), Value: b.ledger.segments[key]}
-		if !slices.ContainsFunc(b.peer, func(on ledger.Block) bool { return len(on.Txs) > 0 && on.Txs[0].Writes[0].Key == write.Key }) {
+		write := block.Write{Key: state.SegmentKey(provenance.Host(name[0]), "VendorMSP", name[1], seq), Value: b.Ledger.Segments[key]}
+		if !slices.ContainsFunc(b.peer, func(on block.Block) bool { return len(on.Txs) > 0 && on.Txs[0].Writes[0].Key == write.Key }) {
 			b.peer = b.peer.with(write)
 		}
 	}
@@ -50,10 +53,10 @@ func (b *installation) chain() peerOf {
 }
 
 // with adds a block of one transaction.
-func (p peerOf) with(writes ...ledger.Write) peerOf {
+func (p peerOf) with(writes ...block.Write) peerOf {
 	last := p[len(p)-1]
 	sum := sha256.Sum256(fmt.Append(nil, last.Hash, writes))
-	return append(slices.Clone(p), ledger.Block{Number: last.Number + 1, Hash: sum[:], PreviousHash: last.Hash, Txs: []ledger.Tx{{
+	return append(slices.Clone(p), block.Block{Number: last.Number + 1, Hash: sum[:], PreviousHash: last.Hash, Txs: []block.Tx{{
 		ID: fmt.Sprint("tx", len(p)), Creator: policy.Person{MSP: "VendorMSP", Name: "gateway"}, At: time.UnixMilli(1_700_000_000_000), Writes: writes,
 	}}})
 }
@@ -61,7 +64,7 @@ func (p peerOf) with(writes ...ledger.Write) peerOf {
 func (p peerOf) Height(context.Context) (uint64, error) { return uint64(len(p)), nil }
 
 // Blocks waits after the last one, as a peer does.
-func (p peerOf) Blocks(ctx context.Context, from uint64, apply func(ledger.Block) error) error {
+func (p peerOf) Blocks(ctx context.Context, from uint64, apply func(block.Block) error) error {
 	for _, b := range p[from:] {
 		if err := apply(b); err != nil {
 			return err
@@ -74,7 +77,7 @@ func (p peerOf) Blocks(ctx context.Context, from uint64, apply func(ledger.Block
 // installation is a folder with a queue that worked, and an index of the same
 // height.
 type installation struct {
-	*bench
+	*recordtest.Bench
 	dir    string
 	driver string
 	index  string // where the index is
@@ -85,23 +88,23 @@ type installation struct {
 // installed makes one whose queue and index are in files, or on a server.
 func installed(t *testing.T, url string) *installation {
 	t.Helper()
-	b := &installation{bench: newBench(t), driver: "sqlite"}
-	b.dir = filepath.Dir(b.path)
-	b.index = filepath.Join(b.dir, indexFile)
+	b := &installation{Bench: recordtest.New(t), driver: "sqlite"}
+	b.dir = filepath.Dir(b.Path)
+	b.index = filepath.Join(b.dir, "index.db")
 	if url != "" {
-		if err := b.queue.Close(); err != nil {
+		if err := b.Queue.Close(); err != nil {
 			t.Fatal(err)
 		}
 		if err := queue.Create(t.Context(), url); err != nil {
 			t.Fatal(err)
 		}
-		b.path, b.driver, b.index = url, "pgx", url+"_index&synchronous_commit=off"
-		b.open()
+		b.Path, b.driver, b.index = url, "pgx", url+"_index&synchronous_commit=off"
+		b.Open()
 	}
 	for i := range 4 {
-		b.accept(pushes(fmt.Sprint("repo", i), 12)...)
+		b.Accept(recordtest.Pushes(fmt.Sprint("repo", i), 12)...)
 	}
-	b.run(t.Context(), empty)
+	b.Run(t.Context(), recordtest.Empty)
 	b.indexed(b.chain())
 	return b
 }
@@ -112,21 +115,20 @@ func onQueues(t *testing.T, test func(t *testing.T, fresh func(t *testing.T) *in
 		test(t, func(t *testing.T) *installation { return installed(t, "") })
 	})
 	t.Run("postgres", func(t *testing.T) {
-		url := sharedServer.URL(t)
 		test(t, func(t *testing.T) *installation {
-			return installed(t, fmt.Sprintf("%s&search_path=fsck%d", url, schemas.Add(1)))
+			return installed(t, server.Schema(t))
 		})
 	})
 }
 
 // damage changes the queue's tables behind its back, while it is closed.
 func (b *installation) damage(statements ...string) {
-	b.t.Helper()
-	if err := b.queue.Close(); err != nil {
-		b.t.Fatal(err)
+	b.T.Helper()
+	if err := b.Queue.Close(); err != nil {
+		b.T.Fatal(err)
 	}
-	spoil(b.t, b.driver, b.path, statements...)
-	b.open()
+	spoil(b.T, b.driver, b.Path, statements...)
+	b.Open()
 }
 
 func spoil(t *testing.T, driver, where string, statements ...string) {
@@ -157,33 +159,33 @@ func removeDatabase(path string) error {
 	return nil
 }
 
-func (b *installation) indexed(blocks []ledger.Block) {
-	b.t.Helper()
-	err := index.Rebuild(b.t.Context(), b.index, func(x *index.Index) error {
+func (b *installation) indexed(blocks []block.Block) {
+	b.T.Helper()
+	err := index.Rebuild(b.T.Context(), b.index, func(x *index.Index) error {
 		for _, block := range blocks {
-			if err := x.Apply(b.t.Context(), indexed(block)); err != nil {
+			if err := x.Apply(b.T.Context(), block); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		b.t.Fatal(err)
+		b.T.Fatal(err)
 	}
 }
 
 func (b *installation) fsckAt(peer blockSource, repair bool) FsckReport {
-	b.t.Helper()
-	c := &fsckRun{index: b.index, queue: b.queue, peer: peer, log: slog.New(slog.DiscardHandler), stall: 5 * time.Second, scope: b.scope}
+	b.T.Helper()
+	c := &fsckRun{index: b.index, queue: b.Queue, peer: peer, log: slog.New(slog.DiscardHandler), stall: 5 * time.Second, scope: b.scope}
 	if c.scope.msp == "" {
 		c.scope.msp = "VendorMSP"
 	}
-	r, err := c.run(b.t.Context(), repair)
+	r, err := c.run(b.T.Context(), repair)
 	if err != nil {
-		b.t.Fatalf("%v\n%s", err, r)
+		b.T.Fatalf("%v\n%s", err, r)
 	}
 	if left, _ := filepath.Glob(filepath.Join(b.dir, "reindex.db*")); len(left) > 0 {
-		b.t.Errorf("the index built for the comparison is left behind: %v", left)
+		b.T.Errorf("the index built for the comparison is left behind: %v", left)
 	}
 	return r
 }
@@ -202,79 +204,79 @@ func codes(r FsckReport) []FsckCode {
 
 // wantFound wants just these kinds of differences, and that saying so changed nothing.
 func (b *installation) wantFound(want ...FsckCode) FsckReport {
-	b.t.Helper()
+	b.T.Helper()
 	before := b.fsck(false)
 	slices.Sort(want)
 	if got := codes(before); !slices.Equal(got, want) {
-		b.t.Errorf("found %q, want %q\n%s", got, want, before)
+		b.T.Errorf("found %q, want %q\n%s", got, want, before)
 	}
 	if again := b.fsck(false); again.String() != before.String() {
-		b.t.Errorf("without repair it has changed something:\n%s\n%s", before, again)
+		b.T.Errorf("without repair it has changed something:\n%s\n%s", before, again)
 	}
 	return before
 }
 
 // wantClean wants the differences, repairs them, and wants none after that.
 func (b *installation) wantClean(want ...FsckCode) {
-	b.t.Helper()
+	b.T.Helper()
 	before := b.wantFound(want...)
 	if r := b.fsck(true); r.Left() > 0 || len(r.Findings) != len(before.Findings) {
-		b.t.Errorf("not all is repaired:\n%s", r)
+		b.T.Errorf("not all is repaired:\n%s", r)
 	}
 	for range 2 { // the second time as after a restart
 		if r := b.fsck(false); len(r.Findings) > 0 {
-			b.t.Errorf("after the repair:\n%s", r)
+			b.T.Errorf("after the repair:\n%s", r)
 		}
-		b.reopen()
+		b.Reopen()
 	}
 }
 
 // wantAll wants n events on the ledger, each once.
 func (b *installation) wantAll(n int) {
-	b.t.Helper()
-	got := b.ledger.recordings(b.t)
+	b.T.Helper()
+	got := b.Ledger.Recordings(b.T)
 	for id, times := range got {
 		if times != 1 {
-			b.t.Errorf("event %s stands %d times", id, times)
+			b.T.Errorf("event %s stands %d times", id, times)
 		}
 	}
 	if len(got) != n {
-		b.t.Errorf("%d events on the ledger, want %d", len(got), n)
+		b.T.Errorf("%d events on the ledger, want %d", len(got), n)
 	}
 }
 
 // seal leaves open segments behind, sealed and not sent.
 func (b *installation) seal() {
-	b.t.Helper()
-	b.ledger.onSubmit = func(int) error { return provenance.Errorf(provenance.Unavailable, "no orderer") }
-	b.run(b.t.Context(), func(s queue.Stats) bool { return s.Sealed > 0 })
-	b.ledger.onSubmit = nil
-	b.reopen()
+	b.T.Helper()
+	b.Ledger.OnSubmit = func(int) error { return provenance.Errorf(provenance.Unavailable, "no orderer") }
+	b.Run(b.T.Context(), func(s delivery.Stats) bool { return s.Sealed > 0 })
+	b.Ledger.OnSubmit = nil
+	b.Reopen()
 }
 
 func (b *installation) openSegments() (open []queue.Segment) {
-	b.t.Helper()
-	for lane := range b.queue.Lanes() {
-		s, err := b.queue.Sealed(b.t.Context(), lane)
+	b.T.Helper()
+	for lane := range b.Queue.Lanes() {
+		s, err := b.Queue.Sealed(b.T.Context(), lane)
 		if err != nil {
-			b.t.Fatal(err)
+			b.T.Fatal(err)
 		}
 		if s != nil {
 			open = append(open, *s)
 		}
 	}
 	if len(open) == 0 {
-		b.t.Fatal("no segment is open")
+		b.T.Fatal("no segment is open")
 	}
 	return open
 }
 
 // order brings the open segments onto the ledger.
 func (b *installation) order() {
-	b.t.Helper()
+	b.T.Helper()
 	for _, s := range b.openSegments() {
-		if err := b.ledger.order(ledger.Endorsed{TxID: s.TxID, Bytes: s.Tx}); err != nil {
-			b.t.Fatal(err)
+		if err := b.Ledger.Order(ledger.Endorsed{TxID: s.TxID, Bytes: s.Tx}); err != nil {
+			b.T.Fatal(err)
 		}
 	}
 }

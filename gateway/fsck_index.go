@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
-	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
@@ -44,14 +44,14 @@ func openIndexCheck(ctx context.Context, place string, peer uint64) (x *indexChe
 	return x, nil
 }
 
-func (x *indexCheck) block(ctx context.Context, b ledger.Block) error {
+func (x *indexCheck) block(ctx context.Context, b block.Block) error {
 	if b.Number+1 == x.height {
 		x.chain = b.Hash
 	}
 	if b.Number >= x.height {
 		return nil
 	}
-	return x.beside.Index.Apply(ctx, indexed(b))
+	return x.beside.Index.Apply(ctx, b)
 }
 
 // compare names what differs. The one repair of an index is to put the one

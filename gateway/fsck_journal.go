@@ -9,7 +9,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 // journal is what the ledger holds: 24 bytes of each event, a line of each segment.
@@ -61,7 +61,7 @@ func newJournal(queueName string, of scope) *journal {
 
 // block notes the segments of a block, those of other queues too: an event that
 // stands in one of them must not be recorded once more by ours.
-func (j *journal) block(b ledger.Block) {
+func (j *journal) block(b block.Block) {
 	for _, tx := range b.Txs {
 		j.txs++
 		for _, w := range tx.Writes {
@@ -76,7 +76,7 @@ func (j *journal) block(b ledger.Block) {
 	}
 }
 
-func (j *journal) segment(block uint64, tx ledger.Tx, attributes []string, value []byte) error {
+func (j *journal) segment(block uint64, tx block.Tx, attributes []string, value []byte) error {
 	if len(attributes) != 4 {
 		return provenance.Errorf(provenance.Internal, "its key has %d parts", len(attributes))
 	}

@@ -17,19 +17,20 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 )
 
 func TestFsckClean(t *testing.T) {
 	b := installed(t, "")
-	b.accept(pushes("waiting", 3)...)
+	b.Accept(recordtest.Pushes("waiting", 3)...)
 	r := b.fsck(false)
 	if len(r.Findings) > 0 || r.Ledger.OwnEvents != 48 || r.Ledger.Events != 48 || r.Queue.Done != 48 || r.Queue.Waiting != 3 || r.Queue.Known != 51 ||
 		r.Ledger.Height != r.Index.Height || r.Ledger.Hash != r.Index.Hash || r.Ledger.OwnSegments != int64(r.Ledger.Height)-1 || r.Index.Fingerprint == "" || r.Index.Fingerprint != r.Index.Rebuilt {
 		t.Errorf("%s %+v", r, r)
 	}
-	b.run(t.Context(), empty)
+	b.Run(t.Context(), recordtest.Empty)
 	if r := b.fsck(false); len(r.Findings) > 0 || len(r.Notes) != 1 || !strings.Contains(r.String(), "behind its peer") {
 		t.Errorf("an index that has only to follow: %s", r)
 	}
@@ -40,14 +41,14 @@ func TestFsckClean(t *testing.T) {
 func TestFsckOpenSegment(t *testing.T) {
 	onQueues(t, func(t *testing.T, fresh func(t *testing.T) *installation) {
 		b := fresh(t)
-		b.accept(pushes("repo0", 20)[12:]...)
+		b.Accept(recordtest.Pushes("repo0", 20)[12:]...)
 		b.seal()
 		if r := b.fsck(true); len(r.Findings) > 0 || len(r.Notes) == 0 || !strings.Contains(r.String(), "sends it again") {
 			t.Errorf("an open segment: %s", r)
 		}
 		b.order()
 		b.wantClean(FsckQueueSegmentRecorded)
-		b.run(t.Context(), empty)
+		b.Run(t.Context(), recordtest.Empty)
 		b.wantAll(4*12 + 8)
 	})
 }
@@ -60,7 +61,7 @@ func TestFsckOldCopy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := installed(t, "")
 			for i := range 4 {
-				b.accept(pushes(fmt.Sprint("repo", i), 24)[12:]...)
+				b.Accept(recordtest.Pushes(fmt.Sprint("repo", i), 24)[12:]...)
 			}
 			if sealed {
 				b.seal()
@@ -68,26 +69,26 @@ func TestFsckOldCopy(t *testing.T) {
 			backup := b.backup()
 			if sealed { // it went on with other segments than those of the backup
 				for _, s := range b.openSegments() {
-					if err := b.queue.Unseal(t.Context(), s); err != nil {
+					if err := b.Queue.Unseal(t.Context(), s); err != nil {
 						t.Fatal(err)
 					}
 				}
-				b.sub.limits.events = 3
+				b.Sub.Limits.Events = 3
 			}
-			late := pushes("late", 4) // accepted and recorded after the backup
-			b.accept(late...)
-			b.run(t.Context(), empty)
+			late := recordtest.Pushes("late", 4) // accepted and recorded after the backup
+			b.Accept(late...)
+			b.Run(t.Context(), recordtest.Empty)
 			b.restore(backup)
-			b.accept(pushes("repo0", 30)[24:]...)
+			b.Accept(recordtest.Pushes("repo0", 30)[24:]...)
 			want := []FsckCode{FsckQueueItemRecorded, FsckQueueNumber, FsckQueueCount, FsckQueueEventForgotten}
 			if sealed {
 				want = append(want, FsckQueueSegmentSuperseded)
 			}
 			b.wantClean(want...)
-			b.accept(late...) // delivered again
-			b.run(t.Context(), empty)
+			b.Accept(late...) // delivered again
+			b.Run(t.Context(), recordtest.Empty)
 			b.wantAll(4*24 + 6 + 4)
-			if s, err := b.queue.Stats(t.Context()); err != nil || s.Dead != 0 || s.Done != 4*24+6+4 {
+			if s, err := b.Queue.Stats(t.Context()); err != nil || s.Dead != 0 || s.Done != 4*24+6+4 {
 				t.Errorf("%+v, %v", s, err)
 			}
 			if r := b.fsck(false); len(r.Findings) > 0 {
@@ -99,35 +100,35 @@ func TestFsckOldCopy(t *testing.T) {
 
 // backup copies the closed queue's files, restore puts them back.
 func (b *installation) backup() map[string][]byte {
-	b.t.Helper()
-	if err := b.queue.Close(); err != nil {
-		b.t.Fatal(err)
+	b.T.Helper()
+	if err := b.Queue.Close(); err != nil {
+		b.T.Fatal(err)
 	}
 	files := map[string][]byte{}
 	for _, suffix := range []string{"", "-wal"} {
-		content, err := os.ReadFile(b.path + suffix)
+		content, err := os.ReadFile(b.Path + suffix)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			b.t.Fatal(err)
+			b.T.Fatal(err)
 		}
 		if err == nil {
 			files[suffix] = content
 		}
 	}
-	b.open()
+	b.Open()
 	return files
 }
 
 func (b *installation) restore(files map[string][]byte) {
-	b.t.Helper()
-	if err := errors.Join(b.queue.Close(), removeDatabase(b.path)); err != nil {
-		b.t.Fatal(err)
+	b.T.Helper()
+	if err := errors.Join(b.Queue.Close(), removeDatabase(b.Path)); err != nil {
+		b.T.Fatal(err)
 	}
 	for suffix, content := range files {
-		if err := os.WriteFile(b.path+suffix, content, 0o600); err != nil {
-			b.t.Fatal(err)
+		if err := os.WriteFile(b.Path+suffix, content, 0o600); err != nil {
+			b.T.Fatal(err)
 		}
 	}
-	b.open()
+	b.Open()
 }
 
 // What stops an event that is on the ledger from being recorded again, where
@@ -136,27 +137,27 @@ func (b *installation) restore(files map[string][]byte) {
 func TestWithoutFsck(t *testing.T) {
 	b := installed(t, "")
 	backup := b.backup()
-	more := pushes("repo0", 14)[12:]
-	b.accept(more...)
-	b.run(t.Context(), empty)
+	more := recordtest.Pushes("repo0", 14)[12:]
+	b.Accept(more...)
+	b.Run(t.Context(), recordtest.Empty)
 	b.restore(backup)
-	b.accept(more...)
-	b.run(t.Context(), empty)
+	b.Accept(more...)
+	b.Run(t.Context(), recordtest.Empty)
 	b.wantFound()
 	b.restore(backup)
-	b.accept(more[1:]...)
-	b.run(t.Context(), empty)
+	b.Accept(more[1:]...)
+	b.Run(t.Context(), recordtest.Empty)
 	b.wantAll(4*12 + 2)
-	if s, err := b.queue.Stats(t.Context()); err != nil || s.Dead != 1 {
+	if s, err := b.Queue.Stats(t.Context()); err != nil || s.Dead != 1 {
 		t.Errorf("the old copy: %+v, %v", s, err)
 	}
 	b.wantClean(FsckQueueItemRecorded, FsckQueueCount, FsckQueueEventForgotten)
 
 	b = installed(t, "")
 	b.replaceQueue()
-	b.accept(pushes("repo1", 2)...)
-	b.run(t.Context(), empty)
-	if got := b.ledger.recordings(t)[pushes("repo1", 1)[0].Event.ID]; got != 2 {
+	b.Accept(recordtest.Pushes("repo1", 2)...)
+	b.Run(t.Context(), recordtest.Empty)
+	if got := b.Ledger.Recordings(t)[recordtest.Pushes("repo1", 1)[0].Event.ID]; got != 2 {
 		t.Errorf("a queue without memory recorded %d times what was delivered twice: if that is 1, something else prevents it, and the guide is wrong", got)
 	}
 	b.wantFound(FsckLedgerTwice)
@@ -166,15 +167,15 @@ func TestWithoutFsck(t *testing.T) {
 }
 
 func (b *installation) replaceQueue() {
-	b.t.Helper()
-	if err := b.queue.Close(); err != nil {
-		b.t.Fatal(err)
+	b.T.Helper()
+	if err := b.Queue.Close(); err != nil {
+		b.T.Fatal(err)
 	}
-	b.path = filepath.Join(b.dir, "new.db")
-	if err := queue.Create(b.t.Context(), b.path); err != nil {
-		b.t.Fatal(err)
+	b.Path = filepath.Join(b.dir, "new.db")
+	if err := queue.Create(b.T.Context(), b.Path); err != nil {
+		b.T.Fatal(err)
 	}
-	b.open()
+	b.Open()
 }
 
 // A queue that was lost and made anew is sent the same again by its senders. It
@@ -182,20 +183,20 @@ func (b *installation) replaceQueue() {
 func TestFsckNewQueue(t *testing.T) {
 	b := installed(t, "")
 	b.replaceQueue()
-	b.accept(pushes("repo1", 15)...)
+	b.Accept(recordtest.Pushes("repo1", 15)...)
 	b.wantClean(FsckQueueItemRecorded)
-	b.scope = scope{msp: "OtherMSP", hosts: map[provenance.Host]bool{submitHost: true}}
+	b.scope = scope{msp: "OtherMSP", hosts: map[provenance.Host]bool{recordtest.Host: true}}
 	b.wantFound()
 	b.scope = scope{msp: "VendorMSP", hosts: map[provenance.Host]bool{"other.example": true}}
 	b.wantFound()
-	b.scope = scope{msp: "VendorMSP", hosts: map[provenance.Host]bool{submitHost: true}, forgets: time.Now()}
+	b.scope = scope{msp: "VendorMSP", hosts: map[provenance.Host]bool{recordtest.Host: true}, forgets: time.Now()}
 	b.wantFound()
 	b.scope.forgets = time.Time{}
 	b.wantClean(FsckQueueEventForgotten)
 	for i := range 4 {
-		b.accept(pushes(fmt.Sprint("repo", i), 12)...)
+		b.Accept(recordtest.Pushes(fmt.Sprint("repo", i), 12)...)
 	}
-	b.run(t.Context(), empty)
+	b.Run(t.Context(), recordtest.Empty)
 	b.wantAll(4*12 + 3)
 }
 
@@ -207,7 +208,7 @@ func TestFsckLeaves(t *testing.T) {
 	gap := slices.Clone(peer)
 	gap[1].Txs = nil
 	unread := slices.Clone(peer)
-	unread = unread.with(ledger.Write{Key: state.SegmentKey(submitHost, "VendorMSP", "another-0", 1), Value: []byte("of another version")})
+	unread = unread.with(block.Write{Key: state.SegmentKey(recordtest.Host, "VendorMSP", "another-0", 1), Value: []byte("of another version")})
 	for name, c := range map[string]struct {
 		peer  peerOf
 		want  []FsckCode

@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,6 +19,9 @@ import (
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
+	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
 const (
@@ -103,13 +104,13 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	eg, ctx := errgroup.WithContext(ctx)
 	eg.Go(func() error { return g.api.Serve(ctx, apiListener) })    // answers out
 	eg.Go(func() error { return g.serveHooks(ctx, hooksListener) }) // notifications in -> queue
-	eg.Go(func() error { return g.submitter.run(ctx) })             // queue -> ledger
+	eg.Go(func() error { return g.submitter.Run(ctx) })             // queue -> ledger
 	eg.Go(func() error { return g.keeper.run(ctx) })                // ... -> our own private data
 	eg.Go(func() error { return g.retainer.run(ctx) })              // ... -> nowhere, when it is old
 	eg.Go(func() error { return g.follower.run(ctx) })              // ledger -> index
 	eg.Go(func() error { return g.follower.watch(ctx) })            // how far behind the peer
-	eg.Go(func() error { return g.work.keep(ctx) })                 // what blocks asked of us -> disk
-	eg.Go(func() error { return g.worker.run(ctx) })                // ... -> evidence, witness
+	eg.Go(func() error { return g.work.Keep(ctx) })                 // what blocks asked of us -> disk
+	eg.Go(func() error { return g.worker.Run(ctx) })                // ... -> evidence, witness
 	if g.releaser != nil {
 		eg.Go(func() error { return g.releaser.run(ctx) }) // index -> releases that are due
 	}
@@ -130,37 +131,39 @@ func Reindex(ctx context.Context, cfg Config) (height uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	err = index.Rebuild(ctx, where, func(x *index.Index) (err error) {
-		height, err = rebuild(ctx, cfg, x)
-		return err
-	})
-	return height, err
-}
-
-func rebuild(ctx context.Context, cfg Config, x *index.Index) (height uint64, err error) {
 	client, err := dial(cfg)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	want, err := client.Height(ctx)
-	if err != nil {
-		return 0, err
-	}
-	level := errors.New("level with the peer")
-	err = client.Blocks(ctx, 0, func(b ledger.Block) error {
-		if err := x.Apply(ctx, indexed(b)); err != nil {
-			return err
-		}
-		if height = b.Number + 1; height >= want {
-			return level
-		}
-		return nil
+	err = index.Rebuild(ctx, where, func(x *index.Index) (err error) {
+		height, err = rebuild(ctx, client, x)
+		return err
 	})
-	if errors.Is(err, level) {
-		err = nil
-	}
 	return height, err
+}
+
+// Fsck compares queue, index and ledger while the gateway is stopped, and with
+// repair mends what the ledger proves.
+func Fsck(ctx context.Context, cfg Config, repair bool) (FsckReport, error) {
+	var err error
+	o := fsckOptions{
+		MSPID: cfg.MSPID, Hosts: map[provenance.Host]bool{}, Remember: cfg.Queue.Remember, Log: cfg.Log,
+		QueueOptions: queue.Options{Lanes: cfg.Queue.Lanes, MinFreeBytes: cfg.Queue.MinFreeBytes, LaneTTL: cfg.Queue.LaneTTL, Log: cfg.Log, Alone: true},
+		Dial:         func() (fsckPeer, error) { return dial(cfg) },
+	}
+	if o.Queue, err = queuePlace(cfg); err != nil {
+		return FsckReport{}, err
+	}
+	if o.Index, err = indexPlace(cfg); err != nil {
+		return FsckReport{}, err
+	}
+	for _, k := range cfg.Connectors {
+		if host, err := provenance.ParseHost(k.Host); err == nil { // Validate has said what is wrong
+			o.Hosts[host] = true
+		}
+	}
+	return compareAll(ctx, o, repair)
 }
 
 // rooms are the parts of a running gateway.
@@ -171,12 +174,12 @@ type rooms struct {
 	ledger    *ledger.Client
 	hooks     *intake.Handler
 	api       *api.Server
-	submitter *submitter
+	submitter *record.Recorder
 	keeper    *keeper
 	retainer  *retainer
 	follower  *follower
-	work      *worklist
-	worker    *worker
+	work      *tasks.List
+	worker    *tasks.Worker
 	releaser  *releaser // nil: switched off
 	ticker    *ticker
 	sweeper   *sweeper
@@ -212,7 +215,7 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	if g.ledger, err = dial(cfg); err != nil {
 		return g, err
 	}
-	if g.work, err = openWork(filepath.Join(cfg.DataDir, workFile), cfg.Log); err != nil {
+	if g.work, err = tasks.Open(filepath.Join(cfg.DataDir, tasks.File), cfg.Log); err != nil {
 		return g, err
 	}
 	clients, err := openRegistries(cfg)
@@ -221,8 +224,8 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	}
 	g.metrics = newMetrics(g.queue, g.work)
 	g.submitter = g.newSubmitter(clients)
-	g.keeper = &keeper{queue: g.queue, ledger: g.ledger, waits: &g.submitter.waits, log: cfg.Log, woken: make(chan struct{}, 1)}
-	g.submitter.hid = g.keeper.wake
+	g.keeper = &keeper{queue: g.queue, ledger: g.ledger, waits: &g.submitter.Waits, log: cfg.Log, woken: make(chan struct{}, 1)}
+	g.submitter.Hid = g.keeper.wake
 	if g.retainer, err = g.newRetainer(); err != nil {
 		return g, err
 	}
@@ -256,7 +259,7 @@ func (g *rooms) close() error {
 	return errors.Join(errs...)
 }
 
-func (g *rooms) freshness() api.Freshness {
+func (g *rooms) freshness() readmodel.Freshness {
 	f := g.follower.freshness()
 	f.Waiting = g.submitter.State().Reason
 	return f
@@ -269,17 +272,6 @@ func dial(cfg Config) (*ledger.Client, error) {
 	})
 }
 
-// listen opens one of the gateway's listeners. All of them are bounded: the
-// files that connections hold are those that the queue, the index and the
-// ledger need.
-func listen(ctx context.Context, key, address string) (net.Listener, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, err)
-	}
-	return newCrowd(l), nil
-}
-
 // serveHooks takes notifications until ctx ends, and lets those in hand finish.
 func (g *rooms) serveHooks(ctx context.Context, l net.Listener) error {
 	if g.cfg.Hooks.TLSCert != "" {
@@ -290,25 +282,4 @@ func (g *rooms) serveHooks(ctx context.Context, l net.Listener) error {
 		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}})
 	}
 	return serveHTTP(ctx, l, g.hooks)
-}
-
-func serveHTTP(ctx context.Context, l net.Listener, handler http.Handler) error {
-	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
-	}
-	eg, ctx := errgroup.WithContext(ctx)
-	eg.Go(func() error {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve %s: %w", l.Addr(), err)
-		}
-		return nil
-	})
-	eg.Go(func() error {
-		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		return errors.Join(server.Shutdown(grace), server.Close())
-	})
-	return eg.Wait()
 }

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,15 +13,15 @@ import (
 // The first replica creates the shared databases, the next finds them; what is
 // no index of ours is not taken for one, and an empty database is not a new gateway.
 func TestInitOnAServer(t *testing.T) {
-	on := func(schema string) string {
+	on := func() string {
 		path := filepath.Join(t.TempDir(), "url")
-		if err := os.WriteFile(path, fmt.Appendf(nil, "%s&search_path=%s%d\n", sharedServer.URL(t), schema, schemas.Add(1)), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(server.Schema(t)+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		return path
 	}
 	one, two := valid(t), valid(t)
-	one.Queue.URLFile, one.Index.URLFile = on("iq"), on("ix")
+	one.Queue.URLFile, one.Index.URLFile = on(), on()
 	two.Queue.URLFile, two.Index.URLFile = one.Queue.URLFile, one.Index.URLFile
 	if err := Run(t.Context(), one); provenance.CodeOf(err) != provenance.NotFound || !strings.Contains(err.Error(), "init") {
 		t.Errorf("run on an empty database: %v", err)

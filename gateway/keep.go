@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"strconv"
 	"time"
@@ -12,26 +11,12 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // keepClients is the transaction that puts what a segment hides into our
 // organisation's private data collection.
 const keepClients = "record:Clients"
-
-// hide returns the events as they may stand on the channel, under a salt that
-// is drawn for them, and what they hide: nil where they hide nothing.
-func hide(events []provenance.Event) (public []provenance.Event, clients []byte, err error) {
-	var salt provenance.Salt
-	if _, err := rand.Read(salt[:]); err != nil {
-		return nil, nil, provenance.Wrap(provenance.Internal, err, "draw a salt")
-	}
-	public, hidden := provenance.Blinded(events, salt)
-	if len(hidden.Of) == 0 {
-		return public, nil, nil
-	}
-	clients, err = provenance.EncodeClients(hidden)
-	return public, clients, err
-}
 
 // hidingQueue is the queue as the keeper sees it.
 type hidingQueue interface {
@@ -57,7 +42,7 @@ var (
 type keeper struct {
 	queue  hidingQueue
 	ledger privateLedger
-	waits  *waits
+	waits  *wait.Reasons
 	log    *slog.Logger
 	woken  chan struct{}
 	limits keepLimits
@@ -89,27 +74,26 @@ func (k *keeper) run(ctx context.Context) error {
 		k.limits = defaultKeepLimits()
 	}
 	const source = "private data"
-	pause := k.limits.backoff
+	pause := wait.Backoff(k.limits.backoff, k.limits.backoffMax)
 	for {
 		err := k.pass(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err == nil {
-			k.waits.end(source)
-			pause = k.limits.backoff
+			k.waits.End(source)
+			pause.Reset()
 			if err := k.idle(ctx); err != nil {
 				return err
 			}
 			continue
 		}
-		if k.waits.begin(source, err) {
+		if k.waits.Begin(source, err) {
 			k.log.WarnContext(ctx, "keeping the clients of pulls waits", slog.Any("error", err))
 		}
-		if err := pauseFor(ctx, pause); err != nil {
+		if err := wait.For(ctx, pause.NextBackOff()); err != nil {
 			return err
 		}
-		pause = min(2*pause, k.limits.backoffMax)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
 // metrics is the gateway's Prometheus registry; nothing is global.
@@ -34,7 +35,7 @@ type metrics struct {
 	purged   prometheus.Counter
 }
 
-func newMetrics(q *queue.Queue, work *worklist) *metrics {
+func newMetrics(q *queue.Queue, work *tasks.List) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_hook_requests_total", Help: "Notifications by connector and HTTP status."}, []string{"connector", "status"}),
@@ -88,7 +89,7 @@ func counted(v *prometheus.CounterVec) func(outcome string) {
 }
 
 // workCollector reads the work list's counts when it is scraped.
-type workCollector struct{ list *worklist }
+type workCollector struct{ list *tasks.List }
 
 func (c workCollector) describe(state string) *prometheus.Desc {
 	return prometheus.NewDesc("waybill_tasks", "Artifacts to collect and images to witness, by state.", nil, prometheus.Labels{"state": state})
@@ -102,7 +103,7 @@ func (c workCollector) Describe(out chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c workCollector) Collect(out chan<- prometheus.Metric) {
-	waiting, dead := c.list.counts()
+	waiting, dead := c.list.Counts()
 	out <- prometheus.MustNewConstMetric(c.describe("waiting"), prometheus.GaugeValue, float64(waiting))
 	out <- prometheus.MustNewConstMetric(c.describe("dead"), prometheus.GaugeValue, float64(dead))
 }

@@ -6,18 +6,13 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
 // recordManifest is the transaction that proves, from its manifest's bytes, an
 // image that was recorded by its digest alone.
 const recordManifest = "record:Manifest"
-
-// unprovenPlace tells whether an image is on the ledger by its digest alone.
-func unprovenPlace(r state.Reader, host provenance.Host, repo provenance.Repository, d provenance.Digest) (unproven, found bool, err error) {
-	var place state.Place
-	found, err = state.Read(r, state.PlaceKey(d, host, repo), &place)
-	return found && !place.Deleted && !place.Proven, found, err
-}
 
 // prover brings the bytes of such an image before the contract. An image is
 // recorded so where its segment had to be endorsed anew and the registry did not
@@ -25,29 +20,24 @@ func unprovenPlace(r state.Reader, host provenance.Host, repo provenance.Reposit
 // looks at one for another reason (the sweep, a witness) notes a task.
 type prover struct {
 	view       func(ctx context.Context, read func(state.Scanner) error) error
-	registries func(host provenance.Host) (manifestReader, bool)
-	ledger     actLedger
+	registries func(host provenance.Host) (record.Registry, bool)
+	ledger     tasks.Submitter
 	log        *slog.Logger
 	count      func(outcome string)
 }
 
-// proofOf is the task of proving one image.
-func proofOf(host provenance.Host, repo provenance.Repository, d provenance.Digest) task {
-	return task{Kind: taskProve, Host: host, Repository: repo, Digest: d, Subject: d}
-}
-
 // do proves one image. Doing it again finds it proven.
-func (p *prover) do(ctx context.Context, t task) ([]task, error) {
+func (p *prover) do(ctx context.Context, t tasks.Task) ([]tasks.Task, error) {
 	var unproven, found bool
 	err := p.view(ctx, func(r state.Scanner) (err error) {
-		unproven, found, err = unprovenPlace(r, t.Host, t.Repository, t.Digest)
+		unproven, found, err = state.Unproven(r, t.Host, t.Repository, t.Digest)
 		return err
 	})
 	switch {
 	case err != nil:
 		return nil, err
 	case !found:
-		return nil, &waitingError{wantsSubject, provenance.Errorf(provenance.NotFound, "%s is not recorded in %s/%s yet", t.Digest.Short(), t.Host, t.Repository)}
+		return nil, &tasks.WaitingError{For: tasks.ForSubject, Cause: provenance.Errorf(provenance.NotFound, "%s is not recorded in %s/%s yet", t.Digest.Short(), t.Host, t.Repository)}
 	case !unproven:
 		return nil, nil
 	}
@@ -62,13 +52,13 @@ func (p *prover) do(ctx context.Context, t task) ([]task, error) {
 		p.count("gone") // there is nothing to release either; the sweep records that it is gone
 		return nil, nil
 	case provenance.Invalid:
-		return nil, &hopelessError{cause: err}
+		return nil, &tasks.FinalError{Cause: err}
 	default:
 		return nil, err
 	}
 	_, err = p.ledger.SubmitTransient(ctx, map[string][]byte{"manifest": body}, recordManifest, string(t.Host), string(t.Repository), t.Digest.String())
 	if provenance.CodeOf(err) == provenance.Invalid {
-		return nil, &hopelessError{cause: err}
+		return nil, &tasks.FinalError{Cause: err}
 	}
 	if err != nil {
 		return nil, err
@@ -77,14 +67,4 @@ func (p *prover) do(ctx context.Context, t task) ([]task, error) {
 	p.log.InfoContext(ctx, "image proven that was recorded by its digest alone", slog.String("registry", string(t.Host)),
 		slog.String("repository", string(t.Repository)), slog.String("digest", t.Digest.String()))
 	return nil, nil
-}
-
-// unprovenOf lists the tasks for what a segment carries without its manifest.
-func unprovenOf(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) (out []task) {
-	for _, e := range events {
-		if e.Action == provenance.Push && len(read[e.Digest]) == 0 {
-			out = append(out, proofOf(host, e.Repository, e.Digest))
-		}
-	}
-	return out
 }

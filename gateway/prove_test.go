@@ -7,12 +7,17 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
+	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/record/recordtest"
+	"github.com/waybill-dev/waybill/gateway/tasks"
+	"github.com/waybill-dev/waybill/gateway/tasks/taskstest"
 )
 
 func TestProve(t *testing.T) {
 	const host, repo = "reg.example", "app"
-	r := newShelf()
-	image := r.put("image", 900)
+	r := recordtest.NewRegistry()
+	image := r.Put("image", 900)
 	gone := provenance.SHA256Of([]byte("gone"))
 	for name, x := range map[string]struct {
 		digest provenance.Digest
@@ -31,55 +36,24 @@ func TestProve(t *testing.T) {
 		"the contract refuses":         {digest: image, place: &state.Place{}, refuse: provenance.Errorf(provenance.Invalid, "no manifest"), fate: "lost"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, l, counts := &fakeState{}, &fakeActs{refuse: func(act) error { return x.refuse }}, map[string]int{}
+			s, l, counts := &ledgertest.State{}, &ledgertest.Acts{Refuse: func(ledgertest.Act) error { return x.refuse }}, map[string]int{}
 			if x.place != nil {
-				s.put(t, state.PlaceKey(x.digest, host, repo), x.place)
+				s.Put(t, state.PlaceKey(x.digest, host, repo), x.place)
 			}
-			r.down = x.down
+			r.Down = x.down
 			p := &prover{
-				view: s.view, ledger: l, log: slog.New(slog.DiscardHandler), count: func(o string) { counts[o]++ },
-				registries: func(provenance.Host) (manifestReader, bool) { return r, true },
+				view: s.View, ledger: l, log: slog.New(slog.DiscardHandler), count: func(o string) { counts[o]++ },
+				registries: func(provenance.Host) (record.Registry, bool) { return r, true },
 			}
-			_, err := p.do(t.Context(), proofOf(host, repo, x.digest))
-			if fate(err) != x.fate || len(l.acts) != x.acts {
-				t.Fatalf("%s (%v), %d transactions, %v", fate(err), err, len(l.acts), counts)
+			_, err := p.do(t.Context(), tasks.Proof(host, repo, x.digest))
+			if taskstest.Outcome(err) != x.fate || len(l.Acts) != x.acts {
+				t.Fatalf("%s (%v), %d transactions, %v", taskstest.Outcome(err), err, len(l.Acts), counts)
 			}
-			for _, a := range l.acts {
-				if a.fn != recordManifest || !slices.Equal(a.args, []string{host, repo, image.String()}) || !x.digest.Matches(a.manifest) {
-					t.Errorf("%s%q", a.fn, a.args)
+			for _, a := range l.Acts {
+				if a.Fn != recordManifest || !slices.Equal(a.Args, []string{host, repo, image.String()}) || !x.digest.Matches(a.Manifest) {
+					t.Errorf("%s%q", a.Fn, a.Args)
 				}
 			}
 		})
-	}
-}
-
-// A sweep that finds an image as it should be, and unproven, has it proven.
-func TestSweepHasImagesProven(t *testing.T) {
-	b := newSweepBench(t)
-	image := b.known("app", "v1", "one")
-	proven := b.known("app", "v2", "two")
-	b.state.put(t, state.PlaceKey(proven, b.host, "app"), state.Place{Proven: true})
-	var asked []task
-	s := b.sweeper(func(s *sweeper) { s.prove = func(t task) { asked = append(asked, t) } })
-	if got := found(b.swept(s, false)); len(got) != 0 {
-		t.Fatal(got)
-	}
-	if len(asked) != 1 || asked[0] != proofOf(b.host, "app", image) {
-		t.Errorf("asked for %+v", asked)
-	}
-}
-
-// So has a witness.
-func TestWitnessHasImagesProven(t *testing.T) {
-	s, l, r := &fakeState{}, &fakeActs{}, newShelf()
-	image := r.put("image", 100)
-	s.put(t, state.PlaceKey(image, "partner.example", "app"), state.Place{MSP: "OtherMSP"})
-	w := &witnesser{
-		msp: "VendorMSP", view: s.view, ledger: l, log: slog.New(slog.DiscardHandler), attempts: 3, count: func(string) {},
-		registries: func(provenance.Host) (manifestReader, bool) { return r, true },
-	}
-	more, err := w.do(t.Context(), task{Kind: taskWitness, Host: "partner.example", Repository: "app", Digest: image})
-	if err != nil || len(l.acts) != 1 || len(more) != 1 || more[0] != proofOf("partner.example", "app", image) {
-		t.Errorf("%+v, %v", more, err)
 	}
 }

@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"strconv"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/statefile"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // purgeClients is the transaction that removes what a segment hides from our
@@ -29,7 +30,7 @@ const retainFile = "retain.json"
 type retainer struct {
 	index   *index.Index
 	ledger  privateLedger
-	waits   *waits
+	waits   *wait.Reasons
 	log     *slog.Logger
 	msp     string
 	path    string
@@ -41,25 +42,14 @@ type retainer struct {
 	done map[provenance.Host]index.Position
 }
 
-func (g *rooms) newRetainer() (*retainer, error) {
-	r := &retainer{
-		index: g.index, ledger: g.ledger, waits: &g.submitter.waits, log: g.cfg.Log, msp: g.cfg.MSPID, path: filepath.Join(g.cfg.DataDir, retainFile),
-		keep: map[provenance.Host]time.Duration{}, purged: g.metrics.purged.Inc, page: 100, backoff: 30 * time.Second,
-	}
-	for _, reg := range g.cfg.Registries {
-		if reg.KeepClients > 0 {
-			host, err := provenance.ParseHost(reg.Host)
-			if err != nil {
-				return nil, err
-			}
-			r.keep[host] = reg.KeepClients
-		}
-	}
-	return r, r.load()
+// newRetainer reads how far it was; keep has the registries whose clients get old.
+func newRetainer(r retainer) (*retainer, error) {
+	r.page, r.backoff = 100, 30*time.Second
+	return &r, r.load()
 }
 
 func (r *retainer) load() error {
-	err := readDisposable(r.path, &r.done)
+	err := statefile.Read(r.path, &r.done)
 	if r.done == nil { // no file, or one that says null
 		r.done = map[provenance.Host]index.Position{}
 	}
@@ -85,14 +75,14 @@ func (r *retainer) run(ctx context.Context) error {
 		}
 		pause := every
 		if err == nil {
-			r.waits.end(source)
+			r.waits.End(source)
 		} else {
 			pause = min(pause, r.backoff)
-			if r.waits.begin(source, err) {
+			if r.waits.Begin(source, err) {
 				r.log.WarnContext(ctx, "purging the clients of old pulls waits", slog.Any("error", err))
 			}
 		}
-		if err := pauseFor(ctx, pause); err != nil {
+		if err := wait.For(ctx, pause); err != nil {
 			return err
 		}
 	}
@@ -151,7 +141,7 @@ func (r *retainer) purge(ctx context.Context, host provenance.Host, s index.Pull
 func (r *retainer) save() error {
 	b, err := json.Marshal(r.done)
 	if err == nil {
-		err = replaceFile(r.path, b)
+		err = statefile.Replace(r.path, b)
 	}
 	if err != nil {
 		return provenance.Wrap(provenance.Internal, err, "save how far clients are purged")

@@ -14,8 +14,10 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // purging is a peer whose clients are purged: the numbers of the segments, as
@@ -52,8 +54,8 @@ func retaining(t *testing.T, kinds ...string) *index.Index {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = x.Close() })
-	apply := func(number int, txs ...index.Tx) {
-		b := index.Block{Number: uint64(number), Hash: fmt.Append(nil, "block ", number), Txs: txs}
+	apply := func(number int, txs ...block.Tx) {
+		b := block.Block{Number: uint64(number), Hash: fmt.Append(nil, "block ", number), Txs: txs}
 		if number > 0 {
 			b.PreviousHash = fmt.Append(nil, "block ", number-1)
 		}
@@ -81,21 +83,22 @@ func retaining(t *testing.T, kinds ...string) *index.Index {
 		if kind == "foreign" {
 			by.MSP = "AuditMSP"
 		}
-		apply(i+1, index.Tx{ID: fmt.Sprint("tx-", i), Creator: by, At: time.Now().Add(-time.Duration(hours) * time.Hour), Function: "record:Segment",
-			Writes: []index.Write{{Key: state.SegmentKey("registry.example", "VendorMSP", "main", uint64(i)), Value: segment}}})
+		apply(i+1, block.Tx{ID: fmt.Sprint("tx-", i), Creator: by, At: time.Now().Add(-time.Duration(hours) * time.Hour), Function: "record:Segment",
+			Writes: []block.Write{{Key: state.SegmentKey("registry.example", "VendorMSP", "main", uint64(i)), Value: segment}}})
 	}
 	return x
 }
 
 func newRetaining(t *testing.T, x *index.Index, p privateLedger, path string, keep time.Duration) *retainer {
 	t.Helper()
-	r := &retainer{
-		index: x, ledger: p, waits: &waits{}, log: slog.New(slog.DiscardHandler), msp: "VendorMSP", path: path, page: 2, backoff: time.Millisecond,
+	r, err := newRetainer(retainer{
+		index: x, ledger: p, waits: &wait.Reasons{}, log: slog.New(slog.DiscardHandler), msp: "VendorMSP", path: path,
 		keep: map[provenance.Host]time.Duration{"registry.example": keep}, purged: func() {},
-	}
-	if err := r.load(); err != nil {
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
+	r.page, r.backoff = 2, time.Millisecond
 	return r
 }
 
@@ -136,8 +139,8 @@ func TestRetentionRuns(t *testing.T) {
 	r := newRetaining(t, x, p, filepath.Join(t.TempDir(), retainFile), time.Hour)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if err := r.run(ctx); err == nil || r.waits.state().Reason == "" || !slices.Equal(p.calls, []string{"0"}) {
-		t.Errorf("%v, waits for %q, purged %v", err, r.waits.state().Reason, p.calls)
+	if err := r.run(ctx); err == nil || r.waits.Longest().Reason == "" || !slices.Equal(p.calls, []string{"0"}) {
+		t.Errorf("%v, waits for %q, purged %v", err, r.waits.Longest().Reason, p.calls)
 	}
 }
 

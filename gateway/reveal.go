@@ -6,8 +6,8 @@ import (
 	"strconv"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // privateReads is the ledger as the revealer sees it.
@@ -23,7 +23,7 @@ type revealer struct{ ledger privateReads }
 
 // Reveal returns the client of a pull that our organisation recorded. It is
 // believed only when it hashes to what stands on the channel.
-func (r revealer) Reveal(ctx context.Context, pulls []api.Pull) ([]provenance.Client, []error) {
+func (r revealer) Reveal(ctx context.Context, pulls []readmodel.Pull) ([]provenance.Client, []error) {
 	out, errs := make([]provenance.Client, len(pulls)), make([]error, len(pulls))
 	type segment struct {
 		host provenance.Host
@@ -54,7 +54,7 @@ func (r revealer) Reveal(ctx context.Context, pulls []api.Pull) ([]provenance.Cl
 	return out, errs
 }
 
-func (r revealer) read(ctx context.Context, p api.Pull) (provenance.Clients, error) {
+func (r revealer) read(ctx context.Context, p readmodel.Pull) (provenance.Clients, error) {
 	answer, err := r.ledger.EvaluateOwn(ctx, "record:ReadClients", string(p.Host), p.Lane, strconv.FormatUint(p.Number, 10))
 	if err != nil {
 		return provenance.Clients{}, err

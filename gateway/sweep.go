@@ -14,9 +14,13 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
+	"github.com/waybill-dev/waybill/gateway/record"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // sweepSource is the source of the events a sweep makes.
@@ -31,7 +35,7 @@ type sweepLister interface {
 // sweepRegistry is a registry as a sweep sees it.
 type sweepRegistry interface {
 	sweepLister
-	manifestReader
+	record.Registry
 	Named(ctx context.Context, repo provenance.Repository, tag provenance.Tag) (provenance.Digest, error)
 	Served(ctx context.Context, repo provenance.Repository, d provenance.Digest) (provenance.Digest, error)
 	ListedReferrers(ctx context.Context, repo provenance.Repository, subject provenance.Digest, pace registry.Pace) (registry.Referrers, error)
@@ -40,13 +44,13 @@ type sweepRegistry interface {
 // sweepReads is the index as a sweep sees it.
 type sweepReads interface {
 	state.Scanner
-	History(f index.HistoryFilter, p index.Page) ([]index.Record, string, error)
+	History(f readmodel.HistoryFilter, p readmodel.Page) ([]readmodel.Record, string, error)
 }
 
 // sweepQueue is the queue as a sweep sees it.
 type sweepQueue interface {
-	Accept(ctx context.Context, deliveries []queue.Delivery) (queue.Accepted, error)
-	Stats(ctx context.Context) (queue.Stats, error)
+	Accept(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error)
+	Stats(ctx context.Context) (delivery.Stats, error)
 }
 
 var (
@@ -97,7 +101,7 @@ type sweeper struct {
 	log      *slog.Logger
 	count    func(host provenance.Host, kind string)
 	finished func(host provenance.Host)
-	prove    func(t task) // nil: nothing is proven
+	prove    func(host provenance.Host, repo provenance.Repository, d provenance.Digest) // nil: nothing is proven
 	path     string
 
 	mu     sync.Mutex
@@ -248,7 +252,7 @@ func (s *sweeper) sweep(ctx context.Context, host provenance.Host) {
 	at.Run, at.Last = nil, run
 	run.Finished, run.Doing, run.Suspects = time.Now().UTC(), "", nil
 	if err != nil {
-		run.Error = reason(err)
+		run.Error = wait.Explain(err)
 	}
 	counts, dry := maps.Clone(run.Counts), run.DryRun
 	s.dirty = true

@@ -18,8 +18,9 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/index"
-	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
@@ -31,7 +32,7 @@ type sweepBench struct {
 	t      *testing.T
 	server *httptest.Server
 	host   provenance.Host
-	state  *fakeState
+	state  *ledgertest.State
 	path   string
 
 	mu       sync.Mutex
@@ -41,7 +42,7 @@ type sweepBench struct {
 
 	ids      map[provenance.EventID][32]byte
 	events   []provenance.Event // accepted
-	records  []index.Record
+	records  []readmodel.Record
 	held     bool                     // events stay in the queue
 	holding  []provenance.Event       // that do
 	accepted func(e provenance.Event) // after an event
@@ -51,7 +52,7 @@ type sweepBench struct {
 
 func newSweepBench(t *testing.T) *sweepBench {
 	t.Helper()
-	b := &sweepBench{t: t, state: &fakeState{}, path: filepath.Join(t.TempDir(), sweepFile), agents: map[string]bool{}, ids: map[provenance.EventID][32]byte{}, counts: map[string]int{}}
+	b := &sweepBench{t: t, state: &ledgertest.State{}, path: filepath.Join(t.TempDir(), sweepFile), agents: map[string]bool{}, ids: map[provenance.EventID][32]byte{}, counts: map[string]int{}}
 	real := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
 	b.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Test") == "" && r.URL.Path != "/v2/" {
@@ -68,7 +69,7 @@ func newSweepBench(t *testing.T) *sweepBench {
 	}))
 	t.Cleanup(b.server.Close)
 	b.host = provenance.Host(strings.TrimPrefix(b.server.URL, "http://"))
-	b.state.put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Claims: []state.Claim{{Owner: "VendorMSP"}}})
+	b.state.Put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Claims: []state.Claim{{Owner: "VendorMSP"}}})
 	return b
 }
 
@@ -173,14 +174,14 @@ func (b *sweepBench) record(e provenance.Event) {
 	}
 	if e.Action == provenance.Push || e.Action == provenance.Delete {
 		place.Deleted = e.Action == provenance.Delete
-		b.state.put(b.t, placeKey, place)
+		b.state.Put(b.t, placeKey, place)
 	}
 	if e.Tag != "" && tag.Digest != e.Digest {
 		tag.Previous, tag.Digest = tag.Digest, e.Digest
 		tag.Moves++
-		b.state.put(b.t, tagKey, tag)
+		b.state.Put(b.t, tagKey, tag)
 	}
-	b.records = append(b.records, index.Record{Block: uint64(len(b.records) + 1), Kind: e.Action.String(), Host: b.host, Repository: e.Repository, Tag: e.Tag, Digest: e.Digest})
+	b.records = append(b.records, readmodel.Record{Block: uint64(len(b.records) + 1), Kind: e.Action.String(), Host: b.host, Repository: e.Repository, Tag: e.Tag, Digest: e.Digest})
 }
 
 func (b *sweepBench) recordPush(repo, tag string, d provenance.Digest) {
@@ -203,7 +204,7 @@ func (b *sweepBench) Scan(limit int, objectType string, attributes ...string) ([
 }
 
 // History implements sweepReads, one record a page.
-func (b *sweepBench) History(f index.HistoryFilter, p index.Page) ([]index.Record, string, error) {
+func (b *sweepBench) History(f readmodel.HistoryFilter, p readmodel.Page) ([]readmodel.Record, string, error) {
 	all := slices.Clone(b.records)
 	if p.NewestFirst {
 		slices.Reverse(all)
@@ -214,19 +215,19 @@ func (b *sweepBench) History(f index.HistoryFilter, p index.Page) ([]index.Recor
 			continue
 		}
 		if skip--; skip < 0 {
-			return []index.Record{r}, p.Token + "x", nil
+			return []readmodel.Record{r}, p.Token + "x", nil
 		}
 	}
 	return nil, "", nil
 }
 
 // Accept implements sweepQueue.
-func (b *sweepBench) Accept(_ context.Context, deliveries []queue.Delivery) (queue.Accepted, error) {
+func (b *sweepBench) Accept(_ context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error) {
 	if b.full > 0 {
 		b.full--
-		return queue.Accepted{}, provenance.Errorf(provenance.Full, "queue is full")
+		return delivery.Accepted{}, provenance.Errorf(provenance.Full, "queue is full")
 	}
-	var out queue.Accepted
+	var out delivery.Accepted
 	for _, d := range deliveries {
 		if err := d.Event.Check(); err != nil || d.Event.Source != sweepSource || d.Host != b.host {
 			b.t.Errorf("%+v: %v", d, err)
@@ -254,4 +255,4 @@ func (b *sweepBench) Accept(_ context.Context, deliveries []queue.Delivery) (que
 }
 
 // Stats implements sweepQueue.
-func (b *sweepBench) Stats(context.Context) (queue.Stats, error) { return queue.Stats{}, nil }
+func (b *sweepBench) Stats(context.Context) (delivery.Stats, error) { return delivery.Stats{}, nil }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/findings"
+	"github.com/waybill-dev/waybill/gateway/statefile"
 )
 
 // sweepFile holds where each registry's sweep is, and what the last ones found.
@@ -14,43 +16,9 @@ import (
 // and the alerts of earlier ones are in the log only.
 const sweepFile = "sweep.json"
 
-// The kinds of findings. Those of the first five become events; an alarm never
-// does: the ledger holds what happened, and of these nobody knows.
-const (
-	foundUnrecorded  = "unrecorded"  // a tag the ledger does not know, or what refers to an image and has no tag
-	foundMoved       = "moved"       // a tag that names another image than on the ledger
-	foundRestored    = "restored"    // such an image that was deleted on the ledger, and is there
-	foundTagGone     = "tag-gone"    // a recorded tag that is not there any more
-	foundImageGone   = "image-gone"  // a recorded image that is not there any more
-	foundOtherBytes  = "other-bytes" // alarm: other bytes are served for a recorded digest
-	foundUnreadable  = "unreadable"  // alarm: what is served is no manifest we could record
-	foundUnreachable = "unreachable" // alarm: no answer, after some tries
-	foundHidden      = "hidden"      // alarm: a recorded repository is not shown to us
-)
-
-// What became of a finding.
-const (
-	outcomeQueued = "queued"  // events are in the queue
-	outcomeKnown  = "known"   // they were there before: waiting, set aside, or recorded
-	outcomeAlarm  = "alarm"   // somebody has to look
-	outcomeDry    = "dry-run" // nothing was done
-)
-
-// sweepFinding is one difference between a registry and the ledger.
-type sweepFinding struct {
-	Kind       string                `json:"kind"`
-	Repository provenance.Repository `json:"repository"`
-	Tag        provenance.Tag        `json:"tag,omitempty"`
-	Digest     provenance.Digest     `json:"digest,omitzero"`   // at the registry; of an image that is not there, the recorded one
-	Recorded   provenance.Digest     `json:"recorded,omitzero"` // what the ledger says the tag names
-	At         time.Time             `json:"at,omitzero"`       // when it was sure
-	Outcome    string                `json:"outcome,omitempty"`
-	Detail     string                `json:"detail,omitempty"`
-}
-
 // suspect is a finding that may yet turn out to be a notification under way.
 type suspect struct {
-	sweepFinding
+	findings.Finding
 	Seen  time.Time `json:"seen"`
 	Tries int       `json:"tries,omitempty"` // times it was another difference when it was looked at again
 }
@@ -69,37 +37,37 @@ const (
 
 // sweepRun is a sweep, under way or finished.
 type sweepRun struct {
-	ID           string           `json:"id"`
-	DryRun       bool             `json:"dryRun,omitempty"`
-	Scheduled    bool             `json:"scheduled,omitempty"` // nobody waits for it
-	Started      time.Time        `json:"started"`
-	Finished     time.Time        `json:"finished,omitzero"`
-	Error        string           `json:"error,omitempty"`
-	Place        sweepPlace       `json:"place,omitzero"`
-	Doing        string           `json:"-"` // what it waits for
-	Done         int              `json:"done"`
-	Total        int              `json:"total"` // repositories
-	Tags, Images int64            `json:",omitempty"`
-	Requests     int64            `json:"requests"`
-	Counts       map[string]int64 `json:"counts"` // of findings, by kind
-	Findings     []sweepFinding   `json:"findings,omitempty"`
-	Notes        []string         `json:"notes,omitempty"` // what was not looked at, and why
-	Suspects     []suspect        `json:"suspects,omitempty"`
+	ID           string             `json:"id"`
+	DryRun       bool               `json:"dryRun,omitempty"`
+	Scheduled    bool               `json:"scheduled,omitempty"` // nobody waits for it
+	Started      time.Time          `json:"started"`
+	Finished     time.Time          `json:"finished,omitzero"`
+	Error        string             `json:"error,omitempty"`
+	Place        sweepPlace         `json:"place,omitzero"`
+	Doing        string             `json:"-"` // what it waits for
+	Done         int                `json:"done"`
+	Total        int                `json:"total"` // repositories
+	Tags, Images int64              `json:",omitempty"`
+	Requests     int64              `json:"requests"`
+	Counts       map[string]int64   `json:"counts"` // of findings, by kind
+	Findings     []findings.Finding `json:"findings,omitempty"`
+	Notes        []string           `json:"notes,omitempty"` // what was not looked at, and why
+	Suspects     []suspect          `json:"suspects,omitempty"`
 }
 
 // sweepState is what is known of one registry's sweeps.
 type sweepState struct {
-	Run       *sweepRun      `json:"run,omitempty"`
-	Last      *sweepRun      `json:"last,omitempty"`
-	Alerts    []sweepFinding `json:"alerts,omitempty"` // of all sweeps but dry ones, the newest last
-	LastStart time.Time      `json:"lastStart,omitzero"`
+	Run       *sweepRun          `json:"run,omitempty"`
+	Last      *sweepRun          `json:"last,omitempty"`
+	Alerts    []findings.Finding `json:"alerts,omitempty"` // of all sweeps but dry ones, the newest last
+	LastStart time.Time          `json:"lastStart,omitzero"`
 }
 
 // load reads the file. A sweep that was under way is gone on with; what it
 // suspected is given its grace anew, since notifications could not come in
 // while nobody listened.
 func (s *sweeper) load() error {
-	if err := readDisposable(s.path, &s.states); err != nil {
+	if err := statefile.Read(s.path, &s.states); err != nil {
 		return err
 	}
 	if s.states == nil { // no file, or one that says null
@@ -138,7 +106,7 @@ func (s *sweeper) save(ctx context.Context, now bool) {
 	b, err := json.Marshal(s.states)
 	s.mu.Unlock()
 	if err == nil {
-		err = replaceFile(s.path, b)
+		err = statefile.Replace(s.path, b)
 	}
 	if err != nil {
 		s.mu.Lock()

@@ -9,6 +9,8 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/findings"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // maxSilent is how many requests in a row may be given up. After that it is
@@ -67,9 +69,9 @@ func asked[T any](ctx context.Context, p *sweepPass, question func(ctx context.C
 		}
 		if p.silent >= maxSilent {
 			waits = true
-			p.update(func(r *sweepRun) { r.Doing = "waits for the registry: " + reason(err) })
+			p.update(func(r *sweepRun) { r.Doing = "waits for the registry: " + wait.Explain(err) })
 		}
-		if err := pauseFor(ctx, min(p.limits.backoff<<min(try, 12), p.limits.backoffMax)); err != nil {
+		if err := wait.For(ctx, min(p.limits.backoff<<min(try, 12), p.limits.backoffMax)); err != nil {
 			return out, err
 		}
 	}
@@ -77,13 +79,13 @@ func asked[T any](ctx context.Context, p *sweepPass, question func(ctx context.C
 
 // about turns what the registry said instead of an answer into a finding. A
 // fatal error stays one.
-func (p *sweepPass) about(ctx context.Context, f sweepFinding, err error) (*sweepFinding, error) {
+func (p *sweepPass) about(ctx context.Context, f findings.Finding, err error) (*findings.Finding, error) {
 	if fatal(ctx, err) {
 		return nil, err
 	}
-	f.Kind, f.Detail = foundUnreachable, reason(err)
+	f.Kind, f.Detail = findings.Unreachable, wait.Explain(err)
 	if provenance.CodeOf(err) == provenance.Invalid {
-		f.Kind = foundUnreadable
+		f.Kind = findings.Unreadable
 	}
 	return &f, nil
 }
@@ -91,8 +93,8 @@ func (p *sweepPass) about(ctx context.Context, f sweepFinding, err error) (*swee
 // tag compares what a tag names at the registry with the ledger; nil: the same.
 // The registry's word is good enough to say so. A difference is believed from
 // bytes only.
-func (p *sweepPass) tag(ctx context.Context, repo provenance.Repository, tag provenance.Tag) (*sweepFinding, error) {
-	f := sweepFinding{Repository: repo, Tag: tag}
+func (p *sweepPass) tag(ctx context.Context, repo provenance.Repository, tag provenance.Tag) (*findings.Finding, error) {
+	f := findings.Finding{Repository: repo, Tag: tag}
 	d, err := asked(ctx, p, func(ctx context.Context) (provenance.Digest, error) {
 		if err := p.request(ctx); err != nil {
 			return provenance.Digest{}, err
@@ -142,13 +144,13 @@ func (p *sweepPass) tag(ctx context.Context, repo provenance.Repository, tag pro
 	case d.IsZero() && recorded.Digest.IsZero():
 		return nil, nil
 	case d.IsZero():
-		f.Kind = foundTagGone
+		f.Kind = findings.TagGone
 	case recorded.Digest.IsZero():
-		f.Kind = foundUnrecorded
+		f.Kind = findings.Unrecorded
 	case d != recorded.Digest:
-		f.Kind = foundMoved
+		f.Kind = findings.Moved
 	case place.Deleted:
-		f.Kind = foundRestored
+		f.Kind = findings.Restored
 	default:
 		return nil, nil
 	}
@@ -157,8 +159,8 @@ func (p *sweepPass) tag(ctx context.Context, repo provenance.Repository, tag pro
 
 // image asks the registry for a recorded image and hashes what comes; nil:
 // it is there, or not on the ledger any more.
-func (p *sweepPass) image(ctx context.Context, repo provenance.Repository, d provenance.Digest) (*sweepFinding, error) {
-	f := sweepFinding{Repository: repo, Digest: d}
+func (p *sweepPass) image(ctx context.Context, repo provenance.Repository, d provenance.Digest) (*findings.Finding, error) {
+	f := findings.Finding{Repository: repo, Digest: d}
 	got, err := asked(ctx, p, func(ctx context.Context) (provenance.Digest, error) {
 		if err := p.request(ctx); err != nil {
 			return provenance.Digest{}, err
@@ -169,9 +171,9 @@ func (p *sweepPass) image(ctx context.Context, repo provenance.Repository, d pro
 	case code == "" && got == d:
 		return nil, p.proven(ctx, repo, d)
 	case code == "":
-		f.Kind, f.Detail = foundOtherBytes, fmt.Sprintf("the registry sends bytes of %s for it", got)
+		f.Kind, f.Detail = findings.OtherBytes, fmt.Sprintf("the registry sends bytes of %s for it", got)
 	case code == provenance.NotFound:
-		f.Kind = foundImageGone
+		f.Kind = findings.ImageGone
 	default:
 		return p.about(ctx, f, err)
 	}
@@ -193,21 +195,21 @@ func (p *sweepPass) proven(ctx context.Context, repo provenance.Repository, d pr
 	}
 	var unproven bool
 	err := p.view(ctx, func(r sweepReads) (err error) {
-		unproven, _, err = unprovenPlace(r, p.host, repo, d)
+		unproven, _, err = state.Unproven(r, p.host, repo, d)
 		return err
 	})
 	if err == nil && unproven {
-		p.prove(proofOf(p.host, repo, d))
+		p.prove(p.host, repo, d)
 	}
 	return err
 }
 
 // again looks once more at what a finding is about.
-func (p *sweepPass) again(ctx context.Context, f sweepFinding) (*sweepFinding, error) {
+func (p *sweepPass) again(ctx context.Context, f findings.Finding) (*findings.Finding, error) {
 	switch {
 	case f.Tag != "":
 		return p.tag(ctx, f.Repository, f.Tag)
-	case f.Kind == foundUnrecorded || f.Kind == foundRestored:
+	case f.Kind == findings.Unrecorded || f.Kind == findings.Restored:
 		now, err := p.untagged(ctx, f.Repository, f.Digest)
 		if now != nil {
 			now.Detail = f.Detail

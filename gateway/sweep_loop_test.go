@@ -12,20 +12,21 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/findings"
 )
 
 func TestSweepWaitsForTheQueue(t *testing.T) {
 	b := newSweepBench(t)
 	s := b.sweeper(nil)
-	stats := []queue.Stats{
+	stats := []delivery.Stats{
 		{Pending: 1, OldestPending: time.Now().Add(-time.Hour)},                    // accepted long ago
 		{Pending: 1, Sealed: 2, OldestPending: time.Now().Add(time.Hour), Done: 5}, // the rest is younger, two are sealed
 		{Sealed: 1, Done: 6},
 		{Sealed: 1, Done: 7},
 	}
 	asked := 0
-	s.queue = statsOnly{b, func() queue.Stats {
+	s.queue = statsOnly{b, func() delivery.Stats {
 		asked++
 		return stats[min(asked, len(stats))-1]
 	}}
@@ -42,10 +43,10 @@ func TestSweepWaitsForTheQueue(t *testing.T) {
 
 type statsOnly struct {
 	sweepQueue
-	stats func() queue.Stats
+	stats func() delivery.Stats
 }
 
-func (q statsOnly) Stats(context.Context) (queue.Stats, error) { return q.stats(), nil }
+func (q statsOnly) Stats(context.Context) (delivery.Stats, error) { return q.stats(), nil }
 
 func TestSweepBegin(t *testing.T) {
 	b := newSweepBench(t)
@@ -67,7 +68,7 @@ func TestSweepBegin(t *testing.T) {
 	if list := s.List(t.Context()); len(list) != 1 || list[0].Running != nil || list[0].Last == nil || list[0].Last.Finished.IsZero() {
 		t.Errorf("%+v", list)
 	}
-	b.state.put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Claims: []state.Claim{{Owner: "PartnerMSP"}}})
+	b.state.Put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Claims: []state.Claim{{Owner: "PartnerMSP"}}})
 	if _, err := s.Start(t.Context(), b.host, false); provenance.CodeOf(err) != provenance.Forbidden {
 		t.Errorf("another organisation's: %v", err)
 	}
@@ -206,30 +207,12 @@ func TestSweepFileDamaged(t *testing.T) {
 	}
 }
 
-func TestSweepSettings(t *testing.T) {
-	for want, spoil := range map[string]func(*Config){
-		"sweep.every":                func(c *Config) { c.Sweep.Every = time.Second },
-		"sweep.rate":                 func(c *Config) { c.Sweep.Rate = -1 },
-		"sweep.grace":                func(c *Config) { c.Sweep.Grace = time.Millisecond },
-		"registries[0].repositories": func(c *Config) { c.Registries[0].Repositories = []string{"a b"} },
-	} {
-		c := valid(t)
-		if c.Sweep != (SweepConfig{Every: 24 * time.Hour, Rate: 20, Grace: 2 * time.Minute}) {
-			t.Fatalf("by default %+v", c.Sweep)
-		}
-		spoil(&c)
-		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("want %q, got %v", want, err)
-		}
-	}
-}
-
 // A registry may have many owners. What another one's gateways do not record is
 // not ours to find: its push would be set aside, sweep after sweep.
 func TestSweepOfSharedRegistry(t *testing.T) {
 	for _, named := range [][]provenance.Repository{nil, {"ours/app", "theirs/app"}} {
 		b := newSweepBench(t)
-		b.state.put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Claims: []state.Claim{{Namespace: "ours", Owner: "VendorMSP"}, {Namespace: "theirs", Owner: "PartnerMSP"}}})
+		b.state.Put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Claims: []state.Claim{{Namespace: "ours", Owner: "VendorMSP"}, {Namespace: "theirs", Owner: "PartnerMSP"}}})
 		b.push("ours/app", "1", imageNamed("ours"))
 		b.push("theirs/app", "1", imageNamed("theirs"))
 		b.push("nobodys/app", "1", imageNamed("nobody's"))
@@ -246,21 +229,21 @@ func TestSweepOfSharedRegistry(t *testing.T) {
 // Findings of one repository, however many, hide neither another one's nor other
 // bytes for a recorded digest.
 func TestSweepKeepsTheWorst(t *testing.T) {
-	var list []sweepFinding
+	var list []findings.Finding
 	add := func(kind, repo string) {
-		list = kept(append(list, sweepFinding{Kind: kind, Repository: provenance.Repository(repo)}), 5)
+		list = kept(append(list, findings.Finding{Kind: kind, Repository: provenance.Repository(repo)}), 5)
 	}
-	add(foundOtherBytes, "flood")
-	add(foundUnrecorded, "quiet")
+	add(findings.OtherBytes, "flood")
+	add(findings.Unrecorded, "quiet")
 	for range 50 {
-		add(foundUnrecorded, "flood")
+		add(findings.Unrecorded, "flood")
 	}
-	add(foundOtherBytes, "quiet")
+	add(findings.OtherBytes, "quiet")
 	count := map[string]int{}
 	for _, f := range list {
 		count[f.Kind+" "+string(f.Repository)]++
 	}
-	if len(list) != 5 || count[foundOtherBytes+" flood"] != 1 || count[foundOtherBytes+" quiet"] != 1 || count[foundUnrecorded+" quiet"] != 1 {
+	if len(list) != 5 || count[findings.OtherBytes+" flood"] != 1 || count[findings.OtherBytes+" quiet"] != 1 || count[findings.Unrecorded+" quiet"] != 1 {
 		t.Errorf("kept %v", count)
 	}
 }

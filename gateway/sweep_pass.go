@@ -11,8 +11,10 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/findings"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // pacer lets requests through at a steady rate.
@@ -26,7 +28,7 @@ func (p *pacer) wait(ctx context.Context, every time.Duration) error {
 	at := p.next
 	p.next = at.Add(every)
 	if at.After(now) {
-		return pauseFor(ctx, at.Sub(now))
+		return wait.For(ctx, at.Sub(now))
 	}
 	return ctx.Err()
 }
@@ -62,7 +64,7 @@ func (p *sweepPass) place() (at sweepPlace) {
 const maxNotes = 50
 
 func (p *sweepPass) note(format string, args ...any) {
-	text, kept := provenance.CleanText(fmt.Sprintf(format, args...), maxReason), true
+	text, kept := provenance.CleanText(fmt.Sprintf(format, args...), wait.MaxReason), true
 	p.update(func(r *sweepRun) {
 		const more = "there is more to note than is kept here: the gateway's log has it"
 		switch n := len(r.Notes); {
@@ -253,11 +255,11 @@ func (p *sweepPass) tags(ctx context.Context, repo provenance.Repository, after 
 	case code == provenance.NotFound && (listed != nil || len(tags) == 0):
 		// Gone whole, or without a tag: what was recorded is looked at one by one.
 	case code == provenance.NotFound:
-		return false, p.conclude(ctx, sweepFinding{Kind: foundHidden, Repository: repo, Detail: "tags are recorded, and the registry says that there is no such repository: are the gateway's credentials good for it?"})
+		return false, p.conclude(ctx, findings.Finding{Kind: findings.Hidden, Repository: repo, Detail: "tags are recorded, and the registry says that there is no such repository: are the gateway's credentials good for it?"})
 	case code == provenance.Unavailable:
-		return false, p.conclude(ctx, sweepFinding{Kind: foundUnreachable, Repository: repo, Detail: reason(err)})
+		return false, p.conclude(ctx, findings.Finding{Kind: findings.Unreachable, Repository: repo, Detail: wait.Explain(err)})
 	default:
-		return false, p.conclude(ctx, sweepFinding{Kind: foundUnreadable, Repository: repo, Detail: reason(err)})
+		return false, p.conclude(ctx, findings.Finding{Kind: findings.Unreadable, Repository: repo, Detail: wait.Explain(err)})
 	}
 	for _, tag := range slices.Sorted(maps.Keys(tags)) {
 		if string(tag) <= after {
@@ -278,8 +280,8 @@ func (p *sweepPass) tags(ctx context.Context, repo provenance.Repository, after 
 }
 
 // looked notes that something was looked at, and what was found there.
-func (p *sweepPass) looked(ctx context.Context, f *sweepFinding, passed func(r *sweepRun)) error {
-	if f != nil && f.Kind == foundUnreachable {
+func (p *sweepPass) looked(ctx context.Context, f *findings.Finding, passed func(r *sweepRun)) error {
+	if f != nil && f.Kind == findings.Unreachable {
 		if err := p.conclude(ctx, *f); err != nil {
 			return err
 		}
@@ -288,7 +290,7 @@ func (p *sweepPass) looked(ctx context.Context, f *sweepFinding, passed func(r *
 	p.update(func(r *sweepRun) {
 		passed(r)
 		if f != nil {
-			r.Suspects = append(r.Suspects, suspect{sweepFinding: *f, Seen: time.Now()})
+			r.Suspects = append(r.Suspects, suspect{Finding: *f, Seen: time.Now()})
 		}
 	})
 	p.save(ctx, false)
@@ -326,9 +328,9 @@ func (p *sweepPass) recordedTags(ctx context.Context, repo provenance.Repository
 // the image, so that places are no help here.
 func (p *sweepPass) recordedImages(ctx context.Context, repo provenance.Repository) ([]provenance.Digest, error) {
 	seen := map[provenance.Digest]bool{}
-	for page := (index.Page{Size: index.MaxPage}); ; {
+	for page := (readmodel.Page{Size: readmodel.MaxPage}); ; {
 		err := p.view(ctx, func(r sweepReads) error {
-			records, token, err := r.History(index.HistoryFilter{Host: p.host, Repository: repo}, page)
+			records, token, err := r.History(readmodel.HistoryFilter{Host: p.host, Repository: repo}, page)
 			if page.Token = token; err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/findings"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
@@ -60,7 +61,7 @@ func (p *sweepPass) referrers(ctx context.Context, repo provenance.Repository, s
 // untagged compares an image that the registry lists without a tag with the
 // ledger; nil: it is recorded. That its bytes are there is found out when its
 // event is made.
-func (p *sweepPass) untagged(ctx context.Context, repo provenance.Repository, d provenance.Digest) (*sweepFinding, error) {
+func (p *sweepPass) untagged(ctx context.Context, repo provenance.Repository, d provenance.Digest) (*findings.Finding, error) {
 	var place state.Place
 	var recorded bool
 	err := p.view(ctx, func(r sweepReads) (err error) {
@@ -72,7 +73,7 @@ func (p *sweepPass) untagged(ctx context.Context, repo provenance.Repository, d 
 	case err != nil || recorded && !place.Deleted:
 		return nil, err
 	case recorded:
-		return &sweepFinding{Kind: foundRestored, Repository: repo, Digest: d}, nil
+		return &findings.Finding{Kind: findings.Restored, Repository: repo, Digest: d}, nil
 	}
-	return &sweepFinding{Kind: foundUnrecorded, Repository: repo, Digest: d}, nil
+	return &findings.Finding{Kind: findings.Unrecorded, Repository: repo, Digest: d}, nil
 }

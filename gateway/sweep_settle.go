@@ -10,9 +10,11 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/index"
-	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/findings"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
 // caughtUp waits until what this gateway had accepted by the moment t is on the
@@ -50,7 +52,7 @@ func (p *sweepPass) caughtUp(ctx context.Context, t time.Time) error {
 			}
 			p.update(func(r *sweepRun) { r.Doing = "waits for the index to be level with the peer" })
 		}
-		if err := pauseFor(ctx, p.limits.poll); err != nil {
+		if err := wait.For(ctx, p.limits.poll); err != nil {
 			return err
 		}
 	}
@@ -79,12 +81,12 @@ func (p *sweepPass) settle(ctx context.Context, room int) error {
 			if room == 0 { // there is nothing else to do: all of them at once
 				next = all[len(all)-1]
 			}
-			wait := p.config.Grace - time.Since(next.Seen)
+			wants := p.config.Grace - time.Since(next.Seen)
 			p.update(func(r *sweepRun) {
 				r.Doing = fmt.Sprintf("gives %d differences %s: their notifications may be on the way", len(all), p.config.Grace)
 			})
 			p.save(ctx, false)
-			err := pauseFor(ctx, wait)
+			err := wait.For(ctx, wants)
 			p.update(func(r *sweepRun) { r.Doing = "" })
 			if err != nil {
 				return err
@@ -106,15 +108,15 @@ func (p *sweepPass) settle(ctx context.Context, room int) error {
 // decide looks at the first suspect again. One that is another difference now
 // (a tag that moves on) gets its grace anew, a few times.
 func (p *sweepPass) decide(ctx context.Context, s suspect) error {
-	f, err := p.again(ctx, s.sweepFinding)
+	f, err := p.again(ctx, s.Finding)
 	if err != nil {
 		return err
 	}
 	const turns = 3
 	switch {
 	case f == nil:
-	case (f.Kind != s.Kind || f.Digest != s.Digest || f.Recorded != s.Recorded) && s.Tries < turns && f.Kind != foundUnreachable:
-		next := suspect{sweepFinding: *f, Seen: time.Now(), Tries: s.Tries + 1}
+	case (f.Kind != s.Kind || f.Digest != s.Digest || f.Recorded != s.Recorded) && s.Tries < turns && f.Kind != findings.Unreachable:
+		next := suspect{Finding: *f, Seen: time.Now(), Tries: s.Tries + 1}
 		p.update(func(r *sweepRun) { r.Suspects = append(r.Suspects[1:], next) })
 		return nil
 	default:
@@ -128,17 +130,17 @@ func (p *sweepPass) decide(ctx context.Context, s suspect) error {
 
 // conclude acts on a finding that is sure. A crash after its events were
 // accepted makes it once more, with the same ids.
-func (p *sweepPass) conclude(ctx context.Context, f sweepFinding) error {
+func (p *sweepPass) conclude(ctx context.Context, f findings.Finding) error {
 	run := p.dry()
 	f.At = time.Now().UTC().Truncate(time.Millisecond)
-	var deliveries []queue.Delivery
+	var deliveries []delivery.Delivery
 	var err error
 	switch f.Kind {
-	case foundUnrecorded, foundMoved, foundRestored:
+	case findings.Unrecorded, findings.Moved, findings.Restored:
 		deliveries, err = p.pushed(ctx, &f)
-	case foundTagGone:
+	case findings.TagGone:
 		deliveries, err = p.delivery(ctx, f, provenance.Event{Action: provenance.TagDelete, Repository: f.Repository, Tag: f.Tag}, f.Recorded)
-	case foundImageGone:
+	case findings.ImageGone:
 		deliveries, err = p.delivery(ctx, f, provenance.Event{Action: provenance.Delete, Repository: f.Repository, Digest: f.Digest}, f.Digest)
 	}
 	if err != nil || f.Kind == "" {
@@ -146,16 +148,16 @@ func (p *sweepPass) conclude(ctx context.Context, f sweepFinding) error {
 	}
 	switch {
 	case run:
-		f.Outcome = outcomeDry
+		f.Outcome = findings.DryRun
 	case len(deliveries) == 0:
-		f.Outcome = outcomeAlarm
+		f.Outcome = findings.Alarm
 	default:
 		accepted, err := p.accept(ctx, deliveries)
 		if err != nil {
 			return err
 		}
-		if f.Outcome = outcomeKnown; accepted.New > 0 {
-			f.Outcome = outcomeQueued
+		if f.Outcome = findings.Known; accepted.New > 0 {
+			f.Outcome = findings.Queued
 		}
 	}
 	p.tell(ctx, f)
@@ -171,12 +173,12 @@ func (p *sweepPass) dry() (dry bool) {
 // most findings, and other bytes for a recorded digest last of all. Whoever may
 // push to one repository hides nothing of another one, nor the worst of its own.
 // All are counted and in the log.
-func kept(list []sweepFinding, most int) []sweepFinding {
+func kept(list []findings.Finding, most int) []findings.Finding {
 	type group struct {
 		worst bool
 		repo  provenance.Repository
 	}
-	of := func(f sweepFinding) group { return group{f.Kind == foundOtherBytes, f.Repository} }
+	of := func(f findings.Finding) group { return group{f.Kind == findings.OtherBytes, f.Repository} }
 	for len(list) > most {
 		count := map[group]int{}
 		for _, f := range list {
@@ -196,7 +198,7 @@ func kept(list []sweepFinding, most int) []sweepFinding {
 
 // tell puts a finding into the result and, unless the sweep is a dry one,
 // raises the alert.
-func (p *sweepPass) tell(ctx context.Context, f sweepFinding) {
+func (p *sweepPass) tell(ctx context.Context, f findings.Finding) {
 	p.update(func(r *sweepRun) {
 		r.Counts[f.Kind]++
 		r.Findings = kept(append(r.Findings, f), p.limits.findings)
@@ -205,12 +207,12 @@ func (p *sweepPass) tell(ctx context.Context, f sweepFinding) {
 			at.Alerts = kept(append(at.Alerts, f), p.limits.alerts)
 		}
 	})
-	if f.Outcome == outcomeDry {
+	if f.Outcome == findings.DryRun {
 		return
 	}
 	p.count(p.host, f.Kind)
 	level, text := slog.LevelWarn, "sweep: the registry is not as recorded; nothing was notified"
-	if f.Kind == foundOtherBytes {
+	if f.Kind == findings.OtherBytes {
 		level, text = slog.LevelError, "sweep: the registry serves other bytes for a recorded digest"
 	}
 	p.log.LogAttrs(ctx, level, text, slog.String("kind", f.Kind), slog.String("registry", string(p.host)), slog.String("repository", string(f.Repository)),
@@ -219,14 +221,14 @@ func (p *sweepPass) tell(ctx context.Context, f sweepFinding) {
 }
 
 // accept puts events into the queue, as soon as it has room.
-func (p *sweepPass) accept(ctx context.Context, deliveries []queue.Delivery) (queue.Accepted, error) {
+func (p *sweepPass) accept(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error) {
 	for try := 0; ; try++ {
 		accepted, err := p.queue.Accept(ctx, deliveries)
 		if code := provenance.CodeOf(err); code != provenance.Full && code != provenance.Unavailable {
 			return accepted, err
 		}
 		p.update(func(r *sweepRun) { r.Doing = "waits for room in the queue" })
-		err = pauseFor(ctx, min(p.limits.backoff<<min(try, 12), p.limits.backoffMax))
+		err = wait.For(ctx, min(p.limits.backoff<<min(try, 12), p.limits.backoffMax))
 		p.update(func(r *sweepRun) { r.Doing = "" })
 		if err != nil {
 			return accepted, err
@@ -238,20 +240,20 @@ func (p *sweepPass) accept(ctx context.Context, deliveries []queue.Delivery) (qu
 // platform images of an index that are not recorded either. The facts in them
 // are read back once more on the way to the ledger. An image that is gone by
 // now is no finding: the next sweep sees what is.
-func (p *sweepPass) pushed(ctx context.Context, f *sweepFinding) ([]queue.Delivery, error) {
+func (p *sweepPass) pushed(ctx context.Context, f *findings.Finding) ([]delivery.Delivery, error) {
 	facts, err := p.manifest(ctx, f.Repository, f.Digest)
 	switch code := provenance.CodeOf(err); {
 	case code == provenance.NotFound:
 		f.Kind = ""
 		return nil, nil
 	case err != nil:
-		var other *sweepFinding
+		var other *findings.Finding
 		if other, err = p.about(ctx, *f, err); err == nil {
 			*f = *other
 		}
 		return nil, err
 	}
-	var out []queue.Delivery
+	var out []delivery.Delivery
 	for _, child := range facts.Children {
 		one, err := p.child(ctx, *f, child)
 		if err != nil {
@@ -268,7 +270,7 @@ func (p *sweepPass) pushed(ctx context.Context, f *sweepFinding) ([]queue.Delive
 
 // child makes the event of a platform image that is in the repository and not
 // recorded there. An index may name images that are not.
-func (p *sweepPass) child(ctx context.Context, f sweepFinding, d provenance.Digest) ([]queue.Delivery, error) {
+func (p *sweepPass) child(ctx context.Context, f findings.Finding, d provenance.Digest) ([]delivery.Delivery, error) {
 	var found bool
 	var place state.Place
 	err := p.view(ctx, func(r sweepReads) (err error) {
@@ -308,7 +310,7 @@ func push(repo provenance.Repository, tag provenance.Tag, d provenance.Digest, f
 // and the image, and since when: the same difference found twice, by a sweep
 // that was interrupted or by another replica, is one event, and a difference
 // that comes again later is another.
-func (p *sweepPass) delivery(ctx context.Context, f sweepFinding, e provenance.Event, about provenance.Digest) ([]queue.Delivery, error) {
+func (p *sweepPass) delivery(ctx context.Context, f findings.Finding, e provenance.Event, about provenance.Digest) ([]delivery.Delivery, error) {
 	var since string
 	err := p.view(ctx, func(r sweepReads) error {
 		var tag state.Tag
@@ -323,16 +325,16 @@ func (p *sweepPass) delivery(ctx context.Context, f sweepFinding, e provenance.E
 	})
 	parts := []string{string(p.host), e.Action.String(), string(e.Repository), string(e.Tag), e.Digest.String(), since}
 	e.ID, e.Source, e.OccurredAt = provenance.NewEventID(sweepSource, sweepSource, parts...), sweepSource, f.At
-	return []queue.Delivery{{Host: p.host, Connector: sweepSource, Event: e, BodyHash: sha256.Sum256(e.ID[:]), ReceivedAt: f.At}}, err
+	return []delivery.Delivery{{Host: p.host, Connector: sweepSource, Event: e, BodyHash: sha256.Sum256(e.ID[:]), ReceivedAt: f.At}}, err
 }
 
 // lastChange is where on the ledger the last event about an image of a
 // repository stands; of acts, which may be many, a few are passed over.
 func lastChange(r sweepReads, host provenance.Host, repo provenance.Repository, d provenance.Digest) (string, error) {
 	const looks = 20
-	page := index.Page{Size: index.MaxPage, NewestFirst: true}
+	page := readmodel.Page{Size: readmodel.MaxPage, NewestFirst: true}
 	for range looks {
-		records, token, err := r.History(index.HistoryFilter{Digest: d, Host: host, Repository: repo}, page)
+		records, token, err := r.History(readmodel.HistoryFilter{Digest: d, Host: host, Repository: repo}, page)
 		if err != nil {
 			return "", err
 		}

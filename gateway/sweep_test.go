@@ -15,6 +15,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/findings"
 )
 
 func TestSweepFinds(t *testing.T) {
@@ -73,7 +74,7 @@ func TestSweepFinds(t *testing.T) {
 	if len(b.events) != 8 || b.events[at].Digest != platform || b.events[at].Tag != "" || b.events[at+1].Tag != "2.0" || len(b.events[at+1].Children) != 2 {
 		t.Errorf("%d events: %+v", len(b.events), b.events)
 	}
-	if len(s.states[b.host].Alerts) != 9 || b.counts[foundOtherBytes] != 1 || b.counts[foundUnrecorded] != 3 || b.counts["finished"] != 1 {
+	if len(s.states[b.host].Alerts) != 9 || b.counts[findings.OtherBytes] != 1 || b.counts[findings.Unrecorded] != 3 || b.counts["finished"] != 1 {
 		t.Errorf("alerts %v, counts %v", s.states[b.host].Alerts, b.counts)
 	}
 	for agent := range b.agents {
@@ -330,7 +331,7 @@ func TestSweepOfManyTags(t *testing.T) {
 	b.full = 3
 	s := b.sweeper(func(s *sweeper) { s.limits.suspects, s.limits.findings, s.limits.alerts = 100, 50, 20 })
 	run := b.swept(s, false)
-	if run.Error != "" || run.Counts[foundUnrecorded] != n || len(run.Findings) != 50 || len(s.states[b.host].Alerts) != 20 || len(b.events) != n || run.Tags != n {
+	if run.Error != "" || run.Counts[findings.Unrecorded] != n || len(run.Findings) != 50 || len(s.states[b.host].Alerts) != 20 || len(b.events) != n || run.Tags != n {
 		t.Errorf("%s: %v, %d findings, %d alerts, %d events, %d tags", run.Error, run.Counts, len(run.Findings), len(s.states[b.host].Alerts), len(b.events), run.Tags)
 	}
 }
@@ -346,11 +347,11 @@ func TestSweepOfListedRepositories(t *testing.T) {
 	}
 	// Without a list: what a connector speaks for.
 	s.hosts[b.host].repositories = nil
-	s.hosts[b.host].watched = watchedBy(b.host, []ConnectorConfig{{Host: string(b.host), Repositories: []string{"c/*"}}, {Host: "other.example"}})
+	s.hosts[b.host].watched = func(repo provenance.Repository) bool { return strings.HasPrefix(string(repo), "c/") }
 	if run := b.swept(s, true); !slices.Equal(found(run), []string{"unrecorded c/d:1 dry-run"}) {
 		t.Errorf("of a connector: %v", found(run))
 	}
-	s.hosts[b.host].watched = watchedBy(b.host, []ConnectorConfig{{Host: string(b.host), Repositories: []string{"c/*"}}, {Host: string(b.host)}})
+	s.hosts[b.host].watched = func(provenance.Repository) bool { return true }
 	if run := b.swept(s, true); len(run.Findings) != 3 {
 		t.Errorf("of connectors, one without a limit: %v", found(run))
 	}

@@ -9,41 +9,9 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/tasks"
 )
-
-// SweepConfig says how this organisation's registries are compared with the
-// ledger. Of replicas that share a queue one needs a schedule; where more have
-// one, what they find is still recorded once.
-type SweepConfig struct {
-	// Off leaves sweeps to people (waybill sweep). Default false: what nobody
-	// notified is found within a day.
-	Off bool `mapstructure:"off"`
-	// Every is the time from the start of one sweep to the next of the schedule,
-	// which sweeps the registries that are read back. Default 24h. The first one
-	// of a new gateway begins after a twenty-fourth of it.
-	Every time.Duration `mapstructure:"every"`
-	// Rate bounds the requests to each registry, per second, where somebody asked
-	// for the sweep. One of the schedule makes a quarter of them. Default 20.
-	Rate int `mapstructure:"rate"`
-	// Grace is how long a difference must last before it is believed: a
-	// notification may be under way. Default 2m.
-	Grace time.Duration `mapstructure:"grace"`
-}
-
-func (c SweepConfig) withDefaults() SweepConfig {
-	if c.Every == 0 {
-		c.Every = 24 * time.Hour
-	}
-	if c.Rate == 0 {
-		c.Rate = 20
-	}
-	if c.Grace == 0 {
-		c.Grace = 2 * time.Minute
-	}
-	return c
-}
 
 // check returns what is wrong with the settings of sweeps.
 func (c Config) checkSweeps() (wrong []error) {
@@ -74,8 +42,10 @@ func (g *rooms) newSweeper(clients registries) (*sweeper, error) {
 		view: func(ctx context.Context, read func(sweepReads) error) error {
 			return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
 		},
-		count:    func(host provenance.Host, kind string) { g.metrics.findings.WithLabelValues(string(host), kind).Inc() },
-		prove:    func(t task) { g.work.more([]task{t}) },
+		count: func(host provenance.Host, kind string) { g.metrics.findings.WithLabelValues(string(host), kind).Inc() },
+		prove: func(host provenance.Host, repo provenance.Repository, d provenance.Digest) {
+			g.work.Add([]tasks.Task{tasks.Proof(host, repo, d)})
+		},
 		finished: func(host provenance.Host) { g.metrics.swept.WithLabelValues(string(host)).SetToCurrentTime() },
 	}
 	for _, r := range g.cfg.Registries {
@@ -110,93 +80,4 @@ func watchedBy(host provenance.Host, connectors []ConnectorConfig) func(provenan
 			return policy.Match(string(host)+"/"+pattern, host, repo) >= 0
 		})
 	}
-}
-
-// levelSince tells whether the index was level with the peer after a moment.
-func (f *follower) levelSince(t time.Time) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.level.After(t)
-}
-
-// Start implements api.Sweeps.
-func (s *sweeper) Start(ctx context.Context, host provenance.Host, dry bool) ([]api.StartedSweep, error) {
-	hosts := []provenance.Host{host}
-	if host == "" {
-		hosts = s.sorted()
-	}
-	var out []api.StartedSweep
-	for _, h := range hosts {
-		joined, err := s.begin(ctx, h, dry)
-		code := provenance.CodeOf(err)
-		if host == "" && (code == provenance.Forbidden || code == provenance.NotFound) {
-			continue // another organisation's, which this gateway witnesses
-		}
-		if err != nil {
-			return out, err
-		}
-		s.mu.Lock()
-		one := api.StartedSweep{Host: h, Joined: joined}
-		// It may have ended already.
-		if at := s.state(h); at.Run != nil {
-			one.ID = at.Run.ID
-		} else if at.Last != nil {
-			one.ID = at.Last.ID
-		}
-		s.mu.Unlock()
-		out = append(out, one)
-	}
-	if len(out) == 0 {
-		return nil, provenance.Errorf(provenance.NotFound, "no registry of %s is configured in this gateway and on the ledger", s.msp)
-	}
-	s.save(ctx, true)
-	return out, nil
-}
-
-func (s *sweeper) sorted() []provenance.Host {
-	var out []provenance.Host
-	for h := range s.hosts {
-		out = append(out, h)
-	}
-	slices.Sort(out)
-	return out
-}
-
-// List implements api.Sweeps.
-func (s *sweeper) List(_ context.Context) []api.SweepState {
-	var out []api.SweepState
-	for _, h := range s.sorted() {
-		next := s.due(h)
-		s.mu.Lock()
-		at := s.state(h)
-		one := api.SweepState{Host: h, Running: reportSweep(at.Run), Last: reportSweep(at.Last), Alerts: reportFindings(at.Alerts), Next: next}
-		s.mu.Unlock()
-		if one.Running != nil || one.Last != nil || !next.IsZero() {
-			out = append(out, one)
-		}
-	}
-	return out
-}
-
-func reportSweep(r *sweepRun) *api.Sweep {
-	if r == nil {
-		return nil
-	}
-	counts := make(map[string]int64, len(r.Counts))
-	for kind, n := range r.Counts {
-		counts[kind] = n
-	}
-	return &api.Sweep{
-		ID: r.ID, DryRun: r.DryRun, Started: r.Started, Finished: r.Finished, Error: r.Error, Repository: r.Place.Repository, Doing: r.Doing,
-		Done: r.Done, Total: r.Total, Tags: r.Tags, Images: r.Images, Requests: r.Requests, Waiting: len(r.Suspects),
-		Counts: counts, Findings: reportFindings(r.Findings), Notes: slices.Clone(r.Notes),
-	}
-}
-
-func reportFindings(all []sweepFinding) []api.SweepFinding {
-	out := make([]api.SweepFinding, len(all))
-	for i, f := range all {
-		out[i] = api.SweepFinding(f)
-	}
-	return out
 }

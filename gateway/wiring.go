@@ -6,15 +6,19 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/record"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
 func readConnectors(cfg Config) ([]intake.Connector, error) {
@@ -79,8 +83,8 @@ func named(list []NamedValue) map[string]string {
 
 // newSubmitter gives the loop its registries. One that is not read back has a
 // nil reader: its events are recorded as claimed.
-func (g *rooms) newSubmitter(clients registries) *submitter {
-	readers := func(host provenance.Host) (manifestReader, bool) {
+func (g *rooms) newSubmitter(clients registries) *record.Recorder {
+	readers := func(host provenance.Host) (record.Registry, bool) {
 		c, ok := clients[host]
 		if !c.readBack {
 			return nil, ok
@@ -93,10 +97,10 @@ func (g *rooms) newSubmitter(clients registries) *submitter {
 			g.metrics.segments.Observe(took.Seconds())
 		}
 	}
-	return &submitter{
-		queue: g.queue, ledger: g.ledger, readers: readers, log: g.cfg.Log, recorded: recorded, contradicted: g.contradicted, elsewhere: g.elsewhere,
-		unproven: func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
-			g.work.more(unprovenOf(host, events, read))
+	return &record.Recorder{
+		Queue: g.queue, Ledger: g.ledger, Readers: readers, Log: g.cfg.Log, Recorded: recorded, Contradicted: g.contradicted, Elsewhere: g.elsewhere,
+		Unproven: func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
+			g.work.Add(tasks.Unproven(host, events, read))
 		},
 	}
 }
@@ -131,7 +135,7 @@ func (g *rooms) contradicted(ctx context.Context, it queue.Item, named provenanc
 	if err != nil || tag.Digest == named {
 		return
 	}
-	if _, err := g.queue.Accept(ctx, []queue.Delivery{namedInstead(it, named)}); err != nil {
+	if _, err := g.queue.Accept(ctx, []delivery.Delivery{namedInstead(it, named)}); err != nil {
 		g.cfg.Log.WarnContext(ctx, "what a tag names is not recorded; the next sweep finds it", slog.String("registry", string(it.Host)),
 			slog.String("repository", string(it.Event.Repository)), slog.String("tag", string(it.Event.Tag)), slog.Any("error", err))
 	}
@@ -139,21 +143,21 @@ func (g *rooms) contradicted(ctx context.Context, it queue.Item, named provenanc
 
 // namedInstead is the push that a look found in the place of a tag's deletion. It
 // is read back like any other.
-func namedInstead(it queue.Item, named provenance.Digest) queue.Delivery {
+func namedInstead(it queue.Item, named provenance.Digest) delivery.Delivery {
 	e := provenance.Event{
 		Action: provenance.Push, Source: sweepSource, Repository: it.Event.Repository, Tag: it.Event.Tag, Digest: named, OccurredAt: it.Event.OccurredAt,
 		ID: provenance.NewEventID(sweepSource, sweepSource, "instead", it.Event.ID.String(), named.String()),
 	}
-	return queue.Delivery{Host: it.Host, Connector: sweepSource, Event: e, BodyHash: sha256.Sum256(e.ID[:]), ReceivedAt: it.ReceivedAt}
+	return delivery.Delivery{Host: it.Host, Connector: sweepSource, Event: e, BodyHash: sha256.Sum256(e.ID[:]), ReceivedAt: it.ReceivedAt}
 }
 
 // newWork makes the loops that act by themselves, and what reads off blocks
 // for them.
-func (g *rooms) newWork(clients registries) *noter {
+func (g *rooms) newWork(clients registries) *tasks.Watcher {
 	view := func(ctx context.Context, read func(state.Scanner) error) error {
 		return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
 	}
-	notes := &noter{msp: g.cfg.MSPID, collect: on(g.cfg.Collect), witness: g.cfg.Witness, list: g.work}
+	notes := &tasks.Watcher{MSP: g.cfg.MSPID, Collect: on(g.cfg.Collect), Witness: g.cfg.Witness, List: g.work}
 	collect := &collector{
 		view: view, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.evidence), now: time.Now,
 		registries: func(host provenance.Host) (artifactReader, bool) {
@@ -162,24 +166,24 @@ func (g *rooms) newWork(clients registries) *noter {
 		},
 	}
 	witness := &witnesser{
-		msp: g.cfg.MSPID, view: view, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.witness), attempts: defaultWorkLimits().attempts,
-		registries: func(host provenance.Host) (manifestReader, bool) {
+		msp: g.cfg.MSPID, view: view, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.witness), attempts: tasks.DefaultLimits().Attempts,
+		registries: func(host provenance.Host) (record.Registry, bool) {
 			c := clients[host]
 			return c.client, c.client != nil
 		},
 	}
 	prove := &prover{
 		view: view, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.proven),
-		registries: func(host provenance.Host) (manifestReader, bool) {
+		registries: func(host provenance.Host) (record.Registry, bool) {
 			c := clients[host]
 			return c.client, c.client != nil && c.readBack
 		},
 	}
 	g.ticker = &ticker{
-		msp: g.cfg.MSPID, view: view, ledger: g.ledger, waits: &g.submitter.waits, log: g.cfg.Log, count: counted(g.metrics.ticks), now: time.Now,
+		msp: g.cfg.MSPID, view: view, ledger: g.ledger, waits: &g.submitter.Waits, log: g.cfg.Log, count: counted(g.metrics.ticks), now: time.Now,
 		behind: func(d time.Duration) { g.metrics.behind.Set(d.Seconds()) },
 	}
-	g.worker = &worker{list: g.work, log: g.cfg.Log, do: map[string]func(context.Context, task) ([]task, error){taskCollect: collect.do, taskWitness: witness.do, taskProve: prove.do}}
+	g.worker = &tasks.Worker{List: g.work, Log: g.cfg.Log, Do: map[string]func(context.Context, tasks.Task) ([]tasks.Task, error){tasks.Collect: collect.do, tasks.Witness: witness.do, tasks.Prove: prove.do}}
 	if on(g.cfg.AutoRelease) {
 		g.releaser = &releaser{
 			msp: g.cfg.MSPID, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.releases), now: time.Now, woken: make(chan struct{}, 1),
@@ -187,7 +191,7 @@ func (g *rooms) newWork(clients registries) *noter {
 				return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
 			},
 		}
-		notes.looked = g.releaser.wake
+		notes.Looked = g.releaser.wake
 	}
 	return notes
 }
@@ -225,4 +229,22 @@ func openRegistries(cfg Config) (registries, error) {
 		clients[host] = configured{client: client, readBack: on(r.ReadBack)}
 	}
 	return clients, nil
+}
+
+// newRetainer makes the loop that purges the clients of old pulls.
+func (g *rooms) newRetainer() (*retainer, error) {
+	keep := map[provenance.Host]time.Duration{}
+	for _, reg := range g.cfg.Registries {
+		if reg.KeepClients > 0 {
+			host, err := provenance.ParseHost(reg.Host)
+			if err != nil {
+				return nil, err
+			}
+			keep[host] = reg.KeepClients
+		}
+	}
+	return newRetainer(retainer{
+		index: g.index, ledger: g.ledger, waits: &g.submitter.Waits, log: g.cfg.Log, msp: g.cfg.MSPID, path: filepath.Join(g.cfg.DataDir, retainFile),
+		keep: keep, purged: g.metrics.purged.Inc,
+	})
 }

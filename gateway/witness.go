@@ -6,6 +6,8 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
 // recordWitness is the transaction of a gateway that saw an image itself.
@@ -18,15 +20,15 @@ const recordWitness = "record:Witness"
 type witnesser struct {
 	msp        string
 	view       func(ctx context.Context, read func(state.Scanner) error) error
-	registries func(host provenance.Host) (manifestReader, bool)
-	ledger     actLedger
+	registries func(host provenance.Host) (record.Registry, bool)
+	ledger     tasks.Submitter
 	log        *slog.Logger
 	count      func(outcome string)
 	attempts   int // before a registry's answer is a disagreement
 }
 
 // do looks at one image. Doing it again finds the word on the ledger.
-func (w *witnesser) do(ctx context.Context, t task) ([]task, error) {
+func (w *witnesser) do(ctx context.Context, t tasks.Task) ([]tasks.Task, error) {
 	needed, unproven := false, false
 	err := w.view(ctx, func(r state.Scanner) error {
 		var place state.Place
@@ -34,7 +36,7 @@ func (w *witnesser) do(ctx context.Context, t task) ([]task, error) {
 		if err != nil || !found || place.Deleted || place.MSP == w.msp {
 			return err // deleted since: there is nothing to see
 		}
-		if unproven, _, err = unprovenPlace(r, t.Host, t.Repository, t.Digest); err != nil {
+		if unproven, _, err = state.Unproven(r, t.Host, t.Repository, t.Digest); err != nil {
 			return err
 		}
 		var seen state.Witness
@@ -47,7 +49,7 @@ func (w *witnesser) do(ctx context.Context, t task) ([]task, error) {
 	}
 	reader, configured := w.registries(t.Host)
 	if !configured || reader == nil {
-		return nil, &hopelessError{cause: provenance.Errorf(provenance.Unavailable, "registry %s is not configured in this gateway: nothing can be seen there", t.Host)}
+		return nil, &tasks.FinalError{Cause: provenance.Errorf(provenance.Unavailable, "registry %s is not configured in this gateway: nothing can be seen there", t.Host)}
 	}
 	_, err = reader.Manifest(ctx, t.Repository, t.Digest)
 	switch code := provenance.CodeOf(err); {
@@ -60,14 +62,14 @@ func (w *witnesser) do(ctx context.Context, t task) ([]task, error) {
 		w.count("disagreement")
 		w.log.ErrorContext(ctx, "a registry does not serve what its owner recorded", slog.String("registry", string(t.Host)),
 			slog.String("repository", string(t.Repository)), slog.String("digest", t.Digest.String()), slog.Any("error", err))
-		return nil, &hopelessError{cause: provenance.Wrap(provenance.CodeOf(err), err, "disagreement")}
+		return nil, &tasks.FinalError{Cause: provenance.Wrap(provenance.CodeOf(err), err, "disagreement")}
 	}
 	if _, err := w.ledger.SubmitTransient(ctx, nil, recordWitness, string(t.Host), string(t.Repository), t.Digest.String()); err != nil {
 		return nil, err
 	}
 	w.count("seen")
 	if unproven {
-		return []task{proofOf(t.Host, t.Repository, t.Digest)}, nil
+		return []tasks.Task{tasks.Proof(t.Host, t.Repository, t.Digest)}, nil
 	}
 	return nil, nil
 }

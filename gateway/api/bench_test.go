@@ -9,6 +9,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
 )
 
@@ -18,7 +19,7 @@ import (
 func BenchmarkVerdict(b *testing.B) {
 	g := start(b, nil)
 	s := g.ruled()
-	var writes []index.Write
+	var writes []block.Write
 	set := state.EvidenceSet{}
 	for i := range 50 {
 		e := scan(s.Digest, fmt.Sprint("scanner", i), 0, time.Unix(int64(3000+i), 0))

@@ -15,7 +15,8 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
-	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 func soon() time.Time { return time.Now().Add(time.Hour) }
@@ -45,7 +46,7 @@ func (g *gatewayUnderTest) ledger() state.Subject {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	g.block("gateway@VendorMSP", index.Write{Key: state.SegmentKey(host, "VendorMSP", "l", 1), Value: segment},
+	g.block("gateway@VendorMSP", block.Write{Key: state.SegmentKey(host, "VendorMSP", "l", 1), Value: segment},
 		g.put(state.PlaceKey(s.Digest, host, repo), state.Place{MSP: "VendorMSP", Size: 7, Proven: true}), g.put(state.TagKey(host, repo, "1.0"), state.Tag{Digest: s.Digest, Moves: 1}))
 	g.block("rm@VendorMSP", g.put(s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionOpen, Requester: vendor, At: time.Now()}))
 	return s
@@ -201,7 +202,7 @@ func TestErrors(t *testing.T) {
 	g := start(t, nil)
 	g.ledger()
 	g.block("gateway@VendorMSP", g.put(state.TagKey(host, repo, "gone"), state.Tag{Previous: digest("v0"), Moves: 2}),
-		index.Write{Key: state.TagKey(host, repo, "broken"), Value: []byte("{")})
+		block.Write{Key: state.TagKey(host, repo, "broken"), Value: []byte("{")})
 	id := g.vendor.issue("admin", soon())
 	for _, tc := range []struct {
 		method, path, body string
@@ -252,7 +253,7 @@ func TestStale(t *testing.T) {
 	s := g.ledger()
 	id := g.audit.issue("auditor", soon())
 	c := g.client(id)
-	g.fresh.Store(&api.Freshness{Stale: true, Waiting: "fewer than 3 organisations endorse"})
+	g.fresh.Store(&readmodel.Freshness{Stale: true, Waiting: "fewer than 3 organisations endorse"})
 	byTag := "reg.example:5000/team/app:1.0"
 	if v, err := c.GetVerdict(t.Context(), byTag, "production"); err != nil || v.GetVerdict() != "pending" || !v.GetStale() {
 		t.Errorf("what is not allowed: %v, %v", v, err)
@@ -282,7 +283,7 @@ func TestHealthAndPlainHTTP(t *testing.T) {
 	if _, body := g.rest(identity{}, "GET", "/openapi.json", ""); body["swagger"] != "2.0" || len(body["paths"].(map[string]any)) != 28 {
 		t.Errorf("OpenAPI: %d paths", len(body["paths"].(map[string]any)))
 	}
-	g.fresh.Store(&api.Freshness{Ready: false})
+	g.fresh.Store(&readmodel.Freshness{Ready: false})
 	if got, body := g.rest(identity{}, "GET", "/readyz", ""); got != 503 || body["code"] != "WB_UNAVAILABLE" {
 		t.Errorf("not caught up: %d %v", got, body)
 	}

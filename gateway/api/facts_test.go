@@ -13,7 +13,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
-	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 const inTeam = "reg.example:5000/team/app@"
@@ -21,7 +21,7 @@ const inTeam = "reg.example:5000/team/app@"
 // give records evidence, and of each signer and type the newest in the set.
 func (g *gatewayUnderTest) give(d provenance.Digest, pieces ...state.Evidence) {
 	g.t.Helper()
-	var writes []index.Write
+	var writes []block.Write
 	set := state.EvidenceSet{}
 	for _, e := range pieces {
 		e.Digest = d
@@ -56,7 +56,7 @@ func TestEvidence(t *testing.T) {
 	s := g.ruled()
 	platform := digest("linux/amd64")
 	g.pushed(digest("index"), "multi", state.Place{MSP: "VendorMSP", Children: []provenance.Digest{platform}})
-	withdrawn := func(name string, since time.Time) index.Write {
+	withdrawn := func(name string, since time.Time) block.Write {
 		return g.put(state.TrustKeyKey("VendorMSP", name), state.TrustKey{MSP: "VendorMSP", Name: name, Kind: "public-key",
 			Withdrawn: &state.Withdrawal{Reason: "laptop lost", CompromisedSince: since, Act: state.Act{At: moment(30)}}})
 	}

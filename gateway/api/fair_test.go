@@ -9,7 +9,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
-	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 // crowd makes a requester ask for n promotions, a second apart, each of an
@@ -17,7 +17,7 @@ import (
 func (g *gatewayUnderTest) crowd(who policy.Person, n int, from time.Time) []state.Subject {
 	g.t.Helper()
 	subjects := make([]state.Subject, n)
-	var writes []index.Write
+	var writes []block.Write
 	for i := range subjects {
 		s := state.Subject{Stage: "production", Host: host, Repository: repo, Digest: digest(fmt.Sprint(who, i))}
 		subjects[i] = s
@@ -125,7 +125,7 @@ func TestInboxLooksThroughOthersThings(t *testing.T) {
 	vendor := policy.Person{MSP: "VendorMSP", Name: "rm"}
 	wanted := g.crowd(vendor, 1, time.Now().Add(-2*time.Hour))
 	for i := range 2 { // of images that were never pushed
-		var writes []index.Write
+		var writes []block.Write
 		for k := range 600 {
 			x := s
 			x.Digest = digest(fmt.Sprint("never", i, k))

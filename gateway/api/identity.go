@@ -13,6 +13,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 // caller is who makes a call: a member's person, nobody (zero), or somebody
@@ -43,11 +44,11 @@ func callerOf(ctx context.Context) caller {
 // the caller holds the key of its certificate; which certificates are
 // members' is the channel's configuration, which changes while we run.
 type trust struct {
-	organisations func() []Organisation
+	organisations func() []block.Organisation
 	now           func() time.Time
 
 	mu     sync.Mutex
-	seen   []Organisation // what members was parsed from
+	seen   []block.Organisation // what members was parsed from
 	parsed []member
 }
 
@@ -147,7 +148,7 @@ func (t *trust) members() []member {
 // parseMember skips what it cannot read: the peers accepted the configuration,
 // and a certificate we cannot read only vouches for nobody here. A revocation
 // list counts only when one of the organisation's authorities signed it.
-func parseMember(o Organisation) member {
+func parseMember(o block.Organisation) member {
 	m := member{msp: o.MSPID, roots: x509.NewCertPool(), intermediates: x509.NewCertPool()}
 	read := func(from [][]byte, into *x509.CertPool) {
 		for _, b := range from {

@@ -7,6 +7,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // maxList bounds the parts of an answer that have no pages; where there is more
@@ -136,8 +137,8 @@ func holds(r Reads, d provenance.Digest, out *waybillv1.GetImageResponse) error 
 // promotionsOf adds the image's promotions, and its release where there is one:
 // nothing is released that was not promoted first.
 func (s *service) promotionsOf(r Reads, ref provenance.Reference, out *waybillv1.GetImageResponse) error {
-	filter := PromotionFilter{Digest: ref.Digest, Host: ref.Host, Repository: ref.Repository}
-	promotions, next, err := r.Promotions(filter, Page{Size: maxList, NewestFirst: true})
+	filter := readmodel.PromotionFilter{Digest: ref.Digest, Host: ref.Host, Repository: ref.Repository}
+	promotions, next, err := r.Promotions(filter, readmodel.Page{Size: maxList, NewestFirst: true})
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // Bounds of a page of an inbox.
@@ -123,7 +124,7 @@ type inbox struct {
 }
 
 // look adds what one thing that somebody waits for asks of the organisation.
-func (b *inbox) look(w Waiting) error {
+func (b *inbox) look(w readmodel.Waiting) error {
 	switch w.Kind {
 	case state.TypePromotion:
 		return look(b.r, w, b.promotion)
@@ -142,7 +143,7 @@ func (b *inbox) look(w Waiting) error {
 	})
 }
 
-func look[T any](r Reads, w Waiting, do func(T) error) error {
+func look[T any](r Reads, w readmodel.Waiting, do func(T) error) error {
 	var record T
 	found, err := state.Read(r, w.Key, &record)
 	if err != nil || !found {

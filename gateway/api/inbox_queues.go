@@ -9,13 +9,14 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // queue is what one organisation waits for of one kind, the newest first.
 type queue struct {
 	kind, msp string
-	after     *Waiting // the last that was taken
-	ahead     []Waiting
+	after     *readmodel.Waiting // the last that was taken
+	ahead     []readmodel.Waiting
 }
 
 // queues takes one thing from each queue in turn, so that nobody who asks for
@@ -55,7 +56,7 @@ func openQueues(r Reads, token, own string, now time.Time) (*queues, error) {
 }
 
 // next returns what is to be looked at next, nil at the end of all queues.
-func (q *queues) next() (*Waiting, error) {
+func (q *queues) next() (*readmodel.Waiting, error) {
 	for len(q.lanes) > 0 {
 		lane := q.lanes[0]
 		if err := q.fill(lane); err != nil {
@@ -90,7 +91,7 @@ func (q *queues) token() (string, error) {
 		if len(lane.ahead) == 0 {
 			continue
 		}
-		at := Waiting{}
+		at := readmodel.Waiting{}
 		if lane.after != nil {
 			at = *lane.after
 		}
@@ -134,7 +135,7 @@ func (q *queues) resume(token string) error {
 		since := int64(binary.BigEndian.Uint64(b))
 		b = b[8:]
 		if key != "" {
-			lane.after = &Waiting{Kind: lane.kind, Key: key, ID: id, MSP: msp}
+			lane.after = &readmodel.Waiting{Kind: lane.kind, Key: key, ID: id, MSP: msp}
 			if since != 0 {
 				lane.after.Since = time.Unix(0, since).UTC()
 			}

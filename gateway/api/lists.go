@@ -9,6 +9,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // ListHistory implements waybillv1.WaybillServer.
@@ -20,7 +21,7 @@ func (s *service) ListHistory(ctx context.Context, in *waybillv1.ListHistoryRequ
 			return nil, err
 		}
 	}
-	filter := HistoryFilter{Digest: ref.Digest, Host: ref.Host, Repository: ref.Repository, Tag: ref.Tag}
+	filter := readmodel.HistoryFilter{Digest: ref.Digest, Host: ref.Host, Repository: ref.Repository, Tag: ref.Tag}
 	if !ref.Digest.IsZero() {
 		filter.Tag = "" // where both are given the digest decides
 	}
@@ -93,7 +94,7 @@ const statusExpired = "expired"
 
 // promotionStatus is the filter of a status. Whether an open promotion has expired
 // stands nowhere: the time of the request decides.
-func promotionStatus(status string, now time.Time) (f PromotionFilter, err error) {
+func promotionStatus(status string, now time.Time) (f readmodel.PromotionFilter, err error) {
 	// The first moment at which a promotion was asked for that is open still.
 	edge := now.Add(-state.PromotionLife + 1)
 	switch f.Status = state.PromotionStatus(status); f.Status {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // Limits of a page.
@@ -19,16 +20,16 @@ const (
 	chunk = 500
 )
 
-func page(size int32, token string) (Page, error) { return pageOf(size, token, defaultPage) }
+func page(size int32, token string) (readmodel.Page, error) { return pageOf(size, token, defaultPage) }
 
-func pageOf(size int32, token string, standard int) (Page, error) {
+func pageOf(size int32, token string, standard int) (readmodel.Page, error) {
 	if size < 0 || size > maxPage {
-		return Page{}, provenance.Errorf(provenance.Invalid, "page size %d: want 1 to %d", size, maxPage)
+		return readmodel.Page{}, provenance.Errorf(provenance.Invalid, "page size %d: want 1 to %d", size, maxPage)
 	}
 	if size == 0 {
-		return Page{Size: standard, Token: token}, nil
+		return readmodel.Page{Size: standard, Token: token}, nil
 	}
-	return Page{Size: int(size), Token: token}, nil
+	return readmodel.Page{Size: int(size), Token: token}, nil
 }
 
 // paging is a request for a page of a list.

@@ -11,7 +11,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 // items reads a list by pages over REST and returns the items, as JSON, of its field.
@@ -45,7 +45,7 @@ func TestPagesOfEveryList(t *testing.T) {
 	g := start(t, nil)
 	s := g.ruled()
 	vendor := policy.Person{MSP: "VendorMSP", Name: "rm"}
-	var writes []index.Write
+	var writes []block.Write
 	add := func(key string, record any) { writes = append(writes, g.put(key, record)) }
 	p := parsed(t, ruledPolicy)
 	catalogue := state.Catalogue{}
@@ -142,19 +142,19 @@ func TestPagesOfEveryList(t *testing.T) {
 func TestNoSilentEnd(t *testing.T) {
 	g := start(t, nil)
 	g.ruled()
-	var writes []index.Write
+	var writes []block.Write
 	for i := range 1203 {
 		writes = append(writes, g.put(state.LabelsKey(host, provenance.Repository(fmt.Sprintf("team/r%04d", i))), state.Labels{Labels: map[string]string{"tier": "1"}}),
 			g.put(state.GrantKey("VendorMSP", fmt.Sprintf("p%04d", i), "auditor"), state.Grant{MSP: "VendorMSP", Identity: fmt.Sprint(i), Role: state.RoleAuditor}))
 	}
 	g.block("admin@VendorMSP", writes...)
-	var proposals []index.Write
+	var proposals []block.Write
 	for i := range 603 {
 		p := state.Proposal{ID: fmt.Sprint(i), Kind: state.ProposeMemberAdd, Name: "NewMSP", Status: state.ProposalRejected}
 		proposals = append(proposals, g.put(state.ProposalKey(p.ID), p))
 	}
 	g.block("admin@VendorMSP", proposals...)
-	var places []index.Write
+	var places []block.Write
 	for i := range 502 {
 		places = append(places, g.put(state.PlaceKey(digest("everywhere"), host, provenance.Repository(fmt.Sprint("r", i))), &state.Place{MSP: "VendorMSP", Proven: true}))
 	}

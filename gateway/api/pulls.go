@@ -6,6 +6,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // ListPulls implements waybillv1.WaybillServer.
@@ -18,7 +19,7 @@ func (s *service) ListPulls(ctx context.Context, in *waybillv1.ListPullsRequest)
 	if err != nil {
 		return nil, err
 	}
-	var filter PullFilter
+	var filter readmodel.PullFilter
 	if in.GetSince() != nil {
 		if err := in.GetSince().CheckValid(); err != nil {
 			return nil, provenance.Errorf(provenance.Invalid, "since: want a time")
@@ -26,7 +27,7 @@ func (s *service) ListPulls(ctx context.Context, in *waybillv1.ListPullsRequest)
 		filter.Since = in.GetSince().AsTime()
 	}
 	out := &waybillv1.ListPullsResponse{}
-	var pulls []Pull
+	var pulls []readmodel.Pull
 	err = s.view(ctx, func(at moment, r Reads) error {
 		if err := resolve(r, &ref); err != nil {
 			return err
@@ -58,9 +59,9 @@ func (s *service) ListPulls(ctx context.Context, in *waybillv1.ListPullsRequest)
 
 // reveal fills in the hidden clients that the caller may see, people of the
 // organisation that keeps them, and says of the others why they are not shown.
-func (s *service) reveal(ctx context.Context, pulls []Pull) []string {
+func (s *service) reveal(ctx context.Context, pulls []readmodel.Pull) []string {
 	withheld := make([]string, len(pulls))
-	var ours []Pull
+	var ours []readmodel.Pull
 	var at []int
 	for i, p := range pulls {
 		switch {

@@ -13,17 +13,9 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
-	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
-
-func (r reads) PullList(f api.PullFilter, p api.Page) ([]api.Pull, string, error) {
-	pulls, next, err := r.Snapshot.PullList(index.PullFilter(f), index.Page(p))
-	out := make([]api.Pull, len(pulls))
-	for i, pull := range pulls {
-		out[i] = api.Pull(pull)
-	}
-	return out, next, err
-}
 
 func TestPulls(t *testing.T) {
 	g := start(t, func(c *api.Config) { c.AnonymousReads = true })
@@ -40,7 +32,7 @@ func TestPulls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.block("gateway@VendorMSP", index.Write{Key: state.SegmentKey(host, "VendorMSP", "l", 2), Value: segment})
+	g.block("gateway@VendorMSP", block.Write{Key: state.SegmentKey(host, "VendorMSP", "l", 2), Value: segment})
 	id := g.audit.issue("auditor", soon())
 	c := g.client(id)
 	image := inTeam + s.Digest.String()
@@ -73,7 +65,7 @@ func TestPulls(t *testing.T) {
 // vault knows one client, for the pull it is kept of.
 type vault struct{ asked int }
 
-func (v *vault) Reveal(_ context.Context, pulls []api.Pull) ([]provenance.Client, []error) {
+func (v *vault) Reveal(_ context.Context, pulls []readmodel.Pull) ([]provenance.Client, []error) {
 	v.asked += len(pulls)
 	clients, errs := make([]provenance.Client, len(pulls)), make([]error, len(pulls))
 	for i, p := range pulls {
@@ -106,7 +98,7 @@ func TestHiddenPulls(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.block(by, index.Write{Key: state.SegmentKey(host, "VendorMSP", "l", uint64(2+i)), Value: segment})
+		g.block(by, block.Write{Key: state.SegmentKey(host, "VendorMSP", "l", uint64(2+i)), Value: segment})
 	}
 	list := func(id identity) []*waybillv1.Pull {
 		t.Helper()

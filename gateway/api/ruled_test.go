@@ -7,7 +7,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 // ruledPolicy asks for a scan, an SBOM, provenance, approvals of two
@@ -36,11 +36,11 @@ func parsed(t testing.TB, text string) policy.Policy {
 }
 
 // enact puts a policy in force.
-func (g *gatewayUnderTest) enact(text string, version int) []index.Write {
+func (g *gatewayUnderTest) enact(text string, version int) []block.Write {
 	g.t.Helper()
 	p := parsed(g.t, text)
 	name := p.Metadata.Name
-	return []index.Write{
+	return []block.Write{
 		g.put(state.PoliciesKey(), state.Catalogue{Policies: []state.CatalogueEntry{{Name: name, Version: version, Match: p.Spec.Match}}}),
 		g.put(state.PolicyKey(name, version), state.PolicyVersion{Name: name, Version: version, Hash: "abc", Text: p.Canonical()}),
 	}
@@ -84,7 +84,7 @@ func (g *gatewayUnderTest) pushed(d provenance.Digest, tag provenance.Tag, place
 		g.t.Fatal(err)
 	}
 	place.At, place.Proven = moment(0), true
-	writes := []index.Write{{Key: state.SegmentKey(host, "VendorMSP", "l", g.height), Value: segment}}
+	writes := []block.Write{{Key: state.SegmentKey(host, "VendorMSP", "l", g.height), Value: segment}}
 	if tag != "" {
 		place.Tags = []provenance.Tag{tag}
 		writes = append(writes, g.put(state.TagKey(host, repo, tag), state.Tag{Digest: d, Moves: 1}))

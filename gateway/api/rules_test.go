@@ -10,8 +10,8 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // TestVerdictIsTheLedgers compares the API's verdict with state.Ask over the
@@ -108,7 +108,7 @@ func TestStaleIndexOfPlatforms(t *testing.T) {
 	if err != nil || v.GetVerdict() == "allowed" || len(v.GetChildren()) != 1 || v.GetChildren()[0].GetVerdict() != "allowed" {
 		t.Fatalf("fresh: %v, %v", v, err)
 	}
-	g.fresh.Store(&api.Freshness{Stale: true})
+	g.fresh.Store(&readmodel.Freshness{Stale: true})
 	if v, err := c.GetVerdict(t.Context(), image, "production"); provenance.CodeOf(err) != provenance.Unavailable {
 		t.Errorf("stale: %v, %v", v, err)
 	}

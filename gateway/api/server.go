@@ -17,6 +17,8 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 //go:embed openapi.json
@@ -54,9 +56,9 @@ type Config struct {
 	Clients Clients
 	// Organisations returns the channel's members as its configuration names
 	// them now; none before the first configuration block was followed.
-	Organisations func() []Organisation
+	Organisations func() []block.Organisation
 	// Freshness tells how well the gateway follows its peer.
-	Freshness func() Freshness
+	Freshness func() readmodel.Freshness
 	Log       *slog.Logger
 	// Now is the clock; optional.
 	Now func() time.Time

@@ -27,7 +27,10 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // authority is an organisation's CA.
@@ -122,47 +125,19 @@ func write(t testing.TB, path string, b []byte) {
 type indexed struct{ *index.Index }
 
 func (x indexed) View(ctx context.Context, read func(uint64, api.Reads) error) error {
-	return x.Index.View(ctx, func(s *index.Snapshot) error { return read(s.Height, reads{s}) })
-}
-
-type reads struct{ *index.Snapshot }
-
-func (r reads) History(f api.HistoryFilter, p api.Page) ([]api.Record, string, error) {
-	records, next, err := r.Snapshot.History(index.HistoryFilter(f), index.Page(p))
-	out := make([]api.Record, len(records))
-	for i, record := range records {
-		out[i] = api.Record(record)
-	}
-	return out, next, err
-}
-
-func (r reads) Promotions(f api.PromotionFilter, p api.Page) ([]state.Promotion, string, error) {
-	return r.Snapshot.Promotions(index.PromotionFilter(f), index.Page(p))
-}
-
-func (r reads) Proposals(f api.ProposalFilter, p api.Page) ([]state.Proposal, string, error) {
-	return r.Snapshot.Proposals(index.ProposalFilter(f), index.Page(p))
-}
-
-func (r reads) Waits(kind, msp string, after *api.Waiting, now time.Time, limit int) ([]api.Waiting, error) {
-	waits, err := r.Snapshot.Waits(kind, msp, (*index.Waiting)(after), now, limit)
-	out := make([]api.Waiting, len(waits))
-	for i, w := range waits {
-		out[i] = api.Waiting(w)
-	}
-	return out, err
+	return x.Index.View(ctx, func(s *index.Snapshot) error { return read(s.Height, s) })
 }
 
 // deadLetters is a queue with n dead letters.
 type deadLetters struct{ n, retried atomic.Int64 }
 
-func (q *deadLetters) Stats(context.Context) (api.QueueStats, error) {
-	return api.QueueStats{Pending: 3, Dead: q.n.Load(), OldestPending: time.Unix(1, 0)}, nil
+func (q *deadLetters) Stats(context.Context) (delivery.Stats, error) {
+	return delivery.Stats{Pending: 3, Dead: q.n.Load(), OldestPending: time.Unix(1, 0)}, nil
 }
 
-func (q *deadLetters) Dead(_ context.Context, after int64, limit int) (letters []api.DeadLetter, err error) {
+func (q *deadLetters) Dead(_ context.Context, after int64, limit int) (letters []delivery.DeadLetter, err error) {
 	for id := after + 1; id <= q.n.Load() && len(letters) < limit; id++ {
-		letters = append(letters, api.DeadLetter{ID: id, Host: host, Connector: "main", Event: push("1.0", "v1"), Reason: "gone"})
+		letters = append(letters, delivery.DeadLetter{ID: id, Host: host, Connector: "main", Event: push("1.0", "v1"), Reason: "gone"})
 	}
 	return letters, nil
 }
@@ -183,8 +158,8 @@ type gatewayUnderTest struct {
 	vendor, audit *authority
 	index         *index.Index
 	queue         *deadLetters
-	fresh         atomic.Pointer[api.Freshness]
-	organisations atomic.Pointer[[]api.Organisation]
+	fresh         atomic.Pointer[readmodel.Freshness]
+	organisations atomic.Pointer[[]block.Organisation]
 	height        uint64
 }
 
@@ -203,8 +178,8 @@ func push(tag, content string) provenance.Event {
 func start(t testing.TB, change func(*api.Config)) *gatewayUnderTest {
 	t.Helper()
 	g := &gatewayUnderTest{t: t, vendor: newAuthority(t, "vendor"), audit: newAuthority(t, "audit"), queue: &deadLetters{}}
-	g.fresh.Store(&api.Freshness{Ready: true, PeerHeight: 3})
-	g.organisations.Store(&[]api.Organisation{{MSPID: "VendorMSP", RootCerts: [][]byte{g.vendor.pem}}, {MSPID: "AuditMSP", RootCerts: [][]byte{g.audit.pem}}})
+	g.fresh.Store(&readmodel.Freshness{Ready: true, PeerHeight: 3})
+	g.organisations.Store(&[]block.Organisation{{MSPID: "VendorMSP", RootCerts: [][]byte{g.vendor.pem}}, {MSPID: "AuditMSP", RootCerts: [][]byte{g.audit.pem}}})
 	path := filepath.Join(t.TempDir(), "index.db")
 	if err := index.Create(t.Context(), path); err != nil {
 		t.Fatal(err)
@@ -216,7 +191,7 @@ func start(t testing.TB, change func(*api.Config)) *gatewayUnderTest {
 	server := g.vendor.issue("gateway", time.Now().Add(time.Hour))
 	cfg := api.Config{
 		Org: "VendorMSP", Version: "test", Channel: "waybill", CertFile: server.cert, KeyFile: server.key, Index: indexed{g.index}, Queue: g.queue,
-		Organisations: func() []api.Organisation { return *g.organisations.Load() }, Freshness: func() api.Freshness { return *g.fresh.Load() },
+		Organisations: func() []block.Organisation { return *g.organisations.Load() }, Freshness: func() readmodel.Freshness { return *g.fresh.Load() },
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	if change != nil {
@@ -253,11 +228,11 @@ func start(t testing.TB, change func(*api.Config)) *gatewayUnderTest {
 }
 
 // block applies one block with one transaction.
-func (g *gatewayUnderTest) block(who string, writes ...index.Write) {
+func (g *gatewayUnderTest) block(who string, writes ...block.Write) {
 	g.t.Helper()
 	name, msp, _ := strings.Cut(who, "@")
 	hash := func(n uint64) []byte { return fmt.Append(nil, n) }
-	b := index.Block{Number: g.height, Hash: hash(g.height), Txs: []index.Tx{{
+	b := block.Block{Number: g.height, Hash: hash(g.height), Txs: []block.Tx{{
 		ID: fmt.Sprint("tx", g.height), Creator: policy.Person{MSP: msp, Name: name}, At: time.Unix(int64(2000+g.height), 0), Writes: writes}}}
 	if g.height > 0 {
 		b.PreviousHash = hash(g.height - 1)
@@ -268,12 +243,12 @@ func (g *gatewayUnderTest) block(who string, writes ...index.Write) {
 	g.height++
 }
 
-func (g *gatewayUnderTest) put(key string, record any) index.Write {
+func (g *gatewayUnderTest) put(key string, record any) block.Write {
 	b, err := state.Encode(record)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	return index.Write{Key: key, Value: b}
+	return block.Write{Key: key, Value: b}
 }
 
 func (g *gatewayUnderTest) client(id identity) *api.Client {

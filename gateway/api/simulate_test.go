@@ -11,7 +11,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
-	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 // TestSimulatePolicy releases three images under the ruled policy and asks what
@@ -85,7 +85,7 @@ func TestSimulatePolicy(t *testing.T) {
 	if answer := simulate(stricter, 1); len(answer.GetReleases()) != 1 || answer.GetReleases()[0].GetDigest() != finding || len(answer.GetReleases()[0].GetReasons()) == 0 {
 		t.Errorf("the last one: %v", answer)
 	}
-	var elsewhereReleased []index.Write
+	var elsewhereReleased []block.Write
 	for i := range 5001 {
 		x := s
 		x.Repository, x.Digest = "other/app", digest(fmt.Sprint("other", i))

@@ -4,10 +4,10 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/findings"
 )
 
 // Sweeps compares registries with the ledger, for operators of this gateway.
@@ -16,54 +16,9 @@ type Sweeps interface {
 	// organisation when host is empty, or joins one that runs. Errors: NotFound,
 	// Forbidden (another organisation's registry), Conflict (a sweep runs, and is
 	// dry where this one would not be, or the other way round).
-	Start(ctx context.Context, host provenance.Host, dryRun bool) ([]StartedSweep, error)
+	Start(ctx context.Context, host provenance.Host, dryRun bool) ([]findings.Started, error)
 	// List returns what is known of each registry's sweeps, by host.
-	List(ctx context.Context) []SweepState
-}
-
-// StartedSweep is a sweep that was started, or joined.
-type StartedSweep struct {
-	Host   provenance.Host
-	ID     string
-	Joined bool
-}
-
-// SweepState is what is known of one registry's sweeps.
-type SweepState struct {
-	Host    provenance.Host
-	Running *Sweep // nil: none
-	Last    *Sweep // the last finished, dry or not
-	Alerts  []SweepFinding
-	Next    time.Time // by the schedule; zero without one
-}
-
-// Sweep is one sweep of one registry.
-type Sweep struct {
-	ID                string
-	DryRun            bool
-	Started, Finished time.Time
-	Error             string
-	Repository        provenance.Repository // where it is
-	Doing             string                // what it waits for
-	Done, Total       int                   // repositories
-	Tags, Images      int64
-	Requests          int64
-	Waiting           int              // differences whose grace is not over
-	Counts            map[string]int64 // of findings, by kind
-	Findings          []SweepFinding   // the first of them
-	Notes             []string
-}
-
-// SweepFinding is one difference between a registry and the ledger.
-type SweepFinding struct {
-	Kind       string
-	Repository provenance.Repository
-	Tag        provenance.Tag
-	Digest     provenance.Digest
-	Recorded   provenance.Digest
-	At         time.Time
-	Outcome    string
-	Detail     string
+	List(ctx context.Context) []findings.Registry
 }
 
 // StartSweep implements waybillv1.WaybillServer.
@@ -112,7 +67,7 @@ func (s *service) sweptHost(text string) (provenance.Host, error) {
 	return provenance.ParseHost(text)
 }
 
-func sweep(one *Sweep) *waybillv1.Sweep {
+func sweep(one *findings.Sweep) *waybillv1.Sweep {
 	if one == nil {
 		return nil
 	}
@@ -131,7 +86,7 @@ func sweepCounts(counts map[string]int64) []*waybillv1.SweepCount {
 	return out
 }
 
-func sweepFindings(all []SweepFinding) []*waybillv1.SweepFinding {
+func sweepFindings(all []findings.Finding) []*waybillv1.SweepFinding {
 	out := make([]*waybillv1.SweepFinding, len(all))
 	for i, f := range all {
 		out[i] = &waybillv1.SweepFinding{

@@ -10,26 +10,27 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/findings"
 )
 
 type fakeSweeps struct{ started []provenance.Host }
 
-func (f *fakeSweeps) Start(_ context.Context, h provenance.Host, dry bool) ([]api.StartedSweep, error) {
+func (f *fakeSweeps) Start(_ context.Context, h provenance.Host, dry bool) ([]findings.Started, error) {
 	if h == "partner.example" {
 		return nil, provenance.Errorf(provenance.Forbidden, "another organisation's")
 	}
 	if !dry {
 		f.started = append(f.started, h)
 	}
-	return []api.StartedSweep{{Host: host, ID: "s1", Joined: true}}, nil
+	return []findings.Started{{Host: host, ID: "s1", Joined: true}}, nil
 }
 
-func (f *fakeSweeps) List(context.Context) []api.SweepState {
-	finding := api.SweepFinding{Kind: "moved", Repository: repo, Tag: "1.0", Digest: digest("b"), Recorded: digest("a"), At: time.Unix(7, 0), Outcome: "queued", Detail: "d"}
-	return []api.SweepState{
-		{Host: host, Running: &api.Sweep{ID: "s2", DryRun: true, Doing: "waits"}, Alerts: []api.SweepFinding{finding}, Next: time.Unix(9, 0), Last: &api.Sweep{
+func (f *fakeSweeps) List(context.Context) []findings.Registry {
+	finding := findings.Finding{Kind: "moved", Repository: repo, Tag: "1.0", Digest: digest("b"), Recorded: digest("a"), At: time.Unix(7, 0), Outcome: "queued", Detail: "d"}
+	return []findings.Registry{
+		{Host: host, Running: &findings.Sweep{ID: "s2", DryRun: true, Doing: "waits"}, Alerts: []findings.Finding{finding}, Next: time.Unix(9, 0), Last: &findings.Sweep{
 			ID: "s1", Started: time.Unix(1, 0), Finished: time.Unix(2, 0), Error: "e", Repository: repo, Done: 1, Total: 2, Tags: 3, Images: 4, Requests: 5, Waiting: 6,
-			Counts: map[string]int64{"moved": 1, "gone": 2}, Findings: []api.SweepFinding{finding}, Notes: []string{"n"},
+			Counts: map[string]int64{"moved": 1, "gone": 2}, Findings: []findings.Finding{finding}, Notes: []string{"n"},
 		}},
 		{Host: "other.example"},
 	}

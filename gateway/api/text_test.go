@@ -14,16 +14,16 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
-	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // bad is text that no protobuf string may hold, as long as the word SPOILT.
 const bad = "\xff\xfe\xc3(\xe2\x82"
 
 // spoilt writes a record in which the word SPOILT is no text any more.
-func (g *gatewayUnderTest) spoilt(key string, record any) index.Write {
+func (g *gatewayUnderTest) spoilt(key string, record any) block.Write {
 	g.t.Helper()
 	w := g.put(key, record)
 	w.Value = bytes.ReplaceAll(w.Value, []byte("SPOILT"), []byte(bad))
@@ -63,7 +63,7 @@ func TestIllegibleText(t *testing.T) {
 		g.spoilt(s.ApprovalKey(1, "AuditMSP"), state.Approval{Subject: s, Attempt: 1, Approval: policy.Approval{By: who, Reason: "SPOILT"}}),
 		g.spoilt(glass.ReleasedKey(), state.Release{Subject: glass, Review: "SPOILT", Debt: &policy.Debt{By: who, Reason: "SPOILT", Without: []string{"SPOILT"}}, Act: act}),
 	)
-	g.fresh.Store(&api.Freshness{Ready: true, Waiting: "the peer says " + bad})
+	g.fresh.Store(&readmodel.Freshness{Ready: true, Waiting: "the peer says " + bad})
 
 	id := g.audit.issue("rm", soon())
 	c := g.client(id)

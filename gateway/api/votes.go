@@ -11,6 +11,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // closedToken opens the tokens of pages after the open proposals.
@@ -18,7 +19,7 @@ const closedToken = "closed."
 
 // ListProposals implements waybillv1.WaybillServer.
 func (s *service) ListProposals(ctx context.Context, in *waybillv1.ListProposalsRequest) (*waybillv1.ListProposalsResponse, error) {
-	filter := ProposalFilter{Status: state.ProposalStatus(in.GetStatus())}
+	filter := readmodel.ProposalFilter{Status: state.ProposalStatus(in.GetStatus())}
 	switch filter.Status {
 	case "", state.ProposalOpen, state.ProposalAccepted, state.ProposalRejected, state.ProposalWithdrawn:
 	default:
@@ -48,16 +49,16 @@ func (s *service) ListProposals(ctx context.Context, in *waybillv1.ListProposals
 
 // openFirst lists the open proposals and then the others. One that is decided
 // between two pages may be told twice, and is never left out.
-func openFirst(r Reads, p Page) (all []state.Proposal, next string, err error) {
-	closed := ProposalFilter{Closed: true}
+func openFirst(r Reads, p readmodel.Page) (all []state.Proposal, next string, err error) {
+	closed := readmodel.ProposalFilter{Closed: true}
 	token, later := strings.CutPrefix(p.Token, closedToken)
 	if !later {
-		all, next, err = r.Proposals(ProposalFilter{Status: state.ProposalOpen}, p)
+		all, next, err = r.Proposals(readmodel.ProposalFilter{Status: state.ProposalOpen}, p)
 		if err != nil || next != "" {
 			return all, next, err
 		}
 		if p.Size -= len(all); p.Size == 0 {
-			some, _, err := r.Proposals(closed, Page{Size: 1, NewestFirst: true})
+			some, _, err := r.Proposals(closed, readmodel.Page{Size: 1, NewestFirst: true})
 			if len(some) > 0 {
 				next = closedToken
 			}
@@ -186,7 +187,7 @@ func outdated(r Reads, p state.Proposal, active map[string]int, membership int) 
 // changes returns the newest open proposals that would change a policy; more
 // says that there may be others.
 func changes(r Reads) (all []*waybillv1.Proposal, more bool, err error) {
-	open, next, err := r.Proposals(ProposalFilter{Status: state.ProposalOpen}, Page{Size: maxPage, NewestFirst: true})
+	open, next, err := r.Proposals(readmodel.ProposalFilter{Status: state.ProposalOpen}, readmodel.Page{Size: maxPage, NewestFirst: true})
 	if err != nil {
 		return nil, false, err
 	}

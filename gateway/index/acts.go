@@ -5,6 +5,8 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // The kinds of acts. Events have their action's name.
@@ -50,30 +52,30 @@ const (
 // act adds the record an act's write stands for. Keys of types that say
 // nothing by themselves (lists, pointers, the ledger's clock) or that are not
 // known are only mirrored.
-func (w *writer) act(objectType string, write Write) error {
+func (w *writer) act(objectType string, write block.Write) error {
 	switch objectType {
 	case state.TypeMember:
-		return act(w, write, func(m state.Member) (Record, error) {
-			return Record{Kind: KindMember, Detail: fmt.Sprintf("%s joined as %q", m.MSP, m.Name)}, nil
+		return act(w, write, func(m state.Member) (readmodel.Record, error) {
+			return readmodel.Record{Kind: KindMember, Detail: fmt.Sprintf("%s joined as %q", m.MSP, m.Name)}, nil
 		})
 	case state.TypeGrant:
-		return act(w, write, func(g state.Grant) (Record, error) {
+		return act(w, write, func(g state.Grant) (readmodel.Record, error) {
 			if g.Revoked {
-				return Record{Kind: KindRevoke, Detail: fmt.Sprintf("%s@%s is no longer %s", g.Identity, g.MSP, g.Role)}, nil
+				return readmodel.Record{Kind: KindRevoke, Detail: fmt.Sprintf("%s@%s is no longer %s", g.Identity, g.MSP, g.Role)}, nil
 			}
-			return Record{Kind: KindGrant, Detail: fmt.Sprintf("%s@%s is %s", g.Identity, g.MSP, g.Role)}, nil
+			return readmodel.Record{Kind: KindGrant, Detail: fmt.Sprintf("%s@%s is %s", g.Identity, g.MSP, g.Role)}, nil
 		})
 	case state.TypeTaken:
-		return act(w, write, func(t state.TakenBack) (Record, error) {
+		return act(w, write, func(t state.TakenBack) (readmodel.Record, error) {
 			line := fmt.Sprintf("what %s@%s did since %s counts no more", t.Identity, t.MSP, timeOf(t.Since))
-			return Record{Kind: KindTakenBack, Detail: because(line, t.Reason)}, nil
+			return readmodel.Record{Kind: KindTakenBack, Detail: because(line, t.Reason)}, nil
 		})
 	case state.TypeRegistry:
 		return w.registry(write)
 	case state.TypePromotion:
 		return w.promotion(write)
 	case state.TypeApproval:
-		return act(w, write, func(a state.Approval) (Record, error) {
+		return act(w, write, func(a state.Approval) (readmodel.Record, error) {
 			r := about(KindApproval, a.Subject)
 			r.Detail = "approved for " + a.Stage
 			if a.Reject {
@@ -94,43 +96,43 @@ func (w *writer) act(objectType string, write Write) error {
 	case state.TypeRelease:
 		return w.current(write)
 	case state.TypeRefusal:
-		return act(w, write, func(f state.Refusal) (Record, error) {
+		return act(w, write, func(f state.Refusal) (readmodel.Record, error) {
 			subject, err := refused(write.Key)
 			r := about(KindRefusal, subject)
 			r.Detail = fmt.Sprintf("release to %s refused: %s%s", subject.Stage, f.Verdict.Verdict, lacking(f.Verdict))
 			return r, err
 		})
 	case state.TypeHold:
-		return act(w, write, func(h state.Hold) (Record, error) {
+		return act(w, write, func(h state.Hold) (readmodel.Record, error) {
 			if h.Lifted {
 				line := "quarantine of " + h.MSP + " lifted"
 				if h.Proposal != "" {
 					line += " by the vote on proposal " + short(h.Proposal)
 				}
-				return Record{Kind: KindLift, Digest: h.Digest, Detail: because(line, h.Reason)}, nil
+				return readmodel.Record{Kind: KindLift, Digest: h.Digest, Detail: because(line, h.Reason)}, nil
 			}
-			return Record{Kind: KindHold, Digest: h.Digest, Detail: "quarantined by " + h.MSP + ": " + h.Reason}, nil
+			return readmodel.Record{Kind: KindHold, Digest: h.Digest, Detail: "quarantined by " + h.MSP + ": " + h.Reason}, nil
 		})
 	case state.TypeProposal:
 		return w.proposal(write)
 	case state.TypeBallot:
-		return act(w, write, func(b state.Ballot) (Record, error) {
+		return act(w, write, func(b state.Ballot) (readmodel.Record, error) {
 			word := "no"
 			if b.Yes {
 				word = "yes"
 			}
-			return Record{Kind: KindVote, Detail: because(fmt.Sprintf("%s votes %s on proposal %s", b.MSP, word, short(b.Proposal)), b.Reason)}, nil
+			return readmodel.Record{Kind: KindVote, Detail: because(fmt.Sprintf("%s votes %s on proposal %s", b.MSP, word, short(b.Proposal)), b.Reason)}, nil
 		})
 	case state.TypePolicy:
-		return act(w, write, func(p state.PolicyVersion) (Record, error) {
-			return Record{Kind: KindPolicy, Detail: fmt.Sprintf("policy %s version %d is active (%.12s)", p.Name, p.Version, p.Hash)}, nil
+		return act(w, write, func(p state.PolicyVersion) (readmodel.Record, error) {
+			return readmodel.Record{Kind: KindPolicy, Detail: fmt.Sprintf("policy %s version %d is active (%.12s)", p.Name, p.Version, p.Hash)}, nil
 		})
 	}
 	return w.factual(objectType, write)
 }
 
 // act decodes a write as one kind of ledger record and adds what describe makes of it.
-func act[T any](w *writer, write Write, describe func(T) (Record, error)) error {
+func act[T any](w *writer, write block.Write, describe func(T) (readmodel.Record, error)) error {
 	var record T
 	if err := state.Decode(write.Value, &record); err != nil {
 		return err
@@ -146,7 +148,7 @@ func act[T any](w *writer, write Write, describe func(T) (Record, error)) error 
 // promotion keeps the table of promotions. A new request is an act, and that
 // whoever asked takes it back: the other writes of the key follow an approval,
 // a rejection or a release.
-func (w *writer) promotion(write Write) error {
+func (w *writer) promotion(write block.Write) error {
 	old, found, err := before[state.Promotion](w, write.Key)
 	if err != nil {
 		return err
@@ -182,11 +184,11 @@ func (w *writer) promotion(write Write) error {
 	if p.Status != state.PromotionOpen {
 		return w.settled(write.Key, "")
 	}
-	return w.waits(Waiting{Key: write.Key, MSP: p.Requester.MSP, Since: p.At, Until: p.Expires()})
+	return w.waits(readmodel.Waiting{Key: write.Key, MSP: p.Requester.MSP, Since: p.At, Until: p.Expires()})
 }
 
-func about(kind string, s state.Subject) Record {
-	return Record{Kind: kind, Host: s.Host, Repository: s.Repository, Digest: s.Digest, Stage: s.Stage}
+func about(kind string, s state.Subject) readmodel.Record {
+	return readmodel.Record{Kind: kind, Host: s.Host, Repository: s.Repository, Digest: s.Digest, Stage: s.Stage}
 }
 
 // refused reads the subject of a refusal from its key (state.Subject.RefusalKey).

@@ -11,46 +11,48 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // factual adds the records of what rules look at: keys, evidence, witnesses,
 // waivers, labels, context, and the list of members. A list is compared with
 // what it was: each difference is an act.
-func (w *writer) factual(objectType string, write Write) error {
+func (w *writer) factual(objectType string, write block.Write) error {
 	switch objectType {
 	case state.TypeKey:
-		return act(w, write, func(k state.TrustKey) (Record, error) {
+		return act(w, write, func(k state.TrustKey) (readmodel.Record, error) {
 			if k.Withdrawn == nil {
-				return Record{Kind: KindKey, Detail: fmt.Sprintf("%s answers for key %s (%s, %.16s)", k.MSP, k.Name, k.Kind, k.Fingerprint)}, nil
+				return readmodel.Record{Kind: KindKey, Detail: fmt.Sprintf("%s answers for key %s (%s, %.16s)", k.MSP, k.Name, k.Kind, k.Fingerprint)}, nil
 			}
 			line := fmt.Sprintf("key %s of %s is withdrawn", k.Name, k.MSP)
 			if since := k.Withdrawn.CompromisedSince; !since.IsZero() {
 				line += ", compromised since " + timeOf(since)
 			}
-			return Record{Kind: KindKeyWithdrawn, Detail: because(line, k.Withdrawn.Reason)}, nil
+			return readmodel.Record{Kind: KindKeyWithdrawn, Detail: because(line, k.Withdrawn.Reason)}, nil
 		})
 	case state.TypeSchema:
-		return act(w, write, func(s state.Schema) (Record, error) {
-			return Record{Kind: KindSchema, Detail: fmt.Sprintf("evidence type custom/%s/%s", s.MSP, s.Name)}, nil
+		return act(w, write, func(s state.Schema) (readmodel.Record, error) {
+			return readmodel.Record{Kind: KindSchema, Detail: fmt.Sprintf("evidence type custom/%s/%s", s.MSP, s.Name)}, nil
 		})
 	case state.TypeEvidence:
-		return act(w, write, func(e state.Evidence) (Record, error) {
+		return act(w, write, func(e state.Evidence) (readmodel.Record, error) {
 			if e.Withdrawn != nil {
 				line := fmt.Sprintf("%s by %s is taken back", e.Type, signerOf(e.Signer))
-				return Record{Kind: KindEvidenceWithdrawn, Digest: e.Digest, Detail: because(line, e.Withdrawn.Reason)}, nil
+				return readmodel.Record{Kind: KindEvidenceWithdrawn, Digest: e.Digest, Detail: because(line, e.Withdrawn.Reason)}, nil
 			}
-			return Record{Kind: KindEvidence, Digest: e.Digest, Detail: fmt.Sprintf("%s by %s (%s)", e.Type, signerOf(e.Signer), e.Format)}, nil
+			return readmodel.Record{Kind: KindEvidence, Digest: e.Digest, Detail: fmt.Sprintf("%s by %s (%s)", e.Type, signerOf(e.Signer), e.Format)}, nil
 		})
 	case state.TypePlace:
 		return w.place(write)
 	case state.TypeWitness:
-		return act(w, write, func(x state.Witness) (Record, error) {
+		return act(w, write, func(x state.Witness) (readmodel.Record, error) {
 			a, err := parts(write.Key, 4)
 			if err != nil {
-				return Record{}, err
+				return readmodel.Record{}, err
 			}
 			d, err := provenance.ParseDigest(a[0])
-			return Record{
+			return readmodel.Record{
 				Kind: KindWitness, Digest: d, Host: provenance.Host(a[1]), Repository: provenance.Repository(a[2]), Detail: "seen at the registry by " + x.MSP,
 			}, err
 		})
@@ -76,7 +78,7 @@ func parts(key string, n int) ([]string, error) {
 
 // waivers tells the differences: asked for, approved, revoked. That one ended
 // is no act.
-func (w *writer) waivers(write Write) error {
+func (w *writer) waivers(write block.Write) error {
 	a, err := parts(write.Key, 3)
 	if err != nil {
 		return err
@@ -105,7 +107,7 @@ func (w *writer) waivers(write Write) error {
 		if err != nil {
 			return provenance.Wrap(provenance.Internal, err, "waiver %s", x.ID)
 		}
-		r := Record{Host: provenance.Host(a[0]), Repository: provenance.Repository(a[1]), Digest: x.Digest, Stage: x.Stage, JSON: b}
+		r := readmodel.Record{Host: provenance.Host(a[0]), Repository: provenance.Repository(a[1]), Digest: x.Digest, Stage: x.Stage, JSON: b}
 		what := fmt.Sprintf("waiver %s of %s for %s until %s", short(x.ID), x.Rule, x.Stage, timeOf(x.Until))
 		switch {
 		case i < 0:
@@ -137,13 +139,13 @@ func (w *writer) waiver(key string, x state.Waiver) error {
 	if x.Revoked {
 		return w.settled(key, x.ID)
 	}
-	return w.waits(Waiting{Key: key, ID: x.ID, MSP: x.By.MSP, Since: x.At, Until: x.Until})
+	return w.waits(readmodel.Waiting{Key: key, ID: x.ID, MSP: x.By.MSP, Since: x.At, Until: x.Until})
 }
 
 // place keeps the table of referrers, and tells that what was recorded by its
 // digest alone is proven now. What the events say of a manifest is a claim; what
 // a place says was derived from its bytes.
-func (w *writer) place(write Write) error {
+func (w *writer) place(write block.Write) error {
 	var p state.Place
 	if err := state.Decode(write.Value, &p); err != nil || !p.Proven {
 		return err
@@ -168,14 +170,14 @@ func (w *writer) place(write Write) error {
 	if err != nil || !found || old.Proven {
 		return err
 	}
-	return w.record(Record{
+	return w.record(readmodel.Record{
 		Kind: KindProven, Digest: d, Host: provenance.Host(a[1]), Repository: provenance.Repository(a[2]), MediaType: p.MediaType,
 		Detail: "what it is is derived from its manifest now", JSON: write.Value,
 	})
 }
 
 // registry tells the differences: who has which part of it now.
-func (w *writer) registry(write Write) error {
+func (w *writer) registry(write block.Write) error {
 	old, _, err := before[state.Registry](w, write.Key)
 	if err != nil {
 		return err
@@ -196,14 +198,14 @@ func (w *writer) registry(write Write) error {
 		if i >= 0 && old.Claims[i].Owner != c.Owner {
 			line += ", before to " + old.Claims[i].Owner
 		}
-		if err := w.record(Record{Kind: KindRegistry, Host: now.Host, Detail: line, JSON: write.Value}); err != nil {
+		if err := w.record(readmodel.Record{Kind: KindRegistry, Host: now.Host, Detail: line, JSON: write.Value}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *writer) labels(write Write) error {
+func (w *writer) labels(write block.Write) error {
 	a, err := parts(write.Key, 2)
 	if err != nil {
 		return err
@@ -217,7 +219,7 @@ func (w *writer) labels(write Write) error {
 		return err
 	}
 	return differences(old.Labels, now.Labels, func(name string, value *string) error {
-		r := Record{Kind: KindLabel, Host: provenance.Host(a[0]), Repository: provenance.Repository(a[1]), JSON: write.Value, Detail: "label " + name + " is removed"}
+		r := readmodel.Record{Kind: KindLabel, Host: provenance.Host(a[0]), Repository: provenance.Repository(a[1]), JSON: write.Value, Detail: "label " + name + " is removed"}
 		if value != nil {
 			r.Detail = fmt.Sprintf("label %s is %q", name, *value)
 		}
@@ -225,7 +227,7 @@ func (w *writer) labels(write Write) error {
 	})
 }
 
-func (w *writer) context(write Write) error {
+func (w *writer) context(write block.Write) error {
 	a, err := parts(write.Key, 1)
 	if err != nil {
 		return err
@@ -247,7 +249,7 @@ func (w *writer) context(write Write) error {
 		return out
 	}
 	return differences(text(old.Values), text(now.Values), func(name string, value *string) error {
-		r := Record{Kind: KindContext, JSON: write.Value, Detail: fmt.Sprintf("%s no longer says %s", a[0], name)}
+		r := readmodel.Record{Kind: KindContext, JSON: write.Value, Detail: fmt.Sprintf("%s no longer says %s", a[0], name)}
 		if value != nil {
 			r.Detail = fmt.Sprintf("%s says %s is %s", a[0], name, *value)
 		}
@@ -280,7 +282,7 @@ func differences(old, now map[string]string, tell func(name string, value *strin
 
 // members tells who may join, who is one no longer and what majority decides.
 // That a member came is told by its own record.
-func (w *writer) members(write Write) error {
+func (w *writer) members(write block.Write) error {
 	old, _, err := before[state.Members](w, write.Key)
 	if err != nil {
 		return err
@@ -306,7 +308,7 @@ func (w *writer) members(write Write) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	return w.record(Record{Kind: KindMember, Detail: strings.Join(lines, "; "), JSON: write.Value})
+	return w.record(readmodel.Record{Kind: KindMember, Detail: strings.Join(lines, "; "), JSON: write.Value})
 }
 
 func timeOf(t time.Time) string { return t.UTC().Format(time.RFC3339) }

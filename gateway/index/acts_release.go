@@ -7,6 +7,8 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // before decodes what stood under a key before the transaction at hand.
@@ -28,7 +30,7 @@ func because(line, reason string) string {
 
 // released keeps the table of releases. The record of a break-glass release is
 // written once more when it is reviewed.
-func (w *writer) released(write Write) error {
+func (w *writer) released(write block.Write) error {
 	old, found, err := before[state.Release](w, write.Key)
 	if err != nil {
 		return err
@@ -39,7 +41,7 @@ func (w *writer) released(write Write) error {
 	}
 	switch {
 	case rel.Debt != nil && rel.Debt.Reviewed == nil:
-		err = w.waits(Waiting{Key: write.Key, MSP: rel.Debt.By.MSP, Since: rel.Debt.At})
+		err = w.waits(readmodel.Waiting{Key: write.Key, MSP: rel.Debt.By.MSP, Since: rel.Debt.At})
 	case old.Debt != nil:
 		err = w.settled(write.Key, "")
 	}
@@ -74,7 +76,7 @@ func (w *writer) released(write Write) error {
 }
 
 // current notes the end of a pin: a release itself is told by its own record.
-func (w *writer) current(write Write) error {
+func (w *writer) current(write block.Write) error {
 	old, found, err := before[state.Current](w, write.Key)
 	if err != nil || !found {
 		return err
@@ -90,7 +92,7 @@ func (w *writer) current(write Write) error {
 	if len(a) != 3 {
 		return provenance.Errorf(provenance.Internal, "key %q is no release key", write.Key)
 	}
-	return w.record(Record{
+	return w.record(readmodel.Record{
 		Kind: KindResume, Stage: a[0], Host: provenance.Host(a[1]), Repository: provenance.Repository(a[2]), Digest: now.Digest,
 		Detail: "releases to " + a[0] + " may be automatic again", JSON: write.Value,
 	})
@@ -98,7 +100,7 @@ func (w *writer) current(write Write) error {
 
 // proposal keeps the table of proposals. It is an act when it is opened, and
 // when its status changes.
-func (w *writer) proposal(write Write) error {
+func (w *writer) proposal(write block.Write) error {
 	old, found, err := before[state.Proposal](w, write.Key)
 	if err != nil {
 		return err
@@ -108,11 +110,11 @@ func (w *writer) proposal(write Write) error {
 		return err
 	}
 	if !found || (p.Status == state.ProposalOpen && old.Status != state.ProposalOpen) {
-		if err := w.record(Record{Kind: KindProposal, Detail: fmt.Sprintf("proposal %s is open: %s", short(p.ID), subjectOf(p)), JSON: write.Value}); err != nil {
+		if err := w.record(readmodel.Record{Kind: KindProposal, Detail: fmt.Sprintf("proposal %s is open: %s", short(p.ID), subjectOf(p)), JSON: write.Value}); err != nil {
 			return err
 		}
 	}
-	ended := Record{JSON: write.Value}
+	ended := readmodel.Record{JSON: write.Value}
 	switch p.Status {
 	case state.ProposalAccepted:
 		ended.Kind, ended.Detail = KindAccepted, fmt.Sprintf("proposal %s is accepted: %s", short(p.ID), subjectOf(p))
@@ -132,7 +134,7 @@ func (w *writer) proposal(write Write) error {
 	if p.Status != state.ProposalOpen {
 		return w.settled(write.Key, "")
 	}
-	return w.waits(Waiting{Key: write.Key, MSP: p.By.MSP, Since: p.At})
+	return w.waits(readmodel.Waiting{Key: write.Key, MSP: p.By.MSP, Since: p.At})
 }
 
 func subjectOf(p state.Proposal) string {

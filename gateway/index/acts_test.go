@@ -11,6 +11,8 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 func actOf(who string, minute int) state.Act {
@@ -28,7 +30,7 @@ func ruled(t testing.TB) *chain {
 	c := newChain(t)
 	s := state.Subject{Stage: "production", Host: host, Repository: repo, Digest: digest("v1")}
 	act := actOf
-	one := func(who string, writes ...Write) { c.block(c.tx(0, who, writes...)) }
+	one := func(who string, writes ...block.Write) { c.block(c.tx(0, who, writes...)) }
 	c.block()
 	one("admin@VendorMSP", c.put(state.MembersKey(), state.Members{MSPs: []string{"VendorMSP"}, Invited: []string{"AuditMSP", "LateMSP"}}))
 	one("admin@AuditMSP", c.put(state.MembersKey(), state.Members{MSPs: []string{"AuditMSP", "VendorMSP"}, Invited: []string{"LateMSP"}}),
@@ -172,8 +174,8 @@ func TestImageHistoryHasEvidence(t *testing.T) { onDatabases(t, testImageHistory
 
 func testImageHistoryHasEvidence(t *testing.T, create creator) {
 	x := applied(t, create, ruled(t))
-	for _, f := range []HistoryFilter{{Digest: digest("v1")}, {Digest: digest("v1"), Host: host, Repository: repo}, {Digest: digest("v1"), Host: host, Repository: "team/other"}} {
-		lines, _ := history(t, x, f, Page{})
+	for _, f := range []readmodel.HistoryFilter{{Digest: digest("v1")}, {Digest: digest("v1"), Host: host, Repository: repo}, {Digest: digest("v1"), Host: host, Repository: "team/other"}} {
+		lines, _ := history(t, x, f, readmodel.Page{})
 		text := strings.Join(lines, "\n")
 		for _, kind := range []string{" evidence by gateway@VendorMSP", " evidence by ann@AuditMSP"} {
 			if !strings.Contains(text, kind) {
@@ -192,7 +194,7 @@ func testLists(t *testing.T, create creator) {
 	c := ruled(t)
 	x := applied(t, create, c)
 	view(t, x, func(s *Snapshot) {
-		proposals := func(f ProposalFilter, p Page) (ids []string, next string) {
+		proposals := func(f readmodel.ProposalFilter, p readmodel.Page) (ids []string, next string) {
 			p.NewestFirst = true
 			all, next, err := s.Proposals(f, p)
 			if err != nil {
@@ -205,18 +207,18 @@ func testLists(t *testing.T, create creator) {
 		}
 		both := []string{"p2 withdrawn", "p1 accepted"}
 		for name, tc := range map[string]struct {
-			f    ProposalFilter
+			f    readmodel.ProposalFilter
 			want []string
 		}{
-			"all": {want: both}, "accepted": {ProposalFilter{Status: state.ProposalAccepted}, both[1:]}, "closed": {ProposalFilter{Closed: true}, both},
-			"open": {ProposalFilter{Status: state.ProposalOpen}, nil},
+			"all": {want: both}, "accepted": {readmodel.ProposalFilter{Status: state.ProposalAccepted}, both[1:]}, "closed": {readmodel.ProposalFilter{Closed: true}, both},
+			"open": {readmodel.ProposalFilter{Status: state.ProposalOpen}, nil},
 		} {
-			if got, next := proposals(tc.f, Page{}); next != "" || cmp.Diff(tc.want, got) != "" {
+			if got, next := proposals(tc.f, readmodel.Page{}); next != "" || cmp.Diff(tc.want, got) != "" {
 				t.Errorf("%s: %v %q", name, got, next)
 			}
 		}
-		first, next := proposals(ProposalFilter{}, Page{Size: 1})
-		second, last := proposals(ProposalFilter{}, Page{Size: 1, Token: next})
+		first, next := proposals(readmodel.ProposalFilter{}, readmodel.Page{Size: 1})
+		second, last := proposals(readmodel.ProposalFilter{}, readmodel.Page{Size: 1, Token: next})
 		if diff := cmp.Diff(both, append(first, second...)); diff != "" || last != "" {
 			t.Errorf("by pages: %s %q", diff, last)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
@@ -22,7 +23,9 @@ import (
 // chaincode is newer than this program; nothing of the block is kept then.
 // Unavailable means that the server with the index is not there, or did not say
 // whether it committed: ask Height and go on from there.
-func (x *Index) Apply(ctx context.Context, b Block) error { return x.ApplyBatch(ctx, []Block{b}) }
+func (x *Index) Apply(ctx context.Context, b block.Block) error {
+	return x.ApplyBatch(ctx, []block.Block{b})
+}
 
 // ErrMoved is the cause of a Conflict where the index stands at another height
 // than the caller thought: another replica applied the block, or the index was
@@ -34,7 +37,7 @@ var ErrMoved = errors.New("the index stands elsewhere")
 //
 // Of several replicas one holds the row of meta from head to commit; the others
 // wait for it and then find their block applied.
-func (x *Index) ApplyBatch(ctx context.Context, blocks []Block) error {
+func (x *Index) ApplyBatch(ctx context.Context, blocks []block.Block) error {
 	// Not cancelled half-way: a batch is short, and a driver that watches for
 	// cancellation costs a goroutine per row.
 	tx, err := x.backend.begin(context.WithoutCancel(ctx))
@@ -81,13 +84,13 @@ type writer struct {
 	st       *statements
 	at, last Position // the transaction at hand, and that of the last record
 	seq      int
-	tx       Tx
+	tx       block.Tx
 	told     bool // tx has its row
 	// fresh are the keys that the transaction at hand writes for the first time.
 	fresh map[string]bool
 }
 
-func (w *writer) block(b Block) error {
+func (w *writer) block(b block.Block) error {
 	if len(b.Organisations) > 0 {
 		if err := w.organisations(b.Organisations); err != nil {
 			return err
@@ -134,9 +137,9 @@ func (w *writer) transaction() error {
 
 // unpack turns leaves into their places and tags: the index keeps each under
 // the key of its own and needs no directory.
-func (w *writer) unpack(writes []Write) ([]Write, error) {
+func (w *writer) unpack(writes []block.Write) ([]block.Write, error) {
 	clear(w.fresh)
-	unpacked := make([]Write, 0, len(writes))
+	unpacked := make([]block.Write, 0, len(writes))
 	for _, write := range writes {
 		if write.Delete {
 			unpacked = append(unpacked, write)
@@ -147,7 +150,7 @@ func (w *writer) unpack(writes []Write) ([]Write, error) {
 			return nil, err
 		}
 		for _, e := range entries {
-			unpacked = append(unpacked, Write{Key: e.Key, Value: e.Value})
+			unpacked = append(unpacked, block.Write{Key: e.Key, Value: e.Value})
 			if e.Key != write.Key {
 				w.fresh[e.Key] = true
 			}
@@ -157,7 +160,7 @@ func (w *writer) unpack(writes []Write) ([]Write, error) {
 }
 
 // load announces what derive reads: what stood under the keys that change.
-func (w *writer) load(writes []Write) error {
+func (w *writer) load(writes []block.Write) error {
 	keys := make([]string, 0, len(writes))
 	for _, write := range writes {
 		if !w.fresh[write.Key] {
@@ -168,7 +171,7 @@ func (w *writer) load(writes []Write) error {
 }
 
 // derive adds the records that a write stands for.
-func (w *writer) derive(write Write) error {
+func (w *writer) derive(write block.Write) error {
 	objectType, attributes, ok := state.SplitKey(write.Key)
 	if !ok || write.Delete {
 		return nil
@@ -182,7 +185,7 @@ func (w *writer) derive(write Write) error {
 	return w.act(objectType, write)
 }
 
-func (w *writer) organisations(organisations []Organisation) error {
+func (w *writer) organisations(organisations []block.Organisation) error {
 	if err := w.exec(&w.st.dropOrganisations); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 const (
@@ -23,7 +24,7 @@ func digest(s string) provenance.Digest { return provenance.SHA256Of([]byte(s)) 
 // chain makes consecutive blocks.
 type chain struct {
 	t      testing.TB
-	blocks []Block
+	blocks []block.Block
 	seq    uint64
 	state  map[string][]byte // as an index has it, without leaves and buckets
 	peer   map[string][]byte // as a peer has it
@@ -44,8 +45,8 @@ func (c *chain) Get(keys ...string) ([][]byte, error) {
 
 func hashOf(n int) []byte { return fmt.Appendf(nil, "hash-%d", n) }
 
-func (c *chain) block(txs ...Tx) Block {
-	b := Block{Number: uint64(len(c.blocks)), Hash: hashOf(len(c.blocks)), Txs: txs}
+func (c *chain) block(txs ...block.Tx) block.Block {
+	b := block.Block{Number: uint64(len(c.blocks)), Hash: hashOf(len(c.blocks)), Txs: txs}
 	if b.Number > 0 {
 		b.PreviousHash = hashOf(len(c.blocks) - 1)
 	}
@@ -72,18 +73,18 @@ func (c *chain) block(txs ...Tx) Block {
 
 func at(minute int) time.Time { return time.Date(2026, 1, 1, 12, minute, 0, 0, time.UTC) }
 
-func (c *chain) tx(index int, who string, writes ...Write) Tx {
-	slices.SortFunc(writes, func(a, b Write) int { return strings.Compare(a.Key, b.Key) }) // as in a write set
+func (c *chain) tx(index int, who string, writes ...block.Write) block.Tx {
+	slices.SortFunc(writes, func(a, b block.Write) int { return strings.Compare(a.Key, b.Key) }) // as in a write set
 	name, msp, _ := strings.Cut(who, "@")
-	return Tx{ID: fmt.Sprintf("tx-%d-%d", len(c.blocks), index), Index: index, Creator: policy.Person{MSP: msp, Name: name}, At: at(len(c.blocks)), Writes: writes}
+	return block.Tx{ID: fmt.Sprintf("tx-%d-%d", len(c.blocks), index), Index: index, Creator: policy.Person{MSP: msp, Name: name}, At: at(len(c.blocks)), Writes: writes}
 }
 
-func (c *chain) put(key string, record any) Write {
+func (c *chain) put(key string, record any) block.Write {
 	b, err := state.Encode(record)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return Write{Key: key, Value: b}
+	return block.Write{Key: key, Value: b}
 }
 
 // unproven is the media type of a push whose manifest's bytes were not there.
@@ -91,7 +92,7 @@ const unproven = "unproven"
 
 // segment is record:Segment's write set: the segment, and the tags and places
 // it moves, those that are new in leaves.
-func (c *chain) segment(events ...provenance.Event) []Write {
+func (c *chain) segment(events ...provenance.Event) []block.Write {
 	b, err := provenance.EncodeSegment(events)
 	if err != nil {
 		c.t.Fatal(err)
@@ -116,7 +117,7 @@ func (c *chain) segment(events ...provenance.Event) []Write {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	all := []Write{{Key: segment, Value: b}}
+	all := []block.Write{{Key: segment, Value: b}}
 	for i, k := range keys {
 		if found.Values[i] != nil {
 			all = append(all, c.put(k, records[k]))
@@ -129,7 +130,7 @@ func (c *chain) segment(events ...provenance.Event) []Write {
 		c.t.Fatal(err)
 	}
 	for _, e := range packed {
-		all = append(all, Write{Key: e.Key, Value: e.Value})
+		all = append(all, block.Write{Key: e.Key, Value: e.Value})
 	}
 	return all
 }
@@ -148,7 +149,7 @@ func story(t testing.TB) *chain {
 	c := newChain(t)
 	s := state.Subject{Stage: "production", Host: host, Repository: repo, Digest: digest("v1")}
 	c.block()
-	c.blocks[0].Organisations = []Organisation{{MSPID: "VendorMSP", RootCerts: [][]byte{[]byte("pem")}}, {MSPID: "AuditMSP"}}
+	c.blocks[0].Organisations = []block.Organisation{{MSPID: "VendorMSP", RootCerts: [][]byte{[]byte("pem")}}, {MSPID: "AuditMSP"}}
 	c.block(
 		c.tx(0, "admin@VendorMSP", c.put(state.MemberKey("VendorMSP"), state.Member{MSP: "VendorMSP", Name: "vendor"}), c.put(state.MembersKey(), state.Members{MSPs: []string{"VendorMSP"}})),
 		c.tx(2, "admin@VendorMSP", c.put(state.RegistryKey(host), state.Registry{Host: host, Claims: []state.Claim{{Owner: "VendorMSP", Kind: "distribution"}}})),

@@ -7,6 +7,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // segment adds a record per event, counts pulls, and notes which images the
@@ -45,7 +46,7 @@ func (w *writer) segment(key string, host provenance.Host, b []byte) error {
 		if err != nil {
 			return err
 		}
-		r := Record{
+		r := readmodel.Record{
 			Kind: e.Action.String(), Host: host, Repository: e.Repository, Tag: e.Tag, Digest: e.Digest, Previous: previous,
 			MediaType: e.MediaType, Actor: e.Actor, OccurredAt: e.OccurredAt, Detail: eventDetail(e, previous),
 		}
@@ -121,7 +122,7 @@ func eventDetail(e provenance.Event, previous provenance.Digest) string {
 }
 
 // record adds one record at the next place of the transaction at hand.
-func (w *writer) record(r Record) error {
+func (w *writer) record(r readmodel.Record) error {
 	at := w.at
 	if w.last != at {
 		w.seq, w.last = 0, at

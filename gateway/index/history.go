@@ -5,46 +5,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
-
-// Record is an event or an act as it stands on the ledger.
-type Record struct {
-	Block      uint64
-	Tx, Seq    int // in the block, and in the transaction
-	TxID       string
-	Time       time.Time     // of the transaction
-	By         policy.Person // who signed it
-	Kind       string        // of an act, or an event's action
-	Host       provenance.Host
-	Repository provenance.Repository
-	Tag        provenance.Tag
-	Digest     provenance.Digest
-	Previous   provenance.Digest // what the tag, or the stage, named before
-	Stage      string
-	MediaType  string
-	Actor      string    // of an event: the registry's word
-	OccurredAt time.Time // of an event: the registry's clock
-	Detail     string    // one line for people
-	JSON       []byte    // of an act: the ledger's record
-}
-
-// HistoryFilter says whose history is asked for; the fields that are set must
-// all match. Acts on an image in every repository (quarantine) belong to the
-// history of its digest, whichever repository is named with it.
-type HistoryFilter struct {
-	Digest     provenance.Digest
-	Host       provenance.Host
-	Repository provenance.Repository
-	Tag        provenance.Tag
-}
 
 // History returns a page of records in the order of the ledger, and the token
 // of the next page, "" on the last. A filter without a digest or a repository
 // is Invalid: the whole ledger is not a history.
-func (s *Snapshot) History(f HistoryFilter, p Page) ([]Record, string, error) {
+func (s *Snapshot) History(f readmodel.HistoryFilter, p readmodel.Page) ([]readmodel.Record, string, error) {
 	var where []string
 	var args []any
 	and := func(condition string, values ...any) { where, args = append(where, condition), append(args, values...) }
@@ -61,18 +30,18 @@ func (s *Snapshot) History(f HistoryFilter, p Page) ([]Record, string, error) {
 	if f.Tag != "" {
 		and(`r.tag = ?`, string(f.Tag))
 	}
-	from, err := p.start("history", f.Digest.String(), string(f.Host), string(f.Repository), string(f.Tag))
+	from, err := pager(p).start("history", f.Digest.String(), string(f.Host), string(f.Repository), string(f.Tag))
 	if err != nil {
 		return nil, "", err
 	}
-	condition, order := p.bounds("r.", from)
+	condition, order := pager(p).bounds("r.", from)
 	and(condition.text, condition.args...)
 	text := `SELECT r.block, r.tx, r.seq, t.id, t.at, t.msp, t.name, r.kind, r.host, r.repository, r.tag, r.digest, r.previous, r.stage,
 		r.media_type, r.actor, r.occurred_at, r.detail, r.record
 		FROM records r JOIN txs t ON t.block = r.block AND t.tx = r.tx WHERE ` + strings.Join(where, ` AND `) + order
-	var records []Record
-	err = s.each(text, append(args, p.size()+1), func(row *sql.Rows) error {
-		var r Record
+	var records []readmodel.Record
+	err = s.each(text, append(args, pager(p).size()+1), func(row *sql.Rows) error {
+		var r readmodel.Record
 		var digest, previous []byte
 		var at, occurred int64
 		err := row.Scan(&r.Block, &r.Tx, &r.Seq, &r.TxID, &at, &r.By.MSP, &r.By.Name, &r.Kind, &r.Host, &r.Repository, &r.Tag, &digest, &previous,
@@ -91,38 +60,26 @@ func (s *Snapshot) History(f HistoryFilter, p Page) ([]Record, string, error) {
 		records = append(records, r)
 		return err
 	})
-	if err != nil || len(records) <= p.size() {
+	if err != nil || len(records) <= pager(p).size() {
 		return records, "", err
 	}
-	records = records[:p.size()]
+	records = records[:pager(p).size()]
 	last := records[len(records)-1]
-	return records, p.next(Position{last.Block, last.Tx, last.Seq}, "history", f.Digest.String(), string(f.Host), string(f.Repository), string(f.Tag)), nil
-}
-
-// PromotionFilter narrows a list of promotions; empty fields match all.
-type PromotionFilter struct {
-	Stage      string
-	Host       provenance.Host
-	Repository provenance.Repository
-	Digest     provenance.Digest
-	Status     state.PromotionStatus
-	// Since leaves out what was asked for before, Before what was not; both may
-	// move on between two pages.
-	Since, Before time.Time
+	return records, pager(p).next(Position{last.Block, last.Tx, last.Seq}, "history", f.Digest.String(), string(f.Host), string(f.Repository), string(f.Tag)), nil
 }
 
 // Promotions returns a page of promotions as they stand, in the order in which
 // they were first requested, and the token of the next page, "" on the last.
-func (s *Snapshot) Promotions(f PromotionFilter, p Page) ([]state.Promotion, string, error) {
+func (s *Snapshot) Promotions(f readmodel.PromotionFilter, p readmodel.Page) ([]state.Promotion, string, error) {
 	filter := []string{"promotions", f.Stage, string(f.Host), string(f.Repository), f.Digest.String(), string(f.Status)}
 	if !f.Before.IsZero() {
 		filter = append(filter, "before")
 	}
-	from, err := p.start(filter...)
+	from, err := pager(p).start(filter...)
 	if err != nil {
 		return nil, "", err
 	}
-	condition, order := p.bounds("", from)
+	condition, order := pager(p).bounds("", from)
 	where, args := []string{condition.text}, condition.args
 	for column, value := range map[string]string{"stage": f.Stage, "host": string(f.Host), "repository": string(f.Repository), "status": string(f.Status)} {
 		if value != "" {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 func applied(t testing.TB, create creator, c *chain) *Index {
@@ -32,7 +34,7 @@ func view(t testing.TB, x *Index, read func(*Snapshot)) {
 	}
 }
 
-func history(t testing.TB, x *Index, f HistoryFilter, p Page) (lines []string, next string) {
+func history(t testing.TB, x *Index, f readmodel.HistoryFilter, p readmodel.Page) (lines []string, next string) {
 	t.Helper()
 	view(t, x, func(s *Snapshot) {
 		records, token, err := s.History(f, p)
@@ -68,25 +70,25 @@ func testHistory(t *testing.T, create creator) {
 	}
 	for _, tc := range []struct {
 		name   string
-		filter HistoryFilter
+		filter readmodel.HistoryFilter
 		want   []string
 	}{
-		{"digest", HistoryFilter{Digest: digest("v1")}, image},
-		{"digest in a repository", HistoryFilter{Digest: digest("v1"), Host: host, Repository: repo}, image},
-		{"digest in another repository", HistoryFilter{Digest: digest("v1"), Host: host, Repository: "team/other"}, image[5:]},
-		{"tag", HistoryFilter{Host: host, Repository: repo, Tag: "1.0"}, moves},
-		{"repository", HistoryFilter{Host: host, Repository: repo}, slices.Concat(image[:4], moves[1:], image[4:5])},
-		{"never seen", HistoryFilter{Digest: digest("never")}, nil},
+		{"digest", readmodel.HistoryFilter{Digest: digest("v1")}, image},
+		{"digest in a repository", readmodel.HistoryFilter{Digest: digest("v1"), Host: host, Repository: repo}, image},
+		{"digest in another repository", readmodel.HistoryFilter{Digest: digest("v1"), Host: host, Repository: "team/other"}, image[5:]},
+		{"tag", readmodel.HistoryFilter{Host: host, Repository: repo, Tag: "1.0"}, moves},
+		{"repository", readmodel.HistoryFilter{Host: host, Repository: repo}, slices.Concat(image[:4], moves[1:], image[4:5])},
+		{"never seen", readmodel.HistoryFilter{Digest: digest("never")}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, next := history(t, x, tc.filter, Page{})
+			got, next := history(t, x, tc.filter, readmodel.Page{})
 			if diff := cmp.Diff(tc.want, got); diff != "" || next != "" {
 				t.Errorf("next %q; -want +got:\n%s", next, diff)
 			}
 			for size := 1; size <= 3; size++ {
 				for _, newest := range []bool{false, true} {
 					var all []string
-					p := Page{Size: size, NewestFirst: newest}
+					p := readmodel.Page{Size: size, NewestFirst: newest}
 					for {
 						lines, next := history(t, x, tc.filter, p)
 						all = append(all, lines...)
@@ -105,7 +107,7 @@ func testHistory(t *testing.T, create creator) {
 		})
 	}
 	view(t, x, func(s *Snapshot) {
-		records, _, err := s.History(HistoryFilter{Host: host, Repository: repo, Tag: "1.0"}, Page{})
+		records, _, err := s.History(readmodel.HistoryFilter{Host: host, Repository: repo, Tag: "1.0"}, readmodel.Page{})
 		if err != nil || records[1].Previous != digest("v1") || records[1].Digest != digest("v2") || !records[1].OccurredAt.Equal(at(4)) ||
 			!records[1].Time.Equal(at(5)) || records[1].TxID != "tx-5-0" || records[1].Actor != "ci" || !records[3].Digest.IsZero() || records[3].Previous != digest("v3") {
 			t.Errorf("%+v, %v", records, err)
@@ -116,7 +118,7 @@ func testHistory(t *testing.T, create creator) {
 		if tags, err := s.Tags(digest("v1"), host, repo); len(tags) != 0 || err != nil {
 			t.Errorf("tags of v1: %v, %v; its tag was moved", tags, err)
 		}
-		if _, _, err := s.History(HistoryFilter{Host: host}, Page{}); provenance.CodeOf(err) != provenance.Invalid {
+		if _, _, err := s.History(readmodel.HistoryFilter{Host: host}, readmodel.Page{}); provenance.CodeOf(err) != provenance.Invalid {
 			t.Errorf("history of everything: %v", err)
 		}
 	})
@@ -134,7 +136,7 @@ func testPromotions(t *testing.T, create creator) {
 	c.block(c.tx(0, "rm@AuditMSP", c.put(again.PromotionKey(), state.Promotion{Subject: again, Attempt: 1, Status: state.PromotionRejected})))
 	c.block(c.tx(0, "rm@VendorMSP", c.put(again.PromotionKey(), state.Promotion{Subject: again, Attempt: 2, Status: state.PromotionOpen})))
 	x := applied(t, create, c)
-	list := func(f PromotionFilter, p Page) (out []string) {
+	list := func(f readmodel.PromotionFilter, p readmodel.Page) (out []string) {
 		view(t, x, func(s *Snapshot) {
 			for {
 				promotions, next, err := s.Promotions(f, p)
@@ -153,22 +155,22 @@ func testPromotions(t *testing.T, create creator) {
 	}
 	open := "staging open 1"
 	for _, tc := range []struct {
-		filter PromotionFilter
+		filter readmodel.PromotionFilter
 		want   []string
 	}{
-		{PromotionFilter{}, []string{"production released 1", "staging open 2", open, open, open, open}},
-		{PromotionFilter{Stage: "production"}, []string{"production released 1"}},
-		{PromotionFilter{Status: state.PromotionRejected}, nil},
-		{PromotionFilter{Digest: digest("p0")}, []string{"staging open 2"}},
-		{PromotionFilter{Host: host, Repository: "team/other"}, nil},
+		{readmodel.PromotionFilter{}, []string{"production released 1", "staging open 2", open, open, open, open}},
+		{readmodel.PromotionFilter{Stage: "production"}, []string{"production released 1"}},
+		{readmodel.PromotionFilter{Status: state.PromotionRejected}, nil},
+		{readmodel.PromotionFilter{Digest: digest("p0")}, []string{"staging open 2"}},
+		{readmodel.PromotionFilter{Host: host, Repository: "team/other"}, nil},
 	} {
 		for size := range 3 {
-			if diff := cmp.Diff(tc.want, list(tc.filter, Page{Size: size})); diff != "" {
+			if diff := cmp.Diff(tc.want, list(tc.filter, readmodel.Page{Size: size})); diff != "" {
 				t.Errorf("%+v, pages of %d; -want +got:\n%s", tc.filter, size, diff)
 			}
 		}
 	}
-	lines, _ := history(t, x, HistoryFilter{Digest: digest("p0")}, Page{})
+	lines, _ := history(t, x, readmodel.HistoryFilter{Digest: digest("p0")}, readmodel.Page{})
 	if len(lines) != 2 || !strings.HasSuffix(lines[1], "requested again") {
 		t.Errorf("a rejection alone is no request: %q", lines)
 	}
@@ -190,16 +192,16 @@ func testApplyRefuses(t *testing.T, create creator) {
 	other := next
 	other.PreviousHash = []byte("another channel")
 	broken := next
-	broken.Txs = []Tx{c.tx(0, "gateway@VendorMSP", Write{Key: state.SegmentKey(host, "VendorMSP", "l", 1), Value: []byte("no segment")})}
+	broken.Txs = []block.Tx{c.tx(0, "gateway@VendorMSP", block.Write{Key: state.SegmentKey(host, "VendorMSP", "l", 1), Value: []byte("no segment")})}
 	for name, tc := range map[string]struct {
-		blocks []Block
+		blocks []block.Block
 		want   provenance.Code
 	}{
-		"a gap":                             {[]Block{c.blocks[4]}, provenance.Conflict},
-		"the same height again":             {[]Block{c.blocks[2]}, provenance.Conflict},
-		"another channel":                   {[]Block{other}, provenance.Conflict},
-		"a record that cannot be read":      {[]Block{broken}, provenance.Internal},
-		"a batch whose last block is wrong": {[]Block{next, c.blocks[4], c.blocks[4]}, provenance.Conflict},
+		"a gap":                             {[]block.Block{c.blocks[4]}, provenance.Conflict},
+		"the same height again":             {[]block.Block{c.blocks[2]}, provenance.Conflict},
+		"another channel":                   {[]block.Block{other}, provenance.Conflict},
+		"a record that cannot be read":      {[]block.Block{broken}, provenance.Internal},
+		"a batch whose last block is wrong": {[]block.Block{next, c.blocks[4], c.blocks[4]}, provenance.Conflict},
 	} {
 		if err := x.ApplyBatch(t.Context(), tc.blocks); provenance.CodeOf(err) != tc.want {
 			t.Errorf("%s: %v, want %s", name, err, tc.want)
@@ -233,7 +235,7 @@ func testRebuildIsTheSame(t *testing.T, create creator) {
 	if b, err := two.Fingerprint(t.Context()); a != b || err != nil {
 		t.Errorf("%s and %s, %v", a, b, err)
 	}
-	if err := one.Apply(t.Context(), c.block(c.tx(0, "rm@VendorMSP", Write{Key: state.TagKey(host, repo, "1.0"), Delete: true}))); err != nil {
+	if err := one.Apply(t.Context(), c.block(c.tx(0, "rm@VendorMSP", block.Write{Key: state.TagKey(host, repo, "1.0"), Delete: true}))); err != nil {
 		t.Fatal(err)
 	}
 	if b, err := one.Fingerprint(t.Context()); a == b || err != nil {
@@ -246,7 +248,7 @@ func TestOrganisations(t *testing.T) { onDatabases(t, testOrganisations) }
 func testOrganisations(t *testing.T, create creator) {
 	c := story(t)
 	b := c.block()
-	c.blocks[b.Number].Organisations = []Organisation{{MSPID: "PlatformMSP"}}
+	c.blocks[b.Number].Organisations = []block.Organisation{{MSPID: "PlatformMSP"}}
 	x := create(t)
 	for i, want := range [][]string{nil, {"AuditMSP", "VendorMSP"}, {"PlatformMSP"}} {
 		if i > 0 {
@@ -341,7 +343,7 @@ func testLeaves(t *testing.T, create creator) {
 		"t7": {"0.0.7 push by gateway@VendorMSP: pushed as t7", "0.0.100 push by gateway@VendorMSP: pushed; tag t7 moved from " + digest("image 7").Short()},
 		"t8": {"0.0.8 push by gateway@VendorMSP: pushed as t8", "1.0.0 push by gateway@VendorMSP: pushed; tag t8 moved from " + digest("image 8").Short()},
 	} {
-		got, _ := history(t, x, HistoryFilter{Host: host, Repository: repo, Tag: provenance.Tag(tag)}, Page{})
+		got, _ := history(t, x, readmodel.HistoryFilter{Host: host, Repository: repo, Tag: provenance.Tag(tag)}, readmodel.Page{})
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tag, diff)
 		}
@@ -354,7 +356,7 @@ func testApplyEnds(t *testing.T, create creator) {
 	x := create(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := x.Apply(ctx, Block{}); err == nil {
+	if err := x.Apply(ctx, block.Block{}); err == nil {
 		t.Error("a cancelled Apply succeeded")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // Position is a place on the ledger: a record of a transaction of a block.
@@ -16,23 +17,12 @@ type Position struct {
 	Seq   int
 }
 
-// Limits of a page.
-const (
-	DefaultPage = 50
-	MaxPage     = 500
-)
+// pager is a page as its list reads it.
+type pager readmodel.Page
 
-// Page asks for one page of a list.
-type Page struct {
-	Token string // of the page before; "" for the first
-	// Size is how many entries at most: 0 means DefaultPage, more than MaxPage is Invalid.
-	Size        int
-	NewestFirst bool
-}
-
-func (p Page) size() int {
+func (p pager) size() int {
 	if p.Size == 0 {
-		return DefaultPage
+		return readmodel.DefaultPage
 	}
 	return p.Size
 }
@@ -40,9 +30,9 @@ func (p Page) size() int {
 const tokenBytes = 8 + 4 + 4 + 8
 
 // start checks the page and returns the position it starts after, nil for the first.
-func (p Page) start(filter ...string) (*Position, error) {
-	if p.Size < 0 || p.Size > MaxPage {
-		return nil, provenance.Errorf(provenance.Invalid, "page size %d: want 1 to %d, or 0 for %d", p.Size, MaxPage, DefaultPage)
+func (p pager) start(filter ...string) (*Position, error) {
+	if p.Size < 0 || p.Size > readmodel.MaxPage {
+		return nil, provenance.Errorf(provenance.Invalid, "page size %d: want 1 to %d, or 0 for %d", p.Size, readmodel.MaxPage, readmodel.DefaultPage)
 	}
 	if p.Token == "" {
 		return nil, nil
@@ -60,7 +50,7 @@ func (p Page) start(filter ...string) (*Position, error) {
 
 // next makes the token for the page after at. The hash ties it to the question:
 // a token of another filter would silently skip entries.
-func (p Page) next(at Position, filter ...string) string {
+func (p pager) next(at Position, filter ...string) string {
 	h := sha256.New()
 	for _, f := range filter {
 		h.Write([]byte(f + "\x00"))
@@ -81,7 +71,7 @@ type condition struct {
 }
 
 // bounds returns what restricts a query to the entries after from, and its order and limit.
-func (p Page) bounds(table string, from *Position) (condition, string) {
+func (p pager) bounds(table string, from *Position) (condition, string) {
 	position, after, order := `(`+table+`block, `+table+`tx, `+table+`seq)`, `>`, ``
 	if p.NewestFirst {
 		after, order = `<`, ` DESC`

@@ -4,24 +4,25 @@ import (
 	"testing"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 func TestPages(t *testing.T) { onDatabases(t, testPages) }
 
 func testPages(t *testing.T, create creator) {
 	x := applied(t, create, story(t))
-	f := HistoryFilter{Host: host, Repository: repo}
-	_, token := history(t, x, f, Page{Size: 2})
+	f := readmodel.HistoryFilter{Host: host, Repository: repo}
+	_, token := history(t, x, f, readmodel.Page{Size: 2})
 	view(t, x, func(s *Snapshot) {
 		for name, p := range map[string]struct {
-			HistoryFilter
-			Page
+			readmodel.HistoryFilter
+			readmodel.Page
 		}{
-			"another filter":   {HistoryFilter{Digest: digest("v1")}, Page{Token: token}},
-			"the other order":  {f, Page{Token: token, NewestFirst: true}},
-			"rubbish":          {f, Page{Token: "xyz"}},
-			"a size too large": {f, Page{Size: MaxPage + 1}},
-			"a negative size":  {f, Page{Size: -1}},
+			"another filter":   {readmodel.HistoryFilter{Digest: digest("v1")}, readmodel.Page{Token: token}},
+			"the other order":  {f, readmodel.Page{Token: token, NewestFirst: true}},
+			"rubbish":          {f, readmodel.Page{Token: "xyz"}},
+			"a size too large": {f, readmodel.Page{Size: readmodel.MaxPage + 1}},
+			"a negative size":  {f, readmodel.Page{Size: -1}},
 		} {
 			if _, _, err := s.History(p.HistoryFilter, p.Page); provenance.CodeOf(err) != provenance.Invalid {
 				t.Errorf("%s: %v", name, err)
@@ -33,17 +34,17 @@ func testPages(t *testing.T, create creator) {
 // FuzzPageToken: a token is either one that we made for the same question, or Invalid.
 func FuzzPageToken(f *testing.F) {
 	f.Add("", false)
-	f.Add(Page{}.next(Position{Block: 3, Tx: 2, Seq: 1}, "history", "x"), false)
-	f.Add(Page{}.next(Position{Block: 1 << 62, Tx: 1 << 31, Seq: 1<<32 - 1}, "history", "x"), true)
+	f.Add(pager{}.next(Position{Block: 3, Tx: 2, Seq: 1}, "history", "x"), false)
+	f.Add(pager{}.next(Position{Block: 1 << 62, Tx: 1 << 31, Seq: 1<<32 - 1}, "history", "x"), true)
 	f.Fuzz(func(t *testing.T, token string, newest bool) {
-		p := Page{Token: token, NewestFirst: newest}
-		at, err := p.start("history", "x")
+		p := readmodel.Page{Token: token, NewestFirst: newest}
+		at, err := pager(p).start("history", "x")
 		switch {
 		case err != nil && provenance.CodeOf(err) != provenance.Invalid:
 			t.Errorf("%q: %v", token, err)
 		case err == nil && (at == nil) != (token == ""):
 			t.Errorf("%q starts after %v", token, at)
-		case err == nil && at != nil && p.next(*at, "history", "x") != token:
+		case err == nil && at != nil && pager(p).next(*at, "history", "x") != token:
 			t.Errorf("%q is not what we would have made", token)
 		}
 	})

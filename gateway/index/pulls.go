@@ -10,89 +10,55 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
-
-// Pull is one pull, as the gateway of the registry's owner recorded it. Who
-// pulled it, from where and with what is the registry's word; address and user
-// agent are there only where the owner put them on the channel. Of a pull with a
-// Blind the owner keeps these and the actor to itself, under the segment's name.
-type Pull struct {
-	Block      uint64
-	Tx, Seq    int // in the block, and in the segment
-	TxID       string
-	Time       time.Time     // of the transaction
-	By         policy.Person // the gateway
-	Host       provenance.Host
-	Repository provenance.Repository
-	Tag        provenance.Tag
-	Digest     provenance.Digest
-	Source     string
-	Actor      string
-	Address    string
-	UserAgent  string
-	OccurredAt time.Time // the registry's clock
-	ID         provenance.EventID
-	Blind      provenance.Digest
-	Lane       string // the segment's …
-	Number     uint64 // … name
-	Nth        int    // of the segment's pulls with a Blind, from 0
-}
-
-// PullFilter says which pulls are asked for: those of an image, from one
-// repository or (host empty) from all, not before Since by the registry's clock.
-type PullFilter struct {
-	Digest     provenance.Digest
-	Host       provenance.Host
-	Repository provenance.Repository
-	Since      time.Time // zero: all
-}
 
 // PullList returns a page of pulls, the last recorded first whatever the page
 // says, and the token of the next page, "" on the last. A filter without a
 // digest is Invalid. A token stays good when Since moves on, as "the last day"
 // does between two pages.
-func (s *Snapshot) PullList(f PullFilter, p Page) ([]Pull, string, error) {
+func (s *Snapshot) PullList(f readmodel.PullFilter, p readmodel.Page) ([]readmodel.Pull, string, error) {
 	if f.Digest.IsZero() {
 		return nil, "", provenance.Errorf(provenance.Invalid, "pulls of what? want an image")
 	}
 	p.NewestFirst = true
 	filter := []string{"pulls", f.Digest.String(), string(f.Host), string(f.Repository)}
-	from, err := p.start(filter...)
+	from, err := pager(p).start(filter...)
 	if err != nil {
 		return nil, "", err
 	}
-	segments, err := s.segmentsOf(f, from, p.size()+2)
+	segments, err := s.segmentsOf(f, from, pager(p).size()+2)
 	if err != nil {
 		return nil, "", err
 	}
-	var pulls []Pull
+	var pulls []readmodel.Pull
 	for _, one := range segments {
-		if len(pulls) > p.size() {
+		if len(pulls) > pager(p).size() {
 			break
 		}
-		if pulls, err = s.pullsIn(one, f, p.size(), from, pulls); err != nil {
+		if pulls, err = s.pullsIn(one, f, pager(p).size(), from, pulls); err != nil {
 			return nil, "", err
 		}
 	}
-	if len(pulls) <= p.size() {
+	if len(pulls) <= pager(p).size() {
 		return pulls, "", nil
 	}
-	pulls = pulls[:p.size()]
+	pulls = pulls[:pager(p).size()]
 	last := pulls[len(pulls)-1]
-	return pulls, p.next(Position{last.Block, last.Tx, last.Seq}, filter...), nil
+	return pulls, pager(p).next(Position{last.Block, last.Tx, last.Seq}, filter...), nil
 }
 
 // pulledSegment is a segment that holds pulls of an image.
 type pulledSegment struct {
 	key  string
-	pull Pull // what is the same for all of its pulls
+	pull readmodel.Pull // what is the same for all of its pulls
 }
 
 // segmentsOf returns the segments a page may need, the last recorded first: each
 // holds a pull that is asked for, but the first, of which the page before may
 // have shown them all. It follows the chains of all repositories at once: rows
 // are appended in the order of the ledger, so the highest id is the latest.
-func (s *Snapshot) segmentsOf(f PullFilter, from *Position, limit int) (all []pulledSegment, err error) {
+func (s *Snapshot) segmentsOf(f readmodel.PullFilter, from *Position, limit int) (all []pulledSegment, err error) {
 	image, args := `p.digest = ?`, []any{digestBytes(f.Digest)}
 	if f.Host != "" {
 		image, args = image+` AND p.host = ? AND p.repository = ?`, append(args, string(f.Host), string(f.Repository))
@@ -138,7 +104,7 @@ func segmentName(key string) (lane string, number uint64, err error) {
 
 // pullsIn adds the pulls of a segment that are asked for and stand before from,
 // one more than the page takes at most.
-func (s *Snapshot) pullsIn(one pulledSegment, f PullFilter, size int, from *Position, pulls []Pull) ([]Pull, error) {
+func (s *Snapshot) pullsIn(one pulledSegment, f readmodel.PullFilter, size int, from *Position, pulls []readmodel.Pull) ([]readmodel.Pull, error) {
 	value, err := s.Get(one.key)
 	if err != nil {
 		return nil, err

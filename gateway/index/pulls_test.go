@@ -9,6 +9,8 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 func TestPullList(t *testing.T) { onDatabases(t, testPullList) }
@@ -31,10 +33,10 @@ func testPullList(t *testing.T, create creator) {
 		t.Fatal(err)
 	}
 	// all reads every page and returns the minutes in order.
-	all := func(f PullFilter, p Page) (minutes []int) {
+	all := func(f readmodel.PullFilter, p readmodel.Page) (minutes []int) {
 		t.Helper()
 		for pages := 0; ; pages++ {
-			var got []Pull
+			var got []readmodel.Pull
 			err := x.View(t.Context(), func(s *Snapshot) (err error) {
 				got, p.Token, err = s.PullList(f, p)
 				return err
@@ -52,40 +54,40 @@ func testPullList(t *testing.T, create creator) {
 	}
 	v1 := digest("v1")
 	for name, tt := range map[string]struct {
-		filter PullFilter
+		filter readmodel.PullFilter
 		want   []int
 	}{
-		"everywhere":         {PullFilter{Digest: v1}, []int{6, 2, 4, 3, 1}},
-		"of a repository":    {PullFilter{Digest: v1, Host: host, Repository: repo}, []int{6, 2, 4, 1}},
-		"of another":         {PullFilter{Digest: v1, Host: host, Repository: "other"}, []int{3}},
-		"since":              {PullFilter{Digest: v1, Since: at(4)}, []int{6, 4}},
-		"since, a while ago": {PullFilter{Digest: v1, Host: host, Repository: repo, Since: at(5)}, []int{6}},
-		"of nothing":         {PullFilter{Digest: digest("v9")}, nil},
+		"everywhere":         {readmodel.PullFilter{Digest: v1}, []int{6, 2, 4, 3, 1}},
+		"of a repository":    {readmodel.PullFilter{Digest: v1, Host: host, Repository: repo}, []int{6, 2, 4, 1}},
+		"of another":         {readmodel.PullFilter{Digest: v1, Host: host, Repository: "other"}, []int{3}},
+		"since":              {readmodel.PullFilter{Digest: v1, Since: at(4)}, []int{6, 4}},
+		"since, a while ago": {readmodel.PullFilter{Digest: v1, Host: host, Repository: repo, Since: at(5)}, []int{6}},
+		"of nothing":         {readmodel.PullFilter{Digest: digest("v9")}, nil},
 	} {
 		for _, size := range []int{0, 1, 2, 3} {
-			if diff := cmp.Diff(tt.want, all(tt.filter, Page{Size: size})); diff != "" {
+			if diff := cmp.Diff(tt.want, all(tt.filter, readmodel.Page{Size: size})); diff != "" {
 				t.Errorf("%s, pages of %d (-want +got):\n%s", name, size, diff)
 			}
 		}
 	}
 	err := x.View(t.Context(), func(s *Snapshot) error {
-		got, token, err := s.PullList(PullFilter{Digest: v1}, Page{Size: 1})
+		got, token, err := s.PullList(readmodel.PullFilter{Digest: v1}, readmodel.Page{Size: 1})
 		if err != nil {
 			return err
 		}
-		want := []Pull{{Block: 2, Tx: 3, Seq: 1, TxID: "tx-2-3", Time: at(2), By: policy.Person{MSP: "VendorMSP", Name: "gateway"}, Host: host, Repository: repo,
+		want := []readmodel.Pull{{Block: 2, Tx: 3, Seq: 1, TxID: "tx-2-3", Time: at(2), By: policy.Person{MSP: "VendorMSP", Name: "gateway"}, Host: host, Repository: repo,
 			Digest: v1, Source: "test", Actor: "ci", Address: "10.2.3.4", UserAgent: "containerd/2", OccurredAt: at(6), ID: got[0].ID, Lane: got[0].Lane, Number: got[0].Number}}
 		if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b provenance.Digest) bool { return a == b })); diff != "" {
 			t.Errorf("a pull (-want +got):\n%s", diff)
 		}
 		// The last day moves on between two pages; another image does not.
-		if _, _, err := s.PullList(PullFilter{Digest: v1, Since: at(1).Add(time.Second)}, Page{Size: 1, Token: token}); err != nil {
+		if _, _, err := s.PullList(readmodel.PullFilter{Digest: v1, Since: at(1).Add(time.Second)}, readmodel.Page{Size: 1, Token: token}); err != nil {
 			t.Errorf("the next page, a moment later: %v", err)
 		}
-		if _, _, err := s.PullList(PullFilter{Digest: digest("v2")}, Page{Size: 1, Token: token}); provenance.CodeOf(err) != provenance.Invalid {
+		if _, _, err := s.PullList(readmodel.PullFilter{Digest: digest("v2")}, readmodel.Page{Size: 1, Token: token}); provenance.CodeOf(err) != provenance.Invalid {
 			t.Errorf("a token of another image: %v", err)
 		}
-		if _, _, err := s.PullList(PullFilter{}, Page{}); provenance.CodeOf(err) != provenance.Invalid {
+		if _, _, err := s.PullList(readmodel.PullFilter{}, readmodel.Page{}); provenance.CodeOf(err) != provenance.Invalid {
 			t.Errorf("pulls of nothing: %v", err)
 		}
 		return nil
@@ -117,7 +119,7 @@ func testPullListOfHidden(t *testing.T, create creator) {
 		t.Fatal(err)
 	}
 	err := x.View(t.Context(), func(s *Snapshot) error {
-		got, _, err := s.PullList(PullFilter{Digest: digest("v1")}, Page{})
+		got, _, err := s.PullList(readmodel.PullFilter{Digest: digest("v1")}, readmodel.Page{})
 		if err != nil || len(got) != 5 {
 			t.Fatalf("%d pulls, %v", len(got), err)
 		}
@@ -143,7 +145,7 @@ func testPullSegments(t *testing.T, create creator) {
 	hidden.Blind = provenance.Unblinded()
 	public, _ := provenance.Blinded([]provenance.Event{event(provenance.Pull, "", "v1", 0), hidden}, provenance.Salt{1})
 	var keys []string
-	segment := func(events ...provenance.Event) []Write {
+	segment := func(events ...provenance.Event) []block.Write {
 		writes := c.segment(events...)
 		keys = append(keys, writes[0].Key)
 		return writes

@@ -9,6 +9,8 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // anyone makes random chains of a small world, so that its records meet, with
@@ -53,7 +55,7 @@ func (a *anyone) event() provenance.Event {
 }
 
 // writes returns a random transaction's.
-func (a *anyone) writes() []Write {
+func (a *anyone) writes() []block.Write {
 	s, msp := a.subject(), pick(a, "VendorMSP", "AuditMSP")
 	switch a.random.IntN(10) {
 	case 0:
@@ -62,7 +64,7 @@ func (a *anyone) writes() []Write {
 		if p.Status == state.PromotionWithdrawn {
 			p.Withdrawal = &state.Revocation{Reason: a.text(), Act: actOf("rm@"+msp, a.random.IntN(60))}
 		}
-		return []Write{a.put(s.PromotionKey(), p)}
+		return []block.Write{a.put(s.PromotionKey(), p)}
 	case 1:
 		rel := state.Release{Subject: s, Previous: a.digest(), Auto: a.random.IntN(2) == 0, Rollback: a.random.IntN(4) == 0, Policy: policy.Version{Name: "p", Version: 1}, Act: actOf("rm@"+msp, a.random.IntN(3))}
 		if a.random.IntN(3) == 0 {
@@ -71,14 +73,14 @@ func (a *anyone) writes() []Write {
 				rel.Debt.Reviewed, rel.Review = &policy.Person{MSP: msp}, a.text()
 			}
 		}
-		return []Write{a.put(s.ReleasedKey(), rel), a.put(s.ReleaseKey(), state.Current{Digest: s.Digest, Pinned: rel.Rollback})}
+		return []block.Write{a.put(s.ReleasedKey(), rel), a.put(s.ReleaseKey(), state.Current{Digest: s.Digest, Pinned: rel.Rollback})}
 	case 2:
-		return []Write{a.put(state.HoldKey(s.Digest, msp), state.Hold{Digest: s.Digest, MSP: msp, Reason: a.text()})}
+		return []block.Write{a.put(state.HoldKey(s.Digest, msp), state.Hold{Digest: s.Digest, MSP: msp, Reason: a.text()})}
 	case 3:
 		p := state.Proposal{ID: fmt.Sprint("p", a.random.IntN(4)), Kind: state.ProposePolicy, Name: "default", Status: pick(a, state.ProposalOpen, state.ProposalAccepted, state.ProposalWithdrawn), Act: actOf("admin@"+msp, a.random.IntN(60))}
-		return []Write{a.put(state.ProposalKey(p.ID), p)}
+		return []block.Write{a.put(state.ProposalKey(p.ID), p)}
 	case 4:
-		return []Write{a.put(state.LabelsKey(host, s.Repository), state.Labels{Labels: map[string]string{"tier": a.text()}}),
+		return []block.Write{a.put(state.LabelsKey(host, s.Repository), state.Labels{Labels: map[string]string{"tier": a.text()}}),
 			a.put(s.ApprovalKey(1, msp), state.Approval{Subject: s, Attempt: 1, Approval: policy.Approval{By: policy.Person{MSP: msp, Name: "rm"}, Reason: a.text()}})}
 	case 6:
 		var list state.Waivers
@@ -86,7 +88,7 @@ func (a *anyone) writes() []Write {
 			list.Waivers = append(list.Waivers, state.Waiver{ID: fmt.Sprint("w", i), Reason: a.text(), Until: at(a.random.IntN(60)), Revoked: a.random.IntN(3) == 0,
 				Approvers: []state.Approver{{Person: policy.Person{MSP: pick(a, "VendorMSP", "AuditMSP")}, At: at(a.random.IntN(3))}}, Act: actOf("rm@"+msp, a.random.IntN(60))})
 		}
-		return []Write{a.put(state.WaiversKey(host, s.Repository, msp), list), a.put(state.ClockKey(), state.Clock{At: at(a.random.IntN(60))})}
+		return []block.Write{a.put(state.WaiversKey(host, s.Repository, msp), list), a.put(state.ClockKey(), state.Clock{At: at(a.random.IntN(60))})}
 	case 7:
 		place := &state.Place{MSP: msp, Actor: a.text(), Proven: a.random.IntN(2) == 0}
 		if place.Proven {
@@ -99,14 +101,14 @@ func (a *anyone) writes() []Write {
 			e.Withdrawn = &state.Withdrawal{Reason: a.text(), Act: actOf("ann@"+msp, 3)}
 		}
 		entry := state.EvidenceEntry{Type: e.Type, ID: e.ID, Signer: state.SignerID(e.Signer), Since: e.Since(), Past: true}
-		return []Write{a.put(state.PlaceKey(s.Digest, host, s.Repository), place), a.put(state.RegistryKey(host), state.Registry{Host: host, Claims: claims[:1+a.random.IntN(2)]}),
+		return []block.Write{a.put(state.PlaceKey(s.Digest, host, s.Repository), place), a.put(state.RegistryKey(host), state.Registry{Host: host, Claims: claims[:1+a.random.IntN(2)]}),
 			a.put(state.TakenKey(who), state.TakenBack{MSP: msp, Identity: who.Name, Since: at(a.random.IntN(60)), Reason: a.text()}),
 			a.put(state.EvidenceKey(s.Digest, e.Type, e.ID), e), a.put(state.EvidenceSetKey(s.Digest, msp), state.EvidenceSet{Entries: []state.EvidenceEntry{entry}}),
 			a.put(state.EvidencePastKey(s.Digest, msp, entry), state.EvidencePast{}), a.put(s.CarrierKey(), state.Carrier{Index: a.digest()}),
 			a.put(state.GapKey(a.random.Uint64N(9)), state.Gap{At: at(3)})}
 	case 5:
 		key := state.Key("other"+a.text(), a.text(), a.text())
-		return []Write{{Key: key, Value: []byte(a.text()), Delete: a.random.IntN(3) == 0}}
+		return []block.Write{{Key: key, Value: []byte(a.text()), Delete: a.random.IntN(3) == 0}}
 	}
 	var events []provenance.Event
 	for range 1 + a.random.IntN(9) {
@@ -124,20 +126,20 @@ func randomChain(t testing.TB, seed uint64, n int) *chain {
 		t.Fatal(err)
 	}
 	a.block()
-	a.blocks[0].Organisations = []Organisation{{MSPID: "VendorMSP", RootCerts: [][]byte{[]byte("pem")}}, {MSPID: "AuditMSP"}}
+	a.blocks[0].Organisations = []block.Organisation{{MSPID: "VendorMSP", RootCerts: [][]byte{[]byte("pem")}}, {MSPID: "AuditMSP"}}
 	a.block(a.tx(0, "admin@VendorMSP",
 		a.put(state.MembersKey(), state.Members{MSPs: []string{"AuditMSP", "VendorMSP"}}),
 		a.put(state.RegistryKey(host), state.Registry{Host: host, Claims: []state.Claim{{Owner: "VendorMSP", Kind: "distribution"}}}),
 		a.put(state.PoliciesKey(), state.Catalogue{Policies: []state.CatalogueEntry{{Name: "default", Version: 1, Match: p.Spec.Match}}}),
 		a.put(state.PolicyKey("default", 1), state.PolicyVersion{Name: "default", Version: 1, Text: p.Canonical()})))
 	for len(a.blocks) < n {
-		var txs []Tx
+		var txs []block.Tx
 		for i := range a.random.IntN(4) {
 			txs = append(txs, a.tx(2*i, a.text()+"@"+pick(a, "VendorMSP", "AuditMSP"), a.writes()...))
 		}
 		a.block(txs...)
 		if a.random.IntN(20) == 0 {
-			a.blocks[len(a.blocks)-1].Organisations = []Organisation{{MSPID: "AuditMSP"}, {MSPID: pick(a, "VendorMSP", "Été")}}
+			a.blocks[len(a.blocks)-1].Organisations = []block.Organisation{{MSPID: "AuditMSP"}, {MSPID: pick(a, "VendorMSP", "Été")}}
 		}
 	}
 	return a.chain
@@ -156,7 +158,7 @@ func answers(t testing.TB, x *Index) (out []string) {
 	note("organisations", organisations, err)
 	view(t, x, func(s *Snapshot) {
 		for _, status := range []state.ProposalStatus{"", state.ProposalOpen, state.ProposalAccepted} {
-			proposals, next, err := s.Proposals(ProposalFilter{Status: status}, Page{Size: 3})
+			proposals, next, err := s.Proposals(readmodel.ProposalFilter{Status: status}, readmodel.Page{Size: 3})
 			note("proposals "+string(status), proposals, err)
 			note("more proposals", next, nil)
 		}
@@ -204,8 +206,8 @@ func asJSON(v any) string {
 type noting func(what string, got any, err error)
 
 func promotions(note noting, s *Snapshot) {
-	for _, f := range []PromotionFilter{{}, {Stage: "production"}, {Status: state.PromotionOpen}, {Host: host, Repository: repo}, {Digest: digest("v1"), Stage: "staging"}} {
-		p := Page{Size: 3}
+	for _, f := range []readmodel.PromotionFilter{{}, {Stage: "production"}, {Status: state.PromotionOpen}, {Host: host, Repository: repo}, {Digest: digest("v1"), Stage: "staging"}} {
+		p := readmodel.Page{Size: 3}
 		for more := true; more; more = p.Token != "" {
 			got, next, err := s.Promotions(f, p)
 			note(fmt.Sprintf("promotions %+v", f), asJSON(got), err)
@@ -216,8 +218,8 @@ func promotions(note noting, s *Snapshot) {
 
 // images asks about one image: verdicts, history, tags, pulls, referrers.
 func images(note noting, s *Snapshot, d provenance.Digest) {
-	pages := func(what string, list func(Page) (any, string, error), newest bool) {
-		p := Page{Size: 4, NewestFirst: newest}
+	pages := func(what string, list func(readmodel.Page) (any, string, error), newest bool) {
+		p := readmodel.Page{Size: 4, NewestFirst: newest}
 		for more := true; more; more = p.Token != "" {
 			got, next, err := list(p)
 			note(what, got, err)
@@ -229,18 +231,20 @@ func images(note noting, s *Snapshot, d provenance.Digest) {
 		if r == "" {
 			h = ""
 		}
-		pages("pulls", func(p Page) (any, string, error) { return s.PullList(PullFilter{Digest: d, Host: h, Repository: r}, p) }, true)
-		pages("pulls since", func(p Page) (any, string, error) {
-			return s.PullList(PullFilter{Digest: d, Host: h, Repository: r, Since: at(30)}, p)
+		pages("pulls", func(p readmodel.Page) (any, string, error) {
+			return s.PullList(readmodel.PullFilter{Digest: d, Host: h, Repository: r}, p)
+		}, true)
+		pages("pulls since", func(p readmodel.Page) (any, string, error) {
+			return s.PullList(readmodel.PullFilter{Digest: d, Host: h, Repository: r, Since: at(30)}, p)
 		}, true)
 		count, last, err := s.Pulls(d, h, r)
 		note("pulled", fmt.Sprint(count, last), err)
 		for _, newest := range []bool{false, true} {
-			pages("history", func(p Page) (any, string, error) {
-				return s.History(HistoryFilter{Digest: d, Host: h, Repository: r}, p)
+			pages("history", func(p readmodel.Page) (any, string, error) {
+				return s.History(readmodel.HistoryFilter{Digest: d, Host: h, Repository: r}, p)
 			}, newest)
-			pages("history of a tag", func(p Page) (any, string, error) {
-				return s.History(HistoryFilter{Host: host, Repository: r, Tag: "B"}, p)
+			pages("history of a tag", func(p readmodel.Page) (any, string, error) {
+				return s.History(readmodel.HistoryFilter{Host: host, Repository: r, Tag: "B"}, p)
 			}, newest)
 		}
 		tags, err := s.Tags(d, h, r)

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 // TestScannerIsTheLedgers compares Get and Scan with the plain meaning of
@@ -23,9 +24,9 @@ func testScannerIsTheLedgers(t *testing.T, create creator) {
 	key := func() string { return state.Key("x"+word(), word(), word()) }
 	c, x := newChain(t), create(t)
 	for range 40 {
-		var writes []Write
+		var writes []block.Write
 		for range 20 {
-			writes = append(writes, Write{Key: key(), Value: []byte(word()), Delete: random.IntN(4) == 0})
+			writes = append(writes, block.Write{Key: key(), Value: []byte(word()), Delete: random.IntN(4) == 0})
 		}
 		if err := x.Apply(t.Context(), c.block(c.tx(0, "a@b", writes...))); err != nil {
 			t.Fatal(err)
@@ -70,11 +71,11 @@ func TestGetOfManyKeys(t *testing.T) { onDatabases(t, testGetOfManyKeys) }
 
 func testGetOfManyKeys(t *testing.T, create creator) {
 	c, x := newChain(t), create(t)
-	var writes []Write
+	var writes []block.Write
 	var keys []string
 	for i := range 2*maxVariables + 7 {
 		keys = append(keys, state.Key("k", fmt.Sprintf("%06d", i)))
-		writes = append(writes, Write{Key: keys[i], Value: []byte(keys[i])})
+		writes = append(writes, block.Write{Key: keys[i], Value: []byte(keys[i])})
 	}
 	if err := x.Apply(t.Context(), c.block(c.tx(0, "a@b", writes...))); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
@@ -56,15 +57,15 @@ func (x *Index) Height(ctx context.Context) (uint64, error) {
 
 // Organisations returns the channel's members as of the last configuration
 // block, sorted by MSP id; none before the first one.
-func (x *Index) Organisations(ctx context.Context) ([]Organisation, error) {
-	var all []Organisation
+func (x *Index) Organisations(ctx context.Context) ([]block.Organisation, error) {
+	var all []block.Organisation
 	err := x.View(ctx, func(s *Snapshot) error {
 		return s.each(`SELECT record FROM organisations ORDER BY msp`, nil, func(row *sql.Rows) error {
 			var b []byte
 			if err := row.Scan(&b); err != nil {
 				return err
 			}
-			var o Organisation
+			var o block.Organisation
 			all = append(all, o)
 			return json.Unmarshal(b, &all[len(all)-1])
 		})

@@ -6,22 +6,11 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
-// Waiting is one thing that an organisation asked of the others and has not
-// got: an open promotion or proposal, a waiver that is not revoked, or a
-// break-glass release without a review.
-type Waiting struct {
-	Kind  string // type of the key: state.TypePromotion, TypeProposal, TypeWaivers, TypeReleased
-	Key   string // of the record
-	ID    string // of a waiver, in its record
-	MSP   string // who asked
-	Since time.Time
-	Until time.Time // when it ends by itself; zero: never
-}
-
 // waits notes that something is asked for; the key tells of which kind.
-func (w *writer) waits(x Waiting) error {
+func (w *writer) waits(x readmodel.Waiting) error {
 	kind, _, _ := state.SplitKey(x.Key)
 	return w.exec(&w.st.wait, []byte(x.Key), x.ID, kind, x.MSP, nanos(x.Since), nanos(x.Until))
 }
@@ -71,7 +60,7 @@ func (s *Snapshot) Askers(kind string) ([]string, error) {
 // Waits returns at most limit of what an organisation asked for of a kind and
 // what has not ended at a time, the newest first, after one that was returned
 // before (nil: from the newest).
-func (s *Snapshot) Waits(kind, msp string, after *Waiting, now time.Time, limit int) ([]Waiting, error) {
+func (s *Snapshot) Waits(kind, msp string, after *readmodel.Waiting, now time.Time, limit int) ([]readmodel.Waiting, error) {
 	text, args := `SELECT key, id, since, until FROM waiting WHERE kind = ? AND msp = ? AND (until = 0 OR until > ?)`, []any{kind, msp, nanos(now)}
 	if kind == state.TypePromotion {
 		// They all last as long: what has ended need not be looked through for ever.
@@ -81,9 +70,9 @@ func (s *Snapshot) Waits(kind, msp string, after *Waiting, now time.Time, limit 
 		text += ` AND (since, key, id) < (?, ?, ?)`
 		args = append(args, nanos(after.Since), []byte(after.Key), after.ID)
 	}
-	var all []Waiting
+	var all []readmodel.Waiting
 	err := s.each(text+` ORDER BY since DESC, key DESC, id DESC LIMIT ?`, append(args, limit), func(row *sql.Rows) error {
-		one := Waiting{Kind: kind, MSP: msp}
+		one := readmodel.Waiting{Kind: kind, MSP: msp}
 		var key []byte
 		var since, until int64
 		if err := row.Scan(&key, &one.ID, &since, &until); err != nil {
@@ -96,24 +85,18 @@ func (s *Snapshot) Waits(kind, msp string, after *Waiting, now time.Time, limit 
 	return all, err
 }
 
-// ProposalFilter narrows a list of proposals; empty fields match all.
-type ProposalFilter struct {
-	Status state.ProposalStatus
-	Closed bool // those that are not open
-}
-
 // Proposals returns a page of proposals, in the order in which they were
 // opened, and the token of the next page, "" on the last.
-func (s *Snapshot) Proposals(f ProposalFilter, p Page) ([]state.Proposal, string, error) {
+func (s *Snapshot) Proposals(f readmodel.ProposalFilter, p readmodel.Page) ([]state.Proposal, string, error) {
 	filter := []string{"proposals", string(f.Status)}
 	if f.Closed {
 		filter = append(filter, "closed")
 	}
-	from, err := p.start(filter...)
+	from, err := pager(p).start(filter...)
 	if err != nil {
 		return nil, "", err
 	}
-	condition, order := p.bounds("", from)
+	condition, order := pager(p).bounds("", from)
 	text, args := `SELECT block, tx, seq, record FROM proposals WHERE `+condition.text, condition.args
 	if f.Status != "" {
 		text, args = text+` AND status = ?`, append(args, string(f.Status))
@@ -125,16 +108,16 @@ func (s *Snapshot) Proposals(f ProposalFilter, p Page) ([]state.Proposal, string
 }
 
 // paged reads a page of records with their positions.
-func paged[T any](s *Snapshot, text string, args []any, p Page, filter ...string) (all []T, next string, err error) {
+func paged[T any](s *Snapshot, text string, args []any, p readmodel.Page, filter ...string) (all []T, next string, err error) {
 	var last Position
 	more := false
-	err = s.each(text, append(args, p.size()+1), func(row *sql.Rows) error {
+	err = s.each(text, append(args, pager(p).size()+1), func(row *sql.Rows) error {
 		var at Position
 		var b []byte
 		if err := row.Scan(&at.Block, &at.Tx, &at.Seq, &b); err != nil {
 			return err
 		}
-		if len(all) == p.size() {
+		if len(all) == pager(p).size() {
 			more = true
 			return nil
 		}
@@ -148,5 +131,5 @@ func paged[T any](s *Snapshot, text string, args []any, p Page, filter ...string
 	if err != nil || !more {
 		return all, "", err
 	}
-	return all, p.next(last, filter...), nil
+	return all, pager(p).next(last, filter...), nil
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // told is every record of an index, as kind and line.
@@ -64,7 +66,7 @@ func TestWithdrawals(t *testing.T) { onDatabases(t, testWithdrawals) }
 func testWithdrawals(t *testing.T, create creator) {
 	c := newChain(t)
 	s := state.Subject{Stage: "production", Host: host, Repository: repo, Digest: digest("v1")}
-	one := func(who string, writes ...Write) { c.block(c.tx(0, who, writes...)) }
+	one := func(who string, writes ...block.Write) { c.block(c.tx(0, who, writes...)) }
 	c.block()
 	push := event(provenance.Push, "1.0", "v1", 1)
 	push.MediaType = unproven
@@ -89,7 +91,7 @@ func testWithdrawals(t *testing.T, create creator) {
 	p.Status, p.Withdrawal, p.Attempt = state.PromotionOpen, nil, 2
 	one("rm@VendorMSP", c.put(s.PromotionKey(), p))
 
-	proposal := func(kind state.ProposalKind, name string, body any, status state.ProposalStatus) Write {
+	proposal := func(kind state.ProposalKind, name string, body any, status state.ProposalStatus) block.Write {
 		b, err := json.Marshal(body)
 		if err != nil {
 			t.Fatal(err)
@@ -192,13 +194,13 @@ func TestWaiting(t *testing.T) { onDatabases(t, testWaiting) }
 
 func testWaiting(t *testing.T, create creator) {
 	c := newChain(t)
-	one := func(who string, writes ...Write) { c.block(c.tx(0, who, writes...)) }
+	one := func(who string, writes ...block.Write) { c.block(c.tx(0, who, writes...)) }
 	c.block()
 	subject := func(i int) state.Subject {
 		return state.Subject{Stage: "production", Host: host, Repository: repo, Digest: digest(fmt.Sprint("v", i))}
 	}
 	vendor := policy.Person{MSP: "VendorMSP", Name: "rm"}
-	ask := func(i, minute int, status state.PromotionStatus) Write {
+	ask := func(i, minute int, status state.PromotionStatus) block.Write {
 		return c.put(subject(i).PromotionKey(), state.Promotion{Subject: subject(i), Attempt: 1, Requester: vendor, At: at(minute), Status: status})
 	}
 	one("rm@VendorMSP", ask(1, 1, state.PromotionOpen), ask(2, 2, state.PromotionOpen), ask(3, 3, state.PromotionOpen), ask(4, 4, state.PromotionOpen))
@@ -210,7 +212,7 @@ func testWaiting(t *testing.T, create creator) {
 	ended.ID, ended.Until = "w2", at(20)
 	revoked.ID, revoked.Revoked = "w3", true
 	dropped.ID = "w4"
-	waivers := func(all ...state.Waiver) Write {
+	waivers := func(all ...state.Waiver) block.Write {
 		return c.put(state.WaiversKey(host, repo, "VendorMSP"), state.Waivers{Waivers: all})
 	}
 	one("rm@VendorMSP", waivers(waiver, ended, dropped))
@@ -219,7 +221,7 @@ func testWaiting(t *testing.T, create creator) {
 	one("admin@AuditMSP", c.put(state.ProposalKey("p1"), proposal))
 	proposal.ID, proposal.Status = "p2", state.ProposalRejected
 	one("admin@AuditMSP", c.put(state.ProposalKey("p2"), proposal))
-	release := func(i int, reviewed *policy.Person) Write {
+	release := func(i int, reviewed *policy.Person) block.Write {
 		return c.put(subject(i).ReleasedKey(), state.Release{Subject: subject(i), Debt: &policy.Debt{By: vendor, At: at(12), Reviewed: reviewed}})
 	}
 	one("rm@VendorMSP", release(5, nil), release(6, nil))
@@ -236,7 +238,7 @@ func testWaiting(t *testing.T, create creator) {
 				t.Errorf("askers of %s: %s %v", kind, diff, err)
 			}
 		}
-		line := func(w Waiting) string {
+		line := func(w readmodel.Waiting) string {
 			objectType, a, _ := state.SplitKey(w.Key)
 			return fmt.Sprint(objectType, " ", a[len(a)-1], " ", w.ID, " ", w.Since.Format("15:04"))
 		}
@@ -246,7 +248,7 @@ func testWaiting(t *testing.T, create creator) {
 		}
 		var got []string
 		kinds := []string{state.TypePromotion, state.TypeWaivers, state.TypeReleased}
-		for after := (*Waiting)(nil); len(kinds) > 0; {
+		for after := (*readmodel.Waiting)(nil); len(kinds) > 0; {
 			page, err := s.Waits(kinds[0], "VendorMSP", after, at(30), 2)
 			if err != nil {
 				t.Fatal(err)
@@ -270,19 +272,19 @@ func testWaiting(t *testing.T, create creator) {
 				t.Errorf("%s, later: %v, %v", kind, late, err)
 			}
 		}
-		open := PromotionFilter{Status: state.PromotionOpen, Since: at(3)}
-		if young, next, err := s.Promotions(open, Page{}); err != nil || len(young) != 3 || next != "" {
+		open := readmodel.PromotionFilter{Status: state.PromotionOpen, Since: at(3)}
+		if young, next, err := s.Promotions(open, readmodel.Page{}); err != nil || len(young) != 3 || next != "" {
 			t.Errorf("young promotions: %v, %v", young, err)
 		}
-		old := PromotionFilter{Status: state.PromotionOpen, Before: at(3)}
-		if got, next, err := s.Promotions(old, Page{}); err != nil || len(got) != 1 || got[0].Digest != digest("v1") || next != "" {
+		old := readmodel.PromotionFilter{Status: state.PromotionOpen, Before: at(3)}
+		if got, next, err := s.Promotions(old, readmodel.Page{}); err != nil || len(got) != 1 || got[0].Digest != digest("v1") || next != "" {
 			t.Errorf("old promotions: %v, %v", got, err)
 		}
-		_, token, err := s.Promotions(PromotionFilter{Status: state.PromotionOpen}, Page{Size: 1})
+		_, token, err := s.Promotions(readmodel.PromotionFilter{Status: state.PromotionOpen}, readmodel.Page{Size: 1})
 		if err != nil || token == "" {
 			t.Fatal(err)
 		}
-		if _, _, err := s.Promotions(old, Page{Size: 1, Token: token}); provenance.CodeOf(err) != provenance.Invalid {
+		if _, _, err := s.Promotions(old, readmodel.Page{Size: 1, Token: token}); provenance.CodeOf(err) != provenance.Invalid {
 			t.Errorf("the token of another question: %v", err)
 		}
 	})
@@ -294,7 +296,7 @@ func TestScanAfter(t *testing.T) { onDatabases(t, testScanAfter) }
 func testScanAfter(t *testing.T, create creator) {
 	c := newChain(t)
 	c.block()
-	var writes []Write
+	var writes []block.Write
 	for i := range 7 {
 		writes = append(writes, c.put(state.LabelsKey(host, provenance.Repository(fmt.Sprint("r", i))), state.Labels{}))
 	}

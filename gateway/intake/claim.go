@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
 // userAgent opens the user agent of our own registry client. Registries report
@@ -95,7 +96,7 @@ func checkEvent(e *provenance.Event, resolve bool) error {
 			e.Action = provenance.TagDelete
 		}
 	}
-	if resolve && unresolved(*e) {
+	if resolve && delivery.Unresolved(*e) {
 		probe := *e
 		probe.Digest = provenance.SHA256Of(nil)
 		return probe.Check()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
 // spoil changes the texts and numbers of a document.
@@ -31,7 +32,7 @@ func spoil(v any, text func(string) string, number func(float64) float64) any {
 }
 
 // stored sends a notification of a kind and returns what came of it.
-func stored(t *testing.T, c Connector, doc any, header http.Header) (int, []Delivery) {
+func stored(t *testing.T, c Connector, doc any, header http.Header) (int, []delivery.Delivery) {
 	t.Helper()
 	raw, err := json.Marshal(doc)
 	if err != nil {
@@ -44,7 +45,7 @@ func stored(t *testing.T, c Connector, doc any, header http.Header) (int, []Deli
 
 // eachFixture runs f with every real payload of every kind, and with what is
 // stored of it as it stands.
-func eachFixture(t *testing.T, f func(t *testing.T, c Connector, read func() any, header http.Header, plain []Delivery)) {
+func eachFixture(t *testing.T, f func(t *testing.T, c Connector, read func() any, header http.Header, plain []delivery.Delivery)) {
 	t.Helper()
 	for _, kind := range Kinds() {
 		c := connectorOf(t, kind)
@@ -78,7 +79,7 @@ func checkResolved(e provenance.Event) error {
 func TestClaimedTextIsCleaned(t *testing.T) {
 	const evil = "\u202e\u0007\u2028"
 	seen := map[string]bool{}
-	eachFixture(t, func(t *testing.T, c Connector, read func() any, header http.Header, plain []Delivery) {
+	eachFixture(t, func(t *testing.T, c Connector, read func() any, header http.Header, plain []delivery.Delivery) {
 		claims := map[string]bool{}
 		for _, d := range plain {
 			for _, text := range []string{d.Event.Actor, d.Event.UserAgent} {
@@ -116,7 +117,7 @@ func TestClaimedTextIsCleaned(t *testing.T) {
 // Names are exact: one that holds more than its grammar is refused, not mended.
 func TestClaimedNamesAreRefused(t *testing.T) {
 	for _, evil := range []string{"\u202e", "\u0007", "\u2066", "\ufffd"} {
-		eachFixture(t, func(t *testing.T, c Connector, read func() any, header http.Header, plain []Delivery) {
+		eachFixture(t, func(t *testing.T, c Connector, read func() any, header http.Header, plain []delivery.Delivery) {
 			names := map[string]bool{}
 			for _, d := range plain {
 				names[string(d.Event.Repository)], names[string(d.Event.Tag)] = true, d.Event.Tag != ""
@@ -146,7 +147,7 @@ func TestClaimedFuture(t *testing.T) {
 	last := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 	dated := map[string]bool{}
 	for _, at := range []time.Time{last, received().Add(time.Hour), received().Add(3 * time.Second)} {
-		eachFixture(t, func(t *testing.T, c Connector, read func() any, header http.Header, plain []Delivery) {
+		eachFixture(t, func(t *testing.T, c Connector, read func() any, header http.Header, plain []delivery.Delivery) {
 			changed := false
 			code, got := stored(t, c, spoil(read(), func(s string) string {
 				if _, err := time.Parse(time.RFC3339Nano, s); err == nil {

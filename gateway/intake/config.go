@@ -7,6 +7,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
 // Defaults and limits of a handler.
@@ -74,38 +75,11 @@ type Connector struct {
 	OIDC OIDC
 }
 
-// Delivery is one event as it was delivered.
-type Delivery struct {
-	Host       provenance.Host
-	Connector  string
-	Event      provenance.Event
-	BodyHash   [32]byte // of the event's own JSON, without white space
-	ReceivedAt time.Time
-}
-
-// Unresolved tells that the event is a push whose sender named a tag and no
-// digest (Quay, Docker Hub, Nexus): Event.Digest is zero, Event.Check refuses
-// it, and somebody has to ask the registry what the tag names now before the
-// event may stand on the ledger. Such a push is only a hint that the tag moved:
-// two of them in a row may resolve to one digest. Quay's retries have no id to
-// repeat: one that follows a lost answer is another event with the same BodyHash.
-//
-// It is a method, not a field, because it follows from the event alone and so
-// survives every store that keeps the event.
-func (d Delivery) Unresolved() bool { return unresolved(d.Event) }
-
-func unresolved(e provenance.Event) bool {
-	return e.Action == provenance.Push && e.Digest.IsZero() && e.Tag != ""
-}
-
-// Accepted counts what a Sink took.
-type Accepted struct{ New, Duplicate int }
-
 // Sink keeps deliveries. It returns nil only when all of them are on disk,
 // and keeps none of them otherwise. Codes: Full or Unavailable where the
 // sender should try again, Conflict where an id came before with another body.
 type Sink interface {
-	Accept(ctx context.Context, deliveries []Delivery) (Accepted, error)
+	Accept(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error)
 }
 
 // Metrics are told what happens; either function may be nil.

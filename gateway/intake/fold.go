@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
 const (
@@ -47,7 +48,7 @@ type Children func(ctx context.Context, host provenance.Host, repo provenance.Re
 // learn fills in the children of indexes whose pull begins here. What cannot be
 // learnt, as of an index that is not recorded yet, only keeps its platforms from
 // being folded.
-func (f *folds) learn(ctx context.Context, ask Children, deliveries []Delivery, clients []client) error {
+func (f *folds) learn(ctx context.Context, ask Children, deliveries []delivery.Delivery, clients []client) error {
 	for i, c := range clients {
 		if ask == nil || !c.index || len(c.children) > 0 || c.address == "" || f.known(c, deliveries[i].Event) {
 			continue
@@ -100,7 +101,7 @@ type pull struct {
 // that another request brought included. A crash, or an error, between two
 // facts is harmless: the registry got no answer and sends again, and what is on
 // disk is a duplicate then.
-func (f *folds) accept(ctx context.Context, sink Sink, deliveries []Delivery, clients []client) (total Accepted, folded int, err error) {
+func (f *folds) accept(ctx context.Context, sink Sink, deliveries []delivery.Delivery, clients []client) (total delivery.Accepted, folded int, err error) {
 	for len(deliveries) > 0 {
 		s := f.sort(deliveries, clients)
 		if len(s.lead) > 0 {
@@ -131,14 +132,14 @@ func (f *folds) accept(ctx context.Context, sink Sink, deliveries []Delivery, cl
 
 // sortedPulls is what a request's deliveries are to the pulls we know.
 type sortedPulls struct {
-	lead    []Delivery // facts of their own …
-	mine    []*pull    // … and the pulls among them
-	follow  []Delivery // parts …
-	clients []client   // … of the same index: whose
-	of      []*pull    // … and of what
+	lead    []delivery.Delivery // facts of their own …
+	mine    []*pull             // … and the pulls among them
+	follow  []delivery.Delivery // parts …
+	clients []client            // … of the same index: whose
+	of      []*pull             // … and of what
 }
 
-func (f *folds) sort(deliveries []Delivery, clients []client) (s sortedPulls) {
+func (f *folds) sort(deliveries []delivery.Delivery, clients []client) (s sortedPulls) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, d := range deliveries {
@@ -180,7 +181,7 @@ func (f *folds) begin(key pullKey, c client, e provenance.Event) *pull {
 }
 
 // keep hands the facts on and tells who waits for them.
-func (f *folds) keep(ctx context.Context, sink Sink, s sortedPulls) (got Accepted, err error) {
+func (f *folds) keep(ctx context.Context, sink Sink, s sortedPulls) (got delivery.Accepted, err error) {
 	kept := false
 	defer func() { f.settle(s.mine, kept) }() // also where the sink panics
 	got, err = sink.Accept(ctx, s.lead)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
 const (
@@ -204,11 +205,11 @@ func TestFoldWaitsForTheDisk(t *testing.T) {
 	for _, kept := range []bool{true, false} {
 		var f folds
 		slow := &slowSink{inside: make(chan struct{}), answer: make(chan error)}
-		event := func(id string) []Delivery {
-			return []Delivery{{Event: provenance.Event{ID: provenance.NewEventID("x", "y", id), Action: provenance.Pull, Repository: "a", Digest: sum("a"), OccurredAt: received()}}}
+		event := func(id string) []delivery.Delivery {
+			return []delivery.Delivery{{Event: provenance.Event{ID: provenance.NewEventID("x", "y", id), Action: provenance.Pull, Repository: "a", Digest: sum("a"), OccurredAt: received()}}}
 		}
 		who := []client{{address: "10.2.3.4"}}
-		firstDone, secondDone := make(chan error, 1), make(chan Accepted, 1)
+		firstDone, secondDone := make(chan error, 1), make(chan delivery.Accepted, 1)
 		go func() {
 			_, _, err := f.accept(t.Context(), slow, event("1"), who)
 			firstDone <- err
@@ -220,7 +221,7 @@ func TestFoldWaitsForTheDisk(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			secondDone <- Accepted{New: got.New, Duplicate: folded}
+			secondDone <- delivery.Accepted{New: got.New, Duplicate: folded}
 		}()
 		// It must not be answered; that it waits is seen by the deadline of a third.
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -233,12 +234,12 @@ func TestFoldWaitsForTheDisk(t *testing.T) {
 			t.Fatalf("answered too early: %+v", got)
 		default:
 		}
-		want := Accepted{Duplicate: 1}
+		want := delivery.Accepted{Duplicate: 1}
 		if kept {
 			slow.answer <- nil
 		} else {
 			slow.answer <- provenance.Errorf(provenance.Full, "full")
-			want = Accepted{New: 1}
+			want = delivery.Accepted{New: 1}
 		}
 		if err := <-firstDone; (err == nil) != kept {
 			t.Errorf("the first: %v", err)
@@ -254,9 +255,9 @@ type slowSink struct {
 	answer chan error
 }
 
-func (s *slowSink) Accept(_ context.Context, d []Delivery) (Accepted, error) {
+func (s *slowSink) Accept(_ context.Context, d []delivery.Delivery) (delivery.Accepted, error) {
 	s.inside <- struct{}{}
-	return Accepted{New: len(d)}, <-s.answer
+	return delivery.Accepted{New: len(d)}, <-s.answer
 }
 
 func TestFoldIsBounded(t *testing.T) {
@@ -264,7 +265,7 @@ func TestFoldIsBounded(t *testing.T) {
 	s := newSink()
 	for i := range 3 * maxFolds / 2 {
 		e := provenance.Event{ID: provenance.NewEventID("x", "y", fmt.Sprint(i)), Action: provenance.Pull, Repository: "a", Digest: sum(fmt.Sprint(i)), OccurredAt: received()}
-		if _, _, err := f.accept(t.Context(), s, []Delivery{{Event: e}}, []client{{address: "10.0.0.1", children: []provenance.Digest{sum("c" + fmt.Sprint(i))}}}); err != nil {
+		if _, _, err := f.accept(t.Context(), s, []delivery.Delivery{{Event: e}}, []client{{address: "10.0.0.1", children: []provenance.Digest{sum("c" + fmt.Sprint(i))}}}); err != nil {
 			t.Fatal(err)
 		}
 	}

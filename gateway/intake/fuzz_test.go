@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
 // Headers travel through the fuzzer as lines, as in the fixtures.
@@ -64,7 +65,7 @@ func fuzzKind(f *testing.F, kind string) {
 		}
 		ids := map[provenance.EventID]bool{}
 		for i, e := range b.events {
-			if unresolved(e) {
+			if delivery.Unresolved(e) {
 				e.Digest = provenance.SHA256Of(nil)
 			}
 			if e.Repository == "" || e.Source != kind || e.ID == (provenance.EventID{}) || b.bodies[i] == ([32]byte{}) {
@@ -135,7 +136,7 @@ func FuzzGARNotification(f *testing.F) {
 			return
 		}
 		e, err := c.event(KindGAR, received())
-		if err == nil && unresolved(e) {
+		if err == nil && delivery.Unresolved(e) {
 			e.Digest = provenance.SHA256Of(nil)
 		}
 		if err == nil && e.Check() != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
 func received() time.Time { return time.Date(2026, 3, 2, 9, 15, 0, 123456789, time.UTC) }
@@ -113,7 +114,7 @@ func TestGolden(t *testing.T) {
 				}
 				got := golden{Events: []seen{}, Ignored: b.ignored, Reply: b.reply}
 				for i, e := range b.events {
-					got.Events = append(got.Events, seen{e.ID.String(), hex.EncodeToString(b.bodies[i][:]), Delivery{Event: e}.Unresolved(), e})
+					got.Events = append(got.Events, seen{e.ID.String(), hex.EncodeToString(b.bodies[i][:]), delivery.Delivery{Event: e}.Unresolved(), e})
 				}
 				text, err := json.MarshalIndent(got, "", "  ")
 				if err != nil {

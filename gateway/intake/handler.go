@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
 // Prefix is the path under which the connectors answer.
@@ -268,14 +269,14 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, m mess
 		return refuse(refusalStatus(err), provenance.CodeOf(err), textOf(err))
 	}
 	trial.reach(StageUnderstood)
-	deliveries := make([]Delivery, 0, len(b.events))
+	deliveries := make([]delivery.Delivery, 0, len(b.events))
 	for i, event := range b.events {
 		if !s.allows(event.Repository) {
 			h.config.Log.WarnContext(r.Context(), "notification outside the connector's repositories",
 				slog.String("connector", s.Name), slog.String("repository", string(event.Repository)))
 			return refuse(http.StatusForbidden, provenance.Forbidden, "repository "+string(event.Repository)+" is not one of this connector's")
 		}
-		deliveries = append(deliveries, Delivery{Host: s.Host, Connector: s.Name, Event: event, BodyHash: b.bodies[i], ReceivedAt: m.now})
+		deliveries = append(deliveries, delivery.Delivery{Host: s.Host, Connector: s.Name, Event: event, BodyHash: b.bodies[i], ReceivedAt: m.now})
 	}
 	trial.reach(StageAllowed)
 	got, folded, err := h.store(r.Context(), s, deliveries, b.clients, trial)
@@ -309,9 +310,9 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, m mess
 
 // store hands deliveries to the sink, and tells how many were only part of a
 // pull; a trial's go to the trials' sink, whatever they are.
-func (h *Handler) store(ctx context.Context, s *source, deliveries []Delivery, clients []client, trial *Trial) (got Accepted, folded int, err error) {
+func (h *Handler) store(ctx context.Context, s *source, deliveries []delivery.Delivery, clients []client, trial *Trial) (got delivery.Accepted, folded int, err error) {
 	if len(deliveries) == 0 {
-		return Accepted{}, 0, nil
+		return delivery.Accepted{}, 0, nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sinkTime)
 	defer cancel()

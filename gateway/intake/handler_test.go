@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
 const (
@@ -29,13 +30,13 @@ const (
 type sink struct {
 	mu     sync.Mutex
 	bodies map[provenance.EventID][32]byte
-	got    []Delivery
+	got    []delivery.Delivery
 	err    error
 	block  chan struct{}
 	inside chan struct{}
 }
 
-func (s *sink) Accept(_ context.Context, deliveries []Delivery) (Accepted, error) {
+func (s *sink) Accept(_ context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error) {
 	if s.block != nil {
 		s.inside <- struct{}{}
 		<-s.block
@@ -43,9 +44,9 @@ func (s *sink) Accept(_ context.Context, deliveries []Delivery) (Accepted, error
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
-		return Accepted{}, s.err
+		return delivery.Accepted{}, s.err
 	}
-	var out Accepted
+	var out delivery.Accepted
 	for _, d := range deliveries {
 		switch body, known := s.bodies[d.Event.ID]; {
 		case !known:
@@ -53,7 +54,7 @@ func (s *sink) Accept(_ context.Context, deliveries []Delivery) (Accepted, error
 			s.got = append(s.got, d)
 			out.New++
 		case body != d.BodyHash:
-			return Accepted{}, provenance.Errorf(provenance.Conflict, "event %s", d.Event.ID)
+			return delivery.Accepted{}, provenance.Errorf(provenance.Conflict, "event %s", d.Event.ID)
 		default:
 			out.Duplicate++
 		}

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
 // TrialHeader marks a sample that this process sends to its own hook. Its value
@@ -24,7 +25,7 @@ const trialName = "waybill-connector-test"
 // disk, and are taken back in the same commit: none is left, and none can be
 // recorded. Accepted counts what is new among them, as a Sink would.
 type TrialSink interface {
-	Try(ctx context.Context, deliveries []Delivery) (Accepted, error)
+	Try(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error)
 }
 
 // Stage is how far a trial's request came.
@@ -50,7 +51,7 @@ type Trial struct {
 
 	mu    sync.Mutex
 	stage Stage
-	sent  []Delivery
+	sent  []delivery.Delivery
 	known int // of sent, how many are new events
 }
 
@@ -157,7 +158,7 @@ func (t *Trial) Stage() Stage {
 }
 
 // Deliveries are what was made of the trial's requests, the first one first.
-func (t *Trial) Deliveries() []Delivery {
+func (t *Trial) Deliveries() []delivery.Delivery {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(t.sent)
@@ -175,17 +176,17 @@ func (t *Trial) reach(s Stage) {
 
 // accept hands the deliveries to the trials' sink, behind those that came
 // before: so a repeated sample meets the dedupe that a repeated notification meets.
-func (t *Trial) accept(ctx context.Context, deliveries []Delivery) (Accepted, error) {
+func (t *Trial) accept(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sent = append(t.sent, deliveries...)
 	got, err := t.handler.config.Trials.Try(ctx, t.sent)
 	if err != nil {
-		return Accepted{}, err
+		return delivery.Accepted{}, err
 	}
 	fresh := got.New - t.known
 	t.known = got.New
-	return Accepted{New: fresh, Duplicate: len(deliveries) - fresh}, nil
+	return delivery.Accepted{New: fresh, Duplicate: len(deliveries) - fresh}, nil
 }
 
 // trial returns whose trial a request belongs to: nil for a notification. ok is

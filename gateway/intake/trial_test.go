@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
 // trials is a queue for trials: it counts ids as the real one does.
 type trials struct{ err error }
 
-func (s *trials) Try(_ context.Context, ds []Delivery) (got Accepted, err error) {
+func (s *trials) Try(_ context.Context, ds []delivery.Delivery) (got delivery.Accepted, err error) {
 	seen := map[provenance.EventID]bool{}
 	for _, d := range ds {
 		if seen[d.Event.ID] {

@@ -7,7 +7,6 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"math/big"
-	"time"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
@@ -15,53 +14,28 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset/kvrwset"
 	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"google.golang.org/protobuf/proto"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
-
-// Block is what Waybill reads from a block: the valid transactions of one
-// chaincode, and the channel's organisations where the block configures them.
-type Block struct {
-	Number             uint64
-	Hash, PreviousHash []byte
-	Txs                []Tx
-	// Organisations is set on configuration blocks.
-	Organisations []Organisation
-}
-
-// Tx is one valid transaction.
-type Tx struct {
-	ID       string
-	Index    int // in the block
-	Creator  policy.Person
-	At       time.Time // claimed by the client, bounded by the peers' time window
-	Function string    // "contract:Function"; "" when another chaincode called ours
-	Writes   []Write
-}
-
-// Write is one key that a transaction set or deleted.
-type Write struct {
-	Key    string
-	Value  []byte
-	Delete bool
-}
 
 // Decode reads a block. Transactions that the peers marked invalid are left
 // out whatever they hold. Bytes that no peer would have committed are
 // WB_INTERNAL: an index must stop rather than skip them.
-func Decode(b *common.Block, chaincode string) (Block, error) {
+func Decode(b *common.Block, chaincode string) (block.Block, error) {
 	header, data := b.GetHeader(), b.GetData().GetData()
 	if header == nil || b.GetData() == nil {
-		return Block{}, provenance.Errorf(provenance.Internal, "block has no header or no data")
+		return block.Block{}, provenance.Errorf(provenance.Internal, "block has no header or no data")
 	}
-	out := Block{Number: header.GetNumber(), PreviousHash: header.GetPreviousHash()}
+	out := block.Block{Number: header.GetNumber(), PreviousHash: header.GetPreviousHash()}
 	var err error
 	if out.Hash, err = headerHash(header); err != nil {
-		return Block{}, provenance.Wrap(provenance.Internal, err, "block %d: hash", out.Number)
+		return block.Block{}, provenance.Wrap(provenance.Internal, err, "block %d: hash", out.Number)
 	}
 	if sum := sha256.Sum256(bytes.Join(data, nil)); !bytes.Equal(sum[:], header.GetDataHash()) {
-		return Block{}, provenance.Errorf(provenance.Internal, "block %d: the data do not hash to the header's data hash", out.Number)
+		return block.Block{}, provenance.Errorf(provenance.Internal, "block %d: the data do not hash to the header's data hash", out.Number)
 	}
 	flags := validity(b)
 	for i, envelope := range data {
@@ -70,8 +44,8 @@ func Decode(b *common.Block, chaincode string) (Block, error) {
 		if !valid {
 			continue
 		}
-		if err := out.add(envelope, i, chaincode); err != nil {
-			return Block{}, provenance.Wrap(provenance.Internal, err, "block %d, transaction %d", out.Number, i)
+		if err := add(&out, envelope, i, chaincode); err != nil {
+			return block.Block{}, provenance.Wrap(provenance.Internal, err, "block %d, transaction %d", out.Number, i)
 		}
 	}
 	return out, nil
@@ -100,7 +74,7 @@ func validity(b *common.Block) []byte {
 	return metadata[common.BlockMetadataIndex_TRANSACTIONS_FILTER]
 }
 
-func (out *Block) add(raw []byte, index int, chaincode string) error {
+func add(out *block.Block, raw []byte, index int, chaincode string) error {
 	var envelope common.Envelope
 	var payload common.Payload
 	var channel common.ChannelHeader
@@ -119,8 +93,8 @@ func (out *Block) add(raw []byte, index int, chaincode string) error {
 		out.Organisations = organisations
 		return err
 	case common.HeaderType_ENDORSER_TRANSACTION:
-		tx := Tx{ID: channel.GetTxId(), Index: index, At: channel.GetTimestamp().AsTime()}
-		ours, err := tx.read(&payload, chaincode)
+		tx := block.Tx{ID: channel.GetTxId(), Index: index, At: channel.GetTimestamp().AsTime()}
+		ours, err := readTx(&tx, &payload, chaincode)
 		if err != nil || !ours {
 			return err
 		}
@@ -132,9 +106,9 @@ func (out *Block) add(raw []byte, index int, chaincode string) error {
 	return nil
 }
 
-// read fills in the function and the writes; ours is false for a transaction
+// readTx fills in the function and the writes; ours is false for a transaction
 // that neither called the chaincode nor wrote to its namespace.
-func (tx *Tx) read(payload *common.Payload, chaincode string) (ours bool, err error) {
+func readTx(tx *block.Tx, payload *common.Payload, chaincode string) (ours bool, err error) {
 	var transaction peer.Transaction
 	if err := decode(payload.GetData(), &transaction, "transaction"); err != nil {
 		return false, err
@@ -160,7 +134,7 @@ func (tx *Tx) read(payload *common.Payload, chaincode string) (ours bool, err er
 			}
 			for _, w := range kv.GetWrites() {
 				ours = true
-				tx.Writes = append(tx.Writes, Write{Key: w.GetKey(), Value: w.GetValue(), Delete: w.GetIsDelete()})
+				tx.Writes = append(tx.Writes, block.Write{Key: w.GetKey(), Value: w.GetValue(), Delete: w.GetIsDelete()})
 			}
 		}
 	}

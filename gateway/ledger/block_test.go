@@ -10,9 +10,11 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset/kvrwset"
 	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"google.golang.org/protobuf/proto"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 const (
@@ -27,7 +29,7 @@ func TestDecodeTakesOnlyValidTransactionsOfOurs(t *testing.T) {
 	}}
 	foreign := testTx{id: "tx2", chaincode: "other", args: [][]byte{[]byte("f")}, creator: alice, writes: []*kvrwset.KVWrite{{Key: "k"}}}
 	through := testTx{id: "tx3", chaincode: "other", namespace: testChaincode, args: [][]byte{[]byte("f")}, creator: alice, writes: []*kvrwset.KVWrite{{Key: "k", Value: []byte("v")}}}
-	b := block(7, []byte("previous"), []byte{mvcc, valid, valid, valid, valid, mvcc},
+	b := fabricBlock(7, []byte("previous"), []byte{mvcc, valid, valid, valid, valid, mvcc},
 		endorserEnvelope(t, ours), endorserEnvelope(t, ours), endorserEnvelope(t, foreign), endorserEnvelope(t, through),
 		envelope(t, common.HeaderType_MESSAGE, "tx4", nil, nil), []byte("\xff not an envelope, and marked invalid"))
 	got, err := Decode(b, testChaincode)
@@ -35,11 +37,11 @@ func TestDecodeTakesOnlyValidTransactionsOfOurs(t *testing.T) {
 		t.Fatal(err)
 	}
 	who := policy.Person{MSP: "VendorMSP", Name: "gateway"}
-	want := []Tx{
-		{ID: "tx1", Index: 1, Creator: who, At: testTime, Function: "record:Segment", Writes: []Write{
+	want := []block.Tx{
+		{ID: "tx1", Index: 1, Creator: who, At: testTime, Function: "record:Segment", Writes: []block.Write{
 			{Key: "\x00tag\x00a\x00", Value: []byte("{}")}, {Key: "\x00hold\x00b\x00", Delete: true},
 		}},
-		{ID: "tx3", Index: 3, Creator: who, At: testTime, Writes: []Write{{Key: "k", Value: []byte("v")}}},
+		{ID: "tx3", Index: 3, Creator: who, At: testTime, Writes: []block.Write{{Key: "k", Value: []byte("v")}}},
 	}
 	if diff := cmp.Diff(want, got.Txs); diff != "" {
 		t.Fatal(diff)
@@ -53,34 +55,34 @@ func TestDecodeRefusesDamage(t *testing.T) {
 	alice := serialised(t, "VendorMSP", newPerson(t, "gateway").cert)
 	good := endorserEnvelope(t, testTx{id: "tx", args: [][]byte{[]byte("f")}, creator: alice})
 	nameless := endorserEnvelope(t, testTx{id: "tx", args: [][]byte{[]byte("f")}, creator: serialised(t, "VendorMSP", []byte("no PEM"))})
-	forged := block(3, nil, []byte{valid}, good)
+	forged := fabricBlock(3, nil, []byte{valid}, good)
 	forged.Data.Data[0] = append([]byte{}, good[:len(good)-1]...)
 	for name, b := range map[string]*common.Block{
 		"nothing":            {},
 		"no data":            {Header: &common.BlockHeader{Number: 3}},
 		"data hash":          forged,
-		"valid and no proto": block(3, nil, []byte{valid}, []byte("\xff")),
-		"no certificate":     block(3, nil, []byte{valid}, nameless),
+		"valid and no proto": fabricBlock(3, nil, []byte{valid}, []byte("\xff")),
+		"no certificate":     fabricBlock(3, nil, []byte{valid}, nameless),
 	} {
 		if _, err := Decode(b, testChaincode); provenance.CodeOf(err) != provenance.Internal {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
 	// Without flags nothing is valid, except in block 0.
-	if got, err := Decode(block(3, nil, nil, good), testChaincode); err != nil || len(got.Txs) != 0 {
+	if got, err := Decode(fabricBlock(3, nil, nil, good), testChaincode); err != nil || len(got.Txs) != 0 {
 		t.Errorf("transactions of a block without flags were taken: %v, %v", got.Txs, err)
 	}
 }
 
 func TestDecodeOrganisations(t *testing.T) {
-	b := block(0, nil, nil, configEnvelope(t,
+	b := fabricBlock(0, nil, nil, configEnvelope(t,
 		&msp.FabricMSPConfig{Name: "VendorMSP", RootCerts: [][]byte{[]byte("root")}, IntermediateCerts: [][]byte{[]byte("mid")}},
 		&msp.FabricMSPConfig{Name: "AuditMSP", RootCerts: [][]byte{[]byte("r1"), []byte("r2")}, RevocationList: [][]byte{[]byte("crl")}}))
 	got, err := Decode(b, testChaincode)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Organisation{
+	want := []block.Organisation{
 		{MSPID: "AuditMSP", RootCerts: [][]byte{[]byte("r1"), []byte("r2")}, RevocationLists: [][]byte{[]byte("crl")}},
 		{MSPID: "VendorMSP", RootCerts: [][]byte{[]byte("root")}, IntermediateCerts: [][]byte{[]byte("mid")}},
 	}
@@ -108,7 +110,7 @@ func FuzzDecode(f *testing.F) {
 	alice := serialised(f, "VendorMSP", newPerson(f, "gateway").cert)
 	f.Add(endorserEnvelope(f, testTx{id: "tx", args: [][]byte{[]byte("f")}, creator: alice, writes: []*kvrwset.KVWrite{{Key: "k"}}}), false)
 	f.Add(configEnvelope(f, &msp.FabricMSPConfig{Name: "VendorMSP"}), false)
-	f.Add(must(f, block(1, nil, []byte{valid}, []byte("x"))), true)
+	f.Add(must(f, fabricBlock(1, nil, []byte{valid}, []byte("x"))), true)
 	f.Fuzz(func(t *testing.T, raw []byte, whole bool) {
 		if whole {
 			var b common.Block
@@ -117,8 +119,8 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		_, _ = Decode(block(1, nil, []byte{valid}, raw), testChaincode)
-		got, err := Decode(block(1, nil, []byte{mvcc}, raw), testChaincode)
+		_, _ = Decode(fabricBlock(1, nil, []byte{valid}, raw), testChaincode)
+		got, err := Decode(fabricBlock(1, nil, []byte{mvcc}, raw), testChaincode)
 		if err != nil || len(got.Txs) != 0 || got.Organisations != nil {
 			t.Fatalf("an invalid transaction was read: %+v, %v", got, err)
 		}

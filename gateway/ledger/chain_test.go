@@ -132,7 +132,7 @@ func configEnvelope(t testing.TB, organisations ...*msp.FabricMSPConfig) []byte 
 	return envelope(t, common.HeaderType_CONFIG, "", nil, must(t, config))
 }
 
-func block(number uint64, previous []byte, flags []byte, data ...[]byte) *common.Block {
+func fabricBlock(number uint64, previous []byte, flags []byte, data ...[]byte) *common.Block {
 	sum := sha256.Sum256(bytes.Join(data, nil))
 	return &common.Block{
 		Header:   &common.BlockHeader{Number: number, PreviousHash: previous, DataHash: sum[:]},

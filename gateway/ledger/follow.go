@@ -8,7 +8,9 @@ import (
 
 	"github.com/hyperledger/fabric-gateway/pkg/client"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 // Blocks calls apply with every block from the given number on, in order, and
@@ -20,7 +22,7 @@ import (
 //
 // The first block's own PreviousHash is not checked here: compare it with what
 // you stored.
-func (c *Client) Blocks(ctx context.Context, from uint64, apply func(Block) error) error {
+func (c *Client) Blocks(ctx context.Context, from uint64, apply func(block.Block) error) error {
 	stream := func(ctx context.Context, from uint64) (<-chan *common.Block, error) {
 		return c.network.BlockEvents(ctx, client.WithStartBlock(from))
 	}
@@ -32,7 +34,7 @@ func (c *Client) Blocks(ctx context.Context, from uint64, apply func(Block) erro
 type follower struct {
 	stream    func(ctx context.Context, from uint64) (<-chan *common.Block, error)
 	chaincode string
-	apply     func(Block) error
+	apply     func(block.Block) error
 	next      uint64
 	last      []byte // hash of block next-1, nil before the first
 	log       *slog.Logger

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 func chain(t *testing.T, n int) []*common.Block {
@@ -16,9 +18,9 @@ func chain(t *testing.T, n int) []*common.Block {
 	var blocks []*common.Block
 	var previous []byte
 	for number := range n {
-		b := block(uint64(number), previous, []byte{mvcc}, []byte{byte(number)})
+		b := fabricBlock(uint64(number), previous, []byte{mvcc}, []byte{byte(number)})
 		if number == 0 {
-			b = block(0, nil, nil, configEnvelope(t))
+			b = fabricBlock(0, nil, nil, configEnvelope(t))
 		}
 		blocks = append(blocks, b)
 		var err error
@@ -45,7 +47,7 @@ func streamOf(blocks []*common.Block, perConnection int) func(context.Context, u
 	}
 }
 
-func follow(t *testing.T, blocks []*common.Block, from uint64, apply func(Block) error) error {
+func follow(t *testing.T, blocks []*common.Block, from uint64, apply func(block.Block) error) error {
 	t.Helper()
 	f := follower{
 		stream: streamOf(blocks, 2), chaincode: testChaincode, apply: apply, next: from,
@@ -59,7 +61,7 @@ func follow(t *testing.T, blocks []*common.Block, from uint64, apply func(Block)
 func TestBlocksReconnectsAfterTheLastApplied(t *testing.T) {
 	done := errors.New("enough")
 	var got []uint64
-	err := follow(t, chain(t, 9), 2, func(b Block) error {
+	err := follow(t, chain(t, 9), 2, func(b block.Block) error {
 		got = append(got, b.Number)
 		if b.Number == 8 {
 			return done
@@ -80,10 +82,10 @@ func TestBlocksStopsAtABrokenChain(t *testing.T) {
 	gap := chain(t, 5)
 	gap[3] = gap[4]
 	fork := chain(t, 5)
-	fork[3] = block(3, []byte("another history"), []byte{mvcc}, []byte{3})
+	fork[3] = fabricBlock(3, []byte("another history"), []byte{mvcc}, []byte{3})
 	for name, blocks := range map[string][]*common.Block{"gap": gap, "fork": fork} {
 		last := uint64(0)
-		err := follow(t, blocks, 0, func(b Block) error { last = b.Number; return nil })
+		err := follow(t, blocks, 0, func(b block.Block) error { last = b.Number; return nil })
 		if provenance.CodeOf(err) != provenance.Internal || last != 2 {
 			t.Errorf("%s: stopped after block %d with %v", name, last, err)
 		}
@@ -99,7 +101,7 @@ func TestBlocksEndsWithItsContext(t *testing.T) {
 			cancel()
 			return out, nil
 		},
-		apply: func(Block) error { return nil }, log: slog.New(slog.DiscardHandler), backoff: retry{base: time.Millisecond, max: time.Millisecond},
+		apply: func(block.Block) error { return nil }, log: slog.New(slog.DiscardHandler), backoff: retry{base: time.Millisecond, max: time.Millisecond},
 	}
 	if err := f.run(ctx); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)

@@ -6,16 +6,9 @@ import (
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
-)
 
-// Organisation is a member of the channel as its configuration names it: who
-// may issue certificates for it. All byte slices are PEM.
-type Organisation struct {
-	MSPID             string
-	RootCerts         [][]byte
-	IntermediateCerts [][]byte
-	RevocationLists   [][]byte
-}
+	"github.com/waybill-dev/waybill/gateway/block"
+)
 
 // Names in a channel's configuration (fabric common/channelconfig).
 const (
@@ -25,13 +18,13 @@ const (
 
 // decodeOrganisations reads the application organisations of a configuration
 // transaction, sorted by MSP id.
-func decodeOrganisations(raw []byte) ([]Organisation, error) {
+func decodeOrganisations(raw []byte) ([]block.Organisation, error) {
 	var config common.ConfigEnvelope
 	if err := decode(raw, &config, "configuration"); err != nil {
 		return nil, err
 	}
 	groups := config.GetConfig().GetChannelGroup().GetGroups()[groupApplication].GetGroups()
-	var organisations []Organisation
+	var organisations []block.Organisation
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
 		var outer msp.MSPConfig
 		var inner msp.FabricMSPConfig
@@ -45,12 +38,12 @@ func decodeOrganisations(raw []byte) ([]Organisation, error) {
 		if err := decode(outer.GetConfig(), &inner, "MSP of "+name); err != nil {
 			return nil, err
 		}
-		organisations = append(organisations, Organisation{
+		organisations = append(organisations, block.Organisation{
 			MSPID: inner.GetName(), RootCerts: inner.GetRootCerts(),
 			IntermediateCerts: inner.GetIntermediateCerts(), RevocationLists: inner.GetRevocationList(),
 		})
 	}
-	slices.SortFunc(organisations, func(a, b Organisation) int {
+	slices.SortFunc(organisations, func(a, b block.Organisation) int {
 		if a.MSPID < b.MSPID {
 			return -1
 		}

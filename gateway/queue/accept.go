@@ -2,8 +2,10 @@ package queue
 
 import (
 	"context"
+	"slices"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
@@ -14,19 +16,17 @@ const MaxDeliveries = maxBatchRows
 // bodies apart, half of it to keep the table of ids small.
 const dedupBody = 16
 
-// Accepted counts what Accept did.
-type Accepted struct{ New, Duplicate int }
-
 // newItem is a row of items in the making.
 type newItem struct {
-	delivery *Delivery
+	delivery *delivery.Delivery
 	event    []byte
 	repo     repo
 }
 
 // Accept stores deliveries, all or none, and returns after they are on disk.
 // A delivery whose Event.ID is known, recorded already or not, counts as a
-// duplicate and changes nothing.
+// duplicate and changes nothing. An unresolved push is stored under
+// delivery.Placeholder, and listed without a digest where it is a dead letter.
 //
 // Errors: WB_INVALID for a malformed event or more than MaxDeliveries;
 // WB_CONFLICT when an Event.ID is known with another BodyHash; WB_FULL when
@@ -34,15 +34,16 @@ type newItem struct {
 // Retry-After); WB_UNAVAILABLE when ctx ends before the writer takes the call,
 // the queue is closed or its server does not answer; WB_INTERNAL when the
 // commit failed. After any error nothing may be acknowledged.
-func (q *Queue) Accept(ctx context.Context, deliveries []Delivery) (Accepted, error) {
+func (q *Queue) Accept(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error) {
 	if len(deliveries) == 0 {
-		return Accepted{}, nil
+		return delivery.Accepted{}, nil
 	}
+	deliveries = placeheld(deliveries)
 	events, err := q.encodeAll(deliveries)
 	if err != nil {
-		return Accepted{}, err
+		return delivery.Accepted{}, err
 	}
-	var accepted Accepted
+	var accepted delivery.Accepted
 	var repos map[repoKey]repo
 	var lanes map[int]bool
 	var added map[string]int64
@@ -66,15 +67,29 @@ func (q *Queue) Accept(ctx context.Context, deliveries []Delivery) (Accepted, er
 		},
 	})
 	if err != nil {
-		return Accepted{}, err
+		return delivery.Accepted{}, err
 	}
 	return accepted, nil
 }
 
+// placeheld gives pushes that name a tag only the digest that a row needs.
+func placeheld(deliveries []delivery.Delivery) []delivery.Delivery {
+	if !slices.ContainsFunc(deliveries, delivery.Delivery.Unresolved) {
+		return deliveries
+	}
+	out := slices.Clone(deliveries)
+	for i, d := range out {
+		if d.Unresolved() {
+			out[i].Event.Digest = delivery.Placeholder()
+		}
+	}
+	return out
+}
+
 // accept adds one caller's deliveries to the transaction. A refusal takes back
 // what this caller added, and only that.
-func (q *Queue) accept(b *batch, deliveries []Delivery, events [][]byte) (Accepted, error) {
-	var accepted Accepted
+func (q *Queue) accept(b *batch, deliveries []delivery.Delivery, events [][]byte) (delivery.Accepted, error) {
+	var accepted delivery.Accepted
 	var noted [][]byte
 	before := len(b.items)
 	for i := range deliveries {
@@ -99,7 +114,7 @@ func (q *Queue) accept(b *batch, deliveries []Delivery, events [][]byte) (Accept
 				b.items = b.items[:before]
 				err = firstError(q.backend.forgetIDs(b, noted), err)
 			}
-			return Accepted{}, err
+			return delivery.Accepted{}, err
 		}
 		if fresh {
 			accepted.New++

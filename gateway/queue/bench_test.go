@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
 // BenchmarkAcceptSingle is webhook traffic: many callers, one event each,
@@ -24,7 +26,7 @@ func benchAcceptSingle(b *testing.B, create creator) {
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					i := int(n.Add(1))
-					if _, err := q.Accept(context.Background(), []Delivery{delivery(fmt.Sprintf("r%d", i%50), i)}); err != nil {
+					if _, err := q.Accept(context.Background(), []delivery.Delivery{testDelivery(fmt.Sprintf("r%d", i%50), i)}); err != nil {
 						b.Error(err)
 						return
 					}
@@ -48,9 +50,9 @@ func benchAcceptBulk(b *testing.B, create creator) {
 			n := 0
 			for b.Loop() {
 				b.StopTimer()
-				ds := make([]Delivery, size)
+				ds := make([]delivery.Delivery, size)
 				for i := range ds {
-					ds[i] = delivery(fmt.Sprintf("r%d", n%50), n)
+					ds[i] = testDelivery(fmt.Sprintf("r%d", n%50), n)
 					n++
 				}
 				b.StartTimer()
@@ -100,9 +102,9 @@ func benchDrainBacklog(b *testing.B, create creator) {
 	for b.Loop() {
 		b.StopTimer()
 		for range backlog / 500 {
-			ds := make([]Delivery, 500)
+			ds := make([]delivery.Delivery, 500)
 			for i := range ds {
-				ds[i] = delivery(fmt.Sprintf("r%d", n%50), n)
+				ds[i] = testDelivery(fmt.Sprintf("r%d", n%50), n)
 				n++
 			}
 			accept(b, q, ds...)

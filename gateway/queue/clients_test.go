@@ -96,7 +96,7 @@ func TestUpgradeFromVersion2(t *testing.T) {
 	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
-		accept(t, q, delivery("a", 0))
+		accept(t, q, testDelivery("a", 0))
 		old := `PRAGMA user_version = 2`
 		if q.shared() {
 			old = `UPDATE meta SET version = 2`
@@ -118,7 +118,7 @@ func TestUpgradeFromVersion2(t *testing.T) {
 			if got := unkept(t, q, nil, 9); len(got) != 0 {
 				t.Errorf("unkept: %v", got)
 			}
-			if got := accept(t, q, delivery("a", 0)); got.New != 0 {
+			if got := accept(t, q, testDelivery("a", 0)); got.New != 0 {
 				t.Error("a known event is new")
 			}
 			crash(t, q)

@@ -6,14 +6,9 @@ import (
 	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
-
-// DeadLetter is an item that was set aside, and why.
-type DeadLetter struct {
-	Item
-	Reason string
-}
 
 // Bury sets an item aside as a dead letter, with the reason an operator will
 // read. It fails with WB_CONFLICT when the item is no longer waiting, or with
@@ -83,7 +78,7 @@ func (q *Queue) bury(ctx context.Context, items []Item, why []string, also func(
 
 // Dead lists dead letters with an id greater than after, in the order of their
 // ids, which is that of arrival within a lane: at most limit (1 to 1,000).
-func (q *Queue) Dead(ctx context.Context, after int64, limit int) ([]DeadLetter, error) {
+func (q *Queue) Dead(ctx context.Context, after int64, limit int) ([]delivery.DeadLetter, error) {
 	if limit < 1 || limit > 1000 {
 		return nil, provenance.Errorf(provenance.Invalid, "list dead letters: want a limit of 1 to 1000, not %d", limit)
 	}
@@ -94,13 +89,19 @@ func (q *Queue) Dead(ctx context.Context, after int64, limit int) ([]DeadLetter,
 		return nil, sqldb.Wrap(err, "list dead letters")
 	}
 	defer rows.Close()
-	var letters []DeadLetter
+	var letters []delivery.DeadLetter
 	for rows.Next() {
-		var letter DeadLetter
-		if letter.Item, err = scanItem(rows, &letter.Reason); err != nil {
+		var reason string
+		it, err := scanItem(rows, &reason)
+		if err != nil {
 			return nil, err
 		}
-		letters = append(letters, letter)
+		if it.Event.Digest == delivery.Placeholder() {
+			it.Event.Digest = provenance.Digest{}
+		}
+		letters = append(letters, delivery.DeadLetter{
+			ID: it.ID, Host: it.Host, Connector: it.Connector, Event: it.Event, Attempts: it.Attempts, Reason: reason, ReceivedAt: it.ReceivedAt,
+		})
 	}
 	return letters, sqldb.Wrap(rows.Err(), "list dead letters")
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
@@ -22,8 +23,8 @@ const (
 
 // dedupTime is when a delivery was seen, in seconds. It is never before the time
 // that its item carries, so that an item kept back can be told from the table
-// of items (see unexpirable).
-func dedupTime(now time.Time, d *Delivery) int64 {
+// of items (noteID unexpirable).
+func dedupTime(now time.Time, d *delivery.Delivery) int64 {
 	return max(now.Unix(), d.ReceivedAt.Unix()+1)
 }
 

@@ -64,7 +64,7 @@ func TestEveryStepIsFenced(t *testing.T) {
 			if st := stats(t, q); st.Pending != before.waiting || st.Sealed != before.sealed || st.Dead != before.dead || st.Done != 0 {
 				t.Fatalf("changed all the same: %+v", st)
 			}
-			accept(t, q, delivery("new", 0)) // accepting needs no lane
+			accept(t, q, testDelivery("new", 0)) // accepting needs no lane
 			if err := q.heartbeat(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -132,7 +132,7 @@ func TestHandOver(t *testing.T) {
 	url := createSchema(t)
 	first := open(t, url, Options{Lanes: 4, LaneTTL: testTTL})
 	for n := range 40 {
-		accept(t, first, delivery(fmt.Sprintf("r%d", n), n))
+		accept(t, first, testDelivery(fmt.Sprintf("r%d", n), n))
 	}
 	var busy [4][]Item
 	for lane := range 4 {
@@ -248,7 +248,7 @@ func TestLanesChangeOnlyWhenAlone(t *testing.T) {
 	if s := stats(t, second); s.Pending != 0 {
 		t.Fatalf("%d items came in by the old number of lanes", s.Pending)
 	}
-	if got := accept(t, second, delivery("late", 0)); got.New != 1 {
+	if got := accept(t, second, testDelivery("late", 0)); got.New != 1 {
 		t.Fatal("the refused event is taken for a duplicate: it would be lost")
 	}
 }

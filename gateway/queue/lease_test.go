@@ -21,9 +21,9 @@ func names(items []Item) []string {
 func TestLeaseIsOfOneHostOldestFirst(t *testing.T) {
 	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
-		other := delivery("b", 9)
+		other := testDelivery("b", 9)
 		other.Host = "other.example.com"
-		accept(t, q, delivery("a", 0), other, delivery("c", 0))
+		accept(t, q, testDelivery("a", 0), other, testDelivery("c", 0))
 		want := []string{"registry.example.com/a", "registry.example.com/c"}
 		if diff := cmp.Diff(want, names(lease(t, q, 0, 10))); diff != "" {
 			t.Fatal(diff)
@@ -65,12 +65,12 @@ func TestReleaseHoldsItsRepositoryBack(t *testing.T) {
 		q := open(t, path, Options{Lanes: 1})
 		now := time.Now()
 		q.now = func() time.Time { return now }
-		accept(t, q, delivery("a", 0), delivery("b", 0), delivery("a", 1))
+		accept(t, q, testDelivery("a", 0), testDelivery("b", 0), testDelivery("a", 1))
 		items := lease(t, q, 0, 1)
 		if err := q.Release(t.Context(), items, now.Add(time.Hour), "registry is down"); err != nil {
 			t.Fatal(err)
 		}
-		accept(t, q, delivery("a", 2))
+		accept(t, q, testDelivery("a", 2))
 		got := lease(t, q, 0, 10)
 		if diff := cmp.Diff([]string{"registry.example.com/b"}, names(got)); diff != "" {
 			t.Fatal(diff)
@@ -118,7 +118,7 @@ func TestBuryAndRetry(t *testing.T) {
 		if n, err := q.Retry(t.Context()); n != 1 || err != nil {
 			t.Fatalf("retried %d, %v", n, err)
 		}
-		if got := accept(t, q, delivery("a", 0)); got.Duplicate != 1 {
+		if got := accept(t, q, testDelivery("a", 0)); got.Duplicate != 1 {
 			t.Fatal("a dead letter's id was forgotten")
 		}
 		if got := lease(t, q, 0, 10); len(got) != 3 || got[0].ID != items[0].ID {
@@ -133,7 +133,7 @@ func TestArrived(t *testing.T) {
 		accept(t, q, deliveries("a", 0, 2)...)
 		accept(t, q, deliveries("a", 2, 3)...)
 		<-q.Arrived(0)
-		accept(t, q, delivery("a", 0)) // a duplicate is no arrival
+		accept(t, q, testDelivery("a", 0)) // a duplicate is no arrival
 		select {
 		case <-q.Arrived(0):
 			t.Fatal("announced twice")

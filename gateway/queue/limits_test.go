@@ -6,9 +6,10 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
-func from(connector string, ds ...Delivery) []Delivery {
+func from(connector string, ds ...delivery.Delivery) []delivery.Delivery {
 	for i := range ds {
 		ds[i].Connector = connector
 	}
@@ -21,7 +22,7 @@ func TestConnectorShare(t *testing.T) {
 		path := create(t)
 		options := Options{Lanes: 1, MaxPending: 10, ConnectorShare: 40, LaneTTL: time.Hour}
 		q := open(t, path, options)
-		full := func(connector, about string, ds ...Delivery) {
+		full := func(connector, about string, ds ...delivery.Delivery) {
 			t.Helper()
 			_, err := q.Accept(t.Context(), from(connector, ds...))
 			wantCode(t, err, provenance.Full)
@@ -31,28 +32,28 @@ func TestConnectorShare(t *testing.T) {
 		}
 		accept(t, q, from("noisy", deliveries("a", 0, 3)...)...)
 		full("noisy", "noisy", deliveries("a", 3, 5)...)
-		accept(t, q, from("noisy", delivery("a", 3))...) // of a refused call nothing is counted
-		full("noisy", "noisy", delivery("a", 4))
-		accept(t, q, from("noisy", delivery("a", 3))...) // a duplicate needs no room
+		accept(t, q, from("noisy", testDelivery("a", 3))...) // of a refused call nothing is counted
+		full("noisy", "noisy", testDelivery("a", 4))
+		accept(t, q, from("noisy", testDelivery("a", 3))...) // a duplicate needs no room
 		accept(t, q, from("calm", deliveries("b", 0, 4)...)...)
 		full("third", "third", deliveries("c", 0, 3)...) // the whole is full before its share is
 		accept(t, q, from("third", deliveries("c", 0, 2)...)...)
 
 		// Sealed items still count, recorded and buried ones do not, also after a restart.
 		s := seal(t, q, 0, 1, lease(t, q, 0, 2))
-		full("noisy", "noisy", delivery("a", 5))
+		full("noisy", "noisy", testDelivery("a", 5))
 		crash(t, q)
 		q = open(t, path, options)
-		full("noisy", "noisy", delivery("a", 5))
+		full("noisy", "noisy", testDelivery("a", 5))
 		if err := q.Recorded(t.Context(), s, 1); err != nil {
 			t.Fatal(err)
 		}
-		accept(t, q, from("noisy", delivery("a", 5))...)
+		accept(t, q, from("noisy", testDelivery("a", 5))...)
 		if err := q.Bury(t.Context(), lease(t, q, 0, 1)[0], "gone"); err != nil {
 			t.Fatal(err)
 		}
 		accept(t, q, from("noisy", deliveries("a", 6, 8)...)...)
-		full("noisy", "noisy", delivery("a", 8))
+		full("noisy", "noisy", testDelivery("a", 8))
 		if n, err := q.Retry(t.Context()); n != 1 || err != nil {
 			t.Fatalf("retried %d, %v", n, err)
 		}
@@ -60,7 +61,7 @@ func TestConnectorShare(t *testing.T) {
 		if err := q.Unseal(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
-		full("noisy", "noisy", delivery("a", 8)) // the letter counts again
+		full("noisy", "noisy", testDelivery("a", 8)) // the letter counts again
 		want := map[string]int64{"noisy": 5, "calm": 4, "third": 2}
 		for connector, n := range want {
 			if q.pending[connector] != n {
@@ -112,9 +113,9 @@ func TestForget(t *testing.T) {
 		if got := accept(t, q, append(append(deliveries("dead", 0, 1), deliveries("sealed", 0, 3)...), deliveries("waiting", 0, 3)...)...); got.New != 0 {
 			t.Fatalf("%d events would be recorded twice", got.New)
 		}
-		lie := delivery("waiting", 0)
+		lie := testDelivery("waiting", 0)
 		lie.BodyHash[0] ^= 1
-		_, err := q.Accept(t.Context(), []Delivery{lie})
+		_, err := q.Accept(t.Context(), []delivery.Delivery{lie})
 		wantCode(t, err, provenance.Conflict)
 		if got := accept(t, q, deliveries("recorded", 0, 50)...); got.New != 50 {
 			t.Fatalf("%d of the forgotten are new", got.New)
@@ -127,7 +128,7 @@ func TestForget(t *testing.T) {
 func TestForgetKnowsItsItems(t *testing.T) {
 	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
-		d := delivery("a", 0)
+		d := testDelivery("a", 0)
 		d.ReceivedAt = time.Now().Add(30 * time.Minute)
 		accept(t, q, d)
 		for _, before := range []time.Duration{0, 20 * time.Minute, 40 * time.Minute} {
@@ -142,7 +143,7 @@ func TestForgetKnowsItsItems(t *testing.T) {
 func TestForgettingGoesOn(t *testing.T) {
 	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1, Remember: time.Hour})
-		accept(t, q, delivery("a", 0))
+		accept(t, q, testDelivery("a", 0))
 		s := seal(t, q, 0, 1, lease(t, q, 0, 1))
 		if err := q.Recorded(t.Context(), s, 1); err != nil {
 			t.Fatal(err)
@@ -166,7 +167,7 @@ func TestForgettingGoesOn(t *testing.T) {
 func TestUpgradeFromVersion1(t *testing.T) {
 	path := createFile(t)
 	q := open(t, path, Options{Lanes: 1})
-	accept(t, q, delivery("a", 0), delivery("b", 0))
+	accept(t, q, testDelivery("a", 0), testDelivery("b", 0))
 	s := seal(t, q, 0, 1, lease(t, q, 0, 1))
 	if err := q.Recorded(t.Context(), s, 1); err != nil {
 		t.Fatal(err)
@@ -181,7 +182,7 @@ func TestUpgradeFromVersion1(t *testing.T) {
 	}
 	for range 2 {
 		q = open(t, path, Options{Lanes: 1})
-		if got := accept(t, q, delivery("a", 0), delivery("b", 0), delivery("b", 0)); got.New != 0 {
+		if got := accept(t, q, testDelivery("a", 0), testDelivery("b", 0), testDelivery("b", 0)); got.New != 0 {
 			t.Fatalf("after the upgrade %d events are new", got.New)
 		}
 		if n, err := q.forget(t.Context(), time.Now().Add(-time.Hour), func() bool { return true }); n != 0 || err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/test/postgres"
 )
 
@@ -46,13 +47,13 @@ func TestDuplicatesAcrossReplicas(t *testing.T) {
 			for n := range ids {
 				d := event((n*(1+2*c) + c) % ids) // each in another order
 				d.BodyHash[0] = byte(c % 2)
-				got, err := queues[c%2].Accept(context.Background(), []Delivery{d, event(ids + c*ids + n)})
+				got, err := queues[c%2].Accept(context.Background(), []delivery.Delivery{d, event(ids + c*ids + n)})
 				switch provenance.CodeOf(err) {
 				case "":
 					fresh.Add(int64(got.New))
 				case provenance.Conflict:
 					conflicts.Add(1)
-					if got, err := queues[c%2].Accept(context.Background(), []Delivery{event(ids + c*ids + n)}); err != nil || got.New != 1 {
+					if got, err := queues[c%2].Accept(context.Background(), []delivery.Delivery{event(ids + c*ids + n)}); err != nil || got.New != 1 {
 						t.Errorf("the other event of a refused call: %+v, %v", got, err)
 					}
 					fresh.Add(1)
@@ -168,7 +169,7 @@ func TestBoundIsShared(t *testing.T) {
 		if err := second.recount(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		_, err := second.Accept(t.Context(), []Delivery{delivery("b", 0)})
+		_, err := second.Accept(t.Context(), []delivery.Delivery{testDelivery("b", 0)})
 		return provenance.CodeOf(err) == provenance.Full
 	})
 	s := seal(t, first, 0, 1, lease(t, first, 0, 4))
@@ -188,13 +189,13 @@ func TestBoundIsShared(t *testing.T) {
 	})
 	for n := range 4 {
 		until(t, "there is room again", func() bool {
-			_, err := second.Accept(t.Context(), []Delivery{delivery("c", n)})
+			_, err := second.Accept(t.Context(), []delivery.Delivery{testDelivery("c", n)})
 			return err == nil
 		})
 	}
 	stop()
 	wg.Wait()
-	_, err := second.Accept(t.Context(), []Delivery{delivery("d", 0)})
+	_, err := second.Accept(t.Context(), []delivery.Delivery{testDelivery("d", 0)})
 	wantCode(t, err, provenance.Full)
 	var got int64
 	if err := second.writer.between(t.Context(), func() error { got = second.pending["main"]; return nil }); err != nil || got != 10 {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
 // FuzzGroupCommit lets many callers accept overlapping, conflicting and
@@ -54,9 +55,9 @@ type ids struct {
 
 func acceptRandomly(t *testing.T, q *Queue, r *rand.Rand, acked *ids) {
 	for range 10 {
-		var ds []Delivery
+		var ds []delivery.Delivery
 		for range 1 + r.IntN(6) {
-			d := delivery(fmt.Sprintf("r%d", r.IntN(4)), r.IntN(60))
+			d := testDelivery(fmt.Sprintf("r%d", r.IntN(4)), r.IntN(60))
 			if r.IntN(40) == 0 {
 				d.BodyHash[1] ^= 0xff // a lie if the event is known, else the first word on it
 			}

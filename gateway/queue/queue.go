@@ -11,24 +11,16 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
-
-// Delivery is one event as intake hands it over.
-type Delivery struct {
-	Host       provenance.Host
-	Connector  string
-	Event      provenance.Event
-	BodyHash   [32]byte // of the bytes the event was read from
-	ReceivedAt time.Time
-}
 
 // Item is a delivery on its way to the ledger.
 type Item struct {
 	ID       int64
 	Lane     int
 	Attempts int // how often it was released after a failure
-	Delivery
+	delivery.Delivery
 
 	repo  int64
 	epoch int64 // of this process's hold of the lane; 0 on SQLite
@@ -137,34 +129,24 @@ func (q *Queue) limit(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithTimeout(ctx, serverTimeout)
 }
 
-// Stats are the queue's counts.
-type Stats struct {
-	Pending int64 // waiting for a segment
-	Sealed  int64 // in a segment that is not yet known to be recorded
-	Dead    int64
-	Done    int64 // recorded since the database was created
-	// OldestPending is when the oldest waiting item was received; zero when none waits.
-	OldestPending time.Time
-}
-
 // Stats returns the counts as of the last commit, of all replicas.
-func (q *Queue) Stats(ctx context.Context) (Stats, error) {
+func (q *Queue) Stats(ctx context.Context) (delivery.Stats, error) {
 	ctx, cancel := q.limit(ctx)
 	defer cancel()
-	s := Stats{Pending: q.waiting.Load(), Sealed: q.sealed.Load(), Dead: q.dead.Load(), Done: q.done.Load()}
+	s := delivery.Stats{Pending: q.waiting.Load(), Sealed: q.sealed.Load(), Dead: q.dead.Load(), Done: q.done.Load()}
 	if q.shared() {
 		c, err := readCounts(q.reads.counts.QueryContext(ctx))
 		if err == nil {
 			err = sqldb.Wrap(q.reads.done.QueryRowContext(ctx).Scan(&s.Done), "read queue stats")
 		}
 		if err != nil {
-			return Stats{}, err
+			return delivery.Stats{}, err
 		}
 		s.Pending, s.Sealed, s.Dead = c.waiting, c.sealed, c.dead
 	}
 	var at sql.NullInt64
 	if err := q.reads.oldest.QueryRowContext(ctx).Scan(&at); err != nil && err != sql.ErrNoRows {
-		return Stats{}, sqldb.Wrap(err, "read queue stats")
+		return delivery.Stats{}, sqldb.Wrap(err, "read queue stats")
 	}
 	if at.Valid {
 		s.OldestPending = time.UnixMilli(at.Int64).UTC()

@@ -12,14 +12,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 const testHost = provenance.Host("registry.example.com")
 
-func delivery(repo string, n int) Delivery {
+func testDelivery(repo string, n int) delivery.Delivery {
 	name := fmt.Sprintf("%s/%d", repo, n)
-	return Delivery{
+	return delivery.Delivery{
 		Host: testHost, Connector: "main",
 		Event: provenance.Event{
 			ID: provenance.NewEventID("test", "main", name), Action: provenance.Push, Source: "distribution",
@@ -31,10 +32,10 @@ func delivery(repo string, n int) Delivery {
 	}
 }
 
-func deliveries(repo string, from, to int) []Delivery {
-	var ds []Delivery
+func deliveries(repo string, from, to int) []delivery.Delivery {
+	var ds []delivery.Delivery
 	for n := from; n < to; n++ {
-		ds = append(ds, delivery(repo, n))
+		ds = append(ds, testDelivery(repo, n))
 	}
 	return ds
 }
@@ -61,7 +62,7 @@ func crash(t *testing.T, q *Queue) {
 	}
 }
 
-func accept(t testing.TB, q *Queue, ds ...Delivery) Accepted {
+func accept(t testing.TB, q *Queue, ds ...delivery.Delivery) delivery.Accepted {
 	t.Helper()
 	a, err := q.Accept(t.Context(), ds)
 	if err != nil {
@@ -86,7 +87,7 @@ func wantCode(t *testing.T, err error, code provenance.Code) {
 	}
 }
 
-func stats(t *testing.T, q *Queue) Stats {
+func stats(t *testing.T, q *Queue) delivery.Stats {
 	t.Helper()
 	s, err := q.Stats(t.Context())
 	if err != nil {
@@ -116,7 +117,7 @@ func TestAcceptedSurvivesReopen(t *testing.T) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
 		want := deliveries("team/app", 0, 70) // more than one multi-row insert
-		if got := accept(t, q, want...); got != (Accepted{New: 70}) {
+		if got := accept(t, q, want...); got != (delivery.Accepted{New: 70}) {
 			t.Fatalf("accepted %+v", got)
 		}
 		if got := lease(t, q, 0, 10); len(got) != 10 {
@@ -124,7 +125,7 @@ func TestAcceptedSurvivesReopen(t *testing.T) {
 		}
 		crash(t, q)
 		q = open(t, path, Options{Lanes: 1}) // leases die with the process
-		var got []Delivery
+		var got []delivery.Delivery
 		for _, it := range lease(t, q, 0, 1000) {
 			got = append(got, it.Delivery)
 		}
@@ -140,23 +141,23 @@ func TestAcceptedSurvivesReopen(t *testing.T) {
 func TestDuplicateAndConflict(t *testing.T) {
 	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
-		accept(t, q, delivery("a", 1))
-		if got := accept(t, q, delivery("a", 1), delivery("a", 2), delivery("a", 2)); got != (Accepted{New: 1, Duplicate: 2}) {
+		accept(t, q, testDelivery("a", 1))
+		if got := accept(t, q, testDelivery("a", 1), testDelivery("a", 2), testDelivery("a", 2)); got != (delivery.Accepted{New: 1, Duplicate: 2}) {
 			t.Fatalf("accepted %+v", got)
 		}
-		lie := delivery("a", 1)
+		lie := testDelivery("a", 1)
 		lie.BodyHash[15] ^= 1
-		_, err := q.Accept(t.Context(), []Delivery{delivery("a", 3), lie})
+		_, err := q.Accept(t.Context(), []delivery.Delivery{testDelivery("a", 3), lie})
 		wantCode(t, err, provenance.Conflict)
 		if s := stats(t, q); s.Pending != 2 {
 			t.Fatalf("a refused call left %d items, want 2", s.Pending)
 		}
-		if got := accept(t, q, delivery("a", 3)); got.New != 1 {
+		if got := accept(t, q, testDelivery("a", 3)); got.New != 1 {
 			t.Fatal("the event of a refused call is taken for a duplicate: it would be lost")
 		}
-		bad := delivery("a", 4)
+		bad := testDelivery("a", 4)
 		bad.Event.Digest = provenance.Digest{}
-		_, err = q.Accept(t.Context(), []Delivery{bad})
+		_, err = q.Accept(t.Context(), []delivery.Delivery{bad})
 		wantCode(t, err, provenance.Invalid)
 	})
 }
@@ -167,8 +168,8 @@ func TestFull(t *testing.T) {
 		accept(t, q, deliveries("a", 0, 2)...)
 		_, err := q.Accept(t.Context(), deliveries("a", 2, 4))
 		wantCode(t, err, provenance.Full)
-		accept(t, q, delivery("a", 2))
-		accept(t, q, delivery("a", 2)) // a duplicate needs no room
+		accept(t, q, testDelivery("a", 2))
+		accept(t, q, testDelivery("a", 2)) // a duplicate needs no room
 		_, err = q.Accept(t.Context(), deliveries("a", 3, 4))
 		wantCode(t, err, provenance.Full)
 	})
@@ -187,7 +188,7 @@ func TestDiskLow(t *testing.T) {
 		t.Fatalf("looked %d times within a second", looked)
 	}
 	free, now = 100, now.Add(time.Second)
-	accept(t, q, delivery("a", 0))
+	accept(t, q, testDelivery("a", 0))
 }
 
 // A failed fsync reaches every caller that shared the commit, and the queue
@@ -196,7 +197,7 @@ func TestFailedCommitIsNeverAcknowledged(t *testing.T) {
 	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
-		accept(t, q, delivery("a", 0))
+		accept(t, q, testDelivery("a", 0))
 		q.writer.do(t.Context(), &op{rows: 1, run: func(b *batch) error { //nolint:errcheck // sets the fault in the writer's goroutine
 			b.w.commitFault = func() error { return errors.New("fsync: input/output error") }
 			return nil
@@ -204,7 +205,7 @@ func TestFailedCommitIsNeverAcknowledged(t *testing.T) {
 		var wg sync.WaitGroup
 		for n := range 50 {
 			wg.Go(func() {
-				_, err := q.Accept(context.Background(), []Delivery{delivery("a", n+1)})
+				_, err := q.Accept(context.Background(), []delivery.Delivery{testDelivery("a", n+1)})
 				if provenance.CodeOf(err) != provenance.Internal {
 					t.Errorf("accept %d after a broken disk: %v", n, err)
 				}
@@ -227,7 +228,7 @@ func TestClosed(t *testing.T) {
 		if err := q.Close(); err != nil {
 			t.Fatal(err)
 		}
-		_, err := q.Accept(t.Context(), []Delivery{delivery("a", 0)})
+		_, err := q.Accept(t.Context(), []delivery.Delivery{testDelivery("a", 0)})
 		wantCode(t, err, provenance.Unavailable)
 	})
 }
@@ -240,7 +241,7 @@ func TestOrderOutlivesNumbers(t *testing.T) {
 		q := open(t, path, Options{Lanes: 8})
 		for n := range 3 {
 			for r := range 20 {
-				accept(t, q, delivery(fmt.Sprintf("r%d", r), n))
+				accept(t, q, testDelivery(fmt.Sprintf("r%d", r), n))
 			}
 		}
 		if !q.shared() {
@@ -259,7 +260,7 @@ func TestOrderOutlivesNumbers(t *testing.T) {
 			crash(t, q)
 			q = open(t, path, Options{Lanes: lanes})
 			for r := range 20 {
-				accept(t, q, delivery(fmt.Sprintf("r%d", r), 3+i))
+				accept(t, q, testDelivery(fmt.Sprintf("r%d", r), 3+i))
 			}
 		}
 		total := 0

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
@@ -139,11 +140,11 @@ const (
 	replicaTTL   = 2 * time.Second
 )
 
-func event(n int) Delivery { return delivery(fmt.Sprintf("team/r%d", n%replicaRepos), n) }
+func event(n int) delivery.Delivery { return testDelivery(fmt.Sprintf("team/r%d", n%replicaRepos), n) }
 
 func acceptRange(ctx context.Context, q *Queue, from, to int) error {
 	for n := from; n < to; n += 500 {
-		var ds []Delivery
+		var ds []delivery.Delivery
 		for i := n; i < min(n+500, to); i++ {
 			ds = append(ds, event(i))
 		}

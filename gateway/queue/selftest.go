@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
@@ -14,28 +15,29 @@ import (
 // tried is never recorded.
 //
 // Accepted and errors are Accept's.
-func (q *Queue) Try(ctx context.Context, deliveries []Delivery) (Accepted, error) {
+func (q *Queue) Try(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error) {
 	if len(deliveries) == 0 {
-		return Accepted{}, nil
+		return delivery.Accepted{}, nil
 	}
+	deliveries = placeheld(deliveries)
 	events, err := q.encodeAll(deliveries)
 	if err != nil {
-		return Accepted{}, err
+		return delivery.Accepted{}, err
 	}
-	var accepted Accepted
+	var accepted delivery.Accepted
 	err = q.writer.do(ctx, &op{rows: len(deliveries), deliveries: deliveries, run: func(b *batch) (err error) {
 		accepted, err = q.try(b, deliveries, events)
 		return err
 	}})
 	if err != nil {
-		return Accepted{}, err
+		return delivery.Accepted{}, err
 	}
 	return accepted, nil
 }
 
 // try runs inside a savepoint: an error takes back what it wrote.
-func (q *Queue) try(b *batch, deliveries []Delivery, events [][]byte) (Accepted, error) {
-	var accepted Accepted
+func (q *Queue) try(b *batch, deliveries []delivery.Delivery, events [][]byte) (delivery.Accepted, error) {
+	var accepted delivery.Accepted
 	var noted [][]byte
 	for i := range deliveries {
 		d := &deliveries[i]
@@ -45,7 +47,7 @@ func (q *Queue) try(b *batch, deliveries []Delivery, events [][]byte) (Accepted,
 			err = firstError(q.room(b, d.Connector), q.insertAndDelete(b, d, events[i]))
 		}
 		if err != nil {
-			return Accepted{}, firstError(q.backend.forgetIDs(b, noted), err)
+			return delivery.Accepted{}, firstError(q.backend.forgetIDs(b, noted), err)
 		}
 		if fresh {
 			accepted.New++
@@ -57,7 +59,7 @@ func (q *Queue) try(b *batch, deliveries []Delivery, events [][]byte) (Accepted,
 }
 
 // writeOnce writes a row as flush would, and deletes it.
-func (q *Queue) insertAndDelete(b *batch, d *Delivery, event []byte) error {
+func (q *Queue) insertAndDelete(b *batch, d *delivery.Delivery, event []byte) error {
 	key := repoKey{d.Host, d.Event.Repository}
 	r, ok := q.repos[key]
 	if !ok { // a repository of samples gets no row of its own
@@ -74,7 +76,7 @@ func (q *Queue) insertAndDelete(b *batch, d *Delivery, event []byte) error {
 }
 
 // admissible encodes deliveries and asks whether there is disk for them.
-func (q *Queue) encodeAll(deliveries []Delivery) ([][]byte, error) {
+func (q *Queue) encodeAll(deliveries []delivery.Delivery) ([][]byte, error) {
 	if len(deliveries) > MaxDeliveries {
 		return nil, provenance.Errorf(provenance.Invalid, "accept %d deliveries: at most %d at once", len(deliveries), MaxDeliveries)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
 // What was tried is answered as what was accepted is, and nothing of it stands.
@@ -14,8 +15,8 @@ func TestTryLeavesNothing(t *testing.T) {
 	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
-		accept(t, q, delivery("a", 0))
-		try := func(want Accepted, ds ...Delivery) {
+		accept(t, q, testDelivery("a", 0))
+		try := func(want delivery.Accepted, ds ...delivery.Delivery) {
 			t.Helper()
 			if got, err := q.Try(t.Context(), ds); err != nil || got != want {
 				t.Fatalf("tried %+v, %v; want %+v", got, err, want)
@@ -24,20 +25,20 @@ func TestTryLeavesNothing(t *testing.T) {
 				t.Fatalf("a self-test is left: %+v", s)
 			}
 		}
-		try(Accepted{})
-		try(Accepted{New: 2, Duplicate: 1}, delivery("a", 1), delivery("new", 1), delivery("a", 1))
-		try(Accepted{New: 1, Duplicate: 1}, delivery("a", 0), delivery("a", 1))
-		lie := delivery("a", 0)
+		try(delivery.Accepted{})
+		try(delivery.Accepted{New: 2, Duplicate: 1}, testDelivery("a", 1), testDelivery("new", 1), testDelivery("a", 1))
+		try(delivery.Accepted{New: 1, Duplicate: 1}, testDelivery("a", 0), testDelivery("a", 1))
+		lie := testDelivery("a", 0)
 		lie.BodyHash[15] ^= 1
-		_, err := q.Try(t.Context(), []Delivery{delivery("a", 1), lie})
+		_, err := q.Try(t.Context(), []delivery.Delivery{testDelivery("a", 1), lie})
 		wantCode(t, err, provenance.Conflict)
-		try(Accepted{New: 1}, delivery("a", 1))
-		if items := lease(t, q, 0, 10); len(items) != 1 || items[0].Event.ID != delivery("a", 0).Event.ID {
+		try(delivery.Accepted{New: 1}, testDelivery("a", 1))
+		if items := lease(t, q, 0, 10); len(items) != 1 || items[0].Event.ID != testDelivery("a", 0).Event.ID {
 			t.Fatalf("leased %+v", items)
 		}
 		crash(t, q)
 		q = open(t, path, Options{Lanes: 1})
-		if got := accept(t, q, delivery("a", 0), delivery("a", 1), delivery("new", 1)); got != (Accepted{New: 2, Duplicate: 1}) {
+		if got := accept(t, q, testDelivery("a", 0), testDelivery("a", 1), testDelivery("new", 1)); got != (delivery.Accepted{New: 2, Duplicate: 1}) {
 			t.Fatalf("after self-tests and a restart: %+v", got)
 		}
 	})
@@ -47,14 +48,14 @@ func TestTryLeavesNothing(t *testing.T) {
 func TestTryMeetsTheLimits(t *testing.T) {
 	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1, MaxPending: 1})
-		accept(t, q, delivery("a", 0))
+		accept(t, q, testDelivery("a", 0))
 		_, err := q.Try(t.Context(), deliveries("a", 1, 2))
 		wantCode(t, err, provenance.Full)
-		_, err = q.Try(t.Context(), make([]Delivery, MaxDeliveries+1))
+		_, err = q.Try(t.Context(), make([]delivery.Delivery, MaxDeliveries+1))
 		wantCode(t, err, provenance.Invalid)
-		bad := delivery("a", 4)
+		bad := testDelivery("a", 4)
 		bad.Event.Digest = provenance.Digest{}
-		_, err = q.Try(t.Context(), []Delivery{bad})
+		_, err = q.Try(t.Context(), []delivery.Delivery{bad})
 		wantCode(t, err, provenance.Invalid)
 		q.writer.do(t.Context(), &op{rows: 1, run: func(b *batch) error { //nolint:errcheck // sets the fault in the writer's goroutine
 			b.w.commitFault = func() error { return errors.New("fsync: input/output error") }
@@ -93,7 +94,7 @@ func TestTryBesideAccept(t *testing.T) {
 func TestTryWrites(t *testing.T) {
 	path := createFile(t)
 	q := open(t, path, Options{Lanes: 1})
-	accept(t, q, delivery("a", 0))
+	accept(t, q, testDelivery("a", 0))
 	size := func() int64 {
 		info, err := os.Stat(path + "-wal")
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
@@ -49,7 +50,7 @@ type op struct {
 	// bare ops undo themselves; the others run inside a savepoint.
 	bare bool
 	// deliveries are what the op accepts, for the backend's prefetch.
-	deliveries []Delivery
+	deliveries []delivery.Delivery
 	// aside, in place of run, runs in the writer's goroutine between two transactions.
 	aside func() error
 	err   error

@@ -16,6 +16,8 @@ type allowed struct {
 
 func directions() []allowed {
 	vocabulary := []string{"chaincode/provenance", "chaincode/policy", "chaincode/state"}
+	shared := slices.Concat(vocabulary, []string{"gateway/block", "gateway/delivery", "gateway/findings", "gateway/readmodel"})
+	shared = shared[:len(shared):len(shared)] // each entry appends its own
 	return []allowed{
 		{"chaincode/provenance", nil},
 		{"chaincode/strictjson", []string{"chaincode/provenance"}},
@@ -24,14 +26,19 @@ func directions() []allowed {
 		{"chaincode/evidence", []string{"chaincode/provenance", "chaincode/strictjson"}},
 		{"chaincode/state", append(vocabulary, "chaincode/manifest", "chaincode/policy/policytest")},
 		{"chaincode/contract", append(vocabulary, "chaincode/evidence", "chaincode/manifest", "chaincode/strictjson")},
+		// What several rooms speak of.
+		{"gateway/block", vocabulary},
+		{"gateway/delivery", vocabulary},
+		{"gateway/findings", vocabulary},
+		{"gateway/readmodel", vocabulary},
 		// A room may have closets (gateway/api/waybillv1); it knows no sibling.
-		{"gateway/intake", append(vocabulary, "gateway/intake")},
+		{"gateway/intake", append(shared, "gateway/intake")},
 		{"gateway/registry", append(vocabulary, "chaincode/manifest", "gateway/registry")},
 		{"gateway/sqldb", []string{"chaincode/provenance"}},
-		{"gateway/queue", append(vocabulary, "gateway/queue", "gateway/sqldb")},
-		{"gateway/ledger", append(vocabulary, "gateway/ledger")},
-		{"gateway/index", append(vocabulary, "gateway/index", "gateway/sqldb")},
-		{"gateway/api", append(vocabulary, "gateway/api")},
+		{"gateway/queue", append(shared, "gateway/queue", "gateway/sqldb")},
+		{"gateway/ledger", append(shared, "gateway/ledger")},
+		{"gateway/index", append(shared, "gateway/index", "gateway/sqldb")},
+		{"gateway/api", append(shared, "gateway/api")},
 		// Founds a consortium on a network just made; the command line calls it, no room does.
 		{"gateway/provision", append(vocabulary, "gateway/ledger", "network", "gateway/provision")},
 		// The only package that sees all rooms.

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/test/lab"
 )
@@ -301,7 +302,7 @@ func filling(ctx context.Context, l *lab.Lab, fill func(*queue.Queue) error) (er
 
 func fill(ctx context.Context, l *lab.Lab, q *queue.Queue, action provenance.Action, n int) error {
 	for done := 0; done < n; done += perEnvelope {
-		batch := make([]queue.Delivery, perEnvelope)
+		batch := make([]delivery.Delivery, perEnvelope)
 		for i := range batch {
 			serial := fmt.Sprintf("%s %d %d", action, time.Now().UnixNano(), done+i)
 			e := provenance.Event{
@@ -313,7 +314,7 @@ func fill(ctx context.Context, l *lab.Lab, q *queue.Queue, action provenance.Act
 			} else {
 				e.Tag, e.MediaType, e.Size = provenance.Tag(fmt.Sprintf("t%d", done+i)), "application/vnd.oci.image.manifest.v1+json", 1187
 			}
-			batch[i] = queue.Delivery{Host: provenance.Host(l.Registry), Connector: "main", Event: e, ReceivedAt: time.Now()}
+			batch[i] = delivery.Delivery{Host: provenance.Host(l.Registry), Connector: "main", Event: e, ReceivedAt: time.Now()}
 		}
 		if _, err := q.Accept(ctx, batch); err != nil {
 			return err

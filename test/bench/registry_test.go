@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/test/lab"
 )
@@ -84,10 +85,10 @@ func (s *shelves) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // fill puts pushes of n images into the queue.
 func (s *shelves) fill(ctx context.Context, q *queue.Queue, n int) error {
 	for done := 0; done < n; done += perEnvelope {
-		batch := make([]queue.Delivery, perEnvelope)
+		batch := make([]delivery.Delivery, perEnvelope)
 		for i := range batch {
 			serial := done + i
-			batch[i] = queue.Delivery{Host: provenance.Host(s.host), Connector: "main", ReceivedAt: time.Now(), Event: provenance.Event{
+			batch[i] = delivery.Delivery{Host: provenance.Host(s.host), Connector: "main", ReceivedAt: time.Now(), Event: provenance.Event{
 				ID: provenance.NewEventID("bench", "bench", s.host, strconv.Itoa(serial)), Action: provenance.Push, Source: "distribution", Actor: "ci", OccurredAt: time.Now(),
 				Repository: provenance.Repository(fmt.Sprintf("bench/read-%d", serial%32)), Digest: s.put(serial), Tag: provenance.Tag(fmt.Sprintf("t%d", serial)),
 				MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 1354,

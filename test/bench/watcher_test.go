@@ -10,7 +10,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/test/lab"
 )
 
@@ -45,7 +45,7 @@ func follow(ctx context.Context, l *lab.Lab) (*watcher, error) {
 	return w, nil
 }
 
-func (w *watcher) block(b ledger.Block) error {
+func (w *watcher) block(b block.Block) error {
 	now := time.Now()
 	for _, tx := range b.Txs {
 		for _, write := range tx.Writes {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/queue"
@@ -131,7 +132,7 @@ func readBlock(raw *common.Block, chaincode string) (check.Block, error) {
 	return out, nil
 }
 
-func segmentEvents(w ledger.Write) ([]check.Event, error) {
+func segmentEvents(w block.Write) ([]check.Event, error) {
 	kind, attributes, ok := state.SplitKey(w.Key)
 	if !ok || kind != state.TypeSegment || w.Delete {
 		return nil, nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 )
 
@@ -86,7 +87,7 @@ func (p *pulling) segments() (hidden [][]string, kept int) {
 		p.t.Fatal(err)
 	}
 	done := errors.New("done")
-	err = c.Blocks(p.ctx, 0, func(b ledger.Block) error {
+	err = c.Blocks(p.ctx, 0, func(b block.Block) error {
 		for _, tx := range b.Txs {
 			if tx.Function == "record:Clients" {
 				kept++

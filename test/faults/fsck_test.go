@@ -20,7 +20,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway"
-	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/test/lab"
 	"github.com/waybill-dev/waybill/test/postgres"
 )
@@ -225,7 +225,7 @@ func recordedEvent(t *testing.T, ctx context.Context, l *lab.Lab) (e provenance.
 	}
 	defer func() { _ = c.Close() }() // only read from
 	found := errors.New("found")
-	err = c.Blocks(ctx, 0, func(b ledger.Block) error {
+	err = c.Blocks(ctx, 0, func(b block.Block) error {
 		for _, tx := range b.Txs {
 			for _, w := range tx.Writes {
 				if kind, _, _ := state.SplitKey(w.Key); kind != state.TypeSegment {

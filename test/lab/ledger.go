@@ -7,6 +7,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 )
 
@@ -43,7 +44,7 @@ func (l *Lab) ReadJournal(ctx context.Context, org string, repo provenance.Repos
 		return j, err
 	}
 	done := errors.New("done")
-	err = c.Blocks(ctx, 0, func(b ledger.Block) error {
+	err = c.Blocks(ctx, 0, func(b block.Block) error {
 		for _, tx := range b.Txs {
 			for _, w := range tx.Writes {
 				if err := j.add(w, repo); err != nil {
@@ -63,7 +64,7 @@ func (l *Lab) ReadJournal(ctx context.Context, org string, repo provenance.Repos
 	return j, err
 }
 
-func (j Journal) add(w ledger.Write, repo provenance.Repository) error {
+func (j Journal) add(w block.Write, repo provenance.Repository) error {
 	if kind, _, ok := state.SplitKey(w.Key); !ok || kind != state.TypeSegment {
 		return nil
 	}

@@ -2,7 +2,10 @@ package postgres
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -21,11 +24,29 @@ func Start(t testing.TB) *Server {
 }
 
 // Shared is one server for all tests of a package; the zero value is ready.
-// TestMain calls Stop after the tests.
+// TestMain calls Main, or Stop after the tests.
 type Shared struct {
 	once   sync.Once
 	server *Server
 	err    error
+	last   atomic.Int64 // schema
+}
+
+// Main runs the tests, stops the server if one was launched, and returns the
+// code to exit with: func TestMain(m *testing.M) { os.Exit(server.Main(m)) }.
+func (s *Shared) Main(m *testing.M) int {
+	code := m.Run()
+	if err := s.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	return code
+}
+
+// Schema is the URL of a schema that no other call has.
+func (s *Shared) Schema(t testing.TB) string {
+	t.Helper()
+	return fmt.Sprintf("%s&search_path=test%d", s.URL(t), s.last.Add(1))
 }
 
 // URL launches the server at the first call and returns its address. Tests

@@ -5,6 +5,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // Read reads what an index says of repositories, each a host and a name, into
@@ -14,8 +15,8 @@ func Read(ctx context.Context, x *index.Index, name string, repositories [][2]st
 	err := x.View(ctx, func(s *index.Snapshot) error {
 		out.Height = s.Height
 		for _, r := range repositories {
-			filter := index.HistoryFilter{Host: provenance.Host(r[0]), Repository: provenance.Repository(r[1])}
-			for page := (index.Page{Size: index.MaxPage}); ; {
+			filter := readmodel.HistoryFilter{Host: provenance.Host(r[0]), Repository: provenance.Repository(r[1])}
+			for page := (readmodel.Page{Size: readmodel.MaxPage}); ; {
 				records, next, err := s.History(filter, page)
 				if err != nil {
 					return err

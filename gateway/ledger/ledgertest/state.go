@@ -1,0 +1,84 @@
+package ledgertest
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/ledger"
+)
+
+// State is the index's mirror of the keys.
+type State struct {
+	mu   sync.Mutex
+	held map[string][]byte
+}
+
+func (f *State) Put(t *testing.T, key string, record any) {
+	t.Helper()
+	b, err := state.Encode(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.held == nil {
+		f.held = map[string][]byte{}
+	}
+	f.held[key] = b
+}
+
+func (f *State) Get(keys ...string) ([][]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([][]byte, len(keys))
+	for i, k := range keys {
+		out[i] = f.held[k]
+	}
+	return out, nil
+}
+
+func (f *State) Scan(limit int, objectType string, attributes ...string) ([]state.Entry, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []state.Entry
+	for k, v := range f.held {
+		if strings.HasPrefix(k, state.Key(objectType, attributes...)) {
+			out = append(out, state.Entry{Key: k, Value: v})
+		}
+	}
+	slices.SortFunc(out, func(a, b state.Entry) int { return strings.Compare(a.Key, b.Key) })
+	return out[:min(limit, len(out))], nil
+}
+
+func (f *State) View(_ context.Context, read func(state.Scanner) error) error { return read(f) }
+
+// Acts takes transactions and remembers them.
+type Acts struct {
+	Mu     sync.Mutex
+	Acts   []Act
+	Refuse func(a Act) error
+}
+
+type Act struct {
+	Fn       string
+	Args     []string
+	Envelope []byte
+	Manifest []byte
+}
+
+func (l *Acts) SubmitTransient(_ context.Context, transient map[string][]byte, fn string, args ...string) (ledger.Result, error) {
+	l.Mu.Lock()
+	defer l.Mu.Unlock()
+	a := Act{fn, args, transient["envelope"], transient["manifest"]}
+	if l.Refuse != nil {
+		if err := l.Refuse(a); err != nil {
+			return ledger.Result{}, err
+		}
+	}
+	l.Acts = append(l.Acts, a)
+	return ledger.Result{}, nil
+}

@@ -1,0 +1,2 @@
+// Package taskstest helps to test what carries tasks out.
+package taskstest

@@ -1,0 +1,104 @@
+package tasks
+
+import (
+	"path"
+	"regexp"
+	"slices"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
+)
+
+// artifactTag is a tag under which something about an image is kept: cosign's
+// (sigstore/cosign, specs/SIGNATURE_SPEC.md and SBOM_SPEC.md), and without a
+// suffix the index of referrers (OCI distribution specification, "Referrers Tag Schema").
+var artifactTag = regexp.MustCompile(`^(sha256)-([0-9a-f]{64})(\.sig|\.att|\.sbom)?$`)
+
+// TaggedSubject returns the image that a tag's name says the tagged is about.
+func TaggedSubject(tag provenance.Tag) (subject provenance.Digest, ok bool) {
+	m := artifactTag.FindStringSubmatch(string(tag))
+	if m == nil {
+		return provenance.Digest{}, false
+	}
+	subject, err := provenance.ParseDigest(m[1] + ":" + m[2])
+	return subject, err == nil
+}
+
+// Watcher reads off each block what this gateway has to do about it.
+type Watcher struct {
+	MSP     string
+	Collect bool
+	Witness []string // patterns over registry hosts
+	List    *List
+	Looked  func() // after each block
+}
+
+// Height is the number of blocks whose tasks are noted.
+func (n *Watcher) Height() uint64 { return n.List.Height() }
+
+// Block notes the tasks of a block that the index holds; those of a block below
+// the list's height are noted. Only the owner of a registry records its
+// segments, so the creator's organisation is the owner.
+func (n *Watcher) Block(b block.Block) {
+	if b.Number < n.List.Height() {
+		return
+	}
+	var tasks []Task
+	pushed := map[provenance.Digest]bool{}
+	keys := false
+	for _, tx := range b.Txs {
+		for _, w := range tx.Writes {
+			objectType, attributes, ok := state.SplitKey(w.Key)
+			switch {
+			case !ok || w.Delete:
+			case objectType == state.TypeKey, objectType == state.TypeSchema:
+				keys = true
+			case objectType == state.TypeSegment && len(attributes) > 0:
+				events, err := provenance.DecodeSegment(w.Value)
+				if err != nil {
+					continue // the index has refused the block before
+				}
+				for _, e := range events {
+					if e.Action == provenance.Push {
+						pushed[e.Digest] = true
+						tasks = append(tasks, n.push(tx.Creator.MSP, provenance.Host(attributes[0]), e)...)
+					}
+				}
+			}
+		}
+	}
+	var wakes func(Task) bool
+	if keys || len(pushed) > 0 {
+		wakes = func(t Task) bool {
+			return t.Wants == ForKey && keys || t.Wants == ForSubject && pushed[t.Subject]
+		}
+	}
+	n.List.note(b.Number+1, tasks, wakes)
+	if n.Looked != nil && len(b.Txs) > 0 {
+		n.Looked()
+	}
+}
+
+// push returns what to do about one recorded push.
+func (n *Watcher) push(owner string, host provenance.Host, e provenance.Event) []Task {
+	t := Task{Host: host, Repository: e.Repository, Digest: e.Digest, Tag: e.Tag}
+	if owner != n.MSP {
+		if !slices.ContainsFunc(n.Witness, func(p string) bool { ok, _ := path.Match(p, string(host)); return ok }) {
+			return nil
+		}
+		t.Kind, t.Tag = Witness, ""
+		return []Task{t}
+	}
+	if !n.Collect {
+		return nil
+	}
+	t.Kind, t.Subject = Collect, e.Subject
+	if tagged, ok := TaggedSubject(e.Tag); ok && t.Subject.IsZero() {
+		t.Subject = tagged
+	}
+	if t.Subject.IsZero() {
+		return nil
+	}
+	return []Task{t}
+}
