@@ -54,7 +54,7 @@ func TestTryMeetsTheLimits(t *testing.T) {
 		_, err = q.Try(t.Context(), make([]delivery.Delivery, MaxDeliveries+1))
 		wantCode(t, err, provenance.Invalid)
 		bad := testDelivery("a", 4)
-		bad.Event.Digest = provenance.Digest{}
+		bad.Event.Repository = "NO REPOSITORY"
 		_, err = q.Try(t.Context(), []delivery.Delivery{bad})
 		wantCode(t, err, provenance.Invalid)
 		q.writer.do(t.Context(), &op{rows: 1, run: func(b *batch) error { //nolint:errcheck // sets the fault in the writer's goroutine
