@@ -17,7 +17,7 @@ FROM      ?= 1
 # The race detector needs a C compiler; without one Go itself turns cgo off.
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help build test unit lint e2e chaos chaos-planted soak bench fuzz check demo demo-down clean
+.PHONY: help build man test unit lint e2e chaos chaos-planted soak bench fuzz check demo demo-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ help: ## this list
 build: ## bin/waybill, bin/waybill-gateway, bin/waybill-chaincode
 	@mkdir -p bin
 	go build -trimpath -buildvcs=$(STAMP) -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/...
+
+# What a package installs below /usr/share. SOURCE_DATE_EPOCH dates the man pages.
+man: build ## man pages and shell completion for packages, in bin/share
+	@scripts/man
 
 test: lint unit e2e ## everything: lint, unit (race detector), architecture, real network, faults
 

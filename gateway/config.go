@@ -6,6 +6,8 @@ package gateway
 import (
 	"log/slog"
 	"time"
+
+	"github.com/waybill-dev/waybill/gateway/sweep"
 )
 
 // Config is everything a gateway is told. The struct is the manual: a key of
@@ -53,7 +55,7 @@ type Config struct {
 	// registries. Default none.
 	Witness []string `mapstructure:"witness"`
 	// Sweep compares this organisation's registries with the ledger.
-	Sweep SweepConfig `mapstructure:"sweep"`
+	Sweep sweep.Config `mapstructure:"sweep"`
 
 	// Log receives structured logs. Version is reported by status. Neither is configuration.
 	Log     *slog.Logger `mapstructure:"-"`

@@ -38,7 +38,7 @@ func (c Config) WithDefaults() Config {
 	if c.Hooks.MaxBody == 0 {
 		c.Hooks.MaxBody = 1 << 20
 	}
-	c.Sweep = c.Sweep.withDefaults()
+	c.Sweep = c.Sweep.WithDefaults()
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

@@ -15,12 +15,19 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api"
+	"github.com/waybill-dev/waybill/gateway/autorelease"
+	"github.com/waybill-dev/waybill/gateway/clock"
+	"github.com/waybill-dev/waybill/gateway/connlimit"
+	"github.com/waybill-dev/waybill/gateway/follow"
+	"github.com/waybill-dev/waybill/gateway/fsck"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/pullclients"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
 	"github.com/waybill-dev/waybill/gateway/record"
+	"github.com/waybill-dev/waybill/gateway/sweep"
 	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
@@ -91,11 +98,11 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, g.close()) }() //nolint:contextcheck // it closes after ctx has ended
 
-	apiListener, err := listen(ctx, "api.listen", cfg.API.Listen)
+	apiListener, err := connlimit.Listen(ctx, "api.listen", cfg.API.Listen)
 	if err != nil {
 		return err
 	}
-	hooksListener, err := listen(ctx, "hooks.listen", cfg.Hooks.Listen)
+	hooksListener, err := connlimit.Listen(ctx, "hooks.listen", cfg.Hooks.Listen)
 	if err != nil {
 		return errors.Join(err, apiListener.Close())
 	}
@@ -105,17 +112,17 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	eg.Go(func() error { return g.api.Serve(ctx, apiListener) })    // answers out
 	eg.Go(func() error { return g.serveHooks(ctx, hooksListener) }) // notifications in -> queue
 	eg.Go(func() error { return g.submitter.Run(ctx) })             // queue -> ledger
-	eg.Go(func() error { return g.keeper.run(ctx) })                // ... -> our own private data
-	eg.Go(func() error { return g.retainer.run(ctx) })              // ... -> nowhere, when it is old
-	eg.Go(func() error { return g.follower.run(ctx) })              // ledger -> index
-	eg.Go(func() error { return g.follower.watch(ctx) })            // how far behind the peer
+	eg.Go(func() error { return g.keeper.Run(ctx) })                // ... -> our own private data
+	eg.Go(func() error { return g.retainer.Run(ctx) })              // ... -> nowhere, when it is old
+	eg.Go(func() error { return g.follower.Run(ctx) })              // ledger -> index
+	eg.Go(func() error { return g.follower.Watch(ctx) })            // how far behind the peer
 	eg.Go(func() error { return g.work.Keep(ctx) })                 // what blocks asked of us -> disk
 	eg.Go(func() error { return g.worker.Run(ctx) })                // ... -> evidence, witness
 	if g.releaser != nil {
-		eg.Go(func() error { return g.releaser.run(ctx) }) // index -> releases that are due
+		eg.Go(func() error { return g.releaser.Run(ctx) }) // index -> releases that are due
 	}
-	eg.Go(func() error { return g.ticker.run(ctx) })  // ... -> the ledger's clock
-	eg.Go(func() error { return g.sweeper.run(ctx) }) // registries, compared with the index -> queue
+	eg.Go(func() error { return g.ticker.Run(ctx) })  // ... -> the ledger's clock
+	eg.Go(func() error { return g.sweeper.Run(ctx) }) // registries, compared with the index -> queue
 	eg.Go(func() error { return g.metrics.serve(ctx, cfg.Metrics.Listen) })
 	if err := eg.Wait(); !errors.Is(err, context.Canceled) {
 		return err
@@ -137,7 +144,7 @@ func Reindex(ctx context.Context, cfg Config) (height uint64, err error) {
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
 	err = index.Rebuild(ctx, where, func(x *index.Index) (err error) {
-		height, err = rebuild(ctx, client, x)
+		height, err = follow.Rebuild(ctx, client, x)
 		return err
 	})
 	return height, err
@@ -145,25 +152,25 @@ func Reindex(ctx context.Context, cfg Config) (height uint64, err error) {
 
 // Fsck compares queue, index and ledger while the gateway is stopped, and with
 // repair mends what the ledger proves.
-func Fsck(ctx context.Context, cfg Config, repair bool) (FsckReport, error) {
+func Fsck(ctx context.Context, cfg Config, repair bool) (fsck.Report, error) {
 	var err error
-	o := fsckOptions{
+	o := fsck.Options{
 		MSPID: cfg.MSPID, Hosts: map[provenance.Host]bool{}, Remember: cfg.Queue.Remember, Log: cfg.Log,
 		QueueOptions: queue.Options{Lanes: cfg.Queue.Lanes, MinFreeBytes: cfg.Queue.MinFreeBytes, LaneTTL: cfg.Queue.LaneTTL, Log: cfg.Log, Alone: true},
-		Dial:         func() (fsckPeer, error) { return dial(cfg) },
+		Dial:         func() (fsck.Peer, error) { return dial(cfg) },
 	}
 	if o.Queue, err = queuePlace(cfg); err != nil {
-		return FsckReport{}, err
+		return fsck.Report{}, err
 	}
 	if o.Index, err = indexPlace(cfg); err != nil {
-		return FsckReport{}, err
+		return fsck.Report{}, err
 	}
 	for _, k := range cfg.Connectors {
 		if host, err := provenance.ParseHost(k.Host); err == nil { // Validate has said what is wrong
 			o.Hosts[host] = true
 		}
 	}
-	return compareAll(ctx, o, repair)
+	return fsck.Run(ctx, o, repair)
 }
 
 // rooms are the parts of a running gateway.
@@ -175,14 +182,14 @@ type rooms struct {
 	hooks     *intake.Handler
 	api       *api.Server
 	submitter *record.Recorder
-	keeper    *keeper
-	retainer  *retainer
-	follower  *follower
+	keeper    *pullclients.Store
+	retainer  *pullclients.Retention
+	follower  *follow.Follower
 	work      *tasks.List
 	worker    *tasks.Worker
-	releaser  *releaser // nil: switched off
-	ticker    *ticker
-	sweeper   *sweeper
+	releaser  *autorelease.Releaser // nil: switched off
+	ticker    *clock.Ticker
+	sweeper   *sweep.Sweeper
 	metrics   *metrics
 }
 
@@ -224,13 +231,13 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	}
 	g.metrics = newMetrics(g.queue, g.work)
 	g.submitter = g.newSubmitter(clients)
-	g.keeper = &keeper{queue: g.queue, ledger: g.ledger, waits: &g.submitter.Waits, log: cfg.Log, woken: make(chan struct{}, 1)}
-	g.submitter.Hid = g.keeper.wake
+	g.keeper = &pullclients.Store{Queue: g.queue, Ledger: g.ledger, Waits: &g.submitter.Waits, Log: cfg.Log, Woken: make(chan struct{}, 1)}
+	g.submitter.Hid = g.keeper.Wake
 	if g.retainer, err = g.newRetainer(); err != nil {
 		return g, err
 	}
 	notes := g.newWork(clients)
-	g.follower = &follower{ledger: g.ledger, index: g.index, notes: notes, log: cfg.Log}
+	g.follower = &follow.Follower{Ledger: g.ledger, Index: g.index, Notes: notes, Log: cfg.Log}
 	if g.sweeper, err = g.newSweeper(clients); err != nil {
 		return g, err
 	}
@@ -240,7 +247,7 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	}
 	g.api, err = api.New(api.Config{ //nolint:contextcheck // each request brings its own context
 		Org: cfg.MSPID, Version: cfg.Version, Channel: cfg.Channel, CertFile: cfg.API.TLSCert, KeyFile: cfg.API.TLSKey, AnonymousReads: cfg.API.AnonymousReads,
-		Index: readModel{g.index}, Queue: operated{g.queue, g.work}, Sweeps: g.sweeper, Connectors: connectors, Clients: revealer{g.ledger}, Organisations: g.follower.members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
+		Index: readModel{g.index}, Queue: operated{g.queue, g.work}, Sweeps: g.sweeper, Connectors: connectors, Clients: pullclients.Lookup{Ledger: g.ledger}, Organisations: g.follower.Members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
 	})
 	return g, err
 }
@@ -260,7 +267,7 @@ func (g *rooms) close() error {
 }
 
 func (g *rooms) freshness() readmodel.Freshness {
-	f := g.follower.freshness()
+	f := g.follower.Freshness()
 	f.Waiting = g.submitter.State().Reason
 	return f
 }
@@ -281,5 +288,5 @@ func (g *rooms) serveHooks(ctx context.Context, l net.Listener) error {
 		}
 		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}})
 	}
-	return serveHTTP(ctx, l, g.hooks)
+	return connlimit.ServeHTTP(ctx, l, g.hooks)
 }

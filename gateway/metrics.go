@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/connlimit"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/tasks"
@@ -75,13 +76,13 @@ func (m *metrics) serve(ctx context.Context, address string) error {
 		<-ctx.Done()
 		return nil
 	}
-	l, err := listen(ctx, "metrics.listen", address)
+	l, err := connlimit.Listen(ctx, "metrics.listen", address)
 	if err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
-	return serveHTTP(ctx, l, mux)
+	return connlimit.ServeHTTP(ctx, l, mux)
 }
 
 func counted(v *prometheus.CounterVec) func(outcome string) {

@@ -10,6 +10,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/sweep"
 	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
@@ -35,31 +36,31 @@ func (c Config) checkSweeps() (wrong []error) {
 }
 
 // newSweeper makes the loop that compares registries with the ledger.
-func (g *rooms) newSweeper(clients registries) (*sweeper, error) {
-	s := &sweeper{
-		msp: g.cfg.MSPID, hosts: map[provenance.Host]*swept{}, queue: g.queue, level: g.follower.levelSince, config: g.cfg.Sweep, limits: defaultSweepLimits(),
-		log: g.cfg.Log, path: filepath.Join(g.cfg.DataDir, sweepFile),
-		view: func(ctx context.Context, read func(sweepReads) error) error {
+func (g *rooms) newSweeper(clients registries) (*sweep.Sweeper, error) {
+	s := &sweep.Sweeper{
+		MSP: g.cfg.MSPID, Hosts: map[provenance.Host]*sweep.Registry{}, Queue: g.queue, Level: g.follower.LevelSince, Config: g.cfg.Sweep, Limits: sweep.DefaultLimits(),
+		Log: g.cfg.Log, Path: filepath.Join(g.cfg.DataDir, sweep.File),
+		View: func(ctx context.Context, read func(sweep.Index) error) error {
 			return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
 		},
-		count: func(host provenance.Host, kind string) { g.metrics.findings.WithLabelValues(string(host), kind).Inc() },
-		prove: func(host provenance.Host, repo provenance.Repository, d provenance.Digest) {
+		Count: func(host provenance.Host, kind string) { g.metrics.findings.WithLabelValues(string(host), kind).Inc() },
+		Prove: func(host provenance.Host, repo provenance.Repository, d provenance.Digest) {
 			g.work.Add([]tasks.Task{tasks.Proof(host, repo, d)})
 		},
-		finished: func(host provenance.Host) { g.metrics.swept.WithLabelValues(string(host)).SetToCurrentTime() },
+		Finished: func(host provenance.Host) { g.metrics.swept.WithLabelValues(string(host)).SetToCurrentTime() },
 	}
 	for _, r := range g.cfg.Registries {
 		host, err := provenance.ParseHost(r.Host)
 		if err != nil {
 			return nil, err
 		}
-		one := &swept{reader: clients[host].client, unread: !clients[host].readBack, watched: watchedBy(host, g.cfg.Connectors), woken: make(chan struct{}, 1)}
+		one := &sweep.Registry{Reader: clients[host].client, Unread: !clients[host].readBack, Watched: watchedBy(host, g.cfg.Connectors), Woken: make(chan struct{}, 1)}
 		for _, repo := range r.Repositories {
-			one.repositories = append(one.repositories, provenance.Repository(repo))
+			one.Repositories = append(one.Repositories, provenance.Repository(repo))
 		}
-		s.hosts[host] = one
+		s.Hosts[host] = one
 	}
-	return s, s.load()
+	return s, s.Load()
 }
 
 // watchedBy tells which repositories of a host some connector speaks for: what

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/waybill-dev/waybill/gateway/sweep"
 )
 
 func TestWatchedBy(t *testing.T) {
@@ -31,7 +33,7 @@ func TestSweepSettings(t *testing.T) {
 		"registries[0].repositories": func(c *Config) { c.Registries[0].Repositories = []string{"a b"} },
 	} {
 		c := valid(t)
-		if c.Sweep != (SweepConfig{Every: 24 * time.Hour, Rate: 20, Grace: 2 * time.Minute}) {
+		if c.Sweep != (sweep.Config{Every: 24 * time.Hour, Rate: 20, Grace: 2 * time.Minute}) {
 			t.Fatalf("by default %+v", c.Sweep)
 		}
 		spoil(&c)

@@ -12,13 +12,20 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/autorelease"
+	"github.com/waybill-dev/waybill/gateway/clock"
+	"github.com/waybill-dev/waybill/gateway/collect"
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
+	"github.com/waybill-dev/waybill/gateway/prove"
+	"github.com/waybill-dev/waybill/gateway/pullclients"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/record"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/sweep"
 	"github.com/waybill-dev/waybill/gateway/tasks"
+	"github.com/waybill-dev/waybill/gateway/witness"
 )
 
 func readConnectors(cfg Config) ([]intake.Connector, error) {
@@ -145,10 +152,10 @@ func (g *rooms) contradicted(ctx context.Context, it queue.Item, named provenanc
 // is read back like any other.
 func namedInstead(it queue.Item, named provenance.Digest) delivery.Delivery {
 	e := provenance.Event{
-		Action: provenance.Push, Source: sweepSource, Repository: it.Event.Repository, Tag: it.Event.Tag, Digest: named, OccurredAt: it.Event.OccurredAt,
-		ID: provenance.NewEventID(sweepSource, sweepSource, "instead", it.Event.ID.String(), named.String()),
+		Action: provenance.Push, Source: sweep.Source, Repository: it.Event.Repository, Tag: it.Event.Tag, Digest: named, OccurredAt: it.Event.OccurredAt,
+		ID: provenance.NewEventID(sweep.Source, sweep.Source, "instead", it.Event.ID.String(), named.String()),
 	}
-	return delivery.Delivery{Host: it.Host, Connector: sweepSource, Event: e, BodyHash: sha256.Sum256(e.ID[:]), ReceivedAt: it.ReceivedAt}
+	return delivery.Delivery{Host: it.Host, Connector: sweep.Source, Event: e, BodyHash: sha256.Sum256(e.ID[:]), ReceivedAt: it.ReceivedAt}
 }
 
 // newWork makes the loops that act by themselves, and what reads off blocks
@@ -158,40 +165,40 @@ func (g *rooms) newWork(clients registries) *tasks.Watcher {
 		return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
 	}
 	notes := &tasks.Watcher{MSP: g.cfg.MSPID, Collect: on(g.cfg.Collect), Witness: g.cfg.Witness, List: g.work}
-	collect := &collector{
-		view: view, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.evidence), now: time.Now,
-		registries: func(host provenance.Host) (artifactReader, bool) {
+	collect := &collect.Collector{
+		View: view, Ledger: g.ledger, Log: g.cfg.Log, Count: counted(g.metrics.evidence), Now: time.Now,
+		Registries: func(host provenance.Host) (collect.Registry, bool) {
 			c := clients[host]
 			return c.client, c.client != nil
 		},
 	}
-	witness := &witnesser{
-		msp: g.cfg.MSPID, view: view, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.witness), attempts: tasks.DefaultLimits().Attempts,
-		registries: func(host provenance.Host) (record.Registry, bool) {
+	witness := &witness.Witness{
+		MSP: g.cfg.MSPID, View: view, Ledger: g.ledger, Log: g.cfg.Log, Count: counted(g.metrics.witness), Attempts: tasks.DefaultLimits().Attempts,
+		Registries: func(host provenance.Host) (witness.Registry, bool) {
 			c := clients[host]
 			return c.client, c.client != nil
 		},
 	}
-	prove := &prover{
-		view: view, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.proven),
-		registries: func(host provenance.Host) (record.Registry, bool) {
+	prove := &prove.Prover{
+		View: view, Ledger: g.ledger, Log: g.cfg.Log, Count: counted(g.metrics.proven),
+		Registries: func(host provenance.Host) (prove.Registry, bool) {
 			c := clients[host]
 			return c.client, c.client != nil && c.readBack
 		},
 	}
-	g.ticker = &ticker{
-		msp: g.cfg.MSPID, view: view, ledger: g.ledger, waits: &g.submitter.Waits, log: g.cfg.Log, count: counted(g.metrics.ticks), now: time.Now,
-		behind: func(d time.Duration) { g.metrics.behind.Set(d.Seconds()) },
+	g.ticker = &clock.Ticker{
+		MSP: g.cfg.MSPID, View: view, Ledger: g.ledger, Waits: &g.submitter.Waits, Log: g.cfg.Log, Count: counted(g.metrics.ticks), Now: time.Now,
+		Behind: func(d time.Duration) { g.metrics.behind.Set(d.Seconds()) },
 	}
-	g.worker = &tasks.Worker{List: g.work, Log: g.cfg.Log, Do: map[string]func(context.Context, tasks.Task) ([]tasks.Task, error){tasks.Collect: collect.do, tasks.Witness: witness.do, tasks.Prove: prove.do}}
+	g.worker = &tasks.Worker{List: g.work, Log: g.cfg.Log, Do: map[string]func(context.Context, tasks.Task) ([]tasks.Task, error){tasks.Collect: collect.Do, tasks.Witness: witness.Do, tasks.Prove: prove.Do}}
 	if on(g.cfg.AutoRelease) {
-		g.releaser = &releaser{
-			msp: g.cfg.MSPID, ledger: g.ledger, log: g.cfg.Log, count: counted(g.metrics.releases), now: time.Now, woken: make(chan struct{}, 1),
-			view: func(ctx context.Context, read func(promotionReads) error) error {
+		g.releaser = &autorelease.Releaser{
+			MSP: g.cfg.MSPID, Ledger: g.ledger, Log: g.cfg.Log, Count: counted(g.metrics.releases), Now: time.Now, Woken: make(chan struct{}, 1),
+			View: func(ctx context.Context, read func(autorelease.Index) error) error {
 				return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
 			},
 		}
-		notes.Looked = g.releaser.wake
+		notes.Looked = g.releaser.Wake
 	}
 	return notes
 }
@@ -232,7 +239,7 @@ func openRegistries(cfg Config) (registries, error) {
 }
 
 // newRetainer makes the loop that purges the clients of old pulls.
-func (g *rooms) newRetainer() (*retainer, error) {
+func (g *rooms) newRetainer() (*pullclients.Retention, error) {
 	keep := map[provenance.Host]time.Duration{}
 	for _, reg := range g.cfg.Registries {
 		if reg.KeepClients > 0 {
@@ -243,8 +250,8 @@ func (g *rooms) newRetainer() (*retainer, error) {
 			keep[host] = reg.KeepClients
 		}
 	}
-	return newRetainer(retainer{
-		index: g.index, ledger: g.ledger, waits: &g.submitter.Waits, log: g.cfg.Log, msp: g.cfg.MSPID, path: filepath.Join(g.cfg.DataDir, retainFile),
-		keep: keep, purged: g.metrics.purged.Inc,
+	return pullclients.NewRetention(pullclients.Retention{
+		Index: g.index, Ledger: g.ledger, Waits: &g.submitter.Waits, Log: g.cfg.Log, MSP: g.cfg.MSPID, Path: filepath.Join(g.cfg.DataDir, pullclients.RetentionFile),
+		Keep: keep, Purged: g.metrics.purged.Inc,
 	})
 }

@@ -11,9 +11,10 @@ import (
 	"encoding/base64"
 	"regexp"
 	"slices"
-	"unicode/utf8"
+	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/strictjson"
 )
 
 // The media types of manifests this package reads. Docker schema 1 is not
@@ -76,19 +77,28 @@ func read(body []byte, contentType string, self provenance.Digest) (Facts, error
 	if len(body) > provenance.MaxManifest {
 		return Facts{}, bad("a manifest of %d bytes: at most %d", len(body), provenance.MaxManifest)
 	}
-	if !utf8.Valid(body) {
-		return Facts{}, bad("not valid UTF-8")
+	r, err := strictjson.NewReader(body, strictjson.Limits{
+		Bytes: provenance.MaxManifest, Depth: maxDepth, String: provenance.MaxManifest, Name: provenance.MaxManifest, Names: maxNames,
+		ExactNames: true, // of annotations; those that decide are checked here
+	})
+	if err != nil {
+		return Facts{}, err
 	}
-	d := document{scanner: scanner{b: body}, self: self}
+	d := document{Reader: r, self: self}
 	if err := d.read(); err != nil {
 		return Facts{}, err
 	}
-	return d.facts(contentType)
+	return d.facts(contentType, int64(len(body)))
 }
+
+const (
+	maxDepth = 32   // levels of JSON that are read; a real manifest has five
+	maxNames = 1024 // of one object; annotations are some dozens
+)
 
 // document is a manifest while it is read.
 type document struct {
-	scanner
+	*strictjson.Reader
 	self provenance.Digest
 
 	version                   int64
@@ -115,48 +125,61 @@ var (
 )
 
 func (d *document) read() error {
-	d.space()
-	err := d.object(1, documentNames, func(name string) error {
+	err := d.Object(func(name []byte) error {
 		var err error
-		switch name {
+		switch string(name) {
 		case "schemaVersion":
-			d.version, err = d.integer()
+			d.version, err = d.Integer()
 		case "mediaType":
-			d.mediaType, err = d.string()
+			d.mediaType, err = d.Text()
 		case "artifactType":
-			d.artifactType, err = d.string()
+			d.artifactType, err = d.Text()
 		case "config":
-			d.config, err = d.descriptor(2, "config")
+			d.config, err = d.descriptor("config")
 			d.configSeen = err == nil && d.config.set
 		case "subject":
-			d.subject, err = d.descriptor(2, "subject")
+			d.subject, err = d.descriptor("subject")
 		case "layers":
-			d.layers, err = d.list(2, func() error { return d.layer() })
+			d.layers, err = d.list(d.layer)
 		case "manifests":
-			d.manifests, err = d.list(2, func() error { return d.child() })
+			d.manifests, err = d.list(d.child)
 		case "fsLayers":
 			d.schema1 = true
-			err = d.skip(2)
+			err = d.Skip()
 		default:
-			err = d.skip(2)
+			err = d.unknown(name, documentNames)
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	d.space()
-	if d.at != len(d.b) {
-		return bad("more follows after the document")
+	return d.End()
+}
+
+// unknown passes over a member whose name is none of those that decide.
+func (d *document) unknown(name []byte, deciding []string) error {
+	for _, known := range deciding {
+		if strings.EqualFold(string(name), known) {
+			return bad("the name %.80q stands for %q", name, known)
+		}
 	}
-	return nil
+	return d.Skip()
+}
+
+// list reads a list and tells whether there is one: "null" is none.
+func (d *document) list(entry func() error) (bool, error) {
+	if d.Null() {
+		return false, nil
+	}
+	return true, d.List(entry)
 }
 
 // maxLayers bounds the layers that are remembered until the config is known.
 const maxLayers = 10_000
 
 func (d *document) layer() error {
-	layer, err := d.descriptor(3, "layers")
+	layer, err := d.descriptor("layers")
 	if err == nil && !layer.set {
 		return bad("layers has an entry that is null")
 	}
@@ -175,7 +198,7 @@ func (d *document) layer() error {
 }
 
 func (d *document) child() error {
-	child, err := d.descriptor(3, "manifests")
+	child, err := d.descriptor("manifests")
 	if err == nil && !child.set {
 		return bad("manifests has an entry that is null")
 	}
@@ -194,30 +217,30 @@ func (d *document) child() error {
 
 // descriptor reads a descriptor; "null" is none. Its digest cannot be self's:
 // no content holds its own hash, so bytes that say so are no registry's.
-func (d *document) descriptor(depth int, what string) (descriptor, error) {
-	if d.word("null") {
+func (d *document) descriptor(what string) (descriptor, error) {
+	if d.Null() {
 		return descriptor{}, nil
 	}
 	out := descriptor{set: true}
 	var text, data string
 	var size int64
-	err := d.object(depth, descriptorNames, func(name string) error {
+	err := d.Object(func(name []byte) error {
 		var err error
-		switch name {
+		switch string(name) {
 		case "mediaType":
-			out.mediaType, err = d.string()
+			out.mediaType, err = d.Text()
 		case "digest":
-			text, err = d.string()
+			text, err = d.Text()
 		case "size":
-			size, err = d.integer()
+			size, err = d.Integer()
 		case "data":
-			if !d.word("null") {
-				data, err = d.string()
+			if !d.Null() {
+				data, err = d.Text()
 			}
 		case "artifactType":
-			_, err = d.string()
+			_, err = d.Text()
 		default:
-			err = d.skip(depth + 1)
+			err = d.unknown(name, descriptorNames)
 		}
 		return err
 	})
@@ -245,8 +268,8 @@ func (d *document) descriptor(depth int, what string) (descriptor, error) {
 	return out, nil
 }
 
-func (d *document) facts(contentType string) (Facts, error) {
-	f := Facts{MediaType: d.mediaType, Size: int64(len(d.b)), Children: d.children, Nested: d.nested, Subject: d.subject.digest}
+func (d *document) facts(contentType string, size int64) (Facts, error) {
+	f := Facts{MediaType: d.mediaType, Size: size, Children: d.children, Nested: d.nested, Subject: d.subject.digest}
 	if f.MediaType == "" {
 		f.MediaType = contentType // OCI lets a manifest leave it out
 	}

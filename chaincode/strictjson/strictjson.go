@@ -1,15 +1,27 @@
 // Package strictjson reads JSON that came from outside so that every reader of
-// the same bytes sees the same document. Two JSON parsers may differ over
-// duplicate names, names that differ by case, lone surrogates, byte order
-// marks, trailing data and numbers beyond 2^53; here each of these is refused,
-// with the offset of the byte that is wrong, before anything is built from the
-// document. It is pure and uses no floating point.
+// the same bytes sees the same document: whatever two parsers may differ over is
+// refused, with the offset of the byte that is wrong, before anything is built
+// from the document. It is the one reader of notifications, manifests, policies,
+// evidence and what members vote on. It is pure, uses no floating point, and its
+// cost is bounded by Limits.
+//
+//   - A member name twice in one object is refused. So is one that differs only
+//     by case, the Kelvin sign being a k, or that holds an invisible character;
+//     Limits.ExactNames lets these two pass.
+//   - Strings are UTF-8. A lone surrogate, U+0000 and an unescaped control
+//     character are refused; other escapes are read, in names too.
+//   - Integers are at most 2^53-1 either way. A number with a fraction or an
+//     exponent keeps its characters, 40 at most; its whole part has the same
+//     bound, its exponent is of two digits. Minus zero is refused.
+//   - A byte order mark, a comment, and anything but white space after the one
+//     value are refused, and so is nesting beyond Limits.Depth.
+//
+// What it accepts, encoding/json accepts and reads alike.
 package strictjson
 
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
@@ -21,6 +33,11 @@ type Limits struct {
 	Values int // values in the document, names not counted; default 1 per 2 bytes of Bytes, at most 1<<21
 	String int // bytes of one decoded string; default Bytes, at most 1 MiB
 	Name   int // bytes of one decoded member name; default 1024
+	Names  int // names in one object; default Values
+	// ExactNames lets an object hold names that differ only by case or hold
+	// invisible characters, as the keys of annotations may, which people choose.
+	// Whoever looks into such a document compares names byte by byte.
+	ExactNames bool
 }
 
 // Defaults of Limits, and the greatest number: beyond it, readers that use
@@ -32,10 +49,9 @@ const (
 )
 
 const (
-	maxValues  = 1 << 21
-	maxString  = 1 << 20
-	maxName    = 1024
-	maxNumeral = 40 // characters of a number
+	maxValues = 1 << 21
+	maxString = 1 << 20
+	maxName   = 1024
 )
 
 func (l Limits) filled() Limits {
@@ -54,6 +70,9 @@ func (l Limits) filled() Limits {
 	if l.Name <= 0 {
 		l.Name = maxName
 	}
+	if l.Names <= 0 {
+		l.Names = l.Values
+	}
 	return l
 }
 
@@ -67,14 +86,31 @@ func (n Number) MarshalJSON() ([]byte, error) { return []byte(n), nil }
 // Check tells whether b is one JSON document within the limits that every
 // parser reads alike. Its errors are Invalid and name the byte.
 func Check(b []byte, limits Limits) error {
-	_, err := read(b, limits, false)
-	return err
+	r, err := NewReader(b, limits)
+	if err != nil {
+		return err
+	}
+	if err := r.Skip(); err != nil {
+		return err
+	}
+	return r.End()
 }
 
 // Decode checks b and returns its value: nil, bool, string, int64, Number,
 // []any or map[string]any. Names are exact: nothing is matched by case.
 func Decode(b []byte, limits Limits) (any, error) {
-	return read(b, limits, true)
+	r, err := NewReader(b, limits)
+	if err != nil {
+		return nil, err
+	}
+	v, err := r.value()
+	if err == nil {
+		err = r.End()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // Object is Decode for a document that must be an object.
@@ -104,26 +140,4 @@ func Unmarshal(b []byte, v any, limits Limits) error {
 		return provenance.Errorf(provenance.Invalid, "json: %v", err)
 	}
 	return nil
-}
-
-func read(b []byte, limits Limits, build bool) (any, error) {
-	limits = limits.filled()
-	if len(b) > limits.Bytes {
-		return nil, provenance.Errorf(provenance.Invalid, "json: document of %d bytes: at most %d", len(b), limits.Bytes)
-	}
-	s := scanner{in: b, limits: limits, build: build}
-	s.space()
-	v, err := s.value(0)
-	if err != nil {
-		return nil, err
-	}
-	s.space()
-	if s.at != len(b) {
-		return nil, s.errorf("data after the document")
-	}
-	return v, nil
-}
-
-func (s *scanner) errorf(format string, args ...any) error {
-	return provenance.Errorf(provenance.Invalid, "json: byte %d: %s", s.at, fmt.Sprintf(format, args...))
 }

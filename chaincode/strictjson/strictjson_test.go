@@ -1,10 +1,12 @@
 package strictjson
 
 import (
-	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -25,64 +27,213 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// What the package comment says is read: as it is here, by both kinds of names.
+func TestAccepted(t *testing.T) {
+	for name, c := range map[string]struct {
+		in   string
+		want any
+	}{
+		"white space":          {" \t\r\n1 \t\r\n", int64(1)},
+		"2^53-1":               {`9007199254740991`, int64(MaxInteger)},
+		"-(2^53-1)":            {`-9007199254740991`, int64(-MaxInteger)},
+		"zero":                 {`0`, int64(0)},
+		"fraction":             {`1.50`, Number("1.50")},
+		"fraction of the last": {`9007199254740991.9`, Number("9007199254740991.9")},
+		"small":                {`-1E-99`, Number("-1E-99")},
+		"zero with exponent":   {`0.0e+99`, Number("0.0e+99")},
+		"exponent":             {`9.007199254740991e15`, Number("9.007199254740991e15")},
+		"zeros and exponent":   {`0.0001e19`, Number("0.0001e19")},
+		"surrogate pair":       {`"\ud83d\ude00"`, "😀"},
+		"U+FFFD":               {`"\ufffd�"`, "��"},
+		"escapes":              {`"\"\\\/\b\f\n\r\t\u0001\u00e9\u00C9"`, "\"\\/\b\f\n\r\t\u0001éÉ"},
+		"invisible text":       {"\"a\u202e\"", "a\u202e"},
+		"DEL":                  {"\"\x7f\"", "\x7f"},
+		"no name":              {`{"":1}`, map[string]any{"": int64(1)}},
+		"names of two objects": {`[{"a":1},{"A":{"a":2}}]`, []any{map[string]any{"a": int64(1)}, map[string]any{"A": map[string]any{"a": int64(2)}}}},
+		"accents":              {`{"e":1,"é":2,"ê":3}`, map[string]any{"e": int64(1), "é": int64(2), "ê": int64(3)}},
+		"depth 64":             {strings.Repeat("[", 63) + "[]" + strings.Repeat("]", 63), nil},
+	} {
+		for _, exact := range []bool{false, true} {
+			got, err := Decode([]byte(c.in), Limits{ExactNames: exact})
+			if diff := cmp.Diff(c.want, got); err != nil || c.want != nil && diff != "" {
+				t.Errorf("%s, exact %t: %v\n%s", name, exact, err, diff)
+			}
+			if !json.Valid([]byte(c.in)) {
+				t.Errorf("%s: the test itself is not JSON", name)
+			}
+		}
+	}
+}
+
+// Names that only a reader with regard to case, or to what cannot be seen,
+// tells apart: refused, unless they are the exact keys that somebody chose.
+func TestNames(t *testing.T) {
+	many := func(last string) string {
+		var b strings.Builder
+		for i := range 40 {
+			fmt.Fprintf(&b, `"Name%d":%d,`, i, i)
+		}
+		return "{" + b.String() + last + "}"
+	}
+	for name, in := range map[string]string{
+		"case twin":           `{"digest":1,"Digest":2}`,
+		"case twin by escape": `{"digest":1,"\u0044igest":2}`,
+		"Kelvin sign":         `{"key":1,"` + "\u212a" + `ey":2}`,
+		"long s":              `{"signature":1,"` + "\u017f" + `ignature":2}`,
+		"long s first":        `{"` + "\u017f" + `ignature":1,"SIGNATURE":2}`,
+		"dotted I":            `{"id":1,"` + "\u0130" + `d":2}`,
+		"accents":             `{"é":1,"É":2}`,
+		"sigma":               `{"σ":1,"ς":2}`,
+		"nested":              `[{"a":{"b":1,"B":2}}]`,
+		"among many":          many(`"NAME3":1`),
+		"Kelvin among many":   many(`"key":1,"` + "\u212a" + `ey":2`),
+		"bidi":                `{"a` + "\u202e" + `":1}`,
+		"zero width":          `{"a\u200b":1}`,
+		"C1 control":          `{"\u0085":1}`,
+	} {
+		if err := Check([]byte(in), Limits{}); provenance.CodeOf(err) != provenance.Invalid {
+			t.Errorf("%s: %v, want Invalid", name, err)
+		}
+		v, err := Decode([]byte(in), Limits{ExactNames: true})
+		if err != nil {
+			t.Errorf("%s, exact: %v", name, err)
+		}
+		var std any
+		if json.Unmarshal([]byte(in), &std) != nil || size(std) != size(v) {
+			t.Errorf("%s, exact: %v, encoding/json reads %v", name, v, std)
+		}
+	}
+	for name, last := range map[string]string{"early": `"Name0":1`, "late": `"Name39":1`, "escaped": `"\u004eame17":1`} {
+		for _, exact := range []bool{false, true} {
+			if err := Check([]byte(many(last)), Limits{ExactNames: exact}); err == nil || !strings.Contains(err.Error(), "again") {
+				t.Errorf("the very name %s among many, exact %t: %v", name, exact, err)
+			}
+		}
+	}
+	if err := Check([]byte(many(`"Name40":1`)), Limits{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// size counts the members in all of a value.
+func size(v any) int {
+	n := 0
+	switch v := v.(type) {
+	case map[string]any:
+		for _, one := range v {
+			n += 1 + size(one)
+		}
+	case []any:
+		for _, one := range v {
+			n += size(one)
+		}
+	}
+	return n
+}
+
+// Fold is one form for each orbit: it folds to itself, and with all that
+// encoding/json takes for the same.
+func TestFold(t *testing.T) {
+	for c := rune(0); c <= unicode.MaxRune; c++ {
+		if !utf8.ValidRune(c) {
+			continue
+		}
+		folded := Fold(string(c))
+		if Fold(folded) != folded || Fold(string(unicode.SimpleFold(c))) != folded || Fold("a"+string(c)) != "a"+folded {
+			t.Fatalf("%U: %q", c, folded)
+		}
+	}
+}
+
 // TestRefused is the bad-input corpus for JSON: each is refused with the
-// offset of the byte that is wrong.
+// offset of the byte that is wrong, whichever names are wanted.
 func TestRefused(t *testing.T) {
 	deep := strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)
 	for name, c := range map[string]struct{ in, want string }{
-		"duplicate":             {`{"digest":1,"digest":2}`, `byte 12: member "digest" again`},
-		"duplicate by escape":   {`{"digest":1,"d\u0069gest":2}`, "again"},
-		"case twin":             {`{"digest":1,"Digest":2}`, "again"},
-		"Kelvin sign":           {`{"key":1,"` + "\u212a" + `ey":2}`, "again"},
-		"long s":                {`{"signature":1,"` + "\u017f" + `ignature":2}`, "again"},
-		"nested duplicate":      {`[{"a":{"b":1,"B":2}}]`, "again"},
-		"second document":       {`{} {}`, "byte 3: data after the document"},
-		"NUL after":             {"{}\x00", "data after"},
-		"byte order mark":       {"\ufeff{}", "byte 0: byte order mark"},
-		"comment":               {`{/* */}`, "byte 1"},
-		"single quotes":         {`{'a':1}`, "double quotes"},
-		"trailing comma":        {`[1,]`, "byte 3: want a value"},
-		"empty":                 {``, "unexpected end"},
-		"cut":                   {`{"a":`, "unexpected end"},
-		"cut string":            {`"abc`, "string does not end"},
-		"cut escape":            {`"abc\`, "string does not end"},
-		"depth 65":              {strings.Repeat("[", 65) + strings.Repeat("]", 65), "byte 64: nested deeper than 64"},
-		"depth 10000":           {deep, "nested deeper"},
-		"1e999":                 {`1e999`, "out of range"},
-		"-0":                    {`-0`, "out of range"},
-		"-0.0e5":                {`-0.0e5`, "out of range"},
-		"2^53":                  {`9007199254740992`, "out of range"},
-		"2^53+1 as an exponent": {`9.007199254740993e17`, "out of range"},
-		"long fraction":         {`0.` + strings.Repeat("1", 50), "out of range"},
-		"leading zero":          {`01`, "malformed number"},
-		"plus":                  {`+1`, "want a value"},
-		"point":                 {`1.`, "malformed number"},
-		"NaN":                   {`NaN`, "want a value"},
-		"invalid UTF-8":         {"\"\xff\"", "byte 1: not UTF-8"},
-		"overlong":              {"\"\xc0\xaf\"", "not UTF-8"},
-		"surrogate in UTF-8":    {"\"\xed\xa0\x80\"", "not UTF-8"},
-		"lone surrogate":        {`"\ud83d"`, "lone surrogate"},
-		"wrong pair":            {`"\ud83d\u0041"`, "lone surrogate"},
-		"low first":             {`"\ude00\ud83d"`, "lone surrogate"},
-		"U+0000":                {`"\u0000"`, "U+0000"},
-		"raw control":           {"\"\t\"", "control character"},
-		"unknown escape":        {`"\x41"`, "unknown escape"},
-		"bad hex":               {`"\u00g0"`, "hexadecimal"},
-		"bidi name":             {`{"a` + "\u202e" + `":1}`, "U+202E"},
-		"zero width name":       {`{"a\u200b":1}`, "U+200B"},
-		"long name":             {`{"` + strings.Repeat("n", 1025) + `":1}`, "longer than 1024"},
-		"too large":             {`"` + strings.Repeat("n", 64<<10) + `"`, "at most 65536"},
-		"no colon":              {`{"a" 1}`, "want ':'"},
-		"no comma":              {`[1 2]`, "want ',' or ']'"},
-		"no comma in object":    {`{"a":1 "b":2}`, "want ',' or '}'"},
+		"duplicate":              {`{"digest":1,"digest":2}`, `byte 12: member "digest" again`},
+		"duplicate by escape":    {`{"digest":1,"d\u0069gest":2}`, "again"},
+		"nested duplicate":       {`[{"a":{"b":1,"b":2}}]`, "again"},
+		"second document":        {`{} {}`, "byte 3: data after the document"},
+		"glued document":         {`{}{}`, "data after the document"},
+		"comment after":          {`{} // a`, "data after the document"},
+		"NUL after":              {"{}\x00", "data after"},
+		"NUL before":             {"\x00{}", "byte 0: want a value"},
+		"byte order mark":        {"\ufeff{}", "byte 0: byte order mark"},
+		"mark within":            {"{\"a\":\ufeff1}", "byte 5: byte order mark"},
+		"comment":                {`{/* */}`, "byte 1"},
+		"single quotes":          {`{'a':1}`, "double quotes"},
+		"trailing comma":         {`[1,]`, "byte 3: want a value"},
+		"trailing member":        {`{"a":1,}`, "double quotes"},
+		"comma first":            {`[,1]`, "want a value"},
+		"empty":                  {``, "unexpected end"},
+		"white space":            {` `, "byte 1: unexpected end"},
+		"cut":                    {`{"a":`, "unexpected end"},
+		"cut word":               {`nul`, "want a value"},
+		"longer word":            {`nullx`, "data after"},
+		"capital":                {`True`, "want a value"},
+		"cut string":             {`"abc`, "string does not end"},
+		"cut escape":             {`"abc\`, "string does not end"},
+		"depth 65":               {strings.Repeat("[", 65) + strings.Repeat("]", 65), "byte 64: nested deeper than 64"},
+		"depth 10000":            {deep, "nested deeper"},
+		"deep objects":           {strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000), "nested deeper"},
+		"1e999":                  {`1e999`, "out of range"},
+		"1e99999999999999999999": {`1e99999999999999999999`, "out of range"},
+		"1e-999":                 {`1e-999`, "out of range"},
+		"-0":                     {`-0`, "byte 0: number out of range"},
+		"-0.0e5":                 {`-0.0e5`, "out of range"},
+		"2^53":                   {`9007199254740992`, "out of range"},
+		"-2^53":                  {`-9007199254740992`, "out of range"},
+		"2^64+1":                 {`18446744073709551617`, "out of range"},
+		"10^400":                 {"1" + strings.Repeat("0", 400), "out of range"},
+		"2^53 as a fraction":     {`9007199254740992.0`, "out of range"},
+		"2^53 as an exponent":    {`9.007199254740992e15`, "out of range"},
+		"2^53+1 as an exponent":  {`9.007199254740993e17`, "out of range"},
+		"long fraction":          {`0.` + strings.Repeat("1", 50), "out of range"},
+		"leading zero":           {`01`, "malformed number"},
+		"minus":                  {`-`, "malformed number"},
+		"plus":                   {`+1`, "want a value"},
+		"point":                  {`1.`, "malformed number"},
+		"bare point":             {`.5`, "want a value"},
+		"bare exponent":          {`1e`, "malformed number"},
+		"bare sign":              {`1e+`, "malformed number"},
+		"NaN":                    {`NaN`, "want a value"},
+		"hexadecimal":            {`0x1`, "data after"},
+		"invalid UTF-8":          {"\"\xff\"", "byte 1: not UTF-8"},
+		"cut UTF-8":              {"\"\xc3\"", "byte 1: not UTF-8"},
+		"invalid UTF-8 name":     {"{\"\xff\":1}", "not UTF-8"},
+		"overlong":               {"\"\xc0\xaf\"", "not UTF-8"},
+		"surrogate in UTF-8":     {"\"\xed\xa0\x80\"", "not UTF-8"},
+		"lone surrogate":         {`"\ud83d"`, "byte 1: lone surrogate"},
+		"lone surrogate name":    {`{"\ud83d":1}`, "lone surrogate"},
+		"wrong pair":             {`"\ud83d\u0041"`, "lone surrogate"},
+		"two high":               {`"\ud83d\ud83d"`, "lone surrogate"},
+		"cut pair":               {`"\ud83d\u00`, "lone surrogate"},
+		"low first":              {`"\ude00\ud83d"`, "lone surrogate"},
+		"U+0000":                 {`"\u0000"`, "U+0000"},
+		"U+0000 in a name":       {`{"\u0000":1}`, "U+0000"},
+		"raw U+0000":             {"\"a\x00\"", "byte 2: control character"},
+		"raw control":            {"\"\t\"", "control character"},
+		"unknown escape":         {`"\x41"`, "unknown escape"},
+		"bad hex":                {`"\u00g0"`, "hexadecimal"},
+		"signed hex":             {`"\u+123"`, "hexadecimal"},
+		"short hex":              {`"\u12"`, "hexadecimal"},
+		"long name":              {`{"` + strings.Repeat("n", 1025) + `":1}`, "longer than 1024"},
+		"long escaped name":      {`{"` + strings.Repeat(`\n`, 1025) + `":1}`, "longer than 1024"},
+		"too large":              {`"` + strings.Repeat("n", 64<<10) + `"`, "at most 65536"},
+		"no colon":               {`{"a" 1}`, "want ':'"},
+		"no comma":               {`[1 2]`, "want ',' or ']'"},
+		"no comma in object":     {`{"a":1 "b":2}`, "want ',' or '}'"},
+		"wrong end":              {`[1}`, "want ',' or ']'"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := Check([]byte(c.in), Limits{})
-			if provenance.CodeOf(err) != provenance.Invalid || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v, want %q", err, c.want)
-			}
-			if _, other := Decode([]byte(c.in), Limits{}); other == nil || other.Error() != err.Error() {
-				t.Errorf("Decode says %v, Check %v", other, err)
+			for _, exact := range []bool{false, true} {
+				err := Check([]byte(c.in), Limits{ExactNames: exact})
+				if provenance.CodeOf(err) != provenance.Invalid || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("got %v, want %q", err, c.want)
+				}
+				if _, other := Decode([]byte(c.in), Limits{ExactNames: exact}); other == nil || other.Error() != err.Error() {
+					t.Errorf("Decode says %v, Check %v", other, err)
+				}
 			}
 		})
 	}
@@ -94,11 +245,12 @@ func TestLimits(t *testing.T) {
 		limits Limits
 		ok     bool
 	}{
-		"fits":     {Limits{Bytes: len(in), Depth: 2, Values: 6, String: 5, Name: 1}, true},
+		"fits":     {Limits{Bytes: len(in), Depth: 2, Values: 6, String: 5, Name: 1, Names: 2}, true},
 		"bytes":    {Limits{Bytes: len(in) - 1}, false},
 		"depth":    {Limits{Depth: 1}, false},
 		"values":   {Limits{Values: 5}, false},
 		"string":   {Limits{String: 4}, false},
+		"names":    {Limits{Names: 1}, false},
 		"defaults": {Limits{}, true},
 	} {
 		if err := Check(in, c.limits); (err == nil) != c.ok {
@@ -126,41 +278,4 @@ func TestUnmarshal(t *testing.T) {
 	if _, err := Object([]byte(`[]`), Limits{}); err == nil {
 		t.Error("a list passed as an object")
 	}
-}
-
-// FuzzDecode: what is accepted is JSON to the standard library too, is the
-// same to it, and comes out the same again.
-func FuzzDecode(f *testing.F) {
-	for _, s := range []string{`{"a":[1,2.5,"x\u00e9",true,null]}`, `{"a":1,"A":2}`, `"\ud83d\ude00"`, `-1e-5`, "\ufeff1", `[[[[]]]]`} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		v, err := Decode(b, Limits{})
-		if check := Check(b, Limits{}); (check == nil) != (err == nil) {
-			t.Fatalf("Check %v, Decode %v", check, err)
-		}
-		if err != nil {
-			if provenance.CodeOf(err) != provenance.Invalid {
-				t.Fatal(err)
-			}
-			return
-		}
-		dec := json.NewDecoder(bytes.NewReader(b))
-		dec.UseNumber()
-		var std any
-		if err := dec.Decode(&std); err != nil {
-			t.Fatalf("accepted, but encoding/json says %v", err)
-		}
-		mine, err := json.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		theirs, err := json.Marshal(std)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(mine, theirs) {
-			t.Fatalf("read %s, encoding/json reads %s", mine, theirs)
-		}
-	})
 }

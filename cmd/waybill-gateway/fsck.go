@@ -26,26 +26,29 @@ type exitError struct {
 func (e exitError) Unwrap() error { return e.error }
 
 // newFsckCmd compares queue, index and ledger.
-func newFsckCmd(with func(do func(context.Context, *cobra.Command, gateway.Config) error) func(*cobra.Command, []string) error) *cobra.Command {
+func newFsckCmd(configured func(work) func(*cobra.Command, []string) error) *cobra.Command {
 	var repair bool
 	var output string
 	cmd := &cobra.Command{
-		Use: "fsck", Short: "Compare queue, index and ledger (the gateway must be stopped)",
+		Use: "fsck", Short: "Compare queue, index and ledger",
+		Example: `  waybill-gateway fsck --config gateway.yaml
+  waybill-gateway fsck --config gateway.yaml --repair -o json`,
 		Long: `Compare queue, index and ledger, and name what differs. The gateway and its
 replicas must be stopped, and the peer must run. Every block is read and an
 index is built beside the one there is: it takes as long as reindex.
 
-With --repair, what the ledger proves is mended: segments and events that stand
-there are closed as recorded, a queue that is an old copy goes on after the last
-segment, an index that differs is replaced. The ledger itself cannot be mended,
-and what cannot be known is left alone.
+With --repair, what the ledger proves is repaired: events that stand there are
+closed as recorded, and so are segments (blocks of events that were recorded
+together); a queue that is an old copy goes on after the last segment; an index
+that differs is replaced. The ledger itself cannot be repaired, and what cannot
+be known is left as it is.
 
-Exit codes: 0 nothing differs, or all of it was repaired; 1 differences are left;
-2 it could not be compared. With -o json the codes of findings are stable.`,
+Exit codes: 0 nothing differs, or all of it was repaired; 1 differences are
+left; 2 it could not be compared. With -o json the codes of findings are stable.`,
 	}
-	cmd.Flags().BoolVar(&repair, "repair", false, "mend what the ledger proves")
+	cmd.Flags().BoolVar(&repair, "repair", false, "repair what the ledger proves")
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
-	run := with(func(ctx context.Context, cmd *cobra.Command, cfg gateway.Config) error {
+	run := configured(func(ctx context.Context, cmd *cobra.Command, cfg gateway.Config) error {
 		return fsck(ctx, cmd, cfg, repair, output)
 	})
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return trouble(run(cmd, args)) }

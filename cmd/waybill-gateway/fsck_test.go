@@ -12,7 +12,7 @@ func TestFsckExitCodes(t *testing.T) {
 	for name, args := range map[string][]string{
 		"no configuration": {"fsck", "--config", "absent.yaml"},
 		"bad config":       {"fsck", "--config", write(t, "mspid: A\n")},
-		"unknown flag":     {"fsck", "--mend"},
+		"unknown flag":     {"fsck", "--fix"},
 		"an argument":      {"fsck", "all"},
 		"no such output":   {"fsck", "-o", "xml"},
 	} {

@@ -10,6 +10,8 @@ import (
 	"syscall"
 )
 
+//go:generate go run . docs --markdown ../../docs/cli
+
 // version is set by the build.
 var version = "devel"
 

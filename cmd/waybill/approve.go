@@ -22,20 +22,22 @@ func newApproveCmd(a *app) *cobra.Command {
 	var seen reviewed
 	cmd := &cobra.Command{
 		Use: "approve IMAGE --to STAGE", Short: "Approve a promotion for your organisation", Args: operands("IMAGE"),
-		Long: `Approve a promotion for your organisation. What is signed is the digest that was
-typed (a tag is resolved by your own organisation's peer), the stage, the attempt,
-the policy version with the hash of its text, and the hash of the evidence. All of
-it comes from your own peer and nobody else; the text is hashed on this machine.
+		Long: `Approve a promotion for your organisation. What is signed is the digest (a tag
+is looked up at your own organisation's peer), the stage, which request of the
+promotion it is, the policy version with the hash of its text, and the hash of
+the evidence. All of it comes from your own peer and nobody else; the text is
+hashed on this machine.
 
 --policy and --evidence-set name what you reviewed (both are in the JSON of
 waybill verify). Where your peer says something else, or either changes on the
-way, nothing is approved (WB_STALE): look again.
+way, nothing is approved: look again.
 
 The last approval a policy asks for releases the image in the same
-transaction. ` + actHelp,
-		RunE: a.do(func(ctx context.Context, args []string) error {
+transaction.` + decisionHelp,
+		Example: examples(`waybill approve reg.example/app:1.0 --to production \`, `    --as security/release-manager`),
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			return a.decide(ctx, "approved promotion of", "promotion:Approve", args[0], stage,
-				func(ctx context.Context, p own, ref provenance.Reference) ([]string, error) {
+				func(ctx context.Context, p ownPeer, ref provenance.Reference) ([]string, error) {
 					return p.approval(ctx, ref, stage, reason, seen)
 				})
 		}),
@@ -49,8 +51,8 @@ transaction. ` + actHelp,
 
 // approval finds out what an approval signs beside the image and the stage. It
 // is Stale where that is not what was reviewed.
-func (p own) approval(ctx context.Context, ref provenance.Reference, stage, reason string, seen reviewed) ([]string, error) {
-	v, err := p.promoted(ctx, ref, stage)
+func (p ownPeer) approval(ctx context.Context, ref provenance.Reference, stage, reason string, seen reviewed) ([]string, error) {
+	v, err := p.promotionVerdict(ctx, ref, stage)
 	if err != nil {
 		return nil, err
 	}
@@ -81,26 +83,26 @@ func (p own) approval(ctx context.Context, ref provenance.Reference, stage, reas
 
 // policyHash reads the text of a policy version, hashes it here and compares
 // that with what the verdict says it went by.
-func (p own) policyHash(ctx context.Context, version policy.Version) (string, error) {
+func (p ownPeer) policyHash(ctx context.Context, version policy.Version) (string, error) {
 	stored, err := p.policyVersion(ctx, version.Name, version.Version)
 	if err != nil {
 		return "", err
 	}
 	hash := hashOf(stored.Text)
 	if hash != version.Hash {
-		return "", provenance.Errorf(provenance.Internal, "%s's peer judges by policy %s with hash %.12s, and its text of it hashes to %.12s", p.me.org.Org, policyRef(version), version.Hash, hash)
+		return "", provenance.Errorf(provenance.Internal, "%s's peer names policy %s with hash %.12s, and the text it gives hashes to %.12s", p.me.org.Org, policyRef(version), version.Hash, hash)
 	}
 	return hash, nil
 }
 
 // policyVersion reads a version of a policy; 0 is the one in force.
-func (p own) policyVersion(ctx context.Context, name string, version int) (state.PolicyVersion, error) {
+func (p ownPeer) policyVersion(ctx context.Context, name string, version int) (state.PolicyVersion, error) {
 	stored, err := evaluate[state.PolicyVersion](ctx, p, "policy:Get", name, strconv.Itoa(version))
 	if err != nil {
 		return stored, err
 	}
 	if stored.Name != name || version != 0 && stored.Version != version {
-		return stored, otherQuestion(p.me.org.Org+"'s peer", fmt.Sprintf("policy %s@%d", name, version), fmt.Sprintf("%s@%d", stored.Name, stored.Version))
+		return stored, mismatch(p.me.org.Org+"'s peer", fmt.Sprintf("policy %s@%d", name, version), fmt.Sprintf("%s@%d", stored.Name, stored.Version))
 	}
 	return stored, nil
 }
@@ -114,28 +116,35 @@ func hashOf(text []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// attempt is which request of a promotion a word is about.
-func (p own) attempt(ctx context.Context, ref provenance.Reference, stage string) (string, error) {
-	v, err := p.promoted(ctx, ref, stage)
+// attempt is which request of a promotion a decision is about.
+func (p ownPeer) attempt(ctx context.Context, ref provenance.Reference, stage string) (string, error) {
+	v, err := p.promotionVerdict(ctx, ref, stage)
 	return strconv.Itoa(v.Attempt), err
 }
 
 func newRejectCmd(a *app) *cobra.Command {
-	return newAttemptCmd(a, "reject IMAGE --to STAGE --reason REASON", "Reject a promotion for your organisation", "", "rejected promotion of", "promotion:Reject")
+	return newReasonedCmd(a, reasoned{
+		name: "reject", short: "Reject a promotion for your organisation",
+		long: "Reject a promotion for your organisation. It counts against the approvals that\nthe policy asks for: when too few organisations are left to give them, the\npromotion ends, and must be requested again.",
+		why:  "CVE-2026-1234 is not fixed", signer: "security/release-manager",
+		done: "rejected promotion of", fn: "promotion:Reject", args: attemptAndReason,
+	})
 }
 
 func newCancelCmd(a *app) *cobra.Command {
-	return newAttemptCmd(a, "cancel IMAGE --to STAGE --reason REASON", "Take back a promotion that you or your organisation asked for",
-		"Whoever asked for it may, and\nan admin of the same organisation. What others approved ends with it. ", "cancelled the promotion of", "promotion:Cancel")
+	return newReasonedCmd(a, reasoned{
+		name: "cancel", short: "Take back a promotion that you or your organisation asked for",
+		long: "Take back a promotion that you or your organisation asked for. Whoever asked for\nit may, and an admin of the same organisation. It goes on while another\norganisation asks for it, too; else it ends, and its approvals with it.",
+		why:  "wrong tag", signer: "vendor/publisher",
+		done: "cancelled the promotion of", fn: "promotion:Cancel", args: attemptAndReason,
+	})
 }
 
-// newAttemptCmd makes a command whose act names the attempt it is about, so that
-// it does not fall on a later request.
-func newAttemptCmd(a *app, use, short, more, said, fn string) *cobra.Command {
-	return newReasonedCmd(a, use, short, more, said, fn, func(stage, reason *string) words {
-		return func(ctx context.Context, p own, ref provenance.Reference) ([]string, error) {
-			attempt, err := p.attempt(ctx, ref, *stage)
-			return []string{attempt, *reason}, err
-		}
-	})
+// attemptAndReason are the arguments of a decision that names the attempt it is
+// about, so that it does not fall on a later request.
+func attemptAndReason(stage, reason *string) extraArgs {
+	return func(ctx context.Context, p ownPeer, ref provenance.Reference) ([]string, error) {
+		attempt, err := p.attempt(ctx, ref, *stage)
+		return []string{attempt, *reason}, err
+	}
 }

@@ -42,33 +42,39 @@ func newAttestCmd(a *app) *cobra.Command {
 	var at attestation
 	cmd := &cobra.Command{
 		Use: "attest IMAGE --type TYPE --file FILE", Short: "Give evidence about an image", Args: operands("IMAGE"),
+		Example: examples(
+			`waybill attest reg.example/app:1.0 --type vuln-scan --file scan.json \`,
+			`    --as security/scanner`,
+			`syft reg.example/app:1.0 -o spdx-json | waybill attest reg.example/app:1.0 \`,
+			`    --type sbom --file - --key ci.pem --as vendor/publisher`,
+		),
 		Long: `Give evidence about an image: a document (SBOM, scan report, provenance, test
-result, ...) of which the contract keeps the facts that rules use and the hash.
-The document itself is attached to the image in its registry, for everybody who
+result, ...). The ledger keeps its hash, and the facts in it that rules use. The
+document itself is attached to the image in its registry, for everybody who
 wants to check it again.
 
-Without --key the evidence is your word: your signature under the transaction
-vouches for it. With --key, a private key in PEM whose public half an
-organisation registered (waybill key add), it is that key's word. The key stays
-on this machine.
+Without --key you vouch for the document yourself, with your signature under the
+transaction. With --key, a private key in PEM whose public half an organisation
+registered (waybill key add), that key does. The key stays on this machine.
 
-TYPE is ` + strings.Join(evidence.Types(), ", ") + ` or custom/MSP/NAME.`,
-		RunE: a.do(func(ctx context.Context, args []string) error { return a.attest(ctx, args[0], at) }),
+TYPE is custom/MSP/NAME for a schema of your own (waybill schema add), or one of
+` + strings.Join(evidence.Types(), ", ") + `.`,
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error { return a.attest(ctx, args[0], at) }),
 	}
 	cmd.Flags().StringVar(&at.typ, "type", "", "the type of evidence")
 	cmd.Flags().StringVar(&at.file, "file", "", "the document; - reads standard input")
-	cmd.Flags().StringVar(&at.key, "key", "", "sign with this private key (PEM) instead of your own word")
+	cmd.Flags().StringVar(&at.key, "key", "", "sign the document with this private key (PEM)")
 	cmd.Flags().BoolVar(&at.noPush, "no-push", false, "do not attach the document in the registry")
 	cmd.Flags().StringVar(&at.user, "registry-user", "", "user at the registry")
 	cmd.Flags().StringVar(&at.passFile, "registry-password-file", "", "file with the password at the registry")
-	cmd.Flags().BoolVar(&at.insecure, "registry-insecure", false, "speak plain HTTP to the registry; so is a registry on this machine")
-	require(cmd, "type", "file")
+	cmd.Flags().BoolVar(&at.insecure, "registry-insecure", false, "use plain HTTP for the registry (always for one on this machine)")
+	requireFlags(cmd, "type", "file")
 	_ = cmd.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(evidence.Types(), cobra.ShellCompDirectiveNoFileComp)) // fails only for a flag that is not there
 	return cmd
 }
 
 func (a *app) attest(ctx context.Context, image string, at attestation) error {
-	p, err := a.signing()
+	p, err := a.signerPeer()
 	if err != nil {
 		return err
 	}
@@ -91,14 +97,14 @@ func (a *app) attest(ctx context.Context, image string, at attestation) error {
 		}
 	}
 	ref := at.ref
-	r, err := p.act(ctx, map[string][]byte{"envelope": at.envelope}, "evidence:Submit",
+	r, err := p.submit(ctx, map[string][]byte{"envelope": at.envelope}, "evidence:Submit",
 		string(ref.Host), string(ref.Repository), ref.Digest.String(), at.typ, string(at.format), at.keyMSP, at.keyName, at.location)
 	if err != nil {
 		return err
 	}
-	return a.printAct(r, func(w io.Writer) {
+	return a.printReceipt(r, func(w io.Writer) {
 		if at.location != "" {
-			fmt.Fprintf(w, "the document is %s\n", clean(at.location))
+			fmt.Fprintf(w, "the document is %s\n", sanitize(at.location))
 		}
 	}, "%s evidence for %s", at.typ, byDigest(ref))
 }
@@ -125,7 +131,7 @@ func (a *app) readDocument(file string) ([]byte, error) {
 
 // wrap makes the envelope the contract sees: the bare document, a statement
 // over its hash when it is large, or such a statement signed with a key.
-func (p own) wrap(ctx context.Context, at *attestation) error {
+func (p ownPeer) wrap(ctx context.Context, at *attestation) error {
 	at.format, at.envelope = evidence.FormatPlain, at.document
 	if at.key == "" && len(at.document) <= evidence.MaxEnvelope {
 		return nil
@@ -177,7 +183,7 @@ func readKey(file string) (crypto.Signer, error) {
 }
 
 // registered finds under which name the ledger knows the key.
-func (p own) registered(ctx context.Context, signer crypto.Signer) (msp, name string, err error) {
+func (p ownPeer) registered(ctx context.Context, signer crypto.Signer) (msp, name string, err error) {
 	der, err := x509.MarshalPKIXPublicKey(signer.Public())
 	if err != nil {
 		return "", "", fmt.Errorf("read the key: %w", err)

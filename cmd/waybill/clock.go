@@ -25,12 +25,14 @@ type clockView struct {
 func newClockCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "clock", Short: "Show how old the ledger's clock is", Args: operands(),
-		Long: `Show the ledger's own clock as your organisation's peer has it, and how far it is
-behind this machine's. Gateways move it on about once a minute; what depends on
-time (soak, freeze, age, grace, expiry) goes by it, and is unmet while it is more
-than two minutes off. Then the exit code is 14: see whether a gateway runs.`,
-		RunE: a.do(func(ctx context.Context, _ []string) error {
-			p, err := a.reading()
+		Example: examples(`waybill clock --as vendor/auditor`),
+		Long: `Show the ledger's own clock as your organisation's peer has it, and how far it
+is behind this machine's. Gateways move it on about once a minute. Rules that
+depend on time (soak, freeze, age, grace, expiry) go by it, and are unmet while
+it is more than two minutes off. Then the exit code is 14: see whether a gateway
+runs.`,
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
+			p, err := a.readerPeer()
 			if err != nil {
 				return err
 			}

@@ -18,13 +18,16 @@ import (
 func newEvidenceCmd(a *app) *cobra.Command {
 	var typ string
 	cmd := &cobra.Command{
-		Use: "evidence IMAGE", Short: "List the verified evidence about an image", Args: operands("IMAGE"),
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		Use: "evidence IMAGE", Short: "List the verified evidence about an image", Args: parentOrOperands("IMAGE"),
+		Example: examples(`waybill evidence reg.example/app:1.0`, `waybill evidence reg.example/app:1.0 --type sbom -o json`),
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			ref, err := a.askedImage(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			return query(ctx, a, func(c answers) (*waybillv1.GetEvidenceResponse, error) { return c.GetEvidence(ctx, byDigest(ref), typ) }, writeEvidence)
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.GetEvidenceResponse, error) {
+				return c.GetEvidence(ctx, byDigest(ref), typ)
+			}, writeEvidence)
 		}),
 	}
 	cmd.Flags().StringVar(&typ, "type", "", "only of this type")
@@ -35,19 +38,26 @@ func newEvidenceCmd(a *app) *cobra.Command {
 func newEvidenceWithdrawCmd(a *app) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use: "withdraw IMAGE TYPE ID --reason REASON", Short: "Take back evidence that one of your people vouched for", Args: operands("IMAGE", "TYPE", "ID"),
-		Long: "Take back a piece of evidence about an image that rests on the word of one of\nyour organisation's people (what a key signed goes with the key: waybill key\nwithdraw). It stays in the history and counts no more. ID is the whole id, or its\nfirst 8 digits or more; IMAGE may be a digest alone.",
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		Use: "withdraw IMAGE TYPE ID --reason REASON", Short: "Take back evidence that one of your people gave", Args: operands("IMAGE", "TYPE", "ID"),
+		Example: examples(
+			`waybill evidence withdraw reg.example/app:1.0 vuln-scan 1f2e3d4c \`,
+			`    --reason "the scanner was misconfigured" --as security/admin`,
+		),
+		Long: `Take back a piece of evidence about an image that one of your organisation's
+people vouched for (what a key signed is withdrawn with the key: waybill key
+withdraw). It stays in the history and counts no more. ID is the whole id, or
+its first 8 digits or more; IMAGE may be a digest alone.`,
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			return a.withdrawEvidence(ctx, args[0], args[1], args[2], reason)
 		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
-	require(cmd, "reason")
+	requireFlags(cmd, "reason")
 	return cmd
 }
 
 func (a *app) withdrawEvidence(ctx context.Context, image, typ, typed, reason string) error {
-	p, err := a.signing()
+	p, err := a.signerPeer()
 	if err != nil {
 		return err
 	}
@@ -60,15 +70,15 @@ func (a *app) withdrawEvidence(ctx context.Context, image, typ, typed, reason st
 	if err != nil {
 		return err
 	}
-	r, err := p.act(ctx, nil, "evidence:Withdraw", d.String(), typ, id, reason)
+	r, err := p.submit(ctx, nil, "evidence:Withdraw", d.String(), typ, id, reason)
 	if err != nil {
 		return err
 	}
-	return a.printAct(r, nil, "withdrew %s evidence %.12s about %s", typ, id, d)
+	return a.printReceipt(r, nil, "withdrew %s evidence %.12s about %s", typ, id, d)
 }
 
 // evidenceID completes the id of a piece of evidence, which is the hash of what was handed in.
-func (p own) evidenceID(ctx context.Context, d provenance.Digest, typ, typed string) (string, error) {
+func (p ownPeer) evidenceID(ctx context.Context, d provenance.Digest, typ, typed string) (string, error) {
 	if fullID.MatchString(typed) {
 		return typed, nil
 	}
@@ -153,12 +163,13 @@ func facts(text string) string {
 func newTreeCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "tree IMAGE", Short: "Draw an image: its platforms, what refers to it, its evidence", Args: operands("IMAGE"),
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		Example: examples(`waybill tree reg.example/app:1.0`),
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			ref, err := a.askedImage(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			return query(ctx, a, func(c answers) (*waybillv1.GetTreeResponse, error) { return c.GetTree(ctx, byDigest(ref)) }, func(w io.Writer, res *waybillv1.GetTreeResponse) {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.GetTreeResponse, error) { return c.GetTree(ctx, byDigest(ref)) }, func(w io.Writer, res *waybillv1.GetTreeResponse) {
 				writeTree(w, res.GetRoot(), "", "")
 				if res.GetTruncated() {
 					fmt.Fprintln(w, "there is more than is shown")
@@ -185,7 +196,7 @@ func writeTree(w io.Writer, n *waybillv1.TreeNode, first, rest string) {
 	case !n.GetRecorded():
 		line += " (its push is not on the ledger)"
 	}
-	fmt.Fprintf(w, "%s%s\n", first, clean(line))
+	fmt.Fprintf(w, "%s%s\n", first, sanitize(line))
 	last := len(n.GetEvidence()) + len(n.GetChildren()) - 1
 	branch := func(i int) (string, string) {
 		if i == last {
@@ -199,7 +210,7 @@ func writeTree(w io.Writer, n *waybillv1.TreeNode, first, rest string) {
 		if !e.GetCounts() {
 			mark = "✗ " + e.GetWhy() + ":"
 		}
-		fmt.Fprintf(w, "%s%s\n", head, clean(fmt.Sprintf("%s %s by %s", mark, e.GetType(), signedBy(e.GetSigner()))))
+		fmt.Fprintf(w, "%s%s\n", head, sanitize(fmt.Sprintf("%s %s by %s", mark, e.GetType(), signedBy(e.GetSigner()))))
 	}
 	for i, c := range n.GetChildren() {
 		head, more := branch(len(n.GetEvidence()) + i)

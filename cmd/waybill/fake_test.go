@@ -34,19 +34,19 @@ const (
 // world is everything outside the process: gateways, peers, a network. It
 // remembers what it was asked.
 type world struct {
-	ruleAnswers  // nil: what a test does not answer must not be asked
-	sweepAnswers // likewise
-	t            *testing.T
-	running      map[string]bool // gateway addresses
-	env          map[string]string
-	stdin        string
-	verdict      policy.Verdict
-	stale        bool
-	fails        error  // of the next act
-	asked        string // who asked which gateway
-	acts         []string
-	payload      string
-	nodes        *fakeFabric
+	rulesAPI // nil: what a test does not answer must not be asked
+	sweepAPI // likewise
+	t        *testing.T
+	running  map[string]bool // gateway addresses
+	env      map[string]string
+	stdin    string
+	verdict  policy.Verdict
+	stale    bool
+	fails    error  // of the next transaction
+	asked    string // who asked which gateway
+	acts     []string
+	payload  string
+	nodes    *fakeNetwork
 	// peers holds what the peers answer; what is not there they must not be asked.
 	peers map[string]func(args ...string) any
 	// results holds what transactions return; the others return the verdict.
@@ -61,7 +61,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, running: map[string]bool{"127.0.0.1:7056": true}, env: map[string]string{}, nodes: &fakeFabric{t: t, dir: t.TempDir()}, down: map[string]bool{}}
+	w := &world{t: t, running: map[string]bool{"127.0.0.1:7056": true}, env: map[string]string{}, nodes: &fakeNetwork{t: t, dir: t.TempDir()}, down: map[string]bool{}}
 	w.peers = map[string]func(args ...string) any{
 		"tag:Get": func(args ...string) any {
 			switch args[2] {
@@ -89,7 +89,7 @@ func newWorld(t *testing.T) *world {
 	w.results = map[string]func(args ...string) any{
 		"proposal:Open": func(args ...string) any {
 			p := state.Proposal{ID: strings.Repeat("ab", 32), Kind: state.ProposalKind(args[0]), Body: json.RawMessage(args[1]), Status: state.ProposalOpen}
-			return standing{Proposal: p, Yes: []string{"VendorMSP"}, No: []string{}, Needed: 3}
+			return tally{Proposal: p, Yes: []string{"VendorMSP"}, No: []string{}, Needed: 3}
 		},
 	}
 	return w
@@ -126,8 +126,8 @@ func (w *world) run(args ...string) (code int, out, errOut string) {
 	w.t.Helper()
 	var o, e bytes.Buffer
 	a := newApp("bin/waybill", strings.NewReader(w.stdin), &o, &e, func(k string) string { return w.env[k] })
-	a.patience = 500 * time.Millisecond
-	a.doors = doors{
+	a.awaitTimeout = 500 * time.Millisecond
+	a.backends = backends{
 		clients: func(dir string) (network.Clients, error) {
 			if dir == "nowhere" {
 				return network.Clients{}, fs.ErrNotExist
@@ -138,17 +138,17 @@ func (w *world) run(args ...string) (code int, out, errOut string) {
 		peer: func(_ network.Clients, p person) (peer, error) {
 			return signer{w, p}, nil
 		},
-		answers: func(_ context.Context, address, _ string, p person) (answers, error) {
+		gateway: func(_ context.Context, address, _ string, p person) (gatewayAPI, error) {
 			w.asked = p.String() + " at " + address
 			return w, nil
 		},
-		open: func(dir string) (fabric, error) {
+		open: func(dir string) (localNetwork, error) {
 			if dir == "nowhere" {
 				return nil, fmt.Errorf("%s: %w", dir, network.ErrNoNetwork)
 			}
 			return w.nodes, nil
 		},
-		network: func(string, int, io.Writer) (fabric, error) { return w.nodes, nil },
+		network: func(string, int, io.Writer) (localNetwork, error) { return w.nodes, nil },
 	}
 	code = run(w.t.Context(), a, args)
 	return code, o.String(), e.String()

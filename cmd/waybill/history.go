@@ -14,13 +14,14 @@ func newHistoryCmd(a *app) *cobra.Command {
 	q := &waybillv1.ListHistoryRequest{}
 	cmd := &cobra.Command{
 		Use: "history IMAGE|REPOSITORY", Short: "List what happened, in which block, and who did it", Args: operands("IMAGE or REPOSITORY"),
-		Long: "List what happened to an image (host/repository@digest, or a digest alone), to a\ntag (host/repository:tag) or in a whole repository (host/repository).",
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		Example: examples(`waybill history reg.example/app:1.0`, `waybill history reg.example/app --newest-first --limit 20`),
+		Long:    "List what happened to an image (host/repository@digest, or a digest alone), to a\ntag (host/repository:tag) or in a whole repository (host/repository).",
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			if err := checkSubject(args[0]); err != nil {
 				return err
 			}
 			q.Image = args[0]
-			return query(ctx, a, func(c answers) (*waybillv1.ListHistoryResponse, error) { return c.ListHistory(ctx, q) }, func(w io.Writer, res *waybillv1.ListHistoryResponse) {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListHistoryResponse, error) { return c.ListHistory(ctx, q) }, func(w io.Writer, res *waybillv1.ListHistoryResponse) {
 				writeHistory(w, res.GetEntries())
 				nextPage(w, res.GetNextPageToken())
 			})
@@ -49,7 +50,7 @@ func writeHistory(w io.Writer, entries []*waybillv1.HistoryEntry) {
 	for _, e := range entries {
 		t.row(number(e.GetBlock()), when(e.GetTime()), what(e), who(e.GetBy()), where(e), detail(e))
 	}
-	t.write(w, "nothing is recorded of it")
+	t.write(w, "nothing is recorded about it")
 }
 
 // what names an entry as people say it.
@@ -81,7 +82,7 @@ func where(e *waybillv1.HistoryEntry) string {
 	return dash(s)
 }
 
-// detail shows a move as previous -> new, and the registry's word for who did it.
+// detail shows a move as previous -> new, and who did it as the registry says.
 func detail(e *waybillv1.HistoryEntry) string {
 	s := ""
 	switch {
@@ -97,11 +98,4 @@ func detail(e *waybillv1.HistoryEntry) string {
 		return dash(s) // what, where and the digests say it all
 	}
 	return dash(join(s, e.GetDetail()))
-}
-
-func join(a, b string) string {
-	if a == "" || b == "" {
-		return a + b
-	}
-	return a + ", " + b
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/waybill-dev/waybill/network"
 )
 
-// auditor is who reads when nobody says who does: the role that may see and not act.
+// auditor is who reads when nobody says who does: the role that may read and not sign.
 const auditor = "auditor"
 
 // person is one identity of a network folder.
@@ -27,7 +27,7 @@ func (p person) String() string { return p.org.Org + "/" + p.name }
 
 // clients reads the network folder.
 func (a *app) clients() (network.Clients, error) {
-	c, err := a.doors.clients(a.dir)
+	c, err := a.backends.clients(a.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, hint(fmt.Errorf("there is no network in %s", a.dir),
 			"make one with: waybill network up --dir %s; or name another folder with --dir or WAYBILL_DIR", a.dir)
@@ -49,28 +49,28 @@ func identities(c network.Clients) []string {
 	return all
 }
 
-// find reads ORG/NAME.
-func find(c network.Clients, as string) (person, error) {
+// findIdentity reads ORG/NAME.
+func findIdentity(c network.Clients, as string) (person, error) {
 	orgName, name, ok := strings.Cut(as, "/")
 	for _, o := range c.Orgs {
 		if keys, known := o.People[name]; ok && o.Org == orgName && known {
 			return person{o, name, keys}, nil
 		}
 	}
-	return person{}, hint(usagef("nobody here is called %q: --as wants ORG/NAME", as), "%s", didYouMean(as, identities(c)))
+	return person{}, hint(usagef("there is no identity %q in this network: --as wants ORG/NAME", as), "%s", didYouMean(as, identities(c)))
 }
 
-// signer is who acts. There is no default: an act is signed by somebody on purpose.
+// signer is who signs. There is no default: a transaction is signed by somebody on purpose.
 func (a *app) signer() (network.Clients, person, error) {
 	c, err := a.clients()
 	if err != nil {
 		return c, person{}, err
 	}
 	if a.as == "" {
-		return c, person{}, hint(usagef("an act needs a signer: name one with --as ORG/NAME or WAYBILL_AS"),
+		return c, person{}, hint(usagef("a transaction needs a signer: name one with --as ORG/NAME or WAYBILL_AS"),
 			"there are: %s", strings.Join(identities(c), ", "))
 	}
-	p, err := find(c, a.as)
+	p, err := findIdentity(c, a.as)
 	return c, p, err
 }
 

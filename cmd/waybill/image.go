@@ -8,8 +8,8 @@ import (
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
 
-// tags is the one question resolve asks.
-type tags interface {
+// tagReader is the one question resolve asks.
+type tagReader interface {
 	GetTag(ctx context.Context, host provenance.Host, repo provenance.Repository, tag provenance.Tag) (*waybillv1.GetTagResponse, error)
 }
 
@@ -22,29 +22,39 @@ func parseImage(s string) (provenance.Reference, error) {
 	return ref, nil
 }
 
+// parseRepository reads HOST/REPOSITORY from a command line. An image is none:
+// what is asked for one image must not be signed for all.
+func parseRepository(s string) (provenance.Host, provenance.Repository, error) {
+	ref, err := provenance.ParseReference(s + ":tag")
+	if err != nil || !ref.Digest.IsZero() {
+		return "", "", hint(usageError{fmt.Errorf("%q is no host/repository", s)}, "as in reg.example:5000/team/app")
+	}
+	return ref.Host, ref.Repository, nil
+}
+
 // askedImage reads IMAGE for a question and resolves a tag through a gateway.
 func (a *app) askedImage(ctx context.Context, image string) (provenance.Reference, error) {
 	ref, err := parseImage(image)
 	if err != nil || !ref.Digest.IsZero() {
 		return ref, err
 	}
-	door, err := a.ask(ctx)
+	client, err := a.ask(ctx)
 	if err != nil {
 		return ref, err
 	}
-	defer func() { _ = door.Close() }() // only read from
-	return a.resolve(ctx, door, ref)
+	defer func() { _ = client.Close() }() // only read from
+	return a.resolve(ctx, client, ref)
 }
 
 // resolve finds the digest of an image named by its tag in a gateway's record:
-// for questions alone. What is signed is resolved by own.image.
-func (a *app) resolve(ctx context.Context, from tags, ref provenance.Reference) (provenance.Reference, error) {
+// for questions alone. What is signed is resolved by ownPeer.image.
+func (a *app) resolve(ctx context.Context, from tagReader, ref provenance.Reference) (provenance.Reference, error) {
 	if !ref.Digest.IsZero() {
 		return ref, nil
 	}
 	t, err := from.GetTag(ctx, ref.Host, ref.Repository, ref.Tag)
 	if err != nil {
-		return ref, lookedUp(ref, err)
+		return ref, lookupError(ref, err)
 	}
 	var d provenance.Digest
 	if t.GetDigest() != "" {
@@ -52,12 +62,12 @@ func (a *app) resolve(ctx context.Context, from tags, ref provenance.Reference) 
 			return ref, fmt.Errorf("look up %s: %w", ref, err)
 		}
 	}
-	return a.named(ref, d, t.GetHeight())
+	return a.withDigest(ref, d, t.GetHeight())
 }
 
-// named fills in the digest that a tag names, and says so on stderr: what
+// withDigest fills in the digest that a tag names, and says so on stderr: what
 // follows is about the digest, and the tag may have moved by the time it is read.
-func (a *app) named(ref provenance.Reference, d provenance.Digest, height uint64) (provenance.Reference, error) {
+func (a *app) withDigest(ref provenance.Reference, d provenance.Digest, height uint64) (provenance.Reference, error) {
 	if d.IsZero() {
 		return ref, noSuchTag(ref, "it was deleted")
 	}
@@ -66,8 +76,8 @@ func (a *app) named(ref provenance.Reference, d provenance.Digest, height uint64
 	return ref, nil
 }
 
-// lookedUp is the error of a tag that could not be resolved.
-func lookedUp(ref provenance.Reference, err error) error {
+// lookupError is the error of a tag that could not be resolved.
+func lookupError(ref provenance.Reference, err error) error {
 	if provenance.CodeOf(err) == provenance.NotFound {
 		return noSuchTag(ref, "no gateway has recorded it")
 	}
@@ -81,5 +91,5 @@ func noSuchTag(ref provenance.Reference, why string) error {
 
 // notice tells a person something beside the result.
 func (a *app) notice(format string, args ...any) {
-	fmt.Fprintf(a.errOut, "waybill: %s\n", clean(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(a.errOut, "waybill: %s\n", sanitize(fmt.Sprintf(format, args...)))
 }

@@ -1,4 +1,4 @@
-// Waybill is the command-line client: it runs a local network, signs acts with
+// Waybill is the command-line client: it runs a local network, signs transactions with
 // a person's own key, and asks a gateway what the ledger says.
 package main
 
@@ -8,6 +8,8 @@ import (
 	"os/signal"
 	"syscall"
 )
+
+//go:generate go run . docs --markdown ../../docs/cli
 
 // version is set by the build.
 var version = "devel"

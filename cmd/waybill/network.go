@@ -12,8 +12,8 @@ import (
 	"github.com/waybill-dev/waybill/network"
 )
 
-// fabric is *network.Network, or a test's fake.
-type fabric interface {
+// localNetwork is *network.Network, or a test's fake.
+type localNetwork interface {
 	Up(ctx context.Context) error
 	Down(ctx context.Context) error
 	Reset(ctx context.Context) error
@@ -25,23 +25,16 @@ type fabric interface {
 }
 
 func newNetworkCmd(a *app) *cobra.Command {
-	cmd := group("network", "A whole network on this machine")
+	cmd := parentCmd("network", "A whole network on this machine, to try and to test")
+	cmd.Example = examples(`waybill network up`, `waybill network status`, `waybill network down`)
 	cmd.Long = "Run a whole network on this machine: four organisations, each with a peer, an\norderer and a chaincode process, in the folder that --dir names. --timeout does\nnot apply."
 	cmd.AddCommand(newNetworkUpCmd(a), newNetworkStatusCmd(a), newNetworkDownCmd(a), newNetworkResetCmd(a), newNetworkLogsCmd(a), newNetworkToolsCmd(a))
 	return cmd
 }
 
-// long makes the RunE of a command that takes the time it takes.
-func long(a *app, work func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		a.started = true
-		return work(cmd.Context(), args)
-	}
-}
-
 // open opens the network that is in the folder.
-func (a *app) open() (fabric, error) {
-	n, err := a.doors.open(a.dir)
+func (a *app) open() (localNetwork, error) {
+	n, err := a.backends.open(a.dir)
 	if errors.Is(err, network.ErrNoNetwork) {
 		return nil, hint(fmt.Errorf("there is no network in %s", a.dir), "make one with: waybill network up --dir %s", a.dir)
 	}
@@ -52,8 +45,9 @@ func newNetworkUpCmd(a *app) *cobra.Command {
 	var portBase int
 	cmd := &cobra.Command{
 		Use: "up", Short: "Make what is missing, start what is stopped, return when ready", Args: operands(),
-		RunE: long(a, func(ctx context.Context, _ []string) error {
-			n, err := a.doors.network(a.dir, portBase, a.errOut)
+		Example: examples(`waybill network up`, `waybill network up --dir /srv/waybill --port-base 9000`),
+		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
+			n, err := a.backends.network(a.dir, portBase, a.errOut)
 			if err != nil {
 				return err
 			}
@@ -73,7 +67,7 @@ func newNetworkUpCmd(a *app) *cobra.Command {
 	return cmd
 }
 
-func (a *app) writeUp(w io.Writer, n fabric) {
+func (a *app) writeUp(w io.Writer, n localNetwork) {
 	t := table("ORGANISATION", "MSP", "PEER", "GATEWAY API", "GATEWAY INTAKE")
 	clients := n.Clients()
 	for i, o := range clients.Orgs {
@@ -86,16 +80,17 @@ func (a *app) writeUp(w io.Writer, n fabric) {
 	}
 	fmt.Fprintf(w, "\nstart the gateway of an organisation (init the first time only):\n")
 	for _, o := range clients.Orgs {
-		fmt.Fprintf(w, "  %[1]s init --config %[2]s && %[1]s run --config %[2]s\n", a.beside("waybill-gateway"), a.gatewayConfig(o.Org))
+		fmt.Fprintf(w, "  %[1]s init --config %[2]s && %[1]s run --config %[2]s\n", a.siblingProgram("waybill-gateway"), a.gatewayConfig(o.Org))
 	}
-	fmt.Fprintf(w, "\nlook: %s status --dir %s\n", a.beside("waybill"), a.dir)
-	fmt.Fprintf(w, "stop: %s network down --dir %s\n", a.beside("waybill"), a.dir)
+	fmt.Fprintf(w, "\nlook: %s status --dir %s\n", a.siblingProgram("waybill"), a.dir)
+	fmt.Fprintf(w, "stop: %s network down --dir %s\n", a.siblingProgram("waybill"), a.dir)
 }
 
 func newNetworkStatusCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Show every node: process, address, height, health", Args: operands(),
-		RunE: long(a, func(ctx context.Context, _ []string) error {
+		Example: examples(`waybill network status`),
+		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
 			n, err := a.open()
 			if err != nil {
 				return err

@@ -19,6 +19,7 @@ func newNetworkLogsCmd(a *app) *cobra.Command {
 	var follow bool
 	cmd := &cobra.Command{
 		Use: "logs NODE", Short: "Print what a node logged", Args: operands("NODE"),
+		Example: examples(`waybill network logs vendor-peer --follow`),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			n, err := a.open()
 			if err != nil {
@@ -26,7 +27,7 @@ func newNetworkLogsCmd(a *app) *cobra.Command {
 			}
 			return nodeNames(n), cobra.ShellCompDirectiveNoFileComp
 		},
-		RunE: long(a, func(ctx context.Context, args []string) error {
+		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			n, err := a.open()
 			if err != nil {
 				return err
@@ -42,7 +43,7 @@ func newNetworkLogsCmd(a *app) *cobra.Command {
 	return cmd
 }
 
-func nodeNames(n fabric) []string {
+func nodeNames(n localNetwork) []string {
 	names := []string{}
 	for _, node := range n.Nodes() {
 		names = append(names, node.Name)
@@ -64,7 +65,7 @@ func (a *app) printLog(ctx context.Context, path string, follow bool) error {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
 	for {
-		if _, err := io.Copy(cleaner{a.out}, f); err != nil || !follow {
+		if _, err := io.Copy(sanitizingWriter{a.out}, f); err != nil || !follow {
 			return err
 		}
 		select {
@@ -75,12 +76,12 @@ func (a *app) printLog(ctx context.Context, path string, follow bool) error {
 	}
 }
 
-// cleaner drops what could repaint the terminal. Bytes that are no control are
+// sanitizingWriter drops what could repaint the terminal. Bytes that are no control are
 // passed through, so a character cut in two by a buffer stays whole.
-type cleaner struct{ to io.Writer }
+type sanitizingWriter struct{ to io.Writer }
 
 // Write implements io.Writer.
-func (c cleaner) Write(p []byte) (int, error) {
+func (c sanitizingWriter) Write(p []byte) (int, error) {
 	safe := make([]byte, 0, len(p))
 	for _, b := range p {
 		if b >= 0x20 && b != 0x7f || b == '\n' || b == '\t' {

@@ -12,32 +12,32 @@ import (
 	"github.com/waybill-dev/waybill/network"
 )
 
-type fakeFabric struct {
+type fakeNetwork struct {
 	t    *testing.T
 	dir  string
 	did  []string
 	fail error
 }
 
-func (f *fakeFabric) do(what string) error { f.did = append(f.did, what); return f.fail }
+func (f *fakeNetwork) do(what string) error { f.did = append(f.did, what); return f.fail }
 
-func (f *fakeFabric) Up(context.Context) error    { return f.do("up") }
-func (f *fakeFabric) Down(context.Context) error  { return f.do("down") }
-func (f *fakeFabric) Reset(context.Context) error { return f.do("reset") }
+func (f *fakeNetwork) Up(context.Context) error    { return f.do("up") }
+func (f *fakeNetwork) Down(context.Context) error  { return f.do("down") }
+func (f *fakeNetwork) Reset(context.Context) error { return f.do("reset") }
 
-func (f *fakeFabric) Status(context.Context) ([]network.NodeStatus, error) {
+func (f *fakeNetwork) Status(context.Context) ([]network.NodeStatus, error) {
 	return []network.NodeStatus{
 		{Org: "vendor", Node: "vendor-orderer", Kind: network.KindOrderer, PID: 17, Address: "127.0.0.1:7052", Height: 9, Health: network.Running},
 		{Org: "vendor", Node: "vendor-peer", Kind: network.KindPeer, Address: "127.0.0.1:7050", Health: network.Stopped},
 	}, f.fail
 }
 
-func (f *fakeFabric) LogPath(node string) string { return filepath.Join(f.dir, node+".log") }
-func (f *fakeFabric) Nodes() []network.Node {
+func (f *fakeNetwork) LogPath(node string) string { return filepath.Join(f.dir, node+".log") }
+func (f *fakeNetwork) Nodes() []network.Node {
 	return []network.Node{{Name: "vendor-orderer"}, {Name: "vendor-peer"}}
 }
-func (f *fakeFabric) Topology() network.Topology { return network.Default() }
-func (f *fakeFabric) Clients() network.Clients   { return testClients() }
+func (f *fakeNetwork) Topology() network.Topology { return network.Default() }
+func (f *fakeNetwork) Clients() network.Clients   { return testClients() }
 
 func TestNetworkUp(t *testing.T) {
 	w := newWorld(t)

@@ -15,7 +15,8 @@ import (
 func newNetworkToolsCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "tools", Short: "Build the Fabric programs, a registry and its client, and print the registry's folder", Hidden: true, Args: operands(),
-		RunE: long(a, func(ctx context.Context, _ []string) error {
+		Example: examples(`waybill network tools`),
+		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
 			if _, err := network.BuildTools(ctx, a.errOut); err != nil {
 				return err
 			}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
+	"text/tabwriter"
 
 	"sigs.k8s.io/yaml"
 )
@@ -52,7 +52,7 @@ func (a *app) emit(v any, table func(w io.Writer)) error {
 		if err != nil {
 			return fmt.Errorf("encode yaml: %w", err)
 		}
-		_, err = io.WriteString(a.out, cleanLines(string(b)))
+		_, err = io.WriteString(a.out, sanitizeLines(string(b)))
 		return err
 	default:
 		var b bytes.Buffer
@@ -73,7 +73,7 @@ func encodeJSON(v any) ([]byte, error) {
 	return escapeJSON(b.Bytes()), nil
 }
 
-// grid is a table of text. Cells are cleaned as they are printed, so no
+// grid is a table of text. Cells are sanitized as they are printed, so no
 // caller can forget it.
 type grid struct {
 	head []string
@@ -94,32 +94,21 @@ func (g *grid) write(w io.Writer, none string) {
 	if len(g.head) > 0 {
 		lines = append([][]string{g.head}, g.rows...)
 	}
-	var widths []int
-	for i, line := range lines {
-		lines[i] = cleanAll(line)
-		for j, cell := range lines[i] {
-			if j == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[j] = max(widths[j], utf8.RuneCountInString(cell))
-		}
-	}
+	var b bytes.Buffer
+	columns := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, line := range lines {
-		var b strings.Builder
-		for j, cell := range line {
-			b.WriteString(cell)
-			if j < len(line)-1 {
-				b.WriteString(strings.Repeat(" ", widths[j]-utf8.RuneCountInString(cell)+2))
-			}
-		}
-		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
+		fmt.Fprintln(columns, strings.Join(sanitizeAll(line), "\t")) // sanitize leaves no tab in a cell
+	}
+	_ = columns.Flush() // a buffer takes everything
+	for line := range strings.Lines(b.String()) {
+		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
 	}
 }
 
-func cleanAll(cells []string) []string {
+func sanitizeAll(cells []string) []string {
 	out := make([]string, len(cells))
 	for i, c := range cells {
-		out[i] = clean(c)
+		out[i] = sanitize(c)
 	}
 	return out
 }

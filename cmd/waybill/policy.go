@@ -17,7 +17,12 @@ import (
 )
 
 func newPolicyCmd(a *app) *cobra.Command {
-	cmd := group("policy", "Release rules and the votes on them")
+	cmd := parentCmd("policy", "Release rules and the votes on them")
+	cmd.Example = examples(
+		`waybill policy simulate -f policy.yaml`,
+		`waybill policy propose -f policy.yaml --as vendor/admin`,
+		`waybill policy show default`,
+	)
 	cmd.AddCommand(newPolicyProposeCmd(a), newPolicyListCmd(a), newPolicyShowCmd(a), newPolicyDiffCmd(a), newPolicySimulateCmd(a),
 		newVoteCmd(a), newProposalWithdrawCmd(a), newPolicyVersionsCmd(a))
 	return cmd
@@ -27,8 +32,9 @@ func newPolicyProposeCmd(a *app) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use: "propose -f FILE", Aliases: []string{"apply"}, Short: "Propose a policy text, or vote for the same text, as an admin", Args: operands(),
-		Long: "Propose a policy text, YAML or JSON; - reads standard input. It is in force once\nadmins of a majority of the organisations agree: proposing the same text is a\nvote for it, and so is waybill proposal vote ID yes.",
-		RunE: a.do(func(ctx context.Context, _ []string) error {
+		Example: examples(`waybill policy propose -f policy.yaml --as vendor/admin`),
+		Long:    "Propose a policy text, YAML or JSON; - reads standard input. It is in force once\nadmins of a majority of the organisations agree: proposing the same text is a\nvote for it, and so is waybill proposal vote ID yes.",
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			p, err := a.readPolicy(file)
 			if err != nil {
 				return err
@@ -37,7 +43,7 @@ func newPolicyProposeCmd(a *app) *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the policy's file")
-	require(cmd, "file")
+	requireFlags(cmd, "file")
 	return cmd
 }
 
@@ -68,8 +74,9 @@ func (a *app) readPolicy(file string) (policy.Policy, error) {
 func newPolicyListCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the policies in force and the open votes", Args: operands(),
-		RunE: a.do(func(ctx context.Context, _ []string) error {
-			return query(ctx, a, func(c answers) (*waybillv1.ListPoliciesResponse, error) { return c.ListPolicies(ctx) }, func(w io.Writer, res *waybillv1.ListPoliciesResponse) {
+		Example: examples(`waybill policy list`),
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListPoliciesResponse, error) { return c.ListPolicies(ctx) }, func(w io.Writer, res *waybillv1.ListPoliciesResponse) {
 				t := table("POLICY", "VERSION", "MATCHES", "SINCE", "VOTED BY")
 				for _, p := range res.GetPolicies() {
 					t.row(p.GetName(), number(p.GetVersion()), strings.Join(p.GetMatch(), ", "), when(p.GetAt()), whoAll(p.GetVoters()))
@@ -87,8 +94,9 @@ func newPolicyListCmd(a *app) *cobra.Command {
 func newPolicyVersionsCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "versions NAME", Short: "List the versions a policy had", Args: operands("NAME"),
-		RunE: a.do(func(ctx context.Context, args []string) error {
-			return query(ctx, a, func(c answers) (*waybillv1.ListPolicyVersionsResponse, error) {
+		Example: examples(`waybill policy versions default`),
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListPolicyVersionsResponse, error) {
 				return c.ListPolicyVersions(ctx, args[0])
 			}, func(w io.Writer, res *waybillv1.ListPolicyVersionsResponse) {
 				t := table("VERSION", "HASH", "SINCE", "VOTED BY", "")
@@ -105,14 +113,13 @@ func newPolicyVersionsCmd(a *app) *cobra.Command {
 	}
 }
 
-func shortHash(h string) string { return h[:min(12, len(h))] }
-
 func newPolicyShowCmd(a *app) *cobra.Command {
 	var version int
 	cmd := &cobra.Command{
 		Use: "show NAME", Short: "Print a policy's text and who voted for it", Args: operands("NAME"),
-		RunE: a.do(func(ctx context.Context, args []string) error {
-			return query(ctx, a, func(c answers) (*waybillv1.GetPolicyResponse, error) { return c.GetPolicy(ctx, args[0], version) }, func(w io.Writer, res *waybillv1.GetPolicyResponse) {
+		Example: examples(`waybill policy show default`, `waybill policy show default --version 2`),
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.GetPolicyResponse, error) { return c.GetPolicy(ctx, args[0], version) }, func(w io.Writer, res *waybillv1.GetPolicyResponse) {
 				writePolicy(w, res.GetPolicy())
 			})
 		}),
@@ -128,11 +135,11 @@ func writePolicy(w io.Writer, p *waybillv1.Policy) {
 	if p.GetActive() {
 		state = "in force"
 	}
-	fmt.Fprintf(w, "# %s version %d, %s since %s\n", clean(p.GetName()), p.GetVersion(), state, when(p.GetAt()))
-	fmt.Fprintf(w, "# voted by %s\n", clean(whoAll(p.GetVoters())))
+	fmt.Fprintf(w, "# %s version %d, %s since %s\n", sanitize(p.GetName()), p.GetVersion(), state, when(p.GetAt()))
+	fmt.Fprintf(w, "# voted by %s\n", sanitize(whoAll(p.GetVoters())))
 	text, err := yaml.JSONToYAML(bytes.TrimSpace([]byte(p.GetText())))
 	if err != nil {
 		text = []byte(p.GetText() + "\n")
 	}
-	fmt.Fprint(w, cleanLines(string(text)))
+	fmt.Fprint(w, sanitizeLines(string(text)))
 }

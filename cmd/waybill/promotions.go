@@ -14,8 +14,9 @@ func newPromotionsCmd(a *app) *cobra.Command {
 	q := &waybillv1.ListPromotionsRequest{}
 	cmd := &cobra.Command{
 		Use: "promotions", Short: "List requests to release, newest first", Args: operands(),
-		RunE: a.do(func(ctx context.Context, _ []string) error {
-			return query(ctx, a, func(c answers) (*waybillv1.ListPromotionsResponse, error) { return c.ListPromotions(ctx, q) }, func(w io.Writer, res *waybillv1.ListPromotionsResponse) {
+		Example: examples(`waybill promotions --stage production --status open`),
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListPromotionsResponse, error) { return c.ListPromotions(ctx, q) }, func(w io.Writer, res *waybillv1.ListPromotionsResponse) {
 				writePromotions(w, res.GetPromotions())
 				nextPage(w, res.GetNextPageToken())
 			})
@@ -29,21 +30,21 @@ func newPromotionsCmd(a *app) *cobra.Command {
 }
 
 func writePromotions(w io.Writer, promotions []*waybillv1.Promotion) {
-	t := table("STAGE", "IMAGE", "STATUS", "REQUESTED", "BY", "WORDS")
+	t := table("STAGE", "IMAGE", "STATUS", "REQUESTED", "BY", "DECISIONS")
 	for _, p := range promotions {
-		words := []string{}
+		decisions := []string{}
 		for _, x := range p.GetApprovals() {
-			word := "approved by "
+			decision := "approved by "
 			if x.GetReject() {
-				word = "rejected by "
+				decision = "rejected by "
 			}
-			word += who(x.GetBy())
+			decision += who(x.GetBy())
 			if x.GetReason() != "" {
-				word += " (" + x.GetReason() + ")"
+				decision += " (" + x.GetReason() + ")"
 			}
-			words = append(words, word)
+			decisions = append(decisions, decision)
 		}
-		t.row(p.GetStage(), p.GetHost()+"/"+p.GetRepository()+"@"+short(p.GetDigest()), p.GetStatus(), when(p.GetAt()), who(p.GetRequester()), dash(strings.Join(words, "; ")))
+		t.row(p.GetStage(), p.GetHost()+"/"+p.GetRepository()+"@"+short(p.GetDigest()), p.GetStatus(), when(p.GetAt()), who(p.GetRequester()), dash(strings.Join(decisions, "; ")))
 	}
 	t.write(w, "no promotion was requested: waybill promote IMAGE --to STAGE")
 }

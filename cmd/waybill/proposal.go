@@ -2,22 +2,23 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
-	"github.com/waybill-dev/waybill/chaincode/policy"
-	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
 
 func newProposalCmd(a *app) *cobra.Command {
-	cmd := group("proposal", "Changes that organisations vote on")
+	cmd := parentCmd("proposal", "Changes that organisations vote on")
+	cmd.Example = examples(
+		`waybill proposal list --status open`,
+		`waybill proposal show 1f2e3d4c`,
+		`waybill proposal vote $ID yes --as security/admin`,
+	)
 	cmd.AddCommand(newProposalListCmd(a), newProposalShowCmd(a), newVoteCmd(a), newProposalWithdrawCmd(a))
 	return cmd
 }
@@ -26,8 +27,9 @@ func newProposalListCmd(a *app) *cobra.Command {
 	var status string
 	cmd := &cobra.Command{
 		Use: "list", Short: "List proposals, open ones first", Args: operands(),
-		RunE: a.do(func(ctx context.Context, _ []string) error {
-			return query(ctx, a, func(c answers) (*waybillv1.ListProposalsResponse, error) { return c.ListProposals(ctx, status) }, func(w io.Writer, res *waybillv1.ListProposalsResponse) {
+		Example: examples(`waybill proposal list --status open`),
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListProposalsResponse, error) { return c.ListProposals(ctx, status) }, func(w io.Writer, res *waybillv1.ListProposalsResponse) {
 				writeProposals(w, res.GetProposals())
 			})
 		}),
@@ -70,12 +72,13 @@ func votes(p *waybillv1.Proposal) string {
 func newProposalShowCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "Print a proposal, its votes and what it would change", Args: operands("ID"),
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		Example: examples(`waybill proposal show 1f2e3d4c`),
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			id, err := a.askedProposal(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			return query(ctx, a, func(c answers) (*waybillv1.GetProposalResponse, error) { return c.GetProposal(ctx, id) }, func(w io.Writer, res *waybillv1.GetProposalResponse) {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.GetProposalResponse, error) { return c.GetProposal(ctx, id) }, func(w io.Writer, res *waybillv1.GetProposalResponse) {
 				writeProposal(w, res.GetProposal())
 			})
 		}),
@@ -90,7 +93,7 @@ func (a *app) askedProposal(ctx context.Context, typed string) (string, error) {
 	if err := checkPrefix("proposal", typed); err != nil {
 		return "", err
 	}
-	res, err := fetch(ctx, a, func(c answers) (*waybillv1.ListProposalsResponse, error) { return c.ListProposals(ctx, "") })
+	res, err := fetch(ctx, a, func(c gatewayAPI) (*waybillv1.ListProposalsResponse, error) { return c.ListProposals(ctx, "") })
 	if err != nil {
 		return "", err
 	}
@@ -119,149 +122,36 @@ func writeProposal(w io.Writer, p *waybillv1.Proposal) {
 	if err != nil {
 		text = []byte(p.GetBody() + "\n")
 	}
-	fmt.Fprintf(w, "\n%s", cleanLines(string(text)))
+	fmt.Fprintf(w, "\n%s", sanitizeLines(string(text)))
 }
 
-func newPolicyDiffCmd(a *app) *cobra.Command {
-	var file string
+func newProposalWithdrawCmd(a *app) *cobra.Command {
+	var reason string
 	cmd := &cobra.Command{
-		Use: "diff NAME [VERSION [VERSION]]", Short: "Say what changes between a policy in force and a file, or between two versions",
-		Args: cobra.RangeArgs(1, 3),
-		RunE: a.do(func(ctx context.Context, args []string) error {
-			from, err := a.policyVersion(ctx, args, 1, file == "" && len(args) < 3)
+		Use: "withdraw ID", Short: "Withdraw a proposal that your organisation made", Args: operands("ID"),
+		Example: examples(`waybill proposal withdraw $ID --as vendor/admin`),
+		Long:    "Withdraw a proposal that your organisation made, while no other organisation\nvoted yes. After that, vote no instead.",
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
+			if err := requireFullID("proposal", args[0], "waybill proposal list"); err != nil {
+				return err
+			}
+			p, err := a.signerPeer()
 			if err != nil {
 				return err
 			}
-			var to policy.Policy
-			if file != "" {
-				to, err = a.readPolicy(file)
-			} else {
-				to, err = a.policyVersion(ctx, args, 2, false)
-			}
+			defer p.close()
+			s, err := p.proposal(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			lines := policy.Diff(from, to)
-			return a.emit(map[string]any{"changes": append([]string{}, lines...)}, func(w io.Writer) {
-				if len(lines) == 0 {
-					fmt.Fprintln(w, "nothing changes")
-				}
-				for _, line := range lines {
-					fmt.Fprintln(w, clean(line))
-				}
-			})
+			id := s.Proposal.ID
+			r, err := p.submit(ctx, nil, "proposal:Withdraw", id, reason)
+			if err != nil {
+				return err
+			}
+			return a.printReceipt(r, nil, "withdrew proposal %s", id)
 		}),
 	}
-	cmd.Flags().StringVarP(&file, "file", "f", "", "compare with this file")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	return cmd
-}
-
-// policyVersion reads the version that stands at args[at], the one in force
-// where there is none, or the one before it.
-func (a *app) policyVersion(ctx context.Context, args []string, at int, before bool) (policy.Policy, error) {
-	n := 0
-	if len(args) > at {
-		var err error
-		if n, err = strconv.Atoi(args[at]); err != nil || n < 1 {
-			return policy.Policy{}, usagef("version %q: want a number from 1", args[at])
-		}
-	}
-	res, err := fetch(ctx, a, func(c answers) (*waybillv1.GetPolicyResponse, error) { return c.GetPolicy(ctx, args[0], n) })
-	if err != nil {
-		return policy.Policy{}, err
-	}
-	if v := int(res.GetPolicy().GetVersion()); before && n == 0 && v > 1 {
-		res, err = fetch(ctx, a, func(c answers) (*waybillv1.GetPolicyResponse, error) { return c.GetPolicy(ctx, args[0], v-1) })
-		if err != nil {
-			return policy.Policy{}, err
-		}
-	}
-	return policy.Parse([]byte(res.GetPolicy().GetText()))
-}
-
-func newPolicySimulateCmd(a *app) *cobra.Command {
-	var file string
-	var releases int
-	cmd := &cobra.Command{
-		Use: "simulate -f FILE", Short: "Say what a policy would have decided about the last releases", Args: operands(),
-		Long: "Judge the last releases again, with today's facts, under the policy in force and\nunder the file: what would change before anybody votes. Nothing is written.",
-		RunE: a.do(func(ctx context.Context, _ []string) error {
-			p, err := a.readPolicy(file)
-			if err != nil {
-				return err
-			}
-			return query(ctx, a, func(c answers) (*waybillv1.SimulatePolicyResponse, error) {
-				return c.SimulatePolicy(ctx, p.Canonical(), releases)
-			}, writeSimulation)
-		}),
-	}
-	cmd.Flags().StringVarP(&file, "file", "f", "", "the policy's file")
-	cmd.Flags().IntVar(&releases, "releases", 0, "how many of the last releases (0 is 50)")
-	require(cmd, "file")
-	return cmd
-}
-
-func writeSimulation(w io.Writer, res *waybillv1.SimulatePolicyResponse) {
-	t := table("STAGE", "IMAGE", "RELEASED", "IN FORCE SAYS", "THE FILE SAYS", "WHY")
-	for _, r := range res.GetReleases() {
-		why := []string{}
-		for _, x := range r.GetReasons() {
-			if x.GetOutcome() != string(policy.Satisfied) && x.GetOutcome() != string(policy.Waived) {
-				why = append(why, x.GetRule()+": "+x.GetDetail())
-			}
-		}
-		after := r.GetAfter()
-		if r.GetChanged() {
-			after += " (changed)"
-		}
-		t.row(r.GetStage(), r.GetHost()+"/"+r.GetRepository()+"@"+short(r.GetDigest()), when(r.GetReleasedAt()), r.GetBefore(), after, dash(strings.Join(why, "; ")))
-	}
-	t.write(w, "the policy governs no release yet")
-	if len(res.GetReleases()) > 0 {
-		fmt.Fprintf(w, "\n%d of %d would change\n", res.GetChanged(), len(res.GetReleases()))
-	}
-}
-
-func newMemberProposeCmd(a *app) *cobra.Command {
-	cmd := group("propose", "Put a change of the member list to the vote")
-	change := func(use, short string, kind state.ProposalKind) *cobra.Command {
-		return &cobra.Command{
-			Use: use + " MSP", Short: short, Args: operands("MSP"),
-			RunE: a.do(func(ctx context.Context, args []string) error {
-				body, err := json.Marshal(map[string]string{"msp": args[0]})
-				if err != nil {
-					return err
-				}
-				return a.propose(ctx, kind, string(body), "proposed: "+string(kind)+" "+args[0])
-			}),
-		}
-	}
-	cmd.AddCommand(
-		change("add", "Invite an organisation of the channel; it joins with: waybill member join", state.ProposeMemberAdd),
-		change("remove", "Remove an organisation: what it signed stops counting", state.ProposeMemberRemove),
-		&cobra.Command{
-			Use: "majority N", Short: "Require N agreeing organisations for every proposal", Args: operands("N"),
-			RunE: a.do(func(ctx context.Context, args []string) error {
-				n, err := strconv.Atoi(args[0])
-				if err != nil {
-					return usagef("majority %q: want a number", args[0])
-				}
-				return a.propose(ctx, state.ProposeMajority, fmt.Sprintf(`{"majority":%d}`, n), "proposed: majority "+args[0])
-			}),
-		},
-	)
-	return cmd
-}
-
-func newMemberJoinCmd(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "join NAME", Short: "Join as an invited organisation, under a name for people", Args: operands("NAME"),
-		RunE: a.do(func(ctx context.Context, args []string) error {
-			r, err := a.act(ctx, "member:Join", args[0])
-			if err != nil {
-				return err
-			}
-			return a.printAct(r, nil, "joined as %s", args[0])
-		}),
-	}
 }

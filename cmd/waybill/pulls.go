@@ -17,10 +17,14 @@ func newPullsCmd(a *app) *cobra.Command {
 	q := &waybillv1.ListPullsRequest{}
 	var since time.Duration
 	cmd := &cobra.Command{
-		Use: "pulls IMAGE", Short: "List who pulled an image, from where, and through which gateway", Args: operands("IMAGE"),
-		Long: "List who pulled an image (host/repository@digest, or a digest alone), or what a\ntag (host/repository:tag) names now; the last recorded first. Who and from where\n" +
-			"are the registry's word. What is there of it is the registry owner's choice (pulls\nin its gateway's configuration): with private, only its own people see it, on its\nown gateway, and others see a salted hash.",
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		Use: "pulls IMAGE", Short: "List who pulled an image, and from where", Args: operands("IMAGE"),
+		Example: examples(`waybill pulls reg.example/app:1.0 --since 24h`),
+		Long: `List who pulled an image (host/repository@digest, or a digest alone), or what a
+tag (host/repository:tag) names now; the last recorded first. Who, and from
+where, is what the registry said. How much of it is recorded is the choice of
+the registry's owner (pulls in its gateway's configuration): with private, only
+the owner's people see it, on their own gateway, and others see a salted hash.`,
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			if _, err := provenance.ParseDigest(args[0]); err != nil {
 				if _, err := parseImage(args[0]); err != nil {
 					return err
@@ -33,7 +37,7 @@ func newPullsCmd(a *app) *cobra.Command {
 			if since > 0 {
 				q.Since = timestamppb.New(time.Now().Add(-since))
 			}
-			return query(ctx, a, func(c answers) (*waybillv1.ListPullsResponse, error) { return c.ListPulls(ctx, q) }, writePulls)
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListPullsResponse, error) { return c.ListPulls(ctx, q) }, writePulls)
 		}),
 	}
 	cmd.Flags().DurationVar(&since, "since", 0, "only pulls of the last while, as in 24h (default all)")

@@ -10,32 +10,38 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
-const holdHelp = "\n\nA quarantine is of the content: it holds in every repository and stage, for\nevery organisation, until the organisation that set it lifts it. IMAGE may be a\ndigest alone."
+const quarantineHelp = "\n\nA quarantine is of the content: it counts in every repository and stage, for\nevery organisation, until the organisation that set it lifts it. IMAGE may be a\ndigest alone."
 
 func newQuarantineCmd(a *app) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: "quarantine IMAGE --reason REASON", Short: "Keep an image from running anywhere", Args: operands("IMAGE"),
-		Long: "Keep an image from running anywhere." + holdHelp,
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		Example: examples(`waybill quarantine reg.example/app:1.0 --reason "CVE-2026-1234" \`, `    --as security/admin`),
+		Long:    "Keep an image from running anywhere." + quarantineHelp,
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			return a.hold(ctx, "quarantined", "quarantine:Set", args[0], reason)
 		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
-	require(cmd, "reason")
+	requireFlags(cmd, "reason")
 	return cmd
 }
 
 func newUnquarantineCmd(a *app) *cobra.Command {
 	var reason, of string
 	cmd := &cobra.Command{
-		Use: "unquarantine IMAGE --reason REASON | --of MSP", Short: "Lift your organisation's quarantine of an image, or vote to lift another's", Args: operands("IMAGE"),
-		Long: "Lift your organisation's quarantine of an image." + holdHelp + `
+		Use: "unquarantine IMAGE --reason REASON | --of MSP", Short: "Lift a quarantine, or vote to lift another organisation's", Args: operands("IMAGE"),
+		Example: examples(
+			`waybill unquarantine reg.example/app:1.0 --reason "it was a false alarm" \`,
+			`    --as security/admin`,
+			`waybill unquarantine reg.example/app:1.0 --of AuditMSP --as security/admin`,
+		),
+		Long: "Lift your organisation's quarantine of an image." + quarantineHelp + `
 
-With --of, lifting what another organisation holds is proposed, or voted for where
-it is proposed already: it is in force once admins of a majority of the
+With --of, lifting the quarantine of another organisation is proposed, or voted
+for where it is proposed already: it is lifted once admins of a majority of the
 organisations agree. That is for what an organisation left behind.`,
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			switch {
 			case of != "" && reason != "":
 				return usagef("--reason does not go with --of: say why with waybill proposal vote ID yes --reason REASON")
@@ -52,9 +58,9 @@ organisations agree. That is for what an organisation left behind.`,
 	return cmd
 }
 
-// hold signs an act on the content that an image was named by.
-func (a *app) hold(ctx context.Context, said, fn, image, reason string) error {
-	p, err := a.signing()
+// hold signs a transaction on the content that an image was named by.
+func (a *app) hold(ctx context.Context, done, fn, image, reason string) error {
+	p, err := a.signerPeer()
 	if err != nil {
 		return err
 	}
@@ -63,11 +69,11 @@ func (a *app) hold(ctx context.Context, said, fn, image, reason string) error {
 	if err != nil {
 		return err
 	}
-	r, err := p.act(ctx, nil, fn, d.String(), reason)
+	r, err := p.submit(ctx, nil, fn, d.String(), reason)
 	if err != nil {
 		return err
 	}
-	return a.printAct(r, nil, "%s %s", said, d)
+	return a.printReceipt(r, nil, "%s %s", done, d)
 }
 
 // proposeLift puts the lifting of another organisation's quarantine to the vote.
@@ -88,7 +94,7 @@ func (a *app) proposeLift(ctx context.Context, image, msp string) error {
 
 // ownDigest reads IMAGE or a digest alone by the signer's own peer.
 func (a *app) ownDigest(ctx context.Context, image string) (provenance.Digest, error) {
-	p, err := a.signing()
+	p, err := a.signerPeer()
 	if err != nil {
 		return provenance.Digest{}, err
 	}

@@ -12,8 +12,9 @@ import (
 )
 
 func newQueueCmd(a *app) *cobra.Command {
-	cmd := group("queue", "Events the gateway gave up on")
-	cmd.Long = "Events the gateway gave up on. Only people of the gateway's own organisation\nmay look: --as ORG/NAME."
+	cmd := parentCmd("queue", "Events that the gateway gave up recording")
+	cmd.Example = examples(`waybill queue list --as vendor/admin`, `waybill queue retry --all --as vendor/admin`)
+	cmd.Long = "Events that the gateway gave up recording (dead letters). Only people of the\ngateway's own organisation may look: --as ORG/NAME."
 	cmd.AddCommand(newQueueListCmd(a), newQueueRetryCmd(a))
 	return cmd
 }
@@ -22,9 +23,10 @@ func newQueueListCmd(a *app) *cobra.Command {
 	q := &waybillv1.ListDeadLettersRequest{}
 	cmd := &cobra.Command{
 		Use: "list", Short: "List what was given up, and why", Args: operands(),
-		RunE: a.do(func(ctx context.Context, _ []string) error {
+		Example: examples(`waybill queue list --as vendor/admin`),
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			a.ownOnly = true
-			return query(ctx, a, func(c answers) (*waybillv1.ListDeadLettersResponse, error) { return c.ListDeadLetters(ctx, q) }, func(w io.Writer, res *waybillv1.ListDeadLettersResponse) {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListDeadLettersResponse, error) { return c.ListDeadLetters(ctx, q) }, func(w io.Writer, res *waybillv1.ListDeadLettersResponse) {
 				t := table("ID", "RECEIVED", "CONNECTOR", "EVENT", "ATTEMPTS", "REASON")
 				for _, l := range res.GetLetters() {
 					name := l.GetHost() + "/" + l.GetRepository()
@@ -49,6 +51,7 @@ func newQueueRetryCmd(a *app) *cobra.Command {
 	q := &waybillv1.RetryDeadLettersRequest{}
 	cmd := &cobra.Command{
 		Use: "retry ID... | --all", Short: "Try events that were given up once more",
+		Example: examples(`waybill queue retry 17 18 --as vendor/admin`, `waybill queue retry --all --as vendor/admin`),
 		Args: func(_ *cobra.Command, args []string) error {
 			if (len(args) > 0) == q.GetAll() {
 				return fmt.Errorf("want the ids of waybill queue list, or --all")
@@ -63,9 +66,9 @@ func newQueueRetryCmd(a *app) *cobra.Command {
 			}
 			return nil
 		},
-		RunE: a.do(func(ctx context.Context, _ []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			a.ownOnly = true
-			return query(ctx, a, func(c answers) (*waybillv1.RetryDeadLettersResponse, error) { return c.RetryDeadLetters(ctx, q) }, func(w io.Writer, res *waybillv1.RetryDeadLettersResponse) {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.RetryDeadLettersResponse, error) { return c.RetryDeadLetters(ctx, q) }, func(w io.Writer, res *waybillv1.RetryDeadLettersResponse) {
 				fmt.Fprintf(w, "%d put back into the queue\n", res.GetRetried())
 			})
 		}),

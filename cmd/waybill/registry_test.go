@@ -57,7 +57,7 @@ func TestRegistryAddSaysWhoAgreed(t *testing.T) {
 	}
 	opened := w.results["proposal:Open"]
 	w.results["proposal:Open"] = func(args ...string) any {
-		s := opened(args...).(standing) //nolint:forcetypeassert // this package's own fake
+		s := opened(args...).(tally) //nolint:forcetypeassert // this package's own fake
 		s.Proposal.Status = state.ProposalAccepted
 		return s
 	}

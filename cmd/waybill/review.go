@@ -19,19 +19,23 @@ type releaseView struct {
 }
 
 func newReviewCmd(a *app) *cobra.Command {
-	return newReasonedCmd(a, "review IMAGE --to STAGE --reason REASON", "Accept another organisation's break-glass release",
-		"What is\nsigned names the hash of the release that your own organisation's peer shows. ", "reviewed the release of", "release:Review",
-		func(stage, reason *string) words {
-			return func(ctx context.Context, p own, ref provenance.Reference) ([]string, error) {
-				hash, err := p.released(ctx, ref, *stage)
+	return newReasonedCmd(a, reasoned{
+		name: "review", short: "Accept another organisation's break-glass release",
+		long: "Accept another organisation's break-glass release. What is signed names the hash\nof the release that your own organisation's peer shows.",
+		why:  "the outage was real", signer: "security/release-manager",
+		done: "reviewed the release of", fn: "release:Review",
+		args: func(stage, reason *string) extraArgs {
+			return func(ctx context.Context, p ownPeer, ref provenance.Reference) ([]string, error) {
+				hash, err := p.reviewedRelease(ctx, ref, *stage)
 				return []string{hash, *reason}, err
 			}
-		})
+		},
+	})
 }
 
-// released shows the release that is about to be reviewed and returns its hash,
+// reviewedRelease shows the release that is about to be reviewed and returns its hash,
 // computed here from what was shown.
-func (p own) released(ctx context.Context, ref provenance.Reference, stage string) (string, error) {
+func (p ownPeer) reviewedRelease(ctx context.Context, ref provenance.Reference, stage string) (string, error) {
 	view, err := await(ctx, p, func() (releaseView, error) {
 		return evaluate[releaseView](ctx, p, "release:Get", string(ref.Host), string(ref.Repository), ref.Digest.String(), stage)
 	})
@@ -40,7 +44,7 @@ func (p own) released(ctx context.Context, ref provenance.Reference, stage strin
 	}
 	rel, hash := view.Release, view.Release.Hash()
 	if want := (state.Subject{Stage: stage, Host: ref.Host, Repository: ref.Repository, Digest: ref.Digest}); rel.Subject != want {
-		return "", otherQuestion(p.me.org.Org+"'s peer", fmt.Sprintf("the release of %s to %s", byDigest(ref), stage),
+		return "", mismatch(p.me.org.Org+"'s peer", fmt.Sprintf("the release of %s to %s", byDigest(ref), stage),
 			fmt.Sprintf("%s/%s@%s to %s", rel.Host, rel.Repository, rel.Digest, rel.Stage))
 	}
 	if hash != view.Hash {
@@ -48,7 +52,7 @@ func (p own) released(ctx context.Context, ref provenance.Reference, stage strin
 	}
 	p.a.notice("reviewing release %.12s of %s to %s, by %s at %s under policy %s", hash, ref.Digest.Short(), stage, rel.By, rel.At.UTC().Format(time.DateTime), policyRef(rel.Policy))
 	if d := rel.Debt; d != nil {
-		p.a.notice("the glass was broken by %s without %s: %s; a review is due by %s", d.By, dash(strings.Join(d.Without, ", ")), d.Reason, d.Due.UTC().Format(time.DateTime))
+		p.a.notice("a break-glass release by %s without %s: %s; the review is due by %s", d.By, dash(strings.Join(d.Without, ", ")), d.Reason, d.Due.UTC().Format(time.DateTime))
 	}
 	return hash, nil
 }

@@ -15,9 +15,10 @@ import (
 
 func newStatusCmd(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "status [IMAGE]", Short: "Show what the ledger knows of an image, or how the gateway is doing", Args: atMostImage,
-		Long: "Show where an image is, who holds it in quarantine and where it is released.\nIMAGE may be a digest alone: then every repository is listed. The exit code is\n10 while it is nowhere. Without IMAGE, show how the gateway and its ledger are\ndoing; the exit code is 14 when it is behind.",
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		Use: "status [IMAGE]", Short: "Show where an image is, or how the gateway is doing", Args: atMostImage,
+		Example: examples(`waybill status`, `waybill status reg.example/app:1.0`),
+		Long:    "Show where an image is, who holds it in quarantine and where it is released.\nIMAGE may be a digest alone: then every repository is listed. The exit code is\n10 while it is nowhere. Without IMAGE, show how the gateway and its ledger are\ndoing; the exit code is 14 when it is behind.",
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			if len(args) == 0 {
 				return a.gatewayStatus(ctx)
 			}
@@ -34,11 +35,11 @@ func newStatusCmd(a *app) *cobra.Command {
 // imageStatus prints what the ledger knows of an image. An image that is
 // nowhere is the answer "unknown", so that a script can wait for a push.
 func (a *app) imageStatus(ctx context.Context, image string) error {
-	res, err := fetch(ctx, a, func(c answers) (*waybillv1.GetImageResponse, error) { return c.GetImage(ctx, image) })
+	res, err := fetch(ctx, a, func(c gatewayAPI) (*waybillv1.GetImageResponse, error) { return c.GetImage(ctx, image) })
 	if err != nil {
 		return err
 	}
-	if err := a.emit(plain{res}, func(w io.Writer) { writeImage(w, res) }); err != nil {
+	if err := a.emit(plainJSON{res}, func(w io.Writer) { writeImage(w, res) }); err != nil {
 		return err
 	}
 	for _, p := range res.GetPlaces() {
@@ -50,11 +51,11 @@ func (a *app) imageStatus(ctx context.Context, image string) error {
 }
 
 func (a *app) gatewayStatus(ctx context.Context) error {
-	s, err := fetch(ctx, a, func(c answers) (*waybillv1.GetStatusResponse, error) { return c.GetStatus(ctx) })
+	s, err := fetch(ctx, a, func(c gatewayAPI) (*waybillv1.GetStatusResponse, error) { return c.GetStatus(ctx) })
 	if err != nil {
 		return err
 	}
-	if err := a.emit(plain{s}, func(w io.Writer) { writeStatus(w, s) }); err != nil {
+	if err := a.emit(plainJSON{s}, func(w io.Writer) { writeStatus(w, s) }); err != nil {
 		return err
 	}
 	if s.GetStale() {
@@ -108,7 +109,7 @@ func writeImage(w io.Writer, res *waybillv1.GetImageResponse) {
 		}
 		places.row(p.GetHost()+"/"+p.GetRepository(), dash(strings.Join(p.GetTags(), ", ")), kindOf(p), when(p.GetAt()), p.GetMsp(), note)
 	}
-	places.write(w, "pushed nowhere that a gateway recorded")
+	places.write(w, "no gateway recorded a push of it")
 	writeHolds(w, res.GetHolds())
 	if len(res.GetReleases()) > 0 {
 		blank(w)

@@ -13,8 +13,8 @@ import (
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
 
-// sweepAnswers are the questions about sweeps.
-type sweepAnswers interface {
+// sweepAPI are the questions about sweeps.
+type sweepAPI interface {
 	StartSweep(ctx context.Context, registry string, dryRun bool) (*waybillv1.StartSweepResponse, error)
 	GetSweeps(ctx context.Context, registry string) (*waybillv1.GetSweepsResponse, error)
 }
@@ -25,7 +25,8 @@ const sweepPoll = time.Second
 func newSweepCmd(a *app) *cobra.Command {
 	var dry, last, detach bool
 	cmd := &cobra.Command{
-		Use: "sweep [REGISTRY]", Short: "Compare your registries with the ledger, and record what nobody notified",
+		Use: "sweep [REGISTRY]", Short: "Compare registries with the ledger, and record what was missed",
+		Example: examples(`waybill sweep reg.example:5000 --dry-run --as vendor/admin`, `waybill sweep --last --as vendor/admin`),
 		Long: `Compare a registry with the ledger, or all that your organisation's gateway
 reads: images and tags that were pushed, moved or deleted without a
 notification are recorded, with the source "sweep"; a registry that serves
@@ -52,8 +53,8 @@ code says whether the sweep was finished, whatever it found.`,
 			a.started, a.ownOnly = true, true
 			registry := strings.Join(args, "")
 			if last {
-				return a.do(func(ctx context.Context, _ []string) error {
-					return query(ctx, a, func(c answers) (*waybillv1.GetSweepsResponse, error) { return c.GetSweeps(ctx, registry) }, writeSweeps)
+				return a.withTimeout(func(ctx context.Context, _ []string) error {
+					return query(ctx, a, func(c gatewayAPI) (*waybillv1.GetSweepsResponse, error) { return c.GetSweeps(ctx, registry) }, writeSweeps)
 				})(cmd, args)
 			}
 			return a.sweep(cmd.Context(), registry, dry, detach)
@@ -68,16 +69,16 @@ code says whether the sweep was finished, whatever it found.`,
 // sweep starts sweeps and follows them to their end. --timeout is for each
 // question: a sweep takes what it takes.
 func (a *app) sweep(ctx context.Context, registry string, dry, detach bool) error {
-	started, err := fetchWithin(ctx, a, func(ctx context.Context, c answers) (*waybillv1.StartSweepResponse, error) {
+	started, err := fetchWithin(ctx, a, func(ctx context.Context, c gatewayAPI) (*waybillv1.StartSweepResponse, error) {
 		return c.StartSweep(ctx, registry, dry)
 	})
 	if err != nil {
 		return err
 	}
 	if detach {
-		return a.emit(plain{started}, func(w io.Writer) {
+		return a.emit(plainJSON{started}, func(w io.Writer) {
 			for _, s := range started.GetSweeps() {
-				fmt.Fprintf(w, "sweep of %s started; see: waybill sweep --last\n", clean(s.GetRegistry()))
+				fmt.Fprintf(w, "sweep of %s started; see: waybill sweep --last\n", sanitize(s.GetRegistry()))
 			}
 		})
 	}
@@ -92,7 +93,7 @@ func (a *app) sweep(ctx context.Context, registry string, dry, detach bool) erro
 	if err != nil {
 		return err
 	}
-	if err := a.emit(plain{res}, func(w io.Writer) { writeSweeps(w, res) }); err != nil {
+	if err := a.emit(plainJSON{res}, func(w io.Writer) { writeSweeps(w, res) }); err != nil {
 		return err
 	}
 	for _, r := range res.GetRegistries() {
@@ -111,7 +112,7 @@ func (a *app) follow(ctx context.Context, registry string, wanted map[string]str
 	defer tick.Stop()
 	heard, told := time.Now(), ""
 	for {
-		res, err := fetchWithin(ctx, a, func(ctx context.Context, c answers) (*waybillv1.GetSweepsResponse, error) {
+		res, err := fetchWithin(ctx, a, func(ctx context.Context, c gatewayAPI) (*waybillv1.GetSweepsResponse, error) {
 			return c.GetSweeps(ctx, registry)
 		})
 		switch {
@@ -127,7 +128,7 @@ func (a *app) follow(ctx context.Context, registry string, wanted map[string]str
 			}
 			if progress != told && a.output == formatTable {
 				told = progress
-				fmt.Fprintln(a.errOut, clean(progress))
+				fmt.Fprintln(a.errOut, sanitize(progress))
 			}
 		}
 		select {
@@ -172,10 +173,10 @@ func sweepProgress(s *waybillv1.Sweep) string {
 }
 
 // fetchWithin asks one question with the --timeout for itself.
-func fetchWithin[R answer](ctx context.Context, a *app, ask func(context.Context, answers) (R, error)) (R, error) {
+func fetchWithin[R response](ctx context.Context, a *app, ask func(context.Context, gatewayAPI) (R, error)) (R, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	return fetch(ctx, a, func(c answers) (R, error) { return ask(ctx, c) })
+	return fetch(ctx, a, func(c gatewayAPI) (R, error) { return ask(ctx, c) })
 }
 
 func writeSweeps(w io.Writer, res *waybillv1.GetSweepsResponse) {
@@ -188,7 +189,7 @@ func writeSweeps(w io.Writer, res *waybillv1.GetSweepsResponse) {
 			blank(w)
 		}
 		if s := r.GetRunning(); s != nil {
-			fmt.Fprintf(w, "%s: running since %s, %s\n", clean(r.GetRegistry()), when(s.GetStartedAt()), clean(sweepProgress(s)))
+			fmt.Fprintf(w, "%s: running since %s, %s\n", sanitize(r.GetRegistry()), when(s.GetStartedAt()), sanitize(sweepProgress(s)))
 		}
 		if s := r.GetLast(); s != nil {
 			writeSweep(w, r.GetRegistry(), s)
@@ -212,13 +213,13 @@ func writeSweep(w io.Writer, registry string, s *waybillv1.Sweep) {
 		what = "compared, nothing recorded"
 	}
 	took := s.GetFinishedAt().AsTime().Sub(s.GetStartedAt().AsTime()).Round(time.Second)
-	fmt.Fprintf(w, "%s: %s %s, in %s: %d repositories, %d tags, %d images, %d requests\n", clean(registry), what, when(s.GetFinishedAt()), took,
+	fmt.Fprintf(w, "%s: %s %s, in %s: %d repositories, %d tags, %d images, %d requests\n", sanitize(registry), what, when(s.GetFinishedAt()), took,
 		s.GetDone(), s.GetTags(), s.GetImages(), s.GetRequests())
 	if s.GetError() != "" {
-		fmt.Fprintf(w, "  it ended: %s\n", clean(s.GetError()))
+		fmt.Fprintf(w, "  it ended: %s\n", sanitize(s.GetError()))
 	}
 	for _, n := range s.GetNotes() {
-		fmt.Fprintf(w, "  note: %s\n", clean(n))
+		fmt.Fprintf(w, "  note: %s\n", sanitize(n))
 	}
 	total := int64(0)
 	for _, c := range s.GetCounts() {

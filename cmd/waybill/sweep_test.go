@@ -79,7 +79,7 @@ func TestSweep(t *testing.T) {
 
 	w := newWorld(t)
 	s := &sweeps{t: t, joined: true, errs: []error{down}, states: []*waybillv1.GetSweepsResponse{running(1, ""), running(4, "gives 2 differences 2m0s"), ended}}
-	w.sweepAnswers = s
+	w.sweepAPI = s
 	code, out, errOut := w.run("sweep", "--as", "vendor/admin")
 	if code != exitYes || strings.Contains(out, "other.example") || strings.Contains(out, "\x1b") {
 		t.Errorf("%d %s%s", code, out, errOut)
@@ -94,7 +94,7 @@ func TestSweep(t *testing.T) {
 		t.Errorf("asked %s", got)
 	}
 
-	w.sweepAnswers = &sweeps{t: t, states: []*waybillv1.GetSweepsResponse{sweepOf(func(r *waybillv1.RegistrySweeps) {
+	w.sweepAPI = &sweeps{t: t, states: []*waybillv1.GetSweepsResponse{sweepOf(func(r *waybillv1.RegistrySweeps) {
 		r.Last.DryRun, r.Last.Counts, r.Last.Findings, r.Last.Notes = true, nil, nil, nil
 	})}}
 	code, out, _ = w.run("sweep", "reg.example:5000", "--dry-run", "--as", "vendor/admin", "-o", "json")
@@ -103,20 +103,20 @@ func TestSweep(t *testing.T) {
 	}
 	golden(t, "sweep.json", out)
 
-	w.sweepAnswers = &sweeps{t: t, states: []*waybillv1.GetSweepsResponse{sweepOf(func(r *waybillv1.RegistrySweeps) { r.Last.Error = "the registry does not answer" })}}
+	w.sweepAPI = &sweeps{t: t, states: []*waybillv1.GetSweepsResponse{sweepOf(func(r *waybillv1.RegistrySweeps) { r.Last.Error = "the registry does not answer" })}}
 	if code, out, errOut = w.run("sweep", "--as", "vendor/admin"); code != exitUnavailable || !strings.Contains(out, "not finished") || !strings.Contains(errOut, "was not finished") {
 		t.Errorf("%d %s%s", code, out, errOut)
 	}
 
 	s = &sweeps{t: t, states: []*waybillv1.GetSweepsResponse{sweepOf(func(r *waybillv1.RegistrySweeps) { r.Alerts, r.Next = r.Last.GetFindings(), at(59) })}}
-	w.sweepAnswers = s
+	w.sweepAPI = s
 	code, out, _ = w.run("sweep", "--last", "--as", "vendor/admin")
 	golden(t, "sweep-last.txt", out)
 	if code != exitYes || strings.Join(s.asked, ", ") != "get " {
 		t.Errorf("%d, asked %s", code, s.asked)
 	}
 	s = &sweeps{t: t}
-	w.sweepAnswers = s
+	w.sweepAPI = s
 	if code, out, _ = w.run("sweep", "--detach", "--as", "vendor/admin"); code != exitYes || !strings.Contains(out, "waybill sweep --last") || len(s.asked) != 1 {
 		t.Errorf("%d %s", code, out)
 	}

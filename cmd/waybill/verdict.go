@@ -27,7 +27,7 @@ func bannerOf(a policy.Answer) banner {
 	case policy.Unknown:
 		return banner{"?", "UNKNOWN", "36"}
 	default:
-		return banner{"?", strings.ToUpper(clean(string(a))), "31"}
+		return banner{"?", strings.ToUpper(sanitize(string(a))), "31"}
 	}
 }
 
@@ -37,6 +37,11 @@ func (a *app) paint(colour, s string) string {
 		return s
 	}
 	return "\x1b[1;" + colour + "m" + s + "\x1b[0m"
+}
+
+// printVerdict prints a verdict in the format that was asked for.
+func (a *app) printVerdict(v policy.Verdict) error {
+	return a.emit(v, func(w io.Writer) { a.writeVerdict(w, v) })
 }
 
 // writeVerdict prints a verdict for people: the answer first, then what it is
@@ -55,7 +60,7 @@ func (a *app) writeVerdict(w io.Writer, v policy.Verdict) {
 	}
 	fmt.Fprintln(w)
 	for _, r := range open {
-		fmt.Fprintf(w, "%s -> %s -> %s\n", clean(r.Rule), clean(r.Detail), clean(fixFor(v, r)))
+		fmt.Fprintf(w, "%s -> %s -> %s\n", sanitize(r.Rule), sanitize(r.Detail), sanitize(fixFor(v, r)))
 	}
 }
 
@@ -117,10 +122,10 @@ func fixFor(v policy.Verdict, r policy.Reason) string {
 func (a *app) writeExplanation(w io.Writer, v policy.Verdict) {
 	a.writeVerdictHead(w, v)
 	for _, r := range v.Reasons {
-		fmt.Fprintf(w, "\n%s: %s\n", clean(r.Rule), clean(string(r.Outcome)))
-		fmt.Fprintf(w, "  finding: %s\n", clean(r.Detail))
+		fmt.Fprintf(w, "\n%s: %s\n", sanitize(r.Rule), sanitize(string(r.Outcome)))
+		fmt.Fprintf(w, "  finding: %s\n", sanitize(r.Detail))
 		if r.Outcome != policy.Satisfied && r.Outcome != policy.Waived {
-			fmt.Fprintf(w, "  who can fix it: %s\n", clean(fixFor(v, r)))
+			fmt.Fprintf(w, "  who can fix it: %s\n", sanitize(fixFor(v, r)))
 		}
 	}
 }

@@ -17,33 +17,35 @@ import (
 const askHelp = `
 
 The peer of your own organisation answers (--as; where nobody is named, that of
-the folder's first organisation, and stderr says so). It is not a matter of which
-gateway happens to run.
+the folder's first organisation, and a line on standard error says so). Which
+gateway happens to run does not matter.
 
-With --gateway ADDR or --trust-gateway a gateway answers, and stderr says whose.
-"Allowed" by another organisation's gateway is its word alone: without
---trust-gateway nothing is printed and the exit code is 14, never 0. With it,
-another's gateway may also stand in where your own does not run. Every answer is
-compared with the question; one about another image, digest or stage is an error (1).
+With --gateway ADDRESS or --trust-gateway a gateway answers, and a line on
+standard error says whose. "Allowed" by another organisation's gateway is its
+word alone: without --trust-gateway nothing is printed and the exit code is 14,
+never 0. With it, another's gateway may also answer where your own does not run.
+Every answer is compared with the question; one about another image, digest or
+stage is an error (1).
 
 `
 
 func newVerifyCmd(a *app) *cobra.Command {
-	return newAskCmd(a, "verify IMAGE --stage STAGE", "Ask whether an image may run in a stage",
+	return newAskCmd(a, "verify", "Ask whether an image may run in a stage",
 		"The exit code is the answer: a pipeline needs nothing else.", a.writeVerdict)
 }
 
 func newExplainCmd(a *app) *cobra.Command {
-	return newAskCmd(a, "explain IMAGE --stage STAGE", "Say of each rule how it stands and who can fix it",
+	return newAskCmd(a, "explain", "Explain how each rule stands, and who can fix it",
 		"The exit code is that of verify.", a.writeExplanation)
 }
 
-func newAskCmd(a *app, use, short, more string, write func(io.Writer, policy.Verdict)) *cobra.Command {
+func newAskCmd(a *app, name, short, more string, write func(io.Writer, policy.Verdict)) *cobra.Command {
 	var stage string
 	var trust bool
 	cmd := &cobra.Command{
-		Use: use, Short: short, Long: short + ".\n\n" + more + askHelp + exitHelp, Args: operands("IMAGE"),
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		Use: name + " IMAGE --stage STAGE", Short: short, Long: short + ".\n\n" + more + askHelp + exitHelp, Args: operands("IMAGE"),
+		Example: examples("waybill "+name+" reg.example/app:1.0 --stage production", "waybill "+name+" reg.example/app:1.0 --stage production -o json"),
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			v, err := a.verdict(ctx, args[0], stage, trust)
 			if err != nil {
 				return err
@@ -56,8 +58,8 @@ func newAskCmd(a *app, use, short, more string, write func(io.Writer, policy.Ver
 		}),
 	}
 	cmd.Flags().StringVar(&stage, "stage", "", "the stage, as the policy names it")
-	cmd.Flags().BoolVar(&trust, "trust-gateway", false, "ask a gateway and take its word, whoever runs it")
-	require(cmd, "stage")
+	cmd.Flags().BoolVar(&trust, "trust-gateway", false, "ask a gateway and rely on it, whoever runs it")
+	requireFlags(cmd, "stage")
 	return cmd
 }
 
@@ -70,7 +72,7 @@ func (a *app) verdict(ctx context.Context, image, stage string, trust bool) (pol
 	if a.gateway != "" || trust {
 		return a.gatewayVerdict(ctx, ref, stage, trust)
 	}
-	p, err := a.reading()
+	p, err := a.readerPeer()
 	if err != nil {
 		return policy.Verdict{}, err
 	}
@@ -78,7 +80,7 @@ func (a *app) verdict(ctx context.Context, image, stage string, trust bool) (pol
 	if ref, err = p.image(ctx, image); err != nil {
 		return policy.Verdict{}, err
 	}
-	return p.judged(ctx, ref, stage)
+	return p.verdict(ctx, ref, stage)
 }
 
 // gatewayVerdict asks a gateway and says whose word the answer is. A stale
@@ -94,17 +96,17 @@ func (a *app) gatewayVerdict(ctx context.Context, ref provenance.Reference, stag
 	if err != nil {
 		return v, err
 	}
-	door, host, err := a.askWhom(ctx)
+	client, host, err := a.askWhom(ctx)
 	if err != nil {
 		return v, err
 	}
-	defer func() { _ = door.Close() }() // only read from
+	defer func() { _ = client.Close() }() // only read from
 	who := host.Org + "'s gateway"
 	a.notice("%s answers, and not %s's own peer", who, me.org.Org)
-	if ref, err = a.resolve(ctx, door, ref); err != nil {
+	if ref, err = a.resolve(ctx, client, ref); err != nil {
 		return v, err
 	}
-	res, err := door.GetVerdict(ctx, byDigest(ref), stage)
+	res, err := client.GetVerdict(ctx, byDigest(ref), stage)
 	if err != nil {
 		return v, err
 	}
@@ -168,7 +170,7 @@ func verdictOf(res *waybillv1.GetVerdictResponse) (policy.Verdict, error) {
 // stageHint says which stage was meant where the policy has none of that name.
 func (a *app) stageHint(v policy.Verdict) {
 	if near := nearStage(v); near != "" {
-		fmt.Fprintf(a.errOut, "hint: %s\n", clean(near))
+		fmt.Fprintf(a.errOut, "hint: %s\n", sanitize(near))
 	}
 }
 

@@ -20,6 +20,7 @@ type versionView struct {
 func newVersionCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version of this program", Args: operands(),
+		Example: examples(`waybill version -o json`),
 		RunE: func(*cobra.Command, []string) error {
 			a.started = true
 			v := readVersion()

@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"reflect"
-	"regexp"
 	"strings"
 	"time"
 
@@ -18,63 +15,14 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
-// standing is where a proposal stands, as the proposal transactions return it.
-type standing struct {
-	Proposal state.Proposal `json:"proposal"`
-	Yes      []string       `json:"yes"`
-	No       []string       `json:"no"`
-	Needed   int            `json:"needed"`
-}
-
-// propose opens a proposal, or votes for it where it is open already.
-func (a *app) propose(ctx context.Context, kind state.ProposalKind, body, said string) error {
-	s, r, err := a.openProposal(ctx, kind, body)
-	if err != nil {
-		return err
-	}
-	return a.printAct(r, func(w io.Writer) { writeStanding(w, s) }, "%s", said)
-}
-
-// openProposal opens a proposal and compares the answer with what was proposed.
-func (a *app) openProposal(ctx context.Context, kind state.ProposalKind, body string) (standing, receipt, error) {
-	r, err := a.act(ctx, "proposal:Open", string(kind), body)
-	if err != nil {
-		return standing{}, r, err
-	}
-	s, err := result[standing](r)
-	if err == nil && (s.Proposal.Kind != kind || !sameJSON([]byte(body), s.Proposal.Body)) {
-		err = otherQuestion("transaction "+r.TxID, fmt.Sprintf("%s %s", kind, body), fmt.Sprintf("%s %s", s.Proposal.Kind, s.Proposal.Body))
-	}
-	return s, r, err
-}
-
-// sameJSON tells whether two documents say the same.
-func sameJSON(a, b []byte) bool {
-	var x, y any
-	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
-}
-
-func writeStanding(w io.Writer, s standing) {
-	p := s.Proposal
-	switch p.Status {
-	case state.ProposalAccepted:
-		if p.Kind == state.ProposePolicy {
-			fmt.Fprintf(w, "in force as version %d\n", p.Version)
-			return
-		}
-		fmt.Fprintln(w, "accepted and in force")
-	case state.ProposalOpen:
-		fmt.Fprintf(w, "proposal %s: %d of %d votes (%s)\n", clean(p.ID), len(s.Yes), s.Needed, clean(strings.Join(s.Yes, ", ")))
-		fmt.Fprintf(w, "an admin of another organisation: waybill proposal vote %s yes --as ORG/admin\n", clean(p.ID))
-	default:
-		fmt.Fprintf(w, "proposal %s is %s\n", clean(p.ID), clean(string(p.Status)))
-	}
-}
-
 func newVoteCmd(a *app) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: "vote ID yes|no", Short: "Vote on a proposal for your organisation, as its admin", Args: operands("ID", "yes|no"),
+		Example: examples(
+			`waybill proposal vote $ID yes --as security/admin`,
+			`waybill proposal vote $ID no --reason "too weak" --as security/admin`,
+		),
 		Long: `Vote on a proposal for your organisation, as its admin. ID is the whole id: the
 first digits of one can be made to be those of another. Your own organisation's
 peer says what it is; its hash is computed here, shown with what would change,
@@ -85,7 +33,7 @@ and signed with the vote.`,
 			}
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		},
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			if args[1] != "yes" && args[1] != "no" {
 				return usagef("vote %q: want yes or no", args[1])
 			}
@@ -97,10 +45,10 @@ and signed with the vote.`,
 }
 
 func (a *app) vote(ctx context.Context, typed, word, reason string) error {
-	if err := wholeID("proposal", typed, "waybill proposal list"); err != nil {
+	if err := requireFullID("proposal", typed, "waybill proposal list"); err != nil {
 		return err
 	}
-	p, err := a.signing()
+	p, err := a.signerPeer()
 	if err != nil {
 		return err
 	}
@@ -113,31 +61,31 @@ func (a *app) vote(ctx context.Context, typed, word, reason string) error {
 		return err
 	}
 	id, hash := asked.Proposal.ID, asked.Proposal.Hash
-	r, err := p.act(ctx, nil, "proposal:Vote", id, hash, word, reason)
+	r, err := p.submit(ctx, nil, "proposal:Vote", id, hash, word, reason)
 	if err != nil {
 		return err
 	}
-	s, err := result[standing](r)
+	s, err := result[tally](r)
 	if err != nil {
 		return err
 	}
 	if s.Proposal.ID != id || s.Proposal.Hash != hash {
-		return otherQuestion("transaction "+r.TxID, "proposal "+id, "proposal "+s.Proposal.ID)
+		return mismatch("transaction "+r.TxID, "proposal "+id, "proposal "+s.Proposal.ID)
 	}
-	return a.printAct(r, func(w io.Writer) { writeStanding(w, s) }, "voted %s on proposal %s", word, id)
+	return a.printReceipt(r, func(w io.Writer) { writeTally(w, s) }, "voted %s on proposal %s", word, id)
 }
 
 // proposal reads a proposal and makes sure that it is what its id and its hash
 // name: the id is made of the kind, the name, the version it starts from and the body.
-func (p own) proposal(ctx context.Context, id string) (standing, error) {
-	s, err := await(ctx, p, func() (standing, error) { return evaluate[standing](ctx, p, "proposal:Get", id) })
+func (p ownPeer) proposal(ctx context.Context, id string) (tally, error) {
+	s, err := await(ctx, p, func() (tally, error) { return evaluate[tally](ctx, p, "proposal:Get", id) })
 	if err != nil {
 		return s, err
 	}
 	got := s.Proposal
 	switch hash := hashOf(got.Body); {
 	case got.ID != id:
-		return s, otherQuestion(p.me.org.Org+"'s peer", "proposal "+id, "proposal "+got.ID)
+		return s, mismatch(p.me.org.Org+"'s peer", "proposal "+id, "proposal "+got.ID)
 	case hash != got.Hash:
 		return s, provenance.Errorf(provenance.Internal, "the text of proposal %.12s that %s's peer shows hashes to %.12s and not to %.12s, as it says", id, p.me.org.Org, hash, got.Hash)
 	case state.ProposalID(state.ChangeHash(got.Kind, got.Name, got.Base, got.Body), got.Round) != id:
@@ -146,58 +94,20 @@ func (p own) proposal(ctx context.Context, id string) (standing, error) {
 	return s, nil
 }
 
-var (
-	fullID   = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	idPrefix = regexp.MustCompile(`^[0-9a-f]{8,63}$`)
-)
-
-// wholeID refuses anything but a whole id: what is signed is named in full.
-func wholeID(what, typed, list string) error {
-	if !fullID.MatchString(typed) {
-		return hint(usagef("%s %q: want its whole id, 64 hex digits; the first digits of one can be made to be those of another", what, typed), "it is printed by: %s", list)
-	}
-	return nil
-}
-
-func checkPrefix(what, typed string) error {
-	if !idPrefix.MatchString(typed) {
-		return usagef("%s %q: want its id, 64 hex digits, or the first 8 of them or more", what, typed)
-	}
-	return nil
-}
-
-// completeID finds the one id that begins as typed.
-func completeID(what, typed string, ids []string) (string, error) {
-	found := ""
-	for _, id := range ids {
-		switch {
-		case !strings.HasPrefix(id, typed) || id == found:
-		case found != "":
-			return "", hint(usagef("%s %s: more than one begins so", what, typed), "give more of its digits: %s, %s", found, id)
-		default:
-			found = id
-		}
-	}
-	if found == "" {
-		return "", provenance.Errorf(provenance.NotFound, "no %s begins with %s", what, typed)
-	}
-	return found, nil
-}
-
 // show says on stderr what a vote is about, before it is signed.
-func (p own) show(ctx context.Context, s standing) error {
+func (p ownPeer) show(ctx context.Context, s tally) error {
 	c := s.Proposal
 	p.a.notice("proposal %s is %s %s, made by %s at %s, hash %s; %d of %d votes", c.ID, c.Kind, c.Name, c.By, c.At.UTC().Format(time.DateTime), c.Hash, len(s.Yes), s.Needed)
 	lines, err := p.changes(ctx, c)
 	for _, line := range lines {
-		fmt.Fprintf(p.a.errOut, "  %s\n", clean(line))
+		fmt.Fprintf(p.a.errOut, "  %s\n", sanitize(line))
 	}
 	return err
 }
 
 // changes says what a proposal would change: a policy against the version in
 // force, anything else, and what is new, by its own text.
-func (p own) changes(ctx context.Context, c state.Proposal) ([]string, error) {
+func (p ownPeer) changes(ctx context.Context, c state.Proposal) ([]string, error) {
 	if c.Kind == state.ProposePolicy {
 		to, err := policy.Parse(c.Body)
 		if err != nil {
@@ -221,34 +131,4 @@ func (p own) changes(ctx context.Context, c state.Proposal) ([]string, error) {
 		text = c.Body
 	}
 	return strings.Split(strings.TrimRight(string(text), "\n"), "\n"), nil
-}
-
-func newProposalWithdrawCmd(a *app) *cobra.Command {
-	var reason string
-	cmd := &cobra.Command{
-		Use: "withdraw ID", Short: "Withdraw a proposal that your organisation made", Args: operands("ID"),
-		Long: "Withdraw a proposal that your organisation made, while no other organisation said\nyes to it: then vote no instead.",
-		RunE: a.do(func(ctx context.Context, args []string) error {
-			if err := wholeID("proposal", args[0], "waybill proposal list"); err != nil {
-				return err
-			}
-			p, err := a.signing()
-			if err != nil {
-				return err
-			}
-			defer p.close()
-			s, err := p.proposal(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			id := s.Proposal.ID
-			r, err := p.act(ctx, nil, "proposal:Withdraw", id, reason)
-			if err != nil {
-				return err
-			}
-			return a.printAct(r, nil, "withdrew proposal %s", id)
-		}),
-	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
-	return cmd
 }

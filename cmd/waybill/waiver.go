@@ -16,7 +16,12 @@ import (
 )
 
 func newWaiverCmd(a *app) *cobra.Command {
-	cmd := group("waiver", "Dated exceptions to one rule, approved by organisations")
+	cmd := parentCmd("waiver", "Exceptions to a rule, approved and with an end")
+	cmd.Example = examples(
+		`waybill waiver request reg.example/app:1.0 --to production \`,
+		`    --rule soak --reason "hotfix" --for 24h --as vendor/release-manager`,
+		`waybill waiver list --repository reg.example/app`,
+	)
 	cmd.AddCommand(newWaiverRequestCmd(a),
 		newWaiverActCmd(a, "approve", "Approve a waiver for your organisation", "waiver:Approve", "approved waiver", false),
 		newWaiverActCmd(a, "revoke", "End a waiver before its time", "waiver:Revoke", "revoked waiver", true),
@@ -29,8 +34,15 @@ func newWaiverRequestCmd(a *app) *cobra.Command {
 	var lasts time.Duration
 	cmd := &cobra.Command{
 		Use: "request IMAGE|HOST/REPOSITORY --to STAGE --rule RULE --reason REASON --for DURATION", Short: "Ask for an exception to one rule", Args: operands("IMAGE|HOST/REPOSITORY"),
-		Long: "Ask for an exception to one rule of a stage, for one image or for every image of a\nrepository. RULE is named as a verdict names it: evidence/scan, soak. It counts once\nthe organisations the policy names approved it, and ends at its time.",
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		Example: examples(
+			`waybill waiver request reg.example/app:1.0 --to production \`,
+			`    --rule soak --reason "hotfix" --for 24h --as vendor/release-manager`,
+		),
+		Long: `Ask for an exception to one rule of a stage, for one image or for every image of
+a repository. RULE is named as waybill explain names it: evidence/scan, soak.
+The exception counts once the organisations that the policy names approved it,
+and ends at its time.`,
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			if lasts > 0 {
 				// The ledger's clock is the transaction's; rules are at minute grain.
 				until = time.Now().UTC().Add(lasts).Truncate(time.Minute).Format(time.RFC3339)
@@ -46,7 +58,7 @@ func newWaiverRequestCmd(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	cmd.Flags().DurationVar(&lasts, "for", 0, "how long it lasts, as 24h")
 	cmd.Flags().StringVar(&until, "until", "", "when it ends (RFC 3339), instead of --for")
-	require(cmd, "rule", "reason")
+	requireFlags(cmd, "rule", "reason")
 	return cmd
 }
 
@@ -56,7 +68,7 @@ func (a *app) requestWaiver(ctx context.Context, of, stage, rule, reason, until 
 	if err != nil {
 		return usagef("--until %q: want a time as in 2026-03-02T09:00:00Z", until)
 	}
-	p, err := a.signing()
+	p, err := a.signerPeer()
 	if err != nil {
 		return err
 	}
@@ -69,7 +81,7 @@ func (a *app) requestWaiver(ctx context.Context, of, stage, rule, reason, until 
 		}
 		digest = ref.Digest.String()
 	}
-	r, err := p.act(ctx, nil, "waiver:Request", string(ref.Host), string(ref.Repository), digest, stage, rule, reason, until)
+	r, err := p.submit(ctx, nil, "waiver:Request", string(ref.Host), string(ref.Repository), digest, stage, rule, reason, until)
 	if err != nil {
 		return err
 	}
@@ -78,22 +90,27 @@ func (a *app) requestWaiver(ctx context.Context, of, stage, rule, reason, until 
 		return err
 	}
 	if w.Host != ref.Host || w.Repository != ref.Repository || w.Digest != ref.Digest || w.Stage != stage || w.Rule != rule || w.Reason != reason || !w.Until.Equal(ends.Truncate(time.Second)) {
-		return otherQuestion("transaction "+r.TxID, "a waiver of "+rule+" for "+of+" to "+stage+" until "+until, "waiver "+describeWaiver(w))
+		return mismatch("transaction "+r.TxID, "a waiver of "+rule+" for "+of+" to "+stage+" until "+until, "waiver "+describeWaiver(w))
 	}
-	return a.printAct(r, nil, "requested waiver %s of %s for %s to %s until %s", w.ID, rule, of, stage, w.Until.Format(time.DateTime))
+	return a.printReceipt(r, nil, "requested waiver %s of %s for %s to %s until %s", w.ID, rule, of, stage, w.Until.Format(time.DateTime))
 }
 
-func newWaiverActCmd(a *app, use, short, fn, said string, reasoned bool) *cobra.Command {
+func newWaiverActCmd(a *app, use, short, fn, done string, reasoned bool) *cobra.Command {
 	var reason string
+	example := ""
+	if reasoned {
+		example = ` --reason "it is fixed"`
+	}
 	cmd := &cobra.Command{
 		Use: use + " HOST/REPOSITORY ID", Short: short, Args: operands("HOST/REPOSITORY", "ID"),
-		Long: short + ". ID is the whole id. Your own\norganisation's peer says what it is; it is hashed here, shown, and the id that is\nsigned is that hash.",
-		RunE: a.do(func(ctx context.Context, args []string) error {
+		Example: examples("waybill waiver "+use+" reg.example/app $ID"+example+" \\", "    --as security/release-manager"),
+		Long:    short + ". ID is the whole id. Your own\norganisation's peer says what it is; it is shown, and hashed on this machine:\nthe id that is signed is that hash.",
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			host, repo, err := parseRepository(args[0])
 			if err != nil {
 				return err
 			}
-			p, err := a.signing()
+			p, err := a.signerPeer()
 			if err != nil {
 				return err
 			}
@@ -107,7 +124,7 @@ func newWaiverActCmd(a *app, use, short, fn, said string, reasoned bool) *cobra.
 			if reasoned {
 				values = append(values, reason)
 			}
-			r, err := p.act(ctx, nil, fn, values...)
+			r, err := p.submit(ctx, nil, fn, values...)
 			if err != nil {
 				return err
 			}
@@ -116,22 +133,22 @@ func newWaiverActCmd(a *app, use, short, fn, said string, reasoned bool) *cobra.
 				return err
 			}
 			if after.ID != w.ID || after.Hash() != w.ID {
-				return otherQuestion("transaction "+r.TxID, "waiver "+w.ID, "waiver "+after.ID)
+				return mismatch("transaction "+r.TxID, "waiver "+w.ID, "waiver "+after.ID)
 			}
-			return a.printAct(r, nil, "%s %s", said, w.ID)
+			return a.printReceipt(r, nil, "%s %s", done, w.ID)
 		}),
 	}
 	if reasoned {
 		cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
-		require(cmd, "reason")
+		requireFlags(cmd, "reason")
 	}
 	return cmd
 }
 
 // waiver reads a waiver of a repository and makes sure that it is what its id
 // names: all that was asked for, by whom and when.
-func (p own) waiver(ctx context.Context, host provenance.Host, repo provenance.Repository, typed string) (state.Waiver, error) {
-	if err := wholeID("waiver", typed, "waybill waiver list"); err != nil {
+func (p ownPeer) waiver(ctx context.Context, host provenance.Host, repo provenance.Repository, typed string) (state.Waiver, error) {
+	if err := requireFullID("waiver", typed, "waybill waiver list"); err != nil {
 		return state.Waiver{}, err
 	}
 	w, err := await(ctx, p, func() (state.Waiver, error) {
@@ -169,8 +186,9 @@ func newWaiverListCmd(a *app) *cobra.Command {
 	var repository string
 	cmd := &cobra.Command{
 		Use: "list", Short: "List waivers and how they stand", Args: operands(),
-		RunE: a.do(func(ctx context.Context, _ []string) error {
-			return query(ctx, a, func(c answers) (*waybillv1.ListWaiversResponse, error) { return c.ListWaivers(ctx, repository) }, func(w io.Writer, res *waybillv1.ListWaiversResponse) {
+		Example: examples(`waybill waiver list --repository reg.example/app`),
+		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListWaiversResponse, error) { return c.ListWaivers(ctx, repository) }, func(w io.Writer, res *waybillv1.ListWaiversResponse) {
 				t := table("WAIVER", "OF", "STAGE", "RULE", "STATUS", "UNTIL", "APPROVED BY", "MISSING", "REASON")
 				for _, x := range res.GetWaivers() {
 					of := x.GetHost() + "/" + x.GetRepository()

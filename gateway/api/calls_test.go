@@ -273,6 +273,20 @@ func TestStale(t *testing.T) {
 	}
 }
 
+// A height that the peer said before its latest blocks came is not below the index's own.
+func TestStatusPeerHeight(t *testing.T) {
+	g := start(t, nil)
+	g.ledger()
+	c := g.client(g.audit.issue("auditor", soon()))
+	for _, asked := range []uint64{0, g.height - 1, g.height, g.height + 5} {
+		g.fresh.Store(&readmodel.Freshness{Ready: true, PeerHeight: asked})
+		st, err := c.GetStatus(t.Context())
+		if err != nil || st.GetHeight() != g.height || st.GetPeerHeight() != max(asked, g.height) {
+			t.Errorf("the peer said %d: height %d, peer height %d, %v", asked, st.GetHeight(), st.GetPeerHeight(), err)
+		}
+	}
+}
+
 func TestHealthAndPlainHTTP(t *testing.T) {
 	g := start(t, nil)
 	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/openapi.json": 200, "/hooks/main": http.StatusTeapot} {

@@ -2,60 +2,21 @@ package api
 
 import (
 	"context"
-	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/selftest"
 )
 
 // Connectors are this gateway's sources of notifications, for its admins.
 type Connectors interface {
 	// List lists them in the order of the configuration.
-	List() []Connector
+	List() []selftest.Connector
 	// Test sends a sample through the hook of one, about a repository of the
 	// caller's choice or, when that is empty, of its own. A step that fails is part
 	// of the answer. NotFound: no such connector.
-	Test(ctx context.Context, name string, repository provenance.Repository) (ConnectorTest, error)
+	Test(ctx context.Context, name string, repository provenance.Repository) (selftest.Test, error)
 }
-
-// Connector is a configured source of notifications; it holds no secret. The
-// numbers count since the process started.
-type Connector struct {
-	Name, Kind     string
-	Host           provenance.Host
-	Path           string
-	Repositories   []string
-	Authentication string
-	Weakness       string // "": none is known
-
-	Accepted, Duplicate, Ignored, Refused int64
-
-	LastEvent   time.Time // zero: none was accepted
-	LastRefused time.Time // zero: none was refused
-	LastStatus  int       // of that
-}
-
-// The outcomes of a test and of its steps.
-const (
-	TestRecorded = "recorded-as-test"
-	TestFailed   = "failed"
-
-	StepOK      = "ok"
-	StepWeak    = "weak"
-	StepFailed  = "failed"
-	StepSkipped = "skipped"
-)
-
-// ConnectorTest is what became of a sample.
-type ConnectorTest struct {
-	Connector Connector
-	Outcome   string
-	Steps     []ConnectorStep
-	Settings  string // what to paste into the registry
-}
-
-// ConnectorStep is one step of a notification's way.
-type ConnectorStep struct{ Name, Result, Detail, Advice string }
 
 // ListConnectors implements waybillv1.WaybillServer.
 func (s *service) ListConnectors(ctx context.Context, _ *waybillv1.ListConnectorsRequest) (*waybillv1.ListConnectorsResponse, error) {
@@ -99,7 +60,7 @@ func (s *service) TestConnector(ctx context.Context, in *waybillv1.TestConnector
 	return out, s.at(ctx, &out.Height, &out.Stale)
 }
 
-func (s *service) connectors() []Connector {
+func (s *service) connectors() []selftest.Connector {
 	if s.cfg.Connectors == nil {
 		return nil
 	}

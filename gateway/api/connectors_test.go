@@ -12,26 +12,27 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/selftest"
 )
 
 // oneConnector is a gateway with one connector.
 type oneConnector struct{ tests atomic.Int64 }
 
-func (c *oneConnector) List() []api.Connector {
-	return []api.Connector{{
+func (c *oneConnector) List() []selftest.Connector {
+	return []selftest.Connector{{
 		Name: "main", Kind: "distribution", Host: host, Path: "/hooks/main", Authentication: "secret in a header", Weakness: "no signature",
 		Accepted: 3, Refused: 1, LastEvent: time.Unix(2000, 0), LastRefused: time.Unix(2001, 0), LastStatus: 401,
 	}}
 }
 
-func (c *oneConnector) Test(_ context.Context, name string, repository provenance.Repository) (api.ConnectorTest, error) {
+func (c *oneConnector) Test(_ context.Context, name string, repository provenance.Repository) (selftest.Test, error) {
 	c.tests.Add(1)
 	if name != "main" {
-		return api.ConnectorTest{}, provenance.Errorf(provenance.NotFound, "no connector of the name %q", name)
+		return selftest.Test{}, provenance.Errorf(provenance.NotFound, "no connector of the name %q", name)
 	}
-	return api.ConnectorTest{
-		Connector: c.List()[0], Outcome: api.TestFailed, Settings: "url: https://gateway/hooks/main\n",
-		Steps: []api.ConnectorStep{{Name: "hook", Result: api.StepOK, Detail: string(repository)}, {Name: "queue", Result: api.StepFailed, Detail: "503", Advice: "look"}},
+	return selftest.Test{
+		Connector: c.List()[0], Outcome: selftest.Failed, Settings: "url: https://gateway/hooks/main\n",
+		Steps: []selftest.Step{{Name: "hook", Result: selftest.StepOK, Detail: string(repository)}, {Name: "queue", Result: selftest.StepFailed, Detail: "503", Advice: "look"}},
 	}, nil
 }
 

@@ -44,7 +44,7 @@ func (s *service) GetStatus(ctx context.Context, _ *waybillv1.GetStatusRequest) 
 	}
 	fresh := s.cfg.Freshness()
 	out := &waybillv1.GetStatusResponse{
-		Stale: fresh.Stale, Org: s.cfg.Org, Version: s.cfg.Version, Channel: s.cfg.Channel, PeerHeight: fresh.PeerHeight,
+		Stale: fresh.Stale, Org: s.cfg.Org, Version: s.cfg.Version, Channel: s.cfg.Channel,
 		Queue: &waybillv1.QueueStats{
 			Pending: stats.Pending, Sealed: stats.Sealed, Dead: stats.Dead, Done: stats.Done, OldestPending: stamp(stats.OldestPending),
 		},
@@ -55,6 +55,8 @@ func (s *service) GetStatus(ctx context.Context, _ *waybillv1.GetStatusRequest) 
 	}
 	return out, s.view(ctx, func(at moment, _ Reads) error {
 		out.Height = at.height
+		// The peer was asked seconds ago, and every block of the index came from one since.
+		out.PeerHeight = max(fresh.PeerHeight, at.height)
 		return nil
 	})
 }

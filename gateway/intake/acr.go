@@ -65,10 +65,10 @@ func (b *batch) takeACR(m message, e acrEvent, id provenance.EventID, in string,
 	if e.Target == nil {
 		return provenance.Errorf(provenance.Invalid, "%starget: is missing", in)
 	}
-	c := claim{
+	c := report{
 		id: id, at: e.Timestamp, actor: e.Actor.Name,
-		repository: word{in + "target.repository", e.Target.Repository},
-		digest:     word{in + "target.digest", e.Target.Digest}, tag: word{in + "target.tag", e.Target.Tag},
+		repository: value{in + "target.repository", e.Target.Repository},
+		digest:     value{in + "target.digest", e.Target.Digest}, tag: value{in + "target.tag", e.Target.Tag},
 	}
 	if e.Request != nil {
 		c.agent = e.Request.UserAgent
@@ -82,8 +82,8 @@ func (b *batch) takeACR(m message, e acrEvent, id provenance.EventID, in string,
 			c.action = provenance.TagDelete
 		}
 	default: // quarantine among them
-		b.takeUnknown(m, c, body)
+		b.addUnknown(m, c, body)
 		return nil
 	}
-	return b.take(m, c, body)
+	return b.add(m, c, body)
 }

@@ -54,31 +54,31 @@ func parseArtifactory(m message) (batch, error) {
 		return batch{}, err
 	}
 	// The body holds neither id nor time.
-	since := m.recent.first(repository+"\x1f"+in.Data.Tag, body, m.now)
-	c := claim{
+	since := m.dedup.first(repository+"\x1f"+in.Data.Tag, body, m.now)
+	c := report{
 		id:         m.id("body", hex.EncodeToString(body[:]), since.Format(time.RFC3339Nano)),
-		repository: word{"data.image_name", repository}, reference: word{"data.tag", in.Data.Tag},
+		repository: value{"data.image_name", repository}, reference: value{"data.tag", in.Data.Tag},
 	}
 	if child, ok := strings.CutPrefix(in.Data.Tag, "sha256__"); ok {
 		c.reference.text = "sha256:" + child // how a child of an index is filed
 	}
 	if in.Data.SHA256 != "" {
 		// The hash of the stored manifest file, which is what a digest is.
-		c.digest = word{"data.sha256", "sha256:" + in.Data.SHA256}
+		c.digest = value{"data.sha256", "sha256:" + in.Data.SHA256}
 	}
 	out := newBatch()
 	switch in.Type {
 	case "pushed", "promoted": // promoted: repo_key is where it went
 		c.action, c.resolve = provenance.Push, true
-		err = out.take(m, c, body)
+		err = out.add(m, c, body)
 	case "deleted":
 		c.action = provenance.Delete
 		if c.reference.text != "" && !strings.Contains(c.reference.text, ":") {
 			c.action = provenance.TagDelete
 		}
-		err = out.take(m, c, body)
+		err = out.add(m, c, body)
 	default:
-		out.takeUnknown(m, c, body)
+		out.addUnknown(m, c, body)
 	}
 	if err != nil {
 		return batch{}, err

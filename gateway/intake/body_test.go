@@ -164,7 +164,7 @@ func TestWeight(t *testing.T) {
 	if a, b := <-first, <-second; a != 200 || b != 200 {
 		t.Errorf("heavy %d, light %d", a, b)
 	}
-	if left := h.sources["main"].weight.Load(); left != 0 {
+	if left := h.endpoints["main"].weight.Load(); left != 0 {
 		t.Errorf("%d bytes are still held", left)
 	}
 }

@@ -121,7 +121,7 @@ func (e cloudEvent) check() error {
 	if e.SpecVersion != "1.0" {
 		return provenance.Errorf(provenance.Invalid, "specversion %q: want a CloudEvent of version 1.0", clipText(e.SpecVersion))
 	}
-	for _, attribute := range []word{{"id", e.ID}, {"source", e.Source}, {"type", e.Type}} {
+	for _, attribute := range []value{{"id", e.ID}, {"source", e.Source}, {"type", e.Type}} {
 		if err := idText(attribute.field, attribute.text); err != nil {
 			return err
 		}

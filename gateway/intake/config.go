@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
 )
@@ -86,7 +85,7 @@ type Sink interface {
 type Metrics struct {
 	// Request counts answers. The connector is "" where none is configured by that name.
 	Request func(connector string, status int)
-	// Event counts events by outcome: "accepted", "duplicate", "folded" (part of
+	// Event counts events by outcome: "accepted", "duplicate", "coalesced" (part of
 	// a pull that is kept), or "ignored-" and a reason (blob, mount, head, own,
 	// unknown, off, other, elsewhere).
 	Event func(connector, outcome string, n int)
@@ -108,8 +107,8 @@ func (m Metrics) event(connector, outcome string, n int) {
 type Config struct {
 	Connectors []Connector
 	Sink       Sink
-	// Trials takes what Handler.Trial sends; nil means that nothing can be tried.
-	Trials TrialSink
+	// SelfTests takes what Handler.SelfTest sends; nil means that nothing can be tried.
+	SelfTests SelfTestSink
 	// MaxBody is the limit of a request body in bytes; 0 means DefaultMaxBody.
 	// Kinds whose events carry whole manifests (zot, ghcr) may send eight times as much.
 	MaxBody int64
@@ -119,19 +118,9 @@ type Config struct {
 	// Log; nil means slog.Default.
 	Log     *slog.Logger
 	Metrics Metrics
-	// Children tells what an index holds, to fold a pull's requests into one;
+	// Children tells what an index holds, to coalesce a pull's requests into one;
 	// nil: only payloads tell.
 	Children Children
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-}
-
-// allows tells whether the sender may speak of a repository.
-func (s *source) allows(repo provenance.Repository) bool {
-	for _, p := range s.patterns {
-		if policy.Match(p, s.Host, repo) >= 0 {
-			return true
-		}
-	}
-	return len(s.patterns) == 0
 }

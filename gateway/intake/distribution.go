@@ -89,9 +89,9 @@ func parseDistribution(m message) (batch, error) {
 		// or in another envelope: hash the event alone, without white space.
 		body, err := hashJSON(one)
 		if err == nil {
-			var c claim
-			if c, err = in.claim(m, body); err == nil {
-				err = out.take(m, c, body)
+			var c report
+			if c, err = in.report(m, body); err == nil {
+				err = out.add(m, c, body)
 			}
 		}
 		if err != nil {
@@ -102,7 +102,7 @@ func parseDistribution(m message) (batch, error) {
 }
 
 // ignore returns why the event is not recorded, or "". A sender chooses its
-// own user agent, so ours excuses pulls only: nobody pushes or deletes unseen.
+// own user agent, so ownTraffic excuses pulls only: nobody pushes or deletes unseen.
 func (e *distributionEvent) ignore() string {
 	switch e.Action {
 	case "mount":
@@ -148,7 +148,7 @@ func (e *distributionEvent) isBlob() bool {
 }
 
 // children lists the platform images of an index. What is malformed names
-// none: it only keeps pulls from being folded.
+// none: it only keeps pulls from being coalesced.
 func (e *distributionEvent) children() (out []provenance.Digest) {
 	if !isIndex(e.Target.MediaType) {
 		return nil
@@ -165,13 +165,13 @@ func isIndex(mediaType string) bool {
 	return mediaType == "application/vnd.oci.image.index.v1+json" || mediaType == "application/vnd.docker.distribution.manifest.list.v2+json"
 }
 
-// claim says the event in our words.
-func (e *distributionEvent) claim(m message, body [sha256.Size]byte) (claim, error) {
-	c := claim{
+// report says the event in our words.
+func (e *distributionEvent) report(m message, body [sha256.Size]byte) (report, error) {
+	c := report{
 		action:     provenance.Unknown, // a removed repository or a rename among them
-		repository: word{"target.repository", e.Target.Repository},
-		digest:     word{"target.digest", e.Target.Digest},
-		tag:        word{"target.tag", e.Target.Tag},
+		repository: value{"target.repository", e.Target.Repository},
+		digest:     value{"target.digest", e.Target.Digest},
+		tag:        value{"target.tag", e.Target.Tag},
 		actor:      e.Actor.Name, agent: e.Request.UserAgent, at: e.Timestamp,
 		address: e.Request.Address,
 	}

@@ -9,7 +9,7 @@
 // itself (a secret in a header or in the address, an HMAC over the raw bytes, a
 // token checked offline), what its bodies look like, and what makes two
 // deliveries the same event. What they share is in auth.go, hmac.go, oidc.go,
-// cloudevents.go and claim.go. A new kind is a file, a line in formats, payloads
+// cloudevents.go and event.go. A new kind is a file, a line in formats, payloads
 // in testdata/<kind> with their golden events, bad requests in
 // testdata/hostile, a fuzz target and a guide in docs/guides.
 //

@@ -43,13 +43,13 @@ func parseDockerHub(m message) (batch, error) {
 		name = "library/" + name // as official images are pulled
 	}
 	key := []string{name, in.PushData.Tag, in.PushData.PushedAt.String()}
-	c := claim{
+	c := report{
 		action: provenance.Push, resolve: true, id: m.id(key...),
-		repository: word{"repository.repo_name", name}, tag: word{"push_data.tag", in.PushData.Tag},
+		repository: value{"repository.repo_name", name}, tag: value{"push_data.tag", in.PushData.Tag},
 		actor: in.PushData.Pusher, atTime: unixTime(in.PushData.PushedAt, m.now),
 	}
 	out := newBatch()
-	if err := out.take(m, c, sha256.Sum256([]byte(strings.Join(key, "\x1f")))); err != nil {
+	if err := out.add(m, c, sha256.Sum256([]byte(strings.Join(key, "\x1f")))); err != nil {
 		return batch{}, err
 	}
 	return out, nil

@@ -53,16 +53,16 @@ func parseECR(m message) (batch, error) {
 	if err != nil {
 		return batch{}, err
 	}
-	c := claim{
+	c := report{
 		id: m.id(in.ID), at: in.Time,
-		repository: word{"detail.repository-name", in.Detail.Repository},
-		digest:     word{"detail.image-digest", in.Detail.Digest}, tag: word{"detail.image-tag", in.Detail.Tag},
+		repository: value{"detail.repository-name", in.Detail.Repository},
+		digest:     value{"detail.image-digest", in.Detail.Digest}, tag: value{"detail.image-tag", in.Detail.Tag},
 	}
 	out := newBatch()
 	switch in.Detail.Action {
 	case "PUSH":
 		c.action = provenance.Push
-		err = out.take(m, c, body)
+		err = out.add(m, c, body)
 	case "DELETE":
 		// With a tag it says no more than that the tag went: ECR keeps the
 		// image while another tag names it.
@@ -70,9 +70,9 @@ func parseECR(m message) (batch, error) {
 		if in.Detail.Tag != "" {
 			c.action = provenance.TagDelete
 		}
-		err = out.take(m, c, body)
+		err = out.add(m, c, body)
 	default:
-		out.takeUnknown(m, c, body)
+		out.addUnknown(m, c, body)
 	}
 	if err != nil {
 		return batch{}, err

@@ -25,7 +25,7 @@ var validationCode = regexp.MustCompile(`^[A-Za-z0-9-]{1,128}$`)
 
 func eventGridFormat() format {
 	return format{
-		kind: KindEventGrid, parse: parseEventGrid, secret: inHeader | inURL, tokens: true, origins: true, consent: true, actors: true,
+		kind: KindEventGrid, parse: parseEventGrid, secret: inHeader | inURL, tokens: true, origins: true, handshake: true, actors: true,
 		types: func(t string) bool { return isJSONOrCloudEvent(t) || t == typeCloudEvents },
 		weak:  "the secret travels in a header or the address and does not cover the body; let Event Grid present Entra ID tokens (oidc) instead",
 	}

@@ -1,9 +1,7 @@
 package intake
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"encoding/json"
 	"net/http"
 	"slices"
 	"time"
@@ -16,7 +14,7 @@ import (
 type format struct {
 	kind string
 	// parse reads a body whose sender is known. It is pure but for what it asks
-	// message.recent. Either all of the body is good, or the error is Invalid
+	// message.dedup. Either all of the body is good, or the error is Invalid
 	// and names the field, Forbidden where the sender may not say it, or
 	// Conflict where it said something else under the same id.
 	parse func(m message) (batch, error)
@@ -26,14 +24,14 @@ type format struct {
 	sign   *signature // how bodies are signed instead
 	tokens bool       // the sender may present an OIDC token
 
-	wide     bool // events carry whole manifests
-	origins  bool // payloads name their origin
-	actors   bool // payloads name an actor
-	prefixes bool // payloads name a storage repository …
-	mapped   bool // … and there is no default for where it is pulled from
-	typed    bool // types of events have a prefix of the operator's choice
-	consent  bool // answers the OPTIONS handshake of CloudEvents
-	weak     string
+	wide      bool // events carry whole manifests
+	origins   bool // payloads name their origin
+	actors    bool // payloads name an actor
+	prefixes  bool // payloads name a storage repository …
+	mapped    bool // … and there is no default for where it is pulled from
+	typed     bool // types of events have a prefix of the operator's choice
+	handshake bool // answers the OPTIONS handshake of CloudEvents
+	weak      string
 }
 
 // formats is the list of kinds, in the order of the guides.
@@ -70,7 +68,7 @@ type message struct {
 	mediaType string
 	now       time.Time // of receipt, used where the sender gives no time
 	connector *Connector
-	recent    *recent
+	dedup     *dedup
 }
 
 // id is the content key of an event of this connector.
@@ -100,25 +98,25 @@ const (
 
 // batch is what one request says.
 type batch struct {
-	events  []provenance.Event
-	bodies  [][sha256.Size]byte // of the same index in events
-	clients []client            // of the same index in events
-	ignored map[string]int      // by reason
-	reply   any                 // where set, the answer's body: a handshake
-	news    []string            // keys of recent that a lost answer would bring again
+	events    []provenance.Event
+	bodies    [][sha256.Size]byte // of the same index in events
+	clients   []client            // of the same index in events
+	ignored   map[string]int      // by reason
+	reply     any                 // where set, the answer's body: a handshake
+	retryKeys []string            // keys of dedup that a lost answer would bring again
 }
 
 func newBatch() batch { return batch{ignored: map[string]int{}} }
 
 func ignoring(reason string) batch { return batch{ignored: map[string]int{reason: 1}} }
 
-// take adds an event, unless it is the echo of our own work.
-func (b *batch) take(m message, c claim, body [sha256.Size]byte) error {
+// add adds an event, unless it is the echo of our own work.
+func (b *batch) add(m message, c report, body [sha256.Size]byte) error {
 	event, err := c.event(m.connector.Kind, m.now)
 	if err != nil {
 		return err
 	}
-	if m.connector.ours(event, c.agent) {
+	if m.connector.ownTraffic(event, c.agent) {
 		b.ignored[ignoredOwn]++
 		return nil
 	}
@@ -138,51 +136,23 @@ func (b *batch) take(m message, c claim, body [sha256.Size]byte) error {
 			event.Address, event.UserAgent = by.address, by.agent
 		}
 	}
-	b.add(event, body, by)
+	b.append(event, body, by)
 	return nil
 }
 
-// takeUnknown keeps an authenticated event that has no meaning here as seen, if
+// addUnknown keeps an authenticated event that has no meaning here as seen, if
 // it is about a repository at all and its names are names. It is never refused: the sender would send
 // it again for ever, or give up on the connector.
-func (b *batch) takeUnknown(m message, c claim, body [sha256.Size]byte) {
+func (b *batch) addUnknown(m message, c report, body [sha256.Size]byte) {
 	c.action = provenance.Unknown
 	event, err := c.event(m.connector.Kind, m.now)
 	if err != nil {
 		b.ignored[ignoredUnknown]++
 		return
 	}
-	b.add(event, body, client{})
+	b.append(event, body, client{})
 }
 
-func (b *batch) add(event provenance.Event, body [sha256.Size]byte, by client) {
+func (b *batch) append(event provenance.Event, body [sha256.Size]byte, by client) {
 	b.events, b.bodies, b.clients = append(b.events, event), append(b.bodies, body), append(b.clients, by)
 }
-
-// decode reads strict JSON into a struct. what names the form that is wanted.
-func decode(raw []byte, into any, what string) error {
-	if err := checkJSON(raw); err != nil {
-		return err
-	}
-	return decodeChecked(raw, into, what)
-}
-
-// decodeChecked reads a part of a document that checkJSON has seen.
-func decodeChecked(raw []byte, into any, what string) error {
-	if err := json.Unmarshal(raw, into); err != nil || len(raw) == 0 || bytes.TrimSpace(raw)[0] != '{' {
-		return provenance.Errorf(provenance.Invalid, "body: want %s", what)
-	}
-	return nil
-}
-
-// hashJSON hashes a document without its white space: a retry may be laid out
-// by another proxy and is still the same.
-func hashJSON(raw []byte) ([sha256.Size]byte, error) {
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, raw); err != nil {
-		return [sha256.Size]byte{}, provenance.Errorf(provenance.Invalid, "body is not JSON")
-	}
-	return sha256.Sum256(compact.Bytes()), nil
-}
-
-func isJSON(mediaType string) bool { return mediaType == "application/json" }

@@ -1,7 +1,10 @@
 package intake
 
 import (
+	"bytes"
+	"encoding/base64"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -131,7 +134,7 @@ func FuzzGARNotification(f *testing.F) {
 		if decode(raw, &n, "a notification") != nil {
 			return
 		}
-		c, elsewhere, err := n.claim("europe-docker.pkg.dev")
+		c, elsewhere, err := n.report("europe-docker.pkg.dev")
 		if err != nil || elsewhere {
 			return
 		}
@@ -156,9 +159,20 @@ func FuzzToken(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if check.holds(text, received()) && text != right {
+		if check.verify(text, received()) && !sameBytes(text, right) {
 			t.Fatalf("admitted %q", text)
 		}
+	})
+}
+
+// sameBytes tells whether two tokens are the same but for how base64 may spell
+// them: the bits behind its last byte mean nothing.
+func sameBytes(a, b string) bool {
+	one, other := strings.Split(a, "."), strings.Split(b, ".")
+	return len(one) == len(other) && slices.EqualFunc(one, other, func(a, b string) bool {
+		x, errX := base64.RawURLEncoding.DecodeString(a)
+		y, errY := base64.RawURLEncoding.DecodeString(b)
+		return errX == nil && errY == nil && bytes.Equal(x, y)
 	})
 }
 
@@ -171,7 +185,7 @@ func FuzzKeySet(f *testing.F) {
 			t.Fatalf("%d keys, %v", len(keys), err)
 		}
 		for _, k := range keys {
-			if k.N.BitLen() < minModulus || k.E < 3 {
+			if k.N.BitLen() < minModulus || k.N.BitLen() > 4096 || k.E < 3 {
 				t.Fatalf("weak key of %d bits, exponent %d", k.N.BitLen(), k.E)
 			}
 		}

@@ -34,7 +34,7 @@ func parseGAR(m message) (batch, error) {
 	if in.Message == nil {
 		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
 	}
-	for _, id := range []word{{"message.messageId", in.Message.ID}, {"subscription", in.Subscription}} {
+	for _, id := range []value{{"message.messageId", in.Message.ID}, {"subscription", in.Subscription}} {
 		if err := idText(id.field, id.text); err != nil {
 			return batch{}, err
 		}
@@ -50,7 +50,7 @@ func parseGAR(m message) (batch, error) {
 	if err := decode(data, &n, `{"action":…,"digest" or "tag":…}, a notification of Artifact Registry`); err != nil {
 		return batch{}, within("message.data", err)
 	}
-	c, elsewhere, err := n.claim(m.connector.Host)
+	c, elsewhere, err := n.report(m.connector.Host)
 	if err != nil {
 		return batch{}, within("message.data", err)
 	}
@@ -60,9 +60,9 @@ func parseGAR(m message) (batch, error) {
 	c.id, c.at = m.id(in.Message.ID, in.Subscription), in.Message.PublishTime
 	out, body := newBatch(), sha256.Sum256(data)
 	if c.action == provenance.Unknown {
-		out.takeUnknown(m, c, body)
+		out.addUnknown(m, c, body)
 	} else {
-		err = out.take(m, c, body)
+		err = out.add(m, c, body)
 	}
 	if err != nil {
 		return batch{}, err
@@ -76,42 +76,42 @@ type garNotification struct {
 	Tag    string `json:"tag"`    // host/repository:tag
 }
 
-// claim takes the references apart. The topic carries every registry of the
+// report takes the references apart. The topic carries every registry of the
 // project, so the host in them only tells whether the event is ours at all.
-func (n garNotification) claim(host provenance.Host) (c claim, elsewhere bool, err error) {
-	c = claim{action: provenance.Unknown, resolve: true}
+func (n garNotification) report(host provenance.Host) (c report, elsewhere bool, err error) {
+	c = report{action: provenance.Unknown, resolve: true}
 	var refs []provenance.Reference
-	for _, text := range []word{{"digest", n.Digest}, {"tag", n.Tag}} {
+	for _, text := range []value{{"digest", n.Digest}, {"tag", n.Tag}} {
 		if text.text == "" {
 			continue
 		}
 		ref, err := provenance.ParseReference(text.text)
 		if err != nil {
-			return claim{}, false, within(text.field, err)
+			return report{}, false, within(text.field, err)
 		}
 		if (ref.Digest.IsZero()) == (text.field == "digest") {
-			return claim{}, false, provenance.Errorf(provenance.Invalid, "%s: %q names something else", text.field, clipText(text.text))
+			return report{}, false, provenance.Errorf(provenance.Invalid, "%s: %q names something else", text.field, clipText(text.text))
 		}
 		refs = append(refs, ref)
 	}
 	if n.Action == "" || len(refs) == 0 {
-		return claim{}, false, provenance.Errorf(provenance.Invalid, "want an action and a digest or a tag")
+		return report{}, false, provenance.Errorf(provenance.Invalid, "want an action and a digest or a tag")
 	}
 	for _, ref := range refs {
 		if ref.Host != host {
-			return claim{}, true, nil
+			return report{}, true, nil
 		}
 		if ref.Repository != refs[0].Repository {
-			return claim{}, false, provenance.Errorf(provenance.Invalid, "digest and tag are of two repositories")
+			return report{}, false, provenance.Errorf(provenance.Invalid, "digest and tag are of two repositories")
 		}
 		if !ref.Digest.IsZero() {
-			c.digest = word{"digest", ref.Digest.String()}
+			c.digest = value{"digest", ref.Digest.String()}
 		}
 		if ref.Tag != "" {
-			c.tag = word{"tag", string(ref.Tag)}
+			c.tag = value{"tag", string(ref.Tag)}
 		}
 	}
-	c.repository = word{"digest", string(refs[0].Repository)}
+	c.repository = value{"digest", string(refs[0].Repository)}
 	switch strings.ToUpper(n.Action) {
 	case "INSERT":
 		c.action = provenance.Push

@@ -60,15 +60,15 @@ func parseGeneric(m message) (batch, error) {
 	if err != nil {
 		return batch{}, err
 	}
-	c := claim{
+	c := report{
 		id: m.id(key...), resolve: true, actor: e.Actor, agent: e.UserAgent, at: e.OccurredAt,
-		repository: word{"repository", e.Repository}, tag: word{"tag", e.Tag}, digest: word{"digest", e.Digest},
+		repository: value{"repository", e.Repository}, tag: value{"tag", e.Tag}, digest: value{"digest", e.Digest},
 	}
 	out := newBatch()
 	if c.action.UnmarshalText([]byte(e.Action)) != nil || c.action == provenance.Unknown {
-		out.takeUnknown(m, c, body)
+		out.addUnknown(m, c, body)
 	} else {
-		err = out.take(m, c, body)
+		err = out.add(m, c, body)
 	}
 	if err != nil {
 		return batch{}, err

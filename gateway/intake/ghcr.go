@@ -87,16 +87,16 @@ func parseGHCR(m message) (batch, error) {
 	if err != nil {
 		return batch{}, err
 	}
-	if err := m.recent.once(delivery, body, m.now); err != nil {
+	if err := m.dedup.once(delivery, body, m.now); err != nil {
 		return batch{}, err
 	}
-	c := p.claim(field)
+	c := p.report(field)
 	c.id, c.actor = m.id("body", hex.EncodeToString(body[:])), in.Sender.Login
 	out := newBatch()
 	if in.Action == "published" || in.Action == "updated" {
-		err = out.take(m, c, body)
+		err = out.add(m, c, body)
 	} else {
-		out.takeUnknown(m, c, body)
+		out.addUnknown(m, c, body)
 	}
 	if err != nil {
 		return batch{}, err
@@ -113,21 +113,21 @@ func (p *githubPackage) isImage() bool {
 	return false
 }
 
-func (p *githubPackage) claim(field string) claim {
+func (p *githubPackage) report(field string) report {
 	owner, at := p.Namespace, field+".package_version"
 	if owner == "" {
 		owner = p.Owner.Login
 	}
 	// GitHub keeps the owner's spelling; the registry knows lower case only.
 	name := strings.ToLower(strings.TrimPrefix(owner+"/"+p.Name, "/"))
-	digest := word{at + ".container_metadata.manifest.digest", p.Version.Metadata.Manifest.Digest}
+	digest := value{at + ".container_metadata.manifest.digest", p.Version.Metadata.Manifest.Digest}
 	if digest.text == "" && strings.Contains(p.Version.Version, ":") {
-		digest = word{at + ".version", p.Version.Version}
+		digest = value{at + ".version", p.Version.Version}
 	}
-	return claim{
+	return report{
 		action: provenance.Push, resolve: true, at: p.UpdatedAt,
-		repository: word{field + ".name", name}, digest: digest,
-		tag: word{at + ".container_metadata.tag.name", p.Version.Metadata.Tag.Name},
+		repository: value{field + ".name", name}, digest: digest,
+		tag: value{at + ".container_metadata.tag.name", p.Version.Metadata.Tag.Name},
 	}
 }
 

@@ -79,7 +79,7 @@ func load(t testing.TB, kind, name string) ([]byte, http.Header) {
 // messageOf is a payload as a parser gets it.
 func messageOf(c *Connector, raw []byte, header http.Header) message {
 	mediaType, _, _ := strings.Cut(header.Get("Content-Type"), ";")
-	return message{raw: raw, header: header, mediaType: mediaType, now: received(), connector: c, recent: &recent{}}
+	return message{raw: raw, header: header, mediaType: mediaType, now: received(), connector: c, dedup: &dedup{}}
 }
 
 // parse reads a fixture as a connector of that kind would.

@@ -34,9 +34,9 @@ const (
 
 // Handler serves the hooks. It is safe for concurrent use.
 type Handler struct {
-	sources map[string]*source
-	config  Config
-	trials  sync.Map // token -> *Trial
+	endpoints map[string]*endpoint
+	config    Config
+	selfTests sync.Map // token -> *SelfTest
 }
 
 // New checks a configuration, says everything wrong with it at once (each
@@ -62,16 +62,16 @@ func New(c Config) (*Handler, error) {
 		wrong = append(wrong, provenance.Errorf(provenance.Invalid, "intake: negative limit"))
 		c.Concurrency = max(c.Concurrency, 0)
 	}
-	h := &Handler{sources: map[string]*source{}, config: c}
+	h := &Handler{endpoints: map[string]*endpoint{}, config: c}
 	for _, connector := range c.Connectors {
-		s, err := newSource(connector, c.Concurrency)
+		s, err := newEndpoint(connector, c.Concurrency)
 		if err != nil {
 			wrong = append(wrong, err)
 		}
-		if h.sources[connector.Name] != nil {
+		if h.endpoints[connector.Name] != nil {
 			wrong = append(wrong, provenance.Errorf(provenance.Invalid, "connector %q is there twice", connector.Name))
 		}
-		h.sources[connector.Name] = s
+		h.endpoints[connector.Name] = s
 	}
 	if err := errors.Join(wrong...); err != nil {
 		return nil, err
@@ -104,18 +104,18 @@ func refuse(status int, code provenance.Code, message string) answer {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path, ok := strings.CutPrefix(r.URL.Path, Prefix)
 	name, inPath, long := strings.Cut(path, "/")
-	s := h.sources[name]
+	s := h.endpoints[name]
 	if !ok || s == nil || long && (s.format.secret&inURL == 0 || inPath == "") {
 		h.reply(w, "", refuse(http.StatusNotFound, provenance.NotFound, "no connector of that name"))
 		return
 	}
-	trial, ok := h.trial(r, s)
+	test, ok := h.selfTest(r, s)
 	switch {
 	case !ok:
 		h.reply(w, name, refuse(http.StatusForbidden, provenance.Forbidden, "this gateway tests no connector with that mark"))
-	case trial != nil:
-		trial.reach(StageArrived)
-		write(w, h.serve(w, r, s, inPath, trial))
+	case test != nil:
+		test.reach(StageArrived)
+		write(w, h.serve(w, r, s, inPath, test))
 	default:
 		h.reply(w, name, h.serve(w, r, s, inPath, nil))
 	}
@@ -124,15 +124,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve decides on a request, cheapest question first. The body of a stranger
 // is not read, except where the secret is in the body's signature; then it is
 // read within the same limits and forgotten.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s *source, inPath string, trial *Trial) answer {
-	if r.Method == http.MethodOptions && s.format.consent {
-		return h.consent(w, r, s, inPath)
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s *endpoint, inPath string, test *SelfTest) answer {
+	if r.Method == http.MethodOptions && s.format.handshake {
+		return h.handshake(w, r, s, inPath)
 	}
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		return refuse(http.StatusMethodNotAllowed, provenance.Invalid, "notifications are sent with POST")
 	}
-	claimed, refused := h.knock(w, r, s, inPath)
+	claimed, refused := h.authenticate(w, r, s, inPath)
 	if refused.status != 0 {
 		return refused
 	}
@@ -168,19 +168,19 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s *source, inPat
 		return refused
 	}
 	if s.format.sign != nil && !s.format.sign.verify(s.Secrets, claimed, raw) {
-		return h.stranger(w, r, s)
+		return h.unauthorized(w, r, s)
 	}
-	m := message{raw: raw, header: r.Header, mediaType: mediaType, now: h.config.Now().UTC(), connector: &s.Connector, recent: &s.recent}
-	if trial != nil {
-		trial.reach(StageKnown)
-		m.recent = &trial.recent
+	m := message{raw: raw, header: r.Header, mediaType: mediaType, now: h.config.Now().UTC(), connector: &s.Connector, dedup: &s.dedup}
+	if test != nil {
+		test.reach(StageKnown)
+		m.dedup = &test.dedup
 	}
-	return h.take(w, r, s, m, trial)
+	return h.process(w, r, s, m, test)
 }
 
-// knock asks for what a sender can prove before its body is read. claimed is
+// authenticate asks for what a sender can prove before its body is read. claimed is
 // what is left to prove with the body.
-func (h *Handler) knock(w http.ResponseWriter, r *http.Request, s *source, inPath string) (claimed signed, refused answer) {
+func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request, s *endpoint, inPath string) (claimed signed, refused answer) {
 	switch f := s.format; {
 	case f.sign != nil:
 		claimed, ok, tooMany := f.sign.read(r.Header, h.config.Now())
@@ -188,26 +188,18 @@ func (h *Handler) knock(w http.ResponseWriter, r *http.Request, s *source, inPat
 			return signed{}, refuse(http.StatusBadRequest, provenance.Invalid, "too many signatures")
 		}
 		if !ok {
-			return signed{}, h.stranger(w, r, s)
+			return signed{}, h.unauthorized(w, r, s)
 		}
 		return claimed, answer{}
 	case s.admitted(r, inPath, h.config.Now()):
 		return signed{}, answer{}
 	}
-	return signed{}, h.stranger(w, r, s)
+	return signed{}, h.unauthorized(w, r, s)
 }
 
-// admitted tells whether the request carries the secret or a token.
-func (s *source) admitted(r *http.Request, inPath string, now time.Time) bool {
-	if s.tokens != nil && inPath == "" && s.tokens.admit(r.Header, now) {
-		return true
-	}
-	return len(s.secrets) > 0 && s.secrets.admit(r, inPath, s.format.secret)
-}
-
-// stranger is the one answer for every failing check, without a log line above
+// unauthorized is the one answer for every failing check, without a log line above
 // debug: a stranger must not be able to fill the log.
-func (h *Handler) stranger(w http.ResponseWriter, r *http.Request, s *source) answer {
+func (h *Handler) unauthorized(w http.ResponseWriter, r *http.Request, s *endpoint) answer {
 	h.config.Log.DebugContext(r.Context(), "notification without the secret", slog.String("connector", s.Name), slog.String("remote", r.RemoteAddr))
 	w.Header().Set("WWW-Authenticate", `Bearer realm="waybill"`)
 	return refuse(http.StatusUnauthorized, provenance.Forbidden, "the connector's secret is missing or wrong")
@@ -219,7 +211,7 @@ func (h *Handler) busy(w http.ResponseWriter) answer {
 }
 
 // limit is how large a body may be.
-func (h *Handler) limit(s *source) int64 {
+func (h *Handler) limit(s *endpoint) int64 {
 	if s.format.wide && h.config.MaxBody < math.MaxInt64/wideBody {
 		return h.config.MaxBody * wideBody
 	}
@@ -259,16 +251,16 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, limit int64) ([]b
 	return raw, answer{}
 }
 
-// take reads the events and hands them on, all or none. A crash before the
+// process reads the events and hands them on, all or none. A crash before the
 // sink has returned is harmless: the registry got no answer and sends again;
 // after it, the retry is a duplicate.
-func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, m message, trial *Trial) answer {
+func (h *Handler) process(w http.ResponseWriter, r *http.Request, s *endpoint, m message, test *SelfTest) answer {
 	b, err := s.format.parse(m)
 	if err != nil {
 		h.config.Log.WarnContext(r.Context(), "notification refused", slog.String("connector", s.Name), slog.Any("error", err))
 		return refuse(refusalStatus(err), provenance.CodeOf(err), textOf(err))
 	}
-	trial.reach(StageUnderstood)
+	test.reach(StageUnderstood)
 	deliveries := make([]delivery.Delivery, 0, len(b.events))
 	for i, event := range b.events {
 		if !s.allows(event.Repository) {
@@ -278,23 +270,23 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, m mess
 		}
 		deliveries = append(deliveries, delivery.Delivery{Host: s.Host, Connector: s.Name, Event: event, BodyHash: b.bodies[i], ReceivedAt: m.now})
 	}
-	trial.reach(StageAllowed)
-	got, folded, err := h.store(r.Context(), s, deliveries, b.clients, trial)
+	test.reach(StageAllowed)
+	got, coalesced, err := h.store(r.Context(), s, deliveries, b.clients, test)
 	if err != nil {
 		return h.sinkFailed(w, r, s, err)
 	}
-	trial.reach(StageStored)
+	test.reach(StageStored)
 	if r.Context().Err() != nil {
 		// The sender hung up before it had our answer, and will send again.
-		m.recent.unanswered(b.news)
+		m.dedup.unanswered(b.retryKeys)
 	}
-	out, tell := counts{Accepted: got.New, Duplicate: got.Duplicate + folded}, h.config.Metrics
-	if trial != nil {
+	out, tell := counts{Accepted: got.New, Duplicate: got.Duplicate + coalesced}, h.config.Metrics
+	if test != nil {
 		tell = Metrics{} // they count what registries send
 	}
 	tell.event(s.Name, "accepted", got.New)
 	tell.event(s.Name, "duplicate", got.Duplicate)
-	tell.event(s.Name, "folded", folded)
+	tell.event(s.Name, "coalesced", coalesced)
 	for reason, n := range b.ignored {
 		out.Ignored += n
 		tell.event(s.Name, "ignored-"+reason, n)
@@ -309,26 +301,26 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, s *source, m mess
 }
 
 // store hands deliveries to the sink, and tells how many were only part of a
-// pull; a trial's go to the trials' sink, whatever they are.
-func (h *Handler) store(ctx context.Context, s *source, deliveries []delivery.Delivery, clients []client, trial *Trial) (got delivery.Accepted, folded int, err error) {
+// pull; a self-test's go to the self-tests' sink, whatever they are.
+func (h *Handler) store(ctx context.Context, s *endpoint, deliveries []delivery.Delivery, clients []client, test *SelfTest) (got delivery.Accepted, coalesced int, err error) {
 	if len(deliveries) == 0 {
 		return delivery.Accepted{}, 0, nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sinkTime)
 	defer cancel()
-	if trial != nil {
-		got, err = trial.accept(ctx, deliveries)
+	if test != nil {
+		got, err = test.accept(ctx, deliveries)
 		return got, 0, err
 	}
-	if err := s.folds.learn(ctx, h.config.Children, deliveries, clients); err != nil {
+	if err := s.pulls.learnChildren(ctx, h.config.Children, deliveries, clients); err != nil {
 		h.config.Log.WarnContext(ctx, "a pull's platforms are recorded as pulls of their own", slog.String("connector", s.Name), slog.Any("error", err))
 	}
-	return s.folds.accept(ctx, h.config.Sink, deliveries, clients)
+	return s.pulls.accept(ctx, h.config.Sink, deliveries, clients)
 }
 
 // sinkFailed turns the queue's error into advice. Its words stay in the log:
 // they may name files of this machine.
-func (h *Handler) sinkFailed(w http.ResponseWriter, r *http.Request, s *source, err error) answer {
+func (h *Handler) sinkFailed(w http.ResponseWriter, r *http.Request, s *endpoint, err error) answer {
 	h.config.Log.ErrorContext(r.Context(), "queue refused a notification", slog.String("connector", s.Name), slog.Any("error", err))
 	switch code := provenance.CodeOf(err); {
 	case code == provenance.Full:

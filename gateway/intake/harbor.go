@@ -60,8 +60,8 @@ func parseHarbor(m message) (batch, error) {
 	case aboutOther:
 		out.ignored[ignoredOther]++
 	case aboutNothing:
-		c := claim{id: m.id(e.id("", "")...), repository: word{text: e.data.Repository.FullName}, actor: e.operator, atTime: e.at}
-		out.takeUnknown(m, c, e.body)
+		c := report{id: m.id(e.id("", "")...), repository: value{text: e.data.Repository.FullName}, actor: e.operator, atTime: e.at}
+		out.addUnknown(m, c, e.body)
 	default:
 		err = e.images(m, action, &out)
 	}
@@ -78,10 +78,10 @@ func (e harborEvent) images(m message, action provenance.Action, out *batch) err
 	}
 	for i, r := range e.data.Resources {
 		at := fmt.Sprintf("%s.resources[%d]", e.field, i)
-		c := claim{
+		c := report{
 			action: action, id: m.id(e.id(r.Digest, r.Tag)...),
-			repository: word{e.field + ".repository.repo_full_name", e.data.Repository.FullName},
-			digest:     word{at + ".digest", r.Digest}, reference: word{at + ".tag", r.Tag},
+			repository: value{e.field + ".repository.repo_full_name", e.data.Repository.FullName},
+			digest:     value{at + ".digest", r.Digest}, reference: value{at + ".tag", r.Tag},
 			actor: e.operator, atTime: e.at,
 		}
 		tagged := r.Tag != "" && !strings.Contains(r.Tag, ":")
@@ -89,13 +89,13 @@ func (e harborEvent) images(m message, action provenance.Action, out *batch) err
 			// The image went and its tag with it (Harbor names one of perhaps
 			// several): two facts.
 			gone := c
-			gone.id, gone.reference = m.id(append(e.id(r.Digest, r.Tag), "image")...), word{}
-			if err := out.take(m, gone, e.body); err != nil {
+			gone.id, gone.reference = m.id(append(e.id(r.Digest, r.Tag), "image")...), value{}
+			if err := out.add(m, gone, e.body); err != nil {
 				return err
 			}
 			c.action = provenance.TagDelete
 		}
-		if err := out.take(m, c, e.body); err != nil {
+		if err := out.add(m, c, e.body); err != nil {
 			return err
 		}
 	}

@@ -2,16 +2,17 @@ package intake
 
 import (
 	"crypto/rsa"
-	"encoding/base64"
-	"math/big"
+	"encoding/json"
+	"math"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
 const (
 	maxKeySet  = 256 << 10
-	minModulus = 2048 // bits
-	maxModulus = 8192 // a larger one would make each token dear to check
+	minModulus = 2048 // bits; package jose takes 4096 at most
 )
 
 // readKeys reads the RSA signing keys of a JWKS document (RFC 7517, RFC 7518
@@ -22,43 +23,52 @@ func readKeys(document []byte) (map[string]*rsa.PublicKey, error) {
 		return nil, provenance.Errorf(provenance.Invalid, "key set of %d bytes: at most %d", len(document), maxKeySet)
 	}
 	var set struct {
-		Keys []struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	const want = `{"keys":[…]}, a JWKS document`
+	if err := decode(document, &set, want); err != nil {
+		return nil, within("key set", err)
+	}
+	keys := map[string]*rsa.PublicKey{}
+	for _, raw := range set.Keys {
+		var kind struct {
 			Kty string `json:"kty"`
 			Use string `json:"use"`
 			Alg string `json:"alg"`
 			Kid string `json:"kid"`
-			N   string `json:"n"`
-			E   string `json:"e"`
-		} `json:"keys"`
-	}
-	if err := decode(document, &set, `{"keys":[…]}, a JWKS document`); err != nil {
-		return nil, within("key set", err)
-	}
-	keys := map[string]*rsa.PublicKey{}
-	for _, k := range set.Keys {
-		if k.Kty != "RSA" || k.Kid == "" || (k.Use != "" && k.Use != "sig") || (k.Alg != "" && k.Alg != "RS256") {
+		}
+		if err := decodeChecked(raw, &kind, want); err != nil {
+			return nil, within("key set", err)
+		}
+		if kind.Kty != "RSA" || kind.Kid == "" || (kind.Use != "" && kind.Use != "sig") || (kind.Alg != "" && kind.Alg != string(jose.RS256)) {
 			continue
 		}
-		n, err := base64.RawURLEncoding.DecodeString(k.N)
+		key, err := readKey(raw)
 		if err != nil {
-			return nil, provenance.Errorf(provenance.Invalid, "key set: key %q: modulus is not base64url", clipText(k.Kid))
+			return nil, provenance.Errorf(provenance.Invalid, "key set: key %q: %s", clipText(kind.Kid), textOf(err))
 		}
-		e, err := base64.RawURLEncoding.DecodeString(k.E)
-		if err != nil || len(e) == 0 || len(e) > 4 {
-			return nil, provenance.Errorf(provenance.Invalid, "key set: key %q: exponent is not base64url of 1 to 4 bytes", clipText(k.Kid))
+		if keys[kind.Kid] != nil {
+			return nil, provenance.Errorf(provenance.Invalid, "key set: key %q stands in it twice", clipText(kind.Kid))
 		}
-		key := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}
-		if bits := key.N.BitLen(); bits < minModulus || bits > maxModulus || key.E < 3 || key.E%2 == 0 {
-			return nil, provenance.Errorf(provenance.Invalid, "key set: key %q: %d bits and exponent %d; want %d to %d bits and an odd exponent",
-				clipText(k.Kid), bits, key.E, minModulus, maxModulus)
-		}
-		if keys[k.Kid] != nil {
-			return nil, provenance.Errorf(provenance.Invalid, "key set: key %q stands in it twice", clipText(k.Kid))
-		}
-		keys[k.Kid] = key
+		keys[kind.Kid] = key
 	}
 	if len(keys) == 0 {
 		return nil, provenance.Errorf(provenance.Invalid, "key set holds no RSA key for RS256 signatures")
 	}
 	return keys, nil
+}
+
+func readKey(raw []byte) (*rsa.PublicKey, error) {
+	var read jose.JSONWebKey
+	if err := read.UnmarshalJSON(raw); err != nil {
+		return nil, err
+	}
+	key, public := read.Key.(*rsa.PublicKey)
+	if !public {
+		return nil, provenance.Errorf(provenance.Invalid, "is a private key: whoever can read the file can forge tokens")
+	}
+	if bits := key.N.BitLen(); bits < minModulus || key.E < 3 || key.E > math.MaxInt32 || key.E%2 == 0 {
+		return nil, provenance.Errorf(provenance.Invalid, "%d bits and exponent %d; want %d bits or more and an odd exponent", bits, key.E, minModulus)
+	}
+	return key, nil
 }

@@ -58,20 +58,20 @@ func parseNexus(m message) (batch, error) {
 		return batch{}, err
 	}
 	if ids := m.header.Values("X-Nexus-Webhook-Delivery"); len(ids) == 1 && ids[0] != "" {
-		if err := m.recent.once(clipText(ids[0]), body, m.now); err != nil {
+		if err := m.dedup.once(clipText(ids[0]), body, m.now); err != nil {
 			return batch{}, err
 		}
 	}
 	if item.Format != "docker" {
 		return ignoring(ignoredOther), nil
 	}
-	name, reference := word{"component.name", item.Name}, word{"component.version", item.Version}
+	name, reference := value{"component.name", item.Name}, value{"component.version", item.Version}
 	if in.Asset != nil {
 		image, ref, ok := nexusAsset(item.Name)
 		if !ok {
 			return ignoring(ignoredBlob), nil
 		}
-		name, reference = word{"asset.name", image}, word{"asset.name", ref}
+		name, reference = value{"asset.name", image}, value{"asset.name", ref}
 	}
 	if name.text, err = m.connector.stored("repositoryName", in.Repository, name.text); err != nil {
 		return batch{}, err
@@ -81,17 +81,17 @@ func parseNexus(m message) (batch, error) {
 		at = m.now
 	}
 	user, _, _ := strings.Cut(in.Initiator, "/")
-	c := claim{id: m.id("body", hex.EncodeToString(body[:])), repository: name, reference: reference, actor: user, atTime: at}
+	c := report{id: m.id("body", hex.EncodeToString(body[:])), repository: name, reference: reference, actor: user, atTime: at}
 	out := newBatch()
 	switch in.Action {
 	case "CREATED", "UPDATED":
 		c.action, c.resolve = provenance.Push, true
-		err = out.take(m, c, body)
+		err = out.add(m, c, body)
 	case "DELETED", "PURGED":
 		c.action = provenance.Delete // of a tag, where reference is one
-		err = out.take(m, c, body)
+		err = out.add(m, c, body)
 	default:
-		out.takeUnknown(m, c, body)
+		out.addUnknown(m, c, body)
 	}
 	if err != nil {
 		return batch{}, err

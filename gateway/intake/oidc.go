@@ -1,18 +1,16 @@
 package intake
 
 import (
-	"crypto"
 	"crypto/rsa"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
@@ -42,7 +40,7 @@ const (
 	googleIssuer = "https://accounts.google.com"
 	maxToken     = 8 << 10
 	tokenLeeway  = time.Minute // how far the issuer's clock may be from ours
-	keysAgain    = time.Minute
+	keysRefresh  = time.Minute // how often the key set is asked for at most
 )
 
 // tokens checks tokens against one configuration.
@@ -85,73 +83,51 @@ func (t *tokens) admit(h http.Header, now time.Time) bool {
 		return false
 	}
 	scheme, token, ok := strings.Cut(values[0], " ")
-	return ok && strings.EqualFold(scheme, "Bearer") && t.holds(token, now)
+	return ok && strings.EqualFold(scheme, "Bearer") && t.verify(token, now)
 }
 
-// holds checks a token in its compact form (RFC 7515, section 7.1). RS256 is
-// the only algorithm: the token does not choose how it is checked.
-func (t *tokens) holds(token string, now time.Time) bool {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return false
-	}
-	var header struct {
-		Alg  string          `json:"alg"`
-		Kid  string          `json:"kid"`
-		Crit json.RawMessage `json:"crit"`
-	}
-	if !readPart(parts[0], &header) || header.Alg != "RS256" || header.Kid == "" || header.Crit != nil {
-		return false
-	}
-	code, err := base64.RawURLEncoding.Strict().DecodeString(parts[2])
+// verify checks a token in its compact form (RFC 7515, section 7.1). RS256 is
+// the only algorithm: the token does not choose how it is checked, nor what has
+// to be understood to check it ("crit", "b64" of RFC 7797).
+func (t *tokens) verify(token string, now time.Time) bool {
+	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		return false
 	}
-	key := t.key(header.Kid, now)
+	header := signed.Signatures[0].Protected
+	_, critical := header.ExtraHeaders["crit"]
+	_, unencoded := header.ExtraHeaders["b64"]
+	if header.KeyID == "" || critical || unencoded {
+		return false
+	}
+	key := t.key(header.KeyID, now)
 	if key == nil {
 		return false
 	}
-	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
-	if rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], code) != nil {
+	payload, err := signed.Verify(key)
+	if err != nil {
 		return false
 	}
-	var claims map[string]any
-	return readPart(parts[1], &claims) && t.claimed(claims, now)
+	var (
+		standard jwt.Claims
+		all      map[string]any
+	)
+	if decode(payload, &standard, "claims") != nil || decode(payload, &all, "claims") != nil {
+		return false
+	}
+	return slices.Contains(t.Issuers, standard.Issuer) && t.current(standard, now) && t.named(all)
 }
 
-func readPart(part string, into any) bool {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(part)
-	return err == nil && decode(raw, into, "a token") == nil
+// current tells whether a token is for us and of now. One without an end is not.
+func (t *tokens) current(c jwt.Claims, now time.Time) bool {
+	want := jwt.Expected{AnyAudience: jwt.Audience{t.Audience}, Time: now}
+	return c.Expiry != nil && c.ValidateWithLeeway(want, tokenLeeway) == nil
 }
 
-func (t *tokens) claimed(claims map[string]any, now time.Time) bool {
-	issuer, _ := claims["iss"].(string)
-	if !slices.Contains(t.Issuers, issuer) {
-		return false
-	}
-	switch audience := claims["aud"].(type) {
-	case string:
-		if audience != t.Audience {
-			return false
-		}
-	case []any:
-		if !slices.Contains(audience, any(t.Audience)) {
-			return false
-		}
-	default:
-		return false
-	}
-	expires, ok := claims["exp"].(float64)
-	if !ok || now.Add(-tokenLeeway).Unix() >= int64(expires) {
-		return false
-	}
-	for _, name := range []string{"iat", "nbf"} {
-		if from, ok := claims[name].(float64); ok && now.Add(tokenLeeway).Unix() < int64(from) {
-			return false
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(t.Claims)) {
-		if value, ok := claims[name].(string); !ok || value != t.Claims[name] {
+// named tells whether the further claims are the sender's.
+func (t *tokens) named(claims map[string]any) bool {
+	for name, want := range t.Claims {
+		if value, ok := claims[name].(string); !ok || value != want {
 			return false
 		}
 		if verified, _ := claims["email_verified"].(bool); name == "email" && !verified {
@@ -168,7 +144,7 @@ func (t *tokens) key(id string, now time.Time) *rsa.PublicKey {
 	if key := t.keys[id]; key != nil {
 		return key
 	}
-	if now.Sub(t.asked) < keysAgain { // strangers' tokens must not keep us reading
+	if now.Sub(t.asked) < keysRefresh { // strangers' tokens must not keep us reading
 		return nil
 	}
 	t.asked = now

@@ -21,7 +21,7 @@ func quayFormat() format {
 
 // parseQuay reads event_data, which is all that Quay sends: no id, time, digest
 // or actor, and not even the event's name. Other events than a push know
-// no updated_tags and are acknowledged: three refusals would switch the hook off.
+// no updated_tags and are acknowledged: three problems would switch the hook off.
 func parseQuay(m message) (batch, error) {
 	var in struct {
 		Repository  string          `json:"repository"`
@@ -54,14 +54,14 @@ func parseQuay(m message) (batch, error) {
 		// not known yet: every delivery is news, but one whose sender had no
 		// answer (see Delivery.Unresolved).
 		key := in.Repository + "\x1f" + tag
-		since := m.recent.again(key, body, m.now)
-		out.news = append(out.news, key)
-		c := claim{
+		since := m.dedup.again(key, body, m.now)
+		out.retryKeys = append(out.retryKeys, key)
+		c := report{
 			action: provenance.Push, resolve: true,
 			id:         m.id("body", hex.EncodeToString(body[:]), tag, since.Format(time.RFC3339Nano)),
-			repository: word{"repository", in.Repository}, tag: word{fmt.Sprintf("updated_tags[%d]", i), tag},
+			repository: value{"repository", in.Repository}, tag: value{fmt.Sprintf("updated_tags[%d]", i), tag},
 		}
-		if err := out.take(m, c, body); err != nil {
+		if err := out.add(m, c, body); err != nil {
 			return batch{}, err
 		}
 	}

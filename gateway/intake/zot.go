@@ -54,9 +54,9 @@ func parseZot(m message) (batch, error) {
 	if err := decodeChecked(in.Data, &data, "data of a zot event"); err != nil {
 		return batch{}, err
 	}
-	c := claim{
+	c := report{
 		id:         m.id(in.Source, in.ID),
-		repository: word{"name", data.Name}, digest: word{"digest", data.Digest}, reference: word{"reference", data.Reference},
+		repository: value{"name", data.Name}, digest: value{"digest", data.Digest}, reference: value{"reference", data.Reference},
 		actor: data.Actor.Name, agent: data.Request.UserAgent, at: in.Time,
 	}
 	out := newBatch()
@@ -66,17 +66,17 @@ func parseZot(m message) (batch, error) {
 		if err := data.honest(); err != nil {
 			return batch{}, err
 		}
-		err = out.take(m, c, in.body)
+		err = out.add(m, c, in.body)
 	case "image.deleted":
 		c.action = provenance.Delete
 		if c.reference.text != "" && !strings.Contains(c.reference.text, ":") {
 			c.action = provenance.TagDelete
 		}
-		err = out.take(m, c, in.body)
+		err = out.add(m, c, in.body)
 	case "image.scanned", "image.lint_failed", "repository.created":
 		out.ignored[ignoredOther]++
 	default:
-		out.takeUnknown(m, c, in.body)
+		out.addUnknown(m, c, in.body)
 	}
 	if err != nil {
 		return batch{}, err

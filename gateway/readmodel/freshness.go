@@ -7,7 +7,8 @@ type Freshness struct {
 	// Stale: the block stream is silent or behind, so answers may be old.
 	Stale bool
 	// Ready: the index has caught up with the peer and the stream is alive.
-	Ready      bool
+	Ready bool
+	// PeerHeight is what the peer said when it was last asked: the index may have passed it since.
 	PeerHeight uint64
 	// LastBlock is when the stream last spoke; zero before that.
 	LastBlock time.Time

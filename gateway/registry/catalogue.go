@@ -17,10 +17,10 @@ const (
 	// MaxListed is how many names of one list are taken; the rest is left out,
 	// and the listing says so.
 	MaxListed = 200_000
-	// listPage is how many names one answer is asked for. It is what
+	// pageSize is how many names one answer is asked for. It is what
 	// distribution 3 grants at most, unless it is told otherwise.
-	listPage    = 1000
-	listPageMax = 100_000 // where a registry cuts its pages and does not say so
+	pageSize    = 1000
+	maxPageSize = 100_000 // where a registry cuts its pages and does not say so
 	maxAnswers  = 10_000  // of one list
 	maxIdle     = 16      // answers in a row that bring nothing new
 	maxQuery    = 4 << 10 // bytes of the address of a following page
@@ -49,7 +49,7 @@ func (c *Client) Catalogue(ctx context.Context, pace Pace) (Listing[provenance.R
 	if err != nil {
 		return Listing[provenance.Repository]{}, withoutCatalogue(err, what)
 	}
-	l := names[provenance.Repository]{
+	l := listReader[provenance.Repository]{
 		client: c, path: "/v2/_catalog", what: what, parse: provenance.ParseRepository, refusal: provenance.NotFound,
 		ask: func(ctx context.Context, address *url.URL) (*http.Response, error) {
 			return getCatalogue(ctx, tr, address, what)
@@ -66,7 +66,7 @@ func (c *Client) Tags(ctx context.Context, repo provenance.Repository, pace Pace
 		return Listing[provenance.Tag]{}, err
 	}
 	what := "tags of " + c.registry.RegistryStr() + "/" + string(repo)
-	l := names[provenance.Tag]{
+	l := listReader[provenance.Tag]{
 		client: c, path: "/v2/" + string(repo) + "/tags/list", what: what, parse: provenance.ParseTag, refusal: provenance.Invalid,
 		ask: func(ctx context.Context, address *url.URL) (*http.Response, error) {
 			return c.do(ctx, repo, call{url: address, what: what, status: []int{http.StatusOK, http.StatusBadRequest}})
@@ -124,8 +124,8 @@ func (c *Client) Served(ctx context.Context, repo provenance.Repository, d prove
 	return provenance.SHA256Of(body), nil
 }
 
-// names reads one list of names, page by page.
-type names[T ~string] struct {
+// listReader reads one list of names, page by page.
+type listReader[T ~string] struct {
 	client  *Client
 	path    string
 	what    string
@@ -137,8 +137,8 @@ type names[T ~string] struct {
 	odd  map[string]bool
 }
 
-// answered is one page.
-type answered struct {
+// listPage is one page.
+type listPage struct {
 	names int // in it
 	fresh int // not seen before
 	last  string
@@ -150,13 +150,13 @@ type answered struct {
 // saying so are known: a full page without a link is followed by a question for
 // what comes after its last name, and where that brings the same again, for
 // more at once.
-func (l *names[T]) read(ctx context.Context, pace Pace) (Listing[T], error) {
+func (l *listReader[T]) read(ctx context.Context, pace Pace) (Listing[T], error) {
 	l.have, l.odd = map[T]bool{}, map[string]bool{}
-	size, idle := listPage, 0
+	size, idle := pageSize, 0
 	address := l.address(size, "")
 	for range maxAnswers {
 		page, err := l.page(ctx, pace, address)
-		if size > listPage && provenance.CodeOf(err) == provenance.Invalid {
+		if size > pageSize && provenance.CodeOf(err) == provenance.Invalid {
 			return l.listing(false), nil // too much at once
 		}
 		if err != nil {
@@ -166,7 +166,7 @@ func (l *names[T]) read(ctx context.Context, pace Pace) (Listing[T], error) {
 			idle = 0
 		}
 		switch {
-		case page.wrong && size == listPage && len(l.have) == 0:
+		case page.wrong && size == pageSize && len(l.have) == 0:
 			size = 0 // as many as it likes, then
 			address = l.address(size, "")
 		case page.wrong && len(l.have) == 0:
@@ -183,7 +183,7 @@ func (l *names[T]) read(ctx context.Context, pace Pace) (Listing[T], error) {
 			return l.listing(true), nil
 		case page.fresh > 0:
 			address = l.address(size, page.last)
-		case size < listPageMax:
+		case size < maxPageSize:
 			size *= 10
 			address = l.address(size, "")
 		default:
@@ -193,7 +193,7 @@ func (l *names[T]) read(ctx context.Context, pace Pace) (Listing[T], error) {
 	return l.listing(false), nil
 }
 
-func (l *names[T]) address(size int, last string) *url.URL {
+func (l *listReader[T]) address(size int, last string) *url.URL {
 	query := url.Values{}
 	if size > 0 {
 		query.Set("n", strconv.Itoa(size))
@@ -204,7 +204,7 @@ func (l *names[T]) address(size int, last string) *url.URL {
 	return &url.URL{Scheme: l.client.registry.Scheme(), Host: l.client.registry.RegistryStr(), Path: l.path, RawQuery: query.Encode()}
 }
 
-func (l *names[T]) listing(complete bool) Listing[T] {
+func (l *listReader[T]) listing(complete bool) Listing[T] {
 	out := Listing[T]{Names: make([]T, 0, len(l.have)), Complete: complete, Odd: len(l.odd)}
 	for name := range l.have {
 		out.Names = append(out.Names, name)
@@ -214,31 +214,31 @@ func (l *names[T]) listing(complete bool) Listing[T] {
 }
 
 // page asks for one page and takes its names.
-func (l *names[T]) page(ctx context.Context, pace Pace, address *url.URL) (answered, error) {
+func (l *listReader[T]) page(ctx context.Context, pace Pace, address *url.URL) (listPage, error) {
 	if pace != nil {
 		if err := pace(ctx); err != nil {
-			return answered{}, provenance.Wrap(provenance.Unavailable, err, "%s", l.what)
+			return listPage{}, provenance.Wrap(provenance.Unavailable, err, "%s", l.what)
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.client.timeout)
 	defer cancel()
 	resp, err := l.ask(ctx, address)
 	if err != nil {
-		return answered{}, err
+		return listPage{}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode == http.StatusBadRequest {
-		return answered{wrong: true}, nil
+		return listPage{wrong: true}, nil
 	}
 	body, err := readBody(resp, l.what)
 	if err != nil {
-		return answered{}, err
+		return listPage{}, err
 	}
 	page, err := readNames(body)
 	if err != nil {
-		return answered{}, provenance.Wrap(provenance.Invalid, err, "%s", l.what)
+		return listPage{}, provenance.Wrap(provenance.Invalid, err, "%s", l.what)
 	}
-	out := answered{names: len(page)}
+	out := listPage{names: len(page)}
 	for _, text := range page {
 		name, err := l.parse(text)
 		out.last = max(out.last, text) // some give no order
@@ -256,8 +256,8 @@ func (l *names[T]) page(ctx context.Context, pace Pace, address *url.URL) (answe
 }
 
 // following checks where a page sends its reader on to: the same list of the
-// same registry, or nowhere. The guard would refuse another host as well.
-func (l *names[T]) following(resp *http.Response, asked *url.URL) (*url.URL, error) {
+// same registry, or nowhere. The transport would refuse another host as well.
+func (l *listReader[T]) following(resp *http.Response, asked *url.URL) (*url.URL, error) {
 	u := next(resp)
 	switch {
 	case u == nil:

@@ -71,7 +71,7 @@ type Client struct {
 	registry name.Registry
 	auth     authn.Authenticator
 	timeout  time.Duration
-	base     http.RoundTripper // guarded and with our user agent
+	base     http.RoundTripper // restricted and with our user agent
 	now      func() time.Time
 
 	mu         sync.Mutex
@@ -133,8 +133,8 @@ func New(c Config) (*Client, error) {
 		agent = strings.TrimSpace(UserAgent + " " + agent)
 	}
 	out := &Client{registry: registry, auth: auth, timeout: c.Timeout, now: time.Now, transports: map[string]http.RoundTripper{}}
-	out.base = transport.NewUserAgent(&guard{
-		inner: inner, scheme: scheme, hosts: hosts, blobs: blobHosts, calm: calm{now: func() time.Time { return out.now() }},
+	out.base = transport.NewUserAgent(&restricted{
+		inner: inner, scheme: scheme, hosts: hosts, blobs: blobHosts, retryAfter: retryAfter{now: func() time.Time { return out.now() }},
 	}, agent)
 	return out, nil
 }

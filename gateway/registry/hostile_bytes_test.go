@@ -240,13 +240,13 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-func TestPatience(t *testing.T) {
+func TestParseRetryAfter(t *testing.T) {
 	now := time.Date(2026, 3, 2, 9, 15, 0, 0, time.UTC)
 	for text, want := range map[string]time.Duration{
-		"": 0, "0": 0, "-1": 0, "x": 0, "1e3": 0, "7": 7 * time.Second, "86400": maxPatience, "99999999999999999999": 0,
-		now.Add(time.Minute).Format(http.TimeFormat): time.Minute, now.Add(-time.Minute).Format(http.TimeFormat): 0, now.AddDate(9, 0, 0).Format(http.TimeFormat): maxPatience,
+		"": 0, "0": 0, "-1": 0, "x": 0, "1e3": 0, "7": 7 * time.Second, "86400": maxRetryAfter, "99999999999999999999": 0,
+		now.Add(time.Minute).Format(http.TimeFormat): time.Minute, now.Add(-time.Minute).Format(http.TimeFormat): 0, now.AddDate(9, 0, 0).Format(http.TimeFormat): maxRetryAfter,
 	} {
-		if got := patience(text, now); got != want {
+		if got := parseRetryAfter(text, now); got != want {
 			t.Errorf("%q: %s, want %s", text, got, want)
 		}
 	}

@@ -126,7 +126,7 @@ func tampered(resp *http.Response) string {
 // classify gives a failure its code.
 func classify(err error, doing string) error {
 	var coded *provenance.Error
-	if errors.As(err, &coded) { // from our own guard
+	if errors.As(err, &coded) { // from our own transport
 		return provenance.Wrap(coded.Code, err, "%s", doing)
 	}
 	var answer *transport.Error

@@ -61,7 +61,7 @@ func (c *Client) Push(ctx context.Context, repo provenance.Repository, r Referre
 	if _, answered, _, err := c.referrersPage(ctx, repo, referrersOf(c, repo, r.Subject)); err != nil || answered {
 		return d, err
 	}
-	return d, c.listed(ctx, repo, r, d, int64(len(manifest)))
+	return d, c.addToFallback(ctx, repo, r, d, int64(len(manifest)))
 }
 
 // wireDescriptor and wireManifest are written; descriptor and manifest are read.
@@ -151,9 +151,9 @@ func (c *Client) putManifest(ctx context.Context, repo provenance.Repository, re
 	return resp.Header.Get("OCI-Subject") != "", resp.Body.Close()
 }
 
-// listed adds a referrer to the index under the fallback tag, and looks again
+// addToFallback adds a referrer to the index under the fallback tag, and looks again
 // whether another writer's index took its place meanwhile.
-func (c *Client) listed(ctx context.Context, repo provenance.Repository, r Referrer, d provenance.Digest, size int64) error {
+func (c *Client) addToFallback(ctx context.Context, repo provenance.Repository, r Referrer, d provenance.Digest, size int64) error {
 	entry, err := json.Marshal(wireDescriptor{MediaType: ociManifest, ArtifactType: r.ArtifactType, Digest: d, Size: size, Annotations: r.Annotations})
 	if err != nil {
 		return provenance.Wrap(provenance.Internal, err, "write referrers")

@@ -160,10 +160,10 @@ func readReferrers(body []byte, mediaType string) ([]Descriptor, error) {
 	if page.SchemaVersion != 2 || page.MediaType != ociIndex || mediaType != "" && mediaType != ociIndex || page.Manifests == nil {
 		return nil, bad("want an index of schema version 2 with manifests, as %s", ociIndex)
 	}
-	return describe(page.Manifests, maxTokens)
+	return describe(page.Manifests, maxValues)
 }
 
-// next returns where the following page is, nil on the last. The guard has the
+// next returns where the following page is, nil on the last. The transport has the
 // say about whether it may be asked for.
 func next(resp *http.Response) *url.URL {
 	for _, link := range resp.Header.Values("Link") {

@@ -64,6 +64,13 @@ func TestBreaches(t *testing.T) {
 		{"siblings", graph{
 			full("gateway/queue"): {imports: []string{full("gateway/ledger")}},
 		}, "gateway/queue\n\t-> gateway/ledger"},
+		{"loops", graph{
+			full("gateway/sweep"): {imports: []string{full("gateway/record")}},
+		}, "gateway/sweep\n\t-> gateway/record"},
+		{"upwards", graph{
+			full("gateway/queue"): {imports: []string{full("gateway")}},
+		}, "gateway/queue\n\t-> gateway"},
+		{"on no floor", graph{full("gateway/attic"): {}}, "on no floor"},
 		{"outwards", graph{
 			full("chaincode/policy"): {imports: []string{full("chaincode/state")}},
 		}, "chaincode/policy\n\t-> chaincode/state"},

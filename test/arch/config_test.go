@@ -11,7 +11,7 @@ import (
 // An operator meets every key of a gateway's configuration in the file that
 // the network writes, if only in a comment.
 func TestEveryKeyIsShown(t *testing.T) {
-	shown, err := os.ReadFile(filepath.Join(root, "gateway", "provision", "config.go"))
+	shown, err := os.ReadFile(filepath.Join(root, "network", "provision", "config.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,6 +19,7 @@ func TestEveryKeyIsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	files = append(files, filepath.Join(root, "gateway", "sweep", "config.go"))
 	tag := regexp.MustCompile("`mapstructure:\"([a-z_]+)\"`")
 	keys := 0
 	for _, f := range files {
@@ -29,7 +30,7 @@ func TestEveryKeyIsShown(t *testing.T) {
 		for _, key := range tag.FindAllStringSubmatch(string(src), -1) {
 			keys++
 			if !regexp.MustCompile(`(^|[\s{#-])` + key[1] + `:`).Match(shown) {
-				t.Errorf("%s of %s is not in gateway/provision/config.go", key[1], strings.TrimPrefix(f, root))
+				t.Errorf("%s of %s is not in network/provision/config.go", key[1], strings.TrimPrefix(f, root))
 			}
 		}
 	}

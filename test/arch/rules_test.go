@@ -6,49 +6,71 @@ import (
 	"strings"
 )
 
-// allowed says which of our packages a package may import directly. The first
-// entry that matches holds; a package no entry matches is itself a failure, so
-// that a new room is put on the plan before it is lived in.
+// layer is a floor of the gateway. A package imports, of the gateway, only what
+// lies on lower floors; a package no floor has is itself a failure, so that a new
+// room is put on the plan before it is lived in. Closets (gateway/api/waybillv1)
+// belong to their room.
+type layer struct {
+	name  string
+	rooms []string
+}
+
+// layers are the gateway's floors, the lowest first.
+func layers() []layer {
+	return []layer{
+		{"vocabulary: what several rooms speak of", []string{"gateway/block", "gateway/delivery", "gateway/findings", "gateway/readmodel", "gateway/selftest"}},
+		{"small helps", []string{"gateway/sqldb", "gateway/statefile", "gateway/wait"}},
+		{"adapters: one door each", []string{"gateway/api", "gateway/connlimit", "gateway/index", "gateway/intake", "gateway/ledger", "gateway/queue", "gateway/registry"}},
+		{"what loops are fed by", []string{"gateway/follow", "gateway/tasks"}},
+		{"loops", []string{"gateway/autorelease", "gateway/clock", "gateway/collect", "gateway/connector", "gateway/fsck", "gateway/prove", "gateway/pullclients", "gateway/record", "gateway/sweep", "gateway/witness"}},
+		{"the whole", []string{"gateway"}},
+	}
+}
+
+// floor returns where a package of the gateway is, counted from below.
+func floor(pkg string) (level int, room string) {
+	for i, l := range layers() {
+		for _, r := range l.rooms {
+			if pkg == r || r != "gateway" && within(pkg, r) {
+				return i, r
+			}
+		}
+	}
+	return -1, ""
+}
+
+// allowed says which of our packages one outside of the gateway may import
+// directly. The first entry that matches holds.
 type allowed struct {
 	from string
 	to   []string
 }
 
+// vocabulary of the chaincode, which everything speaks.
+func vocabulary() []string {
+	return []string{"chaincode/provenance", "chaincode/policy", "chaincode/state"}
+}
+
 func directions() []allowed {
-	vocabulary := []string{"chaincode/provenance", "chaincode/policy", "chaincode/state"}
-	shared := slices.Concat(vocabulary, []string{"gateway/block", "gateway/delivery", "gateway/findings", "gateway/readmodel"})
-	shared = shared[:len(shared):len(shared)] // each entry appends its own
 	return []allowed{
 		{"chaincode/provenance", nil},
 		{"chaincode/strictjson", []string{"chaincode/provenance"}},
-		{"chaincode/manifest", []string{"chaincode/provenance"}},
+		{"chaincode/manifest", []string{"chaincode/provenance", "chaincode/strictjson"}},
 		{"chaincode/policy", []string{"chaincode/provenance", "chaincode/strictjson", "chaincode/policy"}},
 		{"chaincode/evidence", []string{"chaincode/provenance", "chaincode/strictjson"}},
-		{"chaincode/state", append(vocabulary, "chaincode/manifest", "chaincode/policy/policytest")},
-		{"chaincode/contract", append(vocabulary, "chaincode/evidence", "chaincode/manifest", "chaincode/strictjson")},
-		// What several rooms speak of.
-		{"gateway/block", vocabulary},
-		{"gateway/delivery", vocabulary},
-		{"gateway/findings", vocabulary},
-		{"gateway/readmodel", vocabulary},
-		// A room may have closets (gateway/api/waybillv1); it knows no sibling.
-		{"gateway/intake", append(shared, "gateway/intake")},
-		{"gateway/registry", append(vocabulary, "chaincode/manifest", "gateway/registry")},
-		{"gateway/sqldb", []string{"chaincode/provenance"}},
-		{"gateway/queue", append(shared, "gateway/queue", "gateway/sqldb")},
-		{"gateway/ledger", append(shared, "gateway/ledger")},
-		{"gateway/index", append(shared, "gateway/index", "gateway/sqldb")},
-		{"gateway/api", append(shared, "gateway/api")},
-		// Founds a consortium on a network just made; the command line calls it, no room does.
-		{"gateway/provision", append(vocabulary, "gateway/ledger", "network", "gateway/provision")},
-		// The only package that sees all rooms.
-		{"gateway", append(vocabulary, "chaincode/evidence", "gateway")},
+		{"chaincode/state", append(vocabulary(), "chaincode/manifest", "chaincode/policy/policytest")},
+		{"chaincode/contract", append(vocabulary(), "chaincode/evidence", "chaincode/manifest", "chaincode/strictjson")},
+		// What the gateway's rooms may know of the chaincode; of each other: layers.
+		{"gateway", append(vocabulary(), "chaincode/evidence", "chaincode/manifest", "chaincode/strictjson", "gateway")},
+		// Founds a consortium on a network just made.
+		{"network/provision", append(vocabulary(), "gateway/ledger", "network")},
 		// The network starts built binaries; it does not link them.
-		{"network", append(vocabulary, "network")},
-		{"cmd/waybill-chaincode", append(vocabulary, "chaincode/contract", "cmd/waybill-chaincode")},
-		{"cmd/waybill-gateway", append(vocabulary, "gateway", "cmd/waybill-gateway")},
-		{"cmd/waybill", append(vocabulary, "chaincode/evidence", "gateway", "network", "cmd/waybill")},
-		{"test", append(vocabulary, "chaincode/contract", "chaincode/evidence", "gateway", "network", "test")},
+		{"network", append(vocabulary(), "network")},
+		{"cmd/waybill-chaincode", append(vocabulary(), "chaincode/contract", "cmd/waybill-chaincode")},
+		{"cmd/waybill-gateway", append(vocabulary(), "gateway", "cmd/waybill-gateway", "cmd/reference")},
+		{"cmd/waybill", append(vocabulary(), "chaincode/evidence", "gateway", "network", "cmd/waybill", "cmd/reference")},
+		{"cmd/reference", []string{"cmd/reference"}},
+		{"test", append(vocabulary(), "chaincode/contract", "chaincode/evidence", "gateway", "network", "test")},
 	}
 }
 
@@ -68,6 +90,7 @@ func doors() []door {
 		{"github.com/hyperledger/fabric-contract-api-go", []string{"chaincode/contract", "cmd/waybill-chaincode"}},
 		{"github.com/hyperledger/fabric-chaincode-go", []string{"chaincode/contract", "cmd/waybill-chaincode"}},
 		{"github.com/google/go-containerregistry", []string{"gateway/registry", "test"}},
+		{"github.com/go-jose/go-jose", []string{"gateway/intake"}},
 		{"github.com/grpc-ecosystem/grpc-gateway", []string{"gateway/api"}},
 		{"cel.dev/cel-go", []string{"chaincode/policy"}},
 		{"github.com/jackc/pgx", []string{"gateway/sqldb", "test"}},
@@ -90,7 +113,7 @@ func walls() []wall {
 	return []wall{
 		{"chaincode", "", []string{full("gateway"), full("network"), full("cmd"), "database/sql", "github.com/google/go-containerregistry"},
 			"an on-chain reviewer reads only chaincode/"},
-		{"gateway", "gateway/provision", []string{full("network"), full("chaincode/contract"), "github.com/spf13/viper", "github.com/spf13/cobra"},
+		{"gateway", "", []string{full("network"), full("chaincode/contract"), "github.com/spf13/viper", "github.com/spf13/cobra"},
 			"the gateway is configured by a plain struct and never runs the contract"},
 		{"cmd/waybill-chaincode", "", []string{full("gateway"), full("network")},
 			"what is endorsed links nothing but the chaincode"},
@@ -108,6 +131,7 @@ func breaches(g graph) []string {
 			out = append(out, fmt.Sprintf("%s: %s", pkg, problem))
 		}
 		out = append(out, breachedDirections(g, pkg)...)
+		out = append(out, breachedLayers(g, pkg)...)
 		for _, d := range doors() {
 			for _, imported := range g[name].imports {
 				if within(imported, d.dependency) && !withinAny(pkg, d.through) {
@@ -136,6 +160,29 @@ func breaches(g graph) []string {
 		}
 		if last := pkg[strings.LastIndexByte(pkg, '/')+1:]; slices.Contains(bannedNames(), last) && pkg != "test/model" { // that one does hold a model
 			out = append(out, fmt.Sprintf("%s: a package is named after what it holds, not %q", pkg, last))
+		}
+	}
+	return out
+}
+
+// breachedLayers returns the imports of a package of the gateway that do not lead
+// to a lower floor.
+func breachedLayers(g graph, pkg string) []string {
+	if !within(pkg, "gateway") {
+		return nil
+	}
+	level, room := floor(pkg)
+	if level < 0 {
+		return []string{pkg + ": this package is on no floor; add it to layers() and to docs/ARCHITECTURE.md"}
+	}
+	var out []string
+	for _, imported := range g[full(pkg)].imports {
+		if !within(imported, full("gateway")) {
+			continue
+		}
+		to, other := floor(short(imported))
+		if other != room && to >= level {
+			out = append(out, fmt.Sprintf("layers: %q imports only what lies below it\n\t%s", layers()[level].name, arrows([]string{pkg, short(imported)})))
 		}
 	}
 	return out

@@ -19,8 +19,8 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
-	"github.com/waybill-dev/waybill/gateway"
 	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/fsck"
 	"github.com/waybill-dev/waybill/test/lab"
 	"github.com/waybill-dev/waybill/test/postgres"
 )
@@ -61,13 +61,13 @@ func TestFsck(t *testing.T) {
 		}
 	}
 	push()
-	if r, code := fsck(t, ctx, l); code != 2 {
+	if r, code := runFsck(t, ctx, l); code != 2 {
 		t.Fatalf("beside the running gateway: exit %d, %s", code, r)
 	}
 	if err := l.StopGateway(lab.Owner); err != nil {
 		t.Fatal(err)
 	}
-	if r, code := fsck(t, ctx, l); code != 0 || len(r.Findings) > 0 || r.Ledger.OwnEvents != each || r.Queue.Done != each || r.Ledger.Hash != r.Index.Hash {
+	if r, code := runFsck(t, ctx, l); code != 0 || len(r.Findings) > 0 || r.Ledger.OwnEvents != each || r.Queue.Done != each || r.Ledger.Hash != r.Index.Hash {
 		t.Fatalf("after pushes: exit %d\n%s", code, r)
 	}
 
@@ -81,10 +81,10 @@ func TestFsck(t *testing.T) {
 	damage(t, ctx, l, "queue.db", fmt.Sprintf(`INSERT INTO items (state, lane, repo, connector, event, body, received, attempts, due, reason)
 		SELECT 0, lane, id, 'main', x'%x', x'00', 1, 0, 0, '' FROM repositories WHERE name = '%s'`, one, e.Repository))
 
-	want := []gateway.FsckCode{gateway.FsckIndexContents, gateway.FsckQueueCount, gateway.FsckQueueEventForgotten, gateway.FsckQueueItemRecorded, gateway.FsckQueueNumber}
-	r, code := fsck(t, ctx, l)
+	want := []fsck.Code{fsck.IndexContents, fsck.QueueCount, fsck.QueueEventForgotten, fsck.QueueItemRecorded, fsck.QueueNumber}
+	r, code := runFsck(t, ctx, l)
 	t.Logf("after the damage: exit %d\n%s", code, r)
-	var got []gateway.FsckCode
+	var got []fsck.Code
 	for _, f := range r.Findings {
 		got = append(got, f.Code)
 	}
@@ -92,13 +92,13 @@ func TestFsck(t *testing.T) {
 	if got = slices.Compact(got); !slices.Equal(got, want) || code != 1 {
 		t.Errorf("exit %d, found %q, want %q", code, got, want)
 	}
-	if again, code := fsck(t, ctx, l); code != 1 || len(again.Findings) != len(r.Findings) {
+	if again, code := runFsck(t, ctx, l); code != 1 || len(again.Findings) != len(r.Findings) {
 		t.Errorf("without --repair something was repaired: exit %d\n%s", code, again)
 	}
-	if r, code := fsck(t, ctx, l, "--repair"); code != 0 || r.Left() > 0 {
+	if r, code := runFsck(t, ctx, l, "--repair"); code != 0 || r.Left() > 0 {
 		t.Fatalf("--repair: exit %d\n%s", code, r)
 	}
-	if r, code := fsck(t, ctx, l); code != 0 || len(r.Findings) > 0 {
+	if r, code := runFsck(t, ctx, l); code != 0 || len(r.Findings) > 0 {
 		t.Fatalf("after the repair: exit %d\n%s", code, r)
 	}
 	if err := l.StartGateway(ctx, lab.Owner); err != nil {
@@ -108,7 +108,7 @@ func TestFsck(t *testing.T) {
 	if err := l.StopGateway(lab.Owner); err != nil {
 		t.Fatal(err)
 	}
-	if r, code := fsck(t, ctx, l); code != 0 || len(r.Findings) > 0 || r.Queue.Done != int64(pushed) {
+	if r, code := runFsck(t, ctx, l); code != 0 || len(r.Findings) > 0 || r.Queue.Done != int64(pushed) {
 		t.Fatalf("after the gateway went on: exit %d\n%s", code, r)
 	}
 	loseDatabases(t, ctx, l, pushed)
@@ -127,7 +127,7 @@ func fsckOnServer(t *testing.T, ctx context.Context, l *lab.Lab, push func()) {
 		t.Fatal(err)
 	}
 	push()
-	if r, code := fsck(t, ctx, l); code != 2 {
+	if r, code := runFsck(t, ctx, l); code != 2 {
 		t.Errorf("beside a running replica: exit %d\n%s", code, r)
 	}
 	push()
@@ -135,17 +135,17 @@ func fsckOnServer(t *testing.T, ctx context.Context, l *lab.Lab, push func()) {
 		t.Fatal(err)
 	}
 	// The dead one's lanes are waited for. What the queue before recorded is not known to this one.
-	if r, code := fsck(t, ctx, l, "--repair"); code != 0 || len(r.Findings) != 1 || r.Findings[0].Code != gateway.FsckQueueEventForgotten {
+	if r, code := runFsck(t, ctx, l, "--repair"); code != 0 || len(r.Findings) != 1 || r.Findings[0].Code != fsck.QueueEventForgotten {
 		t.Fatalf("after kill -9: exit %d\n%s", code, r)
 	}
 	spoil(t, ctx, "pgx", server.URL()+"&search_path=waybill_queue", `UPDATE meta SET done = 0`, `UPDATE lanes SET next = 1 WHERE next > 1`, `DELETE FROM seen`)
-	if r, code := fsck(t, ctx, l); code != 1 || len(r.Findings) < 3 {
+	if r, code := runFsck(t, ctx, l); code != 1 || len(r.Findings) < 3 {
 		t.Errorf("after the damage: exit %d\n%s", code, r)
 	}
-	if r, code := fsck(t, ctx, l, "--repair"); code != 0 {
+	if r, code := runFsck(t, ctx, l, "--repair"); code != 0 {
 		t.Errorf("--repair: exit %d\n%s", code, r)
 	}
-	if r, code := fsck(t, ctx, l); code != 0 || len(r.Findings) > 0 {
+	if r, code := runFsck(t, ctx, l); code != 0 || len(r.Findings) > 0 {
 		t.Errorf("after the repair: exit %d\n%s", code, r)
 	}
 }
@@ -156,16 +156,16 @@ func loseDatabases(t *testing.T, ctx context.Context, l *lab.Lab, recorded int) 
 	if err := os.RemoveAll(filepath.Join(data(l), "data")); err != nil {
 		t.Fatal(err)
 	}
-	if r, code := fsck(t, ctx, l); code != 2 {
+	if r, code := runFsck(t, ctx, l); code != 2 {
 		t.Fatalf("without a queue: exit %d\n%s", code, r)
 	}
 	if out, err := exec.CommandContext(ctx, filepath.Join(l.Bin, "waybill-gateway"), "init", "--config", filepath.Join(data(l), "config.yaml")).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if r, code := fsck(t, ctx, l, "--repair"); code != 0 || len(r.Findings) != 1 || r.Findings[0].Code != gateway.FsckQueueEventForgotten || !r.Findings[0].Repaired {
+	if r, code := runFsck(t, ctx, l, "--repair"); code != 0 || len(r.Findings) != 1 || r.Findings[0].Code != fsck.QueueEventForgotten || !r.Findings[0].Repaired {
 		t.Fatalf("a new queue: exit %d\n%s", code, r)
 	}
-	if r, code := fsck(t, ctx, l); code != 0 || len(r.Findings) > 0 || r.Queue.Known != int64(recorded) {
+	if r, code := runFsck(t, ctx, l); code != 0 || len(r.Findings) > 0 || r.Queue.Known != int64(recorded) {
 		t.Fatalf("the new queue knows %d of %d events: exit %d\n%s", r.Queue.Known, recorded, code, r)
 	}
 }
@@ -174,8 +174,8 @@ func data(l *lab.Lab) string {
 	return filepath.Join(l.Dir, "network", "orgs", lab.Owner, "gateway")
 }
 
-// fsck runs the command and returns its report, empty where it made none.
-func fsck(t *testing.T, ctx context.Context, l *lab.Lab, args ...string) (r gateway.FsckReport, code int) {
+// runFsck runs the command and returns its report, empty where it made none.
+func runFsck(t *testing.T, ctx context.Context, l *lab.Lab, args ...string) (r fsck.Report, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(ctx, filepath.Join(l.Bin, "waybill-gateway"), append([]string{"fsck", "-o", "json", "--config", filepath.Join(data(l), "config.yaml")}, args...)...)
 	var out, progress bytes.Buffer

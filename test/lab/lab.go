@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/gateway/ledger"
-	"github.com/waybill-dev/waybill/gateway/provision"
+	"github.com/waybill-dev/waybill/network/provision"
 	"github.com/waybill-dev/waybill/network"
 )
 

@@ -1,0 +1,207 @@
+package follow
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
+	"github.com/waybill-dev/waybill/gateway/wait"
+)
+
+// staleAfter is how long the index may be behind its peer, or the peer silent,
+// before answers are called stale. An idle channel has no blocks, so silence of
+// the block stream proves nothing; the peer's height is asked for.
+const (
+	staleAfter = 10 * time.Second
+	heightPoll = 2 * time.Second
+	indexRetry = time.Second // when the index's server does not answer
+)
+
+// watcher takes each block that the index holds, from its own height on.
+type watcher interface {
+	Height() uint64
+	Block(b block.Block)
+}
+
+// Follower carries blocks into the index and keeps an eye on the distance.
+type Follower struct {
+	Ledger Source
+	Index  *index.Index
+	Notes  watcher
+	Log    *slog.Logger
+
+	mu            sync.Mutex
+	height        uint64 // of the index
+	peer          uint64
+	level         time.Time // when the index was last known to be level with the peer
+	lastBlock     time.Time
+	organisations []block.Organisation
+	again         context.CancelCauseFunc // reads the blocks again from where the index stands; nil until it follows
+}
+
+// Run follows the blocks until ctx ends. Rows and height are one SQL
+// transaction in Apply: a crash anywhere here resumes at the stored height. The
+// work list has a height of its own, and what to do about a block is noted once
+// the index holds it.
+//
+// An index on a server may be away for a while, and may go back: it was rebuilt,
+// or the server fell over to one that lagged. Then the blocks are read again
+// from where it stands.
+func (f *Follower) Run(ctx context.Context) error {
+	for {
+		err := f.follow(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, index.ErrMoved):
+			f.Log.InfoContext(ctx, "index stands elsewhere, reading its blocks again", slog.Any("error", err))
+		case provenance.CodeOf(err) == provenance.Unavailable:
+			f.Log.WarnContext(ctx, "index cannot be reached, trying again", slog.Any("error", err))
+		default:
+			return err
+		}
+		if err := wait.For(ctx, indexRetry); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *Follower) follow(ctx context.Context) error {
+	held, err := f.Index.Height(ctx)
+	if err != nil {
+		return err
+	}
+	if err := f.refresh(ctx, held); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	f.mu.Lock()
+	f.again = cancel
+	f.mu.Unlock()
+	err = f.Ledger.Blocks(ctx, min(held, f.Notes.Height()), func(b block.Block) error {
+		block := b
+		if b.Number >= held {
+			if held, err = f.apply(ctx, block); err != nil {
+				return err
+			}
+		}
+		f.Notes.Block(block)
+		if len(b.Organisations) > 0 {
+			return f.refresh(ctx, held)
+		}
+		f.advance(held)
+		return nil
+	})
+	if errors.Is(context.Cause(ctx), index.ErrMoved) {
+		return index.ErrMoved
+	}
+	return err
+}
+
+// apply applies a block unless another replica did, and returns the index's height.
+func (f *Follower) apply(ctx context.Context, b block.Block) (uint64, error) {
+	err := f.Index.Apply(ctx, b)
+	if !errors.Is(err, index.ErrMoved) {
+		return b.Number + 1, err
+	}
+	held, herr := f.Index.Height(ctx)
+	if herr != nil || held <= b.Number {
+		return held, errors.Join(herr, err)
+	}
+	return held, nil
+}
+
+func (f *Follower) refresh(ctx context.Context, height uint64) error {
+	organisations, err := f.Index.Organisations(ctx)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.organisations = organisations
+	f.mu.Unlock()
+	f.advance(height)
+	return nil
+}
+
+func (f *Follower) advance(height uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.height, f.lastBlock = height, time.Now()
+	if f.height >= f.peer && f.peer > 0 {
+		f.level = f.lastBlock
+	}
+}
+
+// Watch asks the peer for its height. A peer that does not answer is not an
+// error here: the answers grow stale, and say so.
+func (f *Follower) Watch(ctx context.Context) error {
+	tick := time.NewTicker(heightPoll)
+	defer tick.Stop()
+	for {
+		asked := time.Now()
+		height, err := f.Ledger.Height(ctx)
+		if err == nil {
+			err = f.compare(ctx, asked, height)
+		}
+		if err != nil && ctx.Err() == nil {
+			f.Log.DebugContext(ctx, "peer or index does not tell its height", slog.Any("error", err))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// compare notes the peer's height, and that the index had it. An index that
+// stands lower than it did has gone back, and on a quiet channel no block would
+// tell.
+func (f *Follower) compare(ctx context.Context, asked time.Time, peer uint64) error {
+	f.mu.Lock()
+	before := f.height
+	f.peer = peer
+	f.mu.Unlock()
+	stands, err := f.Index.Height(ctx)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case stands < before && f.again != nil:
+		f.again(index.ErrMoved)
+	case f.height >= peer && stands >= peer:
+		f.level = asked
+	}
+	return nil
+}
+
+// Freshness is what the API tells its callers about the distance.
+func (f *Follower) Freshness() readmodel.Freshness {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	level := !f.level.IsZero()
+	stale := !level || time.Since(f.level) > staleAfter
+	return readmodel.Freshness{Stale: stale, Ready: level && !stale, PeerHeight: f.peer, LastBlock: f.lastBlock}
+}
+
+func (f *Follower) Members() []block.Organisation {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.organisations
+}
+
+// LevelSince tells whether the index was level with the peer after a moment.
+func (f *Follower) LevelSince(t time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.level.After(t)
+}
