@@ -116,8 +116,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	eg.Go(func() error { return g.retainer.Run(ctx) })              // ... -> nowhere, when it is old
 	eg.Go(func() error { return g.follower.Run(ctx) })              // ledger -> index
 	eg.Go(func() error { return g.follower.Watch(ctx) })            // how far behind the peer
-	eg.Go(func() error { return g.work.Keep(ctx) })                 // what blocks asked of us -> disk
-	eg.Go(func() error { return g.worker.Run(ctx) })                // ... -> evidence, witness
+	eg.Go(func() error { return g.worker.Run(ctx) })                // what blocks asked of us -> evidence, witness
 	if g.releaser != nil {
 		eg.Go(func() error { return g.releaser.Run(ctx) }) // index -> releases that are due
 	}
@@ -185,7 +184,6 @@ type rooms struct {
 	keeper    *pullclients.Store
 	retainer  *pullclients.Retention
 	follower  *follow.Follower
-	work      *tasks.List
 	worker    *tasks.Worker
 	releaser  *autorelease.Releaser // nil: switched off
 	ticker    *clock.Ticker
@@ -222,14 +220,11 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	if g.ledger, err = dial(cfg); err != nil {
 		return g, err
 	}
-	if g.work, err = tasks.Open(filepath.Join(cfg.DataDir, tasks.File), cfg.Log); err != nil {
-		return g, err
-	}
 	clients, err := openRegistries(cfg)
 	if err != nil {
 		return g, err
 	}
-	g.metrics = newMetrics(g.queue, g.work)
+	g.metrics = newMetrics(g.queue)
 	g.submitter = g.newSubmitter(clients)
 	g.keeper = &pullclients.Store{Queue: g.queue, Ledger: g.ledger, Waits: &g.submitter.Waits, Log: cfg.Log, Woken: make(chan struct{}, 1)}
 	g.submitter.Hid = g.keeper.Wake
@@ -247,7 +242,7 @@ func open(ctx context.Context, cfg Config) (g *rooms, err error) {
 	}
 	g.api, err = api.New(api.Config{ //nolint:contextcheck // each request brings its own context
 		Org: cfg.MSPID, Version: cfg.Version, Channel: cfg.Channel, CertFile: cfg.API.TLSCert, KeyFile: cfg.API.TLSKey, AnonymousReads: cfg.API.AnonymousReads,
-		Index: readModel{g.index}, Queue: operated{g.queue, g.work}, Sweeps: g.sweeper, Connectors: connectors, Clients: pullclients.Lookup{Ledger: g.ledger}, Organisations: g.follower.Members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
+		Index: readModel{g.index}, Queue: operated{g.queue}, Sweeps: g.sweeper, Connectors: connectors, Clients: pullclients.Lookup{Ledger: g.ledger}, Organisations: g.follower.Members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
 	})
 	return g, err
 }

@@ -164,5 +164,9 @@ func (b *batch) retry(count, update *sql.Stmt, args ...any) (map[string]int64, i
 // the log has the whole.
 func clip(s string) string {
 	const limit = 500
+	return clipTo(s, limit)
+}
+
+func clipTo(s string, limit int) string {
 	return provenance.CleanText(strings.ReplaceAll(s, "\n", "; "), limit)
 }

@@ -18,6 +18,9 @@ import (
 // are left alone for now.
 type Ready map[string][]provenance.Host
 
+// taskReason bounds why a task failed, in bytes.
+const taskReason = 1000
+
 // maxWait is how long Take tells to wait where nothing will be due.
 const maxWait = time.Minute
 
@@ -194,7 +197,7 @@ func (t *Tasks) Again(ctx context.Context, task Task, a Attempt) error {
 	err := t.write(ctx, 1, func(w *taskWrite) error {
 		_, err := w.exec(`UPDATE tasks SET owner = '', attempts = attempts + ?, due = CASE WHEN woken = 1 THEN 0 ELSE CAST(? AS BIGINT) END,
 			wants = CASE WHEN woken = 1 THEN '' ELSE ? END, reason = ?, woken = 0 WHERE id = ? AND owner = ? AND lease = ?`,
-			counts, milliseconds(a.Due), a.Wants, clip(a.Reason), task.ID, t.q.owner(), task.lease)
+			counts, milliseconds(a.Due), a.Wants, clipTo(a.Reason, taskReason), task.ID, t.q.owner(), task.lease)
 		return err
 	})
 	if err == nil {
@@ -215,7 +218,7 @@ func (t *Tasks) DeadLetter(ctx context.Context, task Task, wants, reason string)
 				return err
 			}
 		}
-		n, err := w.exec(`UPDATE tasks SET owner = '', attempts = attempts + 1, dead = 1, woken = 0, wants = ?, reason = ?`+where, append([]any{wants, clip(reason)}, mine...)...)
+		n, err := w.exec(`UPDATE tasks SET owner = '', attempts = attempts + 1, dead = 1, woken = 0, wants = ?, reason = ?`+where, append([]any{wants, clipTo(reason, taskReason)}, mine...)...)
 		if err != nil || n == 0 {
 			return err
 		}

@@ -33,7 +33,7 @@ func (w *taskWrite) makeRoom() error {
 		return err
 	}
 	for _, t := range excess {
-		t.Reason = clip("too many tasks wait, most of them of this repository; last: " + t.Reason)
+		t.Reason = clipTo("too many tasks wait, most of them of this repository; last: "+t.Reason, taskReason)
 		if _, err := w.exec(`UPDATE tasks SET dead = 1, reason = ? WHERE id = ?`, t.Reason, t.ID); err != nil {
 			return err
 		}
