@@ -11,13 +11,13 @@ import (
 	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
-// operated is the queue and its tasks as the API, and the operators
+// operatorQueue is the queue with its tasks as the API, and the operators
 // behind it, see them: one list of what was set aside.
-type operated struct {
+type operatorQueue struct {
 	queue *queue.Queue
 }
 
-func (o operated) Stats(ctx context.Context) (delivery.Stats, error) {
+func (o operatorQueue) Stats(ctx context.Context) (delivery.Stats, error) {
 	stats, err := o.queue.Stats(ctx)
 	if err != nil {
 		return stats, err
@@ -28,7 +28,7 @@ func (o operated) Stats(ctx context.Context) (delivery.Stats, error) {
 }
 
 // Dead lists the queue's dead letters, then the tasks set aside.
-func (o operated) Dead(ctx context.Context, after int64, limit int) ([]delivery.DeadLetter, error) {
+func (o operatorQueue) Dead(ctx context.Context, after int64, limit int) ([]delivery.DeadLetter, error) {
 	var out []delivery.DeadLetter
 	if after < tasks.DeadBase {
 		var err error
@@ -50,7 +50,7 @@ func (o operated) Dead(ctx context.Context, after int64, limit int) ([]delivery.
 }
 
 // Retry brings back what was set aside, everything when no id is given.
-func (o operated) Retry(ctx context.Context, ids ...int64) (int, error) {
+func (o operatorQueue) Retry(ctx context.Context, ids ...int64) (int, error) {
 	var letters, all []int64
 	for _, id := range ids {
 		if id > tasks.DeadBase {

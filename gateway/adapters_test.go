@@ -41,7 +41,7 @@ func TestOneListOfDead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	o := operated{queue: b.Queue}
+	o := operatorQueue{queue: b.Queue}
 	var all []delivery.DeadLetter
 	for after := int64(0); ; {
 		page, err := o.Dead(t.Context(), after, 1)

@@ -36,7 +36,7 @@ func (c Config) checkSweeps() (wrong []error) {
 }
 
 // newSweeper makes the loop that compares registries with the ledger.
-func (g *rooms) newSweeper(clients registries) (*sweep.Sweeper, error) {
+func (g *service) newSweeper(clients registries) (*sweep.Sweeper, error) {
 	s := &sweep.Sweeper{
 		MSP: g.cfg.MSPID, Hosts: map[provenance.Host]*sweep.Registry{}, Queue: g.queue, Level: g.follower.LevelSince, Config: g.cfg.Sweep, Limits: sweep.DefaultLimits(),
 		Log: g.cfg.Log, Path: filepath.Join(g.cfg.DataDir, sweep.File),

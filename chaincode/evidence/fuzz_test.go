@@ -57,7 +57,7 @@ func fuzzVerify(f *testing.F, format Format, tool string) {
 		signed[r.Document] = true
 	}
 	f.Fuzz(func(t *testing.T, envelope []byte) {
-		Guess(format, envelope)
+		KeyHint(format, envelope)
 		for _, k := range keys {
 			r := Request{Subject: subject, Format: format, Envelope: envelope, Now: now}
 			result, err := Verify(r, &k)

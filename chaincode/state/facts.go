@@ -111,7 +111,7 @@ func (l *loader) tags(pushed []provenance.Tag) error {
 		return err
 	}
 	for i, v := range values {
-		t := Tag{Digest: l.s.Digest} // in a leaf: as it was first set
+		t := Tag{Digest: l.s.Digest} // in a page: as it was first set
 		if v != nil {
 			if err := Decode(v, &t); err != nil {
 				return err

@@ -7,11 +7,11 @@
 //	taken     <msp> <identity>                    TakenBack      member:TakeBack   (what a stolen identity did counts no more)
 //	registry  <host>                              Registry       proposal:*        (who owns which of its namespaces; guarded)
 //	segment   <host> <msp> <lane> <seq>           segment bytes  record:Segment    (immutable; provenance.EncodeSegment)
-//	leaf      <host> <repository> <id>            leaf           record:Segment    (places and tags of many pushes at once, as first recorded; immutable)
-//	bucket    <host> <repository> <n>             bucket         record:Segment    (which leaf holds what; see Directory)
-//	place     <digest> <host> <repository>        Place          record:Segment, record:Manifest  (may be in a leaf instead until it changes, or an act needs it)
+//	leaf      <host> <repository> <id>            page           record:Segment    (places and tags of many pushes at once, as first recorded; immutable)
+//	bucket    <host> <repository> <n>             bucket         record:Segment    (of the repository's directory: which page holds what; see package packed)
+//	place     <digest> <host> <repository>        Place          record:Segment, record:Manifest  (may be in a page instead until it changes, or an act needs it)
 //	parents   <child> <host> <repository>         Parents        record:Segment, record:Manifest  (some indexes that list an image; that there are any lets evidence about it in, else for people)
-//	tag       <host> <repository> <tag>           Tag            record:Segment    (may be in a leaf instead until it changes)
+//	tag       <host> <repository> <tag>           Tag            record:Segment    (may be in a page instead until it changes)
 //	promotion <stage> <host> <repository> <digest>             Promotion  promotion:Request, Approve, Reject, Cancel
 //	requests  <msp>                               Requests       promotion:Request (the open promotions an organisation asked for)
 //	approval  <stage> <host> <repository> <digest> <n> <msp>   Approval   promotion:Approve, Reject (n: attempt)
@@ -76,7 +76,7 @@ const (
 	TypeSegment   = "segment"
 	TypeClients   = "clients"
 	TypePurged    = "purged"
-	TypeLeaf      = "leaf"
+	TypePage      = "leaf"
 	TypeBucket    = "bucket"
 	TypePlace     = "place"
 	TypeParents   = "parents"

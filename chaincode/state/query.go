@@ -22,12 +22,6 @@ type Scanner interface {
 	Scan(limit int, objectType string, attributes ...string) ([]Entry, error)
 }
 
-// Entry is a key and its value.
-type Entry struct {
-	Key   string
-	Value []byte
-}
-
 // Read decodes the record under key into record; found is false when absent.
 func Read(r Reader, key string, record any) (found bool, err error) {
 	values, err := r.Get(key)

@@ -166,7 +166,7 @@ func notify(t *testing.T, address, connector string, n int) int {
 	return response.StatusCode
 }
 
-func TestCrowd(t *testing.T) {
+func TestConnectionLimit(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -32,10 +32,10 @@ type watcher interface {
 
 // Follower carries blocks into the index and keeps an eye on the distance.
 type Follower struct {
-	Ledger Source
-	Index  *index.Index
-	Notes  watcher
-	Log    *slog.Logger
+	Ledger  Source
+	Index   *index.Index
+	Watcher watcher
+	Log     *slog.Logger
 
 	mu            sync.Mutex
 	height        uint64 // of the index
@@ -86,14 +86,14 @@ func (f *Follower) follow(ctx context.Context) error {
 	f.mu.Lock()
 	f.again = cancel
 	f.mu.Unlock()
-	err = f.Ledger.Blocks(ctx, min(held, f.Notes.Height()), func(b block.Block) error {
+	err = f.Ledger.Blocks(ctx, min(held, f.Watcher.Height()), func(b block.Block) error {
 		block := b
 		if b.Number >= held {
 			if held, err = f.apply(ctx, block); err != nil {
 				return err
 			}
 		}
-		if err := f.Notes.Block(ctx, block); err != nil {
+		if err := f.Watcher.Block(ctx, block); err != nil {
 			return err
 		}
 		if len(b.Organisations) > 0 {

@@ -81,7 +81,7 @@ func TestFollowersShareAnIndex(t *testing.T) {
 	followers := make([]*Follower, 2)
 	for i := range followers {
 		x := openIndex(t, server.URL())
-		f := &Follower{Ledger: growing{blocks, &height, int64(2 * i)}, Index: x, Notes: &looked{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+		f := &Follower{Ledger: growing{blocks, &height, int64(2 * i)}, Index: x, Watcher: &looked{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 		followers[i] = f
 		wg.Go(func() {
 			if err := f.Run(ctx); !errors.Is(err, context.Canceled) {
@@ -146,10 +146,10 @@ func TestFollowersShareAnIndex(t *testing.T) {
 	height.Store(n)
 	reach(n)
 	for i, f := range followers {
-		if got := f.Notes.Height(); got < n-2 {
+		if got := f.Watcher.Height(); got < n-2 {
 			t.Errorf("follower %d noted what to do up to block %d", i, got)
 		}
-		if l := f.Notes.(*looked); l.gaps.Load() != 0 || l.failed.Load() < 2 {
+		if l := f.Watcher.(*looked); l.gaps.Load() != 0 || l.failed.Load() < 2 {
 			t.Errorf("follower %d left out %d blocks; block 5 was brought %d times", i, l.gaps.Load(), l.failed.Load())
 		}
 		if members := f.Members(); len(members) != 2 || !slices.ContainsFunc(blocks[80].Organisations, func(o block.Organisation) bool { return o.MSPID == members[0].MSPID }) {
@@ -208,7 +208,7 @@ func TestFollowerRefusesAnotherChain(t *testing.T) {
 	blocks[2].PreviousHash = []byte("another")
 	var height atomic.Int64
 	height.Store(3)
-	f := &Follower{Ledger: growing{blocks: blocks, height: &height}, Index: x, Notes: &looked{}, Log: slog.New(slog.DiscardHandler)}
+	f := &Follower{Ledger: growing{blocks: blocks, height: &height}, Index: x, Watcher: &looked{}, Log: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := f.Run(ctx); provenance.CodeOf(err) != provenance.Conflict {

@@ -135,7 +135,7 @@ func (w *writer) transaction() error {
 	return w.exec(&w.st.tx, w.at.Block, w.at.Tx, w.tx.ID, w.tx.At.UnixNano(), w.tx.Creator.MSP, w.tx.Creator.Name)
 }
 
-// unpack turns leaves into their places and tags: the index keeps each under
+// unpack turns pages into their places and tags: the index keeps each under
 // the key of its own and needs no directory.
 func (w *writer) unpack(writes []block.Write) ([]block.Write, error) {
 	clear(w.fresh)

@@ -156,7 +156,7 @@ func TestDuplicateAndConflict(t *testing.T) {
 			t.Fatal("the event of a refused call is taken for a duplicate: it would be lost")
 		}
 		bad := testDelivery("a", 4)
-		bad.Event.Digest = provenance.Digest{}
+		bad.Event.Repository = "NO REPOSITORY"
 		_, err = q.Accept(t.Context(), []delivery.Delivery{bad})
 		wantCode(t, err, provenance.Invalid)
 	})

@@ -61,10 +61,10 @@ type Worker struct {
 
 	arrived chan struct{}
 	mu      sync.Mutex
-	holds   map[held]hold
+	pauses  map[paused]pause
 }
 
-type hold struct {
+type pause struct {
 	until time.Time
 	times int
 }
@@ -74,7 +74,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if w.limits == (Limits{}) {
 		w.limits = DefaultLimits()
 	}
-	w.holds, w.arrived = map[held]hold{}, make(chan struct{}, 1)
+	w.pauses, w.arrived = map[paused]pause{}, make(chan struct{}, 1)
 	group, ctx := errgroup.WithContext(ctx)
 	for range w.limits.parallel {
 		group.Go(func() error { return w.loop(ctx) })
@@ -84,7 +84,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 func (w *Worker) loop(ctx context.Context) error {
 	for ctx.Err() == nil {
-		ready, pause := w.ready(time.Now())
+		ready, rest := w.ready(time.Now())
 		t, ok, due, err := w.List.Take(ctx, ready)
 		if ok {
 			w.more() // there may be more, for another goroutine
@@ -101,7 +101,7 @@ func (w *Worker) loop(ctx context.Context) error {
 			w.Log.WarnContext(ctx, "no task can be taken, trying again", slog.Any("error", err))
 			due = time.Second
 		}
-		timer := time.NewTimer(min(due, pause, time.Second)) // other replicas note tasks as well
+		timer := time.NewTimer(min(due, rest, time.Second)) // other replicas note tasks as well
 		select {
 		case <-w.arrived:
 		case <-w.List.Arrived():
@@ -167,41 +167,41 @@ func (w *Worker) outcome(t Task, err error) func(context.Context) error {
 		if age > w.limits.outage {
 			return dead("")
 		}
-		return again(w.hold(t, err), false, "")
+		return again(w.pause(t, err), false, "")
 	case t.Attempts+1 >= w.limits.Attempts:
 		return dead("")
 	}
 	return again(now.Add(w.limits.delay(t.Attempts)), true, "")
 }
 
-// held is what is left alone for a while: a kind of tasks at a registry.
-type held struct {
+// paused is what is left alone for a while: a kind of tasks at a registry.
+type paused struct {
 	kind string
 	host provenance.Host
 }
 
-// ready says what may be taken, and how long what is held is so.
-func (w *Worker) ready(now time.Time) (ready queue.Ready, pause time.Duration) {
+// ready says what may be taken, and how long what is paused is so.
+func (w *Worker) ready(now time.Time) (ready queue.Ready, rest time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	ready, pause = queue.Ready{}, time.Minute
+	ready, rest = queue.Ready{}, time.Minute
 	for kind := range w.Do {
 		ready[kind] = nil
 	}
-	for of, h := range w.holds {
+	for of, h := range w.pauses {
 		if h.until.After(now) {
 			ready[of.kind] = append(ready[of.kind], of.host)
-			pause = min(pause, h.until.Sub(now))
+			rest = min(rest, h.until.Sub(now))
 		}
 	}
-	return ready, pause
+	return ready, rest
 }
 
-// hold leaves a registry alone for a while, longer each time; the first time is logged.
-func (w *Worker) hold(t Task, cause error) time.Time {
+// pause leaves a registry alone for a while, longer each time; the first time is logged.
+func (w *Worker) pause(t Task, cause error) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	h := w.holds[held{t.Kind, t.Host}]
+	h := w.pauses[paused{t.Kind, t.Host}]
 	now := time.Now()
 	if h.until.After(now) { // another task found out meanwhile
 		return h.until
@@ -211,14 +211,14 @@ func (w *Worker) hold(t Task, cause error) time.Time {
 	}
 	h.until = now.Add(w.limits.delay(h.times))
 	h.times++
-	w.holds[held{t.Kind, t.Host}] = h
+	w.pauses[paused{t.Kind, t.Host}] = h
 	return h.until
 }
 
 func (w *Worker) release(t Task) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.holds, held{t.Kind, t.Host})
+	delete(w.pauses, paused{t.Kind, t.Host})
 }
 
 var _ Submitter = (*ledger.Client)(nil)

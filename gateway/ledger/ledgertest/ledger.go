@@ -20,7 +20,7 @@ import (
 type Ledger struct {
 	Mu       sync.Mutex
 	Segments map[string][]byte // state: key -> bytes
-	Fates    map[string]string // txID -> validation code
+	Outcomes map[string]string // txID -> validation code
 	Txs      int
 	Resent   int // submits of a transaction that was ordered before
 	Endorsed [][]provenance.Event
@@ -40,7 +40,7 @@ type Tx struct {
 }
 
 func New() *Ledger {
-	return &Ledger{Segments: map[string][]byte{}, Fates: map[string]string{}}
+	return &Ledger{Segments: map[string][]byte{}, Outcomes: map[string]string{}}
 }
 
 func Call(fault func(int) error, n int) error {
@@ -138,18 +138,18 @@ func (f *Ledger) Order(e ledger.Endorsed) error {
 	if err := json.Unmarshal(e.Bytes, &tx); err != nil {
 		return err
 	}
-	if _, ok := f.Fates[tx.ID]; ok {
+	if _, ok := f.Outcomes[tx.ID]; ok {
 		f.Resent++ // already processed: no failure, no second effect
 		return nil
 	}
 	code := "VALID"
 	if f.Invalid != nil {
-		code = f.Invalid(len(f.Fates) + 1)
+		code = f.Invalid(len(f.Outcomes) + 1)
 	}
 	if _, exists := f.Segments[tx.Key]; exists && tx.Absent {
 		code = "MVCC_READ_CONFLICT"
 	}
-	f.Fates[tx.ID] = code
+	f.Outcomes[tx.ID] = code
 	if code == "VALID" {
 		f.Segments[tx.Key] = tx.Bytes
 	}
@@ -166,7 +166,7 @@ func (f *Ledger) CommitStatus(ctx context.Context, txID string) (ledger.Commit, 
 	}
 	for {
 		f.Mu.Lock()
-		code, ok := f.Fates[txID]
+		code, ok := f.Outcomes[txID]
 		f.Mu.Unlock()
 		if ok {
 			return ledger.Commit{Valid: code == "VALID", Code: code, Block: 7}, nil

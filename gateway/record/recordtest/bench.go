@@ -57,13 +57,13 @@ func Pushes(repo string, n int) []delivery.Delivery {
 
 // Bench is a queue on disk and a submitter that can be run, crashed and run again.
 type Bench struct {
-	T       *testing.T
-	Path    string
-	Queue   *queue.Queue
-	Ledger  *ledgertest.Ledger
-	Readers func(provenance.Host) (record.Registry, bool)
-	Limits  record.Limits
-	Sub     *record.Recorder
+	T        *testing.T
+	Path     string
+	Queue    *queue.Queue
+	Ledger   *ledgertest.Ledger
+	Readers  func(provenance.Host) (record.Registry, bool)
+	Limits   record.Limits
+	Recorder *record.Recorder
 }
 
 func New(t *testing.T) *Bench {
@@ -89,7 +89,7 @@ func (b *Bench) Open() {
 		b.T.Fatal(err)
 	}
 	b.Queue = q
-	b.Sub = &record.Recorder{Queue: q, Ledger: b.Ledger, Readers: b.Readers, Log: slog.New(slog.DiscardHandler), Limits: b.Limits}
+	b.Recorder = &record.Recorder{Queue: q, Ledger: b.Ledger, Readers: b.Readers, Log: slog.New(slog.DiscardHandler), Limits: b.Limits}
 }
 
 // Reopen is the restart after a crash.
@@ -114,12 +114,12 @@ func (b *Bench) Run(ctx context.Context, done func(delivery.Stats) bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	var err error
-	wg.Go(func() { err = b.Sub.Run(ctx) })
+	wg.Go(func() { err = b.Recorder.Run(ctx) })
 	deadline := time.Now().Add(time.Minute)
 	for ctx.Err() == nil {
 		s, serr := b.Queue.Stats(b.T.Context())
 		if serr != nil || time.Now().After(deadline) {
-			b.T.Errorf("not done: %+v, %v, %+v", s, serr, b.Sub.State())
+			b.T.Errorf("not done: %+v, %v, %+v", s, serr, b.Recorder.State())
 			break
 		}
 		if done(s) {

@@ -46,7 +46,7 @@ func TestWholeLists(t *testing.T) {
 		"without end":    {&labels{pages: 1 << 30}, &waybillv1.ListLabelsRequest{}, 0, provenance.Unavailable},
 		"the same again": {&labels{pages: 1 << 30, again: true}, &waybillv1.ListLabelsRequest{}, 0, provenance.Unavailable},
 	} {
-		got, err := (&Client{rpc: whole{tc.gateway}}).rpc.ListLabels(t.Context(), tc.in)
+		got, err := (&Client{rpc: allPages{tc.gateway}}).rpc.ListLabels(t.Context(), tc.in)
 		if tc.code != "" {
 			if provenance.CodeOf(fromStatus(err)) != tc.code || got != nil {
 				t.Errorf("%s: %v, %d labels", name, err, len(got.GetLabels()))

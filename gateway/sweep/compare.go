@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/findings"
@@ -33,7 +35,7 @@ func fatal(ctx context.Context, err error) bool {
 const scheduledPace = 4
 
 // request is asked before each request: it counts them, and keeps the rate.
-func (p *sweepPass) request(ctx context.Context) error {
+func (p *pass) request(ctx context.Context) error {
 	every := time.Second / time.Duration(p.Config.Rate)
 	p.update(func(r *run) {
 		r.Requests++
@@ -41,12 +43,13 @@ func (p *sweepPass) request(ctx context.Context) error {
 			every *= scheduledPace
 		}
 	})
-	return p.pace.wait(ctx, every)
+	p.pace.SetLimit(rate.Every(every)) // somebody may have come to wait for it
+	return p.pace.Wait(ctx)
 }
 
-// asked puts a question to the registry again while there is no answer: a few
+// withRetries puts a question to the registry again while there is no answer: a few
 // times, or for long when nothing else was answered either.
-func asked[T any](ctx context.Context, p *sweepPass, question func(ctx context.Context) (T, error)) (T, error) {
+func withRetries[T any](ctx context.Context, p *pass, question func(ctx context.Context) (T, error)) (T, error) {
 	began, waits := time.Now(), false
 	for try := 0; ; try++ {
 		out, err := question(ctx)
@@ -79,7 +82,7 @@ func asked[T any](ctx context.Context, p *sweepPass, question func(ctx context.C
 
 // about turns what the registry said instead of an answer into a finding. A
 // fatal error stays one.
-func (p *sweepPass) about(ctx context.Context, f findings.Finding, err error) (*findings.Finding, error) {
+func (p *pass) about(ctx context.Context, f findings.Finding, err error) (*findings.Finding, error) {
 	if fatal(ctx, err) {
 		return nil, err
 	}
@@ -93,9 +96,9 @@ func (p *sweepPass) about(ctx context.Context, f findings.Finding, err error) (*
 // tag compares what a tag names at the registry with the ledger; nil: the same.
 // The registry's word is good enough to say so. A difference is believed from
 // bytes only.
-func (p *sweepPass) tag(ctx context.Context, repo provenance.Repository, tag provenance.Tag) (*findings.Finding, error) {
+func (p *pass) tag(ctx context.Context, repo provenance.Repository, tag provenance.Tag) (*findings.Finding, error) {
 	f := findings.Finding{Repository: repo, Tag: tag}
-	d, err := asked(ctx, p, func(ctx context.Context) (provenance.Digest, error) {
+	d, err := withRetries(ctx, p, func(ctx context.Context) (provenance.Digest, error) {
 		if err := p.request(ctx); err != nil {
 			return provenance.Digest{}, err
 		}
@@ -123,7 +126,7 @@ func (p *sweepPass) tag(ctx context.Context, repo provenance.Repository, tag pro
 		if strings.HasPrefix(recorded.Digest.String(), "sha512:") && !d.IsZero() {
 			return nil, nil // the bytes of a tag are hashed with sha256: the two do not compare
 		}
-		d, err = asked(ctx, p, func(ctx context.Context) (provenance.Digest, error) {
+		d, err = withRetries(ctx, p, func(ctx context.Context) (provenance.Digest, error) {
 			if err := p.request(ctx); err != nil {
 				return provenance.Digest{}, err
 			}
@@ -159,9 +162,9 @@ func (p *sweepPass) tag(ctx context.Context, repo provenance.Repository, tag pro
 
 // image asks the registry for a recorded image and hashes what comes; nil:
 // it is there, or not on the ledger any more.
-func (p *sweepPass) image(ctx context.Context, repo provenance.Repository, d provenance.Digest) (*findings.Finding, error) {
+func (p *pass) image(ctx context.Context, repo provenance.Repository, d provenance.Digest) (*findings.Finding, error) {
 	f := findings.Finding{Repository: repo, Digest: d}
-	got, err := asked(ctx, p, func(ctx context.Context) (provenance.Digest, error) {
+	got, err := withRetries(ctx, p, func(ctx context.Context) (provenance.Digest, error) {
 		if err := p.request(ctx); err != nil {
 			return provenance.Digest{}, err
 		}
@@ -189,7 +192,7 @@ func (p *sweepPass) image(ctx context.Context, repo provenance.Repository, d pro
 }
 
 // proven has an image proven that is there and was recorded by its digest alone.
-func (p *sweepPass) proven(ctx context.Context, repo provenance.Repository, d provenance.Digest) error {
+func (p *pass) proven(ctx context.Context, repo provenance.Repository, d provenance.Digest) error {
 	if p.Prove == nil || p.reg.Unread || p.dry() {
 		return nil
 	}
@@ -204,8 +207,8 @@ func (p *sweepPass) proven(ctx context.Context, repo provenance.Repository, d pr
 	return err
 }
 
-// again looks once more at what a finding is about.
-func (p *sweepPass) again(ctx context.Context, f findings.Finding) (*findings.Finding, error) {
+// compareAgain looks once more at what a finding is about.
+func (p *pass) compareAgain(ctx context.Context, f findings.Finding) (*findings.Finding, error) {
 	switch {
 	case f.Tag != "":
 		return p.tag(ctx, f.Repository, f.Tag)

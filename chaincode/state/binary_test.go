@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state/packed"
 )
 
 var sameDigest = cmp.Comparer(func(a, b provenance.Digest) bool { return a == b })
@@ -34,7 +35,7 @@ func nesting() Place {
 }
 
 // The golden file is protocol: a ledger's values must stay readable.
-func TestCompactGolden(t *testing.T) {
+func TestBinaryGolden(t *testing.T) {
 	place, tag := sample()
 	var lines []string
 	for _, record := range []any{place, Place{MediaType: "application/other", MSP: "A"}, Place{}, tag, Tag{}, Place{Proven: true}, Place{TagsCut: true, Proven: true}, nesting()} {
@@ -65,7 +66,7 @@ func golden(t *testing.T, file string, lines []string) {
 	}
 }
 
-func TestCompactRoundTrip(t *testing.T) {
+func TestBinaryRoundTrip(t *testing.T) {
 	place, tag := sample()
 	for _, want := range []Place{place, nesting(), {}, {Proven: true}, {TagsCut: true, MSP: "A"}, {MediaType: "application/other", Tags: []provenance.Tag{"a"}}, {MediaType: "application/vnd.oci.image.manifest.v1+json"}} {
 		b, err := Encode(want)
@@ -105,7 +106,7 @@ func refuses(t *testing.T, b []byte, decode func([]byte) error) {
 			t.Errorf("%d of %d bytes were read", i, len(b))
 		}
 	}
-	if decode(append(b[:len(b):len(b)], 0)) == nil || decode(append([]byte{compactVersion + 1}, b[1:]...)) == nil {
+	if decode(append(b[:len(b):len(b)], 0)) == nil || decode(append([]byte{packed.Version + 1}, b[1:]...)) == nil {
 		t.Error("a trailing byte or another version was read")
 	}
 }

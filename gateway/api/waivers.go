@@ -22,12 +22,12 @@ const (
 )
 
 // within reads an optional host/repository into the attributes of a key.
-func within(objectType, repository string) (run, error) {
+func within(objectType, repository string) (keyRange, error) {
 	if repository == "" {
-		return run{objectType}, nil
+		return keyRange{objectType}, nil
 	}
 	ref, err := parseRepository(repository)
-	return run{objectType, string(ref.Host), string(ref.Repository)}, err
+	return keyRange{objectType, string(ref.Host), string(ref.Repository)}, err
 }
 
 // ListWaivers implements waybillv1.WaybillServer.
@@ -62,12 +62,12 @@ type waivers struct {
 	s       *service
 	r       Reads
 	members []string
-	taken   *stolen
+	taken   *takenBack
 }
 
 func (s *service) waivers(r Reads) (*waivers, error) {
 	members, err := state.LoadMembers(r)
-	return &waivers{s, r, members.MSPs, newStolen(r)}, err
+	return &waivers{s, r, members.MSPs, newTakenBack(r)}, err
 }
 
 // show tells how the waiver under a key of state.WaiversKey stands.
@@ -130,7 +130,7 @@ func (s *service) ListContext(ctx context.Context, in *waybillv1.ListContextRequ
 				out.Variables = append(out.Variables, &waybillv1.ContextVariable{Msp: key[0], Name: name, Value: string(b), At: stamp(v.At)})
 			}
 			return nil
-		}), run{state.TypeContext})
+		}), keyRange{state.TypeContext})
 		return err
 	})
 }

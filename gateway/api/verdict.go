@@ -9,8 +9,8 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
-// judged is one image and stage, judged at one moment by the policy in force.
-type judged struct {
+// judgement is one image and stage, judged at one moment by the policy in force.
+type judgement struct {
 	state.Judgement
 	now time.Time
 }
@@ -19,14 +19,14 @@ type judged struct {
 func (s *service) reader(r Reads) state.Reader { return state.Keeping(r, &s.policies) }
 
 // judge is the ledger's own judgement.
-func (s *service) judge(r Reads, subject state.Subject) (judged, error) {
+func (s *service) judge(r Reads, subject state.Subject) (judgement, error) {
 	now := s.cfg.Now()
 	j, err := state.Judge(s.reader(r), subject, now)
-	return judged{j, now}, err
+	return judgement{j, now}, err
 }
 
 // ref names the policy version that an approver signs, and its hash; empty without a policy.
-func (j judged) ref() (name, hash string) {
+func (j judgement) ref() (name, hash string) {
 	if j.Verdict.Policy == nil {
 		return "", ""
 	}
@@ -41,7 +41,7 @@ func versionRef(v policy.Version) string {
 }
 
 // stage returns the rules of the stage the image was judged for.
-func (j judged) stage() (policy.Stage, bool) {
+func (j judgement) stage() (policy.Stage, bool) {
 	if j.Policy == nil {
 		return policy.Stage{}, false
 	}
@@ -49,14 +49,14 @@ func (j judged) stage() (policy.Stage, bool) {
 }
 
 // lacks are the rules that keep the image from its release.
-func (j judged) lacks() []policy.Reason {
+func (j judgement) lacks() []policy.Reason {
 	return slices.DeleteFunc(slices.Clone(j.Verdict.Reasons), func(r policy.Reason) bool {
 		return r.Outcome == policy.Satisfied || r.Outcome == policy.Waived
 	})
 }
 
 // discount returns what says of an approval why it does not count, or "".
-func (j judged) discount() func(policy.Approval) string {
+func (j judgement) discount() func(policy.Approval) string {
 	outcomes := policy.Snapshot(j.Policy, j.Facts, j.now)
 	return func(a policy.Approval) string { return policy.Discount(j.Policy, j.Facts, a, j.now, outcomes) }
 }
@@ -69,16 +69,16 @@ func approverRole(stage policy.Stage) state.Role {
 	return state.Role(stage.Approvals.Role)
 }
 
-// stolen knows what is taken back of whom.
-type stolen struct {
+// takenBack knows what is taken back of whom.
+type takenBack struct {
 	r     Reads
 	known map[policy.Person]*state.TakenBack
 }
 
-func newStolen(r Reads) *stolen { return &stolen{r, map[policy.Person]*state.TakenBack{}} }
+func newTakenBack(r Reads) *takenBack { return &takenBack{r, map[policy.Person]*state.TakenBack{}} }
 
 // why says who took back what a person did at a time, or "".
-func (s *stolen) why(who policy.Person, at time.Time) (string, error) {
+func (s *takenBack) why(who policy.Person, at time.Time) (string, error) {
 	t, known := s.known[who]
 	if !known {
 		taken, err := state.LoadTaken(s.r, []policy.Person{who})

@@ -11,23 +11,23 @@ import (
 // mark stands where text was that is none.
 const mark = "�"
 
-// legible makes all text of an answer valid UTF-8. A string that is not cannot
+// sanitize makes all text of an answer valid UTF-8. A string that is not cannot
 // be sent, and one such text in somebody's record would be the end of every
 // answer about an image. Every answer of both protocols goes through here.
-func legible(answer any) {
+func sanitize(answer any) {
 	if m, ok := answer.(proto.Message); ok && m != nil {
-		legibleMessage(m.ProtoReflect())
+		sanitizeMessage(m.ProtoReflect())
 	}
 }
 
-func legibleMessage(m protoreflect.Message) {
+func sanitizeMessage(m protoreflect.Message) {
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
 		case f.IsMap(): // no message has one
 		case f.IsList():
-			legibleList(f, v.List())
+			sanitizeList(f, v.List())
 		case f.Kind() == protoreflect.MessageKind:
-			legibleMessage(v.Message())
+			sanitizeMessage(v.Message())
 		case f.Kind() == protoreflect.StringKind:
 			if text := v.String(); !utf8.ValidString(text) {
 				m.Set(f, protoreflect.ValueOfString(strings.ToValidUTF8(text, mark)))
@@ -37,11 +37,11 @@ func legibleMessage(m protoreflect.Message) {
 	})
 }
 
-func legibleList(f protoreflect.FieldDescriptor, list protoreflect.List) {
+func sanitizeList(f protoreflect.FieldDescriptor, list protoreflect.List) {
 	for i := range list.Len() {
 		switch f.Kind() {
 		case protoreflect.MessageKind:
-			legibleMessage(list.Get(i).Message())
+			sanitizeMessage(list.Get(i).Message())
 		case protoreflect.StringKind:
 			if text := list.Get(i).String(); !utf8.ValidString(text) {
 				list.Set(i, protoreflect.ValueOfString(strings.ToValidUTF8(text, mark)))
