@@ -11,16 +11,18 @@ import (
 	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
-// operatorQueue is the queue and the work list as the API, and the operators
+// operatorQueue is the queue with its tasks as the API, and the operators
 // behind it, see them: one list of what was set aside.
 type operatorQueue struct {
 	queue *queue.Queue
-	tasks *tasks.List
 }
 
 func (o operatorQueue) Stats(ctx context.Context) (delivery.Stats, error) {
 	stats, err := o.queue.Stats(ctx)
-	_, dead := o.tasks.Counts()
+	if err != nil {
+		return stats, err
+	}
+	_, dead, err := o.queue.Tasks().Counts(ctx)
 	stats.Dead += dead
 	return stats, err
 }
@@ -34,7 +36,11 @@ func (o operatorQueue) Dead(ctx context.Context, after int64, limit int) ([]deli
 			return nil, err
 		}
 	}
-	for _, t := range o.tasks.Dead(max(0, after-tasks.DeadBase), limit-len(out)) {
+	set, err := o.queue.Tasks().DeadLetters(ctx, max(0, after-tasks.DeadBase), limit-len(out))
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range set {
 		out = append(out, delivery.DeadLetter{
 			ID: tasks.DeadBase + t.ID, Host: t.Host, Connector: t.Kind, Attempts: t.Attempts, Reason: t.Reason, ReceivedAt: t.Noted,
 			Event: provenance.Event{Action: provenance.Push, Repository: t.Repository, Tag: t.Tag, Digest: t.Digest, Subject: t.Subject},
@@ -55,7 +61,10 @@ func (o operatorQueue) Retry(ctx context.Context, ids ...int64) (int, error) {
 	}
 	n := 0
 	if len(all) > 0 || len(ids) == 0 {
-		n = o.tasks.Retry(all...)
+		var err error
+		if n, err = o.queue.Tasks().Retry(ctx, all...); err != nil {
+			return 0, err
+		}
 	}
 	if len(letters) == 0 && len(ids) > 0 {
 		return n, nil

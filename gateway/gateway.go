@@ -104,8 +104,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	eg.Go(func() error { return g.retention.Run(ctx) })             // ... -> nowhere, when it is old
 	eg.Go(func() error { return g.follower.Run(ctx) })              // ledger -> index
 	eg.Go(func() error { return g.follower.Watch(ctx) })            // how far behind the peer
-	eg.Go(func() error { return g.tasks.Keep(ctx) })                // what blocks asked of us -> disk
-	eg.Go(func() error { return g.worker.Run(ctx) })                // ... -> evidence, witness
+	eg.Go(func() error { return g.worker.Run(ctx) })                // what blocks asked of us -> evidence, witness
 	if g.releaser != nil {
 		eg.Go(func() error { return g.releaser.Run(ctx) }) // index -> releases that are due
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"path/filepath"
 
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/autorelease"
@@ -36,7 +35,6 @@ type service struct {
 	clients   *pullclients.Store
 	retention *pullclients.Retention
 	follower  *follow.Follower
-	tasks     *tasks.List
 	worker    *tasks.Worker
 	releaser  *autorelease.Releaser // nil: switched off
 	ticker    *clock.Ticker
@@ -73,14 +71,11 @@ func open(ctx context.Context, cfg Config) (g *service, err error) {
 	if g.ledger, err = dial(cfg); err != nil {
 		return g, err
 	}
-	if g.tasks, err = tasks.Open(filepath.Join(cfg.DataDir, tasks.File), cfg.Log); err != nil {
-		return g, err
-	}
 	clients, err := openRegistries(cfg)
 	if err != nil {
 		return g, err
 	}
-	g.metrics = newMetrics(g.queue, g.tasks)
+	g.metrics = newMetrics(g.queue)
 	g.recorder = g.newRecorder(clients)
 	g.clients = &pullclients.Store{Queue: g.queue, Ledger: g.ledger, Waits: &g.recorder.Waits, Log: cfg.Log, Woken: make(chan struct{}, 1)}
 	g.recorder.OnHidden = g.clients.Wake
@@ -98,7 +93,7 @@ func open(ctx context.Context, cfg Config) (g *service, err error) {
 	}
 	g.api, err = api.New(api.Config{ //nolint:contextcheck // each request brings its own context
 		Org: cfg.MSPID, Version: cfg.Version, Channel: cfg.Channel, CertFile: cfg.API.TLSCert, KeyFile: cfg.API.TLSKey, AnonymousReads: cfg.API.AnonymousReads,
-		Index: readModel{g.index}, Queue: operatorQueue{g.queue, g.tasks}, Sweeps: g.sweeper, Connectors: connectors, Clients: pullclients.Lookup{Ledger: g.ledger}, Organisations: g.follower.Members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
+		Index: readModel{g.index}, Queue: operatorQueue{g.queue}, Sweeps: g.sweeper, Connectors: connectors, Clients: pullclients.Lookup{Ledger: g.ledger}, Organisations: g.follower.Members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
 	})
 	return g, err
 }

@@ -45,7 +45,7 @@ func (g *service) newSweeper(clients registries) (*sweep.Sweeper, error) {
 		},
 		Count: func(host provenance.Host, kind string) { g.metrics.findings.WithLabelValues(string(host), kind).Inc() },
 		Prove: func(host provenance.Host, repo provenance.Repository, d provenance.Digest) {
-			g.tasks.Add([]tasks.Task{tasks.Proof(host, repo, d)})
+			g.addTasks([]tasks.Task{tasks.Proof(host, repo, d)})
 		},
 		Finished: func(host provenance.Host) { g.metrics.swept.WithLabelValues(string(host)).SetToCurrentTime() },
 	}

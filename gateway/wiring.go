@@ -107,8 +107,17 @@ func (g *service) newRecorder(clients registries) *record.Recorder {
 	return &record.Recorder{
 		Queue: g.queue, Ledger: g.ledger, Readers: readers, Log: g.cfg.Log, OnRecorded: recorded, OnContradicted: g.contradicted, OwnerElsewhere: g.elsewhere,
 		OnUnproven: func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
-			g.tasks.Add(tasks.Unproven(host, events, read))
+			g.addTasks(tasks.Unproven(host, events, read))
 		},
+	}
+}
+
+// addTasks takes tasks that no block asked for. What fails is found again by the
+// next sweep.
+func (g *service) addTasks(all []tasks.Task) {
+	ctx := context.Background() // whoever found them has no more to do with them
+	if err := g.queue.Tasks().Add(ctx, all); err != nil {
+		g.cfg.Log.WarnContext(ctx, "tasks are not noted; a sweep finds them again", slog.Any("error", err))
 	}
 }
 
@@ -164,7 +173,7 @@ func (g *service) newWatcher(clients registries) *tasks.Watcher {
 	view := func(ctx context.Context, read func(state.Scanner) error) error {
 		return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
 	}
-	watcher := &tasks.Watcher{MSP: g.cfg.MSPID, Collect: on(g.cfg.Collect), Witness: g.cfg.Witness, List: g.tasks}
+	watcher := &tasks.Watcher{MSP: g.cfg.MSPID, Collect: on(g.cfg.Collect), Witness: g.cfg.Witness, List: g.queue.Tasks()}
 	collect := &collect.Collector{
 		View: view, Ledger: g.ledger, Log: g.cfg.Log, Count: counted(g.metrics.evidence), Now: time.Now,
 		Registries: func(host provenance.Host) (collect.Registry, bool) {
@@ -190,7 +199,7 @@ func (g *service) newWatcher(clients registries) *tasks.Watcher {
 		MSP: g.cfg.MSPID, View: view, Ledger: g.ledger, Waits: &g.recorder.Waits, Log: g.cfg.Log, Count: counted(g.metrics.ticks), Now: time.Now,
 		Behind: func(d time.Duration) { g.metrics.behind.Set(d.Seconds()) },
 	}
-	g.worker = &tasks.Worker{List: g.tasks, Log: g.cfg.Log, Do: map[string]func(context.Context, tasks.Task) ([]tasks.Task, error){tasks.Collect: collect.Do, tasks.Witness: witness.Do, tasks.Prove: prove.Do}}
+	g.worker = &tasks.Worker{List: g.queue.Tasks(), Log: g.cfg.Log, Do: map[string]func(context.Context, tasks.Task) ([]tasks.Task, error){tasks.Collect: collect.Do, tasks.Witness: witness.Do, tasks.Prove: prove.Do}}
 	if on(g.cfg.AutoRelease) {
 		g.releaser = &autorelease.Releaser{
 			MSP: g.cfg.MSPID, Ledger: g.ledger, Log: g.cfg.Log, Count: counted(g.metrics.releases), Now: time.Now, Woken: make(chan struct{}, 1),

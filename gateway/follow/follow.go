@@ -23,10 +23,11 @@ const (
 	indexRetry = time.Second // when the index's server does not answer
 )
 
-// watcher takes each block that the index holds, from its own height on.
+// watcher takes each block that the index holds, from its own height on. One
+// that fails with WB_UNAVAILABLE is brought again.
 type watcher interface {
 	Height() uint64
-	Block(b block.Block)
+	Block(ctx context.Context, b block.Block) error
 }
 
 // Follower carries blocks into the index and keeps an eye on the distance.
@@ -47,7 +48,7 @@ type Follower struct {
 
 // Run follows the blocks until ctx ends. Rows and height are one SQL
 // transaction in Apply: a crash anywhere here resumes at the stored height. The
-// work list has a height of its own, and what to do about a block is noted once
+// tasks have a height of their own, and what to do about a block is noted once
 // the index holds it.
 //
 // An index on a server may be away for a while, and may go back: it was rebuilt,
@@ -62,7 +63,7 @@ func (f *Follower) Run(ctx context.Context) error {
 		case errors.Is(err, index.ErrMoved):
 			f.Log.InfoContext(ctx, "index stands elsewhere, reading its blocks again", slog.Any("error", err))
 		case provenance.CodeOf(err) == provenance.Unavailable:
-			f.Log.WarnContext(ctx, "index cannot be reached, trying again", slog.Any("error", err))
+			f.Log.WarnContext(ctx, "index or queue cannot be reached, trying again", slog.Any("error", err))
 		default:
 			return err
 		}
@@ -92,7 +93,9 @@ func (f *Follower) follow(ctx context.Context) error {
 				return err
 			}
 		}
-		f.Watcher.Block(block)
+		if err := f.Watcher.Block(ctx, block); err != nil {
+			return err
+		}
 		if len(b.Organisations) > 0 {
 			return f.refresh(ctx, held)
 		}

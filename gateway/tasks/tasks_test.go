@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,31 +15,65 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
+	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/record/recordtest"
-	"github.com/waybill-dev/waybill/gateway/statefile"
 	"github.com/waybill-dev/waybill/gateway/wait"
 	"github.com/waybill-dev/waybill/gateway/wait/waittest"
 )
 
-func newList(t *testing.T) *List {
+func newList(t *testing.T) *queue.Tasks {
 	t.Helper()
-	return reopenList(t, filepath.Join(t.TempDir(), File))
-}
-
-func reopenList(t *testing.T, path string) *List {
-	t.Helper()
-	w, err := Open(path, slog.New(slog.DiscardHandler))
+	path := filepath.Join(t.TempDir(), "queue.db")
+	if err := queue.Create(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	q, err := queue.Open(t.Context(), path, queue.Options{Lanes: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w
+	t.Cleanup(func() {
+		if err := q.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return q.Tasks()
+}
+
+func add(t *testing.T, list *queue.Tasks, tasks ...Task) {
+	t.Helper()
+	if err := list.Add(t.Context(), tasks); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func take(t *testing.T, list *queue.Tasks) (Task, bool) {
+	t.Helper()
+	task, ok, _, err := list.Take(t.Context(), queue.Ready{Collect: nil, Witness: nil})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return task, ok
+}
+
+func counts(t *testing.T, list *queue.Tasks) (waiting, dead int64) {
+	t.Helper()
+	waiting, dead, err := list.Counts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return waiting, dead
+}
+
+func bring(t *testing.T, n *Watcher, b block.Block) {
+	t.Helper()
+	if err := n.Block(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func collectTask(n int) Task {
 	return Task{Kind: Collect, Host: recordtest.Host, Repository: "app", Digest: provenance.SHA256Of(fmt.Append(nil, n)), Subject: provenance.SHA256Of([]byte("image"))}
 }
-
-func free(Task) time.Time { return time.Time{} }
 
 // segmentBlock is a block in which an organisation recorded pushes.
 func segmentBlock(t *testing.T, number uint64, msp string, host provenance.Host, events ...provenance.Event) block.Block {
@@ -88,8 +120,8 @@ func TestNotes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			list := newList(t)
 			n := &Watcher{MSP: "VendorMSP", Collect: true, Witness: []string{"part*.example"}, List: list}
-			n.Block(segmentBlock(t, 6, x.owner, x.host, x.event))
-			got, ok, _ := list.Take(time.Now(), free)
+			bring(t, n, segmentBlock(t, 6, x.owner, x.host, x.event))
+			got, ok := take(t, list)
 			if ok != (x.want != "") || got.Kind != x.want {
 				t.Fatalf("noted %+v, want %q", got, x.want)
 			}
@@ -131,25 +163,29 @@ func TestWakes(t *testing.T) {
 				t.Run(fmt.Sprintf("%s dead=%t during=%t", name, dead, during), func(t *testing.T) {
 					list := newList(t)
 					n := &Watcher{MSP: "VendorMSP", Collect: true, List: list}
-					list.Add([]Task{collectTask(1)})
-					tried, _, _ := list.Take(time.Now(), free)
+					add(t, list, collectTask(1))
+					tried, _ := take(t, list)
 					settle := func() {
+						err := error(nil)
 						if dead {
-							list.DeadLetter(tried, x.wants, "no")
+							err = list.DeadLetter(t.Context(), tried, x.wants, "no")
 						} else {
-							list.again(tried, time.Now().Add(time.Hour), true, x.wants, "no")
+							err = list.Again(t.Context(), tried, queue.Attempt{Due: time.Now().Add(time.Hour), Counts: true, Wants: x.wants, Reason: "no"})
+						}
+						if err != nil {
+							t.Fatal(err)
 						}
 					}
 					if during {
-						n.Block(x.block(t))
+						bring(t, n, x.block(t))
 						settle()
 					} else {
 						settle()
-						n.Block(x.block(t))
+						bring(t, n, x.block(t))
 					}
 					// During an attempt it is not known yet what the task will
 					// want: it may be tried once more for nothing.
-					if _, ok, _ := list.Take(time.Now(), free); ok != x.woken && (x.woken || !during) {
+					if _, ok := take(t, list); ok != x.woken && (x.woken || !during) {
 						t.Errorf("woken: %t, want %t", ok, x.woken)
 					}
 				})
@@ -158,151 +194,23 @@ func TestWakes(t *testing.T) {
 	}
 }
 
-func TestWorkSurvives(t *testing.T) {
-	list := newList(t)
-	list.note(5, []Task{collectTask(1), collectTask(2), collectTask(3)}, nil)
-	list.note(6, []Task{collectTask(2)}, nil) // known already
-	a, _, _ := list.Take(time.Now(), free)
-	list.done(a)
-	b, _, _ := list.Take(time.Now(), free)
-	list.DeadLetter(b, ForKey, "nobody signed it")
-	if err := list.save(); err != nil {
-		t.Fatal(err)
-	}
-	list.note(8, []Task{collectTask(4)}, nil) // lost with the height
-
-	list = reopenList(t, list.path)
-	if waiting, dead := list.Counts(); list.Height() != 6 || waiting != 1 || dead != 1 {
-		t.Fatalf("height %d, %d wait, %d dead", list.Height(), waiting, dead)
-	}
-	if d := list.Dead(0, 10); len(d) != 1 || d[0].Digest != b.Digest || d[0].Reason != "nobody signed it" || d[0].Attempts != 1 {
-		t.Fatalf("dead %+v", d)
-	}
-	list.note(8, []Task{collectTask(4)}, nil)
-	if n := list.Retry(); n != 1 {
-		t.Fatalf("retried %d", n)
-	}
-	seen := map[int64]bool{}
-	for {
-		got, ok, _ := list.Take(time.Now(), free)
-		if !ok {
-			break
-		}
-		if seen[got.ID] {
-			t.Fatalf("id %d twice", got.ID)
-		}
-		seen[got.ID] = true
-	}
-	if len(seen) != 3 {
-		t.Errorf("%d tasks, want 3", len(seen))
-	}
-}
-
-// A full disk ends no gateway, and the list is saved when there is room again.
-func TestWorkKeeps(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "absent")
-	list := reopenList(t, filepath.Join(dir, File))
-	list.note(3, []Task{collectTask(1)}, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := list.Keep(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("keep: %v", err)
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := list.Keep(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("keep: %v", err)
-	}
-	again := reopenList(t, list.path)
-	if waiting, _ := again.Counts(); again.Height() != 3 || waiting != 1 {
-		t.Errorf("height %d, %d wait", again.Height(), waiting)
-	}
-	// A rebuilt index brings the blocks once more; they were noted.
-	n := &Watcher{MSP: "VendorMSP", Collect: true, List: again}
-	n.Block(segmentBlock(t, 2, "VendorMSP", recordtest.Host, provenance.Event{Repository: "app", Digest: collectTask(7).Digest, Subject: collectTask(7).Subject}))
-	if waiting, _ := again.Counts(); waiting != 1 {
-		t.Errorf("%d wait", waiting)
-	}
-}
-
-func TestWorkDamaged(t *testing.T) {
-	list := newList(t)
-	if err := statefile.Replace(list.path, []byte(`{"height":3,"tasks":[{"id":`)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(list.path, slog.New(slog.DiscardHandler)); err == nil {
-		t.Error("a damaged list was taken for an empty one")
-	}
-}
-
-func TestWorkGivesWay(t *testing.T) {
-	list := newList(t)
-	var many []Task
-	for i := range maxWaiting {
-		many = append(many, collectTask(i))
-	}
-	list.Add(many)
-	tried, _, _ := list.Take(time.Now(), free)
-	list.again(tried, time.Now().Add(time.Hour), true, "", "gone")
-	list.Add([]Task{collectTask(maxWaiting)})
-	waiting, dead := list.Counts()
-	if d := list.Dead(0, 2); waiting != maxWaiting || dead != 1 || d[0].ID != tried.ID {
-		t.Errorf("%d wait, dead %+v; want the one that was tried", waiting, d)
-	}
-}
-
-// Whoever floods one repository keeps out nobody else's tasks: not from the list,
-// not from those set aside, and not from their turn.
-func TestWorkFlood(t *testing.T) {
-	list := newList(t)
-	other := collectTask(1)
-	other.Repository = "quiet"
-	list.Add([]Task{other})
-	tried, _, _ := list.Take(time.Now(), free) // and was tried, unlike those of the flood
-	list.again(tried, time.Now().Add(time.Hour), true, "", "gone")
-	var many []Task
-	for i := range maxWaiting + maxDead + 10 {
-		many = append(many, collectTask(i))
-	}
-	list.Add(many)
-	second := collectTask(2)
-	second.Repository = "quiet"
-	list.Add([]Task{second})
-	waiting, dead := list.Counts()
-	if waiting != maxWaiting || dead != maxDead {
-		t.Errorf("%d wait, %d are set aside", waiting, dead)
-	}
-	for _, d := range list.Dead(0, maxDead) {
-		if d.Repository == "quiet" {
-			t.Errorf("the flood set aside %+v", d)
-		}
-	}
-	for n := range 2 {
-		if first, _, _ := list.Take(time.Now(), free); first.Repository == "quiet" {
-			break
-		} else if n == 1 {
-			t.Errorf("the flood had two turns before another repository: %+v", first)
-		}
-	}
-	list.DeadLetter(tried, ForKey, "set aside")
-	list.Add(many)
-	if dead := list.Dead(0, 2*maxDead); len(dead) != maxDead || !slices.ContainsFunc(dead, func(d Task) bool { return d.Repository == "quiet" }) {
-		t.Errorf("%d are set aside, and the quiet one is forgotten", len(dead))
-	}
-}
-
 // What a registry says in its errors is shown to people and goes through the API.
 func TestReasonsAreReadable(t *testing.T) {
 	said := errors.New("denied: \xff\x1b[2J\u202e" + strings.Repeat("é", wait.MaxReason) + "\nmore")
 	list := newList(t)
-	list.Add([]Task{collectTask(1)})
+	add(t, list, collectTask(1))
 	w := &Worker{List: list, Log: slog.New(slog.DiscardHandler), limits: Limits{Attempts: 1}}
-	taken, _, _ := list.Take(time.Now(), free)
-	w.finish(taken, said)
+	taken, _ := take(t, list)
+	if err := w.outcome(taken, said)(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	letters, err := list.DeadLetters(t.Context(), 0, 9)
+	if err != nil || len(letters) != 1 {
+		t.Fatalf("%v, %v", letters, err)
+	}
 	var waits wait.Reasons
 	waits.Begin("lane", said)
-	for what, text := range map[string]string{"a task set aside": list.Dead(0, 1)[0].Reason, "a wait": waits.Longest().Reason} {
+	for what, text := range map[string]string{"a task set aside": letters[0].Reason, "a wait": waits.Longest().Reason} {
 		if err := provenance.CheckText(what, text, wait.MaxReason); err != nil || !strings.HasPrefix(text, "denied: ") {
 			t.Errorf("%v: %q", err, text)
 		}
@@ -337,12 +245,12 @@ func TestWorkerHolds(t *testing.T) {
 		for _, host := range []provenance.Host{"up.example", "down.example"} {
 			x := collectTask(i)
 			x.Host = host
-			list.Add([]Task{x})
+			add(t, list, x)
 		}
 	}
 	bad, listed := collectTask(99), collectTask(98)
 	bad.Host, listed.Host, listed.Tag = "bad.example", "index.example", "list"
-	list.Add([]Task{bad, listed})
+	add(t, list, bad, listed)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -352,7 +260,7 @@ func TestWorkerHolds(t *testing.T) {
 		}
 	})
 	waittest.Until(t, func() bool {
-		waiting, dead := list.Counts()
+		waiting, dead := counts(t, list)
 		return waiting == 50 && dead == 1
 	})
 	mu.Lock()
@@ -361,7 +269,56 @@ func TestWorkerHolds(t *testing.T) {
 	}
 	up = true
 	mu.Unlock()
-	waittest.Until(t, func() bool { waiting, _ := list.Counts(); return waiting == 0 })
+	waittest.Until(t, func() bool { waiting, _ := counts(t, list); return waiting == 0 })
 	cancel()
 	wg.Wait()
+}
+
+// A queue that is away for a while loses no task, and no word of how one ended.
+func TestWorkerInsists(t *testing.T) {
+	w := &Worker{Log: slog.New(slog.DiscardHandler)}
+	tries := 0
+	w.insist(t.Context(), func() error {
+		if tries++; tries < 3 {
+			return provenance.Errorf(provenance.Unavailable, "the queue is away")
+		}
+		return nil
+	})
+	if tries != 3 {
+		t.Errorf("tried %d times", tries)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	w.insist(ctx, func() error {
+		cancel()
+		return provenance.Errorf(provenance.Unavailable, "the queue is away")
+	})
+	if ctx.Err() == nil {
+		t.Error("it did not end with its context")
+	}
+}
+
+// A block whose tasks could not be noted is one to be brought again.
+func TestBlockIsBroughtAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "queue.db")
+	if err := queue.Create(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	q, err := queue.Open(t.Context(), path, queue.Options{Lanes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := newList(t)
+	n := &Watcher{MSP: "VendorMSP", Collect: true, List: q.Tasks()}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := segmentBlock(t, 0, "VendorMSP", "reg.example", provenance.Event{Repository: "app", Digest: provenance.SHA256Of([]byte("a")), Subject: provenance.SHA256Of([]byte("image"))})
+	if err := n.Block(t.Context(), b); provenance.CodeOf(err) != provenance.Unavailable || n.Height() != 0 {
+		t.Errorf("height %d after a block that was not noted: %v", n.Height(), err)
+	}
+	n.List = list
+	bring(t, n, b)
+	if waiting, _ := counts(t, list); waiting != 1 || n.Height() != 1 {
+		t.Errorf("height %d, %d wait", n.Height(), waiting)
+	}
 }

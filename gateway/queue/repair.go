@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // sameBody compares a delivery's body with the one that is known of its id. An
@@ -54,14 +55,14 @@ func (b *batch) drop(ids []int64, state int) (by map[string]int64, total int64, 
 	where := ` FROM items WHERE state = ` + strconv.Itoa(state) + ` AND id IN (` + list(ids) + `)`
 	stmt, err := b.w.conn.PrepareContext(b.ctx, `SELECT connector, count(*)`+where+` GROUP BY connector`)
 	if err != nil {
-		return nil, 0, fail(err, "settle items")
+		return nil, 0, sqldb.Wrap(err, "settle items")
 	}
 	defer stmt.Close() //nolint:errcheck // it was only read from
 	if by, total, err = b.connectors(stmt); err != nil {
 		return nil, 0, err
 	}
 	_, err = b.w.conn.ExecContext(b.ctx, `DELETE`+where)
-	return by, total, fail(err, "settle items")
+	return by, total, sqldb.Wrap(err, "settle items")
 }
 
 // Bind makes exactly these items the sealed ones of a lane, and the lane's
@@ -98,10 +99,10 @@ func (q *Queue) Bind(ctx context.Context, lane int, ids []int64) error {
 func (b *batch) update(query string) (int64, error) {
 	result, err := b.w.conn.ExecContext(b.ctx, query)
 	if err != nil {
-		return 0, fail(err, "mend items")
+		return 0, sqldb.Wrap(err, "repair items")
 	}
 	n, err := result.RowsAffected()
-	return n, fail(err, "mend items")
+	return n, sqldb.Wrap(err, "repair items")
 }
 
 // Know notes ids of events that stand on the ledger or in this queue and are
@@ -115,14 +116,14 @@ func (q *Queue) Know(ctx context.Context, ids []provenance.EventID) error {
 	return q.writer.do(ctx, &op{
 		rows: len(ids),
 		run: func(b *batch) error {
-			stmt, err := b.w.conn.PrepareContext(b.ctx, q.engine.bind(`INSERT INTO seen (id, body, at) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`))
+			stmt, err := b.w.conn.PrepareContext(b.ctx, q.backend.bind(`INSERT INTO seen (id, body, at) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`))
 			if err != nil {
-				return fail(err, "note event ids")
+				return sqldb.Wrap(err, "note event ids")
 			}
 			defer stmt.Close() //nolint:errcheck // every row's error was heard
 			for _, id := range ids {
 				if _, err := stmt.ExecContext(b.ctx, id[:], []byte{}, b.now.Unix()); err != nil {
-					return fail(err, "note event ids")
+					return sqldb.Wrap(err, "note event ids")
 				}
 			}
 			return nil

@@ -6,34 +6,39 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
-// load fills the memory that mirrors the database. It runs before the writer
+// recover fills the memory that mirrors the database. It runs before the writer
 // starts, on its connection. exclude makes sure that nobody else is at work,
 // before the number of lanes is changed.
 func (q *Queue) load(ctx context.Context, exclude func(context.Context, *sql.Tx) error) error {
 	tx, err := q.writerD.BeginTx(ctx, nil)
 	if err != nil {
-		return fail(err, "load queue")
+		return sqldb.Wrap(err, "load queue")
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
 	var lanes int
 	var done int64
 	if err := tx.QueryRowContext(ctx, `SELECT name, lanes, done, secret FROM meta`).Scan(&q.name, &lanes, &done, &q.secret); err != nil {
-		return fail(err, "load queue")
+		return sqldb.Wrap(err, "load queue")
 	}
 	q.done.Store(done)
+	if err := tx.QueryRowContext(ctx, `SELECT height FROM task_height`).Scan(&q.tasks.saved); err != nil {
+		return sqldb.Wrap(err, "load tasks")
+	}
+	q.tasks.height = q.tasks.saved
 	if lanes != q.options.Lanes {
 		if err := exclude(ctx, tx); err != nil {
 			return err
 		}
 	}
-	c, err := readCensus(tx.QueryContext(ctx, selectCounts))
+	c, err := readCounts(tx.QueryContext(ctx, selectCounts))
 	if err != nil {
 		return err
 	}
-	q.setCensus(c)
-	if err := q.loadRepositories(ctx, tx); err != nil {
+	q.setCounts(c)
+	if err := q.recoverRepositories(ctx, tx); err != nil {
 		return err
 	}
 	if lanes != q.options.Lanes {
@@ -41,44 +46,44 @@ func (q *Queue) load(ctx context.Context, exclude func(context.Context, *sql.Tx)
 			return err
 		}
 	}
-	if q.held, err = readHolds(tx.QueryContext(ctx, `SELECT repo, max(due) FROM items WHERE state = 0 AND due > 0 GROUP BY repo`)); err != nil {
+	if q.retryAfter, err = readRetryAfter(tx.QueryContext(ctx, `SELECT repo, max(due) FROM items WHERE state = 0 AND due > 0 GROUP BY repo`)); err != nil {
 		return err
 	}
-	return fail(tx.Commit(), "load queue")
+	return sqldb.Wrap(tx.Commit(), "load queue")
 }
 
 // readHolds reads until when repositories wait for a retry.
-func readHolds(rows *sql.Rows, err error) (map[int64]time.Time, error) {
+func readRetryAfter(rows *sql.Rows, err error) (map[int64]time.Time, error) {
 	if err != nil {
-		return nil, fail(err, "read holds")
+		return nil, sqldb.Wrap(err, "read retry times")
 	}
 	defer rows.Close()
-	held := map[int64]time.Time{}
+	after := map[int64]time.Time{}
 	for rows.Next() {
 		var id, due int64
 		if err := rows.Scan(&id, &due); err != nil {
-			return nil, fail(err, "read holds")
+			return nil, sqldb.Wrap(err, "read retry times")
 		}
-		held[id] = time.UnixMilli(due)
+		after[id] = time.UnixMilli(due)
 	}
-	return held, fail(rows.Err(), "read holds")
+	return after, sqldb.Wrap(rows.Err(), "read retry times")
 }
 
-func (q *Queue) loadRepositories(ctx context.Context, tx *sql.Tx) error {
+func (q *Queue) recoverRepositories(ctx context.Context, tx *sql.Tx) error {
 	rows, err := tx.QueryContext(ctx, `SELECT id, host, name, lane FROM repositories`)
 	if err != nil {
-		return fail(err, "load queue")
+		return sqldb.Wrap(err, "load queue")
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var k repoKey
 		var r repo
 		if err := rows.Scan(&r.id, &k.host, &k.name, &r.lane); err != nil {
-			return fail(err, "load queue")
+			return sqldb.Wrap(err, "load queue")
 		}
 		q.repos[k] = r
 	}
-	return fail(rows.Err(), "load queue")
+	return sqldb.Wrap(rows.Err(), "load queue")
 }
 
 // changeLanes spreads the repositories anew. An open segment pins the number
@@ -86,7 +91,7 @@ func (q *Queue) loadRepositories(ctx context.Context, tx *sql.Tx) error {
 func (q *Queue) changeLanes(ctx context.Context, tx *sql.Tx, from int) error {
 	var open int
 	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM segments`).Scan(&open); err != nil {
-		return fail(err, "change lanes")
+		return sqldb.Wrap(err, "change lanes")
 	}
 	if open > 0 {
 		return provenance.Errorf(provenance.Invalid,
@@ -97,17 +102,17 @@ func (q *Queue) changeLanes(ctx context.Context, tx *sql.Tx, from int) error {
 		if lane == r.lane {
 			continue
 		}
-		if _, err := tx.ExecContext(ctx, q.engine.bind(`UPDATE repositories SET lane = ? WHERE id = ?`), lane, r.id); err != nil {
-			return fail(err, "change lanes")
+		if _, err := tx.ExecContext(ctx, q.backend.bind(`UPDATE repositories SET lane = ? WHERE id = ?`), lane, r.id); err != nil {
+			return sqldb.Wrap(err, "change lanes")
 		}
 		q.repos[k] = repo{id: r.id, lane: lane}
 	}
 	if _, err := tx.ExecContext(ctx, `UPDATE items SET lane = (SELECT lane FROM repositories WHERE id = items.repo)`); err != nil {
-		return fail(err, "change lanes")
+		return sqldb.Wrap(err, "change lanes")
 	}
-	if err := q.engine.relocate(ctx, tx); err != nil {
+	if err := q.backend.relocate(ctx, tx); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, q.engine.bind(`UPDATE meta SET lanes = ?`), q.options.Lanes)
-	return fail(err, "change lanes")
+	_, err := tx.ExecContext(ctx, q.backend.bind(`UPDATE meta SET lanes = ?`), q.options.Lanes)
+	return sqldb.Wrap(err, "change lanes")
 }

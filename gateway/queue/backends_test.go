@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 	"github.com/waybill-dev/waybill/test/postgres"
 )
 
@@ -32,7 +34,7 @@ func TestMain(m *testing.M) {
 type creator func(t testing.TB) string
 
 // onEngines runs a test on each database.
-func onEngines(t *testing.T, test func(t *testing.T, create creator)) {
+func onBackends(t *testing.T, test func(t *testing.T, create creator)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, createFile) })
 	t.Run("postgres", func(t *testing.T) { test(t, createSchema) })
 }
@@ -62,6 +64,23 @@ func createSchema(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return url
+}
+
+// tables opens a queue's database beside the queue.
+func tables(t testing.TB, where string) *sql.DB {
+	t.Helper()
+	if !sqldb.IsURL(where) {
+		db, err := openFile(where, 1, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return db
+	}
+	server, err := sqldb.ParseURL("queue", where, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server.Open(1)
 }
 
 // idsOf returns the event ids of the test's own kind of segment (see segment).

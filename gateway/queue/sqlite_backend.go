@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // liteEngine is SQLite: one process, so every lane is its own.
-type liteEngine struct {
+type sqliteBackend struct {
 	readers               *sql.DB
 	addSeen, body, forget *sql.Stmt
 	addOne, addMany       *sql.Stmt
@@ -33,9 +35,9 @@ const (
 // those of all lanes, and every segment rewrote eight times the pages.
 const laneNumbers = 1_000_000_000_000
 
-func (*liteEngine) bind(query string) string { return query }
+func (*sqliteBackend) bind(query string) string { return query }
 
-func (e *liteEngine) prepare(ctx context.Context, conn *sql.Conn) error {
+func (e *sqliteBackend) prepare(ctx context.Context, conn *sql.Conn) error {
 	const addItem = `INSERT INTO items (id, state, lane, repo, connector, event, body, received, attempts, due, reason) VALUES `
 	const itemRow = `(?, 0, ?, ?, ?, ?, ?, ?, 0, 0, '')`
 	err := prepareAll(ctx, e.readers, e, []prepared{{&e.unblocked, selectWaiting + ` ORDER BY i.id`}})
@@ -52,13 +54,13 @@ func (e *liteEngine) prepare(ctx context.Context, conn *sql.Conn) error {
 }
 
 // number learns the highest numbers in use.
-func (e *liteEngine) number(ctx context.Context, on *sql.DB, lanes int) error {
+func (e *sqliteBackend) number(ctx context.Context, on *sql.DB, lanes int) error {
 	e.last = map[int]int64{}
 	for lane := range lanes {
 		first := int64(lane) * laneNumbers
 		var last sql.NullInt64
 		if err := on.QueryRowContext(ctx, `SELECT max(id) FROM items WHERE id >= ? AND id < ?`, first, first+laneNumbers).Scan(&last); err != nil {
-			return fail(err, "open queue")
+			return sqldb.Wrap(err, "open queue")
 		}
 		e.last[lane] = max(first, last.Int64)
 	}
@@ -70,39 +72,39 @@ func (e *liteEngine) number(ctx context.Context, on *sql.DB, lanes int) error {
 // they are of this program or of one that numbered as items came: so the old
 // order within a lane is the order to keep. By way of negative numbers, because
 // no two items may have one even in the middle of it.
-func (*liteEngine) relocate(ctx context.Context, tx *sql.Tx) error {
+func (*sqliteBackend) relocate(ctx context.Context, tx *sql.Tx) error {
 	_, err := tx.ExecContext(ctx, strings.ReplaceAll(`
 		CREATE TEMP TABLE numbers AS SELECT id, lane * $N + row_number() OVER (PARTITION BY lane ORDER BY id) AS new FROM items;
 		CREATE UNIQUE INDEX temp.numbers_id ON numbers (id);
 		UPDATE items SET id = -(SELECT new FROM numbers WHERE numbers.id = items.id);
 		UPDATE items SET id = -id;
 		DROP TABLE numbers;`, "$N", strconv.Itoa(laneNumbers)))
-	return fail(err, "change lanes")
+	return sqldb.Wrap(err, "change lanes")
 }
 
-func (*liteEngine) begin(ctx context.Context, conn *sql.Conn) error {
+func (*sqliteBackend) begin(ctx context.Context, conn *sql.Conn) error {
 	_, err := conn.ExecContext(ctx, `BEGIN IMMEDIATE`)
 	return err
 }
 
-func (*liteEngine) commit(ctx context.Context, conn *sql.Conn) error {
+func (*sqliteBackend) commit(ctx context.Context, conn *sql.Conn) error {
 	_, err := conn.ExecContext(ctx, `COMMIT`)
 	return err
 }
 
-func (*liteEngine) preview(*batch, []*op) error { return nil }
+func (*sqliteBackend) prefetch(*batch, []*op) error { return nil }
 
-func (e *liteEngine) see(b *batch, id, body []byte, at int64) (fresh bool, err error) {
+func (e *sqliteBackend) noteID(b *batch, id, body []byte, at int64) (fresh bool, err error) {
 	result, err := e.addSeen.ExecContext(b.ctx, id, body, at)
 	if err != nil {
-		return false, fail(err, "accept event")
+		return false, sqldb.Wrap(err, "accept event")
 	}
 	if n, err := result.RowsAffected(); err != nil || n == 1 {
-		return n == 1, fail(err, "accept event")
+		return n == 1, sqldb.Wrap(err, "accept event")
 	}
 	var known []byte
 	if err := e.body.QueryRowContext(b.ctx, id).Scan(&known); err != nil {
-		return false, fail(err, "accept event")
+		return false, sqldb.Wrap(err, "accept event")
 	}
 	if !sameBody(known, body) {
 		return false, otherBody(id)
@@ -110,17 +112,17 @@ func (e *liteEngine) see(b *batch, id, body []byte, at int64) (fresh bool, err e
 	return false, nil
 }
 
-func (e *liteEngine) unsee(b *batch, ids [][]byte) error {
+func (e *sqliteBackend) forgetIDs(b *batch, ids [][]byte) error {
 	for _, id := range ids {
 		if _, err := e.forget.ExecContext(b.ctx, id); err != nil {
-			return fail(err, "take back event")
+			return sqldb.Wrap(err, "take back event")
 		}
 	}
 	return nil
 }
 
 // flush writes many rows to a statement where there are many.
-func (e *liteEngine) flush(b *batch) error {
+func (e *sqliteBackend) flush(b *batch) error {
 	args := make([]any, 0, insertRows*itemColumns)
 	for rest := b.items; len(rest) > 0; {
 		n, stmt := 1, e.addOne
@@ -133,25 +135,25 @@ func (e *liteEngine) flush(b *batch) error {
 			args = append(args, e.last[it.repo.lane], it.repo.lane, it.repo.id, it.delivery.Connector, it.event, it.delivery.BodyHash[:], it.delivery.ReceivedAt.UnixMilli())
 		}
 		if _, err := stmt.ExecContext(b.ctx, args...); err != nil {
-			return fail(err, "accept events")
+			return sqldb.Wrap(err, "accept events")
 		}
 		rest = rest[n:]
 	}
 	return nil
 }
 
-func (*liteEngine) sealItems(b *batch, lane int, ids []int64) (sql.Result, error) {
+func (*sqliteBackend) sealItems(b *batch, lane int, ids []int64) (sql.Result, error) {
 	if first, last := ids[0], ids[len(ids)-1]; last-first == int64(len(ids)-1) && slices.IsSorted(ids) {
 		return b.w.conn.ExecContext(b.ctx, `UPDATE items SET state = 1 WHERE state = 0 AND lane = ? AND id BETWEEN ? AND ?`, lane, first, last)
 	}
 	return b.w.conn.ExecContext(b.ctx, `UPDATE items SET state = 1 WHERE state = 0 AND id IN (`+list(ids)+`)`)
 }
 
-func (*liteEngine) fence(*batch, int, int64) error { return nil }
+func (*sqliteBackend) fence(*batch, int, int64) error { return nil }
 
 // leaseRows leaves blocked repositories out inside SQLite, so that a registry
 // that is down for a day does not cost a walk over its backlog in Go.
-func (e *liteEngine) leaseRows(ctx context.Context, lane int, want wanted) (*sql.Rows, error) {
+func (e *sqliteBackend) leaseRows(ctx context.Context, lane int, want wanted) (*sql.Rows, error) {
 	if len(want.blocked) == 0 && want.notHost == "" {
 		return e.unblocked.QueryContext(ctx, lane)
 	}

@@ -40,7 +40,7 @@ func (x *Index) Differ(ctx context.Context, other *Index) ([]Difference, error) 
 	err := x.View(ctx, func(a *Snapshot) error {
 		return other.View(ctx, func(b *Snapshot) error {
 			for _, query := range contents() {
-				d, err := differ(a, b, query)
+				d, err := diffTable(a, b, query)
 				if err != nil {
 					return err
 				}
@@ -57,7 +57,7 @@ func (x *Index) Differ(ctx context.Context, other *Index) ([]Difference, error) 
 }
 
 // differ walks one table of both in step; after the first difference it only counts.
-func differ(a, b *Snapshot, query string) (d Difference, err error) {
+func diffTable(a, b *Snapshot, query string) (d Difference, err error) {
 	mine, err := a.rows(query)
 	if err != nil {
 		return d, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Ids are forgotten slice by slice: an id is a hash, so 4,096 slices of the
@@ -20,16 +21,16 @@ const (
 	passesWithin = 8                // passes within Options.Remember, at least
 )
 
-// seenAt is when a delivery was seen, in seconds. It is never before the time
+// dedupTime is when a delivery was seen, in seconds. It is never before the time
 // that its item carries, so that an item kept back can be told from the table
-// of items (see oldItems).
-func seenAt(now time.Time, d *delivery.Delivery) int64 {
+// of items (noteID unexpirable).
+func dedupTime(now time.Time, d *delivery.Delivery) int64 {
 	return max(now.Unix(), d.ReceivedAt.Unix()+1)
 }
 
-// keepForgetting drops ids older than Options.Remember, one pass after the
+// runExpiry drops ids older than Options.Remember, one pass after the
 // other, until ctx ends. Of several replicas the holder of lane 0 does it.
-func (q *Queue) keepForgetting(ctx context.Context) {
+func (q *Queue) runExpiry(ctx context.Context) {
 	pause := min(q.options.Remember/passesWithin/idSlices, forgetPause)
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
@@ -65,7 +66,7 @@ func (q *Queue) keepForgetting(ctx context.Context) {
 func (q *Queue) forget(ctx context.Context, before time.Time, next func() bool) (int, error) {
 	reading, cancel := q.limit(ctx)
 	defer cancel()
-	keep, err := q.oldItems(reading, before)
+	keep, err := q.unexpirable(reading, before)
 	if err != nil {
 		return 0, err
 	}
@@ -83,19 +84,19 @@ func (q *Queue) forget(ctx context.Context, before time.Time, next func() bool) 
 	return total, nil
 }
 
-// oldItems returns the ids of the events in the queue that were received
+// unexpirable returns the ids of the events in the queue that were received
 // before the given time.
-func (q *Queue) oldItems(ctx context.Context, before time.Time) (map[provenance.EventID]bool, error) {
-	rows, err := q.reads.oldItems.QueryContext(ctx, before.UnixMilli())
+func (q *Queue) unexpirable(ctx context.Context, before time.Time) (map[provenance.EventID]bool, error) {
+	rows, err := q.reads.unexpirable.QueryContext(ctx, before.UnixMilli())
 	if err != nil {
-		return nil, fail(err, "read old items")
+		return nil, sqldb.Wrap(err, "read old items")
 	}
 	defer rows.Close()
 	keep := map[provenance.EventID]bool{}
 	for rows.Next() {
 		var event []byte
 		if err := rows.Scan(&event); err != nil {
-			return nil, fail(err, "read old items")
+			return nil, sqldb.Wrap(err, "read old items")
 		}
 		events, err := provenance.DecodeSegment(event)
 		if err != nil || len(events) != 1 {
@@ -103,7 +104,7 @@ func (q *Queue) oldItems(ctx context.Context, before time.Time) (map[provenance.
 		}
 		keep[events[0].ID] = true
 	}
-	return keep, fail(rows.Err(), "read old items")
+	return keep, sqldb.Wrap(rows.Err(), "read old items")
 }
 
 func (q *Queue) forgetSlice(ctx context.Context, slice int, before time.Time, keep map[provenance.EventID]bool) (int, error) {
@@ -112,31 +113,31 @@ func (q *Queue) forgetSlice(ctx context.Context, slice int, before time.Time, ke
 	if slice == idSlices-1 {
 		to = []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff} // no hash comes after
 	}
-	old, err := q.oldIDs(ctx, from, to, before, keep)
+	old, err := q.expiredIDs(ctx, from, to, before, keep)
 	if err != nil || len(old) == 0 {
 		return 0, err
 	}
-	err = q.writer.do(ctx, &op{rows: len(old), run: func(b *batch) error { return q.engine.unsee(b, old) }})
+	err = q.writer.do(ctx, &op{rows: len(old), run: func(b *batch) error { return q.backend.forgetIDs(b, old) }})
 	return len(old), err
 }
 
-func (q *Queue) oldIDs(ctx context.Context, from, to []byte, before time.Time, keep map[provenance.EventID]bool) ([][]byte, error) {
+func (q *Queue) expiredIDs(ctx context.Context, from, to []byte, before time.Time, keep map[provenance.EventID]bool) ([][]byte, error) {
 	ctx, cancel := q.limit(ctx)
 	defer cancel()
-	rows, err := q.reads.oldIDs.QueryContext(ctx, from, to, before.Unix())
+	rows, err := q.reads.expiredIDs.QueryContext(ctx, from, to, before.Unix())
 	if err != nil {
-		return nil, fail(err, "read old ids")
+		return nil, sqldb.Wrap(err, "read old ids")
 	}
 	defer rows.Close()
 	var old [][]byte
 	for rows.Next() {
 		var id []byte
 		if err := rows.Scan(&id); err != nil {
-			return nil, fail(err, "read old ids")
+			return nil, sqldb.Wrap(err, "read old ids")
 		}
 		if len(id) != len(provenance.EventID{}) || !keep[provenance.EventID(id)] {
 			old = append(old, id)
 		}
 	}
-	return old, fail(rows.Err(), "read old ids")
+	return old, sqldb.Wrap(rows.Err(), "read old ids")
 }

@@ -12,7 +12,7 @@ import (
 
 // What was tried is answered as what was accepted is, and nothing of it stands.
 func TestTryLeavesNothing(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
 		accept(t, q, testDelivery("a", 0))
@@ -22,7 +22,7 @@ func TestTryLeavesNothing(t *testing.T) {
 				t.Fatalf("tried %+v, %v; want %+v", got, err, want)
 			}
 			if s := stats(t, q); s.Pending != 1 || s.Done != 0 || s.Dead != 0 {
-				t.Fatalf("a trial is left: %+v", s)
+				t.Fatalf("a self-test is left: %+v", s)
 			}
 		}
 		try(delivery.Accepted{})
@@ -39,14 +39,14 @@ func TestTryLeavesNothing(t *testing.T) {
 		crash(t, q)
 		q = open(t, path, Options{Lanes: 1})
 		if got := accept(t, q, testDelivery("a", 0), testDelivery("a", 1), testDelivery("new", 1)); got != (delivery.Accepted{New: 2, Duplicate: 1}) {
-			t.Fatalf("after trials and a restart: %+v", got)
+			t.Fatalf("after self-tests and a restart: %+v", got)
 		}
 	})
 }
 
-// A trial meets the limits that a notification meets, and the same broken disk.
+// A self-test meets the limits that a notification meets, and the same broken disk.
 func TestTryMeetsTheLimits(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1, MaxPending: 1})
 		accept(t, q, testDelivery("a", 0))
 		_, err := q.Try(t.Context(), deliveries("a", 1, 2))
@@ -54,7 +54,7 @@ func TestTryMeetsTheLimits(t *testing.T) {
 		_, err = q.Try(t.Context(), make([]delivery.Delivery, MaxDeliveries+1))
 		wantCode(t, err, provenance.Invalid)
 		bad := testDelivery("a", 4)
-		bad.Event.Digest = provenance.Digest{}
+		bad.Event.Repository = "NO REPOSITORY"
 		_, err = q.Try(t.Context(), []delivery.Delivery{bad})
 		wantCode(t, err, provenance.Invalid)
 		q.writer.do(t.Context(), &op{rows: 1, run: func(b *batch) error { //nolint:errcheck // sets the fault in the writer's goroutine
@@ -68,7 +68,7 @@ func TestTryMeetsTheLimits(t *testing.T) {
 
 // Trials share commits with notifications, and take nothing of theirs.
 func TestTryBesideAccept(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 2})
 		var wg sync.WaitGroup
 		for n := range 50 {
@@ -78,7 +78,7 @@ func TestTryBesideAccept(t *testing.T) {
 				}
 			})
 			wg.Go(func() {
-				if got, err := q.Try(t.Context(), deliveries("trial", n, n+1)); err != nil || got.New != 1 {
+				if got, err := q.Try(t.Context(), deliveries("self-test", n, n+1)); err != nil || got.New != 1 {
 					t.Errorf("tried %+v, %v", got, err)
 				}
 			})
@@ -90,7 +90,7 @@ func TestTryBesideAccept(t *testing.T) {
 	})
 }
 
-// A trial that never reached the disk would say nothing about the disk.
+// A self-test that never reached the disk would say nothing about the disk.
 func TestTryWrites(t *testing.T) {
 	path := createFile(t)
 	q := open(t, path, Options{Lanes: 1})
@@ -107,6 +107,6 @@ func TestTryWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	if after := size(); after <= before {
-		t.Fatalf("the log has %d bytes before the trial and %d after it", before, after)
+		t.Fatalf("the log has %d bytes before the self-test and %d after it", before, after)
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Try does with deliveries what Accept does, and takes it back in the same
@@ -19,7 +20,7 @@ func (q *Queue) Try(ctx context.Context, deliveries []delivery.Delivery) (delive
 		return delivery.Accepted{}, nil
 	}
 	deliveries = placeheld(deliveries)
-	events, err := q.admissible(deliveries)
+	events, err := q.encodeAll(deliveries)
 	if err != nil {
 		return delivery.Accepted{}, err
 	}
@@ -40,13 +41,13 @@ func (q *Queue) try(b *batch, deliveries []delivery.Delivery, events [][]byte) (
 	var noted [][]byte
 	for i := range deliveries {
 		d := &deliveries[i]
-		fresh, err := q.engine.see(b, d.Event.ID[:], d.BodyHash[:seenBody], seenAt(b.now, d))
+		fresh, err := q.backend.noteID(b, d.Event.ID[:], d.BodyHash[:dedupBody], dedupTime(b.now, d))
 		if err == nil && fresh {
 			noted = append(noted, d.Event.ID[:])
-			err = firstError(q.room(b, d.Connector), q.writeOnce(b, d, events[i]))
+			err = firstError(q.room(b, d.Connector), q.insertAndDelete(b, d, events[i]))
 		}
 		if err != nil {
-			return delivery.Accepted{}, firstError(q.engine.unsee(b, noted), err)
+			return delivery.Accepted{}, firstError(q.backend.forgetIDs(b, noted), err)
 		}
 		if fresh {
 			accepted.New++
@@ -54,28 +55,28 @@ func (q *Queue) try(b *batch, deliveries []delivery.Delivery, events [][]byte) (
 			accepted.Duplicate++
 		}
 	}
-	return accepted, q.engine.unsee(b, noted)
+	return accepted, q.backend.forgetIDs(b, noted)
 }
 
 // writeOnce writes a row as flush would, and deletes it.
-func (q *Queue) writeOnce(b *batch, d *delivery.Delivery, event []byte) error {
+func (q *Queue) insertAndDelete(b *batch, d *delivery.Delivery, event []byte) error {
 	key := repoKey{d.Host, d.Event.Repository}
 	r, ok := q.repos[key]
 	if !ok { // a repository of samples gets no row of its own
 		r = repo{lane: laneOf(key.host, key.name, q.options.Lanes)}
 	}
 	var id int64
-	err := b.w.conn.QueryRowContext(b.ctx, q.engine.bind(`INSERT INTO items (state, lane, repo, connector, event, body, received, attempts, due, reason)
+	err := b.w.conn.QueryRowContext(b.ctx, q.backend.bind(`INSERT INTO items (state, lane, repo, connector, event, body, received, attempts, due, reason)
 		VALUES (0, ?, ?, ?, ?, ?, ?, 0, 0, '') RETURNING id`), r.lane, r.id, d.Connector, event, d.BodyHash[:], d.ReceivedAt.UnixMilli()).Scan(&id)
 	if err != nil {
-		return fail(err, "try event")
+		return sqldb.Wrap(err, "try event")
 	}
-	_, err = b.w.conn.ExecContext(b.ctx, q.engine.bind(`DELETE FROM items WHERE id = ?`), id)
-	return fail(err, "take back event")
+	_, err = b.w.conn.ExecContext(b.ctx, q.backend.bind(`DELETE FROM items WHERE id = ?`), id)
+	return sqldb.Wrap(err, "take back event")
 }
 
 // admissible encodes deliveries and asks whether there is disk for them.
-func (q *Queue) admissible(deliveries []delivery.Delivery) ([][]byte, error) {
+func (q *Queue) encodeAll(deliveries []delivery.Delivery) ([][]byte, error) {
 	if len(deliveries) > MaxDeliveries {
 		return nil, provenance.Errorf(provenance.Invalid, "accept %d deliveries: at most %d at once", len(deliveries), MaxDeliveries)
 	}

@@ -4,17 +4,15 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
-	"fmt"
 	"slices"
 
-	"github.com/jackc/pgx/v5/stdlib"
-
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // serverEngine is PostgreSQL: several processes, each statement a journey. So
 // what SQLite does row by row is done here for a whole batch, with arrays.
-type serverEngine struct {
+type postgresBackend struct {
 	readers *sql.DB
 	replica string
 	lanes   int
@@ -29,39 +27,31 @@ type note struct {
 	at          int64
 }
 
-func (*serverEngine) bind(query string) string { return dollars(query) }
+func (*postgresBackend) bind(query string) string { return sqldb.Dollars(query) }
 
-func (*serverEngine) prepare(context.Context, *sql.Conn) error { return nil } // pgx keeps its own
+func (*postgresBackend) prepare(context.Context, *sql.Conn) error { return nil } // pgx keeps its own
 
 // begin wants READ COMMITTED whatever the server's default: a statement after a
 // lock was given must see what the lock was waited for.
-func (*serverEngine) begin(ctx context.Context, conn *sql.Conn) error {
+func (*postgresBackend) begin(ctx context.Context, conn *sql.Conn) error {
 	_, err := conn.ExecContext(ctx, `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE`)
 	return err
 }
 
-// commit reads the answer: to a COMMIT in a failed transaction the server says
-// ROLLBACK, and that is no error to the protocol.
-func (*serverEngine) commit(ctx context.Context, conn *sql.Conn) error {
-	return conn.Raw(func(driver any) error {
-		tag, err := driver.(*stdlib.Conn).Conn().Exec(ctx, `COMMIT`)
-		if err == nil && tag.String() != "COMMIT" {
-			err = fmt.Errorf("the server answered %s to COMMIT", tag)
-		}
-		return err
-	})
+func (*postgresBackend) commit(ctx context.Context, conn *sql.Conn) error {
+	return sqldb.CommitOn(ctx, conn)
 }
 
-// preview inserts the ids of all deliveries in hand, in one order that all
+// prefetch inserts the ids of all deliveries in hand, in one order that all
 // replicas keep: two that insert the same ids wait for each other, and never in
 // a circle. Who waited then sees the other's row, and counts a duplicate.
-func (e *serverEngine) preview(b *batch, ops []*op) error {
+func (e *postgresBackend) prefetch(b *batch, ops []*op) error {
 	b.noted = map[string]*note{}
 	for _, o := range ops {
 		for i := range o.deliveries {
 			d := &o.deliveries[i]
 			if key := string(d.Event.ID[:]); b.noted[key] == nil {
-				b.noted[key] = &note{body: d.BodyHash[:seenBody], at: seenAt(b.now, d)}
+				b.noted[key] = &note{body: d.BodyHash[:dedupBody], at: dedupTime(b.now, d)}
 			}
 		}
 	}
@@ -87,7 +77,7 @@ func (e *serverEngine) preview(b *batch, ops []*op) error {
 }
 
 // noteAll inserts ids and reads those that were there; it returns those it found neither way.
-func (e *serverEngine) noteAll(b *batch, sorted []string) ([]string, error) {
+func (e *postgresBackend) noteAll(b *batch, sorted []string) ([]string, error) {
 	ids, bodies, at := make([][]byte, len(sorted)), make([][]byte, len(sorted)), make([]int64, len(sorted))
 	for i, key := range sorted {
 		ids[i], bodies[i], at[i] = []byte(key), b.noted[key].body, b.noted[key].at
@@ -125,24 +115,24 @@ func (e *serverEngine) noteAll(b *batch, sorted []string) ([]string, error) {
 	return missing, nil
 }
 
-func (*serverEngine) readIDs(b *batch, query string, args ...any) (map[string][]byte, error) {
+func (*postgresBackend) readIDs(b *batch, query string, args ...any) (map[string][]byte, error) {
 	rows, err := b.w.conn.QueryContext(b.ctx, query, args...)
 	if err != nil {
-		return nil, fail(err, "accept events")
+		return nil, sqldb.Wrap(err, "accept events")
 	}
 	defer rows.Close()
 	out := map[string][]byte{}
 	for rows.Next() {
 		var id, body []byte
 		if err := rows.Scan(&id, &body); err != nil {
-			return nil, fail(err, "accept events")
+			return nil, sqldb.Wrap(err, "accept events")
 		}
 		out[string(id)] = body
 	}
-	return out, fail(rows.Err(), "accept events")
+	return out, sqldb.Wrap(rows.Err(), "accept events")
 }
 
-func (*serverEngine) see(b *batch, id, body []byte, _ int64) (fresh bool, err error) {
+func (*postgresBackend) noteID(b *batch, id, body []byte, _ int64) (fresh bool, err error) {
 	n := b.noted[string(id)]
 	if n.ours && !n.taken {
 		n.taken = true
@@ -157,10 +147,10 @@ func (*serverEngine) see(b *batch, id, body []byte, _ int64) (fresh bool, err er
 	return false, nil
 }
 
-// unsee takes back what a refused caller had as fresh; flush drops the row
+// forgetIDs takes back what a refused caller had as fresh; flush drops the row
 // unless another caller of the batch takes it. Ids that the batch knows nothing
 // of are old ones to be forgotten.
-func (*serverEngine) unsee(b *batch, ids [][]byte) error {
+func (*postgresBackend) forgetIDs(b *batch, ids [][]byte) error {
 	var old [][]byte
 	for _, id := range ids {
 		if n := b.noted[string(id)]; n != nil && n.ours {
@@ -178,10 +168,10 @@ func dropIDs(b *batch, ids [][]byte) error {
 	}
 	slices.SortFunc(ids, bytes.Compare)
 	_, err := b.w.conn.ExecContext(b.ctx, `DELETE FROM seen WHERE id = ANY ($1::bytea[])`, ids)
-	return fail(err, "forget event ids")
+	return sqldb.Wrap(err, "forget event ids")
 }
 
-func (e *serverEngine) flush(b *batch) error {
+func (e *postgresBackend) flush(b *batch) error {
 	var unused [][]byte
 	for key, n := range b.noted {
 		switch {
@@ -189,7 +179,7 @@ func (e *serverEngine) flush(b *batch) error {
 			unused = append(unused, []byte(key))
 		case n.changed:
 			if _, err := b.w.conn.ExecContext(b.ctx, `UPDATE seen SET body = $2 WHERE id = $1`, []byte(key), n.body); err != nil {
-				return fail(err, "accept events")
+				return sqldb.Wrap(err, "accept events")
 			}
 		}
 	}
@@ -203,7 +193,7 @@ func (e *serverEngine) flush(b *batch) error {
 	// has committed, and is seen here, or it waits for us and moves our rows.
 	var lanes int
 	if err := b.w.conn.QueryRowContext(b.ctx, `SELECT lanes FROM meta`).Scan(&lanes); err != nil {
-		return fail(err, "accept events")
+		return sqldb.Wrap(err, "accept events")
 	}
 	if lanes != e.lanes {
 		return b.w.breakWith(lanesChanged(lanes))
@@ -211,7 +201,7 @@ func (e *serverEngine) flush(b *batch) error {
 	return nil
 }
 
-func (*serverEngine) insert(b *batch) error {
+func (*postgresBackend) insert(b *batch) error {
 	if len(b.items) == 0 {
 		return nil
 	}
@@ -225,22 +215,22 @@ func (*serverEngine) insert(b *batch) error {
 	_, err := b.w.conn.ExecContext(b.ctx, `INSERT INTO items (state, lane, repo, connector, event, body, received)
 		SELECT 0, u.* FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::bytea[], $5::bytea[], $6::bigint[]) AS u`,
 		lanes, repos, connectors, events, bodies, received)
-	return fail(err, "accept events")
+	return sqldb.Wrap(err, "accept events")
 }
 
-func (*serverEngine) sealItems(b *batch, lane int, ids []int64) (sql.Result, error) {
+func (*postgresBackend) sealItems(b *batch, lane int, ids []int64) (sql.Result, error) {
 	return b.w.conn.ExecContext(b.ctx, `UPDATE items SET state = 1 WHERE state = 0 AND lane = $1 AND id = ANY ($2::bigint[])`, lane, ids)
 }
 
-func (*serverEngine) relocate(context.Context, *sql.Tx) error { return nil }
+func (*postgresBackend) relocate(context.Context, *sql.Tx) error { return nil }
 
-func (e *serverEngine) fence(b *batch, lane int, epoch int64) error {
+func (e *postgresBackend) fence(b *batch, lane int, epoch int64) error {
 	result, err := b.w.conn.ExecContext(b.ctx, `SELECT 1 FROM lanes WHERE lane = $1 AND owner = $2 AND epoch = $3 FOR UPDATE`, lane, e.replica, epoch)
 	if err != nil {
-		return fail(err, "check lane")
+		return sqldb.Wrap(err, "check lane")
 	}
 	if n, err := result.RowsAffected(); err != nil || n != 1 {
-		return firstError(fail(err, "check lane"), laneLost(lane))
+		return firstError(sqldb.Wrap(err, "check lane"), laneLost(lane))
 	}
 	return nil
 }
@@ -248,7 +238,7 @@ func (e *serverEngine) fence(b *batch, lane int, epoch int64) error {
 // leaseRows asks for the first item's host and then for so many items of that
 // host: without a LIMIT the server would send a whole backlog. What waits for
 // its own time may be among them, and is left out by who reads.
-func (e *serverEngine) leaseRows(ctx context.Context, lane int, want wanted) (*sql.Rows, error) {
+func (e *postgresBackend) leaseRows(ctx context.Context, lane int, want wanted) (*sql.Rows, error) {
 	return e.readers.QueryContext(ctx, `WITH first AS MATERIALIZED (
 			SELECT r.host FROM items i JOIN repositories r ON r.id = i.repo
 			WHERE i.state = 0 AND i.lane = $1 AND i.repo <> ALL ($2::bigint[]) AND i.id <> ALL ($4::bigint[]) AND r.host <> $5 ORDER BY i.id LIMIT 1)

@@ -5,19 +5,20 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
-// Alone among replicas (PostgreSQL). Whoever wants to compare a queue with
+// Exclusive use among replicas (PostgreSQL). Whoever wants to compare a queue with
 // something else must not meet others at work, and must not take their lanes
 // from them by merely asking: so it looks before it says that it lives.
 
-// waitForDead returns when no replica lives. Those that live renew themselves,
+// waitForExpired returns when no replica lives. Those that live renew themselves,
 // so whoever is still there after their time is at work.
-func (q *Queue) waitForDead(ctx context.Context) error {
+func (q *Queue) waitForExpired(ctx context.Context) error {
 	return q.until(ctx, func() error {
 		var live int
 		if err := q.writerD.QueryRowContext(ctx, `SELECT count(*) FROM replicas WHERE expires > clock_timestamp()`).Scan(&live); err != nil {
-			return fail(err, "open queue")
+			return sqldb.Wrap(err, "open queue")
 		}
 		if live > 0 {
 			return provenance.Errorf(provenance.Conflict, "open queue: replicas of the gateway run (%d); stop them first", live)
@@ -26,11 +27,11 @@ func (q *Queue) waitForDead(ctx context.Context) error {
 	})
 }
 
-// takeAll returns when this replica holds every lane. The dead's are free when
+// takeAllLanes returns when this replica holds every lane. The dead's are free when
 // their time is over, a moment after that of the dead themselves.
-func (q *Queue) takeAll(ctx context.Context) error {
+func (q *Queue) takeAllLanes(ctx context.Context) error {
 	return q.until(ctx, func() error {
-		if err := q.tend(ctx); err != nil {
+		if err := q.heartbeat(ctx); err != nil {
 			return err
 		}
 		for lane := range q.options.Lanes {
