@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -24,7 +25,8 @@ type house struct {
 	files        map[string]bool            // names of files, without folders
 	declared     map[string]map[string]bool // of each folder with Go files
 	packages     map[string]string          // folder of a package, by the last part of its path
-	text         string                     // all Go source, for names that only texts hold
+	text         string                     // all Go source but tests, for names that only texts hold
+	words        map[string]bool            // of it
 }
 
 func matches(text, pattern string) map[string]bool {
@@ -99,6 +101,7 @@ func survey(root string) (house, error) {
 		return h, err
 	}
 	h.transactions = matches(string(access), `"([a-z]+:[A-Z][A-Za-z]+)":`)
+	h.words = matches(h.text, `\b(\w+)\b`)
 	h.hidden = matches(h.text, `Use: "([a-z-]+)[^\n]*Hidden: true`)
 	h.codes = matches(h.text, `"(WB_[A-Z_]+)"`)
 	h.keys = matches(config.String(), "`mapstructure:\"([a-z_]+)\"`")
@@ -119,6 +122,7 @@ var (
 	testName        = regexp.MustCompile(`^(?:Test|Benchmark|Fuzz|Example)[A-Z]\w*$`)
 	methodName      = regexp.MustCompile(`^[A-Za-z]\w*\.[A-Za-z]\w*$`)
 	configKey       = regexp.MustCompile(`^[a-z]+(?:\.[a-z_]+)*$`)
+	identifier      = regexp.MustCompile(`^(?:[a-z]+[A-Z]|[A-Z][a-z])\w*$`)
 	metricName      = regexp.MustCompile(`^waybill_[a-z_]+`)
 	commandLine     = regexp.MustCompile(`(?:^\s*|&&\s+|\|\s+|\$\()(waybill(?:-gateway)?(?: [^|&;)#` + "`" + `]*)?)`)
 	flagName        = regexp.MustCompile(`(?:^|\s)(--[a-z][a-z-]*)`)
@@ -164,18 +168,35 @@ func (h house) missing(span string) string {
 		if !h.anywhere(span) && (!ours || !h.declared[dir][m[2]]) {
 			return "no package " + m[1] + " declares " + m[2]
 		}
-	case methodName.MatchString(span) && span != strings.ToLower(span):
-		if !h.files[span] && !h.anywhere(span) {
-			return "no package declares " + span
+	case methodName.MatchString(span) && !h.files[span] && !h.anywhere(span):
+		return h.missingDotted(span)
+	case identifier.MatchString(span):
+		if !h.words[span] {
+			return "no source has the word " + span
 		}
 	case configKey.MatchString(span) && strings.Contains(span, "_") && !strings.HasSuffix(span, "_"):
-		for part := range strings.SplitSeq(span, ".") {
-			if !h.keys[part] {
-				return "the gateway's configuration has no " + part
-			}
+		if !h.keys[span] {
+			return "the gateway's configuration has no " + span
 		}
 	}
 	return ""
+}
+
+// missingDotted looks at two words with a dot that are no file of the repository
+// and no declaration: a file of a gateway or a network, a key of the gateway's
+// configuration, or what a policy speaks of (facts.critical), if they are in lower case.
+func (h house) missingDotted(span string) string {
+	left, right, _ := strings.Cut(span, ".")
+	switch {
+	case strings.Contains(h.text, strconv.Quote(span)), h.keys[left] && h.keys[right], slices.Contains(policyParts(), left) && h.words[right]:
+		return ""
+	}
+	return "nothing is called " + span
+}
+
+// policyParts are the parts of a policy, and the variables of its conditions.
+func policyParts() []string {
+	return []string{"approvals", "breakGlass", "context", "evidence", "facts", "image", "spec", "waivers", "witnesses"}
 }
 
 func (h house) anywhere(name string) bool {
@@ -280,7 +301,7 @@ func TestNames(t *testing.T) {
 
 // foreign are the settings of other programs that a guide speaks of.
 func foreign(rel, span string) bool {
-	return strings.HasPrefix(rel, "docs/guides/") && configKey.MatchString(span)
+	return strings.HasPrefix(rel, "docs/guides/") && (configKey.MatchString(span) || identifier.MatchString(span))
 }
 
 func TestNamesFail(t *testing.T) {
@@ -300,7 +321,9 @@ func TestNamesFail(t *testing.T) {
 		"chaincode/policy.Evaluate": true, "chaincode/policy.Guess": false, "policy.Evaluate": true, "policy.Guess": false,
 		"Queue.Accept": true, "Queue.Refuse": false, "access.go": true, "gone.go": false,
 		"TestNamesFail": true, "TestNothing": false,
+		"judge.approvals": true, "judge.nothing": false, "facts.critical": true, "facts.nosuchthing": false, "queue.db": true, "attic.db": false,
 		"queue.max_pending": true, "queue.max_nothing": false, "waybill_witness_total{outcome}": true, "waybill_nothing_total": false,
+		"accessTable": true, "noSuchTable": false, "Discount": true, "Nosuchthing": false,
 		"sha256": true, "facts.critical == 0": true, "Retry-After": true,
 	} {
 		if wrong := h.missing(span); (wrong == "") != fine {
