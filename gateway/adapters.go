@@ -11,22 +11,24 @@ import (
 	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
-// operated is the queue and the work list as the API, and the operators
+// operatorQueue is the queue with its tasks as the API, and the operators
 // behind it, see them: one list of what was set aside.
-type operated struct {
+type operatorQueue struct {
 	queue *queue.Queue
-	work  *tasks.List
 }
 
-func (o operated) Stats(ctx context.Context) (delivery.Stats, error) {
+func (o operatorQueue) Stats(ctx context.Context) (delivery.Stats, error) {
 	stats, err := o.queue.Stats(ctx)
-	_, dead := o.work.Counts()
+	if err != nil {
+		return stats, err
+	}
+	_, dead, err := o.queue.Tasks().Counts(ctx)
 	stats.Dead += dead
 	return stats, err
 }
 
 // Dead lists the queue's dead letters, then the tasks set aside.
-func (o operated) Dead(ctx context.Context, after int64, limit int) ([]delivery.DeadLetter, error) {
+func (o operatorQueue) Dead(ctx context.Context, after int64, limit int) ([]delivery.DeadLetter, error) {
 	var out []delivery.DeadLetter
 	if after < tasks.DeadBase {
 		var err error
@@ -34,7 +36,11 @@ func (o operated) Dead(ctx context.Context, after int64, limit int) ([]delivery.
 			return nil, err
 		}
 	}
-	for _, t := range o.work.Dead(max(0, after-tasks.DeadBase), limit-len(out)) {
+	set, err := o.queue.Tasks().DeadLetters(ctx, max(0, after-tasks.DeadBase), limit-len(out))
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range set {
 		out = append(out, delivery.DeadLetter{
 			ID: tasks.DeadBase + t.ID, Host: t.Host, Connector: t.Kind, Attempts: t.Attempts, Reason: t.Reason, ReceivedAt: t.Noted,
 			Event: provenance.Event{Action: provenance.Push, Repository: t.Repository, Tag: t.Tag, Digest: t.Digest, Subject: t.Subject},
@@ -44,7 +50,7 @@ func (o operated) Dead(ctx context.Context, after int64, limit int) ([]delivery.
 }
 
 // Retry brings back what was set aside, everything when no id is given.
-func (o operated) Retry(ctx context.Context, ids ...int64) (int, error) {
+func (o operatorQueue) Retry(ctx context.Context, ids ...int64) (int, error) {
 	var letters, all []int64
 	for _, id := range ids {
 		if id > tasks.DeadBase {
@@ -55,7 +61,10 @@ func (o operated) Retry(ctx context.Context, ids ...int64) (int, error) {
 	}
 	n := 0
 	if len(all) > 0 || len(ids) == 0 {
-		n = o.work.Retry(all...)
+		var err error
+		if n, err = o.queue.Tasks().Retry(ctx, all...); err != nil {
+			return 0, err
+		}
 	}
 	if len(letters) == 0 && len(ids) > 0 {
 		return n, nil

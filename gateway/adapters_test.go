@@ -1,12 +1,11 @@
 package gateway
 
 import (
-	"log/slog"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/record/recordtest"
 	"github.com/waybill-dev/waybill/gateway/tasks"
 )
@@ -29,16 +28,20 @@ func TestOneListOfDead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	list, err := tasks.Open(filepath.Join(t.TempDir(), tasks.File), slog.New(slog.DiscardHandler))
-	if err != nil {
+	list := b.Queue.Tasks()
+	if err := list.Add(t.Context(), []tasks.Task{{Kind: tasks.Collect, Host: "reg.example", Repository: "app/1"}, {Kind: tasks.Collect, Host: "reg.example", Repository: "app/2"}}); err != nil {
 		t.Fatal(err)
 	}
-	list.Add([]tasks.Task{{Kind: tasks.Collect, Host: "reg.example", Repository: "app/1"}, {Kind: tasks.Collect, Host: "reg.example", Repository: "app/2"}})
 	for range 2 {
-		x, _, _ := list.Take(time.Now(), func(tasks.Task) time.Time { return time.Time{} })
-		list.GiveUp(x, "", "unsigned")
+		x, _, _, err := list.Take(t.Context(), queue.Ready{tasks.Collect: nil})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := list.DeadLetter(t.Context(), x, "", "unsigned"); err != nil {
+			t.Fatal(err)
+		}
 	}
-	o := operated{queue: b.Queue, work: list}
+	o := operatorQueue{queue: b.Queue}
 	var all []delivery.DeadLetter
 	for after := int64(0); ; {
 		page, err := o.Dead(t.Context(), after, 1)

@@ -7,7 +7,7 @@ import (
 )
 
 // openHooks makes the hooks, and what admins see of the connectors behind them.
-func (g *rooms) openHooks(clients registries) (*connector.Connectors, error) {
+func (g *service) openHooks(clients registries) (*connector.Connectors, error) {
 	all, err := readConnectors(g.cfg)
 	if err != nil {
 		return nil, err
@@ -16,15 +16,15 @@ func (g *rooms) openHooks(clients registries) (*connector.Connectors, error) {
 	if err != nil {
 		return nil, err
 	}
-	book := connector.NewCounts()
+	counts := connector.NewCounts()
 	g.hooks, err = intake.New(intake.Config{
 		Connectors: all, Sink: g.queue, SelfTests: g.queue, MaxBody: g.cfg.Hooks.MaxBody, Log: g.cfg.Log,
-		Metrics: book.Wrap(g.metrics.intake()), Children: childrenIn(g.index),
+		Metrics: counts.Wrap(g.metrics.intake()), Children: childrenIn(g.index),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &connector.Connectors{All: all, Book: book, SelfTest: connector.SelfTest{
+	return &connector.Connectors{All: all, Counts: counts, SelfTest: connector.SelfTest{
 		Hooks: address, Client: client, Handler: g.hooks,
 		Registries: func(host provenance.Host) (reader connector.Registry, configured, readBack bool) {
 			c := clients[host]

@@ -2,11 +2,9 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,21 +12,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway/api"
-	"github.com/waybill-dev/waybill/gateway/autorelease"
-	"github.com/waybill-dev/waybill/gateway/clock"
 	"github.com/waybill-dev/waybill/gateway/connlimit"
 	"github.com/waybill-dev/waybill/gateway/follow"
 	"github.com/waybill-dev/waybill/gateway/fsck"
 	"github.com/waybill-dev/waybill/gateway/index"
-	"github.com/waybill-dev/waybill/gateway/intake"
-	"github.com/waybill-dev/waybill/gateway/ledger"
-	"github.com/waybill-dev/waybill/gateway/pullclients"
 	"github.com/waybill-dev/waybill/gateway/queue"
-	"github.com/waybill-dev/waybill/gateway/readmodel"
-	"github.com/waybill-dev/waybill/gateway/record"
-	"github.com/waybill-dev/waybill/gateway/sweep"
-	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
 const (
@@ -111,13 +99,12 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	eg, ctx := errgroup.WithContext(ctx)
 	eg.Go(func() error { return g.api.Serve(ctx, apiListener) })    // answers out
 	eg.Go(func() error { return g.serveHooks(ctx, hooksListener) }) // notifications in -> queue
-	eg.Go(func() error { return g.submitter.Run(ctx) })             // queue -> ledger
-	eg.Go(func() error { return g.keeper.Run(ctx) })                // ... -> our own private data
-	eg.Go(func() error { return g.retainer.Run(ctx) })              // ... -> nowhere, when it is old
+	eg.Go(func() error { return g.recorder.Run(ctx) })              // queue -> ledger
+	eg.Go(func() error { return g.clients.Run(ctx) })               // ... -> our own private data
+	eg.Go(func() error { return g.retention.Run(ctx) })             // ... -> nowhere, when it is old
 	eg.Go(func() error { return g.follower.Run(ctx) })              // ledger -> index
 	eg.Go(func() error { return g.follower.Watch(ctx) })            // how far behind the peer
-	eg.Go(func() error { return g.work.Keep(ctx) })                 // what blocks asked of us -> disk
-	eg.Go(func() error { return g.worker.Run(ctx) })                // ... -> evidence, witness
+	eg.Go(func() error { return g.worker.Run(ctx) })                // what blocks asked of us -> evidence, witness
 	if g.releaser != nil {
 		eg.Go(func() error { return g.releaser.Run(ctx) }) // index -> releases that are due
 	}
@@ -171,122 +158,4 @@ func Fsck(ctx context.Context, cfg Config, repair bool) (fsck.Report, error) {
 		}
 	}
 	return fsck.Run(ctx, o, repair)
-}
-
-// rooms are the parts of a running gateway.
-type rooms struct {
-	cfg       Config
-	queue     *queue.Queue
-	index     *index.Index
-	ledger    *ledger.Client
-	hooks     *intake.Handler
-	api       *api.Server
-	submitter *record.Recorder
-	keeper    *pullclients.Store
-	retainer  *pullclients.Retention
-	follower  *follow.Follower
-	work      *tasks.List
-	worker    *tasks.Worker
-	releaser  *autorelease.Releaser // nil: switched off
-	ticker    *clock.Ticker
-	sweeper   *sweep.Sweeper
-	metrics   *metrics
-}
-
-// open opens everything and starts nothing. A missing database is an error:
-// an empty disk is not a new gateway.
-func open(ctx context.Context, cfg Config) (g *rooms, err error) {
-	g = &rooms{cfg: cfg}
-	defer func() { //nolint:contextcheck // it closes after ctx has ended
-		if err != nil {
-			err = errors.Join(err, g.close())
-		}
-	}()
-	options := queue.Options{
-		Lanes: cfg.Queue.Lanes, MaxPending: cfg.Queue.MaxPending, MinFreeBytes: cfg.Queue.MinFreeBytes, Log: cfg.Log,
-		ConnectorShare: cfg.Queue.ConnectorShare, Remember: cfg.Queue.Remember, LaneTTL: cfg.Queue.LaneTTL,
-	}
-	where, err := queuePlace(cfg)
-	if err != nil {
-		return g, err
-	}
-	if g.queue, err = queue.Open(ctx, where, options); err != nil {
-		return g, fmt.Errorf("%w (a new gateway starts with: waybill-gateway init)", err)
-	}
-	if where, err = indexPlace(cfg); err != nil {
-		return g, err
-	}
-	if g.index, err = index.Open(ctx, where); err != nil {
-		return g, fmt.Errorf("%w (waybill-gateway reindex rebuilds it)", err)
-	}
-	if g.ledger, err = dial(cfg); err != nil {
-		return g, err
-	}
-	if g.work, err = tasks.Open(filepath.Join(cfg.DataDir, tasks.File), cfg.Log); err != nil {
-		return g, err
-	}
-	clients, err := openRegistries(cfg)
-	if err != nil {
-		return g, err
-	}
-	g.metrics = newMetrics(g.queue, g.work)
-	g.submitter = g.newSubmitter(clients)
-	g.keeper = &pullclients.Store{Queue: g.queue, Ledger: g.ledger, Waits: &g.submitter.Waits, Log: cfg.Log, Woken: make(chan struct{}, 1)}
-	g.submitter.Hid = g.keeper.Wake
-	if g.retainer, err = g.newRetainer(); err != nil {
-		return g, err
-	}
-	notes := g.newWork(clients)
-	g.follower = &follow.Follower{Ledger: g.ledger, Index: g.index, Notes: notes, Log: cfg.Log}
-	if g.sweeper, err = g.newSweeper(clients); err != nil {
-		return g, err
-	}
-	connectors, err := g.openHooks(clients)
-	if err != nil {
-		return g, err
-	}
-	g.api, err = api.New(api.Config{ //nolint:contextcheck // each request brings its own context
-		Org: cfg.MSPID, Version: cfg.Version, Channel: cfg.Channel, CertFile: cfg.API.TLSCert, KeyFile: cfg.API.TLSKey, AnonymousReads: cfg.API.AnonymousReads,
-		Index: readModel{g.index}, Queue: operated{g.queue, g.work}, Sweeps: g.sweeper, Connectors: connectors, Clients: pullclients.Lookup{Ledger: g.ledger}, Organisations: g.follower.Members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
-	})
-	return g, err
-}
-
-func (g *rooms) close() error {
-	var errs []error
-	if g.queue != nil {
-		errs = append(errs, g.queue.Close())
-	}
-	if g.index != nil {
-		errs = append(errs, g.index.Close())
-	}
-	if g.ledger != nil {
-		errs = append(errs, g.ledger.Close())
-	}
-	return errors.Join(errs...)
-}
-
-func (g *rooms) freshness() readmodel.Freshness {
-	f := g.follower.Freshness()
-	f.Waiting = g.submitter.State().Reason
-	return f
-}
-
-func dial(cfg Config) (*ledger.Client, error) {
-	return ledger.Dial(ledger.Config{
-		MSPID: cfg.MSPID, CertFile: cfg.Identity.Cert, KeyFile: cfg.Identity.Key, PeerAddress: cfg.Peer.Address, PeerTLSCAFile: cfg.Peer.TLSCA,
-		Channel: cfg.Channel, Chaincode: cfg.Chaincode, Log: cfg.Log,
-	})
-}
-
-// serveHooks takes notifications until ctx ends, and lets those in hand finish.
-func (g *rooms) serveHooks(ctx context.Context, l net.Listener) error {
-	if g.cfg.Hooks.TLSCert != "" {
-		pair, err := tls.LoadX509KeyPair(g.cfg.Hooks.TLSCert, g.cfg.Hooks.TLSKey)
-		if err != nil {
-			return fmt.Errorf("hooks.tls_cert: %w", err)
-		}
-		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}})
-	}
-	return connlimit.ServeHTTP(ctx, l, g.hooks)
 }

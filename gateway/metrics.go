@@ -14,7 +14,6 @@ import (
 	"github.com/waybill-dev/waybill/gateway/connlimit"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/queue"
-	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
 // metrics is the gateway's Prometheus registry; nothing is global.
@@ -36,7 +35,7 @@ type metrics struct {
 	purged   prometheus.Counter
 }
 
-func newMetrics(q *queue.Queue, work *tasks.List) *metrics {
+func newMetrics(q *queue.Queue) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "waybill_hook_requests_total", Help: "Notifications by connector and HTTP status."}, []string{"connector", "status"}),
@@ -54,7 +53,7 @@ func newMetrics(q *queue.Queue, work *tasks.List) *metrics {
 		swept:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "waybill_sweep_finished_seconds", Help: "When the last sweep of a registry was finished, Unix time."}, []string{"registry"}),
 		purged:   prometheus.NewCounter(prometheus.CounterOpts{Name: "waybill_purged_segments_total", Help: "Segments whose pulls' clients were purged because of their age."}),
 	}
-	m.registry.MustRegister(m.requests, m.events, m.recorded, m.segments, m.calls, m.evidence, m.witness, m.proven, m.releases, m.ticks, m.behind, m.findings, m.swept, m.purged, queueCollector{q}, workCollector{work},
+	m.registry.MustRegister(m.requests, m.events, m.recorded, m.segments, m.calls, m.evidence, m.witness, m.proven, m.releases, m.ticks, m.behind, m.findings, m.swept, m.purged, queueCollector{q}, taskCollector{q.Tasks()},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -89,22 +88,26 @@ func counted(v *prometheus.CounterVec) func(outcome string) {
 	return func(outcome string) { v.WithLabelValues(outcome).Inc() }
 }
 
-// workCollector reads the work list's counts when it is scraped.
-type workCollector struct{ list *tasks.List }
+// taskCollector reads the tasks' counts when it is scraped.
+type taskCollector struct{ tasks *queue.Tasks }
 
-func (c workCollector) describe(state string) *prometheus.Desc {
+func (c taskCollector) describe(state string) *prometheus.Desc {
 	return prometheus.NewDesc("waybill_tasks", "Artifacts to collect and images to witness, by state.", nil, prometheus.Labels{"state": state})
 }
 
 // Describe implements prometheus.Collector.
-func (c workCollector) Describe(out chan<- *prometheus.Desc) {
+func (c taskCollector) Describe(out chan<- *prometheus.Desc) {
 	out <- c.describe("waiting")
 	out <- c.describe("dead")
 }
 
 // Collect implements prometheus.Collector.
-func (c workCollector) Collect(out chan<- prometheus.Metric) {
-	waiting, dead := c.list.Counts()
+func (c taskCollector) Collect(out chan<- prometheus.Metric) {
+	waiting, dead, err := c.tasks.Counts(context.Background())
+	if err != nil {
+		out <- prometheus.NewInvalidMetric(c.describe("waiting"), err)
+		return
+	}
 	out <- prometheus.MustNewConstMetric(c.describe("waiting"), prometheus.GaugeValue, float64(waiting))
 	out <- prometheus.MustNewConstMetric(c.describe("dead"), prometheus.GaugeValue, float64(dead))
 }

@@ -36,7 +36,7 @@ func (c Config) checkSweeps() (wrong []error) {
 }
 
 // newSweeper makes the loop that compares registries with the ledger.
-func (g *rooms) newSweeper(clients registries) (*sweep.Sweeper, error) {
+func (g *service) newSweeper(clients registries) (*sweep.Sweeper, error) {
 	s := &sweep.Sweeper{
 		MSP: g.cfg.MSPID, Hosts: map[provenance.Host]*sweep.Registry{}, Queue: g.queue, Level: g.follower.LevelSince, Config: g.cfg.Sweep, Limits: sweep.DefaultLimits(),
 		Log: g.cfg.Log, Path: filepath.Join(g.cfg.DataDir, sweep.File),
@@ -45,7 +45,7 @@ func (g *rooms) newSweeper(clients registries) (*sweep.Sweeper, error) {
 		},
 		Count: func(host provenance.Host, kind string) { g.metrics.findings.WithLabelValues(string(host), kind).Inc() },
 		Prove: func(host provenance.Host, repo provenance.Repository, d provenance.Digest) {
-			g.work.Add([]tasks.Task{tasks.Proof(host, repo, d)})
+			g.addTasks([]tasks.Task{tasks.Proof(host, repo, d)})
 		},
 		Finished: func(host provenance.Host) { g.metrics.swept.WithLabelValues(string(host)).SetToCurrentTime() },
 	}

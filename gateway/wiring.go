@@ -88,9 +88,9 @@ func named(list []NamedValue) map[string]string {
 	return out
 }
 
-// newSubmitter gives the loop its registries. One that is not read back has a
+// newRecorder gives the loop its registries. One that is not read back has a
 // nil reader: its events are recorded as claimed.
-func (g *rooms) newSubmitter(clients registries) *record.Recorder {
+func (g *service) newRecorder(clients registries) *record.Recorder {
 	readers := func(host provenance.Host) (record.Registry, bool) {
 		c, ok := clients[host]
 		if !c.readBack {
@@ -105,15 +105,24 @@ func (g *rooms) newSubmitter(clients registries) *record.Recorder {
 		}
 	}
 	return &record.Recorder{
-		Queue: g.queue, Ledger: g.ledger, Readers: readers, Log: g.cfg.Log, Recorded: recorded, Contradicted: g.contradicted, Elsewhere: g.elsewhere,
-		Unproven: func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
-			g.work.Add(tasks.Unproven(host, events, read))
+		Queue: g.queue, Ledger: g.ledger, Readers: readers, Log: g.cfg.Log, OnRecorded: recorded, OnContradicted: g.contradicted, OwnerElsewhere: g.elsewhere,
+		OnUnproven: func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
+			g.addTasks(tasks.Unproven(host, events, read))
 		},
 	}
 }
 
+// addTasks takes tasks that no block asked for. What fails is found again by the
+// next sweep.
+func (g *service) addTasks(all []tasks.Task) {
+	ctx := context.Background() // whoever found them has no more to do with them
+	if err := g.queue.Tasks().Add(ctx, all); err != nil {
+		g.cfg.Log.WarnContext(ctx, "tasks are not noted; a sweep finds them again", slog.Any("error", err))
+	}
+}
+
 // elsewhere returns the other organisation that a repository belongs to, if any.
-func (g *rooms) elsewhere(ctx context.Context, host provenance.Host, repo provenance.Repository) (owner string) {
+func (g *service) elsewhere(ctx context.Context, host provenance.Host, repo provenance.Repository) (owner string) {
 	err := g.index.View(ctx, func(s *index.Snapshot) error {
 		var record state.Registry
 		if found, err := state.Read(s, state.RegistryKey(host), &record); err != nil || !found {
@@ -133,7 +142,7 @@ func (g *rooms) elsewhere(ctx context.Context, host provenance.Host, repo proven
 // contradicted records what is true where a tag was said to be deleted and names
 // an image: a push, unless the ledger knows it. Should the queue be full, the
 // next sweep finds it.
-func (g *rooms) contradicted(ctx context.Context, it queue.Item, named provenance.Digest) {
+func (g *service) contradicted(ctx context.Context, it queue.Item, named provenance.Digest) {
 	var tag state.Tag
 	err := g.index.View(ctx, func(s *index.Snapshot) error {
 		_, err := state.Read(s, state.TagKey(it.Host, it.Event.Repository, it.Event.Tag), &tag)
@@ -158,13 +167,13 @@ func namedInstead(it queue.Item, named provenance.Digest) delivery.Delivery {
 	return delivery.Delivery{Host: it.Host, Connector: sweep.Source, Event: e, BodyHash: sha256.Sum256(e.ID[:]), ReceivedAt: it.ReceivedAt}
 }
 
-// newWork makes the loops that act by themselves, and what reads off blocks
+// newWatcher makes the loops that act by themselves, and what reads off blocks
 // for them.
-func (g *rooms) newWork(clients registries) *tasks.Watcher {
+func (g *service) newWatcher(clients registries) *tasks.Watcher {
 	view := func(ctx context.Context, read func(state.Scanner) error) error {
 		return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
 	}
-	notes := &tasks.Watcher{MSP: g.cfg.MSPID, Collect: on(g.cfg.Collect), Witness: g.cfg.Witness, List: g.work}
+	watcher := &tasks.Watcher{MSP: g.cfg.MSPID, Collect: on(g.cfg.Collect), Witness: g.cfg.Witness, List: g.queue.Tasks()}
 	collect := &collect.Collector{
 		View: view, Ledger: g.ledger, Log: g.cfg.Log, Count: counted(g.metrics.evidence), Now: time.Now,
 		Registries: func(host provenance.Host) (collect.Registry, bool) {
@@ -187,10 +196,10 @@ func (g *rooms) newWork(clients registries) *tasks.Watcher {
 		},
 	}
 	g.ticker = &clock.Ticker{
-		MSP: g.cfg.MSPID, View: view, Ledger: g.ledger, Waits: &g.submitter.Waits, Log: g.cfg.Log, Count: counted(g.metrics.ticks), Now: time.Now,
+		MSP: g.cfg.MSPID, View: view, Ledger: g.ledger, Waits: &g.recorder.Waits, Log: g.cfg.Log, Count: counted(g.metrics.ticks), Now: time.Now,
 		Behind: func(d time.Duration) { g.metrics.behind.Set(d.Seconds()) },
 	}
-	g.worker = &tasks.Worker{List: g.work, Log: g.cfg.Log, Do: map[string]func(context.Context, tasks.Task) ([]tasks.Task, error){tasks.Collect: collect.Do, tasks.Witness: witness.Do, tasks.Prove: prove.Do}}
+	g.worker = &tasks.Worker{List: g.queue.Tasks(), Log: g.cfg.Log, Do: map[string]func(context.Context, tasks.Task) ([]tasks.Task, error){tasks.Collect: collect.Do, tasks.Witness: witness.Do, tasks.Prove: prove.Do}}
 	if on(g.cfg.AutoRelease) {
 		g.releaser = &autorelease.Releaser{
 			MSP: g.cfg.MSPID, Ledger: g.ledger, Log: g.cfg.Log, Count: counted(g.metrics.releases), Now: time.Now, Woken: make(chan struct{}, 1),
@@ -198,9 +207,9 @@ func (g *rooms) newWork(clients registries) *tasks.Watcher {
 				return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
 			},
 		}
-		notes.Looked = g.releaser.Wake
+		watcher.Looked = g.releaser.Wake
 	}
-	return notes
+	return watcher
 }
 
 // on is a switch whose default is on.
@@ -239,7 +248,7 @@ func openRegistries(cfg Config) (registries, error) {
 }
 
 // newRetainer makes the loop that purges the clients of old pulls.
-func (g *rooms) newRetainer() (*pullclients.Retention, error) {
+func (g *service) newRetainer() (*pullclients.Retention, error) {
 	keep := map[provenance.Host]time.Duration{}
 	for _, reg := range g.cfg.Registries {
 		if reg.KeepClients > 0 {
@@ -251,7 +260,7 @@ func (g *rooms) newRetainer() (*pullclients.Retention, error) {
 		}
 	}
 	return pullclients.NewRetention(pullclients.Retention{
-		Index: g.index, Ledger: g.ledger, Waits: &g.submitter.Waits, Log: g.cfg.Log, MSP: g.cfg.MSPID, Path: filepath.Join(g.cfg.DataDir, pullclients.RetentionFile),
+		Index: g.index, Ledger: g.ledger, Waits: &g.recorder.Waits, Log: g.cfg.Log, MSP: g.cfg.MSPID, Path: filepath.Join(g.cfg.DataDir, pullclients.RetentionFile),
 		Keep: keep, Purged: g.metrics.purged.Inc,
 	})
 }

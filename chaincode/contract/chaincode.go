@@ -40,7 +40,9 @@ func (c *Chaincode) Serve(ccid, address string, tls shim.TLSProperties) error {
 	return server.Start()
 }
 
-// New builds the chaincode with all its contracts.
+// New builds the chaincode with all its contracts. A call is three steps: who
+// may (authorise), the transaction, and, where that succeeded and wrote, what its reads
+// leave behind (materialize).
 func New() (*Chaincode, error) {
 	kept := new(policy.Cache)
 	before := func(tx *Tx) error {
@@ -48,7 +50,7 @@ func New() (*Chaincode, error) {
 		return authorise(tx)
 	}
 	named := func(name string) contractapi.Contract {
-		return contractapi.Contract{Name: name, BeforeTransaction: before, TransactionContextHandler: new(Tx)}
+		return contractapi.Contract{Name: name, BeforeTransaction: before, AfterTransaction: materialize, TransactionContextHandler: new(Tx)}
 	}
 	cc, err := contractapi.NewChaincode(
 		&MemberContract{named("member")},
@@ -73,7 +75,7 @@ func New() (*Chaincode, error) {
 	if err != nil {
 		return nil, fmt.Errorf("waybill chaincode: %w", err)
 	}
-	cc.TransactionSerializer = plain{}
+	cc.TransactionSerializer = textSerializer{}
 	return &Chaincode{contracts: cc}, nil
 }
 

@@ -12,179 +12,153 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/strictjson"
 )
 
-// maxPolicies bounds the catalogue, which every verdict reads.
-const maxPolicies = 256
-
-// law is what only votes change, as committed.
-type law struct {
-	members   state.Members
-	catalogue state.Catalogue
-	// founding: founders have yet to join, and count as members who said
-	// nothing. Else whoever joins first would be a majority alone.
-	founding bool
-	registry state.Registry // that a change is about
-	hold     *state.Hold    // the same
+// change is what a proposal would do, as it is voted on.
+type change struct {
+	kind state.ProposalKind
+	name string // of the policy, or the MSP id
+	body []byte // in its one JSON form
+	// source is the text that body was read from, "" where that is body.
+	source string
+	effect
 }
 
-// electorate is how many may vote, now or once they joined.
-func (l law) electorate() int {
-	if l.founding {
-		return len(l.members.MSPs) + len(l.members.Invited)
-	}
-	return len(l.members.MSPs)
-}
-
-// needed is the number of agreeing members that decides.
-func (l law) needed() int { return max(l.members.Needed(), l.electorate()/2+1) }
-
-// loadLaw reads what only votes change, and what a change is about.
-func loadLaw(tx *Tx, c change) (l law, err error) {
-	if l.members, err = state.LoadMembers(tx); err != nil {
-		return l, err
-	}
-	if l.founding, err = founding(tx, l.members); err != nil {
-		return l, err
-	}
-	if _, err = state.Read(tx, state.PoliciesKey(), &l.catalogue); err != nil {
-		return l, err
-	}
-	if about, ok := c.(interface{ load(tx *Tx, l *law) error }); ok {
-		err = about.load(tx, &l)
-	}
-	return l, err
-}
-
-// putLaw writes a record that is part of a vote or of what it made, and guards its key.
-func putLaw(tx *Tx, m state.Members, key string, record any) error {
-	if err := tx.put(key, record); err != nil {
-		return err
-	}
-	return guardLaw(tx, key, m)
-}
-
-// change is what a proposal would do.
-type change interface {
-	kind() state.ProposalKind
-	name() string      // of the policy, or the MSP id
-	body() []byte      // in its one JSON form
-	base(l law) int    // version in force of what it changes
-	check(l law) error // whether it can be made now
+// effect is what comes into force with a change.
+type effect interface {
+	base(g governance) int    // version in force of what it changes
+	check(g governance) error // whether it can be made now
 	// enact makes it and returns the policy version it became.
-	enact(tx *Tx, l law, p state.Proposal, voters []policy.Person) (int, error)
+	enact(tx *Tx, g governance, p state.Proposal, voters []policy.Person) (int, error)
 }
 
-func parseChange(kind state.ProposalKind, body []byte) (change, error) {
+// hash names the change to a version of what is in force.
+func (c change) hash(base int) string {
+	return state.ChangeHash(c.kind, c.name, base, c.body, c.source)
+}
+
+// parseChange reads a change. What comes into force is read from the one text that
+// the caller brings, here and by every peer; no caller brings both.
+func parseChange(kind state.ProposalKind, text []byte) (change, error) {
 	switch kind {
 	case state.ProposePolicy:
-		p, err := policy.Parse(body)
-		if err != nil {
-			return nil, err
-		}
-		return policyChange{p, p.Canonical()}, nil
+		return parsePolicyChange(text)
 	case state.ProposeMemberAdd, state.ProposeMemberRemove:
-		var m struct {
-			MSP string `json:"msp"`
-		}
-		if err := strictjson.Unmarshal(body, &m, strictjson.Limits{}); err != nil {
-			return nil, err
-		}
-		if err := checkMSP(m.MSP); err != nil {
-			return nil, err
-		}
-		text, err := state.Encode(m)
-		return memberChange{add: kind == state.ProposeMemberAdd, msp: m.MSP, text: text}, err
+		return parseMemberChange(kind, text)
 	case state.ProposeMajority:
-		var m struct {
-			Majority int `json:"majority"`
-		}
-		if err := strictjson.Unmarshal(body, &m, strictjson.Limits{}); err != nil {
-			return nil, err
-		}
-		text, err := state.Encode(m)
-		return majorityChange{n: m.Majority, text: text}, err
+		return parseMajorityChange(text)
 	case state.ProposeRegistry:
-		return parseRegistryChange(body)
+		return parseRegistryChange(text)
 	case state.ProposeLift:
-		return parseLiftChange(body)
+		return parseLiftChange(text)
 	}
-	return nil, provenance.Errorf(provenance.Invalid, "proposal kind %q: want %s, %s, %s, %s, %s or %s", clip(string(kind)),
+	return change{}, provenance.Errorf(provenance.Invalid, "proposal kind %q: want %s, %s, %s, %s, %s or %s", clip(string(kind)),
 		state.ProposePolicy, state.ProposeMemberAdd, state.ProposeMemberRemove, state.ProposeMajority, state.ProposeRegistry, state.ProposeLift)
 }
 
-// policyChange puts a policy's text in force.
-type policyChange struct {
-	p    policy.Policy
-	text []byte
+// storedChange returns the change that a proposal on the ledger is about. Its body
+// must be what its text says still: nothing else was voted on.
+func storedChange(p state.Proposal) (change, error) {
+	text := []byte(p.Source)
+	if p.Source == "" {
+		text = p.Body
+	}
+	c, err := parseChange(p.Kind, text)
+	if err != nil {
+		return c, err
+	}
+	if p.Source != "" && (c.source != p.Source || string(c.body) != string(p.Body)) {
+		return c, provenance.Errorf(provenance.Internal, "proposal %s does not hold what its text says", p.ID)
+	}
+	return c, nil
 }
 
-func (policyChange) kind() state.ProposalKind { return state.ProposePolicy }
-func (c policyChange) name() string           { return c.p.Metadata.Name }
-func (c policyChange) body() []byte           { return c.text }
+// policyChange puts a policy in force.
+type policyChange struct {
+	policy       policy.Policy
+	body, source []byte
+}
 
-func (c policyChange) base(l law) int {
-	if at := c.at(l); at >= 0 {
-		return l.catalogue.Policies[at].Version
+func parsePolicyChange(text []byte) (change, error) {
+	p, err := policy.ParseText(text)
+	if err != nil {
+		return change{}, err
+	}
+	c := change{kind: state.ProposePolicy, name: p.Metadata.Name, body: p.Canonical()}
+	if string(text) != string(c.body) {
+		c.source = string(text)
+	}
+	c.effect = policyChange{policy: p, body: c.body, source: []byte(c.source)}
+	return c, nil
+}
+
+func (c policyChange) base(g governance) int {
+	if at := c.at(g); at >= 0 {
+		return g.catalogue.Policies[at].Version
 	}
 	return 0
 }
 
-func (c policyChange) at(l law) int {
-	return slices.IndexFunc(l.catalogue.Policies, func(e state.CatalogueEntry) bool { return e.Name == c.name() })
+func (c policyChange) at(g governance) int {
+	return slices.IndexFunc(g.catalogue.Policies, func(e state.CatalogueEntry) bool { return e.Name == c.policy.Metadata.Name })
 }
 
-func (c policyChange) check(l law) error {
-	for _, e := range l.catalogue.Policies {
-		if e.Name == c.name() {
+func (c policyChange) check(g governance) error {
+	for _, e := range g.catalogue.Policies {
+		if e.Name == c.policy.Metadata.Name {
 			continue
 		}
-		if pattern := policy.Overlap(c.p.Spec.Match, e.Match); pattern != "" {
+		if pattern := policy.Overlap(c.policy.Spec.Match, e.Match); pattern != "" {
 			return provenance.Errorf(provenance.Conflict, "pattern %q is as specific as one of policy %s; ties are refused", pattern, e.Name)
 		}
 	}
-	if c.at(l) < 0 && len(l.catalogue.Policies) >= maxPolicies {
+	if c.at(g) < 0 && len(g.catalogue.Policies) >= maxPolicies {
 		return provenance.Errorf(provenance.Conflict, "the ledger has %d policies already", maxPolicies)
 	}
 	return nil
 }
 
-func (c policyChange) enact(tx *Tx, l law, _ state.Proposal, voters []policy.Person) (int, error) {
-	version := c.base(l) + 1
-	entry := state.CatalogueEntry{Name: c.name(), Version: version, Match: c.p.Spec.Match}
-	catalogue := state.Catalogue{Policies: slices.Clone(l.catalogue.Policies)}
-	if at := c.at(l); at >= 0 {
+func (c policyChange) enact(tx *Tx, g governance, _ state.Proposal, voters []policy.Person) (int, error) {
+	version := c.base(g) + 1
+	entry := state.CatalogueEntry{Name: c.policy.Metadata.Name, Version: version, Match: c.policy.Spec.Match}
+	catalogue := state.Catalogue{Policies: slices.Clone(g.catalogue.Policies)}
+	if at := c.at(g); at >= 0 {
 		catalogue.Policies[at] = entry
 	} else {
 		catalogue.Policies = append(catalogue.Policies, entry)
 		slices.SortFunc(catalogue.Policies, func(x, y state.CatalogueEntry) int { return strings.Compare(x.Name, y.Name) })
 	}
-	sum := sha256.Sum256(c.text)
-	v := state.PolicyVersion{Name: c.name(), Version: version, Hash: hex.EncodeToString(sum[:]), Text: c.text, Voters: voters, At: tx.now}
-	if err := putLaw(tx, l.members, state.PolicyKey(v.Name, version), v); err != nil {
+	sum := sha256.Sum256(c.body)
+	v := state.PolicyVersion{Name: entry.Name, Version: version, Hash: hex.EncodeToString(sum[:]), Text: c.body, Source: string(c.source), Voters: voters, At: tx.now}
+	if err := putGoverned(tx, g.members, state.PolicyKey(v.Name, version), v); err != nil {
 		return 0, err
 	}
-	return version, putLaw(tx, l.members, state.PoliciesKey(), catalogue)
+	return version, putGoverned(tx, g.members, state.PoliciesKey(), catalogue)
 }
 
 // memberChange invites an organisation, or takes one off the list: what it
 // granted, approved, signed and held counts no more from then on.
 type memberChange struct {
-	add  bool
-	msp  string
-	text []byte
+	add bool
+	msp string
 }
 
-func (c memberChange) kind() state.ProposalKind {
-	if c.add {
-		return state.ProposeMemberAdd
+func parseMemberChange(kind state.ProposalKind, text []byte) (change, error) {
+	var m struct {
+		MSP string `json:"msp"`
 	}
-	return state.ProposeMemberRemove
+	if err := strictjson.Unmarshal(text, &m, strictjson.Limits{}); err != nil {
+		return change{}, err
+	}
+	if err := checkMSP(m.MSP); err != nil {
+		return change{}, err
+	}
+	body, err := state.Encode(m)
+	return change{kind: kind, name: m.MSP, body: body, effect: memberChange{add: kind == state.ProposeMemberAdd, msp: m.MSP}}, err
 }
-func (c memberChange) name() string { return c.msp }
-func (c memberChange) body() []byte { return c.text }
-func (memberChange) base(l law) int { return l.members.Version }
 
-func (c memberChange) check(l law) error {
-	m := l.members
+func (memberChange) base(g governance) int { return g.members.Version }
+
+func (c memberChange) check(g governance) error {
+	m := g.members
 	member, invited := slices.Contains(m.MSPs, c.msp), slices.Contains(m.Invited, c.msp)
 	switch {
 	case c.add && (member || invited):
@@ -199,8 +173,8 @@ func (c memberChange) check(l law) error {
 	return nil
 }
 
-func (c memberChange) enact(tx *Tx, l law, _ state.Proposal, _ []policy.Person) (int, error) {
-	m := state.Members{MSPs: slices.Clone(l.members.MSPs), Invited: slices.Clone(l.members.Invited), Majority: l.members.Majority, Version: l.members.Version + 1}
+func (c memberChange) enact(tx *Tx, g governance, _ state.Proposal, _ []policy.Person) (int, error) {
+	m := state.Members{MSPs: slices.Clone(g.members.MSPs), Invited: slices.Clone(g.members.Invited), Majority: g.members.Majority, Version: g.members.Version + 1}
 	this := func(msp string) bool { return msp == c.msp }
 	switch {
 	case c.add:
@@ -218,25 +192,30 @@ func (c memberChange) enact(tx *Tx, l law, _ state.Proposal, _ []policy.Person) 
 }
 
 // majorityChange sets how many members decide.
-type majorityChange struct {
-	n    int
-	text []byte
+type majorityChange int
+
+func parseMajorityChange(text []byte) (change, error) {
+	var m struct {
+		Majority int `json:"majority"`
+	}
+	if err := strictjson.Unmarshal(text, &m, strictjson.Limits{}); err != nil {
+		return change{}, err
+	}
+	body, err := state.Encode(m)
+	return change{kind: state.ProposeMajority, body: body, effect: majorityChange(m.Majority)}, err
 }
 
-func (majorityChange) kind() state.ProposalKind { return state.ProposeMajority }
-func (majorityChange) name() string             { return "" }
-func (c majorityChange) body() []byte           { return c.text }
-func (majorityChange) base(l law) int           { return l.members.Version }
+func (majorityChange) base(g governance) int { return g.members.Version }
 
-func (c majorityChange) check(l law) error {
-	if all := l.electorate(); c.n <= all/2 || c.n > all {
-		return provenance.Errorf(provenance.Invalid, "a majority of %d: want %d to %d of the %d members", c.n, all/2+1, all, all)
+func (c majorityChange) check(g governance) error {
+	if all := g.electorate(); int(c) <= all/2 || int(c) > all {
+		return provenance.Errorf(provenance.Invalid, "a majority of %d: want %d to %d of the %d members", int(c), all/2+1, all, all)
 	}
 	return nil
 }
 
-func (c majorityChange) enact(tx *Tx, l law, _ state.Proposal, _ []policy.Person) (int, error) {
-	m := l.members
-	m.Majority, m.Version = c.n, m.Version+1
+func (c majorityChange) enact(tx *Tx, g governance, _ state.Proposal, _ []policy.Person) (int, error) {
+	m := g.members
+	m.Majority, m.Version = int(c), m.Version+1
 	return 0, putMembers(tx, m)
 }

@@ -3,7 +3,6 @@ package contract
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -21,30 +20,32 @@ type registryChange struct {
 	Kind      string          `json:"kind"`
 }
 
-func parseRegistryChange(body []byte) (change, error) {
+func parseRegistryChange(text []byte) (change, error) {
 	var c registryChange
-	if err := strictjson.Unmarshal(body, &c, strictjson.Limits{}); err != nil {
-		return nil, err
+	if err := strictjson.Unmarshal(text, &c, strictjson.Limits{}); err != nil {
+		return change{}, err
 	}
 	h, err := provenance.ParseHost(string(c.Host))
 	if err != nil {
-		return nil, err
+		return change{}, err
 	}
 	c.Host = h
 	if c.Namespace != "" {
 		if _, err := provenance.ParseRepository(c.Namespace); err != nil {
-			return nil, err
+			return change{}, err
 		}
 	} else if provenance.Shared(h) {
-		return nil, provenance.Errorf(provenance.Invalid, "%s is used by everybody: name the namespace, as in %s/NAMESPACE", h, h)
+		return change{}, provenance.Errorf(provenance.Invalid, "%s is used by everybody: name the namespace, as in %s/NAMESPACE", h, h)
 	}
 	if !registryKind.MatchString(c.Kind) {
-		return nil, provenance.Errorf(provenance.Invalid, "registry kind %q: want a connector kind such as distribution", clip(c.Kind))
+		return change{}, provenance.Errorf(provenance.Invalid, "registry kind %q: want a connector kind such as distribution", clip(c.Kind))
 	}
-	return c, checkMSP(c.Owner)
+	if err := checkMSP(c.Owner); err != nil {
+		return change{}, err
+	}
+	body, err := state.Encode(c)
+	return change{kind: state.ProposeRegistry, name: c.name(), body: body, effect: c}, err
 }
-
-func (registryChange) kind() state.ProposalKind { return state.ProposeRegistry }
 
 func (c registryChange) name() string {
 	if c.Namespace == "" {
@@ -53,47 +54,42 @@ func (c registryChange) name() string {
 	return string(c.Host) + "/" + c.Namespace
 }
 
-func (c registryChange) body() []byte {
-	b, _ := state.Encode(c) // texts only: cannot fail
-	return b
-}
+func (registryChange) base(g governance) int { return g.registry.Version }
 
-func (registryChange) base(l law) int { return l.registry.Version }
-
-func (c registryChange) load(tx *Tx, l *law) error {
-	_, err := state.Read(tx, state.RegistryKey(c.Host), &l.registry)
+func (c registryChange) load(tx *Tx, g *governance) error {
+	_, err := state.Read(tx, state.RegistryKey(c.Host), &g.registry)
 	return err
 }
 
-func (c registryChange) at(l law) int {
-	return slices.IndexFunc(l.registry.Claims, func(o state.Claim) bool { return o.Namespace == c.Namespace })
+func (c registryChange) at(g governance) int {
+	return slices.IndexFunc(g.registry.Claims, func(o state.Claim) bool { return o.Namespace == c.Namespace })
 }
 
-func (c registryChange) check(l law) error {
-	if !slices.Contains(l.members.MSPs, c.Owner) {
+func (c registryChange) check(g governance) error {
+	if !slices.Contains(g.members.MSPs, c.Owner) {
 		return provenance.Errorf(provenance.NotFound, "%s is no member; members own registries", c.Owner)
 	}
-	at := c.at(l)
+	at := c.at(g)
 	switch {
-	case at >= 0 && l.registry.Claims[at].Owner == c.Owner && l.registry.Claims[at].Kind == c.Kind:
+	case at >= 0 && g.registry.Claims[at].Owner == c.Owner && g.registry.Claims[at].Kind == c.Kind:
 		return provenance.Errorf(provenance.Conflict, "%s has %s already", c.Owner, c.name())
-	case at < 0 && len(l.registry.Claims) >= state.MaxClaims:
+	case at < 0 && len(g.registry.Claims) >= state.MaxClaims:
 		return provenance.Errorf(provenance.Full, "%s has %d namespaces already", c.Host, state.MaxClaims)
 	}
 	return nil
 }
 
-func (c registryChange) enact(tx *Tx, l law, _ state.Proposal, _ []policy.Person) (int, error) {
-	r := state.Registry{Host: c.Host, Claims: slices.Clone(l.registry.Claims), Version: l.registry.Version + 1}
+func (c registryChange) enact(tx *Tx, g governance, _ state.Proposal, _ []policy.Person) (int, error) {
+	r := state.Registry{Host: c.Host, Claims: slices.Clone(g.registry.Claims), Version: g.registry.Version + 1}
 	claim := state.Claim{Namespace: c.Namespace, Owner: c.Owner, Kind: c.Kind, Layout: state.Layout, Act: tx.act()}
-	if at := c.at(l); at >= 0 { // what was recorded stays as it is
+	if at := c.at(g); at >= 0 { // what was recorded stays as it is
 		claim.Layout = r.Claims[at].Layout
 		r.Claims[at] = claim
 	} else {
 		r.Claims = append(r.Claims, claim)
 		slices.SortFunc(r.Claims, func(a, b state.Claim) int { return cmp.Compare(a.Namespace, b.Namespace) })
 	}
-	return 0, putLaw(tx, l.members, state.RegistryKey(c.Host), r)
+	return 0, putGoverned(tx, g.members, state.RegistryKey(c.Host), r)
 }
 
 // liftChange ends an organisation's hold, which it cannot or will not end itself.
@@ -102,52 +98,47 @@ type liftChange struct {
 	MSP    string            `json:"msp"`
 }
 
-func parseLiftChange(body []byte) (change, error) {
+func parseLiftChange(text []byte) (change, error) {
 	var c liftChange
-	if err := strictjson.Unmarshal(body, &c, strictjson.Limits{}); err != nil {
-		return nil, err
+	if err := strictjson.Unmarshal(text, &c, strictjson.Limits{}); err != nil {
+		return change{}, err
 	}
 	if c.Digest.IsZero() {
-		return nil, provenance.Errorf(provenance.Invalid, "digest: want the image whose quarantine is to be lifted")
+		return change{}, provenance.Errorf(provenance.Invalid, "digest: want the image whose quarantine is to be lifted")
 	}
-	return c, checkMSP(c.MSP)
-}
-
-func (liftChange) kind() state.ProposalKind { return state.ProposeLift }
-
-func (c liftChange) name() string { return strings.Join([]string{c.Digest.String(), c.MSP}, " ") }
-
-func (c liftChange) body() []byte {
-	b, _ := state.Encode(c) // texts only: cannot fail
-	return b
+	if err := checkMSP(c.MSP); err != nil {
+		return change{}, err
+	}
+	body, err := state.Encode(c)
+	return change{kind: state.ProposeLift, name: c.Digest.String() + " " + c.MSP, body: body, effect: c}, err
 }
 
 // base: every hold is set anew, and a vote is for one; when it was set tells them apart.
-func (liftChange) base(l law) int {
-	if l.hold == nil || l.hold.Lifted {
+func (liftChange) base(g governance) int {
+	if g.hold == nil || g.hold.Lifted {
 		return 0
 	}
-	return int(l.hold.At.Unix())
+	return int(g.hold.At.Unix())
 }
 
-func (c liftChange) load(tx *Tx, l *law) error {
+func (c liftChange) load(tx *Tx, g *governance) error {
 	var h state.Hold
 	found, err := state.Read(tx, state.HoldKey(c.Digest, c.MSP), &h)
 	if found {
-		l.hold = &h
+		g.hold = &h
 	}
 	return err
 }
 
-func (c liftChange) check(l law) error {
-	if l.hold == nil || l.hold.Lifted {
+func (c liftChange) check(g governance) error {
+	if g.hold == nil || g.hold.Lifted {
 		return provenance.Errorf(provenance.NotFound, "%s holds no quarantine of %s", c.MSP, c.Digest.Short())
 	}
 	return nil
 }
 
-func (c liftChange) enact(tx *Tx, l law, p state.Proposal, _ []policy.Person) (int, error) {
-	h := *l.hold
-	h.Lifted, h.Since, h.Proposal, h.Reason, h.Act = true, l.hold.At, p.ID, "lifted by a vote", tx.act()
+func (c liftChange) enact(tx *Tx, g governance, p state.Proposal, _ []policy.Person) (int, error) {
+	h := *g.hold
+	h.Lifted, h.Since, h.Proposal, h.Reason, h.Act = true, g.hold.At, p.ID, "lifted by a vote", tx.act()
 	return 0, tx.put(state.HoldKey(c.Digest, c.MSP), h)
 }

@@ -28,18 +28,27 @@ func FuzzParseChange(f *testing.F) {
 			}
 			return
 		}
-		again, err := parseChange(c.kind(), c.body())
+		again, err := parseChange(c.kind, c.body)
 		if err != nil {
-			t.Fatalf("%q was taken as %q, which is refused: %v", body, c.body(), err)
+			t.Fatalf("%q was taken as %q, which is refused: %v", body, c.body, err)
 		}
-		if !bytes.Equal(c.body(), again.body()) || c.name() != again.name() || c.kind() != again.kind() {
-			t.Fatalf("%q: %q, then %q", body, c.body(), again.body())
+		if !bytes.Equal(c.body, again.body) || c.name != again.name || c.kind != again.kind || again.source != "" {
+			t.Fatalf("%q: %q, then %q", body, c.body, again.body)
 		}
-		id := state.ProposalID(changeHash(c, 1), 1)
-		if id != state.ProposalID(changeHash(again, 1), 1) || !proposalID.MatchString(id) {
+		if c.source != "" {
+			if c.kind != state.ProposePolicy || c.source != string(body) {
+				t.Fatalf("of %q the text %q is kept", body, c.source)
+			}
+			stored, err := storedChange(state.Proposal{Kind: c.kind, Body: c.body, Source: c.source})
+			if err != nil || !bytes.Equal(stored.body, c.body) {
+				t.Fatalf("%q is stored as %q, %v", body, stored.body, err)
+			}
+		}
+		id := state.ProposalID(c.hash(1), 1)
+		if same := c.source == ""; same != (id == state.ProposalID(again.hash(1), 1)) || !proposalID.MatchString(id) {
 			t.Fatalf("id %v", id)
 		}
-		if id == state.ProposalID(changeHash(c, 1), 2) || id == state.ProposalID(changeHash(c, 2), 1) {
+		if id == state.ProposalID(c.hash(1), 2) || id == state.ProposalID(c.hash(2), 1) {
 			t.Fatalf("a later round, or a change to another version, has the same id: %v", id)
 		}
 	})

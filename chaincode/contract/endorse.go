@@ -29,11 +29,11 @@ func guard(tx *Tx, key string, orgs, members []string) error {
 	return guardWith(tx, key, orgs, members, len(members)/2+1)
 }
 
-// guardLaw guards what only a vote changes, by as many members as decide a
+// guardGoverned guards what only a vote changes, by as many members as decide a
 // vote. While founders have yet to join, a majority of those who have would be
 // less than the chaincode's own policy asks for, so nothing is guarded before
 // the first time everybody is there.
-func guardLaw(tx *Tx, key string, m state.Members) error {
+func guardGoverned(tx *Tx, key string, m state.Members) error {
 	if wait, err := founding(tx, m); err != nil || wait {
 		return err
 	}
@@ -46,8 +46,8 @@ func founding(tx *Tx, m state.Members) (bool, error) {
 	if len(m.Invited) == 0 {
 		return false, nil
 	}
-	law, err := guarded(tx, state.MembersKey())
-	return law == nil, err
+	list, err := guarded(tx, state.MembersKey())
+	return list == nil, err
 }
 
 func guardWith(tx *Tx, key string, orgs, members []string, n int) error {

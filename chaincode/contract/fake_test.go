@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
@@ -17,7 +16,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -29,7 +27,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/waybill-dev/waybill/chaincode/manifest"
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
@@ -326,83 +323,6 @@ func network(t testing.TB) *ledger {
 	return l
 }
 
-// bodies are the manifests of images by digest, and the digests by the images'
-// names in the tests.
-var bodies = struct {
-	sync.Mutex
-	of    map[provenance.Digest][]byte
-	named map[string]provenance.Digest
-}{of: map[provenance.Digest][]byte{}, named: map[string]provenance.Digest{}}
-
-// digestOf is the digest of the image of that name: of a manifest that says so.
-func digestOf(name string) provenance.Digest {
-	bodies.Lock()
-	defer bodies.Unlock()
-	if d, ok := bodies.named[name]; ok {
-		return d
-	}
-	body := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":7},"layers":[]}`,
-		manifest.OCIManifest, provenance.SHA256Of([]byte(name)))
-	d := provenance.SHA256Of(body)
-	bodies.of[d], bodies.named[name] = body, d
-	return d
-}
-
-// index is the push of an index of that name that lists images.
-func index(name string, children ...provenance.Digest) provenance.Event {
-	var list []string
-	for _, c := range children {
-		list = append(list, fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":7}`, typeOf(c), c))
-	}
-	body := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"manifests":[%s],"annotations":{"name":%q}}`, manifest.OCIIndex, strings.Join(list, ","), name)
-	d := provenance.SHA256Of(body)
-	bodies.Lock()
-	bodies.of[d], bodies.named[name] = body, d
-	bodies.Unlock()
-	e := push("", name)
-	e.Children, e.MediaType = children, manifest.OCIIndex
-	return e
-}
-
-// typeOf is what an image is, a manifest where nobody knows.
-func typeOf(d provenance.Digest) string {
-	bodies.Lock()
-	defer bodies.Unlock()
-	if f, err := manifest.Hashed(bodies.of[d], d); err == nil {
-		return f.MediaType
-	}
-	return manifest.OCIManifest
-}
-
-// manifestsOf are the manifests of pushed images as they travel beside a segment.
-func manifestsOf(events []provenance.Event) []byte {
-	bodies.Lock()
-	defer bodies.Unlock()
-	var out []byte
-	seen := map[provenance.Digest]bool{}
-	for _, e := range events {
-		if body, ok := bodies.of[e.Digest]; ok && e.Action == provenance.Push && !seen[e.Digest] {
-			seen[e.Digest] = true
-			out = append(binary.AppendUvarint(out, uint64(len(body))), body...)
-		}
-	}
-	return out
-}
-
-// hash is that of the text of a proposal, "" where there is none.
-func (l *ledger) hash(id string) string {
-	b := l.state[state.ProposalKey(id)]
-	if b == nil {
-		return ""
-	}
-	var p state.Proposal
-	if err := state.Decode(b, &p); err != nil {
-		l.t.Fatal(err)
-	}
-	sum := sha256.Sum256(p.Body)
-	return hex.EncodeToString(sum[:])
-}
-
 // attempt is the one that a promotion is at.
 func (l *ledger) attempt(content, stage string) string {
 	var p state.Promotion
@@ -427,12 +347,4 @@ func (l *ledger) releaseHash(content, stage string) string {
 
 func registryBody(host, namespace, owner string) string {
 	return fmt.Sprintf(`{"host":%q,"namespace":%q,"owner":%q,"kind":"distribution"}`, host, namespace, owner)
-}
-
-func push(tag string, content string) provenance.Event {
-	return provenance.Event{
-		ID: provenance.NewEventID("test", "c", tag, content), Action: provenance.Push, Source: "distribution", Repository: repo, Tag: provenance.Tag(tag),
-		Digest: digestOf(content), MediaType: manifest.OCIManifest, Size: 100, Actor: "ci",
-		OccurredAt: time.UnixMilli(1772441945000).UTC(),
-	}
 }

@@ -48,13 +48,13 @@ func TestVotesForOneTextAreNoneForAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := state.ProposalID(changeHash(p, 0), 1)
+	other := state.ProposalID(p.hash(0), 1)
 	if other == id {
 		t.Fatal("two texts have one id")
 	}
 	stored := read[state.Proposal](l, state.ProposalKey(id))
 	stored.ID = other
-	l.state[state.ProposedKey(changeHash(p, 0))], _ = state.Encode(state.Proposed{Round: 1, Latest: other})
+	l.state[state.ProposedKey(p.hash(0))], _ = state.Encode(state.Proposed{Round: 1, Latest: other})
 	l.state[state.ProposalKey(other)], _ = state.Encode(stored)
 	for _, msp := range []string{"VendorMSP", "SecurityMSP"} {
 		ballot := read[state.Ballot](l, state.BallotKey(id, msp))

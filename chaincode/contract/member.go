@@ -100,14 +100,14 @@ func putMembers(tx *Tx, m state.Members) error {
 	if err := tx.put(state.MembersKey(), m); err != nil {
 		return err
 	}
-	if err := guardLaw(tx, state.MembersKey(), m); err != nil {
+	if err := guardGoverned(tx, state.MembersKey(), m); err != nil {
 		return err
 	}
 	values, err := tx.Get(state.PoliciesKey())
 	if err != nil || values[0] == nil {
 		return err // a guard on a key that is not there is lost
 	}
-	return guardLaw(tx, state.PoliciesKey(), m)
+	return guardGoverned(tx, state.PoliciesKey(), m)
 }
 
 func checkMSP(id string) error {
@@ -167,11 +167,11 @@ type MemberList struct {
 
 // List returns members and grants, and who is invited.
 func (MemberContract) List(tx *Tx) (string, error) {
-	l, err := loadLaw(tx, nil)
+	g, err := loadGovernance(tx, change{})
 	if err != nil {
 		return "", err
 	}
-	list := MemberList{Members: []state.Member{}, Invited: append([]string{}, l.members.Invited...), Needed: l.needed(), Grants: []state.Grant{}}
+	list := MemberList{Members: []state.Member{}, Invited: append([]string{}, g.members.Invited...), Needed: g.needed(), Grants: []state.Grant{}}
 	if err := scanInto(tx, &list.Members, state.TypeMember); err != nil {
 		return "", err
 	}

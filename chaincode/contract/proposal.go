@@ -2,8 +2,6 @@ package contract
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"regexp"
 	"slices"
 	"strings"
@@ -34,7 +32,8 @@ type ProposalView struct {
 	Stale bool `json:"stale,omitempty"`
 }
 
-// Open proposes a change and says yes to it. Opening an open proposal again is
+// Open proposes a change and says yes to it. The text of a policy, comments and
+// all, is kept with it and voted on; what it says is read from it here. Opening an open proposal again is
 // a yes from the caller's organisation, so that several may simply propose the
 // same. What is in force already by the last change is success without a write.
 // What was rejected or withdrawn may be proposed again, as a proposal of its own.
@@ -43,21 +42,21 @@ func (ProposalContract) Open(tx *Tx, kind, body string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	l, err := loadLaw(tx, c)
+	g, err := loadGovernance(tx, c)
 	if err != nil {
 		return "", err
 	}
-	base := c.base(l)
+	base := c.base(g)
 	if base > 0 {
 		last, _, err := lastProposal(tx, c, base-1)
 		if err != nil {
 			return "", err
 		}
 		if last != nil && last.Status == state.ProposalAccepted {
-			return answerProposal(tx, l, *last)
+			return answerProposal(tx, g, *last)
 		}
 	}
-	if err := c.check(l); err != nil {
+	if err := c.check(g); err != nil {
 		return "", err
 	}
 	last, round, err := lastProposal(tx, c, base)
@@ -66,36 +65,33 @@ func (ProposalContract) Open(tx *Tx, kind, body string) (string, error) {
 	}
 	if last != nil && last.Status == state.ProposalOpen {
 		// What comes into force is what was voted on, never what the last caller brings.
-		stored, err := storedChange(*last, c)
+		if err := sameChange(*last, c); err != nil {
+			return "", err
+		}
+		stored, err := storedChange(*last)
 		if err != nil {
 			return "", err
 		}
-		return castBallot(tx, l, stored, *last, false, state.Ballot{Yes: true})
+		return castVote(tx, g, stored, *last, false, state.Ballot{Yes: true})
 	}
-	change := changeHash(c, base)
-	sum := sha256.Sum256(c.body())
 	opened := state.Proposal{
-		ID: state.ProposalID(change, round+1), Round: round + 1, Kind: c.kind(), Name: c.name(), Base: base, Body: c.body(), Hash: hex.EncodeToString(sum[:]),
-		Status: state.ProposalOpen, Act: tx.act(),
+		ID: state.ProposalID(c.hash(base), round+1), Round: round + 1, Kind: c.kind, Name: c.name, Base: base,
+		Body: c.body, Source: c.source, Hash: state.ContentHash(c.body, c.source), Status: state.ProposalOpen, Act: tx.act(),
 	}
-	if err := makeRoom(tx, opened.ID); err != nil {
+	if err := noteProposal(tx, opened.ID); err != nil {
 		return "", err
 	}
-	if err := tx.put(state.ProposedKey(change), state.Proposed{Round: opened.Round, Latest: opened.ID}); err != nil {
+	if err := tx.put(state.ProposedKey(c.hash(base)), state.Proposed{Round: opened.Round, Latest: opened.ID}); err != nil {
 		return "", err
 	}
-	return castBallot(tx, l, c, opened, true, state.Ballot{Yes: true})
-}
-
-func changeHash(c change, base int) string {
-	return state.ChangeHash(c.kind(), c.name(), base, c.body())
+	return castVote(tx, g, c, opened, true, state.Ballot{Yes: true})
 }
 
 // lastProposal returns the last proposal of a change to a version of what is in
 // force, nil where there was none, and its round.
 func lastProposal(tx *Tx, c change, base int) (*state.Proposal, int, error) {
 	var known state.Proposed
-	found, err := state.Read(tx, state.ProposedKey(changeHash(c, base)), &known)
+	found, err := state.Read(tx, state.ProposedKey(c.hash(base)), &known)
 	if err != nil || !found {
 		return nil, 0, err
 	}
@@ -103,9 +99,9 @@ func lastProposal(tx *Tx, c change, base int) (*state.Proposal, int, error) {
 	return &p, known.Round, err
 }
 
-// makeRoom notes a proposal that the caller's organisation opens. It may have so
+// noteProposal notes a proposal that the caller's organisation opens. It may have so
 // many open ones: its own fill its own list and nobody else's.
-func makeRoom(tx *Tx, id string) error {
+func noteProposal(tx *Tx, id string) error {
 	key := state.ProposalsKey(tx.caller.MSP)
 	var list state.Proposals
 	if _, err := state.Read(tx, key, &list); err != nil {
@@ -123,7 +119,7 @@ func makeRoom(tx *Tx, id string) error {
 			}
 			// What nobody can vote for any more takes no room: where others have said
 			// yes to it, its maker cannot withdraw it.
-			stale, err := gone(tx, p)
+			stale, err := outdated(tx, p)
 			if err != nil {
 				return err
 			}
@@ -140,18 +136,18 @@ func makeRoom(tx *Tx, id string) error {
 	return tx.put(key, list)
 }
 
-// gone tells whether what a proposal would change has changed since it was made.
-func gone(tx *Tx, p state.Proposal) (bool, error) {
-	c, err := parseChange(p.Kind, p.Body)
+// outdated tells whether what a proposal would change has changed since it was made.
+func outdated(tx *Tx, p state.Proposal) (bool, error) {
+	c, err := storedChange(p)
 	if err != nil {
 		return false, err
 	}
-	l, err := loadLaw(tx, c)
-	return err == nil && c.base(l) != p.Base, err
+	g, err := loadGovernance(tx, c)
+	return err == nil && c.base(g) != p.Base, err
 }
 
-// Vote casts the caller's organisation's ballot, "yes" or "no", on the text
-// whose SHA-256 is hash, in hex: Proposal.Hash as the voter computed it. Another
+// Vote casts the caller's organisation's ballot, "yes" or "no", on what
+// state.ContentHash has as hash: Proposal.Hash as the voter computed it. Another
 // hash is Stale. The change is made by the transaction that brings the last yes it
 // needs. Voting the same again is success without a write.
 func (ProposalContract) Vote(tx *Tx, id, hash, vote, reason string) (string, error) {
@@ -165,14 +161,14 @@ func (ProposalContract) Vote(tx *Tx, id, hash, vote, reason string) (string, err
 	if err != nil {
 		return "", err
 	}
-	if sum := sha256.Sum256(p.Body); hash != hex.EncodeToString(sum[:]) {
-		return "", provenance.Errorf(provenance.Stale, "proposal %s is of the text %s, not of %s: look at it again", p.ID, hex.EncodeToString(sum[:]), clip(hash))
+	if content := state.ContentHash(p.Body, p.Source); hash != content {
+		return "", provenance.Errorf(provenance.Stale, "proposal %s is of the text %s, not of %s: look at it again", p.ID, content, clip(hash))
 	}
-	c, err := parseChange(p.Kind, p.Body)
+	c, err := storedChange(p)
 	if err != nil {
 		return "", err
 	}
-	l, err := loadLaw(tx, c)
+	g, err := loadGovernance(tx, c)
 	if err != nil {
 		return "", err
 	}
@@ -183,15 +179,15 @@ func (ProposalContract) Vote(tx *Tx, id, hash, vote, reason string) (string, err
 			return "", err
 		}
 		if len(ballots) == 1 && ballots[0].Yes == ballot.Yes {
-			return answerProposal(tx, l, p)
+			return answerProposal(tx, g, p)
 		}
 		return "", provenance.Errorf(provenance.Conflict, "proposal %s is %s already", p.ID, p.Status)
 	}
 	// The id that the voter signs is the hash of what is voted on.
-	if state.ProposalID(changeHash(c, p.Base), p.Round) != p.ID {
+	if state.ProposalID(c.hash(p.Base), p.Round) != p.ID {
 		return "", provenance.Errorf(provenance.Internal, "proposal %s does not hold what its id is the hash of; nothing was voted", p.ID)
 	}
-	return castBallot(tx, l, c, p, false, ballot)
+	return castVote(tx, g, c, p, false, ballot)
 }
 
 // Withdraw ends an open proposal; only the organisation that opened it may, and
@@ -204,7 +200,7 @@ func (ProposalContract) Withdraw(tx *Tx, id, reason string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	l, view, err := viewOf(tx, p)
+	g, view, err := viewOf(tx, p)
 	if err != nil {
 		return "", err
 	}
@@ -220,7 +216,7 @@ func (ProposalContract) Withdraw(tx *Tx, id, reason string) (string, error) {
 	}
 	p.Status = state.ProposalWithdrawn
 	view.Proposal = p
-	return answer(view, putLaw(tx, l.members, state.ProposalKey(p.ID), p))
+	return answer(view, putGoverned(tx, g.members, state.ProposalKey(p.ID), p))
 }
 
 // Get returns a proposal and its ballots.

@@ -76,7 +76,7 @@ func (m model) point(e provenance.Event, d provenance.Digest) {
 	}
 }
 
-// Wherever the records of pushes stand, in leaves or under keys of their own,
+// Wherever the records of pushes stand, in pages or under keys of their own,
 // they say what the events amount to.
 func TestRecordsOfPushes(t *testing.T) {
 	const names = 400
@@ -170,21 +170,21 @@ func TestRecordsOfPushes(t *testing.T) {
 			t.Errorf("parents of %s (-want +got):\n%s", child.Short(), diff)
 		}
 	}
-	own, leaves := 0, 0
+	own, pages := 0, 0
 	for k := range l.state {
 		switch kind, _, _ := state.SplitKey(k); kind {
 		case state.TypePlace, state.TypeTag, state.TypeParents:
 			own++
-		case state.TypeLeaf:
-			leaves++
+		case state.TypePage:
+			pages++
 		}
 	}
-	t.Logf("%d places, %d of them proven, %d tags, %d parents: %d leaves, %d keys of their own", len(m.places), proven, len(m.tags), len(m.parents), leaves, own)
+	t.Logf("%d places, %d of them proven, %d tags, %d parents: %d pages, %d keys of their own", len(m.places), proven, len(m.tags), len(m.parents), pages, own)
 	if proven == 0 || proven == len(m.places) || cut == 0 {
 		t.Errorf("%d of %d places are proven and %d have more tags than are kept: this shows little", proven, len(m.places), cut)
 	}
-	if own == 0 || leaves == 0 {
-		t.Error("want both leaves and keys of their own, or this shows little")
+	if own == 0 || pages == 0 {
+		t.Error("want both pages and keys of their own, or this shows little")
 	}
 	l.refused(provenance.NotFound, "auditor@AuditMSP", "image:Get", host, repo, provenance.SHA256Of(nil).String())
 	l.refused(provenance.NotFound, "auditor@AuditMSP", "tag:Get", host, repo, "never")

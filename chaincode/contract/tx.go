@@ -30,6 +30,8 @@ type Tx struct {
 	policies *policy.Cache
 	// directory finds the records of pushes.
 	directory *state.Directory
+	// written are the keys that the transaction wrote.
+	written map[string]bool
 }
 
 // act is the caller and the transaction's timestamp. The timestamp is the
@@ -124,17 +126,11 @@ func (tx *Tx) scanAll(objectType string, attributes ...string) ([]state.Entry, e
 // closeQuietly: the peer ends the iterator with the transaction in any case.
 func closeQuietly(it shim.StateQueryIteratorInterface) { _ = it.Close() }
 
-// put writes a record, and with it the places it read that have no key of
-// their own.
+// put writes a record under its key, and nothing else.
 func (tx *Tx) put(key string, record any) error {
 	b, err := state.Encode(record)
 	if err != nil {
 		return err
-	}
-	for _, place := range tx.records().Settle() {
-		if err := tx.putBytes(place.Key, place.Value); err != nil {
-			return err
-		}
 	}
 	return tx.putBytes(key, b)
 }
@@ -142,6 +138,29 @@ func (tx *Tx) put(key string, record any) error {
 func (tx *Tx) putBytes(key string, b []byte) error {
 	if err := tx.GetStub().PutState(key, b); err != nil {
 		return provenance.Wrap(provenance.Internal, err, "write %s", strings.ReplaceAll(key, "\x00", "/"))
+	}
+	if tx.written == nil {
+		tx.written = map[string]bool{}
+	}
+	tx.written[key] = true
+	return nil
+}
+
+// materialize ends a transaction that wrote: the places which it read in pages get
+// keys of their own, so that later acts about these images read what no push into
+// their repository changes. What the transaction wrote itself stands; one that wrote
+// nothing stays without a write.
+func materialize(tx *Tx) error {
+	if len(tx.written) == 0 {
+		return nil
+	}
+	for _, place := range tx.records().Unpacked() {
+		if tx.written[place.Key] {
+			continue
+		}
+		if err := tx.putBytes(place.Key, place.Value); err != nil {
+			return err
+		}
 	}
 	return nil
 }

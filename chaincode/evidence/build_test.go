@@ -41,7 +41,12 @@ func encodePEM(kind string, der []byte) string {
 
 func publicPEM(t testing.TB, k crypto.Signer) string {
 	t.Helper()
-	der, err := x509.MarshalPKIXPublicKey(k.Public())
+	return publicPEMOf(t, k.Public())
+}
+
+func publicPEMOf(t testing.TB, k crypto.PublicKey) string {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(k)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,8 +21,8 @@ var (
 
 const maxIdentity = 512 // bytes of an identity or issuer
 
-func (k Key) certificates() ([]*x509.Certificate, error) {
-	ders, err := blocks(k.PEM, "CERTIFICATE", maxChain)
+func (k Key) readCertificates() ([]*x509.Certificate, error) {
+	ders, err := pemBlocks(k.PEM, "CERTIFICATE", maxChain)
 	if err != nil {
 		return nil, err
 	}
@@ -64,24 +64,11 @@ func parseCertificates(ders [][]byte) ([]*x509.Certificate, error) {
 	return out, nil
 }
 
-// signer is a certificate that was verified against a root.
-type signer struct {
-	leaf             *x509.Certificate
-	identity, issuer string
-}
-
 // chain verifies a signing certificate, leaf first, against the registered
 // root at now, and says whom it names.
-func (k Key) chain(certs []*x509.Certificate, now time.Time) (signer, error) {
-	if k.Kind != CertificateRoot {
-		return signer{}, invalid("signed with a certificate, but %q is a %s", k.Name, k.Kind)
-	}
-	trusted, err := k.certificates()
-	if err != nil {
-		return signer{}, err
-	}
+func (k *ParsedKey) chain(certs []*x509.Certificate, now time.Time) (signatory, error) {
 	if len(certs) == 0 || len(certs) > 2*maxChain {
-		return signer{}, invalid("%d certificates: want 1 to %d", len(certs), 2*maxChain)
+		return signatory{}, invalid("%d certificates: want 1 to %d", len(certs), 2*maxChain)
 	}
 	opts := x509.VerifyOptions{
 		Roots:         x509.NewCertPool(), // never nil: that would ask the machine's own roots
@@ -90,8 +77,8 @@ func (k Key) chain(certs []*x509.Certificate, now time.Time) (signer, error) {
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
 	}
 	selfSigned := func(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
-	anySelf := slices.ContainsFunc(trusted, selfSigned)
-	for _, c := range trusted {
+	anySelf := slices.ContainsFunc(k.trusted, selfSigned)
+	for _, c := range k.trusted {
 		if selfSigned(c) || !anySelf {
 			opts.Roots.AddCert(c)
 		} else {
@@ -103,29 +90,30 @@ func (k Key) chain(certs []*x509.Certificate, now time.Time) (signer, error) {
 	}
 	leaf := certs[0]
 	if leaf.IsCA {
-		return signer{}, invalid("signing certificate %q is an authority's", clip(leaf.Subject.String()))
+		return signatory{}, invalid("signing certificate %q is an authority's", clip(leaf.Subject.String()))
 	}
 	if err := checkPublic(leaf.PublicKey); err != nil {
-		return signer{}, err
+		return signatory{}, err
 	}
 	if leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
-		return signer{}, invalid("signing certificate %q is not for digital signatures", clip(leaf.Subject.String()))
+		return signatory{}, invalid("signing certificate %q is not for digital signatures", clip(leaf.Subject.String()))
 	}
 	if slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny) {
-		return signer{}, invalid("signing certificate %q is for any usage: want code signing", clip(leaf.Subject.String()))
+		return signatory{}, invalid("signing certificate %q is for any usage: want code signing", clip(leaf.Subject.String()))
 	}
 	if _, err := leaf.Verify(opts); err != nil {
-		return signer{}, invalid("certificate chain to %q: %v", k.Name, err)
+		return signatory{}, invalid("certificate chain to %q: %v", k.Name, err)
 	}
-	s := signer{leaf: leaf}
+	s := signatory{public: leaf.PublicKey}
+	var err error
 	if s.issuer, err = issuer(leaf); err != nil {
-		return signer{}, err
+		return signatory{}, err
 	}
 	if s.issuer != "" && len(leaf.ExtKeyUsage) == 0 {
-		return signer{}, invalid("signing certificate with an identity issuer lacks the code-signing usage")
+		return signatory{}, invalid("signing certificate with an identity issuer lacks the code-signing usage")
 	}
 	if s.identity, err = identity(leaf); err != nil {
-		return signer{}, err
+		return signatory{}, err
 	}
 	return s, nil
 }

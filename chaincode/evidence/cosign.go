@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"crypto"
 	"crypto/x509"
 	"strings"
 
@@ -14,44 +15,37 @@ const (
 	maxAnnotations    = 16
 )
 
-// verifyCosign checks a simple-signing payload and its detached signature.
-func verifyCosign(r Request, k Key) (Result, error) {
+// openCosign reads a simple-signing payload and its detached signature.
+func openCosign(r Request) (envelope, error) {
 	m, err := envelopeObject(r.Envelope, "cosign envelope")
 	if err != nil {
-		return Result{}, err
+		return envelope{}, err
 	}
 	for name := range m {
 		switch name {
 		case "payload", "signature", "certificate", "chain":
 		default:
 			// Which of several unknown names is reported must not depend on map order.
-			return Result{}, invalid("cosign envelope: members are payload, signature, certificate and chain only")
+			return envelope{}, invalid("cosign envelope: members are payload, signature, certificate and chain only")
 		}
 	}
 	payload, err := decode64(str(m, "payload"), "cosign payload")
 	if err != nil {
-		return Result{}, err
+		return envelope{}, err
 	}
 	sig, err := decode64(str(m, "signature"), "cosign signature")
 	if err != nil {
-		return Result{}, err
+		return envelope{}, err
 	}
 	certs, err := pemCertificates(str(m, "certificate"), str(m, "chain"))
 	if err != nil {
-		return Result{}, err
+		return envelope{}, err
 	}
-	who, err := k.authority(certs, r)
-	if err != nil {
-		return Result{}, err
-	}
-	if err := who.check(payload, sig); err != nil {
-		return Result{}, err
-	}
-	result, err := simpleSigning(payload, r.Subject)
-	if err != nil {
-		return Result{}, err
-	}
-	return who.sign(result, sig)
+	signed := messageOf(payload)
+	return envelope{
+		signatures: []signature{{bytes: sig, certs: certs, verifies: func(pub crypto.PublicKey) bool { return verifies(pub, signed, sig) }}},
+		document:   func() (Result, error) { return simpleSigning(payload, r.Subject) },
+	}, nil
 }
 
 func pemCertificates(texts ...string) ([]*x509.Certificate, error) {
@@ -60,7 +54,7 @@ func pemCertificates(texts ...string) ([]*x509.Certificate, error) {
 		if text == "" {
 			continue
 		}
-		more, err := blocks(text, "CERTIFICATE", maxChain)
+		more, err := pemBlocks(text, "CERTIFICATE", maxChain)
 		if err != nil {
 			return nil, err
 		}

@@ -1,11 +1,12 @@
 package evidence
 
 import (
+	"crypto"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"strings"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
 // Source: secure-systems-lab/dsse, envelope.md and protocol.md.
@@ -16,16 +17,15 @@ const (
 	bundleV03Older = "application/vnd.dev.sigstore.bundle+json;version=0.3"
 )
 
-// dsse is an opened DSSE envelope.
-type dsse struct {
-	payload []byte
-	signed  []byte // the pre-authentication encoding, which is what is signed
-	sigs    [][]byte
-	certs   []string // PEM beside each signature, or ""
+// signedPayload is an opened DSSE envelope.
+type signedPayload struct {
+	payload    []byte
+	signatures []signature
+	certs      []string // PEM beside each signature, or ""
 }
 
-func openDSSE(m map[string]any, most int) (dsse, error) {
-	var d dsse
+func readDSSE(m map[string]any, most int) (signedPayload, error) {
+	var d signedPayload
 	var err error
 	if kind := str(m, "payloadType"); kind != inTotoPayload {
 		return d, invalid("dsse: payloadType %q: want %s", clip(kind), inTotoPayload)
@@ -33,20 +33,24 @@ func openDSSE(m map[string]any, most int) (dsse, error) {
 	if d.payload, err = decode64(str(m, "payload"), "dsse payload"); err != nil {
 		return d, err
 	}
-	d.signed = pae(inTotoPayload, d.payload)
 	sigs := list(m, "signatures")
 	if len(sigs) == 0 || len(sigs) > most {
 		return d, invalid("dsse: %d signatures: want 1 to %d", len(sigs), most)
 	}
+	signed := messageOf(pae(inTotoPayload, d.payload))
 	for i, s := range sigs {
 		sig, err := decode64(str(s, "sig"), fmt.Sprintf("dsse signature %d", i))
 		if err != nil {
 			return d, err
 		}
-		d.sigs = append(d.sigs, sig)
+		d.signatures = append(d.signatures, signature{bytes: sig, verifies: func(pub crypto.PublicKey) bool { return verifies(pub, signed, sig) }})
 		d.certs = append(d.certs, str(s, "cert"))
 	}
 	return d, nil
+}
+
+func (d signedPayload) envelope(subject provenance.Digest) envelope {
+	return envelope{signatures: d.signatures, document: func() (Result, error) { return statementResult(d.payload, subject) }}
 }
 
 // pae is DSSE's pre-authentication encoding.
@@ -54,74 +58,52 @@ func pae(payloadType string, body []byte) []byte {
 	return fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(body), body)
 }
 
-// verifyDSSE checks a bare DSSE envelope. For certificate roots a signature
+// openDSSE reads a bare DSSE envelope. For certificate roots a signature
 // carries its certificates as PEM in "cert", leaf first.
-func verifyDSSE(r Request, k Key) (Result, error) {
+func openDSSE(r Request) (envelope, error) {
 	m, err := envelopeObject(r.Envelope, "dsse envelope")
 	if err != nil {
-		return Result{}, err
+		return envelope{}, err
 	}
-	d, err := openDSSE(m, maxSignatures)
+	d, err := readDSSE(m, maxSignatures)
 	if err != nil {
-		return Result{}, err
+		return envelope{}, err
 	}
-	// The last refusal is reported; with one signature it is the only one.
-	var refusal error
-	for i, sig := range d.sigs {
-		var certs []*x509.Certificate
-		if certs, refusal = pemCertificates(d.certs[i]); refusal != nil {
-			continue
-		}
-		var who authority
-		if who, refusal = k.authority(certs, r); refusal != nil {
-			continue
-		}
-		if refusal = who.check(d.signed, sig); refusal == nil {
-			result, err := statementResult(d.payload, r.Subject)
-			if err != nil {
-				return Result{}, err
-			}
-			return who.sign(result, sig)
-		}
+	for i := range d.signatures {
+		d.signatures[i].certs, d.signatures[i].err = pemCertificates(d.certs[i])
 	}
-	return Result{}, refusal
+	return d.envelope(r.Subject), nil
 }
 
-// verifyBundle checks a Sigstore bundle with a DSSE envelope or a message signature.
-func verifyBundle(r Request, k Key) (Result, error) {
+// openBundle reads a Sigstore bundle with a DSSE envelope or a message signature.
+func openBundle(r Request) (envelope, error) {
 	m, err := envelopeObject(r.Envelope, "bundle")
 	if err != nil {
-		return Result{}, err
+		return envelope{}, err
 	}
 	if kind := str(m, "mediaType"); kind != bundleV03 && kind != bundleV03Older {
-		return Result{}, invalid("bundle: mediaType %q: want %s", clip(kind), bundleV03)
+		return envelope{}, invalid("bundle: mediaType %q: want %s", clip(kind), bundleV03)
 	}
 	certs, err := bundleCertificates(object(m, "verificationMaterial"))
 	if err != nil {
-		return Result{}, err
+		return envelope{}, err
 	}
 	if has(m, "dsseEnvelope") == has(m, "messageSignature") {
-		return Result{}, invalid("bundle: want either dsseEnvelope or messageSignature")
+		return envelope{}, invalid("bundle: want either dsseEnvelope or messageSignature")
 	}
-	who, err := k.authority(certs, r)
-	if err != nil {
-		return Result{}, err
-	}
+	var e envelope
 	if has(m, "messageSignature") {
-		return verifyMessage(r, object(m, "messageSignature"), who)
+		e, err = openMessage(r, object(m, "messageSignature"))
+	} else {
+		var d signedPayload
+		d, err = readDSSE(object(m, "dsseEnvelope"), 1)
+		e = d.envelope(r.Subject)
 	}
-	d, err := openDSSE(object(m, "dsseEnvelope"), 1)
 	if err != nil {
-		return Result{}, err
+		return envelope{}, err
 	}
-	if err := who.check(d.signed, d.sigs[0]); err != nil {
-		return Result{}, err
-	}
-	result, err := statementResult(d.payload, r.Subject)
-	if err != nil {
-		return Result{}, err
-	}
-	return who.sign(result, d.sigs[0])
+	e.signatures[0].certs = certs
+	return e, nil
 }
 
 // bundleCertificates reads the one verification material of a bundle; a public
@@ -154,40 +136,30 @@ func bundleCertificates(m map[string]any) ([]*x509.Certificate, error) {
 	return parseCertificates(ders)
 }
 
-// verifyMessage checks a signature over the image's manifest itself, of which
-// the ledger knows the digest and so need not see the bytes.
-func verifyMessage(r Request, m map[string]any, who authority) (Result, error) {
+// openMessage reads a signature over the image's manifest itself, of which the
+// ledger knows the digest and so need not see the bytes.
+func openMessage(r Request, m map[string]any) (envelope, error) {
 	alg := map[string]string{"SHA2_256": "sha256", "SHA2_512": "sha512"}[str(m, "messageDigest", "algorithm")]
 	digest, err := decode64(str(m, "messageDigest", "digest"), "bundle message digest")
 	if err != nil {
-		return Result{}, err
+		return envelope{}, err
 	}
 	if named := alg + ":" + hex.EncodeToString(digest); named != r.Subject.String() {
-		return Result{}, invalid("bundle: the message signed is %s, not %s", clip(named), r.Subject.Short())
+		return envelope{}, invalid("bundle: the message signed is %s, not %s", clip(named), r.Subject.Short())
 	}
 	sig, err := decode64(str(m, "signature"), "bundle signature")
 	if err != nil {
-		return Result{}, err
+		return envelope{}, err
 	}
-	if err := who.checkWith(func(pub any) bool { return verifiesDigest(pub, alg, digest, sig) }); err != nil {
-		return Result{}, err
-	}
-	facts, err := signatureFacts("", "", nil)
-	if err != nil {
-		return Result{}, err
-	}
-	encoded, err := encodeFacts(facts)
-	if err != nil {
-		return Result{}, err
-	}
-	return who.sign(Result{Type: TypeSignature, Facts: encoded, Document: hex.EncodeToString(digest)}, sig)
-}
-
-// hexHint turns a key hint into the hex fingerprint it often is: cosign writes
-// the base64 of the sha256 of the key's DER.
-func hexHint(hint string) string {
-	if b, err := base64.StdEncoding.DecodeString(hint); err == nil && len(b) == 32 {
-		return hex.EncodeToString(b)
-	}
-	return clip(strings.TrimSpace(hint))
+	return envelope{
+		signatures: []signature{{bytes: sig, verifies: func(pub crypto.PublicKey) bool { return verifiesDigest(pub, alg, digest, sig) }}},
+		document: func() (Result, error) {
+			facts, err := signatureFacts("", "", nil)
+			if err != nil {
+				return Result{}, err
+			}
+			encoded, err := encodeFacts(facts)
+			return Result{Type: TypeSignature, Facts: encoded, Document: hex.EncodeToString(digest)}, err
+		},
+	}, nil
 }

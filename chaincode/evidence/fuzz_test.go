@@ -57,7 +57,7 @@ func fuzzVerify(f *testing.F, format Format, tool string) {
 		signed[r.Document] = true
 	}
 	f.Fuzz(func(t *testing.T, envelope []byte) {
-		Guess(format, envelope)
+		KeyHint(format, envelope)
 		for _, k := range keys {
 			r := Request{Subject: subject, Format: format, Envelope: envelope, Now: now}
 			result, err := Verify(r, &k)
@@ -154,7 +154,7 @@ func FuzzExtract(f *testing.F) {
 			if err != nil || len(encoded) > MaxFacts || madeAt.Year() > 9999 {
 				t.Fatalf("%v, %d bytes, %s", err, len(encoded), madeAt)
 			}
-			if err := ValidateSchema(json.RawMessage(shapes()[typ]), encoded); err != nil {
+			if err := ValidateSchema(json.RawMessage(factSchemas()[typ]), encoded); err != nil {
 				t.Fatal(err)
 			}
 			// What can be extracted can be stated, and the statement read back says the same.

@@ -103,12 +103,8 @@ func TestRealTools(t *testing.T) {
 				if diff := cmp.Diff(result, again); diff != "" {
 					t.Errorf("second time differs:\n%s", diff)
 				}
-				typ, hint := Guess(r.Format, envelope)
-				if typ != result.Type {
-					t.Errorf("Guess says %q, Verify %q", typ, result.Type)
-				}
-				if r.Format == FormatBundle && hint != k.Fingerprint() {
-					t.Errorf("Guess's hint is %q, the key %q", hint, k.Fingerprint())
+				if hint := KeyHint(r.Format, envelope); r.Format == FormatBundle && hint != k.Fingerprint() {
+					t.Errorf("the hint is %q, the key %q", hint, k.Fingerprint())
 				}
 				golden(t, strings.TrimSuffix(file, ".json")+".golden", result)
 

@@ -7,7 +7,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/sha512"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
@@ -53,26 +52,43 @@ func ParseKey(name, kind, text string) (Key, error) {
 	if !customName.MatchString(name) {
 		return Key{}, invalid("key name %q: want at most 63 lower-case letters, digits and '-'", clip(name))
 	}
-	var err error
-	switch k.Kind {
-	case PublicKey:
-		_, err = k.public()
-	case CertificateRoot:
-		_, err = k.certificates()
-	default:
-		err = invalid("key kind %q: want %s or %s", clip(kind), PublicKey, CertificateRoot)
-	}
-	if err != nil {
+	if _, err := k.Parse(); err != nil {
 		return Key{}, err
 	}
 	return k, nil
+}
+
+// ParsedKey is a Key whose text was read: verifying with it reads it no more.
+type ParsedKey struct {
+	Key
+	fingerprint string
+	public      crypto.PublicKey    // of a PublicKey
+	trusted     []*x509.Certificate // of a CertificateRoot
+}
+
+// Parse reads the key's text; what it refuses is Invalid, as in ParseKey.
+func (k Key) Parse() (*ParsedKey, error) {
+	parsed := &ParsedKey{Key: k, fingerprint: k.Fingerprint()}
+	var err error
+	switch k.Kind {
+	case PublicKey:
+		parsed.public, err = k.readPublic()
+	case CertificateRoot:
+		parsed.trusted, err = k.readCertificates()
+	default:
+		err = invalid("key kind %q: want %s or %s", clip(string(k.Kind)), PublicKey, CertificateRoot)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return parsed, nil
 }
 
 // Fingerprint returns the hex sha256 of the key's DER: of the public key's
 // SubjectPublicKeyInfo, or of the last certificate, which is the root. It is
 // "" for material that ParseKey refuses.
 func (k Key) Fingerprint() string {
-	blocks, err := blocks(k.PEM, k.blockType(), maxChain)
+	blocks, err := pemBlocks(k.PEM, k.blockType(), maxChain)
 	if err != nil {
 		return ""
 	}
@@ -87,11 +103,11 @@ func (k Key) blockType() string {
 	return "CERTIFICATE"
 }
 
-// blocks returns the DER of 1 to most PEM blocks of one type. Text between or
+// pemBlocks returns the DER of 1 to most PEM blocks of one type. Text between or
 // around them, headers and other blocks are refused: two readers might pick
 // different keys out of them. The text is never repeated in an error, for it
 // may be a private key.
-func blocks(text, blockType string, most int) ([][]byte, error) {
+func pemBlocks(text, blockType string, most int) ([][]byte, error) {
 	if len(text) > maxPEM {
 		return nil, invalid("PEM of %d bytes: at most %d", len(text), maxPEM)
 	}
@@ -120,8 +136,8 @@ func blocks(text, blockType string, most int) ([][]byte, error) {
 	return out, nil
 }
 
-func (k Key) public() (crypto.PublicKey, error) {
-	der, err := blocks(k.PEM, "PUBLIC KEY", 1)
+func (k Key) readPublic() (crypto.PublicKey, error) {
+	der, err := pemBlocks(k.PEM, "PUBLIC KEY", 1)
 	if err != nil {
 		return nil, err
 	}
@@ -170,26 +186,15 @@ func (k Key) inForce(now time.Time) error {
 // cosign's key files have used both), RSA PKCS#1 v1.5 over SHA-256, Ed25519 in
 // its plain or its prehashed form (RFC 8032; cosign sign uses the latter).
 // Forms of one key do not cross: each binds the bytes on its own.
-func verifies(pub crypto.PublicKey, message, sig []byte) bool {
-	short := sha256.Sum256(message)
+func verifies(pub crypto.PublicKey, signed message, sig []byte) bool {
 	switch p := pub.(type) {
 	case *ecdsa.PublicKey:
-		if p.Curve == elliptic.P384() {
-			long := sha512.Sum384(message)
-			if ecdsa.VerifyASN1(p, long[:], sig) {
-				return true
-			}
-		}
-		return ecdsa.VerifyASN1(p, short[:], sig)
+		return p.Curve == elliptic.P384() && ecdsa.VerifyASN1(p, signed.sha384(), sig) || ecdsa.VerifyASN1(p, signed.sha256(), sig)
 	case *rsa.PublicKey:
-		return rsa.VerifyPKCS1v15(p, crypto.SHA256, short[:], sig) == nil
+		return rsa.VerifyPKCS1v15(p, crypto.SHA256, signed.sha256(), sig) == nil
 	case ed25519.PublicKey:
-		if len(sig) != ed25519.SignatureSize {
-			return false
-		}
-		long := sha512.Sum512(message)
-		return ed25519.Verify(p, message, sig) ||
-			ed25519.VerifyWithOptions(p, long[:], sig, &ed25519.Options{Hash: crypto.SHA512}) == nil
+		return len(sig) == ed25519.SignatureSize && (ed25519.Verify(p, signed.bytes, sig) ||
+			ed25519.VerifyWithOptions(p, signed.sha512(), sig, &ed25519.Options{Hash: crypto.SHA512}) == nil)
 	}
 	return false
 }

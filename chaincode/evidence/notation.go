@@ -5,8 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/sha512"
 	"crypto/x509"
 	"math/big"
 	"time"
@@ -24,51 +22,46 @@ const (
 	notationTime    = "io.cncf.notary.signingTime"
 )
 
-// verifyNotation checks a Notary Project JWS envelope. With a certificate root
+// openNotation reads a Notary Project JWS envelope. With a certificate root
 // its x5c chain must lead there; with a public key the signature must be that
 // key's, whatever the chain says. The signature must be by the hash that
 // belongs to the key's size; nothing is taken from the unprotected header but
 // the chain.
-func verifyNotation(r Request, k Key) (Result, error) {
+func openNotation(r Request) (envelope, error) {
 	m, err := envelopeObject(r.Envelope, "notation envelope")
 	if err != nil {
-		return Result{}, err
+		return envelope{}, err
 	}
 	protectedText, payloadText := str(m, "protected"), str(m, "payload")
 	protected, err := decodeURL64(protectedText, "notation protected header")
 	if err != nil {
-		return Result{}, err
+		return envelope{}, err
 	}
 	payload, err := decodeURL64(payloadText, "notation payload")
 	if err != nil {
-		return Result{}, err
+		return envelope{}, err
 	}
 	sig, err := decodeURL64(str(m, "signature"), "notation signature")
 	if err != nil {
-		return Result{}, err
+		return envelope{}, err
 	}
 	alg, madeAt, err := notationHeader(protected, r.Now)
 	if err != nil {
-		return Result{}, err
+		return envelope{}, err
 	}
 	certs, err := notationChain(list(m, "header", "x5c"))
 	if err != nil {
-		return Result{}, err
+		return envelope{}, err
 	}
-	who, err := k.authority(certs, r)
-	if err != nil {
-		return Result{}, err
-	}
-	signed := []byte(protectedText + "." + payloadText)
-	if err := who.checkWith(func(pub any) bool { return verifiesJWS(pub, alg, signed, sig) }); err != nil {
-		return Result{}, err
-	}
-	result, err := notationResult(payload, r.Subject)
-	if err != nil {
-		return Result{}, err
-	}
-	result.MadeAt = madeAt
-	return who.sign(result, sig)
+	signed := messageOf([]byte(protectedText + "." + payloadText))
+	return envelope{
+		signatures: []signature{{bytes: sig, certs: certs, verifies: func(pub crypto.PublicKey) bool { return verifiesJWS(pub, alg, signed, sig) }}},
+		document: func() (Result, error) {
+			result, err := notationResult(payload, r.Subject)
+			result.MadeAt = madeAt
+			return result, err
+		},
+	}, nil
 }
 
 // notationHeader reads the protected header; a critical attribute that is not
@@ -126,26 +119,25 @@ func notationChain(x5c []any) ([]*x509.Certificate, error) {
 
 // verifiesJWS checks a JWS signature. The algorithm follows from the key; the
 // header may only repeat it.
-func verifiesJWS(pub crypto.PublicKey, alg string, message, sig []byte) bool {
-	s256, s384, s512 := sha256.Sum256(message), sha512.Sum384(message), sha512.Sum512(message)
+func verifiesJWS(pub crypto.PublicKey, alg string, signed message, sig []byte) bool {
 	switch p := pub.(type) {
 	case *rsa.PublicKey:
-		want, h, sum := "PS256", crypto.SHA256, s256[:]
+		want, h, sum := "PS256", crypto.SHA256, signed.sha256
 		switch bits := p.N.BitLen(); {
 		case bits >= 4096:
-			want, h, sum = "PS512", crypto.SHA512, s512[:]
+			want, h, sum = "PS512", crypto.SHA512, signed.sha512
 		case bits >= 3072:
-			want, h, sum = "PS384", crypto.SHA384, s384[:]
+			want, h, sum = "PS384", crypto.SHA384, signed.sha384
 		}
 		opts := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
-		return alg == want && rsa.VerifyPSS(p, h, sum, sig, opts) == nil
+		return alg == want && rsa.VerifyPSS(p, h, sum(), sig, opts) == nil
 	case *ecdsa.PublicKey:
-		want, sum, size := "ES256", s256[:], 32
+		want, sum, size := "ES256", signed.sha256, 32
 		if p.Curve == elliptic.P384() {
-			want, sum, size = "ES384", s384[:], 48
+			want, sum, size = "ES384", signed.sha384, 48
 		}
 		return alg == want && len(sig) == 2*size &&
-			ecdsa.Verify(p, sum, new(big.Int).SetBytes(sig[:size]), new(big.Int).SetBytes(sig[size:]))
+			ecdsa.Verify(p, sum(), new(big.Int).SetBytes(sig[:size]), new(big.Int).SetBytes(sig[size:]))
 	}
 	return false
 }

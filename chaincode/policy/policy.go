@@ -1,6 +1,6 @@
 // Package policy is the law of release: it parses a release policy and decides
 // whether an image may run in a stage. It is pure: no ledger, no clock, no
-// I/O. The contract and the gateway call the same Evaluate.
+// I/O. The contract and the gateway call the same Evaluate, whose answer is a verdict.
 package policy
 
 import (
@@ -39,8 +39,8 @@ type Policy struct {
 	Metadata   Metadata `json:"metadata"`
 	Spec       Spec     `json:"spec"`
 
-	programs *programs // filled by Parse, so that Evaluate compiles nothing
-	hash     string    // filled by Parse
+	programs *celPrograms // filled by Parse, so that Evaluate compiles nothing
+	hash     string       // filled by Parse
 }
 
 // Metadata names a policy.

@@ -1,11 +1,14 @@
 package state
 
 import (
-	"bytes"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -166,7 +169,7 @@ func TestDirectoryAgainstAMap(t *testing.T) {
 			}
 			for k, v := range want {
 				// LoadFacts relies on it.
-				if _, m, _ := splitMember(k); m.kind == kindTag && p.state[k] == nil {
+				if n, _ := (pushes{}).Name(k); n.Kind == kindTag && p.state[k] == nil {
 					var tag Tag
 					if err := Decode(v, &tag); err != nil || tag.Moves != 1 {
 						t.Errorf("%q has no key of its own and was set %d times, %v", k, tag.Moves, err)
@@ -177,49 +180,6 @@ func TestDirectoryAgainstAMap(t *testing.T) {
 				t.Errorf("a reader of the writes alone (+) sees other records:\n%s", diff)
 			}
 		})
-	}
-}
-
-// Two names with one mark, found by trying, are two names.
-func TestNamesWithOneMark(t *testing.T) {
-	one, other := TagKey(regHost, "app", "v544770"), TagKey(regHost, "app", "v551184")
-	_, a, _ := splitMember(one)
-	_, b, _ := splitMember(other)
-	if a.mark() != b.mark() || a == b {
-		t.Fatalf("%x and %x: the tags do not collide", a.mark(), b.mark())
-	}
-	p := newPeer()
-	value := func(moves int) *Tag { return &Tag{Digest: imageOfNumber(moves), Moves: uint64(moves)} }
-	p.record(t, "s1", map[string]any{one: value(1)})
-	found, err := NewDirectory(p).Recorded(one, other)
-	if err != nil || !bytes.Equal(found.Values[0], encoded(t, value(1))) || found.Values[1] != nil {
-		t.Fatalf("%x, %v", found.Values, err)
-	}
-	p.record(t, "s2", map[string]any{other: value(7)})
-	p.record(t, "s3", map[string]any{one: value(2)})
-	got, err := NewDirectory(p).Get(one, other)
-	if err != nil || !bytes.Equal(got[0], encoded(t, value(2))) || !bytes.Equal(got[1], encoded(t, value(7))) {
-		t.Fatalf("%x, %v", got, err)
-	}
-}
-
-// Names may be chosen so that they all hash into one bucket. It gets long, but
-// the directory has no more buckets than names, and everything is found.
-func TestNamesChosenForOneBucket(t *testing.T) {
-	p, n := newPeer(), 0
-	for i := 0; n < 600; i++ {
-		key := placeKey(i, "app")
-		if _, m, _ := splitMember(key); address(m.mark(), 1<<8) == 5 {
-			p.record(t, fmt.Sprint("segment ", i), map[string]any{key: &Place{MSP: "A"}})
-			n++
-		}
-	}
-	d := NewDirectory(p)
-	if _, err := d.Get(placeKey(0, "app")); err != nil {
-		t.Fatal(err)
-	}
-	if count := d.shelves[home{string(regHost), "app"}].count(); count < 8 || count > uint64(n) {
-		t.Errorf("%d buckets for %d names", count, n)
 	}
 }
 
@@ -267,4 +227,66 @@ func TestDirectoryRefusesOtherKeys(t *testing.T) {
 			t.Errorf("Add(%q): %v", key, err)
 		}
 	}
+}
+
+// Looking a record up reads a page, whatever else is in it.
+func TestPagesStaySmall(t *testing.T) {
+	p, records := newPeer(), map[string]any{}
+	children := make([]provenance.Digest, provenance.MaxChildren)
+	for i := range children {
+		children[i] = imageOfNumber(-i)
+	}
+	for i := range 50 {
+		records[placeKey(i, "app")] = &Place{Children: children, MSP: "A", At: minute(i)}
+	}
+	for _, e := range p.record(t, "segment", records) {
+		if len(e.Value) > 40<<10 {
+			t.Errorf("%q has %d bytes", e.Key, len(e.Value))
+		}
+	}
+}
+
+// The golden file is protocol: every peer must write the same bytes.
+func TestDirectoryGolden(t *testing.T) {
+	p := newPeer()
+	values := map[string]any{}
+	for i := range 35 {
+		pushed(values, "app", i, provenance.Tag(fmt.Sprintf("1.%d", i)), minute(i))
+	}
+	values[TagKey(regHost, "app", "latest")] = &Tag{Digest: imageOfNumber(3), Previous: imageOfNumber(2), Moves: 2, At: minute(3)}
+	var lines []string
+	few := map[string]any{}
+	pushed(few, "app", 100, "few", minute(0))
+	for _, e := range append(p.record(t, "segment", values), p.record(t, "segment of few", few)...) {
+		lines = append(lines, strings.ReplaceAll(e.Key, "\x00", "/")+" "+hex.EncodeToString(e.Value))
+	}
+	golden(t, "directory-v1.hex", lines)
+}
+
+// Bytes that no contract wrote are an error, and no panic.
+func FuzzDirectory(f *testing.F) {
+	golden, err := os.ReadFile(filepath.Join("testdata", "directory-v1.hex"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for line := range strings.Lines(string(golden)) {
+		_, text, _ := strings.Cut(strings.TrimSpace(line), " ")
+		b, err := hex.DecodeString(text)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p := newPeer()
+		p.state[Key(TypeBucket, string(regHost), "app", "0")] = b
+		_, _ = NewDirectory(p).Get(TagKey(regHost, "app", "1.0"))
+		if entries, err := Unpack(Entry{Key: Key(TypePage, string(regHost), "app", "AAAAAA"), Value: b}); err == nil {
+			for _, e := range entries {
+				if n, ok := (pushes{}).Name(e.Key); !ok || n.Kind != kindPlace && n.Kind != kindTag {
+					t.Errorf("a page holds %q", e.Key)
+				}
+			}
+		}
+	})
 }

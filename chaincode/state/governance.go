@@ -1,6 +1,8 @@
 package state
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"strconv"
 	"time"
@@ -70,9 +72,24 @@ type Proposals struct {
 	Open []string `json:"open"`
 }
 
-// ChangeHash is the hex SHA-256 that names a change to a version of what is in force.
-func ChangeHash(kind ProposalKind, name string, base int, body []byte) string {
+// ChangeHash is the hex SHA-256 that names a change to a version of what is in
+// force. source is the text that the body was read from, "" where it is the body.
+func ChangeHash(kind ProposalKind, name string, base int, body []byte, source string) string {
+	if source != "" {
+		return hashOf("change 2", string(kind), name, strconv.Itoa(base), string(body), source)
+	}
 	return hashOf("change 1", string(kind), name, strconv.Itoa(base), string(body))
+}
+
+// ContentHash is the hex SHA-256 that a vote names: of the body, and with it of
+// the text that the body was read from.
+func ContentHash(body []byte, source string) string {
+	sum := sha256.Sum256(body)
+	if source == "" {
+		return hex.EncodeToString(sum[:])
+	}
+	text := sha256.Sum256([]byte(source))
+	return hashOf("content 1", hex.EncodeToString(sum[:]), hex.EncodeToString(text[:]))
 }
 
 // ProposalID is the hex SHA-256 that names one proposal of a change: the same
@@ -85,15 +102,18 @@ func ProposalID(change string, round int) string {
 // Proposal is a change that organisations vote on. What comes into force is
 // the body that stands here, whoever brings the last vote.
 type Proposal struct {
-	ID      string          `json:"id"` // ProposalID
-	Round   int             `json:"round"`
-	Kind    ProposalKind    `json:"kind"`
-	Name    string          `json:"name"` // of the policy, or the MSP id
-	Base    int             `json:"base"` // version in force when it was made
-	Body    json.RawMessage `json:"body"`
-	Hash    string          `json:"hash"` // hex sha256 of Body
-	Status  ProposalStatus  `json:"status"`
-	Version int             `json:"version,omitempty"` // the policy version it became
+	ID    string          `json:"id"` // ProposalID
+	Round int             `json:"round"`
+	Kind  ProposalKind    `json:"kind"`
+	Name  string          `json:"name"` // of the policy, or the MSP id
+	Base  int             `json:"base"` // version in force when it was made
+	Body  json.RawMessage `json:"body"`
+	// Source is the text that the contract read Body from, comments included; ""
+	// where that is Body. It decides nothing, and is voted on with it.
+	Source  string         `json:"source,omitempty"`
+	Hash    string         `json:"hash"` // ContentHash
+	Status  ProposalStatus `json:"status"`
+	Version int            `json:"version,omitempty"` // the policy version it became
 	Act
 }
 
@@ -124,6 +144,9 @@ type PolicyVersion struct {
 	Version int             `json:"version"`
 	Hash    string          `json:"hash"` // sha256 of Text, hex
 	Text    json.RawMessage `json:"text"` // policy.Canonical
-	Voters  []policy.Person `json:"voters"`
-	At      time.Time       `json:"at"`
+	// Source is the text that was proposed, of which Text is what it says; "" where
+	// that is Text.
+	Source string          `json:"source,omitempty"`
+	Voters []policy.Person `json:"voters"`
+	At     time.Time       `json:"at"`
 }

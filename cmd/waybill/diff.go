@@ -26,18 +26,21 @@ might be proposed (-f).`,
 			if err != nil {
 				return err
 			}
-			var to policy.Policy
+			var to policyText
 			if file != "" {
-				to, err = a.readPolicy(file)
+				to.rules, to.text, err = a.readPolicy(file)
 			} else {
 				to, err = a.policyVersion(ctx, args, 2, false)
 			}
 			if err != nil {
 				return err
 			}
-			lines := policy.Diff(from, to)
-			return a.emit(map[string]any{"changes": append([]string{}, lines...)}, func(w io.Writer) {
-				if len(lines) == 0 {
+			lines := policy.Diff(from.rules, to.rules)
+			return a.emit(map[string]any{"changes": append([]string{}, lines...), "text": from.text != to.text}, func(w io.Writer) {
+				switch {
+				case len(lines) == 0 && from.text != to.text:
+					fmt.Fprintln(w, "no rule changes; comments or layout do")
+				case len(lines) == 0:
 					fmt.Fprintln(w, "nothing changes")
 				}
 				for _, line := range lines {
@@ -50,25 +53,39 @@ might be proposed (-f).`,
 	return cmd
 }
 
+// policyText is a policy and the text that says so.
+type policyText struct {
+	rules policy.Policy
+	text  string
+}
+
 // policyVersion reads the version that stands at args[at], the one in force
 // where there is none, or the one before it.
-func (a *app) policyVersion(ctx context.Context, args []string, at int, before bool) (policy.Policy, error) {
+func (a *app) policyVersion(ctx context.Context, args []string, at int, before bool) (policyText, error) {
 	n := 0
 	if len(args) > at {
 		var err error
 		if n, err = strconv.Atoi(args[at]); err != nil || n < 1 {
-			return policy.Policy{}, usagef("version %q: want a number from 1", args[at])
+			return policyText{}, usagef("version %q: want a number from 1", args[at])
 		}
 	}
 	res, err := fetch(ctx, a, func(c gatewayAPI) (*waybillv1.GetPolicyResponse, error) { return c.GetPolicy(ctx, args[0], n) })
 	if err != nil {
-		return policy.Policy{}, err
+		return policyText{}, err
 	}
 	if v := int(res.GetPolicy().GetVersion()); before && n == 0 && v > 1 {
 		res, err = fetch(ctx, a, func(c gatewayAPI) (*waybillv1.GetPolicyResponse, error) { return c.GetPolicy(ctx, args[0], v-1) })
 		if err != nil {
-			return policy.Policy{}, err
+			return policyText{}, err
 		}
 	}
-	return policy.Parse([]byte(res.GetPolicy().GetText()))
+	text := res.GetPolicy().GetSource()
+	if err := checkSource("policy "+args[0], text, []byte(res.GetPolicy().GetText())); err != nil {
+		return policyText{}, err
+	}
+	if text == "" {
+		text = res.GetPolicy().GetText()
+	}
+	p, err := policy.Parse([]byte(res.GetPolicy().GetText()))
+	return policyText{p, text}, err
 }

@@ -34,19 +34,26 @@ const (
 // world is everything outside the process: gateways, peers, a network. It
 // remembers what it was asked.
 type world struct {
-	rulesAPI // nil: what a test does not answer must not be asked
-	sweepAPI // likewise
-	t        *testing.T
-	running  map[string]bool // gateway addresses
-	env      map[string]string
-	stdin    string
-	verdict  policy.Verdict
-	stale    bool
-	fails    error  // of the next transaction
-	asked    string // who asked which gateway
-	acts     []string
-	payload  string
-	nodes    *fakeNetwork
+	// nil: what a test does not answer must not be asked
+	imageAPI
+	policyAPI
+	proposalAPI
+	evidenceAPI
+	settingAPI
+	statusAPI
+	sweepAPI
+
+	t       *testing.T
+	running map[string]bool // gateway addresses
+	env     map[string]string
+	stdin   string
+	verdict policy.Verdict
+	stale   bool
+	fails   error  // of the next transaction
+	asked   string // who asked which gateway
+	acts    []string
+	payload string
+	nodes   *fakeNetwork
 	// peers holds what the peers answer; what is not there they must not be asked.
 	peers map[string]func(args ...string) any
 	// results holds what transactions return; the others return the verdict.
@@ -55,6 +62,8 @@ type world struct {
 	down map[string]bool
 	// heard is which peer was asked what.
 	heard []string
+	// shown is the policy that gateways show; nil is one of few words.
+	shown *waybillv1.Policy
 	// gatewayLies changes what gateways answer of a verdict.
 	gatewayLies func(*waybillv1.GetVerdictResponse)
 }
@@ -89,10 +98,26 @@ func newWorld(t *testing.T) *world {
 	w.results = map[string]func(args ...string) any{
 		"proposal:Open": func(args ...string) any {
 			p := state.Proposal{ID: strings.Repeat("ab", 32), Kind: state.ProposalKind(args[0]), Body: json.RawMessage(args[1]), Status: state.ProposalOpen}
+			if p.Kind == state.ProposePolicy {
+				p = policyProposal(t, args[1])
+			}
 			return tally{Proposal: p, Yes: []string{"VendorMSP"}, No: []string{}, Needed: 3}
 		},
 	}
 	return w
+}
+
+// policyProposal is the first proposal of a policy's text, to version 2, as the
+// contract makes it.
+func policyProposal(t *testing.T, text string) state.Proposal {
+	t.Helper()
+	read, err := policy.ParseText([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := state.Proposal{Round: 1, Kind: state.ProposePolicy, Name: "default", Base: 2, Body: read.Canonical(), Source: text, Status: state.ProposalOpen}
+	p.ID, p.Hash = state.ProposalID(state.ChangeHash(p.Kind, p.Name, p.Base, p.Body, p.Source), p.Round), state.ContentHash(p.Body, p.Source)
+	return p
 }
 
 // storedPolicy is the version that pendingVerdict goes by, as a peer returns it.

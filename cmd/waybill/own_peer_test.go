@@ -21,7 +21,7 @@ func memberProposal() state.Proposal {
 		Round: 1, Kind: state.ProposeMemberRemove, Name: "AuditMSP", Base: 4, Body: json.RawMessage(`{"msp":"AuditMSP"}`), Status: state.ProposalOpen,
 		Act: state.Act{By: policy.Person{MSP: "VendorMSP", Name: "admin"}, At: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)},
 	}
-	p.ID, p.Hash = state.ProposalID(state.ChangeHash(p.Kind, p.Name, p.Base, p.Body), p.Round), hashOf(p.Body)
+	p.ID, p.Hash = state.ProposalID(state.ChangeHash(p.Kind, p.Name, p.Base, p.Body, p.Source), p.Round), hashOf(p.Body)
 	return p
 }
 
@@ -125,7 +125,7 @@ func TestAnAnswerToAnotherQuestionSignsNothing(t *testing.T) {
 	swapped := vote
 	swapped.Kind = state.ProposeMemberAdd // the same body, and so the same hash
 	another := rehashed
-	another.ID = state.ProposalID(state.ChangeHash(another.Kind, "SecurityMSP", another.Base, another.Body), 1)
+	another.ID = state.ProposalID(state.ChangeHash(another.Kind, "SecurityMSP", another.Base, another.Body, another.Source), 1)
 	wider := waiver
 	wider.Rule = "evidence/scan"
 	elsewhere := testWaiver()
@@ -293,7 +293,7 @@ func TestVoteShowsWhatItIsAbout(t *testing.T) {
 		t.Fatal(err)
 	}
 	vote.Kind, vote.Name, vote.Base, vote.Body = state.ProposePolicy, "default", 2, p.Canonical()
-	vote.ID, vote.Hash = state.ProposalID(state.ChangeHash(vote.Kind, vote.Name, vote.Base, vote.Body), 1), hashOf(vote.Body)
+	vote.ID, vote.Hash = state.ProposalID(state.ChangeHash(vote.Kind, vote.Name, vote.Base, vote.Body, vote.Source), 1), hashOf(vote.Body)
 	w.onTheLedger(vote, testWaiver(), breakGlass(t))
 	if _, _, errOut := w.run("proposal", "vote", vote.ID, "yes", "--as", "security/admin"); !strings.Contains(errOut, "against version 2, in force now:\n  ~ spec.stages") || !strings.Contains(errOut, "2 -> 1") {
 		t.Errorf("a policy: stderr %q", errOut)

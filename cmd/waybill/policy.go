@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
@@ -33,13 +34,13 @@ func newPolicyProposeCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "propose -f FILE", Aliases: []string{"apply"}, Short: "Propose a policy text, or vote for the same text, as an admin", Args: operands(),
 		Example: examples(`waybill policy propose -f policy.yaml --as vendor/admin`),
-		Long:    "Propose a policy text, YAML or JSON; - reads standard input. It is in force once\nadmins of a majority of the organisations agree: proposing the same text is a\nvote for it, and so is waybill proposal vote ID yes.",
+		Long:    "Propose a policy text, YAML or JSON; - reads standard input. It is in force once\nadmins of a majority of the organisations agree: proposing the same text is a\nvote for it, and so is waybill proposal vote ID yes. The text is kept as it is,\ncomments included, and voted on; waybill policy show gives it back.",
 		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
-			p, err := a.readPolicy(file)
+			p, text, err := a.readPolicy(file)
 			if err != nil {
 				return err
 			}
-			return a.propose(ctx, state.ProposePolicy, string(p.Canonical()), "proposed policy "+p.Metadata.Name)
+			return a.propose(ctx, state.ProposePolicy, text, "proposed policy "+p.Metadata.Name)
 		}),
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the policy's file")
@@ -47,9 +48,10 @@ func newPolicyProposeCmd(a *app) *cobra.Command {
 	return cmd
 }
 
-// readPolicy reads and checks a policy before anything is signed. A defect is
-// reported with the file's name; a doubled key is one.
-func (a *app) readPolicy(file string) (policy.Policy, error) {
+// readPolicy reads and checks a policy, as the contract will, before anything is
+// signed, and returns it with its text, of which line ends alone are changed. A defect
+// is reported with the file's name.
+func (a *app) readPolicy(file string) (policy.Policy, string, error) {
 	var b []byte
 	var err error
 	if file == "-" {
@@ -58,17 +60,30 @@ func (a *app) readPolicy(file string) (policy.Policy, error) {
 		b, err = os.ReadFile(file)
 	}
 	if err != nil {
-		return policy.Policy{}, fmt.Errorf("read the policy: %w", err)
+		return policy.Policy{}, "", fmt.Errorf("read the policy: %w", err)
 	}
-	doc, err := yaml.YAMLToJSONStrict(b)
+	b = bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))
+	p, err := policy.ParseText(b)
 	if err != nil {
-		return policy.Policy{}, fmt.Errorf("%s: %w", file, err)
+		return policy.Policy{}, "", fmt.Errorf("%s: %w", file, err)
 	}
-	p, err := policy.Parse(doc)
+	return p, string(b), nil
+}
+
+// checkSource makes sure that a text says what stands beside it as its rules; "" is
+// no text.
+func checkSource(what, source string, canonical []byte) error {
+	if source == "" {
+		return nil
+	}
+	p, err := policy.ParseText([]byte(source))
 	if err != nil {
-		return policy.Policy{}, fmt.Errorf("%s: %w", file, err)
+		return fmt.Errorf("the text of %s: %w", what, err)
 	}
-	return p, nil
+	if !bytes.Equal(p.Canonical(), canonical) {
+		return provenance.Errorf(provenance.Internal, "the text that is shown as that of %s does not say what is shown as its rules", what)
+	}
+	return nil
 }
 
 func newPolicyListCmd(a *app) *cobra.Command {
@@ -116,30 +131,45 @@ func newPolicyVersionsCmd(a *app) *cobra.Command {
 func newPolicyShowCmd(a *app) *cobra.Command {
 	var version int
 	cmd := &cobra.Command{
-		Use: "show NAME", Short: "Print a policy's text and who voted for it", Args: operands("NAME"),
+		Use: "show NAME", Short: "Print a policy as it was proposed and who voted for it", Args: operands("NAME"),
 		Example: examples(`waybill policy show default`, `waybill policy show default --version 2`),
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
-			return query(ctx, a, func(c gatewayAPI) (*waybillv1.GetPolicyResponse, error) { return c.GetPolicy(ctx, args[0], version) }, func(w io.Writer, res *waybillv1.GetPolicyResponse) {
-				writePolicy(w, res.GetPolicy())
-			})
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.GetPolicyResponse, error) {
+				res, err := c.GetPolicy(ctx, args[0], version)
+				if err != nil {
+					return nil, err
+				}
+				return res, checkSource("policy "+args[0], res.GetPolicy().GetSource(), []byte(res.GetPolicy().GetText()))
+			}, func(w io.Writer, res *waybillv1.GetPolicyResponse) { a.writePolicy(w, res.GetPolicy()) })
 		}),
 	}
 	cmd.Flags().IntVar(&version, "version", 0, "which version; 0 is the one in force")
 	return cmd
 }
 
-// writePolicy prints a policy as a file that can be applied again; what is not
-// part of the text stands in comments.
-func writePolicy(w io.Writer, p *waybillv1.Policy) {
+// writePolicy prints a policy as a file that can be applied again: the text that
+// was proposed, to the byte, and what is no part of it as a notice; where there is
+// none, its rules, and what is no part of them in comments.
+func (a *app) writePolicy(w io.Writer, p *waybillv1.Policy) {
 	state := "replaced by a later version"
 	if p.GetActive() {
 		state = "in force"
 	}
-	fmt.Fprintf(w, "# %s version %d, %s since %s\n", sanitize(p.GetName()), p.GetVersion(), state, when(p.GetAt()))
-	fmt.Fprintf(w, "# voted by %s\n", sanitize(whoAll(p.GetVoters())))
-	text, err := yaml.JSONToYAML(bytes.TrimSpace([]byte(p.GetText())))
-	if err != nil {
-		text = []byte(p.GetText() + "\n")
+	standing := fmt.Sprintf("%s version %d, %s since %s", p.GetName(), p.GetVersion(), state, when(p.GetAt()))
+	if p.GetSource() != "" {
+		a.notice("%s, voted by %s; comments decide nothing", standing, whoAll(p.GetVoters()))
+		fmt.Fprint(w, sanitizeLines(p.GetSource()))
+		return
 	}
-	fmt.Fprint(w, sanitizeLines(string(text)))
+	fmt.Fprintf(w, "# %s\n# voted by %s\n", sanitize(standing), sanitize(whoAll(p.GetVoters())))
+	fmt.Fprint(w, sanitizeLines(asYAML([]byte(p.GetText()))))
+}
+
+// asYAML is a document as YAML, or as it is where it is none.
+func asYAML(document []byte) string {
+	text, err := yaml.JSONToYAML(bytes.TrimSpace(document))
+	if err != nil {
+		return string(document) + "\n"
+	}
+	return string(text)
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
@@ -78,7 +77,13 @@ func newProposalShowCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return query(ctx, a, func(c gatewayAPI) (*waybillv1.GetProposalResponse, error) { return c.GetProposal(ctx, id) }, func(w io.Writer, res *waybillv1.GetProposalResponse) {
+			return query(ctx, a, func(c gatewayAPI) (*waybillv1.GetProposalResponse, error) {
+				res, err := c.GetProposal(ctx, id)
+				if err != nil {
+					return nil, err
+				}
+				return res, checkSource("proposal "+id, res.GetProposal().GetSource(), []byte(res.GetProposal().GetBody()))
+			}, func(w io.Writer, res *waybillv1.GetProposalResponse) {
 				writeProposal(w, res.GetProposal())
 			})
 		}),
@@ -118,11 +123,10 @@ func writeProposal(w io.Writer, p *waybillv1.Proposal) {
 		}
 		t.write(w, "")
 	}
-	text, err := yaml.JSONToYAML([]byte(p.GetBody()))
-	if err != nil {
-		text = []byte(p.GetBody() + "\n")
+	fmt.Fprintf(w, "\n%s", sanitizeLines(asYAML([]byte(p.GetBody()))))
+	if p.GetSource() != "" {
+		fmt.Fprintf(w, "\n# read from this text, of which comments decide nothing\n%s", sanitizeLines(p.GetSource()))
 	}
-	fmt.Fprintf(w, "\n%s", sanitizeLines(string(text)))
 }
 
 func newProposalWithdrawCmd(a *app) *cobra.Command {

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"reflect"
 	"strings"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
 
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
@@ -35,10 +38,19 @@ func (a *app) openProposal(ctx context.Context, kind state.ProposalKind, body st
 		return tally{}, r, err
 	}
 	s, err := result[tally](r)
-	if err == nil && (s.Proposal.Kind != kind || !sameJSON([]byte(body), s.Proposal.Body)) {
+	if err == nil && (s.Proposal.Kind != kind || !proposes(s.Proposal, body)) {
 		err = mismatch("transaction "+r.TxID, fmt.Sprintf("%s %s", kind, body), fmt.Sprintf("%s %s", s.Proposal.Kind, s.Proposal.Body))
 	}
 	return s, r, err
+}
+
+// proposes tells whether a proposal is what somebody wrote as one.
+func proposes(p state.Proposal, text string) bool {
+	if p.Kind != state.ProposePolicy {
+		return sameJSON([]byte(text), p.Body)
+	}
+	written, err := policy.ParseText([]byte(text))
+	return err == nil && bytes.Equal(written.Canonical(), p.Body) && (p.Source == text || p.Source == "" && text == string(p.Body))
 }
 
 // sameJSON tells whether two documents say the same.

@@ -65,6 +65,9 @@ func (w *world) ListPolicies(context.Context) (*waybillv1.ListPoliciesResponse, 
 }
 
 func (w *world) GetPolicy(context.Context, string, int) (*waybillv1.GetPolicyResponse, error) {
+	if w.shown != nil {
+		return &waybillv1.GetPolicyResponse{Height: 9, Policy: w.shown}, nil
+	}
 	return &waybillv1.GetPolicyResponse{Height: 9, Policy: &waybillv1.Policy{
 		Name: "default", Version: 1, At: at(2), Active: true, Text: `{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy"}`,
 	}}, nil

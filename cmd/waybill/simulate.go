@@ -20,7 +20,7 @@ func newPolicySimulateCmd(a *app) *cobra.Command {
 		Example: examples(`waybill policy simulate -f policy.yaml --releases 100`),
 		Long:    "Judge the last releases again, with today's facts, under the policy in force and\nunder the file: what would change before anybody votes. Nothing is written.",
 		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
-			p, err := a.readPolicy(file)
+			p, _, err := a.readPolicy(file)
 			if err != nil {
 				return err
 			}

@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -76,22 +76,23 @@ func (a *app) vote(ctx context.Context, typed, word, reason string) error {
 }
 
 // proposal reads a proposal and makes sure that it is what its id and its hash
-// name: the id is made of the kind, the name, the version it starts from and the body.
+// name: the id is made of the kind, the name, the version it starts from, the body and
+// the text that the body is read from, which must say it.
 func (p ownPeer) proposal(ctx context.Context, id string) (tally, error) {
 	s, err := await(ctx, p, func() (tally, error) { return evaluate[tally](ctx, p, "proposal:Get", id) })
 	if err != nil {
 		return s, err
 	}
 	got := s.Proposal
-	switch hash := hashOf(got.Body); {
+	switch hash := state.ContentHash(got.Body, got.Source); {
 	case got.ID != id:
 		return s, mismatch(p.me.org.Org+"'s peer", "proposal "+id, "proposal "+got.ID)
 	case hash != got.Hash:
 		return s, provenance.Errorf(provenance.Internal, "the text of proposal %.12s that %s's peer shows hashes to %.12s and not to %.12s, as it says", id, p.me.org.Org, hash, got.Hash)
-	case state.ProposalID(state.ChangeHash(got.Kind, got.Name, got.Base, got.Body), got.Round) != id:
+	case state.ProposalID(state.ChangeHash(got.Kind, got.Name, got.Base, got.Body, got.Source), got.Round) != id:
 		return s, provenance.Errorf(provenance.Internal, "what %s's peer shows as proposal %.12s (%s %s) is not what that id names", p.me.org.Org, id, got.Kind, got.Name)
 	}
-	return s, nil
+	return s, checkSource("proposal "+id, got.Source, got.Body)
 }
 
 // show says on stderr what a vote is about, before it is signed.
@@ -105,30 +106,41 @@ func (p ownPeer) show(ctx context.Context, s tally) error {
 	return err
 }
 
-// changes says what a proposal would change: a policy against the version in
-// force, anything else, and what is new, by its own text.
+// changes says what a proposal would change: the rules of a policy against the
+// version in force, anything else, and what is new, as it is; and the text they are
+// read from, where there is one, for it is voted on as well.
 func (p ownPeer) changes(ctx context.Context, c state.Proposal) ([]string, error) {
-	if c.Kind == state.ProposePolicy {
-		to, err := policy.Parse(c.Body)
-		if err != nil {
-			return nil, fmt.Errorf("the policy of proposal %s: %w", c.ID, err)
-		}
-		stored, err := p.policyVersion(ctx, c.Name, 0)
-		if err == nil {
-			from, err := policy.Parse(stored.Text)
-			if err != nil {
-				return nil, fmt.Errorf("policy %s@%d: %w", stored.Name, stored.Version, err)
-			}
-			lines := policy.Diff(from, to)
-			return append([]string{fmt.Sprintf("against version %d, in force now:", stored.Version)}, lines...), nil
-		}
-		if provenance.CodeOf(err) != provenance.NotFound {
-			return nil, err
-		}
+	lines, err := p.ruleChanges(ctx, c)
+	if err != nil || c.Source == "" {
+		return lines, err
 	}
-	text, err := yaml.JSONToYAML(c.Body)
-	if err != nil {
-		text = c.Body
-	}
-	return strings.Split(strings.TrimRight(string(text), "\n"), "\n"), nil
+	return slices.Concat(lines, []string{"read from this text, of which comments decide nothing:"}, linesOf(c.Source)), nil
 }
+
+func (p ownPeer) ruleChanges(ctx context.Context, c state.Proposal) ([]string, error) {
+	if c.Kind != state.ProposePolicy {
+		return linesOf(asYAML(c.Body)), nil
+	}
+	to, err := policy.Parse(c.Body)
+	if err != nil {
+		return nil, fmt.Errorf("the policy of proposal %s: %w", c.ID, err)
+	}
+	stored, err := p.policyVersion(ctx, c.Name, 0)
+	switch {
+	case provenance.CodeOf(err) == provenance.NotFound:
+		return linesOf(asYAML(c.Body)), nil
+	case err != nil:
+		return nil, err
+	}
+	from, err := policy.Parse(stored.Text)
+	if err != nil {
+		return nil, fmt.Errorf("policy %s@%d: %w", stored.Name, stored.Version, err)
+	}
+	lines := policy.Diff(from, to)
+	if len(lines) == 0 {
+		lines = []string{"no rule changes"}
+	}
+	return append([]string{fmt.Sprintf("against version %d, in force now:", stored.Version)}, lines...), nil
+}
+
+func linesOf(text string) []string { return strings.Split(strings.TrimRight(text, "\n"), "\n") }

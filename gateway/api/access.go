@@ -141,7 +141,7 @@ func (g guard) intercept(ctx context.Context, request any, info *grpc.UnaryServe
 		return nil, err
 	}
 	if response, err = handle(ctx, request); err == nil {
-		legible(response)
+		sanitize(response)
 	}
 	return response, err
 }

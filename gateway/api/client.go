@@ -73,7 +73,7 @@ func Dial(_ context.Context, cfg ClientConfig) (*Client, error) {
 	if err != nil {
 		return nil, provenance.Wrap(provenance.Invalid, err, "gateway address %s", cfg.Address)
 	}
-	return &Client{conn: conn, rpc: whole{waybillv1.NewWaybillClient(conn)}}, nil
+	return &Client{conn: conn, rpc: allPages{waybillv1.NewWaybillClient(conn)}}, nil
 }
 
 // Close ends the connection.

@@ -29,9 +29,9 @@ func (s *service) GetEvidence(ctx context.Context, in *waybillv1.GetEvidenceRequ
 			return err
 		}
 		out.Truncated = more
-		runs := make([]run, 1+len(indexes))
+		runs := make([]keyRange, 1+len(indexes))
 		for i, d := range append([]provenance.Digest{ref.Digest}, indexes...) {
-			if runs[i] = (run{state.TypeEvidence, d.String()}); in.GetType() != "" {
+			if runs[i] = (keyRange{state.TypeEvidence, d.String()}); in.GetType() != "" {
 				runs[i] = append(runs[i], in.GetType())
 			}
 		}
@@ -43,11 +43,11 @@ func (s *service) GetEvidence(ctx context.Context, in *waybillv1.GetEvidenceRequ
 		if err != nil {
 			return err
 		}
-		shelf, err := openShelf(r)
+		reader, err := newEvidenceReader(r)
 		if err != nil {
 			return err
 		}
-		out.Evidence, err = shelf.show(pieces, ref.Digest)
+		out.Evidence, err = reader.show(pieces, ref.Digest)
 		return err
 	})
 }
@@ -83,22 +83,22 @@ func (s *service) passing(r Reads, ref provenance.Reference) (indexes []provenan
 	return indexes, more, err
 }
 
-// shelf reads evidence and tells what counts.
-type shelf struct {
+// evidenceReader reads evidence and tells what counts.
+type evidenceReader struct {
 	r       Reads
 	members []string
-	taken   *stolen
+	taken   *takenBack
 	keys    map[string]*state.Withdrawal // by state.TrustKeyKey; nil: it stands
 }
 
-func openShelf(r Reads) (*shelf, error) {
+func newEvidenceReader(r Reads) (*evidenceReader, error) {
 	members, err := state.LoadMembers(r)
-	return &shelf{r: r, members: members.MSPs, taken: newStolen(r), keys: map[string]*state.Withdrawal{}}, err
+	return &evidenceReader{r: r, members: members.MSPs, taken: newTakenBack(r), keys: map[string]*state.Withdrawal{}}, err
 }
 
 // about lists at most limit pieces of evidence about one image, as show does;
 // more says that there are others.
-func (s *shelf) about(d provenance.Digest, limit int) (all []*waybillv1.Evidence, more bool, err error) {
+func (s *evidenceReader) about(d provenance.Digest, limit int) (all []*waybillv1.Evidence, more bool, err error) {
 	var pieces []state.Evidence
 	more, err = first(s.r, limit, func(_ []string, e state.Evidence) error {
 		pieces = append(pieces, e)
@@ -113,7 +113,7 @@ func (s *shelf) about(d provenance.Digest, limit int) (all []*waybillv1.Evidence
 
 // show tells of pieces what counts, those about the image itself first, by
 // type, the newest first.
-func (s *shelf) show(pieces []state.Evidence, image provenance.Digest) ([]*waybillv1.Evidence, error) {
+func (s *evidenceReader) show(pieces []state.Evidence, image provenance.Digest) ([]*waybillv1.Evidence, error) {
 	slices.SortStableFunc(pieces, func(a, b state.Evidence) int {
 		return cmp.Or(-compareBool(a.Digest == image, b.Digest == image), cmp.Compare(a.Digest.String(), b.Digest.String()),
 			cmp.Compare(a.Type, b.Type), b.Since().Compare(a.Since()), cmp.Compare(b.ID, a.ID))
@@ -145,7 +145,7 @@ type piece struct {
 
 // current are the pieces that the sets of members name, of the images that the
 // pieces are about.
-func (s *shelf) current(pieces []state.Evidence) (map[piece]bool, error) {
+func (s *evidenceReader) current(pieces []state.Evidence) (map[piece]bool, error) {
 	var digests []provenance.Digest
 	for _, e := range pieces {
 		if !slices.Contains(digests, e.Digest) {
@@ -163,7 +163,7 @@ func (s *shelf) current(pieces []state.Evidence) (map[piece]bool, error) {
 }
 
 // why says why a piece of evidence does not count, or "".
-func (s *shelf) why(e state.Evidence, current map[piece]bool) (string, error) {
+func (s *evidenceReader) why(e state.Evidence, current map[piece]bool) (string, error) {
 	if !slices.Contains(s.members, e.Signer.MSP) {
 		return e.Signer.MSP + " is no member", nil
 	}
@@ -191,7 +191,7 @@ func (s *shelf) why(e state.Evidence, current map[piece]bool) (string, error) {
 	return "", nil
 }
 
-func (s *shelf) withdrawal(by policy.Signer) (*state.Withdrawal, error) {
+func (s *evidenceReader) withdrawal(by policy.Signer) (*state.Withdrawal, error) {
 	key := state.TrustKeyKey(by.MSP, by.Key)
 	if w, known := s.keys[key]; known {
 		return w, nil
@@ -217,7 +217,7 @@ func signer(s policy.Signer) *waybillv1.Signer {
 
 // ListKeys implements waybillv1.WaybillServer.
 func (s *service) ListKeys(ctx context.Context, in *waybillv1.ListKeysRequest) (*waybillv1.ListKeysResponse, error) {
-	where := run{state.TypeKey}
+	where := keyRange{state.TypeKey}
 	if in.GetMsp() != "" {
 		where = append(where, in.GetMsp())
 	}
@@ -243,7 +243,7 @@ func (s *service) ListSchemas(ctx context.Context, in *waybillv1.ListSchemasRequ
 		out.NextPageToken, err = list(r, in, maxPage, as(func(_ []string, x state.Schema) error {
 			out.Schemas = append(out.Schemas, &waybillv1.Schema{Name: x.Name, Msp: x.MSP, Schema: string(x.Schema), By: person(x.By), At: stamp(x.At)})
 			return nil
-		}), run{state.TypeSchema})
+		}), keyRange{state.TypeSchema})
 		return err
 	})
 }

@@ -165,7 +165,7 @@ func addRelease(r Reads, s state.Subject, out *waybillv1.GetImageResponse) error
 	if _, err := state.Read(r, s.ReleaseKey(), &current); err != nil {
 		return err
 	}
-	approved, err := approvers(newStolen(r), rel.Approvers)
+	approved, err := approvers(newTakenBack(r), rel.Approvers)
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func addRelease(r Reads, s state.Subject, out *waybillv1.GetImageResponse) error
 }
 
 // approvers tells who approved, when, and what of it was taken back since.
-func approvers(taken *stolen, all []state.Approver) ([]*waybillv1.Approver, error) {
+func approvers(taken *takenBack, all []state.Approver) ([]*waybillv1.Approver, error) {
 	out := make([]*waybillv1.Approver, len(all))
 	for i, a := range all {
 		why, err := taken.why(a.Person, a.At)

@@ -96,7 +96,7 @@ func rolesOf(r Reads, who caller) ([]string, error) {
 		return []string{}, err // nothing that it signs is taken any more
 	}
 	held := map[string]bool{string(state.RoleAdmin): who.admin}
-	taken := newStolen(r)
+	taken := newTakenBack(r)
 	err = each(r, func(_ []string, g state.Grant) error {
 		why, err := taken.why(g.By, g.At)
 		held[string(g.Role)] = held[string(g.Role)] || !g.Revoked && why == ""

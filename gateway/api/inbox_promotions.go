@@ -33,7 +33,7 @@ func (b *inbox) promotion(p state.Promotion) error {
 }
 
 // item is what all items about a promotion say.
-func (b *inbox) item(kind string, p state.Promotion, j judged) *waybillv1.InboxItem {
+func (b *inbox) item(kind string, p state.Promotion, j judgement) *waybillv1.InboxItem {
 	item := about(p.Subject)
 	item.Kind, item.By, item.Since, item.Lacks = kind, person(p.Requester), stamp(p.At), reasons(j.lacks())
 	item.Attempt, item.Due = int32(p.Attempt), stamp(p.Expires())
@@ -43,7 +43,7 @@ func (b *inbox) item(kind string, p state.Promotion, j judged) *waybillv1.InboxI
 // releasable: every rule is met, by the passing of time for instance; a
 // gateway may release it, and so may a person.
 func (b *inbox) releasable(p state.Promotion) {
-	item := b.item(waitRelease, p, judged{})
+	item := b.item(waitRelease, p, judgement{})
 	item.Detail = p.Requester.String() + " asks to release to " + p.Stage + "; every rule is met"
 	item.Mine = b.holds(string(state.RoleReleaseManager))
 	item.Command = "waybill release " + imageOf(p.Subject) + " --to " + p.Stage
@@ -51,7 +51,7 @@ func (b *inbox) releasable(p state.Promotion) {
 }
 
 // approve adds a promotion whose quorum the organisation's approval would help.
-func (b *inbox) approve(p state.Promotion, j judged, stage policy.Stage) {
+func (b *inbox) approve(p state.Promotion, j judgement, stage policy.Stage) {
 	open := slices.ContainsFunc(j.lacks(), func(r policy.Reason) bool { return r.Rule == "approvals" && r.Outcome == policy.Unmet })
 	if !open || policy.Excluded(j.Policy, j.Facts, policy.Person{MSP: b.me.MSP}) != "" {
 		return
@@ -83,7 +83,7 @@ func (b *inbox) approve(p state.Promotion, j judged, stage policy.Stage) {
 }
 
 // attest adds evidence that the stage wants from the organisation.
-func (b *inbox) attest(p state.Promotion, j judged, stage policy.Stage) {
+func (b *inbox) attest(p state.Promotion, j judgement, stage policy.Stage) {
 	for _, lack := range j.lacks() {
 		name, ok := strings.CutPrefix(lack.Rule, "evidence/")
 		if !ok {

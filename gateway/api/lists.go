@@ -137,7 +137,7 @@ func (s *service) promotion(r Reads, p state.Promotion) (*waybillv1.Promotion, e
 	if !ok {
 		return nil, provenance.Errorf(provenance.Internal, "promotion of %s has no approval key", p.Digest)
 	}
-	taken := newStolen(r)
+	taken := newTakenBack(r)
 	return out, each(r, func(_ []string, a state.Approval) (err error) {
 		if a.TakenBack, err = taken.why(a.By, a.At); err != nil {
 			return err
@@ -170,7 +170,7 @@ func (s *service) ListMembers(ctx context.Context, in *waybillv1.ListMembersRequ
 		if in.GetPageToken() == "" {
 			out.Invited = now.Invited
 		}
-		taken := newStolen(r)
+		taken := newTakenBack(r)
 		out.NextPageToken, err = list(r, in, maxPage, func(e entry) error {
 			switch e.kind {
 			case state.TypeMember:
@@ -195,7 +195,7 @@ func (s *service) ListMembers(ctx context.Context, in *waybillv1.ListMembersRequ
 				})
 				return nil
 			})(e)
-		}, run{state.TypeMember}, run{state.TypeGrant}, run{state.TypeTaken})
+		}, keyRange{state.TypeMember}, keyRange{state.TypeGrant}, keyRange{state.TypeTaken})
 		return err
 	})
 }
@@ -212,7 +212,7 @@ func (s *service) ListRegistries(ctx context.Context, in *waybillv1.ListRegistri
 				})
 			}
 			return nil
-		}), run{state.TypeRegistry})
+		}), keyRange{state.TypeRegistry})
 		return err
 	})
 }

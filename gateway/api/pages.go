@@ -38,10 +38,10 @@ type paging interface {
 	GetPageToken() string
 }
 
-// run is a range of keys: a type, and the attributes that they open with.
-type run []string
+// keyRange is a range of keys: a type, and the attributes that they open with.
+type keyRange []string
 
-func (r run) prefix() string { return state.Key(r[0], r[1:]...) }
+func (r keyRange) prefix() string { return state.Key(r[0], r[1:]...) }
 
 const tokenHash = 8
 
@@ -49,7 +49,7 @@ const tokenHash = 8
 // order of their keys, for one page, and returns the token of the next, "" on
 // the last. Keys stay what they are while the ledger grows, so a page never
 // skips what was there when the one before was read.
-func list(r Reads, in paging, standard int, do func(e entry) error, runs ...run) (next string, err error) {
+func list(r Reads, in paging, standard int, do func(e entry) error, runs ...keyRange) (next string, err error) {
 	p, err := pageOf(in.GetPageSize(), in.GetPageToken(), standard)
 	if err != nil {
 		return "", err
@@ -83,7 +83,7 @@ func list(r Reads, in paging, standard int, do func(e entry) error, runs ...run)
 }
 
 // resume tells where a token goes on: in which run, and after which key.
-func resume(token string, runs []run) (from int, after string, err error) {
+func resume(token string, runs []keyRange) (from int, after string, err error) {
 	if token == "" {
 		return 0, "", nil
 	}
@@ -102,7 +102,7 @@ func resume(token string, runs []run) (from int, after string, err error) {
 
 // listToken makes the token of the page after key. The hash ties it to the
 // question: a token of another filter would silently skip entries.
-func listToken(key string, runs []run) string {
+func listToken(key string, runs []keyRange) string {
 	h := sha256.New()
 	for _, one := range runs {
 		h.Write([]byte(one.prefix()))

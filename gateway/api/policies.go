@@ -100,7 +100,7 @@ func policyOf(v state.PolicyVersion, active map[string]int) (*waybillv1.Policy, 
 		return nil, provenance.Wrap(provenance.Internal, err, "policy %s version %d on the ledger", v.Name, v.Version)
 	}
 	return &waybillv1.Policy{
-		Name: v.Name, Version: int32(v.Version), Hash: v.Hash, Text: string(v.Text), Match: p.Spec.Match,
+		Name: v.Name, Version: int32(v.Version), Hash: v.Hash, Text: string(v.Text), Source: v.Source, Match: p.Spec.Match,
 		Voters: people(v.Voters), At: stamp(v.At), Active: active[v.Name] == v.Version,
 	}, nil
 }

@@ -19,35 +19,56 @@ type Index interface {
 // Reads is the index at one height. Lists return the token of the next page,
 // "" on the last; a bad page or filter is an Invalid error.
 type Reads interface {
+	recordReads
+	listReads
+	waitReads
+	imageReads
+	pullReads
+}
+
+// recordReads reads the records as they stand.
+type recordReads interface {
 	state.Scanner
+	// ScanAfter is Scan of the keys that come after one.
+	ScanAfter(after string, limit int, objectType string, attributes ...string) ([]state.Entry, error)
+	// Releases lists releases after the first skip, the newest first.
+	Releases(skip, limit int) ([]state.Release, error)
+}
+
+type listReads interface {
 	History(readmodel.HistoryFilter, readmodel.Page) ([]readmodel.Record, string, error)
 	Promotions(readmodel.PromotionFilter, readmodel.Page) ([]state.Promotion, string, error)
 	Proposals(readmodel.ProposalFilter, readmodel.Page) ([]state.Proposal, string, error)
-	// Releases lists releases after the first skip, the newest first.
-	Releases(skip, limit int) ([]state.Release, error)
-	// ScanAfter is Scan of the keys that come after one.
-	ScanAfter(after string, limit int, objectType string, attributes ...string) ([]state.Entry, error)
+}
+
+type waitReads interface {
 	// Askers lists the organisations that wait for something of a kind.
 	Askers(kind string) ([]string, error)
 	// Waits lists what one of them waits for and what has not ended, the newest
 	// first, after one that was listed before.
 	Waits(kind, msp string, after *readmodel.Waiting, now time.Time, limit int) ([]readmodel.Waiting, error)
+}
+
+type imageReads interface {
 	// Referrers lists the images of a repository that name subject as theirs.
 	Referrers(subject provenance.Digest, host provenance.Host, repo provenance.Repository, limit int) ([]provenance.Digest, error)
+	// Tags lists the tags of a repository that name the image now.
+	Tags(d provenance.Digest, host provenance.Host, repo provenance.Repository) ([]provenance.Tag, error)
+}
+
+type pullReads interface {
 	// Pulls counts pulls from one repository, or from all when host is empty.
 	Pulls(d provenance.Digest, host provenance.Host, repo provenance.Repository) (count int64, last time.Time, err error)
 	// PullList lists pulls of an image, the last recorded first.
 	PullList(readmodel.PullFilter, readmodel.Page) ([]readmodel.Pull, string, error)
-	// Tags lists the tags of a repository that name the image now.
-	Tags(d provenance.Digest, host provenance.Host, repo provenance.Repository) ([]provenance.Tag, error)
 }
 
 // Clients knows who made the pulls whose clients this gateway's organisation
 // keeps to itself.
 type Clients interface {
-	// Reveal returns the client of each pull, or why it cannot: NotFound where
+	// Lookup returns the client of each pull, or why it cannot: NotFound where
 	// nothing is kept of it, not yet or not any more.
-	Reveal(ctx context.Context, pulls []readmodel.Pull) ([]provenance.Client, []error)
+	Lookup(ctx context.Context, pulls []readmodel.Pull) ([]provenance.Client, []error)
 }
 
 // Queue is this gateway's outbox, for its operators.

@@ -75,7 +75,7 @@ func (s *service) reveal(ctx context.Context, pulls []readmodel.Pull) []string {
 	if len(ours) == 0 {
 		return withheld
 	}
-	clients, errs := s.cfg.Clients.Reveal(ctx, ours)
+	clients, errs := s.cfg.Clients.Lookup(ctx, ours)
 	for n, i := range at {
 		switch {
 		case errs[n] == nil:

@@ -65,7 +65,7 @@ func TestPulls(t *testing.T) {
 // vault knows one client, for the pull it is kept of.
 type vault struct{ asked int }
 
-func (v *vault) Reveal(_ context.Context, pulls []readmodel.Pull) ([]provenance.Client, []error) {
+func (v *vault) Lookup(_ context.Context, pulls []readmodel.Pull) ([]provenance.Client, []error) {
 	v.asked += len(pulls)
 	clients, errs := make([]provenance.Client, len(pulls)), make([]error, len(pulls))
 	for i, p := range pulls {

@@ -39,11 +39,11 @@ func (s *service) GetTree(ctx context.Context, in *waybillv1.GetTreeRequest) (*w
 			return err
 		}
 		out.Height, out.Stale, out.Digest, out.Image = at.height, at.stale, ref.Digest.String(), ref.String()
-		shelf, err := openShelf(r)
+		reader, err := newEvidenceReader(r)
 		if err != nil {
 			return err
 		}
-		t := &tree{r: r, host: ref.Host, repo: ref.Repository, shelf: shelf}
+		t := &tree{r: r, host: ref.Host, repo: ref.Repository, evidence: reader}
 		out.Root, err = t.node(ref.Digest, nodeImage, 0)
 		out.Truncated = t.truncated
 		if err == nil && !out.Root.GetRecorded() && len(out.Root.GetEvidence()) == 0 && len(out.Root.GetChildren()) == 0 {
@@ -63,7 +63,7 @@ type tree struct {
 	r         Reads
 	host      provenance.Host
 	repo      provenance.Repository
-	shelf     *shelf
+	evidence  *evidenceReader
 	nodes     int
 	pieces    int
 	truncated bool
@@ -102,7 +102,7 @@ func (t *tree) node(d provenance.Digest, kind string, depth int) (*waybillv1.Tre
 		return nil, err
 	}
 	var more bool
-	if n.Evidence, more, err = t.shelf.about(d, min(maxList, maxPieces-t.pieces)); err != nil {
+	if n.Evidence, more, err = t.evidence.about(d, min(maxList, maxPieces-t.pieces)); err != nil {
 		return nil, err
 	}
 	t.pieces += len(n.Evidence)

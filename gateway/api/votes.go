@@ -107,11 +107,11 @@ func counted(r Reads, proposals []state.Proposal) ([]*waybillv1.Proposal, error)
 	if err != nil {
 		return nil, err
 	}
-	taken := newStolen(r)
+	taken := newTakenBack(r)
 	out := make([]*waybillv1.Proposal, len(proposals))
 	for i, p := range proposals {
 		one := &waybillv1.Proposal{
-			Id: p.ID, Kind: string(p.Kind), Name: p.Name, Base: int32(p.Base), Body: string(p.Body), Hash: p.Hash, Status: string(p.Status),
+			Id: p.ID, Kind: string(p.Kind), Name: p.Name, Base: int32(p.Base), Body: string(p.Body), Source: p.Source, Hash: p.Hash, Status: string(p.Status),
 			Version: int32(p.Version), By: person(p.By), At: stamp(p.At), Needed: int32(members.Needed()), Round: int32(p.Round), Title: p.Title(),
 		}
 		if p.Kind == state.ProposeLift {

@@ -115,7 +115,7 @@ func (r *Releaser) look(ctx context.Context) (next time.Duration, err error) {
 		}
 	}
 	for _, p := range due {
-		key := trialKey(p)
+		key := attemptKey(p)
 		was := r.attempts[key]
 		if wait := was.next.Sub(r.Now()); wait > 0 {
 			next = min(next, wait)
@@ -132,7 +132,7 @@ func (r *Releaser) look(ctx context.Context) (next time.Duration, err error) {
 	return next, ctx.Err()
 }
 
-func trialKey(p state.Promotion) string { return p.ApprovalKey(p.Attempt, "") }
+func attemptKey(p state.Promotion) string { return p.ApprovalKey(p.Attempt, "") }
 
 // release asks for one release. A promotion that is still open afterwards is
 // looked at again: the contract may have changed its gate first.
@@ -167,7 +167,7 @@ func (r *Releaser) due(ctx context.Context) (due []state.Promotion, open map[str
 				return err
 			}
 			for _, p := range promotions {
-				open[trialKey(p)] = true
+				open[attemptKey(p)] = true
 				ready, err := r.ready(reads, p)
 				if err != nil {
 					// One promotion must not stand before the others.
@@ -185,7 +185,7 @@ func (r *Releaser) due(ctx context.Context) (due []state.Promotion, open map[str
 }
 
 func (r *Releaser) ready(reads state.Reader, p state.Promotion) (bool, error) {
-	rules, version, err := state.LoadPolicy(state.Keeping(reads, &r.policies), p.Host, p.Repository)
+	rules, version, err := state.LoadPolicy(state.WithPolicyCache(reads, &r.policies), p.Host, p.Repository)
 	if err != nil || rules == nil {
 		return false, err
 	}

@@ -41,6 +41,7 @@ type Collector struct {
 	Now        func() time.Time
 	keysOf     int      // of one member; 0 means maxKeys
 	told       sync.Map // members of which not every key is tried
+	parsed     evidence.KeyCache
 }
 
 const (
@@ -56,7 +57,7 @@ const (
 // known is what the ledger says about an image as a subject of evidence.
 type known struct {
 	recorded bool
-	keys     []evidence.Key // of members, in force
+	keys     []*evidence.ParsedKey // of members, in force
 	pieces   []state.Evidence
 }
 
@@ -178,7 +179,7 @@ func recorded(r state.Reader, host provenance.Host, repo provenance.Repository, 
 
 // trusted lists the keys of members that were not withdrawn. A member of which
 // not every key is tried is named in the log, once, and counted.
-func (c *Collector) trusted(ctx context.Context, r state.Scanner) ([]evidence.Key, error) {
+func (c *Collector) trusted(ctx context.Context, r state.Scanner) ([]*evidence.ParsedKey, error) {
 	members, err := state.LoadMembers(r)
 	if err != nil {
 		return nil, err
@@ -187,7 +188,7 @@ func (c *Collector) trusted(ctx context.Context, r state.Scanner) ([]evidence.Ke
 	if most == 0 {
 		most = maxKeys
 	}
-	var keys []evidence.Key
+	var keys []*evidence.ParsedKey
 	for _, msp := range members.MSPs {
 		entries, err := r.Scan(most+1, state.TypeKey, msp)
 		if err != nil {
@@ -205,9 +206,14 @@ func (c *Collector) trusted(ctx context.Context, r state.Scanner) ([]evidence.Ke
 			if err := state.Decode(e.Value, &k); err != nil {
 				return nil, err
 			}
-			if k.Withdrawn == nil {
-				keys = append(keys, evidence.Key{MSP: k.MSP, Name: k.Name, Kind: evidence.KeyKind(k.Kind), PEM: k.PEM, NotBefore: k.NotBefore, NotAfter: k.NotAfter})
+			if k.Withdrawn != nil {
+				continue
 			}
+			parsed, err := c.parsed.Parse(evidence.Key{MSP: k.MSP, Name: k.Name, Kind: evidence.KeyKind(k.Kind), PEM: k.PEM, NotBefore: k.NotBefore, NotAfter: k.NotAfter})
+			if err != nil {
+				return nil, provenance.Wrap(provenance.Internal, err, "key %s of %s on the ledger", k.Name, k.MSP)
+			}
+			keys = append(keys, parsed)
 		}
 	}
 	return keys, nil
@@ -215,45 +221,53 @@ func (c *Collector) trusted(ctx context.Context, r state.Scanner) ([]evidence.Ke
 
 // piece submits an envelope once for each registered key that signed it.
 func (c *Collector) piece(ctx context.Context, t tasks.Task, k known, p piece, location string) error {
-	signers := 0
-	refusal := provenance.Errorf(provenance.BadEvidence, "no key is registered")
-	for _, key := range k.keys {
-		result, err := evidence.Verify(evidence.Request{Subject: t.Subject, Format: p.format, Envelope: p.envelope, Now: c.Now()}, &key)
-		if err != nil {
-			// What does not fit one key may fit another; of a broken envelope each key says the same.
-			refusal = err
-			continue
-		}
-		signers++
+	signed, err := evidence.Signers(evidence.Request{Subject: t.Subject, Format: p.format, Envelope: p.envelope, Now: c.Now()}, k.keys)
+	if err != nil {
+		return &tasks.FinalError{For: tasks.ForKey, Cause: provenance.Errorf(provenance.BadEvidence, "%s: none of %d registered keys signed it: %v", p.format, len(k.keys), err)}
+	}
+	for _, s := range signed {
+		key, result := s.Key, s.Result
 		if has(k.pieces, key, result) {
 			c.Count("known")
 			continue
 		}
 		args := []string{string(t.Host), string(t.Repository), t.Subject.String(), "", string(p.format), key.MSP, key.Name, location}
 		if _, err := c.Ledger.SubmitTransient(ctx, map[string][]byte{"envelope": p.envelope}, submitEvidence, args...); err != nil {
-			return c.refused(err)
+			return c.refused(ctx, key.MSP, result.Type, err)
 		}
 		c.Count("recorded")
 		c.Log.InfoContext(ctx, "evidence collected", slog.String("type", result.Type), slog.String("image", string(t.Host)+"/"+string(t.Repository)+"@"+t.Subject.String()),
 			slog.String("key", key.MSP+"/"+key.Name), slog.String("from", t.Digest.String()))
 	}
-	if signers == 0 {
-		return &tasks.FinalError{For: tasks.ForKey, Cause: provenance.Errorf(provenance.BadEvidence, "%s: none of %d registered keys signed it: %v", p.format, len(k.keys), refusal)}
-	}
 	return nil
 }
 
-// refused tells which of the contract's words are final.
-func (c *Collector) refused(err error) error {
+// refused tells which of the contract's words are final, about evidence of a type
+// that a key of an organisation signed.
+func (c *Collector) refused(ctx context.Context, msp, typ string, err error) error {
 	switch provenance.CodeOf(err) {
 	case provenance.BadEvidence, provenance.Invalid:
 		return &tasks.FinalError{For: tasks.ForKey, Cause: err}
 	case provenance.NotFound:
-		if strings.Contains(err.Error(), "schema") {
+		if c.lacksSchema(ctx, msp, typ) {
 			return &tasks.FinalError{For: tasks.ForKey, Cause: err}
 		}
 	}
 	return err
+}
+
+// lacksSchema tells whether a type is a custom one that nobody registered a schema for.
+func (c *Collector) lacksSchema(ctx context.Context, msp, typ string) bool {
+	name, custom := strings.CutPrefix(typ, evidence.CustomPrefix)
+	if !custom {
+		return false
+	}
+	found := false
+	err := c.View(ctx, func(r state.Scanner) (err error) {
+		found, err = state.Read(r, state.SchemaKey(msp, name), new(state.Schema))
+		return err
+	})
+	return err == nil && !found
 }
 
 // has tells whether a statement is on the ledger by this signer.

@@ -2,6 +2,7 @@ package collect
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -171,6 +172,26 @@ func TestCollectKnown(t *testing.T) {
 	})
 	if _, err := c.Do(t.Context(), job); err != nil || len(c.ledger.Acts) != 0 || c.counts["known"] != 1 {
 		t.Errorf("%v, %d transactions, %v", err, len(c.ledger.Acts), c.counts)
+	}
+}
+
+// The contract refuses what is of a custom type without a schema, and what it has not
+// seen the push or the key of yet: the first waits for a schema, the others are tried again.
+func TestCollectWithoutASchema(t *testing.T) {
+	for name, hopeless := range map[string]bool{"no schema": true, "a schema": false} {
+		c := newCollecting(t)
+		job := c.push(registry.Artifact{Layers: []registry.Descriptor{c.registry.layer(dsseLayer, c.key.dsse(t, c.image, "https://example.com/own/v1", `{"a":1}`), nil)}})
+		if !hopeless {
+			c.state.Put(t, state.SchemaKey("VendorMSP", "example-com-own-v1"), state.Schema{Name: "example-com-own-v1", MSP: "VendorMSP"})
+		}
+		c.ledger.Refuse = func(ledgertest.Act) error {
+			return provenance.Errorf(provenance.NotFound, "of a text that nobody reads")
+		}
+		_, err := c.Do(t.Context(), job)
+		var lost *tasks.FinalError
+		if errors.As(err, &lost) != hopeless || provenance.CodeOf(err) != provenance.NotFound || hopeless && lost.For != tasks.ForKey {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 // Connectors are the sources of notifications as admins see them. The secrets
 // in them leave this process in a test only, towards our own hook.
 type Connectors struct {
-	All  []intake.Connector
-	Book *Counts
+	All    []intake.Connector
+	Counts *Counts
 	SelfTest
 }
 
@@ -26,7 +26,7 @@ func (c *Connectors) List() []selftest.Connector {
 }
 
 func (c *Connectors) describe(one intake.Connector) selftest.Connector {
-	out := c.Book.entry(one.Name)
+	out := c.Counts.entry(one.Name)
 	out.Name, out.Kind, out.Host, out.Path = one.Name, one.Kind, one.Host, intake.Prefix+one.Name
 	out.Repositories, out.Authentication, out.Weakness = one.Repositories, one.Proof(), one.Weak()
 	return out
@@ -42,6 +42,7 @@ type Counts struct {
 	entries map[string]selftest.Connector
 }
 
+// NewCounts returns counts that begin now.
 func NewCounts() *Counts { return &Counts{now: time.Now, entries: map[string]selftest.Connector{}} }
 
 func (b *Counts) entry(name string) selftest.Connector {

@@ -85,7 +85,7 @@ func newTestBench(t *testing.T, c intake.Connector) *testBench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Connectors = &Connectors{All: []intake.Connector{c}, Book: book, SelfTest: SelfTest{
+	b.Connectors = &Connectors{All: []intake.Connector{c}, Counts: book, SelfTest: SelfTest{
 		Hooks: b.server.URL, Client: client, Handler: handler,
 		Registries: func(h provenance.Host) (Registry, bool, bool) {
 			return emptyRegistry{b.err}, h == "reg.example:5000", b.readBack

@@ -47,12 +47,12 @@ func (c *Connectors) Test(ctx context.Context, name string, repository provenanc
 	if i < 0 {
 		return selftest.Test{}, provenance.Errorf(provenance.NotFound, "no connector of the name %q", name)
 	}
-	trial, err := c.Handler.SelfTest(name)
+	test, err := c.Handler.SelfTest(name)
 	if err != nil {
 		return selftest.Test{}, err
 	}
-	defer trial.Close()
-	r := &run{SelfTest: c.SelfTest, connector: c.All[i], trial: trial}
+	defer test.Close()
+	r := &attempt{SelfTest: c.SelfTest, connector: c.All[i], test: test}
 	r.all(ctx, repository)
 	out := selftest.Test{
 		Connector: c.describe(r.connector), Outcome: selftest.Recorded, Steps: r.steps, Settings: intake.Settings(r.connector, "https://<this gateway>"),
@@ -63,25 +63,25 @@ func (c *Connectors) Test(ctx context.Context, name string, repository provenanc
 	return out, nil
 }
 
-// run is one test.
-type run struct {
+// attempt is one test.
+type attempt struct {
 	SelfTest
 	connector intake.Connector
-	trial     *intake.SelfTest
+	test      *intake.SelfTest
 	push      provenance.Event
 	steps     []selftest.Step
 	failed    bool
 }
 
-func (r *run) step(name, result, detail, advice string) {
+func (r *attempt) step(name, result, detail, advice string) {
 	r.failed = r.failed || result == selftest.StepFailed
 	r.steps = append(r.steps, selftest.Step{Name: name, Result: result, Detail: detail, Advice: advice})
 }
 
 // all goes the way of a notification until a step fails.
-func (r *run) all(ctx context.Context, repository provenance.Repository) {
+func (r *attempt) all(ctx context.Context, repository provenance.Repository) {
 	for _, step := range []func(context.Context){
-		func(ctx context.Context) { r.sample(ctx, repository) }, r.stranger, r.notify, r.repeat, r.look,
+		func(ctx context.Context) { r.sample(ctx, repository) }, r.wrongSecret, r.notify, r.repeat, r.look,
 	} {
 		if step(ctx); r.failed {
 			return
@@ -89,10 +89,10 @@ func (r *run) all(ctx context.Context, repository provenance.Repository) {
 	}
 }
 
-func (r *run) sample(ctx context.Context, repository provenance.Repository) {
-	push, err := r.trial.Push(ctx, repository)
+func (r *attempt) sample(ctx context.Context, repository provenance.Repository) {
+	push, err := r.test.Push(ctx, repository)
 	if err == nil {
-		_, err = r.trial.Request(ctx, r.Hooks, push) // tells what cannot be said before anything is sent
+		_, err = r.test.Request(ctx, r.Hooks, push) // tells what cannot be said before anything is sent
 	}
 	if err != nil {
 		advice := "name a repository that the connector may speak of: --repository"
@@ -106,11 +106,11 @@ func (r *run) sample(ctx context.Context, repository provenance.Repository) {
 	r.step("sample", selftest.StepOK, fmt.Sprintf("push of %s/%s:%s, which nobody made", r.connector.Host, push.Repository, push.Tag), "")
 }
 
-// stranger sends the sample with a guessed secret. It comes first, so that a
+// wrongSecret sends the sample with a guessed secret. It comes first, so that a
 // program that has our port learns no good one.
-func (r *run) stranger(ctx context.Context) {
-	got, err := r.send(ctx, r.trial.WithWrongSecret)
-	if err == nil && r.trial.Stage() == intake.StageSent {
+func (r *attempt) wrongSecret(ctx context.Context) {
+	got, err := r.send(ctx, r.test.WithWrongSecret)
+	if err == nil && r.test.Stage() == intake.StageSent {
 		err = provenance.Errorf(provenance.Unavailable, "something else answers at %s: %s", r.Hooks, got)
 	}
 	if err != nil {
@@ -126,14 +126,14 @@ func (r *run) stranger(ctx context.Context) {
 }
 
 // notify sends the sample as the registry would, and tells how far it came.
-func (r *run) notify(ctx context.Context) {
-	got, err := r.send(ctx, r.trial.Request)
+func (r *attempt) notify(ctx context.Context) {
+	got, err := r.send(ctx, r.test.Request)
 	if err != nil {
 		r.step("hook", selftest.StepFailed, messageOf(err), "try again")
 		return
 	}
 	said := ""
-	if d := r.trial.Deliveries(); len(d) > 0 {
+	if d := r.test.Deliveries(); len(d) > 0 {
 		said = readAs(d[0])
 	}
 	for _, s := range []struct {
@@ -146,7 +146,7 @@ func (r *run) notify(ctx context.Context) {
 		{intake.StageStored, "queue", "written and synced as an event is, and taken back: recorded as a test, not on the ledger", "the gateway's log says why; see waybill status, and free disk or queue"},
 	} {
 		switch {
-		case r.trial.Stage() < s.stage:
+		case r.test.Stage() < s.stage:
 			r.step(s.name, selftest.StepFailed, got.String(), s.advice)
 			return
 		case s.stage == intake.StageKnown && r.connector.Weak() != "":
@@ -181,8 +181,8 @@ func readAs(d delivery.Delivery) string {
 }
 
 // repeat sends the sample again, as a registry does that had no answer.
-func (r *run) repeat(ctx context.Context) {
-	got, err := r.send(ctx, r.trial.Request)
+func (r *attempt) repeat(ctx context.Context) {
+	got, err := r.send(ctx, r.test.Request)
 	switch {
 	case err != nil:
 		r.step("repeat", selftest.StepFailed, messageOf(err), "try again")
@@ -197,7 +197,7 @@ func (r *run) repeat(ctx context.Context) {
 
 // look asks the registry what the sample's tag names: nothing, if the gateway
 // may ask. Pushes are read back the same way before they are recorded.
-func (r *run) look(ctx context.Context) {
+func (r *attempt) look(ctx context.Context) {
 	reader, configured, readBack := r.Registries(r.connector.Host)
 	switch {
 	case !configured:
@@ -226,7 +226,7 @@ type sent struct {
 
 func (s sent) String() string { return fmt.Sprintf("%d %s", s.status, s.body) }
 
-func (r *run) send(ctx context.Context, request func(context.Context, string, provenance.Event) (*http.Request, error)) (sent, error) {
+func (r *attempt) send(ctx context.Context, request func(context.Context, string, provenance.Event) (*http.Request, error)) (sent, error) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTime)
 	defer cancel()
 	req, err := request(ctx, r.Hooks, r.push)

@@ -17,9 +17,9 @@ const (
 	// least a quarter is left to the queue, the index and the ledger.
 	maxConnections = 2048
 	fileShare      = 4 // a listener takes one in so many
-	// crowdShare is the part of them that one address may hold, one in so many.
+	// networkShare is the part of them that one address may hold, one in so many.
 	// A registry's notifications need a handful, and so do a cluster's questions.
-	crowdShare = 4
+	networkShare = 4
 
 	// How long a listener waits for a file: at first, and at most.
 	minStarved = 5 * time.Millisecond
@@ -45,9 +45,9 @@ func bounded(l net.Listener) *listener {
 	all := maxConnections
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil && files.Cur/fileShare < maxConnections {
-		all = max(int(files.Cur/fileShare), crowdShare)
+		all = max(int(files.Cur/fileShare), networkShare)
 	}
-	return &listener{Listener: l, all: all, each: all / crowdShare, closed: make(chan struct{}), by: map[netip.Prefix]int{}}
+	return &listener{Listener: l, all: all, each: all / networkShare, closed: make(chan struct{}), by: map[netip.Prefix]int{}}
 }
 
 // Accept implements net.Listener. A connection too many is closed at once: its
@@ -57,9 +57,9 @@ func bounded(l net.Listener) *listener {
 // files ends some time, and a listener that gave up would end the gateway.
 func (c *listener) Accept() (net.Conn, error) {
 	for pause := wait.Backoff(minStarved, maxStarved); ; {
-		conn, err := c.Listener.Accept()
+		accepted, err := c.Listener.Accept()
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-			if !c.starve(pause.NextBackOff()) {
+			if !c.pause(pause.NextBackOff()) {
 				return nil, net.ErrClosed
 			}
 			continue
@@ -68,16 +68,16 @@ func (c *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err //nolint:wrapcheck // net/http looks at what kind of error it is
 		}
-		from := network(conn.RemoteAddr())
+		from := network(accepted.RemoteAddr())
 		if c.enter(from) {
-			return &guest{Conn: conn, leave: sync.OnceFunc(func() { c.leave(from) })}, nil
+			return &conn{Conn: accepted, leave: sync.OnceFunc(func() { c.leave(from) })}, nil
 		}
-		_ = conn.Close() // nothing was said on it
+		_ = accepted.Close() // nothing was said on it
 	}
 }
 
-// starve waits for a file; false: the listener was closed meanwhile.
-func (c *listener) starve(d time.Duration) bool {
+// pause waits for a file; false: the listener was closed meanwhile.
+func (c *listener) pause(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -133,14 +133,14 @@ func (c *listener) leave(from netip.Prefix) {
 	}
 }
 
-// guest is a connection that was let in.
-type guest struct {
+// conn is a connection that was let in.
+type conn struct {
 	net.Conn
 	leave func()
 }
 
 // Close implements net.Conn.
-func (g *guest) Close() error {
+func (g *conn) Close() error {
 	g.leave()
 	return g.Conn.Close()
 }

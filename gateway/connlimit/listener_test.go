@@ -166,7 +166,7 @@ func notify(t *testing.T, address, connector string, n int) int {
 	return response.StatusCode
 }
 
-func TestCrowd(t *testing.T) {
+func TestConnectionLimit(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -386,7 +386,7 @@ func TestIdleConnectionsEndNothing(t *testing.T) {
 	}
 }
 
-const secret = "a-secret-of-a-connector"
+const secret = "correct-horse-battery"
 
 func harbor(name string) intake.Connector {
 	return intake.Connector{Name: name, Kind: "harbor", Host: "reg.example:5000", Secrets: [][]byte{[]byte(secret)}}

@@ -36,10 +36,10 @@ func (e *BrokenError) Error() string { return fmt.Sprintf("block %d: %v", e.Bloc
 
 func (e *BrokenError) Unwrap() error { return e.Cause }
 
-// takerError is an error of whoever took a block, and not of the chain.
-type takerError struct{ error }
+// callbackError is an error of whoever took a block, and not of the chain.
+type callbackError struct{ error }
 
-func (e takerError) Unwrap() error { return e.error }
+func (e callbackError) Unwrap() error { return e.error }
 
 var errLevel = errors.New("level with the peer")
 
@@ -55,7 +55,7 @@ func ReadChain(ctx context.Context, peer Source, height uint64, stall time.Durat
 	silent := provenance.Errorf(provenance.Unavailable, "the peer has %d blocks and sent none for %s", height, stall)
 	watch := time.AfterFunc(stall, func() { cancel(silent) })
 	defer watch.Stop()
-	said, next := time.Now(), uint64(0)
+	told, next := time.Now(), uint64(0)
 	var last []byte
 	err := peer.Blocks(ctx, 0, func(b block.Block) error {
 		watch.Reset(stall)
@@ -66,11 +66,11 @@ func ReadChain(ctx context.Context, peer Source, height uint64, stall time.Durat
 			return &BrokenError{next, fmt.Errorf("it follows block hash %x, and the block before has %x", b.PreviousHash, last)}
 		}
 		if err := take(b); err != nil {
-			return takerError{err}
+			return callbackError{err}
 		}
 		next, last = b.Number+1, b.Hash
-		if time.Since(said) > progress {
-			said = time.Now()
+		if time.Since(told) > progress {
+			told = time.Now()
 			log.InfoContext(ctx, "reading the chain", slog.Uint64("blocks", next), slog.Uint64("of", height))
 		}
 		if next >= height {
@@ -78,7 +78,7 @@ func ReadChain(ctx context.Context, peer Source, height uint64, stall time.Durat
 		}
 		return nil
 	})
-	var taker takerError
+	var taker callbackError
 	var broken *BrokenError
 	switch {
 	case errors.Is(err, errLevel):

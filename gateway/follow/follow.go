@@ -23,18 +23,19 @@ const (
 	indexRetry = time.Second // when the index's server does not answer
 )
 
-// watcher takes each block that the index holds, from its own height on.
+// watcher takes each block that the index holds, from its own height on. One
+// that fails with WB_UNAVAILABLE is brought again.
 type watcher interface {
 	Height() uint64
-	Block(b block.Block)
+	Block(ctx context.Context, b block.Block) error
 }
 
 // Follower carries blocks into the index and keeps an eye on the distance.
 type Follower struct {
-	Ledger Source
-	Index  *index.Index
-	Notes  watcher
-	Log    *slog.Logger
+	Ledger  Source
+	Index   *index.Index
+	Watcher watcher
+	Log     *slog.Logger
 
 	mu            sync.Mutex
 	height        uint64 // of the index
@@ -47,7 +48,7 @@ type Follower struct {
 
 // Run follows the blocks until ctx ends. Rows and height are one SQL
 // transaction in Apply: a crash anywhere here resumes at the stored height. The
-// work list has a height of its own, and what to do about a block is noted once
+// tasks have a height of their own, and what to do about a block is noted once
 // the index holds it.
 //
 // An index on a server may be away for a while, and may go back: it was rebuilt,
@@ -62,7 +63,7 @@ func (f *Follower) Run(ctx context.Context) error {
 		case errors.Is(err, index.ErrMoved):
 			f.Log.InfoContext(ctx, "index stands elsewhere, reading its blocks again", slog.Any("error", err))
 		case provenance.CodeOf(err) == provenance.Unavailable:
-			f.Log.WarnContext(ctx, "index cannot be reached, trying again", slog.Any("error", err))
+			f.Log.WarnContext(ctx, "index or queue cannot be reached, trying again", slog.Any("error", err))
 		default:
 			return err
 		}
@@ -85,14 +86,16 @@ func (f *Follower) follow(ctx context.Context) error {
 	f.mu.Lock()
 	f.again = cancel
 	f.mu.Unlock()
-	err = f.Ledger.Blocks(ctx, min(held, f.Notes.Height()), func(b block.Block) error {
+	err = f.Ledger.Blocks(ctx, min(held, f.Watcher.Height()), func(b block.Block) error {
 		block := b
 		if b.Number >= held {
 			if held, err = f.apply(ctx, block); err != nil {
 				return err
 			}
 		}
-		f.Notes.Block(block)
+		if err := f.Watcher.Block(ctx, block); err != nil {
+			return err
+		}
 		if len(b.Organisations) > 0 {
 			return f.refresh(ctx, held)
 		}
@@ -193,6 +196,7 @@ func (f *Follower) Freshness() readmodel.Freshness {
 	return readmodel.Freshness{Stale: stale, Ready: level && !stale, PeerHeight: f.peer, LastBlock: f.lastBlock}
 }
 
+// Members returns the channel's members as of the last block.
 func (f *Follower) Members() []block.Organisation {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -16,7 +16,6 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
-	"github.com/waybill-dev/waybill/gateway/tasks"
 	"github.com/waybill-dev/waybill/gateway/wait"
 	"github.com/waybill-dev/waybill/test/postgres"
 )
@@ -82,11 +81,7 @@ func TestFollowersShareAnIndex(t *testing.T) {
 	followers := make([]*Follower, 2)
 	for i := range followers {
 		x := openIndex(t, server.URL())
-		list, err := tasks.Open(filepath.Join(t.TempDir(), tasks.File), slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		f := &Follower{Ledger: growing{blocks, &height, int64(2 * i)}, Index: x, Notes: &tasks.Watcher{List: list}, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+		f := &Follower{Ledger: growing{blocks, &height, int64(2 * i)}, Index: x, Watcher: &looked{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 		followers[i] = f
 		wg.Go(func() {
 			if err := f.Run(ctx); !errors.Is(err, context.Canceled) {
@@ -151,8 +146,11 @@ func TestFollowersShareAnIndex(t *testing.T) {
 	height.Store(n)
 	reach(n)
 	for i, f := range followers {
-		if got := f.Notes.Height(); got < n-2 {
+		if got := f.Watcher.Height(); got < n-2 {
 			t.Errorf("follower %d noted what to do up to block %d", i, got)
+		}
+		if l := f.Watcher.(*looked); l.gaps.Load() != 0 || l.failed.Load() < 2 {
+			t.Errorf("follower %d left out %d blocks; block 5 was brought %d times", i, l.gaps.Load(), l.failed.Load())
 		}
 		if members := f.Members(); len(members) != 2 || !slices.ContainsFunc(blocks[80].Organisations, func(o block.Organisation) bool { return o.MSPID == members[0].MSPID }) {
 			t.Errorf("follower %d knows the members %+v", i, members)
@@ -206,18 +204,33 @@ func TestFollowerRefusesAnotherChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := openIndex(t, path)
-	list, err := tasks.Open(filepath.Join(t.TempDir(), tasks.File), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
 	blocks := chainOf(3)
 	blocks[2].PreviousHash = []byte("another")
 	var height atomic.Int64
 	height.Store(3)
-	f := &Follower{Ledger: growing{blocks: blocks, height: &height}, Index: x, Notes: &tasks.Watcher{List: list}, Log: slog.New(slog.DiscardHandler)}
+	f := &Follower{Ledger: growing{blocks: blocks, height: &height}, Index: x, Watcher: &looked{}, Log: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := f.Run(ctx); provenance.CodeOf(err) != provenance.Conflict {
 		t.Errorf("it ended with %v", err)
 	}
+}
+
+// looked takes each block once, and one of them at the second try only.
+type looked struct {
+	height, failed, gaps atomic.Uint64
+}
+
+func (l *looked) Height() uint64 { return l.height.Load() }
+
+func (l *looked) Block(_ context.Context, b block.Block) error {
+	height := l.height.Load()
+	if b.Number > height {
+		l.gaps.Add(1)
+	}
+	if b.Number == 5 && l.failed.Add(1) == 1 {
+		return provenance.Errorf(provenance.Unavailable, "the queue is away")
+	}
+	l.height.Store(max(height, b.Number+1))
+	return nil
 }

@@ -54,7 +54,7 @@ func TestFsckDamage(t *testing.T) {
 				b := fresh(t)
 				if c.seal {
 					b.Accept(recordtest.Pushes("sealed", waiting)...)
-					b.Sub.Limits.Events = waiting
+					b.Recorder.Limits.Events = waiting
 					b.seal()
 				} else {
 					b.Accept(recordtest.Pushes("waiting", waiting)...)

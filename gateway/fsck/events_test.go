@@ -126,14 +126,14 @@ func TestLaneNumbers(t *testing.T) {
 		mends := false
 		for _, d := range check.numbers(l) {
 			got = append(got, d.Code)
-			mends = mends || d.mend != nil
+			mends = mends || d.repair != nil
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" || mends != c.mends {
 			t.Errorf("%s: mends %v, %s", name, mends, diff)
 		}
 		l.Lane, check.usable = 7, 4 // of a time when there were more lanes
 		for _, d := range check.numbers(l) {
-			if d.mend != nil {
+			if d.repair != nil {
 				t.Errorf("%s: a lane that nobody holds is changed", name)
 			}
 		}

@@ -89,8 +89,8 @@ func (c *run) run(ctx context.Context, repair bool) (r Report, err error) {
 		return r, err
 	}
 	for _, d := range found {
-		if repair && d.mend != nil {
-			if err := d.mend(ctx, c.queue); err != nil {
+		if repair && d.repair != nil {
+			if err := d.repair(ctx, c.queue); err != nil {
 				return r, fmt.Errorf("repair %s of %s: %w", d.Code, d.Thing, err)
 			}
 			d.Repaired, d.Next = true, ""
@@ -177,7 +177,7 @@ func (c *run) compareQueue(ctx context.Context, r *Report, j *journal, audit que
 // difference is a Finding and its repair, nil where there is none.
 type difference struct {
 	Finding
-	mend func(ctx context.Context, q *queue.Queue) error
+	repair func(ctx context.Context, q *queue.Queue) error
 }
 
 func differs(code Code, thing, format string, args ...any) difference {
@@ -186,6 +186,6 @@ func differs(code Code, thing, format string, args ...any) difference {
 
 // by adds a repair.
 func (d difference) by(what string, mend func(context.Context, *queue.Queue) error) difference {
-	d.Repair, d.mend = what, mend
+	d.Repair, d.repair = what, mend
 	return d
 }

@@ -73,7 +73,7 @@ func TestFsckOldCopy(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				b.Sub.Limits.Events = 3
+				b.Recorder.Limits.Events = 3
 			}
 			late := recordtest.Pushes("late", 4) // accepted and recorded after the backup
 			b.Accept(late...)

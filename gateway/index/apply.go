@@ -9,6 +9,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Apply adds the next block. Its rows, the new height and the block's hash are
@@ -39,14 +40,14 @@ var ErrMoved = errors.New("the index stands elsewhere")
 func (x *Index) ApplyBatch(ctx context.Context, blocks []block.Block) error {
 	// Not cancelled half-way: a batch is short, and a driver that watches for
 	// cancellation costs a goroutine per row.
-	tx, err := x.engine.begin(context.WithoutCancel(ctx))
+	tx, err := x.backend.begin(context.WithoutCancel(ctx))
 	if err != nil {
-		return wrap(err, "index %s", x.name)
+		return sqldb.Wrap(err, "index %s", x.name)
 	}
 	defer tx.rollback()
 	h, err := tx.head()
 	if err != nil {
-		return wrap(err, "index %s: height", x.name)
+		return sqldb.Wrap(err, "index %s: height", x.name)
 	}
 	if err := fits(h.version); err != nil {
 		return provenance.Wrap(provenance.Conflict, err, "index %s", x.name)
@@ -72,7 +73,7 @@ func (x *Index) ApplyBatch(ctx context.Context, blocks []block.Block) error {
 		return err
 	}
 	if err := tx.commit(); err != nil {
-		return wrap(err, "index %s: commit block %d", x.name, h.height-1)
+		return sqldb.Wrap(err, "index %s: commit block %d", x.name, h.height-1)
 	}
 	return nil
 }
@@ -111,13 +112,11 @@ func (w *writer) block(b block.Block) error {
 			}
 		}
 		for _, write := range writes {
-			var err error
+			value := notNil(write.Value)
 			if write.Delete {
-				err = w.drop(write.Key)
-			} else {
-				err = w.put(write.Key, write.Value)
+				value = nil
 			}
-			if err != nil {
+			if err := w.put(write.Key, value); err != nil {
 				return err
 			}
 		}
@@ -136,7 +135,7 @@ func (w *writer) transaction() error {
 	return w.exec(&w.st.tx, w.at.Block, w.at.Tx, w.tx.ID, w.tx.At.UnixNano(), w.tx.Creator.MSP, w.tx.Creator.Name)
 }
 
-// unpack turns leaves into their places and tags: the index keeps each under
+// unpack turns pages into their places and tags: the index keeps each under
 // the key of its own and needs no directory.
 func (w *writer) unpack(writes []block.Write) ([]block.Write, error) {
 	clear(w.fresh)

@@ -85,10 +85,10 @@ func opened(t testing.TB, where string) *Index {
 func harm(t testing.TB, x *Index, text string) {
 	t.Helper()
 	var err error
-	switch e := x.engine.(type) {
-	case *liteEngine:
+	switch e := x.backend.(type) {
+	case *sqliteBackend:
 		_, err = e.write.ExecContext(t.Context(), text)
-	case *serverEngine:
+	case *postgresBackend:
 		_, err = e.read.ExecContext(t.Context(), `BEGIN READ WRITE; `+strings.ReplaceAll(text, `x'`, `'\x`)+`; COMMIT`)
 	}
 	if err != nil {

@@ -304,7 +304,7 @@ func TestOpen(t *testing.T) {
 
 func TestLeaves(t *testing.T) { onDatabases(t, testLeaves) }
 
-// An import comes in leaves; the index has each place and tag all the same, says
+// An import comes in pages; the index has each place and tag all the same, says
 // rightly what was new, and keeps nothing of the directory.
 func testLeaves(t *testing.T, create creator) {
 	c := newChain(t)
@@ -319,7 +319,7 @@ func testLeaves(t *testing.T, create creator) {
 		kind, _, _ := state.SplitKey(w.Key)
 		kinds[kind]++
 	}
-	if kinds[state.TypeLeaf] == 0 || kinds[state.TypeBucket] == 0 || kinds[state.TypePlace] > 0 {
+	if kinds[state.TypePage] == 0 || kinds[state.TypeBucket] == 0 || kinds[state.TypePlace] > 0 {
 		t.Fatalf("no import: %v", kinds)
 	}
 	c.block(c.tx(0, "gateway@VendorMSP", write...))
@@ -332,7 +332,7 @@ func testLeaves(t *testing.T, create creator) {
 				t.Errorf("%s: %t, %v: %+v", e.Digest.Short(), found, err, place)
 			}
 		}
-		for _, kind := range []string{state.TypeLeaf, state.TypeBucket} {
+		for _, kind := range []string{state.TypePage, state.TypeBucket} {
 			if entries, err := s.Scan(9, kind); err != nil || len(entries) > 0 {
 				t.Errorf("%d keys of type %s, %v", len(entries), kind, err)
 			}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Rebuilding is a new index beside the one there is, or was.
@@ -18,11 +20,11 @@ type Rebuilding struct {
 // one in the same PostgreSQL database is a Conflict. Close it in any case; what
 // a crash leaves behind is removed by the next.
 func Beside(ctx context.Context, where string) (*Rebuilding, error) {
-	if isURL(where) {
+	if sqldb.IsURL(where) {
 		return besidePostgres(ctx, where)
 	}
 	temporary := filepath.Join(filepath.Dir(where), "reindex.db")
-	if err := removeFile(temporary); err != nil {
+	if err := sqldb.RemoveFile(temporary); err != nil {
 		return nil, err
 	}
 	if err := createSQLite(ctx, temporary); err != nil {
@@ -34,8 +36,8 @@ func Beside(ctx context.Context, where string) (*Rebuilding, error) {
 	}
 	return &Rebuilding{
 		Index:   x,
-		replace: func(context.Context) error { return replaceFile(temporary, where) },
-		discard: func() error { return removeFile(temporary) },
+		replace: func(context.Context) error { return sqldb.ReplaceFile(temporary, where) },
+		discard: func() error { return sqldb.RemoveFile(temporary) },
 	}, nil
 }
 

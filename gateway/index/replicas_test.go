@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 	"github.com/waybill-dev/waybill/test/postgres"
 )
 
@@ -76,7 +77,7 @@ func TestReplicasShareAnIndex(t *testing.T) {
 			view(t, reader, func(s *Snapshot) {
 				heights[s.Height] = true
 				n := 0
-				if err := s.reads.(*serverReads).tx.QueryRowContext(t.Context(), `SELECT count(*) FROM txs`).Scan(&n); err != nil || n != txs[s.Height] {
+				if err := s.reads.questions.(*postgresReads).tx.QueryRowContext(t.Context(), `SELECT count(*) FROM txs`).Scan(&n); err != nil || n != txs[s.Height] {
 					t.Errorf("at height %d: %d transactions, %v; want %d", s.Height, n, err, txs[s.Height])
 				}
 			})
@@ -194,7 +195,7 @@ func TestPausedReplica(t *testing.T) {
 	c := randomChain(t, 13, 3)
 	where := newSchema(t)
 	paused, other := created(t, where), opened(t, where)
-	tx, err := paused.engine.begin(t.Context())
+	tx, err := paused.backend.begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +210,7 @@ func TestPausedReplica(t *testing.T) {
 	if err := other.Apply(t.Context(), c.blocks[0]); err != nil {
 		t.Fatalf("after %s: %v", time.Since(start), err)
 	}
-	if err := tx.commit(); err == nil || databaseCode(err) != provenance.Unavailable {
+	if err := tx.commit(); err == nil || sqldb.Code(err) != provenance.Unavailable {
 		t.Errorf("the paused one went on: %v", err)
 	}
 	view(t, other, func(s *Snapshot) {
@@ -224,7 +225,7 @@ func TestVersions(t *testing.T) {
 	c := randomChain(t, 14, 3)
 	where := newSchema(t)
 	x := created(t, where)
-	if _, err := x.engine.(*serverEngine).read.ExecContext(t.Context(), `BEGIN READ WRITE; UPDATE meta SET version = version + 1; COMMIT`); err != nil {
+	if _, err := x.backend.(*postgresBackend).read.ExecContext(t.Context(), `BEGIN READ WRITE; UPDATE meta SET version = version + 1; COMMIT`); err != nil {
 		t.Fatal(err)
 	}
 	if err := x.Apply(t.Context(), c.blocks[0]); provenance.CodeOf(err) != provenance.Conflict || errors.Is(err, ErrMoved) {

@@ -2,9 +2,9 @@ package index
 
 import (
 	"context"
-	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // schemaVersion changes with every change of schema or of what Apply derives:
@@ -62,9 +62,9 @@ const readers = 4
 // Index is an open index. It is safe for concurrent use: one Apply at a time,
 // and any number of Views beside it.
 type Index struct {
-	name   string // for errors: a path, or a schema of a database
-	engine engine
-	st     *statements
+	name    string // for errors: a path, or a schema of a database
+	backend backend
+	st      *statements
 }
 
 // Create makes an empty index at where: the path of a SQLite file, or the URL of
@@ -75,7 +75,7 @@ type Index struct {
 // the URL's search_path names, and appear all at once. The URL is a secret: no
 // error repeats it.
 func Create(ctx context.Context, where string) error {
-	if isURL(where) {
+	if sqldb.IsURL(where) {
 		return createPostgres(ctx, where)
 	}
 	return createSQLite(ctx, where)
@@ -88,10 +88,10 @@ func Create(ctx context.Context, where string) error {
 func Open(ctx context.Context, where string) (*Index, error) {
 	x := &Index{name: where, st: applying()}
 	var err error
-	if isURL(where) {
-		x.engine, x.name, err = openPostgres(ctx, where)
+	if sqldb.IsURL(where) {
+		x.backend, x.name, err = openPostgres(ctx, where)
 	} else {
-		x.engine, err = openSQLite(ctx, where)
+		x.backend, err = openSQLite(ctx, where)
 	}
 	if err != nil {
 		return nil, err
@@ -100,11 +100,7 @@ func Open(ctx context.Context, where string) (*Index, error) {
 }
 
 // Close closes the index.
-func (x *Index) Close() error { return x.engine.close() }
-
-func isURL(where string) bool {
-	return strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://")
-}
+func (x *Index) Close() error { return x.backend.close() }
 
 // fits refuses the tables of another version. Every transaction asks: replicas
 // may be of two versions while they are replaced one by one.

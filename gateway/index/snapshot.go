@@ -11,6 +11,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 var _ state.Scanner = (*Snapshot)(nil)
@@ -27,15 +28,15 @@ type Snapshot struct {
 // View calls read with a snapshot, inside one read transaction. Errors of read
 // are returned as they are.
 func (x *Index) View(ctx context.Context, read func(*Snapshot) error) error {
-	tx, err := x.engine.view(ctx)
+	tx, err := x.backend.view(ctx)
 	if err != nil {
-		return wrap(err, "index %s", x.name)
+		return sqldb.Wrap(err, "index %s", x.name)
 	}
 	defer tx.end()
 	// The first read fixes what this transaction sees.
 	h, err := tx.head()
 	if err != nil {
-		return wrap(err, "index %s: height", x.name)
+		return sqldb.Wrap(err, "index %s: height", x.name)
 	}
 	if err := fits(h.version); err != nil {
 		return provenance.Wrap(provenance.Conflict, err, "index %s", x.name)
@@ -85,7 +86,7 @@ func (s *Snapshot) Get(keys ...string) ([][]byte, error) {
 	for chunk := range slices.Chunk(keys, maxVariables) {
 		rows, err := s.reads.get(chunk)
 		if err != nil {
-			return nil, wrap(err, "index: query")
+			return nil, sqldb.Wrap(err, "index: query")
 		}
 		err = read(rows, func(row *sql.Rows) error {
 			var key, value []byte
@@ -190,7 +191,7 @@ func (s *Snapshot) query(text string, args ...any) (*sql.Rows, error) {
 func (s *Snapshot) each(text string, args []any, do func(*sql.Rows) error) error {
 	rows, err := s.query(text, args...)
 	if err != nil {
-		return wrap(err, "index: query")
+		return sqldb.Wrap(err, "index: query")
 	}
 	return read(rows, do)
 }
@@ -200,11 +201,11 @@ func read(rows *sql.Rows, do func(*sql.Rows) error) error {
 	defer rows.Close()
 	for rows.Next() {
 		if err := do(rows); err != nil {
-			return wrap(err, "index: read row")
+			return sqldb.Wrap(err, "index: read row")
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return wrap(err, "index: query")
+		return sqldb.Wrap(err, "index: query")
 	}
 	return nil
 }

@@ -5,29 +5,21 @@ import (
 	"database/sql"
 	"errors"
 	"io/fs"
-	"net/url"
 	"os"
 	"slices"
-
-	_ "modernc.org/sqlite" // the "sqlite" driver
+	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // createSQLite makes the file. A crash between the file and the commit leaves a
 // file without tables, which Open refuses: delete it and create again.
 func createSQLite(ctx context.Context, path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return provenance.Errorf(provenance.Conflict, "index %s: there is one already", path)
+	if err := sqldb.CreateFile(path); err != nil {
+		return err
 	}
-	if err != nil {
-		return provenance.Wrap(provenance.Internal, err, "create index %s", path)
-	}
-	if err := f.Close(); err != nil {
-		return provenance.Wrap(provenance.Internal, err, "create index %s", path)
-	}
-	db, err := openFile(path, 1, "")
+	db, err := openFile(path, 1, false)
 	if err != nil {
 		return err
 	}
@@ -51,41 +43,14 @@ func createSQLite(ctx context.Context, path string) error {
 
 // openFile opens the database. synchronous=NORMAL: a power cut may lose the last
 // blocks, never the order of commits; the follower fetches them again.
-func openFile(path string, connections int, more string) (*sql.DB, error) {
-	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: path}).String() +
-		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=cache_size(-16000)" + more
-	db, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return nil, provenance.Wrap(provenance.Internal, err, "open index %s", path)
-	}
-	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(connections)
-	return db, nil
-}
-
-// removeFile removes a database with its side files.
-func removeFile(path string) error {
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return provenance.Wrap(provenance.Internal, err, "remove old index")
-		}
-	}
-	return nil
-}
-
-// replaceFile puts a database in another's place; both are closed.
-func replaceFile(temporary, target string) error {
-	if err := removeFile(target); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, target); err != nil {
-		return provenance.Wrap(provenance.Internal, err, "put the new index in its place")
-	}
-	return nil
+func openFile(path string, connections int, readOnly bool) (*sql.DB, error) {
+	return sqldb.OpenFile(path, sqldb.FileOptions{
+		Synchronous: "NORMAL", BusyTimeout: 10 * time.Second, CacheKiB: 16_000, Connections: connections, ReadOnly: readOnly,
+	})
 }
 
 // liteEngine is SQLite: a call of a function each, so what costs is preparing.
-type liteEngine struct {
+type sqliteBackend struct {
 	write    *sql.DB // one connection: SQLite has one writer anyway
 	read     *sql.DB
 	prepared map[string]*sql.Stmt // the writer's, by text
@@ -93,20 +58,20 @@ type liteEngine struct {
 	gets     map[int]*sql.Stmt    // of the readers, by how many keys
 }
 
-func openSQLite(ctx context.Context, path string) (engine, error) {
+func openSQLite(ctx context.Context, path string) (backend, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, provenance.Errorf(provenance.NotFound, "index %s: there is none; create it with: waybill-gateway init", path)
 	}
-	write, err := openFile(path, 1, "")
+	write, err := openFile(path, 1, false)
 	if err != nil {
 		return nil, err
 	}
-	read, err := openFile(path, readers, "&_pragma=query_only(1)")
+	read, err := openFile(path, readers, true)
 	if err != nil {
 		_ = write.Close() // the first error is the one to tell
 		return nil, err
 	}
-	e := &liteEngine{write: write, read: read}
+	e := &sqliteBackend{write: write, read: read}
 	var h head
 	if err = write.QueryRowContext(ctx, selectHead).Scan(h.into()...); err != nil {
 		err = provenance.Wrap(provenance.Conflict, err, "not an index; delete it and run: waybill-gateway reindex")
@@ -124,7 +89,7 @@ func openSQLite(ctx context.Context, path string) (engine, error) {
 	return e, nil
 }
 
-func (e *liteEngine) prepare(ctx context.Context) (err error) {
+func (e *sqliteBackend) prepare(ctx context.Context) (err error) {
 	st := applying()
 	e.prepared = map[string]*sql.Stmt{}
 	for _, s := range append(st.all(), &statement{text: getOne}, &statement{text: putOne}, &statement{text: dropOne}, &statement{text: selectHead}, &statement{text: updateHead}) {
@@ -144,42 +109,43 @@ func (e *liteEngine) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-func (e *liteEngine) close() error { return errors.Join(e.read.Close(), e.write.Close()) }
+func (e *sqliteBackend) close() error { return errors.Join(e.read.Close(), e.write.Close()) }
 
-func (e *liteEngine) begin(ctx context.Context) (session, error) {
+func (e *sqliteBackend) begin(ctx context.Context) (session, error) {
 	tx, err := e.write.BeginTx(ctx, nil)
 	if err != nil {
-		return nil, err
+		return session{}, err
 	}
-	return &liteSession{engine: e, tx: tx, stmts: map[string]*sql.Stmt{}, ctx: func() context.Context { return ctx }}, nil
+	s := &sqliteSession{backend: e, tx: tx, stmts: map[string]*sql.Stmt{}, ctx: func() context.Context { return ctx }}
+	return session{s, s, s, func() { _ = tx.Rollback() }}, nil
 }
 
-type liteSession struct {
-	engine *liteEngine
-	tx     *sql.Tx
-	stmts  map[string]*sql.Stmt
-	ctx    func() context.Context
+type sqliteSession struct {
+	backend *sqliteBackend
+	tx      *sql.Tx
+	stmts   map[string]*sql.Stmt
+	ctx     func() context.Context
 }
 
-func (s *liteSession) stmt(text string) *sql.Stmt {
+func (s *sqliteSession) stmt(text string) *sql.Stmt {
 	st, ok := s.stmts[text]
 	if !ok {
-		st = s.tx.StmtContext(s.ctx(), s.engine.prepared[text]) // closed with the transaction
+		st = s.tx.StmtContext(s.ctx(), s.backend.prepared[text]) // closed with the transaction
 		s.stmts[text] = st
 	}
 	return st
 }
 
-func (s *liteSession) run(text string, args ...any) error {
+func (s *sqliteSession) run(text string, args ...any) error {
 	if _, err := s.stmt(text).ExecContext(s.ctx(), args...); err != nil { //nolint:sqlclosecheck // the transaction closes it
 		return provenance.Wrap(provenance.Internal, err, "index: write")
 	}
 	return nil
 }
 
-func (s *liteSession) exec(st *statement, args ...any) error { return s.run(st.text, args...) }
+func (s *sqliteSession) exec(st *statement, args ...any) error { return s.run(st.text, args...) }
 
-func (s *liteSession) row(st *statement, args []any, into ...any) (bool, error) {
+func (s *sqliteSession) row(st *statement, args []any, into ...any) (bool, error) {
 	err := s.stmt(st.text).QueryRowContext(s.ctx(), args...).Scan(into...) //nolint:sqlclosecheck // the transaction closes it
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
@@ -190,18 +156,18 @@ func (s *liteSession) row(st *statement, args []any, into ...any) (bool, error) 
 	return true, nil
 }
 
-func (s *liteSession) head() (h head, err error) {
+func (s *sqliteSession) head() (h head, err error) {
 	err = s.stmt(selectHead).QueryRowContext(s.ctx()).Scan(h.into()...) //nolint:sqlclosecheck // the transaction closes it
 	return h, err
 }
 
-func (s *liteSession) setHead(height uint64, hash []byte) error {
+func (s *sqliteSession) setHead(height uint64, hash []byte) error {
 	return s.run(updateHead, height, hash)
 }
 
-func (s *liteSession) load([]string) error { return nil }
+func (s *sqliteSession) load([]string) error { return nil }
 
-func (s *liteSession) get(key string) (value []byte, err error) {
+func (s *sqliteSession) get(key string) (value []byte, err error) {
 	found, err := s.row(&statement{text: getOne}, []any{[]byte(key)}, &value)
 	if found {
 		value = notNil(value)
@@ -209,36 +175,36 @@ func (s *liteSession) get(key string) (value []byte, err error) {
 	return value, err
 }
 
-func (s *liteSession) put(key string, value []byte) error {
-	return s.run(putOne, []byte(key), notNil(value))
+func (s *sqliteSession) put(key string, value []byte) error {
+	if value == nil {
+		return s.run(dropOne, []byte(key))
+	}
+	return s.run(putOne, []byte(key), value)
 }
 
-func (s *liteSession) drop(key string) error { return s.run(dropOne, []byte(key)) }
+func (s *sqliteSession) commit() error { return s.tx.Commit() }
 
-func (s *liteSession) commit() error { return s.tx.Commit() }
-
-func (s *liteSession) rollback() { _ = s.tx.Rollback() } // after a commit it does nothing
-
-func (e *liteEngine) view(ctx context.Context) (reads, error) {
+func (e *sqliteBackend) view(ctx context.Context) (reads, error) {
 	tx, err := e.read.BeginTx(ctx, nil)
 	if err != nil {
-		return nil, err
+		return reads{}, err
 	}
-	return &liteReads{engine: e, tx: tx, ctx: func() context.Context { return ctx }}, nil
+	r := &sqliteReads{backend: e, tx: tx, ctx: func() context.Context { return ctx }}
+	return reads{r, r.head, func() { _ = tx.Rollback() }}, nil // nothing was written
 }
 
-type liteReads struct {
-	engine *liteEngine
-	tx     *sql.Tx
-	ctx    func() context.Context
+type sqliteReads struct {
+	backend *sqliteBackend
+	tx      *sql.Tx
+	ctx     func() context.Context
 }
 
-func (r *liteReads) head() (h head, err error) {
-	err = r.tx.StmtContext(r.ctx(), r.engine.heads).QueryRowContext(r.ctx()).Scan(h.into()...) //nolint:sqlclosecheck // the transaction closes it
+func (r *sqliteReads) head() (h head, err error) {
+	err = r.tx.StmtContext(r.ctx(), r.backend.heads).QueryRowContext(r.ctx()).Scan(h.into()...) //nolint:sqlclosecheck // the transaction closes it
 	return h, err
 }
 
-func (r *liteReads) query(text string, args ...any) (*sql.Rows, error) {
+func (r *sqliteReads) query(text string, args ...any) (*sql.Rows, error) {
 	return r.tx.QueryContext(r.ctx(), text, args...)
 }
 
@@ -246,20 +212,18 @@ func (r *liteReads) query(text string, args ...any) (*sql.Rows, error) {
 // a dozen reads of one to some fifty keys, and preparing each costs more than running it.
 func getSizes() []int { return []int{1, 8, 64, maxVariables} }
 
-func (r *liteReads) get(keys []string) (*sql.Rows, error) {
+func (r *sqliteReads) get(keys []string) (*sql.Rows, error) {
 	sizes := getSizes()
 	size := sizes[slices.IndexFunc(sizes, func(n int) bool { return n >= len(keys) })]
 	args := make([]any, size)
 	for i := range args {
 		args[i] = []byte(keys[min(i, len(keys)-1)]) // the last one fills the rest
 	}
-	return r.tx.StmtContext(r.ctx(), r.engine.gets[size]).QueryContext(r.ctx(), args...) //nolint:sqlclosecheck // the transaction closes it
+	return r.tx.StmtContext(r.ctx(), r.backend.gets[size]).QueryContext(r.ctx(), args...) //nolint:sqlclosecheck // the transaction closes it
 }
 
-func (r *liteReads) end() { _ = r.tx.Rollback() } // nothing was written
-
 // recent: the queue of a recursive query is sorted, and read only as far as is asked.
-func (r *liteReads) recent(image string) string {
+func (r *sqliteReads) recent(image string) string {
 	return `chain (id, block, tx, last, previous) AS (
 			SELECT r.id, r.block, r.tx, r.last, r.previous FROM pulls p JOIN pulled r ON r.id = p.latest WHERE ` + image + `
 			UNION ALL SELECT r.id, r.block, r.tx, r.last, r.previous FROM chain c JOIN pulled r ON r.id = c.previous

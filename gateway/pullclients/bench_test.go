@@ -21,11 +21,11 @@ func drain(b *recordtest.Bench, n int) {
 	b.Run(b.T.Context(), func(s delivery.Stats) bool { return s.Done == int64(n) })
 }
 
-// keeping runs a keeper over the bench's queue until nothing is unkept.
-func keeping(b *recordtest.Bench, c *collection) *wait.Reasons {
+// storing runs a keeper over the bench's queue until nothing is unkept.
+func storing(b *recordtest.Bench, c *collection) *wait.Reasons {
 	b.T.Helper()
 	w := &wait.Reasons{}
-	k := &Store{Queue: b.Queue, Ledger: c, Waits: w, Log: slog.New(slog.DiscardHandler), Woken: make(chan struct{}, 1), limits: keepLimits{
+	k := &Store{Queue: b.Queue, Ledger: c, Waits: w, Log: slog.New(slog.DiscardHandler), Woken: make(chan struct{}, 1), limits: storeLimits{
 		page: 2, parallel: 2, poll: time.Millisecond, backoff: time.Millisecond, backoffMax: 2 * time.Millisecond,
 	}}
 	ctx, cancel := context.WithTimeout(b.T.Context(), 20*time.Second)
@@ -51,8 +51,8 @@ func keeping(b *recordtest.Bench, c *collection) *wait.Reasons {
 	return w
 }
 
-// revealed asks for every hidden pull that is on the ledger.
-func revealed(b *recordtest.Bench, c *collection, want int) {
+// lookedUp asks for every hidden pull that is on the ledger.
+func lookedUp(b *recordtest.Bench, c *collection, want int) {
 	b.T.Helper()
 	var pulls []readmodel.Pull
 	for key, segment := range b.Ledger.Segments {
@@ -74,7 +74,7 @@ func revealed(b *recordtest.Bench, c *collection, want int) {
 			nth++
 		}
 	}
-	clients, errs := Lookup{Ledger: c}.Reveal(b.T.Context(), pulls)
+	clients, errs := Lookup{Ledger: c}.Lookup(b.T.Context(), pulls)
 	seen := map[string]bool{}
 	for i, who := range clients {
 		if errs[i] != nil || who.Address != "10.2.3.4" || seen[who.Actor] {
@@ -87,7 +87,7 @@ func revealed(b *recordtest.Bench, c *collection, want int) {
 	}
 	pulls[0].Blind = provenance.SHA256Of([]byte("another"))
 	pulls[1].Number = 999
-	_, errs = Lookup{Ledger: c}.Reveal(b.T.Context(), pulls[:2])
+	_, errs = Lookup{Ledger: c}.Lookup(b.T.Context(), pulls[:2])
 	if provenance.CodeOf(errs[0]) != provenance.Internal || provenance.CodeOf(errs[1]) != provenance.NotFound {
 		b.T.Errorf("what does not hash to the channel, and what is not kept: %v", errs)
 	}

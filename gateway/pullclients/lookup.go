@@ -21,9 +21,9 @@ var _ privateReads = (*ledger.Client)(nil)
 // index holds none of it: what is purged there is gone here.
 type Lookup struct{ Ledger privateReads }
 
-// Reveal returns the client of a pull that our organisation recorded. It is
+// Lookup returns the client of a pull that our organisation recorded. It is
 // believed only when it hashes to what stands on the channel.
-func (r Lookup) Reveal(ctx context.Context, pulls []readmodel.Pull) ([]provenance.Client, []error) {
+func (r Lookup) Lookup(ctx context.Context, pulls []readmodel.Pull) ([]provenance.Client, []error) {
 	out, errs := make([]provenance.Client, len(pulls)), make([]error, len(pulls))
 	type segment struct {
 		host provenance.Host

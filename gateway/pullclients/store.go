@@ -14,12 +14,12 @@ import (
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
-// keepClients is the transaction that puts what a segment hides into our
+// storeClients is the transaction that puts what a segment hides into our
 // organisation's private data collection.
-const keepClients = "record:Clients"
+const storeClients = "record:Clients"
 
-// hidingQueue is the queue as the keeper sees it.
-type hidingQueue interface {
+// storeQueue is the queue as the keeper sees it.
+type storeQueue interface {
 	Unkept(ctx context.Context, after *queue.Unkept, limit int) ([]queue.Unkept, error)
 	Kept(ctx context.Context, u queue.Unkept) error
 }
@@ -31,7 +31,7 @@ type privateLedger interface {
 }
 
 var (
-	_ hidingQueue   = (*queue.Queue)(nil)
+	_ storeQueue    = (*queue.Queue)(nil)
 	_ privateLedger = (*ledger.Client)(nil)
 )
 
@@ -40,23 +40,23 @@ var (
 // apart from the lanes: the facts on the channel never wait for it. The same
 // twice is one write, so that a crash at any point costs a transaction at most.
 type Store struct {
-	Queue  hidingQueue
+	Queue  storeQueue
 	Ledger privateLedger
 	Waits  *wait.Reasons
 	Log    *slog.Logger
 	Woken  chan struct{}
-	limits keepLimits
+	limits storeLimits
 }
 
-// keepLimits are the numbers of the keeper.
-type keepLimits struct {
+// storeLimits are the numbers of the keeper.
+type storeLimits struct {
 	page, parallel      int
 	poll                time.Duration
 	backoff, backoffMax time.Duration
 }
 
-func defaultKeepLimits() keepLimits {
-	return keepLimits{page: 16, parallel: 4, poll: 2 * time.Second, backoff: 500 * time.Millisecond, backoffMax: 30 * time.Second}
+func defaultStoreLimits() storeLimits {
+	return storeLimits{page: 16, parallel: 4, poll: 2 * time.Second, backoff: 500 * time.Millisecond, backoffMax: 30 * time.Second}
 }
 
 // Wake tells that a segment was recorded that hides something.
@@ -70,8 +70,8 @@ func (k *Store) Wake() {
 // Run keeps until ctx ends, and returns its error. What cannot be kept now is
 // tried again for ever: there is no other copy.
 func (k *Store) Run(ctx context.Context) error {
-	if k.limits == (keepLimits{}) {
-		k.limits = defaultKeepLimits()
+	if k.limits == (storeLimits{}) {
+		k.limits = defaultStoreLimits()
 	}
 	const source = "private data"
 	pause := wait.Backoff(k.limits.backoff, k.limits.backoffMax)
@@ -121,7 +121,7 @@ func (k *Store) pass(ctx context.Context) error {
 		var group errgroup.Group
 		group.SetLimit(k.limits.parallel)
 		for _, u := range page {
-			group.Go(func() error { return k.keep(ctx, u) })
+			group.Go(func() error { return k.store(ctx, u) })
 		}
 		first = firstOf(first, group.Wait())
 		if ctx.Err() != nil {
@@ -140,8 +140,8 @@ func firstOf(errs ...error) error {
 	return nil
 }
 
-func (k *Store) keep(ctx context.Context, u queue.Unkept) error {
-	_, err := k.Ledger.SubmitPrivate(ctx, map[string][]byte{"clients": u.Clients}, keepClients, string(u.Host), u.LaneName, strconv.FormatUint(u.Seq, 10))
+func (k *Store) store(ctx context.Context, u queue.Unkept) error {
+	_, err := k.Ledger.SubmitPrivate(ctx, map[string][]byte{"clients": u.Clients}, storeClients, string(u.Host), u.LaneName, strconv.FormatUint(u.Seq, 10))
 	if err != nil {
 		return provenance.Wrap(provenance.CodeOf(err), err, "clients of segment %s/%d", u.LaneName, u.Seq)
 	}

@@ -106,14 +106,14 @@ func TestHiddenClients(t *testing.T) {
 		}
 		return nil
 	}
-	w := keeping(b, c)
+	w := storing(b, c)
 	if got := w.Longest(); got.Reason != "" {
 		t.Errorf("still waits: %+v", got)
 	}
 	if len(c.kept) != len(public) || c.calls <= len(public) {
 		t.Errorf("%d of %d segments kept in %d calls", len(c.kept), len(public), c.calls)
 	}
-	revealed(b, c, 12)
+	lookedUp(b, c, 12)
 }
 
 // A segment that cannot be kept does not keep the others from it, and stays.
@@ -125,7 +125,7 @@ func TestKeeperGoesOn(t *testing.T) {
 	drain(b, 11)
 	c := &collection{ledger: b.Ledger, kept: map[string][]byte{}}
 	var bad string
-	k := &Store{Queue: b.Queue, Ledger: refusing{c, &bad}, Waits: &wait.Reasons{}, Log: slog.New(slog.DiscardHandler), Woken: make(chan struct{}, 1), limits: keepLimits{page: 1, parallel: 1}}
+	k := &Store{Queue: b.Queue, Ledger: refusing{c, &bad}, Waits: &wait.Reasons{}, Log: slog.New(slog.DiscardHandler), Woken: make(chan struct{}, 1), limits: storeLimits{page: 1, parallel: 1}}
 	all, err := b.Queue.Unkept(t.Context(), nil, 99)
 	if err != nil || len(all) < 2 {
 		t.Fatalf("%d segments hide something, %v", len(all), err)

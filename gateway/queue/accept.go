@@ -6,6 +6,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // MaxDeliveries is how many deliveries one Accept takes.
@@ -13,7 +14,7 @@ const MaxDeliveries = maxBatchRows
 
 // seenBody is how much of a body's hash is kept for ever: enough to tell two
 // bodies apart, half of it to keep the table of ids small.
-const seenBody = 16
+const dedupBody = 16
 
 // newItem is a row of items in the making.
 type newItem struct {
@@ -38,7 +39,7 @@ func (q *Queue) Accept(ctx context.Context, deliveries []delivery.Delivery) (del
 		return delivery.Accepted{}, nil
 	}
 	deliveries = placeheld(deliveries)
-	events, err := q.admissible(deliveries)
+	events, err := q.encodeAll(deliveries)
 	if err != nil {
 		return delivery.Accepted{}, err
 	}
@@ -93,7 +94,7 @@ func (q *Queue) accept(b *batch, deliveries []delivery.Delivery, events [][]byte
 	before := len(b.items)
 	for i := range deliveries {
 		d := &deliveries[i]
-		fresh, err := q.engine.see(b, d.Event.ID[:], d.BodyHash[:seenBody], seenAt(b.now, d))
+		fresh, err := q.backend.noteID(b, d.Event.ID[:], d.BodyHash[:dedupBody], dedupTime(b.now, d))
 		if err == nil && fresh {
 			noted = append(noted, d.Event.ID[:])
 			err = q.room(b, d.Connector)
@@ -111,7 +112,7 @@ func (q *Queue) accept(b *batch, deliveries []delivery.Delivery, events [][]byte
 					b.added[it.delivery.Connector]--
 				}
 				b.items = b.items[:before]
-				err = firstError(q.engine.unsee(b, noted), err)
+				err = firstError(q.backend.forgetIDs(b, noted), err)
 			}
 			return delivery.Accepted{}, err
 		}
@@ -158,7 +159,7 @@ func (q *Queue) repository(b *batch, k repoKey) (repo, error) {
 	}
 	lane := laneOf(k.host, k.name, q.options.Lanes)
 	if err := b.w.stmts.addRepo.QueryRowContext(b.ctx, string(k.host), string(k.name), lane).Scan(&r.id, &r.lane); err != nil {
-		return repo{}, fail(err, "add repository")
+		return repo{}, sqldb.Wrap(err, "add repository")
 	}
 	if b.repos == nil {
 		b.repos = map[repoKey]repo{}

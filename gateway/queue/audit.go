@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // State is where an item stands.
@@ -81,7 +82,7 @@ func (q *Queue) Audit(ctx context.Context, each func(AuditItem) error) (Audit, e
 		return a, err
 	}
 	if err := q.readers.QueryRowContext(ctx, `SELECT done FROM meta`).Scan(&a.Done); err != nil {
-		return a, fail(err, "audit queue")
+		return a, sqldb.Wrap(err, "audit queue")
 	}
 	err = rowsOf(q.readers.QueryContext(ctx, `SELECT reason, count(*) FROM items WHERE state = 2 GROUP BY reason`))(func(rows *sql.Rows) error {
 		var reason string
@@ -116,15 +117,15 @@ func (q *Queue) Audit(ctx context.Context, each func(AuditItem) error) (Audit, e
 func rowsOf(rows *sql.Rows, err error) func(each func(*sql.Rows) error) error {
 	return func(each func(*sql.Rows) error) error {
 		if err != nil {
-			return fail(err, "audit queue")
+			return sqldb.Wrap(err, "audit queue")
 		}
 		defer rows.Close()
 		for rows.Next() {
 			if err := each(rows); err != nil {
-				return fail(err, "audit queue")
+				return sqldb.Wrap(err, "audit queue")
 			}
 		}
-		return fail(rows.Err(), "audit queue")
+		return sqldb.Wrap(rows.Err(), "audit queue")
 	}
 }
 
@@ -164,7 +165,7 @@ func (q *Queue) auditItems(ctx context.Context, after int64) (items []AuditItem,
 	ctx, cancel := q.limit(ctx)
 	defer cancel()
 	read := 0
-	err = rowsOf(q.readers.QueryContext(ctx, q.engine.bind(
+	err = rowsOf(q.readers.QueryContext(ctx, q.backend.bind(
 		`SELECT i.id, i.state, i.lane, i.event, r.lane, r.host FROM items i LEFT JOIN repositories r ON r.id = i.repo WHERE i.id > ? ORDER BY i.id LIMIT ?`), after, auditPage))(func(rows *sql.Rows) error {
 		var it AuditItem
 		var event []byte
@@ -215,7 +216,7 @@ func (q *Queue) KnownIDs(ctx context.Context, each func(provenance.EventID) erro
 	for last, more := []byte{}, true; more; {
 		n := 0
 		reading, cancel := q.limit(ctx)
-		rows, err := q.readers.QueryContext(reading, q.engine.bind(`SELECT id FROM seen WHERE id > ? ORDER BY id LIMIT ?`), last, auditPage)
+		rows, err := q.readers.QueryContext(reading, q.backend.bind(`SELECT id FROM seen WHERE id > ? ORDER BY id LIMIT ?`), last, auditPage)
 		err = rowsOf(rows, err)(func(rows *sql.Rows) error {
 			var id []byte
 			if err := rows.Scan(&id); err != nil {

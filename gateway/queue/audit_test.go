@@ -38,7 +38,7 @@ func known(t *testing.T, q *Queue) []provenance.EventID {
 }
 
 func TestAuditAndSettle(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
 		accept(t, q, deliveries("a", 0, 2500)...)
@@ -96,7 +96,7 @@ func TestAuditAndSettle(t *testing.T) {
 
 // Bind puts right which items are the open segment's.
 func TestBind(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
 		accept(t, q, deliveries("a", 0, 9)...)
 		if err := q.Bind(t.Context(), 0, []int64{1}); provenance.CodeOf(err) != provenance.Conflict {
@@ -135,7 +135,7 @@ func TestBind(t *testing.T) {
 
 // A forgotten id that is noted again keeps every body out.
 func TestKnow(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
 		ds := deliveries("a", 0, 3)
 		accept(t, q, ds[0])
@@ -155,7 +155,7 @@ func TestKnow(t *testing.T) {
 
 // What cannot be is named.
 func TestAuditFaults(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		for damage, want := range map[string]struct {
 			text  string
 			items int
@@ -186,7 +186,7 @@ func TestAuditFaults(t *testing.T) {
 // Alone refuses while another is at work, takes the lanes of the dead, and
 // disturbs nobody by asking.
 func TestAlone(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		other := open(t, path, Options{Lanes: 4, LaneTTL: minLaneTTL})
 		options := Options{Lanes: 4, LaneTTL: minLaneTTL, Alone: true}

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Unkept is what a recorded segment hides and what is not yet kept elsewhere.
@@ -36,14 +37,14 @@ func newSecret() (secret [32]byte, err error) {
 	return secret, nil
 }
 
-// hide stores what a segment hides, in the transaction that seals it: from then
+// sealClients stores what a segment hides, in the transaction that seals it: from then
 // on the events' own words may go, and these do not.
-func (b *batch) hide(s Segment) error {
+func (b *batch) sealClients(s Segment) error {
 	if len(s.Clients) == 0 {
 		return nil
 	}
-	_, err := b.w.stmts.hide.ExecContext(b.ctx, s.Lane, int64(s.Seq), string(s.Host), s.Clients)
-	return fail(err, "seal clients")
+	_, err := b.w.stmts.addClients.ExecContext(b.ctx, s.Lane, int64(s.Seq), string(s.Host), s.Clients)
+	return sqldb.Wrap(err, "seal clients")
 }
 
 // Unkept returns what recorded segments hide, up to limit of them, in the order
@@ -56,9 +57,9 @@ func (q *Queue) Unkept(ctx context.Context, after *Unkept, limit int) ([]Unkept,
 	if after != nil {
 		lane, seq = int64(after.Lane), int64(after.Seq)
 	}
-	rows, err := q.reads.unkept.QueryContext(ctx, lane, seq, limit)
+	rows, err := q.reads.recordedClients.QueryContext(ctx, lane, seq, limit)
 	if err != nil {
-		return nil, fail(err, "read clients")
+		return nil, sqldb.Wrap(err, "read clients")
 	}
 	defer rows.Close()
 	var out []Unkept
@@ -66,7 +67,7 @@ func (q *Queue) Unkept(ctx context.Context, after *Unkept, limit int) ([]Unkept,
 		var u Unkept
 		var number int64
 		if err := rows.Scan(&u.Lane, &number, &u.Host, &u.Clients); err != nil {
-			return nil, fail(err, "read clients")
+			return nil, sqldb.Wrap(err, "read clients")
 		}
 		u.Seq, u.LaneName = uint64(number), q.LaneName(u.Lane)
 		// A lane that is no more, since their number was lowered, is everybody's.
@@ -74,14 +75,14 @@ func (q *Queue) Unkept(ctx context.Context, after *Unkept, limit int) ([]Unkept,
 			out = append(out, u)
 		}
 	}
-	return out, fail(rows.Err(), "read clients")
+	return out, sqldb.Wrap(rows.Err(), "read clients")
 }
 
 // Kept forgets what a segment hides: it is kept elsewhere. A crash before: it is
 // handed out again. What is not there any more is success.
 func (q *Queue) Kept(ctx context.Context, u Unkept) error {
 	return q.writer.do(ctx, &op{rows: 1, run: func(b *batch) error {
-		_, err := b.w.stmts.kept.ExecContext(b.ctx, u.Lane, int64(u.Seq))
-		return fail(err, "forget clients")
+		_, err := b.w.stmts.deleteRecordedClients.ExecContext(b.ctx, u.Lane, int64(u.Seq))
+		return sqldb.Wrap(err, "forget clients")
 	}})
 }

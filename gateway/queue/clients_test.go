@@ -2,7 +2,6 @@ package queue
 
 import (
 	"crypto/sha256"
-	"database/sql"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,7 +21,7 @@ func unkept(t *testing.T, q *Queue, after *Unkept, limit int) []Unkept {
 // What a segment hides is there from its recording until somebody says that it
 // is kept, whatever crashes in between.
 func TestClientsLife(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
 		accept(t, q, deliveries("a", 0, 4)...)
@@ -94,20 +93,17 @@ func TestClientsLife(t *testing.T) {
 
 // A queue of version 2 gets its table when it is opened, once.
 func TestUpgradeFromVersion2(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
 		accept(t, q, testDelivery("a", 0))
-		driver, where, old := "sqlite", dsn(path), `PRAGMA user_version = 2`
+		old := `PRAGMA user_version = 2`
 		if q.shared() {
-			driver, where, old = "pgx", path, `UPDATE meta SET version = 2`
+			old = `UPDATE meta SET version = 2`
 		}
 		crash(t, q)
-		db, err := sql.Open(driver, where)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range []string{`DROP TABLE clients`, `ALTER TABLE meta DROP COLUMN secret`, old} {
+		db := tables(t, path)
+		for _, s := range []string{`DROP TABLE tasks`, `DROP TABLE task_places`, `DROP TABLE task_height`, `DROP TABLE clients`, `ALTER TABLE meta DROP COLUMN secret`, old} {
 			if _, err := db.ExecContext(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
@@ -134,7 +130,7 @@ func TestUpgradeFromVersion2(t *testing.T) {
 }
 
 func TestHideID(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q, other := open(t, path, Options{Lanes: 1}), open(t, create(t), Options{Lanes: 1})
 		id := provenance.EventID{1}

@@ -6,6 +6,7 @@ import (
 	"maps"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // room refuses a new item where the queue is full, or the part of it that its
@@ -44,7 +45,7 @@ func (q *Queue) countPending(by map[string]int64, sign int64) {
 func (b *batch) connectors(stmt *sql.Stmt, args ...any) (map[string]int64, int64, error) {
 	rows, err := stmt.QueryContext(b.ctx, args...)
 	if err != nil {
-		return nil, 0, fail(err, "count items")
+		return nil, 0, sqldb.Wrap(err, "count items")
 	}
 	defer rows.Close()
 	by, total := map[string]int64{}, int64(0)
@@ -52,24 +53,24 @@ func (b *batch) connectors(stmt *sql.Stmt, args ...any) (map[string]int64, int64
 		var connector string
 		var n int64
 		if err := rows.Scan(&connector, &n); err != nil {
-			return nil, 0, fail(err, "count items")
+			return nil, 0, sqldb.Wrap(err, "count items")
 		}
 		by[connector] += n
 		total += n
 	}
-	return by, total, fail(rows.Err(), "count items")
+	return by, total, sqldb.Wrap(rows.Err(), "count items")
 }
 
-// census is the number of items by state and, unrecorded ones, by connector.
-type census struct {
+// itemCounts is the number of items by state and, unrecorded ones, by connector.
+type itemCounts struct {
 	waiting, sealed, dead int64
 	pending               map[string]int64
 }
 
-func readCensus(rows *sql.Rows, err error) (census, error) {
-	c := census{pending: map[string]int64{}}
+func readCounts(rows *sql.Rows, err error) (itemCounts, error) {
+	c := itemCounts{pending: map[string]int64{}}
 	if err != nil {
-		return c, fail(err, "count items")
+		return c, sqldb.Wrap(err, "count items")
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -77,7 +78,7 @@ func readCensus(rows *sql.Rows, err error) (census, error) {
 		var connector string
 		var n int64
 		if err := rows.Scan(&state, &connector, &n); err != nil {
-			return c, fail(err, "count items")
+			return c, sqldb.Wrap(err, "count items")
 		}
 		switch state {
 		case stateWaiting:
@@ -90,10 +91,10 @@ func readCensus(rows *sql.Rows, err error) (census, error) {
 		}
 		c.pending[connector] += n
 	}
-	return c, fail(rows.Err(), "count items")
+	return c, sqldb.Wrap(rows.Err(), "count items")
 }
 
-func (q *Queue) setCensus(c census) {
+func (q *Queue) setCounts(c itemCounts) {
 	q.waiting.Store(c.waiting)
 	q.sealed.Store(c.sealed)
 	q.dead.Store(c.dead)
@@ -106,17 +107,17 @@ func (q *Queue) recount(ctx context.Context) error {
 	ctx, cancel := q.limit(ctx)
 	defer cancel()
 	var tx *sql.Tx
-	var before census
-	own := func() census {
-		return census{q.waiting.Load(), q.sealed.Load(), q.dead.Load(), maps.Clone(q.pending)}
+	var before itemCounts
+	own := func() itemCounts {
+		return itemCounts{q.waiting.Load(), q.sealed.Load(), q.dead.Load(), maps.Clone(q.pending)}
 	}
 	err := q.writer.between(ctx, func() (err error) {
 		if tx, err = q.readers.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}); err != nil {
-			return fail(err, "count items")
+			return sqldb.Wrap(err, "count items")
 		}
 		before = own()
 		_, err = tx.ExecContext(ctx, `SELECT 1 FROM meta`) // the first statement takes the snapshot
-		return fail(err, "count items")
+		return sqldb.Wrap(err, "count items")
 	})
 	if tx != nil {
 		defer tx.Rollback() //nolint:errcheck // it only read
@@ -124,7 +125,7 @@ func (q *Queue) recount(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := readCensus(tx.StmtContext(ctx, q.reads.counts).QueryContext(ctx)) //nolint:sqlclosecheck // the transaction closes it
+	c, err := readCounts(tx.StmtContext(ctx, q.reads.counts).QueryContext(ctx)) //nolint:sqlclosecheck // the transaction closes it
 	if err != nil {
 		return err
 	}
@@ -134,7 +135,7 @@ func (q *Queue) recount(ctx context.Context) error {
 		c.sealed += now.sealed - before.sealed
 		c.dead += now.dead - before.dead
 		pending := c.pending
-		q.setCensus(c)
+		q.setCounts(c)
 		q.pending = pending
 		q.countPending(now.pending, 1)
 		q.countPending(before.pending, -1)

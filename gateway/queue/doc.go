@@ -12,6 +12,9 @@
 //	                        |-> Release (waiting, due later)
 //	                        '-> Bury (dead letter) -> Retry (waiting)
 //
+// Beside the items it holds the tasks that blocks ask of the gateway (Tasks),
+// which replicas share as well.
+//
 // Leases live in memory: they only keep two workers of one process apart, and
 // a restart hands every unsealed item out again. Replicas are kept apart by
 // lanes, each of which one of them holds; lanes.go says how and why that is

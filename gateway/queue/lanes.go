@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Lanes among replicas (PostgreSQL).
@@ -53,8 +54,8 @@ import (
 // The server must not lose what it committed. After a failover to a standby
 // that lagged the queue is an old copy of itself; see Skip.
 
-// tenure is this replica's hold of one lane.
-type tenure struct {
+// laneHold is this replica's hold of one lane.
+type laneHold struct {
 	epoch     int64
 	until     time.Time // by our clock; after it, start nothing new
 	draining  bool      // another replica waits for it
@@ -76,7 +77,7 @@ func (q *Queue) holds(lane int) bool {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	_, ok := q.tenures[lane]
+	_, ok := q.laneHolds[lane]
 	return ok
 }
 
@@ -86,17 +87,17 @@ func (q *Queue) mayLease(lane int) (epoch int64, ok bool) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	t, held := q.tenures[lane]
+	t, held := q.laneHolds[lane]
 	return t.epoch, held && !t.draining && !t.inherited && time.Now().Before(t.until)
 }
 
-// settled notes that the lane's open segment is closed.
-func (q *Queue) settled(lane int) {
+// segmentClosed notes that the lane's open segment is closed.
+func (q *Queue) segmentClosed(lane int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if t, ok := q.tenures[lane]; ok && t.inherited {
+	if t, ok := q.laneHolds[lane]; ok && t.inherited {
 		t.inherited = false
-		q.tenures[lane] = t
+		q.laneHolds[lane] = t
 	}
 }
 
@@ -106,12 +107,12 @@ func (q *Queue) fence(b *batch, lane int) error {
 		return nil
 	}
 	q.mu.Lock()
-	t, ok := q.tenures[lane]
+	t, ok := q.laneHolds[lane]
 	q.mu.Unlock()
 	if !ok {
 		return laneLost(lane)
 	}
-	return q.engine.fence(b, lane, t.epoch)
+	return q.backend.fence(b, lane, t.epoch)
 }
 
 // fenceItems checks the hold under which items were leased.
@@ -122,17 +123,17 @@ func (b *batch) fenceItems(items []Item) error {
 			continue
 		}
 		last = it
-		if err := b.w.engine.fence(b, it.Lane, it.epoch); err != nil {
+		if err := b.w.backend.fence(b, it.Lane, it.epoch); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// keepLanes renews this replica's lanes and takes its part of the others',
+// runLanes renews this replica's lanes and takes its part of the others',
 // until ctx ends. While the server is away nothing is renewed; then leasing
 // stops by itself, and what is in hand meets the fence.
-func (q *Queue) keepLanes(ctx context.Context) {
+func (q *Queue) runLanes(ctx context.Context) {
 	tick := time.NewTicker(q.options.LaneTTL / turnsWithinTTL)
 	defer tick.Stop()
 	counted, took, well := time.Now(), time.Duration(0), true
@@ -142,7 +143,7 @@ func (q *Queue) keepLanes(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		err := q.tend(ctx)
+		err := q.heartbeat(ctx)
 		if err == nil && time.Since(counted) > max(time.Second, recountShare*took) {
 			start := time.Now()
 			err = q.recount(ctx)
@@ -158,33 +159,34 @@ func (q *Queue) keepLanes(ctx context.Context) {
 	}
 }
 
-// turn is what one round of tend found and did.
-type turn struct {
-	held  map[int]int64 // lane -> epoch
-	taken []int
-	open  map[int]bool // of those taken: has an open segment
-	holds map[int64]time.Time
+// round is what one heartbeat found and did.
+type round struct {
+	held       map[int]int64 // lane -> epoch
+	taken      []int
+	open       map[int]bool // of those taken: has an open segment
+	freed      bool         // tasks that the dead had
+	retryAfter map[int64]time.Time
 }
 
-// tend is one round: say that we live, renew, hand over, take.
-func (q *Queue) tend(ctx context.Context) error {
+// heartbeat is one round: say that we live, renew, hand over, take.
+func (q *Queue) heartbeat(ctx context.Context) error {
 	start := time.Now() // before the server counts: our idea of the end is never later than its
-	var t turn
+	var t round
 	return q.writer.do(ctx, &op{
 		rows: 1,
 		run: func(b *batch) (err error) {
-			t, err = q.turn(b)
+			t, err = q.round(b)
 			return err
 		},
 		after: func() { q.apply(ctx, t, start.Add(q.options.LaneTTL)) },
 	})
 }
 
-func (q *Queue) turn(b *batch) (t turn, err error) {
+func (q *Queue) round(b *batch) (t round, err error) {
 	ttl := q.options.LaneTTL.Seconds()
 	var lanes int
 	if err := b.w.conn.QueryRowContext(b.ctx, `SELECT lanes FROM meta`).Scan(&lanes); err != nil {
-		return t, fail(err, "tend lanes")
+		return t, sqldb.Wrap(err, "renew lanes")
 	}
 	if lanes != q.options.Lanes {
 		return t, b.w.breakWith(lanesChanged(lanes))
@@ -193,11 +195,14 @@ func (q *Queue) turn(b *batch) (t turn, err error) {
 	if err != nil {
 		return t, err
 	}
+	if t.freed, err = q.freeTasks(b); err != nil {
+		return t, err
+	}
 	if t.held, err = lanesOf(b.w.conn.QueryContext(b.ctx, `UPDATE lanes SET expires = clock_timestamp() + make_interval(secs => $2)
 		WHERE owner = $1 AND lane < $3 RETURNING lane, epoch`, q.replica, ttl, lanes)); err != nil {
 		return t, err
 	}
-	want := part(lanes, live, q.replica)
+	want := fairShare(lanes, live, q.replica)
 	if err := q.handOver(b, t.held, len(t.held)-want); err != nil || len(t.held) >= want {
 		return t, err
 	}
@@ -219,7 +224,7 @@ func (q *Queue) turn(b *batch) (t turn, err error) {
 // inherit reads what the taken lanes bring. It must be a statement of its own,
 // begun after the rows were locked: only that one is sure to see what the
 // holder before committed last.
-func (q *Queue) inherit(b *batch, t *turn) (err error) {
+func (q *Queue) inherit(b *batch, t *round) (err error) {
 	t.open = map[int]bool{}
 	open, err := lanesOf(b.w.conn.QueryContext(b.ctx, `SELECT lane, seq FROM segments WHERE lane = ANY ($1)`, t.taken))
 	if err != nil {
@@ -228,7 +233,7 @@ func (q *Queue) inherit(b *batch, t *turn) (err error) {
 	for lane := range open {
 		t.open[lane] = true
 	}
-	t.holds, err = readHolds(b.w.conn.QueryContext(b.ctx, `SELECT repo, max(due) FROM items WHERE state = 0 AND due > 0 AND lane = ANY ($1) GROUP BY repo`, t.taken))
+	t.retryAfter, err = readRetryAfter(b.w.conn.QueryContext(b.ctx, `SELECT repo, max(due) FROM items WHERE state = 0 AND due > 0 AND lane = ANY ($1) GROUP BY repo`, t.taken))
 	return err
 }
 
@@ -241,26 +246,26 @@ func (q *Queue) liveReplicas(b *batch, ttl float64) ([]string, error) {
 			SELECT id FROM replicas WHERE expires < clock_timestamp() - interval '1 hour' FOR UPDATE SKIP LOCKED)`)
 	}
 	if err != nil {
-		return nil, fail(err, "tend lanes")
+		return nil, sqldb.Wrap(err, "renew lanes")
 	}
 	rows, err := b.w.conn.QueryContext(b.ctx, `SELECT id FROM replicas WHERE expires > clock_timestamp() ORDER BY id COLLATE "C"`)
 	if err != nil {
-		return nil, fail(err, "tend lanes")
+		return nil, sqldb.Wrap(err, "renew lanes")
 	}
 	defer rows.Close()
 	var live []string
 	for rows.Next() {
 		var id string
 		if err := rows.Scan(&id); err != nil {
-			return nil, fail(err, "tend lanes")
+			return nil, sqldb.Wrap(err, "renew lanes")
 		}
 		live = append(live, id)
 	}
-	return live, fail(rows.Err(), "tend lanes")
+	return live, sqldb.Wrap(rows.Err(), "renew lanes")
 }
 
-// part is how many lanes a replica should hold.
-func part(lanes int, live []string, replica string) int {
+// fairShare is how many lanes a replica should hold.
+func fairShare(lanes int, live []string, replica string) int {
 	rank, n := max(0, slices.Index(live, replica)), max(1, len(live))
 	part := lanes / n
 	if rank < lanes%n {
@@ -269,110 +274,40 @@ func part(lanes int, live []string, replica string) int {
 	return part
 }
 
-// handOver frees surplus lanes that are quiet and marks the rest as draining.
-func (q *Queue) handOver(b *batch, held map[int]int64, surplus int) error {
-	var order []int
-	for lane := range held {
-		order = append(order, lane)
-	}
-	slices.Sort(order)
-	for i, lane := range order {
-		drain := i >= len(order)-surplus
-		if !q.drain(lane, drain) || !drain {
-			continue
-		}
-		result, err := b.w.conn.ExecContext(b.ctx, `UPDATE lanes SET owner = '', expires = '-infinity'
-			WHERE lane = $1 AND owner = $2 AND NOT EXISTS (SELECT 1 FROM segments s WHERE s.lane = lanes.lane)`, lane, q.replica)
-		if err != nil {
-			return fail(err, "hand lane over")
-		}
-		if n, err := result.RowsAffected(); err != nil || n == 1 {
-			if err != nil {
-				return fail(err, "hand lane over")
-			}
-			delete(held, lane)
-		}
-	}
-	return nil
-}
-
-// drain sets or lifts the mark and tells, when set, whether nothing of the lane is leased.
-func (q *Queue) drain(lane int, on bool) (quiet bool) {
+// apply makes a committed round this process's belief.
+func (q *Queue) apply(ctx context.Context, t round, until time.Time) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	t, ok := q.tenures[lane]
-	if !ok {
-		return true
-	}
-	t.draining = on
-	q.tenures[lane] = t
-	if !on {
-		return false
-	}
-	// A Lease that began before the mark holds this lock until its leases are noted.
-	if !q.leasing[lane].TryLock() {
-		return false
-	}
-	q.leasing[lane].Unlock()
-	for _, l := range q.leases[lane] {
-		if l.expires.After(q.now()) {
-			return false
-		}
-	}
-	return true
-}
-
-// apply makes a committed turn this process's belief.
-func (q *Queue) apply(ctx context.Context, t turn, until time.Time) {
-	q.mu.Lock()
-	for lane, old := range q.tenures {
+	for lane, old := range q.laneHolds {
 		if t.held[lane] == old.epoch {
 			continue
 		}
 		if _, again := t.held[lane]; again || !old.draining {
 			q.log.WarnContext(ctx, "queue: lane lost to another replica", slog.String("lane", q.LaneName(lane)))
 		}
-		delete(q.tenures, lane)
+		delete(q.laneHolds, lane)
 		delete(q.leases, lane)
 		delete(q.deferred, lane)
 	}
 	for lane, epoch := range t.held {
-		now := q.tenures[lane]
-		q.tenures[lane] = tenure{epoch: epoch, until: until, draining: now.draining, inherited: now.inherited || t.open[lane]}
+		now := q.laneHolds[lane]
+		q.laneHolds[lane] = laneHold{epoch: epoch, until: until, draining: now.draining, inherited: now.inherited || t.open[lane]}
 	}
-	for id, at := range t.holds {
-		q.held[id] = at
+	for id, at := range t.retryAfter {
+		q.retryAfter[id] = at
 	}
 	q.mu.Unlock()
+	if t.freed {
+		q.tasks.announce()
+	}
 	for _, lane := range t.taken {
 		q.log.InfoContext(ctx, "queue: lane taken", slog.String("lane", q.LaneName(lane)), slog.Bool("open_segment", t.open[lane]))
 		q.announce(lane)
 	}
 }
 
-// leave frees this replica's lanes. When it fails they expire.
-func (q *Queue) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), serverTimeout)
-	defer cancel()
-	err := q.writer.do(ctx, &op{rows: 1, run: func(b *batch) error {
-		for _, query := range []string{
-			`UPDATE lanes SET owner = '', expires = '-infinity' WHERE owner = $1`,
-			`DELETE FROM replicas WHERE id = $1`,
-		} {
-			if _, err := b.w.conn.ExecContext(b.ctx, query, q.replica); err != nil {
-				return fail(err, "free lanes")
-			}
-		}
-		return nil
-	}})
-	if err != nil {
-		q.log.WarnContext(ctx, "queue: lanes stay taken until they expire", slog.Any("error", err))
-	}
-}
-
 func lanesOf(rows *sql.Rows, err error) (map[int]int64, error) {
 	if err != nil {
-		return nil, fail(err, "read lanes")
+		return nil, sqldb.Wrap(err, "read lanes")
 	}
 	defer rows.Close()
 	out := map[int]int64{}
@@ -380,11 +315,11 @@ func lanesOf(rows *sql.Rows, err error) (map[int]int64, error) {
 		var lane int
 		var n int64
 		if err := rows.Scan(&lane, &n); err != nil {
-			return nil, fail(err, "read lanes")
+			return nil, sqldb.Wrap(err, "read lanes")
 		}
 		out[lane] = n
 	}
-	return out, fail(rows.Err(), "read lanes")
+	return out, sqldb.Wrap(rows.Err(), "read lanes")
 }
 
 var errLanesChanged = errors.New("the number of lanes was changed")

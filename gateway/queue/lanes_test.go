@@ -52,9 +52,9 @@ func TestEveryStepIsFenced(t *testing.T) {
 				accept(t, q, deliveries(fmt.Sprintf("r%d", n), 0, 2)...)
 			}
 			s := state{q: q, sealed: seal(t, q, 0, 1, lease(t, q, 0, 4)), leased: lease(t, q, 1, 4)}
-			before := census{}
+			before := itemCounts{}
 			if st := stats(t, q); true {
-				before = census{waiting: st.Pending, sealed: st.Sealed, dead: st.Dead}
+				before = itemCounts{waiting: st.Pending, sealed: st.Sealed, dead: st.Dead}
 			}
 			query(t, url, `UPDATE lanes SET owner = 'other', epoch = epoch + 1, expires = 'infinity'`)
 			err := step(t.Context(), s)
@@ -65,7 +65,7 @@ func TestEveryStepIsFenced(t *testing.T) {
 				t.Fatalf("changed all the same: %+v", st)
 			}
 			accept(t, q, testDelivery("new", 0)) // accepting needs no lane
-			if err := q.tend(t.Context()); err != nil {
+			if err := q.heartbeat(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := q.Sealed(t.Context(), 0); got != nil || err != nil {
@@ -76,7 +76,7 @@ func TestEveryStepIsFenced(t *testing.T) {
 			}
 			// Back again, items of the old hold are still not to be used.
 			query(t, url, `UPDATE lanes SET owner = '', expires = '-infinity'`)
-			if err := q.tend(t.Context()); err != nil {
+			if err := q.heartbeat(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if err := q.Seal(t.Context(), segment(q, 1, 1, s.leased), s.leased); !errors.Is(err, ErrLaneLost) {
@@ -177,7 +177,7 @@ func TestPart(t *testing.T) {
 			}
 			sum := 0
 			for _, r := range live {
-				sum += part(lanes, live, r)
+				sum += fairShare(lanes, live, r)
 			}
 			if sum != lanes {
 				t.Errorf("%d lanes among %d replicas: %d are held", lanes, n, sum)

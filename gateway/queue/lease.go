@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Lease hands out up to n due items of one lane for d, oldest first and all of
@@ -42,7 +43,7 @@ func (q *Queue) Lease(ctx context.Context, lane, n int, d time.Duration) ([]Item
 	now := q.now()
 	want := q.wanted(lane, n, now)
 	var items []Item
-	err := readAgain(func() (err error) {
+	err := sqldb.ReadAgain(func() (err error) {
 		items, err = q.fair(ctx, lane, want, now)
 		return err
 	})
@@ -51,7 +52,7 @@ func (q *Queue) Lease(ctx context.Context, lane, n int, d time.Duration) ([]Item
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.shared() && q.tenures[lane].epoch != epoch {
+	if q.shared() && q.laneHolds[lane].epoch != epoch {
 		return nil, nil // lost meanwhile
 	}
 	if q.leases[lane] == nil {
@@ -77,7 +78,7 @@ type turns struct {
 	host provenance.Host // had a full batch last
 	// Until when no other host, and no other repository, is looked for: none was
 	// found. The one says nothing about the other.
-	hostAlone, repoAlone time.Time
+	hostOnlyUntil, repoOnlyUntil time.Time
 }
 
 // lookAgain is how long it is believed that nobody else waits: to find out, a
@@ -88,7 +89,7 @@ const lookAgain = time.Second
 // would keep waiting.
 func (q *Queue) fair(ctx context.Context, lane int, want wanted, now time.Time) ([]Item, error) {
 	last := &q.turns[lane]
-	if last.host != "" && !now.Before(last.hostAlone) {
+	if last.host != "" && !now.Before(last.hostOnlyUntil) {
 		other := want
 		other.notHost = last.host
 		items, err := q.due(ctx, lane, other)
@@ -98,7 +99,7 @@ func (q *Queue) fair(ctx context.Context, lane int, want wanted, now time.Time) 
 			}
 			return items, err
 		}
-		last.hostAlone = now.Add(lookAgain)
+		last.hostOnlyUntil = now.Add(lookAgain)
 	}
 	items, err := q.due(ctx, lane, want)
 	if err != nil || len(items) < want.n || want.n < 4 {
@@ -113,7 +114,7 @@ func (q *Queue) fair(ctx context.Context, lane int, want wanted, now time.Time) 
 			most = it.repo
 		}
 	}
-	if count[most] <= want.n/2 || now.Before(last.repoAlone) {
+	if count[most] <= want.n/2 || now.Before(last.repoOnlyUntil) {
 		return items, nil
 	}
 	others := wanted{n: want.n - count[most] + want.n/4, blocked: maps.Clone(want.blocked), deferred: want.deferred}
@@ -134,7 +135,7 @@ func mixed(items, rest []Item, most int64, last *turns, now time.Time) []Item {
 	}
 	fresh := slices.DeleteFunc(rest, func(it Item) bool { return known[it.ID] || it.Host != items[0].Host })
 	if len(fresh) == 0 {
-		last.repoAlone = now.Add(lookAgain)
+		last.repoOnlyUntil = now.Add(lookAgain)
 		return items
 	}
 	give := len(fresh)
@@ -151,9 +152,9 @@ func mixed(items, rest []Item, most int64, last *turns, now time.Time) []Item {
 
 // due reads without holding q.mu: the writer must not wait for a long scan.
 func (q *Queue) due(ctx context.Context, lane int, want wanted) ([]Item, error) {
-	rows, err := q.engine.leaseRows(ctx, lane, want)
+	rows, err := q.backend.leaseRows(ctx, lane, want)
 	if err != nil {
-		return nil, fail(err, "lease items")
+		return nil, sqldb.Wrap(err, "lease items")
 	}
 	defer rows.Close()
 	var items []Item
@@ -177,7 +178,7 @@ func (q *Queue) due(ctx context.Context, lane int, want wanted) ([]Item, error) 
 		}
 		items = append(items, it)
 	}
-	return items, fail(rows.Err(), "lease items")
+	return items, sqldb.Wrap(rows.Err(), "lease items")
 }
 
 // Name is what an event is about, as far as order matters: two events of one
@@ -206,9 +207,9 @@ func (q *Queue) wanted(lane, n int, now time.Time) wanted {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	want := wanted{n: n, blocked: map[int64]bool{}, deferred: map[int64]bool{}}
-	for id, at := range q.held {
+	for id, at := range q.retryAfter {
 		if !at.After(now) {
-			delete(q.held, id)
+			delete(q.retryAfter, id)
 			continue
 		}
 		want.blocked[id] = true
@@ -236,7 +237,7 @@ func scanItem(rows *sql.Rows, more ...any) (Item, error) {
 	var received int64
 	fields := []any{&it.ID, &it.Lane, &it.Attempts, &it.repo, &it.Connector, &event, &body, &received, &it.Host}
 	if err := rows.Scan(append(fields, more...)...); err != nil {
-		return Item{}, fail(err, "read item")
+		return Item{}, sqldb.Wrap(err, "read item")
 	}
 	events, err := provenance.DecodeSegment(event)
 	if err != nil || len(events) != 1 {
@@ -254,8 +255,8 @@ func scanItem(rows *sql.Rows, more ...any) (Item, error) {
 // ErrLaneLost: as a crash before, in another replica.
 func (q *Queue) Release(ctx context.Context, items []Item, at time.Time, reason string) error {
 	return q.release(ctx, items, reasons(items, reason), at, func(it Item) {
-		if at.After(q.held[it.repo]) {
-			q.held[it.repo] = at
+		if at.After(q.retryAfter[it.repo]) {
+			q.retryAfter[it.repo] = at
 		}
 	})
 }
@@ -288,7 +289,7 @@ func (q *Queue) release(ctx context.Context, items []Item, why []string, at time
 			}
 			for i, it := range items {
 				if _, err := b.w.stmts.release.ExecContext(b.ctx, at.UnixMilli(), clip(why[i]), it.ID); err != nil {
-					return fail(err, "release item")
+					return sqldb.Wrap(err, "release item")
 				}
 			}
 			return nil
@@ -313,8 +314,8 @@ func (q *Queue) Postpone(items []Item, at time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, it := range items {
-		if at.After(q.held[it.repo]) {
-			q.held[it.repo] = at
+		if at.After(q.retryAfter[it.repo]) {
+			q.retryAfter[it.repo] = at
 		}
 	}
 	q.unlease(items)
@@ -337,7 +338,7 @@ func (q *Queue) Return(items []Item) {
 
 func (q *Queue) unlease(items []Item) {
 	for _, it := range items {
-		if q.tenures[it.Lane].epoch == it.epoch { // else the lease went with the lane
+		if q.laneHolds[it.Lane].epoch == it.epoch { // else the lease went with the lane
 			delete(q.leases[it.Lane], it.ID)
 		}
 	}
@@ -347,11 +348,11 @@ func (q *Queue) unlease(items []Item) {
 func affect(want int) func(sql.Result, error) error {
 	return func(result sql.Result, err error) error {
 		if err != nil {
-			return fail(err, "change items")
+			return sqldb.Wrap(err, "change items")
 		}
 		n, err := result.RowsAffected()
 		if err != nil {
-			return fail(err, "change items")
+			return sqldb.Wrap(err, "change items")
 		}
 		if n != int64(want) {
 			return provenance.Errorf(provenance.Conflict, "%d of %d items have moved on", int64(want)-n, want)

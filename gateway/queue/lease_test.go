@@ -19,7 +19,7 @@ func names(items []Item) []string {
 }
 
 func TestLeaseIsOfOneHostOldestFirst(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
 		other := testDelivery("b", 9)
 		other.Host = "other.example.com"
@@ -38,7 +38,7 @@ func TestLeaseIsOfOneHostOldestFirst(t *testing.T) {
 }
 
 func TestLeaseExpires(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
 		now := time.Now()
 		q.now = func() time.Time { return now }
@@ -60,7 +60,7 @@ func TestLeaseExpires(t *testing.T) {
 }
 
 func TestReleaseHoldsItsRepositoryBack(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
 		now := time.Now()
@@ -92,7 +92,7 @@ func TestReleaseHoldsItsRepositoryBack(t *testing.T) {
 }
 
 func TestBuryAndRetry(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
 		accept(t, q, deliveries("a", 0, 3)...)
@@ -128,7 +128,7 @@ func TestBuryAndRetry(t *testing.T) {
 }
 
 func TestArrived(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
 		accept(t, q, deliveries("a", 0, 2)...)
 		accept(t, q, deliveries("a", 2, 3)...)
@@ -144,7 +144,7 @@ func TestArrived(t *testing.T) {
 
 // A reason holds the words of a registry, and is shown to people.
 func TestReasonIsReadable(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
 		accept(t, q, deliveries("a", 0, 1)...)
 		if err := q.Bury(t.Context(), lease(t, q, 0, 1)[0], "denied: \xff\x00\x1b[2J\u202e\nagain"); err != nil {
@@ -161,7 +161,7 @@ func TestReasonIsReadable(t *testing.T) {
 // the batch comes back: that no other host has anything to do says nothing about
 // other repositories.
 func TestABacklogKeepsNobodyOutForGood(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
 		accept(t, q, deliveries("backlog", 0, 40)...)
 		accept(t, q, deliveries("other", 0, 1)...)

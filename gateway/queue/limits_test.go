@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"database/sql"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +18,7 @@ func from(connector string, ds ...delivery.Delivery) []delivery.Delivery {
 
 // A connector that goes wild fills its share; the others do not notice.
 func TestConnectorShare(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		options := Options{Lanes: 1, MaxPending: 10, ConnectorShare: 40, LaneTTL: time.Hour}
 		q := open(t, path, options)
@@ -82,7 +81,7 @@ func TestOptionsRefuse(t *testing.T) {
 
 // Ids are forgotten when they are old, but never while their event is in the queue.
 func TestForget(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
 		always := func() bool { return true }
 		accept(t, q, deliveries("recorded", 0, 50)...)
@@ -127,7 +126,7 @@ func TestForget(t *testing.T) {
 // A delivery that claims to have been received later than now is no younger
 // than its item: else its id could go while the item stays.
 func TestForgetKnowsItsItems(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
 		d := testDelivery("a", 0)
 		d.ReceivedAt = time.Now().Add(30 * time.Minute)
@@ -142,7 +141,7 @@ func TestForgetKnowsItsItems(t *testing.T) {
 
 // What runs by itself does forget.
 func TestForgettingGoesOn(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1, Remember: time.Hour})
 		accept(t, q, testDelivery("a", 0))
 		s := seal(t, q, 0, 1, lease(t, q, 0, 1))
@@ -174,11 +173,8 @@ func TestUpgradeFromVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	crash(t, q)
-	db, err := sql.Open("sqlite", dsn(path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.ExecContext(t.Context(), `ALTER TABLE seen DROP COLUMN at; DROP TABLE clients; ALTER TABLE meta DROP COLUMN secret; PRAGMA user_version = 1`); err != nil {
+	db := tables(t, path)
+	if _, err := db.ExecContext(t.Context(), `ALTER TABLE seen DROP COLUMN at; DROP TABLE clients; DROP TABLE tasks; DROP TABLE task_places; DROP TABLE task_height; ALTER TABLE meta DROP COLUMN secret; PRAGMA user_version = 1`); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

@@ -3,10 +3,10 @@ package queue
 import (
 	"context"
 	"database/sql"
-	"strings"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Create makes an empty queue at where: the path of a SQLite file, or the URL
@@ -18,7 +18,7 @@ import (
 // live in the schema waybill_queue, or in the one that the URL's search_path
 // names, and appear all at once. The URL is a secret: no error repeats it.
 func Create(ctx context.Context, where string) error {
-	if isURL(where) {
+	if sqldb.IsURL(where) {
 		return createPostgres(ctx, where)
 	}
 	return createSQLite(ctx, where)
@@ -39,14 +39,15 @@ func Open(ctx context.Context, where string, options Options) (*Queue, error) {
 	}
 	q := &Queue{
 		options: options, log: options.Log, now: time.Now, unlock: func() error { return nil },
-		repos: map[repoKey]repo{}, pending: map[string]int64{}, held: map[int64]time.Time{}, deferred: map[int]map[int64]time.Time{}, leases: map[int]map[int64]leasing{},
-		tenures: map[int]tenure{},
+		repos: map[repoKey]repo{}, pending: map[string]int64{}, retryAfter: map[int64]time.Time{}, deferred: map[int]map[int64]time.Time{}, leases: map[int]map[int64]leasing{},
+		laneHolds: map[int]laneHold{},
 	}
+	q.tasks = &Tasks{q: q, arrived: make(chan struct{}, 1), limits: defaultTaskLimits()}
 	for lane := range q.arrived {
 		q.arrived[lane] = make(chan struct{}, 1)
 	}
 	opening := q.openSQLite
-	if isURL(where) {
+	if sqldb.IsURL(where) {
 		opening = q.openPostgres
 	}
 	if err := opening(ctx, where); err != nil {
@@ -65,16 +66,12 @@ func Open(ctx context.Context, where string, options Options) (*Queue, error) {
 	return q, nil
 }
 
-func isURL(where string) bool {
-	return strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://")
-}
-
 // start prepares the statements; both databases are open and their schema fits.
 func (q *Queue) start(ctx context.Context) (err error) {
-	if q.reads, err = prepareReads(ctx, q.readers, q.engine); err != nil {
+	if q.reads, err = prepareReads(ctx, q.readers, q.backend); err != nil {
 		return err
 	}
-	q.writer, err = newWriter(ctx, q.writerD, q.engine)
+	q.writer, err = newWriter(ctx, q.writerD, q.backend)
 	return err
 }
 
@@ -83,10 +80,11 @@ func (q *Queue) startLoops() {
 	ctx, cancel := context.WithCancel(context.Background())
 	q.cancel = cancel
 	if q.shared() {
-		q.loops.Go(func() { q.keepLanes(ctx) })
+		q.loops.Go(func() { q.runLanes(ctx) })
 	}
+	q.loops.Go(func() { q.tasks.keepHeight(ctx) })
 	if q.options.Remember > 0 && !q.options.Alone {
-		q.loops.Go(func() { q.keepForgetting(ctx) })
+		q.loops.Go(func() { q.runExpiry(ctx) })
 	}
 }
 

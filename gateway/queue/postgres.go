@@ -6,22 +6,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
-
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
-const (
-	defaultSchema = "waybill_queue"
-	lockTimeout   = 10 * time.Second
-	readerConns   = 4
-)
+const readerConns = 4
 
 // The same tables as in SQLite, and who holds which lane. Indexes are partial:
 // an item leaves the one and enters the other, and dead letters are in
@@ -46,40 +39,39 @@ CREATE INDEX items_sealed ON items (lane) WHERE state = 1;
 CREATE INDEX items_dead ON items (id) WHERE state = 2;
 CREATE INDEX items_held ON items (lane, repo) WHERE state = 0 AND due > 0;
 CREATE TABLE segments (lane INTEGER PRIMARY KEY, seq BIGINT NOT NULL, host TEXT NOT NULL, bytes BYTEA NOT NULL, txid TEXT NOT NULL, tx BYTEA NOT NULL);
-` + clientsPostgres + `
+` + clientsPostgres + tasksPostgres + `
 INSERT INTO meta (version, name, lanes, done, secret) VALUES ($VERSION, '$NAME', 0, 0, '\x$SECRET');`
 
 const clientsPostgres = `CREATE TABLE clients (lane INTEGER NOT NULL, seq BIGINT NOT NULL, host TEXT NOT NULL, bytes BYTEA NOT NULL, recorded INTEGER NOT NULL, PRIMARY KEY (lane, seq));`
 
-// parseURL reads the URL without ever repeating it: it holds a password. The
-// settings are those the queue's promises rest on: a paused replica must not
-// hold locks for long, and nobody waits for them for long.
-func parseURL(url string, laneTTL time.Duration) (*pgx.ConnConfig, error) {
-	config, err := pgx.ParseConfig(url)
+const tasksPostgres = `
+CREATE TABLE task_height (height BIGINT NOT NULL, turn BIGINT NOT NULL);
+INSERT INTO task_height (height, turn) VALUES (0, 0);
+CREATE TABLE task_places (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, host TEXT NOT NULL, repository TEXT NOT NULL,
+  turn BIGINT NOT NULL, waiting BIGINT NOT NULL, UNIQUE (host, repository));
+CREATE INDEX task_places_turn ON task_places (turn, id) WHERE waiting > 0;
+CREATE TABLE tasks (
+  id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, place BIGINT NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL, subject TEXT NOT NULL, tag TEXT NOT NULL,
+  noted BIGINT NOT NULL, attempts INTEGER NOT NULL, due BIGINT NOT NULL, wants TEXT NOT NULL, reason TEXT NOT NULL,
+  dead INTEGER NOT NULL, owner TEXT NOT NULL, lease BIGINT NOT NULL, woken INTEGER NOT NULL, UNIQUE (place, kind, digest, subject));
+CREATE INDEX tasks_ready ON tasks (place, kind, due) WHERE dead = 0 AND owner = '';
+CREATE INDEX tasks_due ON tasks (due) WHERE dead = 0 AND owner = '';
+CREATE INDEX tasks_dead ON tasks (id) WHERE dead = 1;
+CREATE INDEX tasks_wants ON tasks (wants, subject) WHERE wants <> '';
+CREATE INDEX tasks_owned ON tasks (owner) WHERE owner <> '';
+`
+
+// parseURL reads the URL: a paused replica must not hold locks for long.
+func parseURL(url string, laneTTL time.Duration) (*sqldb.Server, error) {
+	server, err := sqldb.ParseURL("queue", url, 0)
 	if err != nil {
-		return nil, provenance.Errorf(provenance.Invalid, "queue: this is no URL of a PostgreSQL database (postgres://USER:PASSWORD@HOST:PORT/DATABASE)")
+		return nil, err
 	}
-	schema := config.RuntimeParams["search_path"]
-	if schema == "" {
-		schema = defaultSchema
-	}
-	if !regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`).MatchString(schema) {
-		return nil, provenance.Errorf(provenance.Invalid, "queue: search_path %q: want the name of one schema, of lower-case letters, digits and '_'", schema)
-	}
-	config.RuntimeParams["search_path"] = schema
-	config.RuntimeParams["application_name"] = "waybill queue"
-	config.RuntimeParams["lock_timeout"] = milliseconds(lockTimeout)
-	config.RuntimeParams["idle_in_transaction_session_timeout"] = milliseconds(max(laneTTL, 2*time.Second))
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 5 * time.Second
-	}
-	return config, nil
+	return server.With(sqldb.Settings{sqldb.IdleLimit: sqldb.Milliseconds(max(laneTTL, 2*time.Second))}), nil
 }
 
-func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
-
 func createPostgres(ctx context.Context, url string) error {
-	config, err := parseURL(url, defaultLaneTTL)
+	server, err := parseURL(url, defaultLaneTTL)
 	if err != nil {
 		return err
 	}
@@ -91,23 +83,21 @@ func createPostgres(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	conn, err := pgx.ConnectConfig(ctx, config)
+	session, err := server.Connect(ctx)
 	if err != nil {
-		return fail(err, "create queue")
+		return sqldb.Wrap(err, "create queue")
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // everything was committed, or failed, before
-	schema := config.RuntimeParams["search_path"]
+	defer session.Close(ctx)
 	tables := strings.NewReplacer("$VERSION", strconv.Itoa(schemaVersion), "$NAME", name, "$SECRET", hex.EncodeToString(secret[:])).Replace(postgresSchema)
-	// One message of several statements is one transaction.
-	_, err = conn.Exec(ctx, `CREATE SCHEMA `+pgx.Identifier{schema}.Sanitize()+`;`+tables, pgx.QueryExecModeSimpleProtocol)
-	if serverCode(err) == "42P06" || serverCode(err) == "23505" { // duplicate_schema; the same by somebody else at this moment
-		return provenance.Errorf(provenance.Conflict, "create queue: schema %s exists", schema)
+	err = session.Create(ctx, server.Schema, tables)
+	if sqldb.IsExisting(err) {
+		return provenance.Errorf(provenance.Conflict, "create queue: schema %s exists", server.Schema)
 	}
-	return fail(err, "create queue")
+	return sqldb.Wrap(err, "create queue")
 }
 
 func (q *Queue) openPostgres(ctx context.Context, url string) error {
-	config, err := parseURL(url, q.options.LaneTTL)
+	place, err := parseURL(url, q.options.LaneTTL)
 	if err != nil {
 		return err
 	}
@@ -116,18 +106,14 @@ func (q *Queue) openPostgres(ctx context.Context, url string) error {
 		return err
 	}
 	q.replica = fmt.Sprintf("%016x-%s", time.Now().UnixNano(), name) // sorts by age: who was first keeps the odd lane
-	reading := config.Copy()
-	reading.RuntimeParams["default_transaction_read_only"] = "on"
-	q.writerD, q.readers = stdlib.OpenDB(*config), stdlib.OpenDB(*reading)
-	q.writerD.SetMaxOpenConns(1)
-	q.readers.SetMaxOpenConns(readerConns)
-	q.readers.SetMaxIdleConns(readerConns)
-	q.engine = &serverEngine{readers: q.readers, replica: q.replica, lanes: q.options.Lanes}
-	if err := q.checkServer(ctx, config.RuntimeParams["search_path"]); err != nil {
+	q.writerD, q.readers = place.Open(1), place.With(sqldb.Settings{sqldb.ReadOnly: "on"}).Open(readerConns)
+	server := &postgresBackend{readers: q.readers, replica: q.replica, lanes: q.options.Lanes}
+	q.backend = backend{server, server, server, server}
+	if err := q.checkServer(ctx, place.Schema); err != nil {
 		return err
 	}
 	if q.options.Alone {
-		if err := q.waitForDead(ctx); err != nil {
+		if err := q.waitForExpired(ctx); err != nil {
 			return err
 		}
 	}
@@ -135,20 +121,20 @@ func (q *Queue) openPostgres(ctx context.Context, url string) error {
 		return err
 	}
 	if _, err := q.writerD.ExecContext(ctx, `INSERT INTO lanes (lane) SELECT generate_series(0, $1::integer - 1) ON CONFLICT DO NOTHING`, q.options.Lanes); err != nil {
-		return fail(err, "open queue")
+		return sqldb.Wrap(err, "open queue")
 	}
 	if err := q.start(ctx); err != nil {
 		return err
 	}
-	if err := q.tend(ctx); err != nil {
+	if err := q.heartbeat(ctx); err != nil {
 		return err
 	}
 	if q.options.Alone {
-		if err := q.takeAll(ctx); err != nil {
+		if err := q.takeAllLanes(ctx); err != nil {
 			return err
 		}
 	}
-	q.adopt()
+	q.resumeSegments()
 	return nil
 }
 
@@ -157,22 +143,23 @@ func (q *Queue) openPostgres(ctx context.Context, url string) error {
 func (q *Queue) checkServer(ctx context.Context, schema string) error {
 	var version int
 	err := q.writerD.QueryRowContext(ctx, `SELECT version FROM meta`).Scan(&version)
-	if serverCode(err) == "42P01" || errors.Is(err, sql.ErrNoRows) { // undefined_table
+	if sqldb.IsNoTable(err) || errors.Is(err, sql.ErrNoRows) {
 		return provenance.Wrap(provenance.NotFound, err, "open queue: no queue in schema %s (waybill-gateway init creates it)", schema)
 	}
 	if err != nil {
-		return fail(err, "open queue")
+		return sqldb.Wrap(err, "open queue")
 	}
-	if version == 2 {
-		if err := q.upgradeServer(ctx); err != nil {
+	if version < 2 || version > schemaVersion {
+		return mismatch(version)
+	}
+	if version < schemaVersion {
+		if err := q.upgradeServer(ctx, version); err != nil {
 			return err
 		}
-	} else if version != schemaVersion {
-		return mismatch(version)
 	}
 	var fsync, commit string
 	if err := q.writerD.QueryRowContext(ctx, `SELECT current_setting('fsync'), current_setting('synchronous_commit')`).Scan(&fsync, &commit); err != nil {
-		return fail(err, "open queue")
+		return sqldb.Wrap(err, "open queue")
 	}
 	if fsync != "on" || commit == "off" {
 		return provenance.Errorf(provenance.Invalid, "open queue: the server runs with fsync=%s, synchronous_commit=%s: it would lose accepted events in a crash", fsync, commit)
@@ -180,31 +167,35 @@ func (q *Queue) checkServer(ctx context.Context, schema string) error {
 	return nil
 }
 
-// upgradeServer adds what version 2 did not have. Replicas of that
+// upgradeServer adds what an older version did not have. Replicas of that
 // version go on beside it; the row of meta lets one upgrade at a time.
-func (q *Queue) upgradeServer(ctx context.Context) error {
+func (q *Queue) upgradeServer(ctx context.Context, from int) error {
 	tx, err := q.writerD.BeginTx(ctx, nil)
 	if err != nil {
-		return fail(err, "upgrade queue")
+		return sqldb.Wrap(err, "upgrade queue")
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
-	done, err := tx.ExecContext(ctx, `UPDATE meta SET version = $1 WHERE version = 2`, schemaVersion)
+	done, err := tx.ExecContext(ctx, `UPDATE meta SET version = $1 WHERE version = $2`, schemaVersion, from)
 	if err != nil {
-		return fail(err, "upgrade queue")
+		return sqldb.Wrap(err, "upgrade queue")
 	}
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
-		return fail(err, "upgrade queue") // another replica was faster
+		return sqldb.Wrap(err, "upgrade queue") // another replica was faster
 	}
-	secret, err := newSecret()
-	if err != nil {
-		return err
+	var steps []string
+	if from < 3 {
+		secret, err := newSecret()
+		if err != nil {
+			return err
+		}
+		steps = append(steps, clientsPostgres, fmt.Sprintf(`ALTER TABLE meta ADD COLUMN secret BYTEA NOT NULL DEFAULT '\x%x'`, secret))
 	}
-	for _, step := range []string{clientsPostgres, fmt.Sprintf(`ALTER TABLE meta ADD COLUMN secret BYTEA NOT NULL DEFAULT '\x%x'`, secret)} {
+	for _, step := range append(steps, strings.Split(strings.TrimSpace(tasksPostgres), ";\n")...) {
 		if _, err := tx.ExecContext(ctx, step); err != nil {
-			return fail(err, "upgrade queue")
+			return sqldb.Wrap(err, "upgrade queue")
 		}
 	}
-	return fail(tx.Commit(), "upgrade queue")
+	return sqldb.Wrap(tx.Commit(), "upgrade queue")
 }
 
 // excludeOthers lets the number of lanes change: it refuses while another
@@ -212,23 +203,23 @@ func (q *Queue) upgradeServer(ctx context.Context) error {
 // dead; that one finds out before its next commit (serverEngine.flush).
 func (q *Queue) excludeOthers(ctx context.Context, tx *sql.Tx) error {
 	if _, err := tx.ExecContext(ctx, `LOCK TABLE repositories, items IN SHARE ROW EXCLUSIVE MODE`); err != nil {
-		return fail(err, "change lanes")
+		return sqldb.Wrap(err, "change lanes")
 	}
 	var live int
 	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM replicas WHERE expires > clock_timestamp()`).Scan(&live); err != nil {
-		return fail(err, "change lanes")
+		return sqldb.Wrap(err, "change lanes")
 	}
 	if live > 0 {
 		return provenance.Errorf(provenance.Conflict, "open queue: %d replicas run with another number of lanes; stop them before changing it", live)
 	}
 	_, err := tx.ExecContext(ctx, `UPDATE lanes SET owner = '', expires = '-infinity', epoch = epoch + 1`)
-	return fail(err, "change lanes")
+	return sqldb.Wrap(err, "change lanes")
 }
 
 // adopt lets lanes with an open segment be leased from at once: whoever opens a
 // queue asks Sealed first, as after any start.
-func (q *Queue) adopt() {
+func (q *Queue) resumeSegments() {
 	for lane := range q.options.Lanes {
-		q.settled(lane)
+		q.segmentClosed(lane)
 	}
 }

@@ -176,7 +176,7 @@ func TestBoundIsShared(t *testing.T) {
 	if err := first.Recorded(t.Context(), s, 1); err != nil {
 		t.Fatal(err)
 	}
-	// A census while this process commits: nothing is counted twice or forgotten.
+	// A count while this process commits: nothing is counted twice or forgotten.
 	var wg sync.WaitGroup
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Item is a delivery on its way to the ledger.
@@ -34,11 +35,12 @@ type Queue struct {
 	log     *slog.Logger
 	now     func() time.Time
 	unlock  func() error
-	engine  engine
+	backend backend
 	writerD *sql.DB
 	readers *sql.DB
 	writer  *writer
 	reads   reads
+	tasks   *Tasks
 	disk    *diskWatch // nil on PostgreSQL
 
 	cancel context.CancelFunc // ends the loops
@@ -48,13 +50,13 @@ type Queue struct {
 	repos   map[repoKey]repo
 	pending map[string]int64 // waiting and sealed items by connector
 
-	leasing  [maxLanes]sync.Mutex // one Lease per lane at a time
-	turns    [maxLanes]turns      // of the lane whose leasing is held
-	mu       sync.Mutex
-	held     map[int64]time.Time         // repository -> not before: an item of it waits for a retry
-	deferred map[int]map[int64]time.Time // lane -> item -> not before: it waits alone
-	leases   map[int]map[int64]leasing   // lane -> item
-	tenures  map[int]tenure              // the lanes this replica holds; empty on SQLite
+	leasing    [maxLanes]sync.Mutex // one Lease per lane at a time
+	turns      [maxLanes]turns      // of the lane whose leasing is held
+	mu         sync.Mutex
+	retryAfter map[int64]time.Time         // repository -> not before: an item of it waits for a retry
+	deferred   map[int]map[int64]time.Time // lane -> item -> not before: it waits alone
+	leases     map[int]map[int64]leasing   // lane -> item
+	laneHolds  map[int]laneHold            // the lanes this replica holds; empty on SQLite
 
 	waiting, sealed, dead, done atomic.Int64
 	arrived                     [maxLanes]chan struct{}
@@ -100,8 +102,9 @@ func (q *Queue) announce(lane int) {
 func (q *Queue) Close() error {
 	q.cancel()
 	q.loops.Wait()
+	q.tasks.save(context.Background())
 	if q.shared() {
-		q.leave()
+		q.freeLanes()
 	}
 	q.writer.stop()
 	err := q.readers.Close()
@@ -126,25 +129,15 @@ func (q *Queue) limit(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithTimeout(ctx, serverTimeout)
 }
 
-// readAgain reads once more where the server ended the connection: it ends all
-// of them when it restarts, and the next one may do.
-func readAgain(read func() error) error {
-	err := read()
-	if err != nil && isDisconnected(err) {
-		err = read()
-	}
-	return err
-}
-
 // Stats returns the counts as of the last commit, of all replicas.
 func (q *Queue) Stats(ctx context.Context) (delivery.Stats, error) {
 	ctx, cancel := q.limit(ctx)
 	defer cancel()
 	s := delivery.Stats{Pending: q.waiting.Load(), Sealed: q.sealed.Load(), Dead: q.dead.Load(), Done: q.done.Load()}
 	if q.shared() {
-		c, err := readCensus(q.reads.counts.QueryContext(ctx))
+		c, err := readCounts(q.reads.counts.QueryContext(ctx))
 		if err == nil {
-			err = fail(q.reads.done.QueryRowContext(ctx).Scan(&s.Done), "read queue stats")
+			err = sqldb.Wrap(q.reads.done.QueryRowContext(ctx).Scan(&s.Done), "read queue stats")
 		}
 		if err != nil {
 			return delivery.Stats{}, err
@@ -153,7 +146,7 @@ func (q *Queue) Stats(ctx context.Context) (delivery.Stats, error) {
 	}
 	var at sql.NullInt64
 	if err := q.reads.oldest.QueryRowContext(ctx).Scan(&at); err != nil && err != sql.ErrNoRows {
-		return delivery.Stats{}, fail(err, "read queue stats")
+		return delivery.Stats{}, sqldb.Wrap(err, "read queue stats")
 	}
 	if at.Valid {
 		s.OldestPending = time.UnixMilli(at.Int64).UTC()

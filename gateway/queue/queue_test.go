@@ -13,6 +13,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 const testHost = provenance.Host("registry.example.com")
@@ -96,13 +97,13 @@ func stats(t *testing.T, q *Queue) delivery.Stats {
 }
 
 func TestCreateAndOpenRefuse(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		wantCode(t, Create(t.Context(), path), provenance.Conflict)
 		_, err := Open(t.Context(), path+"_absent", Options{})
 		wantCode(t, err, provenance.NotFound)
 		open(t, path, Options{})
-		if !isURL(path) { // a file has one owner
+		if !sqldb.IsURL(path) { // a file has one owner
 			_, err = Open(t.Context(), path, Options{})
 			wantCode(t, err, provenance.Conflict)
 		}
@@ -112,7 +113,7 @@ func TestCreateAndOpenRefuse(t *testing.T) {
 }
 
 func TestAcceptedSurvivesReopen(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
 		want := deliveries("team/app", 0, 70) // more than one multi-row insert
@@ -138,7 +139,7 @@ func TestAcceptedSurvivesReopen(t *testing.T) {
 }
 
 func TestDuplicateAndConflict(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
 		accept(t, q, testDelivery("a", 1))
 		if got := accept(t, q, testDelivery("a", 1), testDelivery("a", 2), testDelivery("a", 2)); got != (delivery.Accepted{New: 1, Duplicate: 2}) {
@@ -155,14 +156,14 @@ func TestDuplicateAndConflict(t *testing.T) {
 			t.Fatal("the event of a refused call is taken for a duplicate: it would be lost")
 		}
 		bad := testDelivery("a", 4)
-		bad.Event.Digest = provenance.Digest{}
+		bad.Event.Repository = "NO REPOSITORY"
 		_, err = q.Accept(t.Context(), []delivery.Delivery{bad})
 		wantCode(t, err, provenance.Invalid)
 	})
 }
 
 func TestFull(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1, MaxPending: 3})
 		accept(t, q, deliveries("a", 0, 2)...)
 		_, err := q.Accept(t.Context(), deliveries("a", 2, 4))
@@ -193,7 +194,7 @@ func TestDiskLow(t *testing.T) {
 // A failed fsync reaches every caller that shared the commit, and the queue
 // does not go on as if the disk were sound.
 func TestFailedCommitIsNeverAcknowledged(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
 		accept(t, q, testDelivery("a", 0))
@@ -222,7 +223,7 @@ func TestFailedCommitIsNeverAcknowledged(t *testing.T) {
 }
 
 func TestClosed(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
 		if err := q.Close(); err != nil {
 			t.Fatal(err)
@@ -235,7 +236,7 @@ func TestClosed(t *testing.T) {
 // The items of a repository keep their order when their lane changes, when newer
 // ones come after that, and when the oldest were numbered as they arrived.
 func TestOrderOutlivesNumbers(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 8})
 		for n := range 3 {
@@ -280,7 +281,7 @@ func TestOrderOutlivesNumbers(t *testing.T) {
 }
 
 func TestChangeLanes(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 8})
 		name := q.LaneName(0)

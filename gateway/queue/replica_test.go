@@ -23,6 +23,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // The ledger of these tests is a table with a ledger's one rule: the first
@@ -35,12 +36,11 @@ type tableLedger struct {
 }
 
 func openLedger(url, sender string) (tableLedger, error) {
-	config, err := parseURL(url, time.Second)
+	server, err := sqldb.ParseURL("ledger", url, 0)
 	if err != nil {
 		return tableLedger{}, err
 	}
-	db, err := sql.Open("pgx", config.ConnString())
-	return tableLedger{db, sender}, err
+	return tableLedger{server.Open(replicaLanes), sender}, nil
 }
 
 // submit says whether the envelope's transaction is valid.
@@ -52,7 +52,7 @@ func (l tableLedger) submit(ctx context.Context, s Segment) (bool, error) {
 		if err == nil {
 			err = l.db.QueryRowContext(ctx, `SELECT txid FROM ledger WHERE lane = $1 AND seq = $2`, s.LaneName, int64(s.Seq)).Scan(&txid)
 		}
-		if err == nil || !isDisconnected(err) || ctx.Err() != nil {
+		if err == nil || !sqldb.IsDisconnected(err) || ctx.Err() != nil {
 			return txid == s.TxID, err
 		}
 	}
@@ -72,7 +72,7 @@ func (r replica) drain(ctx context.Context) error {
 	for lane := range r.q.Lanes() {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				err := r.turn(ctx, lane)
+				err := r.round(ctx, lane)
 				lost := errors.Is(err, ErrLaneLost)
 				if err != nil && !lost && provenance.CodeOf(err) != provenance.Unavailable && ctx.Err() == nil {
 					failed <- fmt.Errorf("lane %d: %w", lane, err)
@@ -86,7 +86,7 @@ func (r replica) drain(ctx context.Context) error {
 	return <-failed
 }
 
-func (r replica) turn(ctx context.Context, lane int) error {
+func (r replica) round(ctx context.Context, lane int) error {
 	s, err := r.q.Sealed(ctx, lane)
 	if err != nil {
 		return err

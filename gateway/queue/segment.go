@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // Segment is a batch on its way to the ledger. The queue does not look into
@@ -30,12 +31,12 @@ func (q *Queue) NextSeq(ctx context.Context, lane int) (uint64, error) {
 	ctx, cancel := q.limit(ctx)
 	defer cancel()
 	var next int64
-	err := readAgain(func() error { return q.reads.next.QueryRowContext(ctx, lane).Scan(&next) })
+	err := sqldb.ReadAgain(func() error { return q.reads.next.QueryRowContext(ctx, lane).Scan(&next) })
 	if errors.Is(err, sql.ErrNoRows) {
 		return 1, nil
 	}
 	if err != nil {
-		return 0, fail(err, "read lane")
+		return 0, sqldb.Wrap(err, "read lane")
 	}
 	return uint64(next), nil
 }
@@ -66,12 +67,12 @@ func (q *Queue) Seal(ctx context.Context, s Segment, items []Item) error {
 				return err
 			}
 			if _, err := b.w.stmts.addSegment.ExecContext(b.ctx, s.Lane, int64(s.Seq), string(s.Host), s.Bytes, s.TxID, s.Tx); err != nil {
-				return fail(err, "seal segment")
+				return sqldb.Wrap(err, "seal segment")
 			}
-			if err := b.hide(s); err != nil {
+			if err := b.sealClients(s); err != nil {
 				return err
 			}
-			return affect(len(items))(q.engine.sealItems(b, s.Lane, ids))
+			return affect(len(items))(q.backend.sealItems(b, s.Lane, ids))
 		},
 		after: func() {
 			q.waiting.Add(-int64(len(items)))
@@ -93,7 +94,7 @@ func (b *batch) checkOpen(lane int) error {
 		return provenance.Errorf(provenance.Conflict, "lane %d: segment %d is still open", lane, open)
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
-		return fail(err, "read lane")
+		return sqldb.Wrap(err, "read lane")
 	}
 	return nil
 }
@@ -104,7 +105,7 @@ func (b *batch) checkSeal(s Segment) error {
 	}
 	next := int64(1)
 	if err := b.w.stmts.next.QueryRowContext(b.ctx, s.Lane).Scan(&next); err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return fail(err, "seal segment")
+		return sqldb.Wrap(err, "seal segment")
 	}
 	if int64(s.Seq) != next {
 		return provenance.Errorf(provenance.Conflict, "seal segment %s/%d: the lane's next number is %d", s.LaneName, s.Seq, next)
@@ -122,14 +123,14 @@ func (q *Queue) Sealed(ctx context.Context, lane int) (*Segment, error) {
 	defer cancel()
 	s := Segment{Lane: lane, LaneName: q.LaneName(lane)}
 	var seq int64
-	err := readAgain(func() error {
+	err := sqldb.ReadAgain(func() error {
 		return q.reads.segment.QueryRowContext(ctx, lane).Scan(&seq, &s.Host, &s.Bytes, &s.TxID, &s.Tx)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fail(err, "read segment")
+		return nil, sqldb.Wrap(err, "read segment")
 	}
 	s.Seq = uint64(seq)
 	return &s, nil
@@ -164,19 +165,19 @@ func (q *Queue) Recorded(ctx context.Context, s Segment, block uint64) error {
 				return err
 			}
 			if _, err := b.w.stmts.advance.ExecContext(b.ctx, s.Lane, int64(s.Seq)+1, int64(block)); err != nil {
-				return fail(err, "advance lane")
+				return sqldb.Wrap(err, "advance lane")
 			}
-			if _, err := b.w.stmts.hidden.ExecContext(b.ctx, s.Lane, int64(s.Seq)); err != nil {
-				return fail(err, "keep clients")
+			if _, err := b.w.stmts.clientsRecorded.ExecContext(b.ctx, s.Lane, int64(s.Seq)); err != nil {
+				return sqldb.Wrap(err, "hand clients over")
 			}
 			_, err = b.w.stmts.done.ExecContext(b.ctx, n)
-			return fail(err, "count recorded items")
+			return sqldb.Wrap(err, "count recorded items")
 		},
 		after: func() {
 			q.sealed.Add(-n)
 			q.done.Add(n)
 			q.countPending(by, -1)
-			q.settled(s.Lane)
+			q.segmentClosed(s.Lane)
 		},
 	})
 }
@@ -193,13 +194,13 @@ func (q *Queue) Unseal(ctx context.Context, s Segment) error {
 			if _, n, err = q.close(b, s, b.w.stmts.returnSealed); err != nil {
 				return err
 			}
-			_, err = b.w.stmts.shown.ExecContext(b.ctx, s.Lane, int64(s.Seq)) // the items still say it
-			return fail(err, "unseal segment")
+			_, err = b.w.stmts.deleteClients.ExecContext(b.ctx, s.Lane, int64(s.Seq)) // the items still say it
+			return sqldb.Wrap(err, "unseal segment")
 		},
 		after: func() {
 			q.sealed.Add(-n)
 			q.waiting.Add(n)
-			q.settled(s.Lane)
+			q.segmentClosed(s.Lane)
 		},
 	})
 }
@@ -216,7 +217,7 @@ func (q *Queue) skip(b *batch, lane int, seq uint64) error {
 		return err
 	}
 	_, err := b.w.stmts.advance.ExecContext(b.ctx, lane, int64(seq)+1, 0)
-	return fail(err, "skip segment number")
+	return sqldb.Wrap(err, "skip segment number")
 }
 
 // close removes the open segment and moves its items by stmt. It returns how
@@ -233,5 +234,5 @@ func (q *Queue) close(b *batch, s Segment, stmt *sql.Stmt) (map[string]int64, in
 		return nil, 0, err
 	}
 	_, err = stmt.ExecContext(b.ctx, s.Lane)
-	return by, n, fail(err, "close segment")
+	return by, n, sqldb.Wrap(err, "close segment")
 }

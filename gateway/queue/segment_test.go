@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
@@ -25,7 +26,7 @@ func seal(t testing.TB, q *Queue, lane int, seq uint64, items []Item) Segment {
 }
 
 func TestSegmentLife(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
 		accept(t, q, deliveries("a", 0, 5)...)
@@ -76,7 +77,7 @@ func TestSegmentLife(t *testing.T) {
 }
 
 func TestUnsealKeepsOrder(t *testing.T) {
-	onEngines(t, func(t *testing.T, create creator) {
+	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
 		accept(t, q, deliveries("a", 0, 4)...)
 		items := lease(t, q, 0, 2)

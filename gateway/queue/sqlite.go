@@ -5,21 +5,17 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // schemaVersion is kept in PRAGMA user_version, and in PostgreSQL's meta.
-const schemaVersion = 3
+const schemaVersion = 4
 
 // The tables. seen outlives items, so that a delivery repeated after its event
 // was recorded is still known; it grows by about 65 bytes an event.
@@ -44,13 +40,39 @@ CREATE INDEX items_work ON items (state, lane);
 CREATE TABLE segments (
   lane INTEGER PRIMARY KEY, -- at most one open segment per lane
   seq INTEGER NOT NULL, host TEXT NOT NULL, bytes BLOB NOT NULL, txid TEXT NOT NULL, tx BLOB NOT NULL);
-` + clientsSQLite + `
-PRAGMA user_version = 3;`
+` + clientsSQLite + tasksSQLite + `
+PRAGMA user_version = 4;`
 
 // What segments hide, until it is kept elsewhere.
 const clientsSQLite = `CREATE TABLE clients (lane INTEGER NOT NULL, seq INTEGER NOT NULL, host TEXT NOT NULL, bytes BLOB NOT NULL,
   recorded INTEGER NOT NULL, -- 0 while the segment's fate is not known
   PRIMARY KEY (lane, seq));`
+
+// What blocks ask of us. A place is a repository: whose tasks compete.
+const tasksSQLite = `
+CREATE TABLE task_height (height INTEGER NOT NULL, turn INTEGER NOT NULL); -- one row, which orders all changes of tasks
+INSERT INTO task_height (height, turn) VALUES (0, 0);
+CREATE TABLE task_places (
+  id INTEGER PRIMARY KEY, host TEXT NOT NULL, repository TEXT NOT NULL,
+  turn INTEGER NOT NULL, -- grows: when it had its last
+  waiting INTEGER NOT NULL, -- tasks that are not dead
+  UNIQUE (host, repository));
+CREATE INDEX task_places_turn ON task_places (turn, id) WHERE waiting > 0;
+CREATE TABLE tasks (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, place INTEGER NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL, subject TEXT NOT NULL, tag TEXT NOT NULL,
+  noted INTEGER NOT NULL, attempts INTEGER NOT NULL, due INTEGER NOT NULL, -- ms; 0 at once
+  wants TEXT NOT NULL, reason TEXT NOT NULL,
+  dead INTEGER NOT NULL, -- 1: set aside
+  owner TEXT NOT NULL, -- who tries it; '': nobody
+  lease INTEGER NOT NULL, -- grows with every taking
+  woken INTEGER NOT NULL, -- 1: what it may come to want came while it was tried
+  UNIQUE (place, kind, digest, subject));
+CREATE INDEX tasks_ready ON tasks (place, kind, due) WHERE dead = 0 AND owner = '';
+CREATE INDEX tasks_due ON tasks (due) WHERE dead = 0 AND owner = '';
+CREATE INDEX tasks_dead ON tasks (id) WHERE dead = 1;
+CREATE INDEX tasks_wants ON tasks (wants, subject) WHERE wants <> '';
+CREATE INDEX tasks_owned ON tasks (owner) WHERE owner <> '';
+`
 
 const (
 	stateWaiting = 0
@@ -59,22 +81,14 @@ const (
 )
 
 func createSQLite(ctx context.Context, path string) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return provenance.Errorf(provenance.Conflict, "create queue: %s exists", path)
+	if err := sqldb.CreateFile(path); err != nil {
+		return err
 	}
-	if err == nil {
-		err = file.Close()
-	}
+	db, err := openFile(path, 1, false)
 	if err != nil {
-		return provenance.Wrap(provenance.Internal, err, "create queue")
-	}
-	db, err := sql.Open("sqlite", dsn(path))
-	if err != nil {
-		return fail(err, "create queue")
+		return err
 	}
 	defer func() { _ = db.Close() }() // everything was committed, or failed, before
-	db.SetMaxOpenConns(1)
 	name, err := newName()
 	if err != nil {
 		return err
@@ -85,19 +99,19 @@ func createSQLite(ctx context.Context, path string) error {
 	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
-		return fail(err, "create queue")
+		return sqldb.Wrap(err, "create queue")
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
 	if _, err := tx.ExecContext(ctx, schema); err != nil {
-		return fail(err, "create queue")
+		return sqldb.Wrap(err, "create queue")
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO meta (name, lanes, done, secret) VALUES (?, 0, 0, ?)`, name, secret[:]); err != nil {
-		return fail(err, "create queue")
+		return sqldb.Wrap(err, "create queue")
 	}
 	if err := tx.Commit(); err != nil {
-		return fail(err, "create queue")
+		return sqldb.Wrap(err, "create queue")
 	}
-	return syncDir(filepath.Dir(path)) // the file's name must survive a power cut as well
+	return sqldb.SyncDir(filepath.Dir(path)) // the file's name must survive a power cut as well
 }
 
 // newName names a database, or a replica.
@@ -119,17 +133,14 @@ func (q *Queue) openSQLite(ctx context.Context, path string) error {
 	}
 	q.unlock = unlock
 	q.disk = &diskWatch{dir: filepath.Dir(path), min: q.options.MinFreeBytes, free: freeBytes}
-	if q.writerD, err = sql.Open("sqlite", dsn(path)); err != nil {
-		return fail(err, "open queue")
+	if q.writerD, err = openFile(path, 1, false); err != nil {
+		return err
 	}
-	q.writerD.SetMaxOpenConns(1)
-	if q.readers, err = sql.Open("sqlite", dsn(path)+"&_pragma=query_only(1)"); err != nil {
-		return fail(err, "open queue")
+	if q.readers, err = openFile(path, readerConns, true); err != nil {
+		return err
 	}
-	q.readers.SetMaxOpenConns(readerConns)
-	q.readers.SetMaxIdleConns(readerConns) // one that is open stays so: there may be no file for another
-	lite := &liteEngine{readers: q.readers}
-	q.engine = lite
+	lite := &sqliteBackend{readers: q.readers}
+	q.backend = backend{lite, lite, lite, lite}
 	if err := q.upgradeSQLite(ctx); err != nil {
 		return err
 	}
@@ -139,56 +150,47 @@ func (q *Queue) openSQLite(ctx context.Context, path string) error {
 	if err := lite.number(ctx, q.writerD, q.options.Lanes); err != nil {
 		return err
 	}
+	// Whoever had tasks is dead: the file is ours.
+	if _, err := q.writerD.ExecContext(ctx, `UPDATE tasks SET owner = '' WHERE owner <> ''`); err != nil {
+		return sqldb.Wrap(err, "open queue")
+	}
 	return q.start(ctx)
 }
 
 // upgradeSQLite brings an older file up to date. Version 1 did not know when
-// an id was seen: such ids count as seen at the upgrade. Version 2 hid nothing.
+// an id was seen: such ids count as seen at the upgrade. Version 2 hid nothing,
+// version 3 had no tasks.
 func (q *Queue) upgradeSQLite(ctx context.Context) error {
 	var version int
 	if err := q.writerD.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
-		return fail(err, "open queue")
+		return sqldb.Wrap(err, "open queue")
 	}
-	steps := ""
-	switch version {
-	case schemaVersion:
-		return nil
-	case 1:
-		// SQLite keeps the default in the schema and rewrites no row.
-		steps = fmt.Sprintf(`ALTER TABLE seen ADD COLUMN at INTEGER NOT NULL DEFAULT %d;`, time.Now().Unix())
-	case 2:
-	default:
+	if version < 1 || version > schemaVersion {
 		return mismatch(version)
 	}
-	secret, err := newSecret()
-	if err != nil {
-		return err
+	if version == schemaVersion {
+		return nil
+	}
+	steps := ""
+	if version < 2 {
+		// SQLite keeps the default in the schema and rewrites no row.
+		steps += fmt.Sprintf(`ALTER TABLE seen ADD COLUMN at INTEGER NOT NULL DEFAULT %d;`, time.Now().Unix())
+	}
+	if version < 3 {
+		secret, err := newSecret()
+		if err != nil {
+			return err
+		}
+		steps += clientsSQLite + fmt.Sprintf(`ALTER TABLE meta ADD COLUMN secret BLOB NOT NULL DEFAULT x'%x';`, secret)
 	}
 	// One transaction: a crash leaves the old version or the new one.
-	_, err = q.writerD.ExecContext(ctx, fmt.Sprintf(`BEGIN IMMEDIATE; %s %s ALTER TABLE meta ADD COLUMN secret BLOB NOT NULL DEFAULT x'%x'; PRAGMA user_version = %d; COMMIT`,
-		steps, clientsSQLite, secret, schemaVersion))
-	return fail(err, "upgrade queue")
+	_, err := q.writerD.ExecContext(ctx, `BEGIN IMMEDIATE; `+steps+tasksSQLite+fmt.Sprintf(` PRAGMA user_version = %d; COMMIT`, schemaVersion))
+	return sqldb.Wrap(err, "upgrade queue")
 }
 
-// dsn opens the file with the settings that the queue's promises rest on.
-// FULL fsyncs the log at every commit (NORMAL may lose the last commits at a
-// power cut); the larger checkpoint interval halves writing at high rates.
-func dsn(path string) string {
-	return "file:" + (&url.URL{Path: path}).EscapedPath() +
-		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
-		"&_pragma=wal_autocheckpoint(10000)&_pragma=cache_size(-32768)"
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err == nil {
-		err = d.Sync()
-		if cerr := d.Close(); err == nil {
-			err = cerr
-		}
-	}
-	if err != nil {
-		return provenance.Wrap(provenance.Internal, err, "create queue: sync folder")
-	}
-	return nil
+// openFile opens the file with the settings that the queue's promises rest on.
+func openFile(path string, connections int, readOnly bool) (*sql.DB, error) {
+	return sqldb.OpenFile(path, sqldb.FileOptions{
+		Synchronous: "FULL", BusyTimeout: 5 * time.Second, CacheKiB: 32 << 10, CheckpointPages: 10_000, Connections: connections, ReadOnly: readOnly,
+	})
 }

@@ -4,16 +4,18 @@ import (
 	"context"
 	"database/sql"
 	"strconv"
+
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // stmts are the writer's prepared statements.
 type stmts struct {
-	addRepo                                         *sql.Stmt
-	release, bury, retry, retryAll, deadOf, allDead *sql.Stmt
-	next, advance                                   *sql.Stmt
-	sealedSeq, addSegment, reseal, dropSegment      *sql.Stmt
-	sealedOf, deleteSealed, returnSealed, done      *sql.Stmt
-	hide, hidden, kept, shown                       *sql.Stmt
+	addRepo                                                           *sql.Stmt
+	release, bury, retry, retryAll, deadOf, allDead                   *sql.Stmt
+	next, advance                                                     *sql.Stmt
+	sealedSeq, addSegment, reseal, dropSegment                        *sql.Stmt
+	sealedOf, deleteSealed, returnSealed, done                        *sql.Stmt
+	addClients, clientsRecorded, deleteClients, deleteRecordedClients *sql.Stmt
 }
 
 // prepared is a statement, in shared SQL, and where it is kept.
@@ -27,16 +29,16 @@ type preparer interface {
 	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
 }
 
-func prepareAll(ctx context.Context, on preparer, e engine, all []prepared) (err error) {
+func prepareAll(ctx context.Context, on preparer, e dialect, all []prepared) (err error) {
 	for _, p := range all {
 		if *p.stmt, err = on.PrepareContext(ctx, e.bind(p.query)); err != nil { //nolint:sqlclosecheck // closed with its connection
-			return fail(err, "open queue: prepare")
+			return sqldb.Wrap(err, "open queue: prepare")
 		}
 	}
 	return nil
 }
 
-func (s *stmts) prepare(ctx context.Context, conn *sql.Conn, e engine) error {
+func (s *stmts) prepare(ctx context.Context, conn *sql.Conn, e dialect) error {
 	return prepareAll(ctx, conn, e, []prepared{
 		// Somebody else may have added the repository a moment ago: then his row is returned.
 		{&s.addRepo, `INSERT INTO repositories (host, name, lane) VALUES (?, ?, ?) ON CONFLICT (host, name) DO UPDATE SET name = excluded.name RETURNING id, lane`},
@@ -58,17 +60,17 @@ func (s *stmts) prepare(ctx context.Context, conn *sql.Conn, e engine) error {
 		{&s.deleteSealed, `DELETE FROM items WHERE state = 1 AND lane = ?`},
 		{&s.returnSealed, `UPDATE items SET state = 0 WHERE state = 1 AND lane = ?`},
 		{&s.done, `UPDATE meta SET done = done + ?`},
-		{&s.hide, `INSERT INTO clients (lane, seq, host, bytes, recorded) VALUES (?, ?, ?, ?, 0)`},
-		{&s.hidden, `UPDATE clients SET recorded = 1 WHERE lane = ? AND seq = ?`},
-		{&s.shown, `DELETE FROM clients WHERE lane = ? AND seq = ?`},
-		{&s.kept, `DELETE FROM clients WHERE lane = ? AND seq = ? AND recorded = 1`},
+		{&s.addClients, `INSERT INTO clients (lane, seq, host, bytes, recorded) VALUES (?, ?, ?, ?, 0)`},
+		{&s.clientsRecorded, `UPDATE clients SET recorded = 1 WHERE lane = ? AND seq = ?`},
+		{&s.deleteClients, `DELETE FROM clients WHERE lane = ? AND seq = ?`},
+		{&s.deleteRecordedClients, `DELETE FROM clients WHERE lane = ? AND seq = ? AND recorded = 1`},
 	})
 }
 
 // reads are the prepared statements of the reading connections, which see
 // committed rows only.
 type reads struct {
-	oldest, segment, next, dead, counts, done, oldItems, oldIDs, unkept *sql.Stmt
+	oldest, segment, next, dead, counts, done, unexpirable, expiredIDs, recordedClients *sql.Stmt
 }
 
 const (
@@ -78,7 +80,7 @@ const (
 	selectCounts  = `SELECT state, connector, count(*) FROM items GROUP BY state, connector`
 )
 
-func prepareReads(ctx context.Context, db *sql.DB, e engine) (r reads, err error) {
+func prepareReads(ctx context.Context, db *sql.DB, e dialect) (r reads, err error) {
 	return r, prepareAll(ctx, db, e, []prepared{
 		// Lane by lane: the first of a lane is its oldest, and an index finds it.
 		{&r.oldest, `WITH RECURSIVE numbers (lane) AS (SELECT 0 UNION ALL SELECT lane + 1 FROM numbers WHERE lane < ` + strconv.Itoa(maxLanes-1) + `)
@@ -88,8 +90,8 @@ func prepareReads(ctx context.Context, db *sql.DB, e engine) (r reads, err error
 		{&r.dead, `SELECT ` + itemFields + `, i.reason FROM items i JOIN repositories r ON r.id = i.repo WHERE i.state = 2 AND i.id > ? ORDER BY i.id LIMIT ?`},
 		{&r.counts, selectCounts},
 		{&r.done, `SELECT done FROM meta`},
-		{&r.unkept, `SELECT lane, seq, host, bytes FROM clients WHERE recorded = 1 AND (lane > ?1 OR lane = ?1 AND seq > ?2) ORDER BY lane, seq LIMIT ?3`},
-		{&r.oldItems, `SELECT event FROM items WHERE received < ?`},
-		{&r.oldIDs, `SELECT id FROM seen WHERE id >= ? AND id < ? AND at < ?`},
+		{&r.recordedClients, `SELECT lane, seq, host, bytes FROM clients WHERE recorded = 1 AND (lane > ?1 OR lane = ?1 AND seq > ?2) ORDER BY lane, seq LIMIT ?3`},
+		{&r.unexpirable, `SELECT event FROM items WHERE received < ?`},
+		{&r.expiredIDs, `SELECT id FROM seen WHERE id >= ? AND id < ? AND at < ?`},
 	})
 }

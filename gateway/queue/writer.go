@@ -9,6 +9,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
+	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
 // maxBatchRows bounds one transaction, and so how long its callers wait.
@@ -23,12 +24,12 @@ const (
 
 // writer owns this process's one connection that changes the database.
 type writer struct {
-	db     *sql.DB
-	engine engine
-	ops    chan *op
-	quit   chan struct{}
-	idle   sync.WaitGroup
-	once   sync.Once
+	db      *sql.DB
+	backend backend
+	ops     chan *op
+	quit    chan struct{}
+	idle    sync.WaitGroup
+	once    sync.Once
 
 	// conn and stmts belong to the writer's goroutine; conn is nil after a
 	// connection to the server was lost and until the next transaction.
@@ -48,7 +49,7 @@ type op struct {
 	after func() // after the commit, in the writer's goroutine
 	// bare ops undo themselves; the others run inside a savepoint.
 	bare bool
-	// deliveries are what the op accepts, for the engine's preview.
+	// deliveries are what the op accepts, for the backend's prefetch.
 	deliveries []delivery.Delivery
 	// aside, in place of run, runs in the writer's goroutine between two transactions.
 	aside func() error
@@ -64,11 +65,11 @@ type batch struct {
 	items []newItem
 	added map[string]int64 // items by connector
 	repos map[repoKey]repo
-	noted map[string]*note // PostgreSQL: what preview learned of the ids
+	noted map[string]*note // PostgreSQL: what prefetch learned of the ids
 }
 
-func newWriter(ctx context.Context, db *sql.DB, e engine) (*writer, error) {
-	w := &writer{db: db, engine: e, ops: make(chan *op, 1024), quit: make(chan struct{})}
+func newWriter(ctx context.Context, db *sql.DB, e backend) (*writer, error) {
+	w := &writer{db: db, backend: e, ops: make(chan *op, 1024), quit: make(chan struct{})}
 	if err := w.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -83,11 +84,11 @@ func (w *writer) connect(ctx context.Context) error {
 	}
 	conn, err := w.db.Conn(ctx)
 	if err != nil {
-		return fail(err, "connect queue")
+		return sqldb.Wrap(err, "connect queue")
 	}
-	err = w.stmts.prepare(ctx, conn, w.engine)
+	err = w.stmts.prepare(ctx, conn, w.backend)
 	if err == nil {
-		err = w.engine.prepare(ctx, conn)
+		err = w.backend.prepare(ctx, conn)
 	}
 	if err != nil {
 		_ = conn.Close() // the first error says more
@@ -227,11 +228,11 @@ func (w *writer) transactAgain(ops []*op) error {
 		if err == nil {
 			return nil
 		}
-		lost := isDisconnected(err)
+		lost := sqldb.IsDisconnected(err)
 		if lost {
 			w.disconnect()
 		}
-		if attempt == maxAttempts || !isContended(err) && (!lost || errors.As(err, &doubtError{})) {
+		if attempt == maxAttempts || !sqldb.IsContended(err) && (!lost || errors.As(err, &doubtError{})) {
 			return err
 		}
 	}
@@ -240,7 +241,7 @@ func (w *writer) transactAgain(ops []*op) error {
 func (w *writer) transact(ops []*op) (err error) {
 	// One caller's cancellation must not tear the others' transaction, so no caller's ctx is used here.
 	ctx := context.Background()
-	if _, lite := w.engine.(*liteEngine); !lite {
+	if _, lite := w.backend.transactions.(*sqliteBackend); !lite {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, serverTimeout)
 		defer cancel()
@@ -248,8 +249,8 @@ func (w *writer) transact(ops []*op) (err error) {
 	if err := w.connect(ctx); err != nil {
 		return err
 	}
-	if err := w.engine.begin(ctx, w.conn); err != nil {
-		return fail(err, "queue: begin")
+	if err := w.backend.begin(ctx, w.conn); err != nil {
+		return sqldb.Wrap(err, "queue: begin")
 	}
 	defer func() {
 		if err != nil {
@@ -257,7 +258,7 @@ func (w *writer) transact(ops []*op) (err error) {
 		}
 	}()
 	b := &batch{ctx: ctx, w: w, now: time.Now(), added: map[string]int64{}}
-	if err := w.engine.preview(b, ops); err != nil {
+	if err := w.backend.prefetch(b, ops); err != nil {
 		return err
 	}
 	for _, o := range ops {
@@ -265,7 +266,7 @@ func (w *writer) transact(ops []*op) (err error) {
 			return err
 		}
 	}
-	if err := w.engine.flush(b); err != nil {
+	if err := w.backend.flush(b); err != nil {
 		return err
 	}
 	if w.commitFault != nil {
@@ -273,7 +274,7 @@ func (w *writer) transact(ops []*op) (err error) {
 			return w.breakIfDamaged(err)
 		}
 	}
-	if err := w.engine.commit(ctx, w.conn); err != nil {
+	if err := w.backend.commit(ctx, w.conn); err != nil {
 		return w.breakIfDamaged(doubtError{err})
 	}
 	return nil
@@ -284,7 +285,7 @@ func (w *writer) transact(ops []*op) (err error) {
 func (w *writer) rollback() {
 	ctx, cancel := context.WithTimeout(context.Background(), serverTimeout)
 	defer cancel()
-	if err := w.exec(ctx, `ROLLBACK`); err != nil && isDisconnected(err) {
+	if err := w.exec(ctx, `ROLLBACK`); err != nil && sqldb.IsDisconnected(err) {
 		w.disconnect()
 	}
 }
@@ -294,7 +295,7 @@ func (w *writer) rollback() {
 func (w *writer) runOne(b *batch, o *op) (opErr, err error) {
 	if !o.bare {
 		if err := w.exec(b.ctx, `SAVEPOINT op`); err != nil {
-			return nil, fail(err, "queue: savepoint")
+			return nil, sqldb.Wrap(err, "queue: savepoint")
 		}
 	}
 	opErr = o.run(b)
@@ -306,17 +307,17 @@ func (w *writer) runOne(b *batch, o *op) (opErr, err error) {
 	}
 	if opErr != nil {
 		if err := w.exec(b.ctx, `ROLLBACK TO op`); err != nil {
-			return nil, fail(err, "queue: roll back")
+			return nil, sqldb.Wrap(err, "queue: roll back")
 		}
 	}
-	return opErr, fail(w.exec(b.ctx, `RELEASE op`), "queue: release savepoint")
+	return opErr, sqldb.Wrap(w.exec(b.ctx, `RELEASE op`), "queue: release savepoint")
 }
 
 // breakIfDamaged stops the queue after an I/O error in a commit. After a
 // failed fsync the kernel may have dropped the pages and report success next
 // time; only reopening the file shows what really stands.
 func (w *writer) breakIfDamaged(err error) error {
-	coded := fail(err, "queue: commit")
+	coded := sqldb.Wrap(err, "queue: commit")
 	if provenance.CodeOf(coded) == provenance.Internal {
 		_ = w.breakWith(provenance.Wrap(provenance.Internal, err, "queue stopped after a failed commit; check the disk and restart"))
 	}

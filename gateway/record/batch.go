@@ -11,7 +11,7 @@ import (
 // gather returns items for a segment, or none after a while without any. A
 // first item waits a moment for company, and no longer: while its segment is on
 // its way the next batch grows by itself.
-func (l *Lane) gather(ctx context.Context) ([]queue.Item, error) {
+func (l *lane) gather(ctx context.Context) ([]queue.Item, error) {
 	var until time.Time
 	for seen := 0; ; {
 		items, err := l.Queue.Lease(ctx, l.number, l.Limits.Events, l.Limits.Lease)
@@ -37,7 +37,7 @@ func (l *Lane) gather(ctx context.Context) ([]queue.Item, error) {
 	}
 }
 
-func (l *Lane) idle(ctx context.Context) error {
+func (l *lane) idle(ctx context.Context) error {
 	timer := time.NewTimer(l.Limits.Poll)
 	defer timer.Stop()
 	select {

@@ -68,11 +68,11 @@ func (m *manifests) encode(events []provenance.Event) []byte {
 	return out
 }
 
-// ReadAgain reads the manifests of a sealed segment once more, because a new
+// readAgain reads the manifests of a sealed segment once more, because a new
 // transaction for it needs them and what was read before is not kept. Best
 // effort: what the registry does not serve in the time there is, or what does
 // not fit, the contract records by its digest alone, and it is proven later.
-func (l *Lane) ReadAgain(ctx context.Context, s queue.Segment) ([]byte, error) {
+func (l *lane) readAgain(ctx context.Context, s queue.Segment) ([]byte, error) {
 	events, err := provenance.DecodeSegment(s.Bytes)
 	if err != nil {
 		return nil, err
@@ -115,9 +115,9 @@ func (l *Lane) ReadAgain(ctx context.Context, s queue.Segment) ([]byte, error) {
 	for _, e := range events {
 		if e.Action == provenance.Push && len(read.by[e.Digest]) == 0 {
 			l.Log.InfoContext(ctx, "pushes travel without their manifests, and are recorded by digest alone until they are proven",
-				slog.String("lane", l.Name), slog.Uint64("seq", s.Seq), slog.Int("manifests", len(read.by)), slog.Duration("took", time.Since(began)))
-			if l.Unproven != nil {
-				l.Unproven(s.Host, events, read.by)
+				slog.String("lane", l.name), slog.Uint64("seq", s.Seq), slog.Int("manifests", len(read.by)), slog.Duration("took", time.Since(began)))
+			if l.OnUnproven != nil {
+				l.OnUnproven(s.Host, events, read.by)
 			}
 			break
 		}

@@ -80,7 +80,7 @@ func TestManifestsAreReadAgain(t *testing.T) {
 	delete(s.By, goes)
 	s.Mu.Unlock()
 	var told []string
-	b.Sub.Unproven = func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
+	b.Recorder.OnUnproven = func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
 		for _, e := range events {
 			if read[e.Digest] == nil {
 				told = append(told, string(host)+" "+e.Digest.String())
@@ -104,10 +104,8 @@ func TestReadAgainIsBounded(t *testing.T) {
 	b.Limits.Again = 50 * time.Millisecond
 	b.Reads(hanging{hangs})
 	segment := segmentOf(t, recordtest.Event("app", 1, provenance.Push))
-	l := &record.Lane{Recorder: b.Sub, Name: "lane"}
-	l.Start()
 	began := time.Now()
-	carried, err := l.ReadAgain(t.Context(), queue.Segment{Host: recordtest.Host, Bytes: segment})
+	carried, err := record.ReadAgain(t.Context(), b.Recorder, queue.Segment{Host: recordtest.Host, Bytes: segment})
 	if err != nil || len(carried) > 0 || time.Since(began) > 5*time.Second {
 		t.Errorf("%d bytes, %v, %s", len(carried), err, time.Since(began))
 	}

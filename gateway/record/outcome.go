@@ -16,7 +16,7 @@ import (
 // commit status is asked before anything is sent again, and only the same
 // bytes are sent again while the fate is unknown. That, and the contract's own
 // rule that a known segment is success without a write, make one recording.
-func (l *Lane) finish(ctx context.Context, s queue.Segment, start time.Time, timeout time.Duration) (settled bool, err error) {
+func (l *lane) finish(ctx context.Context, s queue.Segment, start time.Time, timeout time.Duration) (settled bool, err error) {
 	for pause := l.Limits.pause(); ; {
 		commit, err := l.status(ctx, s.TxID, timeout)
 		switch {
@@ -50,20 +50,20 @@ func (l *Lane) finish(ctx context.Context, s queue.Segment, start time.Time, tim
 	}
 }
 
-func (l *Lane) status(ctx context.Context, txID string, timeout time.Duration) (ledger.Commit, error) {
+func (l *lane) status(ctx context.Context, txID string, timeout time.Duration) (ledger.Commit, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return l.Ledger.CommitStatus(ctx, txID)
 }
 
-func (l *Lane) done(ctx context.Context, s queue.Segment, commit ledger.Commit, start time.Time) error {
+func (l *lane) done(ctx context.Context, s queue.Segment, commit ledger.Commit, start time.Time) error {
 	// A crash before Recorded: the status is asked again, and is valid again.
 	if err := l.Queue.Recorded(ctx, s, commit.Block); err != nil {
 		return err
 	}
-	l.Waits.End(l.Name)
-	if l.Hid != nil {
-		l.Hid()
+	l.Waits.End(l.name)
+	if l.OnHidden != nil {
+		l.OnHidden()
 	}
 	events, err := provenance.DecodeSegment(s.Bytes)
 	if err != nil {
@@ -78,17 +78,17 @@ func (l *Lane) done(ctx context.Context, s queue.Segment, commit ledger.Commit, 
 	if !start.IsZero() {
 		took = time.Since(start)
 	}
-	l.Log.DebugContext(ctx, "segment recorded", slog.String("lane", l.Name), slog.Uint64("seq", s.Seq),
+	l.Log.DebugContext(ctx, "segment recorded", slog.String("lane", l.name), slog.Uint64("seq", s.Seq),
 		slog.Int("events", len(events)), slog.String("txid", s.TxID), slog.Uint64("block", commit.Block), slog.Duration("took", took))
-	if l.Recorded != nil {
-		l.Recorded(len(events), took)
+	if l.OnRecorded != nil {
+		l.OnRecorded(len(events), took)
 	}
 	return nil
 }
 
 // reseal puts the same bytes into a new transaction. When the contract refuses
 // them it dissolves the segment, and its items take the road of new ones.
-func (l *Lane) reseal(ctx context.Context, s *queue.Segment) (unsealed bool, err error) {
+func (l *lane) reseal(ctx context.Context, s *queue.Segment) (unsealed bool, err error) {
 	refused, err := l.replace(ctx, s)
 	if err != nil || !refused {
 		return false, err
@@ -102,14 +102,14 @@ func (l *Lane) reseal(ctx context.Context, s *queue.Segment) (unsealed bool, err
 // before, and may still commit. That is harmless, because lane, number and bytes
 // are the same: whichever comes second finds the segment, and writes nothing.
 // While the contract refuses, the old envelope stays.
-func (l *Lane) renew(ctx context.Context, s *queue.Segment) error {
+func (l *lane) renew(ctx context.Context, s *queue.Segment) error {
 	_, err := l.replace(ctx, s)
 	return err
 }
 
 // replace seals the segment's bytes in a new transaction, unless the contract refuses them.
-func (l *Lane) replace(ctx context.Context, s *queue.Segment) (refused bool, err error) {
-	manifests, err := l.ReadAgain(ctx, *s)
+func (l *lane) replace(ctx context.Context, s *queue.Segment) (refused bool, err error) {
+	manifests, err := l.readAgain(ctx, *s)
 	if err != nil {
 		return false, err
 	}

@@ -80,7 +80,7 @@ func TestRefusedSignerIsRenewed(t *testing.T) {
 			all := recordtest.Pushes("a", 3)
 			b.Accept(all...)
 			refuse := &refuser{Ledger: b.Ledger, ordered: ordered}
-			b.Sub.Ledger = refuse
+			b.Recorder.Ledger = refuse
 			b.Run(t.Context(), recordtest.Empty)
 			b.WantOnce(all)
 			if b.Ledger.Txs != 2 || refuse.refused < 2 {
@@ -125,7 +125,7 @@ func TestKnownSegmentIsSuccess(t *testing.T) {
 	all := recordtest.Pushes("a", 2)
 	b.Accept(all...)
 	lied := false
-	b.Sub.Ledger = liar{b.Ledger, &lied}
+	b.Recorder.Ledger = liar{b.Ledger, &lied}
 	b.Run(t.Context(), recordtest.Empty)
 	b.WantOnce(all)
 	if !lied || b.Ledger.Txs != 2 {
@@ -168,14 +168,14 @@ func TestEnvelopesOnTheirWayAreBounded(t *testing.T) {
 			}
 			b.Accept(all...)
 			if c.sealed {
-				b.Sub.Limits.Flight = wide
+				b.Recorder.Limits.Flight = wide
 				b.Ledger.OnSubmit, b.Ledger.OnStatus = away, away
 				b.Run(t.Context(), func(s delivery.Stats) bool { return s.Sealed == 10 })
 				b.Ledger.OnSubmit, b.Ledger.OnStatus = nil, nil
 				b.Reopen()
 			}
 			counting := &flights{Ledger: b.Ledger, up: map[string]bool{}, want: c.most}
-			b.Sub.Ledger, b.Sub.Limits.Flight = counting, c.room
+			b.Recorder.Ledger, b.Recorder.Limits.Flight = counting, c.room
 			b.Run(t.Context(), recordtest.Empty)
 			b.WantOnce(all)
 			if counting.most != c.most {

@@ -30,7 +30,6 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
-	"github.com/waybill-dev/waybill/gateway/record"
 	"github.com/waybill-dev/waybill/test/chaos/check"
 )
 
@@ -105,7 +104,7 @@ func (c *writtenChain) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) er
 func (c *writtenChain) fate(txID string) (code string, ordered bool) {
 	c.Ledger.Mu.Lock()
 	defer c.Ledger.Mu.Unlock()
-	code, ordered = c.Fates[txID]
+	code, ordered = c.Outcomes[txID]
 	return code, ordered
 }
 
@@ -117,7 +116,7 @@ func eventKey(host provenance.Host, e provenance.Event) string {
 func (c *writtenChain) add(code peer.TxValidationCode, tx check.Tx, writes []*kvrwset.KVWrite) {
 	sets := &rwset.TxReadWriteSet{NsRwset: []*rwset.NsReadWriteSet{{Namespace: chainCode, Rwset: c.bytes(&kvrwset.KVRWSet{Writes: writes})}}}
 	invocation := &peer.ChaincodeInvocationSpec{ChaincodeSpec: &peer.ChaincodeSpec{
-		ChaincodeId: &peer.ChaincodeID{Name: chainCode}, Input: &peer.ChaincodeInput{Args: [][]byte{[]byte(record.RecordSegment)}},
+		ChaincodeId: &peer.ChaincodeID{Name: chainCode}, Input: &peer.ChaincodeInput{Args: [][]byte{[]byte("record:Segment")}},
 	}}
 	action := &peer.ChaincodeAction{Results: c.bytes(sets), ChaincodeId: &peer.ChaincodeID{Name: chainCode}, Response: &peer.Response{Status: 200}}
 	transaction := &peer.Transaction{Actions: []*peer.TransactionAction{{Payload: c.bytes(&peer.ChaincodeActionPayload{

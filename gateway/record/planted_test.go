@@ -238,19 +238,19 @@ func everything(ctx context.Context, x *index.Index, b *common.Block, die bool) 
 
 // renewing sends what may have been sent before in a new transaction.
 type renewing struct {
-	record.SegmentLedger
+	record.Ledger
 	mu    sync.Mutex
 	calls map[string]func(context.Context) (ledger.Endorsed, error)
 	sent  map[string]ledger.Endorsed // by the id that the lane knows
 }
 
-func renew(to record.SegmentLedger) record.SegmentLedger {
-	return &renewing{SegmentLedger: to, calls: map[string]func(context.Context) (ledger.Endorsed, error){}, sent: map[string]ledger.Endorsed{}}
+func renew(to record.Ledger) record.Ledger {
+	return &renewing{Ledger: to, calls: map[string]func(context.Context) (ledger.Endorsed, error){}, sent: map[string]ledger.Endorsed{}}
 }
 
 func (r *renewing) Endorse(ctx context.Context, fn string, args []string, transient map[string][]byte) (ledger.Endorsed, error) {
 	again := func(ctx context.Context) (ledger.Endorsed, error) {
-		return r.SegmentLedger.Endorse(ctx, fn, args, transient)
+		return r.Ledger.Endorse(ctx, fn, args, transient)
 	}
 	e, err := again(ctx)
 	if err == nil {
@@ -276,7 +276,7 @@ func (r *renewing) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error 
 	r.mu.Lock()
 	r.sent[e.TxID] = now
 	r.mu.Unlock()
-	return r.SegmentLedger.SubmitEndorsed(ctx, now)
+	return r.Ledger.SubmitEndorsed(ctx, now)
 }
 
 func (r *renewing) CommitStatus(ctx context.Context, txID string) (ledger.Commit, error) {
@@ -285,7 +285,7 @@ func (r *renewing) CommitStatus(ctx context.Context, txID string) (ledger.Commit
 		txID = now.TxID
 	}
 	r.mu.Unlock()
-	return r.SegmentLedger.CommitStatus(ctx, txID)
+	return r.Ledger.CommitStatus(ctx, txID)
 }
 
 // neverBusy hands the answer of a busy gateway on as a success.

@@ -32,7 +32,7 @@ import (
 type planted struct {
 	sink   func(ctx context.Context, s intake.Sink) intake.Sink
 	door   func(http.Handler) http.Handler
-	ledger func(record.SegmentLedger) record.SegmentLedger
+	ledger func(record.Ledger) record.Ledger
 	// apply carries a block into the index; die says that the process ends in
 	// the middle of it.
 	apply func(ctx context.Context, x *index.Index, b *common.Block, die bool) error
@@ -132,7 +132,7 @@ func (w *world) start() *life {
 	if w.planted.door != nil {
 		door = w.planted.door(door)
 	}
-	var to record.SegmentLedger = w.chain
+	var to record.Ledger = w.chain
 	if w.planted.ledger != nil {
 		to = w.planted.ledger(to)
 	}

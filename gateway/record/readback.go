@@ -72,30 +72,30 @@ const (
 //
 // A look takes a bounded time, and goes round the repositories in turn: what it
 // did not come to waits for the next one, and what it came to is recorded.
-func (l *Lane) readBack(ctx context.Context, items []queue.Item, carried *manifests) ([]queue.Item, error) {
+func (l *lane) readBack(ctx context.Context, items []queue.Item, carried *manifests) ([]queue.Item, error) {
 	if len(items) == 0 {
 		return nil, nil
 	}
 	host := items[0].Host
 	reader, configured := l.Readers(host)
-	readings, err := l.ask(ctx, reader, items, carried)
+	readings, err := l.lookUp(ctx, reader, items, carried)
 	if err != nil {
 		return nil, err
 	}
 	b := &batchReading{
-		Lane: l, host: host, reader: reader, configured: configured, readings: readings, now: time.Now(),
+		lane: l, host: host, reader: reader, configured: configured, readings: readings, now: time.Now(),
 		held: map[provenance.Repository]bool{}, waiting: map[queue.Name]bool{}, attempts: map[imageKey]int{}, gone: map[imageKey]int64{},
 	}
-	b.survey(items)
+	b.shareLooks(items)
 	for _, it := range items {
-		b.sort(ctx, it)
+		b.classify(ctx, it)
 	}
-	return b.ready, b.settle(ctx)
+	return b.ready, b.finish(ctx)
 }
 
 // batchReading sorts the items of a batch by what their registry said.
 type batchReading struct {
-	*Lane
+	*lane
 	host       provenance.Host
 	reader     Registry
 	configured bool
@@ -108,15 +108,15 @@ type batchReading struct {
 	gone     map[imageKey]int64             // the last deletion of this batch that is true
 
 	ready, back, later, silent []queue.Item
-	deferred, buried           []queue.Item
-	deferredWhy, buriedWhy     []string
+	deferred, dead             []queue.Item
+	deferredWhy, deadWhy       []string
 	silentWhy                  string
 }
 
-// survey shares looks: the events of one question have had as many as the one
+// shareLooks shares looks: the events of one question have had as many as the one
 // that had most, once they have waited as long as those took; and where an
 // image is deleted for good, an earlier push of it need not be looked for again.
-func (b *batchReading) survey(items []queue.Item) {
+func (b *batchReading) shareLooks(items []queue.Item) {
 	for _, it := range items {
 		key, asks := questionOf(it.Event)
 		if !asks {
@@ -138,13 +138,13 @@ func (b *batchReading) looks(it queue.Item, key imageKey) int {
 	return looks + 1
 }
 
-// sort puts one item where it belongs. Items come in their order.
-func (b *batchReading) sort(ctx context.Context, it queue.Item) {
+// classify puts one item where it belongs. Items come in their order.
+func (b *batchReading) classify(ctx context.Context, it queue.Item) {
 	if b.held[it.Event.Repository] {
 		b.back = append(b.back, it)
 		return
 	}
-	what, why := b.judge(&it)
+	what, why := b.decide(&it)
 	key, _ := questionOf(it.Event)
 	waits := false
 	for _, name := range it.Names() {
@@ -155,9 +155,9 @@ func (b *batchReading) sort(ctx context.Context, it queue.Item) {
 		b.deferred, b.deferredWhy = append(b.deferred, it), append(b.deferredWhy, why)
 		b.wait(it)
 	case what == wrong || what == never:
-		b.buried, b.buriedWhy = append(b.buried, it), append(b.buriedWhy, why)
-		if named := b.readings[key].digest; what == wrong && it.Event.Action == provenance.TagDelete && !named.IsZero() && b.Contradicted != nil {
-			b.Contradicted(ctx, it, named)
+		b.dead, b.deadWhy = append(b.dead, it), append(b.deadWhy, why)
+		if named := b.readings[key].digest; what == wrong && it.Event.Action == provenance.TagDelete && !named.IsZero() && b.OnContradicted != nil {
+			b.OnContradicted(ctx, it, named)
 		}
 	case what == silent:
 		b.held[it.Event.Repository] = true
@@ -179,8 +179,8 @@ func (b *batchReading) wait(it queue.Item) {
 	}
 }
 
-// judge compares an item with what its registry said, and fills the facts in.
-func (b *batchReading) judge(it *queue.Item) (what outcome, why string) {
+// decide compares an item with what its registry said, and fills the facts in.
+func (b *batchReading) decide(it *queue.Item) (what outcome, why string) {
 	key, asks := questionOf(it.Event)
 	push := it.Event.Action == provenance.Push
 	switch {
@@ -226,8 +226,8 @@ func (b *batchReading) facts(it *queue.Item, r reading) (what outcome, why strin
 	return stands, ""
 }
 
-// settle tells the queue, each sort in one commit.
-func (b *batchReading) settle(ctx context.Context) error {
+// finish tells the queue, each sort in one commit.
+func (b *batchReading) finish(ctx context.Context) error {
 	source := "registry " + string(b.host)
 	answered := false
 	for _, r := range b.readings {
@@ -249,7 +249,7 @@ func (b *batchReading) settle(ctx context.Context) error {
 	} else {
 		b.Queue.Return(b.later)
 	}
-	if err := b.buryAll(ctx, b.buried, b.buriedWhy); err != nil {
+	if err := b.deadLetters(ctx, b.dead, b.deadWhy); err != nil {
 		return err
 	}
 	if len(b.deferred) > 0 {
@@ -274,10 +274,10 @@ func (b *batchReading) settle(ctx context.Context) error {
 	return nil
 }
 
-// ask puts each question of a batch once, by turns of the repositories, until
+// lookUp puts each question of a batch once, by turns of the repositories, until
 // the look's time is over, the segment can carry no more, or the registry
 // answers nothing. What was not asked then has no reading.
-func (l *Lane) ask(ctx context.Context, reader Registry, items []queue.Item, carried *manifests) (map[imageKey]reading, error) {
+func (l *lane) lookUp(ctx context.Context, reader Registry, items []queue.Item, carried *manifests) (map[imageKey]reading, error) {
 	readings := map[imageKey]reading{}
 	if reader == nil {
 		return readings, nil

@@ -211,7 +211,7 @@ func TestDeletionsAreReadBack(t *testing.T) {
 		remove("app", "", there, provenance.Delete), remove("app", "kept", there, provenance.TagDelete), remove("app", "moved", there, provenance.TagDelete),
 	}
 	var told atomic.Value
-	b.Sub.Contradicted = func(_ context.Context, it queue.Item, named provenance.Digest) {
+	b.Recorder.OnContradicted = func(_ context.Context, it queue.Item, named provenance.Digest) {
 		if it.Event.Tag == "moved" {
 			told.Store(named)
 		}
@@ -247,8 +247,8 @@ func TestDeletionsWait(t *testing.T) {
 		return s.Reads[d.Event.Digest] > 5
 	})
 	b.WantOnce(nil)
-	if !strings.Contains(b.Sub.State().Reason, "refused") {
-		t.Errorf("state %+v", b.Sub.State())
+	if !strings.Contains(b.Recorder.State().Reason, "refused") {
+		t.Errorf("state %+v", b.Recorder.State())
 	}
 	b.Readers = func(provenance.Host) (record.Registry, bool) { return nil, true }
 	b.Reopen()

@@ -20,91 +20,43 @@ import (
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
-// RecordSegment is the transaction that records a segment.
-const RecordSegment = "record:Segment"
-
-// leaser is the part of the queue that hands items out.
-type leaser interface {
-	Arrived(lane int) <-chan struct{}
-	Lease(ctx context.Context, lane, n int, d time.Duration) ([]queue.Item, error)
-	Release(ctx context.Context, items []queue.Item, at time.Time, reason string) error
-	Defer(ctx context.Context, items []queue.Item, at time.Time, why []string) error
-	Postpone(items []queue.Item, at time.Time)
-	Return(items []queue.Item)
-	BuryAll(ctx context.Context, items []queue.Item, why []string) (int, error)
-}
-
-// sealer is the part of the queue that keeps the open segment of each lane.
-type sealer interface {
-	Sealed(ctx context.Context, lane int) (*queue.Segment, error)
-	Seal(ctx context.Context, s queue.Segment, items []queue.Item) error
-	Reseal(ctx context.Context, s queue.Segment) error
-	Unseal(ctx context.Context, s queue.Segment) error
-	Recorded(ctx context.Context, s queue.Segment, block uint64) error
-}
-
-// laneNames is the part of the queue that names and numbers.
-type laneNames interface {
-	Lanes() int
-	LaneName(lane int) string
-	NextSeq(ctx context.Context, lane int) (uint64, error)
-	Supersede(ctx context.Context, lane int, seq uint64, items []queue.Item, reason string) error
-}
-
-type laneQueue interface {
-	leaser
-	sealer
-	laneNames
-}
-
-// SegmentLedger is the ledger as submit sees it.
-type SegmentLedger interface {
-	Endorse(ctx context.Context, fn string, args []string, transient map[string][]byte) (ledger.Endorsed, error)
-	SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error
-	CommitStatus(ctx context.Context, txID string) (ledger.Commit, error)
-}
-
-// Registry reads one registry back.
-type Registry interface {
-	Manifest(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, error)
-	ManifestBytes(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, []byte, error)
-	Resolve(ctx context.Context, repo provenance.Repository, tag provenance.Tag) (provenance.Digest, error)
-}
+// recordSegment is the transaction that records a segment.
+const recordSegment = "record:Segment"
 
 var (
-	_ laneQueue     = (*queue.Queue)(nil)
-	_ SegmentLedger = (*ledger.Client)(nil)
-	_ Registry      = (*registry.Client)(nil)
+	_ Queue    = (*queue.Queue)(nil)
+	_ Ledger   = (*ledger.Client)(nil)
+	_ Registry = (*registry.Client)(nil)
 )
 
 // Recorder is the loop between the queue and the ledger, one goroutine per
 // lane. It writes nothing but the queue and the ledger: what it submitted is
 // believed, and indexed, only when it comes back in a block.
 type Recorder struct {
-	Queue  laneQueue
-	Ledger SegmentLedger
+	Queue  Queue
+	Ledger Ledger
 	// Readers finds the client of a configured registry. A nil reader with true
 	// means that the registry is not read back, and facts stay empty.
 	Readers func(host provenance.Host) (Registry, bool)
 	Log     *slog.Logger
-	// Recorded, where set, hears of every recorded segment: its events and the
+	// OnRecorded, where set, hears of every recorded segment: its events and the
 	// time from sealing (zero for a segment that an earlier run sealed).
-	Recorded func(events int, took time.Duration)
-	// Hid, where set, hears that a segment was recorded; it may hide something.
-	Hid func()
-	// Unproven, where set, hears of pushes that a segment carries without their
+	OnRecorded func(events int, took time.Duration)
+	// OnHidden, where set, hears that a segment was recorded; it may hide something.
+	OnHidden func()
+	// OnUnproven, where set, hears of pushes that a segment carries without their
 	// manifests although their registry is read back; read has those it carries.
-	Unproven func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte)
-	// Contradicted, where set, hears of the deletion of a tag that was set aside
+	OnUnproven func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte)
+	// OnContradicted, where set, hears of the deletion of a tag that was set aside
 	// because the tag names an image.
-	Contradicted func(ctx context.Context, it queue.Item, named provenance.Digest)
-	// Elsewhere, where set, returns who records a repository where that is another
+	OnContradicted func(ctx context.Context, it queue.Item, named provenance.Digest)
+	// OwnerElsewhere, where set, returns who records a repository where that is another
 	// organisation, as the ledger has it; "" where it is ours, nobody's, or not known.
-	Elsewhere func(ctx context.Context, host provenance.Host, repo provenance.Repository) string
-	Limits    Limits
-	Waits     wait.Reasons
-	flight    *semaphore.Weighted // of limits.flight; made by run
-	places    *semaphore.Weighted // of limits.places; made by run
+	OwnerElsewhere func(ctx context.Context, host provenance.Host, repo provenance.Repository) string
+	Limits         Limits
+	Waits          wait.Reasons
+	flight         *semaphore.Weighted // of limits.flight; made by run
+	places         *semaphore.Weighted // of limits.places; made by run
 
 	mu     sync.Mutex
 	shares map[string]*semaphore.Weighted // of the places, by connector
@@ -159,10 +111,10 @@ func (s *Recorder) State() wait.State { return s.Waits.Longest() }
 // fails (then accepted events are safe where they are, and a restart repairs);
 // an unreachable ledger or registry is waited for.
 func (s *Recorder) Run(ctx context.Context) error {
-	s.Start()
+	s.start()
 	group, laneCtx := errgroup.WithContext(ctx)
 	for n := range s.Queue.Lanes() {
-		l := &Lane{Recorder: s, number: n, Name: s.Queue.LaneName(n)}
+		l := &lane{Recorder: s, number: n, name: s.Queue.LaneName(n)}
 		group.Go(func() error { return l.run(laneCtx) })
 	}
 	err := group.Wait()
@@ -172,8 +124,8 @@ func (s *Recorder) Run(ctx context.Context) error {
 	return err
 }
 
-// Start fills in what the lanes share.
-func (s *Recorder) Start() {
+// start fills in what the lanes share.
+func (s *Recorder) start() {
 	if s.Limits == (Limits{}) {
 		s.Limits = DefaultLimits()
 	}
@@ -194,18 +146,18 @@ func (s *Recorder) shareOf(connector string) *semaphore.Weighted {
 	return share
 }
 
-// Lane is one order of recording. Everything in it happens one after the
+// lane is one order of recording. Everything in it happens one after the
 // other, so that the tags of a repository move in the order of their events.
-type Lane struct {
+type lane struct {
 	*Recorder
 	number int
-	Name   string
+	name   string
 	// refused are the items of this turn whose repositories the contract does not take.
 	refused []queue.Item
 }
 
-func (l *Lane) run(ctx context.Context) error {
-	source := "queue of " + l.Name
+func (l *lane) run(ctx context.Context) error {
+	source := "queue of " + l.name
 	for pause := l.Limits.pause(); ; {
 		err := l.turn(ctx)
 		switch {
@@ -217,11 +169,11 @@ func (l *Lane) run(ctx context.Context) error {
 			continue
 		case errors.Is(err, queue.ErrLaneLost):
 			// Another replica goes on from what is stored, as after a crash here.
-			l.Log.InfoContext(ctx, "lane lost", slog.String("lane", l.Name))
+			l.Log.InfoContext(ctx, "lane lost", slog.String("lane", l.name))
 		case provenance.CodeOf(err) == provenance.Unavailable:
 			// The queue's server is away. What it has is safe; what it was told last, Sealed tells.
 			if l.Waits.Begin(source, err) {
-				l.Log.WarnContext(ctx, "recording waits", slog.String("lane", l.Name), slog.Any("error", err))
+				l.Log.WarnContext(ctx, "recording waits", slog.String("lane", l.name), slog.Any("error", err))
 			}
 		default:
 			return err
@@ -233,14 +185,14 @@ func (l *Lane) run(ctx context.Context) error {
 }
 
 // turn brings one segment to its end. A turn that fails may be begun again.
-func (l *Lane) turn(ctx context.Context) error {
+func (l *lane) turn(ctx context.Context) error {
 	// The open segment first: until its fate is known, nothing later may pass it.
 	segment, err := l.Queue.Sealed(ctx, l.number)
 	if err != nil {
 		return err
 	}
 	if segment != nil {
-		leave, err := l.board(ctx, segment.Tx)
+		leave, err := l.reserve(ctx, segment.Tx)
 		if err != nil {
 			return err
 		}
@@ -253,7 +205,7 @@ func (l *Lane) turn(ctx context.Context) error {
 		return err
 	}
 	start := time.Now()
-	defer func() { l.rest(time.Since(start)) }()
+	defer func() { l.postponeRefused(time.Since(start)) }()
 	// What is not settled when a call fails is handed back: it is tried again
 	// at once, by this replica or another, and not when the lease ends.
 	read := newManifests()
@@ -270,7 +222,7 @@ func (l *Lane) turn(ctx context.Context) error {
 // record brings items onto the ledger as one segment, or as several where the
 // whole is too large or holds an event that the contract refuses. settled is
 // false when items went back to waiting: then later ones must not pass them.
-func (l *Lane) record(ctx context.Context, items []queue.Item, read *manifests) (settled bool, err error) {
+func (l *lane) record(ctx context.Context, items []queue.Item, read *manifests) (settled bool, err error) {
 	if len(items) == 0 {
 		return true, nil
 	}
@@ -291,7 +243,7 @@ func (l *Lane) record(ctx context.Context, items []queue.Item, read *manifests) 
 	if err != nil {
 		return false, err
 	}
-	segment := queue.Segment{Lane: l.number, LaneName: l.Name, Seq: seq, Host: items[0].Host, Bytes: bytes, Clients: clients}
+	segment := queue.Segment{Lane: l.number, LaneName: l.name, Seq: seq, Host: items[0].Host, Bytes: bytes, Clients: clients}
 	endorsed, err := l.endorse(ctx, segment, read.encode(events))
 	if ctx.Err() != nil {
 		return false, ctx.Err()
@@ -303,12 +255,12 @@ func (l *Lane) record(ctx context.Context, items []queue.Item, read *manifests) 
 	case provenance.Conflict:
 		return l.superseded(ctx, segment, items, err)
 	case provenance.Forbidden, provenance.NotFound:
-		return l.apart(ctx, items, read, err)
+		return l.bisect(ctx, items, read, err)
 	default:
-		return false, l.hold(ctx, items, err)
+		return false, l.giveBack(ctx, items, err)
 	}
 	segment.TxID, segment.Tx = endorsed.TxID, endorsed.Bytes
-	leave, err := l.board(ctx, endorsed.Bytes)
+	leave, err := l.reserve(ctx, endorsed.Bytes)
 	if err != nil {
 		return false, err
 	}
@@ -320,7 +272,7 @@ func (l *Lane) record(ctx context.Context, items []queue.Item, read *manifests) 
 			return false, err
 		}
 		// An item has moved on: its lease ran out, or an operator was faster.
-		l.Log.WarnContext(ctx, "segment not sealed", slog.String("lane", l.Name), slog.Any("error", err))
+		l.Log.WarnContext(ctx, "segment not sealed", slog.String("lane", l.name), slog.Any("error", err))
 		l.Queue.Return(items)
 		return false, nil
 	}
@@ -332,10 +284,10 @@ func (l *Lane) record(ctx context.Context, items []queue.Item, read *manifests) 
 	return l.finish(ctx, segment, start, timeout)
 }
 
-// board waits until the envelopes that are on their way, of all lanes, leave
+// reserve waits until the envelopes that are on their way, of all lanes, leave
 // room for another one. It goes before Seal, so that what is sealed is sent. One
 // that is larger than all the room flies alone.
-func (l *Lane) board(ctx context.Context, envelope []byte) (leave func(), err error) {
+func (l *lane) reserve(ctx context.Context, envelope []byte) (leave func(), err error) {
 	room := max(1, l.Limits.Flight)
 	weight := min(int64(len(envelope)), room)
 	if err := l.flight.Acquire(ctx, weight); err != nil {
@@ -346,7 +298,7 @@ func (l *Lane) board(ctx context.Context, envelope []byte) (leave func(), err er
 
 // endorse asks until the ledger answers; it returns the contract's refusals
 // and the end of ctx. The manifests travel beside the segment and are in no block.
-func (l *Lane) endorse(ctx context.Context, s queue.Segment, manifests []byte) (ledger.Endorsed, error) {
+func (l *lane) endorse(ctx context.Context, s queue.Segment, manifests []byte) (ledger.Endorsed, error) {
 	transient := map[string][]byte{"segment": s.Bytes}
 	if len(manifests) > 0 {
 		transient["manifests"] = manifests
@@ -354,7 +306,7 @@ func (l *Lane) endorse(ctx context.Context, s queue.Segment, manifests []byte) (
 	sum := sha256.Sum256(s.Bytes)
 	args := []string{string(s.Host), s.LaneName, strconv.FormatUint(s.Seq, 10), hex.EncodeToString(sum[:])}
 	for pause := l.Limits.pause(); ; {
-		endorsed, err := l.Ledger.Endorse(ctx, RecordSegment, args, transient)
+		endorsed, err := l.Ledger.Endorse(ctx, recordSegment, args, transient)
 		if provenance.CodeOf(err) != provenance.Unavailable {
 			return endorsed, err
 		}
@@ -369,8 +321,8 @@ func (l *Lane) endorse(ctx context.Context, s queue.Segment, manifests []byte) (
 }
 
 // wait notes why this lane waits; the first time of a wait is logged.
-func (l *Lane) wait(ctx context.Context, err error) {
-	if l.Waits.Begin(l.Name, err) {
-		l.Log.WarnContext(ctx, "recording waits", slog.String("lane", l.Name), slog.Any("error", err))
+func (l *lane) wait(ctx context.Context, err error) {
+	if l.Waits.Begin(l.name, err) {
+		l.Log.WarnContext(ctx, "recording waits", slog.String("lane", l.name), slog.Any("error", err))
 	}
 }

@@ -91,7 +91,7 @@ func TestResealRefusedIsSplit(t *testing.T) {
 	b.Ledger.Refuse = func(e provenance.Event) error {
 		b.Ledger.Mu.Lock()
 		defer b.Ledger.Mu.Unlock()
-		if len(b.Ledger.Fates) > 0 && e.ID == all[2].Event.ID {
+		if len(b.Ledger.Outcomes) > 0 && e.ID == all[2].Event.ID {
 			return provenance.Errorf(provenance.Invalid, "not any more")
 		}
 		return nil
@@ -111,14 +111,14 @@ func TestForbiddenWaits(t *testing.T) {
 		}
 		return nil
 	}
-	b.Run(t.Context(), func(delivery.Stats) bool { return b.Sub.State().Reason != "" })
-	if s := b.Sub.State(); !strings.Contains(s.Reason, "no role gateway") || s.Since.IsZero() {
+	b.Run(t.Context(), func(delivery.Stats) bool { return b.Recorder.State().Reason != "" })
+	if s := b.Recorder.State(); !strings.Contains(s.Reason, "no role gateway") || s.Since.IsZero() {
 		t.Fatalf("state %+v", s)
 	}
 	b.Reopen()
 	b.Run(t.Context(), recordtest.Empty)
 	b.WantOnce(all)
-	if s := b.Sub.State(); s.Reason != "" {
+	if s := b.Recorder.State(); s.Reason != "" {
 		t.Fatalf("still waiting after all was recorded: %+v", s)
 	}
 }
@@ -138,7 +138,7 @@ func TestRefusedRepositoryHoldsNobody(t *testing.T) {
 		}
 		return nil
 	}
-	b.Sub.Elsewhere = func(_ context.Context, host provenance.Host, repo provenance.Repository) string {
+	b.Recorder.OwnerElsewhere = func(_ context.Context, host provenance.Host, repo provenance.Repository) string {
 		if host == recordtest.Host && strings.HasPrefix(string(repo), "theirs/") {
 			return "PartnerMSP"
 		}
@@ -154,10 +154,10 @@ func TestRefusedRepositoryHoldsNobody(t *testing.T) {
 	}
 	b.Accept(all...)
 	b.Run(t.Context(), func(s delivery.Stats) bool {
-		return s.Dead == 12 && len(b.Ledger.Recordings(t)) == len(ours) && b.Sub.State().Reason != ""
+		return s.Dead == 12 && len(b.Ledger.Recordings(t)) == len(ours) && b.Recorder.State().Reason != ""
 	})
 	b.WantOnce(ours)
-	if s := b.Sub.State(); !strings.Contains(s.Reason, "no organisation has the namespace of nobodys/") {
+	if s := b.Recorder.State(); !strings.Contains(s.Reason, "no organisation has the namespace of nobodys/") {
 		t.Errorf("state %+v", s)
 	}
 	dead, err := b.Queue.Dead(t.Context(), 0, 20)
@@ -167,7 +167,7 @@ func TestRefusedRepositoryHoldsNobody(t *testing.T) {
 	given.Store(true)
 	b.Run(t.Context(), recordtest.Empty)
 	b.WantOnce(append(ours, later...))
-	if s := b.Sub.State(); s.Reason != "" {
+	if s := b.Recorder.State(); s.Reason != "" {
 		t.Errorf("mended, it says %+v", s)
 	}
 }
@@ -210,14 +210,14 @@ func TestLedgerUnavailableWaitsAndSaysWhy(t *testing.T) {
 	b.Accept(all...)
 	var first time.Time
 	b.Run(t.Context(), func(delivery.Stats) bool {
-		if s := b.Sub.State(); first.IsZero() {
+		if s := b.Recorder.State(); first.IsZero() {
 			first = s.Since
 		}
 		b.Ledger.Mu.Lock()
 		defer b.Ledger.Mu.Unlock()
 		return !first.IsZero() && b.Ledger.Endorses > 20 // it has tried again and again since
 	})
-	if s := b.Sub.State(); !strings.Contains(s.Reason, "SecurityMSP") || !s.Since.Equal(first) {
+	if s := b.Recorder.State(); !strings.Contains(s.Reason, "SecurityMSP") || !s.Since.Equal(first) {
 		t.Fatalf("state %+v of a wait that began at %s", s, first)
 	}
 	down.Store(false)

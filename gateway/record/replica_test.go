@@ -109,7 +109,7 @@ func TestFlakyQueue(t *testing.T) {
 	b := recordtest.New(t)
 	var mu sync.Mutex
 	random, faults := rand.New(rand.NewPCG(1, 2)), 0
-	b.Sub.Queue = flakyQueue{b.Queue, func() (before, after error) {
+	b.Recorder.Queue = flakyQueue{b.Queue, func() (before, after error) {
 		mu.Lock()
 		defer mu.Unlock()
 		n := random.IntN(8)

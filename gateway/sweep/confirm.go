@@ -21,7 +21,7 @@ import (
 // ledger and in the index, so that a notification that came in is not taken for
 // one that was lost. A queue that does not empty (it may wait for another
 // registry) is not waited for without end.
-func (p *sweepPass) caughtUp(ctx context.Context, t time.Time) error {
+func (p *pass) caughtUp(ctx context.Context, t time.Time) error {
 	began := time.Now()
 	sealed := int64(-1) // Done when all that is sealed now will be recorded
 	var empty time.Time
@@ -59,14 +59,14 @@ func (p *sweepPass) caughtUp(ctx context.Context, t time.Time) error {
 }
 
 // suspects returns what waits for its grace to end, the earliest first.
-func (p *sweepPass) suspects() (all []suspect) {
+func (p *pass) suspects() (all []suspect) {
 	p.update(func(r *run) { all = slices.Clone(r.Suspects) })
 	return all
 }
 
-// settle looks again at what was set aside and whose grace is over. It waits
+// confirm looks again at what was set aside and whose grace is over. It waits
 // until at most room are left.
-func (p *sweepPass) settle(ctx context.Context, room int) error {
+func (p *pass) confirm(ctx context.Context, room int) error {
 	for {
 		all := p.suspects()
 		due := 0
@@ -97,7 +97,7 @@ func (p *sweepPass) settle(ctx context.Context, room int) error {
 			return err
 		}
 		for _, s := range all[:due] {
-			if err := p.decide(ctx, s); err != nil {
+			if err := p.recheck(ctx, s); err != nil {
 				return err
 			}
 			p.save(ctx, false)
@@ -105,10 +105,10 @@ func (p *sweepPass) settle(ctx context.Context, room int) error {
 	}
 }
 
-// decide looks at the first suspect again. One that is another difference now
+// recheck looks at the first suspect again. One that is another difference now
 // (a tag that moves on) gets its grace anew, a few times.
-func (p *sweepPass) decide(ctx context.Context, s suspect) error {
-	f, err := p.again(ctx, s.Finding)
+func (p *pass) recheck(ctx context.Context, s suspect) error {
+	f, err := p.compareAgain(ctx, s.Finding)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (p *sweepPass) decide(ctx context.Context, s suspect) error {
 
 // conclude acts on a finding that is sure. A crash after its events were
 // accepted makes it once more, with the same ids.
-func (p *sweepPass) conclude(ctx context.Context, f findings.Finding) error {
+func (p *pass) conclude(ctx context.Context, f findings.Finding) error {
 	run := p.dry()
 	f.At = time.Now().UTC().Truncate(time.Millisecond)
 	var deliveries []delivery.Delivery
@@ -160,20 +160,20 @@ func (p *sweepPass) conclude(ctx context.Context, f findings.Finding) error {
 			f.Outcome = findings.Queued
 		}
 	}
-	p.tell(ctx, f)
+	p.report(ctx, f)
 	return nil
 }
 
-func (p *sweepPass) dry() (dry bool) {
+func (p *pass) dry() (dry bool) {
 	p.update(func(r *run) { dry = r.DryRun })
 	return dry
 }
 
-// kept drops what is more than may be kept: the oldest of the repository with
+// keepWorst drops what is more than may be kept: the oldest of the repository with
 // most findings, and other bytes for a recorded digest last of all. Whoever may
 // push to one repository hides nothing of another one, nor the worst of its own.
 // All are counted and in the log.
-func kept(list []findings.Finding, most int) []findings.Finding {
+func keepWorst(list []findings.Finding, most int) []findings.Finding {
 	type group struct {
 		worst bool
 		repo  provenance.Repository
@@ -196,15 +196,15 @@ func kept(list []findings.Finding, most int) []findings.Finding {
 	return list
 }
 
-// tell puts a finding into the result and, unless the sweep is a dry one,
+// report puts a finding into the result and, unless the sweep is a dry one,
 // raises the alert.
-func (p *sweepPass) tell(ctx context.Context, f findings.Finding) {
+func (p *pass) report(ctx context.Context, f findings.Finding) {
 	p.update(func(r *run) {
 		r.Counts[f.Kind]++
-		r.Findings = kept(append(r.Findings, f), p.Limits.findings)
+		r.Findings = keepWorst(append(r.Findings, f), p.Limits.findings)
 		if !r.DryRun {
 			at := p.state(p.host)
-			at.Alerts = kept(append(at.Alerts, f), p.Limits.alerts)
+			at.Alerts = keepWorst(append(at.Alerts, f), p.Limits.alerts)
 		}
 	})
 	if f.Outcome == findings.DryRun {
@@ -221,7 +221,7 @@ func (p *sweepPass) tell(ctx context.Context, f findings.Finding) {
 }
 
 // accept puts events into the queue, as soon as it has room.
-func (p *sweepPass) accept(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error) {
+func (p *pass) accept(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error) {
 	for try := 0; ; try++ {
 		accepted, err := p.Queue.Accept(ctx, deliveries)
 		if code := provenance.CodeOf(err); code != provenance.Full && code != provenance.Unavailable {
@@ -240,7 +240,7 @@ func (p *sweepPass) accept(ctx context.Context, deliveries []delivery.Delivery) 
 // platform images of an index that are not recorded either. The facts in them
 // are read back once more on the way to the ledger. An image that is gone by
 // now is no finding: the next sweep sees what is.
-func (p *sweepPass) pushed(ctx context.Context, f *findings.Finding) ([]delivery.Delivery, error) {
+func (p *pass) pushed(ctx context.Context, f *findings.Finding) ([]delivery.Delivery, error) {
 	facts, err := p.manifest(ctx, f.Repository, f.Digest)
 	switch code := provenance.CodeOf(err); {
 	case code == provenance.NotFound:
@@ -270,7 +270,7 @@ func (p *sweepPass) pushed(ctx context.Context, f *findings.Finding) ([]delivery
 
 // child makes the event of a platform image that is in the repository and not
 // recorded there. An index may name images that are not.
-func (p *sweepPass) child(ctx context.Context, f findings.Finding, d provenance.Digest) ([]delivery.Delivery, error) {
+func (p *pass) child(ctx context.Context, f findings.Finding, d provenance.Digest) ([]delivery.Delivery, error) {
 	var found bool
 	var place state.Place
 	err := p.View(ctx, func(r Index) (err error) {
@@ -290,8 +290,8 @@ func (p *sweepPass) child(ctx context.Context, f findings.Finding, d provenance.
 	return p.delivery(ctx, f, push(f.Repository, "", d, facts), d)
 }
 
-func (p *sweepPass) manifest(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, error) {
-	return asked(ctx, p, func(ctx context.Context) (registry.Facts, error) {
+func (p *pass) manifest(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, error) {
+	return withRetries(ctx, p, func(ctx context.Context) (registry.Facts, error) {
 		if err := p.request(ctx); err != nil {
 			return registry.Facts{}, err
 		}
@@ -310,7 +310,7 @@ func push(repo provenance.Repository, tag provenance.Tag, d provenance.Digest, f
 // and the image, and since when: the same difference found twice, by a sweep
 // that was interrupted or by another replica, is one event, and a difference
 // that comes again later is another.
-func (p *sweepPass) delivery(ctx context.Context, f findings.Finding, e provenance.Event, about provenance.Digest) ([]delivery.Delivery, error) {
+func (p *pass) delivery(ctx context.Context, f findings.Finding, e provenance.Event, about provenance.Digest) ([]delivery.Delivery, error) {
 	var since string
 	err := p.View(ctx, func(r Index) error {
 		var tag state.Tag

@@ -26,9 +26,9 @@ import (
 
 const manifestType = "application/vnd.oci.image.manifest.v1+json"
 
-// sweepBench is a real registry, a ledger that does with events what the
+// bench is a real registry, a ledger that does with events what the
 // contract does, and a sweeper between them.
-type sweepBench struct {
+type bench struct {
 	t      *testing.T
 	server *httptest.Server
 	host   provenance.Host
@@ -50,9 +50,9 @@ type sweepBench struct {
 	counts   map[string]int
 }
 
-func newSweepBench(t *testing.T) *sweepBench {
+func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &sweepBench{t: t, state: &ledgertest.State{}, path: filepath.Join(t.TempDir(), File), agents: map[string]bool{}, ids: map[provenance.EventID][32]byte{}, counts: map[string]int{}}
+	b := &bench{t: t, state: &ledgertest.State{}, path: filepath.Join(t.TempDir(), File), agents: map[string]bool{}, ids: map[provenance.EventID][32]byte{}, counts: map[string]int{}}
 	real := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
 	b.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Test") == "" && r.URL.Path != "/v2/" {
@@ -74,7 +74,7 @@ func newSweepBench(t *testing.T) *sweepBench {
 }
 
 // sweeper returns one that starts from the file, as after a restart.
-func (b *sweepBench) sweeper(change func(*Sweeper)) *Sweeper {
+func (b *bench) sweeper(change func(*Sweeper)) *Sweeper {
 	b.t.Helper()
 	client, err := registry.New(registry.Config{Host: b.host, Insecure: true, AllowPrivate: true, UserAgent: registry.UserAgent})
 	if err != nil {
@@ -102,7 +102,7 @@ func (b *sweepBench) sweeper(change func(*Sweeper)) *Sweeper {
 }
 
 // swept makes one sweep and returns its result.
-func (b *sweepBench) swept(s *Sweeper, dry bool) *run {
+func (b *bench) swept(s *Sweeper, dry bool) *run {
 	b.t.Helper()
 	if _, err := s.begin(b.t.Context(), b.host, dry); err != nil {
 		b.t.Fatal(err)
@@ -125,7 +125,7 @@ func found(r *run) []string {
 	return out
 }
 
-func (b *sweepBench) do(method, path, body string) {
+func (b *bench) do(method, path, body string) {
 	b.t.Helper()
 	req, err := http.NewRequestWithContext(b.t.Context(), method, b.server.URL+"/v2/"+path, strings.NewReader(body))
 	if err != nil {
@@ -149,7 +149,7 @@ func imageNamed(name string) string {
 }
 
 // push puts an image, under a tag or by its digest, and returns the digest.
-func (b *sweepBench) push(repo, tag, body string) provenance.Digest {
+func (b *bench) push(repo, tag, body string) provenance.Digest {
 	b.t.Helper()
 	d := provenance.SHA256Of([]byte(body))
 	b.do(http.MethodPut, repo+"/manifests/"+d.String(), body)
@@ -160,7 +160,7 @@ func (b *sweepBench) push(repo, tag, body string) provenance.Digest {
 }
 
 // record does with an event what the contract and the index do.
-func (b *sweepBench) record(e provenance.Event) {
+func (b *bench) record(e provenance.Event) {
 	b.t.Helper()
 	placeKey, tagKey := state.PlaceKey(e.Digest, b.host, e.Repository), state.TagKey(b.host, e.Repository, e.Tag)
 	var place state.Place
@@ -184,27 +184,27 @@ func (b *sweepBench) record(e provenance.Event) {
 	b.records = append(b.records, readmodel.Record{Block: uint64(len(b.records) + 1), Kind: e.Action.String(), Host: b.host, Repository: e.Repository, Tag: e.Tag, Digest: e.Digest})
 }
 
-func (b *sweepBench) recordPush(repo, tag string, d provenance.Digest) {
+func (b *bench) recordPush(repo, tag string, d provenance.Digest) {
 	b.t.Helper()
 	b.record(provenance.Event{Action: provenance.Push, Repository: provenance.Repository(repo), Tag: provenance.Tag(tag), Digest: d})
 }
 
 // known pushes an image and records it, as when all goes well.
-func (b *sweepBench) known(repo, tag, name string) provenance.Digest {
+func (b *bench) known(repo, tag, name string) provenance.Digest {
 	b.t.Helper()
 	d := b.push(repo, tag, imageNamed(name))
 	b.recordPush(repo, tag, d)
 	return d
 }
 
-func (b *sweepBench) Get(keys ...string) ([][]byte, error) { return b.state.Get(keys...) }
+func (b *bench) Get(keys ...string) ([][]byte, error) { return b.state.Get(keys...) }
 
-func (b *sweepBench) Scan(limit int, objectType string, attributes ...string) ([]state.Entry, error) {
+func (b *bench) Scan(limit int, objectType string, attributes ...string) ([]state.Entry, error) {
 	return b.state.Scan(limit, objectType, attributes...)
 }
 
 // History implements sweepReads, one record a page.
-func (b *sweepBench) History(f readmodel.HistoryFilter, p readmodel.Page) ([]readmodel.Record, string, error) {
+func (b *bench) History(f readmodel.HistoryFilter, p readmodel.Page) ([]readmodel.Record, string, error) {
 	all := slices.Clone(b.records)
 	if p.NewestFirst {
 		slices.Reverse(all)
@@ -222,7 +222,7 @@ func (b *sweepBench) History(f readmodel.HistoryFilter, p readmodel.Page) ([]rea
 }
 
 // Accept implements sweepQueue.
-func (b *sweepBench) Accept(_ context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error) {
+func (b *bench) Accept(_ context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error) {
 	if b.full > 0 {
 		b.full--
 		return delivery.Accepted{}, provenance.Errorf(provenance.Full, "queue is full")
@@ -255,4 +255,4 @@ func (b *sweepBench) Accept(_ context.Context, deliveries []delivery.Delivery) (
 }
 
 // Stats implements sweepQueue.
-func (b *sweepBench) Stats(context.Context) (delivery.Stats, error) { return delivery.Stats{}, nil }
+func (b *bench) Stats(context.Context) (delivery.Stats, error) { return delivery.Stats{}, nil }

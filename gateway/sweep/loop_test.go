@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/delivery"
@@ -17,7 +19,7 @@ import (
 )
 
 func TestSweepWaitsForTheQueue(t *testing.T) {
-	b := newSweepBench(t)
+	b := newBench(t)
 	s := b.sweeper(nil)
 	stats := []delivery.Stats{
 		{Pending: 1, OldestPending: time.Now().Add(-time.Hour)},                    // accepted long ago
@@ -32,7 +34,7 @@ func TestSweepWaitsForTheQueue(t *testing.T) {
 	}}
 	levels := 0
 	s.Level = func(since time.Time) bool { levels++; return levels == 3 && asked == len(stats) }
-	p := &sweepPass{Sweeper: s, host: b.host, reg: s.Hosts[b.host]}
+	p := &pass{Sweeper: s, host: b.host, reg: s.Hosts[b.host], pace: rate.NewLimiter(rate.Inf, 1)}
 	if _, err := s.begin(t.Context(), b.host, false); err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +51,7 @@ type statsOnly struct {
 func (q statsOnly) Stats(context.Context) (delivery.Stats, error) { return q.stats(), nil }
 
 func TestSweepBegin(t *testing.T) {
-	b := newSweepBench(t)
+	b := newBench(t)
 	s := b.sweeper(nil)
 	if _, err := s.begin(t.Context(), "other.example", false); provenance.CodeOf(err) != provenance.NotFound {
 		t.Errorf("not configured: %v", err)
@@ -79,7 +81,7 @@ func TestSweepBegin(t *testing.T) {
 
 // The loop sweeps when it is asked, by the schedule, and after a restart.
 func TestSweepLoop(t *testing.T) {
-	b := newSweepBench(t)
+	b := newBench(t)
 	s := b.sweeper(func(s *Sweeper) { s.Config.Every = time.Hour })
 	s.states[b.host] = &progress{LastStart: time.Now().Add(-2 * time.Hour)}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -114,7 +116,7 @@ func TestSweepLoop(t *testing.T) {
 // A new gateway makes its first sweep after a while, whatever restarts there
 // are; none of a registry that is not read back, and none where they are off.
 func TestSweepSchedule(t *testing.T) {
-	b := newSweepBench(t)
+	b := newBench(t)
 	day := func(s *Sweeper) { s.Config.Every = 24 * time.Hour }
 	s := b.sweeper(day)
 	due := s.due(b.host)
@@ -137,12 +139,12 @@ func TestSweepSchedule(t *testing.T) {
 
 // A sweep that nobody waits for makes a quarter of the requests; joined, it goes on as fast as another.
 func TestScheduledSweepIsSlow(t *testing.T) {
-	b := newSweepBench(t)
+	b := newBench(t)
 	s := b.sweeper(func(s *Sweeper) { s.Config.Rate = 100 })
 	if _, err := s.start(t.Context(), b.host, false, true); err != nil {
 		t.Fatal(err)
 	}
-	p := &sweepPass{Sweeper: s, host: b.host, reg: s.Hosts[b.host]}
+	p := &pass{Sweeper: s, host: b.host, reg: s.Hosts[b.host], pace: rate.NewLimiter(rate.Inf, 1)}
 	five := func() time.Duration {
 		began := time.Now()
 		for range 5 {
@@ -177,21 +179,8 @@ func waitFor(t *testing.T, try func() (string, bool)) string {
 	return ""
 }
 
-func TestPacer(t *testing.T) {
-	p := pacer{}
-	began := time.Now()
-	for range 6 {
-		if err := p.wait(t.Context(), 10*time.Millisecond); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if took := time.Since(began); took < 50*time.Millisecond {
-		t.Errorf("six requests at 100 a second took %s", took)
-	}
-}
-
 func TestSweepFileDamaged(t *testing.T) {
-	b := newSweepBench(t)
+	b := newBench(t)
 	if err := os.WriteFile(b.path, []byte(`{"x":`), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +200,7 @@ func TestSweepFileDamaged(t *testing.T) {
 // not ours to find: its push would be set aside, sweep after sweep.
 func TestSweepOfSharedRegistry(t *testing.T) {
 	for _, named := range [][]provenance.Repository{nil, {"ours/app", "theirs/app"}} {
-		b := newSweepBench(t)
+		b := newBench(t)
 		b.state.Put(t, state.RegistryKey(b.host), state.Registry{Host: b.host, Claims: []state.Claim{{Namespace: "ours", Owner: "VendorMSP"}, {Namespace: "theirs", Owner: "PartnerMSP"}}})
 		b.push("ours/app", "1", imageNamed("ours"))
 		b.push("theirs/app", "1", imageNamed("theirs"))
@@ -231,7 +220,7 @@ func TestSweepOfSharedRegistry(t *testing.T) {
 func TestSweepKeepsTheWorst(t *testing.T) {
 	var list []findings.Finding
 	add := func(kind, repo string) {
-		list = kept(append(list, findings.Finding{Kind: kind, Repository: provenance.Repository(repo)}), 5)
+		list = keepWorst(append(list, findings.Finding{Kind: kind, Repository: provenance.Repository(repo)}), 5)
 	}
 	add(findings.OtherBytes, "flood")
 	add(findings.Unrecorded, "quiet")

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/findings"
@@ -17,37 +19,21 @@ import (
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
-// pacer lets requests through at a steady rate.
-type pacer struct{ next time.Time }
-
-func (p *pacer) wait(ctx context.Context, every time.Duration) error {
-	now := time.Now()
-	if p.next.Before(now) {
-		p.next = now
-	}
-	at := p.next
-	p.next = at.Add(every)
-	if at.After(now) {
-		return wait.For(ctx, at.Sub(now))
-	}
-	return ctx.Err()
-}
-
-// sweepPass is one sweep of one registry, in one goroutine: first each
+// pass is one sweep of one registry, in one goroutine: first each
 // repository's tags, then its recorded images; differences are set aside and
 // looked at again when their grace is over.
-type sweepPass struct {
+type pass struct {
 	*Sweeper
 	host provenance.Host
 	reg  *Registry
-	pace pacer
+	pace *rate.Limiter // of requests, one at a time
 
 	silent   int // requests in a row that got no answer
 	unlisted int // lists of referrers that could not be had
 }
 
 // update changes the sweep's state, which the API reads meanwhile.
-func (p *sweepPass) update(change func(r *run)) {
+func (p *pass) update(change func(r *run)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	change(p.state(p.host).Run)
@@ -55,7 +41,7 @@ func (p *sweepPass) update(change func(r *run)) {
 }
 
 // place returns how far the sweep is.
-func (p *sweepPass) place() (at position) {
+func (p *pass) place() (at position) {
 	p.update(func(r *run) { at = r.Place })
 	return at
 }
@@ -63,7 +49,7 @@ func (p *sweepPass) place() (at position) {
 // maxNotes is how many notes of a sweep are kept. The rest stands in the log.
 const maxNotes = 50
 
-func (p *sweepPass) note(format string, args ...any) {
+func (p *pass) note(format string, args ...any) {
 	text, kept := provenance.CleanText(fmt.Sprintf(format, args...), wait.MaxReason), true
 	p.update(func(r *run) {
 		const more = "there is more to note than is kept here: the gateway's log has it"
@@ -85,7 +71,7 @@ func (p *sweepPass) note(format string, args ...any) {
 
 // pass goes through the registry, from where it stands. Its error ends this
 // sweep only.
-func (p *sweepPass) pass(ctx context.Context) error {
+func (p *pass) pass(ctx context.Context) error {
 	if err := p.caughtUp(ctx, time.Now()); err != nil {
 		return err
 	}
@@ -110,13 +96,13 @@ func (p *sweepPass) pass(ctx context.Context) error {
 		p.save(ctx, false)
 	}
 	p.update(func(r *run) { r.Done = len(repos) })
-	return p.settle(ctx, 0)
+	return p.confirm(ctx, 0)
 }
 
 // repositories returns what to go through, sorted: what the configuration
 // lists, or else what the registry lists and the ledger knows. listed is the
 // registry's whole list, nil where there is none to rely on.
-func (p *sweepPass) repositories(ctx context.Context) (repos []provenance.Repository, listed map[provenance.Repository]bool, err error) {
+func (p *pass) repositories(ctx context.Context) (repos []provenance.Repository, listed map[provenance.Repository]bool, err error) {
 	ours, err := p.ours(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -131,7 +117,7 @@ func (p *sweepPass) repositories(ctx context.Context) (repos []provenance.Reposi
 	}
 	all := map[provenance.Repository]bool{}
 	p.silent = maxSilent // without this answer there is no sweep
-	catalogue, err := asked(ctx, p, func(ctx context.Context) (registry.Listing[provenance.Repository], error) {
+	catalogue, err := withRetries(ctx, p, func(ctx context.Context) (registry.Listing[provenance.Repository], error) {
 		return p.reg.Reader.Catalogue(ctx, p.request)
 	})
 	switch provenance.CodeOf(err) {
@@ -181,7 +167,7 @@ func (p *sweepPass) repositories(ctx context.Context) (repos []provenance.Reposi
 // ours tells the repositories whose events this organisation records: a registry
 // may have many owners, and what another one's gateways do not record is not ours
 // to find.
-func (p *sweepPass) ours(ctx context.Context) (func(provenance.Repository) bool, error) {
+func (p *pass) ours(ctx context.Context) (func(provenance.Repository) bool, error) {
 	var record state.Registry
 	err := p.View(ctx, func(r Index) error {
 		record = state.Registry{}
@@ -195,7 +181,7 @@ func (p *sweepPass) ours(ctx context.Context) (func(provenance.Repository) bool,
 }
 
 // repository goes through one repository.
-func (p *sweepPass) repository(ctx context.Context, repo provenance.Repository, at position, listed map[provenance.Repository]bool) error {
+func (p *pass) repository(ctx context.Context, repo provenance.Repository, at position, listed map[provenance.Repository]bool) error {
 	if at.Phase == "" {
 		seen, err := p.tags(ctx, repo, at.After, listed)
 		if err != nil || !seen {
@@ -221,7 +207,7 @@ func (p *sweepPass) repository(ctx context.Context, repo provenance.Repository, 
 				return err
 			}
 		}
-		if err := p.looked(ctx, f, func(r *run) {
+		if err := p.compared(ctx, f, func(r *run) {
 			r.Images++
 			r.Place.After = d.String()
 		}); err != nil {
@@ -234,12 +220,12 @@ func (p *sweepPass) repository(ctx context.Context, repo provenance.Repository, 
 // tags looks at every tag that the registry lists or the ledger knows. seen is
 // false where the registry does not show the repository to us, which does not
 // mean that it is gone: registries say "unknown" to who may not look as well.
-func (p *sweepPass) tags(ctx context.Context, repo provenance.Repository, after string, listed map[provenance.Repository]bool) (seen bool, err error) {
+func (p *pass) tags(ctx context.Context, repo provenance.Repository, after string, listed map[provenance.Repository]bool) (seen bool, err error) {
 	tags, err := p.recordedTags(ctx, repo)
 	if err != nil {
 		return false, err
 	}
-	listing, err := asked(ctx, p, func(ctx context.Context) (registry.Listing[provenance.Tag], error) {
+	listing, err := withRetries(ctx, p, func(ctx context.Context) (registry.Listing[provenance.Tag], error) {
 		return p.reg.Reader.Tags(ctx, repo, p.request)
 	})
 	switch code := provenance.CodeOf(err); {
@@ -269,7 +255,7 @@ func (p *sweepPass) tags(ctx context.Context, repo provenance.Repository, after 
 		if err != nil {
 			return false, err
 		}
-		if err := p.looked(ctx, f, func(r *run) {
+		if err := p.compared(ctx, f, func(r *run) {
 			r.Tags++
 			r.Place.After = string(tag)
 		}); err != nil {
@@ -279,8 +265,8 @@ func (p *sweepPass) tags(ctx context.Context, repo provenance.Repository, after 
 	return true, nil
 }
 
-// looked notes that something was looked at, and what was found there.
-func (p *sweepPass) looked(ctx context.Context, f *findings.Finding, passed func(r *run)) error {
+// compared notes that something was looked at, and what was found there.
+func (p *pass) compared(ctx context.Context, f *findings.Finding, passed func(r *run)) error {
 	if f != nil && f.Kind == findings.Unreachable {
 		if err := p.conclude(ctx, *f); err != nil {
 			return err
@@ -294,11 +280,11 @@ func (p *sweepPass) looked(ctx context.Context, f *findings.Finding, passed func
 		}
 	})
 	p.save(ctx, false)
-	return p.settle(ctx, p.Limits.suspects)
+	return p.confirm(ctx, p.Limits.suspects)
 }
 
 // recordedTags returns the tags of a repository that name something on the ledger.
-func (p *sweepPass) recordedTags(ctx context.Context, repo provenance.Repository) (map[provenance.Tag]bool, error) {
+func (p *pass) recordedTags(ctx context.Context, repo provenance.Repository) (map[provenance.Tag]bool, error) {
 	tags := map[provenance.Tag]bool{}
 	err := p.View(ctx, func(r Index) error {
 		entries, err := r.Scan(p.Limits.recorded, state.TypeTag, string(p.host), string(repo))
@@ -326,7 +312,7 @@ func (p *sweepPass) recordedTags(ctx context.Context, repo provenance.Repository
 // recordedImages returns the images that the ledger says are in a repository,
 // sorted. They are found by the repository's pushes: a place's key opens with
 // the image, so that places are no help here.
-func (p *sweepPass) recordedImages(ctx context.Context, repo provenance.Repository) ([]provenance.Digest, error) {
+func (p *pass) recordedImages(ctx context.Context, repo provenance.Repository) ([]provenance.Digest, error) {
 	seen := map[provenance.Digest]bool{}
 	for page := (readmodel.Page{Size: readmodel.MaxPage}); ; {
 		err := p.View(ctx, func(r Index) error {

@@ -9,7 +9,7 @@ import (
 
 // A sweep that finds an image as it should be, and unproven, has it proven.
 func TestSweepHasImagesProven(t *testing.T) {
-	b := newSweepBench(t)
+	b := newBench(t)
 	image := b.known("app", "v1", "one")
 	proven := b.known("app", "v2", "two")
 	b.state.Put(t, state.PlaceKey(proven, b.host, "app"), state.Place{Proven: true})

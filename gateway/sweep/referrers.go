@@ -16,11 +16,11 @@ const maxUnlisted = 3
 // registry with the referrers API keeps signatures and documents without a tag,
 // so that no list of tags has them. They are asked for of recorded images only:
 // those of an image that this sweep records are the next one's to find.
-func (p *sweepPass) referrers(ctx context.Context, repo provenance.Repository, subject provenance.Digest) error {
+func (p *pass) referrers(ctx context.Context, repo provenance.Repository, subject provenance.Digest) error {
 	if p.unlisted >= maxUnlisted {
 		return nil
 	}
-	found, err := asked(ctx, p, func(ctx context.Context) (registry.Referrers, error) {
+	found, err := withRetries(ctx, p, func(ctx context.Context) (registry.Referrers, error) {
 		if err := p.request(ctx); err != nil {
 			return registry.Referrers{}, err
 		}
@@ -49,7 +49,7 @@ func (p *sweepPass) referrers(ctx context.Context, repo provenance.Repository, s
 		f, err := p.untagged(ctx, repo, r.Digest)
 		if err == nil && f != nil {
 			f.Detail = "refers to " + subject.Short()
-			err = p.looked(ctx, f, func(*run) {})
+			err = p.compared(ctx, f, func(*run) {})
 		}
 		if err != nil {
 			return err
@@ -61,7 +61,7 @@ func (p *sweepPass) referrers(ctx context.Context, repo provenance.Repository, s
 // untagged compares an image that the registry lists without a tag with the
 // ledger; nil: it is recorded. That its bytes are there is found out when its
 // event is made.
-func (p *sweepPass) untagged(ctx context.Context, repo provenance.Repository, d provenance.Digest) (*findings.Finding, error) {
+func (p *pass) untagged(ctx context.Context, repo provenance.Repository, d provenance.Digest) (*findings.Finding, error) {
 	var place state.Place
 	var recorded bool
 	err := p.View(ctx, func(r Index) (err error) {

@@ -14,7 +14,7 @@ import (
 
 // listReferrers lets the registry answer as zot does: with what refers to a
 // subject, and no tag for any of it. Without a list it has no such API.
-func (b *sweepBench) listReferrers(subject provenance.Digest, lists func() (status int, entries string)) {
+func (b *bench) listReferrers(subject provenance.Digest, lists func() (status int, entries string)) {
 	b.answer = func(w http.ResponseWriter, r *http.Request) bool {
 		_, of, ok := strings.Cut(r.URL.Path, "/referrers/")
 		if !ok {
@@ -31,7 +31,7 @@ func (b *sweepBench) listReferrers(subject provenance.Digest, lists func() (stat
 	}
 }
 
-func (b *sweepBench) asked(part string) (n int) {
+func (b *bench) asked(part string) (n int) {
 	for _, r := range b.requests {
 		if strings.Contains(r, part) {
 			n++
@@ -42,7 +42,7 @@ func (b *sweepBench) asked(part string) (n int) {
 
 // A signature without a tag is in no list of tags.
 func TestSweepFindsReferrers(t *testing.T) {
-	b := newSweepBench(t)
+	b := newBench(t)
 	image := b.known("team/app", "1.0", "a")
 	signature := strings.TrimSuffix(imageNamed("signature"), "}") + fmt.Sprintf(`,"subject":{"mediaType":%q,"digest":%q,"size":7}}`, manifestType, image)
 	d := b.push("team/app", "", signature)
@@ -72,7 +72,7 @@ func TestSweepFindsReferrers(t *testing.T) {
 // A registry that lists no referrers is not asked for each of its images.
 func TestSweepWithoutReferrers(t *testing.T) {
 	for status, want := range map[int]int{http.StatusNotFound: 1, http.StatusBadRequest: maxUnlisted} {
-		b := newSweepBench(t)
+		b := newBench(t)
 		for i := range 5 {
 			b.known("team/app", "", fmt.Sprint(i))
 		}
@@ -90,7 +90,7 @@ func TestSweepWithoutReferrers(t *testing.T) {
 // Whoever may push beside an image can make its list long, or one that cannot be
 // read. That is said of this image, and keeps nobody else's signatures out.
 func TestSweepFloodedReferrers(t *testing.T) {
-	b := newSweepBench(t)
+	b := newBench(t)
 	for i := range 2 * maxUnlisted { // in the order of their digests, so that some come before the other one
 		b.known("team/app", "", fmt.Sprint(i))
 	}

@@ -58,7 +58,7 @@ func (s *Sweeper) List(_ context.Context) []findings.Registry {
 		next := s.due(h)
 		s.mu.Lock()
 		at := s.state(h)
-		one := findings.Registry{Host: h, Running: reportSweep(at.Run), Last: reportSweep(at.Last), Alerts: slices.Clone(at.Alerts), Next: next}
+		one := findings.Registry{Host: h, Running: reported(at.Run), Last: reported(at.Last), Alerts: slices.Clone(at.Alerts), Next: next}
 		s.mu.Unlock()
 		if one.Running != nil || one.Last != nil || !next.IsZero() {
 			out = append(out, one)
@@ -67,7 +67,7 @@ func (s *Sweeper) List(_ context.Context) []findings.Registry {
 	return out
 }
 
-func reportSweep(r *run) *findings.Sweep {
+func reported(r *run) *findings.Sweep {
 	if r == nil {
 		return nil
 	}

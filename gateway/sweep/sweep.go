@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"golang.org/x/sync/errgroup"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -83,6 +85,7 @@ type Limits struct {
 	poll, save                           time.Duration
 }
 
+// DefaultLimits are the numbers of a gateway.
 func DefaultLimits() Limits {
 	return Limits{
 		suspects: 5000, findings: 1000, alerts: 200, recorded: 200_000, tries: 4, backoff: time.Second, backoffMax: 5 * time.Minute,
@@ -245,7 +248,7 @@ func (s *Sweeper) start(ctx context.Context, host provenance.Host, dry, schedule
 // sweep carries out the sweep that stands in a registry's state, and puts its
 // result there. When ctx ends first the sweep stays, to be gone on with.
 func (s *Sweeper) sweep(ctx context.Context, host provenance.Host) {
-	p := &sweepPass{Sweeper: s, host: host, reg: s.Hosts[host]}
+	p := &pass{Sweeper: s, host: host, reg: s.Hosts[host], pace: rate.NewLimiter(rate.Inf, 1)}
 	err := p.pass(ctx)
 	if ctx.Err() != nil {
 		s.save(ctx, true)
@@ -263,7 +266,7 @@ func (s *Sweeper) sweep(ctx context.Context, host provenance.Host) {
 	s.dirty = true
 	s.mu.Unlock()
 	s.save(ctx, true)
-	about := []any{slog.String("registry", string(host)), slog.Bool("dry_run", dry), slog.String("findings", sweepCounts(counts))}
+	about := []any{slog.String("registry", string(host)), slog.Bool("dry_run", dry), slog.String("findings", countsText(counts))}
 	if err != nil {
 		s.Log.WarnContext(ctx, "sweep not finished", append(about, slog.Any("error", err))...)
 		return
@@ -274,8 +277,8 @@ func (s *Sweeper) sweep(ctx context.Context, host provenance.Host) {
 	}
 }
 
-// sweepCounts writes counts for people.
-func sweepCounts(counts map[string]int64) string {
+// countsText writes counts for people.
+func countsText(counts map[string]int64) string {
 	var out []string
 	for _, kind := range slices.Sorted(maps.Keys(counts)) {
 		out = append(out, fmt.Sprintf("%s %d", kind, counts[kind]))

@@ -19,7 +19,7 @@ import (
 )
 
 func TestSweepFinds(t *testing.T) {
-	b := newSweepBench(t)
+	b := newBench(t)
 	// As recorded: nothing to say.
 	b.known("team/app", "1.0", "a")
 	b.known("team/app", "", "by digest only")
@@ -91,7 +91,7 @@ func TestSweepFinds(t *testing.T) {
 // A notification that is merely late: in time, nothing is found; later, it
 // changes nothing on the ledger.
 func TestSweepAndLateNotification(t *testing.T) {
-	b := newSweepBench(t)
+	b := newBench(t)
 	d := b.push("app", "1.0", imageNamed("a"))
 	looks := 0
 	b.answer = func(_ http.ResponseWriter, r *http.Request) bool {
@@ -135,7 +135,7 @@ func TestSweepAndLateNotification(t *testing.T) {
 
 // A tag that keeps moving gets its grace anew, and is recorded in the end.
 func TestSweepOfAMovingTag(t *testing.T) {
-	b := newSweepBench(t)
+	b := newBench(t)
 	n := 0
 	b.push("app", "edge", imageNamed("0"))
 	b.answer = func(_ http.ResponseWriter, r *http.Request) bool {
@@ -156,7 +156,7 @@ func TestSweepOfAMovingTag(t *testing.T) {
 func TestSweepResumes(t *testing.T) {
 	for _, kill := range []int{1, 3, 7, 12, 20, 31, 45} {
 		t.Run(fmt.Sprint(kill), func(t *testing.T) {
-			b := newSweepBench(t)
+			b := newBench(t)
 			var want []string
 			for i := range 12 {
 				repo := fmt.Sprintf("team/r%02d", i)
@@ -210,7 +210,7 @@ func TestSweepResumes(t *testing.T) {
 
 // A crash after the events were accepted and before that was saved.
 func TestSweepCrashAfterAccept(t *testing.T) {
-	b := newSweepBench(t)
+	b := newBench(t)
 	b.push("app", "1", imageNamed("a"))
 	b.held = true
 	ctx, cancel := context.WithCancel(t.Context())
@@ -311,7 +311,7 @@ func TestSweepIsNotFooled(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newSweepBench(t)
+			b := newBench(t)
 			b.known("app", "1", "a")
 			b.answer = x.answer
 			run := b.swept(b.sweeper(nil), false)
@@ -323,7 +323,7 @@ func TestSweepIsNotFooled(t *testing.T) {
 }
 
 func TestSweepOfManyTags(t *testing.T) {
-	b := newSweepBench(t)
+	b := newBench(t)
 	const n = 1200 // more than a page; this registry gives no link
 	for i := range n {
 		b.do(http.MethodPut, fmt.Sprintf("app/manifests/t%04d", i), imageNamed("a"))
@@ -337,7 +337,7 @@ func TestSweepOfManyTags(t *testing.T) {
 }
 
 func TestSweepOfListedRepositories(t *testing.T) {
-	b := newSweepBench(t)
+	b := newBench(t)
 	b.push("a", "1", imageNamed("a"))
 	b.push("b", "1", imageNamed("b"))
 	b.push("c/d", "1", imageNamed("c"))

@@ -1,6 +1,8 @@
 package tasks
 
 import (
+	"context"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -8,6 +10,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/block"
+	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
 // artifactTag is a tag under which something about an image is kept: cosign's
@@ -30,7 +33,7 @@ type Watcher struct {
 	MSP     string
 	Collect bool
 	Witness []string // patterns over registry hosts
-	List    *List
+	List    *queue.Tasks
 	Looked  func() // after each block
 }
 
@@ -39,21 +42,32 @@ func (n *Watcher) Height() uint64 { return n.List.Height() }
 
 // Block notes the tasks of a block that the index holds; those of a block below
 // the list's height are noted. Only the owner of a registry records its
-// segments, so the creator's organisation is the owner.
-func (n *Watcher) Block(b block.Block) {
+// segments, so the creator's organisation is the owner. Whatever fails is
+// WB_UNAVAILABLE: the block is to be brought again.
+func (n *Watcher) Block(ctx context.Context, b block.Block) error {
 	if b.Number < n.List.Height() {
-		return
+		return nil
 	}
-	var tasks []Task
+	if err := n.List.Note(ctx, n.asks(b)); err != nil {
+		return provenance.Wrap(provenance.Unavailable, err, "note the tasks of block %d", b.Number)
+	}
+	if n.Looked != nil && len(b.Txs) > 0 {
+		n.Looked()
+	}
+	return nil
+}
+
+// asks is what a block asks of us.
+func (n *Watcher) asks(b block.Block) queue.TaskBlock {
+	out := queue.TaskBlock{Height: b.Number + 1}
 	pushed := map[provenance.Digest]bool{}
-	keys := false
 	for _, tx := range b.Txs {
 		for _, w := range tx.Writes {
 			objectType, attributes, ok := state.SplitKey(w.Key)
 			switch {
 			case !ok || w.Delete:
 			case objectType == state.TypeKey, objectType == state.TypeSchema:
-				keys = true
+				out.Keys = true
 			case objectType == state.TypeSegment && len(attributes) > 0:
 				events, err := provenance.DecodeSegment(w.Value)
 				if err != nil {
@@ -62,22 +76,14 @@ func (n *Watcher) Block(b block.Block) {
 				for _, e := range events {
 					if e.Action == provenance.Push {
 						pushed[e.Digest] = true
-						tasks = append(tasks, n.push(tx.Creator.MSP, provenance.Host(attributes[0]), e)...)
+						out.Tasks = append(out.Tasks, n.push(tx.Creator.MSP, provenance.Host(attributes[0]), e)...)
 					}
 				}
 			}
 		}
 	}
-	var wakes func(Task) bool
-	if keys || len(pushed) > 0 {
-		wakes = func(t Task) bool {
-			return t.Wants == ForKey && keys || t.Wants == ForSubject && pushed[t.Subject]
-		}
-	}
-	n.List.note(b.Number+1, tasks, wakes)
-	if n.Looked != nil && len(b.Txs) > 0 {
-		n.Looked()
-	}
+	out.Subjects = slices.Collect(maps.Keys(pushed))
+	return out
 }
 
 // push returns what to do about one recorded push.

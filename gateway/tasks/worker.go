@@ -11,6 +11,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
@@ -42,6 +43,7 @@ type Limits struct {
 	outage     time.Duration // how long one whose registry or ledger does not answer is kept waiting
 }
 
+// DefaultLimits are the numbers of a gateway.
 func DefaultLimits() Limits {
 	return Limits{parallel: 4, Attempts: 6, backoff: 2 * time.Second, backoffMax: 5 * time.Minute, patience: 24 * time.Hour, outage: 7 * 24 * time.Hour}
 }
@@ -53,16 +55,17 @@ func (l Limits) delay(attempts int) time.Duration {
 // Worker carries out the tasks of the list. A registry that does not answer is
 // left alone for a while with all its tasks, so that the others go on.
 type Worker struct {
-	List   *List
+	List   *queue.Tasks
 	Do     map[string]func(ctx context.Context, t Task) (more []Task, err error)
 	Log    *slog.Logger
 	limits Limits
 
-	mu    sync.Mutex
-	holds map[string]hold
+	arrived chan struct{}
+	mu      sync.Mutex
+	pauses  map[paused]pause
 }
 
-type hold struct {
+type pause struct {
 	until time.Time
 	times int
 }
@@ -72,7 +75,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if w.limits == (Limits{}) {
 		w.limits = DefaultLimits()
 	}
-	w.holds = map[string]hold{}
+	w.pauses, w.arrived = map[paused]pause{}, make(chan struct{}, 1)
 	group, ctx := errgroup.WithContext(ctx)
 	for range w.limits.parallel {
 		group.Go(func() error { return w.loop(ctx) })
@@ -82,20 +85,27 @@ func (w *Worker) Run(ctx context.Context) error {
 
 func (w *Worker) loop(ctx context.Context) error {
 	for ctx.Err() == nil {
-		t, ok, wants := w.List.Take(time.Now(), w.held)
+		ready, rest := w.ready(time.Now())
+		t, ok, due, err := w.List.Take(ctx, ready)
 		if ok {
-			w.List.announce() // there may be more, for another goroutine
+			w.more() // there may be more, for another goroutine
 			more, err := w.Do[t.Kind](ctx, t)
 			if ctx.Err() != nil {
-				break // the file still has it
+				break // the queue still has it
 			}
-			w.List.Add(more)
-			w.settle(t, err)
+			w.insist(ctx, func() error { return w.List.Add(ctx, more) })
+			end := w.outcome(t, err)
+			w.insist(ctx, func() error { return end(ctx) })
 			continue
 		}
-		timer := time.NewTimer(min(wants, time.Second))
+		if err != nil && ctx.Err() == nil {
+			w.Log.WarnContext(ctx, "no task can be taken, trying again", slog.Any("error", err))
+			due = time.Second
+		}
+		timer := time.NewTimer(min(due, rest, time.Second)) // other replicas note tasks as well
 		select {
-		case <-w.List.arrived:
+		case <-w.arrived:
+		case <-w.List.Arrived():
 		case <-timer.C:
 		case <-ctx.Done():
 		}
@@ -104,49 +114,95 @@ func (w *Worker) loop(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// settle decides what becomes of a task after an attempt.
-func (w *Worker) settle(t Task, err error) {
-	var wants *WaitingError
-	var lost *FinalError
-	age := time.Since(t.Noted)
-	switch {
-	case err == nil:
-		w.release(t)
-		w.List.done(t)
-	case errors.As(err, &lost):
-		w.List.GiveUp(t, lost.For, wait.Explain(err))
-	case errors.As(err, &wants):
-		if age > w.limits.patience {
-			w.List.GiveUp(t, wants.For, wait.Explain(err))
-			return
-		}
-		w.List.again(t, time.Now().Add(w.limits.delay(t.Attempts)), true, wants.For, wait.Explain(err))
-	case provenance.CodeOf(err) == provenance.Unavailable:
-		if age > w.limits.outage {
-			w.List.GiveUp(t, "", wait.Explain(err))
-			return
-		}
-		w.List.again(t, w.hold(t, err), false, "", wait.Explain(err))
-	case t.Attempts+1 >= w.limits.Attempts:
-		w.List.GiveUp(t, "", wait.Explain(err))
+// more wakes another of the worker's goroutines.
+func (w *Worker) more() {
+	select {
+	case w.arrived <- struct{}{}:
 	default:
-		w.List.again(t, time.Now().Add(w.limits.delay(t.Attempts)), true, "", wait.Explain(err))
 	}
 }
 
-func holdKey(t Task) string { return t.Kind + " " + string(t.Host) }
-
-func (w *Worker) held(t Task) time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.holds[holdKey(t)].until
+// insist does what the queue must know until it does, or ctx ends: a task whose
+// end is not known stays in our hands. A crash in between: it is done again.
+func (w *Worker) insist(ctx context.Context, do func() error) {
+	pauses := wait.Backoff(100*time.Millisecond, 10*time.Second)
+	for failing := false; ; failing = true {
+		err := do()
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if !failing {
+			w.Log.WarnContext(ctx, "the queue does not take how a task ended, trying again", slog.Any("error", err))
+		}
+		if wait.For(ctx, pauses.NextBackOff()) != nil {
+			return
+		}
+	}
 }
 
-// hold leaves a registry alone for a while, longer each time; the first time is logged.
-func (w *Worker) hold(t Task, cause error) time.Time {
+// outcome decides what becomes of a task after an attempt.
+func (w *Worker) outcome(t Task, err error) func(context.Context) error {
+	var wants *WaitingError
+	var lost *FinalError
+	age, now := time.Since(t.Noted), time.Now()
+	dead := func(wants string) func(context.Context) error {
+		return func(ctx context.Context) error { return w.List.DeadLetter(ctx, t, wants, wait.Explain(err)) }
+	}
+	again := func(due time.Time, counts bool, wants string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			return w.List.Again(ctx, t, queue.Attempt{Due: due, Counts: counts, Wants: wants, Reason: wait.Explain(err)})
+		}
+	}
+	switch {
+	case err == nil:
+		w.release(t)
+		return func(ctx context.Context) error { return w.List.Done(ctx, t) }
+	case errors.As(err, &lost):
+		return dead(lost.For)
+	case errors.As(err, &wants):
+		if age > w.limits.patience {
+			return dead(wants.For)
+		}
+		return again(now.Add(w.limits.delay(t.Attempts)), true, wants.For)
+	case provenance.CodeOf(err) == provenance.Unavailable:
+		if age > w.limits.outage {
+			return dead("")
+		}
+		return again(w.pause(t, err), false, "")
+	case t.Attempts+1 >= w.limits.Attempts:
+		return dead("")
+	}
+	return again(now.Add(w.limits.delay(t.Attempts)), true, "")
+}
+
+// paused is what is left alone for a while: a kind of tasks at a registry.
+type paused struct {
+	kind string
+	host provenance.Host
+}
+
+// ready says what may be taken, and how long what is paused is so.
+func (w *Worker) ready(now time.Time) (ready queue.Ready, rest time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	h := w.holds[holdKey(t)]
+	ready, rest = queue.Ready{}, time.Minute
+	for kind := range w.Do {
+		ready[kind] = nil
+	}
+	for of, h := range w.pauses {
+		if h.until.After(now) {
+			ready[of.kind] = append(ready[of.kind], of.host)
+			rest = min(rest, h.until.Sub(now))
+		}
+	}
+	return ready, rest
+}
+
+// pause leaves a registry alone for a while, longer each time; the first time is logged.
+func (w *Worker) pause(t Task, cause error) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := w.pauses[paused{t.Kind, t.Host}]
 	now := time.Now()
 	if h.until.After(now) { // another task found out meanwhile
 		return h.until
@@ -156,14 +212,14 @@ func (w *Worker) hold(t Task, cause error) time.Time {
 	}
 	h.until = now.Add(w.limits.delay(h.times))
 	h.times++
-	w.holds[holdKey(t)] = h
+	w.pauses[paused{t.Kind, t.Host}] = h
 	return h.until
 }
 
 func (w *Worker) release(t Task) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.holds, holdKey(t))
+	delete(w.pauses, paused{t.Kind, t.Host})
 }
 
 var _ Submitter = (*ledger.Client)(nil)

@@ -2,8 +2,10 @@ package chaos
 
 import (
 	"context"
+	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -27,7 +29,7 @@ type planted struct {
 func defects() []planted {
 	return []planted{
 		{
-			name: "ack before fsync", file: "gateway/intake/fold.go", want: check.Lost,
+			name: "ack before fsync", file: "gateway/intake/coalesce.go", want: check.Lost,
 			edits: [][2]string{{
 				"got, err = sink.Accept(ctx, s.lead)\n",
 				"got.New = len(s.lead)\n\tgo func(ctx context.Context) {\n\t\ttime.Sleep(500 * time.Millisecond)\n\t\t_, _ = sink.Accept(ctx, s.lead)\n\t}(context.WithoutCancel(ctx))\n",
@@ -67,14 +69,14 @@ func defects() []planted {
 			edits: [][2]string{{"valid := i < len(flags) && ", "valid := true || i < len(flags) && "}},
 		},
 		{
-			name: "new transaction id on each retry", file: "gateway/submit_fate.go", want: check.Resent, alive: true,
+			name: "new transaction id on each retry", file: "gateway/record/outcome.go", want: check.Resent, alive: true,
 			edits: [][2]string{{
-				"\t\tdefault:\n\t\t\tl.wait(ctx, err)\n\t\t}\n\t\ttimeout = l.limits.status\n",
-				"\t\tdefault:\n\t\t\tl.wait(ctx, err)\n\t\t\tif unsealed, err := l.reseal(ctx, &s); err != nil || unsealed {\n\t\t\t\treturn false, err\n\t\t\t}\n\t\t}\n\t\ttimeout = l.limits.status\n",
+				"\t\tdefault:\n\t\t\tl.wait(ctx, err)\n\t\t}\n\t\ttimeout = l.Limits.Status\n",
+				"\t\tdefault:\n\t\t\tl.wait(ctx, err)\n\t\t\tif unsealed, err := l.reseal(ctx, &s); err != nil || unsealed {\n\t\t\t\treturn false, err\n\t\t\t}\n\t\t}\n\t\ttimeout = l.Limits.Status\n",
 			}, {
 				// No defect: it leaves time for the peer to die between a submit and its status, some 80 ms otherwise.
-				"\tctx, cancel := context.WithTimeout(ctx, timeout)\n\tdefer cancel()\n\treturn l.ledger.CommitStatus(",
-				"\ttime.Sleep(time.Second)\n\tctx, cancel := context.WithTimeout(ctx, timeout)\n\tdefer cancel()\n\treturn l.ledger.CommitStatus(",
+				"\tctx, cancel := context.WithTimeout(ctx, timeout)\n\tdefer cancel()\n\treturn l.Ledger.CommitStatus(",
+				"\ttime.Sleep(time.Second)\n\tctx, cancel := context.WithTimeout(ctx, timeout)\n\tdefer cancel()\n\treturn l.Ledger.CommitStatus(",
 			}},
 		},
 		{
@@ -87,8 +89,25 @@ func defects() []planted {
 	}
 }
 
+// A defect whose place has moved is planted nowhere, and nobody would notice before
+// the long run.
+func TestDefectsHaveTheirPlace(t *testing.T) {
+	for _, d := range defects() {
+		src, err := os.ReadFile(filepath.Join("..", "..", d.file))
+		if err != nil {
+			t.Errorf("%s: %v", d.name, err)
+			continue
+		}
+		for _, e := range d.edits {
+			if n := strings.Count(string(src), e[0]); n != 1 {
+				t.Errorf("%s: %s has %d times %q", d.name, d.file, n, e[0])
+			}
+		}
+	}
+}
+
 // The checker is proved on the real thing: a real network and registry, and a
-// gateway program with one defect in it. TestCheckerCatches (package gateway)
+// gateway program with one defect in it. TestCheckerCatches (gateway/record)
 // has the same six in one process, in seconds and in every `make test`.
 func TestPlanted(t *testing.T) {
 	if !*chaosPlanted {

@@ -15,12 +15,13 @@
 package waybillv1
 
 import (
-	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
-	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
+
+	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
+	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 )
 
 const (
@@ -4343,7 +4344,7 @@ type Proposal struct {
 	Name    string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`  // of the policy, or the MSP id
 	Base    int32                  `protobuf:"varint,4,opt,name=base,proto3" json:"base,omitempty"` // version in force when it was made
 	Body    string                 `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`  // JSON
-	Hash    string                 `protobuf:"bytes,6,opt,name=hash,proto3" json:"hash,omitempty"`  // hex sha256 of body: what a vote agrees to
+	Hash    string                 `protobuf:"bytes,6,opt,name=hash,proto3" json:"hash,omitempty"`  // hex sha256 of body and source: what a vote agrees to
 	Status  string                 `protobuf:"bytes,7,opt,name=status,proto3" json:"status,omitempty"`
 	Version int32                  `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"` // the policy version it became
 	By      *Person                `protobuf:"bytes,9,opt,name=by,proto3" json:"by,omitempty"`
@@ -4352,9 +4353,12 @@ type Proposal struct {
 	Needed  int32                  `protobuf:"varint,12,opt,name=needed,proto3" json:"needed,omitempty"`  // yes votes that decide
 	Waiting []string               `protobuf:"bytes,13,rep,name=waiting,proto3" json:"waiting,omitempty"` // members that have not voted; of an open proposal
 	// Open, and another version is in force since: it cannot be accepted any more.
-	Outdated      bool   `protobuf:"varint,14,opt,name=outdated,proto3" json:"outdated,omitempty"`
-	Round         int32  `protobuf:"varint,15,opt,name=round,proto3" json:"round,omitempty"` // how often the change was proposed, from 1
-	Title         string `protobuf:"bytes,16,opt,name=title,proto3" json:"title,omitempty"`  // what comes into force, in one line
+	Outdated bool   `protobuf:"varint,14,opt,name=outdated,proto3" json:"outdated,omitempty"`
+	Round    int32  `protobuf:"varint,15,opt,name=round,proto3" json:"round,omitempty"` // how often the change was proposed, from 1
+	Title    string `protobuf:"bytes,16,opt,name=title,proto3" json:"title,omitempty"`  // what comes into force, in one line
+	// Of a policy: the text that the contract read body from, comments included, which
+	// decide nothing. Empty where body is the text.
+	Source        string `protobuf:"bytes,17,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4497,6 +4501,13 @@ func (x *Proposal) GetRound() int32 {
 func (x *Proposal) GetTitle() string {
 	if x != nil {
 		return x.Title
+	}
+	return ""
+}
+
+func (x *Proposal) GetSource() string {
+	if x != nil {
+		return x.Source
 	}
 	return ""
 }
@@ -6153,15 +6164,18 @@ func (x *Label) GetValue() string {
 
 // Policy is one immutable version of a policy.
 type Policy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Version       int32                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	Hash          string                 `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`
-	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"` // canonical JSON
-	Match         []string               `protobuf:"bytes,5,rep,name=match,proto3" json:"match,omitempty"`
-	Voters        []*Person              `protobuf:"bytes,6,rep,name=voters,proto3" json:"voters,omitempty"`
-	At            *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=at,proto3" json:"at,omitempty"`
-	Active        bool                   `protobuf:"varint,8,opt,name=active,proto3" json:"active,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Version int32                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Hash    string                 `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`
+	Text    string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"` // canonical JSON
+	Match   []string               `protobuf:"bytes,5,rep,name=match,proto3" json:"match,omitempty"`
+	Voters  []*Person              `protobuf:"bytes,6,rep,name=voters,proto3" json:"voters,omitempty"`
+	At      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=at,proto3" json:"at,omitempty"`
+	Active  bool                   `protobuf:"varint,8,opt,name=active,proto3" json:"active,omitempty"`
+	// The text that was proposed and says what text says, comments included, which
+	// decide nothing. Empty where text is what was proposed.
+	Source        string `protobuf:"bytes,9,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6250,6 +6264,13 @@ func (x *Policy) GetActive() bool {
 		return x.Active
 	}
 	return false
+}
+
+func (x *Policy) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
 }
 
 type GetPolicyRequest struct {
@@ -8912,7 +8933,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x13GetProposalResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x120\n" +
-	"\bproposal\x18\x03 \x01(\v2\x14.waybill.v1.ProposalR\bproposal\"\xa2\x03\n" +
+	"\bproposal\x18\x03 \x01(\v2\x14.waybill.v1.ProposalR\bproposal\"\xba\x03\n" +
 	"\bProposal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
@@ -8930,7 +8951,8 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\awaiting\x18\r \x03(\tR\awaiting\x12\x1a\n" +
 	"\boutdated\x18\x0e \x01(\bR\boutdated\x12\x14\n" +
 	"\x05round\x18\x0f \x01(\x05R\x05round\x12\x14\n" +
-	"\x05title\x18\x10 \x01(\tR\x05title\"\xb1\x01\n" +
+	"\x05title\x18\x10 \x01(\tR\x05title\x12\x16\n" +
+	"\x06source\x18\x11 \x01(\tR\x06source\"\xb1\x01\n" +
 	"\x04Vote\x12\x10\n" +
 	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x10\n" +
 	"\x03yes\x18\x02 \x01(\bR\x03yes\x12\x16\n" +
@@ -9087,7 +9109,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"repository\x18\x02 \x01(\tR\n" +
 	"repository\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\tR\x05value\"\xe4\x01\n" +
+	"\x05value\x18\x04 \x01(\tR\x05value\"\xfc\x01\n" +
 	"\x06Policy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x12\n" +
@@ -9096,7 +9118,8 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x05match\x18\x05 \x03(\tR\x05match\x12*\n" +
 	"\x06voters\x18\x06 \x03(\v2\x12.waybill.v1.PersonR\x06voters\x12*\n" +
 	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
-	"\x06active\x18\b \x01(\bR\x06active\"@\n" +
+	"\x06active\x18\b \x01(\bR\x06active\x12\x16\n" +
+	"\x06source\x18\t \x01(\tR\x06source\"@\n" +
 	"\x10GetPolicyRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\"m\n" +

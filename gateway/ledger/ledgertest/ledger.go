@@ -20,7 +20,7 @@ import (
 type Ledger struct {
 	Mu       sync.Mutex
 	Segments map[string][]byte // state: key -> bytes
-	Fates    map[string]string // txID -> validation code
+	Outcomes map[string]string // txID -> validation code
 	Txs      int
 	Resent   int // submits of a transaction that was ordered before
 	Endorsed [][]provenance.Event
@@ -33,16 +33,19 @@ type Ledger struct {
 	Invalid                                    func(n int) string             // code of the nth ordered transaction
 }
 
+// Tx is an endorsed transaction.
 type Tx struct {
 	ID, Key string
 	Bytes   []byte
 	Absent  bool // the key was absent when it was endorsed
 }
 
+// New returns an empty ledger.
 func New() *Ledger {
-	return &Ledger{Segments: map[string][]byte{}, Fates: map[string]string{}}
+	return &Ledger{Segments: map[string][]byte{}, Outcomes: map[string]string{}}
 }
 
+// Call calls a fault where one is set.
 func Call(fault func(int) error, n int) error {
 	if fault == nil {
 		return nil
@@ -50,6 +53,7 @@ func Call(fault func(int) error, n int) error {
 	return fault(n)
 }
 
+// Endorse endorses a segment as the contract would.
 func (f *Ledger) Endorse(ctx context.Context, fn string, args []string, transient map[string][]byte) (ledger.Endorsed, error) {
 	f.Mu.Lock()
 	f.Endorses++
@@ -114,6 +118,7 @@ func decodeManifests(b []byte) (map[provenance.Digest][]byte, error) {
 	return out, nil
 }
 
+// SubmitEndorsed has a transaction ordered.
 func (f *Ledger) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error {
 	f.Mu.Lock()
 	f.Submits++
@@ -131,6 +136,7 @@ func (f *Ledger) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error {
 	return Call(f.AfterSubmit, n)
 }
 
+// Order judges a transaction and keeps what it wrote if it is valid.
 func (f *Ledger) Order(e ledger.Endorsed) error {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -138,24 +144,25 @@ func (f *Ledger) Order(e ledger.Endorsed) error {
 	if err := json.Unmarshal(e.Bytes, &tx); err != nil {
 		return err
 	}
-	if _, ok := f.Fates[tx.ID]; ok {
+	if _, ok := f.Outcomes[tx.ID]; ok {
 		f.Resent++ // already processed: no failure, no second effect
 		return nil
 	}
 	code := "VALID"
 	if f.Invalid != nil {
-		code = f.Invalid(len(f.Fates) + 1)
+		code = f.Invalid(len(f.Outcomes) + 1)
 	}
 	if _, exists := f.Segments[tx.Key]; exists && tx.Absent {
 		code = "MVCC_READ_CONFLICT"
 	}
-	f.Fates[tx.ID] = code
+	f.Outcomes[tx.ID] = code
 	if code == "VALID" {
 		f.Segments[tx.Key] = tx.Bytes
 	}
 	return nil
 }
 
+// CommitStatus waits for the outcome of a transaction.
 func (f *Ledger) CommitStatus(ctx context.Context, txID string) (ledger.Commit, error) {
 	f.Mu.Lock()
 	f.statuses++
@@ -166,7 +173,7 @@ func (f *Ledger) CommitStatus(ctx context.Context, txID string) (ledger.Commit, 
 	}
 	for {
 		f.Mu.Lock()
-		code, ok := f.Fates[txID]
+		code, ok := f.Outcomes[txID]
 		f.Mu.Unlock()
 		if ok {
 			return ledger.Commit{Valid: code == "VALID", Code: code, Block: 7}, nil

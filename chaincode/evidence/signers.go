@@ -1,0 +1,105 @@
+package evidence
+
+import (
+	"crypto"
+	"slices"
+	"sync"
+)
+
+// Signed is an envelope that a key signed.
+type Signed struct {
+	Key    Key
+	Result Result
+}
+
+// Signers returns what Verify says by each of many keys that signed one
+// envelope; the one that the envelope hints at is tried first. r.Format is not
+// FormatPlain. Where none signed it, the error is one key's refusal: of an envelope
+// that cannot be read every key says the same.
+//
+// The one signature of an envelope is of one key. Where that is the hinted one, other
+// public keys are compared and not tried: their owners can say nothing by it. Without
+// a hint all are tried, for somebody may know a second key under which another's
+// signature verifies, and must not take its place.
+func Signers(r Request, keys []*ParsedKey) ([]Signed, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	e, err := open(r)
+	if err != nil {
+		return nil, err
+	}
+	e.document = sync.OnceValues(e.document)
+	hint := KeyHint(r.Format, r.Envelope)
+	refusal := invalid("no key is registered")
+	var all []Signed
+	var by crypto.PublicKey // the hinted key, once the one signature verified
+	for _, k := range likelyFirst(keys, hint) {
+		if by != nil && k.Kind == PublicKey && !equalKeys(k.public, by) {
+			continue
+		}
+		result, err := e.verify(k)
+		if err != nil {
+			refusal = err
+			continue
+		}
+		all = append(all, Signed{k.Key, result})
+		if k.Kind == PublicKey && k.fingerprint == hint && len(e.signatures) == 1 {
+			by = k.public
+		}
+	}
+	if len(all) == 0 {
+		return nil, refusal
+	}
+	return all, nil
+}
+
+// likelyFirst moves the keys with a fingerprint to the front.
+func likelyFirst(keys []*ParsedKey, fingerprint string) []*ParsedKey {
+	hinted := func(k *ParsedKey) bool { return k.fingerprint == fingerprint }
+	if fingerprint == "" || !slices.ContainsFunc(keys, hinted) {
+		return keys
+	}
+	first := make([]*ParsedKey, 0, len(keys))
+	var rest []*ParsedKey
+	for _, k := range keys {
+		if hinted(k) {
+			first = append(first, k)
+		} else {
+			rest = append(rest, k)
+		}
+	}
+	return append(first, rest...)
+}
+
+func equalKeys(a, b crypto.PublicKey) bool {
+	key, ok := a.(interface{ Equal(x crypto.PublicKey) bool })
+	return ok && key.Equal(b)
+}
+
+// maxParsed bounds a KeyCache; a key is a few KiB.
+const maxParsed = 1 << 15
+
+// KeyCache parses each key once. It is safe for concurrent use; the zero value is empty.
+type KeyCache struct {
+	mutex  sync.Mutex
+	parsed map[Key]*ParsedKey
+}
+
+// Parse is Key.Parse.
+func (c *KeyCache) Parse(k Key) (*ParsedKey, error) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if p := c.parsed[k]; p != nil {
+		return p, nil
+	}
+	p, err := k.Parse()
+	if err != nil {
+		return nil, err
+	}
+	if c.parsed == nil || len(c.parsed) >= maxParsed {
+		c.parsed = map[Key]*ParsedKey{}
+	}
+	c.parsed[k] = p
+	return p, nil
+}

@@ -1,0 +1,54 @@
+package state
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// RegistryChange is the body of a ProposeRegistry proposal.
+type RegistryChange struct {
+	Host      provenance.Host `json:"host"`
+	Namespace string          `json:"namespace"`
+	Owner     string          `json:"owner"`
+	Kind      string          `json:"kind"`
+}
+
+// LiftChange is the body of a ProposeLift proposal.
+type LiftChange struct {
+	Digest provenance.Digest `json:"digest"`
+	MSP    string            `json:"msp"`
+}
+
+// Title says in a line for people what comes into force when it is accepted.
+func (p Proposal) Title() string {
+	switch p.Kind {
+	case ProposePolicy:
+		if p.Base == 0 {
+			return "a new policy " + p.Name
+		}
+		return fmt.Sprintf("a change of policy %s@%d", p.Name, p.Base)
+	case ProposeMemberAdd:
+		return "invite " + p.Name
+	case ProposeMemberRemove:
+		return "remove " + p.Name
+	case ProposeMajority:
+		return "change the majority: " + string(p.Body)
+	case ProposeRegistry:
+		var c RegistryChange
+		if json.Unmarshal(p.Body, &c) == nil && c.Host != "" {
+			of := "registry " + string(c.Host)
+			if c.Namespace != "" {
+				of = "namespace " + c.Namespace + " of " + of
+			}
+			return "give " + of + " (" + c.Kind + ") to " + c.Owner
+		}
+	case ProposeLift:
+		var c LiftChange
+		if json.Unmarshal(p.Body, &c) == nil && c.MSP != "" {
+			return "lift the quarantine of " + c.Digest.String() + " by " + c.MSP
+		}
+	}
+	return string(p.Kind) + " " + p.Name
+}

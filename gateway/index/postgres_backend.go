@@ -1,0 +1,203 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/waybill-dev/waybill/gateway/sqldb"
+)
+
+const (
+	// writeTimeout bounds a write transaction: a server that went silent must not hold the follower for ever.
+	writeTimeout = 2 * time.Minute
+	maxQueued    = 4000   // statements and keys of one message
+	maxKept      = 50_000 // keys kept between two blocks of a batch
+)
+
+// serverEngine is PostgreSQL: several processes, each statement a journey. So
+// the keys that a block touches are read at once and written at once, and its
+// rows are sent without waiting for each answer.
+type postgresBackend struct {
+	write *sqldb.Writer
+	read  *sql.DB
+}
+
+func (e *postgresBackend) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	err := e.read.Close()
+	_ = e.write.Close(ctx) // nothing is in hand
+	return err
+}
+
+func (e *postgresBackend) begin(ctx context.Context) (session, error) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	tx, err := e.write.Begin(ctx)
+	if err != nil {
+		cancel()
+		return session{}, err
+	}
+	s := &postgresSession{tx: tx, known: map[string][]byte{}, changed: map[string]bool{}}
+	return session{s, s, s, func() { tx.Rollback(); cancel() }}, nil
+}
+
+// serverSession keeps what the transaction knows of the keys, and what is still
+// to be sent. Nothing else writes to kv while it holds meta's row.
+type postgresSession struct {
+	tx      *sqldb.Tx
+	known   map[string][]byte // keys as they stand; nil: absent
+	changed map[string]bool   // to be written
+}
+
+func (s *postgresSession) head() (h head, err error) {
+	found, err := s.tx.Row(selectHead+` FOR UPDATE`, nil, h.into()...)
+	if err == nil && !found {
+		err = sql.ErrNoRows
+	}
+	return h, err
+}
+
+func (s *postgresSession) setHead(height uint64, hash []byte) error {
+	s.tx.Queue(dollars(updateHead), height, hash)
+	return nil
+}
+
+func (s *postgresSession) load(keys []string) error {
+	if len(s.known) > maxKept {
+		if err := s.flush(); err != nil {
+			return err
+		}
+		clear(s.known)
+	}
+	missing := make([][]byte, 0, len(keys))
+	for _, key := range keys {
+		if _, known := s.known[key]; !known {
+			missing = append(missing, []byte(key))
+			s.known[key] = nil
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	var key, value []byte
+	err := s.tx.Rows(`SELECT key, value FROM kv WHERE key = ANY ($1)`, []any{missing}, []any{&key, &value}, func() error {
+		s.known[string(key)] = notNil(value)
+		value = nil
+		return nil
+	})
+	return sqldb.Wrap(err, "index: read keys")
+}
+
+func (s *postgresSession) get(key string) ([]byte, error) {
+	if _, known := s.known[key]; !known {
+		if err := s.load([]string{key}); err != nil {
+			return nil, err
+		}
+	}
+	return s.known[key], nil
+}
+
+func (s *postgresSession) put(key string, value []byte) error {
+	s.known[key], s.changed[key] = value, true
+	return s.bound()
+}
+
+func (s *postgresSession) exec(st *statement, args ...any) error {
+	s.tx.Queue(st.dollars, byteArgs(args)...)
+	return s.bound()
+}
+
+func (s *postgresSession) bound() error {
+	if s.tx.Queued()+len(s.changed) < maxQueued {
+		return nil
+	}
+	return s.flush()
+}
+
+// flush sends what was put off.
+func (s *postgresSession) flush() error {
+	s.queueKeys()
+	clear(s.changed)
+	return sqldb.Wrap(s.tx.Flush(), "index: write")
+}
+
+func (s *postgresSession) queueKeys() {
+	var put, values, drop [][]byte
+	for _, key := range slices.Sorted(maps.Keys(s.changed)) {
+		if value := s.known[key]; value != nil {
+			put, values = append(put, []byte(key)), append(values, value)
+		} else {
+			drop = append(drop, []byte(key))
+		}
+	}
+	if len(put) > 0 {
+		s.tx.Queue(`INSERT INTO kv (key, value) SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, put, values)
+	}
+	if len(drop) > 0 {
+		s.tx.Queue(`DELETE FROM kv WHERE key = ANY ($1)`, drop)
+	}
+}
+
+func (s *postgresSession) row(st *statement, args []any, into ...any) (bool, error) {
+	if err := s.flush(); err != nil {
+		return false, err
+	}
+	found, err := s.tx.Row(st.dollars, byteArgs(args), into...)
+	return found, sqldb.Wrap(err, "index: read")
+}
+
+// commit may fail after the server has committed. Then the next Apply finds the
+// height moved, as when another replica applied the block.
+func (s *postgresSession) commit() error {
+	if err := s.flush(); err != nil {
+		return err
+	}
+	return s.tx.Commit()
+}
+
+func (e *postgresBackend) view(ctx context.Context) (reads, error) {
+	tx, err := e.read.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		return reads{}, err
+	}
+	r := &postgresReads{tx: tx, ctx: func() context.Context { return ctx }}
+	return reads{r, r.head, func() { _ = tx.Rollback() }}, nil // nothing was written
+}
+
+type postgresReads struct {
+	tx  *sql.Tx
+	ctx func() context.Context
+}
+
+func (r *postgresReads) head() (h head, err error) {
+	err = r.tx.QueryRowContext(r.ctx(), selectHead).Scan(h.into()...)
+	return h, err
+}
+
+func (r *postgresReads) query(text string, args ...any) (*sql.Rows, error) {
+	return r.tx.QueryContext(r.ctx(), dollars(text), byteArgs(args)...)
+}
+
+func (r *postgresReads) get(keys []string) (*sql.Rows, error) {
+	asked := make([][]byte, len(keys))
+	for i, key := range keys {
+		asked[i] = []byte(key)
+	}
+	return r.tx.QueryContext(r.ctx(), `SELECT key, value FROM kv WHERE key = ANY ($1)`, asked)
+}
+
+// recent takes a segment at each step: the latest that any of the chains stands
+// at, whose rows give way to those before them. The server makes as many steps
+// as are asked for.
+func (r *postgresReads) recent(image string) string {
+	return `chain (block, tx, last, heads) AS (
+			SELECT NULL::bigint, NULL::bigint, NULL::bigint, ARRAY(SELECT p.latest FROM pulls p WHERE ` + image + `)
+			UNION ALL SELECT n.block, n.tx, n.last, ARRAY(SELECT id FROM unnest(c.heads || n.previous) AS id WHERE id IS NOT NULL AND id <> ALL (n.ids))
+			FROM chain c CROSS JOIN LATERAL (
+				SELECT r.block, r.tx, max(r.last) AS last, array_agg(r.id) AS ids, array_agg(r.previous) AS previous
+				FROM pulled r WHERE r.id = ANY (c.heads) GROUP BY r.block, r.tx ORDER BY r.block DESC, r.tx DESC LIMIT 1) n),
+		recent AS (SELECT block, tx FROM chain WHERE last >= ? AND (block, tx) <= (?, ?) LIMIT ?)`
+}
