@@ -100,6 +100,14 @@ func figures(out io.Writer, names []string, trees []*measured) {
 	row("pairs of files that use each other", func(m *measured) int { return len(m.mutual) })
 	row("such pairs in package gateway", func(m *measured) int { return m.mutualIn("gateway") })
 	row(fmt.Sprintf("interfaces with more than %d methods", mostMethods), func(m *measured) int { return len(m.interfaces) })
+	row("those that declare so many themselves", func(m *measured) (n int) {
+		for _, i := range m.interfaces {
+			if i.own > mostMethods {
+				n++
+			}
+		}
+		return n
+	})
 	_ = w.Flush() // nobody is told of a closed pipe
 }
 
@@ -135,9 +143,9 @@ func details(out io.Writer, name string, m *measured) {
 		line(p.dir, p.a+" "+p.b, fmt.Sprintf("%d, %d", len(p.aUsesB), len(p.bUsesA)))
 	}
 	_ = w.Flush()
-	title("%s: interfaces with more than %d methods", name, mostMethods)
+	title("%s: interfaces with more than %d methods (in all, not embedded)", name, mostMethods)
 	for _, i := range m.interfaces {
-		line(i.methods, i.name)
+		line(i.methods, i.own, i.name)
 	}
 	_ = w.Flush()
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -87,14 +88,14 @@ func TestMeasure(t *testing.T) {
 		got.Mutual = append(got.Mutual, u.dir+" "+u.a+" "+u.b+": "+strings.Join(u.aUsesB, " ")+"; "+strings.Join(u.bUsesA, " "))
 	}
 	for _, i := range m.interfaces {
-		got.Interfaces = append(got.Interfaces, i.name)
+		got.Interfaces = append(got.Interfaces, fmt.Sprint(i.name, " ", i.methods, " ", i.own))
 	}
 	want := sum{
 		Dirs:       []string{"gateway", "queue", "queue/queuetest"},
 		Copies:     []string{"gateway.Row queue.Row"},
 		Arrows:     []string{"gateway queue"},
 		Mutual:     []string{"gateway gateway.go parse.go: parse; Row"},
-		Interfaces: []string{"queue.Rows"},
+		Interfaces: []string{"queue.Rows 4 1"},
 		Files:      [3]int{4, 2, 1},
 		Long:       [3]int{0, 1, 1},
 	}

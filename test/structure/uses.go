@@ -217,8 +217,8 @@ func (m *measured) mutualIn(dir string) (n int) {
 const mostMethods = 3
 
 type wideInterface struct {
-	name    string // package.Type
-	methods int
+	name         string // package.Type
+	methods, own int    // in all, and those that it does not embed
 }
 
 // wideInterfaces lists the interfaces of the code with more methods than
@@ -235,7 +235,7 @@ func wideInterfaces(t *tree, all map[string]checked) []wideInterface {
 				return true
 			}
 			if i, ok := all[f.dir].info.Defs[spec.Name].Type().Underlying().(*types.Interface); ok && i.NumMethods() > mostMethods {
-				out = append(out, wideInterface{f.dir + "." + spec.Name.Name, i.NumMethods()})
+				out = append(out, wideInterface{f.dir + "." + spec.Name.Name, i.NumMethods(), i.NumExplicitMethods()})
 			}
 			return true
 		})
