@@ -19,9 +19,9 @@ func (ReleaseContract) BreakGlass(tx *Tx, host, repository, digest, stage, reaso
 	if err := needReason("breaking the glass", reason); err != nil {
 		return "", err
 	}
-	r, settled, err := begin(tx, host, repository, digest, stage)
-	if err != nil || settled != nil {
-		return answer(settled, err)
+	r, overdue, err := begin(tx, host, repository, digest, stage)
+	if err != nil || overdue != nil {
+		return answer(overdue, err)
 	}
 	v := r.verdict(tx)
 	if r.open() != nil {
@@ -33,12 +33,12 @@ func (ReleaseContract) BreakGlass(tx *Tx, host, repository, digest, stage, reaso
 		}
 		return "", provenance.Errorf(provenance.Conflict, "%s was released to %s before; release:Release rolls back to it", r.subject.Digest.Short(), r.subject.Stage)
 	}
-	who, err := tx.standing()
+	who, err := tx.callerRoles()
 	if err != nil {
 		return "", err
 	}
 	if v.Releasable && r.promotion.OpenAt(tx.now) && who.holds(string(state.RoleReleaseManager)) {
-		return r.releaseNow(tx, v, how{auto: who.robot}) // nothing is missing, nothing is owed
+		return r.releaseNow(tx, v, origin{auto: who.robot}) // nothing is missing, nothing is owed
 	}
 	without, due, err := policy.CanBreakGlass(r.policy, *r.facts, tx.caller, who.roles, tx.now)
 	if err != nil {
@@ -49,7 +49,7 @@ func (ReleaseContract) BreakGlass(tx *Tx, host, repository, digest, stage, reaso
 		without = []string{}
 	}
 	debt := &policy.Debt{By: tx.caller, Reason: reason, Without: without, At: tx.now, Due: due}
-	return r.releaseNow(tx, v, how{debt: debt})
+	return r.releaseNow(tx, v, origin{debt: debt})
 }
 
 // Review pays the debt of a break-glass release: somebody of another
@@ -64,7 +64,7 @@ func (ReleaseContract) Review(tx *Tx, host, repository, digest, stage, hash, rea
 	if err != nil {
 		return "", err
 	}
-	r, err := rule(tx, s)
+	r, err := loadDecision(tx, s)
 	if err != nil {
 		return "", err
 	}
@@ -94,7 +94,7 @@ func (ReleaseContract) Review(tx *Tx, host, repository, digest, stage, hash, rea
 	if debt.Reviewed != nil {
 		return answer(r.verdict(tx), nil)
 	}
-	if _, err := r.settle(tx); err != nil {
+	if _, err := r.quarantineOverdue(tx); err != nil {
 		return "", err
 	}
 	by, paid := tx.caller, *rel.Debt
@@ -105,7 +105,7 @@ func (ReleaseContract) Review(tx *Tx, host, repository, digest, stage, hash, rea
 }
 
 // reviewers names who may review by the policy in force; empty: any other member.
-func (r *ruling) reviewers() []string {
+func (r *decision) reviewers() []string {
 	if r.policy == nil {
 		return nil
 	}
@@ -118,9 +118,9 @@ func (r *ruling) reviewers() []string {
 // Settle quarantines a break-glass release whose review is overdue. Any member
 // may; where nothing is overdue it is success without a write.
 func (ReleaseContract) Settle(tx *Tx, host, repository, digest, stage string) (string, error) {
-	r, settled, err := begin(tx, host, repository, digest, stage)
-	if err != nil || settled != nil {
-		return answer(settled, err)
+	r, overdue, err := begin(tx, host, repository, digest, stage)
+	if err != nil || overdue != nil {
+		return answer(overdue, err)
 	}
 	return answer(r.verdict(tx), nil)
 }

@@ -75,7 +75,7 @@ func New() (*Chaincode, error) {
 	if err != nil {
 		return nil, fmt.Errorf("waybill chaincode: %w", err)
 	}
-	cc.TransactionSerializer = plain{}
+	cc.TransactionSerializer = textSerializer{}
 	return &Chaincode{contracts: cc}, nil
 }
 

@@ -46,11 +46,11 @@ func (ClockContract) Get(tx *Tx) (string, error) {
 	return answer(c, err)
 }
 
-// timely refuses an act that is dated before what the ledger's clock allows,
+// checkClock refuses an act that is dated before what the ledger's clock allows,
 // and returns the clock. Read, the clock becomes part of what the act rests on:
 // a tick between endorsement and commit makes the act invalid. Where the clock
 // stands still, what depends on time is unmet and says so.
-func (tx *Tx) timely() (state.Clock, error) {
+func (tx *Tx) checkClock() (state.Clock, error) {
 	var c state.Clock
 	if _, err := state.Read(tx, state.ClockKey(), &c); err != nil || c.At.IsZero() {
 		return c, err

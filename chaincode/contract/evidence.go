@@ -48,7 +48,7 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 	if len(envelope) > evidence.MaxEnvelope {
 		return "", provenance.Errorf(provenance.Invalid, "envelope of %d bytes: at most %d; state the facts over its hash instead", len(envelope), evidence.MaxEnvelope)
 	}
-	signer, key, err := vouching(tx, format, keyMSP, keyName)
+	signer, key, err := signerOf(tx, format, keyMSP, keyName)
 	if err != nil {
 		return "", err
 	}
@@ -83,7 +83,7 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 	if err != nil {
 		return "", err
 	}
-	return enter(tx, !p.Accepts(result.Type, signer), result.Signature, state.Evidence{
+	return storeEvidence(tx, !p.Accepts(result.Type, signer), result.Signature, state.Evidence{
 		Digest: subject, Type: result.Type, ID: evidence.ID(request.Format, envelope), Format: format, Signer: signer, Facts: result.Facts,
 		Document: result.Document, PredicateType: result.PredicateType, MadeAt: result.MadeAt, Location: location, Act: tx.act(),
 	})
@@ -132,14 +132,14 @@ func checkLocation(location string) error {
 	return nil
 }
 
-// vouching settles who answers for the evidence: a registered key, or the
+// signerOf tells who answers for the evidence: a registered key, or the
 // caller for a plain document.
-func vouching(tx *Tx, format, keyMSP, keyName string) (policy.Signer, *evidence.Key, error) {
+func signerOf(tx *Tx, format, keyMSP, keyName string) (policy.Signer, *evidence.Key, error) {
 	if evidence.Format(format) == evidence.FormatPlain {
 		if keyMSP != "" || keyName != "" {
 			return policy.Signer{}, nil, provenance.Errorf(provenance.Invalid, "plain evidence is vouched for by its submitter; it names no key")
 		}
-		who, err := tx.standing()
+		who, err := tx.callerRoles()
 		if err != nil {
 			return policy.Signer{}, nil, err
 		}

@@ -10,12 +10,12 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
-// enter records a verified piece and, where it is the newest of its signer and
+// storeEvidence records a verified piece and, where it is the newest of its signer and
 // type, puts it into the set of what the caller's organisation handed in.
 // unruled: no rule of the repository's policy accepts it. signature names what
 // was verified, "" for a document that a person vouches for: one that came before
 // is the word that it was then, however it is wrapped now.
-func enter(tx *Tx, unruled bool, signature string, e state.Evidence) (string, error) {
+func storeEvidence(tx *Tx, unruled bool, signature string, e state.Evidence) (string, error) {
 	setKey := state.EvidenceSetKey(e.Digest, tx.caller.MSP)
 	var set state.EvidenceSet
 	if _, err := state.Read(tx, setKey, &set); err != nil {
@@ -26,15 +26,15 @@ func enter(tx *Tx, unruled bool, signature string, e state.Evidence) (string, er
 	// vouch for equal bytes: whoever comes second has an id of its own, so that
 	// nobody is kept from counting by somebody who was first.
 	ids := []string{e.ID, signerID(e.ID, signer)}
-	saidKey := state.SaidKey(e.Digest, e.Type, speaker(e.Signer), signature)
-	var said state.Said
+	firstKey := state.FirstPieceKey(e.Digest, e.Type, signerIdentity(e.Signer), signature)
+	var first state.FirstPiece
 	if signature != "" {
-		if _, err := state.Read(tx, saidKey, &said); err != nil {
+		if _, err := state.Read(tx, firstKey, &first); err != nil {
 			return "", err
 		}
 	}
-	if said.ID != "" {
-		ids = []string{said.ID}
+	if first.ID != "" {
+		ids = []string{first.ID}
 	}
 	known := false
 	for _, id := range ids {
@@ -44,7 +44,7 @@ func enter(tx *Tx, unruled bool, signature string, e state.Evidence) (string, er
 			return "", err
 		}
 		e.ID = id
-		if known = found && (said.ID != "" || state.SignerID(old.Signer) == signer); known {
+		if known = found && (first.ID != "" || state.SignerID(old.Signer) == signer); known {
 			e, signer = old, state.SignerID(old.Signer)
 		}
 		if known || !found {
@@ -72,7 +72,7 @@ func enter(tx *Tx, unruled bool, signature string, e state.Evidence) (string, er
 	past := entry // the one of the two that no longer counts
 	counts := at < 0 || newer(entry, set.Entries[at])
 	if at < 0 {
-		if err := room(tx, set, entry); err != nil {
+		if err := checkCapacity(tx, set, entry); err != nil {
 			return "", err
 		}
 		set.Entries = append(set.Entries, entry)
@@ -82,7 +82,7 @@ func enter(tx *Tx, unruled bool, signature string, e state.Evidence) (string, er
 			set.Entries[at] = entry
 		}
 		set.Entries[at].Past = true
-		if err := remember(tx, e.Digest, set.Entries[at], past); err != nil {
+		if err := keepSuperseded(tx, e.Digest, set.Entries[at], past); err != nil {
 			return "", err
 		}
 	}
@@ -94,15 +94,15 @@ func enter(tx *Tx, unruled bool, signature string, e state.Evidence) (string, er
 		return answer(submitted, nil)
 	}
 	if signature != "" {
-		if err := tx.put(saidKey, state.Said{ID: e.ID}); err != nil {
+		if err := tx.put(firstKey, state.FirstPiece{ID: e.ID}); err != nil {
 			return "", err
 		}
 	}
 	return answer(submitted, tx.put(state.EvidenceKey(e.Digest, e.Type, e.ID), e))
 }
 
-// room refuses an entry that the caller's organisation has no room for.
-func room(tx *Tx, set state.EvidenceSet, entry state.EvidenceEntry) error {
+// checkCapacity refuses an entry that the caller's organisation has no room for.
+func checkCapacity(tx *Tx, set state.EvidenceSet, entry state.EvidenceEntry) error {
 	unruled, ofSigner := 0, 0
 	for _, e := range set.Entries {
 		if e.Unruled {
@@ -126,8 +126,8 @@ func room(tx *Tx, set state.EvidenceSet, entry state.EvidenceEntry) error {
 	return nil
 }
 
-// remember keeps the name of a piece that another one of its signer replaced.
-func remember(tx *Tx, d provenance.Digest, entry, piece state.EvidenceEntry) error {
+// keepSuperseded keeps the name of a piece that another one of its signer replaced.
+func keepSuperseded(tx *Tx, d provenance.Digest, entry, piece state.EvidenceEntry) error {
 	key := state.EvidencePastKey(d, tx.caller.MSP, entry)
 	var past state.EvidencePast
 	if _, err := state.Read(tx, key, &past); err != nil {
@@ -142,9 +142,9 @@ func signerID(id, signer string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// speaker is whose word a signature is for the rules: a certificate may chain up
+// signerIdentity is whose word a signature is for the rules: a certificate may chain up
 // to several roots of its organisation, and its identity says one thing.
-func speaker(s policy.Signer) string {
+func signerIdentity(s policy.Signer) string {
 	if s.Kind == policy.SignedByCertificate {
 		s.Key = ""
 	}

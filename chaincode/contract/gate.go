@@ -10,7 +10,7 @@ import (
 // gatekeepers are the organisations whose peers must endorse a release of the
 // subject: those the stage's approvals and witnesses name, as far as they are
 // members. Whoever is no member has no peers to ask.
-func (r *ruling) gatekeepers() []string {
+func (r *decision) gatekeepers() []string {
 	st := r.stage()
 	named := slices.Clone(st.Approvals.Orgs)
 	if st.Witnesses != nil {
@@ -26,7 +26,7 @@ func (r *ruling) gatekeepers() []string {
 // first write of a key, or of a policy, is judged without it: a gate that was
 // not there, or did not name all it has to name, lets nothing pass in the
 // transaction that sets it.
-func (r *ruling) gate(tx *Tx, release bool) (passed bool, err error) {
+func (r *decision) gate(tx *Tx, release bool) (passed bool, err error) {
 	members, err := state.LoadMembers(tx)
 	if err != nil {
 		return false, err

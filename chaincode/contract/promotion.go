@@ -18,9 +18,9 @@ type PromotionContract struct{ contractapi.Contract }
 // open promotion joins those who ask for it, and joining twice, or requesting what was
 // released, is success without a write; after a rejection it opens the next attempt.
 func (PromotionContract) Request(tx *Tx, host, repository, digest, stage string) (string, error) {
-	r, settled, err := begin(tx, host, repository, digest, stage)
-	if err != nil || settled != nil {
-		return answer(settled, err)
+	r, overdue, err := begin(tx, host, repository, digest, stage)
+	if err != nil || overdue != nil {
+		return answer(overdue, err)
 	}
 	if err := r.open(); err != nil {
 		return "", err
@@ -29,13 +29,13 @@ func (PromotionContract) Request(tx *Tx, host, repository, digest, stage string)
 		return answer(r.verdict(tx), nil)
 	}
 	if r.promotion.OpenAt(tx.now) {
-		return join(tx, r)
+		return joinRequest(tx, r)
 	}
-	who, err := tx.standing()
+	who, err := tx.callerRoles()
 	if err != nil {
 		return "", err
 	}
-	if err := askFor(tx, r.subject); err != nil {
+	if err := noteRequest(tx, r.subject); err != nil {
 		return "", err
 	}
 	r.promotion = state.Promotion{
@@ -48,22 +48,22 @@ func (PromotionContract) Request(tx *Tx, host, repository, digest, stage string)
 	if _, err := r.gate(tx, false); err != nil {
 		return "", err
 	}
-	return conclude(tx, r, how{auto: who.robot})
+	return conclude(tx, r, origin{auto: who.robot})
 }
 
-// join notes that the caller's organisation asks for an open promotion as well, so
+// joinRequest notes that the caller's organisation asks for an open promotion as well, so
 // that whoever asked first cannot end it again and again before others approve.
-func join(tx *Tx, r *ruling) (string, error) {
-	if err := askFor(tx, r.subject); err != nil {
+func joinRequest(tx *Tx, r *decision) (string, error) {
+	if err := noteRequest(tx, r.subject); err != nil {
 		return "", err
 	}
 	r.promotion.Also = append(slices.Clone(r.promotion.Also), tx.caller)
 	return answer(r.verdict(tx), tx.put(r.subject.PromotionKey(), r.promotion))
 }
 
-// askFor notes a promotion that the caller's organisation asks for. It may have
+// noteRequest notes a promotion that the caller's organisation asks for. It may have
 // so many open ones: its requests fill its own list, and nobody else's inbox.
-func askFor(tx *Tx, subject state.Subject) error {
+func noteRequest(tx *Tx, subject state.Subject) error {
 	key := state.RequestsKey(tx.caller.MSP)
 	var list state.Requests
 	if _, err := state.Read(tx, key, &list); err != nil {
@@ -106,17 +106,17 @@ func (PromotionContract) Approve(tx *Tx, host, repository, digest, stage, attemp
 	if err := checkReason(reason); err != nil {
 		return "", err
 	}
-	r, settled, err := begin(tx, host, repository, digest, stage)
-	if err != nil || settled != nil {
-		return answer(settled, err)
+	r, overdue, err := begin(tx, host, repository, digest, stage)
+	if err != nil || overdue != nil {
+		return answer(overdue, err)
 	}
 	if err := r.open(); err != nil {
 		return "", err
 	}
-	if r.promotion.Status == state.PromotionReleased && r.facts.Released && r.spoke(tx.caller.MSP) {
+	if r.promotion.Status == state.PromotionReleased && r.facts.Released && r.approvedBy(tx.caller.MSP) {
 		return answer(r.verdict(tx), nil) // the last approval, sent again
 	}
-	if err := r.sawAttempt(attempt); err != nil {
+	if err := r.checkAttempt(attempt); err != nil {
 		return "", err
 	}
 	force := r.inForce()
@@ -129,11 +129,11 @@ func (PromotionContract) Approve(tx *Tx, host, repository, digest, stage, attemp
 	if want := policy.EvidenceSet(r.policy, *r.facts); evidenceSet != want {
 		return "", provenance.Errorf(provenance.Stale, "approved over evidence set %s; it is %s now: look at the verdict again", clip(evidenceSet), want)
 	}
-	return say(tx, r, policy.Approval{By: tx.caller, Reason: reason, At: tx.now})
+	return recordApproval(tx, r, policy.Approval{By: tx.caller, Reason: reason, At: tx.now})
 }
 
 // sawAttempt refuses a word on another request than the one that is open.
-func (r *ruling) sawAttempt(attempt string) error {
+func (r *decision) checkAttempt(attempt string) error {
 	if want := strconv.Itoa(r.promotion.Attempt); attempt != want {
 		return provenance.Errorf(provenance.Stale, "said about request %s of this promotion; it is request %s by %s now: look at it again", clip(attempt), want, r.promotion.Requester)
 	}
@@ -146,26 +146,26 @@ func (PromotionContract) Reject(tx *Tx, host, repository, digest, stage, attempt
 	if err := needReason("a rejection", reason); err != nil {
 		return "", err
 	}
-	r, settled, err := begin(tx, host, repository, digest, stage)
-	if err != nil || settled != nil {
-		return answer(settled, err)
+	r, overdue, err := begin(tx, host, repository, digest, stage)
+	if err != nil || overdue != nil {
+		return answer(overdue, err)
 	}
 	if err := r.open(); err != nil {
 		return "", err
 	}
-	if err := r.sawAttempt(attempt); err != nil {
+	if err := r.checkAttempt(attempt); err != nil {
 		return "", err
 	}
-	return say(tx, r, policy.Approval{By: tx.caller, Reject: true, Reason: reason, At: tx.now})
+	return recordApproval(tx, r, policy.Approval{By: tx.caller, Reject: true, Reason: reason, At: tx.now})
 }
 
-// say writes one organisation's word and what follows from it. The same word
+// recordApproval writes one organisation's word and what follows from it. The same word
 // again is success and not written again, unless the first no longer counts.
-func say(tx *Tx, r *ruling, word policy.Approval) (string, error) {
+func recordApproval(tx *Tx, r *decision, word policy.Approval) (string, error) {
 	if !r.promotion.OpenAt(tx.now) {
 		return "", provenance.Errorf(provenance.Conflict, "no promotion of %s to %s is open", r.subject.Digest.Short(), r.subject.Stage)
 	}
-	who, err := tx.standing()
+	who, err := tx.callerRoles()
 	if err != nil {
 		return "", err
 	}
@@ -185,7 +185,7 @@ func say(tx *Tx, r *ruling, word policy.Approval) (string, error) {
 			if word.Reject {
 				return answer(r.verdict(tx), nil)
 			}
-			return conclude(tx, r, how{auto: who.robot}) // one organisation counts once; what it waited for may have come
+			return conclude(tx, r, origin{auto: who.robot}) // one organisation counts once; what it waited for may have come
 		}
 	}
 	r.facts.Approvals = append(kept, word)
@@ -198,11 +198,11 @@ func say(tx *Tx, r *ruling, word policy.Approval) (string, error) {
 			return answer(v, nil) // a rejection releases nothing
 		}
 	}
-	return conclude(tx, r, how{auto: who.robot})
+	return conclude(tx, r, origin{auto: who.robot})
 }
 
-// spoke tells whether an organisation's approval stands.
-func (r *ruling) spoke(msp string) bool {
+// approvedBy tells whether an organisation's approval stands.
+func (r *decision) approvedBy(msp string) bool {
 	return slices.ContainsFunc(r.facts.Approvals, func(a policy.Approval) bool { return a.By.MSP == msp && !a.Reject })
 }
 
@@ -213,9 +213,9 @@ func (PromotionContract) Cancel(tx *Tx, host, repository, digest, stage, attempt
 	if err := needReason("taking a request back", reason); err != nil {
 		return "", err
 	}
-	r, settled, err := begin(tx, host, repository, digest, stage)
-	if err != nil || settled != nil {
-		return answer(settled, err)
+	r, overdue, err := begin(tx, host, repository, digest, stage)
+	if err != nil || overdue != nil {
+		return answer(overdue, err)
 	}
 	asked := r.promotion.Asked()
 	own := slices.IndexFunc(asked, func(who policy.Person) bool { return who.MSP == tx.caller.MSP })
@@ -232,7 +232,7 @@ func (PromotionContract) Cancel(tx *Tx, host, repository, digest, stage, attempt
 			return "", provenance.Errorf(provenance.Forbidden, "%s asked for this promotion; %s or an admin of %s takes it back", by, by, by.MSP)
 		}
 	}
-	if err := r.sawAttempt(attempt); err != nil {
+	if err := r.checkAttempt(attempt); err != nil {
 		return "", err
 	}
 	if r.promotion.Status == state.PromotionWithdrawn {
@@ -258,9 +258,9 @@ func (PromotionContract) Withdraw(tx *Tx, host, repository, digest, stage, reaso
 	if err := needReason("a withdrawal", reason); err != nil {
 		return "", err
 	}
-	r, settled, err := begin(tx, host, repository, digest, stage)
-	if err != nil || settled != nil {
-		return answer(settled, err)
+	r, overdue, err := begin(tx, host, repository, digest, stage)
+	if err != nil || overdue != nil {
+		return answer(overdue, err)
 	}
 	if !r.promotion.OpenAt(tx.now) {
 		return "", provenance.Errorf(provenance.Conflict, "no promotion of %s to %s is open", r.subject.Digest.Short(), r.subject.Stage)
@@ -310,7 +310,7 @@ func (PromotionContract) Get(tx *Tx, host, repository, digest, stage string) (st
 	if err != nil {
 		return "", err
 	}
-	r, err := rule(tx, s)
+	r, err := loadDecision(tx, s)
 	if err == nil && r.promotion.Attempt == 0 {
 		err = provenance.Errorf(provenance.NotFound, "%s was never promoted to %s", s.Digest.Short(), s.Stage)
 	}

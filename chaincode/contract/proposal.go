@@ -78,7 +78,7 @@ func (ProposalContract) Open(tx *Tx, kind, body string) (string, error) {
 		ID: state.ProposalID(c.hash(base), round+1), Round: round + 1, Kind: c.kind, Name: c.name, Base: base,
 		Body: c.body, Source: c.source, Hash: state.ContentHash(c.body, c.source), Status: state.ProposalOpen, Act: tx.act(),
 	}
-	if err := makeRoom(tx, opened.ID); err != nil {
+	if err := noteProposal(tx, opened.ID); err != nil {
 		return "", err
 	}
 	if err := tx.put(state.ProposedKey(c.hash(base)), state.Proposed{Round: opened.Round, Latest: opened.ID}); err != nil {
@@ -99,9 +99,9 @@ func lastProposal(tx *Tx, c change, base int) (*state.Proposal, int, error) {
 	return &p, known.Round, err
 }
 
-// makeRoom notes a proposal that the caller's organisation opens. It may have so
+// noteProposal notes a proposal that the caller's organisation opens. It may have so
 // many open ones: its own fill its own list and nobody else's.
-func makeRoom(tx *Tx, id string) error {
+func noteProposal(tx *Tx, id string) error {
 	key := state.ProposalsKey(tx.caller.MSP)
 	var list state.Proposals
 	if _, err := state.Read(tx, key, &list); err != nil {
@@ -119,7 +119,7 @@ func makeRoom(tx *Tx, id string) error {
 			}
 			// What nobody can vote for any more takes no room: where others have said
 			// yes to it, its maker cannot withdraw it.
-			stale, err := gone(tx, p)
+			stale, err := outdated(tx, p)
 			if err != nil {
 				return err
 			}
@@ -136,8 +136,8 @@ func makeRoom(tx *Tx, id string) error {
 	return tx.put(key, list)
 }
 
-// gone tells whether what a proposal would change has changed since it was made.
-func gone(tx *Tx, p state.Proposal) (bool, error) {
+// outdated tells whether what a proposal would change has changed since it was made.
+func outdated(tx *Tx, p state.Proposal) (bool, error) {
 	c, err := storedChange(p)
 	if err != nil {
 		return false, err

@@ -24,11 +24,11 @@ func versionRef(v policy.Version) string { return v.Name + "@" + strconv.Itoa(v.
 // is recorded and returned as the verdict, not as an error: what was refused
 // is part of the history.
 func (ReleaseContract) Release(tx *Tx, host, repository, digest, stage string) (string, error) {
-	r, settled, err := begin(tx, host, repository, digest, stage)
-	if err != nil || settled != nil {
-		return answer(settled, err)
+	r, overdue, err := begin(tx, host, repository, digest, stage)
+	if err != nil || overdue != nil {
+		return answer(overdue, err)
 	}
-	who, err := tx.standing()
+	who, err := tx.callerRoles()
 	if err != nil {
 		return "", err
 	}
@@ -40,15 +40,15 @@ func (ReleaseContract) Release(tx *Tx, host, repository, digest, stage string) (
 		return "", provenance.Errorf(provenance.Conflict, "%s was released as a platform of index %s; roll back to the index", r.subject.Digest.Short(), r.facts.ViaIndex)
 	case r.facts.Released && v.Verdict == policy.Allowed:
 		// A debt is not paid by rolling back to it.
-		return r.releaseNow(tx, v, how{rollback: true, debt: r.facts.Debt})
+		return r.releaseNow(tx, v, origin{rollback: true, debt: r.facts.Debt})
 	case v.Releasable && r.promotion.OpenAt(tx.now):
-		return r.releaseNow(tx, v, how{auto: who.robot})
+		return r.releaseNow(tx, v, origin{auto: who.robot})
 	}
 	return refuse(tx, r, v)
 }
 
 // refuse records what was asked for and not given.
-func refuse(tx *Tx, r *ruling, v policy.Verdict) (string, error) {
+func refuse(tx *Tx, r *decision, v policy.Verdict) (string, error) {
 	refusal := state.Refusal{Verdict: v, Act: tx.act()}
 	return answer(v, tx.put(r.subject.RefusalKey(tx.GetStub().GetTxID()), refusal))
 }
@@ -59,9 +59,9 @@ func refuse(tx *Tx, r *ruling, v policy.Verdict) (string, error) {
 // that a person rolled back. Robots ask often, so a refusal is an error and
 // leaves no record.
 func (ReleaseContract) Auto(tx *Tx, host, repository, digest, stage string) (string, error) {
-	r, settled, err := begin(tx, host, repository, digest, stage)
-	if err != nil || settled != nil {
-		return answer(settled, err)
+	r, overdue, err := begin(tx, host, repository, digest, stage)
+	if err != nil || overdue != nil {
+		return answer(overdue, err)
 	}
 	if err := r.open(); err != nil {
 		return "", err
@@ -84,9 +84,9 @@ func (ReleaseContract) Auto(tx *Tx, host, repository, digest, stage string) (str
 		return "", provenance.Errorf(provenance.Conflict, "no promotion of %s to %s is open", r.subject.Digest.Short(), r.subject.Stage)
 	}
 	if !v.Releasable {
-		return "", provenance.Errorf(provenance.Denied, "not released: %s", lacking(v))
+		return "", provenance.Errorf(provenance.Denied, "not released: %s", missingRules(v))
 	}
-	return r.releaseNow(tx, v, how{auto: true})
+	return r.releaseNow(tx, v, origin{auto: true})
 }
 
 // ReleaseView is a release and what a reviewer of it agrees to.
@@ -109,8 +109,8 @@ func (ReleaseContract) Get(tx *Tx, host, repository, digest, stage string) (stri
 	return answer(ReleaseView{Release: rel, Hash: rel.Hash()}, err)
 }
 
-// lacking names the rules that keep an image from its release.
-func lacking(v policy.Verdict) string {
+// missingRules names the rules that keep an image from its release.
+func missingRules(v policy.Verdict) string {
 	var rules []string
 	for _, reason := range v.Reasons {
 		if reason.Outcome == policy.Unmet || reason.Outcome == policy.Violated {

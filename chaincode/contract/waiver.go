@@ -55,7 +55,7 @@ func (WaiverContract) Request(tx *Tx, host, repository, digest, stage, rule, rea
 	if _, err := state.Read(tx, key, &waivers); err != nil {
 		return "", err
 	}
-	waivers.Waivers = lasting(waivers.Waivers, tx.now)
+	waivers.Waivers = unexpired(waivers.Waivers, tx.now)
 	for _, o := range waivers.Waivers {
 		if !o.Revoked && o.Stage == w.Stage && o.Rule == w.Rule && o.Digest == w.Digest && o.Reason == w.Reason && o.Until.Equal(w.Until) && o.By == w.By {
 			return answer(o, nil)
@@ -166,7 +166,7 @@ func changeWaiver(tx *Tx, host, repository, id string, change func(*state.Waiver
 		return "", err
 	}
 	for i, waivers := range lists {
-		waivers.Waivers = lasting(waivers.Waivers, tx.now)
+		waivers.Waivers = unexpired(waivers.Waivers, tx.now)
 		at := slices.IndexFunc(waivers.Waivers, func(w state.Waiver) bool { return w.ID == id })
 		if at < 0 {
 			continue
@@ -184,8 +184,8 @@ func changeWaiver(tx *Tx, host, repository, id string, change func(*state.Waiver
 	return "", provenance.Errorf(provenance.NotFound, "%s/%s has no waiver %q, or it has ended", h, repo, clip(id))
 }
 
-// lasting are the waivers that have not ended.
-func lasting(waivers []state.Waiver, now time.Time) []state.Waiver {
+// unexpired are the waivers that have not ended.
+func unexpired(waivers []state.Waiver, now time.Time) []state.Waiver {
 	return slices.DeleteFunc(waivers, func(w state.Waiver) bool { return !w.Until.After(now) })
 }
 

@@ -22,7 +22,7 @@ var (
 const maxIdentity = 512 // bytes of an identity or issuer
 
 func (k Key) readCertificates() ([]*x509.Certificate, error) {
-	ders, err := blocks(k.PEM, "CERTIFICATE", maxChain)
+	ders, err := pemBlocks(k.PEM, "CERTIFICATE", maxChain)
 	if err != nil {
 		return nil, err
 	}

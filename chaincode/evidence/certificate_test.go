@@ -77,7 +77,7 @@ func TestCertificates(t *testing.T) {
 	server.usages = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	two := good
 	two.oldIssuer = "https://github.com.evil"
-	weakDER, err := blocks(string(read(t, "keys", "rsa1024.pub")), "PUBLIC KEY", 1)
+	weakDER, err := pemBlocks(string(read(t, "keys", "rsa1024.pub")), "PUBLIC KEY", 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func pemCertificates(texts ...string) ([]*x509.Certificate, error) {
 		if text == "" {
 			continue
 		}
-		more, err := blocks(text, "CERTIFICATE", maxChain)
+		more, err := pemBlocks(text, "CERTIFICATE", maxChain)
 		if err != nil {
 			return nil, err
 		}

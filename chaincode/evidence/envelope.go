@@ -71,7 +71,7 @@ func (e envelope) signedBy(by signatory, s signature) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	result.Signature = hash(unchangeable(by.public, s.bytes))
+	result.Signature = hash(nonMalleable(by.public, s.bytes))
 	result.Identity, result.Issuer = by.identity, by.issuer
 	if t := e.request.Type; t != "" && t != result.Type {
 		return Result{}, invalid("signed as %s, not %s", result.Type, t)
@@ -124,9 +124,9 @@ func messageOf(b []byte) message {
 	}
 }
 
-// unchangeable is the part of a signature that nobody but its maker can change: of
+// nonMalleable is the part of a signature that nobody but its maker can change: of
 // (r, s) of ECDSA, r, for (r, -s) is a signature as well.
-func unchangeable(pub crypto.PublicKey, sig []byte) []byte {
+func nonMalleable(pub crypto.PublicKey, sig []byte) []byte {
 	if _, ok := pub.(*ecdsa.PublicKey); !ok {
 		return sig
 	}

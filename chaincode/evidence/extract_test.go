@@ -42,7 +42,7 @@ func TestExtract(t *testing.T) {
 			golden(t, strings.TrimSuffix(file, ".json")+".golden", map[string]any{
 				"facts": facts, "predicateType": predicateType, "madeAt": madeAt,
 			})
-			if shape := shapes()[typ]; CheckSchema(json.RawMessage(shape)) != nil {
+			if shape := factSchemas()[typ]; CheckSchema(json.RawMessage(shape)) != nil {
 				t.Errorf("the shape of %s is no schema", typ)
 			} else if encoded, err := encodeFacts(facts); err != nil || ValidateSchema(json.RawMessage(shape), encoded) != nil {
 				t.Errorf("facts do not keep their shape: %v", ValidateSchema(json.RawMessage(shape), encoded))

@@ -77,9 +77,9 @@ func checkFact(v any, where string, depth int) error {
 	return invalid("%s: %T is no fact", clip(where), v)
 }
 
-// fit shortens the lists of the given names, longest encoding first to go,
+// truncate shortens the lists of the given names, longest encoding first to go,
 // until the facts are within MaxFacts, and says so in "truncated".
-func fit(facts map[string]any, names ...string) (map[string]any, error) {
+func truncate(facts map[string]any, names ...string) (map[string]any, error) {
 	for {
 		b, err := marshal(facts)
 		if err != nil {

@@ -154,7 +154,7 @@ func FuzzExtract(f *testing.F) {
 			if err != nil || len(encoded) > MaxFacts || madeAt.Year() > 9999 {
 				t.Fatalf("%v, %d bytes, %s", err, len(encoded), madeAt)
 			}
-			if err := ValidateSchema(json.RawMessage(shapes()[typ]), encoded); err != nil {
+			if err := ValidateSchema(json.RawMessage(factSchemas()[typ]), encoded); err != nil {
 				t.Fatal(err)
 			}
 			// What can be extracted can be stated, and the statement read back says the same.

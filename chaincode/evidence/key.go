@@ -88,7 +88,7 @@ func (k Key) Parse() (*ParsedKey, error) {
 // SubjectPublicKeyInfo, or of the last certificate, which is the root. It is
 // "" for material that ParseKey refuses.
 func (k Key) Fingerprint() string {
-	blocks, err := blocks(k.PEM, k.blockType(), maxChain)
+	blocks, err := pemBlocks(k.PEM, k.blockType(), maxChain)
 	if err != nil {
 		return ""
 	}
@@ -103,11 +103,11 @@ func (k Key) blockType() string {
 	return "CERTIFICATE"
 }
 
-// blocks returns the DER of 1 to most PEM blocks of one type. Text between or
+// pemBlocks returns the DER of 1 to most PEM blocks of one type. Text between or
 // around them, headers and other blocks are refused: two readers might pick
 // different keys out of them. The text is never repeated in an error, for it
 // may be a private key.
-func blocks(text, blockType string, most int) ([][]byte, error) {
+func pemBlocks(text, blockType string, most int) ([][]byte, error) {
 	if len(text) > maxPEM {
 		return nil, invalid("PEM of %d bytes: at most %d", len(text), maxPEM)
 	}
@@ -137,7 +137,7 @@ func blocks(text, blockType string, most int) ([][]byte, error) {
 }
 
 func (k Key) readPublic() (crypto.PublicKey, error) {
-	der, err := blocks(k.PEM, "PUBLIC KEY", 1)
+	der, err := pemBlocks(k.PEM, "PUBLIC KEY", 1)
 	if err != nil {
 		return nil, err
 	}

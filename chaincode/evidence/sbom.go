@@ -26,7 +26,7 @@ type sbom struct {
 func (b *sbom) facts() (map[string]any, error) {
 	packages, morePackages := distinct(b.purls, maxListed)
 	licences, moreLicences := distinct(b.licences, maxLicences)
-	return fit(map[string]any{
+	return truncate(map[string]any{
 		"format":      b.format,
 		"specVersion": b.number,
 		"components":  b.components,

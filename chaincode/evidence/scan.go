@@ -79,7 +79,7 @@ func (s *scan) facts() (map[string]any, error) {
 	for i, name := range severities {
 		facts[name] = counts[i]
 	}
-	return fit(facts, "findings")
+	return truncate(facts, "findings")
 }
 
 // rfc3339 is a claimed time in one spelling, "" when it is none.

@@ -141,7 +141,11 @@ func recovered(t *testing.T, payload, sig []byte) []*ecdsa.PublicKey {
 		zx, zy := curve.ScalarBaseMult(new(big.Int).Mod(new(big.Int).Neg(new(big.Int).SetBytes(sum[:])), p.N).FillBytes(make([]byte, 32))) //nolint:staticcheck // the same
 		qx, qy := curve.Add(sx, sy, zx, zy)                                                                                                //nolint:staticcheck // the same
 		qx, qy = curve.ScalarMult(qx, qy, inverse.Bytes())                                                                                 //nolint:staticcheck // the same
-		out = append(out, &ecdsa.PublicKey{Curve: curve, X: qx, Y: qy})
+		key, err := ecdsa.ParseUncompressedPublicKey(curve, slices.Concat([]byte{4}, qx.FillBytes(make([]byte, 32)), qy.FillBytes(make([]byte, 32))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, key)
 	}
 	return out
 }

@@ -50,7 +50,7 @@ func Verify(r Request, k *Key) (Result, error) {
 		if k != nil {
 			return Result{}, invalid("a plain document is signed by no key")
 		}
-		return verifyPlain(r)
+		return verifyUnsigned(r)
 	}
 	if k == nil {
 		return Result{}, invalid("format %s needs a registered key", clip(string(r.Format)))

@@ -65,7 +65,7 @@ func vexFacts(m map[string]any, subject provenance.Digest) (extracted, error) {
 	for _, name := range vexStatuses {
 		facts[name] = counts[name]
 	}
-	facts, err := fit(facts, "statements")
+	facts, err := truncate(facts, "statements")
 	return extracted{
 		facts: facts, predicateType: "https://openvex.dev/ns",
 		madeAt: claimedTime(cmp.Or(str(m, "last_updated"), str(m, "timestamp"))),

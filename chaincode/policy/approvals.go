@@ -42,16 +42,16 @@ func (j *judge) approvals(now map[string]Outcome) result {
 		detail += "; not counted: " + strings.Join(ignored, ", ")
 	}
 	if len(approved) >= rule.Min && len(missing) == 0 {
-		return ruling(ruleApprovals, Satisfied, "", "%s", detail)
+		return ruleResult(ruleApprovals, Satisfied, "", "%s", detail)
 	}
 	lost := len(approved)+len(open) < rule.Min
 	for _, org := range missing {
 		lost = lost || !slices.Contains(open, org)
 	}
 	if lost {
-		return ruling(ruleApprovals, Violated, "request the promotion again with: waybill promote", "%s; too few organisations are left", detail)
+		return ruleResult(ruleApprovals, Violated, "request the promotion again with: waybill promote", "%s; too few organisations are left", detail)
 	}
-	return ruling(ruleApprovals, Unmet, fmt.Sprintf("a %s of %s can: waybill approve IMAGE --to %s", roleOf(rule), list(open), f.Stage), "%s", detail)
+	return ruleResult(ruleApprovals, Unmet, fmt.Sprintf("a %s of %s can: waybill approve IMAGE --to %s", roleOf(rule), list(open), f.Stage), "%s", detail)
 }
 
 // Discount says why an approval or rejection does not count now, or "" where
@@ -200,7 +200,7 @@ func (j *judge) builders() []string {
 			continue
 		}
 		for _, e := range j.accepted(i) {
-			if !e.Superseded && !j.gone(e) && !slices.Contains(j.built, e.Signer.MSP) {
+			if !e.Superseded && !j.isWithdrawn(e) && !slices.Contains(j.built, e.Signer.MSP) {
 				j.built = append(j.built, e.Signer.MSP)
 			}
 		}

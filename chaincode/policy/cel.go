@@ -54,7 +54,7 @@ var languageOf = sync.OnceValue(func() (l language) { //nolint:gochecknoglobals 
 	text, dyn := cel.StringType, cel.DynType
 	l.condition, l.err = cel.NewCustomEnv(
 		cel.StdLib(cel.StdLibSubset(&celenv.LibrarySubset{ExcludeFunctions: excluded()})),
-		cel.CustomTypeAdapter(adapter{}),
+		cel.CustomTypeAdapter(celAdapter{}),
 		cel.EagerlyValidateDeclarations(true),
 		cel.ParserRecursionLimit(maxNesting),
 		cel.ParserErrorRecoveryLimit(1),

@@ -242,7 +242,7 @@ func (r SignerRule) check(no refuse) error {
 	}
 	if r.Identity != "" {
 		if _, err := compilePattern(r.Identity); err != nil {
-			return no("%s", plain(err))
+			return no("%s", messageOf(err))
 		}
 	}
 	return nil

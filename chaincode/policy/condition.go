@@ -91,7 +91,7 @@ func (j *judge) signersByType() map[string]any {
 	said := func(e *Evidence) bool { return !(!j.then && e.Superseded || j.then && e.At.After(j.now)) }
 	var gone []*Evidence
 	for i := range j.f.Evidence {
-		if e := &j.f.Evidence[i]; said(e) && j.gone(e) {
+		if e := &j.f.Evidence[i]; said(e) && j.isWithdrawn(e) {
 			gone = append(gone, e)
 		}
 	}
@@ -99,7 +99,7 @@ func (j *judge) signersByType() map[string]any {
 	for i := range j.f.Evidence {
 		e := &j.f.Evidence[i]
 		by := identityOf(e.Signer)
-		if !said(e) || j.gone(e) || slices.Contains(seen[e.Type], by) || slices.ContainsFunc(gone, func(g *Evidence) bool {
+		if !said(e) || j.isWithdrawn(e) || slices.Contains(seen[e.Type], by) || slices.ContainsFunc(gone, func(g *Evidence) bool {
 			return g.Type == e.Type && identityOf(g.Signer) == by && j.subject(g) == j.subject(e) && newer(g, e)
 		}) {
 			continue
@@ -170,11 +170,11 @@ func (j *judge) condition(i int) result {
 	ok, why := j.run(j.programs.conditions[i], j.base)
 	switch {
 	case why != "":
-		return ruling(name, Violated, fix, "cannot be decided: %s", why)
+		return ruleResult(name, Violated, fix, "cannot be decided: %s", why)
 	case ok:
-		return ruling(name, Satisfied, "", "%s", clip(c.CEL, 120))
+		return ruleResult(name, Satisfied, "", "%s", clip(c.CEL, 120))
 	}
-	return ruling(name, Violated, fix, "not %s", clip(c.CEL, 120))
+	return ruleResult(name, Violated, fix, "not %s", clip(c.CEL, 120))
 }
 
 // witnesses counts the members whose gateways saw the digest; the one that
@@ -192,7 +192,7 @@ func (j *judge) witnesses(w *Witnesses) result {
 	missing := absent(w.Orgs, saw)
 	detail := quorum(len(saw), w.Min, "witnesses", sortedKeys(saw), missing)
 	if len(saw) >= w.Min && len(missing) == 0 {
-		return ruling(ruleWitnesses, Satisfied, "", "%s", detail)
+		return ruleResult(ruleWitnesses, Satisfied, "", "%s", detail)
 	}
 	who := missing
 	if len(who) == 0 {
@@ -202,5 +202,5 @@ func (j *judge) witnesses(w *Witnesses) result {
 			}
 		}
 	}
-	return ruling(ruleWitnesses, Unmet, "the gateways of "+list(who)+" look at the registry", "%s", detail)
+	return ruleResult(ruleWitnesses, Unmet, "the gateways of "+list(who)+" look at the registry", "%s", detail)
 }

@@ -140,7 +140,7 @@ func newJudge(p *Policy, f *Facts, now time.Time) *judge {
 	}
 	i := p.stage(f.Stage)
 	j := &judge{p: p, f: f, stage: &p.Spec.Stages[i], programs: compiled.stages[i], asked: now}
-	j.set(within(now, f.Clock))
+	j.set(toTick(now, f.Clock))
 	j.members = make(map[string]bool, len(f.Members))
 	for _, m := range f.Members {
 		j.members[m] = true
@@ -159,7 +159,7 @@ type result struct {
 
 func (r *result) met() bool { return r.Outcome == Satisfied || r.Outcome == Waived }
 
-func ruling(rule string, outcome Outcome, fix, format string, args ...any) result {
+func ruleResult(rule string, outcome Outcome, fix, format string, args ...any) result {
 	return result{Reason: Reason{Rule: rule, Outcome: outcome, Detail: fmt.Sprintf(format, args...), Fix: fix}}
 }
 
@@ -245,9 +245,9 @@ func (j *judge) rules() (results []result, closed bool) {
 
 func (j *judge) promotion() result {
 	if j.f.Promoted {
-		return ruling(rulePromotion, Satisfied, "", "requested by %s", j.f.Requester)
+		return ruleResult(rulePromotion, Satisfied, "", "requested by %s", j.f.Requester)
 	}
-	r := ruling(rulePromotion, Unmet, "a release-manager can: waybill promote IMAGE --to "+j.f.Stage, "no open promotion to %s", j.f.Stage)
+	r := ruleResult(rulePromotion, Unmet, "a release-manager can: waybill promote IMAGE --to "+j.f.Stage, "no open promotion to %s", j.f.Stage)
 	if j.f.Lapsed != "" {
 		r.Detail += "; " + j.f.Lapsed
 	}

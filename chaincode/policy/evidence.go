@@ -95,10 +95,10 @@ func (j *judge) evidence(i int) result {
 		}
 		first := len(lent)
 		for _, e := range w.pieces {
-			if j.gone(e) {
+			if j.isWithdrawn(e) {
 				continue
 			}
-			if why := j.unfresh(rule, e); why != "" {
+			if why := j.ageProblem(rule, e); why != "" {
 				old = append(old, e.Signer.String()+": "+why)
 			} else if why := j.holds(i, e); why != "" {
 				failed = append(failed, fmt.Sprintf("%s of %s: %s", e.Signer, stamp(e.At), why))
@@ -111,7 +111,7 @@ func (j *judge) evidence(i int) result {
 		}
 	}
 	if len(failed) > 0 {
-		return ruling(name, Violated, rule.fix(), "%s fails: %s", rule.Type, strings.Join(failed, "; "))
+		return ruleResult(name, Violated, rule.fix(), "%s fails: %s", rule.Type, strings.Join(failed, "; "))
 	}
 	detail := fmt.Sprintf("%d of %d signers of %s", len(passed), rule.Min, rule.Type)
 	for k, e := range passed {
@@ -123,10 +123,10 @@ func (j *judge) evidence(i int) result {
 	}
 	if len(passed) >= rule.Min {
 		// A statement that may be too old, by a clock that stands still, sets nothing aside.
-		if rule.Type == typeVEX && (rule.MaxAge == 0 && !j.readsNow(j.programs.evidence[i]) || j.untimely() == "") {
+		if rule.Type == typeVEX && (rule.MaxAge == 0 && !j.readsNow(j.programs.evidence[i]) || j.clockProblem() == "") {
 			j.suppress(lent)
 		}
-		return ruling(name, Satisfied, "", "%s", detail)
+		return ruleResult(name, Satisfied, "", "%s", detail)
 	}
 	if len(old) > 0 {
 		detail += "; " + strings.Join(old, "; ")
@@ -134,7 +134,7 @@ func (j *judge) evidence(i int) result {
 	if gone := j.withdrawn(i); gone != "" {
 		detail += "; " + gone
 	}
-	return ruling(name, Unmet, rule.fix(), "%s", detail)
+	return ruleResult(name, Unmet, rule.fix(), "%s", detail)
 }
 
 // fix says who could sign.
@@ -182,7 +182,7 @@ func (j *judge) heldAnew(i int, p *program, e *Evidence) string {
 
 func (j *judge) withdrawn(i int) string {
 	for _, e := range j.accepted(i) {
-		if !e.Superseded && j.gone(e) {
+		if !e.Superseded && j.isWithdrawn(e) {
 			return strings.TrimSpace(fmt.Sprintf("%s: withdrawn at %s %s", e.Signer, stamp(e.Withdrawn), clip(e.Why, 120)))
 		}
 	}

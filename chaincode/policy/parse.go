@@ -29,10 +29,10 @@ func Parse(b []byte) (Policy, error) {
 	}
 	tree, err := strictjson.Decode(b, strictjson.Limits{Bytes: MaxBytes, Depth: maxDepth})
 	if err != nil {
-		return Policy{}, provenance.Errorf(provenance.Invalid, "policy: %s", plain(err))
+		return Policy{}, provenance.Errorf(provenance.Invalid, "policy: %s", messageOf(err))
 	}
 	if err := checkTree(tree, "", ""); err != nil {
-		return Policy{}, provenance.Errorf(provenance.Invalid, "policy: %s", plain(err))
+		return Policy{}, provenance.Errorf(provenance.Invalid, "policy: %s", messageOf(err))
 	}
 	var p Policy
 	dec := json.NewDecoder(bytes.NewReader(b))
@@ -88,7 +88,7 @@ func checkTree(v any, path, field string) error {
 			}
 			if text, ok := v[name].(string); ok && fields().durations[name] && field != "context" {
 				if _, err := ParseDuration(text); err != nil {
-					return provenance.Errorf(provenance.Invalid, "%s: %s", at, plain(err))
+					return provenance.Errorf(provenance.Invalid, "%s: %s", at, messageOf(err))
 				}
 			}
 			if err := checkTree(v[name], at, name); err != nil {
@@ -102,7 +102,7 @@ func checkTree(v any, path, field string) error {
 			}
 		}
 	case string:
-		if i := strings.IndexFunc(v, hidden); i >= 0 {
+		if i := strings.IndexFunc(v, invisible); i >= 0 {
 			return provenance.Errorf(provenance.Invalid, "%s: the invisible character U+%04X", path, []rune(v[i:])[0])
 		}
 	case nil:

@@ -39,8 +39,8 @@ type Policy struct {
 	Metadata   Metadata `json:"metadata"`
 	Spec       Spec     `json:"spec"`
 
-	programs *programs // filled by Parse, so that Evaluate compiles nothing
-	hash     string    // filled by Parse
+	programs *celPrograms // filled by Parse, so that Evaluate compiles nothing
+	hash     string       // filled by Parse
 }
 
 // Metadata names a policy.

@@ -58,7 +58,7 @@ func checkCharacters(text []byte, tabs bool) error {
 			return provenance.Errorf(provenance.Invalid, "policy: line %d: a carriage return; lines end with LF alone", line)
 		case c == '\t':
 			return provenance.Errorf(provenance.Invalid, "policy: line %d: a tab; indent with spaces", line)
-		case hidden(c):
+		case invisible(c):
 			return provenance.Errorf(provenance.Invalid, "policy: line %d: the invisible character U+%04X", line, c)
 		}
 	}

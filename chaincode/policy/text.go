@@ -9,8 +9,8 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-// plain returns an error's text without its code, to stand in another error.
-func plain(err error) string {
+// messageOf returns an error's text without its code, to stand in another error.
+func messageOf(err error) string {
 	var coded *provenance.Error
 	if errors.As(err, &coded) && coded.Err == nil {
 		return coded.Message
@@ -18,16 +18,16 @@ func plain(err error) string {
 	return err.Error()
 }
 
-// hidden tells whether c cannot be seen, or changes how its neighbours look
+// invisible tells whether c cannot be seen, or changes how its neighbours look
 // (Unicode categories Cc, Cf, Co, Zl, Zp); line ends and tabs are fine.
-func hidden(c rune) bool {
+func invisible(c rune) bool {
 	return c != '\n' && c != '\r' && c != '\t' && (unicode.IsControl(c) || unicode.In(c, unicode.Cf, unicode.Co, unicode.Zl, unicode.Zp))
 }
 
 // clip keeps a hostile text out of details and logs: at most n bytes, nothing invisible.
 func clip(s string, n int) string {
 	s = strings.Map(func(c rune) rune {
-		if hidden(c) || c == '\n' || c == '\r' || c == utf8.RuneError {
+		if invisible(c) || c == '\n' || c == '\r' || c == utf8.RuneError {
 			return '?'
 		}
 		return c

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// within brings the moment of a question into the tick that the clock is in,
+// toTick brings the moment of a question into the tick that the clock is in,
 // where the two are as near as they have to be.
-func within(now, clock time.Time) time.Time {
+func toTick(now, clock time.Time) time.Time {
 	switch off := now.Sub(clock); {
 	case clock.IsZero() || off > ClockGrace || off < -ClockGrace:
 		return now
@@ -22,9 +22,9 @@ func within(now, clock time.Time) time.Time {
 // set makes t the moment that is judged.
 func (j *judge) set(t time.Time) { j.now, j.minute = t, t.UTC().Truncate(time.Minute) }
 
-// untimely says why nothing that depends on time can be decided now, or "".
+// clockProblem says why nothing that depends on time can be decided now, or "".
 // The moment of a question is the asker's; that of the ledger's clock is not.
-func (j *judge) untimely() string {
+func (j *judge) clockProblem() string {
 	off := j.asked.Sub(j.f.Clock)
 	switch {
 	case j.timeless:
@@ -46,7 +46,7 @@ const clockFix = "a gateway of any member moves it; is one running?"
 // still; what is violated stays so. How it stands apart from the clock is
 // kept, so that approvals do not go stale by a clock that waits.
 func (j *judge) timed(r result) result {
-	why := j.untimely()
+	why := j.clockProblem()
 	switch {
 	case why == "" || r.Outcome == Violated:
 	case r.Outcome == Unmet:
@@ -79,11 +79,11 @@ func (j *judge) from() result {
 	_, ok, unreviewed := j.releasedTo(j.stage.From)
 	switch {
 	case ok:
-		return ruling(ruleFrom, Satisfied, "", "released to %s", j.stage.From)
+		return ruleResult(ruleFrom, Satisfied, "", "released to %s", j.stage.From)
 	case unreviewed:
-		return ruling(ruleFrom, Unmet, reviewFix(j.stage.From), "released to %s by break-glass only, which nobody has reviewed", j.stage.From)
+		return ruleResult(ruleFrom, Unmet, reviewFix(j.stage.From), "released to %s by break-glass only, which nobody has reviewed", j.stage.From)
 	}
-	return ruling(ruleFrom, Unmet, "release it to "+j.stage.From+" first", "not released to %s", j.stage.From)
+	return ruleResult(ruleFrom, Unmet, "release it to "+j.stage.From+" first", "not released to %s", j.stage.From)
 }
 
 func reviewFix(stage string) string {
@@ -95,16 +95,16 @@ func (j *judge) soak() result {
 	at, ok, unreviewed := j.releasedTo(j.stage.From)
 	switch {
 	case !ok && unreviewed:
-		return ruling(ruleSoak, Unmet, reviewFix(j.stage.From), "%s in %s have not begun: released there by break-glass only, which nobody has reviewed", j.stage.Soak, j.stage.From)
+		return ruleResult(ruleSoak, Unmet, reviewFix(j.stage.From), "%s in %s have not begun: released there by break-glass only, which nobody has reviewed", j.stage.Soak, j.stage.From)
 	case !ok:
-		return ruling(ruleSoak, Unmet, "release it to "+j.stage.From+" first", "%s in %s have not begun: not released there", j.stage.Soak, j.stage.From)
+		return ruleResult(ruleSoak, Unmet, "release it to "+j.stage.From+" first", "%s in %s have not begun: not released there", j.stage.Soak, j.stage.From)
 	case at.IsZero():
-		return ruling(ruleSoak, Unmet, "release it to "+j.stage.From+" again", "the release to %s has no time on the ledger", j.stage.From)
+		return ruleResult(ruleSoak, Unmet, "release it to "+j.stage.From+" again", "the release to %s has no time on the ledger", j.stage.From)
 	}
 	if end := at.Add(time.Duration(j.stage.Soak)); j.now.Before(end) {
-		return ruling(ruleSoak, Unmet, "wait until "+stamp(end), "%s in %s end at %s", j.stage.Soak, j.stage.From, stamp(end))
+		return ruleResult(ruleSoak, Unmet, "wait until "+stamp(end), "%s in %s end at %s", j.stage.Soak, j.stage.From, stamp(end))
 	}
-	return ruling(ruleSoak, Satisfied, "", "in %s since %s", j.stage.From, stamp(at))
+	return ruleResult(ruleSoak, Satisfied, "", "in %s since %s", j.stage.From, stamp(at))
 }
 
 // maxAge goes by the registry's clock; a push without a time is too old, and
@@ -113,13 +113,13 @@ func (j *judge) maxAge() result {
 	const fix = "build and push it anew"
 	switch at := j.f.PushedAt; {
 	case at.IsZero():
-		return ruling(ruleMaxAge, Violated, fix, "the push has no time on the ledger; at most %s old", j.stage.MaxAge)
+		return ruleResult(ruleMaxAge, Violated, fix, "the push has no time on the ledger; at most %s old", j.stage.MaxAge)
 	case at.After(j.now.Add(ClockGrace)):
-		return ruling(ruleMaxAge, Violated, fix, "the push is dated in the future: %s", stamp(at))
+		return ruleResult(ruleMaxAge, Violated, fix, "the push is dated in the future: %s", stamp(at))
 	case at.Add(time.Duration(j.stage.MaxAge)).Before(j.now):
-		return ruling(ruleMaxAge, Violated, fix, "pushed at %s; at most %s old", stamp(at), j.stage.MaxAge)
+		return ruleResult(ruleMaxAge, Violated, fix, "pushed at %s; at most %s old", stamp(at), j.stage.MaxAge)
 	default:
-		return ruling(ruleMaxAge, Satisfied, "", "pushed at %s; at most %s old", stamp(at), j.stage.MaxAge)
+		return ruleResult(ruleMaxAge, Satisfied, "", "pushed at %s; at most %s old", stamp(at), j.stage.MaxAge)
 	}
 }
 
@@ -134,12 +134,12 @@ func (j *judge) freeze() result {
 	wait, open := thaw(j.stage.Freeze, minute)
 	switch {
 	case !open:
-		return ruling(ruleFreeze, Unmet, "change the policy", "frozen the whole week")
+		return ruleResult(ruleFreeze, Unmet, "change the policy", "frozen the whole week")
 	case wait == 0:
-		return ruling(ruleFreeze, Satisfied, "", "outside every freeze window")
+		return ruleResult(ruleFreeze, Satisfied, "", "outside every freeze window")
 	}
 	end := stamp(at.Truncate(time.Minute).Add(time.Duration(wait) * time.Minute))
-	return ruling(ruleFreeze, Unmet, "wait until "+end, "frozen until %s", end)
+	return ruleResult(ruleFreeze, Unmet, "wait until "+end, "frozen until %s", end)
 }
 
 // thaw tells in how many minutes the windows that hold a minute of the week

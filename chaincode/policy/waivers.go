@@ -28,7 +28,7 @@ func (j *judge) waive(r result) result {
 			continue
 		}
 		if j.now.Before(w.Until) {
-			if why := j.untimely(); why != "" {
+			if why := j.clockProblem(); why != "" {
 				r.apart, r.Outcome, r.Fix = Waived, Unmet, clockFix
 				r.Detail = fmt.Sprintf("%s, so that a waiver until %s waits (%s)", why, stamp(w.Until), r.Detail)
 				return r

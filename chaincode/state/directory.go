@@ -17,10 +17,22 @@ type Entry = packed.Entry
 // Directory reads and adds the records of pushes in one transaction. It
 // implements Reader over the peer's: what a push recorded is found wherever it
 // stands, and all other keys are read as they are.
-type Directory struct{ records *packed.Records }
+type Directory struct {
+	records *packed.Records
+	places  map[packed.Name]*Place // that were added
+	tags    []addedTag
+}
+
+// addedTag is a tag that was added, and its record in its directory.
+type addedTag struct {
+	tag    *Tag
+	record *packed.Record
+}
 
 // NewDirectory returns the directories of all repositories that r reads.
-func NewDirectory(r Reader) *Directory { return &Directory{packed.New(r, pushes{})} }
+func NewDirectory(r Reader) *Directory {
+	return &Directory{records: packed.New(r, pushes{}), places: map[packed.Name]*Place{}}
+}
 
 // Get implements Reader. A key of its own comes first.
 func (d *Directory) Get(keys ...string) ([][]byte, error) { return d.records.Get(keys...) }
@@ -44,13 +56,16 @@ func (d *Directory) Unpacked() []Entry {
 }
 
 // Found is what Recorded found.
-type Found struct{ packed.Found }
+type Found struct {
+	packed.Found
+	directory *Directory
+}
 
 // Recorded finds what Get finds, at the price of a bucket for a name that was
 // never recorded.
 func (d *Directory) Recorded(keys ...string) (Found, error) {
 	f, err := d.records.Find(keys...)
-	return Found{f}, err
+	return Found{f, d}, err
 }
 
 // Add takes the first record of the i-th key, which was not found: a *Place or
@@ -60,23 +75,38 @@ func (f Found) Add(i int, record any) error {
 	if err != nil {
 		return err
 	}
-	r := packed.Record{Value: value, Weight: 1}
+	r := &packed.Record{Value: value, Weight: 1}
+	if err := f.Found.Add(i, r); err != nil {
+		return err
+	}
 	switch record := record.(type) {
 	case *Place:
 		r.Pack, r.Weight = true, 1+len(record.Children)/childrenPerRecord
+		f.directory.places[f.Name(i)] = record
 	case *Tag:
 		r.Pack = record.Moves == 1 // see Directory.Own
-		r.With = f.Name(i)
-		r.With.Kind, r.With.Text = kindPlace, string(record.Digest.Raw())
+		r.With = packed.Name{Directory: f.Name(i).Directory, Kind: kindPlace, Text: string(record.Digest.Raw())}
+		f.directory.tags = append(f.directory.tags, addedTag{record, r})
 	default:
 		return provenance.Errorf(provenance.Internal, "a %T is nothing that a push records", record)
 	}
-	return f.Found.Add(i, r)
+	return nil
 }
 
 // Writes returns what records all that was added. unique names the transaction's
 // segment and no other: pages are called after it.
-func (d *Directory) Writes(unique string) ([]Entry, error) { return d.records.Writes(unique) }
+func (d *Directory) Writes(unique string) ([]Entry, error) {
+	for _, t := range d.tags {
+		place, added := d.places[t.record.With]
+		t.record.Derived = added && *t.tag == firstTag(t.tag.Digest, place)
+	}
+	d.tags = nil
+	return d.records.Writes(unique)
+}
+
+// firstTag is the record of a tag that was set once, by the push that recorded
+// the image first: the place of the image says all of it.
+func firstTag(d provenance.Digest, p *Place) Tag { return Tag{Digest: d, Moves: 1, At: p.At} }
 
 // Unpack turns what a transaction wrote into the records it stands for: a page
 // into its records under the keys of their own, a bucket into nothing, any
@@ -103,19 +133,19 @@ func (pushes) Name(key string) (packed.Name, bool) {
 	if !ok || len(a) != 3 {
 		return packed.Name{}, false
 	}
-	in := func(host, repository string, kind byte, text string) packed.Name {
-		return packed.Name{Directory: host + "\x00" + repository, Kind: kind, Text: text}
-	}
+	// Host and repository stand in the key as they name a directory: it is cut out.
+	first := len(objectType) + 2
+	directory := key[first : first+len(a[0])+1+len(a[1])]
 	switch objectType {
 	case TypePlace:
 		hash, err := base64.RawURLEncoding.Strict().DecodeString(a[0])
-		return in(a[1], a[2], kindPlace, string(hash)), err == nil
+		return packed.Name{Directory: key[first+len(a[0])+1 : len(key)-1], Kind: kindPlace, Text: string(hash)}, err == nil
 	case TypeTag:
-		return in(a[0], a[1], kindTag, a[2]), true
+		return packed.Name{Directory: directory, Kind: kindTag, Text: a[2]}, true
 	case TypePage:
-		return in(a[0], a[1], packed.KindPage, a[2]), true
+		return packed.Name{Directory: directory, Kind: packed.KindPage, Text: a[2]}, true
 	case TypeBucket:
-		return in(a[0], a[1], packed.KindBucket, a[2]), true
+		return packed.Name{Directory: directory, Kind: packed.KindBucket, Text: a[2]}, true
 	default:
 		return packed.Name{}, false
 	}
@@ -155,6 +185,6 @@ func (pushes) Derive(from packed.Name, value []byte) (kind byte, derived []byte,
 	if err != nil {
 		return 0, nil, err
 	}
-	derived, err = Tag{Digest: d, Moves: 1, At: p.At}.MarshalBinary()
+	derived, err = firstTag(d, &p).MarshalBinary()
 	return kindTag, derived, err
 }

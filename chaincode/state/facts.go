@@ -32,19 +32,19 @@ func (l *loader) load() error {
 }
 
 type loader struct {
-	r        Reader
-	s        Subject
-	p        *policy.Policy
-	now      time.Time
-	f        policy.Facts
-	nested   []provenance.Digest          // of what the image lists, the indexes
-	carriers map[string]provenance.Digest // by stage
-	standing map[provenance.Digest]*Place // the carriers' places, where they are not deleted
-	indexes  []provenance.Digest          // the carrier to the stage, if there is one
-	holders  []provenance.Digest          // the indexes whose quarantine is the image's
-	open     Promotion
-	stolen   map[policy.Person]*TakenBack // nil where nothing is taken back
-	unheard  map[gift]bool                // approvals of releases whose role was stolen
+	r         Reader
+	s         Subject
+	p         *policy.Policy
+	now       time.Time
+	f         policy.Facts
+	nested    []provenance.Digest          // of what the image lists, the indexes
+	carriers  map[string]provenance.Digest // by stage
+	standing  map[provenance.Digest]*Place // the carriers' places, where they are not deleted
+	indexes   []provenance.Digest          // the carrier to the stage, if there is one
+	holders   []provenance.Digest          // the indexes whose quarantine is the image's
+	open      Promotion
+	taken     map[policy.Person]*TakenBack // nil where nothing is taken back
+	takenUses map[grantUse]bool            // approvals of releases whose role is taken back
 }
 
 func (l *loader) members() error {
@@ -87,8 +87,8 @@ func (l *loader) place() error {
 	return l.tags(place.Tags)
 }
 
-// packing is a Reader in which a tag may have no key of its own: Directory.Own.
-type packing interface {
+// ownReader is a Reader in which a tag may have no key of its own: Directory.Own.
+type ownReader interface {
 	Own(keys ...string) ([][]byte, error)
 }
 
@@ -102,7 +102,7 @@ func (l *loader) tags(pushed []provenance.Tag) error {
 		return nil
 	}
 	read := l.r.Get
-	d, packed := l.r.(packing)
+	d, packed := l.r.(ownReader)
 	if packed {
 		read = d.Own
 	}
@@ -187,13 +187,13 @@ func (l *loader) waivers() error {
 			}
 		}
 	}
-	if err := l.steal(people...); err != nil {
+	if err := l.loadTaken(people...); err != nil {
 		return err
 	}
 	for _, w := range found {
 		waiver := policy.Waiver{ID: w.ID, Stage: w.Stage, Rule: w.Rule, Reason: w.Reason, Until: w.Until, Approvers: []policy.Person{}, Revoked: w.Revoked}
 		for _, a := range w.Approvers {
-			if !l.stolen[a.Person].Reaches(a.At) {
+			if !l.taken[a.Person].Reaches(a.At) {
 				waiver.Approvers = append(waiver.Approvers, a.Person)
 			}
 		}

@@ -82,7 +82,7 @@ func (l *loader) pieces(names []pieceName, superseded bool) ([]policy.Evidence, 
 			people = append(people, policy.Person{MSP: e.Signer.MSP, Name: e.Signer.Name})
 		}
 	}
-	if err := l.steal(people...); err != nil {
+	if err := l.loadTaken(people...); err != nil {
 		return nil, err
 	}
 	var list []policy.Evidence
@@ -98,15 +98,15 @@ func (l *loader) pieces(names []pieceName, superseded bool) ([]policy.Evidence, 
 			return nil, provenance.Wrap(provenance.Internal, err, "facts of evidence %s", e.ID)
 		}
 		fact := policy.Evidence{ID: e.ID, Type: e.Type, Signer: e.Signer, At: e.Since(), Facts: facts, On: e.Digest, Superseded: superseded}
-		thief := l.stolen[policy.Person{MSP: e.Signer.MSP, Name: e.Signer.Name}]
+		back := l.taken[policy.Person{MSP: e.Signer.MSP, Name: e.Signer.Name}]
 		w := withdrawn[TrustKeyKey(e.Signer.MSP, e.Signer.Key)]
 		switch {
 		case e.Withdrawn != nil:
 			fact.Withdrawn, fact.Why = e.Withdrawn.At, e.Withdrawn.Reason
 		case e.WithdrawnBy(w):
 			fact.Withdrawn, fact.Why = w.At, w.Reason
-		case e.Signer.Kind == policy.SignedByPerson && thief.Reaches(e.At):
-			fact.Withdrawn, fact.Why = thief.At, thief.String()
+		case e.Signer.Kind == policy.SignedByPerson && back.Reaches(e.At):
+			fact.Withdrawn, fact.Why = back.At, back.String()
 		}
 		list = append(list, fact)
 	}

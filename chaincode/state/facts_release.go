@@ -8,20 +8,20 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-// steal reads what is taken back of people.
-func (l *loader) steal(people ...policy.Person) error {
+// loadTaken reads what is taken back of people.
+func (l *loader) loadTaken(people ...policy.Person) error {
 	var fresh []policy.Person
 	for _, who := range people {
-		if _, known := l.stolen[who]; !known && !slices.Contains(fresh, who) {
+		if _, known := l.taken[who]; !known && !slices.Contains(fresh, who) {
 			fresh = append(fresh, who)
 		}
 	}
 	taken, err := LoadTaken(l.r, fresh)
-	if l.stolen == nil {
-		l.stolen = map[policy.Person]*TakenBack{}
+	if l.taken == nil {
+		l.taken = map[policy.Person]*TakenBack{}
 	}
 	for i, who := range fresh {
-		l.stolen[who] = taken[i]
+		l.taken[who] = taken[i]
 	}
 	return err
 }
@@ -69,30 +69,30 @@ func (l *loader) promotion() error {
 			f.Approvals = append(f.Approvals, a.Approval)
 		}
 	}
-	if err := l.steal(people...); err != nil {
+	if err := l.loadTaken(people...); err != nil {
 		return err
 	}
 	for i := range f.Approvals {
-		if a := &f.Approvals[i]; l.stolen[a.By].Reaches(a.At) {
-			a.TakenBack = l.stolen[a.By].String()
+		if a := &f.Approvals[i]; l.taken[a.By].Reaches(a.At) {
+			a.TakenBack = l.taken[a.By].String()
 		}
 	}
-	return l.undeserved()
+	return l.dropTakenRoles()
 }
 
-// gift is a role that somebody had when they spoke.
-type gift struct {
+// grantUse is a role that somebody had when they spoke.
+type grantUse struct {
 	who  policy.Person
 	role string
 	at   time.Time
 }
 
-// given tells which gifts come from somebody whose organisation takes back what
+// takenGrants tells which grants come from somebody whose organisation takes back what
 // they did, and were used since that was somebody else: that they revoke it again
 // or give it twice launders nothing, and what another one granted since is good.
-func (l *loader) given(gifts []gift) ([]bool, error) {
-	keys := make([]string, len(gifts))
-	for i, g := range gifts {
+func (l *loader) takenGrants(uses []grantUse) ([]bool, error) {
+	keys := make([]string, len(uses))
+	for i, g := range uses {
 		keys[i] = GrantKey(g.who.MSP, g.who.Name, g.role)
 	}
 	grants, err := readAll[Grant](l.r, keys)
@@ -105,31 +105,31 @@ func (l *loader) given(gifts []gift) ([]bool, error) {
 			givers = append(givers, g.Giver().By)
 		}
 	}
-	if err := l.steal(givers...); err != nil {
+	if err := l.loadTaken(givers...); err != nil {
 		return nil, err
 	}
-	stolen := make([]bool, len(gifts))
+	taken := make([]bool, len(uses))
 	for i, g := range grants {
 		if g == nil {
 			continue
 		}
-		thief := l.stolen[g.Giver().By]
-		stolen[i] = thief.Reaches(g.Giver().At) && thief.Reaches(gifts[i].at)
+		back := l.taken[g.Giver().By]
+		taken[i] = back.Reaches(g.Giver().At) && back.Reaches(uses[i].at)
 	}
-	return stolen, nil
+	return taken, nil
 }
 
-// undeserved takes from approvals the roles that were given by somebody whose
+// dropTakenRoles takes from approvals the roles that were given by somebody whose
 // organisation takes it back.
-func (l *loader) undeserved() error {
-	var gifts []gift
+func (l *loader) dropTakenRoles() error {
+	var uses []grantUse
 	for _, a := range l.f.Approvals {
 		for _, role := range a.Roles {
-			gifts = append(gifts, gift{a.By, role, a.At})
+			uses = append(uses, grantUse{a.By, role, a.At})
 		}
 	}
-	stolen, err := l.given(gifts)
-	if err != nil || !slices.Contains(stolen, true) {
+	taken, err := l.takenGrants(uses)
+	if err != nil || !slices.Contains(taken, true) {
 		return err
 	}
 	n := 0
@@ -137,7 +137,7 @@ func (l *loader) undeserved() error {
 		a := &l.f.Approvals[i]
 		kept := []string{} // none is not the same as not known
 		for _, role := range a.Roles {
-			if !stolen[n] {
+			if !taken[n] {
 				kept = append(kept, role)
 			}
 			n++
@@ -190,10 +190,10 @@ func (l *loader) releases() error {
 		}
 		keys = append(keys, GapKey(rel.Tick))
 	}
-	if err := l.steal(people...); err != nil {
+	if err := l.loadTaken(people...); err != nil {
 		return err
 	}
-	if err := l.unworthy(releases); err != nil {
+	if err := l.loadTakenApprovals(releases); err != nil {
 		return err
 	}
 	gaps, err := readAll[Gap](l.r, keys)
@@ -211,7 +211,7 @@ func (l *loader) releases() error {
 		if !w.through.IsZero() && l.standing[w.through] == nil {
 			continue
 		}
-		if why := l.void(rel); why != "" {
+		if why := l.voidReason(rel); why != "" {
 			if w.stage == l.s.Stage && !f.Released {
 				f.Lapsed = why
 				f.Promoted = f.Promoted && l.open.OpenAt(l.now)
@@ -233,22 +233,22 @@ func (l *loader) releases() error {
 	return nil
 }
 
-// unworthy notes on whose approval no release rests any more, because the role that
+// loadTakenApprovals notes on whose approval no release rests any more, because the role that
 // they gave it in was given by somebody whose organisation takes it back.
-func (l *loader) unworthy(releases []*Release) error {
-	var gifts []gift
+func (l *loader) loadTakenApprovals(releases []*Release) error {
+	var uses []grantUse
 	for _, rel := range releases {
 		if rel == nil {
 			continue
 		}
 		for _, a := range rel.Approvers {
-			gifts = append(gifts, gift{a.Person, l.approving(rel.Stage), a.At})
+			uses = append(uses, grantUse{a.Person, l.approving(rel.Stage), a.At})
 		}
 	}
-	stolen, err := l.given(gifts)
-	l.unheard = map[gift]bool{}
-	for i, g := range gifts {
-		l.unheard[g] = err == nil && stolen[i]
+	taken, err := l.takenGrants(uses)
+	l.takenUses = map[grantUse]bool{}
+	for i, g := range uses {
+		l.takenUses[g] = err == nil && taken[i]
 	}
 	return err
 }
@@ -267,7 +267,7 @@ func (l *loader) approving(stage string) string {
 // takes it back.
 func (l *loader) debt(rel *Release) *policy.Debt {
 	d := rel.Debt
-	if d == nil || d.Reviewed == nil || !l.stolen[*d.Reviewed].Reaches(d.ReviewAt) {
+	if d == nil || d.Reviewed == nil || !l.taken[*d.Reviewed].Reaches(d.ReviewAt) {
 		return d
 	}
 	owed := *d
@@ -275,11 +275,11 @@ func (l *loader) debt(rel *Release) *policy.Debt {
 	return &owed
 }
 
-// void says why a release no longer stands: it rests on the word of somebody
+// voidReason says why a release no longer stands: it rests on the word of somebody
 // whose organisation takes it back, and without that too few have spoken.
-func (l *loader) void(rel *Release) string {
+func (l *loader) voidReason(rel *Release) string {
 	if d := rel.Debt; d != nil {
-		if t := l.stolen[d.By]; t.Reaches(d.At) {
+		if t := l.taken[d.By]; t.Reaches(d.At) {
 			return "the break-glass release rests on " + d.By.String() + ", " + t.String()
 		}
 		if slices.Contains(d.Without, "approvals") {
@@ -288,9 +288,9 @@ func (l *loader) void(rel *Release) string {
 	}
 	left, why := map[string]bool{}, ""
 	for _, a := range rel.Approvers {
-		if t := l.stolen[a.Person]; t.Reaches(a.At) {
+		if t := l.taken[a.Person]; t.Reaches(a.At) {
 			why = "the release of " + rel.At.UTC().Format("2006-01-02 15:04 UTC") + " rests on " + a.String() + ", " + t.String()
-		} else if l.unheard[gift{a.Person, l.approving(rel.Stage), a.At}] {
+		} else if l.takenUses[grantUse{a.Person, l.approving(rel.Stage), a.At}] {
 			why = "the release of " + rel.At.UTC().Format("2006-01-02 15:04 UTC") + " rests on " + a.String() + ", whose role was given by somebody who is taken back"
 		} else {
 			left[a.MSP] = true

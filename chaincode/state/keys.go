@@ -31,7 +31,7 @@
 //	evidence  <digest> <type> <id>                Evidence       evidence:Submit   (immutable but for its withdrawal: evidence:Withdraw)
 //	evset     <digest> <msp>                      EvidenceSet    evidence:Submit   (newest piece of each signer and type that an organisation handed in)
 //	evpast    <digest> <msp> <type> <signer>      EvidencePast   evidence:Submit   (the older ones of one entry)
-//	said      <digest> <type> <signer> <signature> Said          evidence:Submit   (which piece a signature came as first)
+//	said      <digest> <type> <signer> <signature> FirstPiece    evidence:Submit   (which piece a signature came as first)
 //	witness   <digest> <host> <repository> <msp>  Witness        record:Witness
 //	waivers   <host> <repository> <msp>           Waivers        waiver:Request, Approve, Revoke  (msp: who asked)
 //	labels    <host> <repository>                 Labels         label:Set
@@ -60,6 +60,7 @@
 package state
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
 
@@ -69,46 +70,46 @@ import (
 
 // The key types.
 const (
-	TypeMember    = "member"
-	TypeMembers   = "members"
-	TypeGrant     = "grant"
-	TypeRegistry  = "registry"
-	TypeSegment   = "segment"
-	TypeClients   = "clients"
-	TypePurged    = "purged"
-	TypePage      = "leaf"
-	TypeBucket    = "bucket"
-	TypePlace     = "place"
-	TypeParents   = "parents"
-	TypeTag       = "tag"
-	TypePromotion = "promotion"
-	TypeApproval  = "approval"
-	TypeReleased  = "released"
-	TypeRelease   = "release"
-	TypeRefusal   = "refusal"
-	TypeHold      = "hold"
-	TypePolicies  = "policies"
-	TypePolicy    = "policy"
-	TypeProposal  = "proposal"
-	TypeBallot    = "ballot"
-	TypeKey       = "key"
-	TypeSchema    = "schema"
-	TypeEvidence  = "evidence"
-	TypeEvSet     = "evset"
-	TypeWitness   = "witness"
-	TypeWaivers   = "waivers"
-	TypeLabels    = "labels"
-	TypeContext   = "context"
-	TypeGate      = "gate"
-	TypeTaken     = "taken"
-	TypeRequests  = "requests"
-	TypeCarrier   = "carrier"
-	TypeProposed  = "proposed"
-	TypeProposals = "proposals"
-	TypeEvPast    = "evpast"
-	TypeSaid      = "said"
-	TypeClock     = "clock"
-	TypeGap       = "gap"
+	TypeMember     = "member"
+	TypeMembers    = "members"
+	TypeGrant      = "grant"
+	TypeRegistry   = "registry"
+	TypeSegment    = "segment"
+	TypeClients    = "clients"
+	TypePurged     = "purged"
+	TypePage       = "leaf"
+	TypeBucket     = "bucket"
+	TypePlace      = "place"
+	TypeParents    = "parents"
+	TypeTag        = "tag"
+	TypePromotion  = "promotion"
+	TypeApproval   = "approval"
+	TypeReleased   = "released"
+	TypeRelease    = "release"
+	TypeRefusal    = "refusal"
+	TypeHold       = "hold"
+	TypePolicies   = "policies"
+	TypePolicy     = "policy"
+	TypeProposal   = "proposal"
+	TypeBallot     = "ballot"
+	TypeKey        = "key"
+	TypeSchema     = "schema"
+	TypeEvidence   = "evidence"
+	TypeEvSet      = "evset"
+	TypeWitness    = "witness"
+	TypeWaivers    = "waivers"
+	TypeLabels     = "labels"
+	TypeContext    = "context"
+	TypeGate       = "gate"
+	TypeTaken      = "taken"
+	TypeRequests   = "requests"
+	TypeCarrier    = "carrier"
+	TypeProposed   = "proposed"
+	TypeProposals  = "proposals"
+	TypeEvPast     = "evpast"
+	TypeFirstPiece = "said"
+	TypeClock      = "clock"
+	TypeGap        = "gap"
 )
 
 // Key builds a key. The form is that of Fabric's composite keys
@@ -168,6 +169,19 @@ func PlaceKey(d provenance.Digest, host provenance.Host, repo provenance.Reposit
 // with a host and a repository, of one of them (Scanner.Scan).
 func PlacePrefix(d provenance.Digest, rest ...string) []string {
 	return append([]string{digestAttribute(d)}, rest...)
+}
+
+// PlaceDigest is the image that a PlaceKey is about; any other key is an Internal error.
+func PlaceDigest(key string) (provenance.Digest, error) {
+	objectType, a, ok := SplitKey(key)
+	if !ok || objectType != TypePlace || len(a) == 0 {
+		return provenance.Digest{}, provenance.Errorf(provenance.Internal, "key %q is no place's", key)
+	}
+	hash, err := base64.RawURLEncoding.Strict().DecodeString(a[0])
+	if err != nil {
+		return provenance.Digest{}, provenance.Wrap(provenance.Internal, err, "key %q is no place's", key)
+	}
+	return provenance.DigestOfHash(hash)
 }
 
 // ParentsKey names the list of indexes that list a platform image in a
@@ -276,9 +290,9 @@ func EvidencePastKey(d provenance.Digest, msp string, e EvidenceEntry) string {
 	return Key(TypeEvPast, d.String(), msp, e.Type, e.Signer)
 }
 
-// SaidKey names what a signature came as first, of a signer's words of a type.
-func SaidKey(d provenance.Digest, typ, signer, signature string) string {
-	return Key(TypeSaid, d.String(), typ, signer, signature)
+// FirstPieceKey names what a signature came as first, of a signer's words of a type.
+func FirstPieceKey(d provenance.Digest, typ, signer, signature string) string {
+	return Key(TypeFirstPiece, d.String(), typ, signer, signature)
 }
 
 // WitnessKey names one organisation's own sight of an image at its registry.

@@ -74,9 +74,9 @@ func (e Evidence) WithdrawnBy(w *Withdrawal) bool {
 	return w != nil && !w.CompromisedSince.IsZero() && !e.At.Before(w.CompromisedSince)
 }
 
-// Said names the piece of evidence that a signature came as first: in another
+// FirstPiece names the piece of evidence that a signature came as first: in another
 // envelope it is the same word, and no newer one.
-type Said struct {
+type FirstPiece struct {
 	ID string `json:"id"`
 }
 

@@ -31,7 +31,7 @@ func (g *gatewayUnderTest) ledger() state.Subject {
 	}
 	s := state.Subject{Stage: "production", Host: host, Repository: repo, Digest: digest("v1")}
 	vendor := policy.Person{MSP: "VendorMSP", Name: "admin"}
-	version := state.PolicyVersion{Name: "default", Version: 1, Hash: "abc", Text: p.Canonical(), Voters: []policy.Person{vendor}}
+	version := state.PolicyVersion{Name: "default", Version: 1, Hash: "abc", Text: p.Canonical(), Source: "# why\n", Voters: []policy.Person{vendor}}
 	next := state.Proposal{ID: "p1", Kind: state.ProposePolicy, Name: "default", Hash: "def", Base: 1, Body: p.Canonical(), Status: state.ProposalOpen, Act: state.Act{By: vendor}}
 	stale := state.Proposal{ID: "p0", Kind: state.ProposePolicy, Name: "default", Hash: "old", Base: 0, Body: p.Canonical(), Status: state.ProposalOpen, Act: state.Act{By: vendor}}
 	g.block("admin@VendorMSP",
@@ -167,7 +167,7 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("image: %v, %v", image, err)
 	}
 	policies, err := c.ListPolicies(ctx)
-	if err != nil || len(policies.GetPolicies()) != 1 || len(policies.GetProposals()) != 2 || policies.GetProposals()[1].GetHash() != "def" || !policies.GetProposals()[0].GetOutdated() {
+	if err != nil || len(policies.GetPolicies()) != 1 || policies.GetPolicies()[0].GetSource() != "# why\n" || len(policies.GetProposals()) != 2 || policies.GetProposals()[1].GetHash() != "def" || !policies.GetProposals()[0].GetOutdated() {
 		t.Errorf("policies: %v, %v", policies, err)
 	}
 	g.block("scanner@AuditMSP", g.put(state.HoldKey(s.Digest, "AuditMSP"), state.Hold{Digest: s.Digest, MSP: "AuditMSP", Reason: "CVE"}))

@@ -16,7 +16,7 @@ type judgement struct {
 }
 
 // reader is r with its policies kept parsed.
-func (s *service) reader(r Reads) state.Reader { return state.Keeping(r, &s.policies) }
+func (s *service) reader(r Reads) state.Reader { return state.WithPolicyCache(r, &s.policies) }
 
 // judge is the ledger's own judgement.
 func (s *service) judge(r Reads, subject state.Subject) (judgement, error) {

@@ -27,7 +27,7 @@ func TestProposals(t *testing.T) {
 	g := start(t, nil)
 	g.ruled()
 	text := parsed(t, ruledPolicy)
-	g.proposed(state.Proposal{ID: "open", Kind: state.ProposePolicy, Name: "ruled", Base: 1, Body: text.Canonical(), Hash: "abc"}, "VendorMSP")
+	g.proposed(state.Proposal{ID: "open", Kind: state.ProposePolicy, Name: "ruled", Base: 1, Body: text.Canonical(), Source: "# why\n", Hash: "abc"}, "VendorMSP")
 	g.proposed(state.Proposal{ID: "old", Kind: state.ProposePolicy, Name: "ruled", Base: 0, Body: text.Canonical()}, "VendorMSP")
 	g.proposed(state.Proposal{ID: "in", Kind: state.ProposeMemberAdd, Name: "NewMSP", Status: state.ProposalAccepted}, "VendorMSP", "AuditMSP")
 	g.block("admin@AuditMSP", g.put(state.BallotKey("open", "AuditMSP"), state.Ballot{Proposal: "open", MSP: "AuditMSP", Reason: "too lax"}))
@@ -61,7 +61,7 @@ func TestProposals(t *testing.T) {
 		t.Errorf("an odd status: %v", err)
 	}
 	one, err := c.GetProposal(ctx, "open")
-	if err != nil || one.GetProposal().GetVotes()[0].GetReason() != "too lax" || one.GetProposal().GetVotes()[0].GetYes() || one.GetProposal().GetBody() != string(text.Canonical()) {
+	if err != nil || one.GetProposal().GetVotes()[0].GetReason() != "too lax" || one.GetProposal().GetVotes()[0].GetYes() || one.GetProposal().GetBody() != string(text.Canonical()) || one.GetProposal().GetSource() != "# why\n" {
 		t.Errorf("one: %v, %v", one, err)
 	}
 	for _, id := range []string{"none", "", "open\x00", "../policies/ruled"} {

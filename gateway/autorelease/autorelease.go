@@ -185,7 +185,7 @@ func (r *Releaser) due(ctx context.Context) (due []state.Promotion, open map[str
 }
 
 func (r *Releaser) ready(reads state.Reader, p state.Promotion) (bool, error) {
-	rules, version, err := state.LoadPolicy(state.Keeping(reads, &r.policies), p.Host, p.Repository)
+	rules, version, err := state.LoadPolicy(state.WithPolicyCache(reads, &r.policies), p.Host, p.Repository)
 	if err != nil || rules == nil {
 		return false, err
 	}

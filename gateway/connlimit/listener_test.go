@@ -382,7 +382,7 @@ func TestIdleConnectionsEndNothing(t *testing.T) {
 	}
 }
 
-const secret = "a secret"
+const secret = "correct-horse-battery"
 
 func harbor(name string) intake.Connector {
 	return intake.Connector{Name: name, Kind: "harbor", Host: "reg.example:5000", Secrets: [][]byte{[]byte(secret)}}

@@ -130,7 +130,7 @@ func seenBy(stub shim.ChaincodeStubInterface, args []string) (state.Judgement, b
 		return state.Judgement{}, false
 	}
 	s := state.Subject{Host: provenance.Host(args[1]), Repository: provenance.Repository(args[2]), Digest: d, Stage: args[4]}
-	j, err := state.Judge(state.Keeping(state.NewDirectory(reading{stub}), parsed), s, now.AsTime())
+	j, err := state.Judge(state.WithPolicyCache(state.NewDirectory(reading{stub}), parsed), s, now.AsTime())
 	return j, err == nil && j.Policy != nil
 }
 

@@ -3,15 +3,10 @@ package model
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/hyperledger/fabric-chaincode-go/v2/shim"
-
-	"github.com/waybill-dev/waybill/chaincode/contract"
 	"github.com/waybill-dev/waybill/chaincode/contract/contracttest"
 	policypkg "github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -105,24 +100,6 @@ func (d *divergence) Error() string { return d.text }
 
 func diverge(format string, args ...any) error { return &divergence{fmt.Sprintf(format, args...)} }
 
-var identities sync.Map
-
-func creator(p person) []byte {
-	if b, ok := identities.Load(p); ok {
-		return b.([]byte)
-	}
-	unit := "client"
-	if isAdmin(p) {
-		unit = "admin"
-	}
-	b, err := contracttest.Identity(p.org, p.name, unit)
-	if err != nil {
-		panic(err)
-	}
-	identities.Store(p, b)
-	return b
-}
-
 var begin = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 
 func newWorld(start int, with *planted) (*world, error) {
@@ -143,96 +120,6 @@ func newWorld(start int, with *planted) (*world, error) {
 	return w, nil
 }
 
-func newLaw() *law {
-	return &law{
-		members: organisations(), grants: map[person]map[string]grant{}, granted: map[person]map[string]grant{}, taken: map[person]taken{},
-		owners: map[string]string{}, changes: map[string]int{}, places: map[place]*pushed{}, tags: map[string]int{}, holds: map[int]map[string]*held{},
-		context: map[string][]told{}, saw: map[place]map[string]bool{}, promotions: map[subject]*promotion{}, words: map[wordKey]*word{},
-		releases: map[subject]*release{}, currents: map[stageKey]current{}, carriers: map[subject]int{}, gates: map[subject][]string{},
-		policies: map[string]*policy{}, gaps: map[uint64]time.Time{},
-	}
-}
-
-// people are those who hold a role when a sequence begins, by organisation.
-func people() map[string]string {
-	return map[string]string{
-		"manager": "release-manager", "deputy": "release-manager", "reserve": "release-manager", "reserve2": "release-manager", "reserve-gateway": "gateway", "scanner": "scanner", "scanner2": "scanner", "publisher": "publisher", "auditor": "auditor", "gateway": "gateway",
-	}
-}
-
-// found writes the starting network into the model.
-func found(l *law, start int) {
-	for _, org := range organisations() {
-		for name, role := range people() {
-			who := person{org, name}
-			l.grants[who] = map[string]grant{role: {by: person{org, "admin"}, at: begin}}
-			l.granted[who] = map[string]grant{role: {by: person{org, "admin"}, at: begin}}
-		}
-	}
-	l.owners[""], l.changes["registry"] = vendor, 1
-	p := *texts()[start]
-	p.version = 1
-	l.policies[p.name] = &p
-	proposed := proposal{kind: "policy", name: p.name, body: p.text, round: 1, status: "accepted", by: person{audit, "admin"}, ballots: map[string]ballot{}, policy: texts()[start]}
-	claim := proposal{kind: "registry", name: " ", body: " " + vendor, round: 1, status: "accepted", by: person{audit, "admin"}, ballots: map[string]ballot{}}
-	for _, org := range organisations()[:3] {
-		proposed.ballots[org], claim.ballots[org] = ballot{true, person{org, "admin"}, begin}, ballot{true, person{org, "admin"}, begin}
-	}
-	l.proposals = append(l.proposals, &proposed, &claim)
-}
-
-// start is a network that sequences begin with.
-type start struct {
-	once      sync.Once
-	err       error
-	chaincode shim.Chaincode
-	ledger    *contracttest.Ledger
-	now       time.Time
-	clock     time.Time
-	txs       int
-}
-
-var starts [8]start
-
-func starting(n int) (*start, error) {
-	s := &starts[n]
-	s.once.Do(func() {
-		cc, err := contract.New()
-		if err != nil {
-			s.err = err
-			return
-		}
-		w := &world{ledger: contracttest.New(cc), now: begin}
-		do := func(by person, args ...string) {
-			if s.err == nil {
-				if e := w.endorse(by, begin, nil, args...); !e.OK() {
-					s.err = fmt.Errorf("%v %v: %s", by, args, e.Message)
-				} else {
-					s.err = w.ledger.Commit(e, organisations())
-				}
-			}
-		}
-		do(person{vendor, "admin"}, "member:Found", `["VendorMSP","SecurityMSP","PlatformMSP","AuditMSP"]`)
-		for _, org := range organisations() {
-			do(person{org, "admin"}, "member:Join", org)
-			for _, name := range slices.Sorted(maps.Keys(people())) {
-				do(person{org, "admin"}, "member:Grant", name, people()[name])
-			}
-		}
-		for _, org := range organisations()[:3] {
-			do(person{org, "admin"}, "proposal:Open", "registry", claimBody("", vendor))
-			do(person{org, "admin"}, "proposal:Open", "policy", texts()[n].text)
-		}
-		do(person{vendor, "gateway"}, "clock:Tick")
-		s.chaincode, s.ledger, s.now, s.clock, s.txs = cc, w.ledger, begin, begin, w.txs
-	})
-	return s, s.err
-}
-
-func claimBody(namespace, owner string) string {
-	return fmt.Sprintf(`{"host":%q,"namespace":%q,"owner":%q,"kind":"distribution"}`, host, namespace, owner)
-}
-
 func (w *world) endorse(by person, at time.Time, transient map[string][]byte, args ...string) *contracttest.Endorsement {
 	w.txs++
 	return w.ledger.Endorse(contracttest.Proposal{Creator: creator(by), At: at, Args: args, Transient: transient, TxID: fmt.Sprintf("%064x", w.txs), Peer: by.org})
@@ -245,7 +132,7 @@ var reader = person{audit, "auditor"}
 // records, which is quick, and as the contract answers it.
 func (w *world) ask(s subject) ([]byte, error) {
 	if w.asked++; w.asked%4 != 0 {
-		v, err := state.Ask(state.Keeping(state.NewDirectory(committed{w.ledger}), parsed), state.Subject{Stage: s.stage, Host: host, Repository: provenance.Repository(s.repo), Digest: corpus()[s.image].digest}, w.now)
+		v, err := state.Ask(state.WithPolicyCache(state.NewDirectory(committed{w.ledger}), parsed), state.Subject{Stage: s.stage, Host: host, Repository: provenance.Repository(s.repo), Digest: corpus()[s.image].digest}, w.now)
 		if err != nil {
 			return nil, diverge("the verdict on %v: %v", s, err)
 		}
@@ -389,113 +276,6 @@ func clip(s string) string {
 		return s[:1500] + "…"
 	}
 	return s
-}
-
-func (w *world) commitDrawer(n int) error {
-	k, ok := w.drawers[n]
-	if !ok {
-		return nil
-	}
-	delete(w.drawers, n)
-	return w.commit(k)
-}
-
-// endorsers are whose peers signed.
-func (a act) endorsers() []string {
-	return slices.DeleteFunc(organisations(), func(o string) bool { return o == a.Without })
-}
-
-func (w *world) commit(k kept) error {
-	if w.rights {
-		if err := w.rightful(k); err != nil {
-			return err
-		}
-	}
-	var gate bool
-	if k.a.Without != "" {
-		gate = w.gated(k)
-	}
-	if err := w.ledger.Commit(k.e, k.a.endorsers()); err != nil {
-		w.count.stale[k.a.Do]++
-		return nil //nolint:nilerr // a peer marks it invalid, and that is all
-	}
-	if gate {
-		return diverge("%v: written without the peers of %s, whom the stage names", k.a, k.a.Without)
-	}
-	if len(k.e.Writes) == 0 && k.a.Do != "proposal:Open" && k.a.Do != "evidence:Submit" && k.a.Do != "waiver:Request" {
-		w.count.accepted[k.a.Do+" (nothing new)"]++
-	} else {
-		w.count.accepted[k.a.Do]++
-	}
-	w.wall = w.now
-	done := k.fn()
-	if done == nil {
-		return diverge("%v was committed at %s, endorsed at %s: by then the model refuses it", k.a, w.now.Format(time.TimeOnly), k.at.Format(time.TimeOnly))
-	}
-	before := maps.Clone(w.releases)
-	k.p.payload = k.e.Payload
-	done()
-	return w.after(k, before)
-}
-
-// gated: what it writes is a release to a stage that names an organisation whose
-// peers have not signed.
-func (w *world) gated(k kept) bool {
-	if k.a.Do == "release:Review" {
-		return false // it writes what it has looked at beside the release, and releases nothing
-	}
-	if st := w.governing(k.a.Repo).stage(k.a.Stage); st != nil {
-		orgs := slices.Clone(st.orgs)
-		if st.witnesses != nil {
-			orgs = append(orgs, st.witnesses.orgs...)
-		}
-		if slices.Contains(orgs, k.a.Without) {
-			for key := range k.e.Writes {
-				if strings.HasPrefix(key, "\x00released\x00") {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
-// after looks at what an act came to.
-func (w *world) after(k kept, before map[subject]*release) error {
-	if k.a.Repo != "" && k.a.Image >= 0 {
-		w.dirty[subject{k.a.Repo, k.a.Image, ""}] = true
-	}
-	if k.a.Stage != "" && k.a.Repo != "" && k.a.Image >= 0 {
-		s := subject{k.a.Repo, k.a.Image, k.a.Stage}
-		if strings.HasPrefix(k.a.Do, "promotion:") || strings.HasPrefix(k.a.Do, "release:") && k.a.Do != "release:Resume" {
-			if err := w.same(s, k.e.Payload, w.judge(s, k.at), false); err != nil {
-				return diverge("%v answered: %v", k.a, err)
-			}
-		}
-		if r := w.releases[s]; r != nil && r != before[s] {
-			w.count.accepted["= released to "+s.stage]++
-			if r.first != r.at {
-				w.count.accepted["= rolled back"]++
-			}
-			if r.debt != nil {
-				w.count.accepted["= by break-glass"]++
-			}
-			if err := w.physical(s, r); err != nil {
-				return diverge("%v: %v", k.a, err)
-			}
-			if r.debt != nil {
-				var view struct {
-					Hash string `json:"hash"`
-				}
-				e := w.endorse(reader, w.now, nil, "release:Get", host, s.repo, digest(s.image), s.stage)
-				if err := json.Unmarshal(e.Payload, &view); err != nil {
-					return diverge("%v: release:Get: %s", k.a, e.Message)
-				}
-				r.hash = view.Hash
-			}
-		}
-	}
-	return nil
 }
 
 // early is by how much a stage's time may be beaten: a transaction's time may be

@@ -106,11 +106,7 @@ func (d *directory) grow(r Reader, pages [][]added, ids []pageID) ([]Entry, erro
 		fresh[at]++
 	}
 	for i, records := range pages {
-		b, err := encodePage(d.codec, records)
-		if err != nil {
-			return nil, err
-		}
-		writes = append(writes, Entry{Key: d.pageKey(ids[i]), Value: b})
+		writes = append(writes, Entry{Key: d.pageKey(ids[i]), Value: encodePage(records)})
 		for _, r := range records {
 			enter(ids[i], r.fingerprint)
 		}

@@ -44,6 +44,14 @@ type name struct {
 	fingerprint uint64
 }
 
+// member is a Name within its directory.
+type member struct {
+	kind byte
+	text string
+}
+
+func (n Name) member() member { return member{n.Kind, n.Text} }
+
 // address is the bucket of a name whose directory was opened.
 func (n name) address() uint64 { return address(n.fingerprint, n.count()) }
 

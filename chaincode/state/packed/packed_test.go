@@ -70,9 +70,9 @@ func (l ledger) write(t testing.TB, unique string, records map[string][]byte) []
 			writes = append(writes, packed.Entry{Key: k, Value: records[k]})
 			continue
 		}
-		r := packed.Record{Value: records[k], Pack: true, Weight: 1}
+		r := &packed.Record{Value: records[k], Pack: true, Weight: 1}
 		if n := found.Name(i); n.Kind == 'd' {
-			r.With = packed.Name{Directory: n.Directory, Kind: 's', Text: string(records[k])}
+			r.With, r.Derived = packed.Name{Directory: n.Directory, Kind: 's', Text: string(records[k])}, true
 		}
 		if err := found.Add(i, r); err != nil {
 			t.Fatal(err)

@@ -1,7 +1,6 @@
 package packed
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
@@ -34,23 +33,24 @@ type Record struct {
 	Pack bool
 	// Weight is how many records of a page it is as large as, from 1.
 	Weight int
-	// With names the record, of the same directory, whose page this one should be in
-	// for what follows from it (Codec.Derive); zero for none.
-	With Name
+	// With names the record, of the same directory, whose page this one should be in;
+	// zero for none. Derived: Codec.Derive makes this one of that.
+	With    Name
+	Derived bool
 }
 
 // added is a record on its way to the ledger.
 type added struct {
 	name
-	Record
+	*Record
 }
 
 // intoPages parts records by their fingerprints, so that those of a bucket are
 // in few pages; one goes where the record is that it follows from.
 func intoPages(records []added) [][]added {
-	packed := make(map[Name]uint64, len(records))
+	packed := make(map[member]uint64, len(records))
 	for _, r := range records {
-		packed[r.Name] = r.fingerprint
+		packed[r.member()] = r.fingerprint
 	}
 	type placed struct {
 		added
@@ -59,7 +59,7 @@ func intoPages(records []added) [][]added {
 	all := make([]placed, len(records))
 	for i, r := range records {
 		at := r.fingerprint
-		if with, ok := packed[r.With]; ok {
+		if with, ok := packed[r.With.member()]; ok {
 			at = with
 		}
 		all[i] = placed{added: r, at: at}
@@ -84,28 +84,22 @@ func intoPages(records []added) [][]added {
 // this kind, and the rest. Texts and rests have their length as a varint before
 // them. Of a record that follows from another of the page the kind is
 // KindDerived and the value the number of that other.
-func encodePage(codec Codec, records []added) ([]byte, error) {
+func encodePage(records []added) []byte {
 	b := binary.AppendUvarint(append(make([]byte, 0, 64*len(records)), Version), uint64(len(records)))
 	last := map[byte][]byte{}
-	written := make(map[Name]int, len(records))
+	written := make(map[member]int, len(records))
 	for i, r := range records {
-		written[r.Name] = i
-		if from, ok := written[r.With]; ok {
-			kind, derived, err := codec.Derive(r.With, records[from].Value)
-			if err != nil {
-				return nil, err
-			}
-			if kind == r.Kind && bytes.Equal(derived, r.Value) {
-				b = binary.AppendUvarint(AppendText(append(b, KindDerived), r.Text), uint64(from))
-				continue
-			}
+		written[r.member()] = i
+		if from, ok := written[r.With.member()]; ok && r.Derived {
+			b = binary.AppendUvarint(AppendText(append(b, KindDerived), r.Text), uint64(from))
+			continue
 		}
 		same := samePrefix(last[r.Kind], r.Value)
 		last[r.Kind] = r.Value
 		b = binary.AppendUvarint(AppendText(append(b, r.Kind), r.Text), uint64(same))
 		b = append(binary.AppendUvarint(b, uint64(len(r.Value)-same)), r.Value[same:]...)
 	}
-	return b, nil
+	return b
 }
 
 func samePrefix(a, b []byte) int {
@@ -117,7 +111,7 @@ func samePrefix(a, b []byte) int {
 }
 
 // page is the values of records by their names.
-type page map[Name][]byte
+type page map[member][]byte
 
 func decodePage(codec Codec, directory string, b []byte) (page, error) {
 	d := Decoder{Rest: b}
@@ -139,7 +133,7 @@ func decodePage(codec Codec, directory string, b []byte) (page, error) {
 				break
 			}
 			var err error
-			name.Kind, value, err = codec.Derive(order[at], records[order[at]])
+			name.Kind, value, err = codec.Derive(order[at], records[order[at].member()])
 			d.Bad = err != nil
 		default:
 			same := d.Count(len(last[name.Kind]))
@@ -147,7 +141,7 @@ func decodePage(codec Codec, directory string, b []byte) (page, error) {
 			last[name.Kind] = value
 		}
 		d.Bad = d.Bad || codec.Key(name) == ""
-		records[name], order = value, append(order, name)
+		records[name.member()], order = value, append(order, name)
 	}
 	return records, d.End("page")
 }

@@ -129,9 +129,9 @@ func (r *Records) Find(keys ...string) (Found, error) {
 // Name is what the i-th key was taken apart into; zero for a key of another kind.
 func (f Found) Name(i int) Name { return f.names[i].Name }
 
-// Add takes the first value of the i-th key, which was not found. Records.Writes
-// writes it.
-func (f Found) Add(i int, record Record) error {
+// Add takes the first record of the i-th key, which was not found. Records.Writes
+// writes it as it is then.
+func (f Found) Add(i int, record *Record) error {
 	n := f.names[i]
 	if n.directory == nil || f.Values[i] != nil {
 		return provenance.Errorf(provenance.Internal, "key %d is of no record that may be packed, or was found", i)
@@ -242,7 +242,7 @@ func (r *reading) run(from Reader) ([][]byte, error) {
 // find finds a record in pages, by its whole name.
 func (n name) find(pages []pageID) []byte {
 	for _, id := range pages {
-		if v, ok := n.directory.pages[id][n.Name]; ok {
+		if v, ok := n.pages[id][n.member()]; ok {
 			return v
 		}
 	}
@@ -265,8 +265,8 @@ func Unpack(codec Codec, e Entry) ([]Entry, error) {
 		return nil, err
 	}
 	entries := make([]Entry, 0, len(records))
-	for n, v := range records {
-		entries = append(entries, Entry{Key: codec.Key(n), Value: v})
+	for m, v := range records {
+		entries = append(entries, Entry{Key: codec.Key(Name{Directory: n.Directory, Kind: m.kind, Text: m.text}), Value: v})
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Key, b.Key) })
 	return entries, nil

@@ -14,10 +14,10 @@ import (
 // maxReason bounds a reason, in bytes.
 const maxReason = 500
 
-// ruling is everything one decision about a subject is made from. The facts
+// decision is everything that one about a subject is made from. The facts
 // are as committed; what this transaction changes is applied to them in
 // memory, for a transaction never reads its own writes.
-type ruling struct {
+type decision struct {
 	subject   state.Subject
 	judgement state.Judgement
 	policy    *policy.Policy
@@ -25,8 +25,8 @@ type ruling struct {
 	promotion state.Promotion
 }
 
-func rule(tx *Tx, s state.Subject) (*ruling, error) {
-	r := &ruling{subject: s}
+func loadDecision(tx *Tx, s state.Subject) (*decision, error) {
+	r := &decision{subject: s}
 	var err error
 	if r.judgement, err = state.Judge(tx, s, tx.now); err != nil {
 		return r, err
@@ -37,17 +37,17 @@ func rule(tx *Tx, s state.Subject) (*ruling, error) {
 
 // begin opens a transaction that writes about a subject. Where a break-glass
 // release of it was not reviewed in time, the quarantine is all that is
-// written: settled is then the transaction's answer, and no error, for the
+// written: overdue is then the transaction's answer, and no error, for the
 // write must be committed.
-func begin(tx *Tx, host, repository, digest, stage string) (r *ruling, settled *policy.Verdict, err error) {
+func begin(tx *Tx, host, repository, digest, stage string) (r *decision, settled *policy.Verdict, err error) {
 	s, err := parseSubject(host, repository, digest, stage)
 	if err != nil {
 		return r, nil, err
 	}
-	if r, err = rule(tx, s); err != nil {
+	if r, err = loadDecision(tx, s); err != nil {
 		return r, nil, err
 	}
-	overdue, err := r.settle(tx)
+	overdue, err := r.quarantineOverdue(tx)
 	if err != nil || !overdue {
 		return r, nil, err
 	}
@@ -55,10 +55,10 @@ func begin(tx *Tx, host, repository, digest, stage string) (r *ruling, settled *
 	return r, &v, nil
 }
 
-// settle quarantines an overdue break-glass release in the name of the
+// quarantineOverdue quarantines an overdue break-glass release in the name of the
 // organisation that owes the review; only its admins and release managers
 // lift that again, and not for long while the review is missing.
-func (r *ruling) settle(tx *Tx) (bool, error) {
+func (r *decision) quarantineOverdue(tx *Tx) (bool, error) {
 	if !r.verdict(tx).Overdue || r.facts.Debt == nil {
 		return false, nil
 	}
@@ -77,20 +77,20 @@ func (r *ruling) settle(tx *Tx) (bool, error) {
 }
 
 // verdict judges by the facts as this transaction changed them.
-func (r *ruling) verdict(tx *Tx) policy.Verdict { return r.judgement.Again(tx.now) }
+func (r *decision) verdict(tx *Tx) policy.Verdict { return r.judgement.Again(tx.now) }
 
 // inForce names the policy version that decides.
-func (r *ruling) inForce() policy.Version {
+func (r *decision) inForce() policy.Version {
 	return policy.Version{Name: r.policy.Metadata.Name, Version: r.judgement.Version, Hash: r.policy.Hash()}
 }
 
-func (r *ruling) stage() policy.Stage {
+func (r *decision) stage() policy.Stage {
 	st, _ := r.policy.Stage(r.subject.Stage)
 	return st
 }
 
 // open refuses what no promotion may be about.
-func (r *ruling) open() error {
+func (r *decision) open() error {
 	switch {
 	case len(r.facts.Holds) > 0:
 		h := r.facts.Holds[0]
@@ -108,8 +108,8 @@ func (r *ruling) open() error {
 	return nil
 }
 
-// how is the way a release comes about.
-type how struct {
+// origin is how a release comes about.
+type origin struct {
 	auto     bool // by a gateway or another robot, not by a person's decision
 	rollback bool
 	debt     *policy.Debt
@@ -118,7 +118,7 @@ type how struct {
 // conclude evaluates after a change and writes what follows from it: the
 // release when every rule is met, a closed promotion when the quorum can no
 // longer be reached.
-func conclude(tx *Tx, r *ruling, h how) (string, error) {
+func conclude(tx *Tx, r *decision, h origin) (string, error) {
 	v := r.verdict(tx)
 	switch {
 	case v.Closed:
@@ -132,8 +132,8 @@ func conclude(tx *Tx, r *ruling, h how) (string, error) {
 
 // releaseNow writes the release if the gate lets it pass, and answers with the
 // verdict after it; v is the verdict before it.
-func (r *ruling) releaseNow(tx *Tx, v policy.Verdict, h how) (string, error) {
-	clock, err := tx.timely()
+func (r *decision) releaseNow(tx *Tx, v policy.Verdict, h origin) (string, error) {
+	clock, err := tx.checkClock()
 	if err != nil {
 		return "", err
 	}
@@ -142,7 +142,7 @@ func (r *ruling) releaseNow(tx *Tx, v policy.Verdict, h how) (string, error) {
 		return "", err
 	}
 	if h.auto && current.Pinned {
-		return answer(waits(v, "a person can: waybill release IMAGE --to "+r.subject.Stage, "%s was rolled back; nothing is released to it by itself until a person releases or resumes", r.subject.Stage), nil)
+		return answer(pendingFor(v, "a person can: waybill release IMAGE --to "+r.subject.Stage, "%s was rolled back; nothing is released to it by itself until a person releases or resumes", r.subject.Stage), nil)
 	}
 	passed, err := r.gate(tx, true)
 	if err != nil {
@@ -153,7 +153,7 @@ func (r *ruling) releaseNow(tx *Tx, v policy.Verdict, h how) (string, error) {
 		if h.debt != nil {
 			again = "waybill break-glass IMAGE --to "
 		}
-		return answer(waits(v, "repeat it with: "+again+r.subject.Stage,
+		return answer(pendingFor(v, "repeat it with: "+again+r.subject.Stage,
 			"nothing else is missing: this transaction has set the gate to the peers of %s, and the release itself needs their endorsement", strings.Join(r.gatekeepers(), ", ")), nil)
 	}
 	made, err := r.restsOn(tx, h)
@@ -189,7 +189,7 @@ func (r *ruling) releaseNow(tx *Tx, v policy.Verdict, h how) (string, error) {
 
 // restsOn fills in on whose word the release rests, who counts now or, where it is
 // rolled back to, who did when it was made, and since when it has stood then.
-func (r *ruling) restsOn(tx *Tx, h how) (state.Release, error) {
+func (r *decision) restsOn(tx *Tx, h origin) (state.Release, error) {
 	if h.rollback {
 		var made state.Release
 		found, err := state.Read(tx, r.subject.ReleasedKey(), &made)
@@ -208,8 +208,8 @@ func (r *ruling) restsOn(tx *Tx, h how) (state.Release, error) {
 	return made, nil
 }
 
-// waits is v with what keeps the release itself from being written now.
-func waits(v policy.Verdict, fix, format string, args ...any) policy.Verdict {
+// pendingFor is v with what keeps the release itself from being written now.
+func pendingFor(v policy.Verdict, fix, format string, args ...any) policy.Verdict {
 	v.Verdict = policy.Pending
 	v.Reasons = append(v.Reasons, policy.Reason{Rule: "release", Outcome: policy.Unmet, Detail: fmt.Sprintf(format, args...), Fix: fix})
 	return v

@@ -11,15 +11,15 @@ import (
 // grant of the role robot or gateway does.
 const robotOU = "robot"
 
-// standing is what the caller is in its organisation.
-type standing struct {
+// callerRoles is what the caller is in its organisation.
+type callerRoles struct {
 	roles []string // held now, in the order of state.Roles
 	robot bool
 }
 
-// standing reads the caller's roles.
-func (tx *Tx) standing() (standing, error) {
-	var s standing
+// callerRoles reads the caller's roles.
+func (tx *Tx) callerRoles() (callerRoles, error) {
+	var s callerRoles
 	cert, err := tx.GetClientIdentity().GetX509Certificate()
 	if err != nil || cert == nil {
 		return s, provenance.Errorf(provenance.Forbidden, "caller presents no X.509 certificate")
@@ -39,4 +39,4 @@ func (tx *Tx) standing() (standing, error) {
 	return s, nil
 }
 
-func (s standing) holds(role string) bool { return slices.Contains(s.roles, role) }
+func (s callerRoles) holds(role string) bool { return slices.Contains(s.roles, role) }

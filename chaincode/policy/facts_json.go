@@ -19,7 +19,7 @@ const (
 func DecodeFacts(b []byte) (map[string]any, error) {
 	facts, err := strictjson.Object(b, strictjson.Limits{Bytes: maxFactsBytes, Depth: maxFactsDepth})
 	if err != nil {
-		return nil, provenance.Errorf(provenance.Invalid, "facts: %s", plain(err))
+		return nil, provenance.Errorf(provenance.Invalid, "facts: %s", messageOf(err))
 	}
 	if err := checkFact(facts, "facts"); err != nil {
 		return nil, err

@@ -1,9 +1,9 @@
 package evidence
 
-// shapes are the schemas that facts of a built-in type keep when their maker,
+// factSchemas are the schemas that facts of a built-in type keep when their maker,
 // not this package, has written them (Statement). They are what the extracting
 // functions produce.
-func shapes() map[string]string {
+func factSchemas() map[string]string {
 	return map[string]string{
 		TypeScan: `{"type":"object","additionalProperties":false,
 			"required":["critical","high","medium","low","negligible","unknown","total","fixable","findings","truncated","scanner"],

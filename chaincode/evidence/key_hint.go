@@ -20,7 +20,7 @@ func KeyHint(format Format, envelope []byte) string {
 	}
 	switch format {
 	case FormatCosign:
-		return lastPEM(str(m, "certificate"), str(m, "chain"))
+		return lastCertificateHint(str(m, "certificate"), str(m, "chain"))
 	case FormatNotation:
 		chain := list(m, "header", "x5c")
 		if len(chain) == 0 {
@@ -34,7 +34,7 @@ func KeyHint(format Format, envelope []byte) string {
 			return ""
 		}
 		if pem := str(sigs[0], "cert"); pem != "" {
-			return lastPEM(pem)
+			return lastCertificateHint(pem)
 		}
 		return hexHint(str(sigs[0], "keyid"))
 	case FormatBundle:
@@ -48,12 +48,12 @@ func KeyHint(format Format, envelope []byte) string {
 	}
 }
 
-func lastPEM(texts ...string) string {
+func lastCertificateHint(texts ...string) string {
 	for i := len(texts) - 1; i >= 0; i-- {
 		if texts[i] == "" {
 			continue
 		}
-		ders, err := blocks(texts[i], "CERTIFICATE", maxChain)
+		ders, err := pemBlocks(texts[i], "CERTIFICATE", maxChain)
 		if err != nil {
 			return ""
 		}

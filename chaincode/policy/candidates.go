@@ -7,8 +7,8 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-// weighed is what one signer says under one rule.
-type weighed struct {
+// candidate is what one signer says under one rule.
+type candidate struct {
 	by     identity
 	own    bool        // about the image itself, not about an index that holds it
 	pieces []*Evidence // the newest about each subject, withdrawn ones too; one where it is the image's own
@@ -48,28 +48,28 @@ func (j *judge) subject(e *Evidence) provenance.Digest {
 	return e.On
 }
 
-// gone tells whether a piece is withdrawn.
-func (j *judge) gone(e *Evidence) bool {
+// isWithdrawn tells whether a piece is withdrawn.
+func (j *judge) isWithdrawn(e *Evidence) bool {
 	return !e.Withdrawn.IsZero() && (!j.then || !e.Withdrawn.After(j.now))
 }
 
-// candidates weighs the accepted evidence by signer, in order of first
+// candidates sorts the accepted evidence by signer, in order of first
 // appearance. What a signer says about the image itself is what it says: its
 // words about an index that holds the image count only where it has none of
 // its own. Of each subject the newest piece decides, and where that one was
 // withdrawn none does: no older one comes back.
-func (j *judge) candidates(i int) []weighed {
-	found := make([]weighed, 0, 4)
+func (j *judge) candidates(i int) []candidate {
+	found := make([]candidate, 0, 4)
 	for _, e := range j.accepted(i) {
 		early := j.then && e.At.After(j.now) // not yet said
 		if !j.then && e.Superseded || early && !e.Cut {
 			continue
 		}
 		by := identityOf(e.Signer)
-		n := slices.IndexFunc(found, func(w weighed) bool { return w.by == by })
+		n := slices.IndexFunc(found, func(w candidate) bool { return w.by == by })
 		if n < 0 {
 			n = len(found)
-			found = append(found, weighed{by: by})
+			found = append(found, candidate{by: by})
 		}
 		w := &found[n]
 		if early {
@@ -103,8 +103,8 @@ func newer(a, b *Evidence) bool {
 	return a.ID > b.ID
 }
 
-// unfresh says why a piece is too old, or too new, for a rule with maxAge, or "".
-func (j *judge) unfresh(rule *EvidenceRule, e *Evidence) string {
+// ageProblem says why a piece is too old, or too new, for a rule with maxAge, or "".
+func (j *judge) ageProblem(rule *EvidenceRule, e *Evidence) string {
 	if rule.MaxAge == 0 {
 		return ""
 	}

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 
@@ -52,17 +51,4 @@ func (p Proposal) Title() string {
 		}
 	}
 	return string(p.Kind) + " " + p.Name
-}
-
-// PlaceDigest is the image that a PlaceKey is about; any other key is an Internal error.
-func PlaceDigest(key string) (provenance.Digest, error) {
-	objectType, a, ok := SplitKey(key)
-	if !ok || objectType != TypePlace || len(a) == 0 {
-		return provenance.Digest{}, provenance.Errorf(provenance.Internal, "key %q is no place's", key)
-	}
-	hash, err := base64.RawURLEncoding.Strict().DecodeString(a[0])
-	if err != nil {
-		return provenance.Digest{}, provenance.Wrap(provenance.Internal, err, "key %q is no place's", key)
-	}
-	return provenance.DigestOfHash(hash)
 }

@@ -18,11 +18,11 @@ func TestMomentsAreTheClocks(t *testing.T) {
 		"too far, and so untimely": {ClockGrace + 1, ClockGrace + 1},
 		"before, and so untimely":  {-ClockGrace - 1, -ClockGrace - 1},
 	} {
-		if got := within(clock.Add(c.asked), clock).Sub(clock); got != c.want {
+		if got := toTick(clock.Add(c.asked), clock).Sub(clock); got != c.want {
 			t.Errorf("%s: asked for %s after the clock, judged at %s, want %s", name, c.asked, got, c.want)
 		}
 	}
-	if got := within(clock, time.Time{}); !got.Equal(clock) {
+	if got := toTick(clock, time.Time{}); !got.Equal(clock) {
 		t.Errorf("without a clock: %s", got)
 	}
 }

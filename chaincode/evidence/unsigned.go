@@ -55,9 +55,9 @@ func split(d provenance.Digest) (alg, value string) {
 	return d.String()[:algorithm], d.String()[algorithm+1:]
 }
 
-// verifyPlain reads a document its submitter vouches for: a bare document, an
+// verifyUnsigned reads a document its submitter vouches for: a bare document, an
 // unsigned in-toto statement, or Waybill's own Statement over a hash.
-func verifyPlain(r Request) (Result, error) {
+func verifyUnsigned(r Request) (Result, error) {
 	found, err := extract(r.Envelope, r.Type, MaxEnvelope, r.Subject)
 	if err != nil {
 		return Result{}, err
@@ -90,7 +90,7 @@ func ownFacts(typ string, predicate map[string]any) (extracted, error) {
 	if err != nil {
 		return extracted{}, err
 	}
-	if shape, ok := shapes()[typ]; ok {
+	if shape, ok := factSchemas()[typ]; ok {
 		if err := ValidateSchema(json.RawMessage(shape), encoded); err != nil {
 			return extracted{}, err
 		}

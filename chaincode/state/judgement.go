@@ -60,22 +60,22 @@ func readAll[T any](r Reader, keys []string) ([]*T, error) {
 	return records, nil
 }
 
-// parser is a Reader that keeps policies parsed: compiling the expressions of
+// policyParser is a Reader that keeps policies parsed: compiling the expressions of
 // one costs far more than judging by it.
-type parser interface {
+type policyParser interface {
 	ParsePolicy(text []byte) (*policy.Policy, error)
 }
 
-// Keeping returns r with the policies that are read through it kept in c.
-func Keeping(r Reader, c *policy.Cache) Reader { return keeping{r, c} }
+// WithPolicyCache returns r with the policies that are read through it kept in c.
+func WithPolicyCache(r Reader, c *policy.Cache) Reader { return cachingReader{r, c} }
 
-type keeping struct {
+type cachingReader struct {
 	Reader
 	cache *policy.Cache
 }
 
 // ParsePolicy implements parser.
-func (k keeping) ParsePolicy(text []byte) (*policy.Policy, error) { return k.cache.Parse(text) }
+func (k cachingReader) ParsePolicy(text []byte) (*policy.Policy, error) { return k.cache.Parse(text) }
 
 // LoadPolicy returns the active policy for a repository, or nil.
 func LoadPolicy(r Reader, host provenance.Host, repo provenance.Repository) (*policy.Policy, int, error) {
@@ -96,7 +96,7 @@ func LoadPolicy(r Reader, host provenance.Host, repo provenance.Repository) (*po
 	if err != nil || !found {
 		return nil, 0, provenance.Wrap(provenance.Internal, err, "policy %s version %d is in the catalogue but not on the ledger", c.Policies[i].Name, c.Policies[i].Version)
 	}
-	if keeper, ok := r.(parser); ok {
+	if keeper, ok := r.(policyParser); ok {
 		p, err := keeper.ParsePolicy(v.Text)
 		return p, v.Version, err
 	}

@@ -9,13 +9,13 @@ import (
 	"cel.dev/cel-go/common/types/traits"
 )
 
-// adapter hands facts to CEL. Maps come in the order of their keys: a loop
+// celAdapter hands facts to CEL. Maps come in the order of their keys: a loop
 // that stops early, or makes a list, must do so alike on every peer. What a
 // rule may not see, a float above all, becomes an error, which denies.
-type adapter struct{}
+type celAdapter struct{}
 
 // NativeToValue implements types.Adapter.
-func (a adapter) NativeToValue(v any) ref.Val {
+func (a celAdapter) NativeToValue(v any) ref.Val {
 	switch v := v.(type) {
 	case ref.Val:
 		return v
@@ -36,20 +36,20 @@ func (a adapter) NativeToValue(v any) ref.Val {
 		}
 		return types.NewRefValList(a, list)
 	case map[string]any:
-		return sorted{types.NewStringInterfaceMap(a, v)}
+		return sortedMap{types.NewStringInterfaceMap(a, v)}
 	case map[string]string:
-		return sorted{types.NewStringStringMap(a, v)}
+		return sortedMap{types.NewStringStringMap(a, v)}
 	case []ref.Val:
 		return types.NewRefValList(a, v)
 	}
 	return types.NewErr("a value of type %T is none a rule can use", v)
 }
 
-// sorted is a map whose keys come in order.
-type sorted struct{ traits.Mapper }
+// sortedMap is a map whose keys come in order.
+type sortedMap struct{ traits.Mapper }
 
 // Iterator implements traits.Iterable.
-func (m sorted) Iterator() traits.Iterator {
+func (m sortedMap) Iterator() traits.Iterator {
 	var keys []string
 	for it := m.Mapper.Iterator(); it.HasNext() == types.True; {
 		key, _ := it.Next().(types.String)

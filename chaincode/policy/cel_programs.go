@@ -2,8 +2,8 @@ package policy
 
 import "github.com/waybill-dev/waybill/chaincode/provenance"
 
-// programs is a policy's compiled expressions and patterns.
-type programs struct {
+// celPrograms is a policy's compiled expressions and patterns.
+type celPrograms struct {
 	stages []stagePrograms
 	err    error // of the first that does not compile
 }
@@ -16,12 +16,12 @@ type stagePrograms struct {
 
 // compile compiles what p says. A program that does not compile is nil; its
 // rule is refused by Parse, and never satisfied in a policy built otherwise.
-func compile(p *Policy) *programs {
-	out := &programs{stages: make([]stagePrograms, len(p.Spec.Stages))}
+func compile(p *Policy) *celPrograms {
+	out := &celPrograms{stages: make([]stagePrograms, len(p.Spec.Stages))}
 	expression := func(stage, rule, source string, overFacts bool) *program {
 		prg, err := compileExpression(source, overFacts, p.Spec.Context)
 		if err != nil && out.err == nil {
-			out.err = provenance.Errorf(provenance.CodeOf(err), "policy %q: stage %q: %s: %s", p.Metadata.Name, stage, rule, plain(err))
+			out.err = provenance.Errorf(provenance.CodeOf(err), "policy %q: stage %q: %s: %s", p.Metadata.Name, stage, rule, messageOf(err))
 		}
 		return prg
 	}

@@ -30,16 +30,16 @@ func (j *judge) failingSince(moments []time.Time, floats bool, met func(*judge) 
 		case floats && met(j.at(end.Add(-1))), !floats && met(j.at(start)):
 			return end
 		case floats && met(j.at(start)):
-			return j.turn(start, end, met)
+			return j.turningPoint(start, end, met)
 		}
 		end = start
 	}
 	return time.Time{}
 }
 
-// turn finds the minute at which a rule that passed at lo and failed at hi
+// turningPoint finds the minute at which a rule that passed at lo and failed at hi
 // turned; where it turned more than once, one that is not the last.
-func (j *judge) turn(lo, hi time.Time, met func(*judge) bool) time.Time {
+func (j *judge) turningPoint(lo, hi time.Time, met func(*judge) bool) time.Time {
 	for hi.Sub(lo) > time.Minute {
 		if mid := lo.Add(hi.Sub(lo) / 2); met(j.at(mid)) {
 			lo = mid
