@@ -380,6 +380,8 @@ func (o *otherProcess) wait(t *testing.T, word string) {
 			t.Fatal("the other process:", diff)
 		}
 	case <-time.After(time.Minute):
+		_ = o.cmd.Process.Signal(syscall.SIGQUIT) // it tells what each of its goroutines waits for
+		_ = o.cmd.Wait()
 		t.Fatalf("the other process did not get to %q", word)
 	}
 }
