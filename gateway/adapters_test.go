@@ -24,7 +24,7 @@ func TestOneListOfDead(t *testing.T) {
 		}
 	}
 	for _, it := range items {
-		if err := b.Queue.Bury(t.Context(), it, "gone"); err != nil {
+		if err := b.Queue.DeadLetter(t.Context(), it, "gone"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -143,7 +143,7 @@ func Fsck(ctx context.Context, cfg Config, repair bool) (fsck.Report, error) {
 	var err error
 	o := fsck.Options{
 		MSPID: cfg.MSPID, Hosts: map[provenance.Host]bool{}, Remember: cfg.Queue.Remember, Log: cfg.Log,
-		QueueOptions: queue.Options{Lanes: cfg.Queue.Lanes, MinFreeBytes: cfg.Queue.MinFreeBytes, LaneTTL: cfg.Queue.LaneTTL, Log: cfg.Log, Alone: true},
+		QueueOptions: queue.Options{Lanes: cfg.Queue.Lanes, MinFreeBytes: cfg.Queue.MinFreeBytes, LaneTTL: cfg.Queue.LaneTTL, Log: cfg.Log, Exclusive: true},
 		Dial:         func() (fsck.Peer, error) { return dial(cfg) },
 	}
 	if o.Queue, err = queuePlace(cfg); err != nil {

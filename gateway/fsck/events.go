@@ -146,7 +146,7 @@ func (c *eventCheck) differences() []difference {
 		found = append(found, differs(QueueEventForgotten, "event "+c.forgotten[0].String(), "%d events are in the queue or on the ledger, and not known: delivered again they would be recorded again: %s", n, some(c.forgotten)).
 			by("note their ids", func(ctx context.Context, q *queue.Queue) error {
 				for chunk := range slices.Chunk(c.forgotten, queue.MaxDeliveries) {
-					if err := q.Know(ctx, chunk); err != nil {
+					if err := q.MarkKnown(ctx, chunk); err != nil {
 						return err
 					}
 				}
@@ -162,7 +162,7 @@ func (c *eventCheck) differences() []difference {
 func dropItems(ids []int64) func(context.Context, *queue.Queue) error {
 	return func(ctx context.Context, q *queue.Queue) error {
 		for chunk := range slices.Chunk(ids, queue.MaxDeliveries) {
-			if _, err := q.Settle(ctx, chunk); err != nil {
+			if _, err := q.Confirm(ctx, chunk); err != nil {
 				return err
 			}
 		}

@@ -16,10 +16,10 @@ import (
 
 // indexCheck builds an index of the same height beside the one there is.
 type indexCheck struct {
-	thing    string            // what it is called in findings
-	peer     uint64            // the peer's height
-	index    *index.Index      // nil where there is none to compare
-	beside   *index.Rebuilding // nil until it is made
+	thing    string             // what it is called in findings
+	peer     uint64             // the peer's height
+	index    *index.Index       // nil where there is none to compare
+	beside   *index.Replacement // nil until it is made
 	replaced bool
 	refused  error // why there is no index to compare
 	height   uint64
@@ -32,7 +32,7 @@ func openIndexCheck(ctx context.Context, place string, peer uint64) (x *indexChe
 	if strings.Contains(place, "://") { // it holds a password
 		x.thing = "index"
 	}
-	if x.beside, err = index.Beside(ctx, place); err != nil {
+	if x.beside, err = index.NewReplacement(ctx, place); err != nil {
 		return x, err
 	}
 	if x.index, x.refused = index.Open(ctx, place); x.refused == nil {
@@ -79,7 +79,7 @@ func (x *indexCheck) compare(ctx context.Context, r *Report) ([]difference, erro
 	}
 	var tables []index.Difference
 	if r.Index.Fingerprint, err = x.index.Fingerprint(ctx); err == nil && r.Index.Fingerprint != r.Index.Rebuilt {
-		tables, err = x.index.Differ(ctx, x.beside.Index)
+		tables, err = x.index.Diff(ctx, x.beside.Index)
 	}
 	if err != nil { // a damaged page is found by whoever reads it
 		found = append(found, differs(IndexContents, x.thing, "%v", err))

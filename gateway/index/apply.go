@@ -182,7 +182,7 @@ func (w *writer) derive(write block.Write) error {
 		}
 		return w.segment(write.Key, provenance.Host(attributes[0]), write.Value)
 	}
-	return w.act(objectType, write)
+	return w.deriveRecord(objectType, write)
 }
 
 func (w *writer) organisations(organisations []block.Organisation) error {

@@ -32,10 +32,10 @@ type Difference struct {
 	First       string
 }
 
-// Differ compares two indexes row by row: it returns nothing where they hold
+// Diff compares two indexes row by row: it returns nothing where they hold
 // the same, which is when their fingerprints are equal. It reads both whole.
 // Rows is x's number, Other the other's.
-func (x *Index) Differ(ctx context.Context, other *Index) ([]Difference, error) {
+func (x *Index) Diff(ctx context.Context, other *Index) ([]Difference, error) {
 	var out []Difference
 	err := x.View(ctx, func(a *Snapshot) error {
 		return other.View(ctx, func(b *Snapshot) error {

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-func TestDiffer(t *testing.T) { onDatabases(t, testDiffer) }
+func TestDiff(t *testing.T) { onDatabases(t, testDiff) }
 
-func testDiffer(t *testing.T, create creator) {
+func testDiff(t *testing.T, create creator) {
 	c := story(t)
 	good := applied(t, create, c)
 	height, hash, err := good.Head(t.Context())
@@ -27,7 +27,7 @@ func testDiffer(t *testing.T, create creator) {
 	} {
 		bad := applied(t, create, c)
 		harm(t, bad, damage)
-		got, err := bad.Differ(t.Context(), good)
+		got, err := bad.Diff(t.Context(), good)
 		if err != nil {
 			t.Fatal(err)
 		}

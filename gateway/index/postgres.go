@@ -18,9 +18,9 @@ const (
 	idleWriter  = 4 * time.Second
 	idleReader  = time.Minute
 	dropTimeout = 30 * time.Second
-	// beside is what the name of a schema that is being rebuilt ends in.
-	beside       = "_new"
-	besideLength = 12 // letters spared for it, and for what comes after it one day
+	// nextSuffix is what the name of a schema that is being rebuilt ends in.
+	nextSuffix = "_new"
+	nextLength = 12 // letters spared for it, and for what comes after it one day
 )
 
 // postgresSchema is the same tables. Text is bytes there; see byteArgs.
@@ -28,7 +28,7 @@ func postgresSchema() string {
 	return strings.NewReplacer(" WITHOUT ROWID", "", "BLOB", "BYTEA", "TEXT", "BYTEA", "INTEGER", "BIGINT", "x''", `'\x'`).Replace(schema)
 }
 
-func parseURL(url string) (*sqldb.Server, error) { return sqldb.ParseURL("index", url, besideLength) }
+func parseURL(url string) (*sqldb.Server, error) { return sqldb.ParseURL("index", url, nextLength) }
 
 func createPostgres(ctx context.Context, url string) error {
 	server, err := parseURL(url)
@@ -90,9 +90,9 @@ func (e *postgresBackend) check(ctx context.Context) error {
 	return fits(h.version)
 }
 
-// besidePostgres makes a second schema. The session holds a lock that keeps
+// replacePostgres makes a second schema. The session holds a lock that keeps
 // other rebuilders out.
-func besidePostgres(ctx context.Context, url string) (*Rebuilding, error) {
+func replacePostgres(ctx context.Context, url string) (*Replacement, error) {
 	server, err := parseURL(url)
 	if err != nil {
 		return nil, err
@@ -101,13 +101,13 @@ func besidePostgres(ctx context.Context, url string) (*Rebuilding, error) {
 	if err != nil {
 		return nil, sqldb.Wrap(err, "rebuild index")
 	}
-	next := server.In(server.Schema + beside)
-	e, err := openBeside(ctx, session, next, server.Schema)
+	next := server.In(server.Schema + nextSuffix)
+	e, err := openReplacement(ctx, session, next, server.Schema)
 	if err != nil {
 		session.Close(ctx)
 		return nil, err
 	}
-	return &Rebuilding{
+	return &Replacement{
 		Index: &Index{name: "in schema " + next.Schema, backend: e, st: applying()},
 		replace: func(ctx context.Context) error {
 			return sqldb.Wrap(session.Rename(ctx, next.Schema, server.Schema, "meta"), "put the new index in its place")
@@ -121,7 +121,7 @@ func besidePostgres(ctx context.Context, url string) (*Rebuilding, error) {
 	}, nil
 }
 
-func openBeside(ctx context.Context, session *sqldb.Session, next *sqldb.Server, schema string) (backend, error) {
+func openReplacement(ctx context.Context, session *sqldb.Session, next *sqldb.Server, schema string) (backend, error) {
 	ok, err := session.TryLock(ctx, "waybill reindex "+schema)
 	if err != nil {
 		return nil, sqldb.Wrap(err, "rebuild index")

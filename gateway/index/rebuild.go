@@ -8,20 +8,20 @@ import (
 	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
-// Rebuilding is a new index beside the one there is, or was.
-type Rebuilding struct {
+// Replacement is a new index beside the one there is, or was.
+type Replacement struct {
 	Index   *Index // empty at first
 	replace func(context.Context) error
 	discard func() error
 	closed  bool // Index is
 }
 
-// Beside makes an empty index beside the one at where. One at a time: a second
+// NewReplacement makes an empty index beside the one at where. One at a time: a second
 // one in the same PostgreSQL database is a Conflict. Close it in any case; what
 // a crash leaves behind is removed by the next.
-func Beside(ctx context.Context, where string) (*Rebuilding, error) {
+func NewReplacement(ctx context.Context, where string) (*Replacement, error) {
 	if sqldb.IsURL(where) {
-		return besidePostgres(ctx, where)
+		return replacePostgres(ctx, where)
 	}
 	temporary := filepath.Join(filepath.Dir(where), "reindex.db")
 	if err := sqldb.RemoveFile(temporary); err != nil {
@@ -34,7 +34,7 @@ func Beside(ctx context.Context, where string) (*Rebuilding, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Rebuilding{
+	return &Replacement{
 		Index:   x,
 		replace: func(context.Context) error { return sqldb.ReplaceFile(temporary, where) },
 		discard: func() error { return sqldb.RemoveFile(temporary) },
@@ -45,7 +45,7 @@ func Beside(ctx context.Context, where string) (*Rebuilding, error) {
 // file must be closed before; whoever has a PostgreSQL index open goes on with
 // the new one. A crash in it leaves the old index, the new one or, of a file,
 // none.
-func (r *Rebuilding) Replace(ctx context.Context) error {
+func (r *Replacement) Replace(ctx context.Context) error {
 	if err := r.closeIndex(); err != nil {
 		return err
 	}
@@ -53,9 +53,9 @@ func (r *Rebuilding) Replace(ctx context.Context) error {
 }
 
 // Close closes the new index and removes it, unless it has its place.
-func (r *Rebuilding) Close() error { return errors.Join(r.closeIndex(), r.discard()) }
+func (r *Replacement) Close() error { return errors.Join(r.closeIndex(), r.discard()) }
 
-func (r *Rebuilding) closeIndex() error {
+func (r *Replacement) closeIndex() error {
 	if r.closed {
 		return nil
 	}
@@ -67,7 +67,7 @@ func (r *Rebuilding) closeIndex() error {
 // it, and puts it in the other's place: until then, and when fill fails, the old
 // one stays.
 func Rebuild(ctx context.Context, where string, fill func(*Index) error) (err error) {
-	r, err := Beside(ctx, where)
+	r, err := NewReplacement(ctx, where)
 	if err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ func TestClosedRebuildKeepsNobodyOut(t *testing.T) {
 	}
 	defer watcher.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // a test's
 	for range 20 {
-		r, err := Beside(t.Context(), where)
+		r, err := NewReplacement(t.Context(), where)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,12 +21,12 @@ type statement struct{ text, dollars string }
 
 // statements are Apply's: a block of a busy channel writes thousands of rows.
 type statements struct {
-	tx, record, segment, pulled, pull, referrer, promotion, proposal, release, debt, wait, settle, dropOrganisations, organisation statement
+	tx, record, segment, pulled, pull, referrer, promotion, proposal, release, debt, request, endRequest, dropOrganisations, organisation statement
 }
 
 func (s *statements) all() []*statement {
 	return []*statement{
-		&s.tx, &s.record, &s.segment, &s.pulled, &s.pull, &s.referrer, &s.promotion, &s.proposal, &s.release, &s.debt, &s.wait, &s.settle, &s.dropOrganisations, &s.organisation,
+		&s.tx, &s.record, &s.segment, &s.pulled, &s.pull, &s.referrer, &s.promotion, &s.proposal, &s.release, &s.debt, &s.request, &s.endRequest, &s.dropOrganisations, &s.organisation,
 	}
 }
 
@@ -53,9 +53,9 @@ func applying() *statements {
 		release: statement{text: `INSERT INTO releases (key, block, tx, seq, record) VALUES (?, ?, ?, ?, ?)
 			ON CONFLICT (key) DO UPDATE SET block = excluded.block, tx = excluded.tx, seq = excluded.seq, record = excluded.record`},
 		debt: statement{text: `UPDATE releases SET record = ? WHERE key = ?`},
-		wait: statement{text: `INSERT INTO waiting (key, id, kind, msp, since, until) VALUES (?, ?, ?, ?, ?, ?)
+		request: statement{text: `INSERT INTO waiting (key, id, kind, msp, since, until) VALUES (?, ?, ?, ?, ?, ?)
 			ON CONFLICT (key, id) DO UPDATE SET msp = excluded.msp, since = excluded.since, until = excluded.until`},
-		settle:            statement{text: `DELETE FROM waiting WHERE key = ? AND id = ?`},
+		endRequest:        statement{text: `DELETE FROM waiting WHERE key = ? AND id = ?`},
 		dropOrganisations: statement{text: `DELETE FROM organisations`},
 		organisation:      statement{text: `INSERT INTO organisations (msp, record) VALUES (?, ?)`},
 	}

@@ -9,14 +9,14 @@ import (
 	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
-// waits notes that something is asked for; the key tells of which kind.
-func (w *writer) waits(x readmodel.Waiting) error {
+// requested notes that something is asked for; the key tells of which kind.
+func (w *writer) requested(x readmodel.Waiting) error {
 	kind, _, _ := state.SplitKey(x.Key)
-	return w.exec(&w.st.wait, []byte(x.Key), x.ID, kind, x.MSP, nanos(x.Since), nanos(x.Until))
+	return w.exec(&w.st.request, []byte(x.Key), x.ID, kind, x.MSP, nanos(x.Since), nanos(x.Until))
 }
 
-// settled notes that nobody waits for it any more.
-func (w *writer) settled(key, id string) error { return w.exec(&w.st.settle, []byte(key), id) }
+// requestEnded notes that nobody waits for it any more.
+func (w *writer) requestEnded(key, id string) error { return w.exec(&w.st.endRequest, []byte(key), id) }
 
 // nanos is a time as the index stores it; 0 for the zero time. What is later
 // than the form can hold counts as its last moment.

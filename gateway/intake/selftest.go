@@ -25,7 +25,7 @@ const selfTestName = "waybill-connector-test"
 // disk, and are taken back in the same commit: none is left, and none can be
 // recorded. Accepted counts what is new among them, as a Sink would.
 type SelfTestSink interface {
-	Try(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error)
+	SelfTest(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error)
 }
 
 // Stage is how far a self-test's request came.
@@ -180,7 +180,7 @@ func (t *SelfTest) accept(ctx context.Context, deliveries []delivery.Delivery) (
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sent = append(t.sent, deliveries...)
-	got, err := t.handler.config.SelfTests.Try(ctx, t.sent)
+	got, err := t.handler.config.SelfTests.SelfTest(ctx, t.sent)
 	if err != nil {
 		return delivery.Accepted{}, err
 	}

@@ -16,7 +16,7 @@ import (
 // selfTests is a queue for self-tests: it counts ids as the real one does.
 type selfTests struct{ err error }
 
-func (s *selfTests) Try(_ context.Context, ds []delivery.Delivery) (got delivery.Accepted, err error) {
+func (s *selfTests) SelfTest(_ context.Context, ds []delivery.Delivery) (got delivery.Accepted, err error) {
 	seen := map[provenance.EventID]bool{}
 	for _, d := range ds {
 		if seen[d.Event.ID] {

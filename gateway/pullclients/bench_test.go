@@ -21,7 +21,7 @@ func drain(b *recordtest.Bench, n int) {
 	b.Run(b.T.Context(), func(s delivery.Stats) bool { return s.Done == int64(n) })
 }
 
-// storing runs a keeper over the bench's queue until nothing is unkept.
+// storing runs a keeper over the bench's queue until no client is pending.
 func storing(b *recordtest.Bench, c *collection) *wait.Reasons {
 	b.T.Helper()
 	w := &wait.Reasons{}
@@ -32,7 +32,7 @@ func storing(b *recordtest.Bench, c *collection) *wait.Reasons {
 	done := make(chan error, 1)
 	go func() { done <- k.Run(ctx) }()
 	for ctx.Err() == nil {
-		left, err := b.Queue.Unkept(ctx, nil, 1)
+		left, err := b.Queue.PendingClients(ctx, nil, 1)
 		if err != nil {
 			b.T.Fatal(err)
 		}

@@ -20,8 +20,8 @@ const storeClients = "record:Clients"
 
 // storeQueue is the queue as the keeper sees it.
 type storeQueue interface {
-	Unkept(ctx context.Context, after *queue.Unkept, limit int) ([]queue.Unkept, error)
-	Kept(ctx context.Context, u queue.Unkept) error
+	PendingClients(ctx context.Context, after *queue.PendingClients, limit int) ([]queue.PendingClients, error)
+	ClientsStored(ctx context.Context, u queue.PendingClients) error
 }
 
 // privateLedger is the ledger as the keeper sees it: only our organisation's
@@ -113,8 +113,8 @@ func (k *Store) idle(ctx context.Context) error {
 // It returns the first failure.
 func (k *Store) pass(ctx context.Context) error {
 	var first error
-	for after := (*queue.Unkept)(nil); ; {
-		page, err := k.Queue.Unkept(ctx, after, k.limits.page)
+	for after := (*queue.PendingClients)(nil); ; {
+		page, err := k.Queue.PendingClients(ctx, after, k.limits.page)
 		if err != nil || len(page) == 0 {
 			return firstOf(first, err)
 		}
@@ -140,11 +140,11 @@ func firstOf(errs ...error) error {
 	return nil
 }
 
-func (k *Store) store(ctx context.Context, u queue.Unkept) error {
+func (k *Store) store(ctx context.Context, u queue.PendingClients) error {
 	_, err := k.Ledger.SubmitPrivate(ctx, map[string][]byte{"clients": u.Clients}, storeClients, string(u.Host), u.LaneName, strconv.FormatUint(u.Seq, 10))
 	if err != nil {
 		return provenance.Wrap(provenance.CodeOf(err), err, "clients of segment %s/%d", u.LaneName, u.Seq)
 	}
 	// A crash before: it is submitted again, and is known then.
-	return k.Queue.Kept(ctx, u)
+	return k.Queue.ClientsStored(ctx, u)
 }

@@ -126,7 +126,7 @@ func TestKeeperGoesOn(t *testing.T) {
 	c := &collection{ledger: b.Ledger, kept: map[string][]byte{}}
 	var bad string
 	k := &Store{Queue: b.Queue, Ledger: refusing{c, &bad}, Waits: &wait.Reasons{}, Log: slog.New(slog.DiscardHandler), Woken: make(chan struct{}, 1), limits: storeLimits{page: 1, parallel: 1}}
-	all, err := b.Queue.Unkept(t.Context(), nil, 99)
+	all, err := b.Queue.PendingClients(t.Context(), nil, 99)
 	if err != nil || len(all) < 2 {
 		t.Fatalf("%d segments hide something, %v", len(all), err)
 	}
@@ -134,7 +134,7 @@ func TestKeeperGoesOn(t *testing.T) {
 	if err := k.pass(t.Context()); provenance.CodeOf(err) != provenance.Forbidden {
 		t.Errorf("pass: %v", err)
 	}
-	left, err := b.Queue.Unkept(t.Context(), nil, 99)
+	left, err := b.Queue.PendingClients(t.Context(), nil, 99)
 	if err != nil || len(left) != 1 || left[0].Seq != all[0].Seq || len(c.kept) != len(all)-1 {
 		t.Errorf("%d left, %d kept of %d, %v", len(left), len(c.kept), len(all), err)
 	}

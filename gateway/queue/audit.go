@@ -74,7 +74,7 @@ func (q *Queue) Name() string { return q.name }
 // calls each with every item in order of arrival, but those whose event or state
 // cannot be understood: they are Faults only. It changes nothing. What other replicas do
 // meanwhile may make what it reads first unlike what it reads last: open the
-// queue with Options.Alone.
+// queue with Options.Exclusive.
 func (q *Queue) Audit(ctx context.Context, each func(AuditItem) error) (Audit, error) {
 	a := Audit{Reasons: map[string]int64{}}
 	var err error

@@ -37,7 +37,7 @@ func known(t *testing.T, q *Queue) []provenance.EventID {
 	return ids
 }
 
-func TestAuditAndSettle(t *testing.T) {
+func TestAuditAndConfirm(t *testing.T) {
 	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
@@ -55,7 +55,7 @@ func TestAuditAndSettle(t *testing.T) {
 		}
 		s := seal(2, 3)
 		dead := lease(t, q, 0, 1)[0]
-		if err := q.Bury(t.Context(), dead, "test"); err != nil {
+		if err := q.DeadLetter(t.Context(), dead, "test"); err != nil {
 			t.Fatal(err)
 		}
 		a, items := audit(t, q)
@@ -73,15 +73,15 @@ func TestAuditAndSettle(t *testing.T) {
 			t.Errorf("%d ids are known", len(ids))
 		}
 		// One sealed, one waiting, one dead, one that is not there: two are taken.
-		n, err := q.Settle(t.Context(), []int64{items[0].ID, dead.ID, items[4].ID, 1 << 40})
+		n, err := q.Confirm(t.Context(), []int64{items[0].ID, dead.ID, items[4].ID, 1 << 40})
 		if err != nil || n != 2 {
-			t.Fatalf("settled %d, %v", n, err)
+			t.Fatalf("confirmed %d, %v", n, err)
 		}
 		if s := stats(t, q); s.Pending != 2395 || s.Sealed != 3 || s.Dead != 0 || s.Done != 100 {
 			t.Errorf("stats %+v", s)
 		}
 		if got := accept(t, q, deliveries("a", 0, 2500)...); got.Duplicate != 2500 {
-			t.Errorf("a settled event is not known any more: %+v", got)
+			t.Errorf("a confirmed event is not known any more: %+v", got)
 		}
 		if err := q.SetDone(t.Context(), 7); err != nil {
 			t.Fatal(err)
@@ -134,12 +134,12 @@ func TestBind(t *testing.T) {
 }
 
 // A forgotten id that is noted again keeps every body out.
-func TestKnow(t *testing.T) {
+func TestMarkKnown(t *testing.T) {
 	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
 		ds := deliveries("a", 0, 3)
 		accept(t, q, ds[0])
-		if err := q.Know(t.Context(), []provenance.EventID{ds[0].Event.ID, ds[1].Event.ID}); err != nil {
+		if err := q.MarkKnown(t.Context(), []provenance.EventID{ds[0].Event.ID, ds[1].Event.ID}); err != nil {
 			t.Fatal(err)
 		}
 		ds[1].BodyHash[0]++
@@ -183,13 +183,13 @@ func TestAuditFaults(t *testing.T) {
 	})
 }
 
-// Alone refuses while another is at work, takes the lanes of the dead, and
+// Exclusive refuses while another is at work, takes the lanes of the dead, and
 // disturbs nobody by asking.
-func TestAlone(t *testing.T) {
+func TestExclusive(t *testing.T) {
 	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		other := open(t, path, Options{Lanes: 4, LaneTTL: minLaneTTL})
-		options := Options{Lanes: 4, LaneTTL: minLaneTTL, Alone: true}
+		options := Options{Lanes: 4, LaneTTL: minLaneTTL, Exclusive: true}
 		if _, err := Open(t.Context(), path, options); provenance.CodeOf(err) != provenance.Conflict {
 			t.Errorf("opened beside another: %v", err)
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
-// Unkept is what a recorded segment hides and what is not yet kept elsewhere.
-type Unkept struct {
+// PendingClients is what a recorded segment hides and what is not yet kept elsewhere.
+type PendingClients struct {
 	Lane     int
 	LaneName string
 	Seq      uint64
@@ -47,10 +47,10 @@ func (b *batch) sealClients(s Segment) error {
 	return sqldb.Wrap(err, "seal clients")
 }
 
-// Unkept returns what recorded segments hide, up to limit of them, in the order
+// PendingClients returns what recorded segments hide, up to limit of them, in the order
 // of lanes and numbers, after the given one (nil: from the first). Lanes that
 // another replica holds are left to it; keeping one twice changes nothing.
-func (q *Queue) Unkept(ctx context.Context, after *Unkept, limit int) ([]Unkept, error) {
+func (q *Queue) PendingClients(ctx context.Context, after *PendingClients, limit int) ([]PendingClients, error) {
 	ctx, cancel := q.limit(ctx)
 	defer cancel()
 	lane, seq := int64(-1), int64(0)
@@ -62,9 +62,9 @@ func (q *Queue) Unkept(ctx context.Context, after *Unkept, limit int) ([]Unkept,
 		return nil, sqldb.Wrap(err, "read clients")
 	}
 	defer rows.Close()
-	var out []Unkept
+	var out []PendingClients
 	for rows.Next() {
-		var u Unkept
+		var u PendingClients
 		var number int64
 		if err := rows.Scan(&u.Lane, &number, &u.Host, &u.Clients); err != nil {
 			return nil, sqldb.Wrap(err, "read clients")
@@ -78,9 +78,9 @@ func (q *Queue) Unkept(ctx context.Context, after *Unkept, limit int) ([]Unkept,
 	return out, sqldb.Wrap(rows.Err(), "read clients")
 }
 
-// Kept forgets what a segment hides: it is kept elsewhere. A crash before: it is
+// ClientsStored forgets what a segment hides: it is kept elsewhere. A crash before: it is
 // handed out again. What is not there any more is success.
-func (q *Queue) Kept(ctx context.Context, u Unkept) error {
+func (q *Queue) ClientsStored(ctx context.Context, u PendingClients) error {
 	return q.writer.do(ctx, &op{rows: 1, run: func(b *batch) error {
 		_, err := b.w.stmts.deleteRecordedClients.ExecContext(b.ctx, u.Lane, int64(u.Seq))
 		return sqldb.Wrap(err, "forget clients")

@@ -9,9 +9,9 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-func unkept(t *testing.T, q *Queue, after *Unkept, limit int) []Unkept {
+func pendingClients(t *testing.T, q *Queue, after *PendingClients, limit int) []PendingClients {
 	t.Helper()
-	got, err := q.Unkept(t.Context(), after, limit)
+	got, err := q.PendingClients(t.Context(), after, limit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,10 +36,10 @@ func TestClientsLife(t *testing.T) {
 			return s
 		}
 		sealHiding(1, "one")
-		if got := unkept(t, q, nil, 9); len(got) != 0 {
+		if got := pendingClients(t, q, nil, 9); len(got) != 0 {
 			t.Errorf("handed out before the segment is recorded: %v", got)
 		}
-		if err := q.Kept(t.Context(), Unkept{Lane: 0, Seq: 1}); err != nil { // by mistake: nothing goes
+		if err := q.ClientsStored(t.Context(), PendingClients{Lane: 0, Seq: 1}); err != nil { // by mistake: nothing goes
 			t.Fatal(err)
 		}
 		crash(t, q)
@@ -51,8 +51,8 @@ func TestClientsLife(t *testing.T) {
 		if err := q.Recorded(t.Context(), *sealed, 7); err != nil {
 			t.Fatal(err)
 		}
-		want := []Unkept{{Lane: 0, LaneName: q.LaneName(0), Seq: 1, Host: testHost, Clients: []byte("one")}}
-		if diff := cmp.Diff(want, unkept(t, q, nil, 9)); diff != "" {
+		want := []PendingClients{{Lane: 0, LaneName: q.LaneName(0), Seq: 1, Host: testHost, Clients: []byte("one")}}
+		if diff := cmp.Diff(want, pendingClients(t, q, nil, 9)); diff != "" {
 			t.Error(diff)
 		}
 		// A segment that is dissolved takes its own with it: the next hides anew.
@@ -70,22 +70,22 @@ func TestClientsLife(t *testing.T) {
 		}
 		crash(t, q)
 		q = open(t, path, Options{Lanes: 1})
-		want = append(want, Unkept{Lane: 0, LaneName: q.LaneName(0), Seq: 2, Host: testHost, Clients: []byte("two again")})
-		if diff := cmp.Diff(want, unkept(t, q, nil, 9)); diff != "" {
+		want = append(want, PendingClients{Lane: 0, LaneName: q.LaneName(0), Seq: 2, Host: testHost, Clients: []byte("two again")})
+		if diff := cmp.Diff(want, pendingClients(t, q, nil, 9)); diff != "" {
 			t.Error(diff)
 		}
-		if diff := cmp.Diff(want[1:], unkept(t, q, &want[0], 9)); diff != "" {
+		if diff := cmp.Diff(want[1:], pendingClients(t, q, &want[0], 9)); diff != "" {
 			t.Errorf("the next page: %s", diff)
 		}
-		if got := unkept(t, q, nil, 1); len(got) != 1 {
+		if got := pendingClients(t, q, nil, 1); len(got) != 1 {
 			t.Errorf("a page of one holds %d", len(got))
 		}
 		for range 2 {
-			if err := q.Kept(t.Context(), want[0]); err != nil {
+			if err := q.ClientsStored(t.Context(), want[0]); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if diff := cmp.Diff(want[1:], unkept(t, q, nil, 9)); diff != "" {
+		if diff := cmp.Diff(want[1:], pendingClients(t, q, nil, 9)); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -115,8 +115,8 @@ func TestUpgradeFromVersion2(t *testing.T) {
 		for range 2 {
 			q = open(t, path, Options{Lanes: 1})
 			hidden[q.HideID(provenance.EventID{1})] = true
-			if got := unkept(t, q, nil, 9); len(got) != 0 {
-				t.Errorf("unkept: %v", got)
+			if got := pendingClients(t, q, nil, 9); len(got) != 0 {
+				t.Errorf("pending: %v", got)
 			}
 			if got := accept(t, q, testDelivery("a", 0)); got.New != 0 {
 				t.Error("a known event is new")

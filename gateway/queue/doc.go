@@ -10,7 +10,7 @@
 //
 //	Accept -> waiting -> Lease -> Seal (item belongs to a segment) -> Recorded (row deleted, its id stays in seen)
 //	                        |-> Release (waiting, due later)
-//	                        '-> Bury (dead letter) -> Retry (waiting)
+//	                        '-> DeadLetter -> Retry (waiting)
 //
 // Beside the items it holds the tasks that blocks ask of the gateway (Tasks),
 // which replicas share as well.

@@ -36,7 +36,7 @@ func TestEveryStepIsFenced(t *testing.T) {
 	for name, step := range map[string]func(ctx context.Context, s state) error{
 		"seal":     func(ctx context.Context, s state) error { return s.q.Seal(ctx, segment(s.q, 1, 1, s.leased), s.leased) },
 		"release":  func(ctx context.Context, s state) error { return s.q.Release(ctx, s.leased, time.Now(), "later") },
-		"bury":     func(ctx context.Context, s state) error { return s.q.Bury(ctx, s.leased[0], "dead") },
+		"bury":     func(ctx context.Context, s state) error { return s.q.DeadLetter(ctx, s.leased[0], "dead") },
 		"reseal":   func(ctx context.Context, s state) error { return s.q.Reseal(ctx, s.sealed) },
 		"recorded": func(ctx context.Context, s state) error { return s.q.Recorded(ctx, s.sealed, 1) },
 		"unseal":   func(ctx context.Context, s state) error { return s.q.Unseal(ctx, s.sealed) },
@@ -224,7 +224,7 @@ func TestRollingRestart(t *testing.T) {
 	checkLedger(t, ledger, events)
 }
 
-func TestLanesChangeOnlyWhenAlone(t *testing.T) {
+func TestLanesChangeOnlyWhenExclusive(t *testing.T) {
 	url := createSchema(t)
 	first := open(t, url, Options{Lanes: 4, LaneTTL: testTTL})
 	_, err := Open(t.Context(), url, Options{Lanes: 2})

@@ -91,18 +91,18 @@ func TestReleaseHoldsItsRepositoryBack(t *testing.T) {
 	})
 }
 
-func TestBuryAndRetry(t *testing.T) {
+func TestDeadLetterAndRetry(t *testing.T) {
 	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
 		accept(t, q, deliveries("a", 0, 3)...)
 		items := lease(t, q, 0, 3)
 		for _, it := range items[:2] {
-			if err := q.Bury(t.Context(), it, "manifest is gone"); err != nil {
+			if err := q.DeadLetter(t.Context(), it, "manifest is gone"); err != nil {
 				t.Fatal(err)
 			}
 		}
-		wantCode(t, q.Bury(t.Context(), items[0], "again"), provenance.Conflict)
+		wantCode(t, q.DeadLetter(t.Context(), items[0], "again"), provenance.Conflict)
 		crash(t, q)
 		q = open(t, path, Options{Lanes: 1})
 		if s := stats(t, q); s.Pending != 1 || s.Dead != 2 {
@@ -147,7 +147,7 @@ func TestReasonIsReadable(t *testing.T) {
 	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1})
 		accept(t, q, deliveries("a", 0, 1)...)
-		if err := q.Bury(t.Context(), lease(t, q, 0, 1)[0], "denied: \xff\x00\x1b[2J\u202e\nagain"); err != nil {
+		if err := q.DeadLetter(t.Context(), lease(t, q, 0, 1)[0], "denied: \xff\x00\x1b[2J\u202e\nagain"); err != nil {
 			t.Fatal(err)
 		}
 		dead, err := q.Dead(t.Context(), 0, 1)

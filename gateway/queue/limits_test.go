@@ -49,7 +49,7 @@ func TestConnectorShare(t *testing.T) {
 			t.Fatal(err)
 		}
 		accept(t, q, from("noisy", testDelivery("a", 5))...)
-		if err := q.Bury(t.Context(), lease(t, q, 0, 1)[0], "gone"); err != nil {
+		if err := q.DeadLetter(t.Context(), lease(t, q, 0, 1)[0], "gone"); err != nil {
 			t.Fatal(err)
 		}
 		accept(t, q, from("noisy", deliveries("a", 6, 8)...)...)
@@ -90,7 +90,7 @@ func TestForget(t *testing.T) {
 			t.Fatal(err)
 		}
 		accept(t, q, deliveries("dead", 0, 1)...)
-		if err := q.Bury(t.Context(), lease(t, q, 0, 1)[0], "gone"); err != nil {
+		if err := q.DeadLetter(t.Context(), lease(t, q, 0, 1)[0], "gone"); err != nil {
 			t.Fatal(err)
 		}
 		accept(t, q, deliveries("sealed", 0, 3)...)

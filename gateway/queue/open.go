@@ -30,7 +30,7 @@ func Create(ctx context.Context, where string) error {
 //
 // Errors: WB_NOT_FOUND when there is no such queue, WB_CONFLICT when another
 // process has the file open, or other replicas run with another number of
-// lanes or, with Options.Alone, at all, WB_INVALID for options or a database that do not fit, WB_UNAVAILABLE
+// lanes or, with Options.Exclusive, at all, WB_INVALID for options or a database that do not fit, WB_UNAVAILABLE
 // when the server does not answer.
 func Open(ctx context.Context, where string, options Options) (*Queue, error) {
 	options, err := options.withDefaults()
@@ -83,7 +83,7 @@ func (q *Queue) startLoops() {
 		q.loops.Go(func() { q.runLanes(ctx) })
 	}
 	q.loops.Go(func() { q.tasks.keepHeight(ctx) })
-	if q.options.Remember > 0 && !q.options.Alone {
+	if q.options.Remember > 0 && !q.options.Exclusive {
 		q.loops.Go(func() { q.runExpiry(ctx) })
 	}
 }

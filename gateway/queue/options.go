@@ -44,10 +44,10 @@ type Options struct {
 	// LaneTTL is how long a replica on PostgreSQL keeps its lanes without a word
 	// (default 5 s): the time after which a dead one is replaced.
 	LaneTTL time.Duration
-	// Alone refuses a queue that another process works on, also on PostgreSQL;
+	// Exclusive refuses a queue that another process works on, also on PostgreSQL;
 	// there a replica that ended without a word is waited for, about LaneTTL. Until
 	// Close nothing is forgotten. It does not keep out who comes later.
-	Alone bool
+	Exclusive bool
 	// Log receives what an operator should know; nil discards it.
 	Log *slog.Logger
 }

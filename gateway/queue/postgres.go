@@ -112,7 +112,7 @@ func (q *Queue) openPostgres(ctx context.Context, url string) error {
 	if err := q.checkServer(ctx, place.Schema); err != nil {
 		return err
 	}
-	if q.options.Alone {
+	if q.options.Exclusive {
 		if err := q.waitForExpired(ctx); err != nil {
 			return err
 		}
@@ -129,7 +129,7 @@ func (q *Queue) openPostgres(ctx context.Context, url string) error {
 	if err := q.heartbeat(ctx); err != nil {
 		return err
 	}
-	if q.options.Alone {
+	if q.options.Exclusive {
 		if err := q.takeAllLanes(ctx); err != nil {
 			return err
 		}

@@ -107,7 +107,7 @@ func work(t *testing.T, q *Queue, lane int, r *rand.Rand, recorded map[provenanc
 			before[it.Event.Repository] = it.ID
 		}
 		if !last && r.IntN(5) == 0 {
-			if err := q.Bury(ctx, items[0], "unlucky"); err != nil {
+			if err := q.DeadLetter(ctx, items[0], "unlucky"); err != nil {
 				t.Fatal(err)
 			}
 			items = items[1:]

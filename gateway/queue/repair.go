@@ -10,18 +10,18 @@ import (
 )
 
 // sameBody compares a delivery's body with the one that is known of its id. An
-// empty one stands for a body that is not known (see Know).
+// empty one stands for a body that is not known (see MarkKnown).
 func sameBody(known, body []byte) bool { return len(known) == 0 || bytes.Equal(known, body) }
 
-// Settle takes waiting and dead items out of the queue because their events
+// Confirm takes waiting and dead items out of the queue because their events
 // stand on the ledger; their ids stay known. Call it only when a block was seen
 // that holds them. Items that are gone or sealed are left out. It returns how
 // many it took. They are not counted as done: that this queue had recorded them
 // is what it has forgotten (see SetDone), or another one did.
 // A crash before: nothing changed, the ledger still has them.
-func (q *Queue) Settle(ctx context.Context, ids []int64) (int, error) {
+func (q *Queue) Confirm(ctx context.Context, ids []int64) (int, error) {
 	if len(ids) > maxBatchRows {
-		return 0, provenance.Errorf(provenance.Invalid, "settle %d items: at most %d at once", len(ids), maxBatchRows)
+		return 0, provenance.Errorf(provenance.Invalid, "confirm %d items: at most %d at once", len(ids), maxBatchRows)
 	}
 	if len(ids) == 0 {
 		return 0, nil
@@ -55,14 +55,14 @@ func (b *batch) drop(ids []int64, state int) (by map[string]int64, total int64, 
 	where := ` FROM items WHERE state = ` + strconv.Itoa(state) + ` AND id IN (` + list(ids) + `)`
 	stmt, err := b.w.conn.PrepareContext(b.ctx, `SELECT connector, count(*)`+where+` GROUP BY connector`)
 	if err != nil {
-		return nil, 0, sqldb.Wrap(err, "settle items")
+		return nil, 0, sqldb.Wrap(err, "confirm items")
 	}
 	defer stmt.Close() //nolint:errcheck // it was only read from
 	if by, total, err = b.connectors(stmt); err != nil {
 		return nil, 0, err
 	}
 	_, err = b.w.conn.ExecContext(b.ctx, `DELETE`+where)
-	return by, total, sqldb.Wrap(err, "settle items")
+	return by, total, sqldb.Wrap(err, "confirm items")
 }
 
 // Bind makes exactly these items the sealed ones of a lane, and the lane's
@@ -105,11 +105,11 @@ func (b *batch) update(query string) (int64, error) {
 	return n, sqldb.Wrap(err, "repair items")
 }
 
-// Know notes ids of events that stand on the ledger or in this queue and are
+// MarkKnown notes ids of events that stand on the ledger or in this queue and are
 // not known here: a delivery of one of them is then a duplicate, whatever its
 // body. Ids that are known are left as they are.
 // A crash before: nothing changed.
-func (q *Queue) Know(ctx context.Context, ids []provenance.EventID) error {
+func (q *Queue) MarkKnown(ctx context.Context, ids []provenance.EventID) error {
 	if len(ids) > maxBatchRows {
 		return provenance.Errorf(provenance.Invalid, "note %d ids: at most %d at once", len(ids), maxBatchRows)
 	}

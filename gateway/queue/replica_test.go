@@ -67,6 +67,8 @@ type replica struct {
 }
 
 func (r replica) drain(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	var wg sync.WaitGroup
 	failed := make(chan error, r.q.Lanes())
 	for lane := range r.q.Lanes() {
@@ -76,6 +78,7 @@ func (r replica) drain(ctx context.Context) error {
 				lost := errors.Is(err, ErrLaneLost)
 				if err != nil && !lost && provenance.CodeOf(err) != provenance.Unavailable && ctx.Err() == nil {
 					failed <- fmt.Errorf("lane %d: %w", lane, err)
+					stop()
 					return
 				}
 			}
@@ -377,6 +380,8 @@ func (o *otherProcess) wait(t *testing.T, word string) {
 			t.Fatal("the other process:", diff)
 		}
 	case <-time.After(time.Minute):
+		_ = o.cmd.Process.Signal(syscall.SIGQUIT) // it tells what each of its goroutines waits for
+		_ = o.cmd.Wait()
 		t.Fatalf("the other process did not get to %q", word)
 	}
 }

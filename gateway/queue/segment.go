@@ -21,7 +21,7 @@ type Segment struct {
 	TxID     string
 	Tx       []byte
 	// Clients is what the segment hides, nil for nothing. It is sealed with it,
-	// and handed out by Unkept once the segment is recorded; Sealed leaves it out.
+	// and handed out by PendingClients once the segment is recorded; Sealed leaves it out.
 	Clients []byte
 }
 

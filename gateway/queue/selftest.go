@@ -8,14 +8,14 @@ import (
 	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
-// Try does with deliveries what Accept does, and takes it back in the same
+// SelfTest does with deliveries what Accept does, and takes it back in the same
 // transaction: their ids are looked up and noted, their rows written, the limits
 // asked and the commit synced, but nothing of it stands afterwards. No row is
 // ever visible to a lease, so that whatever a crash leaves, a delivery that was
 // tried is never recorded.
 //
 // Accepted and errors are Accept's.
-func (q *Queue) Try(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error) {
+func (q *Queue) SelfTest(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error) {
 	if len(deliveries) == 0 {
 		return delivery.Accepted{}, nil
 	}
@@ -26,7 +26,7 @@ func (q *Queue) Try(ctx context.Context, deliveries []delivery.Delivery) (delive
 	}
 	var accepted delivery.Accepted
 	err = q.writer.do(ctx, &op{rows: len(deliveries), deliveries: deliveries, run: func(b *batch) (err error) {
-		accepted, err = q.try(b, deliveries, events)
+		accepted, err = q.runSelfTest(b, deliveries, events)
 		return err
 	}})
 	if err != nil {
@@ -35,8 +35,8 @@ func (q *Queue) Try(ctx context.Context, deliveries []delivery.Delivery) (delive
 	return accepted, nil
 }
 
-// try runs inside a savepoint: an error takes back what it wrote.
-func (q *Queue) try(b *batch, deliveries []delivery.Delivery, events [][]byte) (delivery.Accepted, error) {
+// runSelfTest runs inside a savepoint: an error takes back what it wrote.
+func (q *Queue) runSelfTest(b *batch, deliveries []delivery.Delivery, events [][]byte) (delivery.Accepted, error) {
 	var accepted delivery.Accepted
 	var noted [][]byte
 	for i := range deliveries {

@@ -11,14 +11,14 @@ import (
 )
 
 // What was tried is answered as what was accepted is, and nothing of it stands.
-func TestTryLeavesNothing(t *testing.T) {
+func TestSelfTestLeavesNothing(t *testing.T) {
 	onBackends(t, func(t *testing.T, create creator) {
 		path := create(t)
 		q := open(t, path, Options{Lanes: 1})
 		accept(t, q, testDelivery("a", 0))
 		try := func(want delivery.Accepted, ds ...delivery.Delivery) {
 			t.Helper()
-			if got, err := q.Try(t.Context(), ds); err != nil || got != want {
+			if got, err := q.SelfTest(t.Context(), ds); err != nil || got != want {
 				t.Fatalf("tried %+v, %v; want %+v", got, err, want)
 			}
 			if s := stats(t, q); s.Pending != 1 || s.Done != 0 || s.Dead != 0 {
@@ -30,7 +30,7 @@ func TestTryLeavesNothing(t *testing.T) {
 		try(delivery.Accepted{New: 1, Duplicate: 1}, testDelivery("a", 0), testDelivery("a", 1))
 		lie := testDelivery("a", 0)
 		lie.BodyHash[15] ^= 1
-		_, err := q.Try(t.Context(), []delivery.Delivery{testDelivery("a", 1), lie})
+		_, err := q.SelfTest(t.Context(), []delivery.Delivery{testDelivery("a", 1), lie})
 		wantCode(t, err, provenance.Conflict)
 		try(delivery.Accepted{New: 1}, testDelivery("a", 1))
 		if items := lease(t, q, 0, 10); len(items) != 1 || items[0].Event.ID != testDelivery("a", 0).Event.ID {
@@ -45,29 +45,29 @@ func TestTryLeavesNothing(t *testing.T) {
 }
 
 // A self-test meets the limits that a notification meets, and the same broken disk.
-func TestTryMeetsTheLimits(t *testing.T) {
+func TestSelfTestMeetsTheLimits(t *testing.T) {
 	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 1, MaxPending: 1})
 		accept(t, q, testDelivery("a", 0))
-		_, err := q.Try(t.Context(), deliveries("a", 1, 2))
+		_, err := q.SelfTest(t.Context(), deliveries("a", 1, 2))
 		wantCode(t, err, provenance.Full)
-		_, err = q.Try(t.Context(), make([]delivery.Delivery, MaxDeliveries+1))
+		_, err = q.SelfTest(t.Context(), make([]delivery.Delivery, MaxDeliveries+1))
 		wantCode(t, err, provenance.Invalid)
 		bad := testDelivery("a", 4)
 		bad.Event.Repository = "NO REPOSITORY"
-		_, err = q.Try(t.Context(), []delivery.Delivery{bad})
+		_, err = q.SelfTest(t.Context(), []delivery.Delivery{bad})
 		wantCode(t, err, provenance.Invalid)
 		q.writer.do(t.Context(), &op{rows: 1, run: func(b *batch) error { //nolint:errcheck // sets the fault in the writer's goroutine
 			b.w.commitFault = func() error { return errors.New("fsync: input/output error") }
 			return nil
 		}})
-		_, err = q.Try(t.Context(), deliveries("a", 2, 3))
+		_, err = q.SelfTest(t.Context(), deliveries("a", 2, 3))
 		wantCode(t, err, provenance.Internal)
 	})
 }
 
 // Trials share commits with notifications, and take nothing of theirs.
-func TestTryBesideAccept(t *testing.T) {
+func TestSelfTestBesideAccept(t *testing.T) {
 	onBackends(t, func(t *testing.T, create creator) {
 		q := open(t, create(t), Options{Lanes: 2})
 		var wg sync.WaitGroup
@@ -78,7 +78,7 @@ func TestTryBesideAccept(t *testing.T) {
 				}
 			})
 			wg.Go(func() {
-				if got, err := q.Try(t.Context(), deliveries("self-test", n, n+1)); err != nil || got.New != 1 {
+				if got, err := q.SelfTest(t.Context(), deliveries("self-test", n, n+1)); err != nil || got.New != 1 {
 					t.Errorf("tried %+v, %v", got, err)
 				}
 			})
@@ -91,7 +91,7 @@ func TestTryBesideAccept(t *testing.T) {
 }
 
 // A self-test that never reached the disk would say nothing about the disk.
-func TestTryWrites(t *testing.T) {
+func TestSelfTestWrites(t *testing.T) {
 	path := createFile(t)
 	q := open(t, path, Options{Lanes: 1})
 	accept(t, q, testDelivery("a", 0))
@@ -103,7 +103,7 @@ func TestTryWrites(t *testing.T) {
 		return info.Size()
 	}
 	before := size()
-	if _, err := q.Try(t.Context(), deliveries("a", 1, 2)); err != nil {
+	if _, err := q.SelfTest(t.Context(), deliveries("a", 1, 2)); err != nil {
 		t.Fatal(err)
 	}
 	if after := size(); after <= before {

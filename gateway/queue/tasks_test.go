@@ -119,10 +119,11 @@ func TestBlocksWithoutTasksWriteNothing(t *testing.T) {
 }
 
 // Whoever floods one repository keeps out nobody else's tasks: not from the list,
-// not from those set aside, and not from their turn. With the real limits.
+// not from those set aside, and not from their turn.
 func TestTaskFlood(t *testing.T) {
 	q := open(t, createFile(t), Options{Lanes: 1})
-	limits := defaultTaskLimits()
+	limits := taskLimits{waiting: 4000, dead: 2000, places: 8000}
+	q.tasks.limits = limits
 	add := func(tasks ...Task) {
 		t.Helper()
 		if err := q.Tasks().Add(t.Context(), tasks); err != nil {

@@ -131,7 +131,7 @@ func (l *lane) deadLetters(ctx context.Context, items []queue.Item, why []string
 	if n := len(items) - told; n > 0 {
 		l.Log.WarnContext(ctx, "more events set aside", slog.Int("events", n), slog.String("lane", l.name))
 	}
-	_, err := l.Queue.BuryAll(ctx, items, why)
+	_, err := l.Queue.DeadLetterAll(ctx, items, why)
 	return err
 }
 

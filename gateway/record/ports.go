@@ -44,7 +44,7 @@ type returns interface {
 
 // setAside takes what is given up on.
 type setAside interface {
-	BuryAll(ctx context.Context, items []queue.Item, why []string) (int, error)
+	DeadLetterAll(ctx context.Context, items []queue.Item, why []string) (int, error)
 	Supersede(ctx context.Context, lane int, seq uint64, items []queue.Item, reason string) error
 }
 

@@ -10,9 +10,11 @@ import (
 )
 
 // Start launches a server for one test and stops it after it. Where none is
-// installed the test is skipped, and says so.
+// installed the test is skipped, and says so; with -short it is left to the
+// tests of real processes.
 func Start(t testing.TB) *Server {
 	t.Helper()
+	leave(t)
 	s, err := Launch()
 	require(t, err)
 	t.Cleanup(func() {
@@ -49,10 +51,11 @@ func (s *Shared) Schema(t testing.TB) string {
 	return fmt.Sprintf("%s&search_path=test%d", s.URL(t), s.last.Add(1))
 }
 
-// URL launches the server at the first call and returns its address. Tests
-// keep apart by schemas or databases of their own.
+// URL launches the server at the first call and returns its address; with -short
+// it skips, see Start. Tests keep apart by schemas or databases of their own.
 func (s *Shared) URL(t testing.TB) string {
 	t.Helper()
+	leave(t)
 	s.once.Do(func() { s.server, s.err = Launch() })
 	require(t, s.err)
 	return s.server.URL()
@@ -64,6 +67,13 @@ func (s *Shared) Stop() error {
 		return nil
 	}
 	return s.server.Stop()
+}
+
+func leave(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts a PostgreSQL server: make e2e")
+	}
 }
 
 func require(t testing.TB, err error) {

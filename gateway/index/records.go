@@ -9,7 +9,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
-// The kinds of acts. Events have their action's name.
+// The kinds of records. Those of events have their action's name.
 const (
 	KindMember            = "member"
 	KindGrant             = "grant"
@@ -49,24 +49,24 @@ const (
 	KindLabel             = "label"
 )
 
-// act adds the record an act's write stands for. Keys of types that say
+// deriveRecord adds the record that a write stands for. Keys of types that say
 // nothing by themselves (lists, pointers, the ledger's clock) or that are not
 // known are only mirrored.
-func (w *writer) act(objectType string, write block.Write) error {
+func (w *writer) deriveRecord(objectType string, write block.Write) error {
 	switch objectType {
 	case state.TypeMember:
-		return act(w, write, func(m state.Member) (readmodel.Record, error) {
+		return recordOf(w, write, func(m state.Member) (readmodel.Record, error) {
 			return readmodel.Record{Kind: KindMember, Detail: fmt.Sprintf("%s joined as %q", m.MSP, m.Name)}, nil
 		})
 	case state.TypeGrant:
-		return act(w, write, func(g state.Grant) (readmodel.Record, error) {
+		return recordOf(w, write, func(g state.Grant) (readmodel.Record, error) {
 			if g.Revoked {
 				return readmodel.Record{Kind: KindRevoke, Detail: fmt.Sprintf("%s@%s is no longer %s", g.Identity, g.MSP, g.Role)}, nil
 			}
 			return readmodel.Record{Kind: KindGrant, Detail: fmt.Sprintf("%s@%s is %s", g.Identity, g.MSP, g.Role)}, nil
 		})
 	case state.TypeTaken:
-		return act(w, write, func(t state.TakenBack) (readmodel.Record, error) {
+		return recordOf(w, write, func(t state.TakenBack) (readmodel.Record, error) {
 			line := fmt.Sprintf("what %s@%s did since %s counts no more", t.Identity, t.MSP, timeOf(t.Since))
 			return readmodel.Record{Kind: KindTakenBack, Detail: because(line, t.Reason)}, nil
 		})
@@ -75,7 +75,7 @@ func (w *writer) act(objectType string, write block.Write) error {
 	case state.TypePromotion:
 		return w.promotion(write)
 	case state.TypeApproval:
-		return act(w, write, func(a state.Approval) (readmodel.Record, error) {
+		return recordOf(w, write, func(a state.Approval) (readmodel.Record, error) {
 			r := about(KindApproval, a.Subject)
 			r.Detail = "approved for " + a.Stage
 			if a.Reject {
@@ -96,14 +96,14 @@ func (w *writer) act(objectType string, write block.Write) error {
 	case state.TypeRelease:
 		return w.current(write)
 	case state.TypeRefusal:
-		return act(w, write, func(f state.Refusal) (readmodel.Record, error) {
+		return recordOf(w, write, func(f state.Refusal) (readmodel.Record, error) {
 			subject, err := refused(write.Key)
 			r := about(KindRefusal, subject)
 			r.Detail = fmt.Sprintf("release to %s refused: %s%s", subject.Stage, f.Verdict.Verdict, lacking(f.Verdict))
 			return r, err
 		})
 	case state.TypeHold:
-		return act(w, write, func(h state.Hold) (readmodel.Record, error) {
+		return recordOf(w, write, func(h state.Hold) (readmodel.Record, error) {
 			if h.Lifted {
 				line := "quarantine of " + h.MSP + " lifted"
 				if h.Proposal != "" {
@@ -116,7 +116,7 @@ func (w *writer) act(objectType string, write block.Write) error {
 	case state.TypeProposal:
 		return w.proposal(write)
 	case state.TypeBallot:
-		return act(w, write, func(b state.Ballot) (readmodel.Record, error) {
+		return recordOf(w, write, func(b state.Ballot) (readmodel.Record, error) {
 			word := "no"
 			if b.Yes {
 				word = "yes"
@@ -124,15 +124,15 @@ func (w *writer) act(objectType string, write block.Write) error {
 			return readmodel.Record{Kind: KindVote, Detail: because(fmt.Sprintf("%s votes %s on proposal %s", b.MSP, word, short(b.Proposal)), b.Reason)}, nil
 		})
 	case state.TypePolicy:
-		return act(w, write, func(p state.PolicyVersion) (readmodel.Record, error) {
+		return recordOf(w, write, func(p state.PolicyVersion) (readmodel.Record, error) {
 			return readmodel.Record{Kind: KindPolicy, Detail: fmt.Sprintf("policy %s version %d is active (%.12s)", p.Name, p.Version, p.Hash)}, nil
 		})
 	}
-	return w.factual(objectType, write)
+	return w.deriveFacts(objectType, write)
 }
 
-// act decodes a write as one kind of ledger record and adds what describe makes of it.
-func act[T any](w *writer, write block.Write, describe func(T) (readmodel.Record, error)) error {
+// recordOf decodes a write as one kind of ledger record and adds what describe makes of it.
+func recordOf[T any](w *writer, write block.Write, describe func(T) (readmodel.Record, error)) error {
 	var record T
 	if err := state.Decode(write.Value, &record); err != nil {
 		return err
@@ -182,9 +182,9 @@ func (w *writer) promotion(write block.Write) error {
 		return err
 	}
 	if p.Status != state.PromotionOpen {
-		return w.settled(write.Key, "")
+		return w.requestEnded(write.Key, "")
 	}
-	return w.waits(readmodel.Waiting{Key: write.Key, MSP: p.Requester.MSP, Since: p.At, Until: p.Expires()})
+	return w.requested(readmodel.Waiting{Key: write.Key, MSP: p.Requester.MSP, Since: p.At, Until: p.Expires()})
 }
 
 func about(kind string, s state.Subject) readmodel.Record {

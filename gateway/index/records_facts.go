@@ -15,13 +15,13 @@ import (
 	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
-// factual adds the records of what rules look at: keys, evidence, witnesses,
+// deriveFacts adds the records of what rules look at: keys, evidence, witnesses,
 // waivers, labels, context, and the list of members. A list is compared with
 // what it was: each difference is an act.
-func (w *writer) factual(objectType string, write block.Write) error {
+func (w *writer) deriveFacts(objectType string, write block.Write) error {
 	switch objectType {
 	case state.TypeKey:
-		return act(w, write, func(k state.TrustKey) (readmodel.Record, error) {
+		return recordOf(w, write, func(k state.TrustKey) (readmodel.Record, error) {
 			if k.Withdrawn == nil {
 				return readmodel.Record{Kind: KindKey, Detail: fmt.Sprintf("%s answers for key %s (%s, %.16s)", k.MSP, k.Name, k.Kind, k.Fingerprint)}, nil
 			}
@@ -32,11 +32,11 @@ func (w *writer) factual(objectType string, write block.Write) error {
 			return readmodel.Record{Kind: KindKeyWithdrawn, Detail: because(line, k.Withdrawn.Reason)}, nil
 		})
 	case state.TypeSchema:
-		return act(w, write, func(s state.Schema) (readmodel.Record, error) {
+		return recordOf(w, write, func(s state.Schema) (readmodel.Record, error) {
 			return readmodel.Record{Kind: KindSchema, Detail: fmt.Sprintf("evidence type custom/%s/%s", s.MSP, s.Name)}, nil
 		})
 	case state.TypeEvidence:
-		return act(w, write, func(e state.Evidence) (readmodel.Record, error) {
+		return recordOf(w, write, func(e state.Evidence) (readmodel.Record, error) {
 			if e.Withdrawn != nil {
 				line := fmt.Sprintf("%s by %s is taken back", e.Type, signerOf(e.Signer))
 				return readmodel.Record{Kind: KindEvidenceWithdrawn, Digest: e.Digest, Detail: because(line, e.Withdrawn.Reason)}, nil
@@ -46,7 +46,7 @@ func (w *writer) factual(objectType string, write block.Write) error {
 	case state.TypePlace:
 		return w.place(write)
 	case state.TypeWitness:
-		return act(w, write, func(x state.Witness) (readmodel.Record, error) {
+		return recordOf(w, write, func(x state.Witness) (readmodel.Record, error) {
 			a, err := parts(write.Key, 4)
 			if err != nil {
 				return readmodel.Record{}, err
@@ -93,7 +93,7 @@ func (w *writer) waivers(write block.Write) error {
 	}
 	for _, x := range old.Waivers {
 		if !slices.ContainsFunc(now.Waivers, func(o state.Waiver) bool { return o.ID == x.ID }) {
-			if err := w.settled(write.Key, x.ID); err != nil {
+			if err := w.requestEnded(write.Key, x.ID); err != nil {
 				return err
 			}
 		}
@@ -137,9 +137,9 @@ func (w *writer) waivers(write block.Write) error {
 // alone says: a policy tells which are enough.
 func (w *writer) waiver(key string, x state.Waiver) error {
 	if x.Revoked {
-		return w.settled(key, x.ID)
+		return w.requestEnded(key, x.ID)
 	}
-	return w.waits(readmodel.Waiting{Key: key, ID: x.ID, MSP: x.By.MSP, Since: x.At, Until: x.Until})
+	return w.requested(readmodel.Waiting{Key: key, ID: x.ID, MSP: x.By.MSP, Since: x.At, Until: x.Until})
 }
 
 // place keeps the table of referrers, and tells that what was recorded by its

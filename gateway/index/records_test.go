@@ -103,10 +103,10 @@ func ruled(t testing.TB) *chain {
 	return c
 }
 
-// TestActs reads the whole index: every record of the chain is an act, once.
-func TestActs(t *testing.T) { onDatabases(t, testActs) }
+// TestRecords reads the whole index: every record of the chain is an act, once.
+func TestRecords(t *testing.T) { onDatabases(t, testRecords) }
 
-func testActs(t *testing.T, create creator) {
+func testRecords(t *testing.T, create creator) {
 	x := applied(t, create, ruled(t))
 	var got []string
 	view(t, x, func(s *Snapshot) {

@@ -41,9 +41,9 @@ func (w *writer) released(write block.Write) error {
 	}
 	switch {
 	case rel.Debt != nil && rel.Debt.Reviewed == nil:
-		err = w.waits(readmodel.Waiting{Key: write.Key, MSP: rel.Debt.By.MSP, Since: rel.Debt.At})
+		err = w.requested(readmodel.Waiting{Key: write.Key, MSP: rel.Debt.By.MSP, Since: rel.Debt.At})
 	case old.Debt != nil:
-		err = w.settled(write.Key, "")
+		err = w.requestEnded(write.Key, "")
 	}
 	if err != nil {
 		return err
@@ -132,9 +132,9 @@ func (w *writer) proposal(write block.Write) error {
 		return err
 	}
 	if p.Status != state.ProposalOpen {
-		return w.settled(write.Key, "")
+		return w.requestEnded(write.Key, "")
 	}
-	return w.waits(readmodel.Waiting{Key: write.Key, MSP: p.By.MSP, Since: p.At})
+	return w.requested(readmodel.Waiting{Key: write.Key, MSP: p.By.MSP, Since: p.At})
 }
 
 func subjectOf(p state.Proposal) string {
