@@ -219,6 +219,7 @@ func replicaDies(t *testing.T, step string, events int, paused bool) {
 		t.Fatal(err)
 	}
 	other.wait(t, "accepted")
+	until(t, "the other has its part of the lanes", func() bool { return held(mine) == replicaLanes/2 }) // else there is nothing left for it
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	drained := make(chan error, 1)
