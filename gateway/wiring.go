@@ -107,16 +107,15 @@ func (g *service) newRecorder(clients registries) *record.Recorder {
 	}
 	return &record.Recorder{
 		Queue: g.queue, Ledger: g.ledger, Readers: readers, Log: g.cfg.Log, OnRecorded: recorded, OnContradicted: g.contradicted, OwnerElsewhere: g.elsewhere,
-		OnUnproven: func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
-			g.addTasks(tasks.Unproven(host, events, read))
+		OnUnproven: func(ctx context.Context, host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
+			g.addTasks(ctx, tasks.Unproven(host, events, read))
 		},
 	}
 }
 
 // addTasks takes tasks that no block asked for. What fails is found again by the
 // next sweep.
-func (g *service) addTasks(all []tasks.Task) {
-	ctx := context.Background() // whoever found them has no more to do with them
+func (g *service) addTasks(ctx context.Context, all []tasks.Task) {
 	if err := g.queue.Tasks().Add(ctx, all); err != nil {
 		g.cfg.Log.WarnContext(ctx, "tasks are not noted; a sweep finds them again", slog.Any("error", err))
 	}
