@@ -76,7 +76,7 @@ func open(ctx context.Context, cfg Config) (g *service, err error) {
 		return g, err
 	}
 	g.metrics = newMetrics(g.queue)
-	g.recorder = g.newRecorder(clients)
+	g.recorder = g.newRecorder(clients) //nolint:contextcheck // what it finds to do is noted, whatever becomes of ctx
 	g.clients = &pullclients.Store{Queue: g.queue, Ledger: g.ledger, Waits: &g.recorder.Waits, Log: cfg.Log, Woken: make(chan struct{}, 1)}
 	g.recorder.OnHidden = g.clients.Wake
 	if g.retention, err = g.newRetainer(); err != nil {
@@ -84,7 +84,7 @@ func open(ctx context.Context, cfg Config) (g *service, err error) {
 	}
 	watcher := g.newWatcher(clients)
 	g.follower = &follow.Follower{Ledger: g.ledger, Index: g.index, Watcher: watcher, Log: cfg.Log}
-	if g.sweeper, err = g.newSweeper(clients); err != nil {
+	if g.sweeper, err = g.newSweeper(clients); err != nil { //nolint:contextcheck // what it finds to do is noted, whatever becomes of ctx
 		return g, err
 	}
 	connectors, err := g.openHooks(clients)

@@ -38,7 +38,7 @@ func (q *Queue) Accept(ctx context.Context, deliveries []delivery.Delivery) (del
 	if len(deliveries) == 0 {
 		return delivery.Accepted{}, nil
 	}
-	deliveries = placeheld(deliveries)
+	deliveries = withPlaceholders(deliveries)
 	events, err := q.encodeAll(deliveries)
 	if err != nil {
 		return delivery.Accepted{}, err
@@ -72,8 +72,8 @@ func (q *Queue) Accept(ctx context.Context, deliveries []delivery.Delivery) (del
 	return accepted, nil
 }
 
-// placeheld gives pushes that name a tag only the digest that a row needs.
-func placeheld(deliveries []delivery.Delivery) []delivery.Delivery {
+// withPlaceholders gives pushes that name a tag only the digest that a row needs.
+func withPlaceholders(deliveries []delivery.Delivery) []delivery.Delivery {
 	if !slices.ContainsFunc(deliveries, delivery.Delivery.Unresolved) {
 		return deliveries
 	}

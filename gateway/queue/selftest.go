@@ -19,7 +19,7 @@ func (q *Queue) SelfTest(ctx context.Context, deliveries []delivery.Delivery) (d
 	if len(deliveries) == 0 {
 		return delivery.Accepted{}, nil
 	}
-	deliveries = placeheld(deliveries)
+	deliveries = withPlaceholders(deliveries)
 	events, err := q.encodeAll(deliveries)
 	if err != nil {
 		return delivery.Accepted{}, err
