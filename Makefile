@@ -17,7 +17,7 @@ FROM      ?= 1
 # The race detector needs a C compiler; without one Go itself turns cgo off.
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help build man test unit lint e2e chaos chaos-planted soak bench fuzz check demo demo-down clean
+.PHONY: help build man test unit race lint e2e structure chaos chaos-planted soak bench fuzz check demo demo-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,12 +30,16 @@ build: ## bin/waybill, bin/waybill-gateway, bin/waybill-chaincode
 man: build ## man pages and shell completion for packages, in bin/share
 	@scripts/man
 
-test: lint unit e2e ## everything: lint, unit (race detector), architecture, real network, faults
+test: ## everything: lint, race, e2e; says at the end what took how long
+	@MAKE="$(MAKE)" scripts/test lint race e2e
 
-unit: ## fast tests of every package; no network
+unit: ## fast tests of every package, property tests in their short form; no network
+	@scripts/unit
+
+race: ## the tests of every package under the race detector, property tests in full; no network
 	@$(if $(RACE),,echo "note: no C compiler here, so the race detector stays off")
-	go test $(RACE) -timeout 20m ./chaincode/... ./gateway/... ./cmd/...
-	go test -short -timeout 20m ./network/...
+	scripts/go-test $(RACE) -timeout 20m ./chaincode/... ./gateway/... ./cmd/...
+	scripts/go-test -short -timeout 20m ./network/...
 
 lint: ## formatting and linters (.golangci.yml)
 	@scripts/lint
@@ -43,7 +47,7 @@ lint: ## formatting and linters (.golangci.yml)
 # Real processes on real ports: one package at a time, never from the cache,
 # and aloud, since the first run builds Fabric on the way.
 e2e: build ## real Fabric, real registry, the real binaries; import directions; faults
-	go test -v -count=1 -timeout 20m -p 1 ./network/... ./test/...
+	scripts/go-test -v -count=1 -timeout 20m -p 1 ./network/... ./test/...
 
 # The run ends itself: twelve minutes after LENGTH at the latest.
 chaos: ## kill everything at random while events flow: SEED=n LENGTH=5m EVENTS=10000 (e2e has one of five minutes)
@@ -55,6 +59,9 @@ chaos-planted: ## six gateways with a planted defect each, to see that the chaos
 soak: ## acts by those who obey nothing, on the contract and on a model of it: SEQUENCES=n FROM=seed
 	@mkdir -p bin/diverged
 	WAYBILL_MODEL_SEQUENCES=$(SEQUENCES) WAYBILL_MODEL_SEED=$(FROM) WAYBILL_MODEL_KEEP=$(CURDIR)/bin/diverged go test -v -count=1 -timeout 0 -run TestSequences ./test/model
+
+structure: ## how the source is built, in figures, since a revision: SINCE=rev
+	@scripts/structure $(SINCE) .
 
 bench: build ## throughput and latency on a real network
 	go test -count=1 -timeout 30m -run '^$$' -bench . -benchtime 1x ./test/bench/...

@@ -132,7 +132,7 @@ func (PromotionContract) Approve(tx *Tx, host, repository, digest, stage, attemp
 	return recordApproval(tx, r, policy.Approval{By: tx.caller, Reason: reason, At: tx.now})
 }
 
-// sawAttempt refuses a word on another request than the one that is open.
+// checkAttempt refuses a word on another request than the one that is open.
 func (r *decision) checkAttempt(attempt string) error {
 	if want := strconv.Itoa(r.promotion.Attempt); attempt != want {
 		return provenance.Errorf(provenance.Stale, "said about request %s of this promotion; it is request %s by %s now: look at it again", clip(attempt), want, r.promotion.Requester)

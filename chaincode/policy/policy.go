@@ -1,6 +1,6 @@
 // Package policy is the law of release: it parses a release policy and decides
 // whether an image may run in a stage. It is pure: no ledger, no clock, no
-// I/O. The contract and the gateway call the same Evaluate.
+// I/O. The contract and the gateway call the same Evaluate, whose answer is a verdict.
 package policy
 
 import (

@@ -74,7 +74,7 @@ type cachingReader struct {
 	cache *policy.Cache
 }
 
-// ParsePolicy implements parser.
+// ParsePolicy implements policyParser.
 func (k cachingReader) ParsePolicy(text []byte) (*policy.Policy, error) { return k.cache.Parse(text) }
 
 // LoadPolicy returns the active policy for a repository, or nil.

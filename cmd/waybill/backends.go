@@ -6,42 +6,87 @@ import (
 
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
-	"github.com/waybill-dev/waybill/network/provision"
 	"github.com/waybill-dev/waybill/network"
+	"github.com/waybill-dev/waybill/network/provision"
 )
 
-// gatewayAPI is a gateway's API: *api.Client, or a test's fake.
+// gatewayAPI is a gateway's API, topic by topic: *api.Client, or a test's fake.
 type gatewayAPI interface {
-	tagReader
-	GetStatus(ctx context.Context) (*waybillv1.GetStatusResponse, error)
-	GetImage(ctx context.Context, image string) (*waybillv1.GetImageResponse, error)
-	GetVerdict(ctx context.Context, image, stage string) (*waybillv1.GetVerdictResponse, error)
-	ListHistory(ctx context.Context, in *waybillv1.ListHistoryRequest) (*waybillv1.ListHistoryResponse, error)
-	ListPulls(ctx context.Context, in *waybillv1.ListPullsRequest) (*waybillv1.ListPullsResponse, error)
-	ListPromotions(ctx context.Context, in *waybillv1.ListPromotionsRequest) (*waybillv1.ListPromotionsResponse, error)
-	ListPolicies(ctx context.Context) (*waybillv1.ListPoliciesResponse, error)
-	GetPolicy(ctx context.Context, name string, version int) (*waybillv1.GetPolicyResponse, error)
-	ListMembers(ctx context.Context) (*waybillv1.ListMembersResponse, error)
-	ListRegistries(ctx context.Context) (*waybillv1.ListRegistriesResponse, error)
-	ListDeadLetters(ctx context.Context, in *waybillv1.ListDeadLettersRequest) (*waybillv1.ListDeadLettersResponse, error)
-	RetryDeadLetters(ctx context.Context, in *waybillv1.RetryDeadLettersRequest) (*waybillv1.RetryDeadLettersResponse, error)
-	rulesAPI
+	imageAPI
+	pastAPI
+	memberAPI
+	queueAPI
+	policyAPI
+	proposalAPI
+	evidenceAPI
+	settingAPI
 	sweepAPI
 	connectorAPI
+	statusAPI
 	io.Closer
 }
 
-// rulesAPI are the questions about rules, votes and evidence.
-type rulesAPI interface {
-	GetEvidence(ctx context.Context, image, typ string) (*waybillv1.GetEvidenceResponse, error)
+// statusAPI are the questions about the gateway itself and whom it waits for.
+type statusAPI interface {
+	GetStatus(ctx context.Context) (*waybillv1.GetStatusResponse, error)
+	GetInbox(ctx context.Context) (*waybillv1.GetInboxResponse, error)
+}
+
+// imageAPI are the questions about one image.
+type imageAPI interface {
+	tagReader
+	GetImage(ctx context.Context, image string) (*waybillv1.GetImageResponse, error)
+	GetVerdict(ctx context.Context, image, stage string) (*waybillv1.GetVerdictResponse, error)
 	GetTree(ctx context.Context, image string) (*waybillv1.GetTreeResponse, error)
+}
+
+// pastAPI are the questions about what happened.
+type pastAPI interface {
+	ListHistory(ctx context.Context, in *waybillv1.ListHistoryRequest) (*waybillv1.ListHistoryResponse, error)
+	ListPulls(ctx context.Context, in *waybillv1.ListPullsRequest) (*waybillv1.ListPullsResponse, error)
+	ListPromotions(ctx context.Context, in *waybillv1.ListPromotionsRequest) (*waybillv1.ListPromotionsResponse, error)
+}
+
+// memberAPI are the questions about who takes part with what.
+type memberAPI interface {
+	ListMembers(ctx context.Context) (*waybillv1.ListMembersResponse, error)
+	ListRegistries(ctx context.Context) (*waybillv1.ListRegistriesResponse, error)
+}
+
+// queueAPI is about what the gateway set aside.
+type queueAPI interface {
+	ListDeadLetters(ctx context.Context, in *waybillv1.ListDeadLettersRequest) (*waybillv1.ListDeadLettersResponse, error)
+	RetryDeadLetters(ctx context.Context, in *waybillv1.RetryDeadLettersRequest) (*waybillv1.RetryDeadLettersResponse, error)
+}
+
+// policyAPI are the questions about policies.
+type policyAPI interface {
+	policySimulator
+	ListPolicies(ctx context.Context) (*waybillv1.ListPoliciesResponse, error)
+	GetPolicy(ctx context.Context, name string, version int) (*waybillv1.GetPolicyResponse, error)
 	ListPolicyVersions(ctx context.Context, name string) (*waybillv1.ListPolicyVersionsResponse, error)
+}
+
+// policySimulator says what a policy would have decided.
+type policySimulator interface {
 	SimulatePolicy(ctx context.Context, policy []byte, releases int) (*waybillv1.SimulatePolicyResponse, error)
+}
+
+// proposalAPI are the questions about votes.
+type proposalAPI interface {
 	ListProposals(ctx context.Context, status string) (*waybillv1.ListProposalsResponse, error)
 	GetProposal(ctx context.Context, id string) (*waybillv1.GetProposalResponse, error)
-	GetInbox(ctx context.Context) (*waybillv1.GetInboxResponse, error)
+}
+
+// evidenceAPI are the questions about evidence, and about whose counts.
+type evidenceAPI interface {
+	GetEvidence(ctx context.Context, image, typ string) (*waybillv1.GetEvidenceResponse, error)
 	ListKeys(ctx context.Context, msp string) (*waybillv1.ListKeysResponse, error)
 	ListSchemas(ctx context.Context) (*waybillv1.ListSchemasResponse, error)
+}
+
+// settingAPI are the questions about what members say beside the rules.
+type settingAPI interface {
 	ListWaivers(ctx context.Context, repository string) (*waybillv1.ListWaiversResponse, error)
 	ListContext(ctx context.Context) (*waybillv1.ListContextResponse, error)
 	ListLabels(ctx context.Context, repository string) (*waybillv1.ListLabelsResponse, error)

@@ -34,19 +34,26 @@ const (
 // world is everything outside the process: gateways, peers, a network. It
 // remembers what it was asked.
 type world struct {
-	rulesAPI // nil: what a test does not answer must not be asked
-	sweepAPI // likewise
-	t        *testing.T
-	running  map[string]bool // gateway addresses
-	env      map[string]string
-	stdin    string
-	verdict  policy.Verdict
-	stale    bool
-	fails    error  // of the next transaction
-	asked    string // who asked which gateway
-	acts     []string
-	payload  string
-	nodes    *fakeNetwork
+	// nil: what a test does not answer must not be asked
+	imageAPI
+	policyAPI
+	proposalAPI
+	evidenceAPI
+	settingAPI
+	statusAPI
+	sweepAPI
+
+	t       *testing.T
+	running map[string]bool // gateway addresses
+	env     map[string]string
+	stdin   string
+	verdict policy.Verdict
+	stale   bool
+	fails   error  // of the next transaction
+	asked   string // who asked which gateway
+	acts    []string
+	payload string
+	nodes   *fakeNetwork
 	// peers holds what the peers answer; what is not there they must not be asked.
 	peers map[string]func(args ...string) any
 	// results holds what transactions return; the others return the verdict.

@@ -1,5 +1,6 @@
 // Waybill is the command-line client: it runs a local network, signs transactions with
-// a person's own key, and asks a gateway what the ledger says.
+// a person's own key and prints the receipt of each, and asks the own peer or a gateway
+// what the ledger says.
 package main
 
 import (

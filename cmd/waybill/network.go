@@ -14,12 +14,27 @@ import (
 
 // localNetwork is *network.Network, or a test's fake.
 type localNetwork interface {
+	starter
+	nodes
+	plan
+}
+
+// starter starts and ends a network.
+type starter interface {
 	Up(ctx context.Context) error
 	Down(ctx context.Context) error
 	Reset(ctx context.Context) error
+}
+
+// nodes are the processes of a network.
+type nodes interface {
+	Nodes() []network.Node
 	Status(ctx context.Context) ([]network.NodeStatus, error)
 	LogPath(node string) string
-	Nodes() []network.Node
+}
+
+// plan is what a network is made of, and who can reach it.
+type plan interface {
 	Topology() network.Topology
 	Clients() network.Clients
 }

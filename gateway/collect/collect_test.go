@@ -184,7 +184,9 @@ func TestCollectWithoutASchema(t *testing.T) {
 		if !hopeless {
 			c.state.Put(t, state.SchemaKey("VendorMSP", "example-com-own-v1"), state.Schema{Name: "example-com-own-v1", MSP: "VendorMSP"})
 		}
-		c.ledger.Refuse = func(ledgertest.Act) error { return provenance.Errorf(provenance.NotFound, "of a text that nobody reads") }
+		c.ledger.Refuse = func(ledgertest.Act) error {
+			return provenance.Errorf(provenance.NotFound, "of a text that nobody reads")
+		}
 		_, err := c.Do(t.Context(), job)
 		var lost *tasks.FinalError
 		if errors.As(err, &lost) != hopeless || provenance.CodeOf(err) != provenance.NotFound || hopeless && lost.For != tasks.ForKey {

@@ -42,6 +42,7 @@ type Counts struct {
 	entries map[string]selftest.Connector
 }
 
+// NewCounts returns counts that begin now.
 func NewCounts() *Counts { return &Counts{now: time.Now, entries: map[string]selftest.Connector{}} }
 
 func (b *Counts) entry(name string) selftest.Connector {

@@ -22,6 +22,7 @@ func Listen(ctx context.Context, key, address string) (net.Listener, error) {
 	return bounded(l), nil
 }
 
+// ServeHTTP serves until ctx ends, and lets the requests in hand finish, for ten seconds.
 func ServeHTTP(ctx context.Context, l net.Listener, handler http.Handler) error {
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute,

@@ -196,6 +196,7 @@ func (f *Follower) Freshness() readmodel.Freshness {
 	return readmodel.Freshness{Stale: stale, Ready: level && !stale, PeerHeight: f.peer, LastBlock: f.lastBlock}
 }
 
+// Members returns the channel's members as of the last block.
 func (f *Follower) Members() []block.Organisation {
 	f.mu.Lock()
 	defer f.mu.Unlock()

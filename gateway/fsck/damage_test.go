@@ -46,6 +46,7 @@ func TestFsckDamage(t *testing.T) {
 		"a number beyond the ledger":        {damage: []string{`UPDATE lanes SET next = next + 5`}, want: []Code{LedgerBehind}, left: true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			onQueues(t, func(t *testing.T, fresh func(t *testing.T) *installation) {
 				if !c.server && strings.HasSuffix(t.Name(), "postgres") {
 					return // each takes seconds, and the tables are the same

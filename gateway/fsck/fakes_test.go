@@ -110,12 +110,15 @@ func installed(t *testing.T, url string) *installation {
 	return b
 }
 
-// onQueues runs a test on each database that a queue can be in.
+// onQueues runs a test on each database that a queue can be in, both at once:
+// what is tested waits for databases most of the time.
 func onQueues(t *testing.T, test func(t *testing.T, fresh func(t *testing.T) *installation)) {
 	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
 		test(t, func(t *testing.T) *installation { return installed(t, "") })
 	})
 	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
 		test(t, func(t *testing.T) *installation {
 			return installed(t, server.Schema(t))
 		})

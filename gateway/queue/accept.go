@@ -12,7 +12,7 @@ import (
 // MaxDeliveries is how many deliveries one Accept takes.
 const MaxDeliveries = maxBatchRows
 
-// seenBody is how much of a body's hash is kept for ever: enough to tell two
+// dedupBody is how much of a body's hash is kept for ever: enough to tell two
 // bodies apart, half of it to keep the table of ids small.
 const dedupBody = 16
 

@@ -23,6 +23,7 @@ type Config struct {
 	Grace time.Duration `mapstructure:"grace"`
 }
 
+// WithDefaults fills in what is not set.
 func (c Config) WithDefaults() Config {
 	if c.Every == 0 {
 		c.Every = 24 * time.Hour

@@ -85,6 +85,7 @@ type Limits struct {
 	poll, save                           time.Duration
 }
 
+// DefaultLimits are the numbers of a gateway.
 func DefaultLimits() Limits {
 	return Limits{
 		suspects: 5000, findings: 1000, alerts: 200, recorded: 200_000, tries: 4, backoff: time.Second, backoffMax: 5 * time.Minute,

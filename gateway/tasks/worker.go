@@ -43,6 +43,7 @@ type Limits struct {
 	outage     time.Duration // how long one whose registry or ledger does not answer is kept waiting
 }
 
+// DefaultLimits are the numbers of a gateway.
 func DefaultLimits() Limits {
 	return Limits{parallel: 4, Attempts: 6, backoff: 2 * time.Second, backoffMax: 5 * time.Minute, patience: 24 * time.Hour, outage: 7 * 24 * time.Hour}
 }

@@ -46,6 +46,7 @@ func (w *Reasons) Begin(who string, cause error) bool {
 	return !old
 }
 
+// End ends a wait, if there is one.
 func (w *Reasons) End(who string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -47,8 +47,8 @@ func defects() []planted {
 			edits: [][2]string{
 				{"import (\n", "import (\n\t\"time\"\n"},
 				{
-					"\ttx, err := x.engine.begin(context.WithoutCancel(ctx))\n",
-					`	first, err := x.engine.begin(context.WithoutCancel(ctx))
+					"\ttx, err := x.backend.begin(context.WithoutCancel(ctx))\n",
+					`	first, err := x.backend.begin(context.WithoutCancel(ctx))
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func defects() []planted {
 		return err
 	}
 	time.Sleep(200 * time.Millisecond)
-	tx, err := x.engine.begin(context.WithoutCancel(ctx))
+	tx, err := x.backend.begin(context.WithoutCancel(ctx))
 `,
 				},
 				{"if b.Number != h.height {", "if false {"},

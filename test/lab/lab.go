@@ -19,8 +19,8 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/gateway/ledger"
-	"github.com/waybill-dev/waybill/network/provision"
 	"github.com/waybill-dev/waybill/network"
+	"github.com/waybill-dev/waybill/network/provision"
 )
 
 // Secret is what the registry sends as its shared secret.

@@ -1,6 +1,6 @@
 // Package model holds a second contract: the law of docs/policy.md,
-// docs/ARCHITECTURE.md and the threats of issue 9, written down once more in
-// plain Go, over plain maps, from nothing that the chaincode decides by. Random
+// docs/ARCHITECTURE.md and its threats, written down once more in plain Go,
+// over plain maps, from nothing that the chaincode decides by. Random
 // sequences of acts by organisations that obey and some that do not are run on
 // the chaincode, as a peer runs it (contracttest), and on the model beside it.
 //

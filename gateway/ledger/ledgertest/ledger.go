@@ -33,16 +33,19 @@ type Ledger struct {
 	Invalid                                    func(n int) string             // code of the nth ordered transaction
 }
 
+// Tx is an endorsed transaction.
 type Tx struct {
 	ID, Key string
 	Bytes   []byte
 	Absent  bool // the key was absent when it was endorsed
 }
 
+// New returns an empty ledger.
 func New() *Ledger {
 	return &Ledger{Segments: map[string][]byte{}, Outcomes: map[string]string{}}
 }
 
+// Call calls a fault where one is set.
 func Call(fault func(int) error, n int) error {
 	if fault == nil {
 		return nil
@@ -50,6 +53,7 @@ func Call(fault func(int) error, n int) error {
 	return fault(n)
 }
 
+// Endorse endorses a segment as the contract would.
 func (f *Ledger) Endorse(ctx context.Context, fn string, args []string, transient map[string][]byte) (ledger.Endorsed, error) {
 	f.Mu.Lock()
 	f.Endorses++
@@ -114,6 +118,7 @@ func decodeManifests(b []byte) (map[provenance.Digest][]byte, error) {
 	return out, nil
 }
 
+// SubmitEndorsed has a transaction ordered.
 func (f *Ledger) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error {
 	f.Mu.Lock()
 	f.Submits++
@@ -131,6 +136,7 @@ func (f *Ledger) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) error {
 	return Call(f.AfterSubmit, n)
 }
 
+// Order judges a transaction and keeps what it wrote if it is valid.
 func (f *Ledger) Order(e ledger.Endorsed) error {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
@@ -156,6 +162,7 @@ func (f *Ledger) Order(e ledger.Endorsed) error {
 	return nil
 }
 
+// CommitStatus waits for the outcome of a transaction.
 func (f *Ledger) CommitStatus(ctx context.Context, txID string) (ledger.Commit, error) {
 	f.Mu.Lock()
 	f.statuses++

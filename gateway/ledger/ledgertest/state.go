@@ -17,6 +17,7 @@ type State struct {
 	held map[string][]byte
 }
 
+// Put stores a record under a key.
 func (f *State) Put(t *testing.T, key string, record any) {
 	t.Helper()
 	b, err := state.Encode(record)
@@ -31,6 +32,7 @@ func (f *State) Put(t *testing.T, key string, record any) {
 	f.held[key] = b
 }
 
+// Get implements state.Reader.
 func (f *State) Get(keys ...string) ([][]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -41,6 +43,7 @@ func (f *State) Get(keys ...string) ([][]byte, error) {
 	return out, nil
 }
 
+// Scan implements state.Scanner.
 func (f *State) Scan(limit int, objectType string, attributes ...string) ([]state.Entry, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -54,6 +57,7 @@ func (f *State) Scan(limit int, objectType string, attributes ...string) ([]stat
 	return out[:min(limit, len(out))], nil
 }
 
+// View reads the records as they are now.
 func (f *State) View(_ context.Context, read func(state.Scanner) error) error { return read(f) }
 
 // Acts takes transactions and remembers them.
@@ -63,6 +67,7 @@ type Acts struct {
 	Refuse func(a Act) error
 }
 
+// Act is a transaction as it was submitted.
 type Act struct {
 	Fn       string
 	Args     []string
@@ -70,6 +75,7 @@ type Act struct {
 	Manifest []byte
 }
 
+// SubmitTransient remembers a transaction, or refuses it as the test says.
 func (l *Acts) SubmitTransient(_ context.Context, transient map[string][]byte, fn string, args ...string) (ledger.Result, error) {
 	l.Mu.Lock()
 	defer l.Mu.Unlock()

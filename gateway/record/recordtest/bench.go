@@ -28,17 +28,21 @@ func (f FakeRegistry) Resolve(_ context.Context, repo provenance.Repository, _ p
 	return facts.Config, err
 }
 
+// Manifest answers by the function.
 func (f FakeRegistry) Manifest(_ context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, error) {
 	return f(repo, d)
 }
 
+// ManifestBytes answers by the function, without bytes.
 func (f FakeRegistry) ManifestBytes(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, []byte, error) {
 	facts, err := f.Manifest(ctx, repo, d)
 	return facts, nil, err
 }
 
+// Host is the registry that events are of.
 const Host = provenance.Host("registry.example.com")
 
+// Event is the nth delivery of a repository.
 func Event(repo string, n int, action provenance.Action) delivery.Delivery {
 	name := fmt.Sprintf("%s/%d", repo, n)
 	return delivery.Delivery{Host: Host, Connector: "main", ReceivedAt: time.UnixMilli(1_700_000_000_000), Event: provenance.Event{
@@ -47,6 +51,7 @@ func Event(repo string, n int, action provenance.Action) delivery.Delivery {
 	}}
 }
 
+// Pushes are the first n pushes to a repository.
 func Pushes(repo string, n int) []delivery.Delivery {
 	var ds []delivery.Delivery
 	for i := range n {
@@ -66,6 +71,7 @@ type Bench struct {
 	Recorder *record.Recorder
 }
 
+// New returns a bench whose registry is not read back.
 func New(t *testing.T) *Bench {
 	t.Helper()
 	b := &Bench{T: t, Path: filepath.Join(t.TempDir(), "queue.db"), Ledger: ledgertest.New(), Limits: record.Limits{
@@ -82,6 +88,7 @@ func New(t *testing.T) *Bench {
 	return b
 }
 
+// Open opens the queue, with a recorder that has not run.
 func (b *Bench) Open() {
 	b.T.Helper()
 	q, err := queue.Open(b.T.Context(), b.Path, queue.Options{Lanes: 2, MinFreeBytes: 1})
@@ -101,6 +108,7 @@ func (b *Bench) Reopen() {
 	b.Open()
 }
 
+// Accept puts deliveries into the queue.
 func (b *Bench) Accept(ds ...delivery.Delivery) {
 	b.T.Helper()
 	if _, err := b.Queue.Accept(b.T.Context(), ds); err != nil {
@@ -134,8 +142,10 @@ func (b *Bench) Run(ctx context.Context, done func(delivery.Stats) bool) {
 	}
 }
 
+// Empty tells whether nothing is left to record.
 func Empty(s delivery.Stats) bool { return s.Pending == 0 && s.Sealed == 0 }
 
+// WantOnce wants these deliveries on the ledger once each, and no other.
 func (b *Bench) WantOnce(ds []delivery.Delivery) {
 	b.T.Helper()
 	got := b.Ledger.Recordings(b.T)

@@ -21,6 +21,7 @@ type Registry struct {
 	Down  bool
 }
 
+// NewRegistry returns a registry that serves nothing yet.
 func NewRegistry() *Registry {
 	return &Registry{By: map[provenance.Digest][]byte{}, Tags: map[provenance.Tag]provenance.Digest{}, Reads: map[provenance.Digest]int{}}
 }
@@ -35,6 +36,7 @@ func (s *Registry) Put(name string, size int) provenance.Digest {
 	return d
 }
 
+// ManifestBytes serves a manifest, and counts that it was read.
 func (s *Registry) ManifestBytes(_ context.Context, _ provenance.Repository, d provenance.Digest) (registry.Facts, []byte, error) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -49,11 +51,13 @@ func (s *Registry) ManifestBytes(_ context.Context, _ provenance.Repository, d p
 	return registry.Facts{MediaType: "application/vnd.oci.image.manifest.v1+json", Size: int64(len(body))}, body, nil
 }
 
+// Manifest is ManifestBytes without the bytes.
 func (s *Registry) Manifest(ctx context.Context, repo provenance.Repository, d provenance.Digest) (registry.Facts, error) {
 	facts, _, err := s.ManifestBytes(ctx, repo, d)
 	return facts, err
 }
 
+// Resolve says what a tag names.
 func (s *Registry) Resolve(_ context.Context, _ provenance.Repository, tag provenance.Tag) (provenance.Digest, error) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -67,11 +71,13 @@ func (s *Registry) Resolve(_ context.Context, _ provenance.Repository, tag prove
 	}
 }
 
+// Reads has every host read back from one registry.
 func (b *Bench) Reads(r record.Registry) {
 	b.Readers = func(provenance.Host) (record.Registry, bool) { return r, true }
 	b.Reopen()
 }
 
+// PushOf is the push of an image under a tag.
 func PushOf(repo, tag string, d provenance.Digest) delivery.Delivery {
 	out := Event(repo, 0, provenance.Push)
 	out.Event.ID = provenance.NewEventID("test", "main", repo, tag, d.String())

@@ -1,3 +1,4 @@
+// Package waittest waits in tests.
 package waittest
 
 import (
@@ -7,6 +8,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
+// Until waits until something is so, and fails the test after a while.
 func Until(t *testing.T, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !done(); {

@@ -1,0 +1,2 @@
+// Package waittest waits in a test until something holds, by polling.
+package waittest
