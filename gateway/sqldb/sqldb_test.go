@@ -65,7 +65,7 @@ func TestCode(t *testing.T) {
 		t.Error(err)
 	}
 	coded := provenance.Errorf(provenance.Conflict, "moved")
-	if err := Wrap(coded, "read"); !errors.Is(err, coded) {
+	if err := Wrap(coded, "read"); !errors.Is(err, coded) || err.Error() != coded.Error() {
 		t.Errorf("a code was lost: %v", err)
 	}
 }
