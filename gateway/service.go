@@ -85,7 +85,7 @@ func open(ctx context.Context, cfg Config) (g *service, err error) {
 	}
 	watcher := g.newWatcher(clients)
 	g.follower = &follow.Follower{Ledger: g.ledger, Index: g.index, Watcher: watcher, Log: cfg.Log}
-	if g.sweeper, err = g.newSweeper(clients); err != nil { //nolint:contextcheck // what it finds to do is noted, whatever becomes of ctx
+	if g.sweeper, err = g.newSweeper(clients); err != nil {
 		return g, err
 	}
 	connectors, err := g.openHooks(clients)
