@@ -133,7 +133,7 @@ func authorise(tx *Tx) error {
 			return err
 		}
 		if !slices.Contains(members.MSPs, tx.caller.MSP) {
-			return provenance.Errorf(provenance.Forbidden, "%s is not a member yet; its admin joins it with member:Join", tx.caller.MSP)
+			return provenance.ErrorIn(provenance.Membership, provenance.Forbidden, "%s is not a member yet; its admin joins it with member:Join", tx.caller.MSP)
 		}
 	}
 	if rule.writes {
@@ -153,7 +153,7 @@ func authorise(tx *Tx) error {
 		return err
 	}
 	if !allowed {
-		return provenance.Errorf(provenance.Forbidden, "%s needs one of the roles %v of %s for %s", tx.caller, rule.roles, tx.caller.MSP, name)
+		return provenance.ErrorIn(provenance.Role, provenance.Forbidden, "%s needs one of the roles %v of %s for %s", tx.caller, rule.roles, tx.caller.MSP, name)
 	}
 	return nil
 }

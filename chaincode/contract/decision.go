@@ -103,7 +103,7 @@ func (r *decision) open() error {
 		return provenance.Errorf(provenance.NotFound, "no active policy matches %s/%s", r.subject.Host, r.subject.Repository)
 	}
 	if _, ok := r.policy.Stage(r.subject.Stage); !ok {
-		return provenance.Errorf(provenance.NotFound, "policy %s has no stage %q", r.policy.Metadata.Name, r.subject.Stage)
+		return provenance.ErrorIn(provenance.Stage, provenance.NotFound, "policy %s has no stage %q", r.policy.Metadata.Name, r.subject.Stage)
 	}
 	return nil
 }

@@ -80,7 +80,7 @@ func (MemberContract) Join(tx *Tx, name string) (string, error) {
 	}
 	at := slices.Index(members.Invited, m.MSP)
 	if at < 0 {
-		return "", provenance.Errorf(provenance.Forbidden, "%s is not invited yet: a founder names it with member:Found, or the members vote it in", m.MSP)
+		return "", provenance.ErrorIn(provenance.Membership, provenance.Forbidden, "%s is not invited yet: a founder names it with member:Found, or the members vote it in", m.MSP)
 	}
 	if len(members.MSPs) >= maxMembers {
 		return "", provenance.Errorf(provenance.Conflict, "the ledger has %d members already", maxMembers)

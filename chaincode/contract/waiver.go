@@ -82,7 +82,7 @@ func checkWaiver(p *policy.Policy, w state.Waiver, now time.Time) error {
 	st, ok := p.Stage(w.Stage)
 	switch rule := p.Spec.Waivers; {
 	case !ok:
-		return provenance.Errorf(provenance.NotFound, "policy %s has no stage %q", p.Metadata.Name, w.Stage)
+		return provenance.ErrorIn(provenance.Stage, provenance.NotFound, "policy %s has no stage %q", p.Metadata.Name, w.Stage)
 	case !slices.Contains(st.Rules(), w.Rule):
 		return provenance.Errorf(provenance.NotFound, "stage %s has no rule %q; it has %v", w.Stage, clip(w.Rule), st.Rules())
 	case !policy.Waivable(w.Rule):

@@ -32,7 +32,7 @@ func CanBreakGlass(p *Policy, f Facts, who Person, roles []string, now time.Time
 	case p == nil:
 		return no(provenance.NotFound, "no active policy matches %s/%s", f.Host, f.Repository)
 	case p.stage(f.Stage) < 0:
-		return no(provenance.NotFound, "policy %s has no stage %q", p.Metadata.Name, clip(f.Stage, 80))
+		return nil, time.Time{}, provenance.ErrorIn(provenance.Stage, provenance.NotFound, "policy %s has no stage %q", p.Metadata.Name, clip(f.Stage, 80))
 	case f.Released:
 		return no(provenance.Conflict, "released to %s already", f.Stage)
 	}

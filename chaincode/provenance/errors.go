@@ -38,19 +38,42 @@ const (
 	Internal Code = "WB_INTERNAL"
 )
 
-// Error is a failure with a stable code. It prints as "CODE: message".
+// Phase is how far a request came before it failed, where a caller goes on by
+// that and the code does not tell. Phases are protocol, as codes are.
+type Phase string
+
+const (
+	// Membership: the caller's organisation has not joined, or is not invited. It may be on its way.
+	Membership Phase = "membership"
+	// Role: the caller's organisation is a member, and its roles do not allow the transaction.
+	Role Phase = "role"
+	// Stage: the policy that governs the image has no such stage.
+	Stage Phase = "stage"
+)
+
+// Error is a failure with a stable code, and a phase where it has one. It prints
+// as "CODE: message", or "CODE (phase): message".
 type Error struct {
 	Code    Code
+	Phase   Phase
 	Message string
 	Err     error
+}
+
+// Prefix is what stands before the message.
+func (e *Error) Prefix() string {
+	if e.Phase != "" {
+		return fmt.Sprintf("%s (%s): ", e.Code, e.Phase)
+	}
+	return string(e.Code) + ": "
 }
 
 // Error implements error.
 func (e *Error) Error() string {
 	if e.Err != nil {
-		return fmt.Sprintf("%s: %s: %v", e.Code, e.Message, e.Err)
+		return fmt.Sprintf("%s%s: %v", e.Prefix(), e.Message, e.Err)
 	}
-	return fmt.Sprintf("%s: %s", e.Code, e.Message)
+	return e.Prefix() + e.Message
 }
 
 // Unwrap returns the cause.
@@ -59,6 +82,21 @@ func (e *Error) Unwrap() error { return e.Err }
 // Errorf makes an Error. It understands no %w: use Wrap for a cause.
 func Errorf(code Code, format string, args ...any) error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// ErrorIn is Errorf for a failure in a phase.
+func ErrorIn(phase Phase, code Code, format string, args ...any) error {
+	return &Error{Code: code, Phase: phase, Message: fmt.Sprintf(format, args...)}
+}
+
+// PhaseOf returns the phase of the outermost Error in err's chain that has one, or "".
+func PhaseOf(err error) Phase {
+	for coded := (*Error)(nil); errors.As(err, &coded); err = coded.Err {
+		if coded.Phase != "" {
+			return coded.Phase
+		}
+	}
+	return ""
 }
 
 // Wrap gives a cause a code and names what failed.
@@ -83,16 +121,21 @@ func codes() []Code {
 	return []Code{Invalid, Forbidden, NotFound, Conflict, Denied, Quarantined, Unavailable, Full, Stale, BadEvidence, Internal}
 }
 
+func phases() []Phase { return []Phase{"", Membership, Role, Stage} }
+
 // ParseError finds the first code in text that came over a wire ("chaincode
-// response 500, WB_NOT_FOUND: ...") and returns it as an Error. ok is false
-// when the text holds no code.
+// response 500, WB_NOT_FOUND: ...") and returns it as an Error, with its phase
+// if it has one. ok is false when the text holds no code.
 func ParseError(text string) (parsed *Error, ok bool) {
 	at := -1
 	for _, code := range codes() {
-		i := strings.Index(text, string(code)+": ")
-		if i >= 0 && (at < 0 || i < at) {
-			at = i
-			parsed = &Error{Code: code, Message: text[i+len(code)+2:]}
+		for _, phase := range phases() {
+			e := &Error{Code: code, Phase: phase}
+			i := strings.Index(text, e.Prefix())
+			if i >= 0 && (at < 0 || i < at) {
+				at, parsed = i, e
+				parsed.Message = text[i+len(e.Prefix()):]
+			}
 		}
 	}
 	return parsed, at >= 0

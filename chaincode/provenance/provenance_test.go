@@ -73,6 +73,17 @@ func TestErrorCodeSurvivesTheWire(t *testing.T) {
 	if !ok || parsed.Code != NotFound || parsed.Message != "tag x: no key" {
 		t.Errorf("parsed %+v", parsed)
 	}
+	in := Wrap(Unavailable, ErrorIn(Role, Forbidden, "no role"), "submit")
+	if PhaseOf(in) != Role || PhaseOf(err) != "" || PhaseOf(nil) != "" {
+		t.Error("PhaseOf is wrong")
+	}
+	parsed, ok = ParseError("chaincode response 500, " + errors.Unwrap(in).Error())
+	if !ok || parsed.Code != Forbidden || parsed.Phase != Role || parsed.Message != "no role" || parsed.Error() != errors.Unwrap(in).Error() {
+		t.Errorf("parsed %+v", parsed)
+	}
+	if _, ok := ParseError("chaincode response 500, WB_FORBIDDEN (mood): x"); ok {
+		t.Error("a phase that is none was parsed")
+	}
 	if _, ok := ParseError("chaincode response 500, WB_NOT_FOUNDER"); ok {
 		t.Error("half a code was parsed")
 	}

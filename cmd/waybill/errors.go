@@ -75,7 +75,7 @@ func message(err error) string {
 		if !ok {
 			break
 		}
-		text = strings.Replace(text, string(coded.Code)+": ", "", 1)
+		text = strings.Replace(text, coded.Prefix(), "", 1)
 	}
 	text = functionName.ReplaceAllString(text, "")
 	return lowerFirst(strings.TrimSuffix(text, "."))

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -35,7 +34,7 @@ func (a *app) submit(ctx context.Context, fn string, args ...string) (receipt, e
 // waits until it is in a block.
 func (p ownPeer) submit(ctx context.Context, transient map[string][]byte, fn string, args ...string) (receipt, error) {
 	res, err := p.SubmitTransient(ctx, transient, fn, args...)
-	if provenance.CodeOf(err) == provenance.Forbidden && strings.Contains(err.Error(), "needs one of the roles") {
+	if provenance.PhaseOf(err) == provenance.Role {
 		return receipt{}, hint(err, "%s signed this; see its roles with: waybill member list; an admin grants one with: waybill member grant %s ROLE --as %s/admin", p.me, p.me.name, p.me.org.Org)
 	}
 	if err != nil {
@@ -135,7 +134,7 @@ func result[T any](r receipt) (T, error) {
 // suggestStage adds to the refusal of an unknown stage which one was meant, as far as
 // the signer's own peer says it. Whatever goes wrong with that is not the user's trouble.
 func (p ownPeer) suggestStage(ctx context.Context, err error, ref provenance.Reference, stage string) error {
-	if provenance.CodeOf(err) != provenance.NotFound || !strings.Contains(err.Error(), "has no stage") {
+	if provenance.PhaseOf(err) != provenance.Stage {
 		return err
 	}
 	v, failed := p.verdict(ctx, ref, stage)

@@ -128,7 +128,7 @@ func TestSignerIsNamedOnPurpose(t *testing.T) {
 
 func TestRefusedTransactionsSayWhatToDo(t *testing.T) {
 	w := newWorld(t)
-	w.fails = provenance.Errorf(provenance.Forbidden, "auditor@VendorMSP needs one of the roles [admin] of VendorMSP for member:Grant")
+	w.fails = provenance.ErrorIn(provenance.Role, provenance.Forbidden, "auditor@VendorMSP needs one of the roles [admin] of VendorMSP for member:Grant")
 	code, out, errOut := w.run("member", "grant", "alice", "scanner", "--as", "vendor/auditor")
 	if code != exitError || out != "" || !strings.Contains(errOut, "waybill member grant auditor ROLE --as vendor/admin") {
 		t.Errorf("exit %d, out %q, stderr %q", code, out, errOut)

@@ -118,7 +118,7 @@ func TestUnknownStageSaysWhichWasMeant(t *testing.T) {
 	if _, _, errOut := w.run("verify", imageA, "--stage", "prodution", "--as", "vendor/auditor"); errOut != "hint: did you mean production?\n" {
 		t.Errorf("verify: stderr %q", errOut)
 	}
-	w.fails = provenance.Errorf(provenance.NotFound, "policy default has no stage %q", "prodution")
+	w.fails = provenance.ErrorIn(provenance.Stage, provenance.NotFound, "policy default has no stage %q", "prodution")
 	code, _, errOut := w.run("promote", imageA, "--to", "prodution", "--as", "vendor/publisher")
 	if want := "waybill: policy default has no stage \"prodution\"\nhint: did you mean production?\n"; code != exitUnknown || errOut != want {
 		t.Errorf("promote: exit %d, stderr %q", code, errOut)

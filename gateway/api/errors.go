@@ -122,7 +122,10 @@ func fromStatus(err error) error {
 			continue
 		}
 		code := provenance.Code(info.GetReason())
-		out := provenance.Errorf(code, "%s", strings.TrimPrefix(s.Message(), string(code)+": "))
+		out := provenance.Errorf(code, "%s", s.Message())
+		if parsed, ok := provenance.ParseError(s.Message()); ok && strings.HasPrefix(s.Message(), parsed.Prefix()) && parsed.Code == code {
+			out = parsed
+		}
 		if hint := info.GetMetadata()["hint"]; hint != "" {
 			return withHint(out, hint)
 		}

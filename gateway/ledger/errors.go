@@ -9,9 +9,10 @@ import (
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
-	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
 // translate gives an error of the gateway service its code.
@@ -32,7 +33,7 @@ func translate(err error, what string) error {
 	details := detailsOf(s)
 	for _, text := range append(messages(details), s.Message()) {
 		if parsed, ok := provenance.ParseError(text); ok {
-			return &provenance.Error{Code: parsed.Code, Message: what + ": " + parsed.Message}
+			return &provenance.Error{Code: parsed.Code, Phase: parsed.Phase, Message: what + ": " + parsed.Message}
 		}
 	}
 	if refusedSigner(details) {

@@ -2,7 +2,6 @@ package provision
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -45,7 +44,7 @@ func passing(err error) bool {
 	case provenance.Unavailable, provenance.Conflict:
 		return true
 	case provenance.Forbidden:
-		return strings.Contains(err.Error(), "is not a member yet") || strings.Contains(err.Error(), "is not invited yet")
+		return provenance.PhaseOf(err) == provenance.Membership
 	default:
 		return false
 	}

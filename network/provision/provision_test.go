@@ -98,8 +98,8 @@ func TestMembersNameWhatFailed(t *testing.T) {
 func TestMembersWaitForPeersThatAreBehind(t *testing.T) {
 	j := journal{late: []error{
 		provenance.Errorf(provenance.Unavailable, "ProposalResponsePayloads do not match"),
-		provenance.Errorf(provenance.Forbidden, "VendorMSP is not invited yet: a founder names it"),
-		provenance.Errorf(provenance.Forbidden, "VendorMSP is not a member yet; its admin joins it with member:Join"),
+		provenance.ErrorIn(provenance.Membership, provenance.Forbidden, "VendorMSP is not invited yet: a founder names it"),
+		provenance.ErrorIn(provenance.Membership, provenance.Forbidden, "VendorMSP is not a member yet; its admin joins it with member:Join"),
 	}}
 	if err := members(t.Context(), clients(), func(c network.Client) (Acts, error) { return door{&j, c.Org}, nil }); err != nil {
 		t.Fatal(err)
