@@ -86,6 +86,7 @@ func (w *world) run() check.Report {
 	restart()
 	w.until(ctx, "a half", func() bool { return w.accepted.Load() >= worldSenders*worldEach/2 })
 	w.dieAt.Store(w.chain.height() + 1)
+	close(w.armed)
 	select {
 	case <-w.died:
 	case <-ctx.Done():

@@ -59,6 +59,7 @@ type world struct {
 	repeated atomic.Int64 // times a sender lost an answer
 	dieAt    atomic.Uint64
 	died     chan struct{} // the follower died in a block
+	armed    chan struct{} // closed once it is to: the second half is sent then
 
 	mu      sync.Mutex
 	history check.History
@@ -74,7 +75,7 @@ type life struct {
 
 func newWorld(t *testing.T, p planted) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), chain: newChain(t), planted: p, died: make(chan struct{}, 1)}
+	w := &world{t: t, dir: t.TempDir(), chain: newChain(t), planted: p, died: make(chan struct{}, 1), armed: make(chan struct{})}
 	if w.planted.apply == nil {
 		w.planted.apply = applyWhole
 	}
@@ -211,6 +212,12 @@ func applyWhole(ctx context.Context, x *index.Index, b *common.Block, die bool) 
 func (w *world) send(ctx context.Context, sender int) error {
 	rng := rand.New(rand.NewPCG(7, uint64(sender)))
 	for i := range worldEach {
+		if i == worldEach/2 { // what comes after it makes the block to die in
+			select {
+			case <-w.armed:
+			case <-ctx.Done():
+			}
+		}
 		name := fmt.Sprintf("%d-%d", sender, i)
 		e := provenance.Event{
 			Action: provenance.Push, Repository: provenance.Repository(fmt.Sprint("team/app", i%worldRepos)), Tag: provenance.Tag(fmt.Sprint("t", i%4)),
