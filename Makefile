@@ -33,10 +33,10 @@ man: build ## man pages and shell completion for packages, in bin/share
 test: ## everything: lint, race, e2e; says at the end what took how long
 	@MAKE="$(MAKE)" scripts/test lint race e2e
 
-unit: ## fast tests of every package, property tests in their short form; no network
+unit: ## fast tests of every package, property tests in their short form; no network, no server
 	@scripts/unit
 
-race: ## the tests of every package under the race detector, property tests in full; no network
+race: ## all tests of every package under the race detector: PostgreSQL too, property tests in full
 	@$(if $(RACE),,echo "note: no C compiler here, so the race detector stays off")
 	scripts/go-test $(RACE) -timeout 20m ./chaincode/... ./gateway/... ./cmd/...
 	scripts/go-test -short -timeout 20m ./network/...

@@ -19,7 +19,7 @@ func (g *service) openHooks(clients registries) (*connector.Connectors, error) {
 	counts := connector.NewCounts()
 	g.hooks, err = intake.New(intake.Config{
 		Connectors: all, Sink: g.queue, SelfTests: g.queue, MaxBody: g.cfg.Hooks.MaxBody, Log: g.cfg.Log,
-		Metrics: counts.Wrap(g.metrics.intake()), Children: childrenIn(g.index),
+		Metrics: counts.Wrap(g.metrics.Intake()), Children: childrenIn(g.index),
 	})
 	if err != nil {
 		return nil, err

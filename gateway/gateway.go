@@ -110,7 +110,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	eg.Go(func() error { return g.ticker.Run(ctx) })  // ... -> the ledger's clock
 	eg.Go(func() error { return g.sweeper.Run(ctx) }) // registries, compared with the index -> queue
-	eg.Go(func() error { return g.metrics.serve(ctx, cfg.Metrics.Listen) })
+	eg.Go(func() error { return g.metrics.Serve(ctx, cfg.Metrics.Listen) })
 	if err := eg.Wait(); !errors.Is(err, context.Canceled) {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/ledger"
+	"github.com/waybill-dev/waybill/gateway/metrics"
 	"github.com/waybill-dev/waybill/gateway/pullclients"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
@@ -39,7 +40,7 @@ type service struct {
 	releaser  *autorelease.Releaser // nil: switched off
 	ticker    *clock.Ticker
 	sweeper   *sweep.Sweeper
-	metrics   *metrics
+	metrics   *metrics.Metrics
 }
 
 // open opens everything and starts nothing. A missing database is an error:
@@ -75,8 +76,8 @@ func open(ctx context.Context, cfg Config) (g *service, err error) {
 	if err != nil {
 		return g, err
 	}
-	g.metrics = newMetrics(g.queue)
-	g.recorder = g.newRecorder(clients) //nolint:contextcheck // what it finds to do is noted, whatever becomes of ctx
+	g.metrics = metrics.New(g.queue)
+	g.recorder = g.newRecorder(clients)
 	g.clients = &pullclients.Store{Queue: g.queue, Ledger: g.ledger, Waits: &g.recorder.Waits, Log: cfg.Log, Woken: make(chan struct{}, 1)}
 	g.recorder.OnHidden = g.clients.Wake
 	if g.retention, err = g.newRetainer(); err != nil {
@@ -84,7 +85,7 @@ func open(ctx context.Context, cfg Config) (g *service, err error) {
 	}
 	watcher := g.newWatcher(clients)
 	g.follower = &follow.Follower{Ledger: g.ledger, Index: g.index, Watcher: watcher, Log: cfg.Log}
-	if g.sweeper, err = g.newSweeper(clients); err != nil { //nolint:contextcheck // what it finds to do is noted, whatever becomes of ctx
+	if g.sweeper, err = g.newSweeper(clients); err != nil {
 		return g, err
 	}
 	connectors, err := g.openHooks(clients)
@@ -93,7 +94,7 @@ func open(ctx context.Context, cfg Config) (g *service, err error) {
 	}
 	g.api, err = api.New(api.Config{ //nolint:contextcheck // each request brings its own context
 		Org: cfg.MSPID, Version: cfg.Version, Channel: cfg.Channel, CertFile: cfg.API.TLSCert, KeyFile: cfg.API.TLSKey, AnonymousReads: cfg.API.AnonymousReads,
-		Index: readModel{g.index}, Queue: operatorQueue{g.queue}, Sweeps: g.sweeper, Connectors: connectors, Clients: pullclients.Lookup{Ledger: g.ledger}, Organisations: g.follower.Members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.call,
+		Index: readModel{g.index}, Queue: tasks.DeadLetters{Queue: g.queue}, Sweeps: g.sweeper, Connectors: connectors, Clients: pullclients.Lookup{Ledger: g.ledger}, Organisations: g.follower.Members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.Call,
 	})
 	return g, err
 }

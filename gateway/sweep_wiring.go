@@ -43,11 +43,11 @@ func (g *service) newSweeper(clients registries) (*sweep.Sweeper, error) {
 		View: func(ctx context.Context, read func(sweep.Index) error) error {
 			return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
 		},
-		Count: func(host provenance.Host, kind string) { g.metrics.findings.WithLabelValues(string(host), kind).Inc() },
-		Prove: func(host provenance.Host, repo provenance.Repository, d provenance.Digest) {
-			g.addTasks([]tasks.Task{tasks.Proof(host, repo, d)})
+		Count: func(host provenance.Host, kind string) { g.metrics.Findings.WithLabelValues(string(host), kind).Inc() },
+		Prove: func(ctx context.Context, host provenance.Host, repo provenance.Repository, d provenance.Digest) {
+			g.addTasks(ctx, []tasks.Task{tasks.Proof(host, repo, d)})
 		},
-		Finished: func(host provenance.Host) { g.metrics.swept.WithLabelValues(string(host)).SetToCurrentTime() },
+		Finished: func(host provenance.Host) { g.metrics.Swept.WithLabelValues(string(host)).SetToCurrentTime() },
 	}
 	for _, r := range g.cfg.Registries {
 		host, err := provenance.ParseHost(r.Host)

@@ -18,6 +18,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
+	"github.com/waybill-dev/waybill/gateway/metrics"
 	"github.com/waybill-dev/waybill/gateway/prove"
 	"github.com/waybill-dev/waybill/gateway/pullclients"
 	"github.com/waybill-dev/waybill/gateway/queue"
@@ -99,23 +100,22 @@ func (g *service) newRecorder(clients registries) *record.Recorder {
 		return c.client, true
 	}
 	recorded := func(events int, took time.Duration) {
-		g.metrics.recorded.Add(float64(events))
+		g.metrics.Recorded.Add(float64(events))
 		if took > 0 {
-			g.metrics.segments.Observe(took.Seconds())
+			g.metrics.Segments.Observe(took.Seconds())
 		}
 	}
 	return &record.Recorder{
 		Queue: g.queue, Ledger: g.ledger, Readers: readers, Log: g.cfg.Log, OnRecorded: recorded, OnContradicted: g.contradicted, OwnerElsewhere: g.elsewhere,
-		OnUnproven: func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
-			g.addTasks(tasks.Unproven(host, events, read))
+		OnUnproven: func(ctx context.Context, host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
+			g.addTasks(ctx, tasks.Unproven(host, events, read))
 		},
 	}
 }
 
 // addTasks takes tasks that no block asked for. What fails is found again by the
 // next sweep.
-func (g *service) addTasks(all []tasks.Task) {
-	ctx := context.Background() // whoever found them has no more to do with them
+func (g *service) addTasks(ctx context.Context, all []tasks.Task) {
 	if err := g.queue.Tasks().Add(ctx, all); err != nil {
 		g.cfg.Log.WarnContext(ctx, "tasks are not noted; a sweep finds them again", slog.Any("error", err))
 	}
@@ -175,34 +175,34 @@ func (g *service) newWatcher(clients registries) *tasks.Watcher {
 	}
 	watcher := &tasks.Watcher{MSP: g.cfg.MSPID, Collect: on(g.cfg.Collect), Witness: g.cfg.Witness, List: g.queue.Tasks()}
 	collect := &collect.Collector{
-		View: view, Ledger: g.ledger, Log: g.cfg.Log, Count: counted(g.metrics.evidence), Now: time.Now,
+		View: view, Ledger: g.ledger, Log: g.cfg.Log, Count: metrics.Counted(g.metrics.Evidence), Now: time.Now,
 		Registries: func(host provenance.Host) (collect.Registry, bool) {
 			c := clients[host]
 			return c.client, c.client != nil
 		},
 	}
 	witness := &witness.Witness{
-		MSP: g.cfg.MSPID, View: view, Ledger: g.ledger, Log: g.cfg.Log, Count: counted(g.metrics.witness), Attempts: tasks.DefaultLimits().Attempts,
+		MSP: g.cfg.MSPID, View: view, Ledger: g.ledger, Log: g.cfg.Log, Count: metrics.Counted(g.metrics.Witness), Attempts: tasks.DefaultLimits().Attempts,
 		Registries: func(host provenance.Host) (witness.Registry, bool) {
 			c := clients[host]
 			return c.client, c.client != nil
 		},
 	}
 	prove := &prove.Prover{
-		View: view, Ledger: g.ledger, Log: g.cfg.Log, Count: counted(g.metrics.proven),
+		View: view, Ledger: g.ledger, Log: g.cfg.Log, Count: metrics.Counted(g.metrics.Proven),
 		Registries: func(host provenance.Host) (prove.Registry, bool) {
 			c := clients[host]
 			return c.client, c.client != nil && c.readBack
 		},
 	}
 	g.ticker = &clock.Ticker{
-		MSP: g.cfg.MSPID, View: view, Ledger: g.ledger, Waits: &g.recorder.Waits, Log: g.cfg.Log, Count: counted(g.metrics.ticks), Now: time.Now,
-		Behind: func(d time.Duration) { g.metrics.behind.Set(d.Seconds()) },
+		MSP: g.cfg.MSPID, View: view, Ledger: g.ledger, Waits: &g.recorder.Waits, Log: g.cfg.Log, Count: metrics.Counted(g.metrics.ClockTicks), Now: time.Now,
+		Behind: func(d time.Duration) { g.metrics.ClockAge.Set(d.Seconds()) },
 	}
 	g.worker = &tasks.Worker{List: g.queue.Tasks(), Log: g.cfg.Log, Do: map[string]func(context.Context, tasks.Task) ([]tasks.Task, error){tasks.Collect: collect.Do, tasks.Witness: witness.Do, tasks.Prove: prove.Do}}
 	if on(g.cfg.AutoRelease) {
 		g.releaser = &autorelease.Releaser{
-			MSP: g.cfg.MSPID, Ledger: g.ledger, Log: g.cfg.Log, Count: counted(g.metrics.releases), Now: time.Now, Woken: make(chan struct{}, 1),
+			MSP: g.cfg.MSPID, Ledger: g.ledger, Log: g.cfg.Log, Count: metrics.Counted(g.metrics.Releases), Now: time.Now, Woken: make(chan struct{}, 1),
 			View: func(ctx context.Context, read func(autorelease.Index) error) error {
 				return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
 			},
@@ -261,6 +261,6 @@ func (g *service) newRetainer() (*pullclients.Retention, error) {
 	}
 	return pullclients.NewRetention(pullclients.Retention{
 		Index: g.index, Ledger: g.ledger, Waits: &g.recorder.Waits, Log: g.cfg.Log, MSP: g.cfg.MSPID, Path: filepath.Join(g.cfg.DataDir, pullclients.RetentionFile),
-		Keep: keep, Purged: g.metrics.purged.Inc,
+		Keep: keep, Purged: g.metrics.Purged.Inc,
 	})
 }

@@ -13,12 +13,7 @@ import (
 // registryChange gives a registry, or a namespace of it, to an organisation:
 // one that nobody has, or another's. A host is what images are called by, so
 // that whoever was first to name one could speak for somebody else's images.
-type registryChange struct {
-	Host      provenance.Host `json:"host"`
-	Namespace string          `json:"namespace"`
-	Owner     string          `json:"owner"`
-	Kind      string          `json:"kind"`
-}
+type registryChange state.RegistryChange
 
 func parseRegistryChange(text []byte) (change, error) {
 	var c registryChange

@@ -117,7 +117,7 @@ func (l *lane) readAgain(ctx context.Context, s queue.Segment) ([]byte, error) {
 			l.Log.InfoContext(ctx, "pushes travel without their manifests, and are recorded by digest alone until they are proven",
 				slog.String("lane", l.name), slog.Uint64("seq", s.Seq), slog.Int("manifests", len(read.by)), slog.Duration("took", time.Since(began)))
 			if l.OnUnproven != nil {
-				l.OnUnproven(s.Host, events, read.by)
+				l.OnUnproven(ctx, s.Host, events, read.by)
 			}
 			break
 		}

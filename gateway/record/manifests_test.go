@@ -80,7 +80,7 @@ func TestManifestsAreReadAgain(t *testing.T) {
 	delete(s.By, goes)
 	s.Mu.Unlock()
 	var told []string
-	b.Recorder.OnUnproven = func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
+	b.Recorder.OnUnproven = func(_ context.Context, host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte) {
 		for _, e := range events {
 			if read[e.Digest] == nil {
 				told = append(told, string(host)+" "+e.Digest.String())

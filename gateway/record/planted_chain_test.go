@@ -102,8 +102,8 @@ func (c *writtenChain) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) er
 }
 
 func (c *writtenChain) fate(txID string) (code string, ordered bool) {
-	c.Ledger.Mu.Lock()
-	defer c.Ledger.Mu.Unlock()
+	c.Mu.Lock()
+	defer c.Mu.Unlock()
 	code, ordered = c.Outcomes[txID]
 	return code, ordered
 }

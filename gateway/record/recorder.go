@@ -46,7 +46,7 @@ type Recorder struct {
 	OnHidden func()
 	// OnUnproven, where set, hears of pushes that a segment carries without their
 	// manifests although their registry is read back; read has those it carries.
-	OnUnproven func(host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte)
+	OnUnproven func(ctx context.Context, host provenance.Host, events []provenance.Event, read map[provenance.Digest][]byte)
 	// OnContradicted, where set, hears of the deletion of a tag that was set aside
 	// because the tag names an image.
 	OnContradicted func(ctx context.Context, it queue.Item, named provenance.Digest)
@@ -82,6 +82,8 @@ type Limits struct {
 	Flight       int64 // bytes of envelopes between being sent and being final, of all lanes together
 }
 
+// DefaultLimits are the numbers of a gateway.
+//
 // A segment holds up to 5,000 events (provenance.MaxSegmentEvents). At 500,
 // most processor time went into what every transaction costs whatever it holds:
 // three endorsements, a block, its validation by four peers. In runs of one

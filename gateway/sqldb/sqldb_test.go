@@ -87,7 +87,7 @@ func TestFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // a test's
+	defer func() { _ = db.Close() }()
 	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "busy_timeout": "1", "wal_autocheckpoint": "10", "query_only": "0"} {
 		var got string
 		if err := db.QueryRowContext(t.Context(), `PRAGMA `+pragma).Scan(&got); err != nil || got != want {
@@ -102,7 +102,7 @@ func TestFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer reader.Close() //nolint:errcheck // a test's
+	defer func() { _ = reader.Close() }()
 	if _, err := reader.ExecContext(t.Context(), `INSERT INTO kept VALUES (1)`); err == nil {
 		t.Error("a reader wrote")
 	}
@@ -119,7 +119,7 @@ func TestFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Close() //nolint:errcheck // a test's
+	defer func() { _ = other.Close() }()
 	if _, err := other.ExecContext(t.Context(), `DELETE FROM kept`); Code(err) != provenance.Unavailable {
 		t.Errorf("a busy file: %v", err)
 	}

@@ -202,7 +202,7 @@ func (p *pass) proven(ctx context.Context, repo provenance.Repository, d provena
 		return err
 	})
 	if err == nil && unproven {
-		p.Prove(p.host, repo, d)
+		p.Prove(ctx, p.host, repo, d)
 	}
 	return err
 }

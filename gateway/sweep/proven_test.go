@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"context"
 	"testing"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -15,7 +16,7 @@ func TestSweepHasImagesProven(t *testing.T) {
 	b.state.Put(t, state.PlaceKey(proven, b.host, "app"), state.Place{Proven: true})
 	var asked []string
 	s := b.sweeper(func(s *Sweeper) {
-		s.Prove = func(host provenance.Host, repo provenance.Repository, d provenance.Digest) {
+		s.Prove = func(_ context.Context, host provenance.Host, repo provenance.Repository, d provenance.Digest) {
 			asked = append(asked, string(host)+"/"+string(repo)+"@"+d.String())
 		}
 	})

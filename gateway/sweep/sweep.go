@@ -109,7 +109,7 @@ type Sweeper struct {
 	Log      *slog.Logger
 	Count    func(host provenance.Host, kind string)
 	Finished func(host provenance.Host)
-	Prove    func(host provenance.Host, repo provenance.Repository, d provenance.Digest) // nil: nothing is proven
+	Prove    func(ctx context.Context, host provenance.Host, repo provenance.Repository, d provenance.Digest) // nil: nothing is proven
 	Path     string
 
 	mu     sync.Mutex

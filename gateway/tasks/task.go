@@ -4,8 +4,8 @@ import (
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
-// DeadBase keeps the ids of tasks apart from those of the queue's dead letters.
-const DeadBase = int64(1) << 40
+// deadBase keeps the ids of tasks apart from those of the queue's dead letters.
+const deadBase = int64(1) << 40
 
 // The kinds of tasks.
 const (

@@ -21,7 +21,7 @@ func layers() []layer {
 		{"vocabulary: what several rooms speak of", []string{"gateway/block", "gateway/delivery", "gateway/findings", "gateway/readmodel", "gateway/selftest"}},
 		{"small helps", []string{"gateway/sqldb", "gateway/statefile", "gateway/wait"}},
 		{"adapters: one door each", []string{"gateway/api", "gateway/connlimit", "gateway/index", "gateway/intake", "gateway/ledger", "gateway/queue", "gateway/registry"}},
-		{"what loops are fed by", []string{"gateway/follow", "gateway/tasks"}},
+		{"what loops are fed by", []string{"gateway/follow", "gateway/metrics", "gateway/tasks"}},
 		{"loops", []string{"gateway/autorelease", "gateway/clock", "gateway/collect", "gateway/connector", "gateway/fsck", "gateway/prove", "gateway/pullclients", "gateway/record", "gateway/sweep", "gateway/witness"}},
 		{"the whole", []string{"gateway"}},
 	}
@@ -98,6 +98,7 @@ func doors() []door {
 		{"github.com/jackc/pgx", []string{"gateway/sqldb", "test"}},
 		{"database/sql", []string{"gateway/sqldb", "gateway/queue", "gateway/index", "test"}},
 		{"modernc.org/sqlite", []string{"gateway/sqldb", "test"}},
+		{"github.com/prometheus/client_golang", []string{"gateway/metrics", "test"}},
 		{"github.com/spf13/viper", []string{"cmd"}},
 		{"github.com/spf13/cobra", []string{"cmd"}},
 	}

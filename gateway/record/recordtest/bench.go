@@ -125,7 +125,7 @@ func (b *Bench) Run(ctx context.Context, done func(delivery.Stats) bool) {
 	wg.Go(func() { err = b.Recorder.Run(ctx) })
 	deadline := time.Now().Add(time.Minute)
 	for ctx.Err() == nil {
-		s, serr := b.Queue.Stats(b.T.Context())
+		s, serr := b.Queue.Stats(context.WithoutCancel(ctx))
 		if serr != nil || time.Now().After(deadline) {
 			b.T.Errorf("not done: %+v, %v, %+v", s, serr, b.Recorder.State())
 			break

@@ -1,4 +1,4 @@
-package gateway
+package tasks
 
 import (
 	"testing"
@@ -7,7 +7,6 @@ import (
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/record/recordtest"
-	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
 // Operators see one list: the queue's dead letters, then the tasks.
@@ -29,11 +28,11 @@ func TestOneListOfDead(t *testing.T) {
 		}
 	}
 	list := b.Queue.Tasks()
-	if err := list.Add(t.Context(), []tasks.Task{{Kind: tasks.Collect, Host: "reg.example", Repository: "app/1"}, {Kind: tasks.Collect, Host: "reg.example", Repository: "app/2"}}); err != nil {
+	if err := list.Add(t.Context(), []Task{{Kind: Collect, Host: "reg.example", Repository: "app/1"}, {Kind: Collect, Host: "reg.example", Repository: "app/2"}}); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		x, _, _, err := list.Take(t.Context(), queue.Ready{tasks.Collect: nil})
+		x, _, _, err := list.Take(t.Context(), queue.Ready{Collect: nil})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +40,7 @@ func TestOneListOfDead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	o := operatorQueue{queue: b.Queue}
+	o := DeadLetters{Queue: b.Queue}
 	var all []delivery.DeadLetter
 	for after := int64(0); ; {
 		page, err := o.Dead(t.Context(), after, 1)
@@ -53,7 +52,7 @@ func TestOneListOfDead(t *testing.T) {
 		}
 		all, after = append(all, page...), page[0].ID
 	}
-	if len(all) != 4 || all[3].Connector != tasks.Collect || all[3].Reason != "unsigned" {
+	if len(all) != 4 || all[3].Connector != Collect || all[3].Reason != "unsigned" {
 		t.Fatalf("%d dead: %+v", len(all), all)
 	}
 	if s, err := o.Stats(t.Context()); err != nil || s.Dead != 4 {
