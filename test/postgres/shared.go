@@ -72,7 +72,7 @@ func (s *Shared) Stop() error {
 func leave(t testing.TB) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("starts a PostgreSQL server: make e2e")
+		t.Skip("starts a PostgreSQL server: make race")
 	}
 }
 
