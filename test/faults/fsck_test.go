@@ -67,7 +67,9 @@ func TestFsck(t *testing.T) {
 	if err := l.StopGateway(lab.Owner); err != nil {
 		t.Fatal(err)
 	}
-	if r, code := runFsck(t, ctx, l); code != 0 || len(r.Findings) > 0 || r.Ledger.OwnEvents != each || r.Queue.Done != each || r.Ledger.Hash != r.Index.Hash {
+	// Another organisation's gateway may have moved the ledger's clock since.
+	same := func(r fsck.Report) bool { return r.Ledger.Hash == r.Index.Hash || r.Ledger.Height > r.Index.Height }
+	if r, code := runFsck(t, ctx, l); code != 0 || len(r.Findings) > 0 || r.Ledger.OwnEvents != each || r.Queue.Done != each || !same(r) {
 		t.Fatalf("after pushes: exit %d\n%s", code, r)
 	}
 
