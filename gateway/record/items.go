@@ -104,12 +104,13 @@ func (l *lane) refuse(ctx context.Context, items []queue.Item, cause error) (set
 	return false, l.Queue.Release(ctx, items, time.Now().Add(l.Limits.delay(items[0].Attempts)), cause.Error())
 }
 
-// postponeRefused keeps the repositories that were refused waiting for three times what the
-// turn took, if that is longer than their delay. To find them, each is asked for
-// alone: where there are so many that their delays are over by then, they would
-// be the oldest that are due again, and no other repository would ever be.
-func (l *lane) postponeRefused(took time.Duration) {
-	l.Queue.Postpone(l.refused, time.Now().Add(3*took))
+// postponeRefused keeps the repositories that were refused waiting for three times what
+// their refusals took, if that is longer than their delay. To find them, each is asked
+// for alone: where there are so many that their delays are over by then, they would
+// be the oldest that are due again, and no other repository would ever be. How long
+// the ledger was away meanwhile does not count.
+func (l *lane) postponeRefused() {
+	l.Queue.Postpone(l.refused, time.Now().Add(3*l.refusals))
 	l.refused = nil
 }
 

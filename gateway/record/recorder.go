@@ -155,7 +155,8 @@ type lane struct {
 	number int
 	name   string
 	// refused are the items of this turn whose repositories the contract does not take.
-	refused []queue.Item
+	refused  []queue.Item
+	refusals time.Duration // what it took to be refused, in this turn
 }
 
 func (l *lane) run(ctx context.Context) error {
@@ -206,8 +207,8 @@ func (l *lane) turn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	start := time.Now()
-	defer func() { l.postponeRefused(time.Since(start)) }()
+	l.refusals = 0
+	defer l.postponeRefused()
 	// What is not settled when a call fails is handed back: it is tried again
 	// at once, by this replica or another, and not when the lease ends.
 	read := newManifests()
@@ -308,8 +309,12 @@ func (l *lane) endorse(ctx context.Context, s queue.Segment, manifests []byte) (
 	sum := sha256.Sum256(s.Bytes)
 	args := []string{string(s.Host), s.LaneName, strconv.FormatUint(s.Seq, 10), hex.EncodeToString(sum[:])}
 	for pause := l.Limits.pause(); ; {
+		asked := time.Now()
 		endorsed, err := l.Ledger.Endorse(ctx, recordSegment, args, transient)
 		if provenance.CodeOf(err) != provenance.Unavailable {
+			if err != nil {
+				l.refusals += time.Since(asked)
+			}
 			return endorsed, err
 		}
 		if ctx.Err() != nil {

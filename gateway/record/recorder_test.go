@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/waybill-dev/waybill/gateway/wait"
+
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -182,10 +184,7 @@ func TestManyRefusedRepositoriesHoldNobody(t *testing.T) {
 		}
 		return nil
 	}
-	b.Ledger.OnEndorse = func(int) error {
-		time.Sleep(b.Limits.BackoffMax + time.Millisecond)
-		return nil
-	}
+	b.Ledger.OnEndorse = func(int) error { return wait.For(t.Context(), b.Limits.BackoffMax+time.Millisecond) }
 	for i := range 30 {
 		b.Accept(recordtest.Pushes(fmt.Sprint("nobodys/", i), 1)...)
 	}
@@ -193,6 +192,32 @@ func TestManyRefusedRepositoriesHoldNobody(t *testing.T) {
 	b.Accept(ours...)
 	b.Run(t.Context(), func(delivery.Stats) bool { return len(b.Ledger.Recordings(t)) == len(ours) })
 	b.WantOnce(ours)
+}
+
+// How long the ledger was away is no reason to keep a repository waiting that is
+// refused right after.
+func TestRefusedAfterAnOutageWaitsItsDelay(t *testing.T) {
+	b := recordtest.New(t)
+	const outage = 1500 * time.Millisecond
+	back := time.Now().Add(outage)
+	b.Ledger.OnEndorse = func(int) error {
+		if time.Now().Before(back) {
+			return ledgertest.Unavailable("")
+		}
+		return nil
+	}
+	var refused atomic.Bool
+	b.Ledger.Refuse = func(provenance.Event) error {
+		if refused.CompareAndSwap(false, true) {
+			return provenance.Errorf(provenance.NotFound, "no organisation has the namespace yet")
+		}
+		return nil
+	}
+	b.Accept(recordtest.Pushes("app", 1)...)
+	b.Run(t.Context(), recordtest.Empty)
+	if late := time.Since(back); late > 2*outage {
+		t.Errorf("recorded %s after the ledger was back, which was away for %s", late, outage)
+	}
 }
 
 func TestLedgerUnavailableWaitsAndSaysWhy(t *testing.T) {
