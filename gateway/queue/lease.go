@@ -233,7 +233,9 @@ func (q *Queue) wanted(lane, n int, now time.Time) wanted {
 
 func scanItem(rows *sql.Rows, more ...any) (Item, error) {
 	var it Item
-	var event, body sql.RawBytes
+	// Not sql.RawBytes: rows left early would keep their lock, and a context that
+	// ends meanwhile waits for it while Rows.Err waits for the context.
+	var event, body []byte
 	var received int64
 	fields := []any{&it.ID, &it.Lane, &it.Attempts, &it.repo, &it.Connector, &event, &body, &received, &it.Host}
 	if err := rows.Scan(append(fields, more...)...); err != nil {

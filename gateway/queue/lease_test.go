@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -173,4 +174,27 @@ func TestABacklogKeepsNobodyOutForGood(t *testing.T) {
 			q.Return(items)
 		}
 	})
+}
+
+// A lease that has what it asked for leaves rows unread. Ended right then, it
+// still comes back: database/sql kept the rows' lock for a sql.RawBytes, the
+// canceled context waited to close them, and the two held each other for ever.
+func TestLeaseEndedWhileItReads(t *testing.T) {
+	q := open(t, createFile(t), Options{Lanes: 1})
+	accept(t, q, deliveries("a", 0, 8)...)
+	want := wanted{n: 1}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for i := range 1000 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%300)*time.Microsecond)
+			_, _ = q.due(ctx, 0, want)
+			cancel()
+		}
+	}()
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		t.Fatal("a lease whose context ended never returned")
+	}
 }
