@@ -21,6 +21,7 @@ type KeyKind string
 const (
 	PublicKey       KeyKind = "public-key"
 	CertificateRoot KeyKind = "certificate-root"
+	TrustedRoot     KeyKind = "trusted-root"
 )
 
 const (
@@ -38,6 +39,7 @@ type Key struct {
 	Name      string    `json:"name"`
 	Kind      KeyKind   `json:"kind"`
 	PEM       string    `json:"pem"`
+	Root      string    `json:"root,omitempty"` // of a TrustedRoot, which has no PEM: its canonical JSON
 	NotBefore time.Time `json:"notBefore,omitzero"`
 	NotAfter  time.Time `json:"notAfter,omitzero"`
 }
