@@ -28,10 +28,11 @@ type Registry interface {
 // Collector makes evidence of what is pushed beside an image: cosign
 // signatures and attestations under their tags or as referrers, Sigstore
 // bundles and Notation signatures. It vouches for nothing itself: it finds the
-// registered key that signed, and the contract verifies again. An unsigned
-// document is counted and logged, and recorded nowhere: a person can vouch for
-// it with "waybill attest". The attestation manifests that BuildKit puts inside
-// an index are not signed and are not looked at.
+// registered key that signed, and the contract verifies again. What is neither
+// evidence nor known to be of no interest is set aside with its reason: an unsigned
+// document, for which a person can vouch with "waybill attest", and what nobody here
+// can read. The attestation manifests that BuildKit puts inside an index are not
+// signed and are not looked at.
 type Collector struct {
 	View       func(ctx context.Context, read func(state.Scanner) error) error
 	Registries func(host provenance.Host) (Registry, bool)
@@ -98,15 +99,18 @@ func (c *Collector) Do(ctx context.Context, t tasks.Task) (more []tasks.Task, er
 	for _, why := range found.refused {
 		failures = append(failures, &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "%s", why)})
 	}
+	if len(found.unknown) > 0 {
+		failures = append(failures, &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "neither evidence nor a document that is known: artifact type %q, layers %s", a.ArtifactType, strings.Join(found.unknown, ", "))})
+	}
 	if len(failures) > 0 {
 		c.Count("refused")
 		return nil, worst(failures)
 	}
 	if len(found.pieces)+len(found.documents) == 0 {
 		c.Count("ignored")
-		c.Log.DebugContext(ctx, "no evidence in it", slog.String("artifact", location), slog.String("type", a.ArtifactType))
+		c.Log.DebugContext(ctx, "nothing in it says anything about the image", slog.String("artifact", location), slog.String("type", a.ArtifactType))
 	}
-	return nil, c.documents(ctx, t, k, found.documents, location)
+	return nil, c.documents(t, k, found.documents, location)
 }
 
 // worst picks the failure that leaves most hope, for all pieces are tried
@@ -278,9 +282,9 @@ func has(pieces []state.Evidence, key evidence.Key, result evidence.Result) bool
 	})
 }
 
-// documents reports unsigned documents that nobody has vouched for. Whoever
+// documents sets aside unsigned documents that nobody has vouched for. Whoever
 // pushes one with "waybill attest" does so a moment later.
-func (c *Collector) documents(ctx context.Context, t tasks.Task, k known, mediaTypes []string, location string) error {
+func (c *Collector) documents(t tasks.Task, k known, mediaTypes []string, location string) error {
 	if len(mediaTypes) == 0 || slices.ContainsFunc(k.pieces, func(e state.Evidence) bool { return e.Location == location }) {
 		return nil
 	}
@@ -288,7 +292,5 @@ func (c *Collector) documents(ctx context.Context, t tasks.Task, k known, mediaT
 		return provenance.Errorf(provenance.NotFound, "nobody has vouched for this unsigned document yet")
 	}
 	c.Count("unverified")
-	c.Log.WarnContext(ctx, "unsigned document beside an image: it is no evidence until a person vouches for it with: waybill attest",
-		slog.String("image", string(t.Host)+"/"+string(t.Repository)+"@"+t.Subject.String()), slog.String("document", location), slog.String("media", strings.Join(mediaTypes, ", ")))
-	return nil
+	return &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "unsigned document (%s): it is no evidence until a person vouches for it with: waybill attest", strings.Join(mediaTypes, ", "))}
 }

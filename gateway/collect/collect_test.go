@@ -128,8 +128,11 @@ func TestCollect(t *testing.T) {
 			c.register(t, "SecurityMSP", "the-same", c.key)
 			return registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, simpleSigning(c.image))}}
 		}, evidence.FormatCosign, 2},
-		"something else entirely": {func(_ *testing.T, c *collecting) registry.Artifact {
-			return registry.Artifact{Layers: []registry.Descriptor{c.registry.layer("application/vnd.example.wasm", []byte("x"), nil)}}
+		"what makes an image start faster": {func(_ *testing.T, c *collecting) registry.Artifact {
+			return registry.Artifact{
+				Facts:  registry.Facts{ArtifactType: "application/vnd.amazon.soci.index.v2+json", Subject: c.image},
+				Layers: []registry.Descriptor{c.registry.layer("application/octet-stream", []byte("x"), nil)},
+			}
 		}, "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -234,6 +237,12 @@ func TestCollectRefuses(t *testing.T) {
 		"large attestation": {func(_ *testing.T, c *collecting) tasks.Task {
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{{MediaType: dsseLayer, Digest: c.image, Size: registry.MaxEnvelope + 1}}})
 		}, "lost"},
+		"what nobody can read": {func(_ *testing.T, c *collecting) tasks.Task {
+			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.registry.layer("application/vnd.example.wasm", []byte("x"), nil)}})
+		}, "lost"},
+		"a payload whose signature is elsewhere": {func(_ *testing.T, c *collecting) tasks.Task {
+			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.registry.layer(simpleSigningLayer, simpleSigning(c.image), nil)}})
+		}, "lost"},
 		"notation in COSE": {func(_ *testing.T, c *collecting) tasks.Task {
 			return c.push(registry.Artifact{Facts: registry.Facts{ArtifactType: notationType}, Layers: []registry.Descriptor{{MediaType: coseLayer, Digest: c.image, Size: 10}}})
 		}, "lost"},
@@ -270,6 +279,18 @@ func TestCollectRefuses(t *testing.T) {
 	}
 }
 
+// What cannot be read beside what can keeps it from nothing, and is listed.
+func TestCollectListsWhatItCannotRead(t *testing.T) {
+	c := newCollecting(t)
+	_, err := c.Do(t.Context(), c.push(registry.Artifact{Layers: []registry.Descriptor{
+		c.registry.layer("application/vnd.cncf.helm.chart.provenance.v1.prov", []byte("pgp"), nil),
+		c.signed(t, c.key, simpleSigning(c.image)),
+	}}))
+	if taskstest.Outcome(err) != "lost" || !strings.Contains(err.Error(), "helm.chart.provenance") || len(c.ledger.Acts) != 1 {
+		t.Errorf("%v, %d transactions", err, len(c.ledger.Acts))
+	}
+}
+
 // One bad signature among good ones keeps none of them from counting, and is
 // not forgotten.
 func TestCollectMixed(t *testing.T) {
@@ -286,7 +307,7 @@ func TestCollectMixed(t *testing.T) {
 }
 
 // A document without a signature is no evidence: it is given a while for a
-// person's word, and then it is counted, and nothing is recorded.
+// person's word, and then it is listed with its reason, and nothing is recorded.
 func TestCollectUnsigned(t *testing.T) {
 	c := newCollecting(t)
 	sbom := c.registry.layer("application/spdx+json", []byte(`{"spdxVersion":"SPDX-2.3"}`), nil)
@@ -300,7 +321,7 @@ func TestCollectUnsigned(t *testing.T) {
 	if documentAttempts >= tasks.DefaultLimits().Attempts {
 		t.Error("the task is set aside before the document is judged")
 	}
-	if _, err := c.Do(t.Context(), job); err != nil || c.counts["unverified"] != 1 || len(c.ledger.Acts) != 0 {
+	if _, err := c.Do(t.Context(), job); taskstest.Outcome(err) != "lost" || c.counts["unverified"] != 1 || len(c.ledger.Acts) != 0 {
 		t.Errorf("%v, %v, %d transactions", err, c.counts, len(c.ledger.Acts))
 	}
 	// A person vouched for it: then there is nothing to report.

@@ -38,8 +38,24 @@ func documentTypes() []string {
 		"application/sarif+json", "application/openvex+json", "application/vnd.openvex+json", "application/vex+json", "application/vnd.in-toto+json",
 		"application/vnd.aquasec.trivy.report+json", "application/vnd.trivy.report+json", "application/vnd.aquasec.trivy.report.sarif.v1",
 		"application/vnd.anchore.grype+json", "application/vnd.grype.report+json", "application/vnd.syft+json", "application/vnd.security.vulnerability.report",
+		"application/vnd.goharbor.harbor.sbom.v1", "application/csaf+json",
 	}
 }
+
+// helperTypes are the artifact types of what is put beside an image so that it starts
+// faster or is tidied up. They say nothing about it that a rule could ask for.
+// Sources: awslabs/soci-snapshotter docs, goharbor/harbor src/pkg/accessory/model,
+// the lifecycle annotations of Azure container registries.
+func helperTypes() []string {
+	return []string{
+		"application/vnd.amazon.soci.index.v1+json", "application/vnd.amazon.soci.index.v2+json", "application/vnd.goharbor.harbor.nydus.v1",
+		"application/vnd.microsoft.artifact.lifecycle",
+	}
+}
+
+// emptyLayer stands where an artifact is all in its manifest (OCI image
+// specification, manifest.md, "Guidance for an Empty Descriptor").
+const emptyLayer = "application/vnd.oci.empty.v1+json"
 
 // piece is one envelope that may be evidence.
 type piece struct {
@@ -58,10 +74,11 @@ type sorted struct {
 	pieces    []piece
 	documents []string // media types of unsigned documents
 	refused   []string // signed, and still not evidence: why
+	unknown   []string // media types of what nobody here can read
 }
 
-// sortArtifact fetches the envelopes of an artifact. What is no evidence at
-// all is left out. Errors are the registry's.
+// sortArtifact fetches the envelopes of an artifact. Only what is known to be of no
+// interest is left out. Errors are the registry's.
 func sortArtifact(ctx context.Context, r blobReader, repo provenance.Repository, a registry.Artifact) (sorted, error) {
 	var out sorted
 	for _, layer := range a.Layers {
@@ -73,7 +90,13 @@ func sortArtifact(ctx context.Context, r blobReader, repo provenance.Repository,
 		case !ok && layer.MediaType == coseLayer:
 			out.refused = append(out.refused, "notation signature in a COSE envelope: only JWS is verified")
 			continue
+		case !ok && layer.MediaType == simpleSigningLayer:
+			out.refused = append(out.refused, "cosign payload without a signature beside it")
+			continue
+		case !ok && (layer.MediaType == emptyLayer || slices.Contains(helperTypes(), a.ArtifactType)):
+			continue
 		case !ok:
+			out.unknown = append(out.unknown, layer.MediaType)
 			continue
 		case layer.Size > registry.MaxEnvelope:
 			out.refused = append(out.refused, "signed document larger than 64 KiB: a person can state its facts with: waybill attest")
