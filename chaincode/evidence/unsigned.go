@@ -12,7 +12,7 @@ import (
 var hexSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // Statement states the facts of a document about an image, with the
-// document's hash, so that a document larger than MaxEnvelope can be spoken
+// document's hash, so that a document too large to travel can be spoken
 // for on the ledger. Its maker, not the ledger, has read the document: the
 // maker vouches for the facts, with its transaction (FormatPlain) or its key
 // (FormatDSSE). typ "" takes the type as found.
@@ -58,7 +58,7 @@ func split(d provenance.Digest) (alg, value string) {
 // verifyUnsigned reads a document its submitter vouches for: a bare document, an
 // unsigned in-toto statement, or Waybill's own Statement over a hash.
 func verifyUnsigned(r Request) (Result, error) {
-	found, err := extract(r.Envelope, r.Type, MaxEnvelope, r.Subject)
+	found, err := extract(r.Envelope, r.Type, MaxSmall, r.Subject)
 	if err != nil {
 		return Result{}, err
 	}
