@@ -30,9 +30,6 @@ const (
 	cosignSignature   = "dev.cosignproject.cosign/signature"
 	cosignCertificate = "dev.sigstore.cosign/certificate"
 	cosignChain       = "dev.sigstore.cosign/chain"
-
-	// privateAnnotation, "true", on an artifact or a layer asks for private facts.
-	privateAnnotation = "dev.waybill.evidence/private"
 )
 
 // documentTypes are the media types of documents that say something about an
@@ -112,7 +109,9 @@ func (s *sorted) bound() {
 	}
 }
 
-func asksPrivate(annotations map[string]string) bool { return annotations[privateAnnotation] == "true" }
+func asksPrivate(annotations map[string]string) bool {
+	return annotations[registry.PrivateAnnotation] == "true"
+}
 
 // fetch reads an envelope from its registry. What the registry does not have, or has in
 // other bytes, is final.

@@ -26,7 +26,7 @@ func TestCollectLarge(t *testing.T) {
 	if len(c.ledger.Acts) != 1 || string(c.ledger.Acts[0].Envelope) != string(envelope) || c.ledger.Acts[0].Private {
 		t.Errorf("%d transactions", len(c.ledger.Acts))
 	}
-	layer.Annotations = map[string]string{privateAnnotation: "true"}
+	layer.Annotations = map[string]string{registry.PrivateAnnotation: "true"}
 	for _, a := range []registry.Artifact{{Layers: []registry.Descriptor{layer}}, {Annotations: layer.Annotations, Layers: []registry.Descriptor{layer}}} {
 		if _, err := c.Do(t.Context(), c.push(a)); err != nil || !c.ledger.Acts[len(c.ledger.Acts)-1].Private {
 			t.Errorf("private: %v", err)
