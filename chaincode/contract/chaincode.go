@@ -44,9 +44,9 @@ func (c *Chaincode) Serve(ccid, address string, tls shim.TLSProperties) error {
 // may (authorise), the transaction, and, where that succeeded and wrote, what its reads
 // leave behind (materialize).
 func New() (*Chaincode, error) {
-	kept := new(policy.Cache)
+	kept, waiting := new(policy.Cache), newTurns(largeAtOnce)
 	before := func(tx *Tx) error {
-		tx.policies = kept
+		tx.policies, tx.turns = kept, waiting
 		return authorise(tx)
 	}
 	named := func(name string) contractapi.Contract {

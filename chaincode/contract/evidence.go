@@ -24,7 +24,11 @@ type Submitted struct {
 }
 
 // Submit verifies one envelope, sent in the transient field "envelope", against
-// a key that a member registered, and records its facts; with format plain the
+// a key that a member registered, and records its facts, the envelope's hash and the
+// document's. The envelope itself is seen by those who endorse, and kept by nobody.
+// With "true" in the transient field "private" what an SBOM or a scan lists is left
+// out of its facts: the signer's organisation may ask for that, and the registry's
+// owner, by being first to bring the piece; with format plain the
 // caller's own transaction signature vouches for it, and no key is named. typ
 // "" takes the type that was signed; custom/MSP/NAME names the schema of an
 // organisation, custom/NAME that of whoever vouches. location says where the whole document
@@ -45,16 +49,20 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 	if err != nil {
 		return "", err
 	}
-	if len(envelope) > evidence.MaxEnvelope {
-		return "", provenance.Errorf(provenance.Invalid, "envelope of %d bytes: at most %d; state the facts over its hash instead", len(envelope), evidence.MaxEnvelope)
+	if most := evidence.Format(format).MaxEnvelope(); len(envelope) > most {
+		return "", provenance.Errorf(provenance.Invalid, "envelope of %d bytes: at most %d; state the facts over its hash instead", len(envelope), most)
 	}
 	signer, key, err := signerOf(tx, format, keyMSP, keyName)
 	if err != nil {
 		return "", err
 	}
+	private, err := wantsPrivate(tx, host, signer)
+	if err != nil {
+		return "", err
+	}
 	schemas, signed := cutCustom(typ)
 	request := evidence.Request{Subject: subject, Format: evidence.Format(format), Type: signed, Envelope: envelope, Now: tx.now}
-	result, err := evidence.Verify(request, key)
+	result, err := tx.verify(request, key, private)
 	if err != nil {
 		return "", provenance.Errorf(provenance.BadEvidence, "%s", message(err))
 	}
@@ -85,8 +93,42 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 	}
 	return storeEvidence(tx, !p.Accepts(result.Type, signer), result.Signature, state.Evidence{
 		Digest: subject, Type: result.Type, ID: evidence.ID(request.Format, envelope), Format: format, Signer: signer, Facts: result.Facts,
-		Document: result.Document, PredicateType: result.PredicateType, MadeAt: result.MadeAt, Location: location, Act: tx.act(),
+		Document: result.Document, PredicateType: result.PredicateType, MadeAt: result.MadeAt, Location: location, Private: private, Act: tx.act(),
 	})
+}
+
+// wantsPrivate tells whether the caller asks for private facts, and may: others could
+// make evidence useless that way before it is brought.
+func wantsPrivate(tx *Tx, host string, signer policy.Signer) (bool, error) {
+	asked, err := tx.asked("private")
+	if err != nil || !asked || signer.MSP == tx.caller.MSP {
+		return asked, err
+	}
+	h, err := provenance.ParseHost(host)
+	if err != nil {
+		return false, err
+	}
+	values, err := tx.Get(state.RegistryKey(h))
+	if err != nil {
+		return false, err
+	}
+	if _, err := owns(tx, h, values[0]); err != nil {
+		return false, provenance.Errorf(provenance.Forbidden, "what %s signed about an image of a registry of others is not %s's to keep private", signer.MSP, tx.caller.MSP)
+	}
+	return true, nil
+}
+
+// verify is evidence.Verify. A large envelope waits for its caller's organisation's
+// turn: what it costs is bounded for all who endorse, and its outcome is the same.
+func (tx *Tx) verify(r evidence.Request, key *evidence.Key, private bool) (evidence.Result, error) {
+	if len(r.Envelope) > evidence.MaxSmall {
+		defer tx.turns.take(tx.caller.MSP)()
+	}
+	result, err := evidence.Verify(r, key)
+	if err != nil || !private {
+		return result, err
+	}
+	return result.Private()
 }
 
 // place reads a place that evidence is about: the push of the image itself, which

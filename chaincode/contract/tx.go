@@ -28,6 +28,9 @@ type Tx struct {
 	// policies outlives the transaction. It holds parsed texts by their bytes
 	// and nothing of the ledger, so what it remembers cannot change an outcome.
 	policies *policy.Cache
+	// turns outlives the transaction as well: what a transaction waits for cannot
+	// change an outcome either.
+	turns *turns
 	// directory finds the records of pushes.
 	directory *state.Directory
 	// written are the keys that the transaction wrote.
@@ -176,6 +179,21 @@ func (tx *Tx) transient(field string) ([]byte, error) {
 		return nil, provenance.Errorf(provenance.Invalid, "transient field %q is missing", field)
 	}
 	return bytes.Clone(b), nil
+}
+
+// asked tells whether a transient field says "true"; where it is absent it does not.
+func (tx *Tx) asked(field string) (bool, error) {
+	fields, err := tx.GetStub().GetTransient()
+	if err != nil {
+		return false, provenance.Wrap(provenance.Invalid, err, "transient map")
+	}
+	switch b, ok := fields[field]; {
+	case !ok:
+		return false, nil
+	case string(b) != "true":
+		return false, provenance.Errorf(provenance.Invalid, "transient field %q: want true, or none", field)
+	}
+	return true, nil
 }
 
 // identify reads the caller from the certificate that signed the proposal.

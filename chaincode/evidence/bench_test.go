@@ -30,3 +30,17 @@ func BenchmarkVerify(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkVerifyLarge is what the largest bill of materials costs.
+func BenchmarkVerifyLarge(b *testing.B) {
+	signer := newECDSA(b)
+	k := publicKey(b, signer)
+	r := wrapped(b, signer, spdxOf(9000, largest))
+	b.SetBytes(int64(len(r.Envelope)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Verify(r, &k); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -42,7 +42,7 @@ func object(v any, path ...string) map[string]any {
 func has(v any, path ...string) bool { return at(v, path...) != nil }
 
 func envelopeObject(b []byte, what string) (map[string]any, error) {
-	m, err := strictjson.Object(b, strictjson.Limits{Bytes: MaxEnvelope})
+	m, err := strictjson.Object(b, envelopeLimits())
 	if err != nil {
 		return nil, wrap(err, what)
 	}

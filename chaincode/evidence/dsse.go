@@ -55,7 +55,8 @@ func (d signedPayload) envelope(subject provenance.Digest) envelope {
 
 // pae is DSSE's pre-authentication encoding.
 func pae(payloadType string, body []byte) []byte {
-	return fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(body), body)
+	head := fmt.Sprintf("DSSEv1 %d %s %d ", len(payloadType), payloadType, len(body))
+	return append(append(make([]byte, 0, len(head)+len(body)), head...), body...)
 }
 
 // openDSSE reads a bare DSSE envelope. For certificate roots a signature

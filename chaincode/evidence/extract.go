@@ -83,6 +83,11 @@ func (s statement) result(subject provenance.Digest) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	if s.large {
+		if err := leaveParts(found); err != nil {
+			return Result{}, err
+		}
+	}
 	encoded, err := encodeFacts(found.facts)
 	if err != nil {
 		return Result{}, err

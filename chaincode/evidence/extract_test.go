@@ -145,7 +145,7 @@ func TestLarge(t *testing.T) {
 	t.Logf("%d bytes of facts, %d packages, %d licences", len(encoded), len(facts["packages"].([]any)), len(facts["licences"].([]any)))
 
 	// Too large for an envelope, so it travels as a statement over its hash.
-	if len(scan) <= MaxEnvelope {
+	if len(scan) <= MaxSmall {
 		t.Fatal("not large")
 	}
 	refused(t, request(FormatPlain, scan), nil, "envelope of")

@@ -9,10 +9,15 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-// Limits. A document larger than MaxEnvelope goes on the ledger as a Statement
+// Limits. A document that no envelope holds goes on the ledger as a Statement
 // over its hash; MaxDocument bounds what Extract and Statement read off it.
 const (
-	MaxEnvelope = 64 << 10
+	// MaxEnvelope is the largest signed document as it travels, its base64 included:
+	// three quarters of it are the document.
+	MaxEnvelope = 4 << 20
+	// MaxSmall is the largest envelope of a format that holds no document (cosign,
+	// notation), and of a document that nobody signed.
+	MaxSmall    = 64 << 10
 	MaxDocument = 32 << 20
 	MaxFacts    = 16 << 10
 	MaxSubjects = 64

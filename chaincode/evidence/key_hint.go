@@ -5,8 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"strings"
-
-	"github.com/waybill-dev/waybill/chaincode/strictjson"
 )
 
 // KeyHint is what an envelope says of the key that signed it, without any
@@ -14,7 +12,7 @@ import (
 // certificate of a chain, which may be the root's), else a key id as it stands, else
 // "". It may be forged; it only chooses what to try first.
 func KeyHint(format Format, envelope []byte) string {
-	m, err := strictjson.Object(envelope, strictjson.Limits{Bytes: MaxEnvelope})
+	m, err := envelopeObject(envelope, "envelope")
 	if err != nil {
 		return ""
 	}

@@ -22,6 +22,7 @@ type statement struct {
 	predicateType string
 	predicate     map[string]any
 	annotations   map[string]any // of the subject that is the image
+	large         bool           // its bytes are more than MaxSmall
 }
 
 // readStatement reads a statement about subject.
@@ -129,7 +130,7 @@ func subjectName(s any) string {
 
 // statementResult reads a signed statement and takes its facts.
 func statementResult(payload []byte, subject provenance.Digest) (Result, error) {
-	m, err := strictjson.Object(payload, strictjson.Limits{Bytes: MaxEnvelope})
+	m, err := strictjson.Object(payload, payloadLimits())
 	if err != nil {
 		return Result{}, wrap(err, "dsse payload")
 	}
@@ -137,6 +138,7 @@ func statementResult(payload []byte, subject provenance.Digest) (Result, error) 
 	if err != nil {
 		return Result{}, err
 	}
+	s.large = len(payload) > MaxSmall
 	result, err := s.result(subject)
 	if err != nil {
 		return Result{}, err

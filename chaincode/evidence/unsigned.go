@@ -12,7 +12,7 @@ import (
 var hexSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // Statement states the facts of a document about an image, with the
-// document's hash, so that a document larger than MaxEnvelope can be spoken
+// document's hash, so that a document too large to travel can be spoken
 // for on the ledger. Its maker, not the ledger, has read the document: the
 // maker vouches for the facts, with its transaction (FormatPlain) or its key
 // (FormatDSSE). typ "" takes the type as found.
@@ -50,6 +50,40 @@ func Statement(document []byte, typ string, subject provenance.Digest) ([]byte, 
 	})
 }
 
+// Whole states a document itself about an image, for a key to sign (FormatDSSE): it is
+// the predicate, or is a statement already. Errors are those of Statement: what the
+// contract would not take is found here, but for the size of its envelope.
+func Whole(document []byte, typ string, subject provenance.Digest) ([]byte, error) {
+	found, err := extract(document, typ, MaxDocument, subject)
+	if err != nil {
+		return nil, err
+	}
+	if subject.IsZero() {
+		return nil, invalid("no subject")
+	}
+	m, err := readDocument(document, MaxDocument)
+	if err != nil {
+		return nil, err
+	}
+	if kind := str(m, "_type"); kind == statementV1 || kind == statementV01 {
+		return document, nil
+	}
+	if has(m, "document", "sha256") {
+		return Statement(document, typ, subject) // as a predicate of ours it would be taken for one
+	}
+	predicateType := found.predicateType
+	if typeOfPredicate(predicateType) != found.typ {
+		predicateType = ownPredicate + found.typ + ownVersion
+	}
+	alg, value := split(subject)
+	return marshal(map[string]any{
+		"_type":         statementV1,
+		"subject":       []any{map[string]any{"digest": map[string]any{alg: value}}},
+		"predicateType": predicateType,
+		"predicate":     json.RawMessage(document),
+	})
+}
+
 func split(d provenance.Digest) (alg, value string) {
 	const algorithm = len("sha256") // and sha512
 	return d.String()[:algorithm], d.String()[algorithm+1:]
@@ -58,7 +92,7 @@ func split(d provenance.Digest) (alg, value string) {
 // verifyUnsigned reads a document its submitter vouches for: a bare document, an
 // unsigned in-toto statement, or Waybill's own Statement over a hash.
 func verifyUnsigned(r Request) (Result, error) {
-	found, err := extract(r.Envelope, r.Type, MaxEnvelope, r.Subject)
+	found, err := extract(r.Envelope, r.Type, MaxSmall, r.Subject)
 	if err != nil {
 		return Result{}, err
 	}

@@ -83,8 +83,8 @@ func (r Request) check() error {
 			return err
 		}
 	}
-	if len(r.Envelope) == 0 || len(r.Envelope) > MaxEnvelope {
-		return invalid("envelope of %d bytes: want 1 to %d", len(r.Envelope), MaxEnvelope)
+	if most := r.Format.MaxEnvelope(); len(r.Envelope) == 0 || len(r.Envelope) > most {
+		return invalid("envelope of %d bytes: want 1 to %d", len(r.Envelope), most)
 	}
 	return nil
 }

@@ -344,7 +344,7 @@ func TestRequest(t *testing.T) {
 		"other type":     {func(r *Request) { r.Type = TypeSBOM }, &k, "signed as signature, not sbom"},
 		"unknown type":   {func(r *Request) { r.Type = "Signature" }, &k, "want one of"},
 		"empty":          {func(r *Request) { r.Envelope = nil }, &k, "envelope of 0 bytes"},
-		"too large":      {func(r *Request) { r.Envelope = make([]byte, MaxEnvelope+1) }, &k, "envelope of 65537"},
+		"too large":      {func(r *Request) { r.Envelope = make([]byte, MaxEnvelope+1) }, &k, "envelope of 4194305"},
 		"plain with key": {func(r *Request) { r.Format = FormatPlain }, &k, "signed by no key"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -53,6 +53,8 @@ type Evidence struct {
 	PredicateType string            `json:"predicateType,omitempty"`
 	MadeAt        time.Time         `json:"madeAt,omitzero"`    // the signer's claim
 	Location      string            `json:"location,omitempty"` // host/repository@digest of the referrer that carries it
+	// Private: what the document lists was left out of Facts, as whoever handed it in asked.
+	Private bool `json:"private,omitempty"`
 	// Withdrawn: the organisation that vouched took it back.
 	Withdrawn *Withdrawal `json:"withdrawn,omitempty"`
 	Act

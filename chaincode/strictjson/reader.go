@@ -13,12 +13,13 @@ import (
 // reads the value that is next; an error names its byte and ends the walk. What
 // a method returns of a document may be a part of its bytes.
 type Reader struct {
-	in     []byte
-	at     int
-	depth  int
-	values int
-	limits Limits
-	names  [][]byte // of the objects that are open, the innermost last
+	in      []byte
+	at      int
+	depth   int
+	values  int
+	objects int
+	limits  Limits
+	names   [][]byte // of the objects that are open, the innermost last
 }
 
 // NewReader returns a reader of b, which is Invalid where it is too large.
@@ -35,6 +36,9 @@ func NewReader(b []byte, limits Limits) (*Reader, error) {
 func (r *Reader) Object(member func(name []byte) error) error {
 	if err := r.open('{', "an object"); err != nil {
 		return err
+	}
+	if r.objects++; r.objects > r.limits.Objects {
+		return r.errorf("more than %d objects", r.limits.Objects)
 	}
 	before := len(r.names)
 	var many map[string]struct{}

@@ -31,9 +31,12 @@ type Limits struct {
 	Bytes  int // size of the document; default 64 KiB
 	Depth  int // nesting of objects and arrays; default 64
 	Values int // values in the document, names not counted; default 1 per 2 bytes of Bytes, at most 1<<21
-	String int // bytes of one decoded string; default Bytes, at most 1 MiB
-	Name   int // bytes of one decoded member name; default 1024
-	Names  int // names in one object; default Values
+	// Objects is how many of the values may be objects; default Values. Built, one of a
+	// single member takes 350 bytes, and other values a tenth of that.
+	Objects int
+	String  int // bytes of one decoded string; default Bytes, at most 1 MiB
+	Name    int // bytes of one decoded member name; default 1024
+	Names   int // names in one object; default Values
 	// ExactNames lets an object hold names that differ only by case or hold
 	// invisible characters, as the keys of annotations may, which people choose.
 	// Whoever looks into such a document compares names byte by byte.
@@ -63,6 +66,9 @@ func (l Limits) filled() Limits {
 	}
 	if l.Values <= 0 {
 		l.Values = min(l.Bytes/2+1, maxValues)
+	}
+	if l.Objects <= 0 {
+		l.Objects = l.Values
 	}
 	if l.String <= 0 {
 		l.String = min(l.Bytes, maxString)

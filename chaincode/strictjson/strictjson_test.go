@@ -257,6 +257,9 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if err := Check([]byte(`[{},{}]`), Limits{Objects: 1}); err == nil || !strings.Contains(err.Error(), "more than 1 objects") {
+		t.Errorf("two objects: %v", err)
+	}
 	million := []byte("[" + strings.Repeat("1,", 3_000_000) + "1]")
 	if err := Check(million, Limits{Bytes: 32 << 20}); err == nil {
 		t.Error("3 million values passed")

@@ -27,13 +27,15 @@ import (
 // attestation is what waybill attest was asked for.
 type attestation struct {
 	typ, file, key  string
-	noPush          bool
+	noPush, private bool
 	user, passFile  string
 	insecure        bool
 	ref             provenance.Reference
 	document        []byte
 	envelope        []byte
 	format          evidence.Format
+	attached        []byte // what is pushed: the document, or the envelope it is whole in
+	mediaType       string
 	keyMSP, keyName string
 	location        string
 }
@@ -57,6 +59,15 @@ Without --key you vouch for the document yourself, with your signature under the
 transaction. With --key, a private key in PEM whose public half an organisation
 registered (waybill key add), that key does. The key stays on this machine.
 
+A document is sent to the peers that endorse, which read the facts in it. Of one
+that is larger (64 KiB; signed with a key, 4 MiB in its envelope) a statement
+over its hash is sent, with the facts that this command reads in it.
+
+With --private packages, licences and findings stay off the ledger: of an SBOM
+or a scan it has the numbers and the hashes, and rules that ask for more fail.
+Those who endorse see the document all the same, and so does whoever may read
+the registry.
+
 TYPE is custom/MSP/NAME for a schema of your own (waybill schema add), or one of
 ` + strings.Join(evidence.Types(), ", ") + `.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error { return a.attest(ctx, args[0], at) }),
@@ -64,6 +75,7 @@ TYPE is custom/MSP/NAME for a schema of your own (waybill schema add), or one of
 	cmd.Flags().StringVar(&at.typ, "type", "", "the type of evidence")
 	cmd.Flags().StringVar(&at.file, "file", "", "the document; - reads standard input")
 	cmd.Flags().StringVar(&at.key, "key", "", "sign the document with this private key (PEM)")
+	cmd.Flags().BoolVar(&at.private, "private", false, "keep what an SBOM or a scan lists off the ledger")
 	cmd.Flags().BoolVar(&at.noPush, "no-push", false, "do not attach the document in the registry")
 	cmd.Flags().StringVar(&at.user, "registry-user", "", "user at the registry")
 	cmd.Flags().StringVar(&at.passFile, "registry-password-file", "", "file with the password at the registry")
@@ -97,7 +109,11 @@ func (a *app) attest(ctx context.Context, image string, at attestation) error {
 		}
 	}
 	ref := at.ref
-	r, err := p.submit(ctx, map[string][]byte{"envelope": at.envelope}, "evidence:Submit",
+	transient := map[string][]byte{"envelope": at.envelope}
+	if at.private {
+		transient["private"] = []byte("true")
+	}
+	r, err := p.submit(ctx, transient, "evidence:Submit",
 		string(ref.Host), string(ref.Repository), ref.Digest.String(), at.typ, string(at.format), at.keyMSP, at.keyName, at.location)
 	if err != nil {
 		return err
@@ -129,21 +145,37 @@ func (a *app) readDocument(file string) ([]byte, error) {
 	return b, nil
 }
 
-// wrap makes the envelope the contract sees: the bare document, a statement
-// over its hash when it is large, or such a statement signed with a key.
+// dsseType is the media type of a DSSE envelope, by which gateways find it.
+const dsseType = "application/vnd.dsse.envelope.v1+json"
+
+// wrap makes the envelope the contract sees: the bare document or, signed with a key, a
+// statement that holds it. Of one that is too large it is a statement over its hash.
 func (p ownPeer) wrap(ctx context.Context, at *attestation) error {
-	at.format, at.envelope = evidence.FormatPlain, at.document
-	if at.key == "" && len(at.document) <= evidence.MaxEnvelope {
+	at.format, at.envelope, at.attached, at.mediaType = evidence.FormatPlain, at.document, at.document, "application/json"
+	if at.key != "" {
+		return p.sign(ctx, at)
+	}
+	if len(at.document) <= evidence.MaxSmall {
 		return nil
 	}
-	statement, err := evidence.Statement(at.document, at.typ, at.ref.Digest)
-	if err != nil {
+	p.tooLarge(at, "")
+	return at.state()
+}
+
+// state makes a statement over the document's hash the envelope.
+func (at *attestation) state() (err error) {
+	if at.envelope, err = evidence.Statement(at.document, at.typ, at.ref.Digest); err != nil {
 		return fmt.Errorf("%s: %w", at.file, err)
 	}
-	at.envelope = statement
-	if at.key == "" {
-		return nil
-	}
+	return nil
+}
+
+func (p ownPeer) tooLarge(at *attestation, signed string) {
+	p.a.notice("%s is too large to be sent%s: a statement over its hash is, and the facts in it are this command's reading", at.file, signed)
+}
+
+// sign makes an envelope signed with a key.
+func (p ownPeer) sign(ctx context.Context, at *attestation) error {
 	signer, err := readKey(at.key)
 	if err != nil {
 		return err
@@ -152,7 +184,22 @@ func (p ownPeer) wrap(ctx context.Context, at *attestation) error {
 		return err
 	}
 	at.format = evidence.FormatDSSE
-	at.envelope, err = signDSSE(signer, statement)
+	statement, err := evidence.Whole(at.document, at.typ, at.ref.Digest)
+	if err != nil {
+		return fmt.Errorf("%s: %w", at.file, err)
+	}
+	if at.envelope, err = signDSSE(signer, statement); err != nil {
+		return err
+	}
+	if len(at.envelope) <= evidence.MaxEnvelope {
+		at.attached, at.mediaType = at.envelope, dsseType
+		return nil
+	}
+	p.tooLarge(at, " signed")
+	if err := at.state(); err != nil {
+		return err
+	}
+	at.envelope, err = signDSSE(signer, at.envelope)
 	return err
 }
 
@@ -230,10 +277,14 @@ func (at *attestation) push(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d, err := c.Push(ctx, at.ref.Repository, registry.Referrer{
+	r := registry.Referrer{
 		Subject: at.ref.Digest, ArtifactType: "application/vnd.waybill.evidence." + strings.ReplaceAll(at.typ, "/", ".") + ".v1+json",
-		MediaType: "application/json", Blob: at.document,
-	})
+		MediaType: at.mediaType, Blob: at.attached,
+	}
+	if at.private {
+		r.Annotations = map[string]string{registry.PrivateAnnotation: "true"}
+	}
+	d, err := c.Push(ctx, at.ref.Repository, r)
 	if err != nil {
 		return fmt.Errorf("attach the document: %w", err)
 	}

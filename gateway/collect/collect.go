@@ -85,14 +85,19 @@ func (c *Collector) Do(ctx context.Context, t tasks.Task) (more []tasks.Task, er
 	if !a.Subject.IsZero() && a.Subject != t.Subject {
 		return nil, &tasks.FinalError{Cause: provenance.Errorf(provenance.Invalid, "its tag names %s as its subject, and it names %s itself", t.Subject.Short(), a.Subject.Short())}
 	}
-	found, err := sortArtifact(ctx, reader, t.Repository, a)
-	if err != nil {
-		return nil, err
-	}
+	found := sortArtifact(a)
 	location := string(t.Host) + "/" + string(t.Repository) + "@" + t.Digest.String()
 	var failures []error
-	for _, p := range found.pieces {
-		if err := c.piece(ctx, t, k, p, location); err != nil {
+	for _, p := range found.pieces { // one after the other: together they may be large
+		envelope, err := p.fetch(ctx, reader, t.Repository)
+		var lost *tasks.FinalError
+		if err != nil && !errors.As(err, &lost) {
+			return nil, err // the registry's: the next piece would only wait for it again
+		}
+		if err == nil {
+			err = c.piece(ctx, t, k, p, envelope, location)
+		}
+		if err != nil {
 			failures = append(failures, err)
 		}
 	}
@@ -224,8 +229,8 @@ func (c *Collector) trusted(ctx context.Context, r state.Scanner) ([]*evidence.P
 }
 
 // piece submits an envelope once for each registered key that signed it.
-func (c *Collector) piece(ctx context.Context, t tasks.Task, k known, p piece, location string) error {
-	signed, err := evidence.Signers(evidence.Request{Subject: t.Subject, Format: p.format, Envelope: p.envelope, Now: c.Now()}, k.keys)
+func (c *Collector) piece(ctx context.Context, t tasks.Task, k known, p piece, envelope []byte, location string) error {
+	signed, err := evidence.Signers(evidence.Request{Subject: t.Subject, Format: p.format, Envelope: envelope, Now: c.Now()}, k.keys)
 	if err != nil {
 		return &tasks.FinalError{For: tasks.ForKey, Cause: provenance.Errorf(provenance.BadEvidence, "%s: none of %d registered keys signed it: %v", p.format, len(k.keys), err)}
 	}
@@ -236,7 +241,11 @@ func (c *Collector) piece(ctx context.Context, t tasks.Task, k known, p piece, l
 			continue
 		}
 		args := []string{string(t.Host), string(t.Repository), t.Subject.String(), "", string(p.format), key.MSP, key.Name, location}
-		if _, err := c.Ledger.SubmitTransient(ctx, map[string][]byte{"envelope": p.envelope}, submitEvidence, args...); err != nil {
+		transient := map[string][]byte{"envelope": envelope}
+		if p.private {
+			transient["private"] = []byte("true")
+		}
+		if _, err := c.Ledger.SubmitTransient(ctx, transient, submitEvidence, args...); err != nil {
 			return c.refused(ctx, key.MSP, result.Type, err)
 		}
 		c.Count("recorded")

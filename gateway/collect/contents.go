@@ -3,6 +3,7 @@ package collect
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"mime"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/evidence"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/registry"
+	"github.com/waybill-dev/waybill/gateway/tasks"
 )
 
 // Media types of what is put beside an image, and cosign's annotations.
@@ -57,13 +59,14 @@ func helperTypes() []string {
 // specification, manifest.md, "Guidance for an Empty Descriptor").
 const emptyLayer = "application/vnd.oci.empty.v1+json"
 
-// piece is one envelope that may be evidence.
+// piece is one envelope that may be evidence, where it lies in the registry.
 type piece struct {
-	format   evidence.Format
-	envelope []byte
+	format  evidence.Format
+	layer   registry.Descriptor
+	private bool // whoever pushed it asks that what it lists stays off the ledger
 }
 
-// blobReader reads the small blobs of one registry.
+// blobReader reads the blobs of one registry.
 type blobReader interface {
 	Blob(ctx context.Context, repo provenance.Repository, d registry.Descriptor) ([]byte, error)
 }
@@ -77,9 +80,9 @@ type sorted struct {
 	unknown   []string // media types of what nobody here can read
 }
 
-// sortArtifact fetches the envelopes of an artifact. Only what is known to be of no
-// interest is left out. Errors are the registry's.
-func sortArtifact(ctx context.Context, r blobReader, repo provenance.Repository, a registry.Artifact) (sorted, error) {
+// sortArtifact finds the envelopes of an artifact. Only what is known to be of no
+// interest is left out.
+func sortArtifact(a registry.Artifact) sorted {
 	var out sorted
 	for _, layer := range a.Layers {
 		format, ok := formatOf(a, layer)
@@ -98,31 +101,62 @@ func sortArtifact(ctx context.Context, r blobReader, repo provenance.Repository,
 		case !ok:
 			out.unknown = append(out.unknown, layer.MediaType)
 			continue
-		case layer.Size > registry.MaxEnvelope:
-			out.refused = append(out.refused, "signed document larger than 64 KiB: a person can state its facts with: waybill attest")
+		case layer.Size > int64(format.MaxEnvelope()):
+			out.refused = append(out.refused, tooLarge(format, layer))
 			continue
 		}
-		blob, err := r.Blob(ctx, repo, layer)
-		switch provenance.CodeOf(err) {
-		case "":
-		case provenance.NotFound, provenance.Invalid: // the others may still be good
-			out.refused = append(out.refused, err.Error())
-			continue
-		default:
-			return out, err
-		}
-		if format == evidence.FormatCosign {
-			if blob, err = cosignEnvelope(blob, layer.Annotations); err != nil {
-				return out, err
+		out.pieces = append(out.pieces, piece{format, layer, asksPrivate(a.Annotations) || asksPrivate(layer.Annotations)})
+	}
+	out.bound()
+	return out
+}
+
+func tooLarge(format evidence.Format, layer registry.Descriptor) string {
+	return fmt.Sprintf("%s envelope of %d bytes: at most %d are read; a person can state what is in it with: waybill attest", format, layer.Size, format.MaxEnvelope())
+}
+
+// maxLarge is how much of an artifact's large envelopes is read at one look, in bytes.
+// The last are the newest: an attestation that is added does not lose to older ones.
+const maxLarge = 16 * evidence.MaxEnvelope
+
+// bound refuses the large envelopes that are too many.
+func (s *sorted) bound() {
+	left := int64(maxLarge)
+	for i := len(s.pieces) - 1; i >= 0; i-- {
+		if layer := s.pieces[i].layer; layer.Size > evidence.MaxSmall {
+			if left -= layer.Size; left < 0 {
+				s.refused = append(s.refused, fmt.Sprintf("envelope %s of %d bytes: newer ones beside it fill %d", layer.Digest.Short(), layer.Size, maxLarge))
+				s.pieces = slices.Delete(s.pieces, i, i+1)
 			}
 		}
-		if len(blob) > evidence.MaxEnvelope {
-			out.refused = append(out.refused, "signature with certificates larger than 64 KiB")
-			continue
-		}
-		out.pieces = append(out.pieces, piece{format, blob})
 	}
-	return out, nil
+}
+
+func asksPrivate(annotations map[string]string) bool {
+	return annotations[registry.PrivateAnnotation] == "true"
+}
+
+// fetch reads an envelope from its registry. What the registry does not have, or has in
+// other bytes, is final.
+func (p piece) fetch(ctx context.Context, r blobReader, repo provenance.Repository) ([]byte, error) {
+	blob, err := r.Blob(ctx, repo, p.layer)
+	switch provenance.CodeOf(err) {
+	case "":
+	case provenance.NotFound, provenance.Invalid: // the others may still be good
+		return nil, &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "%s", err)}
+	default:
+		return nil, err
+	}
+	if p.format != evidence.FormatCosign {
+		return blob, nil
+	}
+	if blob, err = cosignEnvelope(blob, p.layer.Annotations); err != nil {
+		return nil, err
+	}
+	if len(blob) > evidence.MaxSmall {
+		return nil, &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "signature with certificates larger than 64 KiB")}
+	}
+	return blob, nil
 }
 
 // formatOf tells what a layer is by its own media type: artifact types are

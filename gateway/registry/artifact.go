@@ -16,7 +16,9 @@ import (
 // Limits of what is read of an artifact, in bytes and entries.
 const (
 	// MaxEnvelope is the largest signed envelope that is read whole.
-	MaxEnvelope = 64 << 10
+	MaxEnvelope = 4 << 20
+	// small is what takes no longer than a manifest.
+	small = 64 << 10
 	// MaxDocument is the largest document that is read to its hash.
 	MaxDocument = 32 << 20
 	// MaxLayers is how many layers of an artifact, or entries of an index, are looked at.
@@ -128,16 +130,20 @@ func describe(list []descriptor, most int) ([]Descriptor, error) {
 	return out, nil
 }
 
-// Blob fetches a small blob whole: at most MaxEnvelope bytes, which have
+// Blob fetches a blob whole: at most MaxEnvelope bytes, which have
 // hashed to the descriptor's digest and are as many as it says. Errors are Manifest's; a larger one is
 // Invalid, and nothing of it is fetched when the descriptor says so.
 func (c *Client) Blob(ctx context.Context, repo provenance.Repository, d Descriptor) ([]byte, error) {
 	if d.Size > MaxEnvelope {
 		return nil, provenance.Errorf(provenance.Invalid, "blob %s is of %d bytes: at most %d are read whole", c.image(repo, d.Digest.String()), d.Size, MaxEnvelope)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	timeout := c.timeout
+	if d.Size > small {
+		timeout *= documentTime
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	resp, what, err := c.blob(ctx, repo, d.Digest, MaxEnvelope)
+	resp, what, err := c.blob(ctx, repo, d.Digest, min(max(d.Size+1, small), MaxEnvelope))
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,10 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
+// PrivateAnnotation, "true", on an artifact or a layer of it asks that what its
+// documents list stays off the ledger.
+const PrivateAnnotation = "dev.waybill.evidence/private"
+
 // Referrer is an artifact to push: one blob that says something about Subject.
 type Referrer struct {
 	Subject      provenance.Digest

@@ -73,13 +73,14 @@ type Act struct {
 	Args     []string
 	Envelope []byte
 	Manifest []byte
+	Private  bool
 }
 
 // SubmitTransient remembers a transaction, or refuses it as the test says.
 func (l *Acts) SubmitTransient(_ context.Context, transient map[string][]byte, fn string, args ...string) (ledger.Result, error) {
 	l.Mu.Lock()
 	defer l.Mu.Unlock()
-	a := Act{fn, args, transient["envelope"], transient["manifest"]}
+	a := Act{fn, args, transient["envelope"], transient["manifest"], string(transient["private"]) == "true"}
 	if l.Refuse != nil {
 		if err := l.Refuse(a); err != nil {
 			return ledger.Result{}, err
