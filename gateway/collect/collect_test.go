@@ -1,6 +1,8 @@
 package collect
 
 import (
+	"encoding/json"
+
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -9,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/waybill-dev/waybill/chaincode/evidence"
 	"github.com/waybill-dev/waybill/chaincode/policy"
@@ -120,8 +124,8 @@ func TestCollect(t *testing.T) {
 		}, evidence.FormatDSSE, 1},
 		"sigstore bundle": {func(t *testing.T, c *collecting) registry.Artifact {
 			return registry.Artifact{
-				Facts:  registry.Facts{ArtifactType: bundleLayer, Subject: c.image},
-				Layers: []registry.Descriptor{c.registry.layer(bundleLayer, bundle(t, c.key.dsse(t, c.image, "https://sigstore.dev/cosign/sign/v1", "{}")), nil)},
+				Facts:  registry.Facts{ArtifactType: bundleV03, Subject: c.image},
+				Layers: []registry.Descriptor{c.registry.layer(bundleV03, bundle(t, c.key.dsse(t, c.image, "https://sigstore.dev/cosign/sign/v1", "{}")), nil)},
 			}
 		}, evidence.FormatBundle, 1},
 		"one key that two organisations registered": {func(t *testing.T, c *collecting) registry.Artifact {
@@ -346,5 +350,33 @@ func TestCollectFallbackIndex(t *testing.T) {
 	job.Tag = "v1"
 	if more, err := c.Do(t.Context(), job); err != nil || len(more) != 0 {
 		t.Errorf("%+v, %v", more, err)
+	}
+}
+
+// What cosign writes into a layer's annotations goes into the envelope that the contract
+// reads; the signed bytes stay what they are.
+func TestDSSEWithAnnotations(t *testing.T) {
+	envelope := newSigningKey(t).dsse(t, provenance.SHA256Of([]byte("image")), "https://cosign.sigstore.dev/attestation/v1", "{}")
+	proofs := map[string]string{cosignCertificate: "PEM\n", cosignBundle: `{"a":1}`, cosignTimestamp: `{"b":2}`, "predicateType": "x"}
+	got, err := dsseEnvelope(envelope, proofs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after map[string]any
+	if err := errors.Join(json.Unmarshal(envelope, &before), json.Unmarshal(got, &after)); err != nil {
+		t.Fatal(err)
+	}
+	before["certificate"], before["bundle"], before["rfc3161timestamp"] = "PEM\n", `{"a":1}`, `{"b":2}`
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Error(diff)
+	}
+	for _, as := range []string{"", "[]", "{", string(envelope)} {
+		annotations := proofs
+		if as == string(envelope) {
+			annotations = nil
+		}
+		if got, err := dsseEnvelope([]byte(as), annotations); err != nil || string(got) != as {
+			t.Errorf("%.20q became %.40q, %v", as, got, err)
+		}
 	}
 }

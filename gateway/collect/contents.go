@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,8 +22,7 @@ import (
 const (
 	simpleSigningLayer = "application/vnd.dev.cosign.simplesigning.v1+json"
 	dsseLayer          = "application/vnd.dsse.envelope.v1+json"
-	bundleLayer        = "application/vnd.dev.sigstore.bundle.v0.3+json"
-	bundleLayerOlder   = "application/vnd.dev.sigstore.bundle+json"
+	bundleLayers       = "application/vnd.dev.sigstore.bundle" // and .v0.3+json, or +json;version=0.1
 	notationType       = "application/vnd.cncf.notary.signature"
 	joseLayer          = "application/jose+json"
 	coseLayer          = "application/cose"
@@ -30,6 +30,8 @@ const (
 	cosignSignature   = "dev.cosignproject.cosign/signature"
 	cosignCertificate = "dev.sigstore.cosign/certificate"
 	cosignChain       = "dev.sigstore.cosign/chain"
+	cosignBundle      = "dev.sigstore.cosign/bundle"
+	cosignTimestamp   = "dev.sigstore.cosign/rfc3161timestamp"
 )
 
 // documentTypes are the media types of documents that say something about an
@@ -147,16 +149,16 @@ func (p piece) fetch(ctx context.Context, r blobReader, repo provenance.Reposito
 	default:
 		return nil, err
 	}
-	if p.format != evidence.FormatCosign {
-		return blob, nil
+	switch p.format {
+	case evidence.FormatCosign:
+		blob, err = cosignEnvelope(blob, p.layer.Annotations)
+	case evidence.FormatDSSE:
+		blob, err = dsseEnvelope(blob, p.layer.Annotations)
 	}
-	if blob, err = cosignEnvelope(blob, p.layer.Annotations); err != nil {
-		return nil, err
+	if err == nil && len(blob) > p.format.MaxEnvelope() {
+		err = &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "%s envelope of %d bytes with what is in its annotations: at most %d are read", p.format, len(blob), p.format.MaxEnvelope())}
 	}
-	if len(blob) > evidence.MaxSmall {
-		return nil, &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "signature with certificates larger than 64 KiB")}
-	}
-	return blob, nil
+	return blob, err
 }
 
 // formatOf tells what a layer is by its own media type: artifact types are
@@ -171,12 +173,10 @@ func formatOf(a registry.Artifact, layer registry.Descriptor) (evidence.Format, 
 		return evidence.FormatCosign, layer.Annotations[cosignSignature] != ""
 	case dsseLayer:
 		return evidence.FormatDSSE, true
-	case bundleLayer, bundleLayerOlder:
-		return evidence.FormatBundle, true
 	case joseLayer:
 		return evidence.FormatNotation, a.ArtifactType == notationType
 	}
-	return "", false
+	return evidence.FormatBundle, strings.HasPrefix(mediaType, bundleLayers)
 }
 
 func plain(a registry.Artifact, layer registry.Descriptor) bool {
@@ -185,17 +185,43 @@ func plain(a registry.Artifact, layer registry.Descriptor) bool {
 	})
 }
 
+// proofs are what cosign writes beside a signature, as the contract reads it.
+type proofs struct {
+	Certificate string `json:"certificate,omitempty"`
+	Chain       string `json:"chain,omitempty"`
+	Bundle      string `json:"bundle,omitempty"`
+	Timestamp   string `json:"rfc3161timestamp,omitempty"`
+}
+
+func proofsOf(annotations map[string]string) proofs {
+	return proofs{annotations[cosignCertificate], annotations[cosignChain], annotations[cosignBundle], annotations[cosignTimestamp]}
+}
+
 // cosignEnvelope puts a simple-signing layer and its annotations into the one
 // form that the contract verifies.
 func cosignEnvelope(payload []byte, annotations map[string]string) ([]byte, error) {
 	b, err := json.Marshal(struct {
-		Payload     []byte `json:"payload"`
-		Signature   string `json:"signature"`
-		Certificate string `json:"certificate,omitempty"`
-		Chain       string `json:"chain,omitempty"`
-	}{payload, annotations[cosignSignature], annotations[cosignCertificate], annotations[cosignChain]})
+		Payload   []byte `json:"payload"`
+		Signature string `json:"signature"`
+		proofs
+	}{payload, annotations[cosignSignature], proofsOf(annotations)})
 	if err != nil {
 		return nil, provenance.Wrap(provenance.Internal, err, "cosign envelope")
 	}
 	return b, nil
+}
+
+// dsseEnvelope puts what cosign wrote into the layer's annotations beside the signatures
+// of an envelope. One that is no JSON object stays what it is: the contract says why.
+func dsseEnvelope(envelope []byte, annotations map[string]string) ([]byte, error) {
+	more := proofsOf(annotations)
+	body, isObject := bytes.CutSuffix(bytes.TrimSpace(envelope), []byte("}"))
+	if more == (proofs{}) || !isObject {
+		return envelope, nil
+	}
+	b, err := json.Marshal(more)
+	if err != nil {
+		return nil, provenance.Wrap(provenance.Internal, err, "dsse envelope")
+	}
+	return slices.Concat(body, []byte(","), b[1:]), nil
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
+const bundleV03 = bundleLayers + ".v0.3+json"
+
 // fakeArtifacts is a registry.
 type fakeArtifacts struct {
 	artifacts map[provenance.Digest]registry.Artifact
@@ -102,7 +104,7 @@ func (k signingKey) dsse(t *testing.T, image provenance.Digest, predicateType, p
 func bundle(t *testing.T, envelope []byte) []byte {
 	t.Helper()
 	b, err := json.Marshal(map[string]any{
-		"mediaType": bundleLayer, "verificationMaterial": map[string]any{"publicKey": map[string]any{"hint": ""}, "tlogEntries": []any{}}, "dsseEnvelope": json.RawMessage(envelope),
+		"mediaType": bundleV03, "verificationMaterial": map[string]any{"publicKey": map[string]any{"hint": ""}, "tlogEntries": []any{}}, "dsseEnvelope": json.RawMessage(envelope),
 	})
 	if err != nil {
 		t.Fatal(err)
