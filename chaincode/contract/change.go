@@ -102,6 +102,9 @@ func (c policyChange) at(g governance) int {
 }
 
 func (c policyChange) check(g governance) error {
+	if err := c.policy.CheckNew(); err != nil {
+		return err
+	}
 	for _, e := range g.catalogue.Policies {
 		if e.Name == c.policy.Metadata.Name {
 			continue
