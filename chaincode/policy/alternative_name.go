@@ -29,7 +29,7 @@ var domainName = regexp.MustCompile(`^[a-z0-9-]+(\.[a-z0-9-]+)+$`)
 // Where anybody may have an account: the path starts with whose it is, and an
 // address says nothing of where its owner works.
 var (
-	sharedForges = []string{"github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "gitea.com", "git.sr.ht", "salsa.debian.org"}                            //nolint:gochecknoglobals // a constant
+	sharedForges = []string{"github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "gitea.com", "git.sr.ht", "salsa.debian.org"}                                 //nolint:gochecknoglobals // a constant
 	sharedMail   = []string{"gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "yahoo.com", "icloud.com", "proton.me", "gmx.de", "users.noreply.github.com"} //nolint:gochecknoglobals // a constant
 )
 
