@@ -1,7 +1,23 @@
 // Package sigstore verifies keyless evidence: a signature by a certificate that lives
-// minutes, which a transparency log and a timestamp authority prove to have been made
+// minutes, which a transparency log or a timestamp authority proves to have been made
 // within them. What is trusted is a TrustedRoot, read once; the package knows no clock,
-// no network and no other roots, and gives every endorsing peer the same answer.
+// no network and no other roots, and gives every endorsing peer the same answer. Its rules:
+//
+//   - A time counts when somebody of the root signed it: a Rekor log with its signed
+//     entry timestamp, or a timestamp authority. The certificate's chain holds at every
+//     one of them, by an authority that was trusted then; there is at least one, and none
+//     is later than the transaction by more than 15 minutes.
+//   - What the root has, it demands: with CT logs, a signed certificate timestamp of one;
+//     with transparency logs, an entry of one. Without them, a timestamp.
+//   - An entry of a log counts when its body says what the material says: the same
+//     signature by the same certificate over the same bytes. One entry of a log of the
+//     root that does not verify refuses the whole; one of a log that the root does not
+//     know is passed over, as is a timestamp of an unknown authority.
+//   - Of the certificates that came along only the first counts, the signer's. Its chain
+//     leads through what the root holds and nothing else, so that an authority taken from
+//     the root is gone.
+//   - Bounds come first, then reading, then cryptography. Refusals are texts of this
+//     package: those of libraries may differ from build to build.
 package sigstore
 
 import (
@@ -31,6 +47,11 @@ type Anchor struct {
 	From, Until time.Time
 }
 
+// trusted tells whether the anchor was trusted at a time.
+func (a Anchor) trusted(at time.Time) bool {
+	return !at.Before(a.From) && (a.Until.IsZero() || !at.After(a.Until))
+}
+
 // Use is an anchor and the moment at which it vouched.
 type Use struct {
 	ID string    `json:"id"`
@@ -38,7 +59,8 @@ type Use struct {
 }
 
 // Verified is whom a signature is by, and on whose word. Claims are Fulcio's extensions
-// by their names. Times are the verified times of signing, sorted.
+// by their names. Times are the verified times of signing, Uses all that was relied on,
+// each sorted and named once.
 type Verified struct {
 	Identity, Issuer string
 	Claims           map[string]string
@@ -46,24 +68,15 @@ type Verified struct {
 	Uses             []Use
 }
 
-// Material is a signature and what came with it.
-type Material struct{}
-
-// TrustedRoot is a trusted_root.json that was read.
-type TrustedRoot struct{}
-
-// ParseTrustedRoot reads a trusted root.
-func ParseTrustedRoot(text []byte) (*TrustedRoot, error) {
-	return nil, provenance.Errorf(provenance.Invalid, "sigstore: not yet")
+func invalid(format string, args ...any) error {
+	return provenance.Errorf(provenance.Invalid, "evidence: "+format, args...)
 }
 
-// Canonical is the one form of the root in JSON.
-func (r *TrustedRoot) Canonical() []byte { return nil }
-
-// Anchors returns the root's authorities, sorted by ID.
-func (r *TrustedRoot) Anchors() []Anchor { return nil }
-
-// Verify verifies a signature.
-func (r *TrustedRoot) Verify(m Material, now time.Time) (Verified, error) {
-	return Verified{}, provenance.Errorf(provenance.Invalid, "sigstore: not yet")
+// clip keeps a hostile value out of logs and error texts.
+func clip(s string) string {
+	const limit = 80
+	if len(s) > limit {
+		return s[:limit] + "…"
+	}
+	return s
 }
