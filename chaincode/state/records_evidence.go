@@ -10,6 +10,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/sigstore"
 )
 
 // TrustKey is trust material an organisation registered: what it answers for.
@@ -31,6 +32,18 @@ type Withdrawal struct {
 	Reason           string    `json:"reason"`
 	CompromisedSince time.Time `json:"compromisedSince,omitzero"`
 	Act
+}
+
+// Earlier tells whether a withdrawal that reaches back to an earlier time than this
+// one, or the first, says something new.
+func (w *Withdrawal) Earlier(next Withdrawal) bool {
+	switch {
+	case w == nil:
+		return true
+	case next.CompromisedSince.IsZero():
+		return false
+	}
+	return w.CompromisedSince.IsZero() || next.CompromisedSince.Before(w.CompromisedSince)
 }
 
 // Schema is the JSON schema of the facts of evidence type custom/<MSP>/<Name>.
@@ -55,18 +68,36 @@ type Evidence struct {
 	Location      string            `json:"location,omitempty"` // host/repository@digest of the referrer that carries it
 	// Private: what the document lists was left out of Facts, as whoever handed it in asked.
 	Private bool `json:"private,omitempty"`
+	// Of what a trusted root verified (Signer.MSP, Signer.Key): its version then, what the
+	// signer's certificate says besides, and who vouched for the signature, when.
+	RootVersion int               `json:"rootVersion,omitempty"`
+	Claims      map[string]string `json:"claims,omitempty"`
+	Uses        []sigstore.Use    `json:"uses,omitempty"`
 	// Withdrawn: the organisation that vouched took it back.
 	Withdrawn *Withdrawal `json:"withdrawn,omitempty"`
 	Act
 }
 
 // Since is when a piece of evidence was made, at the latest when it was
-// recorded: a claim can make it older, never younger.
+// recorded: a claim can make it older, never younger. What an authority vouched for
+// was made by then, however late it is handed in.
 func (e Evidence) Since() time.Time {
-	if !e.MadeAt.IsZero() && e.MadeAt.Before(e.At) {
-		return e.MadeAt
+	at := e.At
+	if !e.MadeAt.IsZero() && e.MadeAt.Before(at) {
+		at = e.MadeAt
 	}
-	return e.At
+	for _, use := range e.Uses {
+		if use.At.Before(at) {
+			at = use.At
+		}
+	}
+	return at
+}
+
+// Answered tells whether somebody answers for the signer: a member, or the members
+// together with a root that they share.
+func (e *Evidence) Answered(members []string) bool {
+	return e.Signer.MSP == "" && e.RootVersion > 0 || slices.Contains(members, e.Signer.MSP)
 }
 
 // WithdrawnBy tells whether the withdrawal of the key that signed it, nil when
