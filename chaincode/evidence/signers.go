@@ -31,7 +31,7 @@ func Signers(r Request, keys []*ParsedKey) ([]Signed, error) {
 	}
 	e.document = sync.OnceValues(e.document)
 	hint := KeyHint(r.Format, r.Envelope)
-	refusal := invalid("no key is registered")
+	refusal, apt := invalid("no key is registered"), false // apt: of material that such a signature is verified with
 	var all []Signed
 	var by crypto.PublicKey // the hinted key, once the one signature verified
 	for _, k := range likelyFirst(keys, hint) {
@@ -40,7 +40,9 @@ func Signers(r Request, keys []*ParsedKey) ([]Signed, error) {
 		}
 		result, err := e.verify(k)
 		if err != nil {
-			refusal = err
+			if told := e.signatures[0].certs == nil == (k.Kind == PublicKey); told || !apt {
+				refusal, apt = err, told
+			}
 			continue
 		}
 		all = append(all, Signed{k.Key, result})

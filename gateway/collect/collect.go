@@ -58,7 +58,7 @@ const (
 // known is what the ledger says about an image as a subject of evidence.
 type known struct {
 	recorded bool
-	keys     []*evidence.ParsedKey // of members, in force
+	keys     []*evidence.ParsedKey // and trusted roots, in force
 	pieces   []state.Evidence
 }
 
@@ -186,53 +186,11 @@ func recorded(r state.Reader, host provenance.Host, repo provenance.Repository, 
 	return len(parents.Indexes) > 0, nil
 }
 
-// trusted lists the keys of members that were not withdrawn. A member of which
-// not every key is tried is named in the log, once, and counted.
-func (c *Collector) trusted(ctx context.Context, r state.Scanner) ([]*evidence.ParsedKey, error) {
-	members, err := state.LoadMembers(r)
-	if err != nil {
-		return nil, err
-	}
-	most := c.keysOf
-	if most == 0 {
-		most = maxKeys
-	}
-	var keys []*evidence.ParsedKey
-	for _, msp := range members.MSPs {
-		entries, err := r.Scan(most+1, state.TypeKey, msp)
-		if err != nil {
-			return nil, err
-		}
-		if len(entries) > most {
-			entries = entries[:most]
-			c.Count("keys-left-out")
-			if _, known := c.told.LoadOrStore(msp, true); !known {
-				c.Log.WarnContext(ctx, "not every key of a member is tried: what the others signed is not found", slog.String("member", msp), slog.Int("tried", most))
-			}
-		}
-		for _, e := range entries {
-			var k state.TrustKey
-			if err := state.Decode(e.Value, &k); err != nil {
-				return nil, err
-			}
-			if k.Withdrawn != nil {
-				continue
-			}
-			parsed, err := c.parsed.Parse(evidence.Key{MSP: k.MSP, Name: k.Name, Kind: evidence.KeyKind(k.Kind), PEM: k.PEM, NotBefore: k.NotBefore, NotAfter: k.NotAfter})
-			if err != nil {
-				return nil, provenance.Wrap(provenance.Internal, err, "key %s of %s on the ledger", k.Name, k.MSP)
-			}
-			keys = append(keys, parsed)
-		}
-	}
-	return keys, nil
-}
-
 // piece submits an envelope once for each registered key that signed it.
 func (c *Collector) piece(ctx context.Context, t tasks.Task, k known, p piece, envelope []byte, location string) error {
 	signed, err := evidence.Signers(evidence.Request{Subject: t.Subject, Format: p.format, Envelope: envelope, Now: c.Now()}, k.keys)
 	if err != nil {
-		return &tasks.FinalError{For: tasks.ForKey, Cause: provenance.Errorf(provenance.BadEvidence, "%s: none of %d registered keys signed it: %v", p.format, len(k.keys), err)}
+		return &tasks.FinalError{For: tasks.ForKey, Cause: provenance.Errorf(provenance.BadEvidence, "%s: none of %d registered keys and trusted roots vouches for it: %v", p.format, len(k.keys), err)}
 	}
 	for _, s := range signed {
 		key, result := s.Key, s.Result
@@ -240,17 +198,23 @@ func (c *Collector) piece(ctx context.Context, t tasks.Task, k known, p piece, e
 			c.Count("known")
 			continue
 		}
-		args := []string{string(t.Host), string(t.Repository), t.Subject.String(), "", string(p.format), key.MSP, key.Name, location}
 		transient := map[string][]byte{"envelope": envelope}
 		if p.private {
 			transient["private"] = []byte("true")
 		}
-		if _, err := c.Ledger.SubmitTransient(ctx, transient, submitEvidence, args...); err != nil {
-			return c.refused(ctx, key.MSP, result.Type, err)
+		types, err := c.typesFor(ctx, key, result.Type)
+		if err != nil {
+			return err
+		}
+		for _, typ := range types {
+			args := []string{string(t.Host), string(t.Repository), t.Subject.String(), typ, string(p.format), key.MSP, key.Name, location}
+			if _, err := c.Ledger.SubmitTransient(ctx, transient, submitEvidence, args...); err != nil {
+				return c.refused(ctx, key.MSP, result.Type, err)
+			}
 		}
 		c.Count("recorded")
 		c.Log.InfoContext(ctx, "evidence collected", slog.String("type", result.Type), slog.String("image", string(t.Host)+"/"+string(t.Repository)+"@"+t.Subject.String()),
-			slog.String("key", key.MSP+"/"+key.Name), slog.String("from", t.Digest.String()))
+			slog.String("key", key.MSP+"/"+key.Name), slog.String("identity", result.Identity), slog.String("from", t.Digest.String()))
 	}
 	return nil
 }
@@ -269,24 +233,10 @@ func (c *Collector) refused(ctx context.Context, msp, typ string, err error) err
 	return err
 }
 
-// lacksSchema tells whether a type is a custom one that nobody registered a schema for.
-func (c *Collector) lacksSchema(ctx context.Context, msp, typ string) bool {
-	name, custom := strings.CutPrefix(typ, evidence.CustomPrefix)
-	if !custom {
-		return false
-	}
-	found := false
-	err := c.View(ctx, func(r state.Scanner) (err error) {
-		found, err = state.Read(r, state.SchemaKey(msp, name), new(state.Schema))
-		return err
-	})
-	return err == nil && !found
-}
-
 // has tells whether a statement is on the ledger by this signer.
 func has(pieces []state.Evidence, key evidence.Key, result evidence.Result) bool {
 	return slices.ContainsFunc(pieces, func(e state.Evidence) bool {
-		return e.Type == result.Type && e.Document == result.Document && e.Signer.MSP == key.MSP && e.Signer.Key == key.Name &&
+		return signedType(e.Type) == result.Type && e.Document == result.Document && e.Signer.MSP == key.MSP && e.Signer.Key == key.Name &&
 			e.Signer.Identity == result.Identity && e.Signer.Issuer == result.Issuer
 	})
 }

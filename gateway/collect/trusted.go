@@ -1,0 +1,151 @@
+package collect
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/waybill-dev/waybill/chaincode/evidence"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/tasks"
+)
+
+// trusted lists the keys and trusted roots of members, and the roots that they share, as
+// far as they were not withdrawn. A member of which not every key is tried is named in
+// the log, once, and counted.
+func (c *Collector) trusted(ctx context.Context, r state.Scanner) ([]*evidence.ParsedKey, error) {
+	members, err := state.LoadMembers(r)
+	if err != nil {
+		return nil, err
+	}
+	most := c.keysOf
+	if most == 0 {
+		most = maxKeys
+	}
+	var keys []*evidence.ParsedKey
+	for _, msp := range members.MSPs {
+		entries, err := r.Scan(most+1, state.TypeKey, msp)
+		if err != nil {
+			return nil, err
+		}
+		if len(entries) > most {
+			entries = entries[:most]
+			c.Count("keys-left-out")
+			if _, known := c.told.LoadOrStore(msp, true); !known {
+				c.Log.WarnContext(ctx, "not every key of a member is tried: what the others signed is not found", slog.String("member", msp), slog.Int("tried", most))
+			}
+		}
+		for _, e := range entries {
+			var k state.TrustKey
+			if err := state.Decode(e.Value, &k); err != nil {
+				return nil, err
+			}
+			if k.Withdrawn != nil {
+				continue
+			}
+			parsed, err := c.parsed.Parse(evidence.Key{MSP: k.MSP, Name: k.Name, Kind: evidence.KeyKind(k.Kind), PEM: k.PEM, NotBefore: k.NotBefore, NotAfter: k.NotAfter})
+			if err != nil {
+				return nil, provenance.Wrap(provenance.Internal, err, "key %s of %s on the ledger", k.Name, k.MSP)
+			}
+			keys = append(keys, parsed)
+		}
+	}
+	for _, msp := range append(slices.Clone(members.MSPs), "") {
+		roots, err := c.roots(r, msp)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, roots...)
+	}
+	return keys, nil
+}
+
+// roots lists an organisation's own trusted roots, or with msp "" the shared ones.
+func (c *Collector) roots(r state.Reader, msp string) ([]*evidence.ParsedKey, error) {
+	var list state.RootList
+	if _, err := state.Read(r, state.RootListKey(msp), &list); err != nil {
+		return nil, err
+	}
+	var roots []*evidence.ParsedKey
+	for _, name := range list.Names {
+		var root state.TrustedRoot
+		if _, err := state.Read(r, state.TrustedRootKey(msp, name), &root); err != nil {
+			return nil, err
+		}
+		if root.Withdrawn != nil {
+			continue
+		}
+		var v state.RootVersion
+		found, err := state.Read(r, state.RootVersionKey(msp, name, root.Version), &v)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			return nil, provenance.Errorf(provenance.Internal, "%s version %d is in force but not on the ledger", &root, root.Version)
+		}
+		parsed, err := c.parsed.Parse(evidence.Key{MSP: msp, Name: name, Kind: evidence.TrustedRoot, Root: v.Text})
+		if err != nil {
+			return nil, provenance.Wrap(provenance.Internal, err, "%s on the ledger", &root)
+		}
+		roots = append(roots, parsed)
+	}
+	return roots, nil
+}
+
+// typesFor is under which types a document goes onto the ledger: "", the one that was
+// signed. A custom one of which a shared root vouches for the signer is nobody's yet: it
+// goes under the schema of each member that has one of its name.
+func (c *Collector) typesFor(ctx context.Context, key evidence.Key, signed string) ([]string, error) {
+	name, custom := strings.CutPrefix(signed, evidence.CustomPrefix)
+	if key.MSP != "" || !custom {
+		return []string{""}, nil
+	}
+	var types []string
+	err := c.View(ctx, func(r state.Scanner) error {
+		members, err := state.LoadMembers(r)
+		if err != nil {
+			return err
+		}
+		types = nil
+		for _, msp := range members.MSPs {
+			found, err := state.Read(r, state.SchemaKey(msp, name), new(state.Schema))
+			if err != nil {
+				return err
+			}
+			if found {
+				types = append(types, evidence.CustomPrefix+msp+"/"+name)
+			}
+		}
+		return nil
+	})
+	if err == nil && len(types) == 0 {
+		err = &tasks.FinalError{For: tasks.ForKey, Cause: provenance.Errorf(provenance.BadEvidence, "no member registered a schema %q for what it says", name)}
+	}
+	return types, err
+}
+
+// signedType is the type that was signed of one on the ledger: custom/MSP/NAME there is
+// custom/NAME in the document.
+func signedType(typ string) string {
+	rest, custom := strings.CutPrefix(typ, evidence.CustomPrefix)
+	if _, name, qualified := strings.Cut(rest, "/"); custom && qualified {
+		return evidence.CustomPrefix + name
+	}
+	return typ
+}
+
+// lacksSchema tells whether a type is a custom one that an organisation registered no schema for.
+func (c *Collector) lacksSchema(ctx context.Context, msp, typ string) bool {
+	name, custom := strings.CutPrefix(typ, evidence.CustomPrefix)
+	if !custom {
+		return false
+	}
+	found := false
+	err := c.View(ctx, func(r state.Scanner) (err error) {
+		found, err = state.Read(r, state.SchemaKey(msp, name), new(state.Schema))
+		return err
+	})
+	return err == nil && !found
+}
