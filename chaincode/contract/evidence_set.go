@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"slices"
 
-	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
@@ -26,7 +25,7 @@ func storeEvidence(tx *Tx, unruled bool, signature string, e state.Evidence) (st
 	// vouch for equal bytes: whoever comes second has an id of its own, so that
 	// nobody is kept from counting by somebody who was first.
 	ids := []string{e.ID, signerID(e.ID, signer)}
-	firstKey := state.FirstPieceKey(e.Digest, e.Type, signerIdentity(e.Signer), signature)
+	firstKey := state.FirstPieceKey(e.Digest, e.Type, e.Signer, signature)
 	var first state.FirstPiece
 	if signature != "" {
 		if _, err := state.Read(tx, firstKey, &first); err != nil {
@@ -140,15 +139,6 @@ func keepSuperseded(tx *Tx, d provenance.Digest, entry, piece state.EvidenceEntr
 func signerID(id, signer string) string {
 	sum := sha256.Sum256([]byte(id + "\x00" + signer))
 	return hex.EncodeToString(sum[:])
-}
-
-// signerIdentity is whose word a signature is for the rules: a certificate may chain up
-// to several roots of its organisation, and its identity says one thing.
-func signerIdentity(s policy.Signer) string {
-	if s.Kind == policy.SignedByCertificate {
-		s.Key = ""
-	}
-	return state.SignerID(s)
 }
 
 // newer is policy's order: by time, then by id.

@@ -307,9 +307,13 @@ func EvidencePastKey(d provenance.Digest, msp string, e EvidenceEntry) string {
 	return Key(TypeEvPast, d.String(), msp, e.Type, e.Signer)
 }
 
-// FirstPieceKey names what a signature came as first, of a signer's words of a type.
-func FirstPieceKey(d provenance.Digest, typ, signer, signature string) string {
-	return Key(TypeFirstPiece, d.String(), typ, signer, signature)
+// FirstPieceKey names what a signature came as first, of a signer's words of a type. A
+// certificate may chain up to several roots, and its identity says one thing.
+func FirstPieceKey(d provenance.Digest, typ string, s policy.Signer, signature string) string {
+	if s.Kind == policy.SignedByCertificate {
+		s.Key = ""
+	}
+	return Key(TypeFirstPiece, d.String(), typ, SignerID(s), signature)
 }
 
 // WitnessKey names one organisation's own sight of an image at its registry.

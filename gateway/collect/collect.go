@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -192,29 +193,27 @@ func (c *Collector) piece(ctx context.Context, t tasks.Task, k known, p piece, e
 	if err != nil {
 		return &tasks.FinalError{For: tasks.ForKey, Cause: provenance.Errorf(provenance.BadEvidence, "%s: none of %d registered keys and trusted roots vouches for it: %v", p.format, len(k.keys), err)}
 	}
+	transient := map[string][]byte{"envelope": envelope}
+	if p.private {
+		transient["private"] = []byte("true")
+	}
 	for _, s := range signed {
-		key, result := s.Key, s.Result
-		if has(k.pieces, key, result) {
-			c.Count("known")
-			continue
-		}
-		transient := map[string][]byte{"envelope": envelope}
-		if p.private {
-			transient["private"] = []byte("true")
-		}
-		types, err := c.typesFor(ctx, key, result.Type)
+		types, err := c.missing(ctx, t.Subject, s)
 		if err != nil {
 			return err
 		}
 		for _, typ := range types {
-			args := []string{string(t.Host), string(t.Repository), t.Subject.String(), typ, string(p.format), key.MSP, key.Name, location}
+			args := []string{string(t.Host), string(t.Repository), t.Subject.String(), typ, string(p.format), s.Key.MSP, s.Key.Name, location}
 			if _, err := c.Ledger.SubmitTransient(ctx, transient, submitEvidence, args...); err != nil {
-				return c.refused(ctx, key.MSP, result.Type, err)
+				return c.refused(ctx, s.Key.MSP, s.Result.Type, err)
 			}
+			c.Count("recorded")
+			c.Log.InfoContext(ctx, "evidence collected", slog.String("type", cmp.Or(typ, s.Result.Type)), slog.String("image", string(t.Host)+"/"+string(t.Repository)+"@"+t.Subject.String()),
+				slog.String("key", s.Key.MSP+"/"+s.Key.Name), slog.String("identity", s.Result.Identity), slog.String("from", t.Digest.String()))
 		}
-		c.Count("recorded")
-		c.Log.InfoContext(ctx, "evidence collected", slog.String("type", result.Type), slog.String("image", string(t.Host)+"/"+string(t.Repository)+"@"+t.Subject.String()),
-			slog.String("key", key.MSP+"/"+key.Name), slog.String("identity", result.Identity), slog.String("from", t.Digest.String()))
+		if len(types) == 0 {
+			c.Count("known")
+		}
 	}
 	return nil
 }
@@ -231,14 +230,6 @@ func (c *Collector) refused(ctx context.Context, msp, typ string, err error) err
 		}
 	}
 	return err
-}
-
-// has tells whether a statement is on the ledger by this signer.
-func has(pieces []state.Evidence, key evidence.Key, result evidence.Result) bool {
-	return slices.ContainsFunc(pieces, func(e state.Evidence) bool {
-		return signedType(e.Type) == result.Type && e.Document == result.Document && e.Signer.MSP == key.MSP && e.Signer.Key == key.Name &&
-			e.Signer.Identity == result.Identity && e.Signer.Issuer == result.Issuer
-	})
 }
 
 // documents sets aside unsigned documents that nobody has vouched for. Whoever

@@ -1,12 +1,14 @@
 package collect
 
 import (
-	"encoding/json"
-
 	"crypto/sha256"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -168,16 +170,26 @@ func TestCollect(t *testing.T) {
 	}
 }
 
-// The second time everything is on the ledger and nothing is sent.
+// The second time everything is on the ledger and nothing is sent; what the same key
+// signs anew is.
 func TestCollectKnown(t *testing.T) {
 	c := newCollecting(t)
 	payload := simpleSigning(c.image)
-	job := c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, payload)}})
-	sum := sha256.Sum256(payload)
-	c.state.Put(t, state.EvidenceKey(c.image, evidence.TypeSignature, "id"), state.Evidence{
-		Digest: c.image, Type: evidence.TypeSignature, ID: "id", Document: fmt.Sprintf("%x", sum), Signer: policy.Signer{Kind: policy.SignedByKey, MSP: "VendorMSP", Key: "release"},
-	})
-	if _, err := c.Do(t.Context(), job); err != nil || len(c.ledger.Acts) != 0 || c.counts["known"] != 1 {
+	layer := c.signed(t, c.key, payload)
+	sig, err := base64.StdEncoding.DecodeString(layer.Annotations[cosignSignature])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pair struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(sig, &pair); err != nil {
+		t.Fatal(err)
+	}
+	signature := fmt.Sprintf("%x", sha256.Sum256(pair.R.Bytes()))
+	c.state.Put(t, state.FirstPieceKey(c.image, evidence.TypeSignature, policy.Signer{Kind: policy.SignedByKey, MSP: "VendorMSP", Key: "release"}, signature), state.FirstPiece{ID: "id"})
+	if _, err := c.Do(t.Context(), c.push(registry.Artifact{Layers: []registry.Descriptor{layer}})); err != nil || len(c.ledger.Acts) != 0 || c.counts["known"] != 1 {
+		t.Errorf("%v, %d transactions, %v", err, len(c.ledger.Acts), c.counts)
+	}
+	if _, err := c.Do(t.Context(), c.push(registry.Artifact{Layers: []registry.Descriptor{c.signed(t, c.key, payload)}})); err != nil || len(c.ledger.Acts) != 1 {
 		t.Errorf("%v, %d transactions, %v", err, len(c.ledger.Acts), c.counts)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/evidence"
+	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/tasks"
@@ -94,46 +95,66 @@ func (c *Collector) roots(r state.Reader, msp string) ([]*evidence.ParsedKey, er
 	return roots, nil
 }
 
-// typesFor is under which types a document goes onto the ledger: "", the one that was
-// signed. A custom one of which a shared root vouches for the signer is nobody's yet: it
-// goes under the schema of each member that has one of its name.
-func (c *Collector) typesFor(ctx context.Context, key evidence.Key, signed string) ([]string, error) {
-	name, custom := strings.CutPrefix(signed, evidence.CustomPrefix)
-	if key.MSP != "" || !custom {
-		return []string{""}, nil
+// missing is under which types a signed document is yet to go onto the ledger: "" is the
+// one that was signed. A custom one of which a shared root vouches for the signer is
+// nobody's: it goes under the schema of each member that has one of its name.
+func (c *Collector) missing(ctx context.Context, subject provenance.Digest, s evidence.Signed) (types []string, err error) {
+	signer := policy.Signer{Kind: policy.SignedByKey, MSP: s.Key.MSP, Key: s.Key.Name, Identity: s.Result.Identity, Issuer: s.Result.Issuer}
+	if signer.Identity != "" {
+		signer.Kind = policy.SignedByCertificate
 	}
-	var types []string
-	err := c.View(ctx, func(r state.Scanner) error {
-		members, err := state.LoadMembers(r)
+	err = c.View(ctx, func(r state.Scanner) error {
+		types = nil
+		all, err := ledgerTypes(r, s)
 		if err != nil {
 			return err
 		}
-		types = nil
-		for _, msp := range members.MSPs {
-			found, err := state.Read(r, state.SchemaKey(msp, name), new(state.Schema))
+		for _, typ := range all {
+			found, err := state.Read(r, state.FirstPieceKey(subject, typ, signer, s.Result.Signature), new(state.FirstPiece))
 			if err != nil {
 				return err
 			}
 			if found {
-				types = append(types, evidence.CustomPrefix+msp+"/"+name)
+				continue
 			}
+			if s.Key.MSP != "" {
+				typ = ""
+			}
+			types = append(types, typ)
 		}
 		return nil
 	})
-	if err == nil && len(types) == 0 {
-		err = &tasks.FinalError{For: tasks.ForKey, Cause: provenance.Errorf(provenance.BadEvidence, "no member registered a schema %q for what it says", name)}
-	}
 	return types, err
 }
 
-// signedType is the type that was signed of one on the ledger: custom/MSP/NAME there is
-// custom/NAME in the document.
-func signedType(typ string) string {
-	rest, custom := strings.CutPrefix(typ, evidence.CustomPrefix)
-	if _, name, qualified := strings.Cut(rest, "/"); custom && qualified {
-		return evidence.CustomPrefix + name
+// ledgerTypes is what the ledger calls the type of a signed document, or with a shared
+// root the types.
+func ledgerTypes(r state.Reader, s evidence.Signed) ([]string, error) {
+	name, custom := strings.CutPrefix(s.Result.Type, evidence.CustomPrefix)
+	switch {
+	case !custom:
+		return []string{s.Result.Type}, nil
+	case s.Key.MSP != "":
+		return []string{evidence.CustomPrefix + s.Key.MSP + "/" + name}, nil
 	}
-	return typ
+	members, err := state.LoadMembers(r)
+	if err != nil {
+		return nil, err
+	}
+	var types []string
+	for _, msp := range members.MSPs {
+		found, err := state.Read(r, state.SchemaKey(msp, name), new(state.Schema))
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			types = append(types, evidence.CustomPrefix+msp+"/"+name)
+		}
+	}
+	if len(types) == 0 {
+		return nil, &tasks.FinalError{For: tasks.ForKey, Cause: provenance.Errorf(provenance.BadEvidence, "no member registered a schema %q for what it says", name)}
+	}
+	return types, nil
 }
 
 // lacksSchema tells whether a type is a custom one that an organisation registered no schema for.

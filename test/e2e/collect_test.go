@@ -30,6 +30,7 @@ func TestCollect(t *testing.T) {
 	x := &collecting{consortium: newConsortium(ctx, t, l), tools: tools, home: t.TempDir()}
 	x.start()
 	t.Run("every client's signature becomes evidence", x.signatures)
+	t.Run("strangers' signatures without a key, years later", x.suite)
 	t.Run("a signature counts once its key is registered", x.lateKey)
 	t.Run("nothing is lost when the gateway is killed", x.killed)
 	t.Run("the last rule is met by a signature", x.release)
@@ -37,12 +38,14 @@ func TestCollect(t *testing.T) {
 
 type collecting struct {
 	*consortium
-	tools network.SigningTools
-	home  string
+	tools     network.SigningTools
+	home      string
+	suiteHost string
 }
 
 func (x *collecting) start() {
 	x.own(x.lab.Registry)
+	x.addSuite()
 	config := filepath.Join(x.lab.Dir, "network", "orgs", "security", "gateway", "config.yaml")
 	b, err := os.ReadFile(config)
 	if err != nil {
