@@ -159,9 +159,26 @@ func (x *collecting) large(t *testing.T) {
 		if size > most {
 			t.Errorf("the transaction has %d bytes on the ledger", size)
 		}
+		x.replays(t, repo, digest, list[0].Evidence.Location)
 		if v := x.ask(t, repo, digest); !slices.ContainsFunc(v.Reasons, func(r policy.Reason) bool { return r.Rule == "evidence/bill" && r.Outcome == policy.Satisfied }) {
 			t.Errorf("the verdict: %+v", v)
 		}
+	}
+}
+
+// replays verifies the evidence about an image once more, with its document and without.
+func (x *collecting) replays(t *testing.T, repo, digest, location string) {
+	t.Helper()
+	image := x.lab.Registry + "/" + repo + "@" + digest
+	if out, code := x.lab.Waybill(x.ctx, "evidence", "replay", image, "--as", "audit/auditor"); code != 0 || !strings.Contains(out, "reproduced") {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	_, document, _ := strings.Cut(location, "@")
+	if err := x.lab.DeleteManifest(x.ctx, repo, document); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := x.lab.Waybill(x.ctx, "evidence", "replay", image, "--as", "audit/auditor"); code != 10 || !strings.Contains(out, "incomplete") {
+		t.Errorf("without its document: exit %d: %s", code, out)
 	}
 }
 
