@@ -210,7 +210,7 @@ func (x *collecting) costly(t *testing.T, name, digest string) []byte {
 // memory has a bound, and another member's evidence goes through meanwhile.
 func (x *collecting) flood(t *testing.T) {
 	x.t = t
-	const many = 24
+	const many = 18
 	repo := "collect/flood"
 	digest := x.image(t, repo, "v1")
 	x.wants(t, digest)
