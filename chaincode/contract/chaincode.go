@@ -34,12 +34,6 @@ func (c *Chaincode) Invoke(stub shim.ChaincodeStubInterface) *peer.Response {
 	return c.contracts.Invoke(stub)
 }
 
-// Serve answers the organisation's peer at an address until it fails.
-func (c *Chaincode) Serve(ccid, address string, tls shim.TLSProperties) error {
-	server := shim.ChaincodeServer{CCID: ccid, Address: address, CC: c, TLSProps: tls}
-	return server.Start()
-}
-
 // New builds the chaincode with all its contracts. A call is three steps: who
 // may (authorise), the transaction, and, where that succeeded and wrote, what its reads
 // leave behind (materialize).

@@ -24,6 +24,9 @@ func sortedNames(m map[string]any) []string { return slices.Sorted(maps.Keys(m))
 // encodeFacts returns the one encoding of facts: sorted names, no spaces, no
 // floats, at most MaxFacts. A list that was cut is the caller's business (fit).
 func encodeFacts(facts map[string]any) (json.RawMessage, error) {
+	if leastSize(facts, MaxFacts) > MaxFacts {
+		return nil, invalid("facts of more than %d bytes: at most %d", MaxFacts, MaxFacts) // before megabytes are sorted and encoded
+	}
 	if err := checkFact(facts, "facts", maxFactDepth); err != nil {
 		return nil, err
 	}
@@ -35,6 +38,29 @@ func encodeFacts(facts map[string]any) (json.RawMessage, error) {
 		return nil, invalid("facts of %d bytes: at most %d", len(b), MaxFacts)
 	}
 	return b, nil
+}
+
+// leastSize is how many bytes a value takes at least, encoded; beyond most it counts no
+// further, and is only known to be more.
+func leastSize(v any, most int) int {
+	size := 1
+	switch x := v.(type) {
+	case string:
+		size = len(x) + len(`""`)
+	case []any:
+		for _, item := range x {
+			if size += 1 + leastSize(item, most-size); size > most {
+				return size
+			}
+		}
+	case map[string]any:
+		for name, item := range x {
+			if size += len(name) + len(`"":,`) + leastSize(item, most-size); size > most {
+				return size
+			}
+		}
+	}
+	return size
 }
 
 func marshal(v any) (json.RawMessage, error) {

@@ -11,7 +11,7 @@ import (
 const (
 	maxEnvelopeValues = MaxSmall/2 + 1 // of what is around the document
 	maxPayloadValues  = 1 << 18
-	maxPayloadObjects = 1 << 17
+	maxPayloadObjects = 96 << 10
 )
 
 // MaxEnvelope is the largest envelope of a format, in bytes.

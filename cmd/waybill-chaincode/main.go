@@ -16,6 +16,9 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/contract"
 )
 
+// softMemory is from where on the collector spares no time.
+const softMemory = 384 << 20
+
 func main() {
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "waybill-chaincode:", err)
@@ -37,6 +40,11 @@ func run() error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
+	// Four times what lives when it is large would be gigabytes: from here on it runs
+	// as often as it has to.
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(softMemory)
+	}
 	chaincode, err := contract.New()
 	if err != nil {
 		return err
@@ -45,7 +53,10 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	return chaincode.Serve(os.Getenv("CORE_CHAINCODE_ID_NAME"), os.Getenv("CHAINCODE_SERVER_ADDRESS"), tls)
+	server := shim.ChaincodeServer{
+		CCID: os.Getenv("CORE_CHAINCODE_ID_NAME"), Address: os.Getenv("CHAINCODE_SERVER_ADDRESS"), CC: &admission{Chaincode: chaincode}, TLSProps: tls,
+	}
+	return server.Start()
 }
 
 // tlsFiles reads the key and the certificates that the environment names.

@@ -31,7 +31,7 @@ func newEvidenceCmd(a *app) *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVar(&typ, "type", "", "only of this type")
-	cmd.AddCommand(newEvidenceWithdrawCmd(a))
+	cmd.AddCommand(newEvidenceWithdrawCmd(a), newEvidenceReplayCmd(a))
 	return cmd
 }
 

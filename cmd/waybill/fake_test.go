@@ -62,6 +62,8 @@ type world struct {
 	down map[string]bool
 	// heard is which peer was asked what.
 	heard []string
+	// transient is what the last transaction carried beside its arguments.
+	transient map[string][]byte
 	// shown is the policy that gateways show; nil is one of few words.
 	shown *waybillv1.Policy
 	// gatewayLies changes what gateways answer of a verdict.
@@ -185,7 +187,8 @@ type signer struct {
 	p person
 }
 
-func (s signer) SubmitTransient(_ context.Context, _ map[string][]byte, fn string, args ...string) (ledger.Result, error) {
+func (s signer) SubmitTransient(_ context.Context, transient map[string][]byte, fn string, args ...string) (ledger.Result, error) {
+	s.w.transient = transient
 	s.w.acts = append(s.w.acts, s.p.String()+": "+fn+" "+strings.Join(args, " "))
 	payload := s.w.payload
 	if payload == "" {

@@ -9,7 +9,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-// PrivateAnnotation, "true", on an artifact or a layer of it asks that what its
+// PrivateAnnotation on an artifact or a layer of it, "true", asks that what its
 // documents list stays off the ledger.
 const PrivateAnnotation = "dev.waybill.evidence/private"
 

@@ -2,21 +2,15 @@ package chaos
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 
-	"github.com/hyperledger/fabric-gateway/pkg/client"
-	"github.com/hyperledger/fabric-gateway/pkg/hash"
-	"github.com/hyperledger/fabric-gateway/pkg/identity"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -32,70 +26,19 @@ import (
 // readPeer reads the blocks of an organisation's peer up to height, whole: the
 // gateway's own reader leaves invalid transactions out.
 func readPeer(ctx context.Context, l *lab.Lab, org string, height uint64) (p check.Peer, err error) {
-	c, err := l.Clients.Org(org)
-	if err != nil {
-		return p, err
-	}
-	gateway, conn, err := dialPeer(c.PeerAddress, c.PeerTLSCA, c.MSPID, c.People["auditor"].Cert, c.People["auditor"].Key)
-	if err != nil {
-		return p, err
-	}
-	defer func() { err = errors.Join(err, gateway.Close(), conn.Close()) }()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	blocks, err := gateway.GetNetwork(l.Clients.Channel).BlockEvents(ctx, client.WithStartBlock(0))
-	if err != nil {
-		return p, err
-	}
 	p.Name = org
-	for raw := range blocks {
+	err = l.Blocks(ctx, org, 0, func(raw *common.Block) (bool, error) {
 		b, err := readBlock(raw, l.Clients.Chaincode)
 		if err != nil {
-			return p, fmt.Errorf("peer of %s: block %d: %w", org, raw.GetHeader().GetNumber(), err)
+			return false, fmt.Errorf("peer of %s: block %d: %w", org, raw.GetHeader().GetNumber(), err)
 		}
-		if p.Blocks = append(p.Blocks, b); uint64(len(p.Blocks)) >= height {
-			return p, nil
-		}
-	}
-	return p, fmt.Errorf("peer of %s: the stream ended after %d of %d blocks", org, len(p.Blocks), height)
-}
-
-func dialPeer(address, tlsCA, msp, certFile, keyFile string) (*client.Gateway, *grpc.ClientConn, error) {
-	var parts [3][]byte
-	for i, file := range []string{tlsCA, certFile, keyFile} {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return nil, nil, err
-		}
-		parts[i] = b
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(parts[0])
-	cert, err := identity.CertificateFromPEM(parts[1])
+		p.Blocks = append(p.Blocks, b)
+		return uint64(len(p.Blocks)) >= height, nil
+	})
 	if err != nil {
-		return nil, nil, err
+		err = fmt.Errorf("%d of %d blocks: %w", len(p.Blocks), height, err)
 	}
-	id, err := identity.NewX509Identity(msp, cert)
-	if err != nil {
-		return nil, nil, err
-	}
-	key, err := identity.PrivateKeyFromPEM(parts[2])
-	if err != nil {
-		return nil, nil, err
-	}
-	sign, err := identity.NewPrivateKeySign(key)
-	if err != nil {
-		return nil, nil, err
-	}
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewClientTLSFromCert(pool, "")), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
-	if err != nil {
-		return nil, nil, err
-	}
-	gateway, err := client.Connect(id, client.WithSign(sign), client.WithHash(hash.SHA256), client.WithClientConnection(conn))
-	if err != nil {
-		return nil, nil, errors.Join(err, conn.Close())
-	}
-	return gateway, conn, nil
+	return p, err
 }
 
 // readBlock is a block with all its transactions and the peer's verdict on each.

@@ -34,6 +34,8 @@ func TestCollect(t *testing.T) {
 	t.Run("a signature counts once its key is registered", x.lateKey)
 	t.Run("nothing is lost when the gateway is killed", x.killed)
 	t.Run("the last rule is met by a signature", x.release)
+	t.Run("a bill of materials of 4 MiB", x.large)
+	t.Run("many of 4 MiB at once", x.flood)
 }
 
 type collecting struct {
@@ -231,6 +233,20 @@ func (x *collecting) killed(t *testing.T) {
 	}
 }
 
+// ask asks audit's peer for the verdict on an image.
+func (x *collecting) ask(t *testing.T, repo, digest string) (v policy.Verdict) {
+	t.Helper()
+	x.settle() // what vendor's peer has, audit's may not have yet
+	b, err := x.as("audit/auditor").Evaluate(x.ctx, "verdict:Ask", x.lab.Registry, repo, digest, "production")
+	if err == nil {
+		err = json.Unmarshal(b, &v)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
 func (x *collecting) release(t *testing.T) {
 	x.t = t
 	repo := "collect/released"
@@ -242,16 +258,7 @@ func (x *collecting) release(t *testing.T) {
 	digest := x.image(t, repo, "v1")
 	ask := func() policy.Verdict {
 		t.Helper()
-		x.settle() // what vendor's peer has, audit's may not have yet
-		var v policy.Verdict
-		b, err := x.as("audit/auditor").Evaluate(x.ctx, "verdict:Ask", x.lab.Registry, repo, digest, "production")
-		if err == nil {
-			err = json.Unmarshal(b, &v)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
+		return x.ask(t, repo, digest)
 	}
 	if err := lab.Poll(x.ctx, 30*time.Second, func() error {
 		if v := ask(); v.Verdict != policy.Pending {
