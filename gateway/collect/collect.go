@@ -105,18 +105,15 @@ func (c *Collector) Do(ctx context.Context, t tasks.Task) (more []tasks.Task, er
 	for _, why := range found.refused {
 		failures = append(failures, &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "%s", why)})
 	}
-	if len(found.unknown) > 0 {
-		failures = append(failures, &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "neither evidence nor a document that is known: artifact type %q, layers %s", a.ArtifactType, strings.Join(found.unknown, ", "))})
-	}
 	if len(failures) > 0 {
 		c.Count("refused")
 		return nil, worst(failures)
 	}
-	if len(found.pieces)+len(found.documents) == 0 {
+	if len(found.pieces)+len(found.documents)+len(found.unknown) == 0 {
 		c.Count("ignored")
 		c.Log.DebugContext(ctx, "nothing in it says anything about the image", slog.String("artifact", location), slog.String("type", a.ArtifactType))
 	}
-	return nil, c.documents(t, k, found.documents, location)
+	return nil, c.documents(t, k, found, location)
 }
 
 // worst picks the failure that leaves most hope, for all pieces are tried
@@ -232,15 +229,18 @@ func (c *Collector) refused(ctx context.Context, msp, typ string, err error) err
 	return err
 }
 
-// documents sets aside unsigned documents that nobody has vouched for. Whoever
-// pushes one with "waybill attest" does so a moment later.
-func (c *Collector) documents(t tasks.Task, k known, mediaTypes []string, location string) error {
-	if len(mediaTypes) == 0 || slices.ContainsFunc(k.pieces, func(e state.Evidence) bool { return e.Location == location }) {
+// documents sets aside what nobody signed and nobody vouched for. Whoever pushes a
+// document with "waybill attest" vouches for it a moment later.
+func (c *Collector) documents(t tasks.Task, k known, found sorted, location string) error {
+	if len(found.documents)+len(found.unknown) == 0 || slices.ContainsFunc(k.pieces, func(e state.Evidence) bool { return e.Location == location }) {
 		return nil
 	}
 	if t.Attempts < documentAttempts {
 		return provenance.Errorf(provenance.NotFound, "nobody has vouched for this unsigned document yet")
 	}
 	c.Count("unverified")
-	return &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "unsigned document (%s): it is no evidence until a person vouches for it with: waybill attest", strings.Join(mediaTypes, ", "))}
+	if len(found.unknown) > 0 {
+		return &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "neither evidence nor a document that is known: layers %s; a person can vouch for a document with: waybill attest", strings.Join(found.unknown, ", "))}
+	}
+	return &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "unsigned document (%s): it is no evidence until a person vouches for it with: waybill attest", strings.Join(found.documents, ", "))}
 }
