@@ -9,6 +9,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/evidence"
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/sigstore"
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
@@ -89,8 +90,16 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 	return storeEvidence(tx, !p.Accepts(result.Type, signer), result.Signature, state.Evidence{
 		Digest: subject, Type: result.Type, ID: evidence.ID(request.Format, envelope), Format: format, Signer: signer, Facts: result.Facts,
 		Document: result.Document, PredicateType: result.PredicateType, MadeAt: result.MadeAt, Location: location, Act: tx.act(),
-		RootVersion: version, Claims: result.Claims, Uses: result.Uses,
+		RootVersion: version, Claims: result.Claims, Uses: usesOf(result.Uses),
 	})
+}
+
+func usesOf(uses []sigstore.Use) []state.Use {
+	var out []state.Use
+	for _, u := range uses {
+		out = append(out, state.Use{ID: u.ID, At: u.At.UTC()})
+	}
+	return out
 }
 
 // place reads a place that evidence is about: the push of the image itself, which

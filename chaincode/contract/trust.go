@@ -95,7 +95,9 @@ func (TrustContract) Withdraw(tx *Tx, name, reason, compromisedSince string) (st
 func (TrustContract) List(tx *Tx) (string, error) {
 	list := []state.TrustedRoot{}
 	err := scanInto(tx, &list, state.TypeTrust)
-	slices.SortFunc(list, func(a, b state.TrustedRoot) int { return cmp.Or(cmp.Compare(a.MSP, b.MSP), cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(list, func(a, b state.TrustedRoot) int {
+		return cmp.Or(cmp.Compare(a.MSP, b.MSP), cmp.Compare(a.Name, b.Name))
+	})
 	return answer(list, err)
 }
 
