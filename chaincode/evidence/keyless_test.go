@@ -277,7 +277,9 @@ func TestRealEnvelopes(t *testing.T) {
 			t.Fatal(err)
 		}
 		var envelope struct{ Payload []byte }
-		var said struct{ Subject []struct{ Digest map[string]string } }
+		var said struct {
+			Subject []struct{ Digest map[string]string }
+		}
 		if err := json.Unmarshal(text, &envelope); err != nil {
 			t.Fatal(err)
 		}
