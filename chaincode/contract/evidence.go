@@ -167,7 +167,7 @@ func signerOf(tx *Tx, format, keyMSP, keyName string) (policy.Signer, *evidence.
 	if keyName == "" || len(keyMSP) > maxName || len(keyName) > maxName {
 		return no(provenance.Errorf(provenance.Invalid, "evidence of format %q names the key that signed it: an organisation and a key, or a shared root alone", clip(format)))
 	}
-	root, _, err := loadRoot(tx, keyMSP, keyName)
+	root, err := loadRoot(tx, keyMSP, keyName)
 	if err != nil {
 		return no(err)
 	}
