@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/evidence"
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/sigstore"
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
@@ -81,6 +83,9 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 	if err := provenance.CheckText("issuer of the signer", result.Issuer, maxIdentity); err != nil {
 		return "", err
 	}
+	if err := checkClaims(result.Claims); err != nil {
+		return "", err
+	}
 	signer.Identity, signer.Issuer = result.Identity, result.Issuer
 	if result.Identity != "" {
 		signer.Kind = policy.SignedByCertificate
@@ -97,7 +102,7 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 	return storeEvidence(tx, !p.Accepts(result.Type, signer), result.Signature, state.Evidence{
 		Digest: subject, Type: result.Type, ID: evidence.ID(request.Format, envelope), Format: format, Signer: signer, Facts: result.Facts,
 		Document: result.Document, PredicateType: result.PredicateType, MadeAt: result.MadeAt, Location: location, Private: private, Act: tx.act(),
-		RootVersion: version, Claims: result.Claims, Uses: result.Uses,
+		RootVersion: version, Claims: result.Claims, Uses: usesOf(result.Uses),
 	})
 }
 
@@ -135,6 +140,29 @@ func (tx *Tx) verify(r evidence.Request, key *evidence.Key, private bool) (evide
 	return result.Private()
 }
 
+// checkClaims bounds what a certificate says: every verdict about the image reads it.
+func checkClaims(claims map[string]string) error {
+	size := 0
+	for _, name := range slices.Sorted(maps.Keys(claims)) { // which one is named must not depend on the peer
+		if err := provenance.CheckText("claim "+name, claims[name], maxClaims); err != nil {
+			return provenance.Errorf(provenance.BadEvidence, "certificate: %s", message(err))
+		}
+		size += len(name) + len(claims[name])
+	}
+	if size > maxClaims {
+		return provenance.Errorf(provenance.BadEvidence, "certificate: its claims have %d bytes: at most %d", size, maxClaims)
+	}
+	return nil
+}
+
+func usesOf(uses []sigstore.Use) []state.Use {
+	var out []state.Use
+	for _, u := range uses {
+		out = append(out, state.Use{ID: u.ID, At: u.At.UTC()})
+	}
+	return out
+}
+
 // place reads a place that evidence is about: the push of the image itself, which
 // is not deleted, or of any index of the same repository that lists it, is on the
 // ledger. What became of that index since is all the same: of many only some are
@@ -165,6 +193,7 @@ func place(tx *Tx, host, repository, digest string) (provenance.Digest, error) {
 const (
 	maxLocation = 512
 	maxIdentity = 2048 // bytes of a certificate's identity, and of its issuer
+	maxClaims   = 8192 // of all that it says besides
 )
 
 func checkLocation(location string) error {
@@ -200,7 +229,7 @@ func signerOf(tx *Tx, format, keyMSP, keyName string) (policy.Signer, *evidence.
 	if keyName == "" || len(keyMSP) > maxName || len(keyName) > maxName {
 		return no(provenance.Errorf(provenance.Invalid, "evidence of format %q names the key that signed it: an organisation and a key, or a shared root alone", clip(format)))
 	}
-	root, _, err := loadRoot(tx, keyMSP, keyName)
+	root, err := loadRoot(tx, keyMSP, keyName)
 	if err != nil {
 		return no(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
@@ -232,3 +233,5 @@ func twin(t *testing.T, key *ecdsa.PrivateKey, signature []byte) []byte {
 	}
 	return der
 }
+
+func certs(list ...*x509.Certificate) []*x509.Certificate { return list }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/chaincode/sigstore"
 )
 
 // TrustKey is trust material an organisation registered: what it answers for.
@@ -72,10 +71,16 @@ type Evidence struct {
 	// signer's certificate says besides, and who vouched for the signature, when.
 	RootVersion int               `json:"rootVersion,omitempty"`
 	Claims      map[string]string `json:"claims,omitempty"`
-	Uses        []sigstore.Use    `json:"uses,omitempty"`
+	Uses        []Use             `json:"uses,omitempty"`
 	// Withdrawn: the organisation that vouched took it back.
 	Withdrawn *Withdrawal `json:"withdrawn,omitempty"`
 	Act
+}
+
+// Use is an authority of a trusted root, by Anchor.ID, and a moment at which it vouched.
+type Use struct {
+	ID string    `json:"id"`
+	At time.Time `json:"at"`
 }
 
 // Since is when a piece of evidence was made, at the latest when it was
