@@ -41,6 +41,11 @@ const (
 	FormatPlain Format = "plain"
 )
 
+// Formats returns the formats, in the order of the documentation.
+func Formats() []Format {
+	return []Format{FormatCosign, FormatBundle, FormatDSSE, FormatNotation, FormatPlain}
+}
+
 // The types of evidence; custom evidence is "custom/NAME".
 const (
 	TypeSignature  = "signature"
