@@ -158,6 +158,10 @@ func factsOf(typ string, m map[string]any, subject provenance.Digest) (extracted
 		found, err = vexFacts(m, subject)
 	case TypeTest:
 		found, err = testFacts(m)
+	case TypeVSA:
+		found, err = vsaFacts(m, subject)
+	case TypeSVR:
+		found, err = svrFacts(m)
 	case TypeReview:
 		found, err = reviewFacts(m)
 	case TypeSignature:

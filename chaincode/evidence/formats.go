@@ -55,12 +55,14 @@ const (
 	TypeVEX        = "vex"
 	TypeTest       = "test-result"
 	TypeReview     = "review"
+	TypeVSA        = "vsa"
+	TypeSVR        = "svr"
 	CustomPrefix   = "custom/"
 )
 
 // Types returns the built-in types, in the order of the documentation.
 func Types() []string {
-	return []string{TypeSignature, TypeProvenance, TypeSBOM, TypeScan, TypeVEX, TypeTest, TypeReview}
+	return []string{TypeSignature, TypeProvenance, TypeSBOM, TypeScan, TypeVEX, TypeTest, TypeReview, TypeVSA, TypeSVR}
 }
 
 var customName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)

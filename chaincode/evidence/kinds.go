@@ -40,6 +40,10 @@ func Kinds() []Kind {
 		{"in-toto test result", TypeTest, []string{"https://in-toto.io/attestation/test-result/*"}, func(m map[string]any) bool {
 			return has(m, "result") && has(m, "configuration")
 		}},
+		{"SLSA verification summary v1", TypeVSA, []string{vsaPredicate}, func(m map[string]any) bool { return has(m, "verificationResult") }},
+		{"in-toto simple verification result", TypeSVR, []string{svrPredicate + "v0.1", svrPredicate + "v0.2"}, func(m map[string]any) bool {
+			return has(m, "verifier", "id") && has(m, "properties") && has(m, "timeCreated")
+		}},
 		{"review", TypeReview, nil, func(m map[string]any) bool { return has(m, "approved") && has(m, "reviewers") }},
 	}
 }
