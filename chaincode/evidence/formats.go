@@ -33,8 +33,9 @@ const (
 	FormatBundle Format = "bundle"
 	// FormatDSSE is a DSSE envelope in JSON: secure-systems-lab/dsse, envelope.md.
 	FormatDSSE Format = "dsse"
-	// FormatNotation is a Notary Project signature in a JWS JSON envelope:
-	// notaryproject/specifications, signature-envelope-jws.md. COSE is refused.
+	// FormatNotation is a Notary Project signature in a JWS JSON or a COSE envelope,
+	// which their first byte tells apart: notaryproject/specifications,
+	// signature-envelope-jws.md and signature-envelope-cose.md.
 	FormatNotation Format = "notation"
 	// FormatPlain is a document without a signature of its own, or a Statement
 	// over the hash of one; the submitting person vouches for it.
