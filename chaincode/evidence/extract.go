@@ -16,6 +16,7 @@ type extracted struct {
 	predicateType string
 	madeAt        time.Time
 	document      string // hex sha256, when it is not that of the bytes read
+	names         imageNames
 }
 
 // Extract takes the facts out of a raw document of at most limit bytes (0

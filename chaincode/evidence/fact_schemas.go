@@ -7,8 +7,8 @@ func factSchemas() map[string]string {
 	return map[string]string{
 		TypeScan: `{"type":"object","additionalProperties":false,
 			"required":["critical","high","medium","low","negligible","unknown","total","fixable","findings","truncated","scanner"],
-			"properties":{` + counts("critical", "high", "medium", "low", "negligible", "unknown", "total", "fixable") + `,
-				"truncated":{"type":"boolean"},"scanner":` + short + `,"scannerVersion":` + short + `,"databaseAt":` + short + `,
+			"properties":{` + counts("critical", "high", "medium", "low", "negligible", "unknown", "total", "fixable", "ignored") + `,
+				"truncated":{"type":"boolean"},"endOfLife":{"type":"boolean"},"scanner":` + short + `,"scannerVersion":` + short + `,"databaseAt":` + short + `,
 				"findings":{"type":"array","maxItems":200,"items":{"type":"object","additionalProperties":false,
 					"required":["id","severity","fixable"],
 					"properties":{"id":` + short + `,"fixable":{"type":"boolean"},"aliases":` + texts(`8`) + `,"packages":` + texts(`100`) + `,
