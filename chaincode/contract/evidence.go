@@ -54,6 +54,7 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 	}
 	schemas, signed := cutCustom(typ)
 	request := evidence.Request{Subject: subject, Format: evidence.Format(format), Type: signed, Envelope: envelope, Now: tx.now}
+	request.Known = func() ([]provenance.Digest, error) { return relatives(tx, subject, host, repository) }
 	result, err := evidence.Verify(request, key)
 	if err != nil {
 		return "", provenance.Errorf(provenance.BadEvidence, "%s", message(err))
@@ -114,6 +115,29 @@ func place(tx *Tx, host, repository, digest string) (provenance.Digest, error) {
 		return d, err
 	}
 	return d, provenance.Errorf(provenance.NotFound, "no push of %s to %s/%s is on the ledger", d.Short(), h, repo)
+}
+
+// relatives returns by what else a document may name an image: the indexes of the
+// repository that list it, as far as they are kept, and what its manifest says, its
+// config and the images it lists.
+func relatives(tx *Tx, subject provenance.Digest, host, repository string) ([]provenance.Digest, error) {
+	h, repo, err := parseRepository(host, repository)
+	if err != nil {
+		return nil, err
+	}
+	var p state.Place
+	if _, err := state.Read(tx, state.PlaceKey(subject, h, repo), &p); err != nil {
+		return nil, err
+	}
+	var parents state.Parents
+	if _, err := state.Read(tx, state.ParentsKey(subject, h, repo), &parents); err != nil {
+		return nil, err
+	}
+	known := append(slices.Clone(parents.Indexes), p.Children...)
+	if !p.Config.IsZero() {
+		known = append(known, p.Config)
+	}
+	return known, nil
 }
 
 const (

@@ -16,7 +16,7 @@ type extracted struct {
 	predicateType string
 	madeAt        time.Time
 	document      string // hex sha256, when it is not that of the bytes read
-	names         imageNames
+	names         ImageNames
 }
 
 // Extract takes the facts out of a raw document of at most limit bytes (0
@@ -90,7 +90,7 @@ func (s statement) result(subject provenance.Digest) (Result, error) {
 	}
 	return Result{
 		Type: found.typ, Facts: encoded, Document: found.document,
-		PredicateType: s.predicateType, MadeAt: found.madeAt,
+		PredicateType: s.predicateType, MadeAt: found.madeAt, Names: found.names,
 	}, nil
 }
 

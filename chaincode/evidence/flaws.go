@@ -1,19 +1,16 @@
 package evidence
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 // flaw gathers what a report says of one flaw under all its names.
 type flaw struct {
-	names    map[string]bool
+	names    []string
 	cve      string
 	severity int
 	fixable  bool
-	packages map[string]bool
-	unplaced bool  // in a package that is not known
-	into     *flaw // where its names turned out to be another's
+	packages []string // with repetitions
+	unplaced bool     // in a package that is not known, or in too many
+	into     *flaw    // where its names turned out to be another's
 }
 
 // byFlaw merges findings that have a name in common, in their order. Two CVEs are
@@ -22,25 +19,11 @@ func byFlaw(findings []finding) []finding {
 	named := map[string]*flaw{}
 	var flaws []*flaw
 	for _, f := range findings {
-		own := &flaw{names: map[string]bool{}, severity: f.severity, fixable: f.fixable, packages: map[string]bool{}, unplaced: len(f.packages) == 0}
-		for _, p := range f.packages {
-			own.packages[p] = true
-		}
+		own := &flaw{severity: f.severity, fixable: f.fixable, packages: f.packages, unplaced: len(f.packages) == 0}
 		flaws = append(flaws, own)
-		for _, name := range append([]string{f.id}, f.aliases...) {
-			root := own.root()
-			if other := named[name]; other != nil {
-				other.root().join(root)
-				continue
-			}
-			if cve.MatchString(name) {
-				if root.cve != "" && root.cve != name {
-					continue
-				}
-				root.cve = name
-			}
-			root.names[name] = true
-			named[name] = root
+		own.name(f.id, named)
+		for _, alias := range f.aliases {
+			own.name(alias, named)
 		}
 	}
 	var merged []finding
@@ -50,6 +33,23 @@ func byFlaw(findings []finding) []finding {
 		}
 	}
 	return merged
+}
+
+// name gives a flaw a name, which may be that of another flaw already.
+func (f *flaw) name(name string, named map[string]*flaw) {
+	f = f.root()
+	if other := named[name]; other != nil {
+		other.root().join(f)
+		return
+	}
+	if cve.MatchString(name) {
+		if f.cve != "" {
+			return
+		}
+		f.cve = name
+	}
+	f.names = append(f.names, name)
+	named[name] = f
 }
 
 func (f *flaw) root() *flaw {
@@ -73,25 +73,38 @@ func (f *flaw) join(other *flaw) {
 	if f.cve == "" {
 		f.cve = other.cve
 	}
-	maps.Copy(f.names, other.names)
-	maps.Copy(f.packages, other.packages)
+	f.names = append(f.names, other.names...)
 	f.severity = min(f.severity, other.severity)
 	f.fixable = f.fixable || other.fixable
 	f.unplaced = f.unplaced || other.unplaced
-	other.into = f
+	f.place(other.packages)
+	other.into, other.names, other.packages = f, nil, nil
+}
+
+func (f *flaw) place(packages []string) {
+	f.packages = append(f.packages[:len(f.packages):len(f.packages)], packages...)
+	if len(f.packages) > 4*maxPackages {
+		slices.Sort(f.packages)
+		f.packages = slices.Compact(f.packages)
+		f.unplaced = f.unplaced || len(f.packages) > maxPackages
+	}
+	if f.unplaced {
+		f.packages = nil
+	}
 }
 
 // finding is named by the CVE where there is one; its other names are aliases.
 func (f *flaw) finding() finding {
-	names := slices.Sorted(maps.Keys(f.names))
+	slices.Sort(f.names)
 	id := f.cve
 	if id == "" {
-		id = names[0]
+		id = f.names[0]
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { return name == id })
-	packages := slices.Sorted(maps.Keys(f.packages))
-	if f.unplaced || len(packages) > maxPackages {
+	aliases := slices.DeleteFunc(f.names, func(name string) bool { return name == id })
+	packages := slices.Clone(f.packages)
+	slices.Sort(packages)
+	if packages = slices.Compact(packages); f.unplaced || len(packages) > maxPackages {
 		packages = nil
 	}
-	return finding{id: id, aliases: names[:min(len(names), maxAliases)], severity: f.severity, fixable: f.fixable, packages: packages}
+	return finding{id: id, aliases: aliases[:min(len(aliases), maxAliases)], severity: f.severity, fixable: f.fixable, packages: packages}
 }

@@ -1,71 +1,69 @@
 package evidence
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-// imageNames are the digests by which a document names the image that it is about,
+// ImageNames are the digests by which a document names the image that it is about,
 // beside the statement that carries it.
-type imageNames struct {
-	manifests []provenance.Digest // of manifests and indexes
-	configs   []provenance.Digest // image ids: of configs, or of what a container engine made of it
+type ImageNames struct {
+	Manifests []string // of manifests and indexes
+	Configs   []string // image ids: of configs, or what a container engine uses for them
 }
 
 // maxNames bounds how many digests of a document are looked at.
 const maxNames = 64
 
-// manifest notes the digest in an image reference, a package URL or a text that is
-// a digest; others name nothing.
-func (n *imageNames) manifest(names ...string) { note(&n.manifests, names) }
+// manifest notes the digests in image references, in package URLs and in texts that
+// are digests; others name nothing.
+func (n *ImageNames) manifest(names ...string) { note(&n.Manifests, names) }
 
 // config notes an image id.
-func (n *imageNames) config(names ...string) { note(&n.configs, names) }
+func (n *ImageNames) config(names ...string) { note(&n.Configs, names) }
 
-func note(into *[]provenance.Digest, names []string) {
+func note(into *[]string, names []string) {
 	for _, name := range names {
+		if !strings.Contains(name, "@") {
+			name = "@" + name
+		}
 		for _, alg := range []string{"sha256", "sha512"} {
-			value := digestIn("@"+name, alg)
-			if strings.Contains(name, "@") {
-				value = digestIn(name, alg)
-			}
-			if d, err := provenance.ParseDigest(alg + ":" + value); err == nil && len(*into) < maxNames {
-				*into = append(*into, d)
+			d, err := provenance.ParseDigest(alg + ":" + digestIn(name, alg))
+			if err == nil && len(*into) < maxNames && !slices.Contains(*into, d.String()) {
+				*into = append(*into, d.String())
 			}
 		}
 	}
 }
 
-// check refuses a document that names images, and of them none that is the subject
-// or known to go with it: the index that lists it, an image that it lists, its
-// config. Digests of another algorithm than the subject's cannot be compared.
-func (n imageNames) check(subject provenance.Digest, known []provenance.Digest) error {
-	alg, _ := split(subject)
-	fits := func(d provenance.Digest) bool {
-		for _, k := range known {
-			if d == k {
-				return true
+// about refuses a document that names images, none of which is the subject or known
+// to go with it. Digests of another algorithm than the subject's cannot be compared.
+func (r Request) about(result Result, err error) (Result, error) {
+	if err != nil {
+		return Result{}, err
+	}
+	subject, other := r.Subject.String(), ""
+	alg, _ := split(r.Subject)
+	for _, name := range result.Names.Manifests {
+		if strings.HasPrefix(name, alg+":") {
+			other = name
+		}
+	}
+	if other == "" || slices.Contains(result.Names.Manifests, subject) {
+		return result, nil
+	}
+	if r.Known != nil {
+		known, err := r.Known()
+		if err != nil {
+			return Result{}, err
+		}
+		for _, d := range known {
+			if slices.Contains(result.Names.Manifests, d.String()) || slices.Contains(result.Names.Configs, d.String()) {
+				return result, nil
 			}
 		}
-		return d == subject
 	}
-	var other provenance.Digest
-	for _, d := range n.manifests {
-		if fits(d) {
-			return nil
-		}
-		if a, _ := split(d); a == alg {
-			other = d
-		}
-	}
-	for _, d := range n.configs {
-		if fits(d) {
-			return nil
-		}
-	}
-	if !other.IsZero() {
-		return invalid("the document is about %s and not %s", other.Short(), subject.Short())
-	}
-	return nil
+	return Result{}, invalid("the document is about %s and not %s", clip(other), r.Subject.Short())
 }

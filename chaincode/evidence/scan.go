@@ -20,7 +20,7 @@ type scan struct {
 	version    string
 	databaseAt string
 	madeAt     time.Time
-	names      imageNames
+	names      ImageNames
 }
 
 // finding is one vulnerability as a report has it.

@@ -14,6 +14,10 @@ type Request struct {
 	Type     string // the type it must be; "" takes it as found
 	Envelope []byte
 	Now      time.Time // the transaction's time
+	// Known returns what else a document may name the subject by: the indexes that
+	// list it, the images it lists, its config. It is asked only where a document
+	// names an image and not the subject; nil knows nothing.
+	Known func() ([]provenance.Digest, error)
 }
 
 // Result is verified evidence.
@@ -29,6 +33,8 @@ type Result struct {
 	// FormatPlain. Whoever holds an envelope can wrap its signature otherwise or turn
 	// it into another form that verifies, and can make none with another name.
 	Signature string `json:"-"`
+	// Names are by what the document names its image.
+	Names ImageNames `json:"-"`
 }
 
 func wrap(err error, what string) error {
@@ -50,7 +56,7 @@ func Verify(r Request, k *Key) (Result, error) {
 		if k != nil {
 			return Result{}, invalid("a plain document is signed by no key")
 		}
-		return verifyUnsigned(r)
+		return r.about(verifyUnsigned(r))
 	}
 	if k == nil {
 		return Result{}, invalid("format %s needs a registered key", clip(string(r.Format)))
@@ -66,7 +72,7 @@ func Verify(r Request, k *Key) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return e.verify(parsed)
+	return r.about(e.verify(parsed))
 }
 
 func (r Request) check() error {
