@@ -30,10 +30,10 @@ func newKeyAddCmd(a *app) *cobra.Command {
 			`waybill key add signer -f root.pem --signing-authority --as vendor/admin`,
 		),
 		Long: `Register a public key (PEM: ECDSA P-256 or P-384, Ed25519, RSA of 2048 bits or
-more) or, with --root, an X.509 root below which signing certificates count. With
---signing-authority it is the root of a service that signs for others and vouches
-for the time (signing scheme notary.x509.signingAuthority); no other signature
-counts below it.
+more) or, with --root, an X.509 root below which signing certificates count.
+With --signing-authority it is the root of a service that signs for others and
+vouches for the time (signing scheme notary.x509.signingAuthority); no other
+signature counts below it.
 Your organisation vouches for what it signs. Only the public half is sent.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			text, err := os.ReadFile(file)
