@@ -95,7 +95,7 @@ func (s statement) result(subject provenance.Digest) (Result, error) {
 }
 
 func (s statement) extract(subject provenance.Digest) (extracted, error) {
-	typ := typeOfPredicate(s.predicateType)
+	typ := typeOfStatement(s.predicateType, s.predicate)
 	var found extracted
 	var err error
 	switch own := strings.HasPrefix(s.predicateType, ownPredicate); {
@@ -156,7 +156,7 @@ func factsOf(typ string, m map[string]any, subject provenance.Digest) (extracted
 	case TypeScan:
 		found, err = scanFacts(m)
 	case TypeVEX:
-		found, err = vexFacts(m, subject)
+		found, err = vexDocument(m, subject)
 	case TypeTest:
 		found, err = testFacts(m)
 	case TypeVSA:

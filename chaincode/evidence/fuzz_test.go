@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -169,6 +170,9 @@ func FuzzExtract(f *testing.F) {
 				t.Fatal(err)
 			}
 			result, err := Verify(request(FormatPlain, statement), nil)
+			if err != nil && strings.Contains(err.Error(), "the document is about") {
+				continue
+			}
 			if err != nil || (typ != TypeVEX && string(result.Facts) != string(encoded)) || result.Document != hash(document) {
 				t.Fatalf("%v\n%s\n%s", err, result.Facts, encoded)
 			}

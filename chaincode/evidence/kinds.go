@@ -24,15 +24,21 @@ func Kinds() []Kind {
 	return []Kind{
 		{"cosign signature in a statement", TypeSignature, []string{cosignSignPredicate}, nil},
 		{"SPDX 2.2 and 2.3 JSON", TypeSBOM, []string{"https://spdx.dev/Document/*"}, func(m map[string]any) bool { return has(m, "spdxVersion") }},
-		{"CycloneDX 1.4 and later JSON", TypeSBOM, []string{"https://cyclonedx.org/bom/*"}, isCycloneDX},
+		{"SPDX 3.0 JSON-LD", TypeSBOM, []string{"https://spdx.dev/Document/*"}, isSPDX3},
+		{"CycloneDX VEX, 1.4 and later", TypeVEX, []string{"https://cyclonedx.org/bom/*"}, isCycloneVEX},
+		{"CycloneDX 1.2 and later", TypeSBOM, []string{"https://cyclonedx.org/bom/*"}, isCycloneDX},
+		{"CycloneDX 1.4 and later with vulnerabilities", TypeScan, nil, nil},
 		{"Trivy JSON", TypeScan, nil, nil},
 		{"Grype JSON", TypeScan, nil, nil},
 		{"SARIF 2.1.0", TypeScan, nil, nil},
+		{"GitLab container scanning report", TypeScan, nil, isGitLab},
+		{"AWS Security Finding Format", TypeScan, nil, isASFF},
 		{"cosign vulnerability predicate", TypeScan, []string{"https://cosign.sigstore.dev/attestation/vuln/v1"}, nil},
 		{"in-toto vulnerability predicate", TypeScan, []string{"https://in-toto.io/attestation/vulns/*"}, func(m map[string]any) bool { return scanFormat(m) != nil }},
 		{"OpenVEX", TypeVEX, []string{"https://openvex.dev/ns/*"}, func(m map[string]any) bool {
 			return strings.HasPrefix(str(m, "@context"), "https://openvex.dev/ns")
 		}},
+		{"CSAF 2.0 VEX", TypeVEX, nil, isCSAF},
 		{"SLSA provenance v1", TypeProvenance, []string{"https://slsa.dev/provenance/v1"}, func(m map[string]any) bool { return has(m, "buildDefinition") }},
 		{"SLSA provenance v0.2", TypeProvenance, []string{"https://slsa.dev/provenance/v0.2"}, func(m map[string]any) bool {
 			return has(m, "builder", "id") && has(m, "buildType")
@@ -74,6 +80,18 @@ func typeOfPredicate(uri string) string {
 		}
 	}
 	return CustomPrefix + customNameOf(uri)
+}
+
+// typeOfStatement is typeOfPredicate, where the content tells what kind of document
+// it is of those that the predicateType names: what was signed decides, and never
+// whoever hands it in.
+func typeOfStatement(uri string, predicate map[string]any) string {
+	for _, k := range Kinds() {
+		if k.carries(uri) && k.is != nil && k.is(predicate) {
+			return k.Type
+		}
+	}
+	return typeOfPredicate(uri)
 }
 
 // sniff finds the type of a bare document by the members that identify its
