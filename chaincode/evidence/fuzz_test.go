@@ -106,7 +106,7 @@ func FuzzStatement(f *testing.F) {
 	f.Add(inToto(f, ownPredicate+"review/v1", m{"document": m{"sha256": imageHex}, "facts": m{"approved": true, "reviewers": []any{"a"}}}, m{"sha256": imageHex}))
 	f.Add(inToto(f, cosignSignPredicate, m{}, m{"sha256": imageHex}))
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		result, err := statementResult(payload, image)
+		result, err := request(FormatDSSE, payload).withFacts(statementResult(payload, image))
 		if err != nil {
 			if provenance.CodeOf(err) != provenance.Invalid {
 				t.Fatal(err)
