@@ -55,19 +55,21 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 	}
 	schemas, signed := cutCustom(typ)
 	request := evidence.Request{Subject: subject, Format: evidence.Format(format), Type: signed, Envelope: envelope, Now: tx.now}
-	request.Known = func() ([]provenance.Digest, error) { return relatives(tx, subject, host, repository) }
 	if schemas == "" {
 		schemas = signer.MSP
 	}
-	var noSchema error
-	request.Schema = func(typ string) (json.RawMessage, error) {
-		_, schema, err := customSchema(tx, schemas, typ)
-		noSchema = err
-		return schema, err
+	var asked error // what the ledger could not answer
+	request.Known = func() (known []provenance.Digest, err error) {
+		known, asked = relatives(tx, subject, host, repository)
+		return known, asked
+	}
+	request.Schema = func(typ string) (schema json.RawMessage, err error) {
+		_, schema, asked = customSchema(tx, schemas, typ)
+		return schema, asked
 	}
 	result, err := evidence.Verify(request, key)
-	if noSchema != nil {
-		return "", noSchema
+	if asked != nil {
+		return "", asked
 	}
 	if err != nil {
 		return "", provenance.Errorf(provenance.BadEvidence, "%s", message(err))
