@@ -17,6 +17,8 @@ type extracted struct {
 	madeAt        time.Time
 	document      string // hex sha256, when it is not that of the bytes read
 	names         ImageNames
+	// whole: facts are the members of a custom document, which may be none.
+	whole bool
 }
 
 // Extract takes the facts out of a raw document of at most limit bytes (0
@@ -27,6 +29,9 @@ type extracted struct {
 // document's format.
 func Extract(typ string, document []byte, limit int) (facts map[string]any, predicateType string, madeAt time.Time, err error) {
 	found, err := extract(document, typ, limit, provenance.Digest{})
+	if err == nil {
+		_, err = encodeFacts(found.facts)
+	}
 	if err != nil {
 		return nil, "", time.Time{}, err
 	}
@@ -74,7 +79,9 @@ func extract(document []byte, typ string, limit int, subject provenance.Digest) 
 			return extracted{}, err
 		}
 	}
-	_, err = encodeFacts(found.facts)
+	if !found.whole {
+		_, err = encodeFacts(found.facts)
+	}
 	return found, err
 }
 
@@ -84,14 +91,22 @@ func (s statement) result(subject provenance.Digest) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	encoded, err := encodeFacts(found.facts)
+	return found.result()
+}
+
+// result is what a document says, but for the facts of a custom one (Request.finish).
+func (e extracted) result() (Result, error) {
+	result := Result{Type: e.typ, Document: e.document, PredicateType: e.predicateType, MadeAt: e.madeAt, Names: e.names}
+	if e.whole {
+		result.Predicate = e.facts
+		return result, nil
+	}
+	encoded, err := encodeFacts(e.facts)
 	if err != nil {
 		return Result{}, err
 	}
-	return Result{
-		Type: found.typ, Facts: encoded, Document: found.document,
-		PredicateType: s.predicateType, MadeAt: found.madeAt, Names: found.names,
-	}, nil
+	result.Facts = encoded
+	return result, nil
 }
 
 func (s statement) extract(subject provenance.Digest) (extracted, error) {
@@ -168,7 +183,7 @@ func factsOf(typ string, m map[string]any, subject provenance.Digest) (extracted
 	case TypeSignature:
 		return extracted{}, invalid("a signature is no plain document")
 	default:
-		found = extracted{facts: m, predicateType: ownPredicate + typ + ownVersion}
+		found = extracted{facts: m, predicateType: ownPredicate + typ + ownVersion, whole: true}
 	}
 	found.typ = typ
 	return found, err

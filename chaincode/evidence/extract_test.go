@@ -79,7 +79,7 @@ func TestExtractRefuses(t *testing.T) {
 		"no scan":                 {"vuln-scan", `{"SchemaVersion":1,"ArtifactName":"x"}`, "neither Trivy"},
 		"Trivy results":           {"vuln-scan", `{"SchemaVersion":2,"ArtifactName":"x","Results":{}}`, "Results is no list"},
 		"Trivy vulnerabilities":   {"vuln-scan", `{"SchemaVersion":2,"ArtifactName":"x","Results":[{"Vulnerabilities":"none"}]}`, "Vulnerabilities is no list"},
-		"Trivy without id":        {"vuln-scan", `{"SchemaVersion":2,"ArtifactName":"x","Results":[{"Vulnerabilities":[{"Severity":"LOW"}]}]}`, "finding with id"},
+		"Trivy without id":        {"vuln-scan", `{"SchemaVersion":2,"ArtifactName":"x","Results":[{"Class":"os-pkgs","Vulnerabilities":[{"Severity":"LOW"}]}]}`, "finding with id"},
 		"Grype matches":           {"vuln-scan", `{"matches":{},"descriptor":{}}`, "matches is no list"},
 		"SARIF failed":            {"vuln-scan", `{"version":"2.1.0","runs":[{"invocations":[{"executionSuccessful":false}],"results":[]}]}`, "did not succeed"},
 		"SARIF did not look":      {"vuln-scan", `{"version":"2.1.0","runs":[{"tool":{}}]}`, "without results"},

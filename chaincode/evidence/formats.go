@@ -15,7 +15,7 @@ const (
 	MaxEnvelope = 64 << 10
 	MaxDocument = 32 << 20
 	MaxFacts    = 16 << 10
-	MaxSubjects = 64
+	MaxSubjects = 1024
 )
 
 // Format is how evidence is wrapped and signed.

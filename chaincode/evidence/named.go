@@ -38,32 +38,29 @@ func note(into *[]string, names []string) {
 	}
 }
 
-// about refuses a document that names images, none of which is the subject or known
-// to go with it. Digests of another algorithm than the subject's cannot be compared.
-func (r Request) about(result Result, err error) (Result, error) {
-	if err != nil {
-		return Result{}, err
-	}
-	subject, other := r.Subject.String(), ""
+// check refuses names of images, none of which is the subject or known to go with
+// it. Digests of another algorithm than the subject's cannot be compared.
+func (n ImageNames) check(r Request) error {
+	other := ""
 	alg, _ := split(r.Subject)
-	for _, name := range result.Names.Manifests {
+	for _, name := range n.Manifests {
 		if strings.HasPrefix(name, alg+":") {
 			other = name
 		}
 	}
-	if other == "" || slices.Contains(result.Names.Manifests, subject) {
-		return result, nil
+	if other == "" || slices.Contains(n.Manifests, r.Subject.String()) {
+		return nil
 	}
 	if r.Known != nil {
 		known, err := r.Known()
 		if err != nil {
-			return Result{}, err
+			return err
 		}
 		for _, d := range known {
-			if slices.Contains(result.Names.Manifests, d.String()) || slices.Contains(result.Names.Configs, d.String()) {
-				return result, nil
+			if slices.Contains(n.Manifests, d.String()) || slices.Contains(n.Configs, d.String()) {
+				return nil
 			}
 		}
 	}
-	return Result{}, invalid("the document is about %s and not %s", clip(other), r.Subject.Short())
+	return invalid("the document is about %s and not %s", clip(other), r.Subject.Short())
 }

@@ -211,6 +211,8 @@ func sarifSeverity(id string, result, rule any) (int, error) {
 		return worst, nil
 	case known:
 		return at, nil
+	case scored:
+		return unknownSeverity, nil
 	}
 	return 0, unrated(id, level)
 }

@@ -33,6 +33,12 @@ func Statement(document []byte, typ string, subject provenance.Digest) ([]byte, 
 	if subject.IsZero() {
 		return nil, invalid("no subject")
 	}
+	if found.whole {
+		found.facts = factsOnly(found.facts)
+	}
+	if _, err := encodeFacts(found.facts); err != nil {
+		return nil, err
+	}
 	about := map[string]any{
 		"sha256":        hash(document),
 		"size":          int64(len(document)),
@@ -68,18 +74,10 @@ func verifyUnsigned(r Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	encoded, err := encodeFacts(found.facts)
-	if err != nil {
-		return Result{}, err
+	if found.document == "" {
+		found.document = hash(r.Envelope)
 	}
-	document := found.document
-	if document == "" {
-		document = hash(r.Envelope)
-	}
-	return Result{
-		Type: found.typ, Facts: encoded, Document: document,
-		PredicateType: found.predicateType, MadeAt: found.madeAt, Names: found.names,
-	}, nil
+	return found.result()
 }
 
 // ownFacts reads the predicate of Waybill's own statement. The facts are as

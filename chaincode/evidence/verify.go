@@ -18,6 +18,9 @@ type Request struct {
 	// list it, the images it lists, its config. It is asked only where a document
 	// names an image and not the subject; nil knows nothing.
 	Known func() ([]provenance.Digest, error)
+	// Schema returns the schema of a custom type: of a document only what it names are
+	// facts. nil: all of the document are, and what can be none is refused.
+	Schema func(typ string) (json.RawMessage, error)
 }
 
 // Result is verified evidence.
@@ -35,6 +38,8 @@ type Result struct {
 	Signature string `json:"-"`
 	// Names are by what the document names its image.
 	Names ImageNames `json:"-"`
+	// Predicate is the document of a custom type, of which Facts are made.
+	Predicate map[string]any `json:"-"`
 }
 
 func wrap(err error, what string) error {
@@ -56,7 +61,7 @@ func Verify(r Request, k *Key) (Result, error) {
 		if k != nil {
 			return Result{}, invalid("a plain document is signed by no key")
 		}
-		return r.about(verifyUnsigned(r))
+		return r.finish(verifyUnsigned(r))
 	}
 	if k == nil {
 		return Result{}, invalid("format %s needs a registered key", clip(string(r.Format)))
@@ -72,7 +77,27 @@ func Verify(r Request, k *Key) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return r.about(e.verify(parsed))
+	return r.finish(e.verify(parsed))
+}
+
+// finish does what every verified document is held to, whoever signed it: the image
+// that it names, and the facts of a custom one.
+func (r Request) finish(result Result, err error) (Result, error) {
+	if err == nil {
+		err = result.Names.check(r)
+	}
+	return r.withFacts(result, err)
+}
+
+// withFacts makes the facts of a custom document.
+func (r Request) withFacts(result Result, err error) (Result, error) {
+	if err == nil && result.Predicate != nil {
+		result.Facts, err = r.customFacts(result.Type, result.Predicate)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	return result, nil
 }
 
 func (r Request) check() error {

@@ -221,7 +221,7 @@ func (c *Collector) trusted(ctx context.Context, r state.Scanner) ([]*evidence.P
 
 // piece submits an envelope once for each registered key that signed it.
 func (c *Collector) piece(ctx context.Context, t tasks.Task, k known, p piece, location string) error {
-	signed, err := evidence.Signers(evidence.Request{Subject: t.Subject, Format: p.format, Envelope: p.envelope, Now: c.Now()}, k.keys)
+	signed, err := evidence.Signers(evidence.Request{Subject: t.Subject, Format: p.format, Envelope: p.envelope, Now: c.Now(), Schema: evidence.NoFacts}, k.keys)
 	if err != nil {
 		return &tasks.FinalError{For: tasks.ForKey, Cause: provenance.Errorf(provenance.BadEvidence, "%s: none of %d registered keys signed it: %v", p.format, len(k.keys), err)}
 	}
