@@ -1,5 +1,5 @@
 // Package evidence verifies what is said about an image and signed: cosign
-// signatures, Sigstore bundles, DSSE attestations, Notation signatures, and
+// signatures, Sigstore bundles, DSSE attestations, Notary Project signatures, and
 // plain documents that a person vouches for with the transaction that carries
 // them. From what verifies it takes the facts that release rules judge.
 //
@@ -26,6 +26,9 @@
 //     ten minutes must reach the ledger within them. Transparency log entries and
 //     timestamps inside a bundle are not read and add no trust. Withdrawing a key
 //     is the contract's business: it keeps withdrawn keys away from Verify.
+//   - A signing authority of the Notary Project vouches for the time it signed at.
+//     It has roots of its own; no other key verifies what it signed, and they verify
+//     nothing else.
 //   - A signature over the bare image manifest (sign-blob) verifies by the
 //     image's digest, so Ed25519 in its plain form and P-384 with SHA-384, which
 //     need the bytes or another hash of them, cannot be checked and are refused.

@@ -216,3 +216,27 @@ func TestWhatWasSignedDecides(t *testing.T) {
 		}
 	}
 }
+
+// TestBuildKitAttestation: what a builder puts into an index beside its images has no
+// signature. It is a plain document, which no key can be made to vouch for.
+func TestBuildKitAttestation(t *testing.T) {
+	statement := toJSON(t, m{
+		"_type": statementV01, "predicateType": "https://spdx.dev/Document",
+		"subject":   []any{m{"name": "pkg:docker/reg.example/team/app@1.0?platform=linux%2Famd64", "digest": m{"sha256": imageHex}}},
+		"predicate": m{"spdxVersion": "SPDX-2.3", "packages": []any{m{"SPDXID": "SPDXRef-a", "name": "a"}, m{"SPDXID": "SPDXRef-b", "name": "b"}}},
+	})
+	got := accepted(t, request(FormatPlain, statement), nil)
+	if got.Type != TypeSBOM || got.Signature != "" || got.Identity != "" {
+		t.Errorf("%+v", got)
+	}
+	k := publicKey(t, newECDSA(t))
+	refused(t, request(FormatPlain, statement), &k, "signed by no key")
+	for _, f := range Formats() {
+		if f != FormatPlain {
+			refused(t, request(f, statement), &k, "")
+		}
+	}
+	other := request(FormatPlain, statement)
+	other.Subject = provenance.SHA256Of([]byte("other"))
+	refused(t, other, nil, "is about")
+}
