@@ -19,15 +19,19 @@ func isASFF(m map[string]any) bool { return has(m, "Findings") }
 // guide, "ASFF syntax"). The format has no place for "scanned, and found nothing": a
 // document without a vulnerability is no scan. All findings must be about one image.
 func readASFF(m map[string]any, s *scan) error {
-	for _, f := range list(m, "Findings") {
+	findings, err := members(m, "Findings")
+	if err != nil {
+		return err
+	}
+	for _, f := range findings {
 		if version := str(f, "SchemaVersion"); version != asffVersion {
 			return invalid("asff: SchemaVersion %q: want %s", clip(version), asffVersion)
 		}
-		vulnerabilities := list(f, "Vulnerabilities")
-		if len(vulnerabilities) == 0 && !slices.ContainsFunc(list(f, "Types"), func(t any) bool {
-			kind, _ := t.(string)
-			return strings.HasPrefix(kind, asffVulnerabilities)
-		}) {
+		vulnerabilities, err := members(f, "Vulnerabilities")
+		if err != nil {
+			return err
+		}
+		if len(vulnerabilities) == 0 && !namesVulnerability(f) {
 			continue // a secret, a configuration
 		}
 		s.scanner = cmp.Or(s.scanner, str(f, "ProductName"), str(f, "ProductFields", "aws/securityhub/ProductName"), str(f, "ProductFields", "Product Name"))
@@ -48,6 +52,15 @@ func readASFF(m map[string]any, s *scan) error {
 		return invalid("asff: the findings are about %d images", len(s.names.Manifests))
 	}
 	return nil
+}
+
+// namesVulnerability tells a finding about a vulnerability by its types, or by the
+// name of one in its texts.
+func namesVulnerability(f any) bool {
+	return slices.ContainsFunc(several(at(f, "Types")), func(t any) bool {
+		kind, _ := t.(string)
+		return strings.HasPrefix(kind, asffVulnerabilities)
+	}) || slices.ContainsFunc([]string{"GeneratorId", "Title", "Id"}, func(where string) bool { return advisory.MatchString(str(f, where)) })
 }
 
 // asffNames notes the digest of the image that a resource is: its own, or the end of

@@ -93,6 +93,7 @@ func TestDocumentsThatSayLess(t *testing.T) {
 
 		{"asff of nothing", TypeScan, "no finding about a vulnerability", []byte(`{"Findings":[]}`)},
 		{"asff of secrets", TypeScan, "no finding about a vulnerability", []byte(`{"Findings":[{"SchemaVersion":"2018-10-08","Types":["Sensitive Data Identifications"]}]}`)},
+		{"asff with vulnerabilities as an object", TypeScan, "no list", edited(t, asffFile, `"Vulnerabilities":[{"Id":"CVE-2026-0003","FixAvailable":"NO"}]`, `"Vulnerabilities":{"Id":"CVE-2026-0003"}`)},
 		{"asff of another version", TypeScan, "SchemaVersion", edited(t, asffFile, `2018-10-08`, `2030-01-01`)},
 		{"asff of another image", TypeScan, "is about", edited(t, asffFile, ones, twos)},
 		{"asff of two images", TypeScan, "about 2 images", edited(t, asffFile, `"Id":"reg.example/team/app:1.0"`, `"Id":"arn:aws:ecr:x:1:repository/a/sha256:`+twos+`"`)},
@@ -191,6 +192,14 @@ func TestStatementsOfTheImage(t *testing.T) {
 		`"bom-ref":"product"`, `"affects":[{"ref":"app"}]`, `"affects":[{"ref":"pkg:oci/app@sha256%3A1111111111111111111111111111111111111111111111111111111111111111"}]`)
 	if facts, err = plain(t, "", direct); err != nil || facts["total"] != float64(1) || facts["affected"] != float64(1) {
 		t.Errorf("direct: %v, %v", facts, err)
+	}
+}
+
+// TestAFindingOfAnotherType: a flaw is counted whatever its finding calls itself.
+func TestAFindingOfAnotherType(t *testing.T) {
+	facts, err := plain(t, TypeScan, edited(t, asffFile, `"Title":"a secret"`, `"Title":"CVE-2026-0009 in a library"`))
+	if err != nil || facts["critical"] != float64(1) || facts["total"] != float64(3) {
+		t.Errorf("%v, %v", facts, err)
 	}
 }
 

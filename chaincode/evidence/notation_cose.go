@@ -101,7 +101,7 @@ func coseTime(raw cbor.RawMessage) time.Time {
 	const epochTag, last = 1, 253402300799 // the end of the year 9999
 	var tag cbor.RawTag
 	var seconds uint64
-	if len(raw) == 0 || tag.UnmarshalCBOR(raw) != nil || tag.Number != epochTag ||
+	if len(raw) == 0 || cbor.Unmarshal(raw, &tag) != nil || tag.Number != epochTag ||
 		cbor.Unmarshal(tag.Content, &seconds) != nil || tag.Content[0]>>5 != 0 || seconds > last {
 		return time.Time{}
 	}

@@ -185,7 +185,7 @@ func TestNotationCOSE(t *testing.T) {
 		}
 	}
 	var untagged cbor.RawTag
-	if err := untagged.UnmarshalCBOR(whole); err != nil {
+	if err := cbor.Unmarshal(whole, &untagged); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, request(FormatNotation, untagged.Content), &pub, "json")

@@ -37,7 +37,7 @@ func spdx3Facts(m map[string]any) (extracted, error) {
 	for _, e := range graph {
 		switch kind := spdx3Type(e); {
 		case kind == "SpdxDocument", kind == "software_Sbom":
-			for _, root := range list(e, "rootElement") {
+			for _, root := range several(at(e, "rootElement")) {
 				id, _ := root.(string)
 				roots[id] = true
 			}
@@ -114,12 +114,24 @@ func spdx3Referred(elements map[string]any, v any) any {
 	return v
 }
 
+// several are the values of a property, which JSON-LD writes without a list where
+// there is one.
+func several(v any) []any {
+	if l, ok := v.([]any); ok {
+		return l
+	}
+	if v == nil {
+		return nil
+	}
+	return []any{v}
+}
+
 func spdx3PURLs(e any) []string {
 	var purls []string
 	if p := str(e, "software_packageUrl"); p != "" {
 		purls = append(purls, p)
 	}
-	for _, x := range list(e, "externalIdentifier") {
+	for _, x := range several(at(e, "externalIdentifier")) {
 		if kind := str(x, "externalIdentifierType"); kind == "packageUrl" || kind == "purl" {
 			purls = append(purls, str(x, "identifier"))
 		}
@@ -135,7 +147,7 @@ func spdx3Licences(r any, elements map[string]any) []string {
 		return nil
 	}
 	var out []string
-	for _, to := range list(r, "to") {
+	for _, to := range several(at(r, "to")) {
 		if e := spdx3Referred(elements, to); str(e, "simplelicensing_licenseExpression") != "" {
 			out = append(out, str(e, "simplelicensing_licenseExpression"))
 		} else if id, ok := to.(string); ok && strings.HasPrefix(id, spdxLicences) {

@@ -108,7 +108,7 @@ func (j *judge) signersByType() map[string]any {
 	for i := range j.f.Evidence {
 		e := &j.f.Evidence[i]
 		by := identityOf(e.Signer)
-		if !said(e) || j.isWithdrawn(e) || slices.Contains(seen[e.Type], by) || slices.ContainsFunc(gone, func(g *Evidence) bool {
+		if !said(e) || j.isWithdrawn(e) || j.vsaProblem(e) != "" || slices.Contains(seen[e.Type], by) || slices.ContainsFunc(gone, func(g *Evidence) bool {
 			return g.Type == e.Type && identityOf(g.Signer) == by && j.subject(g) == j.subject(e) && newer(g, e)
 		}) {
 			continue

@@ -149,7 +149,7 @@ func (e *EvidenceRule) fix() string {
 
 // holds runs the rule's condition over a piece of evidence; "" means true.
 func (j *judge) holds(i int, e *Evidence) string {
-	if why := j.vsaProblem(&j.stage.Evidence[i], e); why != "" {
+	if why := j.vsaProblem(e); why != "" {
 		return why
 	}
 	if j.stage.Evidence[i].Condition == "" {

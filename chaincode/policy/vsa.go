@@ -3,9 +3,9 @@ package policy
 // vsaProblem says why a verification summary decides nothing for this repository;
 // "" where it is none or does. Who verified an image for one repository said nothing
 // of another that has the same image, and a summary that failed satisfies no rule,
-// whatever its condition.
-func (j *judge) vsaProblem(rule *EvidenceRule, e *Evidence) string {
-	if rule.Type != typeVSA {
+// whatever its condition; neither is counted as a signer of the type.
+func (j *judge) vsaProblem(e *Evidence) string {
+	if e.Type != typeVSA {
 		return ""
 	}
 	if result, _ := e.Facts["result"].(string); result != "PASSED" {

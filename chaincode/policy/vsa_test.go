@@ -13,7 +13,8 @@ import (
 func TestSummariesAreOfOneRepository(t *testing.T) {
 	p, err := policy.Parse([]byte(`{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"team"},"spec":{"match":["reg.example/team/**"],
 	 "stages":[{"name":"production","approvals":{"min":1},"evidence":[{"name":"verified","type":"vsa","signers":[{"org":"SecurityMSP"}]},
-	 {"name":"level","type":"vsa","signers":[{"org":"SecurityMSP"}],"condition":"\"SLSA_BUILD_LEVEL_3\" in facts.levels"}]}]}}`))
+	 {"name":"level","type":"vsa","signers":[{"org":"SecurityMSP"}],"condition":"\"SLSA_BUILD_LEVEL_3\" in facts.levels"}],
+	 "conditions":[{"name":"counted","cel":"\"vsa\" in evidence && evidence[\"vsa\"] == 1"}]}]}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,6 +39,9 @@ func TestSummariesAreOfOneRepository(t *testing.T) {
 		}
 		judged := 0
 		for _, r := range policy.Evaluate(&p, 1, f, at.Add(time.Hour)).Reasons {
+			if r.Rule == "condition/counted" && (r.Outcome == policy.Satisfied) != (c.want == policy.Satisfied) {
+				t.Errorf("%s: %s is %s: %s", name, r.Rule, r.Outcome, r.Detail)
+			}
 			if r.Rule == "evidence/verified" || r.Rule == "evidence/level" {
 				judged++
 				if r.Outcome != c.want {
