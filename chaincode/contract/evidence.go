@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -64,15 +65,24 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 	}
 	schemas, signed := cutCustom(typ)
 	request := evidence.Request{Subject: subject, Format: evidence.Format(format), Type: signed, Envelope: envelope, Now: tx.now}
-	result, err := tx.verify(request, key, private)
-	if err != nil {
-		return "", provenance.Errorf(provenance.BadEvidence, "%s", message(err))
-	}
 	if schemas == "" {
 		schemas = signer.MSP
 	}
-	if schemas == "" && strings.HasPrefix(result.Type, evidence.CustomPrefix) {
-		return "", provenance.Errorf(provenance.Invalid, "%s by a signer of no organisation: name whose schema it has, as custom/MSP/NAME", result.Type)
+	var asked error // what the ledger could not answer
+	request.Known = func() (known []provenance.Digest, err error) {
+		known, asked = relatives(tx, subject, host, repository)
+		return known, asked
+	}
+	request.Schema = func(typ string) (schema json.RawMessage, err error) {
+		_, schema, asked = customSchema(tx, schemas, typ)
+		return schema, asked
+	}
+	result, err := tx.verify(request, key, private)
+	if asked != nil {
+		return "", asked
+	}
+	if err != nil {
+		return "", provenance.Errorf(provenance.BadEvidence, "%s", message(err))
 	}
 	if result.Type, err = checkCustom(tx, schemas, result); err != nil {
 		return "", err
@@ -190,6 +200,29 @@ func place(tx *Tx, host, repository, digest string) (provenance.Digest, error) {
 	return d, provenance.Errorf(provenance.NotFound, "no push of %s to %s/%s is on the ledger", d.Short(), h, repo)
 }
 
+// relatives returns by what else a document may name an image: the indexes of the
+// repository that list it, as far as they are kept, and what its manifest says, its
+// config and the images it lists.
+func relatives(tx *Tx, subject provenance.Digest, host, repository string) ([]provenance.Digest, error) {
+	h, repo, err := parseRepository(host, repository)
+	if err != nil {
+		return nil, err
+	}
+	var p state.Place
+	if _, err := state.Read(tx, state.PlaceKey(subject, h, repo), &p); err != nil {
+		return nil, err
+	}
+	var parents state.Parents
+	if _, err := state.Read(tx, state.ParentsKey(subject, h, repo), &parents); err != nil {
+		return nil, err
+	}
+	known := append(slices.Clone(parents.Indexes), p.Children...)
+	if !p.Config.IsZero() {
+		known = append(known, p.Config)
+	}
+	return known, nil
+}
+
 const (
 	maxLocation = 512
 	maxIdentity = 2048 // bytes of a certificate's identity, and of its issuer
@@ -300,26 +333,36 @@ func cutCustom(typ string) (msp, signed string) {
 // checkCustom holds the facts of a custom type to the schema that an
 // organisation registered for it, and returns the type with its name.
 func checkCustom(tx *Tx, msp string, result evidence.Result) (string, error) {
-	name, custom := strings.CutPrefix(result.Type, evidence.CustomPrefix)
-	if !custom {
+	if !strings.HasPrefix(result.Type, evidence.CustomPrefix) {
 		return result.Type, nil
 	}
-	if err := checkMSP(msp); err != nil {
-		return "", err
-	}
-	typ := evidence.CustomPrefix + msp + "/" + name
-	var schema state.Schema
-	found, err := state.Read(tx, state.SchemaKey(msp, name), &schema)
+	typ, schema, err := customSchema(tx, msp, result.Type)
 	if err != nil {
 		return "", err
 	}
-	if !found {
-		return "", provenance.Errorf(provenance.NotFound, "no schema is registered for evidence of type %s; an admin of %s adds it with schema:Add", typ, msp)
-	}
-	if err := evidence.ValidateSchema(schema.Schema, result.Facts); err != nil {
+	if err := evidence.ValidateSchema(schema, result.Facts); err != nil {
 		return "", provenance.Errorf(provenance.BadEvidence, "facts of %s: %s", typ, message(err))
 	}
 	return typ, nil
+}
+
+// customSchema returns the schema that an organisation registered for a custom
+// type, and the type with its name.
+func customSchema(tx *Tx, msp, signed string) (typ string, schema json.RawMessage, err error) {
+	name, _ := strings.CutPrefix(signed, evidence.CustomPrefix)
+	if err := checkMSP(msp); err != nil {
+		return "", nil, err
+	}
+	typ = evidence.CustomPrefix + msp + "/" + name
+	var s state.Schema
+	found, err := state.Read(tx, state.SchemaKey(msp, name), &s)
+	if err != nil {
+		return "", nil, err
+	}
+	if !found {
+		return "", nil, provenance.Errorf(provenance.NotFound, "no schema is registered for evidence of type %s; an admin of %s adds it with schema:Add", typ, msp)
+	}
+	return typ, s.Schema, nil
 }
 
 // Withdraw takes back a document that somebody of the caller's organisation

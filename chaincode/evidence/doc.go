@@ -1,5 +1,5 @@
 // Package evidence verifies what is said about an image and signed: cosign
-// signatures, Sigstore bundles, DSSE attestations, Notation signatures, and
+// signatures, Sigstore bundles, DSSE attestations, Notary Project signatures, and
 // plain documents that a person vouches for with the transaction that carries
 // them. From what verifies it takes the facts that release rules judge.
 //
@@ -28,6 +28,9 @@
 //     must have been valid when the root's logs and timestamp authorities say that they
 //     signed (package sigstore); under every other key those add no trust and are not read.
 //     Withdrawing a key is the contract's business: it keeps withdrawn keys away from Verify.
+//   - A signing authority of the Notary Project vouches for the time it signed at.
+//     It has roots of its own; no other key verifies what it signed, and they verify
+//     nothing else.
 //   - A signature over the bare image manifest (sign-blob) verifies by the
 //     image's digest, so Ed25519 in its plain form and P-384 with SHA-384, which
 //     need the bytes or another hash of them, cannot be checked and are refused.

@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/sigstore"
 )
@@ -35,6 +36,9 @@ type signature struct {
 	// material reads what else came with it, for a trusted root; nil where its format
 	// has no such thing.
 	material func() (sigstore.Material, error)
+	// authority: a signing authority made it, which vouches that it did so at the time at.
+	authority bool
+	at        time.Time
 }
 
 // open reads the envelope of a request that was checked.
@@ -102,6 +106,9 @@ func (s signature) check(k *ParsedKey, r Request) (signatory, error) {
 	if s.err != nil {
 		return signatory{}, s.err
 	}
+	if err := s.ofScheme(k); err != nil {
+		return signatory{}, err
+	}
 	by := signatory{public: k.public}
 	if k.Kind != PublicKey {
 		if s.certsErr != nil {
@@ -114,7 +121,7 @@ func (s signature) check(k *ParsedKey, r Request) (signatory, error) {
 			return s.checkKeyless(k, r)
 		}
 		var err error
-		if by, err = k.chain(s.certs, r.Now); err != nil {
+		if by, err = k.chain(s.certs, s.signedAt(r.Now)); err != nil {
 			return signatory{}, err
 		}
 	}

@@ -16,6 +16,9 @@ type extracted struct {
 	predicateType string
 	madeAt        time.Time
 	document      string // hex sha256, when it is not that of the bytes read
+	names         ImageNames
+	// whole: facts are the members of a custom document, which may be none.
+	whole bool
 }
 
 // Extract takes the facts out of a raw document of at most limit bytes (0
@@ -26,6 +29,9 @@ type extracted struct {
 // document's format.
 func Extract(typ string, document []byte, limit int) (facts map[string]any, predicateType string, madeAt time.Time, err error) {
 	found, err := extract(document, typ, limit, provenance.Digest{})
+	if err == nil {
+		_, err = encodeFacts(found.facts)
+	}
 	if err != nil {
 		return nil, "", time.Time{}, err
 	}
@@ -73,7 +79,9 @@ func extract(document []byte, typ string, limit int, subject provenance.Digest) 
 			return extracted{}, err
 		}
 	}
-	_, err = encodeFacts(found.facts)
+	if !found.whole {
+		_, err = encodeFacts(found.facts)
+	}
 	return found, err
 }
 
@@ -88,18 +96,26 @@ func (s statement) result(subject provenance.Digest) (Result, error) {
 			return Result{}, err
 		}
 	}
-	encoded, err := encodeFacts(found.facts)
+	return found.result()
+}
+
+// result is what a document says, but for the facts of a custom one (Request.finish).
+func (e extracted) result() (Result, error) {
+	result := Result{Type: e.typ, Document: e.document, PredicateType: e.predicateType, MadeAt: e.madeAt, Names: e.names}
+	if e.whole {
+		result.Predicate = e.facts
+		return result, nil
+	}
+	encoded, err := encodeFacts(e.facts)
 	if err != nil {
 		return Result{}, err
 	}
-	return Result{
-		Type: found.typ, Facts: encoded, Document: found.document,
-		PredicateType: s.predicateType, MadeAt: found.madeAt,
-	}, nil
+	result.Facts = encoded
+	return result, nil
 }
 
 func (s statement) extract(subject provenance.Digest) (extracted, error) {
-	typ := typeOfPredicate(s.predicateType)
+	typ := typeOfStatement(s.predicateType, s.predicate)
 	var found extracted
 	var err error
 	switch own := strings.HasPrefix(s.predicateType, ownPredicate); {
@@ -116,31 +132,6 @@ func (s statement) extract(subject provenance.Digest) (extracted, error) {
 }
 
 const cosignSignPredicate = "https://sigstore.dev/cosign/sign/v1"
-
-// typeOfPredicate says which type of evidence a signed predicateType is. One
-// that is not known is custom, under a name made from its URI.
-func typeOfPredicate(uri string) string {
-	if rest, ok := strings.CutPrefix(uri, ownPredicate); ok {
-		if typ, ok := strings.CutSuffix(rest, ownVersion); ok && CheckType(typ) == nil {
-			return typ
-		}
-	}
-	switch {
-	case uri == cosignSignPredicate:
-		return TypeSignature
-	case uri == "https://slsa.dev/provenance/v1", uri == "https://slsa.dev/provenance/v0.2":
-		return TypeProvenance
-	case below(uri, "https://spdx.dev/Document"), below(uri, "https://cyclonedx.org/bom"):
-		return TypeSBOM
-	case uri == "https://cosign.sigstore.dev/attestation/vuln/v1", below(uri, "https://in-toto.io/attestation/vulns"):
-		return TypeScan
-	case below(uri, "https://openvex.dev/ns"):
-		return TypeVEX
-	case below(uri, "https://in-toto.io/attestation/test-result"):
-		return TypeTest
-	}
-	return CustomPrefix + customNameOf(uri)
-}
 
 // below tells whether uri is base or one of its versions (base/...).
 func below(uri, base string) bool {
@@ -173,26 +164,6 @@ func customNameOf(uri string) string {
 	return name
 }
 
-// sniff finds the type of a bare document by the members that identify its
-// format; "" when none does.
-func sniff(m map[string]any) string {
-	switch {
-	case has(m, "spdxVersion"), str(m, "bomFormat") == "CycloneDX":
-		return TypeSBOM
-	case scanFormat(m) != nil:
-		return TypeScan
-	case strings.HasPrefix(str(m, "@context"), "https://openvex.dev/ns"):
-		return TypeVEX
-	case has(m, "buildDefinition"), has(m, "builder", "id") && has(m, "buildType"):
-		return TypeProvenance
-	case has(m, "result") && has(m, "configuration"):
-		return TypeTest
-	case has(m, "approved") && has(m, "reviewers"):
-		return TypeReview
-	}
-	return ""
-}
-
 // factsOf takes the facts of a bare document or predicate of a known type.
 func factsOf(typ string, m map[string]any, subject provenance.Digest) (extracted, error) {
 	var found extracted
@@ -205,15 +176,19 @@ func factsOf(typ string, m map[string]any, subject provenance.Digest) (extracted
 	case TypeScan:
 		found, err = scanFacts(m)
 	case TypeVEX:
-		found, err = vexFacts(m, subject)
+		found, err = vexDocument(m, subject)
 	case TypeTest:
 		found, err = testFacts(m)
+	case TypeVSA:
+		found, err = vsaFacts(m, subject)
+	case TypeSVR:
+		found, err = svrFacts(m)
 	case TypeReview:
 		found, err = reviewFacts(m)
 	case TypeSignature:
 		return extracted{}, invalid("a signature is no plain document")
 	default:
-		found = extracted{facts: m, predicateType: ownPredicate + typ + ownVersion}
+		found = extracted{facts: m, predicateType: ownPredicate + typ + ownVersion, whole: true}
 	}
 	found.typ = typ
 	return found, err

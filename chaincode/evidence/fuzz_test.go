@@ -106,7 +106,7 @@ func FuzzStatement(f *testing.F) {
 	f.Add(inToto(f, ownPredicate+"review/v1", m{"document": m{"sha256": imageHex}, "facts": m{"approved": true, "reviewers": []any{"a"}}}, m{"sha256": imageHex}))
 	f.Add(inToto(f, cosignSignPredicate, m{}, m{"sha256": imageHex}))
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		result, err := statementResult(payload, image)
+		result, err := request(FormatDSSE, payload).withFacts(statementResult(payload, image))
 		if err != nil {
 			if provenance.CodeOf(err) != provenance.Invalid {
 				t.Fatal(err)
@@ -168,7 +168,15 @@ func FuzzExtract(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			result, err := Verify(request(FormatPlain, statement), nil)
+			r := request(FormatPlain, statement)
+			r.Known = func() (known []provenance.Digest, err error) { // whatever it names
+				found, err := extract(document, typ, 1<<20, image)
+				for _, name := range found.names.Manifests {
+					known = append(known, digest(t, name))
+				}
+				return known, err
+			}
+			result, err := Verify(r, nil)
 			if err != nil || (typ != TypeVEX && string(result.Facts) != string(encoded)) || result.Document != hash(document) {
 				t.Fatalf("%v\n%s\n%s", err, result.Facts, encoded)
 			}

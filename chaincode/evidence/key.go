@@ -24,6 +24,10 @@ const (
 	PublicKey       KeyKind = "public-key"
 	CertificateRoot KeyKind = "certificate-root"
 	TrustedRoot     KeyKind = "trusted-root"
+	// SigningAuthority is a root as well, of a service that signs for others and
+	// vouches for the time (Notary Project, signing-scheme.md). It verifies nothing
+	// but what such a service signed, and no other key verifies that.
+	SigningAuthority KeyKind = "signing-authority"
 )
 
 const (
@@ -73,7 +77,7 @@ type ParsedKey struct {
 	Key
 	fingerprint string
 	public      crypto.PublicKey    // of a PublicKey
-	trusted     []*x509.Certificate // of a CertificateRoot
+	trusted     []*x509.Certificate // of a CertificateRoot or SigningAuthority
 	root        *sigstore.TrustedRoot
 }
 
@@ -84,12 +88,12 @@ func (k Key) Parse() (*ParsedKey, error) {
 	switch k.Kind {
 	case PublicKey:
 		parsed.public, err = k.readPublic()
-	case CertificateRoot:
+	case CertificateRoot, SigningAuthority:
 		parsed.trusted, err = k.readCertificates()
 	case TrustedRoot:
 		parsed.root, err = sigstore.ParseTrustedRoot([]byte(k.Root))
 	default:
-		err = invalid("key kind %q: want %s, %s or %s", clip(string(k.Kind)), PublicKey, CertificateRoot, TrustedRoot)
+		err = invalid("key kind %q: want %s, %s, %s or %s", clip(string(k.Kind)), PublicKey, CertificateRoot, SigningAuthority, TrustedRoot)
 	}
 	if err != nil {
 		return nil, err

@@ -12,6 +12,9 @@ import (
 // certificate of a chain, which may be the root's), else a key id as it stands, else
 // "". It may be forged; it only chooses what to try first.
 func KeyHint(format Format, envelope []byte) string {
+	if format == FormatNotation && isCOSE(envelope) {
+		return coseHint(envelope)
+	}
 	m, err := envelopeObject(envelope, "envelope")
 	if err != nil {
 		return ""

@@ -1,69 +1,218 @@
 package evidence
 
-import "cmp"
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
+)
 
 // readSARIF reads SARIF 2.1.0 (OASIS): every result of a kind that fails is a
-// finding, named by its rule. Its severity is the property security-severity
-// of the result or of its rule, else the level: error is high, warning medium,
-// note low. A run that did not succeed says nothing and is refused.
+// finding. A run that did not succeed says nothing and is refused, and so is a log
+// of which no run looked for vulnerabilities: the format is that of any checker.
 func readSARIF(m map[string]any, s *scan) error {
 	runs := list(m, "runs")
 	if len(runs) == 0 {
 		return invalid("sarif: no runs")
 	}
+	looked := false
 	for _, run := range runs {
-		driver := at(run, "tool", "driver")
-		s.scanner = cmp.Or(s.scanner, str(driver, "name"))
-		s.version = cmp.Or(s.version, str(driver, "semanticVersion"), str(driver, "version"))
-		for _, invocation := range list(run, "invocations") {
-			if at(invocation, "executionSuccessful") == false {
-				return invalid("sarif: a run did not succeed")
-			}
-			if t := claimedTime(str(invocation, "endTimeUtc")); t.After(s.madeAt) {
-				s.madeAt = t
-			}
+		r, err := readSARIFRun(run, s)
+		if err != nil {
+			return err
 		}
-		// null results: the run did not look; an empty list: it found nothing.
-		if list(run, "results") == nil {
-			return invalid("sarif: a run without results")
-		}
-		rules := list(driver, "rules")
-		byID := map[string]any{}
-		for _, rule := range rules {
-			byID[str(rule, "id")] = rule
-		}
-		for _, result := range list(run, "results") {
-			switch str(result, "kind") {
-			case "pass", "notApplicable", "informational":
-				continue
-			}
-			id := cmp.Or(str(result, "ruleId"), str(result, "rule", "id"))
-			rule, known := byID[id]
-			if i, ok := at(result, "ruleIndex").(int64); !known && ok && i >= 0 && i < int64(len(rules)) {
-				rule = rules[i]
-				id = cmp.Or(id, str(rule, "id"))
-			}
-			if err := s.add(id, sarifSeverity(result, rule), false); err != nil {
-				return err
-			}
-		}
+		looked = looked || r
+	}
+	if !looked {
+		return invalid("sarif: no run says that it looked for vulnerabilities")
 	}
 	return nil
 }
 
-func sarifSeverity(result, rule any) int {
-	for _, v := range []any{result, rule} {
-		if given := at(v, "properties", "security-severity"); given != nil {
-			return score(given)
+// readSARIFRun reads a run, and tells whether it looked for vulnerabilities.
+func readSARIFRun(run any, s *scan) (looked bool, err error) {
+	driver := at(run, "tool", "driver")
+	s.scanner = cmp.Or(s.scanner, str(driver, "name"))
+	s.version = cmp.Or(s.version, str(driver, "semanticVersion"), str(driver, "version"))
+	for _, invocation := range list(run, "invocations") {
+		if at(invocation, "executionSuccessful") == false {
+			return false, invalid("sarif: a run did not succeed")
+		}
+		if t := claimedTime(str(invocation, "endTimeUtc")); t.After(s.madeAt) {
+			s.madeAt = t
 		}
 	}
-	switch cmp.Or(str(result, "level"), str(rule, "defaultConfiguration", "level"), "warning") {
-	case "error":
-		return severity("high")
-	case "warning":
-		return severity("medium")
-	case "note":
-		return severity("low")
+	// null results: the run did not look; an empty list: it found nothing.
+	results := list(run, "results")
+	if results == nil {
+		return false, invalid("sarif: a run without results")
 	}
-	return unknownSeverity
+	s.names.manifest(str(run, "properties", "imageName"))
+	for _, d := range list(run, "properties", "repoDigests") {
+		d, _ := d.(string)
+		s.names.manifest(d)
+	}
+	s.names.config(str(run, "properties", "imageID"))
+	rules := list(driver, "rules")
+	byID := map[string]any{}
+	for _, rule := range rules {
+		byID[str(rule, "id")] = rule
+	}
+	looked = len(results) == 0 && slices.ContainsFunc(packageScanners(), func(name string) bool {
+		return strings.HasPrefix(strings.ToLower(str(driver, "name")), name)
+	})
+	for _, result := range results {
+		switch str(result, "kind") {
+		case "pass", "notApplicable", "informational":
+			continue
+		}
+		id := cmp.Or(str(result, "ruleId"), str(result, "rule", "id"))
+		rule, known := byID[id]
+		if i, ok := at(result, "ruleIndex").(int64); !known && ok && i >= 0 && i < int64(len(rules)) {
+			rule = rules[i]
+			id = cmp.Or(id, str(rule, "id"))
+		}
+		if otherCheck(rule) {
+			continue
+		}
+		f, err := sarifFinding(id, result, rule)
+		if err != nil {
+			return false, err
+		}
+		if err := s.add(f); err != nil {
+			return false, err
+		}
+		looked = looked || perFlaw.MatchString(f.id) || distroAdvisory.MatchString(f.id) || slices.Contains(sarifTags(rule), "vulnerability")
+	}
+	return looked, nil
+}
+
+// packageScanners look for vulnerabilities in packages and for nothing else: an
+// empty list of theirs says that there are none. Trivy's says nothing: whatever it
+// was asked to look for, it is the same.
+func packageScanners() []string {
+	return []string{"grype", "snyk container", "docker scout", "osv-scanner", "clair"}
+}
+
+var distroAdvisory = regexp.MustCompile(`^(ALAS|ALASKERNEL|ALINUX|ALPINE|ALSA|BDSA|CGA|DEBIAN|DLA|DSA|ELSA|GMS|PRISMA|RHSA|RLSA|SONATYPE|SUSE|TEMP|UBUNTU|USN|VULNDB|WS|XRAY)[0-9]*-`)
+
+// otherCheck tells whether a rule is one of a checker's that looks for other things
+// than vulnerabilities as well.
+func otherCheck(rule any) bool {
+	switch str(rule, "name") {
+	case "Misconfiguration", "Secret", "License": // Trivy's
+		return true
+	}
+	tags := sarifTags(rule)
+	return !slices.Contains(tags, "vulnerability") && slices.ContainsFunc([]string{"misconfiguration", "secret", "license"}, func(tag string) bool {
+		return slices.Contains(tags, tag)
+	})
+}
+
+func sarifTags(of any) (tags []string) {
+	for _, tag := range list(of, "properties", "tags") {
+		if tag, ok := tag.(string); ok {
+			tags = append(tags, strings.ToLower(tag))
+		}
+	}
+	return tags
+}
+
+// helpText is how Trivy's and Grype's help begins. Grype's rules are named after
+// the vulnerability and the package.
+var helpText = regexp.MustCompile(`^Vulnerability (\S+)\nSeverity: ([A-Za-z]+)\n`)
+
+func sarifFinding(id string, result, rule any) (finding, error) {
+	f := finding{id: id}
+	if help := helpText.FindStringSubmatch(str(rule, "help", "text")); help != nil {
+		f.id = help[1]
+	} else if names := advisory.FindAllStringSubmatch(id, 2); len(names) == 1 {
+		f.id = names[0][2]
+	}
+	var related []string
+	for _, name := range list(rule, "deprecatedIds") { // osv-scanner's
+		name, _ := name.(string)
+		related = append(related, name)
+	}
+	f.aliases = aliasesOf(f.id, related)
+	f.packages = sarifPackages(rule, result)
+	var err error
+	f.severity, err = sarifSeverity(f.id, result, rule)
+	return f, err
+}
+
+// sarifPackages returns the package URLs that a rule and a result hold, as Grype's
+// and Docker Scout's do; nil where there is none, or one that cannot be read.
+func sarifPackages(of ...any) (packages []string) {
+	for _, o := range of {
+		for _, p := range list(o, "properties", "purls") {
+			name, _ := p.(string)
+			purl := purlOf(name)
+			if purl == "" {
+				return nil
+			}
+			packages = append(packages, purl)
+		}
+	}
+	return packages
+}
+
+var (
+	severityPhrase = regexp.MustCompile(`(?i)^([a-z]+) severity - `)               // Snyk's title
+	clairMessage   = regexp.MustCompile(`^\[[^\]\n]* - [^\]\n]* - ([A-Za-z]+)\] `) // clair-action's message
+)
+
+// sarifSeverity is how the scanner itself rates the finding, where it says so by a
+// name: security-severity is a base score, often another's. Without one it is that
+// score, and at least high where the level is error; without a score, the level.
+func sarifSeverity(id string, result, rule any) (int, error) {
+	var named []string
+	for _, of := range []any{result, rule} {
+		named = append(named, sarifTags(of)...)
+		for _, name := range []string{"severity", "cvssV3_severity"} {
+			named = append(named, str(of, "properties", name))
+		}
+	}
+	if help := helpText.FindStringSubmatch(str(rule, "help", "text")); help != nil {
+		named = append(named, help[2])
+	}
+	if title := severityPhrase.FindStringSubmatch(str(rule, "shortDescription", "text")); title != nil {
+		named = append(named, title[1])
+	}
+	if message := clairMessage.FindStringSubmatch(str(result, "message", "text")); message != nil {
+		named = append(named, message[1])
+	}
+	worst, unknown := unknownSeverity, false
+	for _, name := range named {
+		if s, ok := severity(name); ok {
+			worst, unknown = min(worst, s), unknown || s == unknownSeverity
+		}
+	}
+	if worst != unknownSeverity {
+		return worst, nil
+	}
+	scored := false
+	for _, of := range []any{result, rule} {
+		if given := at(of, "properties", "security-severity"); given != nil && given != "" && !scored {
+			s, ok := rating(given)
+			if !ok {
+				text, _ := given.(string)
+				return 0, unrated(id, text)
+			}
+			worst, scored = s, true
+		}
+	}
+	level := cmp.Or(str(result, "level"), str(rule, "defaultConfiguration", "level"), "warning")
+	levels := map[string]int{"error": 1, "warning": 2, "note": 3}
+	switch at, known := levels[level]; {
+	case worst != unknownSeverity && level == "error":
+		return min(worst, at), nil
+	case worst != unknownSeverity, unknown:
+		return worst, nil
+	case known:
+		return at, nil
+	case scored:
+		return unknownSeverity, nil
+	}
+	return 0, unrated(id, level)
 }

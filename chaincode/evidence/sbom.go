@@ -10,7 +10,9 @@ func sbomFacts(m map[string]any) (extracted, error) {
 	switch {
 	case has(m, "spdxVersion"):
 		return spdxFacts(m)
-	case str(m, "bomFormat") == "CycloneDX":
+	case isSPDX3(m):
+		return spdx3Facts(m)
+	case isCycloneDX(m):
 		return cycloneFacts(m)
 	}
 	return extracted{}, invalid("sbom: neither SPDX nor CycloneDX JSON")
@@ -22,6 +24,10 @@ type sbom struct {
 	licences       []string
 	format, number string // and its version
 }
+
+// empty is what a document that lists nothing is: no bill of materials. A list of
+// vulnerabilities may have the same form.
+func (b *sbom) empty() error { return invalid("sbom: the %s document lists no component", b.format) }
 
 func (b *sbom) facts() (map[string]any, error) {
 	packages, morePackages := distinct(b.purls, maxListed)
@@ -59,30 +65,90 @@ func spdxFacts(m map[string]any) (extracted, error) {
 			}
 		}
 	}
+	described := spdxDescribed(m)
+	if len(list(m, "files")) == 0 && (b.components == 0 || b.components == 1 && described[str(list(m, "packages")[0], "SPDXID")]) {
+		return extracted{}, b.empty()
+	}
+	var names ImageNames
+	for _, p := range list(m, "packages") {
+		if described[str(p, "SPDXID")] {
+			names.manifest(str(p, "versionInfo"))
+			for _, ref := range list(p, "externalRefs") {
+				names.manifest(ociPURL(str(ref, "referenceLocator")))
+			}
+		}
+	}
 	facts, err := b.facts()
 	return extracted{
 		facts: facts, predicateType: "https://spdx.dev/Document",
-		madeAt: claimedTime(str(m, "creationInfo", "created")),
+		madeAt: claimedTime(str(m, "creationInfo", "created")), names: names,
 	}, err
 }
 
-// cycloneFacts reads CycloneDX 1.4 and later 1.x JSON (cyclonedx.org).
+// spdxDescribed returns the ids of the elements that a document is about.
+func spdxDescribed(m map[string]any) map[string]bool {
+	described := map[string]bool{}
+	for _, id := range list(m, "documentDescribes") {
+		if id, ok := id.(string); ok {
+			described[id] = true
+		}
+	}
+	for _, r := range list(m, "relationships") {
+		switch str(r, "relationshipType") {
+		case "DESCRIBES":
+			if str(r, "spdxElementId") == "SPDXRef-DOCUMENT" {
+				described[str(r, "relatedSpdxElement")] = true
+			}
+		case "DESCRIBED_BY":
+			if str(r, "relatedSpdxElement") == "SPDXRef-DOCUMENT" {
+				described[str(r, "spdxElementId")] = true
+			}
+		}
+	}
+	return described
+}
+
+// ociPURL is the package URL of an image, "" where s is another.
+func ociPURL(s string) string {
+	if strings.HasPrefix(s, "pkg:oci/") || strings.HasPrefix(s, "pkg:docker/") {
+		return s
+	}
+	return ""
+}
+
+// cycloneFacts reads CycloneDX 1.2 and later 1.x JSON (cyclonedx.org).
 // Components inside components count as well.
 func cycloneFacts(m map[string]any) (extracted, error) {
 	number := str(m, "specVersion")
 	minor, ok := strings.CutPrefix(number, "1.")
-	if !ok || len(minor) != 1 || minor < "4" || minor > "9" {
-		return extracted{}, invalid("sbom: CycloneDX specVersion %q: want 1.4 or a later 1.x", clip(number))
+	if !ok || len(minor) != 1 || minor < "2" || minor > "9" {
+		return extracted{}, invalid("sbom: CycloneDX specVersion %q: want 1.2 or a later 1.x", clip(number))
 	}
 	if has(m, "components") && list(m, "components") == nil {
 		return extracted{}, invalid("sbom: components is no list")
 	}
 	b := sbom{format: "cyclonedx", number: number}
-	b.walk(list(m, "components"))
+	if b.walk(list(m, "components")); b.components == 0 {
+		return extracted{}, b.empty()
+	}
+	root := at(m, "metadata", "component")
+	var names ImageNames
+	names.manifest(ociPURL(str(root, "purl")), ociPURL(str(root, "bom-ref")))
+	if str(root, "type") == "container" {
+		names.manifest(str(root, "version"))
+	}
+	for _, p := range list(root, "properties") {
+		switch str(p, "name") {
+		case "aquasecurity:trivy:RepoDigest":
+			names.manifest(str(p, "value"))
+		case "aquasecurity:trivy:ImageID":
+			names.config(str(p, "value"))
+		}
+	}
 	facts, err := b.facts()
 	return extracted{
 		facts: facts, predicateType: "https://cyclonedx.org/bom",
-		madeAt: claimedTime(str(m, "metadata", "timestamp")),
+		madeAt: claimedTime(str(m, "metadata", "timestamp")), names: names,
 	}, err
 }
 

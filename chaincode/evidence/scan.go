@@ -2,61 +2,70 @@ package evidence
 
 import (
 	"cmp"
-	"maps"
+	"encoding/json"
+	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
-
-	"github.com/waybill-dev/waybill/chaincode/strictjson"
 )
 
-// severities, worst first. Unknown is last: it cannot be compared, and rules
-// that fear it count it by its own fact.
-var severities = [...]string{"critical", "high", "medium", "low", "negligible", "unknown"} //nolint:gochecknoglobals // a constant list
-
-const unknownSeverity = len(severities) - 1
-
-// scan gathers a scanner's findings, one per vulnerability id: what a report
-// says of several packages is counted once, at its worst, so that the counts,
-// the list of findings and what a VEX document suppresses speak of the same.
+// scan gathers a scanner's findings, one per vulnerability: what a report says of
+// several packages, and under several names of one flaw, is counted once, at its
+// worst, so that the counts, the list of findings and what a VEX document
+// suppresses speak of the same.
 type scan struct {
-	findings   map[string]finding
+	findings   []finding
+	ignored    []finding // found, and set aside by the scanner's own configuration
+	endOfLife  any       // bool: of the image's OS; nil where the report does not say
 	scanner    string
 	version    string
 	databaseAt string
 	madeAt     time.Time
+	names      ImageNames
 }
 
+// finding is one vulnerability as a report has it.
 type finding struct {
 	id       string
+	aliases  []string
 	severity int // index of severities
 	fixable  bool
+	packages []string // canonical package URLs; nil where one is not known
 }
 
-func (s *scan) add(id string, severity int, fixable bool) error {
-	if id == "" || len(id) > maxText || !printable(id) {
-		return invalid("scan: finding with id %q", clip(id))
+func (s *scan) add(f finding) error {
+	for _, id := range append([]string{f.id}, f.aliases...) {
+		if id == "" || text(id) != id || !printable(id) {
+			return invalid("scan: finding with id %q", clip(id))
+		}
 	}
-	f, known := s.findings[id]
-	if !known {
-		f = finding{id: id, severity: severity}
-	}
-	f.severity = min(f.severity, severity)
-	f.fixable = f.fixable || fixable
-	if s.findings == nil {
-		s.findings = map[string]finding{}
-	}
-	s.findings[id] = f
+	s.findings = append(s.findings, f)
 	return nil
 }
 
+func (s *scan) ignore(f finding) error {
+	if f.id == "" || text(f.id) != f.id || !printable(f.id) {
+		return invalid("scan: finding with id %q", clip(f.id))
+	}
+	s.ignored = append(s.ignored, f)
+	return nil
+}
+
+// maxPackages bounds the packages that one finding keeps.
+const maxPackages = 32
+
 func (s *scan) facts() (map[string]any, error) {
-	counts := [len(severities)]int64{}
-	fixable := int64(0)
-	sorted := slices.SortedFunc(maps.Values(s.findings), func(a, b finding) int {
+	ignored := byFlaw(s.ignored)
+	findings := s.findings
+	if len(findings) == 0 {
+		// A report that was emptied is no empty report.
+		findings = s.ignored
+	}
+	sorted := byFlaw(findings)
+	slices.SortFunc(sorted, func(a, b finding) int {
 		return cmp.Or(cmp.Compare(a.severity, b.severity), cmp.Compare(a.id, b.id))
 	})
+	counts := [len(severities)]int64{}
+	fixable := int64(0)
 	listed := []any{}
 	for _, f := range sorted {
 		counts[f.severity]++
@@ -64,22 +73,64 @@ func (s *scan) facts() (map[string]any, error) {
 			fixable++
 		}
 		if len(listed) < maxListed {
-			listed = append(listed, map[string]any{"id": f.id, "severity": severities[f.severity], "fixable": f.fixable})
+			listed = append(listed, f.fact())
 		}
 	}
 	facts := map[string]any{
 		"total":          int64(len(sorted)),
 		"fixable":        fixable,
+		"ignored":        int64(len(ignored)),
 		"findings":       listed,
 		"truncated":      len(listed) < len(sorted),
 		"scanner":        text(s.scanner),
 		"scannerVersion": text(s.version),
 		"databaseAt":     rfc3339(s.databaseAt),
 	}
+	if s.endOfLife != nil {
+		facts["endOfLife"] = s.endOfLife
+	}
 	for i, name := range severities {
 		facts[name] = counts[i]
 	}
+	if err := forgetPackages(facts, listed); err != nil {
+		return nil, err
+	}
 	return truncate(facts, "findings")
+}
+
+func (f finding) fact() map[string]any {
+	fact := map[string]any{"id": f.id, "severity": severities[f.severity], "fixable": f.fixable}
+	if len(f.aliases) > 0 {
+		fact["aliases"] = anyList(f.aliases)
+	}
+	if len(f.packages) > 0 {
+		fact["packages"] = anyList(f.packages)
+	}
+	return fact
+}
+
+// forgetPackages takes the packages off the findings from the last, until the
+// facts are within MaxFacts: a finding without them stands, whatever is said of a
+// package.
+func forgetPackages(facts map[string]any, listed []any) error {
+	b, err := marshal(facts)
+	if err != nil {
+		return err
+	}
+	for i, over := len(listed)-1, len(b)-MaxFacts; i >= 0 && over > 0; i-- {
+		f, _ := listed[i].(map[string]any)
+		packages, known := f["packages"]
+		if !known {
+			continue
+		}
+		b, err := json.Marshal(packages)
+		if err != nil {
+			return invalid("facts: %v", err)
+		}
+		over -= len(b) + len(`,"packages":`)
+		delete(f, "packages")
+	}
+	return nil
 }
 
 // rfc3339 is a claimed time in one spelling, "" when it is none.
@@ -90,17 +141,44 @@ func rfc3339(s string) string {
 	return ""
 }
 
+var (
+	cve = regexp.MustCompile(`^CVE-[0-9]{4}-[0-9]+$`)
+	// perFlaw are databases that give each flaw a name of its own; a distribution's
+	// advisory names an update, which mends several.
+	perFlaw  = regexp.MustCompile(`^(CVE|GHSA|GO|PYSEC|RUSTSEC|OSV|GSD|EUVD|MAL|SNYK)-`)
+	advisory = regexp.MustCompile(`(?i)(^|[^a-z0-9])(CVE-[0-9]{4}-[0-9]+|GHSA(-[0-9a-z]{4}){3})($|[^a-z0-9])`)
+)
+
+// aliasesOf returns those of the related names that are names of the same flaw.
+// Where there is more than one CVE among the names, none is another's alias.
+func aliasesOf(id string, related []string) []string {
+	var aliases []string
+	cves := map[string]bool{}
+	for _, name := range append([]string{id}, related...) {
+		if cve.MatchString(name) {
+			cves[name] = true
+		}
+		if perFlaw.MatchString(name) && name != id && text(name) == name && printable(name) {
+			aliases = append(aliases, name)
+		}
+	}
+	if len(cves) > 1 {
+		return nil
+	}
+	return aliases
+}
+
 func scanFacts(m map[string]any) (extracted, error) {
 	read := scanFormat(m)
 	if read == nil {
-		return extracted{}, invalid("scan: neither Trivy, Grype nor SARIF 2.1 JSON, nor a cosign or in-toto vulnerability predicate")
+		return extracted{}, invalid("scan: neither Trivy, Grype, SARIF 2.1, GitLab, ASFF nor CycloneDX JSON, nor a cosign or in-toto vulnerability predicate")
 	}
 	s := scan{}
 	if err := read(m, &s); err != nil {
 		return extracted{}, err
 	}
 	facts, err := s.facts()
-	return extracted{facts: facts, predicateType: ownPredicate + TypeScan + ownVersion, madeAt: s.madeAt}, err
+	return extracted{facts: facts, predicateType: ownPredicate + TypeScan + ownVersion, madeAt: s.madeAt, names: s.names}, err
 }
 
 // scanFormat finds a report's format by the members that identify it.
@@ -112,122 +190,16 @@ func scanFormat(m map[string]any) func(map[string]any, *scan) error {
 		return readGrype
 	case str(m, "version") == "2.1.0" && has(m, "runs"):
 		return readSARIF
+	case isGitLab(m):
+		return readGitLab
+	case isASFF(m):
+		return readASFF
+	case isCycloneDX(m):
+		return readCycloneScan
 	case list(m, "scanner", "result") != nil:
 		return readInTotoVulns
 	case object(m, "scanner", "result") != nil:
 		return readCosignVuln
 	}
 	return nil
-}
-
-// readTrivy reads aquasecurity/trivy's JSON report (pkg/types/report.go). An
-// image without packages has no Results.
-func readTrivy(m map[string]any, s *scan) error {
-	s.scanner, s.version = "trivy", str(m, "Trivy", "Version")
-	s.madeAt = claimedTime(str(m, "CreatedAt"))
-	if has(m, "Results") && list(m, "Results") == nil {
-		return invalid("trivy: Results is no list")
-	}
-	for _, r := range list(m, "Results") {
-		if has(r, "Vulnerabilities") && list(r, "Vulnerabilities") == nil {
-			return invalid("trivy: Vulnerabilities is no list")
-		}
-		for _, v := range list(r, "Vulnerabilities") {
-			if err := s.add(str(v, "VulnerabilityID"), severity(str(v, "Severity")), str(v, "FixedVersion") != ""); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// readGrype reads anchore/grype's JSON report (grype/presenter/models).
-func readGrype(m map[string]any, s *scan) error {
-	s.scanner, s.version = str(m, "descriptor", "name"), str(m, "descriptor", "version")
-	s.databaseAt = cmp.Or(str(m, "descriptor", "db", "status", "built"), str(m, "descriptor", "db", "built"))
-	s.madeAt = claimedTime(str(m, "descriptor", "timestamp"))
-	if list(m, "matches") == nil {
-		return invalid("grype: matches is no list")
-	}
-	for _, match := range list(m, "matches") {
-		v := at(match, "vulnerability")
-		if err := s.add(str(v, "id"), severity(str(v, "severity")), str(v, "fix", "state") == "fixed"); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// readCosignVuln reads cosign's vulnerability predicate (specs/
-// COSIGN_VULN_ATTESTATION_SPEC.md), which holds a scanner's own report.
-func readCosignVuln(m map[string]any, s *scan) error {
-	result := object(m, "scanner", "result")
-	read := scanFormat(result)
-	if read == nil || has(result, "scanner") {
-		return invalid("scan: scanner.result is neither Trivy, Grype nor SARIF 2.1 JSON")
-	}
-	if err := read(result, s); err != nil {
-		return err
-	}
-	s.version = cmp.Or(str(m, "scanner", "version"), s.version)
-	s.databaseAt = cmp.Or(str(m, "scanner", "db", "lastUpdate"), s.databaseAt)
-	if t := claimedTime(str(m, "metadata", "scanFinishedOn")); !t.IsZero() {
-		s.madeAt = t
-	}
-	return nil
-}
-
-// readInTotoVulns reads in-toto/attestation's vulns predicate, v0.1 and v0.2.
-func readInTotoVulns(m map[string]any, s *scan) error {
-	s.scanner, s.version = str(m, "scanner", "uri"), str(m, "scanner", "version")
-	s.databaseAt = str(m, "scanner", "db", "lastUpdate")
-	s.madeAt = claimedTime(str(m, "metadata", "scanFinishedOn"))
-	for _, r := range list(m, "scanner", "result") {
-		worst := unknownSeverity
-		for _, sev := range list(r, "severity") {
-			worst = min(worst, severity(str(sev, "score")), score(at(sev, "score")))
-		}
-		if err := s.add(str(r, "id"), worst, false); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// severity reads a severity's name; one it does not know is unknown.
-func severity(name string) int {
-	if i := slices.Index(severities[:], strings.ToLower(name)); i >= 0 {
-		return i
-	}
-	return unknownSeverity
-}
-
-// score reads a CVSS base score, a number or a text, by the bands of the CVSS
-// v3.1 specification, section 5. Zero is how scanners write "none known".
-func score(v any) int {
-	literal := ""
-	switch x := v.(type) {
-	case string:
-		literal = x
-	case int64:
-		literal = strconv.FormatInt(x, 10)
-	case strictjson.Number:
-		literal = string(x)
-	}
-	whole, fraction, _ := strings.Cut(literal, ".")
-	n, err := strconv.Atoi(whole)
-	if err != nil || n < 0 || n > 10 || strings.Trim(fraction, "0123456789") != "" {
-		return unknownSeverity
-	}
-	switch {
-	case n >= 9:
-		return 0
-	case n >= 7:
-		return 1
-	case n >= 4:
-		return 2
-	case n > 0 || strings.Trim(fraction, "0") != "":
-		return 3
-	}
-	return unknownSeverity
 }

@@ -13,7 +13,8 @@ type Signed struct {
 }
 
 // Signers returns what Verify says by each of many keys that signed one
-// envelope; the one that the envelope hints at is tried first. r.Format is not
+// envelope; the one that the envelope hints at is tried first. Which images the
+// document names is looked at by Verify alone: r.Known is not asked. r.Format is not
 // FormatPlain. Where none signed it, the error is one key's refusal: of an envelope
 // that cannot be read every key says the same.
 //
@@ -38,7 +39,7 @@ func Signers(r Request, keys []*ParsedKey) ([]Signed, error) {
 		if by != nil && k.Kind == PublicKey && !equalKeys(k.public, by) {
 			continue
 		}
-		result, err := e.verify(k)
+		result, err := r.withFacts(e.verify(k))
 		if err != nil {
 			if told := e.signatures[0].certs == nil == (k.Kind == PublicKey); told || !apt {
 				refusal, apt = err, told

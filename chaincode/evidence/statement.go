@@ -43,29 +43,37 @@ func readStatement(m map[string]any, subject provenance.Digest) (statement, erro
 	return s, err
 }
 
-// checkSubjects tells whether want is among the subjects. Every subject must
-// be named by sha256 or sha512; where one is want it must give no algorithm
-// but want's own (nothing else can be compared here); and two subjects that
-// share one digest may not differ in another.
+// checkSubjects tells whether want is among the subjects. Others may be anything
+// that has a digest, a commit say. The one that is want must give no algorithm but
+// want's own (nothing else can be compared here); and two subjects that share one
+// digest may not differ in another.
 func checkSubjects(subjects []any, want provenance.Digest) (annotations map[string]any, err error) {
 	if len(subjects) == 0 || len(subjects) > MaxSubjects {
 		return nil, invalid("statement: %d subjects: want 1 to %d", len(subjects), MaxSubjects)
 	}
-	wantAlg, _, _ := strings.Cut(want.String(), ":")
-	var seen []map[string]any
+	wantAlg, wantValue := split(want)
+	seen := map[string]map[string]any{} // by a digest, all digests of the subjects that have it
 	found := false
 	for i, s := range subjects {
 		digests := object(s, "digest")
 		if err := checkDigestSet(digests, i); err != nil {
 			return nil, err
 		}
-		for j, other := range seen {
-			if contradict(digests, other) {
-				return nil, invalid("statement: subjects %d and %d name one thing by different digests", j, i)
+		for _, alg := range sortedNames(digests) {
+			value, _ := digests[alg].(string)
+			same := seen[alg+":"+value]
+			if same == nil {
+				same = map[string]any{}
+				seen[alg+":"+value] = same
+			}
+			for other, v := range digests {
+				if known, ok := same[other]; ok && known != v {
+					return nil, invalid("statement: subject %d and one before it name one thing by different digests", i)
+				}
+				same[other] = v
 			}
 		}
-		seen = append(seen, digests)
-		if wantAlg+":"+str(digests, wantAlg) != want.String() {
+		if digests[wantAlg] != wantValue {
 			continue
 		}
 		if len(digests) != 1 {
@@ -75,6 +83,9 @@ func checkSubjects(subjects []any, want provenance.Digest) (annotations map[stri
 			annotations = object(s, "annotations")
 		}
 		found = true
+	}
+	if !found && subjectName(subjects[0]) == "" {
+		return nil, invalid("statement: subject 0 is named by neither sha256 nor sha512, and no other is %s", want.Short())
 	}
 	if !found {
 		return nil, invalid("statement is about %s and not %s", clip(subjectName(subjects[0])), want.Short())
@@ -86,7 +97,6 @@ func checkDigestSet(digests map[string]any, i int) error {
 	if len(digests) == 0 || len(digests) > 8 {
 		return invalid("statement: subject %d: want 1 to 8 digests", i)
 	}
-	strong := false
 	for _, alg := range sortedNames(digests) {
 		value, ok := digests[alg].(string)
 		if !ok || value == "" || len(value) > 256 {
@@ -97,35 +107,19 @@ func checkDigestSet(digests map[string]any, i int) error {
 			if _, err := provenance.ParseDigest(alg + ":" + value); err != nil {
 				return wrap(err, "statement: subject")
 			}
-			strong = true
 		}
-	}
-	if !strong {
-		return invalid("statement: subject %d is named by neither sha256 nor sha512", i)
 	}
 	return nil
 }
 
-// contradict tells whether two sets share a digest and differ in another.
-func contradict(a, b map[string]any) bool {
-	same, differ := false, false
-	for alg, v := range a {
-		if w, ok := b[alg]; ok {
-			same = same || v == w
-			differ = differ || v != w
-		}
-	}
-	return same && differ
-}
-
-// subjectName names a checked subject for people.
+// subjectName names a checked subject for people; "" where it has neither digest.
 func subjectName(s any) string {
 	for _, alg := range []string{"sha256", "sha512"} {
 		if d, err := provenance.ParseDigest(alg + ":" + str(s, "digest", alg)); err == nil {
 			return d.Short()
 		}
 	}
-	return "nothing"
+	return ""
 }
 
 // statementResult reads a signed statement and takes its facts.

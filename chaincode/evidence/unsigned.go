@@ -20,8 +20,11 @@ var hexSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
 //	{"_type":"https://in-toto.io/Statement/v1",
 //	 "subject":[{"digest":{"sha256":"..."}}],
 //	 "predicateType":"https://waybill.dev/evidence/TYPE/v1",
-//	 "predicate":{"document":{"sha256":"...","size":N,"predicateType":"..."},
+//	 "predicate":{"document":{"sha256":"...","size":N,"predicateType":"...",
+//	                          "images":["sha256:..."],"imageIDs":["sha256:..."]},
 //	              "facts":{...},"madeAt":"2026-01-02T03:04:05Z"}}
+//
+// images and imageIDs are by what the document names its image, where it does.
 func Statement(document []byte, typ string, subject provenance.Digest) ([]byte, error) {
 	found, err := extract(document, typ, MaxDocument, subject)
 	if err != nil {
@@ -30,14 +33,23 @@ func Statement(document []byte, typ string, subject provenance.Digest) ([]byte, 
 	if subject.IsZero() {
 		return nil, invalid("no subject")
 	}
-	predicate := map[string]any{
-		"document": map[string]any{
-			"sha256":        hash(document),
-			"size":          int64(len(document)),
-			"predicateType": found.predicateType,
-		},
-		"facts": found.facts,
+	if found.whole {
+		found.facts = factsOnly(found.facts)
 	}
+	if _, err := encodeFacts(found.facts); err != nil {
+		return nil, err
+	}
+	about := map[string]any{
+		"sha256":        hash(document),
+		"size":          int64(len(document)),
+		"predicateType": found.predicateType,
+	}
+	for name, digests := range map[string][]string{"images": found.names.Manifests, "imageIDs": found.names.Configs} {
+		if len(digests) > 0 {
+			about[name] = anyList(digests)
+		}
+	}
+	predicate := map[string]any{"document": about, "facts": found.facts}
 	if !found.madeAt.IsZero() {
 		predicate["madeAt"] = found.madeAt.Format(time.RFC3339)
 	}
@@ -96,18 +108,10 @@ func verifyUnsigned(r Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	encoded, err := encodeFacts(found.facts)
-	if err != nil {
-		return Result{}, err
+	if found.document == "" {
+		found.document = hash(r.Envelope)
 	}
-	document := found.document
-	if document == "" {
-		document = hash(r.Envelope)
-	}
-	return Result{
-		Type: found.typ, Facts: encoded, Document: document,
-		PredicateType: found.predicateType, MadeAt: found.madeAt,
-	}, nil
+	return found.result()
 }
 
 // ownFacts reads the predicate of Waybill's own statement. The facts are as
@@ -133,9 +137,18 @@ func ownFacts(typ string, predicate map[string]any) (extracted, error) {
 	if len(predicateType) > maxIdentity || !printable(predicateType) {
 		return extracted{}, invalid("statement: predicate.document.predicateType %q", clip(predicateType))
 	}
+	var names ImageNames
+	for _, d := range list(document, "images") {
+		d, _ := d.(string)
+		names.manifest(d)
+	}
+	for _, d := range list(document, "imageIDs") {
+		d, _ := d.(string)
+		names.config(d)
+	}
 	return extracted{
 		typ: typ, facts: facts, predicateType: predicateType,
-		madeAt: claimedTime(str(predicate, "madeAt")), document: str(document, "sha256"),
+		madeAt: claimedTime(str(predicate, "madeAt")), document: str(document, "sha256"), names: names,
 	}, nil
 }
 

@@ -15,6 +15,13 @@ type Request struct {
 	Type     string // the type it must be; "" takes it as found
 	Envelope []byte
 	Now      time.Time // the transaction's time
+	// Known returns what else a document may name the subject by: the indexes that
+	// list it, the images it lists, its config. It is asked only where a document
+	// names an image and not the subject; nil knows nothing.
+	Known func() ([]provenance.Digest, error)
+	// Schema returns the schema of a custom type: of a document only what it names are
+	// facts. nil: all of the document are, and what can be none is refused.
+	Schema func(typ string) (json.RawMessage, error)
 }
 
 // Result is verified evidence.
@@ -34,6 +41,10 @@ type Result struct {
 	// FormatPlain. Whoever holds an envelope can wrap its signature otherwise or turn
 	// it into another form that verifies, and can make none with another name.
 	Signature string `json:"-"`
+	// Names are by what the document names its image.
+	Names ImageNames `json:"-"`
+	// Predicate is the document of a custom type, of which Facts are made.
+	Predicate map[string]any `json:"-"`
 }
 
 func wrap(err error, what string) error {
@@ -55,7 +66,7 @@ func Verify(r Request, k *Key) (Result, error) {
 		if k != nil {
 			return Result{}, invalid("a plain document is signed by no key")
 		}
-		return verifyUnsigned(r)
+		return r.finish(verifyUnsigned(r))
 	}
 	if k == nil {
 		return Result{}, invalid("format %s needs a registered key", clip(string(r.Format)))
@@ -71,7 +82,27 @@ func Verify(r Request, k *Key) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return e.verify(parsed)
+	return r.finish(e.verify(parsed))
+}
+
+// finish does what every verified document is held to, whoever signed it: the image
+// that it names, and the facts of a custom one.
+func (r Request) finish(result Result, err error) (Result, error) {
+	if err == nil {
+		err = result.Names.check(r)
+	}
+	return r.withFacts(result, err)
+}
+
+// withFacts makes the facts of a custom document.
+func (r Request) withFacts(result Result, err error) (Result, error) {
+	if err == nil && result.Predicate != nil {
+		result.Facts, err = r.customFacts(result.Type, result.Predicate)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	return result, nil
 }
 
 func (r Request) check() error {

@@ -8,14 +8,6 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-// Statuses of OpenVEX (openvex/spec, OPENVEX-SPEC.md) and the facts that count them.
-var vexStatuses = map[string]string{ //nolint:gochecknoglobals // a constant table
-	"not_affected":        "notAffected",
-	"affected":            "affected",
-	"fixed":               "fixed",
-	"under_investigation": "underInvestigation",
-}
-
 // vexFacts reads OpenVEX. Only statements about the subject itself, named by
 // digest, are taken; a document without any is refused. With a zero subject
 // (Extract) all statements are taken.
@@ -23,88 +15,162 @@ func vexFacts(m map[string]any, subject provenance.Digest) (extracted, error) {
 	if !strings.HasPrefix(str(m, "@context"), "https://openvex.dev/ns") {
 		return extracted{}, invalid("vex: @context is not OpenVEX's")
 	}
-	counts := map[string]int64{}
-	var kept []map[string]any
+	var all []vexStatement
 	for i, s := range list(m, "statements") {
-		about, err := aboutSubject(list(s, "products"), subject)
+		about, err := productsOf(s, subject)
 		if err != nil {
 			return extracted{}, err
 		}
-		if !about {
+		if len(about) == 0 {
 			continue
 		}
-		// Version 0.0.1 has the vulnerability as a text.
-		id := cmp.Or(str(s, "vulnerability", "name"), str(s, "vulnerability"), str(s, "vulnerability", "@id"))
-		status := str(s, "status")
-		if id == "" || text(id) != id || vexStatuses[status] == "" {
-			return extracted{}, invalid("vex: statement %d: vulnerability %q with status %q", i, clip(id), clip(status))
+		read, err := openVEXStatement(s, i)
+		if err != nil {
+			return extracted{}, err
 		}
-		justification := str(s, "justification")
-		if status == "not_affected" && justification == "" && str(s, "impact_statement") == "" {
-			return extracted{}, invalid("vex: statement %d: not_affected needs a justification or an impact statement", i)
+		// A statement without a time is of the document's.
+		read.at = claimedTime(cmp.Or(str(s, "timestamp"), str(m, "timestamp")))
+		for _, product := range about {
+			read.product, read.subcomponents = product.name, product.subcomponents
+			all = append(all, read)
 		}
-		counts[vexStatuses[status]]++
-		kept = append(kept, map[string]any{"id": id, "status": status, "justification": text(justification)})
 	}
-	if len(kept) == 0 {
+	if len(all) == 0 {
 		return extracted{}, invalid("vex: no statement whose product is %s", cmp.Or(subject.Short(), "named"))
 	}
-	slices.SortStableFunc(kept, func(a, b map[string]any) int { return cmp.Compare(str(a, "id"), str(b, "id")) })
-	for i := 1; i < len(kept); i++ {
-		if str(kept[i], "id") == str(kept[i-1], "id") {
-			return extracted{}, invalid("vex: two statements on %q", clip(str(kept[i], "id")))
-		}
-	}
-	listed := []any{}
-	for _, s := range kept[:min(len(kept), maxListed)] {
-		listed = append(listed, s)
-	}
-	facts := map[string]any{
-		"statements": listed, "total": int64(len(kept)), "truncated": len(listed) < len(kept),
-	}
-	for _, name := range vexStatuses {
-		facts[name] = counts[name]
-	}
-	facts, err := truncate(facts, "statements")
+	facts, err := vexStatementFacts(all)
 	return extracted{
 		facts: facts, predicateType: "https://openvex.dev/ns",
 		madeAt: claimedTime(cmp.Or(str(m, "last_updated"), str(m, "timestamp"))),
 	}, err
 }
 
-// aboutSubject tells whether one of the products is the subject. A product
-// that names it and another digest under the same algorithm is refused.
-func aboutSubject(products []any, subject provenance.Digest) (bool, error) {
+// openVEXStatement reads what statement i says, without what it is about.
+func openVEXStatement(s any, i int) (vexStatement, error) {
+	read := vexStatement{
+		// Version 0.0.1 has the vulnerability as a text.
+		id:     cmp.Or(str(s, "vulnerability", "name"), str(s, "vulnerability"), str(s, "vulnerability", "@id")),
+		status: str(s, "status"), justification: text(str(s, "justification")),
+	}
+	if read.id == "" || text(read.id) != read.id || vexStatuses[read.status] == "" {
+		return read, invalid("vex: statement %d: vulnerability %q with status %q", i, clip(read.id), clip(read.status))
+	}
+	if read.status == "not_affected" && read.justification == "" && str(s, "impact_statement") == "" {
+		return read, invalid("vex: statement %d: not_affected needs a justification or an impact statement", i)
+	}
+	for _, alias := range list(s, "vulnerability", "aliases") {
+		name, _ := alias.(string)
+		if name == "" || text(name) != name {
+			return read, invalid("vex: statement %d: alias %q", i, clip(name))
+		}
+		if name != read.id {
+			read.aliases = append(read.aliases, name)
+		}
+	}
+	slices.Sort(read.aliases)
+	if read.aliases = slices.Compact(read.aliases); len(read.aliases) > maxAliases {
+		return read, invalid("vex: statement %d: %d aliases: at most %d", i, len(read.aliases), maxAliases)
+	}
+	return read, nil
+}
+
+// vexProduct is a product that a statement is about.
+type vexProduct struct {
+	name          string
+	subcomponents []string // nil: all of it
+}
+
+// productsOf returns what a statement is about: the subject once, where one of its
+// products is the subject, with the subcomponents that it names; or, with a zero
+// subject, each product.
+func productsOf(statement any, subject provenance.Digest) ([]vexProduct, error) {
+	// Version 0.0.1 names the subcomponents beside the products.
+	beside, err := subcomponentsOf(statement)
+	if err != nil {
+		return nil, err
+	}
+	var found []vexProduct
+	for _, p := range list(statement, "products") {
+		same, err := namesSubject(p, subject)
+		if err != nil {
+			return nil, err
+		}
+		if !same {
+			continue
+		}
+		parts, err := subcomponentsOf(p)
+		if err != nil {
+			return nil, err
+		}
+		product := vexProduct{subcomponents: append(parts, beside...)}
+		if subject.IsZero() {
+			product.name, _ = p.(string)
+			product.name = cmp.Or(product.name, str(p, "@id"), str(p, "identifiers", "purl"))
+		} else if len(found) > 0 { // named again: about all of it where it once is
+			if found[0].subcomponents != nil && product.subcomponents != nil {
+				found[0].subcomponents = append(found[0].subcomponents, product.subcomponents...)
+			} else {
+				found[0].subcomponents = nil
+			}
+			continue
+		}
+		found = append(found, product)
+	}
+	if len(found) == 0 && subject.IsZero() {
+		found = []vexProduct{{subcomponents: beside}}
+	}
+	return found, nil
+}
+
+// subcomponentsOf returns the subcomponents that a product, or a statement of
+// version 0.0.1, names: package URLs in their canonical spelling, others as they
+// are; nil where it names none. One that has no name is refused: without it the
+// rest would say less, or all.
+func subcomponentsOf(of any) ([]string, error) {
+	if has(of, "subcomponents") && list(of, "subcomponents") == nil {
+		return nil, invalid("vex: subcomponents is no list")
+	}
+	var names []string
+	for _, c := range list(of, "subcomponents") {
+		name, _ := c.(string)
+		name = cmp.Or(purlOf(str(c, "identifiers", "purl")), str(c, "@id"), str(c, "identifiers", "cpe23"), str(c, "identifiers", "cpe22"), name)
+		if name = cmp.Or(purlOf(name), name); name == "" || text(name) != name {
+			return nil, invalid("vex: a subcomponent without a name of at most %d bytes", maxText)
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// namesSubject tells whether a product is the subject. One that names it and
+// another digest under the same algorithm is refused.
+func namesSubject(product any, subject provenance.Digest) (bool, error) {
 	if subject.IsZero() {
 		return true, nil
 	}
 	alg, value := split(subject)
-	about := false
-	for _, p := range products {
-		same, differ := false, false
-		names := []string{str(p, "@id"), str(p, "identifiers", "purl")}
-		if s, ok := p.(string); ok { // version 0.0.1
-			names = []string{s}
-		}
-		for _, name := range names {
-			if d := digestIn(name, alg); d != "" {
-				same = same || d == value
-				differ = differ || d != value
-			}
-		}
-		hashes := object(p, "hashes")
-		for _, name := range []string{alg, "sha-" + alg[len("sha"):]} {
-			if d := str(hashes, name); d != "" {
-				same = same || d == value
-				differ = differ || d != value
-			}
-		}
-		if same && differ {
-			return false, invalid("vex: a product names %s and another digest", subject.Short())
-		}
-		about = about || same
+	same, differ := false, false
+	names := []string{str(product, "@id"), str(product, "identifiers", "purl")}
+	if s, ok := product.(string); ok { // version 0.0.1
+		names = []string{s}
 	}
-	return about, nil
+	for _, name := range names {
+		if d := digestIn(name, alg); d != "" {
+			same = same || d == value
+			differ = differ || d != value
+		}
+	}
+	hashes := object(product, "hashes")
+	for _, name := range []string{alg, "sha-" + alg[len("sha"):]} {
+		if d := str(hashes, name); d != "" {
+			same = same || d == value
+			differ = differ || d != value
+		}
+	}
+	if same && differ {
+		return false, invalid("vex: a product names %s and another digest", subject.Short())
+	}
+	return same, nil
 }
 
 // digestIn finds the digest in an image reference or a pkg:oci URL, where the

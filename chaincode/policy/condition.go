@@ -16,7 +16,8 @@ type activation struct {
 	over *Evidence
 
 	image, evidence, context map[string]any // built when first asked for
-	suppressed               []string
+	suppressed               []string       // of the base: for the whole product
+	looked                   bool           // suppressed is that of over
 	counts                   map[string]any
 }
 
@@ -27,10 +28,10 @@ func (a *activation) ResolveName(name string) (any, bool) {
 		case varFacts:
 			return a.over.Facts, true
 		case varSuppressed:
-			return a.base.suppressed, true
+			return a.ruledOut(), true
 		case varCounts:
 			if a.counts == nil {
-				a.counts = counts(a.over.Facts, a.base.suppressed)
+				a.counts = counts(a.over.Facts, a.ruledOut())
 			}
 			return a.counts, true
 		case varCertificate:
@@ -67,6 +68,14 @@ func (a *activation) ResolveName(name string) (any, bool) {
 		return a.j.minute, true
 	}
 	return nil, false
+}
+
+// ruledOut are the ids that are suppressed for the piece of evidence.
+func (a *activation) ruledOut() []string {
+	if !a.looked {
+		a.suppressed, a.looked = a.j.vex.over(a.over.Facts, a.base.suppressed), true
+	}
+	return a.suppressed
 }
 
 // Parent implements cel.Activation.
@@ -117,7 +126,7 @@ func (j *judge) signersByType() map[string]any {
 	for i := range j.f.Evidence {
 		e := &j.f.Evidence[i]
 		by := identityOf(e.Signer)
-		if !said(e) || j.isWithdrawn(e) || slices.Contains(seen[e.Type], by) || slices.ContainsFunc(gone, func(g *Evidence) bool {
+		if !said(e) || j.isWithdrawn(e) || j.vsaProblem(e) != "" || slices.Contains(seen[e.Type], by) || slices.ContainsFunc(gone, func(g *Evidence) bool {
 			return g.Type == e.Type && identityOf(g.Signer) == by && j.subject(g) == j.subject(e) && newer(g, e)
 		}) {
 			continue

@@ -121,7 +121,7 @@ type judge struct {
 	members  map[string]bool // nobody else's word counts
 	base     *activation     // what all expressions see
 	spent    uint64          // cost of the expressions so far
-	disputed map[string]bool // findings that a counted vex does not suppress
+	vex      exemptions      // what satisfied vex evidence says
 
 	built     []string           // builders; nil where nobody asked
 	use       []*Evidence        // usable; nil where nobody asked

@@ -59,7 +59,7 @@ func (j *judge) at(t time.Time) *judge {
 	k := *j
 	k.then, k.timeless = true, true
 	k.set(t)
-	k.disputed = nil
+	k.vex = exemptions{}
 	k.base = &activation{j: &k}
 	// What looking back costs is not charged to the rules that are still to be
 	// judged; once it is spent, nothing more passes.

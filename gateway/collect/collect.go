@@ -186,7 +186,7 @@ func recorded(r state.Reader, host provenance.Host, repo provenance.Repository, 
 
 // piece submits an envelope once for each registered key that signed it.
 func (c *Collector) piece(ctx context.Context, t tasks.Task, k known, p piece, envelope []byte, location string) error {
-	signed, err := evidence.Signers(evidence.Request{Subject: t.Subject, Format: p.format, Envelope: envelope, Now: c.Now()}, k.keys)
+	signed, err := evidence.Signers(evidence.Request{Subject: t.Subject, Format: p.format, Envelope: envelope, Now: c.Now(), Schema: evidence.NoFacts}, k.keys)
 	if err != nil {
 		return &tasks.FinalError{For: tasks.ForKey, Cause: provenance.Errorf(provenance.BadEvidence, "%s: none of %d registered keys and trusted roots vouches for it: %v", p.format, len(k.keys), err)}
 	}

@@ -256,9 +256,6 @@ func TestCollectRefuses(t *testing.T) {
 		"a payload whose signature is elsewhere": {func(_ *testing.T, c *collecting) tasks.Task {
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{c.registry.layer(simpleSigningLayer, simpleSigning(c.image), nil)}})
 		}, "lost"},
-		"notation in COSE": {func(_ *testing.T, c *collecting) tasks.Task {
-			return c.push(registry.Artifact{Facts: registry.Facts{ArtifactType: notationType}, Layers: []registry.Descriptor{{MediaType: coseLayer, Digest: c.image, Size: 10}}})
-		}, "lost"},
 		"registry down": {func(_ *testing.T, c *collecting) tasks.Task {
 			c.registry.down = true
 			return c.push(registry.Artifact{})

@@ -92,9 +92,6 @@ func sortArtifact(a registry.Artifact) sorted {
 		case !ok && plain(a, layer):
 			out.documents = append(out.documents, layer.MediaType)
 			continue
-		case !ok && layer.MediaType == coseLayer:
-			out.refused = append(out.refused, "notation signature in a COSE envelope: only JWS is verified")
-			continue
 		case !ok && layer.MediaType == simpleSigningLayer:
 			out.refused = append(out.refused, "cosign payload without a signature beside it")
 			continue
@@ -173,7 +170,7 @@ func formatOf(a registry.Artifact, layer registry.Descriptor) (evidence.Format, 
 		return evidence.FormatCosign, layer.Annotations[cosignSignature] != ""
 	case dsseLayer:
 		return evidence.FormatDSSE, true
-	case joseLayer:
+	case joseLayer, coseLayer:
 		return evidence.FormatNotation, a.ArtifactType == notationType
 	}
 	return evidence.FormatBundle, strings.HasPrefix(mediaType, bundleLayers)

@@ -99,6 +99,9 @@ func doors() []door {
 		{"github.com/transparency-dev/merkle", []string{"chaincode/sigstore"}},
 		{"cel.dev/cel-go", []string{"chaincode/policy"}},
 		{"go.yaml.in/yaml", []string{"chaincode/policy"}},
+		{"github.com/package-url/packageurl-go", []string{"chaincode/evidence"}},
+		{"github.com/veraison/go-cose", []string{"chaincode/evidence"}},
+		{"github.com/fxamacker/cbor", []string{"chaincode/evidence"}},
 		{"github.com/jackc/pgx", []string{"gateway/sqldb", "test"}},
 		{"database/sql", []string{"gateway/sqldb", "gateway/queue", "gateway/index", "test"}},
 		{"modernc.org/sqlite", []string{"gateway/sqldb", "test"}},
@@ -156,14 +159,19 @@ func breaches(g graph) []string {
 			}
 		}
 		if withinAny(pkg, []string{"chaincode/provenance", "chaincode/policy", "chaincode/evidence", "chaincode/manifest", "chaincode/sigstore", "chaincode/state", "chaincode/strictjson"}) {
-			// Conditions are CEL, a policy's text is YAML, a timestamp is CMS: what is behind
-			// those doors was chosen once (docs/decisions).
-			chosen := []string{module, "cel.dev/cel-go", "go.yaml.in/yaml", "github.com/notaryproject/tspclient-go", "github.com/transparency-dev/merkle"}
+			// Conditions are CEL, a policy's text is YAML, packages are named by package URLs,
+			// Notary signatures may be COSE, a timestamp is CMS: what is behind those doors
+			// was chosen once (docs/decisions).
+			chosen := []string{
+				module, "cel.dev/cel-go", "go.yaml.in/yaml", "github.com/package-url/packageurl-go", "github.com/veraison/go-cose", "github.com/fxamacker/cbor",
+				"github.com/notaryproject/tspclient-go", "github.com/transparency-dev/merkle",
+			}
 			foreign := func(p string) bool {
 				n, known := g[p]
 				return known && !n.standard && !withinAny(p, chosen)
 			}
-			if chain := g.path(name, foreign); chain != nil && !slices.ContainsFunc(chain, func(p string) bool { return within(p, "cel.dev/cel-go") }) {
+			behind := func(p string) bool { return withinAny(p, []string{"cel.dev/cel-go", "github.com/fxamacker/cbor"}) }
+			if chain := g.path(name, foreign); chain != nil && !slices.ContainsFunc(chain, behind) {
 				out = append(out, "the vocabulary and the rules speak the standard library and the libraries chosen for them only\n\t"+arrows(chain))
 			}
 		}

@@ -61,7 +61,7 @@ func verdictRate(ctx context.Context, l *lab.Lab, w *watcher) (float64, error) {
 		return 0, err
 	}
 	for _, e := range []struct{ org, person, typ, document string }{
-		{"security", "scanner", "vuln-scan", `{"SchemaVersion":2,"CreatedAt":"2026-01-01T08:00:00Z","ArtifactName":"app","ArtifactType":"container_image","Trivy":{"Version":"0.68.1"},"Results":[]}`},
+		{"security", "scanner", "vuln-scan", `{"SchemaVersion":2,"CreatedAt":"2026-01-01T08:00:00Z","ArtifactName":"app","ArtifactType":"container_image","Trivy":{"Version":"0.68.1"},"Results":[{"Target":"app","Class":"lang-pkgs","Type":"gobinary"}]}`},
 		{"vendor", "publisher", "sbom", `{"bomFormat":"CycloneDX","specVersion":"1.5","version":1,"components":[{"type":"library","name":"a","version":"1","purl":"pkg:golang/a@1"}]}`},
 		{"platform", "scanner", "test-result", `{"result":"PASSED","configuration":[],"passedTests":["unit"]}`},
 	} {

@@ -120,7 +120,7 @@ func (c *consortium) approved(d provenance.Digest) string {
 }
 
 const (
-	cleanScan = `{"SchemaVersion":2,"CreatedAt":"2026-01-0%dT08:00:00Z","ArtifactName":"app","ArtifactType":"container_image","Trivy":{"Version":"0.68.1"},"Results":[]}`
+	cleanScan = `{"SchemaVersion":2,"CreatedAt":"2026-01-0%dT08:00:00Z","ArtifactName":"app","ArtifactType":"container_image","Trivy":{"Version":"0.68.1"},"Results":[{"Target":"app","Class":"lang-pkgs","Type":"gobinary"}]}`
 	badScan   = `{"SchemaVersion":2,"CreatedAt":"2026-01-0%dT08:00:00Z","ArtifactName":"app","ArtifactType":"container_image","Trivy":{"Version":"0.68.1"},"Results":[{"Target":"app","Class":"os-pkgs","Type":"debian","Vulnerabilities":[{"VulnerabilityID":"CVE-2026-1","PkgName":"a","InstalledVersion":"1","Severity":"CRITICAL"}]}]}`
 )
 

@@ -110,7 +110,7 @@ func randomAct(r *rand.Rand, i int, images []provenance.Digest) (who string, tra
 	case 2:
 		return "vendor/admin", nil, "label:Set", []string{bypassHost, fmt.Sprintf("team/app-%d", r.IntN(50)), fmt.Sprintf("label%d", r.IntN(8)), fmt.Sprint("v", r.IntN(1000))}
 	case 3:
-		scan := fmt.Sprintf(`{"SchemaVersion":2,"CreatedAt":"2026-01-02T08:00:%02d.%06dZ","ArtifactName":"app","ArtifactType":"container_image","Trivy":{"Version":"0.68.1"},"Results":[]}`, r.IntN(60), i)
+		scan := fmt.Sprintf(`{"SchemaVersion":2,"CreatedAt":"2026-01-02T08:00:%02d.%06dZ","ArtifactName":"app","ArtifactType":"container_image","Trivy":{"Version":"0.68.1"},"Results":[{"Target":"app","Class":"lang-pkgs","Type":"gobinary"}]}`, r.IntN(60), i)
 		return "security/scanner", map[string][]byte{"envelope": []byte(scan)}, "evidence:Submit", []string{bypassHost, bypassRepo, image, "vuln-scan", "plain", "", "", ""}
 	case 4:
 		return "platform/release-manager", nil, "promotion:Request", []string{bypassHost, bypassRepo, image, "production"}

@@ -284,7 +284,7 @@ func (w *world) submitting(a act) *resolved {
 	if !made.IsZero() {
 		created = fmt.Sprintf(`,"CreatedAt":%q`, made.Format(time.RFC3339))
 	}
-	text := fmt.Sprintf(`{"SchemaVersion":2,"ArtifactName":%q%s,"Results":[{"Vulnerabilities":[%s]}]}`, a.Text, created, strings.Join(findings, ","))
+	text := fmt.Sprintf(`{"SchemaVersion":2,"ArtifactName":%q%s,"Results":[{"Class":"os-pkgs","Vulnerabilities":[%s]}]}`, a.Text, created, strings.Join(findings, ","))
 	r := &resolved{
 		args:      []string{a.Do, host, a.Repo, digest(a.Image), "vuln-scan", "plain", "", "", ""},
 		transient: map[string][]byte{"envelope": []byte(text)},
