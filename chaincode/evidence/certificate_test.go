@@ -176,7 +176,7 @@ func TestNotation(t *testing.T) {
 		"alg none":          {jws(image.String(), m{"alg": "none"}), "not by"},
 		"alg of other size": {jws(image.String(), m{"alg": "ES384"}), "not by"},
 		"content type":      {jws(image.String(), m{"cty": "application/json"}), "cty"},
-		"scheme":            {jws(image.String(), m{notationScheme: "notary.x509.signingAuthority"}), "signing scheme"},
+		"scheme":            {jws(image.String(), m{notationScheme: "notary.x509.other"}), "signing scheme"},
 		"scheme optional":   {jws(image.String(), m{"crit": []any{}}), "not marked critical"},
 		"unknown critical":  {jws(image.String(), m{"crit": []any{notationScheme, "io.cncf.notary.verificationPlugin"}}), "unknown here"},
 		"expired":           {jws(image.String(), expiring("2026-11-24T11:59:59Z")), "expired"},

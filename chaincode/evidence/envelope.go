@@ -9,6 +9,7 @@ import (
 	"encoding/asn1"
 	"math/big"
 	"sync"
+	"time"
 )
 
 // envelope is an envelope that was read strictly, before any key is tried on it.
@@ -27,6 +28,9 @@ type signature struct {
 	certs    []*x509.Certificate
 	err      error
 	verifies func(pub crypto.PublicKey) bool
+	// authority: a signing authority made it, which vouches that it did so at the time at.
+	authority bool
+	at        time.Time
 }
 
 // open reads the envelope of a request that was checked.
@@ -92,13 +96,16 @@ func (s signature) check(k *ParsedKey, r Request) (signatory, error) {
 	if s.err != nil {
 		return signatory{}, s.err
 	}
+	if err := s.ofScheme(k); err != nil {
+		return signatory{}, err
+	}
 	by := signatory{public: k.public}
-	if k.Kind == CertificateRoot {
+	if k.Kind != PublicKey {
 		if len(s.certs) == 0 {
 			return signatory{}, invalid("%q is a certificate root, but the envelope carries no certificate", k.Name)
 		}
 		var err error
-		if by, err = k.chain(s.certs, r.Now); err != nil {
+		if by, err = k.chain(s.certs, s.signedAt(r.Now)); err != nil {
 			return signatory{}, err
 		}
 	}

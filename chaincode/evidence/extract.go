@@ -110,7 +110,7 @@ func (e extracted) result() (Result, error) {
 }
 
 func (s statement) extract(subject provenance.Digest) (extracted, error) {
-	typ := typeOfPredicate(s.predicateType)
+	typ := typeOfStatement(s.predicateType, s.predicate)
 	var found extracted
 	var err error
 	switch own := strings.HasPrefix(s.predicateType, ownPredicate); {
@@ -127,31 +127,6 @@ func (s statement) extract(subject provenance.Digest) (extracted, error) {
 }
 
 const cosignSignPredicate = "https://sigstore.dev/cosign/sign/v1"
-
-// typeOfPredicate says which type of evidence a signed predicateType is. One
-// that is not known is custom, under a name made from its URI.
-func typeOfPredicate(uri string) string {
-	if rest, ok := strings.CutPrefix(uri, ownPredicate); ok {
-		if typ, ok := strings.CutSuffix(rest, ownVersion); ok && CheckType(typ) == nil {
-			return typ
-		}
-	}
-	switch {
-	case uri == cosignSignPredicate:
-		return TypeSignature
-	case uri == "https://slsa.dev/provenance/v1", uri == "https://slsa.dev/provenance/v0.2":
-		return TypeProvenance
-	case below(uri, "https://spdx.dev/Document"), below(uri, "https://cyclonedx.org/bom"):
-		return TypeSBOM
-	case uri == "https://cosign.sigstore.dev/attestation/vuln/v1", below(uri, "https://in-toto.io/attestation/vulns"):
-		return TypeScan
-	case below(uri, "https://openvex.dev/ns"):
-		return TypeVEX
-	case below(uri, "https://in-toto.io/attestation/test-result"):
-		return TypeTest
-	}
-	return CustomPrefix + customNameOf(uri)
-}
 
 // below tells whether uri is base or one of its versions (base/...).
 func below(uri, base string) bool {
@@ -184,26 +159,6 @@ func customNameOf(uri string) string {
 	return name
 }
 
-// sniff finds the type of a bare document by the members that identify its
-// format; "" when none does.
-func sniff(m map[string]any) string {
-	switch {
-	case has(m, "spdxVersion"), str(m, "bomFormat") == "CycloneDX":
-		return TypeSBOM
-	case scanFormat(m) != nil:
-		return TypeScan
-	case strings.HasPrefix(str(m, "@context"), "https://openvex.dev/ns"):
-		return TypeVEX
-	case has(m, "buildDefinition"), has(m, "builder", "id") && has(m, "buildType"):
-		return TypeProvenance
-	case has(m, "result") && has(m, "configuration"):
-		return TypeTest
-	case has(m, "approved") && has(m, "reviewers"):
-		return TypeReview
-	}
-	return ""
-}
-
 // factsOf takes the facts of a bare document or predicate of a known type.
 func factsOf(typ string, m map[string]any, subject provenance.Digest) (extracted, error) {
 	var found extracted
@@ -216,9 +171,13 @@ func factsOf(typ string, m map[string]any, subject provenance.Digest) (extracted
 	case TypeScan:
 		found, err = scanFacts(m)
 	case TypeVEX:
-		found, err = vexFacts(m, subject)
+		found, err = vexDocument(m, subject)
 	case TypeTest:
 		found, err = testFacts(m)
+	case TypeVSA:
+		found, err = vsaFacts(m, subject)
+	case TypeSVR:
+		found, err = svrFacts(m)
 	case TypeReview:
 		found, err = reviewFacts(m)
 	case TypeSignature:

@@ -73,7 +73,7 @@ func TestExtractRefuses(t *testing.T) {
 		"type of statement":       {"sbom", `{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://slsa.dev/provenance/v1","predicate":{"buildDefinition":{"buildType":"t"},"runDetails":{"builder":{"id":"b"}}}}`, "is a slsa-provenance, not sbom"},
 		"SPDX 3":                  {"sbom", `{"spdxVersion":"SPDX-3.0"}`, "want SPDX-2.3"},
 		"SPDX packages":           {"sbom", `{"spdxVersion":"SPDX-2.3","packages":{}}`, "packages is no list"},
-		"CycloneDX 1.3":           {"sbom", `{"bomFormat":"CycloneDX","specVersion":"1.3"}`, "1.4"},
+		"CycloneDX 1.1":           {"sbom", `{"bomFormat":"CycloneDX","specVersion":"1.1"}`, "1.2"},
 		"CycloneDX components":    {"sbom", `{"bomFormat":"CycloneDX","specVersion":"1.6","components":{}}`, "components is no list"},
 		"neither":                 {"sbom", `{"SPDXID":"x"}`, "neither"},
 		"no scan":                 {"vuln-scan", `{"SchemaVersion":1,"ArtifactName":"x"}`, "neither Trivy"},

@@ -33,13 +33,19 @@ const (
 	FormatBundle Format = "bundle"
 	// FormatDSSE is a DSSE envelope in JSON: secure-systems-lab/dsse, envelope.md.
 	FormatDSSE Format = "dsse"
-	// FormatNotation is a Notary Project signature in a JWS JSON envelope:
-	// notaryproject/specifications, signature-envelope-jws.md. COSE is refused.
+	// FormatNotation is a Notary Project signature in a JWS JSON or a COSE envelope,
+	// which their first byte tells apart: notaryproject/specifications,
+	// signature-envelope-jws.md and signature-envelope-cose.md.
 	FormatNotation Format = "notation"
 	// FormatPlain is a document without a signature of its own, or a Statement
 	// over the hash of one; the submitting person vouches for it.
 	FormatPlain Format = "plain"
 )
+
+// Formats returns the formats, in the order of the documentation.
+func Formats() []Format {
+	return []Format{FormatCosign, FormatBundle, FormatDSSE, FormatNotation, FormatPlain}
+}
 
 // The types of evidence; custom evidence is "custom/NAME".
 const (
@@ -50,12 +56,14 @@ const (
 	TypeVEX        = "vex"
 	TypeTest       = "test-result"
 	TypeReview     = "review"
+	TypeVSA        = "vsa"
+	TypeSVR        = "svr"
 	CustomPrefix   = "custom/"
 )
 
 // Types returns the built-in types, in the order of the documentation.
 func Types() []string {
-	return []string{TypeSignature, TypeProvenance, TypeSBOM, TypeScan, TypeVEX, TypeTest, TypeReview}
+	return []string{TypeSignature, TypeProvenance, TypeSBOM, TypeScan, TypeVEX, TypeTest, TypeReview, TypeVSA, TypeSVR}
 }
 
 var customName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)

@@ -21,6 +21,10 @@ type KeyKind string
 const (
 	PublicKey       KeyKind = "public-key"
 	CertificateRoot KeyKind = "certificate-root"
+	// SigningAuthority is a root as well, of a service that signs for others and
+	// vouches for the time (Notary Project, signing-scheme.md). It verifies nothing
+	// but what such a service signed, and no other key verifies that.
+	SigningAuthority KeyKind = "signing-authority"
 )
 
 const (
@@ -63,7 +67,7 @@ type ParsedKey struct {
 	Key
 	fingerprint string
 	public      crypto.PublicKey    // of a PublicKey
-	trusted     []*x509.Certificate // of a CertificateRoot
+	trusted     []*x509.Certificate // of a CertificateRoot or SigningAuthority
 }
 
 // Parse reads the key's text; what it refuses is Invalid, as in ParseKey.
@@ -73,10 +77,10 @@ func (k Key) Parse() (*ParsedKey, error) {
 	switch k.Kind {
 	case PublicKey:
 		parsed.public, err = k.readPublic()
-	case CertificateRoot:
+	case CertificateRoot, SigningAuthority:
 		parsed.trusted, err = k.readCertificates()
 	default:
-		err = invalid("key kind %q: want %s or %s", clip(string(k.Kind)), PublicKey, CertificateRoot)
+		err = invalid("key kind %q: want %s, %s or %s", clip(string(k.Kind)), PublicKey, CertificateRoot, SigningAuthority)
 	}
 	if err != nil {
 		return nil, err

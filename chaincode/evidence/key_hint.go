@@ -14,6 +14,9 @@ import (
 // certificate of a chain, which may be the root's), else a key id as it stands, else
 // "". It may be forged; it only chooses what to try first.
 func KeyHint(format Format, envelope []byte) string {
+	if format == FormatNotation && isCOSE(envelope) {
+		return coseHint(envelope)
+	}
 	m, err := strictjson.Object(envelope, strictjson.Limits{Bytes: MaxEnvelope})
 	if err != nil {
 		return ""

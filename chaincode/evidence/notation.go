@@ -7,27 +7,40 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/strictjson"
 )
 
-// Source: notaryproject/specifications, specs/signature-specification.md and
-// signature-envelope-jws.md.
+// Source: notaryproject/specifications, specs/signature-specification.md,
+// signature-envelope-jws.md and signature-envelope-cose.md.
 const (
 	notationPayload = "application/vnd.cncf.notary.payload.v1+json"
 	notationScheme  = "io.cncf.notary.signingScheme"
 	notationExpiry  = "io.cncf.notary.expiry"
 	notationTime    = "io.cncf.notary.signingTime"
+	// notationAuthentic is the time that a signing authority vouches for.
+	notationAuthentic = "io.cncf.notary.authenticSigningTime"
 )
 
-// openNotation reads a Notary Project JWS envelope. With a certificate root
-// its x5c chain must lead there; with a public key the signature must be that
-// key's, whatever the chain says. The signature must be by the hash that
+// The signing schemes (signing-scheme.md). What a signing authority signs is trusted
+// through roots that were registered as one's alone, and so is the time it gives.
+const (
+	schemeX509      = "notary.x509"
+	schemeAuthority = "notary.x509.signingAuthority"
+)
+
+// openNotation reads a Notary Project envelope, in JWS or in COSE. With a
+// certificate root its chain must lead there; with a public key the signature must
+// be that key's, whatever the chain says. The signature must be by the hash that
 // belongs to the key's size; nothing is taken from the unprotected header but
 // the chain.
 func openNotation(r Request) (envelope, error) {
+	if isCOSE(r.Envelope) {
+		return openNotationCOSE(r)
+	}
 	m, err := envelopeObject(r.Envelope, "notation envelope")
 	if err != nil {
 		return envelope{}, err
@@ -45,60 +58,95 @@ func openNotation(r Request) (envelope, error) {
 	if err != nil {
 		return envelope{}, err
 	}
-	alg, madeAt, err := notationHeader(protected, r.Now)
+	header, err := strictjson.Object(protected, strictjson.Limits{Bytes: MaxEnvelope})
 	if err != nil {
+		return envelope{}, wrap(err, "notation protected header")
+	}
+	attributes := jwsAttributes(header)
+	if err := attributes.check(r.Now); err != nil {
 		return envelope{}, err
 	}
 	certs, err := notationChain(list(m, "header", "x5c"))
 	if err != nil {
 		return envelope{}, err
 	}
-	signed := messageOf([]byte(protectedText + "." + payloadText))
-	return envelope{
-		signatures: []signature{{bytes: sig, certs: certs, verifies: func(pub crypto.PublicKey) bool { return verifiesJWS(pub, alg, signed, sig) }}},
-		document: func() (Result, error) {
-			result, err := notationResult(payload, r.Subject)
-			result.MadeAt = madeAt
-			return result, err
-		},
-	}, nil
+	alg, signed := str(header, "alg"), messageOf([]byte(protectedText+"."+payloadText))
+	verifies := func(pub crypto.PublicKey) bool { return verifiesJWS(pub, alg, signed, sig) }
+	return attributes.envelope(r, payload, signature{bytes: sig, certs: certs, verifies: verifies}), nil
 }
 
-// notationHeader reads the protected header; a critical attribute that is not
-// understood here refuses the envelope, as the specification demands.
-func notationHeader(b []byte, now time.Time) (alg string, madeAt time.Time, err error) {
-	m, err := strictjson.Object(b, strictjson.Limits{Bytes: MaxEnvelope})
-	if err != nil {
-		return "", time.Time{}, wrap(err, "notation protected header")
+// notationAttributes are the signed attributes of an envelope, of whichever form.
+type notationAttributes struct {
+	contentType, scheme string
+	critical            []string // one that is no text is ""
+	given               map[string]bool
+	// Times that are given; zero where they cannot be read.
+	made, authentic, expiry time.Time
+}
+
+func jwsAttributes(m map[string]any) notationAttributes {
+	a := notationAttributes{contentType: str(m, "cty"), scheme: str(m, notationScheme), given: map[string]bool{}}
+	for _, c := range list(m, "crit") {
+		name, _ := c.(string)
+		a.critical = append(a.critical, name)
 	}
-	if kind := str(m, "cty"); kind != notationPayload {
-		return "", time.Time{}, invalid("notation: cty %q: want %s", clip(kind), notationPayload)
+	for name := range m {
+		a.given[name] = true
 	}
-	if scheme := str(m, notationScheme); scheme != "notary.x509" {
-		return "", time.Time{}, invalid("notation: signing scheme %q: want notary.x509", clip(scheme))
+	a.made, a.authentic, a.expiry = claimedTime(str(m, notationTime)), claimedTime(str(m, notationAuthentic)), claimedTime(str(m, notationExpiry))
+	return a
+}
+
+// check refuses attributes that cannot be relied on at now: a critical one that
+// is not understood here refuses the envelope, as the specification demands.
+func (a notationAttributes) check(now time.Time) error {
+	if a.contentType != notationPayload {
+		return invalid("notation: cty %q: want %s", clip(a.contentType), notationPayload)
 	}
-	crit := list(m, "crit")
-	schemeIsCritical := false
-	for _, c := range crit {
-		switch c {
-		case notationScheme:
-			schemeIsCritical = true
-		case notationExpiry:
-		default:
-			name, _ := c.(string)
-			return "", time.Time{}, invalid("notation: critical attribute %q is unknown here", clip(name))
+	authority := a.authority()
+	if !authority && a.scheme != schemeX509 {
+		return invalid("notation: signing scheme %q: want %s or %s", clip(a.scheme), schemeX509, schemeAuthority)
+	}
+	for _, name := range a.critical {
+		if name != notationScheme && name != notationExpiry && !(name == notationAuthentic && authority) {
+			return invalid("notation: critical attribute %q is unknown here", clip(name))
+		}
+		if !a.given[name] {
+			return invalid("notation: critical attribute %q is missing", name)
 		}
 	}
-	if !schemeIsCritical {
-		return "", time.Time{}, invalid("notation: %s is not marked critical", notationScheme)
+	if !slices.Contains(a.critical, notationScheme) {
+		return invalid("notation: %s is not marked critical", notationScheme)
 	}
-	if has(m, notationExpiry) {
-		expiry := claimedTime(str(m, notationExpiry))
-		if expiry.IsZero() || now.After(expiry) {
-			return "", time.Time{}, invalid("notation: the signature expired at %s", clip(str(m, notationExpiry)))
-		}
+	if a.given[notationExpiry] && (a.expiry.IsZero() || now.After(a.expiry)) {
+		return invalid("notation: the signature expired at %s", a.expiry.Format(time.RFC3339))
 	}
-	return str(m, "alg"), claimedTime(str(m, notationTime)), nil
+	switch {
+	case !authority:
+	case !slices.Contains(a.critical, notationAuthentic) || a.authentic.IsZero():
+		return invalid("notation: a signing authority gives the time, as a critical attribute")
+	case a.authentic.After(now.Add(authorityAhead)):
+		return invalid("notation: signed at %s, which is to come", a.authentic.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// authorityAhead is how far a signing authority's clock may be ahead of the peers'.
+const authorityAhead = 5 * time.Minute
+
+func (a notationAttributes) authority() bool { return a.scheme == schemeAuthority }
+
+func (a notationAttributes) envelope(r Request, payload []byte, s signature) envelope {
+	made := a.made
+	if a.authority() {
+		made = a.authentic
+		s.authority, s.at = true, a.authentic
+	}
+	return envelope{signatures: []signature{s}, document: func() (Result, error) {
+		result, err := notationResult(payload, r.Subject)
+		result.MadeAt = made
+		return result, err
+	}}
 }
 
 func notationChain(x5c []any) ([]*x509.Certificate, error) {

@@ -10,7 +10,9 @@ func sbomFacts(m map[string]any) (extracted, error) {
 	switch {
 	case has(m, "spdxVersion"):
 		return spdxFacts(m)
-	case str(m, "bomFormat") == "CycloneDX":
+	case isSPDX3(m):
+		return spdx3Facts(m)
+	case isCycloneDX(m):
 		return cycloneFacts(m)
 	}
 	return extracted{}, invalid("sbom: neither SPDX nor CycloneDX JSON")
@@ -114,13 +116,13 @@ func ociPURL(s string) string {
 	return ""
 }
 
-// cycloneFacts reads CycloneDX 1.4 and later 1.x JSON (cyclonedx.org).
+// cycloneFacts reads CycloneDX 1.2 and later 1.x JSON (cyclonedx.org).
 // Components inside components count as well.
 func cycloneFacts(m map[string]any) (extracted, error) {
 	number := str(m, "specVersion")
 	minor, ok := strings.CutPrefix(number, "1.")
-	if !ok || len(minor) != 1 || minor < "4" || minor > "9" {
-		return extracted{}, invalid("sbom: CycloneDX specVersion %q: want 1.4 or a later 1.x", clip(number))
+	if !ok || len(minor) != 1 || minor < "2" || minor > "9" {
+		return extracted{}, invalid("sbom: CycloneDX specVersion %q: want 1.2 or a later 1.x", clip(number))
 	}
 	if has(m, "components") && list(m, "components") == nil {
 		return extracted{}, invalid("sbom: components is no list")

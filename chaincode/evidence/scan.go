@@ -171,7 +171,7 @@ func aliasesOf(id string, related []string) []string {
 func scanFacts(m map[string]any) (extracted, error) {
 	read := scanFormat(m)
 	if read == nil {
-		return extracted{}, invalid("scan: neither Trivy, Grype nor SARIF 2.1 JSON, nor a cosign or in-toto vulnerability predicate")
+		return extracted{}, invalid("scan: neither Trivy, Grype, SARIF 2.1, GitLab, ASFF nor CycloneDX JSON, nor a cosign or in-toto vulnerability predicate")
 	}
 	s := scan{}
 	if err := read(m, &s); err != nil {
@@ -190,6 +190,12 @@ func scanFormat(m map[string]any) func(map[string]any, *scan) error {
 		return readGrype
 	case str(m, "version") == "2.1.0" && has(m, "runs"):
 		return readSARIF
+	case isGitLab(m):
+		return readGitLab
+	case isASFF(m):
+		return readASFF
+	case isCycloneDX(m):
+		return readCycloneScan
 	case list(m, "scanner", "result") != nil:
 		return readInTotoVulns
 	case object(m, "scanner", "result") != nil:

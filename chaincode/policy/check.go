@@ -216,7 +216,7 @@ func (e EvidenceRule) check(no refuse) error {
 }
 
 func evidenceTypes() []string {
-	return []string{"signature", typeProvenance, "sbom", "vuln-scan", typeVEX, "test-result", "review"}
+	return []string{"signature", typeProvenance, "sbom", "vuln-scan", typeVEX, "test-result", "review", typeVSA, "svr"}
 }
 
 func (r SignerRule) check(no refuse) error {

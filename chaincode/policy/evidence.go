@@ -12,6 +12,7 @@ import (
 const (
 	typeProvenance = "slsa-provenance"
 	typeVEX        = "vex"
+	typeVSA        = "vsa"
 )
 
 // maxIdentity bounds an accepted identity and issuer, in bytes.
@@ -148,6 +149,9 @@ func (e *EvidenceRule) fix() string {
 
 // holds runs the rule's condition over a piece of evidence; "" means true.
 func (j *judge) holds(i int, e *Evidence) string {
+	if why := j.vsaProblem(&j.stage.Evidence[i], e); why != "" {
+		return why
+	}
 	if j.stage.Evidence[i].Condition == "" {
 		return ""
 	}

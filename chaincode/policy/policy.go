@@ -119,7 +119,7 @@ type Approvals struct {
 // only the newest piece counts.
 type EvidenceRule struct {
 	Name string `json:"name"` // of the rule within the stage; reported as evidence/NAME
-	Type string `json:"type"` // signature, slsa-provenance, sbom, vuln-scan, vex, test-result, review, custom/MSP/NAME
+	Type string `json:"type"` // signature, slsa-provenance, sbom, vuln-scan, vex, test-result, review, vsa, svr, custom/MSP/NAME
 	// Signers lists who may have signed; at least one entry.
 	Signers []SignerRule `json:"signers"`
 	Min     int          `json:"min,omitempty"` // distinct signers; absent means 1

@@ -21,15 +21,19 @@ func newKeyCmd(a *app) *cobra.Command {
 
 func newKeyAddCmd(a *app) *cobra.Command {
 	var file, notBefore, notAfter string
-	var root bool
+	var root, authority bool
 	cmd := &cobra.Command{
 		Use: "add NAME -f FILE", Short: "Register a public key or a certificate root, as an admin", Args: operands("NAME"),
 		Example: examples(
 			`waybill key add ci -f cosign.pub --as vendor/admin`,
 			`waybill key add fulcio -f root.pem --root --as vendor/admin`,
+			`waybill key add signer -f root.pem --signing-authority --as vendor/admin`,
 		),
 		Long: `Register a public key (PEM: ECDSA P-256 or P-384, Ed25519, RSA of 2048 bits or
 more) or, with --root, an X.509 root below which signing certificates count.
+With --signing-authority it is the root of a service that signs for others and
+vouches for the time (signing scheme notary.x509.signingAuthority); no other
+signature counts below it.
 Your organisation vouches for what it signs. Only the public half is sent.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			text, err := os.ReadFile(file)
@@ -37,8 +41,11 @@ Your organisation vouches for what it signs. Only the public half is sent.`,
 				return fmt.Errorf("read the key: %w", err)
 			}
 			kind := string(evidence.PublicKey)
-			if root {
+			switch {
+			case root:
 				kind = string(evidence.CertificateRoot)
+			case authority:
+				kind = string(evidence.SigningAuthority)
 			}
 			// Before anything is signed: a private key must never travel.
 			key, err := evidence.ParseKey(args[0], kind, string(text))
@@ -54,6 +61,8 @@ Your organisation vouches for what it signs. Only the public half is sent.`,
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the key's PEM file, as cosign's .pub")
 	cmd.Flags().BoolVar(&root, "root", false, "the file is an X.509 root")
+	cmd.Flags().BoolVar(&authority, "signing-authority", false, "the file is the X.509 root of a signing authority")
+	cmd.MarkFlagsMutuallyExclusive("root", "signing-authority")
 	cmd.Flags().StringVar(&notBefore, "not-before", "", "valid from this time on (RFC 3339)")
 	cmd.Flags().StringVar(&notAfter, "not-after", "", "valid until this time (RFC 3339)")
 	requireFlags(cmd, "file")

@@ -234,9 +234,6 @@ func TestCollectRefuses(t *testing.T) {
 		"large attestation": {func(_ *testing.T, c *collecting) tasks.Task {
 			return c.push(registry.Artifact{Layers: []registry.Descriptor{{MediaType: dsseLayer, Digest: c.image, Size: registry.MaxEnvelope + 1}}})
 		}, "lost"},
-		"notation in COSE": {func(_ *testing.T, c *collecting) tasks.Task {
-			return c.push(registry.Artifact{Facts: registry.Facts{ArtifactType: notationType}, Layers: []registry.Descriptor{{MediaType: coseLayer, Digest: c.image, Size: 10}}})
-		}, "lost"},
 		"registry down": {func(_ *testing.T, c *collecting) tasks.Task {
 			c.registry.down = true
 			return c.push(registry.Artifact{})

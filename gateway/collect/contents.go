@@ -70,9 +70,6 @@ func sortArtifact(ctx context.Context, r blobReader, repo provenance.Repository,
 		case !ok && plain(a, layer):
 			out.documents = append(out.documents, layer.MediaType)
 			continue
-		case !ok && layer.MediaType == coseLayer:
-			out.refused = append(out.refused, "notation signature in a COSE envelope: only JWS is verified")
-			continue
 		case !ok:
 			continue
 		case layer.Size > registry.MaxEnvelope:
@@ -116,7 +113,7 @@ func formatOf(a registry.Artifact, layer registry.Descriptor) (evidence.Format, 
 		return evidence.FormatDSSE, true
 	case bundleLayer, bundleLayerOlder:
 		return evidence.FormatBundle, true
-	case joseLayer:
+	case joseLayer, coseLayer:
 		return evidence.FormatNotation, a.ArtifactType == notationType
 	}
 	return "", false

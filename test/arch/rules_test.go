@@ -96,6 +96,8 @@ func doors() []door {
 		{"cel.dev/cel-go", []string{"chaincode/policy"}},
 		{"go.yaml.in/yaml", []string{"chaincode/policy"}},
 		{"github.com/package-url/packageurl-go", []string{"chaincode/evidence"}},
+		{"github.com/veraison/go-cose", []string{"chaincode/evidence"}},
+		{"github.com/fxamacker/cbor", []string{"chaincode/evidence"}},
 		{"github.com/jackc/pgx", []string{"gateway/sqldb", "test"}},
 		{"database/sql", []string{"gateway/sqldb", "gateway/queue", "gateway/index", "test"}},
 		{"modernc.org/sqlite", []string{"gateway/sqldb", "test"}},
@@ -153,14 +155,17 @@ func breaches(g graph) []string {
 			}
 		}
 		if withinAny(pkg, []string{"chaincode/provenance", "chaincode/policy", "chaincode/evidence", "chaincode/manifest", "chaincode/state", "chaincode/strictjson"}) {
-			// Conditions are CEL, a policy's text is YAML, and packages are named by package
-			// URLs: what is behind those doors was chosen once (docs/decisions).
+			// Conditions are CEL, a policy's text is YAML, packages are named by package URLs
+			// and Notary signatures may be COSE: what is behind those doors was chosen once
+			// (docs/decisions).
+			chosen := []string{"cel.dev/cel-go", "go.yaml.in/yaml", "github.com/package-url/packageurl-go", "github.com/veraison/go-cose", "github.com/fxamacker/cbor"}
 			foreign := func(p string) bool {
 				n, known := g[p]
-				return known && !n.standard && !within(p, module) && !within(p, "cel.dev/cel-go") && !within(p, "go.yaml.in/yaml") && !within(p, "github.com/package-url/packageurl-go")
+				return known && !n.standard && !within(p, module) && !withinAny(p, chosen)
 			}
-			if chain := g.path(name, foreign); chain != nil && !slices.ContainsFunc(chain, func(p string) bool { return within(p, "cel.dev/cel-go") }) {
-				out = append(out, "the vocabulary and the rules speak the standard library, CEL, YAML and package URLs only\n\t"+arrows(chain))
+			behind := func(p string) bool { return withinAny(p, []string{"cel.dev/cel-go", "github.com/fxamacker/cbor"}) }
+			if chain := g.path(name, foreign); chain != nil && !slices.ContainsFunc(chain, behind) {
+				out = append(out, "the vocabulary and the rules speak the standard library, CEL, YAML, package URLs and COSE only\n\t"+arrows(chain))
 			}
 		}
 		if last := pkg[strings.LastIndexByte(pkg, '/')+1:]; slices.Contains(bannedNames(), last) && pkg != "test/model" { // that one does hold a model
