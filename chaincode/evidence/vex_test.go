@@ -35,8 +35,8 @@ func about(id, status, at string, subcomponents ...any) m {
 
 func component(name string) any { return m{"@id": name} }
 
-// said renders the statements of facts: id status part,part (aliases).
-func said(facts map[string]any) (lines []string) {
+// rendered are the statements of facts: id status part,part (aliases).
+func rendered(facts map[string]any) (lines []string) {
 	for _, s := range list(facts, "statements") {
 		line := str(s, "id") + " " + str(s, "status")
 		for _, p := range list(s, "subcomponents") {
@@ -93,7 +93,7 @@ func TestVEXStatements(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(c.want, said(facts)); diff != "" {
+			if diff := cmp.Diff(c.want, rendered(facts)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			if facts["total"] != int64(len(c.want)) {
@@ -149,7 +149,7 @@ func TestVEXLarge(t *testing.T) {
 		t.Fatal(err)
 	}
 	stated(t, TypeVEX, facts)
-	lines := said(facts)
+	lines := rendered(facts)
 	if facts["truncated"] != true || facts["fixed"] != int64(300) || facts["total"] != int64(302) || lines[0] != "D-1 affected" || lines[1] != "D-2 under_investigation" {
 		t.Errorf("%v %v %v", facts["truncated"], facts["total"], lines[:3])
 	}
@@ -162,7 +162,7 @@ func TestVEXLarge(t *testing.T) {
 		t.Fatal(err)
 	}
 	stated(t, TypeVEX, facts)
-	lines = said(facts)
+	lines = rendered(facts)
 	if facts["truncated"] != true || lines[0] != "C-2 affected" || strings.Count(lines[1], "pkg:") != maxSubcomponents {
 		t.Errorf("%v %q", facts["truncated"], lines)
 	}
