@@ -2,16 +2,12 @@ package contract
 
 import (
 	"encoding/json"
-	"maps"
-	"slices"
-	"strings"
 
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
 
 	"github.com/waybill-dev/waybill/chaincode/evidence"
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/chaincode/sigstore"
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
@@ -74,6 +70,10 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 		return known, asked
 	}
 	request.Schema = func(typ string) (schema json.RawMessage, err error) {
+		if schemas == "" {
+			asked = provenance.Errorf(provenance.Invalid, "%s by a signer of no organisation: name whose schema it has, as custom/MSP/NAME", clip(typ))
+			return nil, asked
+		}
 		_, schema, asked = customSchema(tx, schemas, typ)
 		return schema, asked
 	}
@@ -116,63 +116,6 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 	})
 }
 
-// wantsPrivate tells whether the caller asks for private facts, and may: others could
-// make evidence useless that way before it is brought.
-func wantsPrivate(tx *Tx, host string, signer policy.Signer) (bool, error) {
-	asked, err := tx.asked("private")
-	if err != nil || !asked || signer.MSP == tx.caller.MSP {
-		return asked, err
-	}
-	h, err := provenance.ParseHost(host)
-	if err != nil {
-		return false, err
-	}
-	values, err := tx.Get(state.RegistryKey(h))
-	if err != nil {
-		return false, err
-	}
-	if _, err := owns(tx, h, values[0]); err != nil {
-		return false, provenance.Errorf(provenance.Forbidden, "what %s signed about an image of a registry of others is not %s's to keep private", signer.MSP, tx.caller.MSP)
-	}
-	return true, nil
-}
-
-// verify is evidence.Verify. A large envelope waits for its caller's organisation's
-// turn: what it costs is bounded for all who endorse, and its outcome is the same.
-func (tx *Tx) verify(r evidence.Request, key *evidence.Key, private bool) (evidence.Result, error) {
-	if len(r.Envelope) > evidence.MaxSmall {
-		defer tx.turns.take(tx.caller.MSP)()
-	}
-	result, err := evidence.Verify(r, key)
-	if err != nil || !private {
-		return result, err
-	}
-	return result.Private()
-}
-
-// checkClaims bounds what a certificate says: every verdict about the image reads it.
-func checkClaims(claims map[string]string) error {
-	size := 0
-	for _, name := range slices.Sorted(maps.Keys(claims)) { // which one is named must not depend on the peer
-		if err := provenance.CheckText("claim "+name, claims[name], maxClaims); err != nil {
-			return provenance.Errorf(provenance.BadEvidence, "certificate: %s", message(err))
-		}
-		size += len(name) + len(claims[name])
-	}
-	if size > maxClaims {
-		return provenance.Errorf(provenance.BadEvidence, "certificate: its claims have %d bytes: at most %d", size, maxClaims)
-	}
-	return nil
-}
-
-func usesOf(uses []sigstore.Use) []state.Use {
-	var out []state.Use
-	for _, u := range uses {
-		out = append(out, state.Use{ID: u.ID, At: u.At.UTC()})
-	}
-	return out
-}
-
 // place reads a place that evidence is about: the push of the image itself, which
 // is not deleted, or of any index of the same repository that lists it, is on the
 // ledger. What became of that index since is all the same: of many only some are
@@ -200,29 +143,6 @@ func place(tx *Tx, host, repository, digest string) (provenance.Digest, error) {
 	return d, provenance.Errorf(provenance.NotFound, "no push of %s to %s/%s is on the ledger", d.Short(), h, repo)
 }
 
-// relatives returns by what else a document may name an image: the indexes of the
-// repository that list it, as far as they are kept, and what its manifest says, its
-// config and the images it lists.
-func relatives(tx *Tx, subject provenance.Digest, host, repository string) ([]provenance.Digest, error) {
-	h, repo, err := parseRepository(host, repository)
-	if err != nil {
-		return nil, err
-	}
-	var p state.Place
-	if _, err := state.Read(tx, state.PlaceKey(subject, h, repo), &p); err != nil {
-		return nil, err
-	}
-	var parents state.Parents
-	if _, err := state.Read(tx, state.ParentsKey(subject, h, repo), &parents); err != nil {
-		return nil, err
-	}
-	known := append(slices.Clone(parents.Indexes), p.Children...)
-	if !p.Config.IsZero() {
-		known = append(known, p.Config)
-	}
-	return known, nil
-}
-
 const (
 	maxLocation = 512
 	maxIdentity = 2048 // bytes of a certificate's identity, and of its issuer
@@ -238,131 +158,6 @@ func checkLocation(location string) error {
 		return provenance.Errorf(provenance.Invalid, "location %q: want host/repository@digest of the document", clip(location))
 	}
 	return nil
-}
-
-// signerOf tells who answers for the evidence: a registered key, a trusted root in
-// its version, or the caller for a plain document. With keyMSP "" the root is one
-// that the members share.
-func signerOf(tx *Tx, format, keyMSP, keyName string) (policy.Signer, *evidence.Key, int, error) {
-	no := func(err error) (policy.Signer, *evidence.Key, int, error) { return policy.Signer{}, nil, 0, err }
-	if evidence.Format(format) == evidence.FormatPlain {
-		if keyMSP != "" || keyName != "" {
-			return no(provenance.Errorf(provenance.Invalid, "plain evidence is vouched for by its submitter; it names no key"))
-		}
-		who, err := tx.callerRoles()
-		if err != nil {
-			return no(err)
-		}
-		roles := slices.DeleteFunc(who.roles, func(r string) bool { return r == string(state.RoleGateway) || r == string(state.RoleRobot) })
-		if len(roles) == 0 {
-			return no(provenance.Errorf(provenance.Forbidden, "%s is a gateway: it brings what others signed, and vouches for nothing", tx.caller))
-		}
-		return policy.Signer{Kind: policy.SignedByPerson, MSP: tx.caller.MSP, Name: tx.caller.Name, Roles: roles}, nil, 0, nil
-	}
-	if keyName == "" || len(keyMSP) > maxName || len(keyName) > maxName {
-		return no(provenance.Errorf(provenance.Invalid, "evidence of format %q names the key that signed it: an organisation and a key, or a shared root alone", clip(format)))
-	}
-	root, err := loadRoot(tx, keyMSP, keyName)
-	if err != nil {
-		return no(err)
-	}
-	if root != nil || keyMSP == "" {
-		return rootSigner(tx, root, keyMSP, keyName)
-	}
-	var k state.TrustKey
-	found, err := state.Read(tx, state.TrustKeyKey(keyMSP, keyName), &k)
-	if err != nil {
-		return no(err)
-	}
-	members, err := state.LoadMembers(tx)
-	if err != nil {
-		return no(err)
-	}
-	switch {
-	case !found:
-		return no(provenance.Errorf(provenance.NotFound, "%s registered no key %q", clip(keyMSP), clip(keyName)))
-	case !slices.Contains(members.MSPs, k.MSP):
-		return no(provenance.Errorf(provenance.BadEvidence, "key %s of %s: %s is no member", k.Name, k.MSP, k.MSP))
-	case k.Withdrawn != nil:
-		return no(provenance.Errorf(provenance.BadEvidence, "key %s of %s was withdrawn: %s", k.Name, k.MSP, k.Withdrawn.Reason))
-	}
-	// A certificate becomes SignedByCertificate once it is read.
-	signer := policy.Signer{Kind: policy.SignedByKey, MSP: k.MSP, Key: k.Name}
-	return signer, &evidence.Key{MSP: k.MSP, Name: k.Name, Kind: evidence.KeyKind(k.Kind), PEM: k.PEM, NotBefore: k.NotBefore, NotAfter: k.NotAfter}, 0, nil
-}
-
-// rootSigner is signerOf for a trusted root, nil where there is none of that name.
-func rootSigner(tx *Tx, r *state.TrustedRoot, msp, name string) (policy.Signer, *evidence.Key, int, error) {
-	no := func(code provenance.Code, format string, args ...any) (policy.Signer, *evidence.Key, int, error) {
-		return policy.Signer{}, nil, 0, provenance.Errorf(code, format, args...)
-	}
-	members, err := state.LoadMembers(tx)
-	if err != nil {
-		return policy.Signer{}, nil, 0, err
-	}
-	switch {
-	case r == nil:
-		return no(provenance.NotFound, "the members share no root %q", clip(name))
-	case msp != "" && !slices.Contains(members.MSPs, msp):
-		return no(provenance.BadEvidence, "%s: %s is no member", r, msp)
-	case r.Withdrawn != nil:
-		return no(provenance.BadEvidence, "%s was withdrawn: %s", r, r.Withdrawn.Reason)
-	}
-	var v state.RootVersion
-	found, err := state.Read(tx, state.RootVersionKey(msp, name, r.Version), &v)
-	if err != nil {
-		return policy.Signer{}, nil, 0, err
-	}
-	if !found || v.Hash != r.Hash {
-		return no(provenance.Internal, "%s version %d is in force but not on the ledger", r, r.Version)
-	}
-	signer := policy.Signer{Kind: policy.SignedByCertificate, MSP: msp, Key: name}
-	return signer, &evidence.Key{MSP: msp, Name: name, Kind: evidence.TrustedRoot, Root: v.Text}, r.Version, nil
-}
-
-// cutCustom takes the organisation out of custom/MSP/NAME: what is signed names none.
-func cutCustom(typ string) (msp, signed string) {
-	rest, custom := strings.CutPrefix(typ, evidence.CustomPrefix)
-	msp, name, qualified := strings.Cut(rest, "/")
-	if !custom || !qualified {
-		return "", typ
-	}
-	return msp, evidence.CustomPrefix + name
-}
-
-// checkCustom holds the facts of a custom type to the schema that an
-// organisation registered for it, and returns the type with its name.
-func checkCustom(tx *Tx, msp string, result evidence.Result) (string, error) {
-	if !strings.HasPrefix(result.Type, evidence.CustomPrefix) {
-		return result.Type, nil
-	}
-	typ, schema, err := customSchema(tx, msp, result.Type)
-	if err != nil {
-		return "", err
-	}
-	if err := evidence.ValidateSchema(schema, result.Facts); err != nil {
-		return "", provenance.Errorf(provenance.BadEvidence, "facts of %s: %s", typ, message(err))
-	}
-	return typ, nil
-}
-
-// customSchema returns the schema that an organisation registered for a custom
-// type, and the type with its name.
-func customSchema(tx *Tx, msp, signed string) (typ string, schema json.RawMessage, err error) {
-	name, _ := strings.CutPrefix(signed, evidence.CustomPrefix)
-	if err := checkMSP(msp); err != nil {
-		return "", nil, err
-	}
-	typ = evidence.CustomPrefix + msp + "/" + name
-	var s state.Schema
-	found, err := state.Read(tx, state.SchemaKey(msp, name), &s)
-	if err != nil {
-		return "", nil, err
-	}
-	if !found {
-		return "", nil, provenance.Errorf(provenance.NotFound, "no schema is registered for evidence of type %s; an admin of %s adds it with schema:Add", typ, msp)
-	}
-	return typ, s.Schema, nil
 }
 
 // Withdraw takes back a document that somebody of the caller's organisation

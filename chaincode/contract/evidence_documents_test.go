@@ -19,20 +19,21 @@ func TestScanNamesItsImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
-	scan := func(about, named string) error {
+	scan := func(about, named, id string) error {
 		n++
-		report := fmt.Sprintf(`{"SchemaVersion":2,"CreatedAt":"2026-01-01T00:00:%02dZ","ArtifactName":"app","Metadata":{"RepoDigests":["reg.example/app@%s"]},"Results":[{"Class":"lang-pkgs","Type":"gobinary"}]}`, n, digestOf(named))
+		report := fmt.Sprintf(`{"SchemaVersion":2,"CreatedAt":"2026-01-01T00:00:%02dZ","ArtifactName":"app","Metadata":{"RepoDigests":["reg.example/app@%s"],"ImageID":"%s"},"Results":[{"Class":"lang-pkgs","Type":"gobinary"}]}`,
+			n, digestOf(named), provenance.SHA256Of([]byte(id))) // the config of an image here is named so
 		_, _, err := l.bring(brought{"scanner@SecurityMSP", about, "vuln-scan", "plain", "", "", []byte(report)})
 		return err
 	}
 	for _, c := range []struct {
-		about, named string
-		ok           bool
+		about, named, id string
+		ok               bool
 	}{
-		{"amd64", "amd64", true}, {"amd64", "index", true}, {"index", "arm64", true},
-		{"amd64", "arm64", false}, {"index", "elsewhere", false}, {"amd64", "elsewhere", false},
+		{"amd64", "amd64", "x", true}, {"amd64", "index", "x", true}, {"index", "arm64", "x", true}, {"amd64", "elsewhere", "amd64", true},
+		{"amd64", "arm64", "x", false}, {"index", "elsewhere", "x", false}, {"amd64", "elsewhere", "arm64", false},
 	} {
-		switch err := scan(c.about, c.named); {
+		switch err := scan(c.about, c.named, c.id); {
 		case c.ok && err != nil:
 			t.Errorf("a scan of %s about %s: %v", c.named, c.about, err)
 		case !c.ok && (provenance.CodeOf(err) != provenance.BadEvidence || !strings.Contains(err.Error(), "the document is about")):

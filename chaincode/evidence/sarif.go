@@ -47,7 +47,7 @@ func readSARIFRun(run any, s *scan) (looked bool, err error) {
 	if results == nil {
 		return false, invalid("sarif: a run without results")
 	}
-	s.names.manifest(str(run, "properties", "imageName"))
+	s.names.reference(str(run, "properties", "imageName"))
 	for _, d := range list(run, "properties", "repoDigests") {
 		d, _ := d.(string)
 		s.names.manifest(d)
@@ -58,7 +58,7 @@ func readSARIFRun(run any, s *scan) (looked bool, err error) {
 	for _, rule := range rules {
 		byID[str(rule, "id")] = rule
 	}
-	looked = len(results) == 0 && slices.ContainsFunc(packageScanners(), func(name string) bool {
+	looked = slices.ContainsFunc(packageScanners(), func(name string) bool {
 		return strings.HasPrefix(strings.ToLower(str(driver, "name")), name)
 	})
 	for _, result := range results {
@@ -87,8 +87,8 @@ func readSARIFRun(run any, s *scan) (looked bool, err error) {
 	return looked, nil
 }
 
-// packageScanners look for vulnerabilities in packages and for nothing else: an
-// empty list of theirs says that there are none. Trivy's says nothing: whatever it
+// packageScanners look for vulnerabilities in packages and for nothing else: a list
+// of theirs without one says that there are none. Trivy's says nothing: whatever it
 // was asked to look for, it is the same.
 func packageScanners() []string {
 	return []string{"grype", "snyk container", "docker scout", "osv-scanner", "clair"}

@@ -144,7 +144,7 @@ func rfc3339(s string) string {
 var (
 	cve = regexp.MustCompile(`^CVE-[0-9]{4}-[0-9]+$`)
 	// perFlaw are databases that give each flaw a name of its own; a distribution's
-	// advisory names an update, which mends several.
+	// advisory names an update, which fixes several.
 	perFlaw  = regexp.MustCompile(`^(CVE|GHSA|GO|PYSEC|RUSTSEC|OSV|GSD|EUVD|MAL|SNYK)-`)
 	advisory = regexp.MustCompile(`(?i)(^|[^a-z0-9])(CVE-[0-9]{4}-[0-9]+|GHSA(-[0-9a-z]{4}){3})($|[^a-z0-9])`)
 )

@@ -33,6 +33,7 @@ func TestNoScan(t *testing.T) {
 		"secret run":         {sarif("Trivy", `{"id":"key","name":"Secret"}`, `{"ruleId":"key","level":"error"}`), "looked for"},
 		"empty run of Trivy": {sarif("Trivy", ``, ``), "looked for"},
 		"empty run":          {sarif("CodeQL", ``, ``), "looked for"},
+		"no failure":         {sarif("other", ``, `{"ruleId":"CVE-2026-1","kind":"pass"}`), "looked for"},
 		"run of a linter":    {sarif("gosec", `{"id":"G101"}`, `{"ruleId":"G101","level":"note"}`), "looked for"},
 	} {
 		if _, _, _, err := Extract(TypeScan, []byte(c.document), 0); provenance.CodeOf(err) != provenance.Invalid || !strings.Contains(err.Error(), c.want) {
@@ -45,7 +46,8 @@ func TestNoScan(t *testing.T) {
 		"clean run of Grype":      sarif("grype", ``, ``),
 		"clean run of Snyk":       sarif("Snyk Container", ``, ``),
 		"clean run, by its title": sarif("Docker Scout", ``, ``),
-		"in to to":                `{"scanner":{"uri":"x","result":[]}}`,
+		"nothing that fails":      sarif("grype", ``, `{"ruleId":"CVE-2026-1","kind":"pass"}`),
+		"in-toto":                 `{"scanner":{"uri":"x","result":[]}}`,
 	} {
 		facts, _, _, err := Extract(TypeScan, []byte(document), 0)
 		if err != nil || facts["total"] != int64(0) || facts["ignored"] != int64(0) {

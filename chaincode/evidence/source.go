@@ -26,7 +26,7 @@ func builderOf(buildType string) builderKind {
 	switch {
 	case at("https://github.com/moby/buildkit/", "https://mobyproject.org/buildkit@"):
 		return buildKit
-	case at("https://tekton.dev/", "https://chains.tekton.dev/", "tekton.dev/", "https://konflux-ci.dev/"):
+	case at("https://tekton.dev/", "https://chains.tekton.dev/", "tekton.dev/"):
 		return tekton
 	case at("https://cloud.google.com/build/", "https://cloudbuild.googleapis.com/"):
 		return cloudBuild

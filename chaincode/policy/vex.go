@@ -110,14 +110,14 @@ func (x *exemptions) coversFinding(id string, finding map[string]any) bool {
 	for _, alias := range texts(finding["aliases"]) {
 		names[alias] = true
 	}
-	said := map[string]bool{}
+	all := map[string]bool{}
 	var by []*exemption
 	for _, name := range sortedKeys(names) {
-		said[name] = true
+		all[name] = true
 		if e := x.out[name]; e != nil {
 			by = append(by, e)
 			for n := range e.names {
-				said[n] = true
+				all[n] = true
 			}
 		}
 	}
@@ -132,9 +132,9 @@ func (x *exemptions) coversFinding(id string, finding map[string]any) bool {
 	}
 	switch whole := slices.ContainsFunc(by, func(e *exemption) bool { return e.whole }); {
 	case each:
-		return !x.disputes(said, packages)
-	case whole: // what is said of any part of the product disputes it
-		return !x.disputes(said, nil)
+		return !x.disputes(all, packages)
+	case whole: // what is stated of any part of the product disputes it
+		return !x.disputes(all, nil)
 	}
 	return false
 }
