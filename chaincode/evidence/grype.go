@@ -45,7 +45,8 @@ func readGrype(m map[string]any, s *scan) error {
 		}
 	}
 	target := at(m, "source", "target")
-	s.names.manifest(str(target, "userInput"), str(target, "manifestDigest"))
+	s.names.reference(str(target, "userInput"))
+	s.names.manifest(str(target, "manifestDigest"))
 	for _, d := range list(target, "repoDigests") {
 		d, _ := d.(string)
 		s.names.manifest(d)

@@ -17,9 +17,21 @@ type ImageNames struct {
 // maxNames bounds how many digests of a document are looked at.
 const maxNames = 64
 
-// manifest notes the digests in image references, in package URLs and in texts that
-// are digests; others name nothing.
+// manifest notes digests of manifests, bare ones or those in references and package
+// URLs; other texts name nothing.
 func (n *ImageNames) manifest(names ...string) { note(&n.Manifests, names) }
+
+// reference notes the digests in references. A bare digest in the place of a
+// reference is an image id.
+func (n *ImageNames) reference(names ...string) {
+	for _, name := range names {
+		if strings.Contains(name, "@") {
+			n.manifest(name)
+		} else {
+			n.config(name)
+		}
+	}
+}
 
 // config notes an image id.
 func (n *ImageNames) config(names ...string) { note(&n.Configs, names) }

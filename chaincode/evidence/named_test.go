@@ -43,6 +43,8 @@ func TestDocumentOfAnotherImage(t *testing.T) {
 		"trivy, sha512":               {trivy(`"app@sha512:`+otherHex+otherHex+`"`, ""), true},
 		"trivy, no digest":            {trivy(`"app@sha256:x","app"`, ""), true},
 		"trivy by reference":          {`{"SchemaVersion":2,"ArtifactName":"app@` + wrong + `","Results":[{"Class":"lang-pkgs"}]}`, false},
+		"trivy, by its image id":      {`{"SchemaVersion":2,"ArtifactName":"` + wrong + `","Results":[{"Class":"lang-pkgs"}]}`, true},
+		"spdx, a file":                {spdx(`{"SPDXID":"SPDXRef-i","primaryPackagePurpose":"FILE","versionInfo":"`+wrong+`"}`, describes), true},
 		"grype, nothing":              {grype("", "", ``, "app:1"), true},
 		"grype, the image":            {grype(right, "", ``, "app:1"), true},
 		"grype, another":              {grype(wrong, "", ``, "app:1"), false},

@@ -47,7 +47,7 @@ func readSARIFRun(run any, s *scan) (looked bool, err error) {
 	if results == nil {
 		return false, invalid("sarif: a run without results")
 	}
-	s.names.manifest(str(run, "properties", "imageName"))
+	s.names.reference(str(run, "properties", "imageName"))
 	for _, d := range list(run, "properties", "repoDigests") {
 		d, _ := d.(string)
 		s.names.manifest(d)

@@ -72,7 +72,10 @@ func spdxFacts(m map[string]any) (extracted, error) {
 	var names ImageNames
 	for _, p := range list(m, "packages") {
 		if described[str(p, "SPDXID")] {
-			names.manifest(str(p, "versionInfo"))
+			switch str(p, "primaryPackagePurpose") {
+			case "", "CONTAINER": // the version of a file is its own digest
+				names.manifest(str(p, "versionInfo"))
+			}
 			for _, ref := range list(p, "externalRefs") {
 				names.manifest(ociPURL(str(ref, "referenceLocator")))
 			}

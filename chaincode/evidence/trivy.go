@@ -35,7 +35,7 @@ func readTrivy(m map[string]any, s *scan) error {
 	}
 	endOfLife, _ := at(m, "Metadata", "OS", "EOSL").(bool)
 	s.endOfLife = endOfLife
-	s.names.manifest(str(m, "ArtifactName"), str(m, "Metadata", "Reference"))
+	s.names.reference(str(m, "ArtifactName"), str(m, "Metadata", "Reference"))
 	for _, d := range list(m, "Metadata", "RepoDigests") {
 		d, _ := d.(string)
 		s.names.manifest(d)

@@ -134,6 +134,10 @@ func subcomponentsOf(of any) ([]string, error) {
 	for _, c := range list(of, "subcomponents") {
 		name, _ := c.(string)
 		name = cmp.Or(purlOf(str(c, "identifiers", "purl")), str(c, "@id"), str(c, "identifiers", "cpe23"), str(c, "identifiers", "cpe22"), name)
+		if hashes := object(c, "hashes"); name == "" && len(hashes) > 0 {
+			alg := sortedNames(hashes)[0]
+			name = alg + ":" + str(hashes, alg)
+		}
 		if name = cmp.Or(purlOf(name), name); name == "" || text(name) != name {
 			return nil, invalid("vex: a subcomponent without a name of at most %d bytes", maxText)
 		}

@@ -75,7 +75,7 @@ func TestVEXStatements(t *testing.T) {
 		"empty list":         {[]any{about("C-1", "fixed", "", []any{}...)}, []string{"C-1 fixed"}},
 		"subcomponents":      {[]any{about("C-1", "fixed", "", component(sslPURL), component(cryptoPURL))}, []string{"C-1 fixed " + cryptoPURL + " " + sslPURL}},
 		"canonical":          {[]any{about("C-1", "fixed", "", component("pkg:PyPI/A_b@1"), m{"identifiers": m{"purl": "pkg:npm/@a/b@1"}})}, []string{"C-1 fixed pkg:npm/%40a/b@1 pkg:pypi/a-b@1"}},
-		"other names":        {[]any{about("C-1", "fixed", "", component("libssl"), m{"identifiers": m{"cpe23": "cpe:2.3:a:b"}})}, []string{"C-1 fixed cpe:2.3:a:b libssl"}},
+		"other names":        {[]any{about("C-1", "fixed", "", component("libssl"), m{"identifiers": m{"cpe23": "cpe:2.3:a:b"}}, m{"hashes": m{"sha-256": "ab"}})}, []string{"C-1 fixed cpe:2.3:a:b libssl sha-256:ab"}},
 		"version 0.0.1":      {[]any{old}, []string{"C-1 fixed " + sslPURL}},
 		"the image twice":    {[]any{twice}, []string{"C-1 fixed " + cryptoPURL + " " + sslPURL}},
 		"the image, and all": {[]any{whole}, []string{"C-1 fixed"}},
@@ -114,7 +114,7 @@ func TestVEXStatements(t *testing.T) {
 		document []byte
 		want     string
 	}{
-		"nameless":         {openVEX(t, about("C-1", "fixed", "", m{"hashes": m{"sha-256": otherHex}})), "without a name"},
+		"nameless":         {openVEX(t, about("C-1", "fixed", "", m{"supplier": "team"})), "without a name"},
 		"no list":          {openVEX(t, odd), "no list"},
 		"aliases":          {openVEX(t, crowded), "aliases"},
 		"at odds, no time": {toJSON(t, m{"@context": "https://openvex.dev/ns", "statements": []any{about("C-1", "affected", "yesterday"), about("C-1", "fixed", late)}}), "no time"},
