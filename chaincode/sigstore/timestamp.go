@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/asn1"
+	"slices"
 	"time"
 
 	"github.com/notaryproject/tspclient-go"
@@ -63,6 +64,12 @@ func (a authority) signedToken(token tspclient.SignedToken, at time.Time) bool {
 		Roots: roots, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping},
 	})
 	if err != nil || len(chain) == 0 {
+		return false
+	}
+	// What is not signed of the token may not name another either.
+	named := token.SignerInfos[0].SignerIdentifier
+	if !bytes.Equal(named.Issuer.FullBytes, chain[0].RawIssuer) || named.SerialNumber.Cmp(chain[0].SerialNumber) != 0 ||
+		len(embedded) > 0 && !slices.ContainsFunc(embedded, chain[0].Equal) {
 		return false
 	}
 	return last == 0 || a.chain[0].IsCA || bytes.Equal(chain[0].Raw, a.chain[0].Raw)
