@@ -45,7 +45,7 @@ func parseArtifactory(m message) (batch, error) {
 	if in.Domain != "docker" || in.Data.Name != "" && in.Data.Name != "manifest.json" && in.Data.Name != "list.manifest.json" {
 		return ignoring(ignoredOther), nil // files of other kinds, layers
 	}
-	repository, err := m.connector.stored("data.repo_key", in.Data.RepoKey, in.Data.ImageName)
+	repository, err := m.connector.stored(in.Data.RepoKey, in.Data.ImageName)
 	if err != nil {
 		return batch{}, err
 	}
@@ -87,13 +87,13 @@ func parseArtifactory(m message) (batch, error) {
 }
 
 // stored is where an image of a storage repository is pulled from.
-func (c *Connector) stored(field, key, image string) (string, error) {
+func (c *Connector) stored(key, image string) (string, error) {
 	if len(c.Prefixes) == 0 {
 		return key + "/" + image, nil
 	}
 	prefix, ok := c.Prefixes[key]
 	if !ok {
-		return "", provenance.Errorf(provenance.Forbidden, "%s: %q is not one of this connector's storage repositories", field, clipText(key))
+		return "", ignore(ignoredOutside) // a webhook may carry them all
 	}
 	if prefix == "" {
 		return image, nil
