@@ -39,8 +39,8 @@ func parseArtifactory(m message) (batch, error) {
 	if err := decode(m.raw, &in, want); err != nil {
 		return batch{}, err
 	}
-	if in.Domain == "" || in.Type == "" || in.Data == nil {
-		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
+	if err := marked(want, in.Domain != "", in.Type != "", in.Data != nil); err != nil {
+		return batch{}, err
 	}
 	if in.Domain != "docker" || in.Data.Name != "" && in.Data.Name != "manifest.json" && in.Data.Name != "list.manifest.json" {
 		return ignoring(ignoredOther), nil // files of other kinds, layers

@@ -34,7 +34,10 @@ func parseQuay(m message) (batch, error) {
 	if err := decode(m.raw, &in, want); err != nil {
 		return batch{}, err
 	}
-	if in.Repository == "" || in.DockerURL == "" || in.Repository != in.Namespace+"/"+in.Name {
+	if err := marked(want, in.Repository != "", in.DockerURL != ""); err != nil {
+		return batch{}, err
+	}
+	if in.Repository != in.Namespace+"/"+in.Name {
 		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
 	}
 	tags, err := quayTags(in.UpdatedTags)
