@@ -25,11 +25,20 @@ type acrEvent struct {
 		Tag        string `json:"tag"`
 	} `json:"target"` // a ping has none
 	Request *struct {
+		Host      string `json:"host"`
 		UserAgent string `json:"useragent"`
 	} `json:"request"`
 	Actor struct {
 		Name string `json:"name"`
 	} `json:"actor"`
+}
+
+// host is the name by which the registry was asked, "" where the event does not say.
+func (e acrEvent) host() string {
+	if e.Request == nil {
+		return ""
+	}
+	return e.Request.Host
 }
 
 func parseACR(m message) (batch, error) {
