@@ -305,6 +305,9 @@ func TestNames(t *testing.T) {
 					set(t, doc, "namespace", namespace)
 					set(t, doc, "name", name)
 				}
+				if kind == KindArtifactory && field == "repository" {
+					set(t, doc, path, value+"/1.4.0/list.manifest.json")
+				}
 				body, err := json.Marshal(doc)
 				if err != nil {
 					t.Fatal(err)

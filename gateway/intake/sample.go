@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,7 +125,8 @@ func sampleBody(c Connector, e provenance.Event) (body any, headers map[string]s
 	case KindArtifactory:
 		key, image, err := c.storage(e.Repository)
 		return object{"domain": "docker", "event_type": "pushed", "sample": id, "data": object{
-			"repo_key": key, "image_name": image, "tag": tag, "sha256": strings.TrimPrefix(digest, "sha256:"), "name": "manifest.json",
+			"repo_key": key, "path": image + "/" + tag + "/manifest.json", "image_name": path.Base(image), "tag": tag,
+			"sha256": strings.TrimPrefix(digest, "sha256:"), "name": "manifest.json",
 		}}, nil, err
 	case KindNexus:
 		key, image, err := c.storage(e.Repository)
