@@ -86,10 +86,7 @@ func (b *batch) takeACR(m message, e acrEvent, id provenance.EventID, in string,
 	case "push":
 		c.action = provenance.Push
 	case "delete":
-		c.action = provenance.Delete
-		if e.Target.Tag != "" {
-			c.action = provenance.TagDelete
-		}
+		return b.addDeleted(m, c, body)
 	default: // quarantine among them
 		b.addUnknown(m, c, body)
 		return nil

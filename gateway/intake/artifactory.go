@@ -105,11 +105,7 @@ func parseArtifactory(m message) (batch, error) {
 		c.action, c.resolve = provenance.Push, true
 		err = out.add(m, c, body)
 	case "deleted":
-		c.action = provenance.Delete
-		if c.reference.text != "" && !strings.Contains(c.reference.text, ":") {
-			c.action = provenance.TagDelete
-		}
-		err = out.add(m, c, body)
+		err = out.addDeleted(m, c, body)
 	default:
 		out.addUnknown(m, c, body)
 	}

@@ -137,8 +137,7 @@ func sampleBody(c Connector, e provenance.Event) (body any, headers map[string]s
 				"X-Nexus-Webhook-Delivery": id,
 			}, err
 	case KindECR:
-		account, rest, _ := strings.Cut(string(c.Host), ".dkr.ecr.")
-		region, _, _ := strings.Cut(rest, ".")
+		account, region := c.account()
 		return object{"id": id, "detail-type": "ECR Image Action", "source": "aws.ecr", "account": account, "region": region, "time": at, "detail": object{
 			"result": "SUCCESS", "repository-name": repo, "image-digest": digest, "image-tag": tag, "action-type": "PUSH",
 		}}, nil, nil
