@@ -67,3 +67,28 @@ type DeadLetter struct {
 	Reason     string
 	ReceivedAt time.Time
 }
+
+// MaxUnusable is how much of an event that cannot be used is kept, in bytes.
+const MaxUnusable = 16 << 10
+
+// Unusable is what a known sender sent and nothing could be made of: an event,
+// or a whole body that could not be read. It is kept so that an operator sees
+// it; nothing follows from it by itself.
+type Unusable struct {
+	ID        int64 // of the store that keeps it
+	Host      provenance.Host
+	Connector string
+	Reason    string
+	// Hash and Size are of all that was received of it, of which Body holds at most
+	// the first MaxUnusable bytes, without what is confidential in it.
+	Hash       [32]byte
+	Size       int64
+	Body       []byte
+	Times      int64 // how often the same came
+	ReceivedAt time.Time
+	LastAt     time.Time
+}
+
+// UnusableCount is how many are kept of one connector, and how many had to
+// leave for newer ones.
+type UnusableCount struct{ Kept, Dropped int64 }

@@ -78,7 +78,7 @@ func parseArtifactory(m message) (batch, error) {
 	if err != nil {
 		return batch{}, err
 	}
-	repository, err := m.connector.stored("data.repo_key", in.Data.RepoKey, image.text)
+	repository, err := m.connector.stored(in.Data.RepoKey, image.text)
 	if err != nil {
 		return batch{}, err
 	}
@@ -116,13 +116,13 @@ func parseArtifactory(m message) (batch, error) {
 }
 
 // stored is where an image of a storage repository is pulled from.
-func (c *Connector) stored(field, key, image string) (string, error) {
+func (c *Connector) stored(key, image string) (string, error) {
 	if len(c.Prefixes) == 0 {
 		return key + "/" + image, nil
 	}
 	prefix, ok := c.Prefixes[key]
 	if !ok {
-		return "", provenance.Errorf(provenance.Forbidden, "%s: %q is not one of this connector's storage repositories", field, clipText(key))
+		return "", ignore(ignoredOutside) // a webhook may carry them all
 	}
 	if prefix == "" {
 		return image, nil

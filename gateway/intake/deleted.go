@@ -21,7 +21,8 @@ func (b *batch) addDeleted(m message, c report, body [sha256.Size]byte) error {
 		return b.add(m, c, body)
 	}
 	c.action = provenance.TagDelete
-	if err := b.add(m, c, body); err != nil || c.digest.text == "" {
+	before := len(b.events)
+	if err := b.add(m, c, body); err != nil || c.digest.text == "" || len(b.events) == before {
 		return err
 	}
 	c.action, c.id = provenance.Delete, m.id(c.id.String(), "image")

@@ -3,7 +3,6 @@ package intake
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -17,6 +16,7 @@ const KindDistribution = "distribution"
 func distributionFormat(kind string) format {
 	return format{
 		kind: kind, parse: parseDistribution, types: isDistributionType, secret: inHeader, actors: true, weak: weakHeader,
+		wide: true, // with includereferences an event repeats what its manifest lists, laid out in lines
 	}
 }
 
@@ -61,44 +61,47 @@ type distributionEvent struct {
 	} `json:"actor"`
 }
 
-// parseDistribution reads an envelope.
+// parseDistribution reads an envelope. The registry sends one event at a time
+// and repeats it until it is taken, so that one which cannot be used must not
+// be refused: whoever may push would silence the registry.
 func parseDistribution(m message) (batch, error) {
-	if err := checkJSON(m.raw); err != nil {
+	events, err := listIn(m.raw, "events", `{"events":[…]}, a distribution notification`)
+	if err != nil {
 		return batch{}, err
 	}
-	var envelope struct {
-		Events []json.RawMessage `json:"events"`
-	}
-	if err := json.Unmarshal(m.raw, &envelope); err != nil || envelope.Events == nil {
-		return batch{}, provenance.Errorf(provenance.Invalid, `body: want {"events":[…]}, a distribution notification`)
-	}
-	if len(envelope.Events) > maxEvents {
-		return batch{}, provenance.Errorf(provenance.Invalid, "events: %d of them, at most %d", len(envelope.Events), maxEvents)
-	}
 	out := newBatch()
-	for i, one := range envelope.Events {
-		var in distributionEvent
-		if err := json.Unmarshal(one, &in); err != nil || one[0] != '{' {
-			return batch{}, provenance.Errorf(provenance.Invalid, "events[%d]: want an event object with texts in its fields", i)
-		}
-		if reason := in.ignore(); reason != "" {
-			out.ignored[reason]++
-			continue
-		}
-		// A retry carries the same event, perhaps laid out by another proxy
-		// or in another envelope: hash the event alone, without white space.
-		body, err := hashJSON(one)
-		if err == nil {
-			var c report
-			if c, err = in.report(m, body); err == nil {
-				err = out.add(m, c, body)
-			}
-		}
-		if err != nil {
-			return batch{}, within(fmt.Sprintf("events[%d]", i), err)
+	for i, raw := range events {
+		one := m.part(raw)
+		if err := out.takeDistribution(one); err != nil {
+			out.outcome(one, within(fmt.Sprintf("events[%d]", i), err))
 		}
 	}
 	return out, nil
+}
+
+func (b *batch) takeDistribution(m message) error {
+	var in distributionEvent
+	if err := checkJSON(m.one); err != nil {
+		return err
+	}
+	if err := decodeChecked(m.one, &in, "an event object with texts in its fields"); err != nil {
+		return err
+	}
+	if reason := in.ignore(); reason != "" {
+		b.ignored[reason]++
+		return nil
+	}
+	// A retry carries the same event, perhaps laid out by another proxy
+	// or in another envelope: hash the event alone, without white space.
+	body, err := hashJSON(m.one)
+	if err != nil {
+		return err
+	}
+	c, err := in.report(m, body)
+	if err != nil {
+		return err
+	}
+	return b.add(m, c, body)
 }
 
 // ignore returns why the event is not recorded, or "". A sender chooses its
@@ -118,6 +121,9 @@ func (e *distributionEvent) ignore() string {
 			return ignoredHead
 		}
 	case "delete":
+		if e.Target.Digest == provenance.SHA256Of(nil).String() {
+			return ignoredBlob // of no bytes: no manifest has none
+		}
 	default:
 		if e.Target.Repository == "" {
 			return ignoredUnknown

@@ -44,7 +44,7 @@ type ecrDetail struct {
 
 func parseECR(m message) (batch, error) {
 	if !isJSON(m.mediaType) && m.header.Get("X-Amz-Sns-Message-Type") == "" {
-		return batch{}, provenance.Errorf(provenance.Invalid, "Content-Type: text/plain is for messages of Amazon SNS")
+		return batch{}, foreign("Content-Type: text/plain is for messages of Amazon SNS")
 	}
 	raw, other, err := unwrapSNS(m.raw)
 	if err != nil || other {

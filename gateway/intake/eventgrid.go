@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -45,22 +44,25 @@ func parseEventGrid(m message) (batch, error) {
 			return batch{}, provenance.Errorf(provenance.Forbidden, "header aeg-subscription-name: %q is not one of this connector's origins", clipText(name))
 		}
 	}
-	events, err := gridEvents(m)
+	events, read, err := gridEvents(m)
 	if err != nil {
 		return batch{}, err
 	}
 	out := newBatch()
-	for i, e := range events {
-		in := fmt.Sprintf("[%d].", i)
-		if e.kind == eventGridTest {
-			if len(events) != 1 || m.header.Get("Aeg-Event-Type") != "SubscriptionValidation" {
-				return batch{}, provenance.Errorf(provenance.Invalid, "%seventType: a validation comes alone, with the header aeg-event-type: SubscriptionValidation", in)
-			}
+	for i, raw := range events {
+		in, one := fmt.Sprintf("[%d].", i), m.part(raw)
+		e, err := read(raw)
+		switch {
+		case err != nil:
+			err = within(fmt.Sprintf("[%d]", i), err)
+		case e.kind != eventGridTest:
+			err = out.takeGrid(one, e, in)
+		case len(events) != 1 || m.header.Get("Aeg-Event-Type") != "SubscriptionValidation":
+			err = provenance.Errorf(provenance.Invalid, "%seventType: a validation comes alone, with the header aeg-event-type: SubscriptionValidation", in)
+		default:
 			return validation(e)
 		}
-		if err := out.takeGrid(m, e, in); err != nil {
-			return batch{}, err
-		}
+		out.outcome(one, err)
 	}
 	return out, nil
 }
@@ -95,33 +97,24 @@ func (b *batch) takeGrid(m message, e gridEvent, in string) error {
 	return b.takeACR(m, data, m.id(e.id), in+"data.", e.body)
 }
 
-// gridEvents reads the body in the schema that its media type says: an array of
-// Event Grid's own events, one CloudEvent, or an array of them.
-func gridEvents(m message) ([]gridEvent, error) {
+// gridEvents takes the body apart in the schema that its media type says: an
+// array of Event Grid's own events, one CloudEvent, or an array of them.
+func gridEvents(m message) (list []json.RawMessage, read func(raw []byte) (gridEvent, error), err error) {
+	read = readGrid
+	if m.mediaType != "application/json" {
+		read = func(raw []byte) (gridEvent, error) { e, err := structuredEvent(raw); return e.grid(), err }
+	}
 	if m.mediaType == typeCloudEvent {
-		e, err := structuredEvent(m.raw)
-		return []gridEvent{e.grid()}, err
+		return []json.RawMessage{m.raw}, read, nil
 	}
-	if err := checkJSON(m.raw); err != nil {
-		return nil, err
+	if !json.Valid(m.raw) {
+		return nil, nil, notJSON(m.raw)
 	}
-	var list []json.RawMessage
-	if err := json.Unmarshal(m.raw, &list); err != nil || bytes.TrimSpace(m.raw)[0] != '[' || len(list) == 0 || len(list) > maxEvents {
-		return nil, provenance.Errorf(provenance.Invalid, "body: want an array of 1 to %d events of Event Grid", maxEvents)
+	list, err = entries(m.raw, "body")
+	if err == nil && len(list) == 0 {
+		err = provenance.Errorf(provenance.Invalid, "body: want an array of 1 to %d events of Event Grid", maxEvents)
 	}
-	out := make([]gridEvent, 0, len(list))
-	for i, raw := range list {
-		read := readGrid
-		if m.mediaType == typeCloudEvents {
-			read = func(raw []byte) (gridEvent, error) { e, err := checkedEvent(raw); return e.grid(), err }
-		}
-		e, err := read(raw)
-		if err != nil {
-			return nil, within(fmt.Sprintf("[%d]", i), err)
-		}
-		out = append(out, e)
-	}
-	return out, nil
+	return list, read, err
 }
 
 func (e cloudEvent) grid() gridEvent {
@@ -136,6 +129,9 @@ func readGrid(raw []byte) (gridEvent, error) {
 		EventType string          `json:"eventType"`
 		EventTime string          `json:"eventTime"`
 		Data      json.RawMessage `json:"data"`
+	}
+	if err := checkJSON(raw); err != nil {
+		return gridEvent{}, err
 	}
 	if err := decodeChecked(raw, &in, "events of Event Grid"); err != nil {
 		return gridEvent{}, err

@@ -158,7 +158,7 @@ func TestAnotherKind(t *testing.T) {
 					continue // 415
 				}
 				b, err := f.parse(m)
-				if err == nil {
+				if err = refusalOf(b, err); err == nil {
 					t.Errorf("%s/%s as %s: %d events, ignored %v, no error", other, name, kind, len(b.events), b.ignored)
 				} else if provenance.CodeOf(err) != provenance.Invalid {
 					t.Errorf("%s/%s as %s: %v, want Invalid", other, name, kind, err)
@@ -166,6 +166,15 @@ func TestAnotherKind(t *testing.T) {
 			}
 		}
 	}
+}
+
+// refusalOf is why nothing is recorded of a message: its parser's error, or that
+// of the one event in it.
+func refusalOf(b batch, err error) error {
+	if err == nil && len(b.events) == 0 && len(b.unusable) > 0 {
+		return provenance.Errorf(provenance.Invalid, "%s", b.unusable[0].reason)
+	}
+	return err
 }
 
 func hexOf(b []byte) string { return hex.EncodeToString(b) }

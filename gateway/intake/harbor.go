@@ -90,14 +90,10 @@ func (e harborEvent) images(m message, action provenance.Action, out *batch) err
 			// several): two facts.
 			gone := c
 			gone.id, gone.reference = m.id(append(e.id(r.Digest, r.Tag), "image")...), value{}
-			if err := out.add(m, gone, e.body); err != nil {
-				return err
-			}
+			out.outcome(m, out.add(m, gone, e.body))
 			c.action = provenance.TagDelete
 		}
-		if err := out.add(m, c, e.body); err != nil {
-			return err
-		}
+		out.outcome(m, out.add(m, c, e.body))
 	}
 	return nil
 }

@@ -77,10 +77,38 @@ func (g *signature) read(h http.Header, now time.Time) (got signed, ok, tooMany 
 // verify tells whether one of the signatures was made with one of the secrets
 // over these very bytes: a body that a proxy laid out anew fails.
 func (g *signature) verify(secrets [][]byte, got signed, raw []byte) bool {
+	m := g.begin(secrets, got.stamp)
+	_, _ = m.Write(raw) // hashes do not fail
+	return m.admit(got.codes)
+}
+
+// macs are the codes in the making, one for each secret, of bytes written to them.
+type macs []hash.Hash
+
+func (g *signature) begin(secrets [][]byte, stamp string) macs {
+	out := make(macs, len(secrets))
+	for i, secret := range secrets {
+		out[i] = hmac.New(g.hash, secret)
+		if g.stamped {
+			out[i].Write([]byte(stamp + "."))
+		}
+	}
+	return out
+}
+
+func (m macs) Write(b []byte) (int, error) {
+	for _, one := range m {
+		one.Write(b)
+	}
+	return len(b), nil
+}
+
+// admit tells whether one of the codes is one of the signatures.
+func (m macs) admit(codes [][]byte) bool {
 	found := false
-	for _, secret := range secrets {
-		want := g.sum(secret, got.stamp, raw)
-		for _, code := range got.codes {
+	for _, one := range m {
+		want := one.Sum(nil)
+		for _, code := range codes {
 			found = hmac.Equal(code, want) || found
 		}
 	}
@@ -88,10 +116,7 @@ func (g *signature) verify(secrets [][]byte, got signed, raw []byte) bool {
 }
 
 func (g *signature) sum(secret []byte, stamp string, raw []byte) []byte {
-	mac := hmac.New(g.hash, secret)
-	if g.stamped {
-		mac.Write([]byte(stamp + "."))
-	}
-	mac.Write(raw)
-	return mac.Sum(nil)
+	m := g.begin([][]byte{secret}, stamp)
+	_, _ = m.Write(raw)
+	return m[0].Sum(nil)
 }

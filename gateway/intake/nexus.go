@@ -73,7 +73,7 @@ func parseNexus(m message) (batch, error) {
 		}
 		name, reference = value{"asset.name", image}, value{"asset.name", ref}
 	}
-	if name.text, err = m.connector.stored("repositoryName", in.Repository, name.text); err != nil {
+	if name.text, err = m.connector.stored(in.Repository, name.text); err != nil {
 		return batch{}, err
 	}
 	at, err := time.Parse(nexusTime, in.Timestamp)

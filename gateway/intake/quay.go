@@ -66,9 +66,7 @@ func parseQuay(m message) (batch, error) {
 			id:         m.id("body", hex.EncodeToString(body[:]), tag, since.Format(time.RFC3339Nano)),
 			repository: value{"repository", in.Repository}, tag: value{fmt.Sprintf("updated_tags[%d]", i), tag},
 		}
-		if err := out.add(m, c, body); err != nil {
-			return batch{}, err
-		}
+		out.outcome(m, out.add(m, c, body))
 	}
 	return out, nil
 }
