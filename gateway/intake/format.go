@@ -42,7 +42,7 @@ func formats() []format {
 	return []format{
 		distributionFormat(KindDistribution), distributionFormat(KindGitLab),
 		harborFormat(), zotFormat(), quayFormat(), ghcrFormat(), dockerHubFormat(), artifactoryFormat(), nexusFormat(),
-		ecrFormat(), acrFormat(), eventGridFormat(), garFormat(), genericFormat(),
+		ecrFormat(), acrFormat(), eventGridFormat(), garFormat(), giteaFormat(), alibabaFormat(), genericFormat(),
 	}
 }
 

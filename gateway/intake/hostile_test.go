@@ -57,7 +57,7 @@ func good(kind string) string {
 	switch kind {
 	case KindDistribution:
 		return "v3-push-tag"
-	case KindQuay, KindDockerHub:
+	case KindQuay, KindDockerHub, KindAlibaba:
 		return "push"
 	case KindArtifactory:
 		return "push-index"

@@ -83,13 +83,13 @@ func sampleBody(c Connector, e provenance.Event) (body any, headers map[string]s
 	}
 	owner, name, nested := strings.Cut(repo, "/")
 	switch c.Kind {
-	case KindQuay, KindGHCR:
+	case KindQuay, KindGHCR, KindGitea, KindAlibaba:
 		if !nested {
 			return nil, nil, provenance.Errorf(provenance.Invalid, "repository %q: %s has owner and name in it", repo, c.Kind)
 		}
 	}
 	switch c.Kind {
-	case KindQuay, KindDockerHub, KindNexus:
+	case KindQuay, KindDockerHub, KindNexus, KindGitea:
 		if tag == "" {
 			return nil, nil, provenance.Errorf(provenance.Invalid, "a sample of kind %s needs a tag: it reports no digest", c.Kind)
 		}
@@ -146,6 +146,17 @@ func sampleBody(c Connector, e provenance.Event) (body any, headers map[string]s
 	case KindEventGrid:
 		return []any{object{"id": id, "eventType": eventGridPrefix + "ImagePushed", "eventTime": at, "data": registry}},
 			map[string]string{"Aeg-Event-Type": "Notification", "Aeg-Subscription-Name": c.origin()}, nil
+	case KindGitea:
+		return object{"action": "created", "sample": id, "sender": object{"login": e.Actor}, "package": object{
+			"owner": object{"login": owner}, "type": "container", "name": name, "version": tag, "created_at": at,
+		}}, map[string]string{"X-Gitea-Event": "package", "X-Gitea-Delivery": id}, nil
+	case KindAlibaba:
+		when := e.OccurredAt.In(time.FixedZone("", alibabaOffset)).Format(alibabaTime)
+		where := object{"namespace": owner, "name": name, "repo_full_name": repo}
+		if at := alibabaHost.FindStringSubmatch(string(c.Host)); at != nil {
+			where["region"] = at[1]
+		}
+		return object{"push_data": object{"digest": digest, "pushed_at": when, "tag": tag}, "repository": where}, nil, nil
 	case KindGeneric:
 		return genericEvent{ID: id, Action: "push", Repository: repo, Tag: tag, Digest: digest, Actor: e.Actor, OccurredAt: at}, nil, nil
 	}
