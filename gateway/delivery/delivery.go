@@ -33,6 +33,12 @@ func Unresolved(e provenance.Event) bool {
 	return e.Action == provenance.Push && e.Digest.IsZero() && e.Tag != ""
 }
 
+// IfGone tells that the event is a deletion which its sender reported of a tag, with the
+// image that the tag named (ECR, zot): the image may be gone with its last tag, or have
+// others. It is a fact only if the registry no longer serves the image; otherwise,
+// and where nobody can ask the registry, it is none.
+func IfGone(e provenance.Event) bool { return e.Action == provenance.Delete && e.Tag != "" }
+
 // Placeholder stands in the queue for the digest of an unresolved push: the hash
 // of nothing, which no manifest has.
 func Placeholder() provenance.Digest { return provenance.SHA256Of(nil) }

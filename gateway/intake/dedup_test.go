@@ -120,8 +120,8 @@ func TestArtifactoryRetry(t *testing.T) {
 	d.expect("queue full", d.send("delete-tag", hostile{}), 503, 4)
 	d.sink.err = nil
 	d.now = d.now.Add(time.Minute)
-	d.expect("accepted now", d.send("delete-tag", hostile{}), 200, 5)
-	d.expect("and again", d.send("delete-tag", hostile{}), 200, 5)
+	d.expect("accepted now", d.send("delete-tag", hostile{}), 200, 6) // the tag, and its image if that is gone
+	d.expect("and again", d.send("delete-tag", hostile{}), 200, 6)
 }
 
 // Quay says the same of two pushes: both are news, to be resolved.

@@ -78,13 +78,17 @@ func (b *batch) takeGrid(m message, e gridEvent, in string) error {
 	if !strings.HasPrefix(e.kind, eventGridPrefix) {
 		return foreign("%seventType: %q is not an event of Azure Container Registry", in, clipText(e.kind))
 	}
-	if !isACRHost(m.connector.Host, e.topic) {
+	var data acrEvent
+	elsewhere := !isACRHost(m.connector.Host, e.topic, "")
+	if !elsewhere {
+		if err := decodeChecked(e.data, &data, "an event of Azure Container Registry in data"); err != nil {
+			return err
+		}
+		elsewhere = !isACRHost(m.connector.Host, e.topic, data.host())
+	}
+	if elsewhere {
 		b.ignored[ignoredElsewhere]++
 		return nil
-	}
-	var data acrEvent
-	if err := decodeChecked(e.data, &data, "an event of Azure Container Registry in data"); err != nil {
-		return err
 	}
 	if data.Timestamp == "" {
 		data.Timestamp = e.time
@@ -159,13 +163,38 @@ func validation(e gridEvent) (batch, error) {
 	}{data.Code}}, nil
 }
 
+// azureClouds are the domains of Azure's registries, by cloud.
+func azureClouds() []string {
+	return []string{".azurecr.io", ".azurecr.cn", ".azurecr.us", ".azurecr.de"}
+}
+
+// azureLabel is the first label of a host of Azure's form, "" of another. A registry's
+// name has no '-'; where its owner chose a domain name label, a hash follows one.
+func azureLabel(host string) string {
+	host, _, _ = strings.Cut(strings.ToLower(host), ":")
+	for _, cloud := range azureClouds() {
+		if name, ok := strings.CutSuffix(host, cloud); ok {
+			name, _, _ = strings.Cut(name, ".")
+			return name
+		}
+	}
+	return ""
+}
+
 // isACRHost compares the resource that an event is about with the host, where
-// both have Azure's form. One subscription may carry several registries.
-func isACRHost(host provenance.Host, topic string) bool {
-	name, ok := strings.CutSuffix(string(host), ".azurecr.io")
+// both have Azure's form: one subscription may carry several registries. The
+// resource is named without the hash, so registries of one name in two groups are
+// told apart by the host that the event names itself.
+func isACRHost(host provenance.Host, topic, asked string) bool {
+	label := azureLabel(string(host))
 	i := strings.LastIndex(topic, "/registries/")
-	if !ok || i < 0 {
+	if label == "" || i < 0 {
 		return true
 	}
-	return strings.EqualFold(topic[i+len("/registries/"):], name)
+	name, hash, hashed := strings.Cut(label, "-")
+	if !strings.EqualFold(topic[i+len("/registries/"):], name) {
+		return false
+	}
+	other, theirs, _ := strings.Cut(azureLabel(asked), "-")
+	return !hashed || other != name || theirs == hash
 }

@@ -26,13 +26,14 @@ type format struct {
 	sign   *signature // how bodies are signed instead
 	tokens bool       // the sender may present an OIDC token
 
-	wide      bool // events carry whole manifests
-	origins   bool // payloads name their origin
-	actors    bool // payloads name an actor
-	prefixes  bool // payloads name a storage repository …
-	mapped    bool // … and there is no default for where it is pulled from
-	typed     bool // types of events have a prefix of the operator's choice
-	handshake bool // answers the OPTIONS handshake of CloudEvents
+	wide      bool                     // events carry whole manifests
+	origins   bool                     // payloads name their origin
+	check     func(c *Connector) error // what else its configuration must say
+	actors    bool                     // payloads name an actor
+	prefixes  bool                     // payloads name a storage repository …
+	mapped    bool                     // … and there is no default for where it is pulled from
+	typed     bool                     // types of events have a prefix of the operator's choice
+	handshake bool                     // answers the OPTIONS handshake of CloudEvents
 	weak      string
 }
 
@@ -41,7 +42,7 @@ func formats() []format {
 	return []format{
 		distributionFormat(KindDistribution), distributionFormat(KindGitLab),
 		harborFormat(), zotFormat(), quayFormat(), ghcrFormat(), dockerHubFormat(), artifactoryFormat(), nexusFormat(),
-		ecrFormat(), acrFormat(), eventGridFormat(), garFormat(), genericFormat(),
+		ecrFormat(), acrFormat(), eventGridFormat(), garFormat(), giteaFormat(), alibabaFormat(), genericFormat(),
 	}
 }
 

@@ -118,6 +118,8 @@ func FuzzNexus(f *testing.F)        { fuzzKind(f, KindNexus) }
 func FuzzECR(f *testing.F)          { fuzzKind(f, KindECR) }
 func FuzzACR(f *testing.F)          { fuzzKind(f, KindACR) }
 func FuzzEventGrid(f *testing.F)    { fuzzKind(f, KindEventGrid) }
+func FuzzGitea(f *testing.F)        { fuzzKind(f, KindGitea) }
+func FuzzAlibaba(f *testing.F)      { fuzzKind(f, KindAlibaba) }
 func FuzzGeneric(f *testing.F)      { fuzzKind(f, KindGeneric) }
 
 // FuzzGAR is over the notification in the envelope as well: base64 hides it

@@ -64,6 +64,13 @@ func parseGeneric(m message) (batch, error) {
 		id: m.id(key...), resolve: true, actor: e.Actor, agent: e.UserAgent, at: e.OccurredAt,
 		repository: value{"repository", e.Repository}, tag: value{"tag", e.Tag}, digest: value{"digest", e.Digest},
 	}
+	if e.Action == provenance.Delete.String() && e.Digest != "" && e.Tag != "" {
+		// The image, in our own format's word: not for the tag's sake (see delivery.IfGone).
+		if _, err := provenance.ParseTag(e.Tag); err != nil {
+			return batch{}, within("tag", err)
+		}
+		c.tag = value{}
+	}
 	out := newBatch()
 	if c.action.UnmarshalText([]byte(e.Action)) != nil || c.action == provenance.Unknown {
 		out.addUnknown(m, c, body)

@@ -80,6 +80,9 @@ func parseGHCR(m message) (batch, error) {
 	if p == nil || in.Action == "" {
 		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
 	}
+	if p.Ecosystem == "" && p.Type == "" { // others have an event of this name too, as Gitea
+		return batch{}, provenance.Errorf(provenance.Invalid, "%s.package_type: is missing", field)
+	}
 	if !p.isImage() {
 		return ignoring(ignoredOther), nil
 	}

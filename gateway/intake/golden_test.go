@@ -36,6 +36,8 @@ func connectorOf(t testing.TB, kind string) Connector {
 		c.Host = "111122223333.dkr.ecr.eu-west-1.amazonaws.com"
 	case "acr", "acr-eventgrid":
 		c.Host = "acme.azurecr.io"
+	case "alibaba":
+		c.Host = "registry.cn-hangzhou.aliyuncs.com"
 	case "gar":
 		c.Host, c.Secrets, c.OIDC = "europe-docker.pkg.dev", nil, testOIDC(t)
 	}

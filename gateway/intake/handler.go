@@ -194,6 +194,9 @@ func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request, s *endpoi
 func (h *Handler) unauthorized(w http.ResponseWriter, r *http.Request, s *endpoint) answer {
 	h.config.Log.DebugContext(r.Context(), "notification without the secret", slog.String("connector", s.Name), slog.String("remote", r.RemoteAddr))
 	w.Header().Set("WWW-Authenticate", `Bearer realm="waybill"`)
+	if s.format.secret&inBasic != 0 { // Amazon SNS sends its password to whoever asks for one
+		w.Header().Add("WWW-Authenticate", `Basic realm="waybill"`)
+	}
 	return refuse(http.StatusUnauthorized, provenance.Forbidden, "the connector's secret is missing or wrong")
 }
 

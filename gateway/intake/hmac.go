@@ -6,6 +6,7 @@ import (
 	"hash"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,7 @@ var timestampText = regexp.MustCompile(`^[1-9][0-9]{0,11}$`) // seconds; millise
 // (RFC 2104) and one of the connector's secrets.
 type signature struct {
 	header string
+	also   string // another header that may stand for it
 	prefix string // before the hexadecimal code
 	hash   func() hash.Hash
 	// stamped: the code covers TimestampHeader, a '.' and the body, and the
@@ -57,7 +59,11 @@ func (g *signature) read(h http.Header, now time.Time) (got signed, ok, tooMany 
 		got.stamp = stamps[0]
 	}
 	n, size := 0, g.hash().Size()
-	for _, v := range h.Values(g.header) {
+	values := h.Values(g.header)
+	if g.also != "" {
+		values = slices.Concat(values, h.Values(g.also))
+	}
+	for _, v := range values {
 		for text := range strings.SplitSeq(v, ",") { // a proxy may have joined two headers
 			if n++; n > maxSignatures {
 				return signed{}, false, true

@@ -57,7 +57,7 @@ func good(kind string) string {
 	switch kind {
 	case KindDistribution:
 		return "v3-push-tag"
-	case KindQuay, KindDockerHub:
+	case KindQuay, KindDockerHub, KindAlibaba:
 		return "push"
 	case KindArtifactory:
 		return "push-index"
@@ -238,6 +238,9 @@ func (h hostile) run(t *testing.T, kind string) {
 			stored = 1
 		}
 	}
+	if h.Headers["Content-Type"] == "text/plain" && kind == KindECR {
+		want = http.StatusBadRequest // Amazon SNS says so of JSON, and nobody else
+	}
 	s := newSink()
 	serve := handlerOf(t, s, connector)
 	w := httptest.NewRecorder()
@@ -315,6 +318,9 @@ func TestNames(t *testing.T) {
 					namespace, name, _ := strings.Cut(value, "/")
 					set(t, doc, "namespace", namespace)
 					set(t, doc, "name", name)
+				}
+				if kind == KindArtifactory && field == "repository" {
+					set(t, doc, path, value+"/1.4.0/list.manifest.json")
 				}
 				body, err := json.Marshal(doc)
 				if err != nil {

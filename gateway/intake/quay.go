@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -28,11 +29,15 @@ func parseQuay(m message) (batch, error) {
 		Namespace   string          `json:"namespace"`
 		Name        string          `json:"name"`
 		DockerURL   string          `json:"docker_url"`
+		Homepage    string          `json:"homepage"`
 		UpdatedTags json.RawMessage `json:"updated_tags"`
 	}
 	const want = `{"repository":…,"namespace":…,"name":…,"docker_url":…}, a Quay notification`
 	if err := decode(m.raw, &in, want); err != nil {
 		return batch{}, err
+	}
+	if in.Repository == "" && in.DockerURL == "" && in.Name == "" && in.Namespace != "" && strings.HasSuffix(in.Homepage, "/organization/"+in.Namespace) {
+		return ignoring(ignoredOther), nil // about an organisation, as its quota
 	}
 	if err := marked(want, in.Repository != "", in.DockerURL != ""); err != nil {
 		return batch{}, err

@@ -11,7 +11,7 @@ import (
 // stmts are the writer's prepared statements.
 type stmts struct {
 	addRepo                                                           *sql.Stmt
-	release, bury, retry, retryAll, deadOf, allDead                   *sql.Stmt
+	release, bury, discard, retry, retryAll, deadOf, allDead          *sql.Stmt
 	next, advance                                                     *sql.Stmt
 	sealedSeq, addSegment, reseal, dropSegment                        *sql.Stmt
 	sealedOf, deleteSealed, returnSealed, done                        *sql.Stmt
@@ -46,6 +46,7 @@ func (s *stmts) prepare(ctx context.Context, conn *sql.Conn, e dialect) error {
 		{&s.addRepo, `INSERT INTO repositories (host, name, lane) VALUES (?, ?, ?) ON CONFLICT (host, name) DO UPDATE SET name = excluded.name RETURNING id, lane`},
 		{&s.release, `UPDATE items SET attempts = attempts + 1, due = ?, reason = ? WHERE id = ? AND state = 0`},
 		{&s.bury, `UPDATE items SET state = 2, reason = ? WHERE id = ? AND state = 0`},
+		{&s.discard, `DELETE FROM items WHERE id = ? AND state = 0`},
 		{&s.deadOf, `SELECT connector, count(*) FROM items WHERE id = ? AND state = 2 GROUP BY connector`},
 		{&s.retry, `UPDATE items SET state = 0, attempts = 0, due = 0, reason = '' WHERE id = ? AND state = 2`},
 		{&s.allDead, `SELECT connector, count(*) FROM items WHERE state = 2 GROUP BY connector`},
