@@ -33,6 +33,8 @@ type sink struct {
 	bodies map[provenance.EventID][32]byte
 	got    []delivery.Delivery
 	odd    []delivery.Unusable
+	again  bool // TestAnswersPage: send the good one before
+	busy   bool // TestAnswersPage: hold all the weight
 	err    error
 	block  chan struct{}
 	inside chan struct{}
