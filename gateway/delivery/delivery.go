@@ -1,5 +1,6 @@
 // Package delivery holds a registry's notification on its way: what intake hands
-// to the queue, and what the queue tells its operators.
+// to the queue, and what the queue tells its operators: dead letters, and every
+// unusable event.
 package delivery
 
 import (

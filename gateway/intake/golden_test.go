@@ -106,6 +106,8 @@ func TestGolden(t *testing.T) {
 		Events  []seen         `json:"events"`
 		Ignored map[string]int `json:"ignored"`
 		Reply   any            `json:"reply,omitempty"`
+		// Unusable says why events are kept as they came.
+		Unusable []string `json:"unusable,omitempty"`
 	}
 	for _, kind := range Kinds() {
 		for _, name := range fixtures(t, kind) {
@@ -117,6 +119,9 @@ func TestGolden(t *testing.T) {
 				got := golden{Events: []seen{}, Ignored: b.ignored, Reply: b.reply}
 				for i, e := range b.events {
 					got.Events = append(got.Events, seen{e.ID.String(), hex.EncodeToString(b.bodies[i][:]), delivery.Delivery{Event: e}.Unresolved(), e})
+				}
+				for _, u := range b.unusable {
+					got.Unusable = append(got.Unusable, u.reason)
 				}
 				text, err := json.MarshalIndent(got, "", "  ")
 				if err != nil {
