@@ -81,7 +81,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, s *endpoint, c
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
 	first := limit + 1
 	if r.ContentLength > limit {
-		first = delivery.MaxUnusable
+		first = min(first, delivery.MaxUnusable)
 	}
 	raw, err := io.ReadAll(io.LimitReader(r.Body, first))
 	in := payload{raw: raw}

@@ -46,9 +46,8 @@ func decode(raw []byte, into any, what string) error {
 }
 
 // decodeChecked reads a part of a document that checkJSON, or at least
-// json.Valid, has seen. A field
-// that is read stands once, in one spelling: encoding/json would take the last
-// of several, whatever its case.
+// json.Valid, has seen. A field that is read stands once, in one spelling:
+// encoding/json would take the last of several, whatever its case.
 func decodeChecked(raw []byte, into any, what string) error {
 	if len(raw) == 0 || bytes.TrimSpace(raw)[0] != '{' {
 		return provenance.Errorf(provenance.Invalid, "body: want %s", what)

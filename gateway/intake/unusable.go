@@ -99,8 +99,9 @@ func (m message) text() []byte {
 
 // confidential finds texts that some senders put beside an event and that are
 // good for something: GitLab's token of a person, addresses that confirm a
-// subscription or change a page. A body may have been cut within one.
-var confidential = regexp.MustCompile(`("(?:user|callback_url|validation[cC]ode|validationUrl|Token|SubscribeURL|UnsubscribeURL)"\s*:\s*")(?:[^"\\]|\\.)*\\?("|$)`)
+// subscription or change a page; and the address of whoever asked a registry,
+// which no setting but PullsChannel would keep. A body may have been cut within one.
+var confidential = regexp.MustCompile(`("(?:user|addr|callback_url|validation[cC]ode|validationUrl|Token|SubscribeURL|UnsubscribeURL)"\s*:\s*")(?:[^"\\]|\\.)*\\?("|$)`)
 
 // understand reads the events of a body. A refusal is final: the request is
 // not from a sender of this kind, or from one that the connector does not know.
@@ -136,9 +137,10 @@ func (h *Handler) storeUnusable(ctx context.Context, s *endpoint, m message, all
 		if u.size == 0 {
 			u.sum, u.size = sha256.Sum256(u.raw), int64(len(u.raw))
 		}
+		body := confidential.ReplaceAll(u.raw[:min(len(u.raw), delivery.MaxUnusable)], []byte(`${1}***${2}`))
 		out = append(out, delivery.Unusable{
 			Host: s.Host, Connector: s.Name, Reason: u.reason, Hash: u.sum, Size: u.size, ReceivedAt: m.now,
-			Body: confidential.ReplaceAll(u.raw[:min(len(u.raw), delivery.MaxUnusable)], []byte(`${1}***${2}`)),
+			Body: body[:min(len(body), delivery.MaxUnusable)],
 		})
 	}
 	h.config.Log.WarnContext(ctx, "events that cannot be used; they are kept to be looked at", slog.String("connector", s.Name),

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"net/http/httptest"
 	"strings"
@@ -58,6 +59,7 @@ func TestUnusableKeepsNoSecret(t *testing.T) {
 	const token = "eyJhbGciOiJSUzI1NiJ9.secret.secret"
 	for _, body := range []string{
 		`{"events":[{"id":5,"actor":{"name":"a","user_type":"b","user":"` + token + `"}}]}`,
+		`{"events":[{"id":5,"request":{"addr":"` + token + `"}}]}`,
 		`{"events":[{"id":5,"actor":{"user" : "` + token + `\"` + token + `"}}]}`,
 		`{"callback_url":"` + token + `","SubscribeURL":"` + token + `","Token":"` + token + `","validationCode":"` + token + `","events":[7]`,
 		strings.Repeat(" ", delivery.MaxUnusable-40) + `{"events":[{"actor":{"user":"` + token + `"}`,
@@ -92,6 +94,43 @@ func TestStrangersAreNotKept(t *testing.T) {
 			handlerOf(t, s, c).ServeHTTP(w, r)
 			if w.Code != 401 || len(s.unusable()) > 0 || s.count() > 0 {
 				t.Errorf("%s: %d, %d kept", kind, w.Code, len(s.unusable()))
+			}
+		}
+	}
+}
+
+// A limit below what is kept is a limit all the same, whether or not the body
+// says how long it is.
+func TestSmallLimits(t *testing.T) {
+	for _, kind := range []string{KindHarbor, KindGHCR} {
+		c := connectorOf(t, kind)
+		body, header := load(t, kind, good(kind))
+		f, _ := formatOf(kind)
+		limit := int64(len(body))
+		if f.wide {
+			limit = (limit + wideBody - 1) / wideBody
+		}
+		for _, size := range []int{int(limit), int(limit) + wideBody, delivery.MaxUnusable - 1, delivery.MaxUnusable, delivery.MaxUnusable + 1, 5 * delivery.MaxUnusable} {
+			if f.wide {
+				size = max(size, int(limit*wideBody))
+			}
+			raw := append(bytes.Clone(body), bytes.Repeat([]byte{' '}, max(0, size-len(body)))...)
+			for _, length := range []int64{int64(len(raw)), -1} {
+				s := newSink()
+				h, err := New(Config{Connectors: []Connector{c}, Sink: s, Now: received, Log: quiet(), MaxBody: limit})
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := requestOf(t, c, raw, raw, header)
+				r.ContentLength = length
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				over := int64(len(raw)) > h.limit(h.endpoints["main"])
+				if got := s.unusable(); w.Code != 200 || (len(got) == 1) != over || (s.count() > 0) == over {
+					t.Errorf("%s, %d bytes (said %d), limit %d: %d, %d stored, %d kept", kind, len(raw), length, limit, w.Code, s.count(), len(got))
+				} else if over && (got[0].Size != int64(len(raw)) || got[0].Hash != sha256.Sum256(raw)) {
+					t.Errorf("%s: kept as %d bytes, %x", kind, got[0].Size, got[0].Hash)
+				}
 			}
 		}
 	}
