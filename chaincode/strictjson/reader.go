@@ -96,13 +96,6 @@ func (r *Reader) Null() bool {
 	return r.word("null")
 }
 
-// Next returns the first byte of the value that is next, which tells what it
-// is: '{', '[', '"', and so on; 0 where nothing comes.
-func (r *Reader) Next() byte {
-	r.space()
-	return r.peek()
-}
-
 // Text reads a string.
 func (r *Reader) Text() (string, error) {
 	if err := r.begin('"', "a string"); err != nil {

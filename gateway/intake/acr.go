@@ -47,8 +47,8 @@ func parseACR(m message) (batch, error) {
 	if err := decode(m.raw, &in, want); err != nil {
 		return batch{}, err
 	}
-	if in.Action == "" || in.Timestamp == "" {
-		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
+	if err := marked(want, in.Action != "", in.Timestamp != ""); err != nil {
+		return batch{}, err
 	}
 	if err := idText("id", in.ID); err != nil {
 		return batch{}, err

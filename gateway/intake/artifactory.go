@@ -70,8 +70,8 @@ func parseArtifactory(m message) (batch, error) {
 	if err := decode(m.raw, &in, want); err != nil {
 		return batch{}, err
 	}
-	if in.Domain == "" || in.Type == "" || in.Data == nil {
-		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
+	if err := marked(want, in.Domain != "", in.Type != "", in.Data != nil); err != nil {
+		return batch{}, err
 	}
 	if in.Domain != "docker" || !isManifest(in.Data.Name) && (in.Data.Tag == "" || in.Data.Name != in.Data.Tag) {
 		return ignoring(ignoredOther), nil // files of other kinds, layers

@@ -55,8 +55,8 @@ func parseECR(m message) (batch, error) {
 	if err := decode(raw, &in, want); err != nil {
 		return batch{}, err
 	}
-	if in.Source != "aws.ecr" || in.DetailType == "" || in.Detail == nil {
-		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
+	if err := marked(want, in.Source == "aws.ecr", in.DetailType != "", in.Detail != nil); err != nil {
+		return batch{}, err
 	}
 	if err := idText("id", in.ID); err != nil {
 		return batch{}, err

@@ -62,6 +62,9 @@ func parseEventGrid(m message) (batch, error) {
 		default:
 			return validation(e)
 		}
+		if isForeign(err) && len(events) == 1 {
+			return batch{}, err
+		}
 		out.outcome(one, err)
 	}
 	return out, nil
@@ -73,7 +76,7 @@ func (b *batch) takeGrid(m message, e gridEvent, in string) error {
 		return nil
 	}
 	if !strings.HasPrefix(e.kind, eventGridPrefix) {
-		return provenance.Errorf(provenance.Invalid, "%seventType: %q is not an event of Azure Container Registry", in, clipText(e.kind))
+		return foreign("%seventType: %q is not an event of Azure Container Registry", in, clipText(e.kind))
 	}
 	var data acrEvent
 	elsewhere := !isACRHost(m.connector.Host, e.topic, "")

@@ -32,7 +32,7 @@ func parseGAR(m message) (batch, error) {
 		return batch{}, err
 	}
 	if in.Message == nil {
-		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
+		return batch{}, foreign("body: want %s", want)
 	}
 	for _, id := range []value{{"message.messageId", in.Message.ID}, {"subscription", in.Subscription}} {
 		if err := idText(id.field, id.text); err != nil {

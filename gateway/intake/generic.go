@@ -86,7 +86,7 @@ func parseGeneric(m message) (batch, error) {
 func genericJSON(m message) (genericEvent, []string, error) {
 	e, err := genericData(m.raw)
 	if err == nil && e.Action == "" {
-		err = provenance.Errorf(provenance.Invalid, "action: is missing")
+		err = foreign("action: is missing")
 	}
 	if err == nil {
 		err = idText("id", e.ID)
@@ -104,7 +104,7 @@ func genericCloudEvent(m message) (genericEvent, []string, error) {
 	}
 	action, ok := strings.CutPrefix(in.Type, genericType)
 	if !ok {
-		return genericEvent{}, nil, provenance.Errorf(provenance.Invalid, "type %q: want %s and an action", clipText(in.Type), genericType)
+		return genericEvent{}, nil, foreign("type %q: want %s and an action", clipText(in.Type), genericType)
 	}
 	e, err := genericData(in.Data)
 	if err != nil {
@@ -121,7 +121,7 @@ func genericData(raw []byte) (e genericEvent, err error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&e); err != nil || bytes.TrimSpace(raw)[0] != '{' {
-		return e, provenance.Errorf(provenance.Invalid, "body: want an object with id, action, repository, tag, digest, actor, userAgent, occurredAt, all texts, and no other field")
+		return e, foreign("body: want an object with id, action, repository, tag, digest, actor, userAgent, occurredAt, all texts, and no other field")
 	}
 	return e, nil
 }

@@ -138,7 +138,7 @@ func (p *githubPackage) report(field string) report {
 func githubHeader(m message, name string) (string, error) {
 	values := m.header.Values(name)
 	if len(values) != 1 {
-		return "", provenance.Errorf(provenance.Invalid, "header %s: want it once", name)
+		return "", foreign("header %s: want it once", name)
 	}
 	return values[0], idText("header "+name, values[0])
 }

@@ -111,8 +111,8 @@ func harborDefault(m message) (harborEvent, error) {
 	if err := decode(m.raw, &in, want); err != nil {
 		return harborEvent{}, err
 	}
-	if in.Type == "" || in.OccurAt == "" {
-		return harborEvent{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
+	if err := marked(want, in.Type != "", in.OccurAt != ""); err != nil {
+		return harborEvent{}, err
 	}
 	body, err := hashJSON(m.raw)
 	return harborEvent{
@@ -138,7 +138,7 @@ func harborCloudEvent(m message) (harborEvent, error) {
 		return harborEvent{}, err
 	}
 	if !strings.HasPrefix(in.Type, "harbor.") {
-		return harborEvent{}, provenance.Errorf(provenance.Invalid, "type %q: want an event of Harbor", clipText(in.Type))
+		return harborEvent{}, foreign("type %q: want an event of Harbor", clipText(in.Type))
 	}
 	several := len(e.data.Resources) > 1
 	e.id = func(digest, tag string) []string {

@@ -46,7 +46,7 @@ type hostile struct {
 	// Refused is a body that some kinds' senders could not have sent and others
 	// could: 400 there, kept here; never more than one of the two.
 	Refused bool `json:"refused"`
-	// Read lists the kinds that read it all the same, where the others keep it.
+	// Read lists the kinds that read it all the same; for the others it is Refused.
 	Read []string `json:"read"`
 
 	made []byte // a large body, made once for all kinds
@@ -234,9 +234,8 @@ func (h hostile) run(t *testing.T, kind string) {
 		stored = 1
 	}
 	if len(h.Read) > 0 {
-		stored, h.Unusable = 0, 1
-		if slices.Contains(h.Read, kind) {
-			stored, h.Unusable = 1, 0
+		if h.Refused = !slices.Contains(h.Read, kind); !h.Refused {
+			stored = 1
 		}
 	}
 	if h.Headers["Content-Type"] == "text/plain" && kind == KindECR {

@@ -17,20 +17,17 @@ const (
 	maxValues = 200_000 // and so of names in one object: some hold an image's labels
 )
 
-func limits(raw []byte) strictjson.Limits {
-	return strictjson.Limits{
-		Bytes: len(raw), Depth: maxDepth, Values: maxValues, String: len(raw), Name: len(raw), Names: maxValues,
-		ExactNames: true, // of two spellings of a name that is read, checkNames says something
-	}
-}
-
 // checkJSON accepts the documents that every JSON reader understands alike, as
 // package strictjson says, but for names in two spellings: labels and
 // annotations are whatever an image's author wrote. Unknown fields are fine.
 // Errors are Invalid and name the byte. How large a body may be is decided
 // before it is read.
 func checkJSON(raw []byte) error {
-	if err := strictjson.Check(raw, limits(raw)); err != nil {
+	err := strictjson.Check(raw, strictjson.Limits{
+		Bytes: len(raw), Depth: maxDepth, Values: maxValues, String: len(raw), Name: len(raw), Names: maxValues,
+		ExactNames: true, // of two spellings of a name that is read, checkNames says something
+	})
+	if err != nil {
 		return within("body", err)
 	}
 	return nil
@@ -48,7 +45,8 @@ func decode(raw []byte, into any, what string) error {
 	return decodeChecked(raw, into, what)
 }
 
-// decodeChecked reads a part of a document that checkJSON has seen. A field
+// decodeChecked reads a part of a document that checkJSON, or at least
+// json.Valid, has seen. A field
 // that is read stands once, in one spelling: encoding/json would take the last
 // of several, whatever its case.
 func decodeChecked(raw []byte, into any, what string) error {

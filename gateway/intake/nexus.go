@@ -50,7 +50,10 @@ func parseNexus(m message) (batch, error) {
 	if item == nil {
 		item = in.Asset
 	}
-	if in.Repository == "" || in.Action == "" || item == nil || in.Component != nil && in.Asset != nil {
+	if err := marked(want, in.Repository != "", item != nil); err != nil {
+		return batch{}, err
+	}
+	if in.Action == "" || in.Component != nil && in.Asset != nil {
 		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
 	}
 	body, err := hashJSON(m.raw)

@@ -39,7 +39,10 @@ func parseQuay(m message) (batch, error) {
 	if in.Repository == "" && in.DockerURL == "" && in.Name == "" && in.Namespace != "" && strings.HasSuffix(in.Homepage, "/organization/"+in.Namespace) {
 		return ignoring(ignoredOther), nil // about an organisation, as its quota
 	}
-	if in.Repository == "" || in.DockerURL == "" || in.Repository != in.Namespace+"/"+in.Name {
+	if err := marked(want, in.Repository != "", in.DockerURL != ""); err != nil {
+		return batch{}, err
+	}
+	if in.Repository != in.Namespace+"/"+in.Name {
 		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
 	}
 	tags, err := quayTags(in.UpdatedTags)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"regexp"
+	"slices"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
@@ -38,6 +39,18 @@ func (e foreignError) Unwrap() error { return e.error }
 // that its sender is told of; of one event among others it is ignored.
 func foreign(text string, args ...any) error {
 	return foreignError{provenance.Errorf(provenance.Invalid, text, args...)}
+}
+
+// marked looks at what every body of a kind has: with none of it the body is
+// foreign, with some of it one of the kind's that cannot be used.
+func marked(want string, marks ...bool) error {
+	switch {
+	case !slices.Contains(marks, false):
+		return nil
+	case !slices.Contains(marks, true):
+		return foreign("body: want %s", want)
+	}
+	return provenance.Errorf(provenance.Invalid, "body: want %s", want)
 }
 
 func isForeign(err error) bool {

@@ -49,7 +49,7 @@ func parseZot(m message) (batch, error) {
 	}
 	kind, ok := strings.CutPrefix(in.Type, prefix+".")
 	if !ok {
-		return batch{}, provenance.Errorf(provenance.Invalid, "type %q: want an event of zot, %s.…", clipText(in.Type), prefix)
+		return batch{}, foreign("type %q: want an event of zot, %s.…", clipText(in.Type), prefix)
 	}
 	if in.Source != zotSource {
 		if err := m.origin("source", in.Source); err != nil {

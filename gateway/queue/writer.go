@@ -33,8 +33,8 @@ type writer struct {
 
 	// conn and stmts belong to the writer's goroutine; conn is nil after a
 	// connection to the server was lost and until the next transaction.
-	conn  *sql.Conn
-	stmts stmts
+	conn        *sql.Conn
+	stmts       stmts
 	maxUnusable int
 	// commitFault lets a test fail the commit as a broken disk would.
 	commitFault func() error

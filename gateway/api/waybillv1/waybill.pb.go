@@ -319,8 +319,12 @@ type QueueStats struct {
 	Dead          int64                  `protobuf:"varint,3,opt,name=dead,proto3" json:"dead,omitempty"`
 	Done          int64                  `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
 	OldestPending *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=oldest_pending,json=oldestPending,proto3" json:"oldest_pending,omitempty"` // absent when nothing is pending
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Events of known senders that cannot be used and are kept to be looked at,
+	// and those that had to leave for newer ones.
+	Unusable        int64 `protobuf:"varint,6,opt,name=unusable,proto3" json:"unusable,omitempty"`
+	UnusableDropped int64 `protobuf:"varint,7,opt,name=unusable_dropped,json=unusableDropped,proto3" json:"unusable_dropped,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *QueueStats) Reset() {
@@ -386,6 +390,20 @@ func (x *QueueStats) GetOldestPending() *timestamppb.Timestamp {
 		return x.OldestPending
 	}
 	return nil
+}
+
+func (x *QueueStats) GetUnusable() int64 {
+	if x != nil {
+		return x.Unusable
+	}
+	return 0
+}
+
+func (x *QueueStats) GetUnusableDropped() int64 {
+	if x != nil {
+		return x.UnusableDropped
+	}
+	return 0
 }
 
 type GetImageRequest struct {
@@ -7356,6 +7374,427 @@ func (x *RetryDeadLettersResponse) GetRetried() int64 {
 	return 0
 }
 
+type ListUnusableRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // at most 64 are in an answer
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUnusableRequest) Reset() {
+	*x = ListUnusableRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUnusableRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUnusableRequest) ProtoMessage() {}
+
+func (x *ListUnusableRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUnusableRequest.ProtoReflect.Descriptor instead.
+func (*ListUnusableRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *ListUnusableRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListUnusableRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListUnusableResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Events        []*UnusableEvent       `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// How many are kept and how many had to leave, of each connector that has any.
+	Counts        []*UnusableCount `protobuf:"bytes,5,rep,name=counts,proto3" json:"counts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUnusableResponse) Reset() {
+	*x = ListUnusableResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUnusableResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUnusableResponse) ProtoMessage() {}
+
+func (x *ListUnusableResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUnusableResponse.ProtoReflect.Descriptor instead.
+func (*ListUnusableResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
+}
+
+func (x *ListUnusableResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *ListUnusableResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *ListUnusableResponse) GetEvents() []*UnusableEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *ListUnusableResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListUnusableResponse) GetCounts() []*UnusableCount {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+// UnusableEvent is what a known sender sent and nothing could be made of: an
+// event, or a whole body. It was answered like a recorded one.
+type UnusableEvent struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Host      string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
+	Connector string                 `protobuf:"bytes,3,opt,name=connector,proto3" json:"connector,omitempty"`
+	Reason    string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Hash and size of all of it; body is its beginning, without what is confidential.
+	Sha256        string                 `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Size          int64                  `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`
+	Body          string                 `protobuf:"bytes,7,opt,name=body,proto3" json:"body,omitempty"`
+	Times         int64                  `protobuf:"varint,8,opt,name=times,proto3" json:"times,omitempty"` // how often it came
+	ReceivedAt    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
+	LastAt        *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=last_at,json=lastAt,proto3" json:"last_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnusableEvent) Reset() {
+	*x = UnusableEvent{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnusableEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnusableEvent) ProtoMessage() {}
+
+func (x *UnusableEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnusableEvent.ProtoReflect.Descriptor instead.
+func (*UnusableEvent) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
+}
+
+func (x *UnusableEvent) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *UnusableEvent) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *UnusableEvent) GetConnector() string {
+	if x != nil {
+		return x.Connector
+	}
+	return ""
+}
+
+func (x *UnusableEvent) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *UnusableEvent) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *UnusableEvent) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *UnusableEvent) GetBody() string {
+	if x != nil {
+		return x.Body
+	}
+	return ""
+}
+
+func (x *UnusableEvent) GetTimes() int64 {
+	if x != nil {
+		return x.Times
+	}
+	return 0
+}
+
+func (x *UnusableEvent) GetReceivedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReceivedAt
+	}
+	return nil
+}
+
+func (x *UnusableEvent) GetLastAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastAt
+	}
+	return nil
+}
+
+type UnusableCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Connector     string                 `protobuf:"bytes,1,opt,name=connector,proto3" json:"connector,omitempty"`
+	Kept          int64                  `protobuf:"varint,2,opt,name=kept,proto3" json:"kept,omitempty"`
+	Dropped       int64                  `protobuf:"varint,3,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnusableCount) Reset() {
+	*x = UnusableCount{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnusableCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnusableCount) ProtoMessage() {}
+
+func (x *UnusableCount) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnusableCount.ProtoReflect.Descriptor instead.
+func (*UnusableCount) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
+}
+
+func (x *UnusableCount) GetConnector() string {
+	if x != nil {
+		return x.Connector
+	}
+	return ""
+}
+
+func (x *UnusableCount) GetKept() int64 {
+	if x != nil {
+		return x.Kept
+	}
+	return 0
+}
+
+func (x *UnusableCount) GetDropped() int64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+type RemoveUnusableRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Ids   []int64                `protobuf:"varint,1,rep,packed,name=ids,proto3" json:"ids,omitempty"` // at most 500
+	// Everything, and the counts; ids must then be empty.
+	All           bool `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveUnusableRequest) Reset() {
+	*x = RemoveUnusableRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveUnusableRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveUnusableRequest) ProtoMessage() {}
+
+func (x *RemoveUnusableRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveUnusableRequest.ProtoReflect.Descriptor instead.
+func (*RemoveUnusableRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
+}
+
+func (x *RemoveUnusableRequest) GetIds() []int64 {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *RemoveUnusableRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+type RemoveUnusableResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Removed       int64                  `protobuf:"varint,3,opt,name=removed,proto3" json:"removed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveUnusableResponse) Reset() {
+	*x = RemoveUnusableResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveUnusableResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveUnusableResponse) ProtoMessage() {}
+
+func (x *RemoveUnusableResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveUnusableResponse.ProtoReflect.Descriptor instead.
+func (*RemoveUnusableResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{90}
+}
+
+func (x *RemoveUnusableResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *RemoveUnusableResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *RemoveUnusableResponse) GetRemoved() int64 {
+	if x != nil {
+		return x.Removed
+	}
+	return 0
+}
+
 type StartSweepRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Registry      string                 `protobuf:"bytes,1,opt,name=registry,proto3" json:"registry,omitempty"`            // a host; empty: every one of the gateway's own organisation
@@ -7366,7 +7805,7 @@ type StartSweepRequest struct {
 
 func (x *StartSweepRequest) Reset() {
 	*x = StartSweepRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7378,7 +7817,7 @@ func (x *StartSweepRequest) String() string {
 func (*StartSweepRequest) ProtoMessage() {}
 
 func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7391,7 +7830,7 @@ func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepRequest.ProtoReflect.Descriptor instead.
 func (*StartSweepRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *StartSweepRequest) GetRegistry() string {
@@ -7419,7 +7858,7 @@ type StartSweepResponse struct {
 
 func (x *StartSweepResponse) Reset() {
 	*x = StartSweepResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7431,7 +7870,7 @@ func (x *StartSweepResponse) String() string {
 func (*StartSweepResponse) ProtoMessage() {}
 
 func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7444,7 +7883,7 @@ func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepResponse.ProtoReflect.Descriptor instead.
 func (*StartSweepResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *StartSweepResponse) GetHeight() uint64 {
@@ -7479,7 +7918,7 @@ type StartedSweep struct {
 
 func (x *StartedSweep) Reset() {
 	*x = StartedSweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7491,7 +7930,7 @@ func (x *StartedSweep) String() string {
 func (*StartedSweep) ProtoMessage() {}
 
 func (x *StartedSweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7504,7 +7943,7 @@ func (x *StartedSweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartedSweep.ProtoReflect.Descriptor instead.
 func (*StartedSweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *StartedSweep) GetRegistry() string {
@@ -7537,7 +7976,7 @@ type GetSweepsRequest struct {
 
 func (x *GetSweepsRequest) Reset() {
 	*x = GetSweepsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7549,7 +7988,7 @@ func (x *GetSweepsRequest) String() string {
 func (*GetSweepsRequest) ProtoMessage() {}
 
 func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7562,7 +8001,7 @@ func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsRequest.ProtoReflect.Descriptor instead.
 func (*GetSweepsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *GetSweepsRequest) GetRegistry() string {
@@ -7583,7 +8022,7 @@ type GetSweepsResponse struct {
 
 func (x *GetSweepsResponse) Reset() {
 	*x = GetSweepsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7595,7 +8034,7 @@ func (x *GetSweepsResponse) String() string {
 func (*GetSweepsResponse) ProtoMessage() {}
 
 func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7608,7 +8047,7 @@ func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsResponse.ProtoReflect.Descriptor instead.
 func (*GetSweepsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *GetSweepsResponse) GetHeight() uint64 {
@@ -7647,7 +8086,7 @@ type RegistrySweeps struct {
 
 func (x *RegistrySweeps) Reset() {
 	*x = RegistrySweeps{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7659,7 +8098,7 @@ func (x *RegistrySweeps) String() string {
 func (*RegistrySweeps) ProtoMessage() {}
 
 func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7672,7 +8111,7 @@ func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistrySweeps.ProtoReflect.Descriptor instead.
 func (*RegistrySweeps) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{90}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *RegistrySweeps) GetRegistry() string {
@@ -7736,7 +8175,7 @@ type Sweep struct {
 
 func (x *Sweep) Reset() {
 	*x = Sweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7748,7 +8187,7 @@ func (x *Sweep) String() string {
 func (*Sweep) ProtoMessage() {}
 
 func (x *Sweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7761,7 +8200,7 @@ func (x *Sweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
 func (*Sweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{91}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *Sweep) GetId() string {
@@ -7887,7 +8326,7 @@ type SweepCount struct {
 
 func (x *SweepCount) Reset() {
 	*x = SweepCount{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7899,7 +8338,7 @@ func (x *SweepCount) String() string {
 func (*SweepCount) ProtoMessage() {}
 
 func (x *SweepCount) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7912,7 +8351,7 @@ func (x *SweepCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepCount.ProtoReflect.Descriptor instead.
 func (*SweepCount) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{92}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *SweepCount) GetKind() string {
@@ -7948,7 +8387,7 @@ type SweepFinding struct {
 
 func (x *SweepFinding) Reset() {
 	*x = SweepFinding{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7960,7 +8399,7 @@ func (x *SweepFinding) String() string {
 func (*SweepFinding) ProtoMessage() {}
 
 func (x *SweepFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7973,7 +8412,7 @@ func (x *SweepFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepFinding.ProtoReflect.Descriptor instead.
 func (*SweepFinding) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{93}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *SweepFinding) GetKind() string {
@@ -8040,7 +8479,7 @@ type ListConnectorsRequest struct {
 
 func (x *ListConnectorsRequest) Reset() {
 	*x = ListConnectorsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8052,7 +8491,7 @@ func (x *ListConnectorsRequest) String() string {
 func (*ListConnectorsRequest) ProtoMessage() {}
 
 func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8065,7 +8504,7 @@ func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsRequest.ProtoReflect.Descriptor instead.
 func (*ListConnectorsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{94}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{100}
 }
 
 type ListConnectorsResponse struct {
@@ -8079,7 +8518,7 @@ type ListConnectorsResponse struct {
 
 func (x *ListConnectorsResponse) Reset() {
 	*x = ListConnectorsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8091,7 +8530,7 @@ func (x *ListConnectorsResponse) String() string {
 func (*ListConnectorsResponse) ProtoMessage() {}
 
 func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8104,7 +8543,7 @@ func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsResponse.ProtoReflect.Descriptor instead.
 func (*ListConnectorsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{95}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *ListConnectorsResponse) GetHeight() uint64 {
@@ -8152,7 +8591,7 @@ type Connector struct {
 
 func (x *Connector) Reset() {
 	*x = Connector{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8164,7 +8603,7 @@ func (x *Connector) String() string {
 func (*Connector) ProtoMessage() {}
 
 func (x *Connector) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8177,7 +8616,7 @@ func (x *Connector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connector.ProtoReflect.Descriptor instead.
 func (*Connector) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{96}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *Connector) GetName() string {
@@ -8289,7 +8728,7 @@ type TestConnectorRequest struct {
 
 func (x *TestConnectorRequest) Reset() {
 	*x = TestConnectorRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8301,7 +8740,7 @@ func (x *TestConnectorRequest) String() string {
 func (*TestConnectorRequest) ProtoMessage() {}
 
 func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8314,7 +8753,7 @@ func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorRequest.ProtoReflect.Descriptor instead.
 func (*TestConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{97}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *TestConnectorRequest) GetName() string {
@@ -8350,7 +8789,7 @@ type TestConnectorResponse struct {
 
 func (x *TestConnectorResponse) Reset() {
 	*x = TestConnectorResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8362,7 +8801,7 @@ func (x *TestConnectorResponse) String() string {
 func (*TestConnectorResponse) ProtoMessage() {}
 
 func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8375,7 +8814,7 @@ func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorResponse.ProtoReflect.Descriptor instead.
 func (*TestConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{98}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *TestConnectorResponse) GetHeight() uint64 {
@@ -8454,7 +8893,7 @@ type ConnectorStep struct {
 
 func (x *ConnectorStep) Reset() {
 	*x = ConnectorStep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8466,7 +8905,7 @@ func (x *ConnectorStep) String() string {
 func (*ConnectorStep) ProtoMessage() {}
 
 func (x *ConnectorStep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8479,7 +8918,7 @@ func (x *ConnectorStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectorStep.ProtoReflect.Descriptor instead.
 func (*ConnectorStep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{99}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *ConnectorStep) GetName() string {
@@ -8538,14 +8977,16 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\rWeakConnector\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1a\n" +
-	"\bweakness\x18\x03 \x01(\tR\bweakness\"\xa9\x01\n" +
+	"\bweakness\x18\x03 \x01(\tR\bweakness\"\xf0\x01\n" +
 	"\n" +
 	"QueueStats\x12\x18\n" +
 	"\apending\x18\x01 \x01(\x03R\apending\x12\x16\n" +
 	"\x06sealed\x18\x02 \x01(\x03R\x06sealed\x12\x12\n" +
 	"\x04dead\x18\x03 \x01(\x03R\x04dead\x12\x12\n" +
 	"\x04done\x18\x04 \x01(\x03R\x04done\x12A\n" +
-	"\x0eoldest_pending\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\roldestPending\"'\n" +
+	"\x0eoldest_pending\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\roldestPending\x12\x1a\n" +
+	"\bunusable\x18\x06 \x01(\x03R\bunusable\x12)\n" +
+	"\x10unusable_dropped\x18\a \x01(\x03R\x0funusableDropped\"'\n" +
 	"\x0fGetImageRequest\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\"\x96\x03\n" +
 	"\x10GetImageResponse\x12\x16\n" +
@@ -9212,7 +9653,41 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x18RetryDeadLettersResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x18\n" +
-	"\aretried\x18\x03 \x01(\x03R\aretried\"H\n" +
+	"\aretried\x18\x03 \x01(\x03R\aretried\"Q\n" +
+	"\x13ListUnusableRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\xd2\x01\n" +
+	"\x14ListUnusableResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x121\n" +
+	"\x06events\x18\x03 \x03(\v2\x19.waybill.v1.UnusableEventR\x06events\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\x121\n" +
+	"\x06counts\x18\x05 \x03(\v2\x19.waybill.v1.UnusableCountR\x06counts\"\xb1\x02\n" +
+	"\rUnusableEvent\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
+	"\x04host\x18\x02 \x01(\tR\x04host\x12\x1c\n" +
+	"\tconnector\x18\x03 \x01(\tR\tconnector\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06sha256\x18\x05 \x01(\tR\x06sha256\x12\x12\n" +
+	"\x04size\x18\x06 \x01(\x03R\x04size\x12\x12\n" +
+	"\x04body\x18\a \x01(\tR\x04body\x12\x14\n" +
+	"\x05times\x18\b \x01(\x03R\x05times\x12;\n" +
+	"\vreceived_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"receivedAt\x123\n" +
+	"\alast_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x06lastAt\"[\n" +
+	"\rUnusableCount\x12\x1c\n" +
+	"\tconnector\x18\x01 \x01(\tR\tconnector\x12\x12\n" +
+	"\x04kept\x18\x02 \x01(\x03R\x04kept\x12\x18\n" +
+	"\adropped\x18\x03 \x01(\x03R\adropped\";\n" +
+	"\x15RemoveUnusableRequest\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\x03R\x03ids\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\"`\n" +
+	"\x16RemoveUnusableResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x18\n" +
+	"\aremoved\x18\x03 \x01(\x03R\aremoved\"H\n" +
 	"\x11StartSweepRequest\x12\x1a\n" +
 	"\bregistry\x18\x01 \x01(\tR\bregistry\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"t\n" +
@@ -9318,7 +9793,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06result\x18\x02 \x01(\tR\x06result\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x16\n" +
-	"\x06advice\x18\x04 \x01(\tR\x06advice2\xa5\x12\n" +
+	"\x06advice\x18\x04 \x01(\tR\x06advice2\xd1\x13\n" +
 	"\aWaybill\x12H\n" +
 	"\tGetStatus\x12\x1c.waybill.v1.GetStatusRequest\x1a\x1d.waybill.v1.GetStatusResponse\x12E\n" +
 	"\bGetImage\x12\x1b.waybill.v1.GetImageRequest\x1a\x1c.waybill.v1.GetImageResponse\x12?\n" +
@@ -9346,7 +9821,9 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\vListMembers\x12\x1e.waybill.v1.ListMembersRequest\x1a\x1f.waybill.v1.ListMembersResponse\x12W\n" +
 	"\x0eListRegistries\x12!.waybill.v1.ListRegistriesRequest\x1a\".waybill.v1.ListRegistriesResponse\x12Z\n" +
 	"\x0fListDeadLetters\x12\".waybill.v1.ListDeadLettersRequest\x1a#.waybill.v1.ListDeadLettersResponse\x12]\n" +
-	"\x10RetryDeadLetters\x12#.waybill.v1.RetryDeadLettersRequest\x1a$.waybill.v1.RetryDeadLettersResponse\x12K\n" +
+	"\x10RetryDeadLetters\x12#.waybill.v1.RetryDeadLettersRequest\x1a$.waybill.v1.RetryDeadLettersResponse\x12Q\n" +
+	"\fListUnusable\x12\x1f.waybill.v1.ListUnusableRequest\x1a .waybill.v1.ListUnusableResponse\x12W\n" +
+	"\x0eRemoveUnusable\x12!.waybill.v1.RemoveUnusableRequest\x1a\".waybill.v1.RemoveUnusableResponse\x12K\n" +
 	"\n" +
 	"StartSweep\x12\x1d.waybill.v1.StartSweepRequest\x1a\x1e.waybill.v1.StartSweepResponse\x12H\n" +
 	"\tGetSweeps\x12\x1c.waybill.v1.GetSweepsRequest\x1a\x1d.waybill.v1.GetSweepsResponse\x12W\n" +
@@ -9365,7 +9842,7 @@ func file_waybill_v1_waybill_proto_rawDescGZIP() []byte {
 	return file_waybill_v1_waybill_proto_rawDescData
 }
 
-var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 100)
+var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 106)
 var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*Person)(nil),                     // 0: waybill.v1.Person
 	(*GetStatusRequest)(nil),           // 1: waybill.v1.GetStatusRequest
@@ -9452,80 +9929,86 @@ var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*DeadLetter)(nil),                 // 82: waybill.v1.DeadLetter
 	(*RetryDeadLettersRequest)(nil),    // 83: waybill.v1.RetryDeadLettersRequest
 	(*RetryDeadLettersResponse)(nil),   // 84: waybill.v1.RetryDeadLettersResponse
-	(*StartSweepRequest)(nil),          // 85: waybill.v1.StartSweepRequest
-	(*StartSweepResponse)(nil),         // 86: waybill.v1.StartSweepResponse
-	(*StartedSweep)(nil),               // 87: waybill.v1.StartedSweep
-	(*GetSweepsRequest)(nil),           // 88: waybill.v1.GetSweepsRequest
-	(*GetSweepsResponse)(nil),          // 89: waybill.v1.GetSweepsResponse
-	(*RegistrySweeps)(nil),             // 90: waybill.v1.RegistrySweeps
-	(*Sweep)(nil),                      // 91: waybill.v1.Sweep
-	(*SweepCount)(nil),                 // 92: waybill.v1.SweepCount
-	(*SweepFinding)(nil),               // 93: waybill.v1.SweepFinding
-	(*ListConnectorsRequest)(nil),      // 94: waybill.v1.ListConnectorsRequest
-	(*ListConnectorsResponse)(nil),     // 95: waybill.v1.ListConnectorsResponse
-	(*Connector)(nil),                  // 96: waybill.v1.Connector
-	(*TestConnectorRequest)(nil),       // 97: waybill.v1.TestConnectorRequest
-	(*TestConnectorResponse)(nil),      // 98: waybill.v1.TestConnectorResponse
-	(*ConnectorStep)(nil),              // 99: waybill.v1.ConnectorStep
-	(*timestamppb.Timestamp)(nil),      // 100: google.protobuf.Timestamp
+	(*ListUnusableRequest)(nil),        // 85: waybill.v1.ListUnusableRequest
+	(*ListUnusableResponse)(nil),       // 86: waybill.v1.ListUnusableResponse
+	(*UnusableEvent)(nil),              // 87: waybill.v1.UnusableEvent
+	(*UnusableCount)(nil),              // 88: waybill.v1.UnusableCount
+	(*RemoveUnusableRequest)(nil),      // 89: waybill.v1.RemoveUnusableRequest
+	(*RemoveUnusableResponse)(nil),     // 90: waybill.v1.RemoveUnusableResponse
+	(*StartSweepRequest)(nil),          // 91: waybill.v1.StartSweepRequest
+	(*StartSweepResponse)(nil),         // 92: waybill.v1.StartSweepResponse
+	(*StartedSweep)(nil),               // 93: waybill.v1.StartedSweep
+	(*GetSweepsRequest)(nil),           // 94: waybill.v1.GetSweepsRequest
+	(*GetSweepsResponse)(nil),          // 95: waybill.v1.GetSweepsResponse
+	(*RegistrySweeps)(nil),             // 96: waybill.v1.RegistrySweeps
+	(*Sweep)(nil),                      // 97: waybill.v1.Sweep
+	(*SweepCount)(nil),                 // 98: waybill.v1.SweepCount
+	(*SweepFinding)(nil),               // 99: waybill.v1.SweepFinding
+	(*ListConnectorsRequest)(nil),      // 100: waybill.v1.ListConnectorsRequest
+	(*ListConnectorsResponse)(nil),     // 101: waybill.v1.ListConnectorsResponse
+	(*Connector)(nil),                  // 102: waybill.v1.Connector
+	(*TestConnectorRequest)(nil),       // 103: waybill.v1.TestConnectorRequest
+	(*TestConnectorResponse)(nil),      // 104: waybill.v1.TestConnectorResponse
+	(*ConnectorStep)(nil),              // 105: waybill.v1.ConnectorStep
+	(*timestamppb.Timestamp)(nil),      // 106: google.protobuf.Timestamp
 }
 var file_waybill_v1_waybill_proto_depIdxs = []int32{
 	4,   // 0: waybill.v1.GetStatusResponse.queue:type_name -> waybill.v1.QueueStats
-	100, // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
-	100, // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	106, // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
+	106, // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
 	3,   // 3: waybill.v1.GetStatusResponse.weak_connectors:type_name -> waybill.v1.WeakConnector
-	100, // 4: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
+	106, // 4: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
 	7,   // 5: waybill.v1.GetImageResponse.places:type_name -> waybill.v1.Place
 	9,   // 6: waybill.v1.GetImageResponse.holds:type_name -> waybill.v1.Hold
 	10,  // 7: waybill.v1.GetImageResponse.releases:type_name -> waybill.v1.Release
 	28,  // 8: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
-	100, // 9: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
-	100, // 10: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
+	106, // 9: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
+	106, // 10: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
 	8,   // 11: waybill.v1.Place.carriers:type_name -> waybill.v1.Carrier
 	0,   // 12: waybill.v1.Hold.by:type_name -> waybill.v1.Person
-	100, // 13: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
-	100, // 14: waybill.v1.Hold.since:type_name -> google.protobuf.Timestamp
+	106, // 13: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
+	106, // 14: waybill.v1.Hold.since:type_name -> google.protobuf.Timestamp
 	13,  // 15: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
 	0,   // 16: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
 	0,   // 17: waybill.v1.Release.by:type_name -> waybill.v1.Person
-	100, // 18: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
+	106, // 18: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
 	12,  // 19: waybill.v1.Release.debt:type_name -> waybill.v1.Debt
 	11,  // 20: waybill.v1.Release.approved:type_name -> waybill.v1.Approver
 	0,   // 21: waybill.v1.Approver.who:type_name -> waybill.v1.Person
-	100, // 22: waybill.v1.Approver.at:type_name -> google.protobuf.Timestamp
+	106, // 22: waybill.v1.Approver.at:type_name -> google.protobuf.Timestamp
 	0,   // 23: waybill.v1.Debt.by:type_name -> waybill.v1.Person
-	100, // 24: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
-	100, // 25: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
+	106, // 24: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
+	106, // 25: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
 	0,   // 26: waybill.v1.Debt.reviewed_by:type_name -> waybill.v1.Person
-	100, // 27: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
-	100, // 28: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
+	106, // 27: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
+	106, // 28: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
 	13,  // 29: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
 	19,  // 30: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
-	100, // 31: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
+	106, // 31: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
 	18,  // 32: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
 	0,   // 33: waybill.v1.GetVerdictResponse.requester:type_name -> waybill.v1.Person
 	22,  // 34: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
-	100, // 35: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
+	106, // 35: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
 	0,   // 36: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
-	100, // 37: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
-	100, // 38: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
+	106, // 37: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
+	106, // 38: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
 	25,  // 39: waybill.v1.ListPullsResponse.pulls:type_name -> waybill.v1.Pull
-	100, // 40: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
+	106, // 40: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
 	0,   // 41: waybill.v1.Pull.gateway:type_name -> waybill.v1.Person
-	100, // 42: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
+	106, // 42: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
 	28,  // 43: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
 	0,   // 44: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
-	100, // 45: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
+	106, // 45: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
 	29,  // 46: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
-	100, // 47: waybill.v1.Promotion.expires:type_name -> google.protobuf.Timestamp
+	106, // 47: waybill.v1.Promotion.expires:type_name -> google.protobuf.Timestamp
 	0,   // 48: waybill.v1.Promotion.withdrawn_by:type_name -> waybill.v1.Person
 	0,   // 49: waybill.v1.Approval.by:type_name -> waybill.v1.Person
-	100, // 50: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	106, // 50: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
 	32,  // 51: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
 	33,  // 52: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
-	100, // 53: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
+	106, // 53: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
 	0,   // 54: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
-	100, // 55: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	106, // 55: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
 	56,  // 56: waybill.v1.Evidence.withdrawn:type_name -> waybill.v1.Withdrawal
 	36,  // 57: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
 	32,  // 58: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
@@ -9534,140 +10017,148 @@ var file_waybill_v1_waybill_proto_depIdxs = []int32{
 	48,  // 61: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
 	69,  // 62: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
 	43,  // 63: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
-	100, // 64: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
+	106, // 64: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
 	13,  // 65: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
 	19,  // 66: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
 	48,  // 67: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
 	48,  // 68: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
 	0,   // 69: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
-	100, // 70: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
+	106, // 70: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
 	49,  // 71: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
 	0,   // 72: waybill.v1.Vote.by:type_name -> waybill.v1.Person
-	100, // 73: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
+	106, // 73: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
 	0,   // 74: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
 	52,  // 75: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
 	19,  // 76: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
 	0,   // 77: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
-	100, // 78: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
-	100, // 79: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
+	106, // 78: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
+	106, // 79: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
 	55,  // 80: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
-	100, // 81: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
-	100, // 82: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
+	106, // 81: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
+	106, // 82: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
 	0,   // 83: waybill.v1.Key.by:type_name -> waybill.v1.Person
-	100, // 84: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
+	106, // 84: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
 	56,  // 85: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
-	100, // 86: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
+	106, // 86: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
 	0,   // 87: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
-	100, // 88: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
+	106, // 88: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
 	59,  // 89: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
 	0,   // 90: waybill.v1.Schema.by:type_name -> waybill.v1.Person
-	100, // 91: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
+	106, // 91: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
 	62,  // 92: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
-	100, // 93: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
+	106, // 93: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
 	0,   // 94: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
 	0,   // 95: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
-	100, // 96: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
+	106, // 96: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
 	0,   // 97: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
 	11,  // 98: waybill.v1.Waiver.approved:type_name -> waybill.v1.Approver
 	65,  // 99: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
-	100, // 100: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
+	106, // 100: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
 	68,  // 101: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
 	0,   // 102: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
-	100, // 103: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
+	106, // 103: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
 	69,  // 104: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
 	75,  // 105: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
 	76,  // 106: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
 	74,  // 107: waybill.v1.ListMembersResponse.taken_back:type_name -> waybill.v1.TakenBack
-	100, // 108: waybill.v1.TakenBack.since:type_name -> google.protobuf.Timestamp
+	106, // 108: waybill.v1.TakenBack.since:type_name -> google.protobuf.Timestamp
 	0,   // 109: waybill.v1.TakenBack.by:type_name -> waybill.v1.Person
-	100, // 110: waybill.v1.TakenBack.at:type_name -> google.protobuf.Timestamp
+	106, // 110: waybill.v1.TakenBack.at:type_name -> google.protobuf.Timestamp
 	0,   // 111: waybill.v1.Member.by:type_name -> waybill.v1.Person
-	100, // 112: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
+	106, // 112: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
 	0,   // 113: waybill.v1.Grant.by:type_name -> waybill.v1.Person
-	100, // 114: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
+	106, // 114: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
 	79,  // 115: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
 	0,   // 116: waybill.v1.Registry.by:type_name -> waybill.v1.Person
-	100, // 117: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
+	106, // 117: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
 	82,  // 118: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
-	100, // 119: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
-	87,  // 120: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
-	90,  // 121: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
-	91,  // 122: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
-	91,  // 123: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
-	93,  // 124: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
-	100, // 125: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
-	100, // 126: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
-	100, // 127: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
-	92,  // 128: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
-	93,  // 129: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
-	100, // 130: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
-	96,  // 131: waybill.v1.ListConnectorsResponse.connectors:type_name -> waybill.v1.Connector
-	100, // 132: waybill.v1.Connector.last_event:type_name -> google.protobuf.Timestamp
-	100, // 133: waybill.v1.Connector.last_refused:type_name -> google.protobuf.Timestamp
-	99,  // 134: waybill.v1.TestConnectorResponse.steps:type_name -> waybill.v1.ConnectorStep
-	1,   // 135: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
-	5,   // 136: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
-	14,  // 137: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
-	16,  // 138: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
-	20,  // 139: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
-	23,  // 140: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
-	26,  // 141: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
-	30,  // 142: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
-	34,  // 143: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
-	37,  // 144: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
-	70,  // 145: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
-	39,  // 146: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
-	41,  // 147: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
-	44,  // 148: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
-	46,  // 149: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
-	50,  // 150: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
-	53,  // 151: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
-	57,  // 152: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
-	60,  // 153: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
-	63,  // 154: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
-	66,  // 155: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
-	72,  // 156: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
-	77,  // 157: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
-	80,  // 158: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
-	83,  // 159: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
-	85,  // 160: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
-	88,  // 161: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
-	94,  // 162: waybill.v1.Waybill.ListConnectors:input_type -> waybill.v1.ListConnectorsRequest
-	97,  // 163: waybill.v1.Waybill.TestConnector:input_type -> waybill.v1.TestConnectorRequest
-	2,   // 164: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
-	6,   // 165: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
-	15,  // 166: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
-	17,  // 167: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
-	21,  // 168: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
-	24,  // 169: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
-	27,  // 170: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
-	31,  // 171: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
-	35,  // 172: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
-	38,  // 173: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
-	71,  // 174: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
-	40,  // 175: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
-	42,  // 176: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
-	45,  // 177: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
-	47,  // 178: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
-	51,  // 179: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
-	54,  // 180: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
-	58,  // 181: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
-	61,  // 182: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
-	64,  // 183: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
-	67,  // 184: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
-	73,  // 185: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
-	78,  // 186: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
-	81,  // 187: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
-	84,  // 188: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
-	86,  // 189: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
-	89,  // 190: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
-	95,  // 191: waybill.v1.Waybill.ListConnectors:output_type -> waybill.v1.ListConnectorsResponse
-	98,  // 192: waybill.v1.Waybill.TestConnector:output_type -> waybill.v1.TestConnectorResponse
-	164, // [164:193] is the sub-list for method output_type
-	135, // [135:164] is the sub-list for method input_type
-	135, // [135:135] is the sub-list for extension type_name
-	135, // [135:135] is the sub-list for extension extendee
-	0,   // [0:135] is the sub-list for field type_name
+	106, // 119: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
+	87,  // 120: waybill.v1.ListUnusableResponse.events:type_name -> waybill.v1.UnusableEvent
+	88,  // 121: waybill.v1.ListUnusableResponse.counts:type_name -> waybill.v1.UnusableCount
+	106, // 122: waybill.v1.UnusableEvent.received_at:type_name -> google.protobuf.Timestamp
+	106, // 123: waybill.v1.UnusableEvent.last_at:type_name -> google.protobuf.Timestamp
+	93,  // 124: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
+	96,  // 125: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
+	97,  // 126: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
+	97,  // 127: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
+	99,  // 128: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
+	106, // 129: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
+	106, // 130: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
+	106, // 131: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
+	98,  // 132: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
+	99,  // 133: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
+	106, // 134: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
+	102, // 135: waybill.v1.ListConnectorsResponse.connectors:type_name -> waybill.v1.Connector
+	106, // 136: waybill.v1.Connector.last_event:type_name -> google.protobuf.Timestamp
+	106, // 137: waybill.v1.Connector.last_refused:type_name -> google.protobuf.Timestamp
+	105, // 138: waybill.v1.TestConnectorResponse.steps:type_name -> waybill.v1.ConnectorStep
+	1,   // 139: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
+	5,   // 140: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
+	14,  // 141: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
+	16,  // 142: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
+	20,  // 143: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
+	23,  // 144: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
+	26,  // 145: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
+	30,  // 146: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
+	34,  // 147: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
+	37,  // 148: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
+	70,  // 149: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
+	39,  // 150: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
+	41,  // 151: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
+	44,  // 152: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
+	46,  // 153: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
+	50,  // 154: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
+	53,  // 155: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
+	57,  // 156: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
+	60,  // 157: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
+	63,  // 158: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
+	66,  // 159: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
+	72,  // 160: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
+	77,  // 161: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
+	80,  // 162: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
+	83,  // 163: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
+	85,  // 164: waybill.v1.Waybill.ListUnusable:input_type -> waybill.v1.ListUnusableRequest
+	89,  // 165: waybill.v1.Waybill.RemoveUnusable:input_type -> waybill.v1.RemoveUnusableRequest
+	91,  // 166: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
+	94,  // 167: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
+	100, // 168: waybill.v1.Waybill.ListConnectors:input_type -> waybill.v1.ListConnectorsRequest
+	103, // 169: waybill.v1.Waybill.TestConnector:input_type -> waybill.v1.TestConnectorRequest
+	2,   // 170: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
+	6,   // 171: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
+	15,  // 172: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
+	17,  // 173: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
+	21,  // 174: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
+	24,  // 175: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
+	27,  // 176: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
+	31,  // 177: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
+	35,  // 178: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
+	38,  // 179: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
+	71,  // 180: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
+	40,  // 181: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
+	42,  // 182: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
+	45,  // 183: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
+	47,  // 184: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
+	51,  // 185: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
+	54,  // 186: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
+	58,  // 187: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
+	61,  // 188: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
+	64,  // 189: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
+	67,  // 190: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
+	73,  // 191: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
+	78,  // 192: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
+	81,  // 193: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
+	84,  // 194: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
+	86,  // 195: waybill.v1.Waybill.ListUnusable:output_type -> waybill.v1.ListUnusableResponse
+	90,  // 196: waybill.v1.Waybill.RemoveUnusable:output_type -> waybill.v1.RemoveUnusableResponse
+	92,  // 197: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
+	95,  // 198: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
+	101, // 199: waybill.v1.Waybill.ListConnectors:output_type -> waybill.v1.ListConnectorsResponse
+	104, // 200: waybill.v1.Waybill.TestConnector:output_type -> waybill.v1.TestConnectorResponse
+	170, // [170:201] is the sub-list for method output_type
+	139, // [139:170] is the sub-list for method input_type
+	139, // [139:139] is the sub-list for extension type_name
+	139, // [139:139] is the sub-list for extension extendee
+	0,   // [0:139] is the sub-list for field type_name
 }
 
 func init() { file_waybill_v1_waybill_proto_init() }
@@ -9681,7 +10172,7 @@ func file_waybill_v1_waybill_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_waybill_v1_waybill_proto_rawDesc), len(file_waybill_v1_waybill_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   100,
+			NumMessages:   106,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
