@@ -3,6 +3,7 @@ package intake
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"path"
 	"strings"
 	"time"
 
@@ -47,9 +48,10 @@ func (d artifactoryData) image() (image, reference value, err error) {
 	if d.Path == "" { // some versions leave it out
 		return value{"data.image_name", d.ImageName}, value{"data.tag", d.Tag}, nil
 	}
-	folder := d.Path
-	if i := strings.LastIndex(folder, "/"); i >= 0 && folder[i+1:] != d.Tag && isManifest(folder[i+1:]) {
-		folder = folder[:i]
+	folder, file := strings.TrimSuffix(d.Path, "/"), path.Base(d.Path)
+	// A tag may be called manifest.json as well: then the path ends in it twice, or is the folder's.
+	if isManifest(file) && (file != d.Tag || strings.HasSuffix(folder, "/"+file+"/"+file)) {
+		folder = strings.TrimSuffix(folder, "/"+file)
 	}
 	i := strings.LastIndex(folder, "/")
 	if i <= 0 {

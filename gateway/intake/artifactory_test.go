@@ -25,3 +25,31 @@ func TestArtifactoryAllowList(t *testing.T) {
 		}
 	}
 }
+
+// Whoever may push chooses the tag: none hides where the image is.
+func TestArtifactoryPaths(t *testing.T) {
+	for _, c := range []struct{ path, tag, image, reference string }{
+		{"team/app/1.0/manifest.json", "1.0", "team/app", "1.0"},
+		{"team/app/1.0/list.manifest.json", "1.0", "team/app", "1.0"},
+		{"team/app/1.0", "1.0", "team/app", "1.0"},
+		{"team/app/1.0/", "1.0", "team/app", "1.0"},
+		{"team/app/1.0/manifest.json", "", "team/app", "1.0"},
+		{"app/1.0/manifest.json", "1.0", "app", "1.0"},
+		{"team/app/manifest.json/manifest.json", "manifest.json", "team/app", "manifest.json"},
+		{"team/app/manifest.json", "manifest.json", "team/app", "manifest.json"},
+		{"team/app/manifest.json/list.manifest.json", "manifest.json", "team/app", "manifest.json"},
+		{"team/manifest.json/1.0/manifest.json", "1.0", "team/manifest.json", "1.0"},
+		{"app/app/manifest.json", "app", "app", "app"},
+		{"1.0/1.0/1.0/manifest.json", "1.0", "1.0/1.0", "1.0"},
+	} {
+		image, reference, err := artifactoryData{Path: c.path, Tag: c.tag}.image()
+		if err != nil || image.text != c.image || reference.text != c.reference {
+			t.Errorf("%s, tag %q: %q %q, %v; want %q %q", c.path, c.tag, image.text, reference.text, err, c.image, c.reference)
+		}
+	}
+	for _, path := range []string{"manifest.json", "1.0/manifest.json", "1.0", "/1.0", "/", "//manifest.json"} {
+		if image, _, err := (artifactoryData{Path: path, Tag: "1.0"}).image(); err == nil && image.text != "" {
+			t.Errorf("%q is the path of image %q", path, image.text)
+		}
+	}
+}

@@ -59,6 +59,7 @@ type Connector struct {
 	OwnActor string
 	// Origins lists the senders that the payload may name: subscriptions of
 	// Azure Event Grid and Google Pub/Sub, sources of CloudEvents. Empty means any.
+	// For ECR, <account>/<region> where Host is not one that says them itself.
 	Origins []string
 	// Prefixes maps the storage repositories of Artifactory (repo_key) and Nexus
 	// (repositoryName) to what stands before the image's path when it is pulled

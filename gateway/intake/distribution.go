@@ -46,6 +46,10 @@ type distributionEvent struct {
 		Repository string `json:"repository"`
 		URL        string `json:"url"`
 		Tag        string `json:"tag"`
+		// Of GitLab: a project or a namespace has another name.
+		Rename struct {
+			From string `json:"from"`
+		} `json:"rename"`
 		// What the manifest names, where the registry is told to say so
 		// (includereferences); of an index, its platform images.
 		References json.RawMessage `json:"references"`
@@ -123,7 +127,7 @@ func (e *distributionEvent) ignore() string {
 			return ignoredBlob // of no bytes: no manifest has none
 		}
 	default:
-		if e.Target.Repository == "" {
+		if e.Target.Repository == "" && e.Target.Rename.From == "" {
 			return ignoredUnknown
 		}
 	}
@@ -188,6 +192,9 @@ func (e *distributionEvent) report(m message, body [sha256.Size]byte) (report, e
 		tag:        value{"target.tag", e.Target.Tag},
 		actor:      e.Actor.Name, agent: e.Request.UserAgent, at: e.Timestamp,
 		address: e.Request.Address,
+	}
+	if c.repository.text == "" && e.Target.Rename.From != "" {
+		c.repository = value{"target.rename.from", e.Target.Rename.From}
 	}
 	switch {
 	case e.Action == "push":

@@ -96,7 +96,7 @@ func parseGHCR(m message) (batch, error) {
 	c := p.report(field)
 	c.id, c.actor = m.id("body", hex.EncodeToString(body[:])), in.Sender.Login
 	out := newBatch()
-	if in.Action == "published" || in.Action == "updated" {
+	if in.Action == "published" || in.Action == "updated" || in.Action == "create" { // as it was called in its first year
 		err = out.add(m, c, body)
 	} else {
 		out.addUnknown(m, c, body)

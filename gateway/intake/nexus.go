@@ -13,7 +13,7 @@ import (
 // Sonatype Nexus 3: components, and assets that are manifests.
 const KindNexus = "nexus"
 
-// nexusTime is Nexus's layout: RFC 3339 but for the colon in the offset.
+// nexusTime is Nexus's older layout: RFC 3339 but for the colon in the offset.
 const nexusTime = "2006-01-02T15:04:05.000-0700"
 
 func nexusFormat() format {
@@ -81,7 +81,7 @@ func parseNexus(m message) (batch, error) {
 	}
 	at, err := time.Parse(nexusTime, in.Timestamp)
 	if err != nil {
-		at = m.now
+		at = occurredAt(in.Timestamp, m.now) // versions since 3.28
 	}
 	user, _, _ := strings.Cut(in.Initiator, "/")
 	c := report{id: m.id("body", hex.EncodeToString(body[:])), repository: name, reference: reference, actor: user, atTime: at}
