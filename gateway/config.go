@@ -182,7 +182,8 @@ type ConnectorConfig struct {
 	// OwnActor is the account this gateway uses at the registry, as its events
 	// name it: what it does itself is not recorded.
 	OwnActor string `mapstructure:"own_actor"`
-	// Origins are the subscriptions or sources a payload may name; empty: any.
+	// Origins are the subscriptions or sources a payload may name; empty: any. Of
+	// ecr: <account>/<region>, needed where the host is not Amazon's own.
 	Origins []string `mapstructure:"origins"`
 	// Prefixes maps storage repositories (Artifactory, Nexus) to what stands
 	// before an image's path when it is pulled.

@@ -16,6 +16,7 @@ type gatewayAPI interface {
 	pastAPI
 	memberAPI
 	queueAPI
+	unusableAPI
 	policyAPI
 	proposalAPI
 	evidenceAPI
@@ -51,6 +52,12 @@ type pastAPI interface {
 type memberAPI interface {
 	ListMembers(ctx context.Context) (*waybillv1.ListMembersResponse, error)
 	ListRegistries(ctx context.Context) (*waybillv1.ListRegistriesResponse, error)
+}
+
+// unusableAPI is about what nothing could be made of.
+type unusableAPI interface {
+	ListUnusable(ctx context.Context, in *waybillv1.ListUnusableRequest) (*waybillv1.ListUnusableResponse, error)
+	RemoveUnusable(ctx context.Context, in *waybillv1.RemoveUnusableRequest) (*waybillv1.RemoveUnusableResponse, error)
 }
 
 // queueAPI is about what the gateway set aside.

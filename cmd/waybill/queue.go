@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -13,9 +12,9 @@ import (
 
 func newQueueCmd(a *app) *cobra.Command {
 	cmd := parentCmd("queue", "Events that the gateway gave up recording")
-	cmd.Example = examples(`waybill queue list --as vendor/admin`, `waybill queue retry --all --as vendor/admin`)
-	cmd.Long = "Events that the gateway gave up recording (dead letters). Only people of the\ngateway's own organisation may look: --as ORG/NAME."
-	cmd.AddCommand(newQueueListCmd(a), newQueueRetryCmd(a))
+	cmd.Example = examples(`waybill queue list --as vendor/admin`, `waybill queue retry --all --as vendor/admin`, `waybill queue unusable --as vendor/admin`)
+	cmd.Long = "Events that the gateway gave up recording (dead letters), and what registries\nsent and nothing could be made of. Only people of the gateway's own\norganisation may look: --as ORG/NAME."
+	cmd.AddCommand(newQueueListCmd(a), newQueueRetryCmd(a), newQueueUnusableCmd(a), newQueueRemoveCmd(a))
 	return cmd
 }
 
@@ -52,20 +51,7 @@ func newQueueRetryCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "retry ID... | --all", Short: "Try events that were given up once more",
 		Example: examples(`waybill queue retry 17 18 --as vendor/admin`, `waybill queue retry --all --as vendor/admin`),
-		Args: func(_ *cobra.Command, args []string) error {
-			if (len(args) > 0) == q.GetAll() {
-				return fmt.Errorf("want the ids of waybill queue list, or --all")
-			}
-			q.Ids = nil
-			for _, s := range args {
-				id, err := strconv.ParseInt(s, 10, 64)
-				if err != nil || id < 1 {
-					return fmt.Errorf("id %q is not a number from waybill queue list", s)
-				}
-				q.Ids = append(q.Ids, id)
-			}
-			return nil
-		},
+		Args:    idsOrAll("waybill queue list", &q.Ids, &q.All),
 		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			a.ownOnly = true
 			return query(ctx, a, func(c gatewayAPI) (*waybillv1.RetryDeadLettersResponse, error) { return c.RetryDeadLetters(ctx, q) }, func(w io.Writer, res *waybillv1.RetryDeadLettersResponse) {

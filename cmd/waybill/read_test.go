@@ -27,7 +27,7 @@ func (w *world) ListHistory(_ context.Context, in *waybillv1.ListHistoryRequest)
 func (w *world) GetStatus(context.Context) (*waybillv1.GetStatusResponse, error) {
 	return &waybillv1.GetStatusResponse{
 		Height: 9, Stale: w.stale, Org: "VendorMSP", Channel: "waybill", PeerHeight: 9, LastBlockAt: at(9),
-		Queue: &waybillv1.QueueStats{Pending: 2, Dead: 1, Done: 40, OldestPending: at(8)}, WaitingReason: "too few peers endorse",
+		Queue: &waybillv1.QueueStats{Pending: 2, Dead: 1, Unusable: 1, UnusableDropped: 4, Done: 40, OldestPending: at(8)}, WaitingReason: "too few peers endorse",
 		WeakConnectors: []*waybillv1.WeakConnector{{Name: "main", Kind: "distribution", Weakness: "the secret travels in a header"}},
 	}, nil
 }
@@ -89,6 +89,17 @@ func (w *world) ListDeadLetters(context.Context, *waybillv1.ListDeadLettersReque
 	return &waybillv1.ListDeadLettersResponse{Letters: []*waybillv1.DeadLetter{{Id: 7, Host: "reg.example:5000", Connector: "main", Action: "push", Repository: "app", Tag: "1.0", Digest: digestA, Attempts: 5, Reason: "gone", ReceivedAt: at(3)}}}, nil
 }
 
+func (w *world) ListUnusable(context.Context, *waybillv1.ListUnusableRequest) (*waybillv1.ListUnusableResponse, error) {
+	return &waybillv1.ListUnusableResponse{
+		Events: []*waybillv1.UnusableEvent{{Id: 9, Host: "reg.example:5000", Connector: "main", Reason: "events[0]: target.digest: want sha256 or sha512", Sha256: digestA[len("sha256:"):], Size: 829, Times: 3, ReceivedAt: at(1), LastAt: at(3)}},
+		Counts: []*waybillv1.UnusableCount{{Connector: "main", Kept: 1, Dropped: 4}, {Connector: "other", Kept: 2}},
+	}, nil
+}
+
+func (w *world) RemoveUnusable(_ context.Context, in *waybillv1.RemoveUnusableRequest) (*waybillv1.RemoveUnusableResponse, error) {
+	return &waybillv1.RemoveUnusableResponse{Removed: int64(len(in.GetIds()))}, nil
+}
+
 func (w *world) RetryDeadLetters(_ context.Context, in *waybillv1.RetryDeadLettersRequest) (*waybillv1.RetryDeadLettersResponse, error) {
 	return &waybillv1.RetryDeadLettersResponse{Retried: int64(len(in.GetIds()))}, nil
 }
@@ -106,6 +117,8 @@ func TestReadsForPeople(t *testing.T) {
 		"registries.txt": "registry list",
 		"queue.txt":      "queue list",
 		"retry.txt":      "queue retry 7 8",
+		"unusable.txt":   "queue unusable",
+		"remove.txt":     "queue remove 9",
 		"history.json":   "history reg.example:5000/app -o json",
 		"status.json":    "status -o json",
 	} {
@@ -196,6 +209,7 @@ func TestUsage(t *testing.T) {
 		"version -o xml":                    "waybill: invalid argument \"xml\" for \"-o, --output\" flag: want table, json or yaml\n",
 		"queue retry":                       "waybill: want the ids of waybill queue list, or --all\n",
 		"queue retry 7 --all":               "waybill: want the ids of waybill queue list, or --all\n",
+		"queue remove":                      "waybill: want the ids of waybill queue unusable, or --all\n",
 		"queue retry x":                     "waybill: id \"x\" is not a number from waybill queue list\n",
 		"status --bogus":                    "waybill: unknown flag: --bogus\nhint: see waybill status --help\n",
 	} {

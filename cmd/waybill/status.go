@@ -78,6 +78,9 @@ func writeStatus(w io.Writer, s *waybillv1.GetStatusResponse) {
 	t.row("last block", when(s.GetLastBlockAt()))
 	q := s.GetQueue()
 	t.row("queue", fmt.Sprintf("%d pending, %d being recorded, %d recorded, %d given up", q.GetPending(), q.GetSealed(), q.GetDone(), q.GetDead()))
+	if n, dropped := q.GetUnusable(), q.GetUnusableDropped(); n > 0 || dropped > 0 {
+		t.row("unusable", fmt.Sprintf("%d kept, %d dropped for newer ones", n, dropped))
+	}
 	if q.GetPending() > 0 {
 		t.row("oldest pending", when(q.GetOldestPending()))
 	}
@@ -90,6 +93,9 @@ func writeStatus(w io.Writer, s *waybillv1.GetStatusResponse) {
 	t.write(w, "")
 	if q.GetDead() > 0 {
 		fmt.Fprintln(w, "\nsee what was given up with: waybill queue list")
+	}
+	if q.GetUnusable() > 0 {
+		fmt.Fprintln(w, "\nsee what registries sent and nothing could be made of with: waybill queue unusable")
 	}
 }
 

@@ -60,6 +60,8 @@ func accessTable() map[string]access {
 		waybillv1.Waybill_ListRegistries_FullMethodName:     members,
 		waybillv1.Waybill_ListDeadLetters_FullMethodName:    operators,
 		waybillv1.Waybill_RetryDeadLetters_FullMethodName:   operators,
+		waybillv1.Waybill_ListUnusable_FullMethodName:       operators,
+		waybillv1.Waybill_RemoveUnusable_FullMethodName:     operators,
 		waybillv1.Waybill_StartSweep_FullMethodName:         operators,
 		waybillv1.Waybill_GetSweeps_FullMethodName:          operators,
 		waybillv1.Waybill_ListConnectors_FullMethodName:     admins,

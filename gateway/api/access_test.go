@@ -28,7 +28,7 @@ func TestAccess(t *testing.T) {
 	read, operate, name := answers{own: true, other: true, nobodyAllowed: true}, answers{own: true}, answers{own: true, other: true}
 	want := map[string]answers{
 		"GetStatus": read, "GetImage": read, "GetTag": read, "GetVerdict": read, "ListHistory": read, "ListPromotions": read, "ListPolicies": read,
-		"GetPolicy": read, "ListMembers": read, "ListRegistries": read, "ListDeadLetters": operate, "RetryDeadLetters": operate,
+		"GetPolicy": read, "ListMembers": read, "ListRegistries": read, "ListDeadLetters": operate, "RetryDeadLetters": operate, "ListUnusable": operate, "RemoveUnusable": operate,
 		"StartSweep": operate, "GetSweeps": operate,
 		"ListConnectors": operate, "TestConnector": operate, // and there by role: TestConnectors
 		"GetEvidence": read, "GetTree": read, "ListPolicyVersions": read, "SimulatePolicy": name, "ListProposals": read, "GetProposal": read, "GetInbox": name,

@@ -157,6 +157,18 @@ func (c *Client) RetryDeadLetters(ctx context.Context, in *waybillv1.RetryDeadLe
 	return r, fromStatus(err)
 }
 
+// ListUnusable asks for one page of what could not be used.
+func (c *Client) ListUnusable(ctx context.Context, in *waybillv1.ListUnusableRequest) (*waybillv1.ListUnusableResponse, error) {
+	r, err := c.rpc.ListUnusable(ctx, in)
+	return r, fromStatus(err)
+}
+
+// RemoveUnusable removes what an operator has looked at.
+func (c *Client) RemoveUnusable(ctx context.Context, in *waybillv1.RemoveUnusableRequest) (*waybillv1.RemoveUnusableResponse, error) {
+	r, err := c.rpc.RemoveUnusable(ctx, in)
+	return r, fromStatus(err)
+}
+
 // GetEvidence asks for the evidence about an image, of every type when typ is empty.
 func (c *Client) GetEvidence(ctx context.Context, image, typ string) (*waybillv1.GetEvidenceResponse, error) {
 	r, err := c.rpc.GetEvidence(ctx, &waybillv1.GetEvidenceRequest{Image: image, Type: typ})

@@ -48,6 +48,9 @@ func TestParity(t *testing.T) {
 		{"/v1/queue/dead", func() (proto.Message, error) {
 			return c.ListDeadLetters(ctx, &waybillv1.ListDeadLettersRequest{})
 		}, &waybillv1.ListDeadLettersResponse{}},
+		{"/v1/queue/unusable", func() (proto.Message, error) {
+			return c.ListUnusable(ctx, &waybillv1.ListUnusableRequest{})
+		}, &waybillv1.ListUnusableResponse{}},
 	} {
 		g.parity(id, "GET", tc.path, "", tc.call, tc.into)
 	}

@@ -71,6 +71,15 @@ type Clients interface {
 	Lookup(ctx context.Context, pulls []readmodel.Pull) ([]provenance.Client, []error)
 }
 
+// Unusable is what this gateway's senders sent and nothing could be made of.
+type Unusable interface {
+	// Unusable lists those with ids greater than after, in order.
+	Unusable(ctx context.Context, after int64, limit int) ([]delivery.Unusable, error)
+	UnusableCounts(ctx context.Context) (map[string]delivery.UnusableCount, error)
+	// RemoveUnusable removes some, all of them when no id is given.
+	RemoveUnusable(ctx context.Context, ids ...int64) (int, error)
+}
+
 // Queue is this gateway's outbox, for its operators.
 type Queue interface {
 	Stats(ctx context.Context) (delivery.Stats, error)

@@ -6,20 +6,15 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // ListDeadLetters implements waybillv1.WaybillServer. Its page token is the id
 // of the last letter seen: ids only grow.
 func (s *service) ListDeadLetters(ctx context.Context, in *waybillv1.ListDeadLettersRequest) (*waybillv1.ListDeadLettersResponse, error) {
-	p, err := page(in.GetPageSize(), in.GetPageToken())
+	p, after, err := numberedPage(in.GetPageSize(), in.GetPageToken())
 	if err != nil {
 		return nil, err
-	}
-	var after int64
-	if p.Token != "" {
-		if after, err = strconv.ParseInt(p.Token, 10, 64); err != nil || after < 0 {
-			return nil, provenance.Errorf(provenance.Invalid, "page token: not one of ours; use the token of the page before as it is")
-		}
 	}
 	letters, err := s.cfg.Queue.Dead(ctx, after, p.Size+1)
 	if err != nil {
@@ -51,6 +46,17 @@ func (s *service) RetryDeadLetters(ctx context.Context, in *waybillv1.RetryDeadL
 	}
 	out := &waybillv1.RetryDeadLettersResponse{Retried: int64(n)}
 	return out, s.at(ctx, &out.Height, &out.Stale)
+}
+
+// numberedPage is page for lists whose token is the id of the last one seen.
+func numberedPage(size int32, token string) (p readmodel.Page, after int64, err error) {
+	if p, err = page(size, token); err != nil || p.Token == "" {
+		return p, 0, err
+	}
+	if after, err = strconv.ParseInt(p.Token, 10, 64); err != nil || after < 0 {
+		return p, 0, provenance.Errorf(provenance.Invalid, "page token: not one of ours; use the token of the page before as it is")
+	}
+	return p, after, nil
 }
 
 // at fills in the height of an answer that is not from the index.

@@ -48,6 +48,8 @@ type Config struct {
 
 	Index Index
 	Queue Queue
+	// Unusable is what could not be put there.
+	Unusable Unusable
 	// Sweeps is optional: without it the gateway does not sweep.
 	Sweeps Sweeps
 	// Connectors is optional: without it the gateway has none to show.
@@ -86,7 +88,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	var missing []string
 	for name, absent := range map[string]bool{
-		"Org": cfg.Org == "", "Index": cfg.Index == nil, "Queue": cfg.Queue == nil,
+		"Org": cfg.Org == "", "Index": cfg.Index == nil, "Queue": cfg.Queue == nil, "Unusable": cfg.Unusable == nil,
 		"Organisations": cfg.Organisations == nil, "Freshness": cfg.Freshness == nil, "Log": cfg.Log == nil,
 	} {
 		if absent {

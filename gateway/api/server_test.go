@@ -142,6 +142,22 @@ func (q *deadLetters) Dead(_ context.Context, after int64, limit int) (letters [
 	return letters, nil
 }
 
+// Unusable implements api.Unusable with as many as there are dead letters.
+func (q *deadLetters) Unusable(_ context.Context, after int64, limit int) (out []delivery.Unusable, err error) {
+	for id := after + 1; id <= q.n.Load() && len(out) < limit; id++ {
+		out = append(out, delivery.Unusable{ID: id, Host: host, Connector: "main", Reason: "no digest", Size: 3, Body: []byte("{\xff}"), Times: 2, ReceivedAt: time.Unix(1, 0), LastAt: time.Unix(2, 0)})
+	}
+	return out, nil
+}
+
+func (q *deadLetters) UnusableCounts(context.Context) (map[string]delivery.UnusableCount, error) {
+	return map[string]delivery.UnusableCount{"main": {Kept: q.n.Load(), Dropped: 5}, "other": {Dropped: 1}}, nil
+}
+
+func (q *deadLetters) RemoveUnusable(ctx context.Context, ids ...int64) (int, error) {
+	return q.Retry(ctx, ids...)
+}
+
 func (q *deadLetters) Retry(_ context.Context, ids ...int64) (int, error) {
 	n := int64(len(ids))
 	if n == 0 {
@@ -190,7 +206,7 @@ func start(t testing.TB, change func(*api.Config)) *gatewayUnderTest {
 	}
 	server := g.vendor.issue("gateway", time.Now().Add(time.Hour))
 	cfg := api.Config{
-		Org: "VendorMSP", Version: "test", Channel: "waybill", CertFile: server.cert, KeyFile: server.key, Index: indexed{g.index}, Queue: g.queue,
+		Org: "VendorMSP", Version: "test", Channel: "waybill", CertFile: server.cert, KeyFile: server.key, Index: indexed{g.index}, Queue: g.queue, Unusable: g.queue,
 		Organisations: func() []block.Organisation { return *g.organisations.Load() }, Freshness: func() readmodel.Freshness { return *g.fresh.Load() },
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}

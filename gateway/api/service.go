@@ -42,6 +42,10 @@ func (s *service) GetStatus(ctx context.Context, _ *waybillv1.GetStatusRequest) 
 	if err != nil {
 		return nil, err
 	}
+	unusable, err := s.cfg.Unusable.UnusableCounts(ctx)
+	if err != nil {
+		return nil, err
+	}
 	fresh := s.cfg.Freshness()
 	out := &waybillv1.GetStatusResponse{
 		Stale: fresh.Stale, Org: s.cfg.Org, Version: s.cfg.Version, Channel: s.cfg.Channel,
@@ -49,6 +53,10 @@ func (s *service) GetStatus(ctx context.Context, _ *waybillv1.GetStatusRequest) 
 			Pending: stats.Pending, Sealed: stats.Sealed, Dead: stats.Dead, Done: stats.Done, OldestPending: stamp(stats.OldestPending),
 		},
 		WaitingReason: fresh.Waiting, LastBlockAt: stamp(fresh.LastBlock), StartedAt: stamp(s.started),
+	}
+	for _, n := range unusable {
+		out.Queue.Unusable += n.Kept
+		out.Queue.UnusableDropped += n.Dropped
 	}
 	if callerOf(ctx).MSP == s.cfg.Org {
 		out.WeakConnectors = s.weak()

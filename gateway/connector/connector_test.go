@@ -127,6 +127,8 @@ func TestConnectorTest(t *testing.T) {
 			continue
 		case intake.KindNexus:
 			c.Prefixes = map[string]string{"docker-hosted": ""}
+		case intake.KindECR:
+			c.Origins = []string{"111122223333/eu-west-1"} // its host is no registry's of Amazon
 		}
 		b := newTestBench(t, c)
 		out, steps := b.test(t, "")

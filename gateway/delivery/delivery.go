@@ -1,5 +1,6 @@
 // Package delivery holds a registry's notification on its way: what intake hands
-// to the queue, and what the queue tells its operators.
+// to the queue, and what the queue tells its operators: dead letters, and every
+// unusable event.
 package delivery
 
 import (
@@ -33,6 +34,12 @@ func Unresolved(e provenance.Event) bool {
 	return e.Action == provenance.Push && e.Digest.IsZero() && e.Tag != ""
 }
 
+// IfGone tells that the event is a deletion which its sender reported of a tag, with the
+// image that the tag named (ECR, zot): the image may be gone with its last tag, or have
+// others. It is a fact only if the registry no longer serves the image; otherwise,
+// and where nobody can ask the registry, it is none.
+func IfGone(e provenance.Event) bool { return e.Action == provenance.Delete && e.Tag != "" }
+
 // Placeholder stands in the queue for the digest of an unresolved push: the hash
 // of nothing, which no manifest has.
 func Placeholder() provenance.Digest { return provenance.SHA256Of(nil) }
@@ -61,3 +68,28 @@ type DeadLetter struct {
 	Reason     string
 	ReceivedAt time.Time
 }
+
+// MaxUnusable is how much of an event that cannot be used is kept, in bytes.
+const MaxUnusable = 16 << 10
+
+// Unusable is what a known sender sent and nothing could be made of: an event,
+// or a whole body that could not be read. It is kept so that an operator sees
+// it; nothing follows from it by itself.
+type Unusable struct {
+	ID        int64 // of the store that keeps it
+	Host      provenance.Host
+	Connector string
+	Reason    string
+	// Hash and Size are of all that was received of it, of which Body holds at most
+	// the first MaxUnusable bytes, without what is confidential in it.
+	Hash       [32]byte
+	Size       int64
+	Body       []byte
+	Times      int64 // how often the same came
+	ReceivedAt time.Time
+	LastAt     time.Time
+}
+
+// UnusableCount is how many are kept of one connector, and how many had to
+// leave for newer ones.
+type UnusableCount struct{ Kept, Dropped int64 }

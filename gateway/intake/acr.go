@@ -25,11 +25,20 @@ type acrEvent struct {
 		Tag        string `json:"tag"`
 	} `json:"target"` // a ping has none
 	Request *struct {
+		Host      string `json:"host"`
 		UserAgent string `json:"useragent"`
 	} `json:"request"`
 	Actor struct {
 		Name string `json:"name"`
 	} `json:"actor"`
+}
+
+// host is the name by which the registry was asked, "" where the event does not say.
+func (e acrEvent) host() string {
+	if e.Request == nil {
+		return ""
+	}
+	return e.Request.Host
 }
 
 func parseACR(m message) (batch, error) {
@@ -38,8 +47,8 @@ func parseACR(m message) (batch, error) {
 	if err := decode(m.raw, &in, want); err != nil {
 		return batch{}, err
 	}
-	if in.Action == "" || in.Timestamp == "" {
-		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
+	if err := marked(want, in.Action != "", in.Timestamp != ""); err != nil {
+		return batch{}, err
 	}
 	if err := idText("id", in.ID); err != nil {
 		return batch{}, err
@@ -77,10 +86,7 @@ func (b *batch) takeACR(m message, e acrEvent, id provenance.EventID, in string,
 	case "push":
 		c.action = provenance.Push
 	case "delete":
-		c.action = provenance.Delete
-		if e.Target.Tag != "" {
-			c.action = provenance.TagDelete
-		}
+		return b.addDeleted(m, c, body)
 	default: // quarantine among them
 		b.addUnknown(m, c, body)
 		return nil

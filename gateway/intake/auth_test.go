@@ -191,7 +191,7 @@ func TestConsent(t *testing.T) {
 }
 
 func TestWeak(t *testing.T) {
-	strong := map[string]bool{KindGHCR: true, KindArtifactory: true, KindGeneric: true, KindGAR: true}
+	strong := map[string]bool{KindGHCR: true, KindArtifactory: true, KindGeneric: true, KindGAR: true, KindGitea: true}
 	for _, kind := range Kinds() {
 		if got := connectorOf(t, kind).Weak(); (got == "") != strong[kind] {
 			t.Errorf("%s: weak %q", kind, got)

@@ -119,7 +119,7 @@ func binaryEvent(m message) (cloudEvent, error) {
 
 func (e cloudEvent) check() error {
 	if e.SpecVersion != "1.0" {
-		return provenance.Errorf(provenance.Invalid, "specversion %q: want a CloudEvent of version 1.0", clipText(e.SpecVersion))
+		return foreign("specversion %q: want a CloudEvent of version 1.0", clipText(e.SpecVersion))
 	}
 	for _, attribute := range []value{{"id", e.ID}, {"source", e.Source}, {"type", e.Type}} {
 		if err := idText(attribute.field, attribute.text); err != nil {

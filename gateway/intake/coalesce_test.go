@@ -176,8 +176,8 @@ func TestCoalesceRepeatOfTheFirst(t *testing.T) {
 	}
 	other := first()
 	other.children = nil // another body
-	if status, _ := tell(t, h, other); status != 409 {
-		t.Errorf("another body under its id: %d", status)
+	if status, got := tell(t, h, other); status != 200 || got != (counts{Unusable: 1}) {
+		t.Errorf("another body under its id: %d %+v", status, got)
 	}
 }
 
@@ -259,6 +259,8 @@ func (s *slowSink) Accept(_ context.Context, d []delivery.Delivery) (delivery.Ac
 	s.inside <- struct{}{}
 	return delivery.Accepted{New: len(d)}, <-s.answer
 }
+
+func (*slowSink) AcceptUnusable(context.Context, []delivery.Unusable) error { return nil }
 
 func TestCoalesceIsBounded(t *testing.T) {
 	var f coalescer

@@ -18,7 +18,8 @@ const (
 	// large bodies of wide kinds count for what they weigh.
 	DefaultConcurrency = 64
 	// wideBody is how many times MaxBody the kinds may send whose events carry
-	// whole manifests (zot, GitHub): a manifest may have 4 MiB.
+	// whole manifests or what they list (zot, GitHub, distribution): a manifest may
+	// have 4 MiB.
 	wideBody = 8
 )
 
@@ -58,6 +59,7 @@ type Connector struct {
 	OwnActor string
 	// Origins lists the senders that the payload may name: subscriptions of
 	// Azure Event Grid and Google Pub/Sub, sources of CloudEvents. Empty means any.
+	// For ECR, <account>/<region> where Host is not one that says them itself.
 	Origins []string
 	// Prefixes maps the storage repositories of Artifactory (repo_key) and Nexus
 	// (repositoryName) to what stands before the image's path when it is pulled
@@ -79,6 +81,10 @@ type Connector struct {
 // sender should try again, Conflict where an id came before with another body.
 type Sink interface {
 	Accept(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error)
+	// AcceptUnusable keeps what cannot be used, all of it or an error. What came
+	// before counts once more; what is kept of one connector is bounded, and its
+	// oldest leaves.
+	AcceptUnusable(ctx context.Context, events []delivery.Unusable) error
 }
 
 // Metrics are told what happens; either function may be nil.
@@ -86,8 +92,8 @@ type Metrics struct {
 	// Request counts answers. The connector is "" where none is configured by that name.
 	Request func(connector string, status int)
 	// Event counts events by outcome: "accepted", "duplicate", "coalesced" (part of
-	// a pull that is kept), or "ignored-" and a reason (blob, mount, head, own,
-	// unknown, off, other, elsewhere).
+	// a pull that is kept), "unusable" (kept as it came), or "ignored-" and a reason
+	// (blob, mount, head, own, unknown, off, other, elsewhere, outside, foreign).
 	Event func(connector, outcome string, n int)
 }
 
@@ -110,7 +116,8 @@ type Config struct {
 	// SelfTests takes what Handler.SelfTest sends; nil means that nothing can be tried.
 	SelfTests SelfTestSink
 	// MaxBody is the limit of a request body in bytes; 0 means DefaultMaxBody.
-	// Kinds whose events carry whole manifests (zot, ghcr) may send eight times as much.
+	// Kinds whose events carry whole manifests (zot, ghcr, distribution) may send
+	// eight times as much. Of a larger body the beginning is kept as unusable.
 	MaxBody int64
 	// Concurrency is the number of requests per connector that are served at
 	// once; 0 means DefaultConcurrency.

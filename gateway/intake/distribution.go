@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -17,6 +18,7 @@ const KindDistribution = "distribution"
 func distributionFormat(kind string) format {
 	return format{
 		kind: kind, parse: parseDistribution, types: isDistributionType, secret: inHeader, actors: true, weak: weakHeader,
+		wide: true, // with includereferences an event repeats what its manifest lists, laid out in lines
 	}
 }
 
@@ -44,12 +46,13 @@ type distributionEvent struct {
 		Repository string `json:"repository"`
 		URL        string `json:"url"`
 		Tag        string `json:"tag"`
+		// Of GitLab: a project or a namespace has another name.
+		Rename struct {
+			From string `json:"from"`
+		} `json:"rename"`
 		// What the manifest names, where the registry is told to say so
 		// (includereferences); of an index, its platform images.
-		References []struct {
-			MediaType string `json:"mediaType"`
-			Digest    string `json:"digest"`
-		} `json:"references"`
+		References json.RawMessage `json:"references"`
 	} `json:"target"`
 	Request struct {
 		Address   string `json:"addr"`
@@ -61,44 +64,46 @@ type distributionEvent struct {
 	} `json:"actor"`
 }
 
-// parseDistribution reads an envelope.
+// parseDistribution reads an envelope. The registry sends one event at a time
+// and repeats it until it is taken, so that one which cannot be used must not
+// be refused: whoever may push would silence the registry.
 func parseDistribution(m message) (batch, error) {
-	if err := checkJSON(m.raw); err != nil {
+	events, err := listIn(m.raw, "events", `{"events":[…]}, a distribution notification`)
+	if err != nil {
 		return batch{}, err
 	}
-	var envelope struct {
-		Events []json.RawMessage `json:"events"`
-	}
-	if err := json.Unmarshal(m.raw, &envelope); err != nil || envelope.Events == nil {
-		return batch{}, provenance.Errorf(provenance.Invalid, `body: want {"events":[…]}, a distribution notification`)
-	}
-	if len(envelope.Events) > maxEvents {
-		return batch{}, provenance.Errorf(provenance.Invalid, "events: %d of them, at most %d", len(envelope.Events), maxEvents)
-	}
 	out := newBatch()
-	for i, one := range envelope.Events {
-		var in distributionEvent
-		if err := json.Unmarshal(one, &in); err != nil || one[0] != '{' {
-			return batch{}, provenance.Errorf(provenance.Invalid, "events[%d]: want an event object with texts in its fields", i)
-		}
-		if reason := in.ignore(); reason != "" {
-			out.ignored[reason]++
-			continue
-		}
-		// A retry carries the same event, perhaps laid out by another proxy
-		// or in another envelope: hash the event alone, without white space.
-		body, err := hashJSON(one)
-		if err == nil {
-			var c report
-			if c, err = in.report(m, body); err == nil {
-				err = out.add(m, c, body)
-			}
-		}
-		if err != nil {
-			return batch{}, within(fmt.Sprintf("events[%d]", i), err)
+	for i, raw := range events {
+		one := m.part(raw)
+		if err := out.takeDistribution(one); err != nil {
+			out.outcome(one, within(fmt.Sprintf("events[%d]", i), err))
 		}
 	}
 	return out, nil
+}
+
+func (b *batch) takeDistribution(m message) error {
+	var in distributionEvent
+	// No more is asked of the rest than that it is JSON: references repeat what
+	// the author of a manifest wrote, who could hide a push behind a number.
+	if err := decodeChecked(m.one, &in, "an event object with texts in its fields"); err != nil {
+		return err
+	}
+	if reason := in.ignore(); reason != "" {
+		b.ignored[reason]++
+		return nil
+	}
+	// A retry carries the same event, perhaps laid out by another proxy
+	// or in another envelope: hash the event alone, without white space.
+	body, err := hashJSON(m.one)
+	if err != nil {
+		return err
+	}
+	c, err := in.report(m, body)
+	if err != nil {
+		return err
+	}
+	return b.add(m, c, body)
 }
 
 // ignore returns why the event is not recorded, or "". A sender chooses its
@@ -118,8 +123,11 @@ func (e *distributionEvent) ignore() string {
 			return ignoredHead
 		}
 	case "delete":
+		if e.Target.Digest == provenance.SHA256Of(nil).String() {
+			return ignoredBlob // of no bytes: no manifest has none
+		}
 	default:
-		if e.Target.Repository == "" {
+		if e.Target.Repository == "" && e.Target.Rename.From == "" {
 			return ignoredUnknown
 		}
 	}
@@ -153,8 +161,18 @@ func (e *distributionEvent) children() (out []provenance.Digest) {
 	if !isIndex(e.Target.MediaType) {
 		return nil
 	}
-	for _, r := range e.Target.References {
-		if d, err := provenance.ParseDigest(r.Digest); err == nil && len(out) < provenance.MaxChildren {
+	list := json.NewDecoder(bytes.NewReader(e.Target.References))
+	if start, err := list.Token(); err != nil || start != json.Delim('[') {
+		return nil
+	}
+	for list.More() && len(out) < provenance.MaxChildren {
+		var r struct {
+			Digest string `json:"digest"`
+		}
+		if err := list.Decode(&r); err != nil {
+			return nil
+		}
+		if d, err := provenance.ParseDigest(r.Digest); err == nil {
 			out = append(out, d)
 		}
 	}
@@ -174,6 +192,9 @@ func (e *distributionEvent) report(m message, body [sha256.Size]byte) (report, e
 		tag:        value{"target.tag", e.Target.Tag},
 		actor:      e.Actor.Name, agent: e.Request.UserAgent, at: e.Timestamp,
 		address: e.Request.Address,
+	}
+	if c.repository.text == "" && e.Target.Rename.From != "" {
+		c.repository = value{"target.rename.from", e.Target.Rename.From}
 	}
 	switch {
 	case e.Action == "push":

@@ -20,7 +20,8 @@ func fixture(t testing.TB, name string) []byte {
 func distributionOf(raw []byte, connector string, now time.Time) (batch, error) {
 	m := messageOf(&Connector{Name: connector, Kind: KindDistribution, Host: "reg.example:5000"}, raw, nil)
 	m.now = now
-	return parseDistribution(m)
+	b, err := parseDistribution(m)
+	return b, refusalOf(b, err)
 }
 
 func TestIgnored(t *testing.T) {

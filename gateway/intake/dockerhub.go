@@ -35,7 +35,10 @@ func parseDockerHub(m message) (batch, error) {
 	if err := decode(m.raw, &in, want); err != nil {
 		return batch{}, err
 	}
-	if in.PushData == nil || in.Repository == nil || in.PushData.PushedAt == "" || in.PushData.Tag == "" {
+	if err := marked(want, in.PushData != nil, in.Repository != nil); err != nil {
+		return batch{}, err
+	}
+	if in.PushData.PushedAt == "" || in.PushData.Tag == "" {
 		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
 	}
 	name := in.Repository.RepoName

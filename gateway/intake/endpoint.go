@@ -104,6 +104,11 @@ func (s *endpoint) checkOptions(r *problems) {
 			r.add("oidc: %v", err)
 		}
 	}
+	if f.check != nil {
+		if err := f.check(&s.Connector); err != nil {
+			r.add("%s", textOf(err))
+		}
+	}
 	if len(s.Origins) > 0 && !f.origins {
 		r.add("events of kind %s name no origin that could be checked", s.Kind)
 	}

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"encoding/json"
+	"errors"
 	"regexp"
 	"strings"
 	"time"
@@ -162,6 +163,13 @@ func unixTime(n json.Number, now time.Time) time.Time {
 
 // within names the field that an Invalid error is about, and says the code once.
 func within(field string, err error) error {
+	var ignored ignoredError
+	if errors.As(err, &ignored) {
+		return err
+	}
+	if isForeign(err) {
+		return foreign("%s: %s", field, textOf(err))
+	}
 	return provenance.Errorf(provenance.CodeOf(err), "%s: %s", field, textOf(err))
 }
 

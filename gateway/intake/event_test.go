@@ -158,6 +158,10 @@ func TestClaimedFuture(t *testing.T) {
 					changed = true
 					return at.Format(nexusTime)
 				}
+				if _, err := time.Parse(alibabaTime, s); err == nil {
+					changed = true
+					return at.Add(alibabaOffset * time.Second).Format(alibabaTime)
+				}
 				return s
 			}, func(n float64) float64 {
 				if n > 1e9 && n < 1e10 {

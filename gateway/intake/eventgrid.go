@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -45,22 +44,28 @@ func parseEventGrid(m message) (batch, error) {
 			return batch{}, provenance.Errorf(provenance.Forbidden, "header aeg-subscription-name: %q is not one of this connector's origins", clipText(name))
 		}
 	}
-	events, err := gridEvents(m)
+	events, read, err := gridEvents(m)
 	if err != nil {
 		return batch{}, err
 	}
 	out := newBatch()
-	for i, e := range events {
-		in := fmt.Sprintf("[%d].", i)
-		if e.kind == eventGridTest {
-			if len(events) != 1 || m.header.Get("Aeg-Event-Type") != "SubscriptionValidation" {
-				return batch{}, provenance.Errorf(provenance.Invalid, "%seventType: a validation comes alone, with the header aeg-event-type: SubscriptionValidation", in)
-			}
+	for i, raw := range events {
+		in, one := fmt.Sprintf("[%d].", i), m.part(raw)
+		e, err := read(raw)
+		switch {
+		case err != nil:
+			err = within(fmt.Sprintf("[%d]", i), err)
+		case e.kind != eventGridTest:
+			err = out.takeGrid(one, e, in)
+		case len(events) != 1 || m.header.Get("Aeg-Event-Type") != "SubscriptionValidation":
+			err = provenance.Errorf(provenance.Invalid, "%seventType: a validation comes alone, with the header aeg-event-type: SubscriptionValidation", in)
+		default:
 			return validation(e)
 		}
-		if err := out.takeGrid(m, e, in); err != nil {
+		if isForeign(err) && len(events) == 1 {
 			return batch{}, err
 		}
+		out.outcome(one, err)
 	}
 	return out, nil
 }
@@ -71,15 +76,19 @@ func (b *batch) takeGrid(m message, e gridEvent, in string) error {
 		return nil
 	}
 	if !strings.HasPrefix(e.kind, eventGridPrefix) {
-		return provenance.Errorf(provenance.Invalid, "%seventType: %q is not an event of Azure Container Registry", in, clipText(e.kind))
-	}
-	if !isACRHost(m.connector.Host, e.topic) {
-		b.ignored[ignoredElsewhere]++
-		return nil
+		return foreign("%seventType: %q is not an event of Azure Container Registry", in, clipText(e.kind))
 	}
 	var data acrEvent
-	if err := decodeChecked(e.data, &data, "an event of Azure Container Registry in data"); err != nil {
-		return err
+	elsewhere := !isACRHost(m.connector.Host, e.topic, "")
+	if !elsewhere {
+		if err := decodeChecked(e.data, &data, "an event of Azure Container Registry in data"); err != nil {
+			return err
+		}
+		elsewhere = !isACRHost(m.connector.Host, e.topic, data.host())
+	}
+	if elsewhere {
+		b.ignored[ignoredElsewhere]++
+		return nil
 	}
 	if data.Timestamp == "" {
 		data.Timestamp = e.time
@@ -91,33 +100,24 @@ func (b *batch) takeGrid(m message, e gridEvent, in string) error {
 	return b.takeACR(m, data, m.id(e.id), in+"data.", e.body)
 }
 
-// gridEvents reads the body in the schema that its media type says: an array of
-// Event Grid's own events, one CloudEvent, or an array of them.
-func gridEvents(m message) ([]gridEvent, error) {
+// gridEvents takes the body apart in the schema that its media type says: an
+// array of Event Grid's own events, one CloudEvent, or an array of them.
+func gridEvents(m message) (list []json.RawMessage, read func(raw []byte) (gridEvent, error), err error) {
+	read = readGrid
+	if m.mediaType != "application/json" {
+		read = func(raw []byte) (gridEvent, error) { e, err := structuredEvent(raw); return e.grid(), err }
+	}
 	if m.mediaType == typeCloudEvent {
-		e, err := structuredEvent(m.raw)
-		return []gridEvent{e.grid()}, err
+		return []json.RawMessage{m.raw}, read, nil
 	}
-	if err := checkJSON(m.raw); err != nil {
-		return nil, err
+	if !json.Valid(m.raw) {
+		return nil, nil, notJSON(m.raw)
 	}
-	var list []json.RawMessage
-	if err := json.Unmarshal(m.raw, &list); err != nil || bytes.TrimSpace(m.raw)[0] != '[' || len(list) == 0 || len(list) > maxEvents {
-		return nil, provenance.Errorf(provenance.Invalid, "body: want an array of 1 to %d events of Event Grid", maxEvents)
+	list, err = entries(m.raw, "body")
+	if err == nil && len(list) == 0 {
+		err = provenance.Errorf(provenance.Invalid, "body: want an array of 1 to %d events of Event Grid", maxEvents)
 	}
-	out := make([]gridEvent, 0, len(list))
-	for i, raw := range list {
-		read := readGrid
-		if m.mediaType == typeCloudEvents {
-			read = func(raw []byte) (gridEvent, error) { e, err := checkedEvent(raw); return e.grid(), err }
-		}
-		e, err := read(raw)
-		if err != nil {
-			return nil, within(fmt.Sprintf("[%d]", i), err)
-		}
-		out = append(out, e)
-	}
-	return out, nil
+	return list, read, err
 }
 
 func (e cloudEvent) grid() gridEvent {
@@ -132,6 +132,9 @@ func readGrid(raw []byte) (gridEvent, error) {
 		EventType string          `json:"eventType"`
 		EventTime string          `json:"eventTime"`
 		Data      json.RawMessage `json:"data"`
+	}
+	if err := checkJSON(raw); err != nil {
+		return gridEvent{}, err
 	}
 	if err := decodeChecked(raw, &in, "events of Event Grid"); err != nil {
 		return gridEvent{}, err
@@ -160,13 +163,38 @@ func validation(e gridEvent) (batch, error) {
 	}{data.Code}}, nil
 }
 
+// azureClouds are the domains of Azure's registries, by cloud.
+func azureClouds() []string {
+	return []string{".azurecr.io", ".azurecr.cn", ".azurecr.us", ".azurecr.de"}
+}
+
+// azureLabel is the first label of a host of Azure's form, "" of another. A registry's
+// name has no '-'; where its owner chose a domain name label, a hash follows one.
+func azureLabel(host string) string {
+	host, _, _ = strings.Cut(strings.ToLower(host), ":")
+	for _, cloud := range azureClouds() {
+		if name, ok := strings.CutSuffix(host, cloud); ok {
+			name, _, _ = strings.Cut(name, ".")
+			return name
+		}
+	}
+	return ""
+}
+
 // isACRHost compares the resource that an event is about with the host, where
-// both have Azure's form. One subscription may carry several registries.
-func isACRHost(host provenance.Host, topic string) bool {
-	name, ok := strings.CutSuffix(string(host), ".azurecr.io")
+// both have Azure's form: one subscription may carry several registries. The
+// resource is named without the hash, so registries of one name in two groups are
+// told apart by the host that the event names itself.
+func isACRHost(host provenance.Host, topic, asked string) bool {
+	label := azureLabel(string(host))
 	i := strings.LastIndex(topic, "/registries/")
-	if !ok || i < 0 {
+	if label == "" || i < 0 {
 		return true
 	}
-	return strings.EqualFold(topic[i+len("/registries/"):], name)
+	name, hash, hashed := strings.Cut(label, "-")
+	if !strings.EqualFold(topic[i+len("/registries/"):], name) {
+		return false
+	}
+	other, theirs, _ := strings.Cut(azureLabel(asked), "-")
+	return !hashed || other != name || theirs == hash
 }

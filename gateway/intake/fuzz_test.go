@@ -3,12 +3,14 @@ package intake
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/strictjson"
 	"github.com/waybill-dev/waybill/gateway/delivery"
 )
 
@@ -116,6 +118,8 @@ func FuzzNexus(f *testing.F)        { fuzzKind(f, KindNexus) }
 func FuzzECR(f *testing.F)          { fuzzKind(f, KindECR) }
 func FuzzACR(f *testing.F)          { fuzzKind(f, KindACR) }
 func FuzzEventGrid(f *testing.F)    { fuzzKind(f, KindEventGrid) }
+func FuzzGitea(f *testing.F)        { fuzzKind(f, KindGitea) }
+func FuzzAlibaba(f *testing.F)      { fuzzKind(f, KindAlibaba) }
 func FuzzGeneric(f *testing.F)      { fuzzKind(f, KindGeneric) }
 
 // FuzzGAR is over the notification in the envelope as well: base64 hides it
@@ -206,6 +210,35 @@ func FuzzSignature(f *testing.F) {
 		}
 		if ok && g.verify([][]byte{[]byte("a secret that the fuzzer has not seen")}, got, []byte("body")) {
 			t.Fatal("a guess is right")
+		}
+	})
+}
+
+// FuzzNames: a walk through any valid document ends at its end, and one through
+// any other ends.
+func FuzzNames(f *testing.F) {
+	for _, seed := range []string{`{"kind":"a","parts":[{"digest":"b"},7,"]"]}`, ` [ {"a":"\\\""} , -1e9,true ] `, `"\\"`, `7`, `[`, `{"kind"`, `{"parts":[}`, `{"a":{}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var form struct {
+			Kind  string `json:"kind"`
+			Parts []struct {
+				Digest string `json:"digest"`
+			} `json:"parts"`
+		}
+		err := checkNames(raw, &form)
+		if !json.Valid(raw) {
+			return
+		}
+		w := &walk{in: raw}
+		if got := w.skip(); !bytes.Equal(got, bytes.TrimSpace(raw)) && len(bytes.TrimSpace(raw[w.at:])) > 0 {
+			t.Fatalf("%q: skipped %q", raw, got)
+		}
+		// What a strict reader takes has no name twice, but perhaps in two spellings.
+		strict := strictjson.Check(raw, strictjson.Limits{Bytes: len(raw) + 1, Name: len(raw) + 1}) == nil
+		if strict && err != nil {
+			t.Fatalf("%q: %v", raw, err)
 		}
 	})
 }

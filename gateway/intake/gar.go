@@ -32,7 +32,7 @@ func parseGAR(m message) (batch, error) {
 		return batch{}, err
 	}
 	if in.Message == nil {
-		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
+		return batch{}, foreign("body: want %s", want)
 	}
 	for _, id := range []value{{"message.messageId", in.Message.ID}, {"subscription", in.Subscription}} {
 		if err := idText(id.field, id.text); err != nil {
@@ -59,9 +59,12 @@ func parseGAR(m message) (batch, error) {
 	}
 	c.id, c.at = m.id(in.Message.ID, in.Subscription), in.Message.PublishTime
 	out, body := newBatch(), sha256.Sum256(data)
-	if c.action == provenance.Unknown {
+	switch c.action {
+	case provenance.Unknown:
 		out.addUnknown(m, c, body)
-	} else {
+	case provenance.Delete:
+		err = out.addDeleted(m, c, body)
+	default:
 		err = out.add(m, c, body)
 	}
 	if err != nil {
@@ -117,9 +120,6 @@ func (n garNotification) report(host provenance.Host) (c report, elsewhere bool,
 		c.action = provenance.Push
 	case "DELETE":
 		c.action = provenance.Delete
-		if c.tag.text != "" {
-			c.action = provenance.TagDelete
-		}
 	}
 	return c, false, nil
 }

@@ -64,6 +64,13 @@ func parseGeneric(m message) (batch, error) {
 		id: m.id(key...), resolve: true, actor: e.Actor, agent: e.UserAgent, at: e.OccurredAt,
 		repository: value{"repository", e.Repository}, tag: value{"tag", e.Tag}, digest: value{"digest", e.Digest},
 	}
+	if e.Action == provenance.Delete.String() && e.Digest != "" && e.Tag != "" {
+		// The image, in our own format's word: not for the tag's sake (see delivery.IfGone).
+		if _, err := provenance.ParseTag(e.Tag); err != nil {
+			return batch{}, within("tag", err)
+		}
+		c.tag = value{}
+	}
 	out := newBatch()
 	if c.action.UnmarshalText([]byte(e.Action)) != nil || c.action == provenance.Unknown {
 		out.addUnknown(m, c, body)
@@ -79,7 +86,7 @@ func parseGeneric(m message) (batch, error) {
 func genericJSON(m message) (genericEvent, []string, error) {
 	e, err := genericData(m.raw)
 	if err == nil && e.Action == "" {
-		err = provenance.Errorf(provenance.Invalid, "action: is missing")
+		err = foreign("action: is missing")
 	}
 	if err == nil {
 		err = idText("id", e.ID)
@@ -97,7 +104,7 @@ func genericCloudEvent(m message) (genericEvent, []string, error) {
 	}
 	action, ok := strings.CutPrefix(in.Type, genericType)
 	if !ok {
-		return genericEvent{}, nil, provenance.Errorf(provenance.Invalid, "type %q: want %s and an action", clipText(in.Type), genericType)
+		return genericEvent{}, nil, foreign("type %q: want %s and an action", clipText(in.Type), genericType)
 	}
 	e, err := genericData(in.Data)
 	if err != nil {
@@ -114,7 +121,7 @@ func genericData(raw []byte) (e genericEvent, err error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&e); err != nil || bytes.TrimSpace(raw)[0] != '{' {
-		return e, provenance.Errorf(provenance.Invalid, "body: want an object with id, action, repository, tag, digest, actor, userAgent, occurredAt, all texts, and no other field")
+		return e, foreign("body: want an object with id, action, repository, tag, digest, actor, userAgent, occurredAt, all texts, and no other field")
 	}
 	return e, nil
 }

@@ -80,6 +80,9 @@ func parseGHCR(m message) (batch, error) {
 	if p == nil || in.Action == "" {
 		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
 	}
+	if p.Ecosystem == "" && p.Type == "" { // others have an event of this name too, as Gitea
+		return batch{}, provenance.Errorf(provenance.Invalid, "%s.package_type: is missing", field)
+	}
 	if !p.isImage() {
 		return ignoring(ignoredOther), nil
 	}
@@ -93,7 +96,7 @@ func parseGHCR(m message) (batch, error) {
 	c := p.report(field)
 	c.id, c.actor = m.id("body", hex.EncodeToString(body[:])), in.Sender.Login
 	out := newBatch()
-	if in.Action == "published" || in.Action == "updated" {
+	if in.Action == "published" || in.Action == "updated" || in.Action == "create" { // as it was called in its first year
 		err = out.add(m, c, body)
 	} else {
 		out.addUnknown(m, c, body)
@@ -135,7 +138,7 @@ func (p *githubPackage) report(field string) report {
 func githubHeader(m message, name string) (string, error) {
 	values := m.header.Values(name)
 	if len(values) != 1 {
-		return "", provenance.Errorf(provenance.Invalid, "header %s: want it once", name)
+		return "", foreign("header %s: want it once", name)
 	}
 	return values[0], idText("header "+name, values[0])
 }

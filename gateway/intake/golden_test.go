@@ -36,6 +36,8 @@ func connectorOf(t testing.TB, kind string) Connector {
 		c.Host = "111122223333.dkr.ecr.eu-west-1.amazonaws.com"
 	case "acr", "acr-eventgrid":
 		c.Host = "acme.azurecr.io"
+	case "alibaba":
+		c.Host = "registry.cn-hangzhou.aliyuncs.com"
 	case "gar":
 		c.Host, c.Secrets, c.OIDC = "europe-docker.pkg.dev", nil, testOIDC(t)
 	}
@@ -104,6 +106,8 @@ func TestGolden(t *testing.T) {
 		Events  []seen         `json:"events"`
 		Ignored map[string]int `json:"ignored"`
 		Reply   any            `json:"reply,omitempty"`
+		// Unusable says why events are kept as they came.
+		Unusable []string `json:"unusable,omitempty"`
 	}
 	for _, kind := range Kinds() {
 		for _, name := range fixtures(t, kind) {
@@ -115,6 +119,9 @@ func TestGolden(t *testing.T) {
 				got := golden{Events: []seen{}, Ignored: b.ignored, Reply: b.reply}
 				for i, e := range b.events {
 					got.Events = append(got.Events, seen{e.ID.String(), hex.EncodeToString(b.bodies[i][:]), delivery.Delivery{Event: e}.Unresolved(), e})
+				}
+				for _, u := range b.unusable {
+					got.Unusable = append(got.Unusable, u.reason)
 				}
 				text, err := json.MarshalIndent(got, "", "  ")
 				if err != nil {
@@ -158,7 +165,7 @@ func TestAnotherKind(t *testing.T) {
 					continue // 415
 				}
 				b, err := f.parse(m)
-				if err == nil {
+				if err = refusalOf(b, err); err == nil {
 					t.Errorf("%s/%s as %s: %d events, ignored %v, no error", other, name, kind, len(b.events), b.ignored)
 				} else if provenance.CodeOf(err) != provenance.Invalid {
 					t.Errorf("%s/%s as %s: %v, want Invalid", other, name, kind, err)
@@ -166,6 +173,15 @@ func TestAnotherKind(t *testing.T) {
 			}
 		}
 	}
+}
+
+// refusalOf is why nothing is recorded of a message: its parser's error, or that
+// of the one event in it.
+func refusalOf(b batch, err error) error {
+	if err == nil && len(b.events) == 0 && len(b.unusable) > 0 {
+		return provenance.Errorf(provenance.Invalid, "%s", b.unusable[0].reason)
+	}
+	return err
 }
 
 func hexOf(b []byte) string { return hex.EncodeToString(b) }

@@ -4,12 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
-	"math"
-	"mime"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -93,6 +89,7 @@ type counts struct {
 	Accepted  int `json:"accepted"`
 	Duplicate int `json:"duplicate"`
 	Ignored   int `json:"ignored"`
+	Unusable  int `json:"unusable,omitempty"` // kept as they came; no kind's sender reads this
 }
 
 func refuse(status int, code provenance.Code, message string) answer {
@@ -136,12 +133,8 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s *endpoint, inP
 	if refused.status != 0 {
 		return refused
 	}
-	types := r.Header.Values("Content-Type")
-	if len(types) != 1 {
-		return refuse(http.StatusUnsupportedMediaType, provenance.Invalid, "want one Content-Type")
-	}
-	mediaType, _, err := mime.ParseMediaType(types[0])
-	if err != nil || !s.format.types(mediaType) {
+	mediaType, ok := s.mediaType(r.Header)
+	if !ok {
 		return refuse(http.StatusUnsupportedMediaType, provenance.Invalid, "Content-Type is not that of a "+s.Kind+" notification")
 	}
 	if len(r.Header.Values("Content-Encoding")) > 0 {
@@ -163,19 +156,18 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, s *endpoint, inP
 		return h.busy(w)
 	}
 	defer s.weight.Add(-weight)
-	raw, refused := h.body(w, r, limit)
+	in, refused := h.receive(w, r, s, claimed, limit)
 	if refused.status != 0 {
 		return refused
 	}
-	if s.format.sign != nil && !s.format.sign.verify(s.Secrets, claimed, raw) {
-		return h.unauthorized(w, r, s)
+	m := message{
+		raw: in.raw, header: r.Header, mediaType: mediaType, now: h.config.Now().UTC(), connector: &s.Connector, allows: s.allows, dedup: &s.dedup,
 	}
-	m := message{raw: raw, header: r.Header, mediaType: mediaType, now: h.config.Now().UTC(), connector: &s.Connector, dedup: &s.dedup}
 	if test != nil {
 		test.reach(StageKnown)
 		m.dedup = &test.dedup
 	}
-	return h.process(w, r, s, m, test)
+	return h.process(w, r, s, m, in, test)
 }
 
 // authenticate asks for what a sender can prove before its body is read. claimed is
@@ -202,6 +194,9 @@ func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request, s *endpoi
 func (h *Handler) unauthorized(w http.ResponseWriter, r *http.Request, s *endpoint) answer {
 	h.config.Log.DebugContext(r.Context(), "notification without the secret", slog.String("connector", s.Name), slog.String("remote", r.RemoteAddr))
 	w.Header().Set("WWW-Authenticate", `Bearer realm="waybill"`)
+	if s.format.secret&inBasic != 0 { // Amazon SNS sends its password to whoever asks for one
+		w.Header().Add("WWW-Authenticate", `Basic realm="waybill"`)
+	}
 	return refuse(http.StatusUnauthorized, provenance.Forbidden, "the connector's secret is missing or wrong")
 }
 
@@ -210,69 +205,30 @@ func (h *Handler) busy(w http.ResponseWriter) answer {
 	return refuse(http.StatusTooManyRequests, provenance.Unavailable, "too many notifications of this connector at once")
 }
 
-// limit is how large a body may be.
-func (h *Handler) limit(s *endpoint) int64 {
-	if s.format.wide && h.config.MaxBody < math.MaxInt64/wideBody {
-		return h.config.MaxBody * wideBody
+// process reads the events and hands them on, and what cannot be used as well:
+// a 2xx means that all of it is on disk. A crash before the sink has returned is
+// harmless: the registry got no answer and sends again; after it, the retry is
+// a duplicate.
+func (h *Handler) process(w http.ResponseWriter, r *http.Request, s *endpoint, m message, in payload, test *SelfTest) answer {
+	b, refused := h.understand(r.Context(), s, m, in)
+	if refused.status != 0 {
+		return refused
 	}
-	return h.config.MaxBody
-}
-
-// budget is how much the bodies of one connector may weigh together: what its
-// places would hold if each body were as large as an ordinary one may be.
-func (h *Handler) budget(limit int64) int64 {
-	if n := int64(h.config.Concurrency); h.config.MaxBody < math.MaxInt64/n {
-		return max(h.config.MaxBody*n, limit)
+	if refused := test.refuse(b); refused.status != 0 {
+		return refused
 	}
-	return math.MaxInt64
-}
-
-// body reads the body, within its limits of size and time.
-func (h *Handler) body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, answer) {
-	tooLarge := refuse(http.StatusRequestEntityTooLarge, provenance.Invalid, "the body is larger than this gateway reads")
-	if r.ContentLength > limit {
-		return nil, tooLarge
-	}
-	// Not every ResponseWriter has deadlines (tests); the server's own timeouts then hold.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	var over *http.MaxBytesError
-	switch {
-	case errors.As(err, &over):
-		return nil, tooLarge
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, refuse(http.StatusRequestTimeout, provenance.Unavailable, "the body took too long")
-	case err != nil:
-		return nil, refuse(http.StatusBadRequest, provenance.Invalid, "the body could not be read to its end")
-	case len(raw) == 0:
-		return nil, refuse(http.StatusBadRequest, provenance.Invalid, "the body is empty")
-	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-	return raw, answer{}
-}
-
-// process reads the events and hands them on, all or none. A crash before the
-// sink has returned is harmless: the registry got no answer and sends again;
-// after it, the retry is a duplicate.
-func (h *Handler) process(w http.ResponseWriter, r *http.Request, s *endpoint, m message, test *SelfTest) answer {
-	b, err := s.format.parse(m)
-	if err != nil {
-		h.config.Log.WarnContext(r.Context(), "notification refused", slog.String("connector", s.Name), slog.Any("error", err))
-		return refuse(refusalStatus(err), provenance.CodeOf(err), textOf(err))
-	}
-	test.reach(StageUnderstood)
 	deliveries := make([]delivery.Delivery, 0, len(b.events))
 	for i, event := range b.events {
-		if !s.allows(event.Repository) {
-			h.config.Log.WarnContext(r.Context(), "notification outside the connector's repositories",
-				slog.String("connector", s.Name), slog.String("repository", string(event.Repository)))
-			return refuse(http.StatusForbidden, provenance.Forbidden, "repository "+string(event.Repository)+" is not one of this connector's")
-		}
 		deliveries = append(deliveries, delivery.Delivery{Host: s.Host, Connector: s.Name, Event: event, BodyHash: b.bodies[i], ReceivedAt: m.now})
 	}
-	test.reach(StageAllowed)
-	got, coalesced, err := h.store(r.Context(), s, deliveries, b.clients, test)
+	got, err := h.store(r.Context(), s, deliveries, b.clients, test)
 	if err != nil {
+		return h.sinkFailed(w, r, s, err)
+	}
+	for _, c := range got.refused {
+		b.unusable = append(b.unusable, unusable{raw: b.raws[c.index], reason: textOf(c.err)})
+	}
+	if err := h.storeUnusable(r.Context(), s, m, b.unusable); err != nil {
 		return h.sinkFailed(w, r, s, err)
 	}
 	test.reach(StageStored)
@@ -280,13 +236,14 @@ func (h *Handler) process(w http.ResponseWriter, r *http.Request, s *endpoint, m
 		// The sender hung up before it had our answer, and will send again.
 		m.dedup.unanswered(b.retryKeys)
 	}
-	out, tell := counts{Accepted: got.New, Duplicate: got.Duplicate + coalesced}, h.config.Metrics
+	out, tell := counts{Accepted: got.New, Duplicate: got.Duplicate + got.coalesced, Unusable: len(b.unusable)}, h.config.Metrics
 	if test != nil {
 		tell = Metrics{} // they count what registries send
 	}
 	tell.event(s.Name, "accepted", got.New)
 	tell.event(s.Name, "duplicate", got.Duplicate)
-	tell.event(s.Name, "coalesced", coalesced)
+	tell.event(s.Name, "coalesced", got.coalesced)
+	tell.event(s.Name, "unusable", len(b.unusable))
 	for reason, n := range b.ignored {
 		out.Ignored += n
 		tell.event(s.Name, "ignored-"+reason, n)
@@ -300,24 +257,6 @@ func (h *Handler) process(w http.ResponseWriter, r *http.Request, s *endpoint, m
 	return answer{status: http.StatusOK, counts: out, body: b.reply}
 }
 
-// store hands deliveries to the sink, and tells how many were only part of a
-// pull; a self-test's go to the self-tests' sink, whatever they are.
-func (h *Handler) store(ctx context.Context, s *endpoint, deliveries []delivery.Delivery, clients []client, test *SelfTest) (got delivery.Accepted, coalesced int, err error) {
-	if len(deliveries) == 0 {
-		return delivery.Accepted{}, 0, nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sinkTime)
-	defer cancel()
-	if test != nil {
-		got, err = test.accept(ctx, deliveries)
-		return got, 0, err
-	}
-	if err := s.pulls.learnChildren(ctx, h.config.Children, deliveries, clients); err != nil {
-		h.config.Log.WarnContext(ctx, "a pull's platforms are recorded as pulls of their own", slog.String("connector", s.Name), slog.Any("error", err))
-	}
-	return s.pulls.accept(ctx, h.config.Sink, deliveries, clients)
-}
-
 // sinkFailed turns the queue's error into advice. Its words stay in the log:
 // they may name files of this machine.
 func (h *Handler) sinkFailed(w http.ResponseWriter, r *http.Request, s *endpoint, err error) answer {
@@ -329,22 +268,8 @@ func (h *Handler) sinkFailed(w http.ResponseWriter, r *http.Request, s *endpoint
 	case code == provenance.Unavailable, errors.Is(err, context.DeadlineExceeded):
 		w.Header().Set("Retry-After", retryAfter)
 		return refuse(http.StatusServiceUnavailable, provenance.Unavailable, "the queue does not answer")
-	case code == provenance.Conflict:
-		return refuse(http.StatusConflict, code, "an event with this id came before and said something else")
 	}
 	return refuse(http.StatusInternalServerError, provenance.Internal, "the notification could not be stored; the log says why")
-}
-
-// refusalStatus is the status for what a parser refused. All three tell the
-// sender that the same request again would fare no better.
-func refusalStatus(err error) int {
-	switch provenance.CodeOf(err) {
-	case provenance.Forbidden:
-		return http.StatusForbidden
-	case provenance.Conflict:
-		return http.StatusConflict
-	}
-	return http.StatusBadRequest
 }
 
 // textOf is an error's text without its code, which stands beside it.

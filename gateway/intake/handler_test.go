@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +32,9 @@ type sink struct {
 	mu     sync.Mutex
 	bodies map[provenance.EventID][32]byte
 	got    []delivery.Delivery
+	odd    []delivery.Unusable
+	again  bool // TestAnswersPage: send the good one before
+	busy   bool // TestAnswersPage: hold all the weight
 	err    error
 	block  chan struct{}
 	inside chan struct{}
@@ -60,6 +64,23 @@ func (s *sink) Accept(_ context.Context, deliveries []delivery.Delivery) (delive
 		}
 	}
 	return out, nil
+}
+
+func (s *sink) AcceptUnusable(_ context.Context, events []delivery.Unusable) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil && provenance.CodeOf(s.err) != provenance.Conflict {
+		return s.err
+	}
+	s.odd = append(s.odd, events...)
+	return nil
+}
+
+// unusable is what was kept of events that cannot be used.
+func (s *sink) unusable() []delivery.Unusable {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.odd)
 }
 
 func (s *sink) count() int {
@@ -166,20 +187,24 @@ func TestStatuses(t *testing.T) {
 
 		{"no type", post("/hooks/main", push, "Content-Type", ""), 415, 0},
 		{"text", post("/hooks/main", push, "Content-Type", "", "Content-Type", "text/plain"), 415, 0},
-		{"two types", post("/hooks/main", push, "Content-Type", v3Type), 415, 0},
+		{"two types", post("/hooks/main", push, "Content-Type", v3Type), 200, 1},
+		{"two types, one fits", post("/hooks/main", push, "Content-Type", "", "Content-Type", "text/plain", "Content-Type", v3Type), 200, 1},
+		{"two types in one", post("/hooks/main", push, "Content-Type", "", "Content-Type", "text/plain, "+v3Type), 200, 1},
+		{"two types, none fits", post("/hooks/main", push, "Content-Type", "", "Content-Type", "text/plain", "Content-Type", "text/html"), 415, 0},
+		{"many types", post("/hooks/main", push, "Content-Type", "", "Content-Type", strings.Repeat("a/b,", maxTypes)+v3Type), 415, 0},
 		{"cloud event", post("/hooks/main", push, "Content-Type", "", "Content-Type", "application/cloudevents+json"), 415, 0},
 		{"gzip", post("/hooks/main", zipped(t, push), "Content-Encoding", "gzip"), 415, 0},
 		{"identity", post("/hooks/main", push, "Content-Encoding", "identity"), 415, 0},
 
-		{"empty", post("/hooks/main", nil), 400, 0},
-		{"one byte", post("/hooks/main", []byte("{")), 400, 0},
-		{"twins", post("/hooks/main", bytes.Replace(push, []byte(`"digest"`), []byte(`"Digest":"", "digest"`), 1)), 400, 0},
-		{"second document", post("/hooks/main", append(bytes.Clone(push), push...)), 400, 0},
+		{"empty", post("/hooks/main", nil), 200, 0},
+		{"one byte", post("/hooks/main", []byte("{")), 200, 0},
+		{"twins", post("/hooks/main", bytes.Replace(push, []byte(`"digest"`), []byte(`"Digest":"", "digest"`), 1)), 200, 0},
+		{"second document", post("/hooks/main", append(bytes.Clone(push), push...)), 200, 0},
 		{"another kind", post("/hooks/main", []byte(`{"type":"PUSH_ARTIFACT","event_data":{}}`)), 400, 0},
-		{"bad digest", post("/hooks/main", bytes.Replace(push, []byte(`"sha256:ab12`), []byte(`"sha256:AB12`), 1)), 400, 0},
-		{"one bad of several", post("/hooks/main", bytes.Replace(fixture(t, "v3-several"), []byte(`"1.3.9"`), []byte(`"-1.3.9"`), 1)), 400, 0},
-		{"at the limit", post("/hooks/main", limit(8192)), 200, 1},
-		{"over the limit", post("/hooks/main", limit(8193)), 413, 0},
+		{"bad digest", post("/hooks/main", bytes.Replace(push, []byte(`"sha256:ab12`), []byte(`"sha256:AB12`), 1)), 200, 0},
+		{"one bad of several", post("/hooks/main", bytes.Replace(fixture(t, "v3-several"), []byte(`"1.3.9"`), []byte(`"-1.3.9"`), 1)), 200, 2},
+		{"at the limit", post("/hooks/main", limit(8*8192)), 200, 1},
+		{"over the limit", post("/hooks/main", limit(8*8192+1)), 200, 0},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -195,13 +220,13 @@ func TestStatuses(t *testing.T) {
 				t.Fatalf("status %d (metric %d), %d stored; want %d and %d\n%s", w.Code, status, s.count(), c.status, c.stored, w.Body)
 			}
 			var body struct {
-				Code, Message                string
-				Accepted, Duplicate, Ignored int
+				Code, Message                          string
+				Accepted, Duplicate, Ignored, Unusable int
 			}
 			if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || w.Header().Get("Content-Type") != "application/json" {
 				t.Fatalf("answer %q is not JSON: %v", w.Body, err)
 			}
-			if (body.Code == "") != (w.Code == 200) || body.Accepted != c.stored || (w.Code == 200 && events != body.Accepted+body.Ignored) {
+			if (body.Code == "") != (w.Code == 200) || body.Accepted != c.stored || (w.Code == 200 && events != body.Accepted+body.Ignored+body.Unusable || body.Unusable != len(s.unusable())) {
 				t.Errorf("answer %s with %d events counted", w.Body, events)
 			}
 			if w.Code == 405 && w.Header().Get("Allow") != "POST" {
@@ -227,8 +252,8 @@ func TestDelivery(t *testing.T) {
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, post("/hooks/main", bytes.Replace(push, []byte("ci-billing"), []byte("mallory"), 1)))
-	if w.Code != 409 {
-		t.Fatalf("same id, other body: %d %s, want 409", w.Code, w.Body)
+	if odd := s.unusable(); w.Code != 200 || len(odd) != 1 || !bytes.Contains(odd[0].Body, []byte("mallory")) {
+		t.Fatalf("same id, other body: %d %s, kept %v", w.Code, w.Body, odd)
 	}
 	// The payload names elsewhere.example.net; the connector decides.
 	got := s.got[0]
@@ -249,7 +274,7 @@ func TestSinkErrors(t *testing.T) {
 		{provenance.Errorf(provenance.Full, "disk /var/x is low"), 503, "5"},
 		{provenance.Errorf(provenance.Unavailable, "locked /var/x"), 503, "5"},
 		{context.DeadlineExceeded, 503, "5"},
-		{provenance.Errorf(provenance.Conflict, "event at /var/x"), 409, ""},
+		{provenance.Errorf(provenance.Conflict, "event at /var/x"), 200, ""},
 		{errors.New("disk /var/x burns"), 500, ""},
 	} {
 		s := newSink()
@@ -265,17 +290,17 @@ func TestSinkErrors(t *testing.T) {
 func TestRepositories(t *testing.T) { // B6
 	for _, c := range []struct {
 		patterns []string
-		status   int
+		stored   int
 	}{
-		{nil, 200}, {[]string{"team-a/billing"}, 200}, {[]string{"team-a/*"}, 200}, {[]string{"other", "team-a/**"}, 200},
-		{[]string{"team-a"}, 403}, {[]string{"team"}, 403}, {[]string{"team-a/bill"}, 403}, {[]string{"*"}, 403}, {[]string{"**"}, 200},
+		{nil, 3}, {[]string{"team-a/billing"}, 3}, {[]string{"team-a/*"}, 3}, {[]string{"other", "team-a/**"}, 3},
+		{[]string{"team-a"}, 0}, {[]string{"team"}, 0}, {[]string{"team-a/bill"}, 0}, {[]string{"*"}, 0}, {[]string{"**"}, 3},
 	} {
 		s := newSink()
 		h := handler(t, s, func(cfg *Config) { cfg.Connectors[0].Repositories = c.patterns })
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, post("/hooks/main", fixture(t, "v3-several")))
-		if w.Code != c.status || (s.count() > 0) != (c.status == 200) {
-			t.Errorf("%v: %d with %d stored, want %d", c.patterns, w.Code, s.count(), c.status)
+		if w.Code != 200 || s.count() != c.stored || len(s.unusable()) > 0 {
+			t.Errorf("%v: %d with %d stored, want %d", c.patterns, w.Code, s.count(), c.stored)
 		}
 	}
 }

@@ -90,14 +90,10 @@ func (e harborEvent) images(m message, action provenance.Action, out *batch) err
 			// several): two facts.
 			gone := c
 			gone.id, gone.reference = m.id(append(e.id(r.Digest, r.Tag), "image")...), value{}
-			if err := out.add(m, gone, e.body); err != nil {
-				return err
-			}
+			out.outcome(m, out.add(m, gone, e.body))
 			c.action = provenance.TagDelete
 		}
-		if err := out.add(m, c, e.body); err != nil {
-			return err
-		}
+		out.outcome(m, out.add(m, c, e.body))
 	}
 	return nil
 }
@@ -115,8 +111,8 @@ func harborDefault(m message) (harborEvent, error) {
 	if err := decode(m.raw, &in, want); err != nil {
 		return harborEvent{}, err
 	}
-	if in.Type == "" || in.OccurAt == "" {
-		return harborEvent{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
+	if err := marked(want, in.Type != "", in.OccurAt != ""); err != nil {
+		return harborEvent{}, err
 	}
 	body, err := hashJSON(m.raw)
 	return harborEvent{
@@ -142,7 +138,7 @@ func harborCloudEvent(m message) (harborEvent, error) {
 		return harborEvent{}, err
 	}
 	if !strings.HasPrefix(in.Type, "harbor.") {
-		return harborEvent{}, provenance.Errorf(provenance.Invalid, "type %q: want an event of Harbor", clipText(in.Type))
+		return harborEvent{}, foreign("type %q: want an event of Harbor", clipText(in.Type))
 	}
 	several := len(e.data.Resources) > 1
 	e.id = func(digest, tag string) []string {

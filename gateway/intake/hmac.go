@@ -6,6 +6,7 @@ import (
 	"hash"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,7 @@ var timestampText = regexp.MustCompile(`^[1-9][0-9]{0,11}$`) // seconds; millise
 // (RFC 2104) and one of the connector's secrets.
 type signature struct {
 	header string
+	also   string // another header that may stand for it
 	prefix string // before the hexadecimal code
 	hash   func() hash.Hash
 	// stamped: the code covers TimestampHeader, a '.' and the body, and the
@@ -57,7 +59,11 @@ func (g *signature) read(h http.Header, now time.Time) (got signed, ok, tooMany 
 		got.stamp = stamps[0]
 	}
 	n, size := 0, g.hash().Size()
-	for _, v := range h.Values(g.header) {
+	values := h.Values(g.header)
+	if g.also != "" {
+		values = slices.Concat(values, h.Values(g.also))
+	}
+	for _, v := range values {
 		for text := range strings.SplitSeq(v, ",") { // a proxy may have joined two headers
 			if n++; n > maxSignatures {
 				return signed{}, false, true
@@ -77,10 +83,38 @@ func (g *signature) read(h http.Header, now time.Time) (got signed, ok, tooMany 
 // verify tells whether one of the signatures was made with one of the secrets
 // over these very bytes: a body that a proxy laid out anew fails.
 func (g *signature) verify(secrets [][]byte, got signed, raw []byte) bool {
+	m := g.begin(secrets, got.stamp)
+	_, _ = m.Write(raw) // hashes do not fail
+	return m.admit(got.codes)
+}
+
+// macs are the codes in the making, one for each secret, of bytes written to them.
+type macs []hash.Hash
+
+func (g *signature) begin(secrets [][]byte, stamp string) macs {
+	out := make(macs, len(secrets))
+	for i, secret := range secrets {
+		out[i] = hmac.New(g.hash, secret)
+		if g.stamped {
+			out[i].Write([]byte(stamp + "."))
+		}
+	}
+	return out
+}
+
+func (m macs) Write(b []byte) (int, error) {
+	for _, one := range m {
+		one.Write(b)
+	}
+	return len(b), nil
+}
+
+// admit tells whether one of the codes is one of the signatures.
+func (m macs) admit(codes [][]byte) bool {
 	found := false
-	for _, secret := range secrets {
-		want := g.sum(secret, got.stamp, raw)
-		for _, code := range got.codes {
+	for _, one := range m {
+		want := one.Sum(nil)
+		for _, code := range codes {
 			found = hmac.Equal(code, want) || found
 		}
 	}
@@ -88,10 +122,7 @@ func (g *signature) verify(secrets [][]byte, got signed, raw []byte) bool {
 }
 
 func (g *signature) sum(secret []byte, stamp string, raw []byte) []byte {
-	mac := hmac.New(g.hash, secret)
-	if g.stamped {
-		mac.Write([]byte(stamp + "."))
-	}
-	mac.Write(raw)
-	return mac.Sum(nil)
+	m := g.begin([][]byte{secret}, stamp)
+	_, _ = m.Write(raw)
+	return m[0].Sum(nil)
 }

@@ -13,7 +13,7 @@ import (
 // Sonatype Nexus 3: components, and assets that are manifests.
 const KindNexus = "nexus"
 
-// nexusTime is Nexus's layout: RFC 3339 but for the colon in the offset.
+// nexusTime is Nexus's older layout: RFC 3339 but for the colon in the offset.
 const nexusTime = "2006-01-02T15:04:05.000-0700"
 
 func nexusFormat() format {
@@ -50,7 +50,10 @@ func parseNexus(m message) (batch, error) {
 	if item == nil {
 		item = in.Asset
 	}
-	if in.Repository == "" || in.Action == "" || item == nil || in.Component != nil && in.Asset != nil {
+	if err := marked(want, in.Repository != "", item != nil); err != nil {
+		return batch{}, err
+	}
+	if in.Action == "" || in.Component != nil && in.Asset != nil {
 		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
 	}
 	body, err := hashJSON(m.raw)
@@ -73,12 +76,12 @@ func parseNexus(m message) (batch, error) {
 		}
 		name, reference = value{"asset.name", image}, value{"asset.name", ref}
 	}
-	if name.text, err = m.connector.stored("repositoryName", in.Repository, name.text); err != nil {
+	if name.text, err = m.connector.stored(in.Repository, name.text); err != nil {
 		return batch{}, err
 	}
 	at, err := time.Parse(nexusTime, in.Timestamp)
 	if err != nil {
-		at = m.now
+		at = occurredAt(in.Timestamp, m.now) // versions since 3.28
 	}
 	user, _, _ := strings.Cut(in.Initiator, "/")
 	c := report{id: m.id("body", hex.EncodeToString(body[:])), repository: name, reference: reference, actor: user, atTime: at}

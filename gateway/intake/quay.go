@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -28,13 +29,20 @@ func parseQuay(m message) (batch, error) {
 		Namespace   string          `json:"namespace"`
 		Name        string          `json:"name"`
 		DockerURL   string          `json:"docker_url"`
+		Homepage    string          `json:"homepage"`
 		UpdatedTags json.RawMessage `json:"updated_tags"`
 	}
 	const want = `{"repository":…,"namespace":…,"name":…,"docker_url":…}, a Quay notification`
 	if err := decode(m.raw, &in, want); err != nil {
 		return batch{}, err
 	}
-	if in.Repository == "" || in.DockerURL == "" || in.Repository != in.Namespace+"/"+in.Name {
+	if in.Repository == "" && in.DockerURL == "" && in.Name == "" && in.Namespace != "" && strings.HasSuffix(in.Homepage, "/organization/"+in.Namespace) {
+		return ignoring(ignoredOther), nil // about an organisation, as its quota
+	}
+	if err := marked(want, in.Repository != "", in.DockerURL != ""); err != nil {
+		return batch{}, err
+	}
+	if in.Repository != in.Namespace+"/"+in.Name {
 		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
 	}
 	tags, err := quayTags(in.UpdatedTags)
@@ -61,9 +69,7 @@ func parseQuay(m message) (batch, error) {
 			id:         m.id("body", hex.EncodeToString(body[:]), tag, since.Format(time.RFC3339Nano)),
 			repository: value{"repository", in.Repository}, tag: value{fmt.Sprintf("updated_tags[%d]", i), tag},
 		}
-		if err := out.add(m, c, body); err != nil {
-			return batch{}, err
-		}
+		out.outcome(m, out.add(m, c, body))
 	}
 	return out, nil
 }

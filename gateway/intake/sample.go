@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,13 +83,13 @@ func sampleBody(c Connector, e provenance.Event) (body any, headers map[string]s
 	}
 	owner, name, nested := strings.Cut(repo, "/")
 	switch c.Kind {
-	case KindQuay, KindGHCR:
+	case KindQuay, KindGHCR, KindGitea, KindAlibaba:
 		if !nested {
 			return nil, nil, provenance.Errorf(provenance.Invalid, "repository %q: %s has owner and name in it", repo, c.Kind)
 		}
 	}
 	switch c.Kind {
-	case KindQuay, KindDockerHub, KindNexus:
+	case KindQuay, KindDockerHub, KindNexus, KindGitea:
 		if tag == "" {
 			return nil, nil, provenance.Errorf(provenance.Invalid, "a sample of kind %s needs a tag: it reports no digest", c.Kind)
 		}
@@ -124,7 +125,8 @@ func sampleBody(c Connector, e provenance.Event) (body any, headers map[string]s
 	case KindArtifactory:
 		key, image, err := c.storage(e.Repository)
 		return object{"domain": "docker", "event_type": "pushed", "sample": id, "data": object{
-			"repo_key": key, "image_name": image, "tag": tag, "sha256": strings.TrimPrefix(digest, "sha256:"), "name": "manifest.json",
+			"repo_key": key, "path": image + "/" + tag + "/manifest.json", "image_name": path.Base(image), "tag": tag,
+			"sha256": strings.TrimPrefix(digest, "sha256:"), "name": "manifest.json",
 		}}, nil, err
 	case KindNexus:
 		key, image, err := c.storage(e.Repository)
@@ -135,8 +137,7 @@ func sampleBody(c Connector, e provenance.Event) (body any, headers map[string]s
 				"X-Nexus-Webhook-Delivery": id,
 			}, err
 	case KindECR:
-		account, rest, _ := strings.Cut(string(c.Host), ".dkr.ecr.")
-		region, _, _ := strings.Cut(rest, ".")
+		account, region := c.account()
 		return object{"id": id, "detail-type": "ECR Image Action", "source": "aws.ecr", "account": account, "region": region, "time": at, "detail": object{
 			"result": "SUCCESS", "repository-name": repo, "image-digest": digest, "image-tag": tag, "action-type": "PUSH",
 		}}, nil, nil
@@ -145,6 +146,17 @@ func sampleBody(c Connector, e provenance.Event) (body any, headers map[string]s
 	case KindEventGrid:
 		return []any{object{"id": id, "eventType": eventGridPrefix + "ImagePushed", "eventTime": at, "data": registry}},
 			map[string]string{"Aeg-Event-Type": "Notification", "Aeg-Subscription-Name": c.origin()}, nil
+	case KindGitea:
+		return object{"action": "created", "sample": id, "sender": object{"login": e.Actor}, "package": object{
+			"owner": object{"login": owner}, "type": "container", "name": name, "version": tag, "created_at": at,
+		}}, map[string]string{"X-Gitea-Event": "package", "X-Gitea-Delivery": id}, nil
+	case KindAlibaba:
+		when := e.OccurredAt.In(time.FixedZone("", alibabaOffset)).Format(alibabaTime)
+		where := object{"namespace": owner, "name": name, "repo_full_name": repo}
+		if at := alibabaHost.FindStringSubmatch(string(c.Host)); at != nil {
+			where["region"] = at[1]
+		}
+		return object{"push_data": object{"digest": digest, "pushed_at": when, "tag": tag}, "repository": where}, nil, nil
 	case KindGeneric:
 		return genericEvent{ID: id, Action: "push", Repository: repo, Tag: tag, Digest: digest, Actor: e.Actor, OccurredAt: at}, nil, nil
 	}

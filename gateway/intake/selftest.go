@@ -174,6 +174,23 @@ func (t *SelfTest) reach(s Stage) {
 	t.stage = s
 }
 
+// refuse says what a sample must not come to: an operator is told, where a
+// registry is thanked. Nothing of a self-test is kept.
+func (t *SelfTest) refuse(b batch) answer {
+	if t == nil {
+		return answer{}
+	}
+	if len(b.unusable) > 0 {
+		return refuse(http.StatusBadRequest, provenance.Invalid, b.unusable[0].reason)
+	}
+	t.reach(StageUnderstood)
+	if b.ignored[ignoredOutside] > 0 {
+		return refuse(http.StatusForbidden, provenance.Forbidden, "the repository is not one of this connector's")
+	}
+	t.reach(StageAllowed)
+	return answer{}
+}
+
 // accept hands the deliveries to the self-tests' sink, behind those that came
 // before: so a repeated sample meets the dedupe that a repeated notification meets.
 func (t *SelfTest) accept(ctx context.Context, deliveries []delivery.Delivery) (delivery.Accepted, error) {

@@ -21,6 +21,7 @@ func Settings(c Connector, gateway string) string {
 		KindDistribution: distributionSettings, KindGitLab: gitlabSettings, KindHarbor: harborSettings, KindZot: zotSettings,
 		KindQuay: quaySettings, KindGHCR: ghcrSettings, KindDockerHub: dockerHubSettings, KindArtifactory: artifactorySettings,
 		KindNexus: nexusSettings, KindECR: ecrSettings, KindACR: acrSettings, KindEventGrid: eventGridSettings, KindGAR: garSettings,
+		KindGitea: giteaSettings, KindAlibaba: alibabaSettings,
 		KindGeneric: genericSettings,
 	}[c.Kind]
 	return strings.NewReplacer("ADDRESS", address, "SECRET", secretHere, "AUDIENCE", c.OIDC.Audience).Replace(strings.TrimPrefix(text, "\n"))
@@ -105,7 +106,7 @@ aws events create-connection --name waybill --authorization-type API_KEY \
 aws events create-api-destination --name waybill --connection-arn <connection> --http-method POST \
   --invocation-endpoint ADDRESS
 aws events put-rule --name waybill-ecr \
-  --event-pattern '{"source":["aws.ecr"],"detail-type":["ECR Image Action"]}'
+  --event-pattern '{"source":["aws.ecr"],"detail-type":["ECR Image Action","ECR Referrer Action","ECR Replication Action","ECR Pull Through Cache Action"]}'
 `
 	acrSettings = `
 az acr webhook create --registry acme --name waybill --actions push delete \
@@ -125,6 +126,17 @@ gcloud pubsub subscriptions create waybill --project p1 --topic gcr \
   --push-auth-service-account waybill-push@p1.iam.gserviceaccount.com \
   --push-auth-token-audience AUDIENCE \
   --ack-deadline 30 --message-retention-duration 7d --expiration-period never
+`
+	giteaSettings = `
+Target URL: ADDRESS
+HTTP method: POST
+POST content type: application/json
+Secret: the secret
+Trigger on: Custom events: Package
+`
+	alibabaSettings = `
+Trigger URL: ADDRESS
+Trigger: All
 `
 	genericSettings = `
 code=$(printf '%s.%s' "$now" "$body" | openssl dgst -sha256 -hmac "$(cat ci.secret)" -r | cut -d' ' -f1)

@@ -10,6 +10,10 @@ import (
 // extension: CloudEvents, in binary mode as zot sends them or structured.
 const KindZot = "zot"
 
+// zotSource is zot's default for its setting source, and what versions up to 2.1.20,
+// which have no such setting, always say: it names no registry that could be another.
+const zotSource = "zotregistry.dev"
+
 // zotPrefix is zot's default for its setting typePrefix.
 const zotPrefix = "zotregistry"
 
@@ -45,10 +49,12 @@ func parseZot(m message) (batch, error) {
 	}
 	kind, ok := strings.CutPrefix(in.Type, prefix+".")
 	if !ok {
-		return batch{}, provenance.Errorf(provenance.Invalid, "type %q: want an event of zot, %s.…", clipText(in.Type), prefix)
+		return batch{}, foreign("type %q: want an event of zot, %s.…", clipText(in.Type), prefix)
 	}
-	if err := m.origin("source", in.Source); err != nil {
-		return batch{}, err
+	if in.Source != zotSource {
+		if err := m.origin("source", in.Source); err != nil {
+			return batch{}, err
+		}
 	}
 	var data zotData
 	if err := decodeChecked(in.Data, &data, "data of a zot event"); err != nil {
@@ -68,11 +74,7 @@ func parseZot(m message) (batch, error) {
 		}
 		err = out.add(m, c, in.body)
 	case "image.deleted":
-		c.action = provenance.Delete
-		if c.reference.text != "" && !strings.Contains(c.reference.text, ":") {
-			c.action = provenance.TagDelete
-		}
-		err = out.add(m, c, in.body)
+		err = out.addDeleted(m, c, in.body)
 	case "image.scanned", "image.lint_failed", "repository.created":
 		out.ignored[ignoredOther]++
 	default:

@@ -56,7 +56,7 @@ func New(q *queue.Queue) *Metrics {
 		Swept:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "waybill_sweep_finished_seconds", Help: "When the last sweep of a registry was finished, Unix time."}, []string{"registry"}),
 		Purged:     prometheus.NewCounter(prometheus.CounterOpts{Name: "waybill_purged_segments_total", Help: "Segments whose pulls' clients were purged because of their age."}),
 	}
-	m.registry.MustRegister(m.requests, m.events, m.Recorded, m.Segments, m.calls, m.Evidence, m.Witness, m.Proven, m.Releases, m.ClockTicks, m.ClockAge, m.Findings, m.Swept, m.Purged, queueCollector{q}, taskCollector{q.Tasks()},
+	m.registry.MustRegister(m.requests, m.events, m.Recorded, m.Segments, m.calls, m.Evidence, m.Witness, m.Proven, m.Releases, m.ClockTicks, m.ClockAge, m.Findings, m.Swept, m.Purged, queueCollector{q}, newUnusableCollector(q), taskCollector{q.Tasks()},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -141,5 +141,37 @@ func (c queueCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	for state, n := range map[string]int64{"pending": s.Pending, "sealed": s.Sealed, "dead": s.Dead} {
 		out <- prometheus.MustNewConstMetric(c.describe(state), prometheus.GaugeValue, float64(n))
+	}
+}
+
+// unusableCollector reads, when it is scraped, what could not be used.
+type unusableCollector struct {
+	queue         *queue.Queue
+	kept, dropped *prometheus.Desc
+}
+
+func newUnusableCollector(q *queue.Queue) unusableCollector {
+	label := []string{"connector"}
+	return unusableCollector{
+		queue: q,
+		kept:  prometheus.NewDesc("waybill_queue_unusable", "Events of known senders that cannot be used and are kept to be looked at.", label, nil),
+		dropped: prometheus.NewDesc("waybill_queue_unusable_dropped", "Events that cannot be used and had to leave for newer ones, since somebody looked.",
+			label, nil),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c unusableCollector) Describe(out chan<- *prometheus.Desc) { out <- c.kept; out <- c.dropped }
+
+// Collect implements prometheus.Collector.
+func (c unusableCollector) Collect(out chan<- prometheus.Metric) {
+	counts, err := c.queue.UnusableCounts(context.Background())
+	if err != nil {
+		out <- prometheus.NewInvalidMetric(c.kept, err)
+		return
+	}
+	for connector, n := range counts {
+		out <- prometheus.MustNewConstMetric(c.kept, prometheus.GaugeValue, float64(n.Kept), connector)
+		out <- prometheus.MustNewConstMetric(c.dropped, prometheus.GaugeValue, float64(n.Dropped), connector)
 	}
 }

@@ -34,9 +34,13 @@ func TestEveryStepIsFenced(t *testing.T) {
 		leased []Item // of another lane
 	}
 	for name, step := range map[string]func(ctx context.Context, s state) error{
-		"seal":     func(ctx context.Context, s state) error { return s.q.Seal(ctx, segment(s.q, 1, 1, s.leased), s.leased) },
-		"release":  func(ctx context.Context, s state) error { return s.q.Release(ctx, s.leased, time.Now(), "later") },
-		"bury":     func(ctx context.Context, s state) error { return s.q.DeadLetter(ctx, s.leased[0], "dead") },
+		"seal":    func(ctx context.Context, s state) error { return s.q.Seal(ctx, segment(s.q, 1, 1, s.leased), s.leased) },
+		"release": func(ctx context.Context, s state) error { return s.q.Release(ctx, s.leased, time.Now(), "later") },
+		"bury":    func(ctx context.Context, s state) error { return s.q.DeadLetter(ctx, s.leased[0], "dead") },
+		"discard": func(ctx context.Context, s state) error {
+			_, err := s.q.Discard(ctx, s.leased)
+			return err
+		},
 		"reseal":   func(ctx context.Context, s state) error { return s.q.Reseal(ctx, s.sealed) },
 		"recorded": func(ctx context.Context, s state) error { return s.q.Recorded(ctx, s.sealed, 1) },
 		"unseal":   func(ctx context.Context, s state) error { return s.q.Unseal(ctx, s.sealed) },

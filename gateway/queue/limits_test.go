@@ -174,7 +174,7 @@ func TestUpgradeFromVersion1(t *testing.T) {
 	}
 	crash(t, q)
 	db := tables(t, path)
-	if _, err := db.ExecContext(t.Context(), `ALTER TABLE seen DROP COLUMN at; DROP TABLE clients; DROP TABLE tasks; DROP TABLE task_places; DROP TABLE task_height; ALTER TABLE meta DROP COLUMN secret; PRAGMA user_version = 1`); err != nil {
+	if _, err := db.ExecContext(t.Context(), `ALTER TABLE seen DROP COLUMN at; DROP TABLE clients; DROP TABLE tasks; DROP TABLE task_places; DROP TABLE task_height; DROP TABLE unusable; DROP TABLE unusable_dropped; ALTER TABLE meta DROP COLUMN secret; PRAGMA user_version = 1`); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

@@ -39,7 +39,7 @@ CREATE INDEX items_sealed ON items (lane) WHERE state = 1;
 CREATE INDEX items_dead ON items (id) WHERE state = 2;
 CREATE INDEX items_held ON items (lane, repo) WHERE state = 0 AND due > 0;
 CREATE TABLE segments (lane INTEGER PRIMARY KEY, seq BIGINT NOT NULL, host TEXT NOT NULL, bytes BYTEA NOT NULL, txid TEXT NOT NULL, tx BYTEA NOT NULL);
-` + clientsPostgres + tasksPostgres + `
+` + clientsPostgres + tasksPostgres + unusablePostgres + `
 INSERT INTO meta (version, name, lanes, done, secret) VALUES ($VERSION, '$NAME', 0, 0, '\x$SECRET');`
 
 const clientsPostgres = `CREATE TABLE clients (lane INTEGER NOT NULL, seq BIGINT NOT NULL, host TEXT NOT NULL, bytes BYTEA NOT NULL, recorded INTEGER NOT NULL, PRIMARY KEY (lane, seq));`
@@ -190,7 +190,10 @@ func (q *Queue) upgradeServer(ctx context.Context, from int) error {
 		}
 		steps = append(steps, clientsPostgres, fmt.Sprintf(`ALTER TABLE meta ADD COLUMN secret BYTEA NOT NULL DEFAULT '\x%x'`, secret))
 	}
-	for _, step := range append(steps, strings.Split(strings.TrimSpace(tasksPostgres), ";\n")...) {
+	if from < 4 {
+		steps = append(steps, strings.Split(strings.TrimSpace(tasksPostgres), ";\n")...)
+	}
+	for _, step := range append(steps, strings.Split(strings.TrimSpace(unusablePostgres), ";\n")...) {
 		if _, err := tx.ExecContext(ctx, step); err != nil {
 			return sqldb.Wrap(err, "upgrade queue")
 		}

@@ -15,7 +15,7 @@ import (
 )
 
 // schemaVersion is kept in PRAGMA user_version, and in PostgreSQL's meta.
-const schemaVersion = 4
+const schemaVersion = 5
 
 // The tables. seen outlives items, so that a delivery repeated after its event
 // was recorded is still known; it grows by about 65 bytes an event.
@@ -40,8 +40,8 @@ CREATE INDEX items_work ON items (state, lane);
 CREATE TABLE segments (
   lane INTEGER PRIMARY KEY, -- at most one open segment per lane
   seq INTEGER NOT NULL, host TEXT NOT NULL, bytes BLOB NOT NULL, txid TEXT NOT NULL, tx BLOB NOT NULL);
-` + clientsSQLite + tasksSQLite + `
-PRAGMA user_version = 4;`
+` + clientsSQLite + tasksSQLite + unusableSQLite + `
+PRAGMA user_version = 5;`
 
 // What segments hide, until it is kept elsewhere.
 const clientsSQLite = `CREATE TABLE clients (lane INTEGER NOT NULL, seq INTEGER NOT NULL, host TEXT NOT NULL, bytes BLOB NOT NULL,
@@ -159,7 +159,7 @@ func (q *Queue) openSQLite(ctx context.Context, path string) error {
 
 // upgradeSQLite brings an older file up to date. Version 1 did not know when
 // an id was seen: such ids count as seen at the upgrade. Version 2 hid nothing,
-// version 3 had no tasks.
+// version 3 had no tasks, version 4 kept nothing that cannot be used.
 func (q *Queue) upgradeSQLite(ctx context.Context) error {
 	var version int
 	if err := q.writerD.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
@@ -183,8 +183,11 @@ func (q *Queue) upgradeSQLite(ctx context.Context) error {
 		}
 		steps += clientsSQLite + fmt.Sprintf(`ALTER TABLE meta ADD COLUMN secret BLOB NOT NULL DEFAULT x'%x';`, secret)
 	}
+	if version < 4 {
+		steps += tasksSQLite
+	}
 	// One transaction: a crash leaves the old version or the new one.
-	_, err := q.writerD.ExecContext(ctx, `BEGIN IMMEDIATE; `+steps+tasksSQLite+fmt.Sprintf(` PRAGMA user_version = %d; COMMIT`, schemaVersion))
+	_, err := q.writerD.ExecContext(ctx, `BEGIN IMMEDIATE; `+steps+unusableSQLite+fmt.Sprintf(` PRAGMA user_version = %d; COMMIT`, schemaVersion))
 	return sqldb.Wrap(err, "upgrade queue")
 }
 

@@ -11,11 +11,13 @@ import (
 // stmts are the writer's prepared statements.
 type stmts struct {
 	addRepo                                                           *sql.Stmt
-	release, bury, retry, retryAll, deadOf, allDead                   *sql.Stmt
+	release, bury, discard, retry, retryAll, deadOf, allDead          *sql.Stmt
 	next, advance                                                     *sql.Stmt
 	sealedSeq, addSegment, reseal, dropSegment                        *sql.Stmt
 	sealedOf, deleteSealed, returnSealed, done                        *sql.Stmt
 	addClients, clientsRecorded, deleteClients, deleteRecordedClients *sql.Stmt
+	addUnusable, dropUnusable, countDropped                           *sql.Stmt
+	removeUnusable, removeAllUnusable, forgetDropped                  *sql.Stmt
 }
 
 // prepared is a statement, in shared SQL, and where it is kept.
@@ -44,6 +46,7 @@ func (s *stmts) prepare(ctx context.Context, conn *sql.Conn, e dialect) error {
 		{&s.addRepo, `INSERT INTO repositories (host, name, lane) VALUES (?, ?, ?) ON CONFLICT (host, name) DO UPDATE SET name = excluded.name RETURNING id, lane`},
 		{&s.release, `UPDATE items SET attempts = attempts + 1, due = ?, reason = ? WHERE id = ? AND state = 0`},
 		{&s.bury, `UPDATE items SET state = 2, reason = ? WHERE id = ? AND state = 0`},
+		{&s.discard, `DELETE FROM items WHERE id = ? AND state = 0`},
 		{&s.deadOf, `SELECT connector, count(*) FROM items WHERE id = ? AND state = 2 GROUP BY connector`},
 		{&s.retry, `UPDATE items SET state = 0, attempts = 0, due = 0, reason = '' WHERE id = ? AND state = 2`},
 		{&s.allDead, `SELECT connector, count(*) FROM items WHERE state = 2 GROUP BY connector`},
@@ -64,13 +67,20 @@ func (s *stmts) prepare(ctx context.Context, conn *sql.Conn, e dialect) error {
 		{&s.clientsRecorded, `UPDATE clients SET recorded = 1 WHERE lane = ? AND seq = ?`},
 		{&s.deleteClients, `DELETE FROM clients WHERE lane = ? AND seq = ?`},
 		{&s.deleteRecordedClients, `DELETE FROM clients WHERE lane = ? AND seq = ? AND recorded = 1`},
+		{&s.addUnusable, `INSERT INTO unusable (host, connector, reason, hash, size, body, times, received, last) VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?)
+			ON CONFLICT (connector, hash) DO UPDATE SET times = unusable.times + 1, last = excluded.last, reason = excluded.reason`},
+		{&s.dropUnusable, `DELETE FROM unusable WHERE connector = ?1 AND id <= (SELECT id FROM unusable WHERE connector = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)`},
+		{&s.countDropped, `INSERT INTO unusable_dropped (connector, dropped) VALUES (?, ?) ON CONFLICT (connector) DO UPDATE SET dropped = unusable_dropped.dropped + excluded.dropped`},
+		{&s.removeUnusable, `DELETE FROM unusable WHERE id = ?`},
+		{&s.removeAllUnusable, `DELETE FROM unusable`},
+		{&s.forgetDropped, `DELETE FROM unusable_dropped`},
 	})
 }
 
 // reads are the prepared statements of the reading connections, which see
 // committed rows only.
 type reads struct {
-	oldest, segment, next, dead, counts, done, unexpirable, expiredIDs, recordedClients *sql.Stmt
+	oldest, segment, next, dead, counts, done, unexpirable, expiredIDs, recordedClients, unusable, unusableCounts *sql.Stmt
 }
 
 const (
@@ -91,6 +101,8 @@ func prepareReads(ctx context.Context, db *sql.DB, e dialect) (r reads, err erro
 		{&r.counts, selectCounts},
 		{&r.done, `SELECT done FROM meta`},
 		{&r.recordedClients, `SELECT lane, seq, host, bytes FROM clients WHERE recorded = 1 AND (lane > ?1 OR lane = ?1 AND seq > ?2) ORDER BY lane, seq LIMIT ?3`},
+		{&r.unusable, `SELECT id, host, connector, reason, hash, size, body, times, received, last FROM unusable WHERE id > ? ORDER BY id LIMIT ?`},
+		{&r.unusableCounts, `SELECT connector, count(*), 0 FROM unusable GROUP BY connector UNION ALL SELECT connector, 0, dropped FROM unusable_dropped`},
 		{&r.unexpirable, `SELECT event FROM items WHERE received < ?`},
 		{&r.expiredIDs, `SELECT id FROM seen WHERE id >= ? AND id < ? AND at < ?`},
 	})

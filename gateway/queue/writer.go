@@ -33,8 +33,9 @@ type writer struct {
 
 	// conn and stmts belong to the writer's goroutine; conn is nil after a
 	// connection to the server was lost and until the next transaction.
-	conn  *sql.Conn
-	stmts stmts
+	conn        *sql.Conn
+	stmts       stmts
+	maxUnusable int
 	// commitFault lets a test fail the commit as a broken disk would.
 	commitFault func() error
 
@@ -69,7 +70,7 @@ type batch struct {
 }
 
 func newWriter(ctx context.Context, db *sql.DB, e backend) (*writer, error) {
-	w := &writer{db: db, backend: e, ops: make(chan *op, 1024), quit: make(chan struct{})}
+	w := &writer{db: db, backend: e, ops: make(chan *op, 1024), quit: make(chan struct{}), maxUnusable: maxUnusable}
 	if err := w.connect(ctx); err != nil {
 		return nil, err
 	}

@@ -69,6 +69,7 @@ func (l *lane) done(ctx context.Context, s queue.Segment, commit ledger.Commit, 
 	if err != nil {
 		return err
 	}
+	l.pushes.recorded(s, events)
 	if l.Waits.Any() {
 		for _, e := range events {
 			l.Waits.End(l.source(s.Host, e.Repository))

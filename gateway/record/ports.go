@@ -42,8 +42,9 @@ type returns interface {
 	Postpone(items []queue.Item, at time.Time)
 }
 
-// setAside takes what is given up on.
+// setAside takes what is given up on, and what is no fact.
 type setAside interface {
+	Discard(ctx context.Context, items []queue.Item) (int, error)
 	DeadLetterAll(ctx context.Context, items []queue.Item, why []string) (int, error)
 	Supersede(ctx context.Context, lane int, seq uint64, items []queue.Item, reason string) error
 }

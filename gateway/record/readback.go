@@ -4,10 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/delivery"
@@ -56,6 +53,7 @@ const (
 	silent                // the registry says nothing
 	unread                // it was not asked yet
 	never                 // asking again is useless
+	none                  // it is no fact: the image outlives the tag that was deleted
 )
 
 // readBack replaces what an event claims by what the registry itself serves,
@@ -72,15 +70,18 @@ const (
 //
 // A look takes a bounded time, and goes round the repositories in turn: what it
 // did not come to waits for the next one, and what it came to is recorded.
-func (l *lane) readBack(ctx context.Context, items []queue.Item, carried *manifests) ([]queue.Item, error) {
+func (l *lane) readBack(ctx context.Context, items []queue.Item, carried *manifests) (ready, repeated []queue.Item, err error) {
 	if len(items) == 0 {
-		return nil, nil
+		return nil, nil, nil
+	}
+	if err := l.current(ctx, items); err != nil {
+		return nil, nil, err
 	}
 	host := items[0].Host
 	reader, configured := l.Readers(host)
 	readings, err := l.lookUp(ctx, reader, items, carried)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	b := &batchReading{
 		lane: l, host: host, reader: reader, configured: configured, readings: readings, now: time.Now(),
@@ -90,7 +91,7 @@ func (l *lane) readBack(ctx context.Context, items []queue.Item, carried *manife
 	for _, it := range items {
 		b.classify(ctx, it)
 	}
-	return b.ready, b.finish(ctx)
+	return b.ready, b.repeated, b.finish(ctx)
 }
 
 // batchReading sorts the items of a batch by what their registry said.
@@ -107,10 +108,13 @@ type batchReading struct {
 	attempts map[imageKey]int               // of the most tried event that asks this
 	gone     map[imageKey]int64             // the last deletion of this batch that is true
 
-	ready, back, later, silent []queue.Item
-	deferred, dead             []queue.Item
-	deferredWhy, deadWhy       []string
-	silentWhy                  string
+	ahead pushes // of ready
+
+	ready, repeated, served []queue.Item
+	back, later, silent     []queue.Item
+	deferred, dead          []queue.Item
+	deferredWhy, deadWhy    []string
+	silentWhy               string
 }
 
 // shareLooks shares looks: the events of one question have had as many as the one
@@ -144,6 +148,7 @@ func (b *batchReading) classify(ctx context.Context, it queue.Item) {
 		b.back = append(b.back, it)
 		return
 	}
+	hint := it.Event.Action == provenance.Push && it.Event.Digest == delivery.Placeholder()
 	what, why := b.decide(&it)
 	key, _ := questionOf(it.Event)
 	waits := false
@@ -159,6 +164,11 @@ func (b *batchReading) classify(ctx context.Context, it queue.Item) {
 		if named := b.readings[key].digest; what == wrong && it.Event.Action == provenance.TagDelete && !named.IsZero() && b.OnContradicted != nil {
 			b.OnContradicted(ctx, it, named)
 		}
+	case what == none && b.reader != nil && b.looks(it, key) < b.Limits.ReadAttempts: // it may take a moment to go
+		b.deferred, b.deferredWhy = append(b.deferred, it), append(b.deferredWhy, "still served")
+		b.wait(it)
+	case what == none:
+		b.served = append(b.served, it)
 	case what == silent:
 		b.held[it.Event.Repository] = true
 		b.silent, b.silentWhy = append(b.silent, it), why
@@ -168,8 +178,11 @@ func (b *batchReading) classify(ctx context.Context, it queue.Item) {
 	case waits: // for an earlier one of its tag or digest
 		b.back = append(b.back, it)
 		b.wait(it)
+	case hint && b.repeats(it):
+		b.repeated = append(b.repeated, it)
 	default:
 		b.ready = append(b.ready, it)
+		b.ahead.event(b.host, it.Event)
 	}
 }
 
@@ -188,6 +201,8 @@ func (b *batchReading) decide(it *queue.Item) (what outcome, why string) {
 		return never, "registry " + string(b.host) + " is not configured in this gateway: its bytes cannot be read back"
 	case push && b.reader == nil && it.Event.Digest == delivery.Placeholder():
 		return never, "the sender named a tag and no digest, and registry " + string(b.host) + " is not read back"
+	case b.reader == nil && delivery.IfGone(it.Event):
+		return none, ""
 	case !asks || b.reader == nil:
 		return stands, ""
 	}
@@ -198,6 +213,8 @@ func (b *batchReading) decide(it *queue.Item) (what outcome, why string) {
 		return unread, ""
 	case code == "" && push:
 		return b.facts(it, r)
+	case code == "" && delivery.IfGone(it.Event):
+		return none, ""
 	case code == "" && it.Event.Action == provenance.Delete:
 		return wrong, "still served: the sender reports that the image was deleted, and the registry serves it"
 	case code == "":
@@ -252,6 +269,9 @@ func (b *batchReading) finish(ctx context.Context) error {
 	if err := b.deadLetters(ctx, b.dead, b.deadWhy); err != nil {
 		return err
 	}
+	if err := b.discard(ctx, b.served, "the image outlives the tag that was deleted"); err != nil {
+		return err
+	}
 	if len(b.deferred) > 0 {
 		most := 0
 		for _, it := range b.deferred {
@@ -272,122 +292,4 @@ func (b *batchReading) finish(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// lookUp puts each question of a batch once, by turns of the repositories, until
-// the look's time is over, the segment can carry no more, or the registry
-// answers nothing. What was not asked then has no reading.
-func (l *lane) lookUp(ctx context.Context, reader Registry, items []queue.Item, carried *manifests) (map[imageKey]reading, error) {
-	readings := map[imageKey]reading{}
-	if reader == nil {
-		return readings, nil
-	}
-	var mu sync.Mutex
-	var group errgroup.Group
-	group.SetLimit(l.Limits.Reads)
-	began, dumb := time.Now(), 0 // answers that were none, before any that was one
-	for _, q := range questions(items) {
-		mu.Lock()
-		enough := dumb >= l.Limits.Reads
-		mu.Unlock()
-		if enough || !carried.room() || l.Limits.Look > 0 && time.Since(began) > l.Limits.Look || ctx.Err() != nil {
-			break
-		}
-		group.Go(func() error {
-			leave, err := l.reading(ctx, q.connector)
-			if err != nil {
-				return nil //nolint:nilerr // it is ctx's, and returned below
-			}
-			defer leave()
-			r, body := read(ctx, reader, q.imageKey)
-			if r.err == nil && q.bytes && !carried.take(r.digest, body) {
-				return nil
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			readings[q.imageKey] = r
-			switch provenance.CodeOf(r.err) {
-			case "", provenance.NotFound, provenance.Invalid:
-				dumb = -len(items)
-			default:
-				dumb++
-			}
-			return nil
-		})
-	}
-	_ = group.Wait() // what failed stands in the readings
-	return readings, ctx.Err()
-}
-
-// question is what is asked for the events of a batch.
-type question struct {
-	imageKey
-	connector string // of the first that asks
-	bytes     bool   // some push wants them recorded
-}
-
-// questions lists what a batch asks, each once: of each repository in the order
-// of its events, and the first of every repository before the second of any. A
-// thousand events of one keep the others' waiting no longer than one.
-func questions(items []queue.Item) []question {
-	by := map[imageKey]*question{}
-	of := map[provenance.Repository][]*question{}
-	var repositories []provenance.Repository
-	for _, it := range items {
-		key, asks := questionOf(it.Event)
-		if !asks {
-			continue
-		}
-		q := by[key]
-		if q == nil {
-			q = &question{imageKey: key, connector: it.Connector}
-			by[key] = q
-			if len(of[key.repository]) == 0 {
-				repositories = append(repositories, key.repository)
-			}
-			of[key.repository] = append(of[key.repository], q)
-		}
-		q.bytes = q.bytes || it.Event.Action == provenance.Push
-	}
-	out := make([]question, 0, len(by))
-	for round := 0; len(out) < len(by); round++ {
-		for _, repo := range repositories {
-			if round < len(of[repo]) {
-				out = append(out, *of[repo][round])
-			}
-		}
-	}
-	return out
-}
-
-func read(ctx context.Context, reader Registry, key imageKey) (r reading, body []byte) {
-	r.digest = key.digest
-	if r.digest.IsZero() {
-		if r.digest, r.err = reader.Resolve(ctx, key.repository, key.tag); r.err != nil || key.named {
-			return r, nil
-		}
-	}
-	r.facts, body, r.err = reader.ManifestBytes(ctx, key.repository, r.digest)
-	return r, body
-}
-
-// readingShare is the part of all places that one connector may hold, in
-// quarters: whoever sends much keeps a place free for the others.
-const readingShare = 3
-
-// reading waits for one of the places in which manifests are read, of all lanes
-// together: each may be as large as MaxManifest while it is read.
-func (s *Recorder) reading(ctx context.Context, connector string) (leave func(), err error) {
-	share := s.shareOf(connector)
-	if err := share.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	if err := s.places.Acquire(ctx, 1); err != nil {
-		share.Release(1)
-		return nil, err
-	}
-	return func() {
-		s.places.Release(1)
-		share.Release(1)
-	}, nil
 }

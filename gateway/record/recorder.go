@@ -157,6 +157,7 @@ type lane struct {
 	// refused are the items of this turn whose repositories the contract does not take.
 	refused  []queue.Item
 	refusals time.Duration // what it took to be refused, in this turn
+	pushes   pushes        // recorded last
 }
 
 func (l *lane) run(ctx context.Context) error {
@@ -212,9 +213,12 @@ func (l *lane) turn(ctx context.Context) error {
 	// What is not settled when a call fails is handed back: it is tried again
 	// at once, by this replica or another, and not when the lease ends.
 	read := newManifests()
-	ready, err := l.readBack(ctx, items, read)
+	ready, repeated, err := l.readBack(ctx, items, read)
 	if err == nil {
 		_, err = l.record(ctx, ready, read)
+	}
+	if err == nil {
+		err = l.settleRepeated(ctx, repeated)
 	}
 	if err != nil {
 		l.Queue.Return(items)

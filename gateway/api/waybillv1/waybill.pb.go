@@ -319,8 +319,12 @@ type QueueStats struct {
 	Dead          int64                  `protobuf:"varint,3,opt,name=dead,proto3" json:"dead,omitempty"`
 	Done          int64                  `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
 	OldestPending *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=oldest_pending,json=oldestPending,proto3" json:"oldest_pending,omitempty"` // absent when nothing is pending
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Events of known senders that cannot be used and are kept to be looked at,
+	// and those that had to leave for newer ones.
+	Unusable        int64 `protobuf:"varint,6,opt,name=unusable,proto3" json:"unusable,omitempty"`
+	UnusableDropped int64 `protobuf:"varint,7,opt,name=unusable_dropped,json=unusableDropped,proto3" json:"unusable_dropped,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *QueueStats) Reset() {
@@ -386,6 +390,20 @@ func (x *QueueStats) GetOldestPending() *timestamppb.Timestamp {
 		return x.OldestPending
 	}
 	return nil
+}
+
+func (x *QueueStats) GetUnusable() int64 {
+	if x != nil {
+		return x.Unusable
+	}
+	return 0
+}
+
+func (x *QueueStats) GetUnusableDropped() int64 {
+	if x != nil {
+		return x.UnusableDropped
+	}
+	return 0
 }
 
 type GetImageRequest struct {
@@ -7436,6 +7454,427 @@ func (x *RetryDeadLettersResponse) GetRetried() int64 {
 	return 0
 }
 
+type ListUnusableRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // at most 64 are in an answer
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUnusableRequest) Reset() {
+	*x = ListUnusableRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUnusableRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUnusableRequest) ProtoMessage() {}
+
+func (x *ListUnusableRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUnusableRequest.ProtoReflect.Descriptor instead.
+func (*ListUnusableRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
+}
+
+func (x *ListUnusableRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListUnusableRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListUnusableResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Events        []*UnusableEvent       `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// How many are kept and how many had to leave, of each connector that has any.
+	Counts        []*UnusableCount `protobuf:"bytes,5,rep,name=counts,proto3" json:"counts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUnusableResponse) Reset() {
+	*x = ListUnusableResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUnusableResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUnusableResponse) ProtoMessage() {}
+
+func (x *ListUnusableResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUnusableResponse.ProtoReflect.Descriptor instead.
+func (*ListUnusableResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
+}
+
+func (x *ListUnusableResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *ListUnusableResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *ListUnusableResponse) GetEvents() []*UnusableEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *ListUnusableResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListUnusableResponse) GetCounts() []*UnusableCount {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+// UnusableEvent is what a known sender sent and nothing could be made of: an
+// event, or a whole body. It was answered like a recorded one.
+type UnusableEvent struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Host      string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
+	Connector string                 `protobuf:"bytes,3,opt,name=connector,proto3" json:"connector,omitempty"`
+	Reason    string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Hash and size of all of it; body is its beginning, without what is confidential.
+	Sha256        string                 `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Size          int64                  `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`
+	Body          string                 `protobuf:"bytes,7,opt,name=body,proto3" json:"body,omitempty"`
+	Times         int64                  `protobuf:"varint,8,opt,name=times,proto3" json:"times,omitempty"` // how often it came
+	ReceivedAt    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
+	LastAt        *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=last_at,json=lastAt,proto3" json:"last_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnusableEvent) Reset() {
+	*x = UnusableEvent{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnusableEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnusableEvent) ProtoMessage() {}
+
+func (x *UnusableEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnusableEvent.ProtoReflect.Descriptor instead.
+func (*UnusableEvent) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
+}
+
+func (x *UnusableEvent) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *UnusableEvent) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *UnusableEvent) GetConnector() string {
+	if x != nil {
+		return x.Connector
+	}
+	return ""
+}
+
+func (x *UnusableEvent) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *UnusableEvent) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *UnusableEvent) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *UnusableEvent) GetBody() string {
+	if x != nil {
+		return x.Body
+	}
+	return ""
+}
+
+func (x *UnusableEvent) GetTimes() int64 {
+	if x != nil {
+		return x.Times
+	}
+	return 0
+}
+
+func (x *UnusableEvent) GetReceivedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReceivedAt
+	}
+	return nil
+}
+
+func (x *UnusableEvent) GetLastAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastAt
+	}
+	return nil
+}
+
+type UnusableCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Connector     string                 `protobuf:"bytes,1,opt,name=connector,proto3" json:"connector,omitempty"`
+	Kept          int64                  `protobuf:"varint,2,opt,name=kept,proto3" json:"kept,omitempty"`
+	Dropped       int64                  `protobuf:"varint,3,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnusableCount) Reset() {
+	*x = UnusableCount{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnusableCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnusableCount) ProtoMessage() {}
+
+func (x *UnusableCount) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnusableCount.ProtoReflect.Descriptor instead.
+func (*UnusableCount) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
+}
+
+func (x *UnusableCount) GetConnector() string {
+	if x != nil {
+		return x.Connector
+	}
+	return ""
+}
+
+func (x *UnusableCount) GetKept() int64 {
+	if x != nil {
+		return x.Kept
+	}
+	return 0
+}
+
+func (x *UnusableCount) GetDropped() int64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+type RemoveUnusableRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Ids   []int64                `protobuf:"varint,1,rep,packed,name=ids,proto3" json:"ids,omitempty"` // at most 500
+	// Everything, and the counts; ids must then be empty.
+	All           bool `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveUnusableRequest) Reset() {
+	*x = RemoveUnusableRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveUnusableRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveUnusableRequest) ProtoMessage() {}
+
+func (x *RemoveUnusableRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveUnusableRequest.ProtoReflect.Descriptor instead.
+func (*RemoveUnusableRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{90}
+}
+
+func (x *RemoveUnusableRequest) GetIds() []int64 {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *RemoveUnusableRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+type RemoveUnusableResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Removed       int64                  `protobuf:"varint,3,opt,name=removed,proto3" json:"removed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveUnusableResponse) Reset() {
+	*x = RemoveUnusableResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveUnusableResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveUnusableResponse) ProtoMessage() {}
+
+func (x *RemoveUnusableResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveUnusableResponse.ProtoReflect.Descriptor instead.
+func (*RemoveUnusableResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{91}
+}
+
+func (x *RemoveUnusableResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *RemoveUnusableResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *RemoveUnusableResponse) GetRemoved() int64 {
+	if x != nil {
+		return x.Removed
+	}
+	return 0
+}
+
 type StartSweepRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Registry      string                 `protobuf:"bytes,1,opt,name=registry,proto3" json:"registry,omitempty"`            // a host; empty: every one of the gateway's own organisation
@@ -7446,7 +7885,7 @@ type StartSweepRequest struct {
 
 func (x *StartSweepRequest) Reset() {
 	*x = StartSweepRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7458,7 +7897,7 @@ func (x *StartSweepRequest) String() string {
 func (*StartSweepRequest) ProtoMessage() {}
 
 func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7471,7 +7910,7 @@ func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepRequest.ProtoReflect.Descriptor instead.
 func (*StartSweepRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *StartSweepRequest) GetRegistry() string {
@@ -7499,7 +7938,7 @@ type StartSweepResponse struct {
 
 func (x *StartSweepResponse) Reset() {
 	*x = StartSweepResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7511,7 +7950,7 @@ func (x *StartSweepResponse) String() string {
 func (*StartSweepResponse) ProtoMessage() {}
 
 func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7524,7 +7963,7 @@ func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepResponse.ProtoReflect.Descriptor instead.
 func (*StartSweepResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *StartSweepResponse) GetHeight() uint64 {
@@ -7559,7 +7998,7 @@ type StartedSweep struct {
 
 func (x *StartedSweep) Reset() {
 	*x = StartedSweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7571,7 +8010,7 @@ func (x *StartedSweep) String() string {
 func (*StartedSweep) ProtoMessage() {}
 
 func (x *StartedSweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7584,7 +8023,7 @@ func (x *StartedSweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartedSweep.ProtoReflect.Descriptor instead.
 func (*StartedSweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *StartedSweep) GetRegistry() string {
@@ -7617,7 +8056,7 @@ type GetSweepsRequest struct {
 
 func (x *GetSweepsRequest) Reset() {
 	*x = GetSweepsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7629,7 +8068,7 @@ func (x *GetSweepsRequest) String() string {
 func (*GetSweepsRequest) ProtoMessage() {}
 
 func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7642,7 +8081,7 @@ func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsRequest.ProtoReflect.Descriptor instead.
 func (*GetSweepsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *GetSweepsRequest) GetRegistry() string {
@@ -7663,7 +8102,7 @@ type GetSweepsResponse struct {
 
 func (x *GetSweepsResponse) Reset() {
 	*x = GetSweepsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7675,7 +8114,7 @@ func (x *GetSweepsResponse) String() string {
 func (*GetSweepsResponse) ProtoMessage() {}
 
 func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7688,7 +8127,7 @@ func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsResponse.ProtoReflect.Descriptor instead.
 func (*GetSweepsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{90}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *GetSweepsResponse) GetHeight() uint64 {
@@ -7727,7 +8166,7 @@ type RegistrySweeps struct {
 
 func (x *RegistrySweeps) Reset() {
 	*x = RegistrySweeps{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7739,7 +8178,7 @@ func (x *RegistrySweeps) String() string {
 func (*RegistrySweeps) ProtoMessage() {}
 
 func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7752,7 +8191,7 @@ func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistrySweeps.ProtoReflect.Descriptor instead.
 func (*RegistrySweeps) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{91}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *RegistrySweeps) GetRegistry() string {
@@ -7816,7 +8255,7 @@ type Sweep struct {
 
 func (x *Sweep) Reset() {
 	*x = Sweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7828,7 +8267,7 @@ func (x *Sweep) String() string {
 func (*Sweep) ProtoMessage() {}
 
 func (x *Sweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7841,7 +8280,7 @@ func (x *Sweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
 func (*Sweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{92}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *Sweep) GetId() string {
@@ -7967,7 +8406,7 @@ type SweepCount struct {
 
 func (x *SweepCount) Reset() {
 	*x = SweepCount{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7979,7 +8418,7 @@ func (x *SweepCount) String() string {
 func (*SweepCount) ProtoMessage() {}
 
 func (x *SweepCount) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7992,7 +8431,7 @@ func (x *SweepCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepCount.ProtoReflect.Descriptor instead.
 func (*SweepCount) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{93}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *SweepCount) GetKind() string {
@@ -8028,7 +8467,7 @@ type SweepFinding struct {
 
 func (x *SweepFinding) Reset() {
 	*x = SweepFinding{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8040,7 +8479,7 @@ func (x *SweepFinding) String() string {
 func (*SweepFinding) ProtoMessage() {}
 
 func (x *SweepFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8053,7 +8492,7 @@ func (x *SweepFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepFinding.ProtoReflect.Descriptor instead.
 func (*SweepFinding) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{94}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *SweepFinding) GetKind() string {
@@ -8120,7 +8559,7 @@ type ListConnectorsRequest struct {
 
 func (x *ListConnectorsRequest) Reset() {
 	*x = ListConnectorsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8132,7 +8571,7 @@ func (x *ListConnectorsRequest) String() string {
 func (*ListConnectorsRequest) ProtoMessage() {}
 
 func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8145,7 +8584,7 @@ func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsRequest.ProtoReflect.Descriptor instead.
 func (*ListConnectorsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{95}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{101}
 }
 
 type ListConnectorsResponse struct {
@@ -8159,7 +8598,7 @@ type ListConnectorsResponse struct {
 
 func (x *ListConnectorsResponse) Reset() {
 	*x = ListConnectorsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8171,7 +8610,7 @@ func (x *ListConnectorsResponse) String() string {
 func (*ListConnectorsResponse) ProtoMessage() {}
 
 func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8184,7 +8623,7 @@ func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsResponse.ProtoReflect.Descriptor instead.
 func (*ListConnectorsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{96}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *ListConnectorsResponse) GetHeight() uint64 {
@@ -8232,7 +8671,7 @@ type Connector struct {
 
 func (x *Connector) Reset() {
 	*x = Connector{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8244,7 +8683,7 @@ func (x *Connector) String() string {
 func (*Connector) ProtoMessage() {}
 
 func (x *Connector) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8257,7 +8696,7 @@ func (x *Connector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connector.ProtoReflect.Descriptor instead.
 func (*Connector) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{97}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *Connector) GetName() string {
@@ -8369,7 +8808,7 @@ type TestConnectorRequest struct {
 
 func (x *TestConnectorRequest) Reset() {
 	*x = TestConnectorRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8381,7 +8820,7 @@ func (x *TestConnectorRequest) String() string {
 func (*TestConnectorRequest) ProtoMessage() {}
 
 func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8394,7 +8833,7 @@ func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorRequest.ProtoReflect.Descriptor instead.
 func (*TestConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{98}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *TestConnectorRequest) GetName() string {
@@ -8430,7 +8869,7 @@ type TestConnectorResponse struct {
 
 func (x *TestConnectorResponse) Reset() {
 	*x = TestConnectorResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8442,7 +8881,7 @@ func (x *TestConnectorResponse) String() string {
 func (*TestConnectorResponse) ProtoMessage() {}
 
 func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8455,7 +8894,7 @@ func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorResponse.ProtoReflect.Descriptor instead.
 func (*TestConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{99}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *TestConnectorResponse) GetHeight() uint64 {
@@ -8534,7 +8973,7 @@ type ConnectorStep struct {
 
 func (x *ConnectorStep) Reset() {
 	*x = ConnectorStep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8546,7 +8985,7 @@ func (x *ConnectorStep) String() string {
 func (*ConnectorStep) ProtoMessage() {}
 
 func (x *ConnectorStep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8559,7 +8998,7 @@ func (x *ConnectorStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectorStep.ProtoReflect.Descriptor instead.
 func (*ConnectorStep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{100}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *ConnectorStep) GetName() string {
@@ -8618,14 +9057,16 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\rWeakConnector\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1a\n" +
-	"\bweakness\x18\x03 \x01(\tR\bweakness\"\xa9\x01\n" +
+	"\bweakness\x18\x03 \x01(\tR\bweakness\"\xf0\x01\n" +
 	"\n" +
 	"QueueStats\x12\x18\n" +
 	"\apending\x18\x01 \x01(\x03R\apending\x12\x16\n" +
 	"\x06sealed\x18\x02 \x01(\x03R\x06sealed\x12\x12\n" +
 	"\x04dead\x18\x03 \x01(\x03R\x04dead\x12\x12\n" +
 	"\x04done\x18\x04 \x01(\x03R\x04done\x12A\n" +
-	"\x0eoldest_pending\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\roldestPending\"'\n" +
+	"\x0eoldest_pending\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\roldestPending\x12\x1a\n" +
+	"\bunusable\x18\x06 \x01(\x03R\bunusable\x12)\n" +
+	"\x10unusable_dropped\x18\a \x01(\x03R\x0funusableDropped\"'\n" +
 	"\x0fGetImageRequest\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\"\x96\x03\n" +
 	"\x10GetImageResponse\x12\x16\n" +
@@ -9301,7 +9742,41 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x18RetryDeadLettersResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x18\n" +
-	"\aretried\x18\x03 \x01(\x03R\aretried\"H\n" +
+	"\aretried\x18\x03 \x01(\x03R\aretried\"Q\n" +
+	"\x13ListUnusableRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\xd2\x01\n" +
+	"\x14ListUnusableResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x121\n" +
+	"\x06events\x18\x03 \x03(\v2\x19.waybill.v1.UnusableEventR\x06events\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\x121\n" +
+	"\x06counts\x18\x05 \x03(\v2\x19.waybill.v1.UnusableCountR\x06counts\"\xb1\x02\n" +
+	"\rUnusableEvent\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
+	"\x04host\x18\x02 \x01(\tR\x04host\x12\x1c\n" +
+	"\tconnector\x18\x03 \x01(\tR\tconnector\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06sha256\x18\x05 \x01(\tR\x06sha256\x12\x12\n" +
+	"\x04size\x18\x06 \x01(\x03R\x04size\x12\x12\n" +
+	"\x04body\x18\a \x01(\tR\x04body\x12\x14\n" +
+	"\x05times\x18\b \x01(\x03R\x05times\x12;\n" +
+	"\vreceived_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"receivedAt\x123\n" +
+	"\alast_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x06lastAt\"[\n" +
+	"\rUnusableCount\x12\x1c\n" +
+	"\tconnector\x18\x01 \x01(\tR\tconnector\x12\x12\n" +
+	"\x04kept\x18\x02 \x01(\x03R\x04kept\x12\x18\n" +
+	"\adropped\x18\x03 \x01(\x03R\adropped\";\n" +
+	"\x15RemoveUnusableRequest\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\x03R\x03ids\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\"`\n" +
+	"\x16RemoveUnusableResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x18\n" +
+	"\aremoved\x18\x03 \x01(\x03R\aremoved\"H\n" +
 	"\x11StartSweepRequest\x12\x1a\n" +
 	"\bregistry\x18\x01 \x01(\tR\bregistry\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"t\n" +
@@ -9407,7 +9882,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06result\x18\x02 \x01(\tR\x06result\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x16\n" +
-	"\x06advice\x18\x04 \x01(\tR\x06advice2\xa5\x12\n" +
+	"\x06advice\x18\x04 \x01(\tR\x06advice2\xd1\x13\n" +
 	"\aWaybill\x12H\n" +
 	"\tGetStatus\x12\x1c.waybill.v1.GetStatusRequest\x1a\x1d.waybill.v1.GetStatusResponse\x12E\n" +
 	"\bGetImage\x12\x1b.waybill.v1.GetImageRequest\x1a\x1c.waybill.v1.GetImageResponse\x12?\n" +
@@ -9435,7 +9910,9 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\vListMembers\x12\x1e.waybill.v1.ListMembersRequest\x1a\x1f.waybill.v1.ListMembersResponse\x12W\n" +
 	"\x0eListRegistries\x12!.waybill.v1.ListRegistriesRequest\x1a\".waybill.v1.ListRegistriesResponse\x12Z\n" +
 	"\x0fListDeadLetters\x12\".waybill.v1.ListDeadLettersRequest\x1a#.waybill.v1.ListDeadLettersResponse\x12]\n" +
-	"\x10RetryDeadLetters\x12#.waybill.v1.RetryDeadLettersRequest\x1a$.waybill.v1.RetryDeadLettersResponse\x12K\n" +
+	"\x10RetryDeadLetters\x12#.waybill.v1.RetryDeadLettersRequest\x1a$.waybill.v1.RetryDeadLettersResponse\x12Q\n" +
+	"\fListUnusable\x12\x1f.waybill.v1.ListUnusableRequest\x1a .waybill.v1.ListUnusableResponse\x12W\n" +
+	"\x0eRemoveUnusable\x12!.waybill.v1.RemoveUnusableRequest\x1a\".waybill.v1.RemoveUnusableResponse\x12K\n" +
 	"\n" +
 	"StartSweep\x12\x1d.waybill.v1.StartSweepRequest\x1a\x1e.waybill.v1.StartSweepResponse\x12H\n" +
 	"\tGetSweeps\x12\x1c.waybill.v1.GetSweepsRequest\x1a\x1d.waybill.v1.GetSweepsResponse\x12W\n" +
@@ -9454,7 +9931,7 @@ func file_waybill_v1_waybill_proto_rawDescGZIP() []byte {
 	return file_waybill_v1_waybill_proto_rawDescData
 }
 
-var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 102)
+var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 108)
 var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*Person)(nil),                     // 0: waybill.v1.Person
 	(*GetStatusRequest)(nil),           // 1: waybill.v1.GetStatusRequest
@@ -9542,85 +10019,91 @@ var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*DeadLetter)(nil),                 // 83: waybill.v1.DeadLetter
 	(*RetryDeadLettersRequest)(nil),    // 84: waybill.v1.RetryDeadLettersRequest
 	(*RetryDeadLettersResponse)(nil),   // 85: waybill.v1.RetryDeadLettersResponse
-	(*StartSweepRequest)(nil),          // 86: waybill.v1.StartSweepRequest
-	(*StartSweepResponse)(nil),         // 87: waybill.v1.StartSweepResponse
-	(*StartedSweep)(nil),               // 88: waybill.v1.StartedSweep
-	(*GetSweepsRequest)(nil),           // 89: waybill.v1.GetSweepsRequest
-	(*GetSweepsResponse)(nil),          // 90: waybill.v1.GetSweepsResponse
-	(*RegistrySweeps)(nil),             // 91: waybill.v1.RegistrySweeps
-	(*Sweep)(nil),                      // 92: waybill.v1.Sweep
-	(*SweepCount)(nil),                 // 93: waybill.v1.SweepCount
-	(*SweepFinding)(nil),               // 94: waybill.v1.SweepFinding
-	(*ListConnectorsRequest)(nil),      // 95: waybill.v1.ListConnectorsRequest
-	(*ListConnectorsResponse)(nil),     // 96: waybill.v1.ListConnectorsResponse
-	(*Connector)(nil),                  // 97: waybill.v1.Connector
-	(*TestConnectorRequest)(nil),       // 98: waybill.v1.TestConnectorRequest
-	(*TestConnectorResponse)(nil),      // 99: waybill.v1.TestConnectorResponse
-	(*ConnectorStep)(nil),              // 100: waybill.v1.ConnectorStep
-	nil,                                // 101: waybill.v1.Evidence.ClaimsEntry
-	(*timestamppb.Timestamp)(nil),      // 102: google.protobuf.Timestamp
+	(*ListUnusableRequest)(nil),        // 86: waybill.v1.ListUnusableRequest
+	(*ListUnusableResponse)(nil),       // 87: waybill.v1.ListUnusableResponse
+	(*UnusableEvent)(nil),              // 88: waybill.v1.UnusableEvent
+	(*UnusableCount)(nil),              // 89: waybill.v1.UnusableCount
+	(*RemoveUnusableRequest)(nil),      // 90: waybill.v1.RemoveUnusableRequest
+	(*RemoveUnusableResponse)(nil),     // 91: waybill.v1.RemoveUnusableResponse
+	(*StartSweepRequest)(nil),          // 92: waybill.v1.StartSweepRequest
+	(*StartSweepResponse)(nil),         // 93: waybill.v1.StartSweepResponse
+	(*StartedSweep)(nil),               // 94: waybill.v1.StartedSweep
+	(*GetSweepsRequest)(nil),           // 95: waybill.v1.GetSweepsRequest
+	(*GetSweepsResponse)(nil),          // 96: waybill.v1.GetSweepsResponse
+	(*RegistrySweeps)(nil),             // 97: waybill.v1.RegistrySweeps
+	(*Sweep)(nil),                      // 98: waybill.v1.Sweep
+	(*SweepCount)(nil),                 // 99: waybill.v1.SweepCount
+	(*SweepFinding)(nil),               // 100: waybill.v1.SweepFinding
+	(*ListConnectorsRequest)(nil),      // 101: waybill.v1.ListConnectorsRequest
+	(*ListConnectorsResponse)(nil),     // 102: waybill.v1.ListConnectorsResponse
+	(*Connector)(nil),                  // 103: waybill.v1.Connector
+	(*TestConnectorRequest)(nil),       // 104: waybill.v1.TestConnectorRequest
+	(*TestConnectorResponse)(nil),      // 105: waybill.v1.TestConnectorResponse
+	(*ConnectorStep)(nil),              // 106: waybill.v1.ConnectorStep
+	nil,                                // 107: waybill.v1.Evidence.ClaimsEntry
+	(*timestamppb.Timestamp)(nil),      // 108: google.protobuf.Timestamp
 }
 var file_waybill_v1_waybill_proto_depIdxs = []int32{
 	4,   // 0: waybill.v1.GetStatusResponse.queue:type_name -> waybill.v1.QueueStats
-	102, // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
-	102, // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	108, // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
+	108, // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
 	3,   // 3: waybill.v1.GetStatusResponse.weak_connectors:type_name -> waybill.v1.WeakConnector
-	102, // 4: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
+	108, // 4: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
 	7,   // 5: waybill.v1.GetImageResponse.places:type_name -> waybill.v1.Place
 	9,   // 6: waybill.v1.GetImageResponse.holds:type_name -> waybill.v1.Hold
 	10,  // 7: waybill.v1.GetImageResponse.releases:type_name -> waybill.v1.Release
 	28,  // 8: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
-	102, // 9: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
-	102, // 10: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
+	108, // 9: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
+	108, // 10: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
 	8,   // 11: waybill.v1.Place.carriers:type_name -> waybill.v1.Carrier
 	0,   // 12: waybill.v1.Hold.by:type_name -> waybill.v1.Person
-	102, // 13: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
-	102, // 14: waybill.v1.Hold.since:type_name -> google.protobuf.Timestamp
+	108, // 13: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
+	108, // 14: waybill.v1.Hold.since:type_name -> google.protobuf.Timestamp
 	13,  // 15: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
 	0,   // 16: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
 	0,   // 17: waybill.v1.Release.by:type_name -> waybill.v1.Person
-	102, // 18: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
+	108, // 18: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
 	12,  // 19: waybill.v1.Release.debt:type_name -> waybill.v1.Debt
 	11,  // 20: waybill.v1.Release.approved:type_name -> waybill.v1.Approver
 	0,   // 21: waybill.v1.Approver.who:type_name -> waybill.v1.Person
-	102, // 22: waybill.v1.Approver.at:type_name -> google.protobuf.Timestamp
+	108, // 22: waybill.v1.Approver.at:type_name -> google.protobuf.Timestamp
 	0,   // 23: waybill.v1.Debt.by:type_name -> waybill.v1.Person
-	102, // 24: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
-	102, // 25: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
+	108, // 24: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
+	108, // 25: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
 	0,   // 26: waybill.v1.Debt.reviewed_by:type_name -> waybill.v1.Person
-	102, // 27: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
-	102, // 28: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
+	108, // 27: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
+	108, // 28: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
 	13,  // 29: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
 	19,  // 30: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
-	102, // 31: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
+	108, // 31: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
 	18,  // 32: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
 	0,   // 33: waybill.v1.GetVerdictResponse.requester:type_name -> waybill.v1.Person
 	22,  // 34: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
-	102, // 35: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
+	108, // 35: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
 	0,   // 36: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
-	102, // 37: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
-	102, // 38: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
+	108, // 37: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
+	108, // 38: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
 	25,  // 39: waybill.v1.ListPullsResponse.pulls:type_name -> waybill.v1.Pull
-	102, // 40: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
+	108, // 40: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
 	0,   // 41: waybill.v1.Pull.gateway:type_name -> waybill.v1.Person
-	102, // 42: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
+	108, // 42: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
 	28,  // 43: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
 	0,   // 44: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
-	102, // 45: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
+	108, // 45: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
 	29,  // 46: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
-	102, // 47: waybill.v1.Promotion.expires:type_name -> google.protobuf.Timestamp
+	108, // 47: waybill.v1.Promotion.expires:type_name -> google.protobuf.Timestamp
 	0,   // 48: waybill.v1.Promotion.withdrawn_by:type_name -> waybill.v1.Person
 	0,   // 49: waybill.v1.Approval.by:type_name -> waybill.v1.Person
-	102, // 50: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	108, // 50: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
 	32,  // 51: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
 	34,  // 52: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
-	102, // 53: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
+	108, // 53: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
 	0,   // 54: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
-	102, // 55: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	108, // 55: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
 	57,  // 56: waybill.v1.Evidence.withdrawn:type_name -> waybill.v1.Withdrawal
-	101, // 57: waybill.v1.Evidence.claims:type_name -> waybill.v1.Evidence.ClaimsEntry
+	107, // 57: waybill.v1.Evidence.claims:type_name -> waybill.v1.Evidence.ClaimsEntry
 	33,  // 58: waybill.v1.Evidence.uses:type_name -> waybill.v1.AuthorityUse
-	102, // 59: waybill.v1.AuthorityUse.at:type_name -> google.protobuf.Timestamp
+	108, // 59: waybill.v1.AuthorityUse.at:type_name -> google.protobuf.Timestamp
 	37,  // 60: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
 	32,  // 61: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
 	37,  // 62: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
@@ -9628,140 +10111,148 @@ var file_waybill_v1_waybill_proto_depIdxs = []int32{
 	49,  // 64: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
 	70,  // 65: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
 	44,  // 66: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
-	102, // 67: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
+	108, // 67: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
 	13,  // 68: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
 	19,  // 69: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
 	49,  // 70: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
 	49,  // 71: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
 	0,   // 72: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
-	102, // 73: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
+	108, // 73: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
 	50,  // 74: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
 	0,   // 75: waybill.v1.Vote.by:type_name -> waybill.v1.Person
-	102, // 76: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
+	108, // 76: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
 	0,   // 77: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
 	53,  // 78: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
 	19,  // 79: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
 	0,   // 80: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
-	102, // 81: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
-	102, // 82: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
+	108, // 81: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
+	108, // 82: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
 	56,  // 83: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
-	102, // 84: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
-	102, // 85: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
+	108, // 84: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
+	108, // 85: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
 	0,   // 86: waybill.v1.Key.by:type_name -> waybill.v1.Person
-	102, // 87: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
+	108, // 87: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
 	57,  // 88: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
-	102, // 89: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
+	108, // 89: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
 	0,   // 90: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
-	102, // 91: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
+	108, // 91: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
 	60,  // 92: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
 	0,   // 93: waybill.v1.Schema.by:type_name -> waybill.v1.Person
-	102, // 94: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
+	108, // 94: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
 	63,  // 95: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
-	102, // 96: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
+	108, // 96: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
 	0,   // 97: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
 	0,   // 98: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
-	102, // 99: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
+	108, // 99: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
 	0,   // 100: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
 	11,  // 101: waybill.v1.Waiver.approved:type_name -> waybill.v1.Approver
 	66,  // 102: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
-	102, // 103: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
+	108, // 103: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
 	69,  // 104: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
 	0,   // 105: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
-	102, // 106: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
+	108, // 106: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
 	70,  // 107: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
 	76,  // 108: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
 	77,  // 109: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
 	75,  // 110: waybill.v1.ListMembersResponse.taken_back:type_name -> waybill.v1.TakenBack
-	102, // 111: waybill.v1.TakenBack.since:type_name -> google.protobuf.Timestamp
+	108, // 111: waybill.v1.TakenBack.since:type_name -> google.protobuf.Timestamp
 	0,   // 112: waybill.v1.TakenBack.by:type_name -> waybill.v1.Person
-	102, // 113: waybill.v1.TakenBack.at:type_name -> google.protobuf.Timestamp
+	108, // 113: waybill.v1.TakenBack.at:type_name -> google.protobuf.Timestamp
 	0,   // 114: waybill.v1.Member.by:type_name -> waybill.v1.Person
-	102, // 115: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
+	108, // 115: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
 	0,   // 116: waybill.v1.Grant.by:type_name -> waybill.v1.Person
-	102, // 117: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
+	108, // 117: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
 	80,  // 118: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
 	0,   // 119: waybill.v1.Registry.by:type_name -> waybill.v1.Person
-	102, // 120: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
+	108, // 120: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
 	83,  // 121: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
-	102, // 122: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
-	88,  // 123: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
-	91,  // 124: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
-	92,  // 125: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
-	92,  // 126: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
-	94,  // 127: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
-	102, // 128: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
-	102, // 129: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
-	102, // 130: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
-	93,  // 131: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
-	94,  // 132: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
-	102, // 133: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
-	97,  // 134: waybill.v1.ListConnectorsResponse.connectors:type_name -> waybill.v1.Connector
-	102, // 135: waybill.v1.Connector.last_event:type_name -> google.protobuf.Timestamp
-	102, // 136: waybill.v1.Connector.last_refused:type_name -> google.protobuf.Timestamp
-	100, // 137: waybill.v1.TestConnectorResponse.steps:type_name -> waybill.v1.ConnectorStep
-	1,   // 138: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
-	5,   // 139: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
-	14,  // 140: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
-	16,  // 141: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
-	20,  // 142: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
-	23,  // 143: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
-	26,  // 144: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
-	30,  // 145: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
-	35,  // 146: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
-	38,  // 147: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
-	71,  // 148: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
-	40,  // 149: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
-	42,  // 150: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
-	45,  // 151: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
-	47,  // 152: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
-	51,  // 153: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
-	54,  // 154: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
-	58,  // 155: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
-	61,  // 156: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
-	64,  // 157: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
-	67,  // 158: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
-	73,  // 159: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
-	78,  // 160: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
-	81,  // 161: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
-	84,  // 162: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
-	86,  // 163: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
-	89,  // 164: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
-	95,  // 165: waybill.v1.Waybill.ListConnectors:input_type -> waybill.v1.ListConnectorsRequest
-	98,  // 166: waybill.v1.Waybill.TestConnector:input_type -> waybill.v1.TestConnectorRequest
-	2,   // 167: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
-	6,   // 168: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
-	15,  // 169: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
-	17,  // 170: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
-	21,  // 171: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
-	24,  // 172: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
-	27,  // 173: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
-	31,  // 174: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
-	36,  // 175: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
-	39,  // 176: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
-	72,  // 177: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
-	41,  // 178: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
-	43,  // 179: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
-	46,  // 180: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
-	48,  // 181: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
-	52,  // 182: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
-	55,  // 183: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
-	59,  // 184: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
-	62,  // 185: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
-	65,  // 186: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
-	68,  // 187: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
-	74,  // 188: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
-	79,  // 189: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
-	82,  // 190: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
-	85,  // 191: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
-	87,  // 192: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
-	90,  // 193: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
-	96,  // 194: waybill.v1.Waybill.ListConnectors:output_type -> waybill.v1.ListConnectorsResponse
-	99,  // 195: waybill.v1.Waybill.TestConnector:output_type -> waybill.v1.TestConnectorResponse
-	167, // [167:196] is the sub-list for method output_type
-	138, // [138:167] is the sub-list for method input_type
-	138, // [138:138] is the sub-list for extension type_name
-	138, // [138:138] is the sub-list for extension extendee
-	0,   // [0:138] is the sub-list for field type_name
+	108, // 122: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
+	88,  // 123: waybill.v1.ListUnusableResponse.events:type_name -> waybill.v1.UnusableEvent
+	89,  // 124: waybill.v1.ListUnusableResponse.counts:type_name -> waybill.v1.UnusableCount
+	108, // 125: waybill.v1.UnusableEvent.received_at:type_name -> google.protobuf.Timestamp
+	108, // 126: waybill.v1.UnusableEvent.last_at:type_name -> google.protobuf.Timestamp
+	94,  // 127: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
+	97,  // 128: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
+	98,  // 129: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
+	98,  // 130: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
+	100, // 131: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
+	108, // 132: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
+	108, // 133: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
+	108, // 134: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
+	99,  // 135: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
+	100, // 136: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
+	108, // 137: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
+	103, // 138: waybill.v1.ListConnectorsResponse.connectors:type_name -> waybill.v1.Connector
+	108, // 139: waybill.v1.Connector.last_event:type_name -> google.protobuf.Timestamp
+	108, // 140: waybill.v1.Connector.last_refused:type_name -> google.protobuf.Timestamp
+	106, // 141: waybill.v1.TestConnectorResponse.steps:type_name -> waybill.v1.ConnectorStep
+	1,   // 142: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
+	5,   // 143: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
+	14,  // 144: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
+	16,  // 145: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
+	20,  // 146: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
+	23,  // 147: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
+	26,  // 148: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
+	30,  // 149: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
+	35,  // 150: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
+	38,  // 151: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
+	71,  // 152: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
+	40,  // 153: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
+	42,  // 154: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
+	45,  // 155: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
+	47,  // 156: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
+	51,  // 157: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
+	54,  // 158: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
+	58,  // 159: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
+	61,  // 160: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
+	64,  // 161: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
+	67,  // 162: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
+	73,  // 163: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
+	78,  // 164: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
+	81,  // 165: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
+	84,  // 166: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
+	86,  // 167: waybill.v1.Waybill.ListUnusable:input_type -> waybill.v1.ListUnusableRequest
+	90,  // 168: waybill.v1.Waybill.RemoveUnusable:input_type -> waybill.v1.RemoveUnusableRequest
+	92,  // 169: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
+	95,  // 170: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
+	101, // 171: waybill.v1.Waybill.ListConnectors:input_type -> waybill.v1.ListConnectorsRequest
+	104, // 172: waybill.v1.Waybill.TestConnector:input_type -> waybill.v1.TestConnectorRequest
+	2,   // 173: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
+	6,   // 174: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
+	15,  // 175: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
+	17,  // 176: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
+	21,  // 177: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
+	24,  // 178: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
+	27,  // 179: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
+	31,  // 180: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
+	36,  // 181: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
+	39,  // 182: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
+	72,  // 183: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
+	41,  // 184: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
+	43,  // 185: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
+	46,  // 186: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
+	48,  // 187: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
+	52,  // 188: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
+	55,  // 189: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
+	59,  // 190: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
+	62,  // 191: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
+	65,  // 192: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
+	68,  // 193: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
+	74,  // 194: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
+	79,  // 195: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
+	82,  // 196: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
+	85,  // 197: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
+	87,  // 198: waybill.v1.Waybill.ListUnusable:output_type -> waybill.v1.ListUnusableResponse
+	91,  // 199: waybill.v1.Waybill.RemoveUnusable:output_type -> waybill.v1.RemoveUnusableResponse
+	93,  // 200: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
+	96,  // 201: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
+	102, // 202: waybill.v1.Waybill.ListConnectors:output_type -> waybill.v1.ListConnectorsResponse
+	105, // 203: waybill.v1.Waybill.TestConnector:output_type -> waybill.v1.TestConnectorResponse
+	173, // [173:204] is the sub-list for method output_type
+	142, // [142:173] is the sub-list for method input_type
+	142, // [142:142] is the sub-list for extension type_name
+	142, // [142:142] is the sub-list for extension extendee
+	0,   // [0:142] is the sub-list for field type_name
 }
 
 func init() { file_waybill_v1_waybill_proto_init() }
@@ -9775,7 +10266,7 @@ func file_waybill_v1_waybill_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_waybill_v1_waybill_proto_rawDesc), len(file_waybill_v1_waybill_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   102,
+			NumMessages:   108,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

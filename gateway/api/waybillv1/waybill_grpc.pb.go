@@ -52,6 +52,8 @@ const (
 	Waybill_ListRegistries_FullMethodName     = "/waybill.v1.Waybill/ListRegistries"
 	Waybill_ListDeadLetters_FullMethodName    = "/waybill.v1.Waybill/ListDeadLetters"
 	Waybill_RetryDeadLetters_FullMethodName   = "/waybill.v1.Waybill/RetryDeadLetters"
+	Waybill_ListUnusable_FullMethodName       = "/waybill.v1.Waybill/ListUnusable"
+	Waybill_RemoveUnusable_FullMethodName     = "/waybill.v1.Waybill/RemoveUnusable"
 	Waybill_StartSweep_FullMethodName         = "/waybill.v1.Waybill/StartSweep"
 	Waybill_GetSweeps_FullMethodName          = "/waybill.v1.Waybill/GetSweeps"
 	Waybill_ListConnectors_FullMethodName     = "/waybill.v1.Waybill/ListConnectors"
@@ -117,6 +119,11 @@ type WaybillClient interface {
 	ListDeadLetters(ctx context.Context, in *ListDeadLettersRequest, opts ...grpc.CallOption) (*ListDeadLettersResponse, error)
 	// RetryDeadLetters puts dead letters back into the queue. Own organisation only.
 	RetryDeadLetters(ctx context.Context, in *RetryDeadLettersRequest, opts ...grpc.CallOption) (*RetryDeadLettersResponse, error)
+	// ListUnusable lists what registries sent and nothing could be made of. Own
+	// organisation only.
+	ListUnusable(ctx context.Context, in *ListUnusableRequest, opts ...grpc.CallOption) (*ListUnusableResponse, error)
+	// RemoveUnusable removes what an operator has looked at. Own organisation only.
+	RemoveUnusable(ctx context.Context, in *RemoveUnusableRequest, opts ...grpc.CallOption) (*RemoveUnusableResponse, error)
 	// StartSweep compares registries with the ledger, and records what nobody
 	// notified. Own organisation only.
 	StartSweep(ctx context.Context, in *StartSweepRequest, opts ...grpc.CallOption) (*StartSweepResponse, error)
@@ -388,6 +395,26 @@ func (c *waybillClient) RetryDeadLetters(ctx context.Context, in *RetryDeadLette
 	return out, nil
 }
 
+func (c *waybillClient) ListUnusable(ctx context.Context, in *ListUnusableRequest, opts ...grpc.CallOption) (*ListUnusableResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListUnusableResponse)
+	err := c.cc.Invoke(ctx, Waybill_ListUnusable_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) RemoveUnusable(ctx context.Context, in *RemoveUnusableRequest, opts ...grpc.CallOption) (*RemoveUnusableResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveUnusableResponse)
+	err := c.cc.Invoke(ctx, Waybill_RemoveUnusable_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *waybillClient) StartSweep(ctx context.Context, in *StartSweepRequest, opts ...grpc.CallOption) (*StartSweepResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StartSweepResponse)
@@ -487,6 +514,11 @@ type WaybillServer interface {
 	ListDeadLetters(context.Context, *ListDeadLettersRequest) (*ListDeadLettersResponse, error)
 	// RetryDeadLetters puts dead letters back into the queue. Own organisation only.
 	RetryDeadLetters(context.Context, *RetryDeadLettersRequest) (*RetryDeadLettersResponse, error)
+	// ListUnusable lists what registries sent and nothing could be made of. Own
+	// organisation only.
+	ListUnusable(context.Context, *ListUnusableRequest) (*ListUnusableResponse, error)
+	// RemoveUnusable removes what an operator has looked at. Own organisation only.
+	RemoveUnusable(context.Context, *RemoveUnusableRequest) (*RemoveUnusableResponse, error)
 	// StartSweep compares registries with the ledger, and records what nobody
 	// notified. Own organisation only.
 	StartSweep(context.Context, *StartSweepRequest) (*StartSweepResponse, error)
@@ -582,6 +614,12 @@ func (UnimplementedWaybillServer) ListDeadLetters(context.Context, *ListDeadLett
 }
 func (UnimplementedWaybillServer) RetryDeadLetters(context.Context, *RetryDeadLettersRequest) (*RetryDeadLettersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RetryDeadLetters not implemented")
+}
+func (UnimplementedWaybillServer) ListUnusable(context.Context, *ListUnusableRequest) (*ListUnusableResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListUnusable not implemented")
+}
+func (UnimplementedWaybillServer) RemoveUnusable(context.Context, *RemoveUnusableRequest) (*RemoveUnusableResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveUnusable not implemented")
 }
 func (UnimplementedWaybillServer) StartSweep(context.Context, *StartSweepRequest) (*StartSweepResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method StartSweep not implemented")
@@ -1066,6 +1104,42 @@ func _Waybill_RetryDeadLetters_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Waybill_ListUnusable_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListUnusableRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).ListUnusable(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_ListUnusable_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).ListUnusable(ctx, req.(*ListUnusableRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_RemoveUnusable_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveUnusableRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).RemoveUnusable(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_RemoveUnusable_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).RemoveUnusable(ctx, req.(*RemoveUnusableRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Waybill_StartSweep_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StartSweepRequest)
 	if err := dec(in); err != nil {
@@ -1244,6 +1318,14 @@ var Waybill_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RetryDeadLetters",
 			Handler:    _Waybill_RetryDeadLetters_Handler,
+		},
+		{
+			MethodName: "ListUnusable",
+			Handler:    _Waybill_ListUnusable_Handler,
+		},
+		{
+			MethodName: "RemoveUnusable",
+			Handler:    _Waybill_RemoveUnusable_Handler,
 		},
 		{
 			MethodName: "StartSweep",

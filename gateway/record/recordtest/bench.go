@@ -45,9 +45,13 @@ const Host = provenance.Host("registry.example.com")
 // Event is the nth delivery of a repository.
 func Event(repo string, n int, action provenance.Action) delivery.Delivery {
 	name := fmt.Sprintf("%s/%d", repo, n)
+	tag := provenance.Tag("v1")
+	if action == provenance.Delete {
+		tag = "" // with one it would be a deletion for the tag's sake
+	}
 	return delivery.Delivery{Host: Host, Connector: "main", ReceivedAt: time.UnixMilli(1_700_000_000_000), Event: provenance.Event{
 		ID: provenance.NewEventID("test", "main", name, action.String()), Action: action, Source: "distribution",
-		Repository: provenance.Repository(repo), Tag: "v1", Digest: provenance.SHA256Of([]byte(name)), OccurredAt: time.UnixMilli(1_700_000_000_000 + int64(n)).UTC(),
+		Repository: provenance.Repository(repo), Tag: tag, Digest: provenance.SHA256Of([]byte(name)), OccurredAt: time.UnixMilli(1_700_000_000_000 + int64(n)).UTC(),
 	}}
 }
 
