@@ -17,7 +17,9 @@ var (
 // The message's own signature is not looked at: its certificate lies behind an address
 // that the message names, and the sender has proved itself by the connector's secret,
 // as EventBridge does. For the same reason a subscription is not confirmed by calling
-// its SubscribeURL: whoever has the topic confirms it, with the token of the message.
+// its SubscribeURL: whoever has the topic confirms it, with the token of the message,
+// which stands in the reason for that. It is good for nothing else, and nobody could
+// ask for such a subscription without the connector's secret.
 func unwrapSNS(raw []byte) (message []byte, other bool, err error) {
 	var in struct {
 		Type    string `json:"Type"`
