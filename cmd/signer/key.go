@@ -85,7 +85,7 @@ func openFile(file string, password Password) (Key, error) {
 	})
 	switch {
 	case err != nil && asked:
-		return nil, fmt.Errorf("%s does not open: %w", file, errors.Join(errPassword, err))
+		return nil, fmt.Errorf("%s does not open: %w", file, errPassword)
 	case err != nil:
 		return nil, provenance.Errorf(provenance.Invalid, "%s holds no private key that can be read (%s)", file, block.Type)
 	}
