@@ -145,22 +145,23 @@ func TestFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			signs(t, k, key.Public())
+			kind, ok := map[string]string{"P-256": "ENCRYPTED SIGSTORE PRIVATE KEY", "Ed25519": "ENCRYPTED COSIGN PRIVATE KEY"}[name]
+			if !ok { // to open one takes its time, as it is meant to
+				return
+			}
 
 			// As cosign and others that build on the same library keep it.
 			der, err := cryptoutils.MarshalPrivateKeyToEncryptedDER(key, func(bool) ([]byte, error) { return []byte("right"), nil })
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, kind := range []string{"ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY"} {
-				file := write(t, &pem.Block{Type: kind, Bytes: der})
-				k, err := Open(t.Context(), file, func() ([]byte, error) { return []byte("right"), nil })
-				if err != nil {
-					t.Fatal(err)
-				}
-				signs(t, k, key.Public())
-				if _, err := Open(t.Context(), file, func() ([]byte, error) { return []byte("wrong"), nil }); !IsPassword(err) {
-					t.Errorf("a wrong password: %v", err)
-				}
+			file := write(t, &pem.Block{Type: kind, Bytes: der})
+			if k, err = Open(t.Context(), file, func() ([]byte, error) { return []byte("right"), nil }); err != nil {
+				t.Fatal(err)
+			}
+			signs(t, k, key.Public())
+			if _, err := Open(t.Context(), file, func() ([]byte, error) { return []byte("wrong"), nil }); !IsPassword(err) {
+				t.Errorf("a wrong password: %v", err)
 			}
 		})
 	}

@@ -58,8 +58,8 @@ transaction. With --key, a key whose public half an organisation registered
   pkcs11:...    a PKCS#11 URI (RFC 7512), for the program sigstore-kms-pkcs11
 
 With --keyless a key is made, used once and forgotten, and certified for whoever
-an identity token names: that of --identity-token, SIGSTORE_ID_TOKEN (GitLab), or
-GitHub's in an Actions job with "id-token: write". No browser is opened for one.
+an identity token names: that of --identity-token, SIGSTORE_ID_TOKEN (GitLab),
+or in an Actions job with "id-token: write" GitHub's. No browser is opened.
 Who certifies and who witnesses the time is said by --signing-config, or by
 --fulcio-url with --rekor-url, --timestamp-url or both; by default nobody is
 asked. What a public log is told, the token's identity too, stays public for
