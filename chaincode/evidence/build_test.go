@@ -116,7 +116,7 @@ func dsseEnvelope(t testing.TB, payload []byte, keys ...crypto.Signer) m {
 }
 
 func bundle(material, content m) m {
-	out := m{"mediaType": bundleV03, "verificationMaterial": material}
+	out := m{"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json", "verificationMaterial": material}
 	for name, v := range content {
 		out[name] = v
 	}
@@ -207,10 +207,10 @@ func (c *ca) leaf(t testing.TB, pub crypto.PublicKey, w template) *x509.Certific
 		if err != nil {
 			t.Fatal(err)
 		}
-		leaf.ExtraExtensions = append(leaf.ExtraExtensions, pkix.Extension{Id: oidIssuer, Value: der})
+		leaf.ExtraExtensions = append(leaf.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 8}, Value: der})
 	}
 	if w.oldIssuer != "" {
-		leaf.ExtraExtensions = append(leaf.ExtraExtensions, pkix.Extension{Id: oidIssuerRaw, Value: []byte(w.oldIssuer)})
+		leaf.ExtraExtensions = append(leaf.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 1}, Value: []byte(w.oldIssuer)})
 	}
 	if w.change != nil {
 		w.change(leaf)

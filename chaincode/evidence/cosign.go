@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/sigstore"
 	"github.com/waybill-dev/waybill/chaincode/strictjson"
 )
 
@@ -23,10 +24,10 @@ func openCosign(r Request) (envelope, error) {
 	}
 	for name := range m {
 		switch name {
-		case "payload", "signature", "certificate", "chain":
+		case "payload", "signature", "certificate", "chain", "bundle", "rfc3161timestamp":
 		default:
 			// Which of several unknown names is reported must not depend on map order.
-			return envelope{}, invalid("cosign envelope: members are payload, signature, certificate and chain only")
+			return envelope{}, invalid("cosign envelope: members are payload, signature, certificate, chain, bundle and rfc3161timestamp only")
 		}
 	}
 	payload, err := decode64(str(m, "payload"), "cosign payload")
@@ -43,8 +44,16 @@ func openCosign(r Request) (envelope, error) {
 	}
 	signed := messageOf(payload)
 	return envelope{
-		signatures: []signature{{bytes: sig, certs: certs, verifies: func(pub crypto.PublicKey) bool { return verifies(pub, signed, sig) }}},
-		document:   func() (Result, error) { return simpleSigning(payload, r.Subject) },
+		signatures: []signature{{
+			bytes: sig, certs: certs,
+			verifies: func(pub crypto.PublicKey) bool { return verifies(pub, signed, sig) },
+			material: func() (sigstore.Material, error) {
+				material, err := annotations(m)
+				material.Message = payload
+				return material, err
+			},
+		}},
+		document: func() (Result, error) { return simpleSigning(payload, r.Subject) },
 	}, nil
 }
 

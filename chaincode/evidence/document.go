@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/waybill-dev/waybill/chaincode/sigstore"
 	"github.com/waybill-dev/waybill/chaincode/strictjson"
 )
 
@@ -53,6 +54,16 @@ func envelopeObject(b []byte, what string) (map[string]any, error) {
 // value has one spelling.
 func decode64(s, what string) ([]byte, error) {
 	return decodeBase64(base64.StdEncoding, s, what+": want standard padded base64")
+}
+
+// decodeAny64 reads base64 as DSSE and Sigstore bundles allow it: in either alphabet,
+// padded or not.
+func decodeAny64(s, what string) ([]byte, error) {
+	b, ok := sigstore.DecodeBase64(s, MaxEnvelope)
+	if !ok {
+		return nil, invalid("%s: want base64", what)
+	}
+	return b, nil
 }
 
 // decodeURL64 reads the unpadded URL form that JWS uses.

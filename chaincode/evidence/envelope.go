@@ -8,7 +8,10 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"math/big"
+	"strings"
 	"sync"
+
+	"github.com/waybill-dev/waybill/chaincode/sigstore"
 )
 
 // envelope is an envelope that was read strictly, before any key is tried on it.
@@ -23,10 +26,15 @@ type envelope struct {
 // signature is one signature of an envelope.
 type signature struct {
 	bytes []byte
-	// certs are the certificates that came with it, leaf first; err is why they cannot be read.
+	err   error // why it cannot be read; the others of its envelope count all the same
+	// certs are the certificates that came with it, leaf first; certsErr is why they cannot
+	// be read, which matters where they count.
 	certs    []*x509.Certificate
-	err      error
+	certsErr error
 	verifies func(pub crypto.PublicKey) bool
+	// material reads what else came with it, for a trusted root; nil where its format
+	// has no such thing.
+	material func() (sigstore.Material, error)
 }
 
 // open reads the envelope of a request that was checked.
@@ -72,7 +80,7 @@ func (e envelope) signedBy(by signatory, s signature) (Result, error) {
 		return Result{}, err
 	}
 	result.Signature = hash(nonMalleable(by.public, s.bytes))
-	result.Identity, result.Issuer = by.identity, by.issuer
+	result.Identity, result.Issuer, result.Claims, result.Uses = by.identity, by.issuer, by.claims, by.uses
 	if t := e.request.Type; t != "" && t != result.Type {
 		return Result{}, invalid("signed as %s, not %s", result.Type, t)
 	}
@@ -80,10 +88,12 @@ func (e envelope) signedBy(by signatory, s signature) (Result, error) {
 }
 
 // signatory is whose signature it is: a registered public key, or a certificate
-// below a registered root and whom that names.
+// below a registered root and whom that names; below a trusted root, on whose word.
 type signatory struct {
 	public           crypto.PublicKey
 	identity, issuer string
+	claims           map[string]string
+	uses             []sigstore.Use
 }
 
 // check tells whether the signature is by k. With a public key, certificates
@@ -93,9 +103,15 @@ func (s signature) check(k *ParsedKey, r Request) (signatory, error) {
 		return signatory{}, s.err
 	}
 	by := signatory{public: k.public}
-	if k.Kind == CertificateRoot {
+	if k.Kind != PublicKey {
+		if s.certsErr != nil {
+			return signatory{}, s.certsErr
+		}
 		if len(s.certs) == 0 {
-			return signatory{}, invalid("%q is a certificate root, but the envelope carries no certificate", k.Name)
+			return signatory{}, invalid("%q is a %s, but the envelope carries no certificate", k.Name, strings.ReplaceAll(string(k.Kind), "-", " "))
+		}
+		if k.Kind == TrustedRoot {
+			return s.checkKeyless(k, r)
 		}
 		var err error
 		if by, err = k.chain(s.certs, r.Now); err != nil {

@@ -12,6 +12,8 @@ import (
 	"encoding/pem"
 	"strings"
 	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/sigstore"
 )
 
 // KeyKind is what trust material is.
@@ -21,23 +23,23 @@ type KeyKind string
 const (
 	PublicKey       KeyKind = "public-key"
 	CertificateRoot KeyKind = "certificate-root"
+	TrustedRoot     KeyKind = "trusted-root"
 )
 
 const (
-	maxPEM     = 16 << 10
-	maxChain   = 4
-	minRSABits = 2048
-	maxRSABits = 8192 // verifying with larger ones only costs time
+	maxPEM   = 16 << 10
+	maxChain = 4
 )
 
-// Key is trust material as an organisation registered it: a public key, or the
+// Key is trust material as an organisation registered it: a public key, the
 // root (and up to three intermediates) that its signing certificates come
-// from. Outside NotBefore and NotAfter it verifies nothing; zero is unbounded.
+// from, or a trusted root of Sigstore, which may be the consortium's. Outside NotBefore and NotAfter it verifies nothing; zero is unbounded.
 type Key struct {
 	MSP       string    `json:"msp"`
 	Name      string    `json:"name"`
 	Kind      KeyKind   `json:"kind"`
 	PEM       string    `json:"pem"`
+	Root      string    `json:"root,omitempty"` // of a TrustedRoot, which has no PEM: its canonical JSON
 	NotBefore time.Time `json:"notBefore,omitzero"`
 	NotAfter  time.Time `json:"notAfter,omitzero"`
 }
@@ -46,9 +48,17 @@ type Key struct {
 // ECDSA P-256 or P-384, Ed25519 or RSA (2048 to 8192 bits) key. A certificate
 // root is 1 to 4 certificates of authorities (where none is self-signed, each of
 // them is trusted as it stands) or one self-signed code-signing certificate,
-// which stands for itself. Anything else is Invalid.
+// which stands for itself. A trusted root is a trusted_root.json, of which the key
+// keeps the canonical form (package sigstore). Anything else is Invalid.
 func ParseKey(name, kind, text string) (Key, error) {
 	k := Key{Name: name, Kind: KeyKind(kind), PEM: text}
+	if k.Kind == TrustedRoot {
+		root, err := sigstore.ParseTrustedRoot([]byte(text))
+		if err != nil {
+			return Key{}, err
+		}
+		k.PEM, k.Root = "", string(root.Canonical())
+	}
 	if !customName.MatchString(name) {
 		return Key{}, invalid("key name %q: want at most 63 lower-case letters, digits and '-'", clip(name))
 	}
@@ -64,6 +74,7 @@ type ParsedKey struct {
 	fingerprint string
 	public      crypto.PublicKey    // of a PublicKey
 	trusted     []*x509.Certificate // of a CertificateRoot
+	root        *sigstore.TrustedRoot
 }
 
 // Parse reads the key's text; what it refuses is Invalid, as in ParseKey.
@@ -75,8 +86,10 @@ func (k Key) Parse() (*ParsedKey, error) {
 		parsed.public, err = k.readPublic()
 	case CertificateRoot:
 		parsed.trusted, err = k.readCertificates()
+	case TrustedRoot:
+		parsed.root, err = sigstore.ParseTrustedRoot([]byte(k.Root))
 	default:
-		err = invalid("key kind %q: want %s or %s", clip(string(k.Kind)), PublicKey, CertificateRoot)
+		err = invalid("key kind %q: want %s, %s or %s", clip(string(k.Kind)), PublicKey, CertificateRoot, TrustedRoot)
 	}
 	if err != nil {
 		return nil, err
@@ -85,9 +98,12 @@ func (k Key) Parse() (*ParsedKey, error) {
 }
 
 // Fingerprint returns the hex sha256 of the key's DER: of the public key's
-// SubjectPublicKeyInfo, or of the last certificate, which is the root. It is
-// "" for material that ParseKey refuses.
+// SubjectPublicKeyInfo, or of the last certificate, which is the root; of a trusted
+// root, that of its canonical form. It is "" for material that ParseKey refuses.
 func (k Key) Fingerprint() string {
+	if k.Kind == TrustedRoot {
+		return hash([]byte(k.Root))
+	}
 	blocks, err := pemBlocks(k.PEM, k.blockType(), maxChain)
 	if err != nil {
 		return ""
@@ -145,29 +161,7 @@ func (k Key) readPublic() (crypto.PublicKey, error) {
 	if err != nil {
 		return nil, invalid("public key: %v", err)
 	}
-	return pub, checkPublic(pub)
-}
-
-// checkPublic refuses keys that are weak or that not every reader knows.
-func checkPublic(pub crypto.PublicKey) error {
-	switch p := pub.(type) {
-	case *ecdsa.PublicKey:
-		if p.Curve == elliptic.P256() || p.Curve == elliptic.P384() {
-			return nil
-		}
-		return invalid("public key: ECDSA over %s: want P-256 or P-384", p.Curve.Params().Name)
-	case ed25519.PublicKey:
-		return nil
-	case *rsa.PublicKey:
-		if bits := p.N.BitLen(); bits < minRSABits || bits > maxRSABits {
-			return invalid("public key: RSA of %d bits: want %d to %d", bits, minRSABits, maxRSABits)
-		}
-		if p.E < 3 || p.E&1 == 0 {
-			return invalid("public key: RSA exponent %d", p.E)
-		}
-		return nil
-	}
-	return invalid("public key: %T: want ECDSA, Ed25519 or RSA", pub)
+	return pub, sigstore.CheckPublicKey(pub)
 }
 
 // inForce tells whether the key may verify anything at now.

@@ -36,6 +36,9 @@ func KeyHint(format Format, envelope []byte) string {
 		if pem := str(sigs[0], "cert"); pem != "" {
 			return lastCertificateHint(pem)
 		}
+		if has(m, "certificate") {
+			return lastCertificateHint(str(m, "certificate"), str(m, "chain"))
+		}
 		return hexHint(str(sigs[0], "keyid"))
 	case FormatBundle:
 		material := object(m, "verificationMaterial")

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/sigstore"
 )
 
 // Request is what Verify judges.
@@ -25,6 +26,10 @@ type Result struct {
 	MadeAt        time.Time // as claimed by the document; zero when it says nothing
 	Identity      string    // of a certificate signer: e-mail, URI or subject name
 	Issuer        string    // who vouched for Identity, as the certificate says
+	// Claims and Uses are of a TrustedRoot: what its certificate says besides, and the
+	// authorities that vouched for the signature.
+	Claims map[string]string `json:"claims,omitempty"`
+	Uses   []sigstore.Use    `json:"uses,omitempty"`
 	// Signature names the one signature that was verified, hex sha256; empty for
 	// FormatPlain. Whoever holds an envelope can wrap its signature otherwise or turn
 	// it into another form that verifies, and can make none with another name.
