@@ -120,7 +120,7 @@ func TestCosign(t *testing.T) {
 		"sha512 of it":        {cosignEnvelope(t, signer, simplePayload("sha512:"+imageHex+imageHex)), "is about"},
 		"upper case digest":   {cosignEnvelope(t, signer, simplePayload("sha256:"+strings.ToUpper(imageHex))), "docker-manifest-digest"},
 		"no digest":           {cosignEnvelope(t, signer, simplePayload("")), "docker-manifest-digest"},
-		"unknown member":      {with("bundle", "x"), "members are"},
+		"unknown member":      {with("bundles", "x"), "members are"},
 		"certificate no PEM":  {with("certificate", "x"), "PEM"},
 		"too many annotation": {cosignEnvelope(t, signer, annotated), "17 annotations"},
 	} {
@@ -224,8 +224,8 @@ func TestDSSE(t *testing.T) {
 		"9 signatures":            {change("signatures", tenThousand[:9]), "9 signatures"},
 		"payloadType":             {change("payloadType", "application/json"), "payloadType"},
 		"payloadType by case":     {change("payloadType", "application/vnd.in-toto+JSON"), "payloadType"},
-		"payload base64 url":      {change("payload", "-_-_"), "payload: want standard"},
-		"signature base64 url":    {change("signatures", []any{m{"sig": "-_-_"}}), "signature 0"},
+		"payload no base64":       {change("payload", "-_+/"), "payload: want base64"},
+		"signature no base64":     {change("signatures", []any{m{"sig": "-_+/"}}), "signature 0"},
 		"payload not JSON":        {dsseEnvelope(t, []byte("yaml: true"), signer), "dsse payload"},
 		"payload two documents":   {dsseEnvelope(t, append(append([]byte{}, payload...), payload...), signer), "data after"},
 		"signed without PAE":      {change("signatures", []any{m{"sig": raw(sign(t, signer, payload))}}), "not by"},
@@ -280,11 +280,13 @@ func TestBundle(t *testing.T) {
 	}
 	old := bundle(hint, envelope)
 	old["mediaType"] = "application/vnd.dev.sigstore.bundle+json;version=0.1"
+	accepted(t, request(FormatBundle, toJSON(t, old)), &k)
+	old["mediaType"] = "application/vnd.dev.sigstore.bundle.v0.4+json"
 	for name, c := range map[string]struct {
 		envelope m
 		want     string
 	}{
-		"old bundle":         {old, "mediaType"},
+		"later bundle":       {old, "mediaType"},
 		"two signatures":     {bundle(hint, m{"dsseEnvelope": dsseEnvelope(t, payload, signer, signer)}), "2 signatures"},
 		"no content":         {bundle(hint, nil), "either"},
 		"two contents":       {bundle(hint, m{"dsseEnvelope": envelope["dsseEnvelope"], "messageSignature": m{}}), "either"},

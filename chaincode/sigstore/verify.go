@@ -39,6 +39,7 @@ func (r *TrustedRoot) Verify(m Material, now time.Time) (Verified, error) {
 		return Verified{}, invalid("no time of signing: neither a log nor a timestamp authority of the trusted root signed one")
 	}
 	v.Uses = times
+	var paths paths
 	var issuers []*x509.Certificate
 	for _, t := range times {
 		if t.At.After(now.Add(skew)) {
@@ -50,11 +51,13 @@ func (r *TrustedRoot) Verify(m Material, now time.Time) (Verified, error) {
 			}
 			v.Uses = append(v.Uses, Use{l.ID, t.At})
 		}
-		ca, by, err := r.chain(leaf, t.At)
-		if err != nil {
-			return Verified{}, err
+		if !paths.held(t.At) {
+			if paths, err = r.chain(leaf, t.At); err != nil {
+				return Verified{}, err
+			}
+			issuers = append(issuers, paths.issuers()...)
 		}
-		v.Uses, issuers, v.Times = append(v.Uses, ca), append(issuers, by...), append(v.Times, t.At)
+		v.Uses, v.Times = append(v.Uses, Use{paths.ID, t.At}), append(v.Times, t.At)
 	}
 	sct, err := r.checkSCT(leaf, distinct(issuers))
 	if err != nil {
@@ -95,10 +98,31 @@ func readSigner(der []byte) (*x509.Certificate, Verified, error) {
 	return leaf, v, nil
 }
 
+// paths are the chains from a certificate to one authority of the root.
+type paths struct {
+	Anchor
+	chains [][]*x509.Certificate
+}
+
+// held tells whether the authority was trusted at a time and every certificate of one of
+// the chains valid.
+func (p paths) held(at time.Time) bool {
+	return len(p.chains) > 0 && p.trusted(at) && slices.ContainsFunc(p.chains, func(chain []*x509.Certificate) bool {
+		return !slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return at.Before(c.NotBefore) || at.After(c.NotAfter) })
+	})
+}
+
+// issuers are those that signed the certificate in any of the chains.
+func (p paths) issuers() (out []*x509.Certificate) {
+	for _, chain := range p.chains {
+		out = append(out, chain[1]) // the certificate itself is no authority's, and so no root
+	}
+	return out
+}
+
 // chain finds the authority that was trusted at a time and that the certificate's chain
-// leads to, every certificate of it being valid then. issuers are those that signed the
-// certificate in any chain there.
-func (r *TrustedRoot) chain(leaf *x509.Certificate, at time.Time) (u Use, issuers []*x509.Certificate, err error) {
+// leads to, every certificate of it being valid then.
+func (r *TrustedRoot) chain(leaf *x509.Certificate, at time.Time) (paths, error) {
 	for _, a := range r.authorities {
 		if !a.trusted(at) {
 			continue
@@ -114,16 +138,11 @@ func (r *TrustedRoot) chain(leaf *x509.Certificate, at time.Time) (u Use, issuer
 		for _, c := range a.chain[:last] {
 			opts.Intermediates.AddCert(c)
 		}
-		chains, err := leaf.Verify(opts)
-		if err != nil {
-			continue
+		if chains, err := leaf.Verify(opts); err == nil {
+			return paths{a.Anchor, chains}, nil
 		}
-		for _, c := range chains {
-			issuers = append(issuers, c[1])
-		}
-		return Use{a.ID, at}, issuers, nil
 	}
-	return u, nil, invalid("no authority of the trusted root vouches for the certificate at %s", at.Format(time.RFC3339))
+	return paths{}, invalid("no authority of the trusted root vouches for the certificate at %s", at.Format(time.RFC3339))
 }
 
 func distinct(certs []*x509.Certificate) []*x509.Certificate {
