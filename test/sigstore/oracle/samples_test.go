@@ -1,9 +1,9 @@
 package oracle
 
 import (
-	"crypto/ecdsa"
+	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/testing/ca"
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -23,7 +24,7 @@ import (
 const artifact = "the bytes of a manifest"
 
 func statement() []byte {
-	return fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"app","digest":{"sha256":%q}}],"predicateType":"https://in-toto.io/attestation/test-result/v0.1","predicate":{"result":"PASSED","configuration":[]}}`, digestOf([]byte(artifact)))
+	return fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"app","digest":{"sha256":%q}}],"predicateType":"https://in-toto.io/attestation/test-result/v0.1","predicate":{"result":"PASSED","configuration":[]}}`, hexOf([]byte(artifact)))
 }
 
 // samples are the bundles that everything starts from; each verifies, or does not, as
@@ -181,24 +182,25 @@ func virtualRoot(t *testing.T, s *ca.VirtualSigstore) []byte {
 		}
 		return object{"certificates": list}
 	}
-	fulcio := s.FulcioCertificateAuthorities()[0].(interface {
-		// The concrete type is public, its fields are what is needed.
-	})
-	_ = fulcio
-	authority, stamper := virtualAuthorities(t, s)
+	fulcio, isFulcio := s.FulcioCertificateAuthorities()[0].(*root.FulcioCertificateAuthority)
+	tsa, isTSA := s.TimestampingAuthorities()[0].(*root.SigstoreTimestampingAuthority)
+	if !isFulcio || !isTSA {
+		t.Fatal("the library's authorities are of other types")
+	}
 	tlogs := []any{}
 	for _, l := range s.RekorLogs() {
-		der, err := x509.MarshalPKIXPublicKey(l.PublicKey.(*ecdsa.PublicKey))
+		der, err := x509.MarshalPKIXPublicKey(l.PublicKey)
 		if err != nil {
 			t.Fatal(err)
 		}
-		tlogs = append(tlogs, object{"baseUrl": l.BaseURL, "hashAlgorithm": "SHA2_256", "logId": object{"keyId": mustHexID(t, der)}, "publicKey": object{"rawBytes": der, "keyDetails": "PKIX_ECDSA_P256_SHA_256", "validFor": window}})
+		id := sha256.Sum256(der)
+		tlogs = append(tlogs, object{"baseUrl": l.BaseURL, "hashAlgorithm": "SHA2_256", "logId": object{"keyId": id[:]}, "publicKey": object{"rawBytes": der, "keyDetails": "PKIX_ECDSA_P256_SHA_256", "validFor": window}})
 	}
 	subject := object{"organization": "sigstore.dev", "commonName": "sigstore"}
 	text, err := json.Marshal(object{
 		"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1", "tlogs": tlogs, "ctlogs": []any{},
-		"certificateAuthorities": []any{object{"subject": subject, "uri": "https://ca.example", "certChain": chain(authority...), "validFor": window}},
-		"timestampAuthorities":   []any{object{"subject": subject, "uri": "https://tsa.example", "certChain": chain(stamper...), "validFor": window}},
+		"certificateAuthorities": []any{object{"subject": subject, "uri": "https://ca.example", "certChain": chain(fulcio.Intermediates[0], fulcio.Root), "validFor": window}},
+		"timestampAuthorities":   []any{object{"subject": subject, "uri": "https://tsa.example", "certChain": chain(tsa.Leaf, tsa.Intermediates[0], tsa.Root), "validFor": window}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -236,25 +238,27 @@ func librarySamples(t *testing.T) []sample {
 	return all
 }
 
-// namedIn is the digest that a bundle is about, as it says itself: sha256, or the sha512
-// of packages for which no question can be asked here.
+// namedIn is the digest that a bundle is about, as it says itself.
 func namedIn(text []byte) string {
 	var b struct {
-		DsseEnvelope     struct{ Payload string }
+		DsseEnvelope     struct{ Payload []byte }
 		MessageSignature struct{ MessageDigest struct{ Digest []byte } }
 	}
 	if json.Unmarshal(text, &b) != nil {
 		return digestOf(nil)
 	}
-	if b.DsseEnvelope.Payload == "" {
-		return fmt.Sprintf("%064x", b.MessageSignature.MessageDigest.Digest)[:64]
+	if len(b.DsseEnvelope.Payload) == 0 {
+		return "sha256:" + hex.EncodeToString(b.MessageSignature.MessageDigest.Digest)
 	}
-	payload, _ := base64.StdEncoding.DecodeString(b.DsseEnvelope.Payload)
 	var s struct {
 		Subject []struct{ Digest map[string]string }
 	}
-	if json.Unmarshal(payload, &s) == nil && len(s.Subject) > 0 && s.Subject[0].Digest["sha256"] != "" {
-		return s.Subject[0].Digest["sha256"]
+	if json.Unmarshal(b.DsseEnvelope.Payload, &s) == nil && len(s.Subject) > 0 {
+		for _, algorithm := range []string{"sha256", "sha512"} {
+			if d := s.Subject[0].Digest[algorithm]; d != "" {
+				return algorithm + ":" + d
+			}
+		}
 	}
 	return digestOf(nil)
 }
