@@ -77,13 +77,17 @@ func equalKeys(a, b crypto.PublicKey) bool {
 	return ok && key.Equal(b)
 }
 
-// maxParsed bounds a KeyCache; a key is a few KiB.
-const maxParsed = 1 << 15
+// Bounds of a KeyCache: keys, and the bytes of their texts; a trusted root may have 64 KiB.
+const (
+	maxParsed      = 1 << 15
+	maxParsedBytes = 64 << 20
+)
 
 // KeyCache parses each key once. It is safe for concurrent use; the zero value is empty.
 type KeyCache struct {
 	mutex  sync.Mutex
 	parsed map[Key]*ParsedKey
+	bytes  int // of the texts of parsed
 }
 
 // Parse is Key.Parse.
@@ -97,9 +101,10 @@ func (c *KeyCache) Parse(k Key) (*ParsedKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.parsed == nil || len(c.parsed) >= maxParsed {
-		c.parsed = map[Key]*ParsedKey{}
+	if c.parsed == nil || len(c.parsed) >= maxParsed || c.bytes >= maxParsedBytes {
+		c.parsed, c.bytes = map[Key]*ParsedKey{}, 0
 	}
 	c.parsed[k] = p
+	c.bytes += len(k.PEM) + len(k.Root)
 	return p, nil
 }

@@ -16,7 +16,7 @@ import (
 // witnessed is what the root's logs say: the times they signed, and the logs that
 // have the entry but said no time.
 type witnessed struct {
-	times   []Use
+	times    []Use
 	timeless []Anchor
 }
 
@@ -101,4 +101,3 @@ func (e Entry) included(l logKey, v2 bool) (why string) {
 	}
 	return ""
 }
-

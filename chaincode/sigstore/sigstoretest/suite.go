@@ -59,7 +59,7 @@ func Suite(t testing.TB) []Case {
 		text := func(name, otherwise string) string { return strings.TrimSpace(string(file(name, []byte(otherwise)))) }
 		c := Case{
 			Name: path.Base(in), Fails: strings.HasSuffix(path.Dir(name), "_fail"), Bundle: bundle,
-			Root: file("trusted_root.json", publicGood(t, files[dir+"trust-root-tlog-validity-end-inclusive/trusted_root.json"])),
+			Root:     file("trusted_root.json", publicGood(t, files[dir+"trust-root-tlog-validity-end-inclusive/trusted_root.json"])),
 			Artifact: file("artifact", files[dir+"a.txt"]), Key: string(file("key.pub", nil)),
 			Identity: text("identity", beacon), Issuer: text("issuer", issuer),
 		}
