@@ -15,7 +15,7 @@ func callable() map[string]bool {
 	for name, contract := range map[string]any{
 		"member": &MemberContract{}, "registry": &RegistryContract{}, "record": &RecordContract{}, "image": &ImageContract{}, "tag": &TagContract{},
 		"promotion": &PromotionContract{}, "release": &ReleaseContract{}, "quarantine": &QuarantineContract{}, "policy": &PolicyContract{},
-		"verdict": &VerdictContract{}, "proposal": &ProposalContract{}, "key": &KeyContract{}, "schema": &SchemaContract{},
+		"verdict": &VerdictContract{}, "proposal": &ProposalContract{}, "key": &KeyContract{}, "trust": &TrustContract{}, "schema": &SchemaContract{},
 		"evidence": &EvidenceContract{}, "context": &ContextContract{}, "label": &LabelContract{}, "waiver": &WaiverContract{}, "clock": &ClockContract{},
 	} {
 		typ := reflect.TypeOf(contract)
@@ -44,7 +44,7 @@ func restricted() map[string][]state.Role {
 		"evidence:Withdraw": {admin, publisher, scanner, manager, auditor},
 		"evidence:Submit":   {admin, publisher, scanner, manager, auditor, gateway},
 		"proposal:Open":     {admin}, "proposal:Vote": {admin}, "proposal:Withdraw": {admin},
-		"key:Add": {admin}, "key:Withdraw": {admin}, "schema:Add": {admin}, "label:Set": {admin},
+		"key:Add": {admin}, "key:Withdraw": {admin}, "trust:Add": {admin}, "trust:Withdraw": {admin}, "schema:Add": {admin}, "label:Set": {admin},
 		"context:Set":    {admin, manager, scanner, gateway},
 		"waiver:Request": {admin, manager}, "waiver:Approve": {admin, manager}, "waiver:Revoke": {admin, manager},
 		"promotion:Request": {manager, publisher},

@@ -64,6 +64,7 @@ func New() (*Chaincode, error) {
 		&ProposalContract{named("proposal")},
 		&PolicyContract{named("policy")},
 		&KeyContract{named("key")},
+		&TrustContract{named("trust")},
 		&SchemaContract{named("schema")},
 		&EvidenceContract{named("evidence")},
 		&ContextContract{named("context")},

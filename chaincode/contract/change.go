@@ -1,8 +1,6 @@
 package contract
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
 	"strings"
 
@@ -49,9 +47,11 @@ func parseChange(kind state.ProposalKind, text []byte) (change, error) {
 		return parseRegistryChange(text)
 	case state.ProposeLift:
 		return parseLiftChange(text)
+	case state.ProposeTrust:
+		return parseTrustChange(text)
 	}
-	return change{}, provenance.Errorf(provenance.Invalid, "proposal kind %q: want %s, %s, %s, %s, %s or %s", clip(string(kind)),
-		state.ProposePolicy, state.ProposeMemberAdd, state.ProposeMemberRemove, state.ProposeMajority, state.ProposeRegistry, state.ProposeLift)
+	return change{}, provenance.Errorf(provenance.Invalid, "proposal kind %q: want %s, %s, %s, %s, %s, %s or %s", clip(string(kind)),
+		state.ProposePolicy, state.ProposeMemberAdd, state.ProposeMemberRemove, state.ProposeMajority, state.ProposeRegistry, state.ProposeLift, state.ProposeTrust)
 }
 
 // storedChange returns the change that a proposal on the ledger is about. Its body
@@ -102,6 +102,9 @@ func (c policyChange) at(g governance) int {
 }
 
 func (c policyChange) check(g governance) error {
+	if err := c.policy.CheckNew(); err != nil {
+		return err
+	}
 	for _, e := range g.catalogue.Policies {
 		if e.Name == c.policy.Metadata.Name {
 			continue
@@ -126,8 +129,7 @@ func (c policyChange) enact(tx *Tx, g governance, _ state.Proposal, voters []pol
 		catalogue.Policies = append(catalogue.Policies, entry)
 		slices.SortFunc(catalogue.Policies, func(x, y state.CatalogueEntry) int { return strings.Compare(x.Name, y.Name) })
 	}
-	sum := sha256.Sum256(c.body)
-	v := state.PolicyVersion{Name: entry.Name, Version: version, Hash: hex.EncodeToString(sum[:]), Text: c.body, Source: string(c.source), Voters: voters, At: tx.now}
+	v := state.PolicyVersion{Name: entry.Name, Version: version, Hash: hashOf(c.body), Text: c.body, Source: string(c.source), Voters: voters, At: tx.now}
 	if err := putGoverned(tx, g.members, state.PolicyKey(v.Name, version), v); err != nil {
 		return 0, err
 	}

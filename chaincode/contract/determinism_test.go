@@ -29,6 +29,9 @@ type peers struct {
 	ok     map[string]int // by transaction
 	key    *ecdsa.PrivateKey
 	hidden []hiddenSegment
+	// roots are texts of one root as it changes; bundles are by its signers.
+	roots   []string
+	bundles []bundled
 }
 
 type hiddenSegment struct {
@@ -40,7 +43,7 @@ const determinismSpec = `"context":{"incident":"SecurityMSP"},"waivers":{"min":1
  "stages":[{"name":"staging","approvals":{"min":1,"robots":true}},
   {"name":"canary","approvals":{"min":0},"witnesses":{"min":2}},
   {"name":"production","from":"staging","soak":"10m","grace":"1d","maxAge":"3000d","approvals":{"min":%d,"orgs":["SecurityMSP"],"expires":"30d"},
-   "evidence":[{"name":"scan","type":"vuln-scan","signers":[{"org":"SecurityMSP","key":"scan"},{"org":"AuditMSP","role":"scanner"}],"maxAge":"60d","condition":"facts.critical == 0","continuous":true}],
+   "evidence":[{"name":"scan","type":"vuln-scan","signers":[{"org":"SecurityMSP","key":"scan"},{"org":"AuditMSP","role":"scanner"},{"identity":"https://git.example/team/*","issuer":"https://token.ci.example"}],"maxAge":"60d","condition":"facts.critical == 0","continuous":true}],
    "conditions":[{"name":"calm","cel":"context.incident == false && !('x' in labels)"}],
    "breakGlass":{"by":[{"org":"VendorMSP","role":"release-manager"}],"without":["approvals","from","soak","evidence/scan","condition/calm"],"review":"2h"}}]`
 
@@ -53,6 +56,7 @@ func TestDeterminism(t *testing.T) {
 	first := network(t)
 	first.govern(fmt.Sprintf(determinismSpec, 2))
 	p.key = first.key("SecurityMSP", "scan", "")
+	p.keyless(first)
 	for i := range p.all {
 		// The same certificates and the same start; everything else is its own.
 		l := newLedger(t)
@@ -86,6 +90,9 @@ func TestDeterminism(t *testing.T) {
 		}
 	}
 	t.Logf("%d valid of %d; %v", valid, tries, p.ok)
+	if !slices.ContainsFunc(standingOf[state.Evidence](p, state.TypeEvidence), func(e state.Evidence) bool { return e.RootVersion > 0 }) {
+		t.Error("no evidence is keyless")
+	}
 	for name, rule := range accessTable() {
 		// Founding is over, and nobody is invited.
 		if rule.writes && p.ok[name] == 0 && name != "member:Found" {
@@ -136,7 +143,7 @@ func (p *peers) random() (who string, transient map[string][]byte, args []string
 	image, stage := p.image(), p.stage()
 	digest := digestOf(image).String()
 	plain := func(who string, args ...string) (string, map[string][]byte, []string) { return who, nil, args }
-	switch p.rng.IntN(39) {
+	switch p.rng.IntN(43) {
 	case 0, 1, 2, 3:
 		return p.pushes()
 	case 4, 5, 6:
@@ -303,6 +310,9 @@ func (p *peers) segment(events []provenance.Event) (string, map[string][]byte, [
 func (p *peers) evidence(image string) (string, map[string][]byte, []string) {
 	facts := stated(image, "vuln-scan", scanned(p.rng.IntN(5)/4), "")
 	digest := digestOf(image).String()
+	if p.rng.IntN(3) == 0 {
+		return p.keylessEvidence()
+	}
 	if p.rng.IntN(2) == 0 {
 		return pick(p, "scanner@AuditMSP", "deputy@AuditMSP"), map[string][]byte{"envelope": facts},
 			[]string{"evidence:Submit", host, repo, digest, "", string(evidence.FormatPlain), "", "", host + "/" + repo + "@" + digest}
@@ -358,7 +368,9 @@ func (p *peers) vote() (string, map[string][]byte, []string) {
 func (p *peers) rare() (string, map[string][]byte, []string) {
 	admin := "admin@" + p.org()
 	name := fmt.Sprintf("n%d", p.rng.IntN(4))
-	switch p.rng.IntN(6) {
+	switch p.rng.IntN(8) {
+	case 6, 7:
+		return admin, nil, p.trust("ci-" + name)
 	case 0:
 		return admin, nil, []string{"member:Join", "Again"}
 	case 1:

@@ -9,6 +9,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/evidence"
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/sigstore"
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
@@ -48,7 +49,7 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 	if len(envelope) > evidence.MaxEnvelope {
 		return "", provenance.Errorf(provenance.Invalid, "envelope of %d bytes: at most %d; state the facts over its hash instead", len(envelope), evidence.MaxEnvelope)
 	}
-	signer, key, err := signerOf(tx, format, keyMSP, keyName)
+	signer, key, version, err := signerOf(tx, format, keyMSP, keyName)
 	if err != nil {
 		return "", err
 	}
@@ -60,6 +61,9 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 	}
 	if schemas == "" {
 		schemas = signer.MSP
+	}
+	if schemas == "" && strings.HasPrefix(result.Type, evidence.CustomPrefix) {
+		return "", provenance.Errorf(provenance.Invalid, "%s by a signer of no organisation: name whose schema it has, as custom/MSP/NAME", result.Type)
 	}
 	if result.Type, err = checkCustom(tx, schemas, result); err != nil {
 		return "", err
@@ -86,7 +90,16 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 	return storeEvidence(tx, !p.Accepts(result.Type, signer), result.Signature, state.Evidence{
 		Digest: subject, Type: result.Type, ID: evidence.ID(request.Format, envelope), Format: format, Signer: signer, Facts: result.Facts,
 		Document: result.Document, PredicateType: result.PredicateType, MadeAt: result.MadeAt, Location: location, Act: tx.act(),
+		RootVersion: version, Claims: result.Claims, Uses: usesOf(result.Uses),
 	})
+}
+
+func usesOf(uses []sigstore.Use) []state.Use {
+	var out []state.Use
+	for _, u := range uses {
+		out = append(out, state.Use{ID: u.ID, At: u.At.UTC()})
+	}
+	return out
 }
 
 // place reads a place that evidence is about: the push of the image itself, which
@@ -132,46 +145,84 @@ func checkLocation(location string) error {
 	return nil
 }
 
-// signerOf tells who answers for the evidence: a registered key, or the
-// caller for a plain document.
-func signerOf(tx *Tx, format, keyMSP, keyName string) (policy.Signer, *evidence.Key, error) {
+// signerOf tells who answers for the evidence: a registered key, a trusted root in
+// its version, or the caller for a plain document. With keyMSP "" the root is one
+// that the members share.
+func signerOf(tx *Tx, format, keyMSP, keyName string) (policy.Signer, *evidence.Key, int, error) {
+	no := func(err error) (policy.Signer, *evidence.Key, int, error) { return policy.Signer{}, nil, 0, err }
 	if evidence.Format(format) == evidence.FormatPlain {
 		if keyMSP != "" || keyName != "" {
-			return policy.Signer{}, nil, provenance.Errorf(provenance.Invalid, "plain evidence is vouched for by its submitter; it names no key")
+			return no(provenance.Errorf(provenance.Invalid, "plain evidence is vouched for by its submitter; it names no key"))
 		}
 		who, err := tx.callerRoles()
 		if err != nil {
-			return policy.Signer{}, nil, err
+			return no(err)
 		}
 		roles := slices.DeleteFunc(who.roles, func(r string) bool { return r == string(state.RoleGateway) || r == string(state.RoleRobot) })
 		if len(roles) == 0 {
-			return policy.Signer{}, nil, provenance.Errorf(provenance.Forbidden, "%s is a gateway: it brings what others signed, and vouches for nothing", tx.caller)
+			return no(provenance.Errorf(provenance.Forbidden, "%s is a gateway: it brings what others signed, and vouches for nothing", tx.caller))
 		}
-		return policy.Signer{Kind: policy.SignedByPerson, MSP: tx.caller.MSP, Name: tx.caller.Name, Roles: roles}, nil, nil
+		return policy.Signer{Kind: policy.SignedByPerson, MSP: tx.caller.MSP, Name: tx.caller.Name, Roles: roles}, nil, 0, nil
 	}
-	if keyMSP == "" || keyName == "" || len(keyMSP) > maxName || len(keyName) > maxName {
-		return policy.Signer{}, nil, provenance.Errorf(provenance.Invalid, "evidence of format %q names the key that signed it: an organisation and a key", clip(format))
+	if keyName == "" || len(keyMSP) > maxName || len(keyName) > maxName {
+		return no(provenance.Errorf(provenance.Invalid, "evidence of format %q names the key that signed it: an organisation and a key, or a shared root alone", clip(format)))
+	}
+	root, _, err := loadRoot(tx, keyMSP, keyName)
+	if err != nil {
+		return no(err)
+	}
+	if root != nil || keyMSP == "" {
+		return rootSigner(tx, root, keyMSP, keyName)
 	}
 	var k state.TrustKey
 	found, err := state.Read(tx, state.TrustKeyKey(keyMSP, keyName), &k)
 	if err != nil {
-		return policy.Signer{}, nil, err
+		return no(err)
 	}
 	members, err := state.LoadMembers(tx)
 	if err != nil {
-		return policy.Signer{}, nil, err
+		return no(err)
 	}
 	switch {
 	case !found:
-		return policy.Signer{}, nil, provenance.Errorf(provenance.NotFound, "%s registered no key %q", clip(keyMSP), clip(keyName))
+		return no(provenance.Errorf(provenance.NotFound, "%s registered no key %q", clip(keyMSP), clip(keyName)))
 	case !slices.Contains(members.MSPs, k.MSP):
-		return policy.Signer{}, nil, provenance.Errorf(provenance.BadEvidence, "key %s of %s: %s is no member", k.Name, k.MSP, k.MSP)
+		return no(provenance.Errorf(provenance.BadEvidence, "key %s of %s: %s is no member", k.Name, k.MSP, k.MSP))
 	case k.Withdrawn != nil:
-		return policy.Signer{}, nil, provenance.Errorf(provenance.BadEvidence, "key %s of %s was withdrawn: %s", k.Name, k.MSP, k.Withdrawn.Reason)
+		return no(provenance.Errorf(provenance.BadEvidence, "key %s of %s was withdrawn: %s", k.Name, k.MSP, k.Withdrawn.Reason))
 	}
 	// A certificate becomes SignedByCertificate once it is read.
 	signer := policy.Signer{Kind: policy.SignedByKey, MSP: k.MSP, Key: k.Name}
-	return signer, &evidence.Key{MSP: k.MSP, Name: k.Name, Kind: evidence.KeyKind(k.Kind), PEM: k.PEM, NotBefore: k.NotBefore, NotAfter: k.NotAfter}, nil
+	return signer, &evidence.Key{MSP: k.MSP, Name: k.Name, Kind: evidence.KeyKind(k.Kind), PEM: k.PEM, NotBefore: k.NotBefore, NotAfter: k.NotAfter}, 0, nil
+}
+
+// rootSigner is signerOf for a trusted root, nil where there is none of that name.
+func rootSigner(tx *Tx, r *state.TrustedRoot, msp, name string) (policy.Signer, *evidence.Key, int, error) {
+	no := func(code provenance.Code, format string, args ...any) (policy.Signer, *evidence.Key, int, error) {
+		return policy.Signer{}, nil, 0, provenance.Errorf(code, format, args...)
+	}
+	members, err := state.LoadMembers(tx)
+	if err != nil {
+		return policy.Signer{}, nil, 0, err
+	}
+	switch {
+	case r == nil:
+		return no(provenance.NotFound, "the members share no root %q", clip(name))
+	case msp != "" && !slices.Contains(members.MSPs, msp):
+		return no(provenance.BadEvidence, "%s: %s is no member", r, msp)
+	case r.Withdrawn != nil:
+		return no(provenance.BadEvidence, "%s was withdrawn: %s", r, r.Withdrawn.Reason)
+	}
+	var v state.RootVersion
+	found, err := state.Read(tx, state.RootVersionKey(msp, name, r.Version), &v)
+	if err != nil {
+		return policy.Signer{}, nil, 0, err
+	}
+	if !found || v.Hash != r.Hash {
+		return no(provenance.Internal, "%s version %d is in force but not on the ledger", r, r.Version)
+	}
+	signer := policy.Signer{Kind: policy.SignedByCertificate, MSP: msp, Key: name}
+	return signer, &evidence.Key{MSP: msp, Name: name, Kind: evidence.TrustedRoot, Root: v.Text}, r.Version, nil
 }
 
 // cutCustom takes the organisation out of custom/MSP/NAME: what is signed names none.
@@ -229,7 +280,7 @@ func (EvidenceContract) Withdraw(tx *Tx, digest, typ, id, reason string) (string
 	case !found:
 		return "", provenance.Errorf(provenance.NotFound, "no evidence %s of type %s about %s is on the ledger", clip(id), clip(typ), d.Short())
 	case e.Signer.Kind != policy.SignedByPerson:
-		return "", provenance.Errorf(provenance.Forbidden, "a key signed it: key:Withdraw ends what the key says")
+		return "", provenance.Errorf(provenance.Forbidden, "a key signed it: key:Withdraw ends what the key says, trust:Withdraw or a vote what a root does")
 	case e.Signer.MSP != tx.caller.MSP:
 		return "", provenance.Errorf(provenance.Forbidden, "%s@%s vouched for it; %s takes it back", e.Signer.Name, e.Signer.MSP, e.Signer.MSP)
 	case e.Withdrawn != nil:
@@ -252,7 +303,8 @@ func (EvidenceContract) Withdraw(tx *Tx, digest, typ, id, reason string) (string
 type EvidenceView struct {
 	Evidence state.Evidence `json:"evidence"`
 	// Counts: the newest of its signer and type, by a member whose key was not
-	// withdrawn as compromised before it was recorded.
+	// withdrawn as compromised before it was recorded, or by authorities that its root
+	// trusts for that moment still.
 	Counts bool `json:"counts"`
 }
 
@@ -274,10 +326,21 @@ func (EvidenceContract) List(tx *Tx, digest string) (string, error) {
 	if err := scanInto(tx, &pieces, state.TypeEvidence, d.String()); err != nil {
 		return "", err
 	}
+	verified := make([]*state.Evidence, len(pieces))
+	for i := range pieces {
+		verified[i] = &pieces[i]
+	}
+	roots, err := state.LoadRoots(tx, verified)
+	if err != nil {
+		return "", err
+	}
 	list := make([]EvidenceView, len(pieces))
 	for i, e := range pieces {
 		withdrawn := e.Withdrawn != nil
-		if e.Signer.Key != "" {
+		if e.RootVersion > 0 {
+			_, why := roots[state.TrustedRootKey(e.Signer.MSP, e.Signer.Key)].Reaches(&e)
+			withdrawn = withdrawn || why != ""
+		} else if e.Signer.Key != "" {
 			var k state.TrustKey
 			if _, err := state.Read(tx, state.TrustKeyKey(e.Signer.MSP, e.Signer.Key), &k); err != nil {
 				return "", err
@@ -292,7 +355,7 @@ func (EvidenceContract) List(tx *Tx, digest string) (string, error) {
 			withdrawn = withdrawn || taken[0].Reaches(e.At)
 		}
 		listed := newestOf(sets, e.Type, state.SignerID(e.Signer)) == e.ID
-		list[i] = EvidenceView{Evidence: e, Counts: listed && slices.Contains(members.MSPs, e.Signer.MSP) && !withdrawn}
+		list[i] = EvidenceView{Evidence: e, Counts: listed && e.Answered(members.MSPs) && !withdrawn}
 	}
 	return answer(list, nil)
 }

@@ -1,6 +1,10 @@
 package contract
 
-import "github.com/waybill-dev/waybill/chaincode/state"
+import (
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
 
 // maxPolicies bounds the catalogue, which every verdict reads.
 const maxPolicies = 256
@@ -14,6 +18,11 @@ type governance struct {
 	founding bool
 	registry state.Registry // that a change is about
 	hold     *state.Hold    // the same
+
+	root   *state.TrustedRoot  // the same, of the shared ones
+	roots  state.RootList      // their names
+	others []state.TrustedRoot // and the others of them
+	now    time.Time
 }
 
 // electorate is how many may vote, now or once they joined.

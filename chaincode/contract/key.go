@@ -16,7 +16,7 @@ type KeyContract struct{ contractapi.Contract }
 // Add registers a public key or a certificate root of the caller's
 // organisation. notBefore and notAfter are RFC 3339, or "" for no bound. A name
 // names one key for ever: adding the same again is success without a write,
-// another key, or one that was withdrawn, is a Conflict.
+// another key, one that was withdrawn, or the name of a trusted root, is a Conflict.
 func (KeyContract) Add(tx *Tx, name, kind, pem, notBefore, notAfter string) (string, error) {
 	parsed, err := evidence.ParseKey(name, kind, pem)
 	if err != nil {
@@ -32,12 +32,18 @@ func (KeyContract) Add(tx *Tx, name, kind, pem, notBefore, notAfter string) (str
 	if !k.NotAfter.IsZero() && (!k.NotAfter.After(k.NotBefore) || !k.NotAfter.After(tx.now)) {
 		return "", provenance.Errorf(provenance.Invalid, "key %q would never be valid: notAfter is %s", name, notAfter)
 	}
+	root, _, err := loadRoot(tx, k.MSP, name)
+	if err != nil {
+		return "", err
+	}
 	key := state.TrustKeyKey(k.MSP, name)
 	var old state.TrustKey
 	found, err := state.Read(tx, key, &old)
 	switch {
 	case err != nil:
 		return "", err
+	case root != nil:
+		return "", provenance.Errorf(provenance.Conflict, "%s is there already: a key needs a name of its own", root)
 	case found && old.Withdrawn != nil:
 		return "", provenance.Errorf(provenance.Conflict, "key %q of %s was withdrawn; a new key needs a new name", name, k.MSP)
 	case found && old.Kind == k.Kind && old.PEM == k.PEM && old.NotBefore.Equal(k.NotBefore) && old.NotAfter.Equal(k.NotAfter):

@@ -37,10 +37,23 @@ const (
 	varFacts      = "facts"
 	varSuppressed = "suppressed"
 	varCounts     = "counts"
+
+	varCertificate = "certificate"
 )
 
 func imageFields() []string {
 	return []string{"digest", "mediaType", "artifactType", "size", "children", "pushedBy", "pushedAt"}
+}
+
+// certificateFields are what a condition may ask of the signer's certificate: whom it
+// names, and Fulcio's extensions (package sigstore).
+func certificateFields() []string {
+	return []string{
+		"identity", "issuer", "buildSignerURI", "buildSignerDigest", "runnerEnvironment", "sourceRepositoryURI", "sourceRepositoryDigest",
+		"sourceRepositoryRef", "sourceRepositoryIdentifier", "sourceRepositoryOwnerURI", "sourceRepositoryOwnerIdentifier", "buildConfigURI",
+		"buildConfigDigest", "buildTrigger", "runInvocationURI", "sourceRepositoryVisibilityAtSigning",
+		"githubWorkflowTrigger", "githubWorkflowSHA", "githubWorkflowName", "githubWorkflowRepository", "githubWorkflowRef",
+	}
 }
 
 // language is the environments an expression is compiled in. They are values
@@ -78,6 +91,7 @@ var languageOf = sync.OnceValue(func() (l language) { //nolint:gochecknoglobals 
 		cel.Variable(varFacts, cel.MapType(text, dyn)),
 		cel.Variable(varSuppressed, cel.ListType(text)),
 		cel.Variable(varCounts, cel.MapType(text, cel.IntType)),
+		cel.Variable(varCertificate, cel.MapType(text, text)),
 	)
 	return l
 })

@@ -170,6 +170,11 @@ func (s Stage) checkApprovals(no refuse) error {
 		if x == ExcludeBuilder && !slices.ContainsFunc(s.Evidence, func(e EvidenceRule) bool { return e.Type == typeProvenance }) {
 			return no("approvals.exclude builder: no evidence rule of the stage asks for %s, so nobody could say who built the image", typeProvenance)
 		}
+		if x == ExcludeBuilder && slices.ContainsFunc(s.Evidence, func(e EvidenceRule) bool {
+			return e.Type == typeProvenance && slices.ContainsFunc(e.Signers, func(r SignerRule) bool { return r.Org == "" })
+		}) {
+			return no("approvals.exclude builder: a signer of %s has no org, so that no organisation answers for who built the image", typeProvenance)
+		}
 	}
 	return nil
 }
@@ -221,7 +226,9 @@ func evidenceTypes() []string {
 
 func (r SignerRule) check(no refuse) error {
 	switch {
-	case !mspName.MatchString(r.Org):
+	case r.Org == "" && (r.Identity == "" || r.Issuer == "" || r.Role != "" || r.Key != ""):
+		return no("org is missing: only identity and issuer, with a root or without, name a signer of no organisation")
+	case r.Org != "" && !mspName.MatchString(r.Org):
 		return no("org %q is no MSP id", clip(r.Org, 80))
 	case r.Role != "" && !stageName.MatchString(r.Role):
 		return no("role %q is no role", clip(r.Role, 80))
@@ -233,7 +240,9 @@ func (r SignerRule) check(no refuse) error {
 		return no("root %q is no name of a root", clip(r.Root, 80))
 	case r.Root != "" && r.Key != "":
 		return no("key and root: a signature is of a key or of a certificate")
-	case r.Issuer != "" && r.Identity == "", r.Identity != "" && r.Issuer == "" && r.Root == "":
+	case r.Issuer != "" && r.Identity == "":
+		return no("issuer %s without identity: it vouches for everybody who has an account there; name the one who signs", clip(r.Issuer, 80))
+	case r.Identity != "" && r.Issuer == "" && r.Root == "":
 		return no("identity stands with an issuer or a root: a name means what its issuer says it means")
 	case len(r.Identity) > maxIdentity || len(r.Issuer) > maxIdentity:
 		return no("identity and issuer are at most %d bytes", maxIdentity)

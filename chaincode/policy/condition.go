@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"slices"
 
 	"cel.dev/cel-go/cel"
@@ -32,6 +33,8 @@ func (a *activation) ResolveName(name string) (any, bool) {
 				a.counts = counts(a.over.Facts, a.base.suppressed)
 			}
 			return a.counts, true
+		case varCertificate:
+			return a.over.certificate(), true
 		}
 		return a.base.ResolveName(name)
 	}
@@ -68,6 +71,21 @@ func (a *activation) ResolveName(name string) (any, bool) {
 
 // Parent implements cel.Activation.
 func (a *activation) Parent() cel.Activation { return nil }
+
+// certificate is what the signer's certificate says; of a signer without one, nothing.
+func (e *Evidence) certificate() map[string]string {
+	said := map[string]string{}
+	if e.Signer.Kind != SignedByCertificate {
+		return said
+	}
+	maps.Copy(said, e.Claims)
+	said["identity"] = e.Signer.Identity
+	delete(said, "issuer")
+	if e.Signer.Issuer != "" {
+		said["issuer"] = e.Signer.Issuer
+	}
+	return said
+}
 
 // image has no pushedAt where the ledger has none: a rule about it denies.
 func image(f *Facts) map[string]any {

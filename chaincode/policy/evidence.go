@@ -35,9 +35,15 @@ func identityOf(s Signer) identity {
 }
 
 // accepts tells whether a rule's entry accepts a signer: whatever the entry
-// sets must agree. identity is the entry's, compiled.
+// sets must agree. identity is the entry's, compiled. Where an issuer vouches for the
+// signer's name, anybody can have such a certificate, and only an entry that says
+// whom and by whom accepts one.
 func (r SignerRule) accepts(s Signer, identity *pattern) bool {
 	if r.Org != s.MSP {
+		return false
+	}
+	named := r.Identity != "" && r.Issuer != ""
+	if !named && (s.Issuer != "" || r.Org == "" || s.MSP == "") {
 		return false
 	}
 	switch {
@@ -60,6 +66,10 @@ func (r SignerRule) String() string {
 		return fmt.Sprintf("a %s of %s", r.Role, r.Org)
 	case r.Root != "" && r.Identity == "":
 		return fmt.Sprintf("a certificate below root %s of %s", r.Root, r.Org)
+	case r.Org == "" && r.Root != "":
+		return fmt.Sprintf("%s by %s below the shared root %s", r.Identity, r.Issuer, r.Root)
+	case r.Org == "":
+		return fmt.Sprintf("%s by %s", r.Identity, r.Issuer)
 	case r.Identity != "" && r.Issuer == "":
 		return fmt.Sprintf("%s below root %s of %s", r.Identity, r.Root, r.Org)
 	case r.Identity != "":
@@ -75,6 +85,9 @@ func (s Signer) String() string {
 	case SignedByKey:
 		return "key " + s.Key + " of " + s.MSP
 	case SignedByCertificate:
+		if s.MSP == "" {
+			return s.Identity + " by " + s.Issuer
+		}
 		return s.Identity + " of " + s.MSP
 	default:
 		return s.Name + "@" + s.MSP
@@ -170,6 +183,14 @@ type heldKey struct {
 }
 
 func (j *judge) heldAnew(i int, p *program, e *Evidence) string {
+	if p != nil && len(p.claims) > 0 {
+		said := e.certificate()
+		for _, name := range p.claims {
+			if said[name] == "" {
+				return "its certificate does not say " + name
+			}
+		}
+	}
 	ok, why := j.run(p, &activation{j: j, base: j.base, over: e})
 	switch {
 	case why != "":

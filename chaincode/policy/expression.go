@@ -20,6 +20,7 @@ type program struct {
 	loops   bool
 	context []string // the context variables it reads; all, where it picks them at run time
 	all     bool
+	claims  []string // what it asks of the certificate: without one of them it is not satisfied
 
 	// What else it reads that changes with time or that rules treat on its own.
 	tags, now, evidence, vex bool
@@ -148,6 +149,15 @@ func (p *program) inspect(checked *cel.Ast, names map[string]string) error {
 			if known && !contains(imageFields(), name) {
 				fail("image.%s is unknown: want one of %s", clip(name, 80), strings.Join(imageFields(), ", "))
 			}
+		case varCertificate:
+			if !known {
+				return
+			}
+			held[of.ID()] = true
+			p.claims = append(p.claims, name)
+			if !contains(certificateFields(), name) {
+				fail("certificate.%s is unknown: want one of %s", clip(name, 80), strings.Join(certificateFields(), ", "))
+			}
 		}
 	}
 	root := checked.NativeRep().Expr()
@@ -167,6 +177,9 @@ func (p *program) inspect(checked *cel.Ast, names map[string]string) error {
 			}
 		case ast.SelectKind:
 			field(e.AsSelect().Operand(), e.AsSelect().FieldName(), true)
+			if of := e.AsSelect().Operand(); e.AsSelect().IsTestOnly() && of.Kind() == ast.IdentKind && of.AsIdent() == varCertificate {
+				fail("has(certificate.%s): what a condition asks of the certificate must be there in any case", clip(e.AsSelect().FieldName(), 80))
+			}
 		case ast.CallKind:
 			p.inspectCall(e.AsCall(), field, fail)
 		}
@@ -177,6 +190,10 @@ func (p *program) inspect(checked *cel.Ast, names map[string]string) error {
 			switch e.AsIdent() {
 			case varContext:
 				p.all = p.all || !held[e.ID()]
+			case varCertificate:
+				if !held[e.ID()] {
+					fail("certificate: name what it is to say, as in certificate.runnerEnvironment")
+				}
 			case varTags:
 				p.tags = true
 			case varNow:
@@ -231,6 +248,6 @@ func contains(list []string, s string) bool {
 func variables() map[string]bool {
 	return map[string]bool{
 		varImage: true, varRepository: true, varTags: true, varLabels: true, varEvidence: true, varStage: true, varContext: true, varNow: true,
-		varFacts: true, varSuppressed: true, varCounts: true,
+		varFacts: true, varSuppressed: true, varCounts: true, varCertificate: true,
 	}
 }

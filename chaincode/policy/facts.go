@@ -132,7 +132,8 @@ const (
 	SignedByPerson      SignerKind = "person"      // vouched for by the submitting transaction's own signature
 )
 
-// Signer is who signed a piece of evidence; MSP answers for it.
+// Signer is who signed a piece of evidence; MSP answers for it, and nobody where a
+// root that the members share (Key) says who it is.
 type Signer struct {
 	Kind     SignerKind `json:"kind"`
 	MSP      string     `json:"msp"`
@@ -150,6 +151,7 @@ type Evidence struct {
 	Signer Signer
 	At     time.Time         // when it was recorded
 	Facts  map[string]any    // int64, string, bool, []any, map[string]any; see package evidence
+	Claims map[string]string // what the signer's certificate says besides
 	On     provenance.Digest // the image it is about: this one, or an index that holds it
 	// Withdrawn: its key was withdrawn, or its organisation took it back, and it
 	// no longer counts, since when.

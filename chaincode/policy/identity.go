@@ -13,11 +13,12 @@ import (
 // name: its subject follows, as package evidence writes it.
 const subjectPrefix = "x509.subject:"
 
-// pattern is an accepted identity, compiled: a glob over an alternative name,
-// or attributes of a subject.
+// pattern is an accepted identity, compiled: an alternative name as it stands, a
+// glob over alternative names, or attributes of a subject.
 type pattern struct {
-	glob       *regexp.Regexp
-	attributes []attribute // of a subject; nil for a glob
+	exact      string         // an alternative name; "" for the others
+	glob       *regexp.Regexp // nil for a glob that could accept by accident: it accepts nobody
+	attributes []attribute    // of a subject; nil for the others
 }
 
 // attribute is one attribute of a distinguished name; pattern is nil in a name.
@@ -36,15 +37,10 @@ var subjectType = regexp.MustCompile(`(?i)^(?:(?:CN|O|OU|C|L|ST|STREET|POSTALCOD
 // attribute of a subject (CN=build.*) is over subjects alone, every other over
 // alternative names alone: neither can be mistaken for the other.
 func compilePattern(source string) (*pattern, error) {
-	text, prefixed := strings.CutPrefix(source, subjectPrefix)
-	first, _, _ := strings.Cut(text, "=")
-	if !prefixed && !subjectType.MatchString(strings.TrimSpace(first)) {
-		re := glob(source)
-		if re == nil {
-			return nil, provenance.Errorf(provenance.Invalid, "identity %q is not UTF-8", clip(source, 80))
-		}
-		return &pattern{glob: re}, nil
+	if !overSubjects(source) {
+		return compileName(source)
 	}
+	text := strings.TrimPrefix(source, subjectPrefix)
 	attributes, err := parseName(text, true)
 	if err != nil {
 		return nil, err
@@ -59,13 +55,20 @@ func compilePattern(source string) (*pattern, error) {
 	return &pattern{attributes: attributes}, nil
 }
 
+// overSubjects tells whether an accepted identity is over subjects.
+func overSubjects(source string) bool {
+	text, prefixed := strings.CutPrefix(source, subjectPrefix)
+	first, _, _ := strings.Cut(text, "=")
+	return prefixed || subjectType.MatchString(strings.TrimSpace(first))
+}
+
 // match tells whether the pattern accepts an identity. Of a subject every
 // attribute of a type that the pattern names must be accepted, one by one and
 // in order: a second CN, or a comma within another attribute, helps nobody.
 func (p *pattern) match(identity string) bool {
 	text, subject := strings.CutPrefix(identity, subjectPrefix)
 	if p.attributes == nil {
-		return !subject && p.glob.MatchString(identity)
+		return !subject && p.matchName(identity)
 	}
 	if !subject {
 		return false
@@ -152,17 +155,9 @@ func isHex(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
 }
 
-// glob compiles an identity's pattern, anchored at both ends: "*" stays within
-// a path segment, "**" does not. It is nil for what is not UTF-8.
-func glob(text string) *regexp.Regexp {
-	stars := make([]bool, len(text))
-	for i := range len(text) {
-		stars[i] = text[i] == '*'
-	}
-	return globOf(text, stars)
-}
-
-// globOf compiles a pattern of which stars tells which bytes are stars.
+// globOf compiles the pattern of an attribute, anchored at both ends: "*" stays
+// within a path segment, "**" does not. stars tells which bytes of it are stars. It
+// is nil for what is not UTF-8.
 func globOf(text string, stars []bool) *regexp.Regexp {
 	var b strings.Builder
 	b.WriteString(`(?s)\A`)

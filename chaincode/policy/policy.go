@@ -130,9 +130,13 @@ type EvidenceRule struct {
 	Continuous bool   `json:"continuous,omitempty"`
 }
 
-// SignerRule accepts a signer; every field that is set must agree.
+// SignerRule accepts a signer; every field that is set must agree. A certificate
+// that names an issuer is accepted by an entry with Identity and Issuer alone.
 type SignerRule struct {
-	Org string `json:"org"` // MSP id whose key, certificate root or person it is
+	// Org is the MSP id whose key, root or person it is. It is left out where Identity
+	// and Issuer stand: the certificate is then below a trusted root that the members
+	// share, and below no organisation's own.
+	Org string `json:"org,omitempty"`
 	// Role: the submitting person vouches and holds this role in Org.
 	Role string `json:"role,omitempty"`
 	// Key is the name of a key that Org registered.
@@ -142,11 +146,12 @@ type SignerRule struct {
 	// no issuer; this is how a rule narrows to them.
 	Root string `json:"root,omitempty"`
 	// Identity and Issuer accept a certificate below a root that Org
-	// registered. Identity is a glob over the whole SAN ("*" stays within a
-	// path segment, "**" does not), or, as CN=build.*,O=Team, attributes of the
+	// registered. Identity is the whole SAN, or a pattern over it (compileName), or, as
+	// CN=build.*,O=Team, attributes of the
 	// subject of a certificate that has no SAN: of every type that is named, all
 	// attributes of the subject must match, in order, each within itself. Issuer
-	// is compared literally, and may be left out where Root is given.
+	// is compared literally, and may be left out where Root is given: the certificate
+	// has none then.
 	Identity string `json:"identity,omitempty"`
 	Issuer   string `json:"issuer,omitempty"`
 }

@@ -76,6 +76,10 @@ func (l *loader) pieces(names []pieceName, superseded bool) ([]policy.Evidence, 
 	if err != nil {
 		return nil, err
 	}
+	roots, err := LoadRoots(l.r, pieces)
+	if err != nil {
+		return nil, err
+	}
 	var people []policy.Person
 	for _, e := range pieces {
 		if e != nil && e.Signer.Kind == policy.SignedByPerson {
@@ -90,19 +94,21 @@ func (l *loader) pieces(names []pieceName, superseded bool) ([]policy.Evidence, 
 		if e == nil {
 			return nil, provenance.Errorf(provenance.Internal, "evidence %s is in its set but not on the ledger", strings.ReplaceAll(keys[i], "\x00", "/"))
 		}
-		if !slices.Contains(l.f.Members, e.Signer.MSP) {
+		if !e.Answered(l.f.Members) {
 			continue // who left vouches for nothing any more
 		}
 		facts, err := decodeFacts(e.Facts)
 		if err != nil {
 			return nil, provenance.Wrap(provenance.Internal, err, "facts of evidence %s", e.ID)
 		}
-		fact := policy.Evidence{ID: e.ID, Type: e.Type, Signer: e.Signer, At: e.Since(), Facts: facts, On: e.Digest, Superseded: superseded}
+		fact := policy.Evidence{ID: e.ID, Type: e.Type, Signer: e.Signer, At: e.Since(), Facts: facts, Claims: e.Claims, On: e.Digest, Superseded: superseded}
 		back := l.taken[policy.Person{MSP: e.Signer.MSP, Name: e.Signer.Name}]
 		w := withdrawn[TrustKeyKey(e.Signer.MSP, e.Signer.Key)]
 		switch {
 		case e.Withdrawn != nil:
 			fact.Withdrawn, fact.Why = e.Withdrawn.At, e.Withdrawn.Reason
+		case e.RootVersion > 0:
+			fact.Withdrawn, fact.Why = roots[TrustedRootKey(e.Signer.MSP, e.Signer.Key)].Reaches(e)
 		case e.WithdrawnBy(w):
 			fact.Withdrawn, fact.Why = w.At, w.Reason
 		case e.Signer.Kind == policy.SignedByPerson && back.Reaches(e.At):
@@ -154,7 +160,7 @@ func (l *loader) past() ([]policy.Evidence, error) {
 func (l *loader) withdrawn(pieces []*Evidence) (map[string]*Withdrawal, error) {
 	var keys []string
 	for _, e := range pieces {
-		if e != nil && e.Signer.Key != "" {
+		if e != nil && e.Signer.Key != "" && e.RootVersion == 0 {
 			keys = append(keys, TrustKeyKey(e.Signer.MSP, e.Signer.Key))
 		}
 	}
@@ -168,6 +174,24 @@ func (l *loader) withdrawn(pieces []*Evidence) (map[string]*Withdrawal, error) {
 		}
 	}
 	return withdrawn, err
+}
+
+// LoadRoots returns the trusted roots that verified pieces of evidence, by key.
+func LoadRoots(r Reader, pieces []*Evidence) (map[string]*TrustedRoot, error) {
+	var keys []string
+	for _, e := range pieces {
+		if e != nil && e.RootVersion > 0 {
+			keys = append(keys, TrustedRootKey(e.Signer.MSP, e.Signer.Key))
+		}
+	}
+	slices.Sort(keys)
+	keys = slices.Compact(keys)
+	found, err := readAll[TrustedRoot](r, keys)
+	roots := map[string]*TrustedRoot{}
+	for i, root := range found {
+		roots[keys[i]] = root
+	}
+	return roots, err
 }
 
 // decodeFacts reads facts as the contract wrote them. Integers become int64:

@@ -47,6 +47,8 @@ const (
 	ProposeRegistry ProposalKind = "registry"
 	// ProposeLift ends an organisation's hold; Body: {"digest": "...", "msp": "..."}.
 	ProposeLift ProposalKind = "lift"
+	// ProposeTrust changes or withdraws a trusted root that the members share; Body: TrustChange.
+	ProposeTrust ProposalKind = "trusted-root"
 )
 
 // ProposalStatus is where a proposal stands.

@@ -49,6 +49,15 @@ func (p Proposal) Title() string {
 		if json.Unmarshal(p.Body, &c) == nil && c.MSP != "" {
 			return "lift the quarantine of " + c.Digest.String() + " by " + c.MSP
 		}
+	case ProposeTrust:
+		var c TrustChange
+		if json.Unmarshal(p.Body, &c) == nil && c.Withdraw != nil {
+			return "withdraw the shared root " + p.Name + ": " + c.Withdraw.Reason
+		}
+		if p.Base == 0 {
+			return "trust the new shared root " + p.Name
+		}
+		return "a change of the shared root " + p.Name
 	}
 	return string(p.Kind) + " " + p.Name
 }

@@ -54,6 +54,11 @@ func TestRecordsReadBack(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	back(TrustKey{MSP: "VendorMSP", Name: "build", Withdrawn: &Withdrawal{Reason: "lost", Act: act}, Act: act}, &TrustKey{})
+	back(TrustedRoot{Name: "sigstore", Version: 1, Changes: 2, Hash: "h", Origin: "o", Anchors: []Anchor{{ID: "1", Kind: "ct-log", Name: "n",
+		Windows: []Window{{Since: at, Gone: true}, {Since: at, From: at, Until: at}}}}, Withdrawn: &Withdrawal{Reason: "lost", Act: act}, Act: act}, &TrustedRoot{})
+	back(RootVersion{Name: "sigstore", Version: 1, Hash: "h", Text: "{}", Voters: []policy.Person{act.By}, Act: act}, &RootVersion{})
+	back(RootList{Names: []string{"sigstore"}}, &RootList{})
+	back(Evidence{RootVersion: 1, Claims: map[string]string{"b": "1", "a": "2"}, Uses: []Use{{ID: "1", At: at}}, Facts: json.RawMessage(`{}`), Act: act}, &Evidence{})
 	back(Waivers{Waivers: []Waiver{{ID: "1", Until: at, Revoked: true, Revocation: &Revocation{Reason: "no", Act: act}, Act: act}}}, &Waivers{})
 	back(Proposal{ID: "1", Kind: ProposeMajority, Body: json.RawMessage(`{"majority":3}`), Act: act}, &Proposal{})
 	back(Ballot{Proposal: "1", Yes: true, Act: act}, &Ballot{})
@@ -77,6 +82,13 @@ func TestKeysOfOneTypeDoNotMeet(t *testing.T) {
 		"key a b":     TrustKeyKey("a", "b"),
 		"key ab":      TrustKeyKey("ab", ""),
 		"key a bc":    TrustKeyKey("a", "bc"),
+		"root a b":    TrustedRootKey("a", "b"),
+		"root ab":     TrustedRootKey("ab", ""),
+		"shared root": TrustedRootKey("", "b"),
+		"root text 1": RootVersionKey("a", "b", 1),
+		"root text 2": RootVersionKey("", "b", 1),
+		"roots a":     RootListKey("a"),
+		"roots":       RootListKey(""),
 		"ballot 1 a":  BallotKey("1", "a"),
 		"ballot 1a":   BallotKey("1a", ""),
 		"proposal 1":  ProposalKey("1"),

@@ -27,6 +27,9 @@
 //	proposal  <id>                                Proposal       proposal:Open, Vote, Withdraw   (guarded)
 //	ballot    <id> <msp>                          Ballot         proposal:Open, Vote             (guarded)
 //	key       <msp> <name>                        TrustKey       key:Add, Withdraw
+//	trust     <msp> <name>                        TrustedRoot    trust:Add, Withdraw, proposal:* (a root of keyless signatures; msp "": shared, and guarded)
+//	trusttext <msp> <name> <version>              RootVersion    trust:Add, proposal:*    (immutable; guarded where shared)
+//	trusts    <msp>                               RootList       trust:Add, proposal:*    (their names)
 //	schema    <msp> <name>                        Schema         schema:Add        (of evidence type custom/<msp>/<name>)
 //	evidence  <digest> <type> <id>                Evidence       evidence:Submit   (immutable but for its withdrawal: evidence:Withdraw)
 //	evset     <digest> <msp>                      EvidenceSet    evidence:Submit   (newest piece of each signer and type that an organisation handed in)
@@ -93,6 +96,9 @@ const (
 	TypeProposal   = "proposal"
 	TypeBallot     = "ballot"
 	TypeKey        = "key"
+	TypeTrust      = "trust"
+	TypeTrustText  = "trusttext"
+	TypeTrusts     = "trusts"
 	TypeSchema     = "schema"
 	TypeEvidence   = "evidence"
 	TypeEvSet      = "evset"
@@ -252,6 +258,17 @@ func BallotKey(id, msp string) string { return Key(TypeBallot, id, msp) }
 
 // TrustKeyKey names trust material of an organisation.
 func TrustKeyKey(msp, name string) string { return Key(TypeKey, msp, name) }
+
+// TrustedRootKey names a trusted root of an organisation, or with msp "" a shared one.
+func TrustedRootKey(msp, name string) string { return Key(TypeTrust, msp, name) }
+
+// RootVersionKey names a version of a trusted root.
+func RootVersionKey(msp, name string, version int) string {
+	return Key(TypeTrustText, msp, name, fmt.Sprintf("%06d", version))
+}
+
+// RootListKey names the list of an organisation's trusted roots, or of the shared ones.
+func RootListKey(msp string) string { return Key(TypeTrusts, msp) }
 
 // ProposedKey names what is known of a change by its hash.
 func ProposedKey(change string) string { return Key(TypeProposed, change) }

@@ -33,6 +33,18 @@ type Withdrawal struct {
 	Act
 }
 
+// Earlier tells whether a withdrawal that reaches back to an earlier time than this
+// one, or the first, says something new.
+func (w *Withdrawal) Earlier(next Withdrawal) bool {
+	switch {
+	case w == nil:
+		return true
+	case next.CompromisedSince.IsZero():
+		return false
+	}
+	return w.CompromisedSince.IsZero() || next.CompromisedSince.Before(w.CompromisedSince)
+}
+
 // Schema is the JSON schema of the facts of evidence type custom/<MSP>/<Name>.
 type Schema struct {
 	Name   string          `json:"name"`
@@ -53,18 +65,42 @@ type Evidence struct {
 	PredicateType string            `json:"predicateType,omitempty"`
 	MadeAt        time.Time         `json:"madeAt,omitzero"`    // the signer's claim
 	Location      string            `json:"location,omitempty"` // host/repository@digest of the referrer that carries it
+	// Of what a trusted root verified (Signer.MSP, Signer.Key): its version then, what the
+	// signer's certificate says besides, and who vouched for the signature, when.
+	RootVersion int               `json:"rootVersion,omitempty"`
+	Claims      map[string]string `json:"claims,omitempty"`
+	Uses        []Use             `json:"uses,omitempty"`
 	// Withdrawn: the organisation that vouched took it back.
 	Withdrawn *Withdrawal `json:"withdrawn,omitempty"`
 	Act
 }
 
+// Use is an authority of a trusted root, by Anchor.ID, and a moment at which it vouched.
+type Use struct {
+	ID string    `json:"id"`
+	At time.Time `json:"at"`
+}
+
 // Since is when a piece of evidence was made, at the latest when it was
-// recorded: a claim can make it older, never younger.
+// recorded: a claim can make it older, never younger. What an authority vouched for
+// was made by then, however late it is handed in.
 func (e Evidence) Since() time.Time {
-	if !e.MadeAt.IsZero() && e.MadeAt.Before(e.At) {
-		return e.MadeAt
+	at := e.At
+	if !e.MadeAt.IsZero() && e.MadeAt.Before(at) {
+		at = e.MadeAt
 	}
-	return e.At
+	for _, use := range e.Uses {
+		if use.At.Before(at) {
+			at = use.At
+		}
+	}
+	return at
+}
+
+// Answered tells whether somebody answers for the signer: a member, or the members
+// together with a root that they share.
+func (e *Evidence) Answered(members []string) bool {
+	return e.Signer.MSP == "" && e.RootVersion > 0 || slices.Contains(members, e.Signer.MSP)
 }
 
 // WithdrawnBy tells whether the withdrawal of the key that signed it, nil when

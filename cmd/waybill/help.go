@@ -30,7 +30,7 @@ func commandGroups(a *app) []commandGroup {
 			newQuarantineCmd(a), newUnquarantineCmd(a),
 		}},
 		{"evidence", "Evidence: what is known about an image, and who vouches for it", []*cobra.Command{
-			newAttestCmd(a), newEvidenceCmd(a), newTreeCmd(a), newKeyCmd(a), newSchemaCmd(a),
+			newAttestCmd(a), newEvidenceCmd(a), newTreeCmd(a), newKeyCmd(a), newTrustCmd(a), newSchemaCmd(a),
 		}},
 		{"govern", "Govern: the rules, the members and their votes", []*cobra.Command{
 			newPolicyCmd(a), newProposalCmd(a), newMemberCmd(a), newRegistryCmd(a), newLabelCmd(a), newContextCmd(a),

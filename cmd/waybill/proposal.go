@@ -123,7 +123,11 @@ func writeProposal(w io.Writer, p *waybillv1.Proposal) {
 		}
 		t.write(w, "")
 	}
-	fmt.Fprintf(w, "\n%s", sanitizeLines(asYAML([]byte(p.GetBody()))))
+	fmt.Fprintln(w)
+	if writeProposedRoot(w, p) {
+		return
+	}
+	fmt.Fprint(w, sanitizeLines(asYAML([]byte(p.GetBody()))))
 	if p.GetSource() != "" {
 		fmt.Fprintf(w, "\n# read from this text, of which comments decide nothing\n%s", sanitizeLines(p.GetSource()))
 	}

@@ -118,6 +118,9 @@ func (p ownPeer) changes(ctx context.Context, c state.Proposal) ([]string, error
 }
 
 func (p ownPeer) ruleChanges(ctx context.Context, c state.Proposal) ([]string, error) {
+	if c.Kind == state.ProposeTrust {
+		return p.trustChanges(ctx, c)
+	}
 	if c.Kind != state.ProposePolicy {
 		return linesOf(asYAML(c.Body)), nil
 	}

@@ -78,6 +78,7 @@ type evidenceJSON struct {
 	Signer    policy.Signer     `json:"signer"`
 	At        time.Time         `json:"at"`
 	Facts     json.RawMessage   `json:"facts"`
+	Claims    map[string]string `json:"claims"`
 	On        provenance.Digest `json:"on"`
 	Withdrawn time.Time         `json:"withdrawn"`
 	Why       string            `json:"why"`
@@ -130,7 +131,7 @@ func (j factsJSON) facts(now time.Time) (policy.Facts, error) {
 		f.ReleasedTo = append(f.ReleasedTo, policy.ReleaseFact(r))
 	}
 	for _, e := range j.Evidence {
-		piece := policy.Evidence{ID: e.ID, Type: e.Type, Signer: e.Signer, At: e.At, On: e.On, Withdrawn: e.Withdrawn, Why: e.Why, Superseded: e.Superseded, Cut: e.Cut}
+		piece := policy.Evidence{ID: e.ID, Type: e.Type, Signer: e.Signer, At: e.At, Claims: e.Claims, On: e.On, Withdrawn: e.Withdrawn, Why: e.Why, Superseded: e.Superseded, Cut: e.Cut}
 		if len(e.Facts) > 0 {
 			facts, err := policy.DecodeFacts(e.Facts)
 			if err != nil {

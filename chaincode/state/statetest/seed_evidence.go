@@ -28,7 +28,11 @@ func (w *writer) evidence() error {
 		if err != nil {
 			return fmt.Errorf("facts of %s: %w", e.ID, err)
 		}
-		record := state.Evidence{Digest: on, Type: e.Type, ID: e.ID, Signer: e.Signer, Facts: facts, Act: state.Act{At: e.At}}
+		record := state.Evidence{Digest: on, Type: e.Type, ID: e.ID, Signer: e.Signer, Facts: facts, Claims: e.Claims, Act: state.Act{At: e.At}}
+		rooted := e.Signer.Kind == policy.SignedByCertificate && (e.Signer.MSP == "" || e.Claims != nil)
+		if rooted {
+			record.RootVersion = 1
+		}
 		if e.Signer.Key == "" && !e.Withdrawn.IsZero() {
 			record.Withdrawn = &state.Withdrawal{Reason: e.Why, Act: state.Act{At: e.Withdrawn}}
 		}
@@ -44,7 +48,12 @@ func (w *writer) evidence() error {
 		} else {
 			sets[on].Entries = append(sets[on].Entries, entry)
 		}
-		if e.Signer.Key == "" {
+		if rooted {
+			if err := w.root(e); err != nil {
+				return err
+			}
+		}
+		if e.Signer.Key == "" || rooted {
 			continue
 		}
 		name := state.TrustKeyKey(e.Signer.MSP, e.Signer.Key)
@@ -71,6 +80,15 @@ func (w *writer) evidence() error {
 		}
 	}
 	return nil
+}
+
+// root writes the trusted root that verified a piece, withdrawn where the piece is.
+func (w *writer) root(e policy.Evidence) error {
+	r := state.TrustedRoot{MSP: e.Signer.MSP, Name: e.Signer.Key, Version: 1, Changes: 1}
+	if !e.Withdrawn.IsZero() {
+		r.Withdrawn = withdrawal(nil, e)
+	}
+	return w.m.put(state.TrustedRootKey(r.MSP, r.Name), r)
 }
 
 // superseded writes older pieces beside the entries that replaced them.

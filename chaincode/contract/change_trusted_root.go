@@ -1,0 +1,141 @@
+package contract
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/sigstore"
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/chaincode/strictjson"
+)
+
+// trustChange puts a version of a root that the members share in force, or withdraws
+// the root: who may say whom a certificate names is everybody's.
+type trustChange struct {
+	change state.TrustChange
+	root   *sigstore.TrustedRoot // nil for a withdrawal
+}
+
+// maxTrustChange bounds what is proposed, in bytes: a root and what is said with it.
+const maxTrustChange = sigstore.MaxTrustedRoot + 8<<10
+
+func parseTrustChange(text []byte) (change, error) {
+	var said struct {
+		Name     string          `json:"name"`
+		Origin   string          `json:"origin"`
+		Root     json.RawMessage `json:"root"`
+		Withdraw *struct {
+			Reason           string `json:"reason"`
+			CompromisedSince string `json:"compromisedSince"`
+		} `json:"withdraw"`
+	}
+	if err := strictjson.Unmarshal(text, &said, strictjson.Limits{Bytes: maxTrustChange, Depth: 16}); err != nil {
+		return change{}, err
+	}
+	c := trustChange{change: state.TrustChange{Name: said.Name, Origin: said.Origin}}
+	switch w := said.Withdraw; {
+	case (w == nil) == (len(said.Root) == 0):
+		return change{}, provenance.Errorf(provenance.Invalid, "a change of a shared root has the text of one, or withdraws it")
+	case w != nil:
+		if !rootName.MatchString(said.Name) {
+			return change{}, badRootName(said.Name)
+		}
+		if said.Origin != "" {
+			return change{}, provenance.Errorf(provenance.Invalid, "origin: a withdrawal has no text")
+		}
+		if err := needReason("withdrawing a root", w.Reason); err != nil {
+			return change{}, err
+		}
+		since, err := parseTime("compromisedSince", w.CompromisedSince)
+		if err != nil {
+			return change{}, err
+		}
+		c.change.Withdraw = &state.TrustWithdrawal{Reason: w.Reason, CompromisedSince: since}
+	default:
+		var err error
+		if c.root, err = parseRoot(said.Name, said.Root, said.Origin); err != nil {
+			return change{}, err
+		}
+		c.change.Root = c.root.Canonical()
+	}
+	body, err := state.Encode(c.change)
+	return change{kind: state.ProposeTrust, name: said.Name, body: body, effect: c}, err
+}
+
+func (trustChange) base(g governance) int {
+	if g.root == nil {
+		return 0
+	}
+	return g.root.Changes
+}
+
+func (c trustChange) load(tx *Tx, g *governance) (err error) {
+	g.now = tx.now
+	if g.root, g.roots, err = loadRoot(tx, "", c.change.Name); err != nil {
+		return err
+	}
+	for _, name := range g.roots.Names {
+		if name == c.change.Name {
+			continue
+		}
+		r, _, err := loadRoot(tx, "", name)
+		if err != nil {
+			return err
+		}
+		if r != nil {
+			g.others = append(g.others, *r)
+		}
+	}
+	return nil
+}
+
+func (c trustChange) check(g governance) error {
+	if w := c.change.Withdraw; w != nil {
+		switch {
+		case g.root == nil:
+			return provenance.Errorf(provenance.NotFound, "%s is not on the ledger", state.RootName("", c.change.Name))
+		case w.CompromisedSince.After(g.now):
+			return provenance.Errorf(provenance.Invalid, "compromisedSince has not come yet")
+		case !g.root.Withdrawn.Earlier(state.Withdrawal{CompromisedSince: w.CompromisedSince}):
+			return provenance.Errorf(provenance.Conflict, "%s was withdrawn already", g.root)
+		}
+		return nil
+	}
+	if err := checkNewRoot(g.root, g.roots, "", c.change.Name); err != nil {
+		return err
+	}
+	if g.root != nil && g.root.Hash == hashOf(c.root.Canonical()) {
+		return provenance.Errorf(provenance.Conflict, "%s is in force with that very text", g.root)
+	}
+	// Of two roots that verify one signature, whoever hands it in would say which one it is.
+	for _, a := range c.root.Anchors() {
+		if a.Kind != sigstore.CertificateAuthority {
+			continue
+		}
+		for i := range g.others {
+			if g.others[i].Trusts(a.ID) {
+				return provenance.Errorf(provenance.Conflict, "the certificate authority %q is one of %s: a signature is verified by one shared root", clip(a.Name), &g.others[i])
+			}
+		}
+	}
+	return nil
+}
+
+func (c trustChange) enact(tx *Tx, g governance, _ state.Proposal, voters []policy.Person) (int, error) {
+	put := func(key string, record any) error { return putGoverned(tx, g.members, key, record) }
+	if w := c.change.Withdraw; w != nil {
+		r := *g.root
+		r.Withdrawn = &state.Withdrawal{Reason: w.Reason, CompromisedSince: w.CompromisedSince, Act: tx.act()}
+		r.Changes++
+		return 0, put(state.TrustedRootKey("", r.Name), r)
+	}
+	v := state.RootVersion{Name: c.change.Name, Text: string(c.root.Canonical()), Origin: c.change.Origin, Voters: slices.Clone(voters), Act: tx.act()}
+	version := 1
+	if g.root != nil {
+		version = g.root.Version + 1
+	}
+	_, err := putRoot(tx, put, g.root, g.roots, c.root, v)
+	return version, err
+}
