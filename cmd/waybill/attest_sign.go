@@ -78,7 +78,7 @@ func (a *app) wrap(ctx context.Context, p ownPeer, at *attestation) error {
 	at.envelope = statement
 	switch {
 	case at.keyless.asked:
-		return a.signKeyless(ctx, at, statement)
+		return a.signKeyless(ctx, p, at, statement)
 	case at.key != "":
 		return a.signWithKey(ctx, p, at, statement)
 	}
@@ -164,9 +164,9 @@ func signDSSE(ctx context.Context, key signer.Key, statement []byte) ([]byte, er
 	})
 }
 
-// signKeyless signs for the bearer of an identity token and names the trusted root that
-// is to verify it.
-func (a *app) signKeyless(ctx context.Context, at *attestation, statement []byte) error {
+// signKeyless signs for the bearer of an identity token. The trusted root is there before
+// anything is told to a log, and verifies the bundle before anybody else sees it.
+func (a *app) signKeyless(ctx context.Context, p ownPeer, at *attestation, statement []byte) error {
 	services, err := at.keyless.services(time.Now())
 	if err != nil {
 		return err
@@ -176,9 +176,32 @@ func (a *app) signKeyless(ctx context.Context, at *attestation, statement []byte
 		return hint(err, "--identity-token FILE, SIGSTORE_ID_TOKEN, or a GitHub Actions job with permissions: id-token: write")
 	}
 	at.keyMSP, at.keyName = at.keyless.root()
+	root, err := p.rootInForce(ctx, at.keyMSP, at.keyName)
+	if err != nil {
+		return hint(err, "see what there is: waybill trust list")
+	}
 	at.format = evidence.FormatBundle
-	at.envelope, err = services.Sign(ctx, token, statement)
-	return err
+	if at.envelope, err = services.Sign(ctx, token, statement); err != nil {
+		return err
+	}
+	request := evidence.Request{Subject: at.ref.Digest, Format: at.format, Envelope: at.envelope, Now: time.Now()}
+	if _, err := evidence.Verify(request, root); err != nil {
+		return hint(fmt.Errorf("trusted root %s does not verify what was signed: %w", at.keyless.trust, err),
+			"the services that signed are others than the root trusts: waybill trust show")
+	}
+	return nil
+}
+
+// rootInForce is a trusted root that still verifies, as the organisation's peer has it.
+func (p ownPeer) rootInForce(ctx context.Context, msp, name string) (*evidence.Key, error) {
+	in, _, err := p.trustedRoot(ctx, msp, name, 0)
+	if err != nil {
+		return nil, err
+	}
+	if w := in.Root.Withdrawn; w != nil {
+		return nil, provenance.Errorf(provenance.Conflict, "%s was withdrawn: %s", state.RootName(msp, name), w.Reason)
+	}
+	return &evidence.Key{MSP: msp, Name: name, Kind: evidence.TrustedRoot, Root: in.Version.Text}, nil
 }
 
 func (k keyless) services(now time.Time) (signer.Services, error) {

@@ -86,6 +86,18 @@ func TestAttestWithAnEncryptedKey(t *testing.T) {
 	}
 }
 
+// shown answers for any trusted root, as the contract does for one that was withdrawn
+// or was not.
+func shown(s *own.Instance, w *state.Withdrawal) func(args ...string) any {
+	return func(args ...string) any {
+		text := string(s.TrustedRoot())
+		return rootView{
+			Root:    state.TrustedRoot{MSP: args[0], Name: args[1], Version: 1, Withdrawn: w},
+			Version: state.RootVersion{MSP: args[0], Name: args[1], Version: 1, Text: text, Hash: hashOf([]byte(text))},
+		}
+	}
+}
+
 // TestAttestKeyless: with services by a signing configuration and by their addresses.
 func TestAttestKeyless(t *testing.T) {
 	s, err := own.New("own", time.Now)
@@ -108,6 +120,7 @@ func TestAttestKeyless(t *testing.T) {
 		"a log of today":  {[]string{"--fulcio-url", server.URL, "--rekor-url", server.URL, "--rekor-version", "2", "--timestamp-url", server.URL + "/api/v1/timestamp", "--trust", "sigstore"}, " sigstore", true},
 	} {
 		w := newWorld(t)
+		w.peers["trust:Show"] = shown(s, nil)
 		args := append(append([]string{}, base...), c.more...)
 		if token := s.Token(person, time.Minute); c.env {
 			w.env["SIGSTORE_ID_TOKEN"] = token
@@ -124,6 +137,23 @@ func TestAttestKeyless(t *testing.T) {
 			t.Errorf("%s: %s, %v", name, w.handed["envelope"], err)
 		}
 	}
+	// A root that does not verify it, or is none any more, is found out here.
+	other, err := own.New("other", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, answer := range map[string]func(...string) any{
+		"another root":     shown(other, nil),
+		"a withdrawn root": shown(s, &state.Withdrawal{Reason: "its key is out"}),
+		"no root":          func(...string) any { return provenance.Errorf(provenance.NotFound, "no such root") },
+	} {
+		w := newWorld(t)
+		w.peers["trust:Show"] = answer
+		w.env["SIGSTORE_ID_TOKEN"] = s.Token(person, time.Minute)
+		if code, _, errOut := w.run(append(append([]string{}, base...), "--trust", "sigstore", "--signing-config", config)...); code == exitYes || len(w.acts) > 0 || !strings.Contains(errOut, "waybill trust") {
+			t.Errorf("%s: exit %d, %s, signed %q", name, code, errOut, w.acts)
+		}
+	}
 	// Nobody is asked, and nothing is signed.
 	for name, c := range map[string]struct {
 		more []string
@@ -137,6 +167,7 @@ func TestAttestKeyless(t *testing.T) {
 		"no time":         {[]string{"--trust", "sigstore", "--fulcio-url", server.URL, "--rekor-url", server.URL, "--rekor-version", "2", "--identity-token", document}, exitError},
 	} {
 		w := newWorld(t)
+		w.peers["trust:Show"] = shown(s, nil)
 		if code, _, errOut := w.run(append(append([]string{}, base...), c.more...)...); code != c.code || len(w.acts) > 0 || !strings.Contains(errOut, "hint") && name != "no time" {
 			t.Errorf("%s: exit %d, %s, signed %q", name, code, errOut, w.acts)
 		}
