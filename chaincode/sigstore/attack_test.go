@@ -2,6 +2,8 @@ package sigstore_test
 
 import (
 	"bytes"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"strings"
 	"testing"
@@ -42,6 +44,8 @@ func TestTimes(t *testing.T) {
 	// Of two times the more favourable one may not be chosen: the chain holds at both.
 	refused(t, f.root(), f.material(logged(), f.stamp(signed.Add(11*time.Minute))), "no authority of the trusted root vouches for the certificate at 2025-03-04T00:11:00Z")
 	refused(t, f.root(), f.material(logged(), f.stamp(signed), f.stamp(signed.Add(-time.Second))), "no authority")
+	between := set(map[string]any{"start": start.Format(time.RFC3339), "end": signed.Add(time.Minute).Format(time.RFC3339)}, "certificateAuthorities", "validFor")
+	refused(t, f.root(between), f.material(logged(), f.stamp(signed.Add(2*time.Minute))), "no authority of the trusted root vouches for the certificate at 2025-03-04T00:02:00Z")
 	early := f.V1.Entry("dsse", "0.0.1", f.signed.Body(t, "dsse", "0.0.1"), signed.Add(-time.Second))
 	refused(t, f.root(), f.material(entries{early}), "outside of the certificate's time")
 	// A time that nobody signed proves nothing, and may not contradict either.
@@ -234,6 +238,9 @@ func TestTimestamps(t *testing.T) {
 		"with a byte behind it":     {f.material(nil, append(bytes.Clone(good), 0)), false},
 		"cut":                       {f.material(nil, good[:len(good)-1]), false},
 		"no timestamp":              {f.material(nil, []byte("0")), false},
+		"signed twice":              {stamp(sigstoretest.Stamp{Twice: true}), false},
+		"with an extension":         {stamp(sigstoretest.Stamp{Exts: []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Value: []byte{5, 0}}}}), true},
+		"with a critical extension": {stamp(sigstoretest.Stamp{Exts: []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: []byte{5, 0}}}}), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.ok {
@@ -256,6 +263,81 @@ func TestTimestamps(t *testing.T) {
 	}
 	refused(t, open, stamp(sigstoretest.Stamp{}), "no time of signing")
 	refused(t, open, stamp(sigstoretest.Stamp{By: &stranger.Stamper, Embed: certs(stranger.Stamper.Cert)}), "no time of signing")
+}
+
+// A checkpoint is its log's by name, key and origin; what others sign of it says nothing.
+func TestCheckpoints(t *testing.T) {
+	f := newFixture(t, github())
+	other := sigstoretest.New(t, start)
+	stamp := f.stamp(signed)
+	for what, c := range map[string]struct {
+		v1, v2 func(note string) string
+		want   string
+	}{
+		"cosigned":             {cosign(other.V1), cosign(other.V2), ""},
+		"cosigned before":      {cosignFirst(other.V1), cosignFirst(other.V2), ""},
+		"under another name":   {func(n string) string { return strings.Replace(n, "— rekor", "— rekor2", 1) }, func(n string) string { return strings.Replace(n, "— log1", "— log2", 1) }, "not signed by"},
+		"with another hint":    {flip("— rekor.example "), flip("— log1.example "), "not signed by"},
+		"a forged line before": {forgeFirst(f.V1.ID, "rekor.example"), forgeFirst(f.V2.ID, "log1.example"), "not signed by"},
+		"of another origin": {
+			func(n string) string { return f.V1.Note(strings.Replace(textOf(n), "rekor", "rekor2", 1)) },
+			func(n string) string { return f.V2.Note(strings.Replace(textOf(n), "log1", "log2", 1)) }, "not signed by",
+		},
+		"of the other generation": {
+			func(n string) string { return f.V1.Note(strings.Replace(textOf(n), " - 1234", "", 1)) },
+			func(n string) string {
+				return f.V2.Note(strings.Replace(textOf(n), "log1.example", "log1.example - 1", 1))
+			}, "not signed by",
+		},
+		"of no size":       {func(n string) string { return strings.Replace(n, "\n", "\n0", 1) }, func(n string) string { return strings.Replace(n, "\n", "\n-", 1) }, "no signed note"},
+		"with a tab":       {func(n string) string { return strings.Replace(n, " ", "\t", 1) }, func(n string) string { return "\t" + n }, "no signed note"},
+		"without its last": {func(n string) string { return strings.TrimSuffix(n, "\n") }, func(n string) string { return strings.TrimSuffix(n, "\n") }, "no signed note"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			for kind, entry := range map[string]map[string]any{"v1": f.entry("dsse", "0.0.1"), "v2": f.entry("hashedrekord", "0.0.2")} {
+				note, _ := in(entry, "inclusionProof", "checkpoint")["envelope"].(string)
+				change, stamps := c.v1, [][]byte(nil)
+				if kind == "v2" {
+					change, stamps = c.v2, [][]byte{stamp}
+				}
+				set(change(note), "inclusionProof", "checkpoint", "envelope")(entry)
+				m := f.material(entries{entry}, stamps...)
+				if c.want != "" {
+					refused(t, f.root(), m, c.want)
+				} else if _, err := f.root().Verify(m, now); err != nil {
+					t.Errorf("%s: %v", kind, err)
+				}
+			}
+		})
+	}
+}
+
+// textOf is what a note's signatures are over.
+func textOf(note string) string { return note[:strings.LastIndex(note, "\n\n")+1] }
+
+// cosign lets another log sign the note as well, behind or before its own.
+func cosign(by *sigstoretest.Log) func(string) string {
+	return func(note string) string { return note + strings.TrimPrefix(by.Note(textOf(note)), textOf(note)+"\n") }
+}
+
+func cosignFirst(by *sigstoretest.Log) func(string) string {
+	return func(note string) string {
+		return by.Note(textOf(note)) + strings.TrimPrefix(note, textOf(note)+"\n")
+	}
+}
+
+func flip(before string) func(string) string {
+	return func(note string) string {
+		at := strings.LastIndex(note, before) + len(before)
+		return note[:at] + "AAAA" + note[at+4:]
+	}
+}
+
+func forgeFirst(id []byte, name string) func(string) string {
+	line := "— " + name + " " + base64.StdEncoding.EncodeToString(append(bytes.Clone(id[:4]), 1, 2, 3)) + "\n"
+	return func(note string) string {
+		return textOf(note) + "\n" + line + strings.TrimPrefix(note, textOf(note)+"\n")
+	}
 }
 
 func TestBounds(t *testing.T) {

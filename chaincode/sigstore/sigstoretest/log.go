@@ -97,7 +97,12 @@ func (l *Log) Annotation(body []byte, at time.Time) string {
 // Checkpoint signs the head of a tree.
 func (l *Log) Checkpoint(size int, root []byte) string {
 	l.t.Helper()
-	text := fmt.Sprintf("%s\n%d\n%s\n", l.Origin, size, b64(root))
+	return l.Note(fmt.Sprintf("%s\n%d\n%s\n", l.Origin, size, b64(root)))
+}
+
+// Note signs a text with the log's name.
+func (l *Log) Note(text string) string {
+	l.t.Helper()
 	var signature []byte
 	switch key := l.Key.(type) {
 	case *ecdsa.PrivateKey:

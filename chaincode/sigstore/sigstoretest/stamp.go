@@ -17,11 +17,12 @@ type (
 		Value []byte
 	}
 	tstInfo struct {
-		Version int
-		Policy  asn1.ObjectIdentifier
-		Imprint imprint
-		Serial  *big.Int
-		GenTime time.Time `asn1:"generalized"`
+		Version    int
+		Policy     asn1.ObjectIdentifier
+		Imprint    imprint
+		Serial     *big.Int
+		GenTime    time.Time        `asn1:"generalized"`
+		Extensions []pkix.Extension `asn1:"optional,omitempty,tag:1"`
 	}
 	attribute struct {
 		Type   asn1.ObjectIdentifier
@@ -66,6 +67,8 @@ type Stamp struct {
 	Embed  []*x509.Certificate // certificates that go into it
 	By     *Authority          // not the Sigstore's own
 	Naming *x509.Certificate   // whose hash it names, where that is not the signer's
+	Twice  bool                // its signer signs it twice
+	Exts   []pkix.Extension    // of what is signed
 }
 
 // Timestamp signs that a signature was there at a time, and returns the response in DER.
@@ -80,7 +83,7 @@ func (s *Sigstore) Timestamp(signature []byte, at time.Time, how Stamp) []byte {
 	}
 	sha := algorithm{Algorithm: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}}
 	tst := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 4}
-	content := s.der(tstInfo{1, asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 2}, imprint{sha, sum(signature)}, big.NewInt(9), at.UTC()})
+	content := s.der(tstInfo{1, asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 2}, imprint{sha, sum(signature)}, big.NewInt(9), at.UTC(), how.Exts})
 	certID := s.der(struct{ Certs []struct{ Hash []byte } }{[]struct{ Hash []byte }{{sum(naming.Raw)}}})
 	attributes := s.set(
 		attribute{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 3}, []asn1.RawValue{{FullBytes: s.der(tst)}}},
@@ -93,6 +96,9 @@ func (s *Sigstore) Timestamp(signature []byte, at time.Time, how Stamp) []byte {
 		SignatureAlgorithm: algorithm{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}},
 		Signature:          Sign(s.t, by.Key, s.der(asn1.RawValue{Tag: asn1.TagSet, IsCompound: true, Bytes: attributes})),
 	}}}
+	if how.Twice {
+		data.Signers = append(data.Signers, data.Signers[0])
+	}
 	if len(how.Embed) > 0 {
 		var all []byte
 		for _, c := range how.Embed {
