@@ -274,7 +274,7 @@ func readWindow(entry object) (from, until time.Time, why string) {
 	window, ok := entry.object("validFor")
 	start, isStart := window.text("start")
 	end, isEnd := window.text("end")
-	if !ok || !isStart || !isEnd || !window.only("start", "end") || start == "" {
+	if !ok || !isStart || !isEnd || !window.only("start", "end") || start == "" || window["end"] == "" {
 		return from, until, "want validFor with a start"
 	}
 	if from, ok = readTime(start); !ok {
