@@ -21,11 +21,13 @@
 //   - The subject must be the image, by digest, under the image's own
 //     algorithm. A subject that also gives another algorithm is refused: the
 //     ledger cannot compare it, and all algorithms given must agree.
-//   - Base64 is standard, padded and canonical (JWS: URL alphabet, unpadded).
-//   - Certificates must be valid at the time of the transaction: one that lives
-//     ten minutes must reach the ledger within them. Transparency log entries and
-//     timestamps inside a bundle are not read and add no trust. Withdrawing a key
-//     is the contract's business: it keeps withdrawn keys away from Verify.
+//   - Base64 is standard, padded and canonical (JWS: URL alphabet, unpadded); in DSSE and
+//     bundles it may be of either alphabet, padded or not.
+//   - Certificates below a certificate root must be valid at the time of the transaction: one
+//     that lives ten minutes must reach the ledger within them. Below a trusted root they
+//     must have been valid when the root's logs and timestamp authorities say that they
+//     signed (package sigstore); under every other key those add no trust and are not read.
+//     Withdrawing a key is the contract's business: it keeps withdrawn keys away from Verify.
 //   - A signature over the bare image manifest (sign-blob) verifies by the
 //     image's digest, so Ed25519 in its plain form and P-384 with SHA-384, which
 //     need the bytes or another hash of them, cannot be checked and are refused.

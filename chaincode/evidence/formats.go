@@ -24,14 +24,17 @@ type Format string
 // The formats.
 const (
 	// FormatCosign is a cosign simple-signing signature: JSON with payload and
-	// signature (base64) and, for certificate signers, certificate and chain
-	// (PEM), which the gateway builds from the layer and its annotations.
+	// signature (base64) and, each as the text of the layer's annotation
+	// dev.sigstore.cosign/NAME, certificate and chain (PEM), bundle and
+	// rfc3161timestamp (JSON). The gateway builds it from the layer.
 	// Source: cosign, specs/SIGNATURE_SPEC.md.
 	FormatCosign Format = "cosign"
-	// FormatBundle is a Sigstore bundle v0.3 in JSON: sigstore/protobuf-specs,
+	// FormatBundle is a Sigstore bundle v0.1 to v0.3 in JSON: sigstore/protobuf-specs,
 	// protos/sigstore_bundle.proto.
 	FormatBundle Format = "bundle"
-	// FormatDSSE is a DSSE envelope in JSON: secure-systems-lab/dsse, envelope.md.
+	// FormatDSSE is a DSSE envelope in JSON: secure-systems-lab/dsse, envelope.md. Beside
+	// payloadType, payload and signatures it may have the four members that are a layer's
+	// annotations, as in FormatCosign; they count for the signatures without a "cert".
 	FormatDSSE Format = "dsse"
 	// FormatNotation is a Notary Project signature in a JWS JSON envelope:
 	// notaryproject/specifications, signature-envelope-jws.md. COSE is refused.
