@@ -54,7 +54,9 @@ func named(st policy.Stage) []string {
 	orgs := slices.Clone(st.Approvals.Orgs)
 	for _, e := range st.Evidence {
 		for _, s := range e.Signers {
-			orgs = append(orgs, s.Org)
+			if s.Org != "" { // else whom a shared root names, who is of no organisation
+				orgs = append(orgs, s.Org)
+			}
 		}
 	}
 	if st.Witnesses != nil {

@@ -351,3 +351,32 @@ func TestConditionsAboutCertificates(t *testing.T) {
 	bring(map[int]string{11: "hosted", 14: "refs/heads/main"})
 	l.wants("again", policy.Satisfied)
 }
+
+// TestKeylessReleases: a stage whose rules name nobody but a workflow is released by
+// anybody's gateway, once the workflow's word is there.
+func TestKeylessReleases(t *testing.T) {
+	l, s := keyless(t)
+	l.do("publisher@VendorMSP", about("promotion:Request", "v1", "staging")...)
+	l.approve("release-manager@SecurityMSP", "v1", "staging")
+	if _, err := l.bundled("", "public", "v1", l.attested(s, byURI(workflow), "v1", 0)); err != nil {
+		t.Fatal(err)
+	}
+	if v := l.verdict("gateway@PlatformMSP", about("release:Auto", "v1", "staging")...); v.Verdict != policy.Allowed {
+		t.Errorf("%+v", v)
+	}
+}
+
+// TestAccidentsAreNotProposed: a policy whose identities could accept somebody its author
+// did not think of does not come into force.
+func TestAccidentsAreNotProposed(t *testing.T) {
+	l := network(t)
+	for _, entry := range []string{
+		`{"identity":"https://git.example**","issuer":"` + forge + `"}`, `{"identity":"https://*/team/app","issuer":"` + forge + `"}`, `{"identity":"https://github.com/*/app","issuer":"` + forge + `"}`,
+		`{"org":"VendorMSP","root":"public","identity":"*@*","issuer":"` + forge + `"}`, `{"identity":"` + workflow + `","issuer":"https://*.example"}`,
+		`{"identity":"` + workflow + `"}`, `{"issuer":"` + forge + `"}`, `{"root":"public"}`, `{"org":"VendorMSP","issuer":"` + forge + `"}`, `{}`,
+	} {
+		l.refused(provenance.Invalid, "admin@VendorMSP", "proposal:Open", "policy",
+			`{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"other"},"spec":{"match":["reg.example:5000/other/**"],"stages":[{"name":"staging","approvals":{"min":1},
+			 "evidence":[{"name":"scan","type":"vuln-scan","signers":[`+entry+`]}]}]}}`)
+	}
+}

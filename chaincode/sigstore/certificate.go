@@ -100,6 +100,9 @@ func Identity(c *x509.Certificate) (string, error) {
 		name == "" || len(name) > maxIdentity || !printable(name) || strings.HasPrefix(strings.ToLower(name), subjectPrefix) {
 		return "", invalid("certificate: the alternative name is no e-mail address or URI")
 	}
+	if (names[0].Tag == tagURI) != strings.Contains(name, ":") {
+		return "", invalid("certificate: its alternative name %q is not what its kind says", clip(name))
+	}
 	return name, nil
 }
 

@@ -89,6 +89,7 @@ type evidenceReader struct {
 	members []string
 	taken   *takenBack
 	keys    map[string]*state.Withdrawal // by state.TrustKeyKey; nil: it stands
+	roots   map[string]*state.TrustedRoot
 }
 
 func newEvidenceReader(r Reads) (*evidenceReader, error) {
@@ -122,6 +123,13 @@ func (s *evidenceReader) show(pieces []state.Evidence, image provenance.Digest) 
 	if err != nil {
 		return nil, err
 	}
+	verified := make([]*state.Evidence, len(pieces))
+	for i := range pieces {
+		verified[i] = &pieces[i]
+	}
+	if s.roots, err = state.LoadRoots(s.r, verified); err != nil {
+		return nil, err
+	}
 	out := make([]*waybillv1.Evidence, len(pieces))
 	for i, e := range pieces {
 		why, err := s.why(e, current)
@@ -132,6 +140,10 @@ func (s *evidenceReader) show(pieces []state.Evidence, image provenance.Digest) 
 			Digest: e.Digest.String(), Type: e.Type, Id: e.ID, Format: e.Format, Signer: signer(e.Signer), Facts: string(e.Facts),
 			Document: e.Document, PredicateType: e.PredicateType, MadeAt: stamp(e.MadeAt), Location: e.Location,
 			By: person(e.By), At: stamp(e.At), Counts: why == "", Why: why, Inherited: e.Digest != image, Withdrawn: withdrawal(e.Withdrawn),
+			RootVersion: int32(e.RootVersion), Claims: e.Claims,
+		}
+		for _, use := range e.Uses {
+			out[i].Uses = append(out[i].Uses, &waybillv1.AuthorityUse{Id: use.ID, At: stamp(use.At)})
 		}
 	}
 	return out, nil
@@ -164,7 +176,7 @@ func (s *evidenceReader) current(pieces []state.Evidence) (map[piece]bool, error
 
 // why says why a piece of evidence does not count, or "".
 func (s *evidenceReader) why(e state.Evidence, current map[piece]bool) (string, error) {
-	if !slices.Contains(s.members, e.Signer.MSP) {
+	if !e.Answered(s.members) {
 		return e.Signer.MSP + " is no member", nil
 	}
 	if w := e.Withdrawn; w != nil {
@@ -175,7 +187,11 @@ func (s *evidenceReader) why(e state.Evidence, current map[piece]bool) (string, 
 			return why, err
 		}
 	}
-	if e.Signer.Key != "" {
+	if e.RootVersion > 0 {
+		if _, why := s.roots[state.TrustedRootKey(e.Signer.MSP, e.Signer.Key)].Reaches(&e); why != "" {
+			return why, nil
+		}
+	} else if e.Signer.Key != "" {
 		w, err := s.withdrawal(e.Signer)
 		if err != nil {
 			return "", err

@@ -166,6 +166,12 @@ func outdated(r Reads, p state.Proposal, active map[string]int, membership int) 
 			return false, err
 		}
 		base = now.Version
+	case state.ProposeTrust:
+		var root state.TrustedRoot
+		if _, err := state.Read(r, state.TrustedRootKey("", p.Name), &root); err != nil {
+			return false, err
+		}
+		base = root.Changes
 	case state.ProposeLift:
 		var c state.LiftChange
 		var h state.Hold

@@ -209,7 +209,9 @@ func concerns(s policy.Stage, msp string) bool {
 	named := slices.Clone(s.Approvals.Orgs)
 	for _, e := range s.Evidence {
 		for _, signer := range e.Signers {
-			named = append(named, signer.Org)
+			if signer.Org != "" { // else whom a shared root names, who is of no organisation
+				named = append(named, signer.Org)
+			}
 		}
 	}
 	if s.Witnesses != nil {

@@ -199,3 +199,24 @@ func TestAutoReleaseLoop(t *testing.T) {
 	cancel()
 	wg.Wait()
 }
+
+// TestConcerns: a signer whom a shared root names is of no organisation, so that a stage
+// with such a rule alone names nobody, and anybody's gateway releases.
+func TestConcerns(t *testing.T) {
+	keyless := policy.SignerRule{Identity: "https://ci.example/app", Issuer: "https://ci.example"}
+	for name, x := range map[string]struct {
+		signers []policy.SignerRule
+		want    bool
+	}{
+		"keyless alone":       {[]policy.SignerRule{keyless}, true},
+		"beside another's":    {[]policy.SignerRule{keyless, {Org: "SecurityMSP"}}, false},
+		"beside one's own":    {[]policy.SignerRule{{Org: "VendorMSP"}, keyless}, true},
+		"of nobody":           {nil, true},
+		"of somebody else":    {[]policy.SignerRule{{Org: "SecurityMSP"}}, false},
+		"below its own roots": {[]policy.SignerRule{{Org: "VendorMSP", Identity: keyless.Identity, Issuer: keyless.Issuer}}, true},
+	} {
+		if got := concerns(policy.Stage{Evidence: []policy.EvidenceRule{{Signers: x.signers}}}, "VendorMSP"); got != x.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

@@ -37,6 +37,8 @@ const (
 	KindPolicy            = "policy"
 	KindKey               = "key"
 	KindKeyWithdrawn      = "key-withdrawn"
+	KindTrust             = "trusted-root"
+	KindTrustWithdrawn    = "trusted-root-withdrawn"
 	KindSchema            = "schema"
 	KindEvidence          = "evidence"
 	KindEvidenceWithdrawn = "evidence-withdrawn"

@@ -31,6 +31,17 @@ func (w *writer) deriveFacts(objectType string, write block.Write) error {
 			}
 			return readmodel.Record{Kind: KindKeyWithdrawn, Detail: because(line, k.Withdrawn.Reason)}, nil
 		})
+	case state.TypeTrust:
+		return recordOf(w, write, func(r state.TrustedRoot) (readmodel.Record, error) {
+			if x := r.Withdrawn; x != nil {
+				line := r.String() + " is withdrawn"
+				if since := x.CompromisedSince; !since.IsZero() {
+					line += ", compromised since " + timeOf(since)
+				}
+				return readmodel.Record{Kind: KindTrustWithdrawn, Detail: because(line, x.Reason)}, nil
+			}
+			return readmodel.Record{Kind: KindTrust, Detail: fmt.Sprintf("%s is trusted in version %d (%.16s)", &r, r.Version, r.Hash)}, nil
+		})
 	case state.TypeSchema:
 		return recordOf(w, write, func(s state.Schema) (readmodel.Record, error) {
 			return readmodel.Record{Kind: KindSchema, Detail: fmt.Sprintf("evidence type custom/%s/%s", s.MSP, s.Name)}, nil

@@ -173,6 +173,9 @@ func signerOf(s policy.Signer) string {
 	case policy.SignedByKey:
 		return "key " + s.Key + " of " + s.MSP
 	case policy.SignedByCertificate:
+		if s.MSP == "" {
+			return s.Identity + " by " + s.Issuer + " below the " + state.RootName("", s.Key)
+		}
 		return s.Identity + " below a root of " + s.MSP
 	}
 	return policy.Person{MSP: s.MSP, Name: s.Name}.String()

@@ -52,6 +52,10 @@ func ruled(t testing.TB) *chain {
 	one("ann@AuditMSP", c.put(state.EvidenceKey(s.Digest, e.Type, e.ID), e))
 	key.Withdrawn = &state.Withdrawal{Reason: "laptop lost", CompromisedSince: at(3)}
 	one("admin@VendorMSP", c.put(state.TrustKeyKey("VendorMSP", "build"), key))
+	root := state.TrustedRoot{MSP: "VendorMSP", Name: "ci", Version: 2, Hash: "0123456789abcdef99"}
+	one("admin@VendorMSP", c.put(state.TrustedRootKey("VendorMSP", "ci"), root))
+	root.MSP, root.Withdrawn = "", &state.Withdrawal{Reason: "its key is out", CompromisedSince: at(3)}
+	one("admin@AuditMSP", c.put(state.TrustedRootKey("", "ci"), root), c.put(state.RootVersionKey("", "ci", 1), state.RootVersion{}), c.put(state.RootListKey(""), state.RootList{}))
 	one("gateway@AuditMSP", c.put(state.WitnessKey(s.Digest, host, repo, "AuditMSP"), state.Witness{MSP: "AuditMSP"}))
 
 	w := state.Waiver{ID: "w1", Stage: s.Stage, Rule: "evidence/scan", Digest: s.Digest, Reason: "scanner is down", Until: at(59), Approvers: []state.Approver{approver("rm@VendorMSP")}, Act: act("rm@VendorMSP", 10)}
@@ -137,6 +141,8 @@ func testRecords(t *testing.T, create creator) {
 		"evidence by gateway@VendorMSP: vuln-scan by key build of VendorMSP (dsse)",
 		"evidence by ann@AuditMSP: review by ann@AuditMSP (plain)",
 		"key-withdrawn by admin@VendorMSP: key build of VendorMSP is withdrawn, compromised since 2026-01-01T12:03:00Z: laptop lost",
+		"trusted-root by admin@VendorMSP: root ci of VendorMSP is trusted in version 2 (0123456789abcdef)",
+		"trusted-root-withdrawn by admin@AuditMSP: shared root ci is withdrawn, compromised since 2026-01-01T12:03:00Z: its key is out",
 		"witness by gateway@AuditMSP: seen at the registry by AuditMSP",
 		"waiver by rm@VendorMSP: waiver w1 of evidence/scan for production until 2026-01-01T12:59:00Z is asked for: scanner is down",
 		"waiver-approval by rm@AuditMSP: waiver w1 of evidence/scan for production until 2026-01-01T12:59:00Z is approved by rm@AuditMSP",

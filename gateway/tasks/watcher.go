@@ -66,7 +66,7 @@ func (n *Watcher) asks(b block.Block) queue.TaskBlock {
 			objectType, attributes, ok := state.SplitKey(w.Key)
 			switch {
 			case !ok || w.Delete:
-			case objectType == state.TypeKey, objectType == state.TypeSchema:
+			case objectType == state.TypeKey, objectType == state.TypeSchema, objectType == state.TypeTrust:
 				out.Keys = true
 			case objectType == state.TypeSegment && len(attributes) > 0:
 				events, err := provenance.DecodeSegment(w.Value)

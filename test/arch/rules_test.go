@@ -62,7 +62,7 @@ func directions() []allowed {
 		{"chaincode/evidence", []string{"chaincode/provenance", "chaincode/sigstore", "chaincode/strictjson"}},
 		{"chaincode/state/packed", []string{"chaincode/provenance"}},
 		{"chaincode/state", append(vocabulary(), "chaincode/manifest", "chaincode/policy/policytest")},
-		{"chaincode/contract", append(vocabulary(), "chaincode/evidence", "chaincode/manifest", "chaincode/strictjson")},
+		{"chaincode/contract", append(vocabulary(), "chaincode/evidence", "chaincode/manifest", "chaincode/sigstore", "chaincode/strictjson")},
 		// What the gateway's rooms may know of the chaincode; of each other: layers.
 		{"gateway", append(vocabulary(), "chaincode/evidence", "chaincode/manifest", "chaincode/strictjson", "gateway")},
 		// Founds a consortium on a network just made.
@@ -71,7 +71,7 @@ func directions() []allowed {
 		{"network", append(vocabulary(), "network")},
 		{"cmd/waybill-chaincode", append(vocabulary(), "chaincode/contract", "cmd/waybill-chaincode")},
 		{"cmd/waybill-gateway", append(vocabulary(), "gateway", "cmd/waybill-gateway", "cmd/reference")},
-		{"cmd/waybill", append(vocabulary(), "chaincode/evidence", "gateway", "network", "cmd/waybill", "cmd/reference")},
+		{"cmd/waybill", append(vocabulary(), "chaincode/evidence", "chaincode/sigstore", "gateway", "network", "cmd/waybill", "cmd/reference")},
 		{"cmd/reference", []string{"cmd/reference"}},
 		{"test", append(vocabulary(), "chaincode/contract", "chaincode/evidence", "gateway", "network", "test")},
 	}

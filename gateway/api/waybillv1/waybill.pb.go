@@ -1957,7 +1957,8 @@ type HistoryEntry struct {
 	// rollback, break-glass, review, refusal, resume, hold, lift, proposal, vote,
 	// proposal-accepted, proposal-rejected, proposal-withdrawn, policy, key,
 	// key-withdrawn, schema, evidence, evidence-withdrawn, proven, witness, waiver,
-	// waiver-approval, waiver-revoked, context, label.
+	// waiver-approval, waiver-revoked, context, label, trusted-root,
+	// trusted-root-withdrawn.
 	Kind string `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Who signed the transaction; for events, the gateway that recorded them.
 	By            *Person                `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
@@ -3072,8 +3073,13 @@ type Evidence struct {
 	Counts bool   `protobuf:"varint,13,opt,name=counts,proto3" json:"counts,omitempty"`
 	Why    string `protobuf:"bytes,14,opt,name=why,proto3" json:"why,omitempty"` // it does not
 	// It is about an index through which the image was released, and counts for the image too.
-	Inherited     bool        `protobuf:"varint,15,opt,name=inherited,proto3" json:"inherited,omitempty"`
-	Withdrawn     *Withdrawal `protobuf:"bytes,16,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"` // its organisation took it back; absent where nobody did
+	Inherited bool        `protobuf:"varint,15,opt,name=inherited,proto3" json:"inherited,omitempty"`
+	Withdrawn *Withdrawal `protobuf:"bytes,16,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"` // its organisation took it back; absent where nobody did
+	// Of what a trusted root verified: the version of it, what the signer's certificate
+	// says besides, and the authorities that vouched for it.
+	RootVersion   int32             `protobuf:"varint,17,opt,name=root_version,json=rootVersion,proto3" json:"root_version,omitempty"`
+	Claims        map[string]string `protobuf:"bytes,18,rep,name=claims,proto3" json:"claims,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Uses          []*AuthorityUse   `protobuf:"bytes,19,rep,name=uses,proto3" json:"uses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3220,12 +3226,86 @@ func (x *Evidence) GetWithdrawn() *Withdrawal {
 	return nil
 }
 
+func (x *Evidence) GetRootVersion() int32 {
+	if x != nil {
+		return x.RootVersion
+	}
+	return 0
+}
+
+func (x *Evidence) GetClaims() map[string]string {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
+func (x *Evidence) GetUses() []*AuthorityUse {
+	if x != nil {
+		return x.Uses
+	}
+	return nil
+}
+
+// AuthorityUse is an authority of a trusted root and a moment at which it vouched.
+type AuthorityUse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // hex sha256 of its kind and its key or certificates
+	At            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthorityUse) Reset() {
+	*x = AuthorityUse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthorityUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthorityUse) ProtoMessage() {}
+
+func (x *AuthorityUse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthorityUse.ProtoReflect.Descriptor instead.
+func (*AuthorityUse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *AuthorityUse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AuthorityUse) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 // Signer is who signed a piece of evidence; the organisation answers for it.
 type Signer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // key, certificate or person
 	Msp           string                 `protobuf:"bytes,2,opt,name=msp,proto3" json:"msp,omitempty"`
-	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"` // name of the registered key or root
+	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"` // name of the registered key or root; without msp, of a root that members share
 	Identity      string                 `protobuf:"bytes,4,opt,name=identity,proto3" json:"identity,omitempty"`
 	Issuer        string                 `protobuf:"bytes,5,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	Name          string                 `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"` // of a person
@@ -3236,7 +3316,7 @@ type Signer struct {
 
 func (x *Signer) Reset() {
 	*x = Signer{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3248,7 +3328,7 @@ func (x *Signer) String() string {
 func (*Signer) ProtoMessage() {}
 
 func (x *Signer) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3261,7 +3341,7 @@ func (x *Signer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signer.ProtoReflect.Descriptor instead.
 func (*Signer) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{33}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Signer) GetKind() string {
@@ -3323,7 +3403,7 @@ type GetTreeRequest struct {
 
 func (x *GetTreeRequest) Reset() {
 	*x = GetTreeRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3335,7 +3415,7 @@ func (x *GetTreeRequest) String() string {
 func (*GetTreeRequest) ProtoMessage() {}
 
 func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3348,7 +3428,7 @@ func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeRequest.ProtoReflect.Descriptor instead.
 func (*GetTreeRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{34}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetTreeRequest) GetImage() string {
@@ -3372,7 +3452,7 @@ type GetTreeResponse struct {
 
 func (x *GetTreeResponse) Reset() {
 	*x = GetTreeResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3384,7 +3464,7 @@ func (x *GetTreeResponse) String() string {
 func (*GetTreeResponse) ProtoMessage() {}
 
 func (x *GetTreeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3397,7 +3477,7 @@ func (x *GetTreeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeResponse.ProtoReflect.Descriptor instead.
 func (*GetTreeResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{35}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetTreeResponse) GetHeight() uint64 {
@@ -3462,7 +3542,7 @@ type TreeNode struct {
 
 func (x *TreeNode) Reset() {
 	*x = TreeNode{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3474,7 +3554,7 @@ func (x *TreeNode) String() string {
 func (*TreeNode) ProtoMessage() {}
 
 func (x *TreeNode) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3487,7 +3567,7 @@ func (x *TreeNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeNode.ProtoReflect.Descriptor instead.
 func (*TreeNode) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{36}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *TreeNode) GetDigest() string {
@@ -3577,7 +3657,7 @@ type ListPoliciesRequest struct {
 
 func (x *ListPoliciesRequest) Reset() {
 	*x = ListPoliciesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3589,7 +3669,7 @@ func (x *ListPoliciesRequest) String() string {
 func (*ListPoliciesRequest) ProtoMessage() {}
 
 func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3602,7 +3682,7 @@ func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{37}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListPoliciesRequest) GetPageSize() int32 {
@@ -3634,7 +3714,7 @@ type ListPoliciesResponse struct {
 
 func (x *ListPoliciesResponse) Reset() {
 	*x = ListPoliciesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3646,7 +3726,7 @@ func (x *ListPoliciesResponse) String() string {
 func (*ListPoliciesResponse) ProtoMessage() {}
 
 func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3659,7 +3739,7 @@ func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{38}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListPoliciesResponse) GetHeight() uint64 {
@@ -3715,7 +3795,7 @@ type ListPolicyVersionsRequest struct {
 
 func (x *ListPolicyVersionsRequest) Reset() {
 	*x = ListPolicyVersionsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3727,7 +3807,7 @@ func (x *ListPolicyVersionsRequest) String() string {
 func (*ListPolicyVersionsRequest) ProtoMessage() {}
 
 func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3740,7 +3820,7 @@ func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPolicyVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{39}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListPolicyVersionsRequest) GetName() string {
@@ -3776,7 +3856,7 @@ type ListPolicyVersionsResponse struct {
 
 func (x *ListPolicyVersionsResponse) Reset() {
 	*x = ListPolicyVersionsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3788,7 +3868,7 @@ func (x *ListPolicyVersionsResponse) String() string {
 func (*ListPolicyVersionsResponse) ProtoMessage() {}
 
 func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3801,7 +3881,7 @@ func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPolicyVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{40}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListPolicyVersionsResponse) GetHeight() uint64 {
@@ -3842,7 +3922,7 @@ type SimulatePolicyRequest struct {
 
 func (x *SimulatePolicyRequest) Reset() {
 	*x = SimulatePolicyRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3854,7 +3934,7 @@ func (x *SimulatePolicyRequest) String() string {
 func (*SimulatePolicyRequest) ProtoMessage() {}
 
 func (x *SimulatePolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3867,7 +3947,7 @@ func (x *SimulatePolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatePolicyRequest.ProtoReflect.Descriptor instead.
 func (*SimulatePolicyRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{41}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SimulatePolicyRequest) GetPolicy() string {
@@ -3899,7 +3979,7 @@ type SimulatePolicyResponse struct {
 
 func (x *SimulatePolicyResponse) Reset() {
 	*x = SimulatePolicyResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3911,7 +3991,7 @@ func (x *SimulatePolicyResponse) String() string {
 func (*SimulatePolicyResponse) ProtoMessage() {}
 
 func (x *SimulatePolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3924,7 +4004,7 @@ func (x *SimulatePolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatePolicyResponse.ProtoReflect.Descriptor instead.
 func (*SimulatePolicyResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{42}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SimulatePolicyResponse) GetHeight() uint64 {
@@ -3998,7 +4078,7 @@ type SimulatedRelease struct {
 
 func (x *SimulatedRelease) Reset() {
 	*x = SimulatedRelease{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4010,7 +4090,7 @@ func (x *SimulatedRelease) String() string {
 func (*SimulatedRelease) ProtoMessage() {}
 
 func (x *SimulatedRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4023,7 +4103,7 @@ func (x *SimulatedRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatedRelease.ProtoReflect.Descriptor instead.
 func (*SimulatedRelease) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{43}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SimulatedRelease) GetStage() string {
@@ -4114,7 +4194,7 @@ type ListProposalsRequest struct {
 
 func (x *ListProposalsRequest) Reset() {
 	*x = ListProposalsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4126,7 +4206,7 @@ func (x *ListProposalsRequest) String() string {
 func (*ListProposalsRequest) ProtoMessage() {}
 
 func (x *ListProposalsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4139,7 +4219,7 @@ func (x *ListProposalsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProposalsRequest.ProtoReflect.Descriptor instead.
 func (*ListProposalsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{44}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListProposalsRequest) GetStatus() string {
@@ -4175,7 +4255,7 @@ type ListProposalsResponse struct {
 
 func (x *ListProposalsResponse) Reset() {
 	*x = ListProposalsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4187,7 +4267,7 @@ func (x *ListProposalsResponse) String() string {
 func (*ListProposalsResponse) ProtoMessage() {}
 
 func (x *ListProposalsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4200,7 +4280,7 @@ func (x *ListProposalsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProposalsResponse.ProtoReflect.Descriptor instead.
 func (*ListProposalsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{45}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListProposalsResponse) GetHeight() uint64 {
@@ -4240,7 +4320,7 @@ type GetProposalRequest struct {
 
 func (x *GetProposalRequest) Reset() {
 	*x = GetProposalRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4252,7 +4332,7 @@ func (x *GetProposalRequest) String() string {
 func (*GetProposalRequest) ProtoMessage() {}
 
 func (x *GetProposalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4265,7 +4345,7 @@ func (x *GetProposalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProposalRequest.ProtoReflect.Descriptor instead.
 func (*GetProposalRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{46}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetProposalRequest) GetId() string {
@@ -4286,7 +4366,7 @@ type GetProposalResponse struct {
 
 func (x *GetProposalResponse) Reset() {
 	*x = GetProposalResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4298,7 +4378,7 @@ func (x *GetProposalResponse) String() string {
 func (*GetProposalResponse) ProtoMessage() {}
 
 func (x *GetProposalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4311,7 +4391,7 @@ func (x *GetProposalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProposalResponse.ProtoReflect.Descriptor instead.
 func (*GetProposalResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{47}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *GetProposalResponse) GetHeight() uint64 {
@@ -4364,7 +4444,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4376,7 +4456,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4389,7 +4469,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{48}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Proposal) GetId() string {
@@ -4527,7 +4607,7 @@ type Vote struct {
 
 func (x *Vote) Reset() {
 	*x = Vote{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4539,7 +4619,7 @@ func (x *Vote) String() string {
 func (*Vote) ProtoMessage() {}
 
 func (x *Vote) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4552,7 +4632,7 @@ func (x *Vote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vote.ProtoReflect.Descriptor instead.
 func (*Vote) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{49}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Vote) GetMsp() string {
@@ -4607,7 +4687,7 @@ type GetInboxRequest struct {
 
 func (x *GetInboxRequest) Reset() {
 	*x = GetInboxRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4619,7 +4699,7 @@ func (x *GetInboxRequest) String() string {
 func (*GetInboxRequest) ProtoMessage() {}
 
 func (x *GetInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4632,7 +4712,7 @@ func (x *GetInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInboxRequest.ProtoReflect.Descriptor instead.
 func (*GetInboxRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{50}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetInboxRequest) GetPageSize() int32 {
@@ -4667,7 +4747,7 @@ type GetInboxResponse struct {
 
 func (x *GetInboxResponse) Reset() {
 	*x = GetInboxResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4679,7 +4759,7 @@ func (x *GetInboxResponse) String() string {
 func (*GetInboxResponse) ProtoMessage() {}
 
 func (x *GetInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4692,7 +4772,7 @@ func (x *GetInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInboxResponse.ProtoReflect.Descriptor instead.
 func (*GetInboxResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{51}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetInboxResponse) GetHeight() uint64 {
@@ -4783,7 +4863,7 @@ type InboxItem struct {
 
 func (x *InboxItem) Reset() {
 	*x = InboxItem{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4795,7 +4875,7 @@ func (x *InboxItem) String() string {
 func (*InboxItem) ProtoMessage() {}
 
 func (x *InboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4808,7 +4888,7 @@ func (x *InboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboxItem.ProtoReflect.Descriptor instead.
 func (*InboxItem) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{52}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *InboxItem) GetKind() string {
@@ -4962,7 +5042,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4974,7 +5054,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4987,7 +5067,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{53}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListKeysRequest) GetMsp() string {
@@ -5023,7 +5103,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5035,7 +5115,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5048,7 +5128,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{54}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListKeysResponse) GetHeight() uint64 {
@@ -5098,7 +5178,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5110,7 +5190,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5123,7 +5203,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{55}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Key) GetMsp() string {
@@ -5209,7 +5289,7 @@ type Withdrawal struct {
 
 func (x *Withdrawal) Reset() {
 	*x = Withdrawal{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5221,7 +5301,7 @@ func (x *Withdrawal) String() string {
 func (*Withdrawal) ProtoMessage() {}
 
 func (x *Withdrawal) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5234,7 +5314,7 @@ func (x *Withdrawal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Withdrawal.ProtoReflect.Descriptor instead.
 func (*Withdrawal) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{56}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Withdrawal) GetReason() string {
@@ -5275,7 +5355,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5287,7 +5367,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5300,7 +5380,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{57}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListSchemasRequest) GetPageSize() int32 {
@@ -5329,7 +5409,7 @@ type ListSchemasResponse struct {
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5341,7 +5421,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5354,7 +5434,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{58}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListSchemasResponse) GetHeight() uint64 {
@@ -5399,7 +5479,7 @@ type Schema struct {
 
 func (x *Schema) Reset() {
 	*x = Schema{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5411,7 +5491,7 @@ func (x *Schema) String() string {
 func (*Schema) ProtoMessage() {}
 
 func (x *Schema) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5424,7 +5504,7 @@ func (x *Schema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schema.ProtoReflect.Descriptor instead.
 func (*Schema) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{59}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Schema) GetName() string {
@@ -5475,7 +5555,7 @@ type ListWaiversRequest struct {
 
 func (x *ListWaiversRequest) Reset() {
 	*x = ListWaiversRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5487,7 +5567,7 @@ func (x *ListWaiversRequest) String() string {
 func (*ListWaiversRequest) ProtoMessage() {}
 
 func (x *ListWaiversRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5500,7 +5580,7 @@ func (x *ListWaiversRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWaiversRequest.ProtoReflect.Descriptor instead.
 func (*ListWaiversRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{60}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListWaiversRequest) GetRepository() string {
@@ -5536,7 +5616,7 @@ type ListWaiversResponse struct {
 
 func (x *ListWaiversResponse) Reset() {
 	*x = ListWaiversResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5548,7 +5628,7 @@ func (x *ListWaiversResponse) String() string {
 func (*ListWaiversResponse) ProtoMessage() {}
 
 func (x *ListWaiversResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5561,7 +5641,7 @@ func (x *ListWaiversResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWaiversResponse.ProtoReflect.Descriptor instead.
 func (*ListWaiversResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{61}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListWaiversResponse) GetHeight() uint64 {
@@ -5621,7 +5701,7 @@ type Waiver struct {
 
 func (x *Waiver) Reset() {
 	*x = Waiver{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5633,7 +5713,7 @@ func (x *Waiver) String() string {
 func (*Waiver) ProtoMessage() {}
 
 func (x *Waiver) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5646,7 +5726,7 @@ func (x *Waiver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiver.ProtoReflect.Descriptor instead.
 func (*Waiver) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{62}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Waiver) GetHost() string {
@@ -5785,7 +5865,7 @@ type ListContextRequest struct {
 
 func (x *ListContextRequest) Reset() {
 	*x = ListContextRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5797,7 +5877,7 @@ func (x *ListContextRequest) String() string {
 func (*ListContextRequest) ProtoMessage() {}
 
 func (x *ListContextRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5810,7 +5890,7 @@ func (x *ListContextRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContextRequest.ProtoReflect.Descriptor instead.
 func (*ListContextRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{63}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListContextRequest) GetPageSize() int32 {
@@ -5839,7 +5919,7 @@ type ListContextResponse struct {
 
 func (x *ListContextResponse) Reset() {
 	*x = ListContextResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5851,7 +5931,7 @@ func (x *ListContextResponse) String() string {
 func (*ListContextResponse) ProtoMessage() {}
 
 func (x *ListContextResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5864,7 +5944,7 @@ func (x *ListContextResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContextResponse.ProtoReflect.Descriptor instead.
 func (*ListContextResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListContextResponse) GetHeight() uint64 {
@@ -5908,7 +5988,7 @@ type ContextVariable struct {
 
 func (x *ContextVariable) Reset() {
 	*x = ContextVariable{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5920,7 +6000,7 @@ func (x *ContextVariable) String() string {
 func (*ContextVariable) ProtoMessage() {}
 
 func (x *ContextVariable) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5933,7 +6013,7 @@ func (x *ContextVariable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContextVariable.ProtoReflect.Descriptor instead.
 func (*ContextVariable) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ContextVariable) GetMsp() string {
@@ -5975,7 +6055,7 @@ type ListLabelsRequest struct {
 
 func (x *ListLabelsRequest) Reset() {
 	*x = ListLabelsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5987,7 +6067,7 @@ func (x *ListLabelsRequest) String() string {
 func (*ListLabelsRequest) ProtoMessage() {}
 
 func (x *ListLabelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6000,7 +6080,7 @@ func (x *ListLabelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLabelsRequest.ProtoReflect.Descriptor instead.
 func (*ListLabelsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListLabelsRequest) GetRepository() string {
@@ -6036,7 +6116,7 @@ type ListLabelsResponse struct {
 
 func (x *ListLabelsResponse) Reset() {
 	*x = ListLabelsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6048,7 +6128,7 @@ func (x *ListLabelsResponse) String() string {
 func (*ListLabelsResponse) ProtoMessage() {}
 
 func (x *ListLabelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6061,7 +6141,7 @@ func (x *ListLabelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLabelsResponse.ProtoReflect.Descriptor instead.
 func (*ListLabelsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListLabelsResponse) GetHeight() uint64 {
@@ -6105,7 +6185,7 @@ type Label struct {
 
 func (x *Label) Reset() {
 	*x = Label{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6117,7 +6197,7 @@ func (x *Label) String() string {
 func (*Label) ProtoMessage() {}
 
 func (x *Label) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6130,7 +6210,7 @@ func (x *Label) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Label.ProtoReflect.Descriptor instead.
 func (*Label) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Label) GetHost() string {
@@ -6181,7 +6261,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6193,7 +6273,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6206,7 +6286,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Policy) GetName() string {
@@ -6282,7 +6362,7 @@ type GetPolicyRequest struct {
 
 func (x *GetPolicyRequest) Reset() {
 	*x = GetPolicyRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6294,7 +6374,7 @@ func (x *GetPolicyRequest) String() string {
 func (*GetPolicyRequest) ProtoMessage() {}
 
 func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6307,7 +6387,7 @@ func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyRequest.ProtoReflect.Descriptor instead.
 func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *GetPolicyRequest) GetName() string {
@@ -6335,7 +6415,7 @@ type GetPolicyResponse struct {
 
 func (x *GetPolicyResponse) Reset() {
 	*x = GetPolicyResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6347,7 +6427,7 @@ func (x *GetPolicyResponse) String() string {
 func (*GetPolicyResponse) ProtoMessage() {}
 
 func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6360,7 +6440,7 @@ func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyResponse.ProtoReflect.Descriptor instead.
 func (*GetPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *GetPolicyResponse) GetHeight() uint64 {
@@ -6394,7 +6474,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6406,7 +6486,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6419,7 +6499,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListMembersRequest) GetPageSize() int32 {
@@ -6453,7 +6533,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6465,7 +6545,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6478,7 +6558,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListMembersResponse) GetHeight() uint64 {
@@ -6560,7 +6640,7 @@ type TakenBack struct {
 
 func (x *TakenBack) Reset() {
 	*x = TakenBack{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6572,7 +6652,7 @@ func (x *TakenBack) String() string {
 func (*TakenBack) ProtoMessage() {}
 
 func (x *TakenBack) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6585,7 +6665,7 @@ func (x *TakenBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakenBack.ProtoReflect.Descriptor instead.
 func (*TakenBack) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *TakenBack) GetMsp() string {
@@ -6644,7 +6724,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6656,7 +6736,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6669,7 +6749,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *Member) GetMsp() string {
@@ -6723,7 +6803,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6735,7 +6815,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6748,7 +6828,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *Grant) GetMsp() string {
@@ -6810,7 +6890,7 @@ type ListRegistriesRequest struct {
 
 func (x *ListRegistriesRequest) Reset() {
 	*x = ListRegistriesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6822,7 +6902,7 @@ func (x *ListRegistriesRequest) String() string {
 func (*ListRegistriesRequest) ProtoMessage() {}
 
 func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6835,7 +6915,7 @@ func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesRequest.ProtoReflect.Descriptor instead.
 func (*ListRegistriesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ListRegistriesRequest) GetPageSize() int32 {
@@ -6864,7 +6944,7 @@ type ListRegistriesResponse struct {
 
 func (x *ListRegistriesResponse) Reset() {
 	*x = ListRegistriesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6876,7 +6956,7 @@ func (x *ListRegistriesResponse) String() string {
 func (*ListRegistriesResponse) ProtoMessage() {}
 
 func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6889,7 +6969,7 @@ func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesResponse.ProtoReflect.Descriptor instead.
 func (*ListRegistriesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ListRegistriesResponse) GetHeight() uint64 {
@@ -6936,7 +7016,7 @@ type Registry struct {
 
 func (x *Registry) Reset() {
 	*x = Registry{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6948,7 +7028,7 @@ func (x *Registry) String() string {
 func (*Registry) ProtoMessage() {}
 
 func (x *Registry) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6961,7 +7041,7 @@ func (x *Registry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registry.ProtoReflect.Descriptor instead.
 func (*Registry) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{79}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *Registry) GetHost() string {
@@ -7016,7 +7096,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7028,7 +7108,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7041,7 +7121,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{80}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ListDeadLettersRequest) GetPageSize() int32 {
@@ -7070,7 +7150,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7082,7 +7162,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7095,7 +7175,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{81}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ListDeadLettersResponse) GetHeight() uint64 {
@@ -7145,7 +7225,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7157,7 +7237,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7170,7 +7250,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{82}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *DeadLetter) GetId() int64 {
@@ -7254,7 +7334,7 @@ type RetryDeadLettersRequest struct {
 
 func (x *RetryDeadLettersRequest) Reset() {
 	*x = RetryDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7266,7 +7346,7 @@ func (x *RetryDeadLettersRequest) String() string {
 func (*RetryDeadLettersRequest) ProtoMessage() {}
 
 func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7279,7 +7359,7 @@ func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{83}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *RetryDeadLettersRequest) GetIds() []int64 {
@@ -7307,7 +7387,7 @@ type RetryDeadLettersResponse struct {
 
 func (x *RetryDeadLettersResponse) Reset() {
 	*x = RetryDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7319,7 +7399,7 @@ func (x *RetryDeadLettersResponse) String() string {
 func (*RetryDeadLettersResponse) ProtoMessage() {}
 
 func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7332,7 +7412,7 @@ func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{84}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *RetryDeadLettersResponse) GetHeight() uint64 {
@@ -7366,7 +7446,7 @@ type StartSweepRequest struct {
 
 func (x *StartSweepRequest) Reset() {
 	*x = StartSweepRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7378,7 +7458,7 @@ func (x *StartSweepRequest) String() string {
 func (*StartSweepRequest) ProtoMessage() {}
 
 func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7391,7 +7471,7 @@ func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepRequest.ProtoReflect.Descriptor instead.
 func (*StartSweepRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *StartSweepRequest) GetRegistry() string {
@@ -7419,7 +7499,7 @@ type StartSweepResponse struct {
 
 func (x *StartSweepResponse) Reset() {
 	*x = StartSweepResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7431,7 +7511,7 @@ func (x *StartSweepResponse) String() string {
 func (*StartSweepResponse) ProtoMessage() {}
 
 func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7444,7 +7524,7 @@ func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepResponse.ProtoReflect.Descriptor instead.
 func (*StartSweepResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *StartSweepResponse) GetHeight() uint64 {
@@ -7479,7 +7559,7 @@ type StartedSweep struct {
 
 func (x *StartedSweep) Reset() {
 	*x = StartedSweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7491,7 +7571,7 @@ func (x *StartedSweep) String() string {
 func (*StartedSweep) ProtoMessage() {}
 
 func (x *StartedSweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7504,7 +7584,7 @@ func (x *StartedSweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartedSweep.ProtoReflect.Descriptor instead.
 func (*StartedSweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *StartedSweep) GetRegistry() string {
@@ -7537,7 +7617,7 @@ type GetSweepsRequest struct {
 
 func (x *GetSweepsRequest) Reset() {
 	*x = GetSweepsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7549,7 +7629,7 @@ func (x *GetSweepsRequest) String() string {
 func (*GetSweepsRequest) ProtoMessage() {}
 
 func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7562,7 +7642,7 @@ func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsRequest.ProtoReflect.Descriptor instead.
 func (*GetSweepsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *GetSweepsRequest) GetRegistry() string {
@@ -7583,7 +7663,7 @@ type GetSweepsResponse struct {
 
 func (x *GetSweepsResponse) Reset() {
 	*x = GetSweepsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7595,7 +7675,7 @@ func (x *GetSweepsResponse) String() string {
 func (*GetSweepsResponse) ProtoMessage() {}
 
 func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7608,7 +7688,7 @@ func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsResponse.ProtoReflect.Descriptor instead.
 func (*GetSweepsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *GetSweepsResponse) GetHeight() uint64 {
@@ -7647,7 +7727,7 @@ type RegistrySweeps struct {
 
 func (x *RegistrySweeps) Reset() {
 	*x = RegistrySweeps{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7659,7 +7739,7 @@ func (x *RegistrySweeps) String() string {
 func (*RegistrySweeps) ProtoMessage() {}
 
 func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7672,7 +7752,7 @@ func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistrySweeps.ProtoReflect.Descriptor instead.
 func (*RegistrySweeps) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{90}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *RegistrySweeps) GetRegistry() string {
@@ -7736,7 +7816,7 @@ type Sweep struct {
 
 func (x *Sweep) Reset() {
 	*x = Sweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7748,7 +7828,7 @@ func (x *Sweep) String() string {
 func (*Sweep) ProtoMessage() {}
 
 func (x *Sweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7761,7 +7841,7 @@ func (x *Sweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
 func (*Sweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{91}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *Sweep) GetId() string {
@@ -7887,7 +7967,7 @@ type SweepCount struct {
 
 func (x *SweepCount) Reset() {
 	*x = SweepCount{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7899,7 +7979,7 @@ func (x *SweepCount) String() string {
 func (*SweepCount) ProtoMessage() {}
 
 func (x *SweepCount) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7912,7 +7992,7 @@ func (x *SweepCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepCount.ProtoReflect.Descriptor instead.
 func (*SweepCount) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{92}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *SweepCount) GetKind() string {
@@ -7948,7 +8028,7 @@ type SweepFinding struct {
 
 func (x *SweepFinding) Reset() {
 	*x = SweepFinding{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7960,7 +8040,7 @@ func (x *SweepFinding) String() string {
 func (*SweepFinding) ProtoMessage() {}
 
 func (x *SweepFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7973,7 +8053,7 @@ func (x *SweepFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepFinding.ProtoReflect.Descriptor instead.
 func (*SweepFinding) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{93}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *SweepFinding) GetKind() string {
@@ -8040,7 +8120,7 @@ type ListConnectorsRequest struct {
 
 func (x *ListConnectorsRequest) Reset() {
 	*x = ListConnectorsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8052,7 +8132,7 @@ func (x *ListConnectorsRequest) String() string {
 func (*ListConnectorsRequest) ProtoMessage() {}
 
 func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8065,7 +8145,7 @@ func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsRequest.ProtoReflect.Descriptor instead.
 func (*ListConnectorsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{94}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{95}
 }
 
 type ListConnectorsResponse struct {
@@ -8079,7 +8159,7 @@ type ListConnectorsResponse struct {
 
 func (x *ListConnectorsResponse) Reset() {
 	*x = ListConnectorsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8091,7 +8171,7 @@ func (x *ListConnectorsResponse) String() string {
 func (*ListConnectorsResponse) ProtoMessage() {}
 
 func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8104,7 +8184,7 @@ func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsResponse.ProtoReflect.Descriptor instead.
 func (*ListConnectorsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{95}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *ListConnectorsResponse) GetHeight() uint64 {
@@ -8152,7 +8232,7 @@ type Connector struct {
 
 func (x *Connector) Reset() {
 	*x = Connector{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8164,7 +8244,7 @@ func (x *Connector) String() string {
 func (*Connector) ProtoMessage() {}
 
 func (x *Connector) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8177,7 +8257,7 @@ func (x *Connector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connector.ProtoReflect.Descriptor instead.
 func (*Connector) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{96}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *Connector) GetName() string {
@@ -8289,7 +8369,7 @@ type TestConnectorRequest struct {
 
 func (x *TestConnectorRequest) Reset() {
 	*x = TestConnectorRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8301,7 +8381,7 @@ func (x *TestConnectorRequest) String() string {
 func (*TestConnectorRequest) ProtoMessage() {}
 
 func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8314,7 +8394,7 @@ func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorRequest.ProtoReflect.Descriptor instead.
 func (*TestConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{97}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *TestConnectorRequest) GetName() string {
@@ -8350,7 +8430,7 @@ type TestConnectorResponse struct {
 
 func (x *TestConnectorResponse) Reset() {
 	*x = TestConnectorResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8362,7 +8442,7 @@ func (x *TestConnectorResponse) String() string {
 func (*TestConnectorResponse) ProtoMessage() {}
 
 func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8375,7 +8455,7 @@ func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorResponse.ProtoReflect.Descriptor instead.
 func (*TestConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{98}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *TestConnectorResponse) GetHeight() uint64 {
@@ -8454,7 +8534,7 @@ type ConnectorStep struct {
 
 func (x *ConnectorStep) Reset() {
 	*x = ConnectorStep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8466,7 +8546,7 @@ func (x *ConnectorStep) String() string {
 func (*ConnectorStep) ProtoMessage() {}
 
 func (x *ConnectorStep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8479,7 +8559,7 @@ func (x *ConnectorStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectorStep.ProtoReflect.Descriptor instead.
 func (*ConnectorStep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{99}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *ConnectorStep) GetName() string {
@@ -8819,7 +8899,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x06digest\x18\x04 \x01(\tR\x06digest\x120\n" +
 	"\bevidence\x18\x05 \x03(\v2\x14.waybill.v1.EvidenceR\bevidence\x12&\n" +
 	"\x0fnext_page_token\x18\x06 \x01(\tR\rnextPageToken\x12\x1c\n" +
-	"\ttruncated\x18\a \x01(\bR\ttruncated\"\x82\x04\n" +
+	"\ttruncated\x18\a \x01(\bR\ttruncated\"\xc8\x05\n" +
 	"\bEvidence\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x0e\n" +
@@ -8837,7 +8917,16 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x06counts\x18\r \x01(\bR\x06counts\x12\x10\n" +
 	"\x03why\x18\x0e \x01(\tR\x03why\x12\x1c\n" +
 	"\tinherited\x18\x0f \x01(\bR\tinherited\x124\n" +
-	"\twithdrawn\x18\x10 \x01(\v2\x16.waybill.v1.WithdrawalR\twithdrawn\"\x9e\x01\n" +
+	"\twithdrawn\x18\x10 \x01(\v2\x16.waybill.v1.WithdrawalR\twithdrawn\x12!\n" +
+	"\froot_version\x18\x11 \x01(\x05R\vrootVersion\x128\n" +
+	"\x06claims\x18\x12 \x03(\v2 .waybill.v1.Evidence.ClaimsEntryR\x06claims\x12,\n" +
+	"\x04uses\x18\x13 \x03(\v2\x18.waybill.v1.AuthorityUseR\x04uses\x1a9\n" +
+	"\vClaimsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"J\n" +
+	"\fAuthorityUse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x9e\x01\n" +
 	"\x06Signer\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03msp\x18\x02 \x01(\tR\x03msp\x12\x10\n" +
@@ -9365,7 +9454,7 @@ func file_waybill_v1_waybill_proto_rawDescGZIP() []byte {
 	return file_waybill_v1_waybill_proto_rawDescData
 }
 
-var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 100)
+var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 102)
 var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*Person)(nil),                     // 0: waybill.v1.Person
 	(*GetStatusRequest)(nil),           // 1: waybill.v1.GetStatusRequest
@@ -9400,274 +9489,279 @@ var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*GetEvidenceRequest)(nil),         // 30: waybill.v1.GetEvidenceRequest
 	(*GetEvidenceResponse)(nil),        // 31: waybill.v1.GetEvidenceResponse
 	(*Evidence)(nil),                   // 32: waybill.v1.Evidence
-	(*Signer)(nil),                     // 33: waybill.v1.Signer
-	(*GetTreeRequest)(nil),             // 34: waybill.v1.GetTreeRequest
-	(*GetTreeResponse)(nil),            // 35: waybill.v1.GetTreeResponse
-	(*TreeNode)(nil),                   // 36: waybill.v1.TreeNode
-	(*ListPoliciesRequest)(nil),        // 37: waybill.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil),       // 38: waybill.v1.ListPoliciesResponse
-	(*ListPolicyVersionsRequest)(nil),  // 39: waybill.v1.ListPolicyVersionsRequest
-	(*ListPolicyVersionsResponse)(nil), // 40: waybill.v1.ListPolicyVersionsResponse
-	(*SimulatePolicyRequest)(nil),      // 41: waybill.v1.SimulatePolicyRequest
-	(*SimulatePolicyResponse)(nil),     // 42: waybill.v1.SimulatePolicyResponse
-	(*SimulatedRelease)(nil),           // 43: waybill.v1.SimulatedRelease
-	(*ListProposalsRequest)(nil),       // 44: waybill.v1.ListProposalsRequest
-	(*ListProposalsResponse)(nil),      // 45: waybill.v1.ListProposalsResponse
-	(*GetProposalRequest)(nil),         // 46: waybill.v1.GetProposalRequest
-	(*GetProposalResponse)(nil),        // 47: waybill.v1.GetProposalResponse
-	(*Proposal)(nil),                   // 48: waybill.v1.Proposal
-	(*Vote)(nil),                       // 49: waybill.v1.Vote
-	(*GetInboxRequest)(nil),            // 50: waybill.v1.GetInboxRequest
-	(*GetInboxResponse)(nil),           // 51: waybill.v1.GetInboxResponse
-	(*InboxItem)(nil),                  // 52: waybill.v1.InboxItem
-	(*ListKeysRequest)(nil),            // 53: waybill.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),           // 54: waybill.v1.ListKeysResponse
-	(*Key)(nil),                        // 55: waybill.v1.Key
-	(*Withdrawal)(nil),                 // 56: waybill.v1.Withdrawal
-	(*ListSchemasRequest)(nil),         // 57: waybill.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),        // 58: waybill.v1.ListSchemasResponse
-	(*Schema)(nil),                     // 59: waybill.v1.Schema
-	(*ListWaiversRequest)(nil),         // 60: waybill.v1.ListWaiversRequest
-	(*ListWaiversResponse)(nil),        // 61: waybill.v1.ListWaiversResponse
-	(*Waiver)(nil),                     // 62: waybill.v1.Waiver
-	(*ListContextRequest)(nil),         // 63: waybill.v1.ListContextRequest
-	(*ListContextResponse)(nil),        // 64: waybill.v1.ListContextResponse
-	(*ContextVariable)(nil),            // 65: waybill.v1.ContextVariable
-	(*ListLabelsRequest)(nil),          // 66: waybill.v1.ListLabelsRequest
-	(*ListLabelsResponse)(nil),         // 67: waybill.v1.ListLabelsResponse
-	(*Label)(nil),                      // 68: waybill.v1.Label
-	(*Policy)(nil),                     // 69: waybill.v1.Policy
-	(*GetPolicyRequest)(nil),           // 70: waybill.v1.GetPolicyRequest
-	(*GetPolicyResponse)(nil),          // 71: waybill.v1.GetPolicyResponse
-	(*ListMembersRequest)(nil),         // 72: waybill.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 73: waybill.v1.ListMembersResponse
-	(*TakenBack)(nil),                  // 74: waybill.v1.TakenBack
-	(*Member)(nil),                     // 75: waybill.v1.Member
-	(*Grant)(nil),                      // 76: waybill.v1.Grant
-	(*ListRegistriesRequest)(nil),      // 77: waybill.v1.ListRegistriesRequest
-	(*ListRegistriesResponse)(nil),     // 78: waybill.v1.ListRegistriesResponse
-	(*Registry)(nil),                   // 79: waybill.v1.Registry
-	(*ListDeadLettersRequest)(nil),     // 80: waybill.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 81: waybill.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 82: waybill.v1.DeadLetter
-	(*RetryDeadLettersRequest)(nil),    // 83: waybill.v1.RetryDeadLettersRequest
-	(*RetryDeadLettersResponse)(nil),   // 84: waybill.v1.RetryDeadLettersResponse
-	(*StartSweepRequest)(nil),          // 85: waybill.v1.StartSweepRequest
-	(*StartSweepResponse)(nil),         // 86: waybill.v1.StartSweepResponse
-	(*StartedSweep)(nil),               // 87: waybill.v1.StartedSweep
-	(*GetSweepsRequest)(nil),           // 88: waybill.v1.GetSweepsRequest
-	(*GetSweepsResponse)(nil),          // 89: waybill.v1.GetSweepsResponse
-	(*RegistrySweeps)(nil),             // 90: waybill.v1.RegistrySweeps
-	(*Sweep)(nil),                      // 91: waybill.v1.Sweep
-	(*SweepCount)(nil),                 // 92: waybill.v1.SweepCount
-	(*SweepFinding)(nil),               // 93: waybill.v1.SweepFinding
-	(*ListConnectorsRequest)(nil),      // 94: waybill.v1.ListConnectorsRequest
-	(*ListConnectorsResponse)(nil),     // 95: waybill.v1.ListConnectorsResponse
-	(*Connector)(nil),                  // 96: waybill.v1.Connector
-	(*TestConnectorRequest)(nil),       // 97: waybill.v1.TestConnectorRequest
-	(*TestConnectorResponse)(nil),      // 98: waybill.v1.TestConnectorResponse
-	(*ConnectorStep)(nil),              // 99: waybill.v1.ConnectorStep
-	(*timestamppb.Timestamp)(nil),      // 100: google.protobuf.Timestamp
+	(*AuthorityUse)(nil),               // 33: waybill.v1.AuthorityUse
+	(*Signer)(nil),                     // 34: waybill.v1.Signer
+	(*GetTreeRequest)(nil),             // 35: waybill.v1.GetTreeRequest
+	(*GetTreeResponse)(nil),            // 36: waybill.v1.GetTreeResponse
+	(*TreeNode)(nil),                   // 37: waybill.v1.TreeNode
+	(*ListPoliciesRequest)(nil),        // 38: waybill.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),       // 39: waybill.v1.ListPoliciesResponse
+	(*ListPolicyVersionsRequest)(nil),  // 40: waybill.v1.ListPolicyVersionsRequest
+	(*ListPolicyVersionsResponse)(nil), // 41: waybill.v1.ListPolicyVersionsResponse
+	(*SimulatePolicyRequest)(nil),      // 42: waybill.v1.SimulatePolicyRequest
+	(*SimulatePolicyResponse)(nil),     // 43: waybill.v1.SimulatePolicyResponse
+	(*SimulatedRelease)(nil),           // 44: waybill.v1.SimulatedRelease
+	(*ListProposalsRequest)(nil),       // 45: waybill.v1.ListProposalsRequest
+	(*ListProposalsResponse)(nil),      // 46: waybill.v1.ListProposalsResponse
+	(*GetProposalRequest)(nil),         // 47: waybill.v1.GetProposalRequest
+	(*GetProposalResponse)(nil),        // 48: waybill.v1.GetProposalResponse
+	(*Proposal)(nil),                   // 49: waybill.v1.Proposal
+	(*Vote)(nil),                       // 50: waybill.v1.Vote
+	(*GetInboxRequest)(nil),            // 51: waybill.v1.GetInboxRequest
+	(*GetInboxResponse)(nil),           // 52: waybill.v1.GetInboxResponse
+	(*InboxItem)(nil),                  // 53: waybill.v1.InboxItem
+	(*ListKeysRequest)(nil),            // 54: waybill.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),           // 55: waybill.v1.ListKeysResponse
+	(*Key)(nil),                        // 56: waybill.v1.Key
+	(*Withdrawal)(nil),                 // 57: waybill.v1.Withdrawal
+	(*ListSchemasRequest)(nil),         // 58: waybill.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),        // 59: waybill.v1.ListSchemasResponse
+	(*Schema)(nil),                     // 60: waybill.v1.Schema
+	(*ListWaiversRequest)(nil),         // 61: waybill.v1.ListWaiversRequest
+	(*ListWaiversResponse)(nil),        // 62: waybill.v1.ListWaiversResponse
+	(*Waiver)(nil),                     // 63: waybill.v1.Waiver
+	(*ListContextRequest)(nil),         // 64: waybill.v1.ListContextRequest
+	(*ListContextResponse)(nil),        // 65: waybill.v1.ListContextResponse
+	(*ContextVariable)(nil),            // 66: waybill.v1.ContextVariable
+	(*ListLabelsRequest)(nil),          // 67: waybill.v1.ListLabelsRequest
+	(*ListLabelsResponse)(nil),         // 68: waybill.v1.ListLabelsResponse
+	(*Label)(nil),                      // 69: waybill.v1.Label
+	(*Policy)(nil),                     // 70: waybill.v1.Policy
+	(*GetPolicyRequest)(nil),           // 71: waybill.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),          // 72: waybill.v1.GetPolicyResponse
+	(*ListMembersRequest)(nil),         // 73: waybill.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 74: waybill.v1.ListMembersResponse
+	(*TakenBack)(nil),                  // 75: waybill.v1.TakenBack
+	(*Member)(nil),                     // 76: waybill.v1.Member
+	(*Grant)(nil),                      // 77: waybill.v1.Grant
+	(*ListRegistriesRequest)(nil),      // 78: waybill.v1.ListRegistriesRequest
+	(*ListRegistriesResponse)(nil),     // 79: waybill.v1.ListRegistriesResponse
+	(*Registry)(nil),                   // 80: waybill.v1.Registry
+	(*ListDeadLettersRequest)(nil),     // 81: waybill.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 82: waybill.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 83: waybill.v1.DeadLetter
+	(*RetryDeadLettersRequest)(nil),    // 84: waybill.v1.RetryDeadLettersRequest
+	(*RetryDeadLettersResponse)(nil),   // 85: waybill.v1.RetryDeadLettersResponse
+	(*StartSweepRequest)(nil),          // 86: waybill.v1.StartSweepRequest
+	(*StartSweepResponse)(nil),         // 87: waybill.v1.StartSweepResponse
+	(*StartedSweep)(nil),               // 88: waybill.v1.StartedSweep
+	(*GetSweepsRequest)(nil),           // 89: waybill.v1.GetSweepsRequest
+	(*GetSweepsResponse)(nil),          // 90: waybill.v1.GetSweepsResponse
+	(*RegistrySweeps)(nil),             // 91: waybill.v1.RegistrySweeps
+	(*Sweep)(nil),                      // 92: waybill.v1.Sweep
+	(*SweepCount)(nil),                 // 93: waybill.v1.SweepCount
+	(*SweepFinding)(nil),               // 94: waybill.v1.SweepFinding
+	(*ListConnectorsRequest)(nil),      // 95: waybill.v1.ListConnectorsRequest
+	(*ListConnectorsResponse)(nil),     // 96: waybill.v1.ListConnectorsResponse
+	(*Connector)(nil),                  // 97: waybill.v1.Connector
+	(*TestConnectorRequest)(nil),       // 98: waybill.v1.TestConnectorRequest
+	(*TestConnectorResponse)(nil),      // 99: waybill.v1.TestConnectorResponse
+	(*ConnectorStep)(nil),              // 100: waybill.v1.ConnectorStep
+	nil,                                // 101: waybill.v1.Evidence.ClaimsEntry
+	(*timestamppb.Timestamp)(nil),      // 102: google.protobuf.Timestamp
 }
 var file_waybill_v1_waybill_proto_depIdxs = []int32{
 	4,   // 0: waybill.v1.GetStatusResponse.queue:type_name -> waybill.v1.QueueStats
-	100, // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
-	100, // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	102, // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
+	102, // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
 	3,   // 3: waybill.v1.GetStatusResponse.weak_connectors:type_name -> waybill.v1.WeakConnector
-	100, // 4: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
+	102, // 4: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
 	7,   // 5: waybill.v1.GetImageResponse.places:type_name -> waybill.v1.Place
 	9,   // 6: waybill.v1.GetImageResponse.holds:type_name -> waybill.v1.Hold
 	10,  // 7: waybill.v1.GetImageResponse.releases:type_name -> waybill.v1.Release
 	28,  // 8: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
-	100, // 9: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
-	100, // 10: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
+	102, // 9: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
+	102, // 10: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
 	8,   // 11: waybill.v1.Place.carriers:type_name -> waybill.v1.Carrier
 	0,   // 12: waybill.v1.Hold.by:type_name -> waybill.v1.Person
-	100, // 13: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
-	100, // 14: waybill.v1.Hold.since:type_name -> google.protobuf.Timestamp
+	102, // 13: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
+	102, // 14: waybill.v1.Hold.since:type_name -> google.protobuf.Timestamp
 	13,  // 15: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
 	0,   // 16: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
 	0,   // 17: waybill.v1.Release.by:type_name -> waybill.v1.Person
-	100, // 18: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
+	102, // 18: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
 	12,  // 19: waybill.v1.Release.debt:type_name -> waybill.v1.Debt
 	11,  // 20: waybill.v1.Release.approved:type_name -> waybill.v1.Approver
 	0,   // 21: waybill.v1.Approver.who:type_name -> waybill.v1.Person
-	100, // 22: waybill.v1.Approver.at:type_name -> google.protobuf.Timestamp
+	102, // 22: waybill.v1.Approver.at:type_name -> google.protobuf.Timestamp
 	0,   // 23: waybill.v1.Debt.by:type_name -> waybill.v1.Person
-	100, // 24: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
-	100, // 25: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
+	102, // 24: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
+	102, // 25: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
 	0,   // 26: waybill.v1.Debt.reviewed_by:type_name -> waybill.v1.Person
-	100, // 27: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
-	100, // 28: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
+	102, // 27: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
+	102, // 28: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
 	13,  // 29: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
 	19,  // 30: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
-	100, // 31: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
+	102, // 31: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
 	18,  // 32: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
 	0,   // 33: waybill.v1.GetVerdictResponse.requester:type_name -> waybill.v1.Person
 	22,  // 34: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
-	100, // 35: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
+	102, // 35: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
 	0,   // 36: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
-	100, // 37: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
-	100, // 38: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
+	102, // 37: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
+	102, // 38: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
 	25,  // 39: waybill.v1.ListPullsResponse.pulls:type_name -> waybill.v1.Pull
-	100, // 40: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
+	102, // 40: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
 	0,   // 41: waybill.v1.Pull.gateway:type_name -> waybill.v1.Person
-	100, // 42: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
+	102, // 42: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
 	28,  // 43: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
 	0,   // 44: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
-	100, // 45: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
+	102, // 45: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
 	29,  // 46: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
-	100, // 47: waybill.v1.Promotion.expires:type_name -> google.protobuf.Timestamp
+	102, // 47: waybill.v1.Promotion.expires:type_name -> google.protobuf.Timestamp
 	0,   // 48: waybill.v1.Promotion.withdrawn_by:type_name -> waybill.v1.Person
 	0,   // 49: waybill.v1.Approval.by:type_name -> waybill.v1.Person
-	100, // 50: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	102, // 50: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
 	32,  // 51: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
-	33,  // 52: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
-	100, // 53: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
+	34,  // 52: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
+	102, // 53: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
 	0,   // 54: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
-	100, // 55: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
-	56,  // 56: waybill.v1.Evidence.withdrawn:type_name -> waybill.v1.Withdrawal
-	36,  // 57: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
-	32,  // 58: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
-	36,  // 59: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
-	69,  // 60: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
-	48,  // 61: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
-	69,  // 62: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
-	43,  // 63: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
-	100, // 64: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
-	13,  // 65: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
-	19,  // 66: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
-	48,  // 67: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
-	48,  // 68: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
-	0,   // 69: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
-	100, // 70: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
-	49,  // 71: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
-	0,   // 72: waybill.v1.Vote.by:type_name -> waybill.v1.Person
-	100, // 73: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
-	0,   // 74: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
-	52,  // 75: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
-	19,  // 76: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
-	0,   // 77: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
-	100, // 78: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
-	100, // 79: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
-	55,  // 80: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
-	100, // 81: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
-	100, // 82: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
-	0,   // 83: waybill.v1.Key.by:type_name -> waybill.v1.Person
-	100, // 84: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
-	56,  // 85: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
-	100, // 86: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
-	0,   // 87: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
-	100, // 88: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
-	59,  // 89: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
-	0,   // 90: waybill.v1.Schema.by:type_name -> waybill.v1.Person
-	100, // 91: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
-	62,  // 92: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
-	100, // 93: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
-	0,   // 94: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
-	0,   // 95: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
-	100, // 96: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
-	0,   // 97: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
-	11,  // 98: waybill.v1.Waiver.approved:type_name -> waybill.v1.Approver
-	65,  // 99: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
-	100, // 100: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
-	68,  // 101: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
-	0,   // 102: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
-	100, // 103: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
-	69,  // 104: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
-	75,  // 105: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
-	76,  // 106: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
-	74,  // 107: waybill.v1.ListMembersResponse.taken_back:type_name -> waybill.v1.TakenBack
-	100, // 108: waybill.v1.TakenBack.since:type_name -> google.protobuf.Timestamp
-	0,   // 109: waybill.v1.TakenBack.by:type_name -> waybill.v1.Person
-	100, // 110: waybill.v1.TakenBack.at:type_name -> google.protobuf.Timestamp
-	0,   // 111: waybill.v1.Member.by:type_name -> waybill.v1.Person
-	100, // 112: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
-	0,   // 113: waybill.v1.Grant.by:type_name -> waybill.v1.Person
-	100, // 114: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
-	79,  // 115: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
-	0,   // 116: waybill.v1.Registry.by:type_name -> waybill.v1.Person
-	100, // 117: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
-	82,  // 118: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
-	100, // 119: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
-	87,  // 120: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
-	90,  // 121: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
-	91,  // 122: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
-	91,  // 123: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
-	93,  // 124: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
-	100, // 125: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
-	100, // 126: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
-	100, // 127: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
-	92,  // 128: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
-	93,  // 129: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
-	100, // 130: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
-	96,  // 131: waybill.v1.ListConnectorsResponse.connectors:type_name -> waybill.v1.Connector
-	100, // 132: waybill.v1.Connector.last_event:type_name -> google.protobuf.Timestamp
-	100, // 133: waybill.v1.Connector.last_refused:type_name -> google.protobuf.Timestamp
-	99,  // 134: waybill.v1.TestConnectorResponse.steps:type_name -> waybill.v1.ConnectorStep
-	1,   // 135: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
-	5,   // 136: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
-	14,  // 137: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
-	16,  // 138: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
-	20,  // 139: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
-	23,  // 140: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
-	26,  // 141: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
-	30,  // 142: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
-	34,  // 143: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
-	37,  // 144: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
-	70,  // 145: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
-	39,  // 146: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
-	41,  // 147: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
-	44,  // 148: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
-	46,  // 149: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
-	50,  // 150: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
-	53,  // 151: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
-	57,  // 152: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
-	60,  // 153: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
-	63,  // 154: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
-	66,  // 155: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
-	72,  // 156: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
-	77,  // 157: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
-	80,  // 158: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
-	83,  // 159: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
-	85,  // 160: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
-	88,  // 161: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
-	94,  // 162: waybill.v1.Waybill.ListConnectors:input_type -> waybill.v1.ListConnectorsRequest
-	97,  // 163: waybill.v1.Waybill.TestConnector:input_type -> waybill.v1.TestConnectorRequest
-	2,   // 164: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
-	6,   // 165: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
-	15,  // 166: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
-	17,  // 167: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
-	21,  // 168: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
-	24,  // 169: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
-	27,  // 170: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
-	31,  // 171: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
-	35,  // 172: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
-	38,  // 173: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
-	71,  // 174: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
-	40,  // 175: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
-	42,  // 176: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
-	45,  // 177: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
-	47,  // 178: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
-	51,  // 179: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
-	54,  // 180: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
-	58,  // 181: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
-	61,  // 182: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
-	64,  // 183: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
-	67,  // 184: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
-	73,  // 185: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
-	78,  // 186: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
-	81,  // 187: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
-	84,  // 188: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
-	86,  // 189: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
-	89,  // 190: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
-	95,  // 191: waybill.v1.Waybill.ListConnectors:output_type -> waybill.v1.ListConnectorsResponse
-	98,  // 192: waybill.v1.Waybill.TestConnector:output_type -> waybill.v1.TestConnectorResponse
-	164, // [164:193] is the sub-list for method output_type
-	135, // [135:164] is the sub-list for method input_type
-	135, // [135:135] is the sub-list for extension type_name
-	135, // [135:135] is the sub-list for extension extendee
-	0,   // [0:135] is the sub-list for field type_name
+	102, // 55: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	57,  // 56: waybill.v1.Evidence.withdrawn:type_name -> waybill.v1.Withdrawal
+	101, // 57: waybill.v1.Evidence.claims:type_name -> waybill.v1.Evidence.ClaimsEntry
+	33,  // 58: waybill.v1.Evidence.uses:type_name -> waybill.v1.AuthorityUse
+	102, // 59: waybill.v1.AuthorityUse.at:type_name -> google.protobuf.Timestamp
+	37,  // 60: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
+	32,  // 61: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
+	37,  // 62: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
+	70,  // 63: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
+	49,  // 64: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
+	70,  // 65: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
+	44,  // 66: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
+	102, // 67: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
+	13,  // 68: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
+	19,  // 69: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
+	49,  // 70: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
+	49,  // 71: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
+	0,   // 72: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
+	102, // 73: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
+	50,  // 74: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
+	0,   // 75: waybill.v1.Vote.by:type_name -> waybill.v1.Person
+	102, // 76: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
+	0,   // 77: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
+	53,  // 78: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
+	19,  // 79: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
+	0,   // 80: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
+	102, // 81: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
+	102, // 82: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
+	56,  // 83: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
+	102, // 84: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
+	102, // 85: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
+	0,   // 86: waybill.v1.Key.by:type_name -> waybill.v1.Person
+	102, // 87: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
+	57,  // 88: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
+	102, // 89: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
+	0,   // 90: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
+	102, // 91: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
+	60,  // 92: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
+	0,   // 93: waybill.v1.Schema.by:type_name -> waybill.v1.Person
+	102, // 94: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
+	63,  // 95: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
+	102, // 96: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
+	0,   // 97: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
+	0,   // 98: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
+	102, // 99: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
+	0,   // 100: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
+	11,  // 101: waybill.v1.Waiver.approved:type_name -> waybill.v1.Approver
+	66,  // 102: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
+	102, // 103: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
+	69,  // 104: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
+	0,   // 105: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
+	102, // 106: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
+	70,  // 107: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
+	76,  // 108: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
+	77,  // 109: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
+	75,  // 110: waybill.v1.ListMembersResponse.taken_back:type_name -> waybill.v1.TakenBack
+	102, // 111: waybill.v1.TakenBack.since:type_name -> google.protobuf.Timestamp
+	0,   // 112: waybill.v1.TakenBack.by:type_name -> waybill.v1.Person
+	102, // 113: waybill.v1.TakenBack.at:type_name -> google.protobuf.Timestamp
+	0,   // 114: waybill.v1.Member.by:type_name -> waybill.v1.Person
+	102, // 115: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
+	0,   // 116: waybill.v1.Grant.by:type_name -> waybill.v1.Person
+	102, // 117: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
+	80,  // 118: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
+	0,   // 119: waybill.v1.Registry.by:type_name -> waybill.v1.Person
+	102, // 120: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
+	83,  // 121: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
+	102, // 122: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
+	88,  // 123: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
+	91,  // 124: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
+	92,  // 125: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
+	92,  // 126: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
+	94,  // 127: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
+	102, // 128: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
+	102, // 129: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
+	102, // 130: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
+	93,  // 131: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
+	94,  // 132: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
+	102, // 133: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
+	97,  // 134: waybill.v1.ListConnectorsResponse.connectors:type_name -> waybill.v1.Connector
+	102, // 135: waybill.v1.Connector.last_event:type_name -> google.protobuf.Timestamp
+	102, // 136: waybill.v1.Connector.last_refused:type_name -> google.protobuf.Timestamp
+	100, // 137: waybill.v1.TestConnectorResponse.steps:type_name -> waybill.v1.ConnectorStep
+	1,   // 138: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
+	5,   // 139: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
+	14,  // 140: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
+	16,  // 141: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
+	20,  // 142: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
+	23,  // 143: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
+	26,  // 144: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
+	30,  // 145: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
+	35,  // 146: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
+	38,  // 147: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
+	71,  // 148: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
+	40,  // 149: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
+	42,  // 150: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
+	45,  // 151: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
+	47,  // 152: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
+	51,  // 153: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
+	54,  // 154: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
+	58,  // 155: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
+	61,  // 156: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
+	64,  // 157: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
+	67,  // 158: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
+	73,  // 159: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
+	78,  // 160: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
+	81,  // 161: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
+	84,  // 162: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
+	86,  // 163: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
+	89,  // 164: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
+	95,  // 165: waybill.v1.Waybill.ListConnectors:input_type -> waybill.v1.ListConnectorsRequest
+	98,  // 166: waybill.v1.Waybill.TestConnector:input_type -> waybill.v1.TestConnectorRequest
+	2,   // 167: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
+	6,   // 168: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
+	15,  // 169: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
+	17,  // 170: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
+	21,  // 171: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
+	24,  // 172: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
+	27,  // 173: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
+	31,  // 174: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
+	36,  // 175: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
+	39,  // 176: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
+	72,  // 177: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
+	41,  // 178: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
+	43,  // 179: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
+	46,  // 180: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
+	48,  // 181: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
+	52,  // 182: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
+	55,  // 183: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
+	59,  // 184: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
+	62,  // 185: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
+	65,  // 186: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
+	68,  // 187: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
+	74,  // 188: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
+	79,  // 189: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
+	82,  // 190: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
+	85,  // 191: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
+	87,  // 192: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
+	90,  // 193: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
+	96,  // 194: waybill.v1.Waybill.ListConnectors:output_type -> waybill.v1.ListConnectorsResponse
+	99,  // 195: waybill.v1.Waybill.TestConnector:output_type -> waybill.v1.TestConnectorResponse
+	167, // [167:196] is the sub-list for method output_type
+	138, // [138:167] is the sub-list for method input_type
+	138, // [138:138] is the sub-list for extension type_name
+	138, // [138:138] is the sub-list for extension extendee
+	0,   // [0:138] is the sub-list for field type_name
 }
 
 func init() { file_waybill_v1_waybill_proto_init() }
@@ -9681,7 +9775,7 @@ func file_waybill_v1_waybill_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_waybill_v1_waybill_proto_rawDesc), len(file_waybill_v1_waybill_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   100,
+			NumMessages:   102,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
