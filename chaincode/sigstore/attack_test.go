@@ -133,6 +133,7 @@ func TestForgedEntries(t *testing.T) {
 	underName := changed(stranger.V1.Entry("dsse", "0.0.1", f.signed.Body(t, "dsse", "0.0.1"), signed), set(in(f.entry("dsse", "0.0.1"), "logId"), "logId"))
 	twice := entries{f.entry("dsse", "0.0.1"), f.entry("dsse", "0.0.1")}
 	twice[1]["logIndex"] = twice[0]["logIndex"]
+	typed := bytes.Replace(f.signed.Body(t, "intoto", "0.0.2"), []byte("vnd.in-toto"), []byte("vnd.other"), 1)
 	spaced := append([]byte(" "), reV2...)
 	for name, c := range map[string]struct {
 		m    sigstore.Material
@@ -161,6 +162,7 @@ func TestForgedEntries(t *testing.T) {
 		"root of no checkpoint":       {v1(set(base64.StdEncoding.EncodeToString(make([]byte, 32)), "inclusionProof", "rootHash")), "another tree"},
 		"size of no checkpoint":       {v1(set("5", "inclusionProof", "treeSize")), "another tree"},
 		"no proof":                    {f.complete(sigstore.Material{Entries: []sigstore.Entry{{LogID: f.V1.ID, Body: []byte("{}")}}}), "beyond its bounds"},
+		"of another payloadType":      {f.material(entries{f.V1.Entry("intoto", "0.0.2", typed, signed)}), "another signature"},
 		"twice":                       {f.material(twice), "there twice"},
 		"one good, one forged":        {f.material(entries{f.entry("dsse", "0.0.1"), otherEntry}), "another signature"},
 	} {
@@ -216,7 +218,7 @@ func TestTimestamps(t *testing.T) {
 	stamp := func(how sigstoretest.Stamp) sigstore.Material {
 		return f.material(nil, f.Timestamp(f.signed.Signature, at, how))
 	}
-	good := f.stamp(at)
+	good, second := f.stamp(at), f.NewStamper()
 	for name, c := range map[string]struct {
 		m  sigstore.Material
 		ok bool
@@ -238,6 +240,9 @@ func TestTimestamps(t *testing.T) {
 		"with a byte behind it":     {f.material(nil, append(bytes.Clone(good), 0)), false},
 		"cut":                       {f.material(nil, good[:len(good)-1]), false},
 		"no timestamp":              {f.material(nil, []byte("0")), false},
+		"by its root's other":       {stamp(sigstoretest.Stamp{By: &second, Embed: certs(second.Cert)}), false},
+		"saying another signer":     {stamp(sigstoretest.Stamp{Serial: 5}), false},
+		"with another certificate":  {stamp(sigstoretest.Stamp{Embed: certs(f.StamperRoot.Cert)}), false},
 		"signed twice":              {stamp(sigstoretest.Stamp{Twice: true}), false},
 		"with an extension":         {stamp(sigstoretest.Stamp{Exts: []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Value: []byte{5, 0}}}}), true},
 		"with a critical extension": {stamp(sigstoretest.Stamp{Exts: []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: []byte{5, 0}}}}), false},

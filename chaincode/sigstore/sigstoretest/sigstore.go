@@ -54,17 +54,23 @@ func New(t testing.TB, start time.Time) *Sigstore {
 	s.Root = s.authority("root", nil, nil)
 	s.Intermediate = s.authority("intermediate", &s.Root, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning} })
 	s.StamperRoot = s.authority("stamper root", nil, nil)
-	s.Stamper = s.authority("stamper", &s.StamperRoot, func(c *x509.Certificate) {
-		c.IsCA, c.BasicConstraintsValid, c.KeyUsage = false, false, x509.KeyUsageDigitalSignature
-		value, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}})
-		s.check(err)
-		c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: value}}
-	})
+	s.Stamper = s.NewStamper()
 	s.V1 = newLog(t, "rekor.example - 1234", Key(t))
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	s.check(err)
 	s.V2 = newLog(t, "log1.example", key)
 	return s
+}
+
+// NewStamper makes another certificate for timestamps below StamperRoot.
+func (s *Sigstore) NewStamper() Authority {
+	s.t.Helper()
+	return s.authority("stamper", &s.StamperRoot, func(c *x509.Certificate) {
+		c.IsCA, c.BasicConstraintsValid, c.KeyUsage = false, false, x509.KeyUsageDigitalSignature
+		value, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}})
+		s.check(err)
+		c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: value}}
+	})
 }
 
 func (s *Sigstore) check(err error) {

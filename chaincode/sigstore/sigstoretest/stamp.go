@@ -32,6 +32,15 @@ type (
 		Issuer asn1.RawValue
 		Serial *big.Int
 	}
+	// RFC 5816 names the signer's certificate in what is signed.
+	essCertID struct {
+		Hash   []byte
+		Issuer issuerSerial
+	}
+	issuerSerial struct {
+		Names  []asn1.RawValue
+		Serial *big.Int
+	}
 	signerInfo struct {
 		Version            int
 		SID                issuerAndSerial
@@ -68,6 +77,7 @@ type Stamp struct {
 	By     *Authority          // not the Sigstore's own
 	Naming *x509.Certificate   // whose hash it names, where that is not the signer's
 	Twice  bool                // its signer signs it twice
+	Serial int64               // of the certificate it says is the signer's, where that is another
 	Exts   []pkix.Extension    // of what is signed
 }
 
@@ -84,7 +94,8 @@ func (s *Sigstore) Timestamp(signature []byte, at time.Time, how Stamp) []byte {
 	sha := algorithm{Algorithm: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}}
 	tst := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 4}
 	content := s.der(tstInfo{1, asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 2}, imprint{sha, sum(signature)}, big.NewInt(9), at.UTC(), how.Exts})
-	certID := s.der(struct{ Certs []struct{ Hash []byte } }{[]struct{ Hash []byte }{{sum(naming.Raw)}}})
+	directory := asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 4, IsCompound: true, Bytes: naming.RawIssuer}
+	certID := s.der([][]essCertID{{{sum(naming.Raw), issuerSerial{[]asn1.RawValue{directory}, naming.SerialNumber}}}})
 	attributes := s.set(
 		attribute{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 3}, []asn1.RawValue{{FullBytes: s.der(tst)}}},
 		attribute{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 4}, []asn1.RawValue{{FullBytes: s.der(sum(content))}}},
@@ -96,6 +107,9 @@ func (s *Sigstore) Timestamp(signature []byte, at time.Time, how Stamp) []byte {
 		SignatureAlgorithm: algorithm{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}},
 		Signature:          Sign(s.t, by.Key, s.der(asn1.RawValue{Tag: asn1.TagSet, IsCompound: true, Bytes: attributes})),
 	}}}
+	if how.Serial != 0 {
+		data.Signers[0].SID.Serial = big.NewInt(how.Serial)
+	}
 	if how.Twice {
 		data.Signers = append(data.Signers, data.Signers[0])
 	}

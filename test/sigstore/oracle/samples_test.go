@@ -57,7 +57,7 @@ func ownSamples(t *testing.T) []sample {
 	kinds := map[string]own.Evidence{
 		"v1": {V1: true}, "promise": {Promise: true, Version: "0.1", Chain: true}, "v0.2": {V1: true, Version: "0.2", Chain: true},
 		"v1 stamped": {V1: true, Stamp: true}, "v2": {V2: true, Stamp: true}, "v1 and v2": {V1: true, V2: true, Stamp: true}, "no SCT": {V1: true, NoSCT: true}, "stamp": {Stamp: true},
-		"nothing": {},
+		"nothing": {}, "intoto": {V1: true, Kind: "intoto 0.0.2"}, "older intoto": {V1: true, Kind: "intoto 0.0.1"}, "hashed envelope": {V1: true, Kind: "hashedrekord 0.0.1"},
 	}
 	var all []sample
 	for generation := range 2 {

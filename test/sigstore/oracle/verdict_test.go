@@ -123,6 +123,22 @@ func stricter() []struct{ pattern, why string } {
 	}
 }
 
+// older names the one thing that ours takes and theirs does not: entries of Rekor v1 of
+// kinds that were written before dsse was. They are bound to the same certificate and
+// the same payload, and hashedrekord and intoto 0.0.2 to the same signature; decision 19
+// says why they count.
+func older(theirs string) string {
+	for text, name := range map[string]string{
+		"transparency log rekor v1 entry is not a dsse_v001 or intoto_v002 entry": "hashedrekord 0.0.1 over an envelope",
+		"intoto implementation for version '0.0.1' not found":                     "intoto 0.0.1",
+	} {
+		if strings.Contains(theirs, text) {
+			return name
+		}
+	}
+	return ""
+}
+
 // withoutUnknownLogs is the sample without what decides nothing: entries of logs that the
 // root does not know. Ours asks them to be about the same signature and looks no
 // further; theirs reads them whole.
@@ -168,6 +184,8 @@ func (s sample) compare() (wrong, reason string, took bool) {
 		return "", "", false
 	case ours == nil && s.withoutUnknownLogs().theirs() == nil:
 		return "", "an entry of a log that the root does not know", true
+	case ours == nil && older(theirs.Error()) != "":
+		return "", older(theirs.Error()), true
 	case ours == nil:
 		return fmt.Sprintf("LOOSER: theirs refuses: %v", theirs), "", true
 	}
