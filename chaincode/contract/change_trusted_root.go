@@ -58,7 +58,10 @@ func parseTrustChange(text []byte) (change, error) {
 		if c.root, err = parseRoot(said.Name, said.Root, said.Origin); err != nil {
 			return change{}, err
 		}
-		c.change.Root = c.root.Canonical()
+		// As it stands in a record: what is written must be read again, or no proposal could be listed.
+		if c.change.Root, err = json.Marshal(json.RawMessage(c.root.Canonical())); err != nil || len(c.change.Root) > sigstore.MaxTrustedRoot {
+			return change{}, provenance.Errorf(provenance.Invalid, "trusted root: %d bytes as it is written down: at most %d", len(c.change.Root), sigstore.MaxTrustedRoot)
+		}
 	}
 	body, err := state.Encode(c.change)
 	return change{kind: state.ProposeTrust, name: said.Name, body: body, effect: c}, err
@@ -73,14 +76,17 @@ func (trustChange) base(g governance) int {
 
 func (c trustChange) load(tx *Tx, g *governance) (err error) {
 	g.now = tx.now
-	if g.root, g.roots, err = loadRoot(tx, "", c.change.Name); err != nil {
+	if g.root, err = loadRoot(tx, "", c.change.Name); err != nil {
+		return err
+	}
+	if g.roots, err = loadRootList(tx, ""); err != nil {
 		return err
 	}
 	for _, name := range g.roots.Names {
 		if name == c.change.Name {
 			continue
 		}
-		r, _, err := loadRoot(tx, "", name)
+		r, err := loadRoot(tx, "", name)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -74,6 +75,9 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 	if err := provenance.CheckText("issuer of the signer", result.Issuer, maxIdentity); err != nil {
 		return "", err
 	}
+	if err := checkClaims(result.Claims); err != nil {
+		return "", err
+	}
 	signer.Identity, signer.Issuer = result.Identity, result.Issuer
 	if result.Identity != "" {
 		signer.Kind = policy.SignedByCertificate
@@ -92,6 +96,21 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 		Document: result.Document, PredicateType: result.PredicateType, MadeAt: result.MadeAt, Location: location, Act: tx.act(),
 		RootVersion: version, Claims: result.Claims, Uses: usesOf(result.Uses),
 	})
+}
+
+// checkClaims bounds what a certificate says: every verdict about the image reads it.
+func checkClaims(claims map[string]string) error {
+	size := 0
+	for _, name := range slices.Sorted(maps.Keys(claims)) { // which one is named must not depend on the peer
+		if err := provenance.CheckText("claim "+name, claims[name], maxClaims); err != nil {
+			return provenance.Errorf(provenance.BadEvidence, "certificate: %s", message(err))
+		}
+		size += len(name) + len(claims[name])
+	}
+	if size > maxClaims {
+		return provenance.Errorf(provenance.BadEvidence, "certificate: its claims have %d bytes: at most %d", size, maxClaims)
+	}
+	return nil
 }
 
 func usesOf(uses []sigstore.Use) []state.Use {
@@ -132,6 +151,7 @@ func place(tx *Tx, host, repository, digest string) (provenance.Digest, error) {
 const (
 	maxLocation = 512
 	maxIdentity = 2048 // bytes of a certificate's identity, and of its issuer
+	maxClaims   = 8192 // of all that it says besides
 )
 
 func checkLocation(location string) error {
@@ -167,7 +187,7 @@ func signerOf(tx *Tx, format, keyMSP, keyName string) (policy.Signer, *evidence.
 	if keyName == "" || len(keyMSP) > maxName || len(keyName) > maxName {
 		return no(provenance.Errorf(provenance.Invalid, "evidence of format %q names the key that signed it: an organisation and a key, or a shared root alone", clip(format)))
 	}
-	root, _, err := loadRoot(tx, keyMSP, keyName)
+	root, err := loadRoot(tx, keyMSP, keyName)
 	if err != nil {
 		return no(err)
 	}

@@ -32,7 +32,7 @@ func (KeyContract) Add(tx *Tx, name, kind, pem, notBefore, notAfter string) (str
 	if !k.NotAfter.IsZero() && (!k.NotAfter.After(k.NotBefore) || !k.NotAfter.After(tx.now)) {
 		return "", provenance.Errorf(provenance.Invalid, "key %q would never be valid: notAfter is %s", name, notAfter)
 	}
-	root, _, err := loadRoot(tx, k.MSP, name)
+	root, err := loadRoot(tx, k.MSP, name)
 	if err != nil {
 		return "", err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/sigstore"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/chaincode/strictjson"
 )
 
 // TrustContract keeps the trusted roots of keyless signatures that organisations
@@ -48,7 +49,11 @@ func (TrustContract) Add(tx *Tx, name, text, origin string) (string, error) {
 	if taken {
 		return "", provenance.Errorf(provenance.Conflict, "%s has a key %q: a root needs a name of its own", tx.caller.MSP, name)
 	}
-	old, list, err := loadRoot(tx, tx.caller.MSP, name)
+	old, err := loadRoot(tx, tx.caller.MSP, name)
+	if err != nil {
+		return "", err
+	}
+	list, err := loadRootList(tx, tx.caller.MSP)
 	if err != nil {
 		return "", err
 	}
@@ -76,7 +81,7 @@ func (TrustContract) Withdraw(tx *Tx, name, reason, compromisedSince string) (st
 	if since.After(tx.now) {
 		return "", provenance.Errorf(provenance.Invalid, "compromisedSince %s has not come yet", compromisedSince)
 	}
-	r, _, err := loadRoot(tx, tx.caller.MSP, name)
+	r, err := loadRoot(tx, tx.caller.MSP, name)
 	if err != nil {
 		return "", err
 	}
@@ -116,7 +121,7 @@ func (TrustContract) Show(tx *Tx, msp, name, version string) (string, error) {
 	if err != nil || n < 0 || n > state.MaxRootVersions {
 		return "", provenance.Errorf(provenance.Invalid, "version %q of a root: want a number, 0 for the one in force", clip(version))
 	}
-	r, _, err := loadRoot(tx, msp, name)
+	r, err := loadRoot(tx, msp, name)
 	if err != nil {
 		return "", err
 	}
@@ -146,24 +151,34 @@ func parseRoot(name string, text []byte, origin string) (*sigstore.TrustedRoot, 
 	if err := provenance.CheckText("origin", origin, maxOrigin); err != nil {
 		return nil, err
 	}
-	return sigstore.ParseTrustedRoot(text)
+	root, err := sigstore.ParseTrustedRoot(text)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := strictjson.Decode(root.Canonical(), strictjson.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	return root, checkTexts("trusted root", tree)
 }
 
-// loadRoot reads a root, nil where there is none, and the list that names it.
-func loadRoot(tx *Tx, msp, name string) (*state.TrustedRoot, state.RootList, error) {
-	var list state.RootList
-	if _, err := state.Read(tx, state.RootListKey(msp), &list); err != nil {
-		return nil, list, err
-	}
+// loadRoot reads a root, nil where there is none.
+func loadRoot(tx *Tx, msp, name string) (*state.TrustedRoot, error) {
 	if len(name) > maxName {
-		return nil, list, nil
+		return nil, nil
 	}
 	var r state.TrustedRoot
 	found, err := state.Read(tx, state.TrustedRootKey(msp, name), &r)
 	if err != nil || !found {
-		return nil, list, err
+		return nil, err
 	}
-	return &r, list, nil
+	return &r, nil
+}
+
+// loadRootList reads the names of an organisation's roots, or of the shared ones.
+func loadRootList(tx *Tx, msp string) (list state.RootList, err error) {
+	_, err = state.Read(tx, state.RootListKey(msp), &list)
+	return list, err
 }
 
 // checkNewRoot tells whether a root of that name may have another version.

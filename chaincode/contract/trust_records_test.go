@@ -157,3 +157,49 @@ func TestTrustProposals(t *testing.T) {
 	l.refused(provenance.Forbidden, "scanner@AuditMSP", "proposal:Open", "trusted-root", sharedBody("more", other.TrustedRoot()))
 	l.do("auditor@AuditMSP", "proposal:List")
 }
+
+// TestNoRootBreaksTheList: whatever stands in a text, it is refused where it is proposed
+// or can be read again: one that could be written and not read would end every list.
+func TestNoRootBreaksTheList(t *testing.T) {
+	l := network(t)
+	s := l.sigstoreOf("public")
+	for range 14 {
+		l.now = l.now.Add(time.Minute)
+		for _, kind := range []sigstore.Kind{sigstore.RekorV1, sigstore.CTLog} {
+			if err := s.Rotate(kind); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	operated := func(by string) []byte {
+		var doc map[string]any
+		if err := json.Unmarshal(s.TrustedRoot(sigstore.RekorV2), &doc); err != nil {
+			t.Fatal(err)
+		}
+		for _, member := range []string{"tlogs", "ctlogs"} {
+			for _, entry := range doc[member].([]any) {
+				entry.(map[string]any)["operator"] = by
+			}
+		}
+		text, err := json.Marshal(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []byte(strings.NewReplacer(`\u003c`, "<", `\u2028`, "\u2028", `\u202e`, "\u202e").Replace(string(text)))
+	}
+	for _, by := range []string{strings.Repeat("<", 512), "a\u202eb", "a\u2028b", "a\u0085b"} {
+		text := operated(by)
+		if len(text) > 64<<10 {
+			t.Fatalf("%d bytes: refused by its size alone", len(text))
+		}
+		l.refused(provenance.Invalid, "admin@VendorMSP", "proposal:Open", "trusted-root", sharedBody("public", text))
+		if by[0] == 'a' {
+			l.refused(provenance.Invalid, "admin@VendorMSP", "trust:Add", "ci", string(text), "")
+		}
+	}
+	l.share("public", operated("<b> & co"))
+	l.do("auditor@AuditMSP", "proposal:List")
+	if v := l.shown("", "public", "0"); !strings.Contains(v.Version.Text, `"operator":"<b> & co"`) {
+		t.Error("the text is another one")
+	}
+}

@@ -329,6 +329,22 @@ func TestSharedRootIsWithdrawn(t *testing.T) {
 	l.refused(provenance.NotFound, "admin@VendorMSP", "proposal:Vote", strings.Repeat("ab", 32), strings.Repeat("ab", 32), "yes", "")
 }
 
+// TestClaimsAreBounded: what a certificate says is read by every verdict, and by people.
+func TestClaimsAreBounded(t *testing.T) {
+	l, s := keyless(t)
+	long := map[int]string{}
+	for n := 9; n <= 22; n++ {
+		long[n] = strings.Repeat("a", 600)
+	}
+	for name, claims := range map[string]map[int]string{"long": long, "turned": {11: "hosted\u202edetsoh"}, "controls": {11: "hosted\u009b1A"}} {
+		id := byURI(workflow)
+		id.Claims = claims
+		if _, err := l.bundled("", "public", "v1", l.attested(s, id, "v1", 0)); provenance.CodeOf(err) != provenance.BadEvidence {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestConditionsAboutCertificates(t *testing.T) {
 	l, s := keyless(t)
 	l.govern(`"stages":[{"name":"staging","approvals":{"min":1},"evidence":[{"name":"scan","type":"vuln-scan","signers":[` + byWorkflow + `],
