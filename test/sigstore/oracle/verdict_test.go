@@ -102,7 +102,7 @@ func (s sample) theirs() (err error) {
 func stricter() []struct{ pattern, why string } {
 	return []struct{ pattern, why string }{
 		{`after this transaction`, "theirs knows no transaction: what is signed later than it is refused here"},
-		{`want base64|not base64|is no base64|is not well-formed|want a JSON object|duplicate|is no JSON`,
+		{`want base64|not base64|is no base64|is not well-formed|want a JSON object|duplicate|is no JSON|is there twice`,
 			"one form: no line ends in base64, every member there and of its kind, numbers that are not negative"},
 		{`has no inclusion (proof|promise)`, "every entry has what its version demands, not one of several"},
 		{`the bundle says .*, its body`, "an entry's kind is said twice, and is the same"},
@@ -115,7 +115,7 @@ func stricter() []struct{ pattern, why string } {
 		{`the message signed is`, "the algorithm of a message's digest is named"},
 		{`^evidence: statement: |predicate`, "the statement is one that facts can be taken from"},
 		{`alternative name|names nobody|malformed issuer|two issuers|its claim `, "an identity is one name, and what is said of it is text"},
-		{`certificate: x509|certificates: `, "all certificates that came along can be read"},
+		{`^evidence: certificate: |certificates: `, "all certificates that came along can be read"},
 		{`mediaType`, "versions 0.1 to 0.3 and no other"},
 		{`its key is not of a kind|public key: `, "keys are ECDSA P-256 or P-384, Ed25519, or RSA of 2048 bits or more"},
 		{`of \d+ bytes: at most|: at most \d+`, "bounds"},
@@ -139,10 +139,11 @@ func older(theirs string) string {
 	return ""
 }
 
-// withoutUnknownLogs is the sample without what decides nothing: entries of logs that the
-// root does not know. Ours asks them to be about the same signature and looks no
-// further; theirs reads them whole.
-func (s sample) withoutUnknownLogs() sample {
+// withoutIdle is the sample without what decides nothing: entries of logs that the root
+// does not know, which ours asks to be about the same signature and no more, where
+// theirs reads them whole; and the key id of an envelope's signature, which DSSE calls a
+// hint, and theirs compares with that of a certificate, which has none.
+func (s sample) withoutIdle() sample {
 	var b map[string]any
 	var root struct {
 		Tlogs []struct{ LogID struct{ KeyID string } }
@@ -163,10 +164,16 @@ func (s sample) withoutUnknownLogs() sample {
 			}
 		}
 	}
-	if len(known) == len(entries) {
-		return s
+	if material != nil && len(known) < len(entries) {
+		material["tlogEntries"] = known
 	}
-	material["tlogEntries"] = known
+	envelope, _ := b["dsseEnvelope"].(map[string]any)
+	signatures, _ := envelope["signatures"].([]any)
+	for _, e := range signatures {
+		if signature, ok := e.(map[string]any); ok {
+			delete(signature, "keyid")
+		}
+	}
 	text, err := json.Marshal(b)
 	if err == nil {
 		s.bundle = text
@@ -182,8 +189,8 @@ func (s sample) compare() (wrong, reason string, took bool) {
 		return "", "", true
 	case ours != nil && theirs != nil:
 		return "", "", false
-	case ours == nil && s.withoutUnknownLogs().theirs() == nil:
-		return "", "an entry of a log that the root does not know", true
+	case ours == nil && s.withoutIdle().theirs() == nil:
+		return "", "what decides nothing here", true
 	case ours == nil && older(theirs.Error()) != "":
 		return "", older(theirs.Error()), true
 	case ours == nil:
