@@ -17,7 +17,7 @@ FROM      ?= 1
 # The race detector needs a C compiler; without one Go itself turns cgo off.
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help build kms man test unit race lint e2e side structure chaos chaos-planted soak bench fuzz check demo demo-down clean
+.PHONY: help build kms man test unit race lint e2e side oracle structure chaos chaos-planted soak bench fuzz check demo demo-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,10 @@ chaos-planted: ## six gateways with a planted defect each, to see that the chaos
 soak: ## acts by those who obey nothing, on the contract and on a model of it: SEQUENCES=n FROM=seed
 	@mkdir -p bin/diverged
 	WAYBILL_MODEL_SEQUENCES=$(SEQUENCES) WAYBILL_MODEL_SEED=$(FROM) WAYBILL_MODEL_KEEP=$(CURDIR)/bin/diverged go test -v -count=1 -timeout 0 -run TestSequences ./test/model
+
+oracle: ## keyless evidence with anything changed, ours against sigstore-go: SEED=n LENGTH=5m
+	@mkdir -p bin/differ
+	cd test/sigstore/oracle && WAYBILL_ORACLE=$(LENGTH) WAYBILL_ORACLE_SEED=$(SEED) WAYBILL_ORACLE_KEEP=$(CURDIR)/bin/differ go test -v -count=1 -timeout 0 -run TestOracle .
 
 structure: ## how the source is built, in figures, since a revision: SINCE=rev
 	@scripts/structure $(SINCE) .

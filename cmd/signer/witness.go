@@ -30,7 +30,7 @@ type timestampRequest struct {
 	Certificates bool `asn1:"optional"`
 }
 
-var oidSHA256 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}
+var oidSHA256 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1} //nolint:gochecknoglobals // a constant
 
 // stamp returns a timestamp authority's answer about the signature, as it came.
 func (s signed) stamp(ctx context.Context, address string) ([]byte, error) {

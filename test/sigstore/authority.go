@@ -28,6 +28,7 @@ type authority struct {
 	signingKey   *ecdsa.PrivateKey
 }
 
+//nolint:gochecknoglobals // constants
 var (
 	fulcio       = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1}
 	oidSCTs      = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11129, 2, 4, 2}
