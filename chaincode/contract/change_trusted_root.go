@@ -142,6 +142,6 @@ func (c trustChange) enact(tx *Tx, g governance, _ state.Proposal, voters []poli
 	if g.root != nil {
 		version = g.root.Version + 1
 	}
-	_, err := putRoot(tx, put, g.root, g.roots, c.root, v)
+	_, err := putRoot(put, g.root, g.roots, c.root, v)
 	return version, err
 }

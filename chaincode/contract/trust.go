@@ -64,7 +64,7 @@ func (TrustContract) Add(tx *Tx, name, text, origin string) (string, error) {
 		return answer(*old, nil)
 	}
 	v := state.RootVersion{MSP: tx.caller.MSP, Name: name, Text: string(root.Canonical()), Origin: origin, Act: tx.act()}
-	return putRoot(tx, tx.put, old, list, root, v)
+	return putRoot(tx.put, old, list, root, v)
 }
 
 // Withdraw ends a root of the caller's organisation: nothing is verified by it from
@@ -195,7 +195,7 @@ func checkNewRoot(old *state.TrustedRoot, list state.RootList, msp, name string)
 }
 
 // putRoot writes the next version of a root by put, and what names it.
-func putRoot(tx *Tx, put func(key string, record any) error, old *state.TrustedRoot, list state.RootList, root *sigstore.TrustedRoot, v state.RootVersion) (string, error) {
+func putRoot(put func(key string, record any) error, old *state.TrustedRoot, list state.RootList, root *sigstore.TrustedRoot, v state.RootVersion) (string, error) {
 	r := state.TrustedRoot{MSP: v.MSP, Name: v.Name}
 	if old != nil {
 		r = *old

@@ -17,6 +17,7 @@ const (
 // signedPayload is an opened DSSE envelope.
 type signedPayload struct {
 	payload    []byte
+	message    []byte // what is signed of it
 	signatures []signature
 	certs      []string // PEM beside each signature, or ""
 }
@@ -34,7 +35,8 @@ func readDSSE(m map[string]any, most int) (signedPayload, error) {
 	if len(sigs) == 0 || len(sigs) > most {
 		return d, invalid("dsse: %d signatures: want 1 to %d", len(sigs), most)
 	}
-	signed := messageOf(pae(inTotoPayload, d.payload))
+	d.message = pae(inTotoPayload, d.payload)
+	signed := messageOf(d.message)
 	for i, s := range sigs {
 		sig, err := decodeAny64(str(s, "sig"), fmt.Sprintf("dsse signature %d", i))
 		d.signatures = append(d.signatures, signature{
@@ -57,7 +59,7 @@ func pae(payloadType string, body []byte) []byte {
 
 // material completes the material of a signature over the payload.
 func (d signedPayload) material(m sigstore.Material, err error) (sigstore.Material, error) {
-	m.PayloadType, m.Payload, m.Message = inTotoPayload, d.payload, pae(inTotoPayload, d.payload)
+	m.PayloadType, m.Payload, m.Message = inTotoPayload, d.payload, d.message
 	return m, err
 }
 

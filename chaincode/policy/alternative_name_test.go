@@ -13,7 +13,7 @@ const (
 )
 
 // lookAlikes are identities and issuers that look like the workflow's and are not.
-var lookAlikes = []struct{ name, identity, issuer string }{ //nolint:gochecknoglobals // a table
+var lookAlikes = []struct{ name, identity, issuer string }{
 	{"host in capitals", "https://GitHub.com/acme/app/.github/workflows/release.yml@refs/heads/main", forgeIssuer},
 	{"owner in capitals", "https://github.com/Acme/app/.github/workflows/release.yml@refs/heads/main", forgeIssuer},
 	{"scheme in capitals", "HTTPS://github.com/acme/app/.github/workflows/release.yml@refs/heads/main", forgeIssuer},

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -79,7 +80,11 @@ func TestIdentities(t *testing.T) {
 			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: []byte{5, 0}})
 		}}, "", "no authority of the trusted root"},
 		"claim with a line end": {sigstoretest.Who{URI: workflow, Issuer: actions, Claims: map[int]string{20: "push\npull"}}, "", "its claim buildTrigger"},
-		"claim too long":        {sigstoretest.Who{URI: workflow, Issuer: actions, Claims: map[int]string{4: strings.Repeat("x", 2049)}}, "", "its claim githubWorkflowName"},
+		"claim that is no UTF-8": {who(func(c *x509.Certificate) {
+			c.URIs = []*url.URL{{Scheme: "https", Host: "ci.example"}}
+			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 4}, Value: []byte("\xff")})
+		}), "", "its claim githubWorkflowName"},
+		"claim too long": {sigstoretest.Who{URI: workflow, Issuer: actions, Claims: map[int]string{4: strings.Repeat("x", 2049)}}, "", "its claim githubWorkflowName"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			f := newFixture(t, c.who)

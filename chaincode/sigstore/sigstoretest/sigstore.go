@@ -175,8 +175,8 @@ func (s *Sigstore) sct(tbs []byte, at time.Time) pkix.Extension {
 	logID := sha256.Sum256(s.spki(s.CT.Public()))
 	one := append(append([]byte{0}, logID[:]...), millis...)
 	one = append(append(one, 0, 0, 4, 3, 0, byte(len(signature))), signature...) //nolint:gosec // 72 bytes
-	list := binary.BigEndian.AppendUint16(nil, uint16(len(one)+2))               // nolint:gosec // small
-	list = append(binary.BigEndian.AppendUint16(list, uint16(len(one))), one...) // nolint:gosec // small
+	list := binary.BigEndian.AppendUint16(nil, uint16(len(one)+2))               //nolint:gosec // small
+	list = append(binary.BigEndian.AppendUint16(list, uint16(len(one))), one...) //nolint:gosec // small
 	value, err := asn1.Marshal(list)
 	s.check(err)
 	return pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11129, 2, 4, 2}, Value: value}

@@ -6,6 +6,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"io"
 	"os"
 	"path"
@@ -87,7 +88,7 @@ func unpack(t testing.TB) map[string][]byte {
 	for ; ; dir = filepath.Dir(dir) {
 		f, err := os.Open(filepath.Join(dir, archive)) //nolint:gosec // a test's own path
 		if err == nil {
-			defer f.Close()
+			defer func() { _ = f.Close() }() // it was read
 			return read(t, f)
 		}
 		if dir == filepath.Dir(dir) {
@@ -105,7 +106,7 @@ func read(t testing.TB, f io.Reader) map[string][]byte {
 	files := map[string][]byte{}
 	for r := tar.NewReader(zipped); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return files
 		}
 		if err != nil {
