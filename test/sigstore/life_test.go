@@ -1,11 +1,13 @@
 package sigstore_test
 
 import (
+	"net/http/httptest"
 	"testing"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/cmd/signer"
 	"github.com/waybill-dev/waybill/test/sigstore"
 )
 
@@ -117,6 +119,28 @@ func TestRevokedFromADate(t *testing.T) {
 				t.Errorf("%s, signed after its end %v: %s, want %s", kind, after, w.outcome(), want)
 			}
 		}
+	}
+}
+
+// TestSignedByTheCommand: what `waybill attest` makes of an identity token, by the
+// services of both generations, counts a year later.
+func TestSignedByTheCommand(t *testing.T) {
+	for _, version := range []int{1, 2} {
+		w := newWorld(t, byJob)
+		s := w.sigstore("public")
+		w.share("public", s.TrustedRoot())
+		server := httptest.NewServer(s.Handler())
+		services := signer.Services{Authority: server.URL, Logs: []signer.Log{{URL: server.URL, Version: version}}, Stamps: []string{server.URL + "/api/v1/timestamp"}}
+		bundle, err := services.Sign(t.Context(), s.Token(job(), time.Minute), tested("PASSED", version))
+		server.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.now = w.now.AddDate(1, 0, 0)
+		if got, err := w.bring("", "public", bundle); err != nil || !got.Counts {
+			t.Fatalf("log of version %d: %+v, %v", version, got, err)
+		}
+		w.expect("signed by the command", policy.Satisfied)
 	}
 }
 

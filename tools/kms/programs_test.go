@@ -210,8 +210,8 @@ func refused(t *testing.T, reference, want string) {
 	}
 }
 
-// TestAlone: a person who starts a program by hand is told what it is.
-func TestAlone(t *testing.T) {
+// TestByHand: a person who starts a program by hand is told what it is.
+func TestByHand(t *testing.T) {
 	install(t, "sigstore-kms-hashivault")
 	for _, args := range [][]string{nil, {"v1"}, {"v1", "{}"}, {"v1", "rubbish"}} {
 		out, err := exec.Command("sigstore-kms-hashivault", args...).CombinedOutput()
