@@ -100,6 +100,7 @@ func doors() []door {
 		{"github.com/transparency-dev/merkle", []string{"chaincode/sigstore"}},
 		{"github.com/sigstore/sigstore", []string{"cmd/signer"}},
 		{"github.com/digitorus", []string{"test"}},
+		{"golang.org/x/term", []string{"cmd/waybill"}},
 		{"cel.dev/cel-go", []string{"chaincode/policy"}},
 		{"go.yaml.in/yaml", []string{"chaincode/policy"}},
 		{"github.com/jackc/pgx", []string{"gateway/sqldb", "test"}},
