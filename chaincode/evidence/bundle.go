@@ -42,7 +42,7 @@ func openBundle(r Request) (envelope, error) {
 	e.signatures[0].certs = certs
 	e.signatures[0].material = func() (sigstore.Material, error) {
 		for _, c := range certs {
-			if bytes.Equal(c.RawSubject, c.RawIssuer) {
+			if bytes.Equal(c.RawSubject, c.RawIssuer) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil {
 				return sigstore.Material{}, invalid("bundle: it brings a root of its own, %q", clip(c.Subject.String()))
 			}
 		}
