@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/x509"
 	"encoding/hex"
@@ -43,6 +44,11 @@ func openBundle(r Request) (envelope, error) {
 	e.signatures[0].material = func() (sigstore.Material, error) {
 		if !knownMembers(m) {
 			return sigstore.Material{}, invalid("bundle: it has members that are not known")
+		}
+		for _, c := range certs {
+			if bytes.Equal(c.RawSubject, c.RawIssuer) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil {
+				return sigstore.Material{}, invalid("bundle: it brings a root of its own, %q", clip(c.Subject.String()))
+			}
 		}
 		return signed(sigstore.Bundle(proof, version))
 	}

@@ -89,27 +89,6 @@ func TestUnknownMembers(t *testing.T) {
 	}
 }
 
-// TestRootInAChain: bundles of the first version bring their root. It decides nothing.
-func TestRootInAChain(t *testing.T) {
-	b := minted(t, own.Evidence{V1: true, Version: "0.1", Chain: true})
-	var root struct {
-		CertificateAuthorities []struct {
-			CertChain struct{ Certificates []struct{ RawBytes string } }
-		}
-	}
-	if err := json.Unmarshal(b.s.TrustedRoot(), &root); err != nil {
-		t.Fatal(err)
-	}
-	chain := b.bundle["verificationMaterial"].(m)["x509CertificateChain"].(m)
-	chain["certificates"] = append(list(chain, "certificates"), m{"rawBytes": root.CertificateAuthorities[0].CertChain.Certificates[1].RawBytes})
-	if err := b.verdict(b.s.TrustedRoot()); err != nil {
-		t.Error(err)
-	}
-	if err := b.verdict(minted(t, own.Evidence{V1: true}).s.TrustedRoot()); err == nil {
-		t.Error("the root that it brings is trusted")
-	}
-}
-
 // TestEntriesOfOthers: an entry of a log that the root does not know helps nothing, and
 // is about this signature or refuses it.
 func TestEntriesOfOthers(t *testing.T) {

@@ -18,7 +18,7 @@ func whyRefused() map[string]string {
 	return map[string]string{
 		"bundle-empty-certificate-chain": "carries no certificate", "bundle-from-wrong-instance": "no entry of a transparency log",
 		"bundle-invalid-base64-signature": "want base64", "bundle-malformed-json": "string does not end",
-		"bundle-negative-log-index": "not well-formed", "bundle-unknown-version": "mediaType", "bundle-with-root-cert": "not well-formed",
+		"bundle-negative-log-index": "not well-formed", "bundle-unknown-version": "mediaType", "bundle-with-root-cert": "a root of its own",
 		"checkpoint-bad-keyhint": unsigned, "checkpoint-wrong-roothash": "another tree than its checkpoint",
 		"dsse-invalid-sig": "not by its certificate", "dsse-mismatch-envelope": other, "dsse-mismatch-sig": other,
 		"inclusion-proof-corrupted-hash": "does not lead to the log's tree", "incorrect-public-key": other,

@@ -172,7 +172,8 @@ func TestKeylessBundle(t *testing.T) {
 		"v0.2 without proof":           {make3(older+"0.2", entry("inclusionProof"), nil), "no inclusion proof"},
 		"v0.3 without proof":           {make3(newer+"0.3+json", entry("inclusionProof"), nil), "no inclusion proof"},
 		"with its intermediate":        {make3(older+"0.1", entry(), chain(k.signed.Certificate.Raw, k.Intermediate.Cert.Raw)), ""},
-		"with a root":                  {make3(older+"0.1", entry(), chain(k.signed.Certificate.Raw, k.Root.Cert.Raw)), ""},
+		"with a root":                  {make3(older+"0.1", entry(), chain(k.signed.Certificate.Raw, k.Root.Cert.Raw)), "a root of its own"},
+		"with one that bears its name": {make3(older+"0.1", entry(), chain(k.signed.Certificate.Raw, namesake(t, k.Root))), ""},
 		"the intermediate as a signer": {make3(older+"0.1", entry(), chain(k.Intermediate.Cert.Raw, k.signed.Certificate.Raw)), "an authority's"},
 		"a public key":                 {make3(newer+"0.3+json", entry(), func(material m) { delete(material, "certificate"); material["publicKey"] = m{"hint": "x"} }), "no certificate"},
 	} {
@@ -205,6 +206,12 @@ func TestKeylessBundle(t *testing.T) {
 	ended := k.root
 	ended.NotAfter = now.Add(-time.Second)
 	refused(t, request(FormatBundle, make3(newer+"0.3+json", entry(), nil)), &ended, "was valid until")
+}
+
+// namesake is another key's certificate by an authority, under the authority's own name.
+func namesake(t *testing.T, a sigstoretest.Authority) []byte {
+	t.Helper()
+	return certificate(t, a.Cert, a.Cert, newECDSA(t).Public(), a.Key).Raw
 }
 
 func TestTrustedRootKey(t *testing.T) {

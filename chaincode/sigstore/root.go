@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -295,10 +296,10 @@ func readTime(s string) (time.Time, bool) {
 	return t, err == nil && t.Year() >= 1970 && t.Year() <= 9999
 }
 
-// readName reads a text for people.
+// readName reads a text for people, in which nothing is unseen.
 func readName(entry object, member string) (name, why string) {
 	name, ok := entry.text(member)
-	if !ok || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+	if !ok || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, func(c rune) bool { return unicode.In(c, unicode.Cc, unicode.Cf) }) {
 		return "", member + " is no text of at most 512 bytes"
 	}
 	return name, ""

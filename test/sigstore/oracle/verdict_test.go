@@ -104,6 +104,7 @@ func stricter() []struct{ pattern, why string } {
 		{`after this transaction`, "theirs knows no transaction: what is signed later than it is refused here"},
 		{`want base64|not base64|is no base64|is not well-formed|want a JSON object|duplicate|is no JSON|is there twice`,
 			"one form: no line ends in base64, every member there and of its kind, numbers that are not negative"},
+		{`a root of its own`, "a bundle brings no root: the suite demands it, where theirs does not look"},
 		{`has no inclusion (proof|promise)`, "every entry has what its version demands, not one of several"},
 		{`the bundle says .*, its body`, "an entry's kind is said twice, and is the same"},
 		{`of another signature, certificate or content`, "the body of a Rekor v2 entry is compared to the byte; theirs makes it anew and does not look at it"},
