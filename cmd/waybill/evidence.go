@@ -118,7 +118,14 @@ func writeEvidence(w io.Writer, res *waybillv1.GetEvidenceResponse) {
 func signedBy(s *waybillv1.Signer) string {
 	switch {
 	case s.GetIdentity() != "":
-		return s.GetIdentity() + " (" + s.GetMsp() + ", root " + s.GetKey() + ")"
+		name := s.GetIdentity()
+		if s.GetIssuer() != "" {
+			name += " by " + s.GetIssuer()
+		}
+		if s.GetMsp() == "" {
+			return name + " (" + state.RootName("", s.GetKey()) + ")"
+		}
+		return name + " (" + s.GetMsp() + ", root " + s.GetKey() + ")"
 	case s.GetKey() != "":
 		return "key " + s.GetKey() + " of " + s.GetMsp()
 	}

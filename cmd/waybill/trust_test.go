@@ -12,6 +12,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	trusted "github.com/waybill-dev/waybill/chaincode/sigstore"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 	"github.com/waybill-dev/waybill/test/sigstore"
 )
 
@@ -123,6 +124,20 @@ func TestTrustShow(t *testing.T) {
 	v.Version.Text = string(trustedText(t, newSigstore(t, "public")))
 	if code, _, errOut := w.run("trust", "show", "public", "--as", "vendor/auditor"); code == 0 || !strings.Contains(errOut, "not the one that its hash") {
 		t.Errorf("exit %d: %s", code, errOut)
+	}
+}
+
+// TestSignersAreNamedInFull: whose root says so, and which issuer.
+func TestSignersAreNamedInFull(t *testing.T) {
+	for want, s := range map[string]*waybillv1.Signer{
+		"https://ci.example/app by https://ci.example (shared root public)":     {Kind: "certificate", Key: "public", Identity: "https://ci.example/app", Issuer: "https://ci.example"},
+		"https://ci.example/app by https://ci.example (VendorMSP, root public)": {Kind: "certificate", Msp: "VendorMSP", Key: "public", Identity: "https://ci.example/app", Issuer: "https://ci.example"},
+		"x509.subject:CN=build (VendorMSP, root notary)":                        {Kind: "certificate", Msp: "VendorMSP", Key: "notary", Identity: "x509.subject:CN=build"},
+		"key ci of VendorMSP": {Kind: "key", Msp: "VendorMSP", Key: "ci"},
+	} {
+		if got := signedBy(s); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }
 
