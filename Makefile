@@ -17,7 +17,7 @@ FROM      ?= 1
 # The race detector needs a C compiler; without one Go itself turns cgo off.
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help build man test unit race lint e2e structure chaos chaos-planted soak bench fuzz check demo demo-down clean
+.PHONY: help build kms man test unit race lint e2e side oracle structure chaos chaos-planted soak bench fuzz check demo demo-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,12 +26,17 @@ build: ## bin/waybill, bin/waybill-gateway, bin/waybill-chaincode
 	@mkdir -p bin
 	go build -trimpath -buildvcs=$(STAMP) -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/...
 
+# The PKCS#11 program needs a C compiler; the others are built without one.
+kms: ## bin/sigstore-kms-*: programs that sign with keys of clouds, Vault and PKCS#11 tokens
+	@mkdir -p bin
+	go build -C tools/kms -trimpath -buildvcs=$(STAMP) -o $(CURDIR)/bin/ ./sigstore-kms-awskms ./sigstore-kms-gcpkms ./sigstore-kms-azurekms ./sigstore-kms-hashivault $(if $(RACE),./sigstore-kms-pkcs11)
+
 # What a package installs below /usr/share. SOURCE_DATE_EPOCH dates the man pages.
 man: build ## man pages and shell completion for packages, in bin/share
 	@scripts/man
 
-test: ## everything: lint, race, e2e; says at the end what took how long
-	@MAKE="$(MAKE)" scripts/test lint race e2e
+test: ## everything: lint, race, side, e2e; says at the end what took how long
+	@MAKE="$(MAKE)" scripts/test lint race side e2e
 
 unit: ## fast tests of every package, property tests in their short form; no network, no server
 	@scripts/unit
@@ -43,6 +48,9 @@ race: ## all tests of every package under the race detector: PostgreSQL too, pro
 
 lint: ## formatting and linters (.golangci.yml)
 	@scripts/lint
+
+side: ## tests of the modules beside this one: keyless evidence against sigstore-go, programs that hold keys
+	@scripts/side
 
 # Real processes on real ports: one package at a time, never from the cache,
 # and aloud, since the first run builds Fabric on the way.
@@ -59,6 +67,10 @@ chaos-planted: ## six gateways with a planted defect each, to see that the chaos
 soak: ## acts by those who obey nothing, on the contract and on a model of it: SEQUENCES=n FROM=seed
 	@mkdir -p bin/diverged
 	WAYBILL_MODEL_SEQUENCES=$(SEQUENCES) WAYBILL_MODEL_SEED=$(FROM) WAYBILL_MODEL_KEEP=$(CURDIR)/bin/diverged go test -v -count=1 -timeout 0 -run TestSequences ./test/model
+
+oracle: ## keyless evidence with anything changed, ours against sigstore-go: SEED=n LENGTH=5m
+	@mkdir -p bin/differ
+	cd test/sigstore/oracle && WAYBILL_ORACLE=$(LENGTH) WAYBILL_ORACLE_SEED=$(SEED) WAYBILL_ORACLE_KEEP=$(CURDIR)/bin/differ go test -v -count=1 -timeout 0 -run TestOracle .
 
 structure: ## how the source is built, in figures, since a revision: SINCE=rev
 	@scripts/structure $(SINCE) .

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/hex"
+	"slices"
 
 	"github.com/waybill-dev/waybill/chaincode/sigstore"
 )
@@ -41,14 +42,43 @@ func openBundle(r Request) (envelope, error) {
 	}
 	e.signatures[0].certs = certs
 	e.signatures[0].material = func() (sigstore.Material, error) {
+		if !knownMembers(m) {
+			return sigstore.Material{}, invalid("bundle: it has members that are not known")
+		}
 		for _, c := range certs {
-			if bytes.Equal(c.RawSubject, c.RawIssuer) {
+			if bytes.Equal(c.RawSubject, c.RawIssuer) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil {
 				return sigstore.Material{}, invalid("bundle: it brings a root of its own, %q", clip(c.Subject.String()))
 			}
 		}
 		return signed(sigstore.Bundle(proof, version))
 	}
 	return e, nil
+}
+
+// knownMembers tells whether what was signed and by whom has no members but those that a
+// bundle has: nobody else would read one that has more. What proves the time is
+// sigstore.Bundle's.
+func knownMembers(m map[string]any) bool {
+	only := func(v any, names ...string) bool {
+		o, isObject := v.(map[string]any)
+		for name := range o {
+			if !slices.Contains(names, name) {
+				return false
+			}
+		}
+		return isObject || v == nil
+	}
+	ok := only(m, "mediaType", "verificationMaterial", "dsseEnvelope", "messageSignature") &&
+		only(m["dsseEnvelope"], "payload", "payloadType", "signatures") &&
+		only(m["messageSignature"], "messageDigest", "signature") && only(at(m, "messageSignature", "messageDigest"), "algorithm", "digest") &&
+		only(at(m, "verificationMaterial", "certificate"), "rawBytes") && only(at(m, "verificationMaterial", "x509CertificateChain"), "certificates")
+	for _, s := range list(m, "dsseEnvelope", "signatures") {
+		ok = ok && only(s, "sig", "keyid")
+	}
+	for _, c := range list(m, "verificationMaterial", "x509CertificateChain", "certificates") {
+		ok = ok && only(c, "rawBytes")
+	}
+	return ok
 }
 
 // bundleVersion reads a bundle's media type, which has been spelled in two ways.

@@ -73,7 +73,7 @@ func TestCosignAnnotations(t *testing.T) {
 	}{
 		"no entry":               {changed("bundle", nil), "no entry of a transparency log"},
 		"no certificate":         {with(plain, m{"bundle": all["bundle"]}), "carries no certificate"},
-		"a stranger's entry":     {changed("bundle", stranger.annotations(t, "hashedrekord")["bundle"]), "no entry of a transparency log"},
+		"a stranger's entry":     {changed("bundle", stranger.annotations(t, "hashedrekord")["bundle"]), "of another signature"},
 		"a stranger's signature": {with(envelope, m{"signature": b64(stranger.signed.Signature)}), "not by its certificate"},
 		"a stranger whole":       {with(m{"payload": b64(stranger.signed.Message), "signature": b64(stranger.signed.Signature)}, stranger.annotations(t, "hashedrekord")), "no entry of a transparency log"},
 		"entry of another kind":  {changed("bundle", k.V1.Annotation(k.signed.Body(t, "dsse", "0.0.1"), signedAt())), "another signature, certificate or content"},
@@ -173,6 +173,7 @@ func TestKeylessBundle(t *testing.T) {
 		"v0.3 without proof":           {make3(newer+"0.3+json", entry("inclusionProof"), nil), "no inclusion proof"},
 		"with its intermediate":        {make3(older+"0.1", entry(), chain(k.signed.Certificate.Raw, k.Intermediate.Cert.Raw)), ""},
 		"with a root":                  {make3(older+"0.1", entry(), chain(k.signed.Certificate.Raw, k.Root.Cert.Raw)), "a root of its own"},
+		"with one that bears its name": {make3(older+"0.1", entry(), chain(k.signed.Certificate.Raw, namesake(t, k.Root))), ""},
 		"the intermediate as a signer": {make3(older+"0.1", entry(), chain(k.Intermediate.Cert.Raw, k.signed.Certificate.Raw)), "an authority's"},
 		"a public key":                 {make3(newer+"0.3+json", entry(), func(material m) { delete(material, "certificate"); material["publicKey"] = m{"hint": "x"} }), "no certificate"},
 	} {
@@ -205,6 +206,12 @@ func TestKeylessBundle(t *testing.T) {
 	ended := k.root
 	ended.NotAfter = now.Add(-time.Second)
 	refused(t, request(FormatBundle, make3(newer+"0.3+json", entry(), nil)), &ended, "was valid until")
+}
+
+// namesake is another key's certificate by an authority, under the authority's own name.
+func namesake(t *testing.T, a sigstoretest.Authority) []byte {
+	t.Helper()
+	return certificate(t, a.Cert, a.Cert, newECDSA(t).Public(), a.Key).Raw
 }
 
 func TestTrustedRootKey(t *testing.T) {

@@ -26,7 +26,7 @@ func (m Material) logged(e Entry, signer crypto.PublicKey) (v2 bool, err error) 
 		return false, invalid("log entry: its body is no JSON object with a spec")
 	}
 	if e.Kind != "" && (e.Kind != kind || e.Version != version) {
-		return false, invalid("log entry: the bundle says %s %s, its body %s %s", clip(e.Kind), clip(e.Version), clip(kind), clip(version))
+		return false, invalid("log entry: the bundle says %q %q, its body %q %q", clip(e.Kind), clip(e.Version), clip(kind), clip(version))
 	}
 	switch kind + " " + version {
 	case "hashedrekord 0.0.1":

@@ -24,13 +24,13 @@ type witnessed struct {
 func (r *TrustedRoot) checkEntries(m Material, leaf *x509.Certificate) (witnessed, error) {
 	var w witnessed
 	for _, e := range m.Entries {
-		l := r.log(e.LogID)
-		if l == nil {
-			continue
-		}
 		v2, err := m.logged(e, leaf.PublicKey)
 		if err != nil {
 			return w, err
+		}
+		l := r.log(e.LogID)
+		if l == nil {
+			continue
 		}
 		at := e.integrated()
 		if e.Promise != nil {

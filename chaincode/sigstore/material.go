@@ -73,6 +73,9 @@ const (
 // Source: sigstore/protobuf-specs, sigstore_bundle.proto and sigstore_rekor.proto.
 func Bundle(material map[string]any, version Version) (Material, error) {
 	var m Material
+	if !object(material).only("certificate", "x509CertificateChain", "publicKey", "tlogEntries", "timestampVerificationData") {
+		return m, invalid("bundle: verificationMaterial has members that are not known")
+	}
 	entries, ok := object(material).objects("tlogEntries", MaxEntries)
 	if !ok {
 		return m, invalid("bundle: tlogEntries: want a list of at most %d", MaxEntries)
@@ -92,12 +95,12 @@ func Bundle(material map[string]any, version Version) (Material, error) {
 	}
 	data, ok := object(material).object("timestampVerificationData")
 	stamps, isList := data.objects("rfc3161Timestamps", MaxTimestamps)
-	if !ok || !isList {
+	if !ok || !isList || !data.only("rfc3161Timestamps") {
 		return m, invalid("bundle: rfc3161Timestamps: want a list of at most %d", MaxTimestamps)
 	}
 	for i, s := range stamps {
 		stamp, ok := s.binary("signedTimestamp", maxTimestamp)
-		if !ok || stamp == nil {
+		if !ok || stamp == nil || !s.only("signedTimestamp") {
 			return m, invalid("bundle: timestamp %d is no base64 of at most %d bytes", i, maxTimestamp)
 		}
 		m.Timestamps = append(m.Timestamps, stamp)
@@ -111,7 +114,8 @@ func readEntry(o object) (Entry, bool) {
 	logID, isID := o.object("logId")
 	promise, isPromise := o.object("inclusionPromise")
 	proof, isProof := o.object("inclusionProof")
-	ok := isKind && isID && isPromise && isProof
+	ok := isKind && isID && isPromise && isProof && kind.only("kind", "version") && logID.only("keyId") && promise.only("signedEntryTimestamp") &&
+		o.only("logIndex", "logId", "kindVersion", "integratedTime", "inclusionPromise", "inclusionProof", "canonicalizedBody")
 	read := func(good bool) { ok = ok && good }
 	var good bool
 	e.Kind, good = kind.text("kind")
@@ -139,7 +143,7 @@ func readProof(o object) (*Proof, bool) {
 	p := &Proof{}
 	checkpoint, isCheckpoint := o.object("checkpoint")
 	hashes, isList := o.list("hashes", MaxHashes)
-	ok := isCheckpoint && isList
+	ok := isCheckpoint && isList && checkpoint.only("envelope") && o.only("logIndex", "rootHash", "treeSize", "hashes", "checkpoint")
 	read := func(good bool) { ok = ok && good }
 	var good bool
 	p.Index, good = o.integer("logIndex")

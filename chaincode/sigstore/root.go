@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -274,7 +275,7 @@ func readWindow(entry object) (from, until time.Time, why string) {
 	window, ok := entry.object("validFor")
 	start, isStart := window.text("start")
 	end, isEnd := window.text("end")
-	if !ok || !isStart || !isEnd || !window.only("start", "end") || start == "" {
+	if !ok || !isStart || !isEnd || !window.only("start", "end") || start == "" || window["end"] == "" {
 		return from, until, "want validFor with a start"
 	}
 	if from, ok = readTime(start); !ok {
@@ -295,10 +296,10 @@ func readTime(s string) (time.Time, bool) {
 	return t, err == nil && t.Year() >= 1970 && t.Year() <= 9999
 }
 
-// readName reads a text for people.
+// readName reads a text for people, in which nothing is unseen.
 func readName(entry object, member string) (name, why string) {
 	name, ok := entry.text(member)
-	if !ok || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+	if !ok || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, func(c rune) bool { return unicode.In(c, unicode.Cc, unicode.Cf) }) {
 		return "", member + " is no text of at most 512 bytes"
 	}
 	return name, ""

@@ -128,6 +128,7 @@ func TestBadRoots(t *testing.T) {
 			set("https://log2.example", "baseUrl")(l[1].(map[string]any))
 		}, "not the id of its key"}, //nolint:forcetypeassert // written by this test
 		"name too long":      {set(strings.Repeat("x", 513), "tlogs", "baseUrl"), "baseUrl is no text"},
+		"name turned around": {set("a\u202eb", cas, "uri"), "uri is no text"},
 		"name with a line":   {set("a\nb", cas, "uri"), "uri is no text"},
 		"no chain":           {set(nil, cas, "certChain"), "1 to 6 certificates"},
 		"seven certificates": {chain(cas, 1, 2, 3, 4, 5, 6, 7), "1 to 6 certificates"},

@@ -9,8 +9,8 @@
 //     is later than the transaction by more than 15 minutes.
 //   - What the root has, it demands: with CT logs, a signed certificate timestamp of one;
 //     with transparency logs, an entry of one. Without them, a timestamp.
-//   - An entry of a log counts when its body says what the material says: the same
-//     signature by the same certificate over the same bytes. One entry of a log of the
+//   - An entry's body says what the material says: the same signature by the same
+//     certificate over the same bytes, whoever's log it is of. One entry of a log of the
 //     root that does not verify refuses the whole; one of a log that the root does not
 //     know is passed over, as is a timestamp of an unknown authority.
 //   - Of the certificates that came along only the first counts, the signer's. Its chain

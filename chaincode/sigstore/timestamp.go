@@ -58,12 +58,14 @@ func (a authority) signedToken(token tspclient.SignedToken, at time.Time) bool {
 	last := len(a.chain) - 1
 	roots := x509.NewCertPool() // never nil: that would ask the machine's own roots
 	roots.AddCert(a.chain[last])
+	// What it brings comes first, and brings the signer's if it brings any: another one
+	// under the signer's name is no help.
 	embedded := token.Certificates
-	token.Certificates = append(append([]*x509.Certificate{}, a.chain[:last]...), embedded...)
+	token.Certificates = append(append([]*x509.Certificate{}, embedded...), a.chain[:last]...)
 	chain, err := token.Verify(context.Background(), x509.VerifyOptions{
 		Roots: roots, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping},
 	})
-	if err != nil || len(chain) == 0 {
+	if err != nil || len(chain) == 0 || len(embedded) > 0 && !slices.ContainsFunc(embedded, chain[0].Equal) {
 		return false
 	}
 	// What is not signed of the token may not name another either.

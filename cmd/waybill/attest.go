@@ -2,14 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -20,13 +12,13 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/evidence"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/registry"
 )
 
 // attestation is what waybill attest was asked for.
 type attestation struct {
 	typ, file, key  string
+	keyless         keyless
 	noPush, private bool
 	user, passFile  string
 	insecure        bool
@@ -49,6 +41,8 @@ func newAttestCmd(a *app) *cobra.Command {
 			`    --as security/scanner`,
 			`syft reg.example/app:1.0 -o spdx-json | waybill attest reg.example/app:1.0 \`,
 			`    --type sbom --file - --key ci.pem --as vendor/publisher`,
+			`waybill attest reg.example/app:1.0 --type test-result --file result.json \`,
+			`    --keyless --signing-config sigstore.json --trust sigstore`,
 		),
 		Long: `Give evidence about an image: a document (SBOM, scan report, provenance, test
 result, ...). The ledger keeps its hash, and the facts in it that rules use. The
@@ -56,12 +50,26 @@ document itself is attached to the image in its registry, for everybody who
 wants to check it again.
 
 Without --key you vouch for the document yourself, with your signature under the
-transaction. With --key, a private key in PEM whose public half an organisation
-registered (waybill key add), that key does. The key stays on this machine.
+transaction. With --key, a key whose public half an organisation registered
+(waybill key add) does. It stays where it is:
+  FILE          a private key in PEM, as openssl or cosign make it. The password
+                of an encrypted one is asked for, or is in COSIGN_PASSWORD
+  NAME://KEY    the program sigstore-kms-NAME on the PATH signs: awskms, gcpkms,
+                azurekms, hashivault, or one of your own. The command itself
+                holds no cloud's library and no driver
+  pkcs11:...    a PKCS#11 URI (RFC 7512), for the program sigstore-kms-pkcs11
+
+With --keyless a key is made, used once and forgotten, and certified for whoever
+an identity token names: that of --identity-token, SIGSTORE_ID_TOKEN (GitLab),
+or in an Actions job with "id-token: write" GitHub's. No browser is opened.
+Who certifies and who witnesses the time is said by --signing-config, or by
+--fulcio-url with --rekor-url, --timestamp-url or both; by default nobody is
+asked. What a public log is told, the token's identity too, stays public for
+ever. --trust names the trusted root that verifies it (waybill trust list).
 
 A document is sent to the peers that endorse, which read the facts in it. Of one
-that is larger (64 KiB; signed with a key, 4 MiB in its envelope) a statement
-over its hash is sent, with the facts that this command reads in it.
+that is larger (64 KiB; signed, 4 MiB in its envelope) a statement over its hash
+is sent, with the facts that this command reads in it.
 
 With --private packages, licences and findings stay off the ledger: of an SBOM
 or a scan it has the numbers and the hashes, and rules that ask for more fail.
@@ -74,7 +82,8 @@ TYPE is custom/MSP/NAME for a schema of your own (waybill schema add), or one of
 	}
 	cmd.Flags().StringVar(&at.typ, "type", "", "the type of evidence")
 	cmd.Flags().StringVar(&at.file, "file", "", "the document; - reads standard input")
-	cmd.Flags().StringVar(&at.key, "key", "", "sign the document with this private key (PEM)")
+	cmd.Flags().StringVar(&at.key, "key", "", "sign the document with this `key`: a file, NAME://KEY or pkcs11:...")
+	at.keyless.flags(cmd)
 	cmd.Flags().BoolVar(&at.private, "private", false, "keep what an SBOM or a scan lists off the ledger")
 	cmd.Flags().BoolVar(&at.noPush, "no-push", false, "do not attach the document in the registry")
 	cmd.Flags().StringVar(&at.user, "registry-user", "", "user at the registry")
@@ -86,6 +95,9 @@ TYPE is custom/MSP/NAME for a schema of your own (waybill schema add), or one of
 }
 
 func (a *app) attest(ctx context.Context, image string, at attestation) error {
+	if err := at.check(); err != nil {
+		return err
+	}
 	p, err := a.signerPeer()
 	if err != nil {
 		return err
@@ -100,7 +112,7 @@ func (a *app) attest(ctx context.Context, image string, at attestation) error {
 	if err := evidence.CheckType(at.typ); err != nil {
 		return hint(err, "%s", didYouMean(at.typ, evidence.Types()))
 	}
-	if err := p.wrap(ctx, &at); err != nil {
+	if err := a.wrap(ctx, p, &at); err != nil {
 		return err
 	}
 	if !at.noPush {
@@ -143,129 +155,6 @@ func (a *app) readDocument(file string) ([]byte, error) {
 		return nil, provenance.Errorf(provenance.Invalid, "%s: more than %d bytes", file, evidence.MaxDocument)
 	}
 	return b, nil
-}
-
-// dsseType is the media type of a DSSE envelope, by which gateways find it.
-const dsseType = "application/vnd.dsse.envelope.v1+json"
-
-// wrap makes the envelope the contract sees: the bare document or, signed with a key, a
-// statement that holds it. Of one that is too large it is a statement over its hash.
-func (p ownPeer) wrap(ctx context.Context, at *attestation) error {
-	at.format, at.envelope, at.attached, at.mediaType = evidence.FormatPlain, at.document, at.document, "application/json"
-	if at.key != "" {
-		return p.sign(ctx, at)
-	}
-	if len(at.document) <= evidence.MaxSmall {
-		return nil
-	}
-	p.tooLarge(at, "")
-	return at.state()
-}
-
-// state makes a statement over the document's hash the envelope.
-func (at *attestation) state() (err error) {
-	if at.envelope, err = evidence.Statement(at.document, at.typ, at.ref.Digest); err != nil {
-		return fmt.Errorf("%s: %w", at.file, err)
-	}
-	return nil
-}
-
-func (p ownPeer) tooLarge(at *attestation, signed string) {
-	p.a.notice("%s is too large to be sent%s: a statement over its hash is, and the facts in it are this command's reading", at.file, signed)
-}
-
-// sign makes an envelope signed with a key.
-func (p ownPeer) sign(ctx context.Context, at *attestation) error {
-	signer, err := readKey(at.key)
-	if err != nil {
-		return err
-	}
-	if at.keyMSP, at.keyName, err = p.registered(ctx, signer); err != nil {
-		return err
-	}
-	at.format = evidence.FormatDSSE
-	statement, err := evidence.Whole(at.document, at.typ, at.ref.Digest)
-	if err != nil {
-		return fmt.Errorf("%s: %w", at.file, err)
-	}
-	if at.envelope, err = signDSSE(signer, statement); err != nil {
-		return err
-	}
-	if len(at.envelope) <= evidence.MaxEnvelope {
-		at.attached, at.mediaType = at.envelope, dsseType
-		return nil
-	}
-	p.tooLarge(at, " signed")
-	if err := at.state(); err != nil {
-		return err
-	}
-	at.envelope, err = signDSSE(signer, at.envelope)
-	return err
-}
-
-// readKey reads a private key from PEM: PKCS #8, or SEC 1 for ECDSA.
-func readKey(file string) (crypto.Signer, error) {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read the key: %w", err)
-	}
-	block, _ := pem.Decode(b)
-	if block == nil {
-		return nil, provenance.Errorf(provenance.Invalid, "%s holds no PEM key", file)
-	}
-	if strings.Contains(block.Type, "ENCRYPTED") {
-		return nil, hint(provenance.Errorf(provenance.Invalid, "%s is encrypted", file), "sign with the program that made it, as cosign attest --key: the gateway collects what it attaches")
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		if key, err = x509.ParseECPrivateKey(block.Bytes); err != nil {
-			return nil, provenance.Errorf(provenance.Invalid, "%s holds no PKCS #8 or EC private key", file)
-		}
-	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, provenance.Errorf(provenance.Invalid, "%s holds a key that cannot sign", file)
-	}
-	return signer, nil
-}
-
-// registered finds under which name the ledger knows the key.
-func (p ownPeer) registered(ctx context.Context, signer crypto.Signer) (msp, name string, err error) {
-	der, err := x509.MarshalPKIXPublicKey(signer.Public())
-	if err != nil {
-		return "", "", fmt.Errorf("read the key: %w", err)
-	}
-	print := fmt.Sprintf("%x", sha256.Sum256(der))
-	keys, err := evaluate[[]state.TrustKey](ctx, p, "key:List")
-	if err != nil {
-		return "", "", err
-	}
-	for _, k := range keys {
-		if k.Fingerprint == print && k.Withdrawn == nil {
-			return k.MSP, k.Name, nil
-		}
-	}
-	return "", "", hint(provenance.Errorf(provenance.NotFound, "no organisation registered the key with fingerprint %.12s", print),
-		"an admin registers its public half: waybill key add NAME -f FILE --as ORG/admin")
-}
-
-// signDSSE wraps an in-toto statement (secure-systems-lab/dsse, protocol.md).
-func signDSSE(signer crypto.Signer, statement []byte) ([]byte, error) {
-	const payloadType = "application/vnd.in-toto+json"
-	message := fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(statement), statement)
-	digest, hash := message, crypto.Hash(0)
-	if _, pure := signer.Public().(ed25519.PublicKey); !pure {
-		sum := sha256.Sum256(message)
-		digest, hash = sum[:], crypto.SHA256
-	}
-	sig, err := signer.Sign(rand.Reader, digest, hash)
-	if err != nil {
-		return nil, fmt.Errorf("sign: %w", err)
-	}
-	return json.Marshal(map[string]any{
-		"payloadType": payloadType, "payload": base64.StdEncoding.EncodeToString(statement),
-		"signatures": []any{map[string]string{"sig": base64.StdEncoding.EncodeToString(sig)}},
-	})
 }
 
 // push attaches the document to the image in its registry.

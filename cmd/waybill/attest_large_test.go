@@ -71,10 +71,10 @@ func TestAttest(t *testing.T) {
 			if code != exitYes || strings.Contains(errOut, "too large") == c.whole {
 				t.Fatalf("exit %d: %s%s", code, out, errOut)
 			}
-			if private := string(w.transient["private"]); (private == "true") != c.private || !c.private && private != "" {
+			if private := string(w.handed["private"]); (private == "true") != c.private || !c.private && private != "" {
 				t.Errorf("private is %q", private)
 			}
-			request.Envelope = w.transient["envelope"]
+			request.Envelope = w.handed["envelope"]
 			result, err := evidence.Verify(request, key)
 			if err != nil {
 				t.Fatal(err)

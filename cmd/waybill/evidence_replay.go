@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -46,6 +47,9 @@ type replay struct {
 	insecure       bool
 	hosts          []string // that may be asked; a location is another's word
 	keys           map[string]state.TrustKey
+	schemas        map[string]json.RawMessage // by type
+	relatives      []provenance.Digest        // by what else a document may name the image
+	root           func(msp, name string, version int) (*evidence.Key, error)
 }
 
 func newEvidenceReplayCmd(a *app) *cobra.Command {
@@ -95,13 +99,8 @@ func (a *app) replayEvidence(ctx context.Context, image string, r replay) error 
 	if err != nil {
 		return err
 	}
-	keys, err := evaluate[[]state.TrustKey](ctx, p, "key:List")
-	if err != nil {
+	if err := r.prepare(ctx, p, ref); err != nil {
 		return err
-	}
-	r.keys = map[string]state.TrustKey{}
-	for _, k := range keys {
-		r.keys[k.MSP+"/"+k.Name] = k
 	}
 	all, count := []replayed{}, map[replayOutcome]int{}
 	for _, piece := range pieces {
@@ -129,6 +128,42 @@ func (a *app) replayEvidence(ctx context.Context, image string, r replay) error 
 		return answerError{policy.Denied}
 	case count[replayIncomplete] > 0 || len(all) == 0:
 		return answerError{policy.Unknown}
+	}
+	return nil
+}
+
+// prepare asks for what the contract verified with.
+func (r *replay) prepare(ctx context.Context, p ownPeer, ref provenance.Reference) error {
+	keys, err := evaluate[[]state.TrustKey](ctx, p, "key:List")
+	if err != nil {
+		return err
+	}
+	r.keys = map[string]state.TrustKey{}
+	for _, k := range keys {
+		r.keys[k.MSP+"/"+k.Name] = k
+	}
+	schemas, err := evaluate[[]state.Schema](ctx, p, "schema:List")
+	if err != nil {
+		return err
+	}
+	r.schemas = map[string]json.RawMessage{}
+	for _, s := range schemas {
+		r.schemas[evidence.CustomPrefix+s.MSP+"/"+s.Name] = s.Schema
+	}
+	place, err := evaluate[state.Place](ctx, p, "image:Get", string(ref.Host), string(ref.Repository), ref.Digest.String())
+	if err != nil && provenance.CodeOf(err) != provenance.NotFound { // it may be known by an index alone
+		return err
+	}
+	r.relatives = place.Children
+	if !place.Config.IsZero() {
+		r.relatives = append(r.relatives, place.Config)
+	}
+	r.root = func(msp, name string, version int) (*evidence.Key, error) {
+		v, _, err := p.trustedRoot(ctx, msp, name, version)
+		if err != nil {
+			return nil, err
+		}
+		return &evidence.Key{MSP: msp, Name: name, Kind: evidence.TrustedRoot, Root: v.Version.Text}, nil
 	}
 	return nil
 }
@@ -200,20 +235,23 @@ func names(e state.Evidence, envelope []byte) bool {
 
 // judge verifies an envelope as the contract did, at the time of its transaction.
 func (r replay) judge(e state.Evidence, envelope []byte) (outcome replayOutcome, why string) {
-	request := evidence.Request{Subject: e.Digest, Format: evidence.Format(e.Format), Type: signedType(e.Type), Envelope: envelope, Now: e.At}
-	var key *evidence.Key
-	if e.Signer.Key != "" {
-		k, ok := r.keys[e.Signer.MSP+"/"+e.Signer.Key]
-		if !ok {
-			return replayIncomplete, "key " + e.Signer.Key + " of " + e.Signer.MSP + " is not on the ledger"
-		}
-		key = &evidence.Key{MSP: k.MSP, Name: k.Name, Kind: evidence.KeyKind(k.Kind), PEM: k.PEM, NotBefore: k.NotBefore, NotAfter: k.NotAfter}
+	named := false // whether the document names another image
+	request := evidence.Request{
+		Subject: e.Digest, Format: evidence.Format(e.Format), Type: signedType(e.Type), Envelope: envelope, Now: e.At,
+		Known:  func() ([]provenance.Digest, error) { named = true; return r.relatives, nil },
+		Schema: func(string) (json.RawMessage, error) { return r.schemas[e.Type], nil },
+	}
+	key, err := r.keyOf(e)
+	if err != nil {
+		return replayIncomplete, err.Error()
 	}
 	result, err := evidence.Verify(request, key)
 	if err == nil && e.Private {
 		result, err = result.Private()
 	}
 	switch {
+	case err != nil && named:
+		return replayIncomplete, "which index the ledger knew the image by then is not told: " + err.Error()
 	case err != nil:
 		return replayDiffers, err.Error()
 	case result.Document != e.Document:
@@ -224,6 +262,22 @@ func (r replay) judge(e state.Evidence, envelope []byte) (outcome replayOutcome,
 		return replayDiffers, "other facts are in it than are recorded; a newer program may read more"
 	}
 	return replayReproduced, ""
+}
+
+// keyOf is what a piece was verified with: a key, a trusted root in the version of then,
+// or nil for the word of a person.
+func (r replay) keyOf(e state.Evidence) (*evidence.Key, error) {
+	switch {
+	case e.Signer.Key == "":
+		return nil, nil
+	case e.RootVersion != 0:
+		return r.root(e.Signer.MSP, e.Signer.Key, e.RootVersion)
+	}
+	k, ok := r.keys[e.Signer.MSP+"/"+e.Signer.Key]
+	if !ok {
+		return nil, provenance.Errorf(provenance.NotFound, "key %s of %s is not on the ledger", e.Signer.Key, e.Signer.MSP)
+	}
+	return &evidence.Key{MSP: k.MSP, Name: k.Name, Kind: evidence.KeyKind(k.Kind), PEM: k.PEM, NotBefore: k.NotBefore, NotAfter: k.NotAfter}, nil
 }
 
 // signedType is a type as it is signed, without the organisation whose schema it has.

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +21,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/cmd/signer"
 )
 
 const replayBill = `{"spdxVersion":"SPDX-2.3","creationInfo":{"created":"2026-01-02T03:04:05Z"},"packages":[{"name":"a <b>"},{"name":"b"}]}`
@@ -57,18 +60,18 @@ func newReplaying(t *testing.T, signed bool) *replaying {
 	}
 	r.key = state.TrustKey{MSP: "VendorMSP", Name: "ci", Kind: string(evidence.PublicKey), PEM: pemOf(t, private.Public())}
 	envelope, mediaType, format := []byte(replayBill), "application/json", evidence.FormatPlain
-	signer := policy.Signer{Kind: policy.SignedByPerson, MSP: "VendorMSP", Name: "publisher"}
+	by := policy.Signer{Kind: policy.SignedByPerson, MSP: "VendorMSP", Name: "publisher"}
 	var key *evidence.Key
 	if signed {
 		statement, err := evidence.Whole(envelope, evidence.TypeSBOM, subject)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if envelope, err = signDSSE(private, statement); err != nil {
+		if envelope, err = signDSSE(t.Context(), keyInFile(t, private), statement); err != nil {
 			t.Fatal(err)
 		}
 		mediaType, format = dsseType, evidence.FormatDSSE
-		signer = policy.Signer{Kind: policy.SignedByKey, MSP: "VendorMSP", Key: "ci"}
+		by = policy.Signer{Kind: policy.SignedByKey, MSP: "VendorMSP", Key: "ci"}
 		key = &evidence.Key{MSP: "VendorMSP", Name: "ci", Kind: evidence.PublicKey, PEM: r.key.PEM}
 	}
 	at := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
@@ -81,10 +84,12 @@ func newReplaying(t *testing.T, signed bool) *replaying {
 	d := provenance.SHA256Of(manifest)
 	r.blobs["/v2/app/manifests/"+d.String()], r.blobs["/v2/app/blobs/"+provenance.SHA256Of(envelope).String()] = manifest, envelope
 	r.piece = state.Evidence{
-		Digest: subject, Type: evidence.TypeSBOM, ID: evidence.ID(format, envelope), Format: string(format), Signer: signer, Facts: result.Facts,
+		Digest: subject, Type: evidence.TypeSBOM, ID: evidence.ID(format, envelope), Format: string(format), Signer: by, Facts: result.Facts,
 		Document: result.Document, Location: host + "/app@" + d.String(), Act: state.Act{At: at},
 	}
 	r.peers["key:List"] = func(...string) any { return []state.TrustKey{r.key} }
+	r.peers["schema:List"] = func(...string) any { return []state.Schema{} }
+	r.peers["image:Get"] = func(...string) any { return state.Place{} }
 	r.peers["evidence:List"] = func(...string) any { return []any{map[string]any{"evidence": r.piece}} }
 	return r
 }
@@ -152,4 +157,22 @@ func (r *replaying) lose(part string) {
 			delete(r.blobs, path)
 		}
 	}
+}
+
+// keyInFile is a private key as the command opens it.
+func keyInFile(t *testing.T, private *ecdsa.PrivateKey) signer.Key {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	key, err := signer.Open(t.Context(), file, func() ([]byte, error) { return nil, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }

@@ -52,6 +52,7 @@ type world struct {
 	fails   error  // of the next transaction
 	asked   string // who asked which gateway
 	acts    []string
+	handed  map[string][]byte // the transient data of the last act
 	payload string
 	nodes   *fakeNetwork
 	// peers holds what the peers answer; what is not there they must not be asked.
@@ -62,8 +63,6 @@ type world struct {
 	down map[string]bool
 	// heard is which peer was asked what.
 	heard []string
-	// transient is what the last transaction carried beside its arguments.
-	transient map[string][]byte
 	// shown is the policy that gateways show; nil is one of few words.
 	shown *waybillv1.Policy
 	// gatewayLies changes what gateways answer of a verdict.
@@ -163,7 +162,7 @@ func (w *world) run(args ...string) (code int, out, errOut string) {
 		},
 		reachable: func(_ context.Context, address string) bool { return w.running[address] },
 		peer: func(_ network.Clients, p person) (peer, error) {
-			return signer{w, p}, nil
+			return fakePeer{w, p}, nil
 		},
 		gateway: func(_ context.Context, address, _ string, p person) (gatewayAPI, error) {
 			w.asked = p.String() + " at " + address
@@ -181,14 +180,14 @@ func (w *world) run(args ...string) (code int, out, errOut string) {
 	return code, o.String(), e.String()
 }
 
-// signer is a peer as one person reaches it.
-type signer struct {
+// fakePeer is a peer as one person reaches it.
+type fakePeer struct {
 	w *world
 	p person
 }
 
-func (s signer) SubmitTransient(_ context.Context, transient map[string][]byte, fn string, args ...string) (ledger.Result, error) {
-	s.w.transient = transient
+func (s fakePeer) SubmitTransient(_ context.Context, transient map[string][]byte, fn string, args ...string) (ledger.Result, error) {
+	s.w.handed = transient
 	s.w.acts = append(s.w.acts, s.p.String()+": "+fn+" "+strings.Join(args, " "))
 	payload := s.w.payload
 	if payload == "" {
@@ -205,7 +204,7 @@ func (s signer) SubmitTransient(_ context.Context, transient map[string][]byte, 
 	return ledger.Result{TxID: "f00d", Block: 42, Payload: []byte(payload)}, s.w.fails
 }
 
-func (s signer) EvaluateOwn(_ context.Context, fn string, args ...string) ([]byte, error) {
+func (s fakePeer) EvaluateOwn(_ context.Context, fn string, args ...string) ([]byte, error) {
 	s.w.heard = append(s.w.heard, s.p.String()+": "+fn+" "+strings.Join(args, " "))
 	if s.w.down[s.p.org.Org] {
 		return nil, provenance.Errorf(provenance.Unavailable, "connection refused")
@@ -222,7 +221,7 @@ func (s signer) EvaluateOwn(_ context.Context, fn string, args ...string) ([]byt
 	return json.Marshal(v)
 }
 
-func (s signer) Height(context.Context) (uint64, error) {
+func (s fakePeer) Height(context.Context) (uint64, error) {
 	if s.w.down[s.p.org.Org] {
 		return 0, provenance.Errorf(provenance.Unavailable, "connection refused")
 	}
@@ -231,7 +230,7 @@ func (s signer) Height(context.Context) (uint64, error) {
 
 func (w *world) Close() error { return nil }
 
-func (s signer) Close() error { return nil }
+func (s fakePeer) Close() error { return nil }
 
 func (w *world) GetTag(_ context.Context, _ provenance.Host, _ provenance.Repository, tag provenance.Tag) (*waybillv1.GetTagResponse, error) {
 	switch tag {

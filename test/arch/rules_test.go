@@ -71,8 +71,9 @@ func directions() []allowed {
 		{"network", append(vocabulary(), "network")},
 		{"cmd/waybill-chaincode", append(vocabulary(), "chaincode/contract", "cmd/waybill-chaincode")},
 		{"cmd/waybill-gateway", append(vocabulary(), "gateway", "cmd/waybill-gateway", "cmd/reference")},
-		{"cmd/waybill", append(vocabulary(), "chaincode/evidence", "chaincode/sigstore", "gateway", "network", "cmd/waybill", "cmd/reference")},
+		{"cmd/waybill", append(vocabulary(), "chaincode/evidence", "chaincode/sigstore", "gateway", "network", "cmd/waybill", "cmd/reference", "cmd/signer")},
 		{"cmd/reference", []string{"cmd/reference"}},
+		{"cmd/signer", []string{"chaincode/provenance"}},
 		{"test", append(vocabulary(), "chaincode/contract", "chaincode/evidence", "gateway", "network", "test")},
 	}
 }
@@ -97,6 +98,9 @@ func doors() []door {
 		{"github.com/grpc-ecosystem/grpc-gateway", []string{"gateway/api"}},
 		{"github.com/notaryproject/tspclient-go", []string{"chaincode/sigstore"}},
 		{"github.com/transparency-dev/merkle", []string{"chaincode/sigstore"}},
+		{"github.com/sigstore/sigstore", []string{"cmd/signer"}},
+		{"github.com/digitorus", []string{"test"}},
+		{"golang.org/x/term", []string{"cmd/waybill"}},
 		{"cel.dev/cel-go", []string{"chaincode/policy"}},
 		{"go.yaml.in/yaml", []string{"chaincode/policy"}},
 		{"github.com/package-url/packageurl-go", []string{"chaincode/evidence"}},
@@ -127,6 +131,8 @@ func walls() []wall {
 			"the gateway is configured by a plain struct and never runs the contract"},
 		{"cmd/waybill-chaincode", "", []string{full("gateway"), full("network")},
 			"what is endorsed links nothing but the chaincode"},
+		{"cmd/waybill-chaincode", "", []string{"github.com/sigstore"},
+			"what is endorsed verifies by itself; the others' verifier is its oracle (test/sigstore/oracle)"},
 		{"cmd/waybill-gateway", "", []string{full("network")},
 			"a gateway in production knows no development network"},
 	}

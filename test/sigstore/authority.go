@@ -28,6 +28,7 @@ type authority struct {
 	signingKey   *ecdsa.PrivateKey
 }
 
+//nolint:gochecknoglobals // constants
 var (
 	fulcio       = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1}
 	oidSCTs      = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11129, 2, 4, 2}
@@ -209,7 +210,9 @@ func (l *log) promise(tbs, issuer []byte, now time.Time) ([]byte, error) {
 	return asn1.Marshal(list)
 }
 
-// stamp returns a TimeStampResp over a message.
+// stamp returns a TimeStampResp over a message. The library that makes it says beside
+// the time that is asked for when it really signed: an authority of the future is
+// refused for that.
 func (a *authority) stamp(digest []byte, now time.Time, withCertificate bool) ([]byte, error) {
 	t := timestamp.Timestamp{
 		HashAlgorithm: crypto.SHA256, HashedMessage: digest, Time: now, Policy: oidPolicy, AddTSACertificate: withCertificate,

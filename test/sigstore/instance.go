@@ -13,7 +13,7 @@ import (
 type Instance struct {
 	// Name tells it from others: it is in its host names and subjects.
 	Name string
-	// Now is its clock.
+	// Now is its clock, which is not ahead of the machine's.
 	Now func() time.Time
 
 	mu      sync.Mutex

@@ -179,7 +179,9 @@ func (s *Instance) serveV1(_ *http.Request, body []byte) (int, string, []byte, e
 				Envelope  string
 				Verifiers [][]byte
 			}
-			Data      struct{ Hash struct{ Algorithm, Value string } }
+			Data struct {
+				Hash struct{ Algorithm, Value string }
+			}
 			Signature struct {
 				Content   []byte
 				PublicKey struct{ Content []byte }

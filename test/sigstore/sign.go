@@ -10,16 +10,18 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"strings"
 )
 
 // Evidence says what a bundle has. The zero value has nothing that proves a time.
 type Evidence struct {
-	V1      bool // an entry of the Rekor v1 log, with promise and proof
-	Promise bool // of the v1 log, without a proof
-	V2      bool // an entry of the Rekor v2 log
-	Stamp   bool // a timestamp, with the authority's certificate
-	NoSCT   bool // the certificate has no word of a CT log
-	Chain   bool // certificates as a chain, as bundles of v0.1 and v0.2 have them
+	V1      bool   // an entry of the Rekor v1 log, with promise and proof
+	Promise bool   // of the v1 log, without a proof
+	Kind    string // of the v1 entry of an envelope: "" is dsse 0.0.1; intoto 0.0.1, intoto 0.0.2, hashedrekord 0.0.1
+	V2      bool   // an entry of the Rekor v2 log
+	Stamp   bool   // a timestamp, with the authority's certificate
+	NoSCT   bool   // the certificate has no word of a CT log
+	Chain   bool   // certificates as a chain, as bundles of v0.1 and v0.2 have them
 	Version string
 }
 
@@ -86,11 +88,12 @@ func (s *Instance) sign(id Identity, with Evidence, message []byte, content func
 	bundle := content(sig)
 	entries := []any{}
 	if with.V1 || with.Promise {
-		kind, body, err := bodyV1(cert, message, sig, bundle["dsseEnvelope"], payload)
+		kind, body, err := bodyV1(with.Kind, cert, message, sig, bundle["dsseEnvelope"], payload)
 		if err != nil {
 			return nil, err
 		}
-		e, err := last(s.v1).append(kind, "0.0.1", body, s.Now())
+		name, version, _ := strings.Cut(kind, " ")
+		e, err := last(s.v1).append(name, version, body, s.Now())
 		if err != nil {
 			return nil, err
 		}
@@ -121,22 +124,43 @@ func (s *Instance) sign(id Identity, with Evidence, message []byte, content func
 	return json.Marshal(bundle)
 }
 
-// bodyV1 is the canonical body of a v1 entry: hashedrekord, or dsse for an envelope.
-func bodyV1(cert *x509.Certificate, message, sig []byte, envelope any, payload []byte) (kind string, body []byte, err error) {
+// bodyV1 is the canonical body of a v1 entry: hashedrekord, or for an envelope dsse if
+// no other kind is asked for.
+func bodyV1(asked string, cert *x509.Certificate, message, sig []byte, envelope any, payload []byte) (kind string, body []byte, err error) {
 	verifier := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
-	if envelope == nil {
+	if envelope == nil || asked == "hashedrekord 0.0.1" {
 		body, err = json.Marshal(map[string]any{"apiVersion": "0.0.1", "kind": "hashedrekord", "spec": map[string]any{
 			"data":      map[string]any{"hash": map[string]any{"algorithm": "sha256", "value": hexSum(message)}},
 			"signature": map[string]any{"content": sig, "publicKey": map[string]any{"content": verifier}},
 		}})
-		return "hashedrekord", body, err
+		return "hashedrekord 0.0.1", body, err
 	}
 	text, err := json.Marshal(envelope)
 	if err != nil {
 		return "", nil, err
 	}
+	if version, ok := strings.CutPrefix(asked, "intoto "); ok {
+		body, err = bodyIntoto(version, text, payload, sig, verifier)
+		return asked, body, err
+	}
 	body, err = bodyDSSE(text, payload, base64.StdEncoding.EncodeToString(sig), verifier)
-	return "dsse", body, err
+	return "dsse 0.0.1", body, err
+}
+
+func bodyIntoto(version string, envelope, payload, sig, verifier []byte) ([]byte, error) {
+	content := map[string]any{
+		"hash":        map[string]any{"algorithm": "sha256", "value": hexSum(envelope)},
+		"payloadHash": map[string]any{"algorithm": "sha256", "value": hexSum(payload)},
+	}
+	spec := map[string]any{"content": content}
+	if version == "0.0.1" {
+		spec["publicKey"] = verifier
+	} else {
+		content["envelope"] = map[string]any{"payloadType": "application/vnd.in-toto+json", "signatures": []any{
+			map[string]any{"publicKey": verifier, "sig": []byte(base64.StdEncoding.EncodeToString(sig))},
+		}}
+	}
+	return json.Marshal(map[string]any{"apiVersion": version, "kind": "intoto", "spec": spec})
 }
 
 func bodyDSSE(envelope, payload []byte, sig string, verifier []byte) ([]byte, error) {

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"encoding/json"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/sign"
 
+	"github.com/waybill-dev/waybill/cmd/signer"
 	own "github.com/waybill-dev/waybill/test/sigstore"
 )
 
@@ -46,6 +48,34 @@ func TestOthersClient(t *testing.T) {
 		})
 		if err != nil {
 			t.Errorf("Rekor v%d: %v", version, err)
+		}
+	}
+}
+
+// TestOurClient: what the command signs without a key verifies here and there.
+func TestOurClient(t *testing.T) {
+	s, err := own.New("served", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(s.Handler())
+	defer server.Close()
+	for name, services := range map[string]signer.Services{
+		"log 1":               {Authority: server.URL, Logs: []signer.Log{{URL: server.URL, Version: 1}}},
+		"log 1 and timestamp": {Authority: server.URL, Logs: []signer.Log{{URL: server.URL, Version: 1}}, Stamps: []string{server.URL + "/api/v1/timestamp"}},
+		"log 2":               {Authority: server.URL, Logs: []signer.Log{{URL: server.URL, Version: 2}}, Stamps: []string{server.URL + "/api/v1/timestamp"}},
+		"both logs":           {Authority: server.URL, Logs: []signer.Log{{URL: server.URL, Version: 2}, {URL: server.URL, Version: 1}}, Stamps: []string{server.URL + "/api/v1/timestamp"}},
+	} {
+		text, err := services.Sign(t.Context(), s.Token(own.Identity{Email: "a@example.com", Issuer: "https://accounts.example"}, time.Minute), statement())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !json.Valid(text) {
+			t.Fatalf("%s: %s", name, text)
+		}
+		signed := sample{name, text, s.TrustedRoot(), digestOf([]byte(artifact)), time.Now()}
+		if wrong, _, took := signed.compare(); wrong != "" || !took {
+			t.Errorf("%s: %s: ours %v, theirs %v", name, wrong, signed.ours(), signed.theirs())
 		}
 	}
 }

@@ -1,0 +1,14 @@
+// Sigstore-kms-hashivault signs with keys of hashivault://.
+package main
+
+import (
+	"os"
+
+	_ "github.com/sigstore/sigstore/pkg/signature/kms/hashivault" // registers itself
+
+	"github.com/waybill-dev/waybill/tools/kms/serve"
+)
+
+func main() {
+	os.Exit(serve.Serve(os.Args, os.Stdin, os.Stdout, os.Stderr, serve.Provider("hashivault")))
+}
