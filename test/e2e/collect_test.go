@@ -31,6 +31,7 @@ func TestCollect(t *testing.T) {
 	x.start()
 	t.Run("every client's signature becomes evidence", x.signatures)
 	t.Run("strangers' signatures without a key, years later", x.suite)
+	t.Run("cosign without a key", x.keyless)
 	t.Run("a signature counts once its key is registered", x.lateKey)
 	t.Run("nothing is lost when the gateway is killed", x.killed)
 	t.Run("the last rule is met by a signature", x.release)

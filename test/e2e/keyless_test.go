@@ -19,6 +19,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/sigstore/sigstoretest"
 	"github.com/waybill-dev/waybill/test/lab"
+	"github.com/waybill-dev/waybill/test/sigstore"
 )
 
 // suiteCases are the ten of the conformance suite that travel: those that verify, and
@@ -214,3 +215,67 @@ func (x *collecting) addSuite() {
 }
 
 func hexDigits(d provenance.Digest) string { return strings.TrimPrefix(d.String(), "sha256:") }
+
+// keyless signs with the real cosign and without a key, below a Sigstore of the test's own that the
+// members agreed on: what an identity of a rule signed counts, whatever wraps it, and
+// what looks like it does not.
+func (x *collecting) keyless(t *testing.T) {
+	x.t = t
+	s, err := sigstore.New("public", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(s.Handler())
+	t.Cleanup(server.Close)
+	files := map[string][]byte{"root.json": s.TrustedRoot(), "v1.json": sigstore.SigningConfig(server.URL, false), "v2.json": sigstore.SigningConfig(server.URL, true)}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(x.home, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, org := range []string{"vendor", "security", "platform"} {
+		if out, code := x.lab.Waybill(x.ctx, "trust", "add", "public", "-f", filepath.Join(x.home, "root.json"), "--shared", "--as", org+"/admin"); code != 0 {
+			t.Fatalf("exit %d: %s", code, out)
+		}
+	}
+	const issuer, workflow = "https://token.git.example", "https://git.example/team/app/.ci/release.yml@refs/heads/main"
+	repo := "collect/keyless"
+	text := fmt.Sprintf(`{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"keyless"},"spec":{"match":["%s/%s"],"stages":[
+		{"name":"production","evidence":[{"name":"signed","type":"signature","signers":[{"issuer":%q,"identity":%q}]}]}]}}`, x.lab.Registry, repo, issuer, workflow)
+	for _, org := range []string{"vendor", "security", "platform"} {
+		x.propose(org+"/admin", "policy", text)
+	}
+	for name, c := range map[string]struct {
+		id     sigstore.Identity
+		config string
+		met    bool
+	}{
+		"a log of v1":       {sigstore.Identity{URI: workflow, Issuer: issuer}, "v1.json", true},
+		"a log of v2":       {sigstore.Identity{URI: workflow, Issuer: issuer}, "v2.json", true},
+		"another workflow":  {sigstore.Identity{URI: workflow + "-2", Issuer: issuer}, "v1.json", false},
+		"another issuer":    {sigstore.Identity{URI: workflow, Issuer: issuer + ".example"}, "v2.json", false},
+		"an e-mail address": {sigstore.Identity{Email: "release@git.example", Issuer: issuer}, "v1.json", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x.t = t
+			digest := x.image(t, repo, strings.NewReplacer(" ", "-", ".", "-").Replace(name))
+			if err := os.WriteFile(filepath.Join(x.home, "token"), []byte(s.Token(c.id, time.Minute)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			x.run(t, x.tools.Cosign, "sign", "--identity-token", "token", "--signing-config", c.config, "--trusted-root", "root.json",
+				"--allow-http-registry", "--allow-insecure-registry", x.lab.Registry+"/"+repo+"@"+digest)
+			x.wants(t, digest, "bundle signature by /public")
+			x.settle()
+			out, _ := x.lab.Waybill(x.ctx, "explain", x.lab.Registry+"/"+repo+"@"+digest, "--stage", "production", "--as", "audit/auditor", "-o", "json")
+			var v policy.Verdict
+			if err := json.Unmarshal([]byte(out), &v); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			for _, r := range v.Reasons {
+				if r.Rule == "evidence/signed" && (r.Outcome == policy.Satisfied) != c.met {
+					t.Errorf("%+v", r)
+				}
+			}
+		})
+	}
+}
