@@ -110,7 +110,7 @@ func inToto(t testing.TB, predicateType string, predicate any, subjects ...m) []
 func dsseEnvelope(t testing.TB, payload []byte, keys ...crypto.Signer) m {
 	sigs := []any{}
 	for _, k := range keys {
-		sigs = append(sigs, m{"keyid": "", "sig": b64(sign(t, k, pae(inTotoPayload, payload)))})
+		sigs = append(sigs, m{"keyid": "", "sig": b64(sign(t, k, pae(payload)))})
 	}
 	return m{"payloadType": inTotoPayload, "payload": b64(payload), "signatures": sigs}
 }

@@ -35,7 +35,7 @@ func readDSSE(m map[string]any, most int) (signedPayload, error) {
 	if len(sigs) == 0 || len(sigs) > most {
 		return d, invalid("dsse: %d signatures: want 1 to %d", len(sigs), most)
 	}
-	d.message = pae(inTotoPayload, d.payload)
+	d.message = pae(d.payload)
 	signed := messageOf(d.message)
 	for i, s := range sigs {
 		sig, err := decodeAny64(str(s, "sig"), fmt.Sprintf("dsse signature %d", i))
@@ -52,9 +52,9 @@ func (d signedPayload) envelope(subject provenance.Digest) envelope {
 	return envelope{signatures: d.signatures, document: func() (Result, error) { return statementResult(d.payload, subject) }}
 }
 
-// pae is DSSE's pre-authentication encoding.
-func pae(payloadType string, body []byte) []byte {
-	return fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(body), body)
+// pae is DSSE's pre-authentication encoding of an in-toto statement.
+func pae(body []byte) []byte {
+	return fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(inTotoPayload), inTotoPayload, len(body), body)
 }
 
 // material completes the material of a signature over the payload.

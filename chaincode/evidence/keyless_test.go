@@ -34,7 +34,7 @@ func newKeyless(t testing.TB, payload []byte, dsse bool) keyless {
 	who := sigstoretest.Who{URI: workflow, Issuer: actions, Claims: map[int]string{12: "https://github.com/team/app"}}
 	k.signed = sigstoretest.Signed{Certificate: k.Certificate(key.Public(), signedAt(), who), Message: payload}
 	if dsse {
-		k.signed.Payload, k.signed.Message = payload, pae(inTotoPayload, payload)
+		k.signed.Payload, k.signed.Message = payload, pae(payload)
 	}
 	k.signed.Signature = sigstoretest.Sign(t, key, k.signed.Message)
 	return k
@@ -236,7 +236,7 @@ func TestOddSignatures(t *testing.T) {
 	signer := newECDSA(t)
 	k := publicKey(t, signer)
 	payload := inToto(t, "https://example.com/build-meta/v1", m{"tier": 2}, m{"sha256": imageHex})
-	good := m{"sig": b64(sign(t, signer, pae(inTotoPayload, payload)))}
+	good := m{"sig": b64(sign(t, signer, pae(payload)))}
 	envelope := func(payload string, signatures ...any) Request {
 		return request(FormatDSSE, toJSON(t, m{"payloadType": inTotoPayload, "payload": payload, "signatures": signatures}))
 	}
@@ -254,7 +254,7 @@ func TestOddSignatures(t *testing.T) {
 	accepted(t, envelope(b64(payload), with(good, m{"cert": "x"})), &k)
 	// Both alphabets of base64, padded or not.
 	url, raw := base64.URLEncoding, base64.RawURLEncoding
-	sig := sign(t, signer, pae(inTotoPayload, payload))
+	sig := sign(t, signer, pae(payload))
 	for _, enc := range []*base64.Encoding{url, raw, base64.RawStdEncoding} {
 		accepted(t, envelope(enc.EncodeToString(payload), m{"sig": enc.EncodeToString(sig)}), &k)
 	}
