@@ -129,17 +129,23 @@ func (r Random) stage(name string, later bool) map[string]any {
 }
 
 func (r Random) evidenceRule(name string) map[string]any {
-	rule := map[string]any{"name": name, "type": pick(r, r.types()...), "min": 1 + r.IntN(2), "continuous": r.chance(50), "signers": []any{
+	typ := pick(r, r.types()...)
+	shared := map[string]string{"identity": "https://git.example/*/app", "issuer": "https://token.example"}
+	if typ == "slsa-provenance" { // whom a stage may exclude as the builder
+		shared["org"] = "AuditMSP"
+	}
+	rule := map[string]any{"name": name, "type": typ, "min": 1 + r.IntN(2), "continuous": r.chance(50), "signers": []any{
 		map[string]string{"org": pick(r, r.orgs()...)},
 		pick(r, map[string]string{"org": "SecurityMSP", "role": "scanner"}, map[string]string{"org": "SecurityMSP", "key": "k"},
-			map[string]string{"org": "SecurityMSP", "identity": "https://git.example/*/app", "issuer": "https://token.example"}),
+			map[string]string{"org": "SecurityMSP", "identity": "https://git.example/*/app", "issuer": "https://token.example"},
+			shared),
 	}}
 	if r.chance(50) {
 		rule["maxAge"] = r.duration()
 	}
 	if r.chance(70) {
 		rule["condition"] = pick(r, `facts.critical == 0`, `counts["high"] <= 2`, `facts.findings.all(f, f.id in suppressed || f.severity != "critical")`,
-			`facts.a.all(x, facts.a.exists(y, x == y))`, `facts.total / facts.critical > 1`, `has(facts.b) && facts.b.c == "d"`, `facts.ids[0].matches("^CVE-[0-9]+$")`, r.condition())
+			`facts.a.all(x, facts.a.exists(y, x == y))`, `facts.total / facts.critical > 1`, `has(facts.b) && facts.b.c == "d"`, `certificate.runnerEnvironment == "hosted" && facts.high < 3`, `facts.ids[0].matches("^CVE-[0-9]+$")`, r.condition())
 	}
 	return rule
 }
@@ -250,6 +256,9 @@ func (r Random) evidence() policy.Evidence {
 		e.Signer.Kind, e.Signer.Key = policy.SignedByKey, pick(r, "k", "other")
 	case 1:
 		e.Signer.Kind, e.Signer.Identity, e.Signer.Issuer = policy.SignedByCertificate, pick(r, "https://git.example/team/app", "https://git.example/a/b/app", "\xff*"), "https://token.example"
+		if r.chance(40) { // below a root that members share
+			e.Signer.MSP, e.Signer.Key, e.Claims = "", "public", map[string]string{"runnerEnvironment": pick(r, "hosted", "own")}
+		}
 	case 2:
 		e.Signer.Kind, e.Signer.Name, e.Signer.Roles = policy.SignedByPerson, pick(r, "a", "b"), []string{"scanner"}
 	}
