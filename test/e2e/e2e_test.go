@@ -57,6 +57,7 @@ func TestScripts(t *testing.T) {
 			"digest":   digest,
 			"subst":    subst,
 			"until":    until,
+			"sigstore": ownSigstore,
 			"grab":     grab,
 			"pemkey":   pemKey,
 		},
