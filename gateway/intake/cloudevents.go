@@ -65,13 +65,13 @@ func hasContext(h http.Header) bool {
 
 // structuredEvent reads one event in the JSON format.
 func structuredEvent(raw []byte) (cloudEvent, error) {
-	if err := checkJSON(raw); err != nil {
+	if err := wellFormed(raw); err != nil {
 		return cloudEvent{}, err
 	}
 	return checkedEvent(raw)
 }
 
-// checkedEvent reads an event that checkJSON has seen.
+// checkedEvent reads an event that wellFormed has seen.
 func checkedEvent(raw []byte) (e cloudEvent, err error) {
 	if err := decodeChecked(raw, &e, "a CloudEvent with texts in its attributes"); err != nil {
 		return cloudEvent{}, err
@@ -85,7 +85,7 @@ func checkedEvent(raw []byte) (e cloudEvent, err error) {
 // binaryEvent reads attributes from the headers and data from the body. The
 // hash covers both: the meaning is in both.
 func binaryEvent(m message) (cloudEvent, error) {
-	if err := checkJSON(m.raw); err != nil {
+	if err := wellFormed(m.raw); err != nil {
 		return cloudEvent{}, err
 	}
 	e := cloudEvent{DataContentType: m.mediaType, Data: m.raw}

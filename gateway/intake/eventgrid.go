@@ -110,8 +110,8 @@ func gridEvents(m message) (list []json.RawMessage, read func(raw []byte) (gridE
 	if m.mediaType == typeCloudEvent {
 		return []json.RawMessage{m.raw}, read, nil
 	}
-	if !json.Valid(m.raw) {
-		return nil, nil, notJSON(m.raw)
+	if err := wellFormed(m.raw); err != nil {
+		return nil, nil, err
 	}
 	list, err = entries(m.raw, "body")
 	if err == nil && len(list) == 0 {
@@ -133,7 +133,7 @@ func readGrid(raw []byte) (gridEvent, error) {
 		EventTime string          `json:"eventTime"`
 		Data      json.RawMessage `json:"data"`
 	}
-	if err := checkJSON(raw); err != nil {
+	if err := wellFormed(raw); err != nil {
 		return gridEvent{}, err
 	}
 	if err := decodeChecked(raw, &in, "events of Event Grid"); err != nil {
