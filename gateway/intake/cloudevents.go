@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -126,10 +127,10 @@ func (e cloudEvent) check() error {
 			return err
 		}
 	}
-	if e.DataContentType != "" && !isJSON(e.DataContentType) {
+	if data, _, err := mime.ParseMediaType(e.DataContentType); e.DataContentType != "" && (err != nil || !isJSON(data)) {
 		return provenance.Errorf(provenance.Invalid, "datacontenttype %q: want application/json", clipText(e.DataContentType))
 	}
-	if e.DataBase64 != nil {
+	if e.DataBase64 != nil && string(e.DataBase64) != "null" {
 		return provenance.Errorf(provenance.Invalid, "data_base64: want data as JSON")
 	}
 	if data := bytes.TrimSpace(e.Data); len(data) == 0 || data[0] != '{' {

@@ -34,6 +34,11 @@ type nexusItem struct {
 // has milliseconds; the delivery's id in the headers is not signed, and a body
 // replayed under another id would be news.
 func parseNexus(m message) (batch, error) {
+	for _, id := range m.header.Values("X-Nexus-Webhook-Id") {
+		if !strings.HasPrefix(strings.ToLower(id), "rm:repository:") {
+			return ignoring(ignoredOther), nil // a repository was made, a user changed, and what else the hook was set up for
+		}
+	}
 	var in struct {
 		Timestamp  string     `json:"timestamp"`
 		Initiator  string     `json:"initiator"` // user/address
