@@ -2,6 +2,7 @@ package intake
 
 import (
 	"crypto/sha256"
+	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
@@ -66,7 +67,8 @@ func parseACR(m message) (batch, error) {
 
 // takeACR adds what Azure says happened; in is where it stands in the body.
 func (b *batch) takeACR(m message, e acrEvent, id provenance.EventID, in string, body [sha256.Size]byte) error {
-	switch e.Action {
+	action := strings.ToLower(e.Action)
+	switch action {
 	case "ping", "chart_push", "chart_delete": // a test; charts of Helm 2, which are no OCI artifacts
 		b.ignored[ignoredOther]++
 		return nil
@@ -82,7 +84,7 @@ func (b *batch) takeACR(m message, e acrEvent, id provenance.EventID, in string,
 	if e.Request != nil {
 		c.agent = e.Request.UserAgent
 	}
-	switch e.Action {
+	switch action {
 	case "push":
 		c.action = provenance.Push
 	case "delete":

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -65,13 +66,13 @@ func hasContext(h http.Header) bool {
 
 // structuredEvent reads one event in the JSON format.
 func structuredEvent(raw []byte) (cloudEvent, error) {
-	if err := checkJSON(raw); err != nil {
+	if err := wellFormed(raw); err != nil {
 		return cloudEvent{}, err
 	}
 	return checkedEvent(raw)
 }
 
-// checkedEvent reads an event that checkJSON has seen.
+// checkedEvent reads an event that wellFormed has seen.
 func checkedEvent(raw []byte) (e cloudEvent, err error) {
 	if err := decodeChecked(raw, &e, "a CloudEvent with texts in its attributes"); err != nil {
 		return cloudEvent{}, err
@@ -85,7 +86,7 @@ func checkedEvent(raw []byte) (e cloudEvent, err error) {
 // binaryEvent reads attributes from the headers and data from the body. The
 // hash covers both: the meaning is in both.
 func binaryEvent(m message) (cloudEvent, error) {
-	if err := checkJSON(m.raw); err != nil {
+	if err := wellFormed(m.raw); err != nil {
 		return cloudEvent{}, err
 	}
 	e := cloudEvent{DataContentType: m.mediaType, Data: m.raw}
@@ -126,10 +127,10 @@ func (e cloudEvent) check() error {
 			return err
 		}
 	}
-	if e.DataContentType != "" && !isJSON(e.DataContentType) {
+	if data, _, err := mime.ParseMediaType(e.DataContentType); e.DataContentType != "" && (err != nil || !isJSON(data)) {
 		return provenance.Errorf(provenance.Invalid, "datacontenttype %q: want application/json", clipText(e.DataContentType))
 	}
-	if e.DataBase64 != nil {
+	if e.DataBase64 != nil && string(e.DataBase64) != "null" {
 		return provenance.Errorf(provenance.Invalid, "data_base64: want data as JSON")
 	}
 	if data := bytes.TrimSpace(e.Data); len(data) == 0 || data[0] != '{' {

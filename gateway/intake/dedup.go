@@ -29,7 +29,8 @@ type dedup struct {
 type sighting struct {
 	body [sha256.Size]byte
 	at   time.Time
-	open bool // the sender did not wait for our answer
+	open bool   // the sender did not wait for our answer
+	by   string // who said it, where that matters
 }
 
 // first returns when this body was first said about key, if it is the last that
@@ -84,6 +85,26 @@ func (r *dedup) once(key string, body [sha256.Size]byte, now time.Time) error {
 	}
 	r.put(key, sighting{body: body, at: now})
 	return nil
+}
+
+// leader returns the body that spoke first of those in which the same one says the
+// same about key within the window, by the sender's clock: this one, where none did,
+// or somebody else spoke in between.
+func (r *dedup) leader(key, by string, body [sha256.Size]byte, at time.Time, window time.Duration) [sha256.Size]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s, ok := r.seen[key]; ok && s.by == by && at.Sub(s.at).Abs() <= window {
+		return s.body
+	}
+	r.put(key, sighting{body: body, at: at, by: by})
+	return body
+}
+
+// ended has the next that is said about key be news.
+func (r *dedup) ended(key string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.put(key, sighting{}) // long ago
 }
 
 func (r *dedup) put(key string, s sighting) {

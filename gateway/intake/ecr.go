@@ -55,6 +55,9 @@ func parseECR(m message) (batch, error) {
 	if err := decode(raw, &in, want); err != nil {
 		return batch{}, err
 	}
+	if in.Source != "" && in.Source != "aws.ecr" && in.DetailType != "" {
+		return ignoring(ignoredForeign), nil // of another service whose events the rule lets through
+	}
 	if err := marked(want, in.Source == "aws.ecr", in.DetailType != "", in.Detail != nil); err != nil {
 		return batch{}, err
 	}
@@ -107,6 +110,7 @@ func (in bridgeEvent) events(m message, action provenance.Action, body [sha256.S
 	out = newBatch()
 	switch action {
 	case provenance.Push:
+		c.resolve = true // the pull through cache may name a tag alone
 		err = out.add(m, c, body)
 	case provenance.Delete:
 		err = out.addDeleted(m, c, body)

@@ -75,13 +75,14 @@ func (b *batch) takeGrid(m message, e gridEvent, in string) error {
 		b.ignored[ignoredOther]++
 		return nil
 	}
-	if !strings.HasPrefix(e.kind, eventGridPrefix) {
+	kind, ours := e.acrType()
+	if !ours {
 		return foreign("%seventType: %q is not an event of Azure Container Registry", in, clipText(e.kind))
 	}
 	var data acrEvent
 	elsewhere := !isACRHost(m.connector.Host, e.topic, "")
 	if !elsewhere {
-		if err := decodeChecked(e.data, &data, "an event of Azure Container Registry in data"); err != nil {
+		if err := decodeChecked(e.object(), &data, "an event of Azure Container Registry in data"); err != nil {
 			return err
 		}
 		elsewhere = !isACRHost(m.connector.Host, e.topic, data.host())
@@ -94,10 +95,31 @@ func (b *batch) takeGrid(m message, e gridEvent, in string) error {
 		data.Timestamp = e.time
 	}
 	// The type is Event Grid's own word; data.action is the registry's again.
-	if want := map[string]string{"ImagePushed": "push", "ImageDeleted": "delete"}[strings.TrimPrefix(e.kind, eventGridPrefix)]; want != "" && data.Action != want {
+	if want := map[string]string{"imagepushed": "push", "imagedeleted": "delete"}[kind]; want != "" && !strings.EqualFold(data.Action, want) {
 		return provenance.Errorf(provenance.Invalid, "%sdata.action: %q in an event of type %s", in, clipText(data.Action), e.kind)
 	}
 	return b.takeACR(m, data, m.id(e.id), in+"data.", e.body)
+}
+
+// acrType is the type of an event of Azure Container Registry behind its prefix, in
+// lower case: Event Grid compares types so. Azure's own examples, and with them some
+// who send an event again, leave the prefix out.
+func (e gridEvent) acrType() (string, bool) {
+	kind, prefixed := strings.CutPrefix(strings.ToLower(e.kind), strings.ToLower(eventGridPrefix))
+	switch kind {
+	case "imagepushed", "imagedeleted", "chartpushed", "chartdeleted":
+		return kind, true
+	}
+	return kind, prefixed
+}
+
+// object is the data of an event. Some topics hand on the registry's words as a text.
+func (e gridEvent) object() []byte {
+	var text string
+	if len(e.data) == 0 || e.data[0] != '"' || json.Unmarshal(e.data, &text) != nil || !json.Valid([]byte(text)) {
+		return e.data
+	}
+	return []byte(text)
 }
 
 // gridEvents takes the body apart in the schema that its media type says: an
@@ -110,8 +132,8 @@ func gridEvents(m message) (list []json.RawMessage, read func(raw []byte) (gridE
 	if m.mediaType == typeCloudEvent {
 		return []json.RawMessage{m.raw}, read, nil
 	}
-	if !json.Valid(m.raw) {
-		return nil, nil, notJSON(m.raw)
+	if err := wellFormed(m.raw); err != nil {
+		return nil, nil, err
 	}
 	list, err = entries(m.raw, "body")
 	if err == nil && len(list) == 0 {
@@ -133,7 +155,7 @@ func readGrid(raw []byte) (gridEvent, error) {
 		EventTime string          `json:"eventTime"`
 		Data      json.RawMessage `json:"data"`
 	}
-	if err := checkJSON(raw); err != nil {
+	if err := wellFormed(raw); err != nil {
 		return gridEvent{}, err
 	}
 	if err := decodeChecked(raw, &in, "events of Event Grid"); err != nil {

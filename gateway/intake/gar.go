@@ -88,6 +88,9 @@ func (n garNotification) report(host provenance.Host) (c report, elsewhere bool,
 		if text.text == "" {
 			continue
 		}
+		if at, _, _ := strings.Cut(text.text, "/"); strings.Contains(at, ".") && at != string(host) {
+			return report{}, true, nil // whatever else may be wrong with it
+		}
 		ref, err := provenance.ParseReference(text.text)
 		if err != nil {
 			return report{}, false, within(text.field, err)

@@ -118,6 +118,9 @@ func genericCloudEvent(m message) (genericEvent, []string, error) {
 }
 
 func genericData(raw []byte) (e genericEvent, err error) {
+	if err := checkNames(raw, &e); err != nil {
+		return e, err
+	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&e); err != nil || bytes.TrimSpace(raw)[0] != '{' {

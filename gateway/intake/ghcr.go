@@ -55,7 +55,7 @@ func parseGHCR(m message) (batch, error) {
 	if err != nil {
 		return batch{}, err
 	}
-	if err := checkJSON(m.raw); err != nil {
+	if err := wellFormed(m.raw); err != nil {
 		return batch{}, err
 	}
 	if event != "registry_package" && event != "package" {

@@ -169,7 +169,8 @@ func harborAction(kind string) (provenance.Action, about) {
 		return provenance.Pull, aboutImage
 	case "DELETE_ARTIFACT", "harbor.artifact.deleted":
 		return provenance.Delete, aboutImage
-	case "QUOTA_EXCEED", "QUOTA_WARNING", "SCANNING_FAILED", "SCANNING_STOPPED", "SCANNING_COMPLETED", "REPLICATION", "TAG_RETENTION",
+	case "UPLOAD_CHART", "DOWNLOAD_CHART", "DELETE_CHART", // of Helm 2, which are no OCI artifacts
+		"QUOTA_EXCEED", "QUOTA_WARNING", "SCANNING_FAILED", "SCANNING_STOPPED", "SCANNING_COMPLETED", "REPLICATION", "TAG_RETENTION",
 		"harbor.quota.exceeded", "harbor.quota.warned", "harbor.scan.failed", "harbor.scan.stopped", "harbor.scan.completed",
 		"harbor.replication.status.changed", "harbor.tag_retention.finished":
 		return 0, aboutOther

@@ -18,10 +18,11 @@ const (
 )
 
 // checkJSON accepts the documents that every JSON reader understands alike, as
-// package strictjson says, but for names in two spellings: labels and
-// annotations are whatever an image's author wrote. Unknown fields are fine.
-// Errors are Invalid and name the byte. How large a body may be is decided
-// before it is read.
+// package strictjson says, but for names in two spellings. It is for what proves
+// something (keys, claims) and for our own format: registries repeat what the
+// author of an image wrote, which is theirs to write (see wellFormed). Unknown
+// fields are fine. Errors are Invalid and name the byte. How large a body may be
+// is decided before it is read.
 func checkJSON(raw []byte) error {
 	err := strictjson.Check(raw, strictjson.Limits{
 		Bytes: len(raw), Depth: maxDepth, Values: maxValues, String: len(raw), Name: len(raw), Names: maxValues,
@@ -33,10 +34,29 @@ func checkJSON(raw []byte) error {
 	return nil
 }
 
-// decode checks a document and reads it into a struct. what names the form that
-// is wanted; what has another form altogether is foreign.
-func decode(raw []byte, into any, what string) error {
+// wellFormed asks of a notification that it is JSON, and no more: labels,
+// annotations and whole manifests stand in it, and whoever may push could hide
+// that behind a number or a name that not every reader takes alike. Of the
+// fields that are read, checkNames says more.
+func wellFormed(raw []byte) error {
+	if !json.Valid(raw) {
+		return notJSON(raw)
+	}
+	return nil
+}
+
+// decodeStrict is decode for documents that checkJSON is for.
+func decodeStrict(raw []byte, into any, what string) error {
 	if err := checkJSON(raw); err != nil {
+		return err
+	}
+	return decode(raw, into, what)
+}
+
+// decode reads a notification into a struct. what names the form that is wanted;
+// what has another form altogether is foreign.
+func decode(raw []byte, into any, what string) error {
+	if err := wellFormed(raw); err != nil {
 		return err
 	}
 	if bytes.TrimSpace(raw)[0] != '{' {
@@ -45,8 +65,7 @@ func decode(raw []byte, into any, what string) error {
 	return decodeChecked(raw, into, what)
 }
 
-// decodeChecked reads a part of a document that checkJSON, or at least
-// json.Valid, has seen. A field that is read stands once, in one spelling:
+// decodeChecked reads a part of a document that wellFormed has seen. A field that is read stands once, in one spelling:
 // encoding/json would take the last of several, whatever its case.
 func decodeChecked(raw []byte, into any, what string) error {
 	if len(raw) == 0 || bytes.TrimSpace(raw)[0] != '{' {
@@ -65,8 +84,8 @@ func decodeChecked(raw []byte, into any, what string) error {
 // It looks at nothing else: what stands beside the list, or in an entry, may be
 // wrong without spoiling its neighbours, and is checked by who reads it.
 func listIn(raw []byte, name, what string) ([]json.RawMessage, error) {
-	if !json.Valid(raw) {
-		return nil, notJSON(raw)
+	if err := wellFormed(raw); err != nil {
+		return nil, err
 	}
 	wanted := foreign("body: want %s", what)
 	d := json.NewDecoder(bytes.NewReader(raw))

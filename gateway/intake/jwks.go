@@ -26,7 +26,7 @@ func readKeys(document []byte) (map[string]*rsa.PublicKey, error) {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	const want = `{"keys":[…]}, a JWKS document`
-	if err := decode(document, &set, want); err != nil {
+	if err := decodeStrict(document, &set, want); err != nil {
 		return nil, within("key set", err)
 	}
 	keys := map[string]*rsa.PublicKey{}

@@ -11,7 +11,8 @@ import (
 // checkNames refuses a document in which a field that encoding/json would read
 // into the struct stands more than once, in whatever spelling: two readers could
 // read two things. Fields that nobody reads may have any names and any values.
-// What does not fit the struct is left to who reads it. The document is one that
+// A list that is read has at most maxEvents entries, before any is built. What
+// does not fit the struct is left to who reads it. The document is one that
 // json.Valid has seen.
 func checkNames(raw []byte, into any) error {
 	return (&walk{in: raw}).check(reflect.TypeOf(into))
@@ -32,8 +33,11 @@ func (w *walk) check(t reflect.Type) error {
 		return w.object(t)
 	case t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8 && next == '[': // bytes are json.RawMessage, checked when they are read
 		w.at++
-		for w.next() != ']' {
+		for n := 0; w.next() != ']'; n++ {
 			before := w.at
+			if n == maxEvents {
+				return provenance.Errorf(provenance.Invalid, "body: more than %d entries in a list", n)
+			}
 			if err := w.check(t.Elem()); err != nil {
 				return err
 			}

@@ -13,6 +13,10 @@ import (
 // Sonatype Nexus 3: components, and assets that are manifests.
 const KindNexus = "nexus"
 
+// nexusWindow is within which time, by its clock, what Nexus says of one image by its
+// digest is one push.
+const nexusWindow = 2 * time.Minute
+
 // nexusTime is Nexus's older layout: RFC 3339 but for the colon in the offset.
 const nexusTime = "2006-01-02T15:04:05.000-0700"
 
@@ -34,6 +38,11 @@ type nexusItem struct {
 // has milliseconds; the delivery's id in the headers is not signed, and a body
 // replayed under another id would be news.
 func parseNexus(m message) (batch, error) {
+	for _, id := range m.header.Values("X-Nexus-Webhook-Id") {
+		if !strings.HasPrefix(strings.ToLower(id), "rm:repository:") {
+			return ignoring(ignoredOther), nil // a repository was made, a user changed, and what else the hook was set up for
+		}
+	}
 	var in struct {
 		Timestamp  string     `json:"timestamp"`
 		Initiator  string     `json:"initiator"` // user/address
@@ -84,8 +93,19 @@ func parseNexus(m message) (batch, error) {
 		at = occurredAt(in.Timestamp, m.now) // versions since 3.28
 	}
 	user, _, _ := strings.Cut(in.Initiator, "/")
-	c := report{id: m.id("body", hex.EncodeToString(body[:])), repository: name, reference: reference, actor: user, atTime: at}
 	out := newBatch()
+	image := name.text + "\x1f" + reference.text
+	switch in.Action {
+	case "CREATED", "UPDATED":
+		if strings.Contains(reference.text, ":") {
+			// One upload again makes some 10 of them. Of a tag, the recorder asks whether
+			// it moved; an image by its digest stays what it is.
+			body = m.dedup.leader(image, user, body, at, nexusWindow)
+		}
+	case "DELETED", "PURGED":
+		m.dedup.ended(image)
+	}
+	c := report{id: m.id("body", hex.EncodeToString(body[:])), repository: name, reference: reference, actor: user, atTime: at}
 	switch in.Action {
 	case "CREATED", "UPDATED":
 		c.action, c.resolve = provenance.Push, true

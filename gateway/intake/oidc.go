@@ -112,7 +112,7 @@ func (t *tokens) verify(token string, now time.Time) bool {
 		standard jwt.Claims
 		all      map[string]any
 	)
-	if decode(payload, &standard, "claims") != nil || decode(payload, &all, "claims") != nil {
+	if decodeStrict(payload, &standard, "claims") != nil || decodeStrict(payload, &all, "claims") != nil {
 		return false
 	}
 	return slices.Contains(t.Issuers, standard.Issuer) && t.current(standard, now) && t.named(all)

@@ -88,8 +88,17 @@ func quayTags(raw json.RawMessage) ([]string, error) {
 			return nil, wrong
 		}
 		tags = slices.Sorted(maps.Keys(byTag))
-	} else if err := json.Unmarshal(raw, &tags); err != nil {
-		return nil, wrong
+	} else {
+		list, err := entries(raw, "updated_tags")
+		if err != nil {
+			return nil, wrong
+		}
+		tags = make([]string, len(list))
+		for i, one := range list {
+			if err := json.Unmarshal(one, &tags[i]); err != nil {
+				return nil, wrong
+			}
+		}
 	}
 	seen := map[string]bool{}
 	for _, tag := range tags {
