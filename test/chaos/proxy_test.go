@@ -3,6 +3,7 @@ package chaos
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -197,13 +198,25 @@ func (p *proxy) forward(ctx context.Context, path string, header http.Header, bo
 		return answer{status: http.StatusBadGateway}
 	}
 	switch {
+	case a.status/100 == 2 && keptAsUnusable(a.text): // of one event, as those are that nothing can be made of
+		p.note(p.refused, claims)
+		p.count("unusable")
 	case a.status/100 == 2:
 		p.note(p.promised, claims)
-	case a.status == http.StatusConflict || a.status == http.StatusBadRequest || a.status == http.StatusForbidden:
+	case a.status == http.StatusBadRequest || a.status == http.StatusForbidden:
 		p.note(p.refused, claims)
 	}
 	p.count(fmt.Sprint("status ", a.status))
 	return a
+}
+
+// keptAsUnusable tells whether an answer says that an event is kept to be looked at,
+// and will not be recorded.
+func keptAsUnusable(text []byte) bool {
+	var counts struct {
+		Unusable int `json:"unusable"`
+	}
+	return json.Unmarshal(text, &counts) == nil && counts.Unusable > 0
 }
 
 func (p *proxy) post(ctx context.Context, path string, header http.Header, body []byte) (answer, error) {

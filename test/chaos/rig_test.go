@@ -339,7 +339,7 @@ func (r *rig) busyEnough() {
 		r.t.Log("so short a run is not asked whether enough happened in it")
 		return
 	}
-	for _, what := range []string{string(droppedBefore), string(droppedAfter), string(doubled), string(delayed), string(swallowed), string(late), "no answer", "status 409", "status 503"} {
+	for _, what := range []string{string(droppedBefore), string(droppedAfter), string(doubled), string(delayed), string(swallowed), string(late), "no answer", "unusable", "status 503"} {
 		if r.proxy.counted(what) == 0 {
 			r.t.Errorf("too calm: nothing was ever %q", what)
 		}

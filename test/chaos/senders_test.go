@@ -63,14 +63,14 @@ func (s *sender) run(ctx context.Context, over func() bool, pace time.Duration) 
 func (s *sender) one(ctx context.Context) error {
 	switch n := s.rng.IntN(100); {
 	case n < 3 && s.last != nil: // a replay
-		return s.tell(ctx, mirrorConnector, http.StatusOK, *s.last)
+		return s.tell(ctx, mirrorConnector, false, *s.last)
 	case n < 5 && s.last != nil && !s.honest:
 		forged := *s.last
 		forged.Target.Digest = s.digest()
-		return s.tell(ctx, mirrorConnector, http.StatusConflict, forged)
+		return s.tell(ctx, mirrorConnector, true, forged)
 	case n < 6:
 		ghost := s.news("push", "chaos/ghost")
-		return s.tell(ctx, mainConnector, http.StatusOK, ghost)
+		return s.tell(ctx, mainConnector, false, ghost)
 	}
 	events := make([]notification, 1+s.rng.IntN(8))
 	for i := range events {
@@ -86,7 +86,7 @@ func (s *sender) one(ctx context.Context) error {
 			events[i] = s.news("push", repo)
 		}
 	}
-	if err := s.tell(ctx, mirrorConnector, http.StatusOK, events...); err != nil {
+	if err := s.tell(ctx, mirrorConnector, false, events...); err != nil {
 		return err
 	}
 	s.last = &events[s.rng.IntN(len(events))]
@@ -108,9 +108,9 @@ func (s *sender) news(action, repo string) notification {
 	return n
 }
 
-// tell sends an envelope until it hears the status it wants. A sender that is
-// told to wait, is cut off or hears nothing sends the same again.
-func (s *sender) tell(ctx context.Context, connector string, want int, events ...notification) error {
+// tell sends an envelope until it is taken: recorded, or of one that is unusable kept. A
+// sender that is told to wait, is cut off or hears nothing sends the same again.
+func (s *sender) tell(ctx context.Context, connector string, unusable bool, events ...notification) error {
 	body, err := json.Marshal(envelope{events})
 	if err != nil {
 		return err
@@ -118,17 +118,19 @@ func (s *sender) tell(ctx context.Context, connector string, want int, events ..
 	for delay := 20 * time.Millisecond; ; delay = min(2*delay, time.Second) {
 		status, text := s.post(ctx, connector, body)
 		switch {
-		case status == want && want == http.StatusOK:
+		case status == http.StatusOK && keptAsUnusable([]byte(text)) != unusable:
+			return fmt.Errorf("the hook answers %s, want unusable to be %t", text, unusable)
+		case status == http.StatusOK && !unusable:
 			claims, err := claimsOf(s.proxy.hosts[connector], body)
 			s.told = append(s.told, claims...)
 			return err
-		case status == want:
+		case status == http.StatusOK:
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case status == 0, status == http.StatusTooManyRequests, status >= 500:
 		default:
-			return fmt.Errorf("the hook answers %d, want %d: %s", status, want, text)
+			return fmt.Errorf("the hook answers %d: %s", status, text)
 		}
 		if err := pause(ctx, delay); err != nil {
 			return err
