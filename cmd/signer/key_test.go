@@ -194,6 +194,13 @@ func TestNoKeys(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	endless := "/dev/zero"
+	if _, err := Open(t.Context(), endless, noPassword); provenance.CodeOf(err) != provenance.Invalid {
+		t.Errorf("a key without an end: %v", err)
+	}
+	if _, err := Token(t.Context(), endless, os.Getenv); provenance.CodeOf(err) != provenance.Invalid {
+		t.Errorf("a token without an end: %v", err)
+	}
 	if _, err := Open(t.Context(), filepath.Join(t.TempDir(), "none"), noPassword); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
