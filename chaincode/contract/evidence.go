@@ -59,7 +59,7 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 	if err != nil {
 		return "", err
 	}
-	schemas, signed := cutCustom(typ)
+	schemas, signed := evidence.CutCustom(typ)
 	request := evidence.Request{Subject: subject, Format: evidence.Format(format), Type: signed, Envelope: envelope, Now: tx.now}
 	if schemas == "" {
 		schemas = signer.MSP

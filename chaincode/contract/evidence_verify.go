@@ -99,16 +99,6 @@ func relatives(tx *Tx, subject provenance.Digest, host, repository string) ([]pr
 	return known, nil
 }
 
-// cutCustom takes the organisation out of custom/MSP/NAME: what is signed names none.
-func cutCustom(typ string) (msp, signed string) {
-	rest, custom := strings.CutPrefix(typ, evidence.CustomPrefix)
-	msp, name, qualified := strings.Cut(rest, "/")
-	if !custom || !qualified {
-		return "", typ
-	}
-	return msp, evidence.CustomPrefix + name
-}
-
 // checkCustom holds the facts of a custom type to the schema that an
 // organisation registered for it, and returns the type with its name.
 func checkCustom(tx *Tx, msp string, result evidence.Result) (string, error) {

@@ -12,9 +12,9 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-// documentCases is where the documents are that were once taken wrongly; "" where
-// they are not beside the repository, which is said aloud.
-func documentCases(t *testing.T) string {
+// casesDir is where real inputs are that were once taken wrongly; "" where they are
+// not beside the repository, which is said aloud.
+func casesDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.Getwd()
 	if err != nil {
@@ -26,13 +26,13 @@ func documentCases(t *testing.T) string {
 			return cases
 		}
 	}
-	t.Log("NOT RUN: the documents taken wrongly: no shared/cases beside the repository")
+	t.Log("NOT RUN: what was taken wrongly: no shared/cases beside the repository")
 	return ""
 }
 
 // TestDocumentCases reads each of them as what its maker said it is.
 func TestDocumentCases(t *testing.T) {
-	dir := documentCases(t)
+	dir := casesDir(t)
 	if dir == "" {
 		return
 	}

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/waybill-dev/waybill/chaincode/sigstore"
 )
 
 // rows returns the cells of the one table of docs/evidence.md that stands below a
@@ -118,5 +121,30 @@ func TestDocumentedFacts(t *testing.T) {
 	}
 	if diff := cmp.Diff(Types(), order); diff != "" {
 		t.Errorf("docs/evidence.md, Facts by type, order (-code +page):\n%s", diff)
+	}
+}
+
+// The bounds that docs/limits.md states are those of the code.
+func TestDocumentedBounds(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "limits.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := strings.Join(strings.Fields(string(b)), " ")
+	thousands := func(n int) string { return fmt.Sprintf("%d,%03d", n/1000, n%1000) }
+	for _, want := range []string{
+		fmt.Sprintf("verified whole up to %d MiB", MaxEnvelope>>20),
+		fmt.Sprintf("documents that no key signed, up to %d KiB", MaxSmall>>10),
+		fmt.Sprintf("1 to %d levels or properties and %d policies", maxLevels, maxPolicies),
+		fmt.Sprintf("through %d relationships and is in %d groups", maxCSAFDepth, maxCSAFGroups),
+		fmt.Sprintf("has %d aliases", maxAliases),
+		fmt.Sprintf("at most %d log entries, %d timestamps and %d hashes", sigstore.MaxEntries, sigstore.MaxTimestamps, sigstore.MaxHashes),
+		fmt.Sprintf("at most %d KiB, %d authorities of a kind", sigstore.MaxTrustedRoot>>10, sigstore.MaxAuthorities),
+		fmt.Sprintf("%s values, %s objects, 64 levels: %d times its size", thousands(maxPayloadValues), thousands(maxPayloadObjects), maxBlowUp),
+		fmt.Sprintf("its facts on the ledger | %d KiB", MaxFacts>>10),
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("docs/limits.md does not say %q", want)
+		}
 	}
 }

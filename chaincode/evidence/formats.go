@@ -90,6 +90,17 @@ func CheckType(typ string) error {
 	return invalid("type %q: want one of %s, or custom/NAME", clip(typ), strings.Join(Types(), ", "))
 }
 
+// CutCustom takes the organisation whose schema a custom type has out of
+// custom/MSP/NAME: what is signed names none. msp is "" for every other type.
+func CutCustom(typ string) (msp, signed string) {
+	rest, custom := strings.CutPrefix(typ, CustomPrefix)
+	msp, name, qualified := strings.Cut(rest, "/")
+	if !custom || !qualified {
+		return "", typ
+	}
+	return msp, CustomPrefix + name
+}
+
 // ID names a piece of evidence: the hex sha256 of its format and its bytes.
 // The format is part of it, so that nobody can occupy the name of a signature
 // by submitting the same bytes as a plain document first.

@@ -37,7 +37,8 @@ const (
 
 // Key is trust material as an organisation registered it: a public key, the
 // root (and up to three intermediates) that its signing certificates come
-// from, or a trusted root of Sigstore, which may be the consortium's. Outside NotBefore and NotAfter it verifies nothing; zero is unbounded.
+// from, or a trusted root of Sigstore, which members may share. Outside NotBefore
+// and NotAfter it verifies nothing; zero is unbounded.
 type Key struct {
 	MSP       string    `json:"msp"`
 	Name      string    `json:"name"`

@@ -300,20 +300,3 @@ func TestRealEnvelopes(t *testing.T) {
 		}
 	}
 }
-
-// casesDir is where real inputs lie beside the repository; "" with a word where they do not.
-func casesDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		cases := filepath.Join(dir, "shared", "cases", "evidence")
-		if _, err := os.Stat(cases); err == nil {
-			return cases
-		}
-	}
-	t.Log("NOT RUN: the real envelopes: no shared/cases beside the repository")
-	return ""
-}

@@ -70,8 +70,7 @@ func (a authority) signedToken(token tspclient.SignedToken, at time.Time) bool {
 	}
 	// What is not signed of the token may not name another either.
 	named := token.SignerInfos[0].SignerIdentifier
-	if !bytes.Equal(named.Issuer.FullBytes, chain[0].RawIssuer) || named.SerialNumber.Cmp(chain[0].SerialNumber) != 0 ||
-		len(embedded) > 0 && !slices.ContainsFunc(embedded, chain[0].Equal) {
+	if !bytes.Equal(named.Issuer.FullBytes, chain[0].RawIssuer) || named.SerialNumber.Cmp(chain[0].SerialNumber) != 0 {
 		return false
 	}
 	return last == 0 || a.chain[0].IsCA || bytes.Equal(chain[0].Raw, a.chain[0].Raw)

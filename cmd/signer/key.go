@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"regexp"
@@ -67,12 +68,9 @@ func (k fileKey) Sign(_ context.Context, message []byte) ([]byte, error) {
 const maxKeyFile = 64 << 10
 
 func openFile(file string, password Password) (Key, error) {
-	text, err := os.ReadFile(file)
+	text, err := readFile(file, maxKeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the key: %w", err)
-	}
-	if len(text) > maxKeyFile {
-		return nil, provenance.Errorf(provenance.Invalid, "%s is no key: more than %d bytes", file, maxKeyFile)
 	}
 	block := privateKey(text)
 	if block == nil {
@@ -97,6 +95,21 @@ func openFile(file string, password Password) (Key, error) {
 		return nil, provenance.Errorf(provenance.Invalid, "%s holds a key that cannot sign", file)
 	}
 	return fileKey{signer}, nil
+}
+
+// readFile reads a file of at most so many bytes: one that is named by mistake may be
+// a device without an end.
+func readFile(file string, most int64) ([]byte, error) {
+	f, err := os.Open(file) //nolint:gosec // whoever runs the command names it
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // only read from
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(text)) > most {
+		err = provenance.Errorf(provenance.Invalid, "%s has more than %d bytes", file, most)
+	}
+	return text, err
 }
 
 // privateKey returns the first private key of a file: openssl writes parameters before it.

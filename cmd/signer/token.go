@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -21,7 +20,7 @@ const maxToken = 16 << 10
 // for one, GitHub's for the audience sigstore.
 func Token(ctx context.Context, file string, getenv func(string) string) (string, error) {
 	if file != "" {
-		text, err := os.ReadFile(file)
+		text, err := readFile(file, maxToken)
 		if err != nil {
 			return "", fmt.Errorf("read the identity token: %w", err)
 		}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -40,7 +39,7 @@ type replayed struct {
 	Location string        `json:"location,omitempty"`
 }
 
-// replay is a session of it.
+// replay is what verifying them once more takes.
 type replay struct {
 	typ            string
 	user, passFile string
@@ -62,8 +61,8 @@ the facts of each piece and the hashes of its envelope and of its document, and
 neither of the two: they are fetched from where they were collected. The
 outcomes are
 
-  reproduced  the envelope has the recorded hash, the recorded key signed it,
-              and it says what is recorded
+  reproduced  the envelope has the recorded hash, who is recorded signed it, and
+              it says what is recorded
   incomplete  it is not there any more, or nobody said where it is. What every
               endorsing peer verified then cannot be verified now
   differs     it is there, and something else comes out
@@ -214,7 +213,8 @@ func (r replay) piece(ctx context.Context, e state.Evidence) (outcome replayOutc
 		envelope := b.Bytes()
 		if sum := sha256.Sum256(envelope); !names(e, envelope) && hex.EncodeToString(sum[:]) == e.Document {
 			// It was too large to travel: its maker read it, as is done here again.
-			if envelope, err = evidence.Statement(envelope, signedType(e.Type), e.Digest); err != nil {
+			_, signed := evidence.CutCustom(e.Type)
+			if envelope, err = evidence.Statement(envelope, signed, e.Digest); err != nil {
 				return replayDiffers, err.Error()
 			}
 		} else if !names(e, envelope) {
@@ -235,9 +235,10 @@ func names(e state.Evidence, envelope []byte) bool {
 
 // judge verifies an envelope as the contract did, at the time of its transaction.
 func (r replay) judge(e state.Evidence, envelope []byte) (outcome replayOutcome, why string) {
+	_, signed := evidence.CutCustom(e.Type)
 	named := false // whether the document names another image
 	request := evidence.Request{
-		Subject: e.Digest, Format: evidence.Format(e.Format), Type: signedType(e.Type), Envelope: envelope, Now: e.At,
+		Subject: e.Digest, Format: evidence.Format(e.Format), Type: signed, Envelope: envelope, Now: e.At,
 		Known:  func() ([]provenance.Digest, error) { named = true; return r.relatives, nil },
 		Schema: func(string) (json.RawMessage, error) { return r.schemas[e.Type], nil },
 	}
@@ -278,13 +279,4 @@ func (r replay) keyOf(e state.Evidence) (*evidence.Key, error) {
 		return nil, provenance.Errorf(provenance.NotFound, "key %s of %s is not on the ledger", e.Signer.Key, e.Signer.MSP)
 	}
 	return &evidence.Key{MSP: k.MSP, Name: k.Name, Kind: evidence.KeyKind(k.Kind), PEM: k.PEM, NotBefore: k.NotBefore, NotAfter: k.NotAfter}, nil
-}
-
-// signedType is a type as it is signed, without the organisation whose schema it has.
-func signedType(typ string) string {
-	rest, custom := strings.CutPrefix(typ, evidence.CustomPrefix)
-	if _, name, qualified := strings.Cut(rest, "/"); custom && qualified {
-		return evidence.CustomPrefix + name
-	}
-	return typ
 }

@@ -33,6 +33,14 @@ policy propose, ...
     {"proposal","yes","no","needed"} for policy propose, member propose,
     registry add, unquarantine --of and votes; the record for the others
 
+trust list, trust show
+    {"roots":[root]} and {"root","version"}, as the ledger has them; "text" of
+    the version is the trusted_root.json
+
+evidence replay
+    [{"type","id","outcome","why","location"}]
+    outcome: reproduced, incomplete or differs; why is absent where reproduced
+
 clock
     {"at","ticks","ageSeconds"}
 
@@ -40,7 +48,8 @@ policy diff
     {"changes":[lines]}
 
 whatever asks: status, history, promotions, inbox, evidence, tree, policy list,
-policy show, policy simulate, proposal list, key list, waiver list, ...
+policy show, policy simulate, proposal list, key list, waiver list, queue list,
+queue unusable, ...
     the gateway's answer: the messages of
     gateway/api/proto/waybill/v1/waybill.proto with their names in lower camel
     case; absent messages are left out, empty strings and lists are not

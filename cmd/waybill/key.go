@@ -26,7 +26,7 @@ func newKeyAddCmd(a *app) *cobra.Command {
 		Use: "add NAME -f FILE", Short: "Register a public key or a certificate root, as an admin", Args: operands("NAME"),
 		Example: examples(
 			`waybill key add ci -f cosign.pub --as vendor/admin`,
-			`waybill key add fulcio -f root.pem --root --as vendor/admin`,
+			`waybill key add notary -f root.pem --root --as vendor/admin`,
 			`waybill key add signer -f root.pem --signing-authority --as vendor/admin`,
 		),
 		Long: `Register a public key (PEM: ECDSA P-256 or P-384, Ed25519, RSA of 2048 bits or

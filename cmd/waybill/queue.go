@@ -11,7 +11,7 @@ import (
 )
 
 func newQueueCmd(a *app) *cobra.Command {
-	cmd := parentCmd("queue", "Events that the gateway gave up recording")
+	cmd := parentCmd("queue", "Events that were given up, or could not be used")
 	cmd.Example = examples(`waybill queue list --as vendor/admin`, `waybill queue retry --all --as vendor/admin`, `waybill queue unusable --as vendor/admin`)
 	cmd.Long = "Events that the gateway gave up recording (dead letters), and what registries\nsent and nothing could be made of. Only people of the gateway's own\norganisation may look: --as ORG/NAME."
 	cmd.AddCommand(newQueueListCmd(a), newQueueRetryCmd(a), newQueueUnusableCmd(a), newQueueRemoveCmd(a))

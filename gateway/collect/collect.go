@@ -29,11 +29,11 @@ type Registry interface {
 // Collector makes evidence of what is pushed beside an image: cosign
 // signatures and attestations under their tags or as referrers, Sigstore
 // bundles and Notation signatures. It vouches for nothing itself: it finds the
-// registered key that signed, and the contract verifies again. What is neither
+// registered key or trusted root that verifies it, and the contract verifies again. What is neither
 // evidence nor known to be of no interest is set aside with its reason: an unsigned
 // document, for which a person can vouch with "waybill attest", and what nobody here
-// can read. The attestation manifests that BuildKit puts inside an index are not
-// signed and are not looked at.
+// can read. The attestation manifests that BuildKit puts inside an index refer to
+// nothing and are signed by nobody: they come here by a person's word alone.
 type Collector struct {
 	View       func(ctx context.Context, read func(state.Scanner) error) error
 	Registries func(host provenance.Host) (Registry, bool)

@@ -48,7 +48,10 @@ func parseAlibaba(m message) (batch, error) {
 	if err := decode(m.raw, &in, want); err != nil {
 		return batch{}, err
 	}
-	if in.Data == nil || in.Repository == nil || in.Data.PushedAt == "" || in.Repository.FullName == "" {
+	if err := marked(want, in.Data != nil, in.Repository != nil); err != nil {
+		return batch{}, err
+	}
+	if in.Data.PushedAt == "" || in.Repository.FullName == "" {
 		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
 	}
 	if at := alibabaHost.FindStringSubmatch(string(m.connector.Host)); at != nil && in.Repository.Region != "" && in.Repository.Region != at[1] {

@@ -118,7 +118,7 @@ func situations() map[string]situation {
 		},
 		"a body of another kind": func(t *testing.T, kind string, c *Connector, _ *sink) *http.Request {
 			switch kind {
-			case KindZot, KindGHCR, KindQuay, KindGeneric, KindDockerHub, KindGitea, KindAlibaba:
+			case KindZot, KindGHCR, KindQuay, KindGeneric:
 				return nil // TestAnotherKind: refused or kept
 			}
 			return sent(t, kind, *c, []byte(`{"object_kind":"push"}`))

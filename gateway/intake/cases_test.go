@@ -100,7 +100,7 @@ func sharedCases() (string, bool) {
 func TestSharedCases(t *testing.T) {
 	folder, ok := sharedCases()
 	if !ok {
-		t.Log("NOT TESTED: there is no folder shared/cases/intake above this repository; what it holds has counterparts in testdata")
+		t.Log("NOT RUN: what real registries sent: no shared/cases beside the repository; it has counterparts in testdata")
 		return
 	}
 	raw, err := os.ReadFile(filepath.Join(folder, "cases.json"))

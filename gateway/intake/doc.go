@@ -16,5 +16,5 @@
 // An authenticated event that means nothing here is acknowledged, and kept
 // where it is about a repository: a refusal would make some senders repeat it
 // for ever and others give up on the connector. What contradicts itself or
-// names what no registry could hold is refused.
+// names what no registry could hold is kept as unusable, and answered like the rest.
 package intake

@@ -26,7 +26,7 @@ type format struct {
 	sign   *signature // how bodies are signed instead
 	tokens bool       // the sender may present an OIDC token
 
-	wide      bool                     // events carry whole manifests
+	wide      bool                     // events carry whole manifests, or what they list
 	origins   bool                     // payloads name their origin
 	check     func(c *Connector) error // what else its configuration must say
 	actors    bool                     // payloads name an actor

@@ -50,8 +50,11 @@ func parseGitea(m message) (batch, error) {
 	if err := decode(m.raw, &in, want); err != nil {
 		return batch{}, err
 	}
+	if err := marked(want, in.Action != "", in.Package != nil); err != nil {
+		return batch{}, err
+	}
 	p := in.Package
-	if in.Action == "" || p == nil || p.Type == "" {
+	if p.Type == "" {
 		return batch{}, provenance.Errorf(provenance.Invalid, "body: want %s", want)
 	}
 	if p.Type != "container" {

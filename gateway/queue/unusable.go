@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"maps"
 	"slices"
 	"time"
 
@@ -72,7 +73,7 @@ func (q *Queue) AcceptUnusable(ctx context.Context, events []delivery.Unusable) 
 				return sqldb.Wrap(err, "keep what cannot be used")
 			}
 		}
-		for connector := range connectors {
+		for _, connector := range slices.Sorted(maps.Keys(connectors)) {
 			if err := b.dropOldest(connector); err != nil {
 				return err
 			}

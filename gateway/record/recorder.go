@@ -218,7 +218,7 @@ func (l *lane) turn(ctx context.Context) error {
 		_, err = l.record(ctx, ready, read)
 	}
 	if err == nil {
-		err = l.settleRepeated(ctx, repeated)
+		err = l.discardRepeated(ctx, repeated)
 	}
 	if err != nil {
 		l.Queue.Return(items)

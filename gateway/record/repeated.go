@@ -129,9 +129,9 @@ func (b *batchReading) repeats(it queue.Item) bool {
 	return repeated
 }
 
-// settleRepeated discards the hints of a batch whose push stands on the ledger by now.
+// discardRepeated discards the hints of a batch whose push stands on the ledger by now.
 // The others are handed back: what they would have repeated was not recorded.
-func (l *lane) settleRepeated(ctx context.Context, items []queue.Item) error {
+func (l *lane) discardRepeated(ctx context.Context, items []queue.Item) error {
 	var out, back []queue.Item
 	for _, it := range items {
 		if repeated, _ := l.pushes.say(it.Host, it.Event); repeated {
