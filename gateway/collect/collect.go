@@ -191,6 +191,9 @@ func (c *Collector) piece(ctx context.Context, t tasks.Task, k known, p piece, e
 	if err != nil {
 		return &tasks.FinalError{For: tasks.ForKey, Cause: provenance.Errorf(provenance.BadEvidence, "%s: none of %d registered keys and trusted roots vouches for it: %v", p.format, len(k.keys), err)}
 	}
+	// A signature is recorded once of an organisation's certificates: below a trusted root
+	// with what proves its time, and with what the certificate says.
+	slices.SortStableFunc(signed, func(a, b evidence.Signed) int { return cmp.Compare(provesTime(b.Key), provesTime(a.Key)) })
 	transient := map[string][]byte{"envelope": envelope}
 	if p.private {
 		transient["private"] = []byte("true")
@@ -209,6 +212,13 @@ func (c *Collector) piece(ctx context.Context, t tasks.Task, k known, p piece, e
 		return worst(failures)
 	}
 	return nil
+}
+
+func provesTime(k evidence.Key) int {
+	if k.Kind == evidence.TrustedRoot {
+		return 1
+	}
+	return 0
 }
 
 // by submits an envelope as one signer's, under each type that it does not have yet.
