@@ -90,11 +90,39 @@ func (c trustChange) load(tx *Tx, g *governance) (err error) {
 		if err != nil {
 			return err
 		}
-		if r != nil {
-			g.others = append(g.others, *r)
+		if r == nil || r.Withdrawn != nil {
+			continue
 		}
+		other, err := loadRootText(tx, r)
+		if err != nil {
+			return err
+		}
+		g.others = append(g.others, sharedRoot{r.String(), other})
 	}
 	return nil
+}
+
+// sharedRoot is a root that members share, as it is in force.
+type sharedRoot struct {
+	name string
+	root *sigstore.TrustedRoot
+}
+
+// loadRootText reads the text of a root that is in force.
+func loadRootText(tx *Tx, r *state.TrustedRoot) (*sigstore.TrustedRoot, error) {
+	var v state.RootVersion
+	found, err := state.Read(tx, state.RootVersionKey(r.MSP, r.Name, r.Version), &v)
+	if err != nil {
+		return nil, err
+	}
+	if !found || v.Hash != r.Hash {
+		return nil, provenance.Errorf(provenance.Internal, "%s version %d is in force but not on the ledger", r, r.Version)
+	}
+	root, err := sigstore.ParseTrustedRoot([]byte(v.Text))
+	if err != nil {
+		return nil, provenance.Wrap(provenance.Internal, err, "%s on the ledger", r)
+	}
+	return root, nil
 }
 
 func (c trustChange) check(g governance) error {
@@ -116,14 +144,9 @@ func (c trustChange) check(g governance) error {
 		return provenance.Errorf(provenance.Conflict, "%s is in force with that very text", g.root)
 	}
 	// Of two roots that verify one signature, whoever hands it in would say which one it is.
-	for _, a := range c.root.Anchors() {
-		if a.Kind != sigstore.CertificateAuthority {
-			continue
-		}
-		for i := range g.others {
-			if g.others[i].Trusts(a.ID) {
-				return provenance.Errorf(provenance.Conflict, "the certificate authority %q is one of %s: a signature is verified by one shared root", clip(a.Name), &g.others[i])
-			}
+	for _, other := range g.others {
+		if name, shared := c.root.SharesAuthority(other.root); shared {
+			return provenance.Errorf(provenance.Conflict, "the certificate authority %q is one of %s: a signature is verified by one shared root", clip(name), other.name)
 		}
 	}
 	return nil

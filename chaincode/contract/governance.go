@@ -19,9 +19,9 @@ type governance struct {
 	registry state.Registry // that a change is about
 	hold     *state.Hold    // the same
 
-	root   *state.TrustedRoot  // the same, of the shared ones
-	roots  state.RootList      // their names
-	others []state.TrustedRoot // and the others of them
+	root   *state.TrustedRoot // the same, of the shared ones
+	roots  state.RootList     // their names
+	others []sharedRoot       // and the others of them that are in force
 	now    time.Time
 }
 

@@ -29,8 +29,15 @@ var domainName = regexp.MustCompile(`^[a-z0-9-]+(\.[a-z0-9-]+)+$`)
 // Where anybody may have an account: the path starts with whose it is, and an
 // address says nothing of where its owner works.
 var (
-	sharedForges = []string{"github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "gitea.com", "git.sr.ht", "salsa.debian.org"}                                 //nolint:gochecknoglobals // a constant
-	sharedMail   = []string{"gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "yahoo.com", "icloud.com", "proton.me", "gmx.de", "users.noreply.github.com"} //nolint:gochecknoglobals // a constant
+	sharedForges = []string{ //nolint:gochecknoglobals // a constant
+		"github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "gitea.com", "gitee.com", "git.sr.ht", "salsa.debian.org", "pagure.io", "framagit.org",
+		"dev.azure.com", "buildkite.com", "g.codefresh.io", "huggingface.co", "issuer.enforce.dev",
+	}
+	sharedMail = []string{ //nolint:gochecknoglobals // a constant
+		"gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com", "msn.com", "yahoo.com", "icloud.com", "me.com", "mac.com", "aol.com",
+		"proton.me", "protonmail.com", "pm.me", "fastmail.com", "zoho.com", "gmx.de", "gmx.net", "gmx.com", "web.de", "mail.com", "mail.ru", "yandex.ru", "yandex.com", "qq.com", "163.com",
+		"users.noreply.github.com", "users.noreply.gitlab.com",
+	}
 )
 
 // compileName compiles an accepted alternative name: a URI, an e-mail address or, as
@@ -79,10 +86,20 @@ func accidentalName(source string) string {
 	if at <= 0 || strings.ContainsAny(source[:at], "/@!") || !domainName.MatchString(source[at+1:]) {
 		return "want a URI as https://ci.example/team/*, an address as *@ci.example, or attributes of a subject as CN=build.*"
 	}
-	if slices.Contains(sharedMail, source[at+1:]) {
+	if sharedDomain(source[at+1:]) {
 		return "anybody may have an address at " + source[at+1:] + ": name whose it is"
 	}
 	return ""
+}
+
+// sharedDomain tells whether anybody may have an address at a domain. Google's service
+// accounts have a domain of their project's, or share one by what made them.
+func sharedDomain(domain string) bool {
+	if of, service := strings.CutSuffix(domain, "gserviceaccount.com"); service {
+		project, own := strings.CutSuffix(of, ".iam.")
+		return !own || strings.HasPrefix(project, "gcp-sa-")
+	}
+	return slices.Contains(sharedMail, domain)
 }
 
 // wholeStars tells whether every run of two stars or more is a whole segment.

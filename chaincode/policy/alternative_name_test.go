@@ -172,7 +172,7 @@ func TestCheckNew(t *testing.T) {
 	}
 	for _, good := range []string{
 		workflow, "https://github.com/acme/**", "https://github.com/acme/*/.github/workflows/release-*.yml@refs/tags/v*", "https://ci.example/**", "*@corp.example", "bob@gmail.com",
-		"CN=build.*,O=Team", "*!corp.example", "spiffe://corp.example/ns/*/sa/ci", "https://ci.example:8443/team/*",
+		"CN=build.*,O=Team", "*!corp.example", "https://buildkite.com/acme/*", "*@acme-build.iam.gserviceaccount.com", "1234-compute@developer.gserviceaccount.com", "spiffe://corp.example/ns/*/sa/ci", "https://ci.example:8443/team/*",
 	} {
 		p, err := parse(good, forgeIssuer)
 		if err != nil {
@@ -187,6 +187,11 @@ func TestCheckNew(t *testing.T) {
 		"https://CI.example/team/*": "scheme and host", "https://user@ci.example/*": "scheme and host", "urn:team:*": "scheme and host", "https:/ci.example/*": "scheme and host",
 		"https://github.com/*/app": "anybody may have an account", "https://github.com/**": "anybody may have an account", "https://github.com/acme*/app": "anybody may have an account",
 		"https://gitlab.com/*": "anybody may have an account", "https://ci.example/team**": "whole path segments", "https://ci.example/**.yml": "whole path segments",
+		"https://buildkite.com/*": "anybody may have an account", "https://buildkite.com/**": "anybody may have an account", "https://dev.azure.com/*/app": "anybody may have an account",
+		"https://g.codefresh.io/**": "anybody may have an account", "https://github.com:443/*/app": "anybody may have an account",
+		"*@developer.gserviceaccount.com": "anybody may have an address", "*@cloudbuild.gserviceaccount.com": "anybody may have an address",
+		"*@appspot.gserviceaccount.com": "anybody may have an address", "*@gcp-sa-cloudbuild.iam.gserviceaccount.com": "anybody may have an address",
+		"ci-*@iam.gserviceaccount.com": "anybody may have an address", "*@protonmail.com": "anybody may have an address", "*@users.noreply.gitlab.com": "anybody may have an address",
 		"*@gmail.com": "anybody may have an address", "*@*": "want a URI", "*@corp.*": "want a URI", "a*": "want a URI", "ci.example/team/*": "want a URI", "*@x@corp.example": "want a URI",
 	} {
 		p, err := parse(bad, forgeIssuer)

@@ -40,6 +40,21 @@ func (j *judge) acceptsSigner(i int, s Signer) bool {
 	return false
 }
 
+// counted tells whether an expression that counts signers counts this one. Where an
+// issuer vouches for a name, or no organisation answers for it, anybody can be one: only
+// whom a rule of the stage names counts.
+func (j *judge) counted(e *Evidence) bool {
+	if e.Signer.Kind != SignedByCertificate || e.Signer.Issuer == "" && e.Signer.MSP != "" {
+		return true
+	}
+	for i := range j.stage.Evidence {
+		if j.stage.Evidence[i].Type == e.Type && j.acceptsSigner(i, e.Signer) {
+			return true
+		}
+	}
+	return false
+}
+
 // subject is what a piece is about.
 func (j *judge) subject(e *Evidence) provenance.Digest {
 	if e.On.IsZero() {

@@ -112,8 +112,8 @@ func image(f *Facts) map[string]any {
 	return m
 }
 
-// signersByType counts the distinct signers of the evidence of each type. It
-// goes by the newest piece of each about each subject, as rules do.
+// signersByType counts the distinct signers of the evidence of each type, as far as
+// they are counted. It goes by the newest piece of each about each subject, as rules do.
 func (j *judge) signersByType() map[string]any {
 	said := func(e *Evidence) bool { return !(!j.then && e.Superseded || j.then && e.At.After(j.now)) }
 	var gone []*Evidence
@@ -126,7 +126,7 @@ func (j *judge) signersByType() map[string]any {
 	for i := range j.f.Evidence {
 		e := &j.f.Evidence[i]
 		by := identityOf(e.Signer)
-		if !said(e) || j.isWithdrawn(e) || j.vsaProblem(e) != "" || slices.Contains(seen[e.Type], by) || slices.ContainsFunc(gone, func(g *Evidence) bool {
+		if !j.counted(e) || !said(e) || j.isWithdrawn(e) || j.vsaProblem(e) != "" || slices.Contains(seen[e.Type], by) || slices.ContainsFunc(gone, func(g *Evidence) bool {
 			return g.Type == e.Type && identityOf(g.Signer) == by && j.subject(g) == j.subject(e) && newer(g, e)
 		}) {
 			continue

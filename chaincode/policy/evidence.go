@@ -220,7 +220,7 @@ const evidenceSetVersion = "waybill.dev/evidence-set/v2"
 // EvidenceSet returns the hash that stands for all that the stage's rules can
 // rest on: SHA-256 in hex over a line that names the form, then, each on its
 // line and sorted by id, the evidence that some rule of the stage accepts, or all
-// where an expression of the stage counts evidence, and the waivers of its
+// that is counted where an expression of the stage counts evidence, and the waivers of its
 // rules that enough organisations approved. What was withdrawn, superseded or
 // revoked is left out. An approver signs it; what decides nothing does not
 // change it, so that nobody makes an approval stale with that. It is empty
@@ -266,8 +266,8 @@ func (j *judge) evidenceSet() string {
 }
 
 // usable returns the evidence that decides something in the stage, withdrawn
-// and superseded pieces too: what some rule accepts, or all where an
-// expression counts the signers of a type.
+// and superseded pieces too: what some rule accepts, or all that is counted where
+// an expression counts the signers of a type.
 func (j *judge) usable() []*Evidence {
 	if j.use != nil {
 		return j.use
@@ -281,7 +281,9 @@ func (j *judge) usable() []*Evidence {
 	out := make([]*Evidence, 0, len(j.f.Evidence))
 	if all {
 		for i := range j.f.Evidence {
-			out = append(out, &j.f.Evidence[i])
+			if e := &j.f.Evidence[i]; j.counted(e) {
+				out = append(out, e)
+			}
 		}
 	} else {
 		for i := range j.stage.Evidence {

@@ -123,6 +123,25 @@ func (r *TrustedRoot) Anchors() []Anchor {
 	return out
 }
 
+// SharesAuthority names a certificate authority of the root that vouches for certificates
+// which one of another root vouches for as well, however their chains are told. Two that
+// have but their root in common do not: each issues by a key of its own.
+func (r *TrustedRoot) SharesAuthority(other *TrustedRoot) (name string, shared bool) {
+	issuesWithin := func(a, b authority) bool {
+		return slices.ContainsFunc(b.chain, func(c *x509.Certificate) bool {
+			return string(c.RawSubjectPublicKeyInfo) == string(a.chain[0].RawSubjectPublicKeyInfo)
+		})
+	}
+	for _, a := range r.authorities {
+		for _, b := range other.authorities {
+			if issuesWithin(a, b) || issuesWithin(b, a) {
+				return a.Name, true
+			}
+		}
+	}
+	return "", false
+}
+
 // anchorID names an authority by its kind and the DER of its key or certificates.
 func anchorID(kind AnchorKind, ders ...[]byte) string {
 	h := sha256.New()

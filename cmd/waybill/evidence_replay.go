@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/evidence"
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/sigstore"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/collect"
 	"github.com/waybill-dev/waybill/gateway/registry"
@@ -259,6 +261,12 @@ func (r replay) judge(e state.Evidence, envelope []byte) (outcome replayOutcome,
 		return replayDiffers, fmt.Sprintf("its document is %.12s, recorded is %.12s", result.Document, e.Document)
 	case result.Identity != e.Signer.Identity || result.Issuer != e.Signer.Issuer:
 		return replayDiffers, "another identity signed it"
+	case !maps.Equal(result.Claims, e.Claims):
+		return replayDiffers, "its certificate says something else than is recorded"
+	case !slices.EqualFunc(result.Uses, e.Uses, func(u sigstore.Use, w state.Use) bool { return u.ID == w.ID && u.At.Equal(w.At) }):
+		return replayDiffers, "other authorities vouch for it than are recorded, or for another time"
+	case !result.MadeAt.Equal(e.MadeAt):
+		return replayDiffers, "it says another date than is recorded"
 	case !sameJSON(result.Facts, e.Facts):
 		return replayDiffers, "other facts are in it than are recorded; a newer program may read more"
 	}

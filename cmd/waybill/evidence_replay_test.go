@@ -85,7 +85,7 @@ func newReplaying(t *testing.T, signed bool) *replaying {
 	r.blobs["/v2/app/manifests/"+d.String()], r.blobs["/v2/app/blobs/"+provenance.SHA256Of(envelope).String()] = manifest, envelope
 	r.piece = state.Evidence{
 		Digest: subject, Type: evidence.TypeSBOM, ID: evidence.ID(format, envelope), Format: string(format), Signer: by, Facts: result.Facts,
-		Document: result.Document, Location: host + "/app@" + d.String(), Act: state.Act{At: at},
+		Document: result.Document, MadeAt: result.MadeAt, Location: host + "/app@" + d.String(), Act: state.Act{At: at},
 	}
 	r.peers["key:List"] = func(...string) any { return []state.TrustKey{r.key} }
 	r.peers["schema:List"] = func(...string) any { return []state.Schema{} }

@@ -3,14 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/waybill-dev/waybill/chaincode/sigstore"
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
@@ -28,6 +25,7 @@ func newTrustCmd(a *app) *cobra.Command {
 func newTrustAddCmd(a *app) *cobra.Command {
 	var file, origin string
 	var shared bool
+	var number int
 	cmd := &cobra.Command{
 		Use: "add NAME -f FILE", Short: "Put a trusted root in force, or propose one that members share", Args: operands("NAME"),
 		Example: examples(
@@ -43,17 +41,16 @@ Without --shared it is your organisation's own, and your organisation answers
 for what it says. With --shared it is proposed to the members, and in force once
 a majority agrees; the same command is a vote for it.
 
+"gh attestation trusted-root" prints several, Sigstore's public one and GitHub's
+own, one a line: put each in force under a name of its own, with --number.
+
 What a new version no longer trusts counts no more, for what was recorded as
 well: end an authority's time at a date, and all that it vouched for since then
 is withdrawn, with the approvals that relied on it.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
-			text, err := os.ReadFile(file)
+			root, err := rootOf(file, number)
 			if err != nil {
-				return fmt.Errorf("read the trusted root: %w", err)
-			}
-			root, err := sigstore.ParseTrustedRoot(text)
-			if err != nil {
-				return fmt.Errorf("%s: %w", file, err)
+				return err
 			}
 			if shared {
 				body, err := json.Marshal(state.TrustChange{Name: args[0], Origin: origin, Root: root.Canonical()})
@@ -74,6 +71,7 @@ is withdrawn, with the approvals that relied on it.`,
 		}),
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the trusted_root.json")
+	cmd.Flags().IntVar(&number, "number", 0, "which root of a file of several, as \"gh attestation trusted-root\" prints")
 	cmd.Flags().StringVar(&origin, "origin", "", "where it came from, for whoever looks at it")
 	cmd.Flags().BoolVar(&shared, "shared", false, "propose it to all members")
 	requireFlags(cmd, "file")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,40 @@ func TestTrustAdd(t *testing.T) {
 	}
 	if code, _, errOut := w.run("trust", "add", "ci", "-f", file, "--as", "vendor/admin"); code == 0 || len(w.acts) > 0 || !strings.Contains(errOut, "mediaType") {
 		t.Errorf("exit %d: %s%.200v", code, errOut, w.acts)
+	}
+}
+
+// A file of several roots, one a line, is what "gh attestation trusted-root" prints:
+// which of them is meant is for whoever puts it in force to say.
+func TestTrustAddOneOfSeveral(t *testing.T) {
+	first, second := newSigstore(t, "public").TrustedRoot(), newSigstore(t, "private").TrustedRoot()
+	file := filepath.Join(t.TempDir(), "trusted_root.jsonl")
+	if err := os.WriteFile(file, slices.Concat(first, []byte("\n"), second, []byte("\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	w.results["trust:Add"] = func(args ...string) any { return state.TrustedRoot{MSP: "VendorMSP", Name: args[0], Version: 1} }
+	code, _, errOut := w.run("trust", "add", "ci", "-f", file, "--as", "vendor/admin")
+	for _, says := range []string{"2 trusted roots", "--number", "1: ", "2: ", "private"} {
+		if code != exitUsage || len(w.acts) > 0 || !strings.Contains(errOut, says) {
+			t.Errorf("exit %d: %s, want %q", code, errOut, says)
+		}
+	}
+	for number, text := range map[string][]byte{"1": first, "2": second} {
+		w.acts = nil
+		root, err := trusted.ParseTrustedRoot(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, _, errOut := w.run("trust", "add", "ci", "-f", file, "--number", number, "--as", "vendor/admin"); code != 0 || len(w.acts) != 1 || !strings.Contains(w.acts[0], string(root.Canonical())) {
+			t.Errorf("%s: exit %d: %s%.200v", number, code, errOut, w.acts)
+		}
+	}
+	w.acts = nil
+	for _, number := range []string{"3", "-1"} {
+		if code, _, errOut := w.run("trust", "add", "ci", "-f", file, "--number", number, "--as", "vendor/admin"); code != exitUsage || len(w.acts) > 0 {
+			t.Errorf("%s: exit %d: %s", number, code, errOut)
+		}
 	}
 }
 

@@ -184,33 +184,68 @@ func recorded(r state.Reader, host provenance.Host, repo provenance.Repository, 
 	return len(parents.Indexes) > 0, nil
 }
 
-// piece submits an envelope once for each registered key that signed it.
+// piece submits an envelope once for each registered key that signed it. Anybody may
+// register what others sign with: one whose evidence is refused stands in nobody's way.
 func (c *Collector) piece(ctx context.Context, t tasks.Task, k known, p piece, envelope []byte, location string) error {
 	signed, err := evidence.Signers(evidence.Request{Subject: t.Subject, Format: p.format, Envelope: envelope, Now: c.Now(), Schema: evidence.NoFacts}, k.keys)
 	if err != nil {
 		return &tasks.FinalError{For: tasks.ForKey, Cause: provenance.Errorf(provenance.BadEvidence, "%s: none of %d registered keys and trusted roots vouches for it: %v", p.format, len(k.keys), err)}
 	}
+	// A signature is recorded once of an organisation's certificates: below a trusted root
+	// with what proves its time, and with what the certificate says.
+	slices.SortStableFunc(signed, func(a, b evidence.Signed) int { return cmp.Compare(provesTime(b.Key), provesTime(a.Key)) })
 	transient := map[string][]byte{"envelope": envelope}
 	if p.private {
 		transient["private"] = []byte("true")
 	}
+	var failures []error
 	for _, s := range signed {
-		types, err := c.missing(ctx, t.Subject, s)
+		err := c.by(ctx, t, p.format, s, transient, location)
+		if provenance.CodeOf(err) == provenance.Unavailable {
+			return err // the next would only wait for it again
+		}
 		if err != nil {
-			return err
+			failures = append(failures, err)
 		}
-		for _, typ := range types {
-			args := []string{string(t.Host), string(t.Repository), t.Subject.String(), typ, string(p.format), s.Key.MSP, s.Key.Name, location}
-			if _, err := c.Ledger.SubmitTransient(ctx, transient, submitEvidence, args...); err != nil {
-				return c.refused(ctx, s.Key.MSP, s.Result.Type, err)
+	}
+	if len(failures) > 0 {
+		return worst(failures)
+	}
+	return nil
+}
+
+func provesTime(k evidence.Key) int {
+	if k.Kind == evidence.TrustedRoot {
+		return 1
+	}
+	return 0
+}
+
+// by submits an envelope as one signer's, under each type that it does not have yet.
+func (c *Collector) by(ctx context.Context, t tasks.Task, format evidence.Format, s evidence.Signed, transient map[string][]byte, location string) error {
+	types, err := c.missing(ctx, t.Subject, s)
+	if err != nil {
+		return err
+	}
+	if len(types) == 0 {
+		c.Count("known")
+	}
+	var failures []error
+	for _, typ := range types {
+		args := []string{string(t.Host), string(t.Repository), t.Subject.String(), typ, string(format), s.Key.MSP, s.Key.Name, location}
+		if _, err := c.Ledger.SubmitTransient(ctx, transient, submitEvidence, args...); err != nil {
+			if err = c.refused(ctx, s.Key.MSP, s.Result.Type, err); provenance.CodeOf(err) == provenance.Unavailable {
+				return err
 			}
-			c.Count("recorded")
-			c.Log.InfoContext(ctx, "evidence collected", slog.String("type", cmp.Or(typ, s.Result.Type)), slog.String("image", string(t.Host)+"/"+string(t.Repository)+"@"+t.Subject.String()),
-				slog.String("key", s.Key.MSP+"/"+s.Key.Name), slog.String("identity", s.Result.Identity), slog.String("from", t.Digest.String()))
+			failures = append(failures, err)
+			continue
 		}
-		if len(types) == 0 {
-			c.Count("known")
-		}
+		c.Count("recorded")
+		c.Log.InfoContext(ctx, "evidence collected", slog.String("type", cmp.Or(typ, s.Result.Type)), slog.String("image", string(t.Host)+"/"+string(t.Repository)+"@"+t.Subject.String()),
+			slog.String("key", s.Key.MSP+"/"+s.Key.Name), slog.String("identity", s.Result.Identity), slog.String("from", t.Digest.String()))
+	}
+	if len(failures) > 0 {
+		return worst(failures)
 	}
 	return nil
 }
