@@ -104,10 +104,10 @@ func readASFFFinding(f any, vulnerabilities []any, s *scan) error {
 	}
 	for _, where := range []string{"GeneratorId", "Title", "Id"} {
 		found := map[string]any{}
-		for _, match := range advisory.FindAllStringSubmatch(str(f, where), -1) {
-			found[strings.ToUpper(match[2])] = true
+		for _, name := range flawNames.FindAllString(str(f, where), -1) {
+			found[nameOfFlaw(name)] = true
 		}
-		if names := sortedNames(found); len(names) == 1 {
+		if names := sortedNames(found); len(names) == 1 && advisory.MatchString(str(f, where)) {
 			return add(finding{id: names[0], severity: severity})
 		}
 	}

@@ -21,10 +21,7 @@ func readCycloneScan(m map[string]any, s *scan) error {
 		return invalid("cyclonedx: a list of vulnerabilities without a tool or without components is no scan")
 	}
 	s.madeAt = claimedTime(str(m, "metadata", "timestamp"))
-	s.names.manifest(ociPURL(str(bom.root, "purl")), ociPURL(str(bom.root, "bom-ref")))
-	if str(bom.root, "type") == "container" {
-		s.names.manifest(str(bom.root, "version"))
-	}
+	s.names = cycloneNames(bom.root)
 	for _, v := range vulnerabilities {
 		f := finding{id: str(v, "id"), fixable: str(v, "recommendation") != "", aliases: cycloneAliases(str(v, "id"), v)}
 		if f.severity, err = cycloneSeverity(v); err != nil {
@@ -50,19 +47,28 @@ func readCycloneScan(m map[string]any, s *scan) error {
 	return nil
 }
 
+// cycloneSeverity is the worst of the ratings: of each its name, and where that says
+// nothing its score. Nobody has rated what has no rating; one by its vector alone
+// cannot be read.
 func cycloneSeverity(v any) (int, error) {
-	worst := unknownSeverity
+	worst, vector := unknownSeverity, ""
 	for _, r := range list(v, "ratings") {
 		name := str(r, "severity")
 		s, ok := severity(name)
-		if name == "" {
+		if has(r, "score") && (name == "" || ok && s == unknownSeverity) {
 			s, ok = score(at(r, "score"))
-			ok = ok || !has(r, "score")
 		}
-		if !ok {
+		switch {
+		case ok:
+			worst = min(worst, s)
+		case name != "" || has(r, "score") || !has(r, "vector"):
 			return 0, unrated(str(v, "id"), name)
+		default:
+			vector = str(r, "vector")
 		}
-		worst = min(worst, s)
+	}
+	if worst == unknownSeverity && vector != "" {
+		return 0, unrated(str(v, "id"), vector)
 	}
 	return worst, nil
 }

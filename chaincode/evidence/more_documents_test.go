@@ -201,6 +201,10 @@ func TestAFindingOfAnotherType(t *testing.T) {
 	if err != nil || facts["critical"] != float64(1) || facts["total"] != float64(3) {
 		t.Errorf("%v, %v", facts, err)
 	}
+	// Two in one are no one of them.
+	if facts, err = plain(t, TypeScan, edited(t, asffFile, `"Title":"a secret"`, `"Title":"CVE-2026-0009,CVE-2026-0010 in a library"`)); err == nil || !strings.Contains(err.Error(), "names no vulnerability") {
+		t.Errorf("%v, %v", facts, err)
+	}
 }
 
 // TestWhatWasSignedDecides: a CycloneDX predicate is VEX or an SBOM by what it lists,
