@@ -22,9 +22,10 @@ func readTrivy(m map[string]any, s *scan) error {
 	packages, listed, others, system := false, false, false, family == ""
 	for _, r := range list(m, "Results") {
 		class := str(r, "Class")
-		if class == "os-pkgs" || class == "lang-pkgs" {
+		switch class {
+		case "os-pkgs", "lang-pkgs":
 			packages, listed = true, listed || len(list(r, "Packages")) > 0
-		} else {
+		case "config", "secret", "license", "license-file":
 			others = true
 		}
 		system = system || class == "os-pkgs" && strings.EqualFold(cmp.Or(str(r, "Type"), family), family)
