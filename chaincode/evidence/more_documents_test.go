@@ -97,6 +97,7 @@ func TestDocumentsThatSayLess(t *testing.T) {
 		{"asff of another version", TypeScan, "SchemaVersion", edited(t, asffFile, `2018-10-08`, `2030-01-01`)},
 		{"asff of another image", TypeScan, "is about", edited(t, asffFile, ones, twos)},
 		{"asff of two images", TypeScan, "about 2 images", edited(t, asffFile, `"Id":"reg.example/team/app:1.0"`, `"Id":"arn:aws:ecr:x:1:repository/a/sha256:`+twos+`"`)},
+		{"asff of a machine", TypeScan, "no image", edited(t, asffFile, `"Type":"AwsEcrContainerImage"`, `"Type":"AwsEc2Instance"`)},
 		{"asff with a severity nobody knows", TypeScan, "cannot be read", edited(t, asffFile, `"INFORMATIONAL"`, `"FINE"`)},
 		{"asff without a severity", TypeScan, "cannot be read", edited(t, asffFile, `{"Normalized":90}`, `{"Normalized":"90"}`)},
 		{"asff without an id", TypeScan, "names no vulnerability", edited(t, asffFile, `"CVE ID":"CVE-2026-0002"`, `"x":1`, `Trivy/CVE-2026-0002`, `Trivy`, `app/CVE-2026-0002`, `app`)},

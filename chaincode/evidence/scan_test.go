@@ -151,6 +151,9 @@ func TestSARIFRules(t *testing.T) {
 		"by a longer id":      {`"CVE-2026-1"`, `"other"`, `"ruleId":"CVE-2026-1/libssl3"`},
 		"of an extension":     {`"other"`, `"CVE-2026-1"`, `"ruleId":"CVE-2026-1","rule":{"toolComponent":{"index":0}}`},
 		"an extension, index": {`"other"`, `"CVE-2026-1"`, `"rule":{"index":0,"toolComponent":{"index":0}}`},
+		"an extension, name":  {`"other"`, `"CVE-2026-1"`, `"rule":{"index":0,"toolComponent":{"name":"database"}}`},
+		"the driver, name":    {`"CVE-2026-1"`, `"other"`, `"rule":{"index":0,"toolComponent":{"name":"x"}}`},
+		"no such extension":   {`"CVE-2026-1"`, `"other"`, `"ruleId":"CVE-2026-1","rule":{"index":0,"toolComponent":{"index":7}}`},
 		"found by its id":     {`"other"`, `"CVE-2026-1"`, `"ruleId":"CVE-2026-1"`},
 	} {
 		document := fmt.Sprintf(`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x","rules":[{"id":%s,"properties":{"security-severity":"9.8"}}]},
