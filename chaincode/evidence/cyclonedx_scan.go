@@ -1,5 +1,7 @@
 package evidence
 
+import "strings"
+
 // readCycloneScan reads the vulnerabilities that scanners write into a CycloneDX
 // document. Plain SBOMs have an empty list of them, so a document without any is no
 // scan; of several ratings the worst counts, for each is another database's.
@@ -48,27 +50,28 @@ func readCycloneScan(m map[string]any, s *scan) error {
 }
 
 // cycloneSeverity is the worst of the ratings: of each its name, and where that says
-// nothing its score. Nobody has rated what has no rating; one by its vector alone
-// cannot be read.
+// nothing its CVSS score. Nobody has rated what has no rating; one by its vector or on
+// another's scale alone cannot be read.
 func cycloneSeverity(v any) (int, error) {
-	worst, vector := unknownSeverity, ""
+	worst, unread := unknownSeverity, false
 	for _, r := range list(v, "ratings") {
-		name := str(r, "severity")
+		name, method := str(r, "severity"), str(r, "method")
+		scored := has(r, "score") && (method == "" || strings.HasPrefix(method, "CVSS"))
 		s, ok := severity(name)
-		if has(r, "score") && (name == "" || ok && s == unknownSeverity) {
+		if scored && (name == "" || ok && s == unknownSeverity) {
 			s, ok = score(at(r, "score"))
 		}
 		switch {
 		case ok:
 			worst = min(worst, s)
-		case name != "" || has(r, "score") || !has(r, "vector"):
-			return 0, unrated(str(v, "id"), name)
+		case name == "" && !scored:
+			unread = true
 		default:
-			vector = str(r, "vector")
+			return 0, unrated(str(v, "id"), name)
 		}
 	}
-	if worst == unknownSeverity && vector != "" {
-		return 0, unrated(str(v, "id"), vector)
+	if worst == unknownSeverity && unread {
+		return 0, unrated(str(v, "id"), "")
 	}
 	return worst, nil
 }
