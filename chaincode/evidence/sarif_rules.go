@@ -39,7 +39,7 @@ func (r sarifRules) of(result any) (id string, rule any) {
 			return cmp.Or(id, str(rules[i], "id")), rules[i]
 		}
 	}
-	for name := id; name != ""; {
+	for name := id; name != "" && len(id) <= maxText; { // a longer one is no finding's
 		if rule, known := r.byID[name]; known {
 			return id, rule
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
@@ -162,6 +163,20 @@ func TestSARIFRules(t *testing.T) {
 		if err != nil || facts["critical"] != int64(1) || str(list(facts, "findings")[0], "id") != "CVE-2026-1" {
 			t.Errorf("%s: %v %v", name, facts["findings"], err)
 		}
+	}
+}
+
+// TestLongSARIFID: an id of a megabyte of parts costs no more than it is long.
+func TestLongSARIFID(t *testing.T) {
+	rules := `{"id":"0"}`
+	for i := range 100 {
+		rules += fmt.Sprintf(`,{"id":"CVE-2026-%d"}`, i)
+	}
+	document := `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x","rules":[` + rules + `]}},"results":[{"ruleId":"` + strings.Repeat("/", 1<<20-1) + `"}]}]}`
+	start := time.Now()
+	_, _, _, err := Extract(TypeScan, []byte(document), 0)
+	if took := time.Since(start); provenance.CodeOf(err) != provenance.Invalid || !strings.Contains(err.Error(), "finding with id") || took > 5*time.Second {
+		t.Errorf("%v after %v", err, took)
 	}
 }
 
