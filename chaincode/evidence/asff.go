@@ -34,6 +34,9 @@ func readASFF(m map[string]any, s *scan) error {
 		if len(vulnerabilities) == 0 && !namesVulnerability(f) {
 			continue // a secret, a configuration
 		}
+		if kind := asffMachine(f); kind != "" {
+			return invalid("asff: a finding is about a %s, no image", clip(kind))
+		}
 		s.scanner = cmp.Or(s.scanner, str(f, "ProductName"), str(f, "ProductFields", "aws/securityhub/ProductName"), str(f, "ProductFields", "Product Name"))
 		if t := claimedTime(str(f, "UpdatedAt")); t.After(s.madeAt) {
 			s.madeAt = t
@@ -61,6 +64,17 @@ func namesVulnerability(f any) bool {
 		kind, _ := t.(string)
 		return strings.HasPrefix(kind, asffVulnerabilities)
 	}) || slices.ContainsFunc([]string{"GeneratorId", "Title", "Id"}, func(where string) bool { return advisory.MatchString(str(f, where)) })
+}
+
+// asffMachine is what a finding is about where that is a machine or a function: the same
+// scanners look at those.
+func asffMachine(f any) string {
+	for _, r := range list(f, "Resources") {
+		if kind := str(r, "Type"); kind == "AwsEc2Instance" || kind == "AwsLambdaFunction" {
+			return kind
+		}
+	}
+	return ""
 }
 
 // asffNames notes the digest of the image that a resource is: its own, or the end of
@@ -104,10 +118,10 @@ func readASFFFinding(f any, vulnerabilities []any, s *scan) error {
 	}
 	for _, where := range []string{"GeneratorId", "Title", "Id"} {
 		found := map[string]any{}
-		for _, match := range advisory.FindAllStringSubmatch(str(f, where), -1) {
-			found[strings.ToUpper(match[2])] = true
+		for _, name := range flawNames.FindAllString(str(f, where), -1) {
+			found[nameOfFlaw(name)] = true
 		}
-		if names := sortedNames(found); len(names) == 1 {
+		if names := sortedNames(found); len(names) == 1 && advisory.MatchString(str(f, where)) {
 			return add(finding{id: names[0], severity: severity})
 		}
 	}

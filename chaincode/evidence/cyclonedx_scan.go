@@ -1,5 +1,7 @@
 package evidence
 
+import "strings"
+
 // readCycloneScan reads the vulnerabilities that scanners write into a CycloneDX
 // document. Plain SBOMs have an empty list of them, so a document without any is no
 // scan; of several ratings the worst counts, for each is another database's.
@@ -21,10 +23,7 @@ func readCycloneScan(m map[string]any, s *scan) error {
 		return invalid("cyclonedx: a list of vulnerabilities without a tool or without components is no scan")
 	}
 	s.madeAt = claimedTime(str(m, "metadata", "timestamp"))
-	s.names.manifest(ociPURL(str(bom.root, "purl")), ociPURL(str(bom.root, "bom-ref")))
-	if str(bom.root, "type") == "container" {
-		s.names.manifest(str(bom.root, "version"))
-	}
+	s.names = cycloneNames(bom.root)
 	for _, v := range vulnerabilities {
 		f := finding{id: str(v, "id"), fixable: str(v, "recommendation") != "", aliases: cycloneAliases(str(v, "id"), v)}
 		if f.severity, err = cycloneSeverity(v); err != nil {
@@ -50,19 +49,29 @@ func readCycloneScan(m map[string]any, s *scan) error {
 	return nil
 }
 
+// cycloneSeverity is the worst of the ratings: of each its name, and where that says
+// nothing its CVSS score. Nobody has rated what has no rating; one by its vector or on
+// another's scale alone cannot be read.
 func cycloneSeverity(v any) (int, error) {
-	worst := unknownSeverity
+	worst, unread := unknownSeverity, false
 	for _, r := range list(v, "ratings") {
-		name := str(r, "severity")
+		name, method := str(r, "severity"), str(r, "method")
+		scored := has(r, "score") && (method == "" || strings.HasPrefix(method, "CVSS"))
 		s, ok := severity(name)
-		if name == "" {
+		if scored && (name == "" || ok && s == unknownSeverity) {
 			s, ok = score(at(r, "score"))
-			ok = ok || !has(r, "score")
 		}
-		if !ok {
+		switch {
+		case ok:
+			worst = min(worst, s)
+		case name == "" && !scored:
+			unread = true
+		default:
 			return 0, unrated(str(v, "id"), name)
 		}
-		worst = min(worst, s)
+	}
+	if worst == unknownSeverity && unread {
+		return 0, unrated(str(v, "id"), "")
 	}
 	return worst, nil
 }

@@ -180,7 +180,7 @@ func factsOf(typ string, m map[string]any, subject provenance.Digest) (extracted
 	case TypeTest:
 		found, err = testFacts(m)
 	case TypeVSA:
-		found, err = vsaFacts(m, subject)
+		found, err = vsaFacts(m)
 	case TypeSVR:
 		found, err = svrFacts(m)
 	case TypeReview:

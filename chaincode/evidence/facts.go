@@ -96,7 +96,7 @@ func checkFact(v any, where string, depth int) error {
 		}
 		return nil
 	case strictjson.Number:
-		return invalid("%s: %s has a fraction or an exponent: facts hold integers", clip(where), string(x))
+		return invalid("%s: %s has a fraction or an exponent, or is beyond 2^53-1: facts hold integers", clip(where), string(x))
 	case nil:
 		return invalid("%s: null is no fact", clip(where))
 	}

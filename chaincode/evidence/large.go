@@ -30,7 +30,7 @@ func envelopeLimits() strictjson.Limits {
 }
 
 func payloadLimits() strictjson.Limits {
-	return strictjson.Limits{Bytes: MaxEnvelope, Values: maxPayloadValues, Objects: maxPayloadObjects}
+	return strictjson.Limits{Bytes: MaxEnvelope, Values: maxPayloadValues, Objects: maxPayloadObjects, AnyNumbers: true}
 }
 
 // maxPartLicences is how many bytes of licences stay beside packages that do not.

@@ -97,6 +97,7 @@ func TestDocumentsThatSayLess(t *testing.T) {
 		{"asff of another version", TypeScan, "SchemaVersion", edited(t, asffFile, `2018-10-08`, `2030-01-01`)},
 		{"asff of another image", TypeScan, "is about", edited(t, asffFile, ones, twos)},
 		{"asff of two images", TypeScan, "about 2 images", edited(t, asffFile, `"Id":"reg.example/team/app:1.0"`, `"Id":"arn:aws:ecr:x:1:repository/a/sha256:`+twos+`"`)},
+		{"asff of a machine", TypeScan, "no image", edited(t, asffFile, `"Type":"AwsEcrContainerImage"`, `"Type":"AwsEc2Instance"`)},
 		{"asff with a severity nobody knows", TypeScan, "cannot be read", edited(t, asffFile, `"INFORMATIONAL"`, `"FINE"`)},
 		{"asff without a severity", TypeScan, "cannot be read", edited(t, asffFile, `{"Normalized":90}`, `{"Normalized":"90"}`)},
 		{"asff without an id", TypeScan, "names no vulnerability", edited(t, asffFile, `"CVE ID":"CVE-2026-0002"`, `"x":1`, `Trivy/CVE-2026-0002`, `Trivy`, `app/CVE-2026-0002`, `app`)},
@@ -199,6 +200,10 @@ func TestStatementsOfTheImage(t *testing.T) {
 func TestAFindingOfAnotherType(t *testing.T) {
 	facts, err := plain(t, TypeScan, edited(t, asffFile, `"Title":"a secret"`, `"Title":"CVE-2026-0009 in a library"`))
 	if err != nil || facts["critical"] != float64(1) || facts["total"] != float64(3) {
+		t.Errorf("%v, %v", facts, err)
+	}
+	// Two in one are no one of them.
+	if facts, err = plain(t, TypeScan, edited(t, asffFile, `"Title":"a secret"`, `"Title":"CVE-2026-0009,CVE-2026-0010 in a library"`)); err == nil || !strings.Contains(err.Error(), "names no vulnerability") {
 		t.Errorf("%v, %v", facts, err)
 	}
 }

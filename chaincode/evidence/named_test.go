@@ -23,6 +23,12 @@ func TestDocumentOfAnotherImage(t *testing.T) {
 	cyclone := func(component string) string {
 		return `{"bomFormat":"CycloneDX","specVersion":"1.5","metadata":{"component":` + component + `},"components":[{"name":"a"}]}`
 	}
+	cycloneScan := func(component string) string {
+		return `{"scanner":{"result":{"bomFormat":"CycloneDX","specVersion":"1.5","metadata":{"tools":[{"name":"trivy"}],"component":` + component + `},"components":[{"name":"a"}],"vulnerabilities":[{"id":"CVE-2026-1"}]}}}`
+	}
+	vsa := func(digest string) string {
+		return `{"verifier":{"id":"v"},"verificationResult":"PASSED","resourceUri":"reg.example/app@` + digest + `","policy":{"uri":"p"},"verifiedLevels":["SLSA_BUILD_LEVEL_3"]}`
+	}
 	spdx := func(packages, rest string) string {
 		return `{"spdxVersion":"SPDX-2.3","packages":[` + packages + `,{"SPDXID":"SPDXRef-a"}]` + rest + `}`
 	}
@@ -66,6 +72,10 @@ func TestDocumentOfAnotherImage(t *testing.T) {
 		"spdx, another by purl":       {spdx(`{"SPDXID":"SPDXRef-i","externalRefs":[{"referenceLocator":"pkg:oci/a@sha256:`+otherHex+`"}]}`, `,"documentDescribes":["SPDXRef-i"]`), false},
 		"spdx, the image":             {spdx(`{"SPDXID":"SPDXRef-i","versionInfo":"`+right+`"}`, describes), true},
 		"spdx, a base image":          {spdx(`{"SPDXID":"SPDXRef-b","versionInfo":"`+wrong+`"}`, describes), true},
+		"cyclonedx scan, another":     {cycloneScan(`{"properties":[{"name":"aquasecurity:trivy:RepoDigest","value":"app@` + wrong + `"}]}`), false},
+		"cyclonedx scan, its config":  {cycloneScan(`{"purl":"pkg:oci/app@sha256%3A` + otherHex + `","properties":[{"name":"aquasecurity:trivy:ImageID","value":"` + config + `"}]}`), true},
+		"a summary, its index":        {vsa(index), true},
+		"a summary, another":          {vsa(wrong), false},
 		"a predicate":                 {`{"scanner":{"result":` + trivy(`"app@`+wrong+`"`, "") + `}}`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,6 +120,8 @@ func TestNoSBOM(t *testing.T) {
 		"spdx, said otherwise":  {`{"spdxVersion":"SPDX-2.3","packages":[{"SPDXID":"SPDXRef-i"}],"relationships":[{"spdxElementId":"SPDXRef-i","relationshipType":"DESCRIBED_BY","relatedSpdxElement":"SPDXRef-DOCUMENT"}]}`, false},
 		"spdx, one package":     {`{"spdxVersion":"SPDX-2.3","packages":[{"SPDXID":"SPDXRef-a"}]}`, true},
 		"spdx, files":           {`{"spdxVersion":"SPDX-2.3","packages":[{"SPDXID":"SPDXRef-i"}],"documentDescribes":["SPDXRef-i"],"files":[{"SPDXID":"SPDXRef-f"}]}`, true},
+		"cyclonedx, the image":  {`{"bomFormat":"CycloneDX","specVersion":"1.5","metadata":{"component":{"bom-ref":"i","type":"container","name":"app"}},"components":[{"bom-ref":"i","type":"container","name":"app"}]}`, false},
+		"cyclonedx, in it":      {`{"bomFormat":"CycloneDX","specVersion":"1.5","metadata":{"component":{"bom-ref":"i","name":"app"}},"components":[{"bom-ref":"i","name":"app","components":[{"name":"a"}]}]}`, true},
 		"cyclonedx, one":        {`{"bomFormat":"CycloneDX","specVersion":"1.5","components":[{"name":"a"}]}`, true},
 	} {
 		_, _, _, err := Extract(TypeSBOM, []byte(c.document), 0)

@@ -53,11 +53,7 @@ func readSARIFRun(run any, s *scan) (looked bool, err error) {
 		s.names.manifest(d)
 	}
 	s.names.config(str(run, "properties", "imageID"))
-	rules := list(driver, "rules")
-	byID := map[string]any{}
-	for _, rule := range rules {
-		byID[str(rule, "id")] = rule
-	}
+	rules := sarifRulesOf(run)
 	looked = slices.ContainsFunc(packageScanners(), func(name string) bool {
 		return strings.HasPrefix(strings.ToLower(str(driver, "name")), name)
 	})
@@ -66,12 +62,7 @@ func readSARIFRun(run any, s *scan) (looked bool, err error) {
 		case "pass", "notApplicable", "informational":
 			continue
 		}
-		id := cmp.Or(str(result, "ruleId"), str(result, "rule", "id"))
-		rule, known := byID[id]
-		if i, ok := at(result, "ruleIndex").(int64); !known && ok && i >= 0 && i < int64(len(rules)) {
-			rule = rules[i]
-			id = cmp.Or(id, str(rule, "id"))
-		}
+		id, rule := rules.of(result)
 		if otherCheck(rule) {
 			continue
 		}
@@ -79,12 +70,26 @@ func readSARIFRun(run any, s *scan) (looked bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if err := s.add(f); err != nil {
+		add := s.add
+		if suppressed(result) {
+			add = s.ignore
+		}
+		if err := add(f); err != nil {
 			return false, err
 		}
 		looked = looked || perFlaw.MatchString(f.id) || distroAdvisory.MatchString(f.id) || slices.Contains(sarifTags(rule), "vulnerability")
 	}
 	return looked, nil
+}
+
+// suppressed tells whether somebody has set a result aside, and nobody has refused that
+// or has yet to answer (SARIF 2.1.0, section 3.27.23).
+func suppressed(result any) bool {
+	suppressions := list(result, "suppressions")
+	return len(suppressions) > 0 && !slices.ContainsFunc(suppressions, func(s any) bool {
+		status := str(s, "status")
+		return status != "" && status != "accepted"
+	})
 }
 
 // packageScanners look for vulnerabilities in packages and for nothing else: a list
@@ -126,8 +131,8 @@ func sarifFinding(id string, result, rule any) (finding, error) {
 	f := finding{id: id}
 	if help := helpText.FindStringSubmatch(str(rule, "help", "text")); help != nil {
 		f.id = help[1]
-	} else if names := advisory.FindAllStringSubmatch(id, 2); len(names) == 1 {
-		f.id = names[0][2]
+	} else if name := advisory.FindStringSubmatch(id); name != nil && len(flawNames.FindAllString(id, 2)) == 1 {
+		f.id = name[2]
 	}
 	var related []string
 	for _, name := range list(rule, "deprecatedIds") { // osv-scanner's
@@ -157,6 +162,9 @@ func sarifPackages(of ...any) (packages []string) {
 	return packages
 }
 
+// sarifLevels are the levels of a result, as indexes of severities.
+var sarifLevels = map[string]int{"error": 1, "warning": 2, "note": 3} //nolint:gochecknoglobals // a constant table
+
 var (
 	severityPhrase = regexp.MustCompile(`(?i)^([a-z]+) severity - `)               // Snyk's title
 	clairMessage   = regexp.MustCompile(`^\[[^\]\n]* - [^\]\n]* - ([A-Za-z]+)\] `) // clair-action's message
@@ -164,13 +172,30 @@ var (
 
 // sarifSeverity is how the scanner itself rates the finding, where it says so by a
 // name: security-severity is a base score, often another's. Without one it is that
-// score, and at least high where the level is error; without a score, the level.
+// score, and at least high where the level is error; without a score, the level. What
+// calls itself a severity and cannot be read refuses the report.
 func sarifSeverity(id string, result, rule any) (int, error) {
 	var named []string
+	var scores []any
 	for _, of := range []any{result, rule} {
 		named = append(named, sarifTags(of)...)
 		for _, name := range []string{"severity", "cvssV3_severity"} {
-			named = append(named, str(of, "properties", name))
+			given := at(of, "properties", name)
+			text, isText := given.(string)
+			_, isName := severity(text)
+			_, isScore := score(given)
+			level, isLevel := sarifLevels[strings.ToLower(text)]
+			switch {
+			case given == nil || isText && text == "":
+			case isName:
+				named = append(named, text)
+			case isLevel:
+				named = append(named, severities[level])
+			case isScore:
+				scores = append(scores, given)
+			default:
+				return 0, unrated(id, text)
+			}
 		}
 	}
 	if help := helpText.FindStringSubmatch(str(rule, "help", "text")); help != nil {
@@ -191,20 +216,23 @@ func sarifSeverity(id string, result, rule any) (int, error) {
 	if worst != unknownSeverity {
 		return worst, nil
 	}
+	for _, name := range []string{"security-severity", "cvssv3_baseScore"} {
+		scores = append(scores, at(result, "properties", name), at(rule, "properties", name))
+	}
 	scored := false
-	for _, of := range []any{result, rule} {
-		if given := at(of, "properties", "security-severity"); given != nil && given != "" && !scored {
-			s, ok := rating(given)
-			if !ok {
-				text, _ := given.(string)
-				return 0, unrated(id, text)
-			}
-			worst, scored = s, true
+	for _, given := range scores {
+		if given == nil || given == "" || scored {
+			continue
 		}
+		s, ok := rating(given)
+		if !ok {
+			text, _ := given.(string)
+			return 0, unrated(id, text)
+		}
+		worst, scored = s, true
 	}
 	level := cmp.Or(str(result, "level"), str(rule, "defaultConfiguration", "level"), "warning")
-	levels := map[string]int{"error": 1, "warning": 2, "note": 3}
-	switch at, known := levels[level]; {
+	switch at, known := sarifLevels[level]; {
 	case worst != unknownSeverity && level == "error":
 		return min(worst, at), nil
 	case worst != unknownSeverity, unknown:

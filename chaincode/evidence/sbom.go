@@ -131,10 +131,22 @@ func cycloneFacts(m map[string]any) (extracted, error) {
 		return extracted{}, invalid("sbom: components is no list")
 	}
 	b := sbom{format: "cyclonedx", number: number}
-	if b.walk(list(m, "components")); b.components == 0 {
+	root, components := at(m, "metadata", "component"), list(m, "components")
+	ref := str(root, "bom-ref")
+	b.walk(components)
+	if b.components == 0 || b.components == 1 && ref != "" && str(components[0], "bom-ref") == ref {
 		return extracted{}, b.empty()
 	}
-	root := at(m, "metadata", "component")
+	facts, err := b.facts()
+	return extracted{
+		facts: facts, predicateType: "https://cyclonedx.org/bom",
+		madeAt: claimedTime(str(m, "metadata", "timestamp")), names: cycloneNames(root),
+	}, err
+}
+
+// cycloneNames are the digests by which a document names the image that it is about,
+// its metadata.component.
+func cycloneNames(root any) ImageNames {
 	var names ImageNames
 	names.manifest(ociPURL(str(root, "purl")), ociPURL(str(root, "bom-ref")))
 	if str(root, "type") == "container" {
@@ -148,11 +160,7 @@ func cycloneFacts(m map[string]any) (extracted, error) {
 			names.config(str(p, "value"))
 		}
 	}
-	facts, err := b.facts()
-	return extracted{
-		facts: facts, predicateType: "https://cyclonedx.org/bom",
-		madeAt: claimedTime(str(m, "metadata", "timestamp")), names: names,
-	}, err
+	return names
 }
 
 // walk's depth is bounded by that of the document.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -32,7 +33,25 @@ type finding struct {
 	packages []string // canonical package URLs; nil where one is not known
 }
 
+// suffixed is the name of a flaw in what some tools write behind it, as that of a package.
+var suffixed = regexp.MustCompile(`(?i)^(?:(CVE-[0-9]{4}-[0-9]+)|GHSA((?:-[0-9a-z]{4}){3}))(?:$|[^0-9a-z])`)
+
+// flawNames finds names of flaws wherever they stand, to tell one from several.
+var flawNames = regexp.MustCompile(`(?i)CVE-[0-9]{4}-[0-9]+|GHSA(-[0-9a-z]{4}){3}`)
+
+// nameOfFlaw is an id without what stands behind the one name in it.
+func nameOfFlaw(id string) string {
+	if name := suffixed.FindStringSubmatch(id); name == nil || len(flawNames.FindAllString(id, 2)) > 1 {
+		return id
+	} else if name[1] != "" {
+		return strings.ToUpper(name[1])
+	} else {
+		return "GHSA" + strings.ToLower(name[2])
+	}
+}
+
 func (s *scan) add(f finding) error {
+	f.id = nameOfFlaw(f.id)
 	for _, id := range append([]string{f.id}, f.aliases...) {
 		if id == "" || text(id) != id || !printable(id) {
 			return invalid("scan: finding with id %q", clip(id))
@@ -43,6 +62,7 @@ func (s *scan) add(f finding) error {
 }
 
 func (s *scan) ignore(f finding) error {
+	f.id = nameOfFlaw(f.id)
 	if f.id == "" || text(f.id) != f.id || !printable(f.id) {
 		return invalid("scan: finding with id %q", clip(f.id))
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
@@ -34,6 +35,10 @@ func TestNoScan(t *testing.T) {
 		"empty run of Trivy": {sarif("Trivy", ``, ``), "looked for"},
 		"empty run":          {sarif("CodeQL", ``, ``), "looked for"},
 		"no failure":         {sarif("other", ``, `{"ruleId":"CVE-2026-1","kind":"pass"}`), "looked for"},
+		"licences, packages": {trivy(alpine, `[{"Class":"os-pkgs","Type":"alpine","Packages":[{"Name":"a"}]},{"Class":"license","Licenses":[{"Name":"GPL-2.0"}]}]`), "--list-all-pkgs"},
+		"secrets, packages":  {trivy(`{}`, `[{"Class":"lang-pkgs","Type":"gobinary","Packages":[{"Name":"a"}]},{"Class":"secret","Secrets":[{"RuleID":"key"}]}]`), "--list-all-pkgs"},
+		"by nobody":          {`{"scanner":{"result":[]}}`, "no scanner"},
+		"no report":          {`{"invocation":{"uri":"x"},"scanner":{"uri":"x","result":[]}}`, "scanner.result"},
 		"run of a linter":    {sarif("gosec", `{"id":"G101"}`, `{"ruleId":"G101","level":"note"}`), "looked for"},
 	} {
 		if _, _, _, err := Extract(TypeScan, []byte(c.document), 0); provenance.CodeOf(err) != provenance.Invalid || !strings.Contains(err.Error(), c.want) {
@@ -42,6 +47,8 @@ func TestNoScan(t *testing.T) {
 	}
 	for name, document := range map[string]string{
 		"clean OS":                trivy(alpine, `[{"Class":"os-pkgs","Type":"alpine"}]`),
+		"clean packages":          trivy(alpine, `[{"Class":"os-pkgs","Type":"alpine","Packages":[{"Name":"a"}]}]`),
+		"clean beside licences":   trivy(alpine, `[{"Class":"os-pkgs","Type":"alpine"},{"Class":"license","Licenses":[{"Name":"GPL-2.0"}]}]`),
 		"clean languages":         trivy(`{}`, `[{"Class":"lang-pkgs","Type":"gobinary"}]`),
 		"clean run of Grype":      sarif("grype", ``, ``),
 		"clean run of Snyk":       sarif("Snyk Container", ``, ``),
@@ -112,6 +119,11 @@ func TestSARIFSeverity(t *testing.T) {
 		"error":               {`"defaultConfiguration":{"level":"error"}`, ``, "high"},
 		"no score":            {`"properties":{"security-severity":""}`, `"level":"error"`, "high"},
 		"nothing":             {``, ``, "medium"},
+		"another language":    {`"properties":{"severity":"kritisch"}`, `"level":"note"`, ""},
+		"property, a score":   {`"properties":{"severity":9.8}`, `"level":"note"`, "critical"},
+		"property, a level":   {`"properties":{"severity":"error"}`, `"level":"note"`, "high"},
+		"property, none":      {`"properties":{"cvssV3_severity":"UNSPECIFIED"}`, `"level":"note"`, "unknown"},
+		"base score":          {`"properties":{"cvssv3_baseScore":9.8}`, `"level":"note"`, "critical"},
 		"clair":               {``, `"level":"error","message":{"text":"[a - 1 - Critical] b"}`, "critical"},
 	} {
 		rule, result := `{"id":"CVE-2026-1"`, `{"ruleId":"CVE-2026-1"`
@@ -122,8 +134,104 @@ func TestSARIFSeverity(t *testing.T) {
 			result += "," + c.result
 		}
 		facts, _, _, err := Extract(TypeScan, []byte(`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x","rules":[`+rule+`}]}},"results":[`+result+`}]}]}`), 0)
+		if c.want == "" && provenance.CodeOf(err) == provenance.Invalid && strings.Contains(err.Error(), "cannot be read") {
+			continue
+		}
 		if err != nil || facts[c.want] != int64(1) || facts["total"] != int64(1) {
 			t.Errorf("%s: %v %v, want %s", name, facts["findings"], err, c.want)
+		}
+	}
+}
+
+// TestSARIFRules: the rule of a result is found however the result names it.
+func TestSARIFRules(t *testing.T) {
+	for name, c := range map[string]struct{ driver, extension, result string }{
+		"by id":               {`"CVE-2026-1"`, `"other"`, `"ruleId":"CVE-2026-1"`},
+		"by index":            {`"CVE-2026-1"`, `"other"`, `"ruleIndex":0`},
+		"by rule index":       {`"CVE-2026-1"`, `"other"`, `"rule":{"index":0}`},
+		"by a longer id":      {`"CVE-2026-1"`, `"other"`, `"ruleId":"CVE-2026-1/libssl3"`},
+		"of an extension":     {`"other"`, `"CVE-2026-1"`, `"ruleId":"CVE-2026-1","rule":{"toolComponent":{"index":0}}`},
+		"an extension, index": {`"other"`, `"CVE-2026-1"`, `"rule":{"index":0,"toolComponent":{"index":0}}`},
+		"an extension, name":  {`"other"`, `"CVE-2026-1"`, `"rule":{"index":0,"toolComponent":{"name":"database"}}`},
+		"the driver, name":    {`"CVE-2026-1"`, `"other"`, `"rule":{"index":0,"toolComponent":{"name":"x"}}`},
+		"no such extension":   {`"CVE-2026-1"`, `"other"`, `"ruleId":"CVE-2026-1","rule":{"index":0,"toolComponent":{"index":7}}`},
+		"found by its id":     {`"other"`, `"CVE-2026-1"`, `"ruleId":"CVE-2026-1"`},
+	} {
+		document := fmt.Sprintf(`{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x","rules":[{"id":%s,"properties":{"security-severity":"9.8"}}]},
+			"extensions":[{"name":"database","rules":[{"id":%s,"properties":{"security-severity":"9.8"}}]}]},"results":[{%s,"level":"note"}]}]}`, c.driver, c.extension, c.result)
+		facts, _, _, err := Extract(TypeScan, []byte(document), 0)
+		if err != nil || facts["critical"] != int64(1) || str(list(facts, "findings")[0], "id") != "CVE-2026-1" {
+			t.Errorf("%s: %v %v", name, facts["findings"], err)
+		}
+	}
+}
+
+// TestLongSARIFID: an id of a megabyte of parts costs no more than it is long.
+func TestLongSARIFID(t *testing.T) {
+	rules := `{"id":"0"}`
+	for i := range 100 {
+		rules += fmt.Sprintf(`,{"id":"CVE-2026-%d"}`, i)
+	}
+	document := `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x","rules":[` + rules + `]}},"results":[{"ruleId":"` + strings.Repeat("/", 1<<20-1) + `"}]}]}`
+	start := time.Now()
+	_, _, _, err := Extract(TypeScan, []byte(document), 0)
+	if took := time.Since(start); provenance.CodeOf(err) != provenance.Invalid || !strings.Contains(err.Error(), "finding with id") || took > 5*time.Second {
+		t.Errorf("%v after %v", err, took)
+	}
+}
+
+// TestSARIFSuppressions: what is suppressed and accepted was ignored.
+func TestSARIFSuppressions(t *testing.T) {
+	for suppressions, ignored := range map[string]bool{
+		``: false, `,"suppressions":[]`: false, `,"suppressions":[{"kind":"external"}]`: true, `,"suppressions":[{"kind":"external","status":"accepted"}]`: true,
+		`,"suppressions":[{"kind":"external","status":"underReview"}]`: false, `,"suppressions":[{"kind":"external"},{"kind":"inSource","status":"rejected"}]`: false,
+	} {
+		document := `{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}},"results":[{"ruleId":"CVE-2026-1","level":"error"` + suppressions + `},{"ruleId":"CVE-2026-2","level":"note"}]}]}`
+		facts, _, _, err := Extract(TypeScan, []byte(document), 0)
+		if err != nil || (facts["ignored"] == int64(1)) != ignored || (facts["high"] == int64(0)) != ignored {
+			t.Errorf("%s: %v %v", suppressions, facts, err)
+		}
+	}
+}
+
+// TestRatings: of several ratings the worst counts, and one that cannot be read is
+// no reason to call a finding unrated.
+func TestRatings(t *testing.T) {
+	cyclone := `{"bomFormat":"CycloneDX","specVersion":"1.5","metadata":{"tools":[{"name":"x"}]},"components":[{"name":"a"}],"vulnerabilities":[{"id":"CVE-2026-1","ratings":[%s]}]}`
+	inToto := `{"scanner":{"uri":"x","result":[{"id":"CVE-2026-1","severity":[%s]}]}}`
+	for name, c := range map[string]struct{ form, ratings, want string }{
+		"none yet":                  {cyclone, ``, "unknown"},
+		"unknown, scored":           {cyclone, `{"severity":"unknown","score":9.8}`, "critical"},
+		"a name above a score":      {cyclone, `{"severity":"high","score":9.8}`, "high"},
+		"a vector alone":            {cyclone, `{"method":"CVSSv31","vector":"CVSS:3.1/AV:N"}`, ""},
+		"a vector beside a rating":  {cyclone, `{"vector":"CVSS:3.1/AV:N"},{"severity":"low"}`, "low"},
+		"a vector beside unknown":   {cyclone, `{"vector":"CVSS:3.1/AV:N"},{"severity":"unknown"}`, ""},
+		"a likelihood":              {cyclone, `{"method":"other","score":0.97,"severity":"none"},{"severity":"info"}`, "negligible"},
+		"a likelihood alone":        {cyclone, `{"method":"other","score":0.97}`, ""},
+		"another's scale":           {cyclone, `{"method":"OWASP","score":3},{"method":"CVSSv31","score":9.8}`, "critical"},
+		"empty":                     {cyclone, `{}`, ""},
+		"in-toto, a vector":         {inToto, `{"score":"CVSS:3.1/AV:N"}`, ""},
+		"in-toto, beside unknown":   {inToto, `{"score":"CVSS:3.1/AV:N"},{"score":"unknown"}`, ""},
+		"in-toto, beside a rating":  {inToto, `{"score":"CVSS:3.1/AV:N"},{"score":"5"}`, "medium"},
+		"in-toto, beside its score": {inToto, `{"score":"unknown"},{"score":"9.8"}`, "critical"},
+	} {
+		facts, _, _, err := Extract(TypeScan, fmt.Appendf(nil, c.form, c.ratings), 0)
+		if c.want == "" && (provenance.CodeOf(err) != provenance.Invalid || !strings.Contains(err.Error(), "cannot be read")) || c.want != "" && (err != nil || facts[c.want] != int64(1)) {
+			t.Errorf("%s: %v %v, want %q", name, facts["findings"], err, c.want)
+		}
+	}
+}
+
+// TestSuffixes: a name of a flaw is its name without what stands behind it.
+func TestSuffixes(t *testing.T) {
+	for id, want := range map[string]string{
+		"CVE-2026-1": "CVE-2026-1", "cve-2026-1": "CVE-2026-1", "CVE-2026-1-openssl": "CVE-2026-1", "CVE-2026-12(libssl)": "CVE-2026-12", "GHSA-AAAA-bbbb-cccc:npm": "GHSA-aaaa-bbbb-cccc",
+		"CVE-2026-1a": "CVE-2026-1a", "GHSA-aaaa-bbbb-ccccc": "GHSA-aaaa-bbbb-ccccc", "RHSA-2026:1": "RHSA-2026:1", "TEMP-0000000-CVE-2026-1": "TEMP-0000000-CVE-2026-1", "CVE-2026-1,CVE-2026-2": "CVE-2026-1,CVE-2026-2",
+	} {
+		document := `{"scanner":{"uri":"x","result":[{"id":"` + id + `","severity":"high"}]}}`
+		facts, _, _, err := Extract(TypeScan, []byte(document), 0)
+		if err != nil || str(list(facts, "findings")[0], "id") != want {
+			t.Errorf("%s: %v %v, want %s", id, facts["findings"], err, want)
 		}
 	}
 }
@@ -134,7 +242,7 @@ func TestSARIFIDs(t *testing.T) {
 	for rule, want := range map[string]string{
 		"CVE-2026-1": "CVE-2026-1", "CVE-2026-1-package-1": "CVE-2026-1", "CVE-2026-12-python3.11": "CVE-2026-12", "[HIGH] CVE-2026-1": "CVE-2026-1",
 		"GHSA-aaaa-bbbb-cccc-lodash": "GHSA-aaaa-bbbb-cccc", "CVE-2026-1_openssl_1.1": "CVE-2026-1", "SNYK-LINUX-EXPAT-450908": "SNYK-LINUX-EXPAT-450908",
-		"RHSA-2026:1": "RHSA-2026:1", "CVE-2026-1, CVE-2026-2": "CVE-2026-1, CVE-2026-2", "XCVE-2026-1": "XCVE-2026-1",
+		"RHSA-2026:1": "RHSA-2026:1", "CVE-2026-1, CVE-2026-2": "CVE-2026-1, CVE-2026-2", "CVE-2026-1+CVE-2026-2": "CVE-2026-1+CVE-2026-2", "XCVE-2026-1": "XCVE-2026-1",
 	} {
 		f, err := sarifFinding(rule, nil, nil)
 		if err != nil || f.id != want {

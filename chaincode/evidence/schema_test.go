@@ -77,3 +77,30 @@ func TestCheckSchema(t *testing.T) {
 		}
 	}
 }
+
+// TestNumbersBesideTheSchema: what a schema does not name may be any number; what it
+// names is an integer that everybody reads alike.
+func TestNumbersBesideTheSchema(t *testing.T) {
+	signer := newECDSA(t)
+	k := publicKey(t, signer)
+	document := m{"count": 3, "startedAt": json.Number("1700000000000000000"), "inode": json.Number("18446744073709551615"), "drift": json.Number("-0.0")}
+	for name, ok := range map[string]bool{"count": true, "startedAt": false, "inode": false, "drift": false} {
+		for _, r := range []Request{
+			request(FormatPlain, toJSON(t, document)),
+			request(FormatDSSE, toJSON(t, dsseEnvelope(t, inToto(t, ownPredicate+"custom/trace/v1", document, m{"sha256": imageHex}), signer))),
+		} {
+			by := &k
+			if r.Format == FormatPlain {
+				r.Type, by = "custom/trace", nil
+			}
+			r.Schema = func(string) (json.RawMessage, error) {
+				return json.RawMessage(`{"type":"object","properties":{"` + name + `":{"type":"integer"}}}`), nil
+			}
+			if !ok {
+				refused(t, r, by, "facts hold integers")
+			} else if got := accepted(t, r, by); string(got.Facts) != `{"count":3}` {
+				t.Errorf("%s", got.Facts)
+			}
+		}
+	}
+}

@@ -18,8 +18,8 @@ const unknownSeverity = len(severities) - 1
 // severityNames are the other names that databases and scanners give them.
 var severityNames = map[string]string{ //nolint:gochecknoglobals // a constant table
 	"important": "high", "moderate": "medium", "minor": "low",
-	"info": "negligible", "informational": "negligible", "unimportant": "negligible",
-	"defcon1": "critical", "none": "unknown", "unassigned": "unknown", "undefined": "unknown", "untriaged": "unknown",
+	"info": "negligible", "information": "negligible", "informational": "negligible", "minimal": "negligible", "unimportant": "negligible",
+	"defcon1": "critical", "none": "unknown", "unassigned": "unknown", "undefined": "unknown", "unspecified": "unknown", "untriaged": "unknown",
 }
 
 // severity reads a severity's name, and tells whether it is one.

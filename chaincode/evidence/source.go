@@ -139,11 +139,15 @@ func source02(m map[string]any) source {
 	config := object(m, "invocation", "configSource")
 	all, git := dependencies(list(m, "materials")), gitSources(list(m, "materials"))
 	switch builderOf(str(m, "buildType")) {
-	case tekton: // configSource is the pipeline's or the task's own repository
+	case tekton: // configSource is the pipeline's or a task's own repository
 		var named sources
 		tektonHints(object(m, "invocation", "parameters"), m, &named)
 		if len(named) == 0 {
-			named = slices.DeleteFunc(slices.Clone(git), func(c source) bool { return place(c.uri) == place(str(config, "uri")) })
+			own := map[string]bool{place(str(config, "uri")): true}
+			for _, task := range list(m, "buildConfig", "tasks") {
+				own[place(str(task, "invocation", "configSource", "uri"))] = true
+			}
+			named = slices.DeleteFunc(slices.Clone(git), func(c source) bool { return own[place(c.uri)] })
 		}
 		found := named.one()
 		if same := all.of(found.uri); found.uri != "" && len(same) > 0 {

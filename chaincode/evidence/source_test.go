@@ -23,6 +23,14 @@ func TestSources(t *testing.T) {
 		return m{"builder": m{"id": "b"}, "buildType": buildType, "invocation": invocation, "materials": materials}
 	}
 	config := func(uri, commit string) m { return m{"configSource": m{"uri": uri, "digest": m{"sha1": commit}}} }
+	tasks := func(document m, invocations ...m) m {
+		var all []any
+		for _, invocation := range invocations {
+			all = append(all, m{"invocation": invocation})
+		}
+		document["buildConfig"] = m{"tasks": all}
+		return document
+	}
 	hints := m{"CHAINS-GIT_URL": `"https://git.example/team/app"`, "CHAINS-GIT_COMMIT": a}
 	for name, c := range map[string]struct {
 		document    m
@@ -53,6 +61,8 @@ func TestSources(t *testing.T) {
 		"v0.2 tekton, pipeline":    {v02("tekton.dev/v1beta1/TaskRun", config(rules, b), dep("", rules+".git", "sha1", b), dep("", app, "sha1", a)), app, a},
 		"v0.2 tekton, only it":     {v02("tekton.dev/v1/PipelineRun", config(rules, b), dep("", rules, "sha1", b)), "", ""},
 		"v0.2 tekton, by hint":     {v02("tekton.dev/v1/PipelineRun", m{"parameters": hints}, dep("", rules, "sha1", b), dep("", app, "sha1", a)), app, a},
+		"v0.2 tekton, a task's":    {tasks(v02("tekton.dev/v1/PipelineRun", m{}, dep("", rules, "sha1", b), dep("", app, "sha1", a)), config(rules, b), m{}), app, a},
+		"v0.2 tekton, tasks alone": {tasks(v02("tekton.dev/v1/PipelineRun", m{}, dep("", rules, "sha1", b)), m{}, config(rules+".git", b)), "", ""},
 		"v0.2 tekton, two, no one": {v02("tekton.dev/v1/PipelineRun", m{}, dep("", rules, "sha1", b), dep("", app, "sha1", a)), "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

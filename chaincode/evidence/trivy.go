@@ -7,7 +7,8 @@ import (
 
 // readTrivy reads aquasecurity/trivy's JSON report (pkg/types/report.go). Its
 // configuration, secret and licence scans have the same form: a vulnerability scan
-// has a result about packages, and where an OS was found, one about that OS's.
+// has a result about packages, and where an OS was found, one about that OS's. Those
+// results are there without their packages only where vulnerabilities were looked for.
 func readTrivy(m map[string]any, s *scan) error {
 	s.scanner, s.version = "trivy", str(m, "Trivy", "Version")
 	s.madeAt = claimedTime(str(m, "CreatedAt"))
@@ -18,10 +19,15 @@ func readTrivy(m map[string]any, s *scan) error {
 	if family == "none" {
 		family = ""
 	}
-	packages, system := false, family == ""
+	packages, listed, others, system := false, false, false, family == ""
 	for _, r := range list(m, "Results") {
 		class := str(r, "Class")
-		packages = packages || class == "os-pkgs" || class == "lang-pkgs"
+		switch class {
+		case "os-pkgs", "lang-pkgs":
+			packages, listed = true, listed || len(list(r, "Packages")) > 0
+		case "config", "secret", "license", "license-file":
+			others = true
+		}
 		system = system || class == "os-pkgs" && strings.EqualFold(cmp.Or(str(r, "Type"), family), family)
 		if err := readTrivyResult(r, s); err != nil {
 			return err
@@ -34,6 +40,9 @@ func readTrivy(m map[string]any, s *scan) error {
 		return invalid("trivy: the image has the OS %q and no result about its packages", clip(family))
 	}
 	endOfLife, _ := at(m, "Metadata", "OS", "EOSL").(bool)
+	if listed && others && !endOfLife && len(s.findings)+len(s.ignored) == 0 {
+		return invalid("trivy: it lists packages and found other things than vulnerabilities: a run that did not look for them is the same; with --list-all-pkgs=false it is not")
+	}
 	s.endOfLife = endOfLife
 	s.names.reference(str(m, "ArtifactName"), str(m, "Metadata", "Reference"))
 	for _, d := range list(m, "Metadata", "RepoDigests") {

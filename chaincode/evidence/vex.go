@@ -36,7 +36,7 @@ func vexFacts(m map[string]any, subject provenance.Digest) (extracted, error) {
 		}
 	}
 	if len(all) == 0 {
-		return extracted{}, invalid("vex: no statement whose product is %s", cmp.Or(subject.Short(), "named"))
+		return extracted{}, invalid("vex: no statement whose product is %s, by its digest; a tag may name another image tomorrow", cmp.Or(subject.Short(), "named"))
 	}
 	facts, err := vexStatementFacts(all)
 	return extracted{

@@ -3,6 +3,7 @@ package evidence
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -39,6 +40,9 @@ func (s vexStatement) setsAside() bool { return s.status == "not_affected" || s.
 // is said of one vulnerability, product and subcomponent again, the latest counts,
 // by its time, and of the same time the later in the document.
 func vexStatementFacts(all []vexStatement) (map[string]any, error) {
+	for i := range all {
+		all[i].spell()
+	}
 	all, err := latestStatements(all)
 	if err != nil {
 		return nil, err
@@ -66,6 +70,32 @@ func vexStatementFacts(all []vexStatement) (map[string]any, error) {
 		return 1
 	})
 	return listStatements(all, cut, counts)
+}
+
+// spell spells the names of a statement's flaw.
+func (s *vexStatement) spell() {
+	s.id = spelled(s.id)
+	var aliases []string
+	for _, alias := range s.aliases {
+		if name := spelled(alias); name != s.id {
+			aliases = append(aliases, name)
+		}
+	}
+	slices.Sort(aliases)
+	s.aliases = slices.Compact(aliases)
+}
+
+// spelled is a name of a flaw as its database spells it: scanners and databases differ
+// in case alone, and some name a flaw by its page.
+func spelled(id string) string {
+	name := id
+	if strings.HasPrefix(id, "https://") {
+		name = id[strings.LastIndexByte(id, '/')+1:]
+	}
+	if flaw := nameOfFlaw(name); strings.EqualFold(flaw, name) && flawNames.MatchString(flaw) {
+		return flaw
+	}
+	return id
 }
 
 func listStatements(all []vexStatement, cut bool, counts map[string]int64) (map[string]any, error) {

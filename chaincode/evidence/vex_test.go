@@ -167,3 +167,31 @@ func TestVEXLarge(t *testing.T) {
 		t.Errorf("%v %q", facts["truncated"], lines)
 	}
 }
+
+// TestVEXSpelling: one flaw is one, however its name is spelled.
+func TestVEXSpelling(t *testing.T) {
+	named := func(vulnerability m) m {
+		s := about("x", "fixed", "")
+		s["vulnerability"] = vulnerability
+		return s
+	}
+	for name, c := range map[string]struct {
+		vulnerability m
+		want          string
+	}{
+		"case":       {m{"name": "cve-2026-1"}, "CVE-2026-1 fixed"},
+		"its page":   {m{"@id": "https://nvd.example/vuln/detail/CVE-2026-1"}, "CVE-2026-1 fixed"},
+		"an alias":   {m{"name": "CVE-2026-1", "aliases": []any{"ghsa-AAAA-bbbb-cccc", "cve-2026-1", "GHSA-aaaa-bbbb-cccc"}}, "CVE-2026-1 fixed =GHSA-aaaa-bbbb-cccc"},
+		"a suffix":   {m{"name": "CVE-2026-1-openssl"}, "CVE-2026-1-openssl fixed"},
+		"other page": {m{"@id": "https://vendor.example/advisories/7"}, "https://vendor.example/advisories/7 fixed"},
+	} {
+		facts, err := vexOf(t, openVEX(t, named(c.vulnerability)))
+		if lines := rendered(facts); err != nil || len(lines) != 1 || lines[0] != c.want {
+			t.Errorf("%s: %q, %v", name, lines, err)
+		}
+	}
+	facts, err := vexOf(t, openVEX(t, about("CVE-2026-1", "fixed", "2026-11-18T07:00:00Z"), about("cve-2026-1", "affected", "2026-11-19T07:00:00Z")))
+	if lines := rendered(facts); err != nil || len(lines) != 1 || lines[0] != "CVE-2026-1 affected" {
+		t.Errorf("the later one: %q, %v", lines, err)
+	}
+}

@@ -21,7 +21,7 @@ const (
 // Consumers must compare resourceUri, or a summary made for one repository
 // passes in another that has the same image: the fact repository is the
 // repository it names, "" where it names none, and package policy compares it.
-func vsaFacts(m map[string]any, subject provenance.Digest) (extracted, error) {
+func vsaFacts(m map[string]any) (extracted, error) {
 	result, resource := str(m, "verificationResult"), str(m, "resourceUri")
 	if result != "PASSED" && result != "FAILED" {
 		return extracted{}, invalid("vsa: verificationResult %q: want PASSED or FAILED", clip(result))
@@ -42,11 +42,10 @@ func vsaFacts(m map[string]any, subject provenance.Digest) (extracted, error) {
 		return extracted{}, err
 	}
 	repository, digest := resourceOf(resource)
-	if !subject.IsZero() && digest != "" && digest != subject.String() {
-		return extracted{}, invalid("vsa: resourceUri names %s and not %s", clip(digest), subject.Short())
-	}
 	facts["repository"] = repository
-	return extracted{facts: facts, predicateType: vsaPredicate, madeAt: claimedTime(str(m, "timeVerified"))}, nil
+	found := extracted{facts: facts, predicateType: vsaPredicate, madeAt: claimedTime(str(m, "timeVerified"))}
+	found.names.manifest(digest)
+	return found, nil
 }
 
 // wholeTexts refuses texts that a fact cannot hold whole, for cut to fit they would

@@ -52,16 +52,16 @@ func TestVerificationSummary(t *testing.T) {
 		}
 	}
 	for why, change := range map[string]func(m){
-		"verificationResult":  func(p m) { p["verificationResult"] = "passed" },
-		"verifier is missing": func(p m) { delete(p, "verifier") },
-		"policy is missing":   func(p m) { p["policy"] = m{} },
-		"resourceUri is":      func(p m) { p["resourceUri"] = 7 },
-		"a list of 0":         func(p m) { p["verifiedLevels"] = []any{} },
-		"a list of 33":        func(p m) { p["verifiedLevels"] = make([]any, 33) },
-		"lists hold texts":    func(p m) { p["verifiedLevels"] = []any{"a", nil} },
-		"is longer than":      func(p m) { p["slsaVersion"] = strings.Repeat("1", 257) },
-		"resourceUri names":   func(p m) { p["resourceUri"] = "reg.example/team/app@sha256:" + otherHex },
-		"resourceUri names s": func(p m) { p["resourceUri"] = "pkg:oci/app@sha256%3A" + otherHex },
+		"verificationResult":    func(p m) { p["verificationResult"] = "passed" },
+		"verifier is missing":   func(p m) { delete(p, "verifier") },
+		"policy is missing":     func(p m) { p["policy"] = m{} },
+		"resourceUri is":        func(p m) { p["resourceUri"] = 7 },
+		"a list of 0":           func(p m) { p["verifiedLevels"] = []any{} },
+		"a list of 33":          func(p m) { p["verifiedLevels"] = make([]any, 33) },
+		"lists hold texts":      func(p m) { p["verifiedLevels"] = []any{"a", nil} },
+		"is longer than":        func(p m) { p["slsaVersion"] = strings.Repeat("1", 257) },
+		"the document is about": func(p m) { p["resourceUri"] = "reg.example/team/app@sha256:" + otherHex },
+		"is about sha256:":      func(p m) { p["resourceUri"] = "pkg:oci/app@sha256%3A" + otherHex },
 	} {
 		refused(t, signed(vsaOf(change)), &k, why)
 	}

@@ -11,7 +11,7 @@ func readCosignVuln(m map[string]any, s *scan) error {
 	result := object(m, "scanner", "result")
 	read := scanFormat(result)
 	if read == nil || has(result, "scanner") {
-		return invalid("scan: scanner.result is neither Trivy, Grype nor SARIF 2.1 JSON")
+		return invalid("scan: scanner.result is no report of a known format")
 	}
 	if err := read(result, s); err != nil {
 		return err
@@ -26,7 +26,13 @@ func readCosignVuln(m map[string]any, s *scan) error {
 
 // readInTotoVulns reads in-toto/attestation's vulns predicate, v0.1 and v0.2.
 func readInTotoVulns(m map[string]any, s *scan) error {
+	if has(m, "invocation") { // cosign's
+		return invalid("scan: scanner.result is a list, and no report of a known format")
+	}
 	s.scanner, s.version = str(m, "scanner", "uri"), str(m, "scanner", "version")
+	if s.scanner == "" && len(list(m, "scanner", "result")) == 0 {
+		return invalid("scan: no scanner is named, and nothing was found")
+	}
 	s.databaseAt = str(m, "scanner", "db", "lastUpdate")
 	s.madeAt = claimedTime(str(m, "metadata", "scanFinishedOn"))
 	for _, r := range list(m, "scanner", "result") {
@@ -47,13 +53,13 @@ func readInTotoVulns(m map[string]any, s *scan) error {
 
 // inTotoSeverity reads one or several ratings: {"method":"nvd","score":"9.8"}, as
 // an object or in a list, or the score alone. The worst counts. A CVSS vector is
-// left out beside a rating that can be read, and is none by itself.
+// left out beside a rating that can be read, and is none by itself or beside "unknown".
 func inTotoSeverity(id string, given any) (int, error) {
 	ratings, ok := given.([]any)
 	if !ok {
 		ratings = []any{given}
 	}
-	worst, rated := unknownSeverity, false
+	worst, rated, vectors := unknownSeverity, false, ""
 	for _, r := range ratings {
 		value := r
 		if o, ok := r.(map[string]any); ok {
@@ -61,12 +67,14 @@ func inTotoSeverity(id string, given any) (int, error) {
 		}
 		if s, ok := rating(value); ok {
 			worst, rated = min(worst, s), true
-		} else if vector, _ := value.(string); !strings.HasPrefix(vector, "CVSS:") {
+		} else if vector, _ := value.(string); strings.HasPrefix(vector, "CVSS:") {
+			vectors = vector
+		} else {
 			return 0, unrated(id, vector)
 		}
 	}
-	if !rated {
-		return 0, unrated(id, "")
+	if !rated || worst == unknownSeverity && vectors != "" {
+		return 0, unrated(id, vectors)
 	}
 	return worst, nil
 }

@@ -26,6 +26,9 @@ func (r *Reader) number() (n int64, literal string, err error) {
 	if c := r.peek(); c != '.' && c != 'e' && c != 'E' {
 		n, ok := integer(whole)
 		if !ok || n == 0 && negative {
+			if text := r.in[start:r.at]; r.limits.AnyNumbers && len(text) <= maxNumeral {
+				return 0, string(text), nil
+			}
 			return 0, "", r.outOfRange(start)
 		}
 		if negative {
@@ -47,6 +50,9 @@ func (r *Reader) number() (n int64, literal string, err error) {
 	text := r.in[start:r.at]
 	if len(text) > maxNumeral || exponent < -maxExponent || exponent > maxExponent {
 		return 0, "", r.outOfRange(start)
+	}
+	if r.limits.AnyNumbers {
+		return 0, string(text), nil
 	}
 	digits := append(bytes.Clone(whole), fraction...)
 	if zero := len(bytes.Trim(digits, "0")) == 0; zero && negative || !zero && !within(digits, len(whole)+exponent) {

@@ -12,7 +12,8 @@
 //     character are refused; other escapes are read, in names too.
 //   - Integers are at most 2^53-1 either way. A number with a fraction or an
 //     exponent keeps its characters, 40 at most; its whole part has the same
-//     bound, its exponent is of two digits. Minus zero is refused.
+//     bound, its exponent is of two digits. Minus zero is refused. Limits.AnyNumbers
+//     keeps the characters of those that are out of range.
 //   - A byte order mark, a comment, and anything but white space after the one
 //     value are refused, and so is nesting beyond Limits.Depth.
 //
@@ -41,6 +42,9 @@ type Limits struct {
 	// invisible characters, as the keys of annotations may, which people choose.
 	// Whoever looks into such a document compares names byte by byte.
 	ExactNames bool
+	// AnyNumbers keeps the characters of a number beyond MaxInteger or of minus zero, 40
+	// at most, as those of a fraction: nobody who reads it as an integer finds one.
+	AnyNumbers bool
 }
 
 // Defaults of Limits, and the greatest number: beyond it, readers that use
@@ -82,7 +86,7 @@ func (l Limits) filled() Limits {
 	return l
 }
 
-// Number is a number that is no integer literal: it has a fraction or an
+// Number is a number that is no integer literal within MaxInteger: it has a fraction or an
 // exponent. It keeps the very characters; nothing here computes with it.
 type Number string
 

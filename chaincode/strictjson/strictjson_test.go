@@ -282,3 +282,36 @@ func TestUnmarshal(t *testing.T) {
 		t.Error("a list passed as an object")
 	}
 }
+
+// TestAnyNumbers: what is out of range keeps its characters, and is no integer.
+func TestAnyNumbers(t *testing.T) {
+	limits := Limits{AnyNumbers: true}
+	for _, in := range []string{"9007199254740992", "-1700000000000000000", "18446744073709551615", "-0", "-0.0", "9007199254740992.5", "1e99", strings.Repeat("9", 40)} {
+		got, err := Decode([]byte(in), limits)
+		if err != nil || got != Number(in) || Check([]byte(in), limits) != nil {
+			t.Errorf("%s: %v, %v", in, got, err)
+		}
+		if _, err := Decode([]byte(in), Limits{}); err == nil {
+			t.Errorf("%s: without the limit", in)
+		}
+		r, err := NewReader([]byte(in), limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Integer(); err == nil || !strings.Contains(err.Error(), "want an integer") {
+			t.Errorf("%s as an integer: %v", in, err)
+		}
+	}
+	for _, in := range []string{"9007199254740991", "0", "-1"} {
+		if got, err := Decode([]byte(in), limits); err != nil || fmt.Sprint(got) != in {
+			t.Errorf("%s: %v, %v", in, got, err)
+		} else if _, ok := got.(int64); !ok {
+			t.Errorf("%s is a %T", in, got)
+		}
+	}
+	for _, in := range []string{"01", "1.", "--1", "1e100", strings.Repeat("9", 41)} {
+		if _, err := Decode([]byte(in), limits); err == nil {
+			t.Errorf("%s: accepted", in)
+		}
+	}
+}
