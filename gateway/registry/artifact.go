@@ -86,7 +86,7 @@ type descriptor struct {
 }
 
 func readArtifact(body []byte, contentType string, self provenance.Digest) (Artifact, error) {
-	if err := checkJSON(body); err != nil {
+	if err := checkAnnotated(body); err != nil {
 		return Artifact{}, err
 	}
 	facts, err := readFacts(body, contentType, self)

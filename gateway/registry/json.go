@@ -15,8 +15,19 @@ const (
 
 // checkJSON refuses what two readers could read differently, as package
 // strictjson says, and what is made of too many parts.
-func checkJSON(body []byte) error {
-	return strictjson.Check(body, strictjson.Limits{Bytes: MaxManifest, Depth: maxDepth, Values: maxValues, String: MaxManifest, Name: MaxManifest})
+func checkJSON(body []byte) error { return strictjson.Check(body, limits()) }
+
+// checkAnnotated is checkJSON for what has annotations in it: their names may differ
+// by case alone. Whoever may push chooses those of a referrer, and would make the list
+// of all others unreadable by them.
+func checkAnnotated(body []byte) error {
+	l := limits()
+	l.ExactNames = true
+	return strictjson.Check(body, l)
+}
+
+func limits() strictjson.Limits {
+	return strictjson.Limits{Bytes: MaxManifest, Depth: maxDepth, Values: maxValues, String: MaxManifest, Name: MaxManifest}
 }
 
 func bad(format string, args ...any) error {

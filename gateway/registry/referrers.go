@@ -143,7 +143,7 @@ func (c *Client) referrersPage(ctx context.Context, repo provenance.Repository, 
 // readReferrers reads a page of the list. It has the form of an index and is
 // none: nothing names it by its digest, and it may have more entries.
 func readReferrers(body []byte, mediaType string) ([]Descriptor, error) {
-	if err := checkJSON(body); err != nil {
+	if err := checkAnnotated(body); err != nil {
 		return nil, err
 	}
 	var page struct {
