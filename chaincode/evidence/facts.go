@@ -37,6 +37,10 @@ func encodeFacts(facts map[string]any) (json.RawMessage, error) {
 	if len(b) > MaxFacts {
 		return nil, invalid("facts of %d bytes: at most %d", len(b), MaxFacts)
 	}
+	// Who judges reads them strictly: facts that cannot be read would stop every verdict.
+	if err := strictjson.Check(b, strictjson.Limits{Bytes: MaxFacts}); err != nil {
+		return nil, wrap(err, "facts")
+	}
 	return b, nil
 }
 

@@ -29,8 +29,12 @@ func envelopeLimits() strictjson.Limits {
 	return strictjson.Limits{Bytes: MaxEnvelope, String: MaxEnvelope, Values: maxEnvelopeValues}
 }
 
+// chosenNames are members of reports in which people chose the names: an image's labels,
+// which Trivy and Grype repeat. Nothing is read there.
+func chosenNames() []string { return []string{"Labels", "labels"} }
+
 func payloadLimits() strictjson.Limits {
-	return strictjson.Limits{Bytes: MaxEnvelope, Values: maxPayloadValues, Objects: maxPayloadObjects, AnyNumbers: true}
+	return strictjson.Limits{Bytes: MaxEnvelope, Values: maxPayloadValues, Objects: maxPayloadObjects, AnyNumbers: true, Chosen: chosenNames()}
 }
 
 // maxPartLicences is how many bytes of licences stay beside packages that do not.

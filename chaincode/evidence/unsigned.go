@@ -153,7 +153,7 @@ func ownFacts(typ string, predicate map[string]any) (extracted, error) {
 }
 
 func readDocument(b []byte, limit int) (map[string]any, error) {
-	m, err := strictjson.Object(b, strictjson.Limits{Bytes: limit, AnyNumbers: true})
+	m, err := strictjson.Object(b, strictjson.Limits{Bytes: limit, AnyNumbers: true, Chosen: chosenNames()})
 	if err != nil {
 		return nil, wrap(err, "document")
 	}

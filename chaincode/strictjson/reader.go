@@ -3,6 +3,7 @@ package strictjson
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -20,7 +21,11 @@ type Reader struct {
 	objects int
 	limits  Limits
 	names   [][]byte // of the objects that are open, the innermost last
+	chosen  int      // how many members of Limits.Chosen the value is below
 }
+
+// exact tells whether names compare byte by byte here.
+func (r *Reader) exact() bool { return r.limits.ExactNames || r.chosen > 0 }
 
 // NewReader returns a reader of b, which is Invalid where it is too large.
 func NewReader(b []byte, limits Limits) (*Reader, error) {
@@ -167,8 +172,13 @@ func (r *Reader) value() (any, error) {
 	case '{':
 		out := map[string]any{}
 		err := r.Object(func(name []byte) error {
+			key := string(name)
+			if slices.Contains(r.limits.Chosen, key) {
+				r.chosen++
+				defer func() { r.chosen-- }()
+			}
 			v, err := r.value()
-			out[string(name)] = v
+			out[key] = v
 			return err
 		})
 		return out, err
@@ -274,7 +284,7 @@ const fewNames = 16
 // not few.
 func (r *Reader) fresh(name []byte, before int, many *map[string]struct{}) (why string) {
 	key, same, or := name, bytes.Equal, ""
-	if !r.limits.ExactNames {
+	if !r.exact() {
 		or = ", perhaps in other case"
 		if c := hidden(name); c != 0 {
 			return fmt.Sprintf("member name holds the invisible character U+%04X", c)
@@ -301,7 +311,7 @@ func (r *Reader) fresh(name []byte, before int, many *map[string]struct{}) (why 
 // among is the question for an object of many names: they move into a set.
 func (r *Reader) among(key []byte, before int, many *map[string]struct{}) bool {
 	fold := Fold
-	if r.limits.ExactNames {
+	if r.exact() {
 		fold = func(s string) string { return s }
 	}
 	if *many == nil {

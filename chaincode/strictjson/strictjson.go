@@ -7,7 +7,7 @@
 //
 //   - A member name twice in one object is refused. So is one that differs only
 //     by case, the Kelvin sign being a k, or that holds an invisible character;
-//     Limits.ExactNames lets these two pass.
+//     Limits.ExactNames lets these two pass, Limits.Chosen below some members.
 //   - Strings are UTF-8. A lone surrogate, U+0000 and an unescaped control
 //     character are refused; other escapes are read, in names too.
 //   - Integers are at most 2^53-1 either way. A number with a fraction or an
@@ -42,6 +42,9 @@ type Limits struct {
 	// invisible characters, as the keys of annotations may, which people choose.
 	// Whoever looks into such a document compares names byte by byte.
 	ExactNames bool
+	// Chosen are members below which Decode takes names as ExactNames has them: labels of
+	// an image, say, within a document whose other names are its format's.
+	Chosen []string
 	// AnyNumbers keeps the characters of a number beyond MaxInteger or of minus zero, 40
 	// at most, as those of a fraction: nobody who reads it as an integer finds one.
 	AnyNumbers bool

@@ -315,3 +315,24 @@ func TestAnyNumbers(t *testing.T) {
 		}
 	}
 }
+
+// Below a member of Chosen names are what people chose, and nowhere else.
+func TestChosenNames(t *testing.T) {
+	l := Limits{Chosen: []string{"Labels"}}
+	for text, good := range map[string]bool{
+		`{"Labels":{"Name":1,"name":2}}`:                        true,
+		`{"a":{"Labels":{"x":{"Name":1,"name":2}}},"b":1}`:      true,
+		`{"Labels":{"Name":1,"Name":2}}`:                        false,
+		`{"labels":{"Name":1,"name":2}}`:                        false,
+		`{"Labels":{"Name":1},"x":{"Name":1,"name":2}}`:         false,
+		`{"Labels":{"Name":1},"labels":{"Name":1}}`:             false,
+		`[{"Labels":{"Name":1}},{"Name":1,"name":2}]`:           false,
+		`{"Labels":[{"Name":1,"name":2}],"Name":1,"name":2}`:    false,
+		`{"Labels":{"Labels":{}},"Name":{"Key":1,"key":2}}`:     false,
+		`{"Labels":{"Labels":{"A":1,"a":2},"B":1,"b":2},"c":1}`: true,
+	} {
+		if _, err := Decode([]byte(text), l); (err == nil) != good {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
