@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/queue"
@@ -45,18 +44,13 @@ func try(t *testing.T, program, version string) {
 	}
 	for i, o := range oddities() {
 		before := w.kept()
-		began := time.Now()
 		o.do(w.client)
 		if err := w.ordinary(provenance.Tag(fmt.Sprintf("after-%d", i))); err != nil {
 			t.Fatalf("%s: %v", o.name, err) // all that follow would wait for it
 		}
-		took := time.Since(began)
 		kept := w.kept()
 		if fresh := len(kept) - len(before); (fresh > 0) != strings.Contains(o.unusable, version) {
 			t.Errorf("%s: %d events are kept as unusable: %v", o.name, fresh, kept[len(before):])
-		}
-		if took > 5*time.Second {
-			t.Errorf("%s: the push behind it came after %s", o.name, took)
 		}
 	}
 	if least := len(oddities()) + 50; w.seen < least {
