@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -106,7 +105,7 @@ func (a *app) attest(ctx context.Context, image string, at attestation) error {
 	if at.ref, err = p.image(ctx, image); err != nil {
 		return err
 	}
-	if at.document, err = a.readDocument(at.file); err != nil {
+	if at.document, err = a.readFile("document", at.file, evidence.MaxDocument); err != nil {
 		return err
 	}
 	if err := evidence.CheckType(at.typ); err != nil {
@@ -135,26 +134,6 @@ func (a *app) attest(ctx context.Context, image string, at attestation) error {
 			fmt.Fprintf(w, "the document is %s\n", sanitize(at.location))
 		}
 	}, "%s evidence for %s", at.typ, byDigest(ref))
-}
-
-func (a *app) readDocument(file string) ([]byte, error) {
-	from := a.in
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, fmt.Errorf("read the document: %w", err)
-		}
-		defer func() { _ = f.Close() }() // only read from
-		from = f
-	}
-	b, err := io.ReadAll(io.LimitReader(from, evidence.MaxDocument+1))
-	if err != nil {
-		return nil, fmt.Errorf("read the document: %w", err)
-	}
-	if len(b) > evidence.MaxDocument {
-		return nil, provenance.Errorf(provenance.Invalid, "%s: more than %d bytes", file, evidence.MaxDocument)
-	}
-	return b, nil
 }
 
 // push attaches the document to the image in its registry.

@@ -216,7 +216,7 @@ func signDSSE(ctx context.Context, key signer.Key, statement []byte) ([]byte, er
 // openKeyless signs for the bearer of an identity token. The trusted root is there before
 // anything is told to a log, and verifies the bundle before anybody else sees it.
 func (a *app) openKeyless(ctx context.Context, p ownPeer, at *attestation) (signs, error) {
-	services, err := at.keyless.services(time.Now())
+	services, err := a.services(at.keyless, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -256,11 +256,11 @@ func (p ownPeer) rootInForce(ctx context.Context, msp, name string) (*evidence.K
 	return &evidence.Key{MSP: msp, Name: name, Kind: evidence.TrustedRoot, Root: in.Version.Text}, nil
 }
 
-func (k keyless) services(now time.Time) (signer.Services, error) {
+func (a *app) services(k keyless, now time.Time) (signer.Services, error) {
 	if k.config != "" {
-		text, err := os.ReadFile(k.config)
+		text, err := a.readFile("signing configuration", k.config, maxText)
 		if err != nil {
-			return signer.Services{}, fmt.Errorf("read the signing configuration: %w", err)
+			return signer.Services{}, err
 		}
 		s, err := signer.ReadServices(text, now)
 		if err != nil {

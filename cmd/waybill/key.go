@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -36,9 +35,9 @@ vouches for the time (signing scheme notary.x509.signingAuthority); no other
 signature counts below it.
 Your organisation vouches for what it signs. Only the public half is sent.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
-			text, err := os.ReadFile(file)
+			text, err := a.readFile("key", file, maxText)
 			if err != nil {
-				return fmt.Errorf("read the key: %w", err)
+				return err
 			}
 			kind := string(evidence.PublicKey)
 			switch {

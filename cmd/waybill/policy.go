@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -52,15 +51,9 @@ func newPolicyProposeCmd(a *app) *cobra.Command {
 // signed, and returns it with its text, of which line ends alone are changed. A defect
 // is reported with the file's name.
 func (a *app) readPolicy(file string) (policy.Policy, string, error) {
-	var b []byte
-	var err error
-	if file == "-" {
-		b, err = io.ReadAll(io.LimitReader(a.in, policy.MaxBytes+1))
-	} else {
-		b, err = os.ReadFile(file)
-	}
+	b, err := a.readFile("policy", file, maxText)
 	if err != nil {
-		return policy.Policy{}, "", fmt.Errorf("read the policy: %w", err)
+		return policy.Policy{}, "", err
 	}
 	b = bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))
 	p, err := policy.ParseText(b)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,9 +21,9 @@ func newSchemaCmd(a *app) *cobra.Command {
 		Example: examples(`waybill schema add load-test -f load-test.schema.json --as vendor/admin`),
 		Long:    "Register the JSON schema of an evidence type of your own. The type is\ncustom/MSP/NAME, where MSP is your organisation's: no two can claim one name.",
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
-			schema, err := os.ReadFile(file)
+			schema, err := a.readFile("schema", file, maxText)
 			if err != nil {
-				return fmt.Errorf("read the schema: %w", err)
+				return err
 			}
 			if err := evidence.CheckSchema(schema); err != nil {
 				return fmt.Errorf("%s: %w", file, err)

@@ -48,7 +48,7 @@ What a new version no longer trusts counts no more, for what was recorded as
 well: end an authority's time at a date, and all that it vouched for since then
 is withdrawn, with the approvals that relied on it.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
-			root, err := rootOf(file, number)
+			root, err := a.rootOf(file, number)
 			if err != nil {
 				return err
 			}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -15,10 +14,10 @@ import (
 
 // rootOf reads the trusted root of a file. Where several stand one after the other, as
 // "gh attestation trusted-root" prints them, number says which; 0 is the only one.
-func rootOf(file string, number int) (*sigstore.TrustedRoot, error) {
-	text, err := os.ReadFile(file) //nolint:gosec // the caller's own file
+func (a *app) rootOf(file string, number int) (*sigstore.TrustedRoot, error) {
+	text, err := a.readFile("trusted root", file, maxText)
 	if err != nil {
-		return nil, fmt.Errorf("read the trusted root: %w", err)
+		return nil, err
 	}
 	documents := documentsOf(text)
 	switch {
