@@ -52,15 +52,15 @@ func peakOf(f func()) int64 {
 	before := held()
 	stop, peak := make(chan struct{}), make(chan int64)
 	go func() {
-		most := int64(0)
-		for {
+		look := time.NewTicker(100 * time.Microsecond)
+		defer look.Stop()
+		for most := int64(0); ; {
 			most = max(most, held()-before)
 			select {
 			case <-stop:
 				peak <- most
 				return
-			default:
-				time.Sleep(100 * time.Microsecond)
+			case <-look.C:
 			}
 		}
 	}()

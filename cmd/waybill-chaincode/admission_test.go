@@ -83,7 +83,7 @@ func TestAdmission(t *testing.T) {
 			t.Error("a second one was taken beside one that is larger than all")
 		}
 		w.end <- struct{}{}
-		time.Sleep(abandoned + time.Second)
+		time.Sleep(abandoned + time.Second) // of the bubble's clock: no time passes
 		synctest.Wait()
 		if len(a.held) != 0 {
 			t.Errorf("what was given up is held: %v", a.held)
