@@ -87,7 +87,7 @@ func (RecordContract) Segment(tx *Tx, host, lane, seq, sum string) (string, erro
 	if err := tx.putBytes(key, segment); err != nil {
 		return "", err
 	}
-	if err := apply(tx, h, key, events, manifests); err != nil {
+	if err := apply(tx, h, events, manifests); err != nil {
 		return "", err
 	}
 	// Writes are buffered until here; their errors surface only now.
@@ -146,7 +146,7 @@ func owns(tx *Tx, h provenance.Host, registry []byte) (state.Registry, error) {
 // apply carries the events of a segment over the places and tags they touch: all
 // are read together, the events applied in order in memory, and only what
 // changed is written.
-func apply(tx *Tx, h provenance.Host, segment string, events []provenance.Event, manifests map[provenance.Digest]manifest.Facts) error {
+func apply(tx *Tx, h provenance.Host, events []provenance.Event, manifests map[provenance.Digest]manifest.Facts) error {
 	w := working{msp: tx.caller.MSP, manifests: manifests, numbers: make(map[string]int, 2*len(events))}
 	touched := make([]touch, len(events))
 	for i, e := range events {
@@ -170,21 +170,26 @@ func apply(tx *Tx, h provenance.Host, segment string, events []provenance.Event,
 		switch {
 		case !w.dirty[i]:
 			continue
-		case w.held[i] == nil && !isParents:
-			err = found.Add(i, w.records[i])
-		default: // a record that changes has a key of its own
+		case isParents || found.Own(i):
 			err = tx.put(k, w.records[i])
+		default:
+			err = found.Add(i, w.records[i])
 		}
 		if err != nil {
 			return err
 		}
 	}
-	writes, err := tx.records().Writes(segment)
+	writes, err := tx.records().Writes()
 	if err != nil {
 		return err
 	}
 	for _, e := range writes {
-		if err := tx.putBytes(e.Key, e.Value); err != nil {
+		if e.Value == nil {
+			err = tx.del(e.Key)
+		} else {
+			err = tx.putBytes(e.Key, e.Value)
+		}
+		if err != nil {
 			return err
 		}
 	}

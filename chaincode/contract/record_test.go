@@ -213,9 +213,9 @@ func TestSegmentOfAnOlderLayout(t *testing.T) {
 	recorded("of another kind")
 }
 
-// Every push changes buckets of its repository: an act that read one would lose
+// Every push changes its repository's directory: an act that read it would lose
 // to every push in its block, and who pushes without a pause would stop releases.
-func TestActsReadNoBuckets(t *testing.T) {
+func TestActsReadNoDirectory(t *testing.T) {
 	l := network(t)
 	many := []provenance.Event{push("", "many")}
 	for i := range 40 {
@@ -227,22 +227,22 @@ func TestActsReadNoBuckets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	reads := func(act string) (buckets int) {
+	reads := func(act string) (directory int) {
 		for _, k := range l.asked {
-			if kind, _, _ := state.SplitKey(k); kind == state.TypeBucket {
-				buckets++
+			if kind, _, _ := state.SplitKey(k); kind == state.TypeDirectory || kind == state.TypeRun {
+				directory++
 			}
 		}
 		l.asked = nil
-		t.Logf("%s: %d buckets", act, buckets)
-		return buckets
+		t.Logf("%s: %d keys of the directory", act, directory)
+		return directory
 	}
 	l.asked = nil
 	for _, content := range []string{"alone", "many"} {
 		l.do("publisher@VendorMSP", about("promotion:Request", content, "staging")...)
 		// The first act about an image that came with many others has to look it up.
 		if n := reads("request of " + content); (n > 0) != (content == "many") {
-			t.Errorf("promotion:Request of %s read %d buckets", content, n)
+			t.Errorf("promotion:Request of %s read %d keys of the directory", content, n)
 		}
 		l.approve("release-manager@AuditMSP", content, "staging")
 		l.do("gateway@AuditMSP", "record:Witness", host, repo, digestOf(content).String())
@@ -250,7 +250,7 @@ func TestActsReadNoBuckets(t *testing.T) {
 			t.Errorf("%s: %+v", content, v)
 		}
 		if n := reads("later acts about " + content); n > 0 {
-			t.Errorf("later acts about %s read %d buckets", content, n)
+			t.Errorf("later acts about %s read %d keys of the directory", content, n)
 		}
 	}
 }

@@ -47,9 +47,6 @@ func (tx *Tx) ParsePolicy(text []byte) (*policy.Policy, error) { return tx.polic
 // where records of pushes are among the keys.
 func (tx *Tx) Get(keys ...string) ([][]byte, error) { return tx.records().Get(keys...) }
 
-// Own is state.Directory.Own.
-func (tx *Tx) Own(keys ...string) ([][]byte, error) { return tx.records().Own(keys...) }
-
 // records finds what pushes recorded.
 func (tx *Tx) records() *state.Directory {
 	if tx.directory == nil {
@@ -148,19 +145,26 @@ func (tx *Tx) putBytes(key string, b []byte) error {
 	return nil
 }
 
-// materialize ends a transaction that wrote: the places which it read in pages get
-// keys of their own, so that later acts about these images read what no push into
+func (tx *Tx) del(key string) error {
+	if err := tx.GetStub().DelState(key); err != nil {
+		return provenance.Wrap(provenance.Internal, err, "remove %s", strings.ReplaceAll(key, "\x00", "/"))
+	}
+	return nil
+}
+
+// materialize ends a transaction that wrote: the places and tags which it read in pages
+// get keys of their own, so that later acts about these images read what no push into
 // their repository changes. What the transaction wrote itself stands; one that wrote
 // nothing stays without a write.
 func materialize(tx *Tx) error {
 	if len(tx.written) == 0 {
 		return nil
 	}
-	for _, place := range tx.records().Unpacked() {
-		if tx.written[place.Key] {
+	for _, record := range tx.records().Unpacked() {
+		if tx.written[record.Key] {
 			continue
 		}
-		if err := tx.putBytes(place.Key, place.Value); err != nil {
+		if err := tx.putBytes(record.Key, record.Value); err != nil {
 			return err
 		}
 	}

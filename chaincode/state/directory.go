@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -37,23 +38,10 @@ func NewDirectory(r Reader) *Directory {
 // Get implements Reader. A key of its own comes first.
 func (d *Directory) Get(keys ...string) ([][]byte, error) { return d.records.Get(keys...) }
 
-// Own returns the values of keys as they stand, nil for what is in a page. Of a
-// tag that an image was pushed under nil means that it names the image still:
-// what is in a page was set once, and changed never.
-func (d *Directory) Own(keys ...string) ([][]byte, error) { return d.records.Own(keys...) }
-
-// Unpacked returns the places that Get found in pages, under keys of their own. A
-// transaction that writes them makes later acts about these images read what no push
-// into their repository changes.
-func (d *Directory) Unpacked() []Entry {
-	var places []Entry
-	for _, e := range d.records.Unpacked() {
-		if objectType, _, _ := SplitKey(e.Key); objectType == TypePlace {
-			places = append(places, e)
-		}
-	}
-	return places
-}
+// Unpacked returns what Get found in pages, under keys of their own. A transaction
+// that writes them makes later acts about these images read what no push into their
+// repository changes.
+func (d *Directory) Unpacked() []Entry { return d.records.Unpacked() }
 
 // Found is what Recorded found.
 type Found struct {
@@ -61,15 +49,15 @@ type Found struct {
 	directory *Directory
 }
 
-// Recorded finds what Get finds, at the price of a bucket for a name that was
+// Recorded finds what Get finds, at the price of the directory for a name that was
 // never recorded.
 func (d *Directory) Recorded(keys ...string) (Found, error) {
 	f, err := d.records.Find(keys...)
 	return Found{f, d}, err
 }
 
-// Add takes the first record of the i-th key, which was not found: a *Place or
-// a *Tag. Directory.Writes writes it.
+// Add takes the first record of the i-th key, or a later version where the key was
+// not found as it is: a *Place or a *Tag. Directory.Writes writes it.
 func (f Found) Add(i int, record any) error {
 	value, err := Encode(record)
 	if err != nil {
@@ -81,10 +69,9 @@ func (f Found) Add(i int, record any) error {
 	}
 	switch record := record.(type) {
 	case *Place:
-		r.Pack, r.Weight = true, 1+len(record.Children)/childrenPerRecord
+		r.Weight = 1 + len(record.Children)/childrenPerRecord
 		f.directory.places[f.Name(i)] = record
 	case *Tag:
-		r.Pack = record.Moves == 1 // see Directory.Own
 		r.With = packed.Name{Directory: f.Name(i).Directory, Kind: kindPlace, Text: string(record.Digest.Raw())}
 		f.directory.tags = append(f.directory.tags, addedTag{record, r})
 	default:
@@ -93,23 +80,40 @@ func (f Found) Add(i int, record any) error {
 	return nil
 }
 
-// Writes returns what records all that was added. unique names the transaction's
-// segment and no other: pages are called after it.
-func (d *Directory) Writes(unique string) ([]Entry, error) {
+// Writes returns what records all that was added.
+func (d *Directory) Writes() ([]Entry, error) {
 	for _, t := range d.tags {
 		place, added := d.places[t.record.With]
-		t.record.Derived = added && *t.tag == firstTag(t.tag.Digest, place)
+		if t.record.Derived = added && place.At.Equal(t.tag.At); t.record.Derived {
+			t.record.Rest = t.tag.rest()
+		}
 	}
 	d.tags = nil
-	return d.records.Writes(unique)
+	return d.records.Writes()
 }
 
-// firstTag is the record of a tag that was set once, by the push that recorded
-// the image first: the place of the image says all of it.
-func firstTag(d provenance.Digest, p *Place) Tag { return Tag{Digest: d, Moves: 1, At: p.At} }
+// rest is what the place of an image does not say of a tag that its push set;
+// nothing where the tag was set for the first time.
+func (t Tag) rest() []byte {
+	if t.Previous.IsZero() && t.Moves == 1 {
+		return nil
+	}
+	return binary.AppendUvarint(t.Previous.AppendBinary(nil), t.Moves)
+}
+
+// tagOf is the tag that the push of an image set, with what rest returned.
+func tagOf(d provenance.Digest, p *Place, rest []byte) (Tag, error) {
+	t := Tag{Digest: d, Moves: 1, At: p.At}
+	if len(rest) == 0 {
+		return t, nil
+	}
+	from := readerOf(rest)
+	t.Previous, t.Moves = from.digest(), from.Uvarint()
+	return t, from.End("tag")
+}
 
 // Unpack turns what a transaction wrote into the records it stands for: a page
-// into its records under the keys of their own, a bucket into nothing, any
+// into its records under the keys of their own, what finds them into nothing, any
 // other entry into itself. A reader of blocks needs no directory.
 func Unpack(e Entry) ([]Entry, error) { return packed.Unpack(pushes{}, e) }
 
@@ -144,8 +148,10 @@ func (pushes) Name(key string) (packed.Name, bool) {
 		return packed.Name{Directory: directory, Kind: kindTag, Text: a[2]}, true
 	case TypePage:
 		return packed.Name{Directory: directory, Kind: packed.KindPage, Text: a[2]}, true
-	case TypeBucket:
-		return packed.Name{Directory: directory, Kind: packed.KindBucket, Text: a[2]}, true
+	case TypeDirectory:
+		return packed.Name{Directory: directory, Kind: packed.KindHead, Text: a[2]}, true
+	case TypeRun:
+		return packed.Name{Directory: directory, Kind: packed.KindChunk, Text: a[2]}, true
 	default:
 		return packed.Name{}, false
 	}
@@ -164,16 +170,18 @@ func (pushes) Key(n packed.Name) string {
 		return Key(TypeTag, host, repository, n.Text)
 	case packed.KindPage:
 		return Key(TypePage, host, repository, n.Text)
-	case packed.KindBucket:
-		return Key(TypeBucket, host, repository, n.Text)
+	case packed.KindHead:
+		return Key(TypeDirectory, host, repository, n.Text)
+	case packed.KindChunk:
+		return Key(TypeRun, host, repository, n.Text)
 	default:
 		return ""
 	}
 }
 
-// Derive implements packed.Codec: a tag that was set once, by the push that recorded
-// the image first, follows from the image's place.
-func (pushes) Derive(from packed.Name, value []byte) (kind byte, derived []byte, err error) {
+// Derive implements packed.Codec: a tag that the push of an image set follows from
+// the image's place, and from what it named before.
+func (pushes) Derive(from packed.Name, value, with []byte) (kind byte, derived []byte, err error) {
 	if from.Kind != kindPlace {
 		return 0, nil, provenance.Errorf(provenance.Internal, "nothing follows from a record of kind %q", from.Kind)
 	}
@@ -185,6 +193,10 @@ func (pushes) Derive(from packed.Name, value []byte) (kind byte, derived []byte,
 	if err != nil {
 		return 0, nil, err
 	}
-	derived, err = firstTag(d, &p).MarshalBinary()
+	t, err := tagOf(d, &p, with)
+	if err != nil {
+		return 0, nil, err
+	}
+	derived, err = t.MarshalBinary()
 	return kindTag, derived, err
 }

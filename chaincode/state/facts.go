@@ -87,37 +87,18 @@ func (l *loader) place() error {
 	return l.tags(place.Tags)
 }
 
-// ownReader is a Reader in which a tag may have no key of its own: Directory.Own.
-type ownReader interface {
-	Own(keys ...string) ([][]byte, error)
-}
-
 // tags keeps those tags that name the image now.
 func (l *loader) tags(pushed []provenance.Tag) error {
 	keys := make([]string, len(pushed))
 	for i, t := range pushed {
 		keys[i] = TagKey(l.s.Host, l.s.Repository, t)
 	}
-	if len(keys) == 0 {
-		return nil
-	}
-	read := l.r.Get
-	d, packed := l.r.(ownReader)
-	if packed {
-		read = d.Own
-	}
-	values, err := read(keys...)
+	tags, err := readAll[Tag](l.r, keys)
 	if err != nil {
 		return err
 	}
-	for i, v := range values {
-		t := Tag{Digest: l.s.Digest} // in a page: as it was first set
-		if v != nil {
-			if err := Decode(v, &t); err != nil {
-				return err
-			}
-		}
-		if (v != nil || packed) && t.Digest == l.s.Digest {
+	for i, t := range tags {
+		if t != nil && t.Digest == l.s.Digest {
 			l.f.Tags = append(l.f.Tags, string(pushed[i]))
 		}
 	}

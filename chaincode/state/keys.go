@@ -7,11 +7,12 @@
 //	taken     <msp> <identity>                    TakenBack      member:TakeBack   (what a stolen identity did counts no more)
 //	registry  <host>                              Registry       proposal:*        (who owns which of its namespaces; guarded)
 //	segment   <host> <msp> <lane> <seq>           segment bytes  record:Segment    (immutable; provenance.EncodeSegment)
-//	leaf      <host> <repository> <id>            page           record:Segment    (places and tags of many pushes at once, as first recorded; immutable)
-//	bucket    <host> <repository> <n>             bucket         record:Segment    (of the repository's directory: which page holds what; see package packed)
-//	place     <digest> <host> <repository>        Place          record:Segment, record:Manifest  (may be in a page instead until it changes, or an act needs it)
+//	page      <host> <repository> <n>             page           record:Segment    (the places and tags that a segment added or changed, as they were then; immutable)
+//	directory <host> <repository> -               head           record:Segment    (of what finds the repository's pages: the newest entries, and its runs; see package packed)
+//	run       <host> <repository> <run>.<n>       chunk          record:Segment    (of a sorted run of entries; immutable, removed when it is merged)
+//	place     <digest> <host> <repository>        Place          record:Segment, record:Manifest  (is in a page instead until an act needs it)
 //	parents   <child> <host> <repository>         Parents        record:Segment, record:Manifest  (some indexes that list an image; that there are any lets evidence about it in, else for people)
-//	tag       <host> <repository> <tag>           Tag            record:Segment    (may be in a page instead until it changes)
+//	tag       <host> <repository> <tag>           Tag            record:Segment    (the same)
 //	promotion <stage> <host> <repository> <digest>             Promotion  promotion:Request, Approve, Reject, Cancel
 //	requests  <msp>                               Requests       promotion:Request (the open promotions an organisation asked for)
 //	approval  <stage> <host> <repository> <digest> <n> <msp>   Approval   promotion:Approve, Reject (n: attempt)
@@ -56,7 +57,7 @@
 // The digest comes first in place, so that one key answers both "is this image
 // in this repository?" (a key read) and "where is this image?" (a prefix scan
 // of an index, which holds every place and tag under a key of its own). There is
-// no counter and no hot key: a repository's buckets have one writer, its lane.
+// no counter and no hot key: a repository's directory has one writer, its lane.
 //
 // The package knows no Fabric: the contract reads through the peer's stub, the
 // gateway through its index, and both run the same queries.
@@ -80,8 +81,9 @@ const (
 	TypeSegment    = "segment"
 	TypeClients    = "clients"
 	TypePurged     = "purged"
-	TypePage       = "leaf"
-	TypeBucket     = "bucket"
+	TypePage       = "page"
+	TypeDirectory  = "directory"
+	TypeRun        = "run"
 	TypePlace      = "place"
 	TypeParents    = "parents"
 	TypeTag        = "tag"

@@ -118,10 +118,11 @@ func (r Registry) Owns(msp string) bool {
 	return slices.ContainsFunc(r.Claims, func(c Claim) bool { return c.Owner == msp })
 }
 
-// Layout is how this version keeps the records of pushes: in leaves that a
-// directory finds. A registry of layout 0 had each under a key of its own, where
-// no directory finds it.
-const Layout = 1
+// Layout is how this version keeps the records of pushes: all in pages that a
+// directory finds, which is a log-structured merge. A registry of layout 0 had each
+// under a key of its own, one of layout 1 some of them, and its directory was a
+// hash table: neither would be found.
+const Layout = 2
 
 // Place is an image in a repository, as first pushed there.
 type Place struct {

@@ -151,7 +151,7 @@ func (w *writer) unpack(writes []block.Write) ([]block.Write, error) {
 		}
 		for _, e := range entries {
 			unpacked = append(unpacked, block.Write{Key: e.Key, Value: e.Value})
-			if e.Key != write.Key {
+			if e.Key != write.Key && !e.Changed {
 				w.fresh[e.Key] = true
 			}
 		}

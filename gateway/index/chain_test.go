@@ -119,18 +119,18 @@ func (c *chain) segment(events ...provenance.Event) []block.Write {
 	}
 	all := []block.Write{{Key: segment, Value: b}}
 	for i, k := range keys {
-		if found.Values[i] != nil {
+		if found.Own(i) {
 			all = append(all, c.put(k, records[k]))
 		} else if err := found.Add(i, records[k]); err != nil {
 			c.t.Fatal(err)
 		}
 	}
-	packed, err := d.Writes(segment)
+	packed, err := d.Writes()
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	for _, e := range packed {
-		all = append(all, block.Write{Key: e.Key, Value: e.Value})
+		all = append(all, block.Write{Key: e.Key, Value: e.Value, Delete: e.Value == nil})
 	}
 	return all
 }

@@ -319,7 +319,7 @@ func testLeaves(t *testing.T, create creator) {
 		kind, _, _ := state.SplitKey(w.Key)
 		kinds[kind]++
 	}
-	if kinds[state.TypePage] == 0 || kinds[state.TypeBucket] == 0 || kinds[state.TypePlace] > 0 {
+	if kinds[state.TypePage] == 0 || kinds[state.TypeDirectory] == 0 || kinds[state.TypePlace] > 0 {
 		t.Fatalf("no import: %v", kinds)
 	}
 	c.block(c.tx(0, "gateway@VendorMSP", write...))
@@ -332,7 +332,7 @@ func testLeaves(t *testing.T, create creator) {
 				t.Errorf("%s: %t, %v: %+v", e.Digest.Short(), found, err, place)
 			}
 		}
-		for _, kind := range []string{state.TypePage, state.TypeBucket} {
+		for _, kind := range []string{state.TypePage, state.TypeDirectory} {
 			if entries, err := s.Scan(9, kind); err != nil || len(entries) > 0 {
 				t.Errorf("%d keys of type %s, %v", len(entries), kind, err)
 			}

@@ -18,8 +18,9 @@ var whose = map[string]int{
 // shared are the keys that belong to nobody, and the acts that may write them.
 var shared = map[string][]string{
 	"members": {"proposal:"}, "registry": {"proposal:"}, "policies": {"proposal:"}, "policy": {"proposal:"}, "proposed": {"proposal:Open"}, "proposal": {"proposal:"},
-	"leaf": {"record:Segment"}, "bucket": {"record:Segment"}, "parents": {"record:"}, "tag": {"record:Segment"},
-	"place":     {"record:", "promotion:", "release:", "evidence:"}, // acts put what is packed under a key of its own
+	"page": {"record:Segment"}, "directory": {"record:Segment"}, "run": {"record:Segment"}, "parents": {"record:"},
+	// Acts put what is packed under a key of its own.
+	"place": {"record:", "promotion:", "release:", "evidence:"}, "tag": {"record:", "promotion:", "release:", "evidence:"},
 	"promotion": {"promotion:", "release:"}, "released": {"promotion:", "release:"}, "release": {"promotion:", "release:"}, "carrier": {"promotion:", "release:"},
 	"refusal": {"release:"}, "gate": {"promotion:", "release:"}, "evidence": {"evidence:"}, "labels": {"label:"}, "clock": {"clock:"}, "gap": {"clock:"},
 }

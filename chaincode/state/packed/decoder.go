@@ -68,15 +68,18 @@ func (d *Decoder) Count(limit int) int {
 }
 
 // Text reads what AppendText wrote.
-func (d *Decoder) Text() string {
+func (d *Decoder) Text() string { return string(d.bytes()) }
+
+// bytes reads the same; they are those of the value that is read.
+func (d *Decoder) bytes() []byte {
 	n := d.Count(len(d.Rest))
 	if d.Bad || n > len(d.Rest) {
 		d.Bad = true
-		return ""
+		return nil
 	}
-	s := string(d.Rest[:n])
+	b := d.Rest[:n:n]
 	d.Rest = d.Rest[n:]
-	return s
+	return b
 }
 
 // End is an Internal error where something was bad, or is left over: only the

@@ -2,9 +2,8 @@ package packed
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
-	"strconv"
+	"fmt"
 )
 
 // Name is what a record is found by.
@@ -18,12 +17,17 @@ type Name struct {
 
 // The kinds that the package keeps for itself; those of records are others.
 const (
-	// KindBucket is a bucket of a directory; Text is its number in hex.
-	KindBucket = 0
-	// KindPage is a page of a directory; Text is its id in base64url.
+	// KindHead is the head of a directory; Text is empty.
+	KindHead = 0
+	// KindPage is a page of a directory; Text is its number, in hex, of which the texts
+	// of a directory sort by number.
 	KindPage = 1
-	// KindDerived stands in a page for a record that Codec.Derive makes. It is protocol.
-	KindDerived = 'f'
+	// KindChunk is a chunk of a run; Text is the numbers of both.
+	KindChunk = 2
+	// KindDerived stands in a page for a record that Codec.Derive makes, KindDerivedWith
+	// for one that it makes with something more. They are protocol.
+	KindDerived     = 'f'
+	KindDerivedWith = 'g'
 )
 
 // Codec is what the owner of the records says of them. All of it is protocol.
@@ -33,15 +37,20 @@ type Codec interface {
 	// Key is the key of its own that a name has; "" for a name that is none.
 	Key(n Name) string
 	// Derive returns the kind and the value of the record that follows from another,
-	// where one may: a page then holds no value of it.
-	Derive(from Name, value []byte) (kind byte, derived []byte, err error)
+	// where one may: a page then holds no value of it but with, which may be empty.
+	Derive(from Name, value, with []byte) (kind byte, derived []byte, err error)
 }
+
+// fingerprintBits is how much of a name's hash its directory keeps: another name looks
+// alike five times in a million among 20,000 names, and five in a thousand among
+// twenty million. The price is the reading of a page that does not hold it.
+const fingerprintBits = 32
 
 // name is a Name on its way to its record; directory is nil for a key of another kind.
 type name struct {
 	*directory
 	Name
-	fingerprint uint64
+	fingerprint uint32
 }
 
 // member is a Name within its directory.
@@ -52,19 +61,18 @@ type member struct {
 
 func (n Name) member() member { return member{n.Kind, n.Text} }
 
-// address is the bucket of a name whose directory was opened.
-func (n name) address() uint64 { return address(n.fingerprint, n.count()) }
-
-// fingerprint is what a bucket knows a name by: the first bits of its SHA-256.
-func (n Name) fingerprint() uint64 {
+// fingerprint is what a directory knows a name by: the first bits of its SHA-256.
+func (n Name) fingerprint() uint32 {
 	sum := sha256.Sum256(append([]byte{n.Kind}, n.Text...))
-	return binary.BigEndian.Uint64(sum[:]) >> (64 - fingerprintBits)
+	return binary.BigEndian.Uint32(sum[:])
 }
 
-func (d *directory) bucketKey(n uint64) string {
-	return d.codec.Key(Name{Directory: d.id, Kind: KindBucket, Text: strconv.FormatUint(n, 16)})
+func (d *directory) headKey() string { return d.codec.Key(Name{Directory: d.id, Kind: KindHead}) }
+
+func (d *directory) pageKey(n uint64) string {
+	return d.codec.Key(Name{Directory: d.id, Kind: KindPage, Text: fmt.Sprintf("%08x", n)})
 }
 
-func (d *directory) pageKey(id pageID) string {
-	return d.codec.Key(Name{Directory: d.id, Kind: KindPage, Text: base64.RawURLEncoding.EncodeToString(id[:])})
+func (d *directory) chunkKey(c chunkOf) string {
+	return d.codec.Key(Name{Directory: d.id, Kind: KindChunk, Text: fmt.Sprintf("%08x.%04x", c.run, c.chunk)})
 }

@@ -1,24 +1,26 @@
 // Package packed keeps many records under one key.
 //
 // Fabric's price is per key: every peer reads each for the contract, for its
-// key-level policy and for its version, and writes it. So where a writer adds many
-// records to a directory at once, they share keys, as first recorded: pages. A
-// record that changes after that gets the key of its own, and that one counts from
-// then on; a page never changes. Few records at once have keys of their own from the
-// first.
+// key-level policy and for its version, and writes it. So where a transaction adds or
+// changes many records they share keys, as they are then: pages, which never change.
+// Where it brings few, and where somebody asked for it (Records.Unpacked), a record
+// has a key of its own, and that one counts from then on.
 //
-// The directory knows all of them: a bucket says of the names that hash into it
-// which page they are in, or that they have their own key. It grows by linear
-// hashing (W. Litwin, "Linear Hashing: A New Tool for File and Table Addressing",
-// VLDB 1980): one bucket at a time is split in two, in a fixed order, so that the
-// number of buckets, which the first of them carries, is all that a lookup needs to
-// know.
+// The directory finds them. It is a log-structured merge of what names hash to
+// (P. O'Neil et al., "The log-structured merge-tree", Acta Informatica 33, 1996):
+// its head holds the newest entries and a list of runs, which are sorted, parted
+// into chunks, and never change; runs of a size are merged into a larger one
+// (size-tiered compaction), a bounded part of it in each transaction. So what a
+// record costs does not follow from how many there are: it is written once for each
+// size of run, and a lookup reads a chunk of each run.
 //
-// Nothing of it is taken from the caller. A name that is not in its bucket was
+// Nothing of it is taken from the caller. A name whose fingerprint is in no run was
 // never recorded; one whose fingerprint is there is looked for in the page, by its
-// whole name, so that two names with one fingerprint are two names still.
+// whole name, so that two names with one fingerprint are two names still. An entry
+// for a record that changed names the place of the version before, exactly, and
+// takes its place when both are merged.
 //
-// What adds a record changes buckets, so a transaction that reads one loses to
+// What adds a record writes the head, so a transaction that reads it loses to
 // every such in its block. It need not: Get looks for the key of its own first, and a
 // transaction that writes can give one to what Get found in a page
 // (Records.Unpacked), for the transactions that follow.
@@ -30,8 +32,10 @@ type Reader interface {
 	Get(keys ...string) ([][]byte, error)
 }
 
-// Entry is a key and its value.
+// Entry is a key and its value; a nil value removes the key.
 type Entry struct {
 	Key   string
 	Value []byte
+	// Changed, of a record that came out of a page (Unpack): it had an earlier version.
+	Changed bool
 }

@@ -17,12 +17,12 @@ import (
 )
 
 // textCodec has keys kind:directory:text, and records of kind s and d, of which a d may
-// follow from the s whose text it has as value.
+// follow from the s whose text its value begins with; what comes after is the rest.
 type textCodec struct{}
 
 func (textCodec) Name(key string) (packed.Name, bool) {
 	parts := strings.SplitN(key, ":", 3)
-	kind, ok := map[string]byte{"s": 's', "d": 'd', "bucket": packed.KindBucket, "page": packed.KindPage}[parts[0]]
+	kind, ok := map[string]byte{"s": 's', "d": 'd', "head": packed.KindHead, "run": packed.KindChunk, "page": packed.KindPage}[parts[0]]
 	if !ok || len(parts) != 3 {
 		return packed.Name{}, false
 	}
@@ -30,18 +30,18 @@ func (textCodec) Name(key string) (packed.Name, bool) {
 }
 
 func (textCodec) Key(n packed.Name) string {
-	kind, ok := map[byte]string{'s': "s", 'd': "d", packed.KindBucket: "bucket", packed.KindPage: "page"}[n.Kind]
+	kind, ok := map[byte]string{'s': "s", 'd': "d", packed.KindHead: "head", packed.KindChunk: "run", packed.KindPage: "page"}[n.Kind]
 	if !ok {
 		return ""
 	}
 	return kind + ":" + n.Directory + ":" + n.Text
 }
 
-func (textCodec) Derive(from packed.Name, _ []byte) (byte, []byte, error) {
+func (textCodec) Derive(from packed.Name, _, with []byte) (byte, []byte, error) {
 	if from.Kind != 's' {
 		return 0, nil, errors.New("nothing follows from it")
 	}
-	return 'd', []byte(from.Text), nil
+	return 'd', append([]byte(from.Text), with...), nil
 }
 
 // ledger is a state as a peer has it.
@@ -56,7 +56,7 @@ func (l ledger) Get(keys ...string) ([][]byte, error) {
 }
 
 // write runs one transaction and returns what it wrote.
-func (l ledger) write(t testing.TB, unique string, records map[string][]byte) []packed.Entry {
+func (l ledger) write(t testing.TB, records map[string][]byte) []packed.Entry {
 	t.Helper()
 	keys := slices.Sorted(maps.Keys(records))
 	all := packed.New(l, textCodec{})
@@ -66,96 +66,145 @@ func (l ledger) write(t testing.TB, unique string, records map[string][]byte) []
 	}
 	var writes []packed.Entry
 	for i, k := range keys {
-		if found.Values[i] != nil {
+		if found.Own(i) {
 			writes = append(writes, packed.Entry{Key: k, Value: records[k]})
 			continue
 		}
-		r := &packed.Record{Value: records[k], Pack: true, Weight: 1}
+		r := &packed.Record{Value: records[k], Weight: 1}
 		if n := found.Name(i); n.Kind == 'd' {
-			r.With, r.Derived = packed.Name{Directory: n.Directory, Kind: 's', Text: string(records[k])}, true
+			text, rest, _ := strings.Cut(string(records[k]), "+")
+			r.With, r.Derived = packed.Name{Directory: n.Directory, Kind: 's', Text: text}, true
+			if len(text) < len(records[k]) {
+				r.Rest = []byte("+" + rest)
+			}
 		}
 		if err := found.Add(i, r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	more, err := all.Writes(unique)
+	more, err := all.Writes()
 	if err != nil {
 		t.Fatal(err)
 	}
 	writes = append(writes, more...)
-	for _, e := range writes {
-		l[e.Key] = e.Value
-	}
+	l.apply(t, writes)
 	return writes
 }
 
-// Whatever is added, in whatever batches, is found again, by a reader of the writes
-// alone as well.
+func (l ledger) apply(t testing.TB, writes []packed.Entry) {
+	t.Helper()
+	written := map[string]bool{}
+	for _, e := range writes {
+		if written[e.Key] {
+			t.Fatalf("%q is written twice", e.Key)
+		}
+		written[e.Key] = true
+		if e.Value == nil {
+			if l[e.Key] == nil {
+				t.Fatalf("%q is removed and was not there", e.Key)
+			}
+			delete(l, e.Key)
+			continue
+		}
+		if strings.HasPrefix(e.Key, "page:") && l[e.Key] != nil || strings.HasPrefix(e.Key, "run:") && l[e.Key] != nil {
+			t.Fatalf("%q is changed", e.Key)
+		}
+		l[e.Key] = e.Value
+	}
+}
+
+// materialize gives keys of their own to what is in pages of some keys.
+func (l ledger) materialize(t testing.TB, keys ...string) {
+	t.Helper()
+	all := packed.New(l, textCodec{})
+	if _, err := all.Get(keys...); err != nil {
+		t.Fatal(err)
+	}
+	l.apply(t, all.Unpacked())
+}
+
+// Whatever is added or changed, in whatever batches, is found again, by a reader of
+// the writes alone as well, which is told what had an earlier version.
 func TestAgainstAMap(t *testing.T) {
-	for seed := range uint64(6) {
-		r := rand.New(rand.NewPCG(seed, 1))
-		l, want, unpacked := ledger{}, map[string][]byte{}, map[string][]byte{}
-		key := func() string {
-			return fmt.Sprintf("%s:%d:%d", []string{"s", "d"}[r.IntN(2)], r.IntN(1+int(seed)%3), r.IntN(2000))
-		}
-		for tx := range 30 {
-			records := map[string][]byte{}
-			for range 1 + r.IntN([]int{3, 100, 500}[r.IntN(3)]) {
-				k := key()
-				records[k] = fmt.Appendf(nil, "%d", r.IntN(2000))
-				if kind, rest, _ := strings.Cut(k, ":"); kind == "s" && r.IntN(2) == 0 {
-					directory, text, _ := strings.Cut(rest, ":")
-					records["d:"+directory+":of "+text] = []byte(text)
+	for seed := range uint64(8) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			r := rand.New(rand.NewPCG(seed, 1))
+			l, want, unpacked := ledger{}, map[string][]byte{}, map[string][]byte{}
+			names := []int{300, 2000, 20000}[seed%3]
+			key := func() string {
+				return fmt.Sprintf("%s:%d:%d", []string{"s", "d"}[r.IntN(2)], r.IntN(1+int(seed)%3), r.IntN(names))
+			}
+			for tx := range 60 {
+				records := map[string][]byte{}
+				for range 1 + r.IntN([]int{3, 100, 900}[r.IntN(3)]) {
+					k := key()
+					records[k] = fmt.Appendf(nil, "%d", r.IntN(2000))
+					if kind, rest, _ := strings.Cut(k, ":"); kind == "s" && r.IntN(2) == 0 {
+						directory, text, _ := strings.Cut(rest, ":")
+						records["d:"+directory+":of "+text] = []byte(text + []string{"", "+more", "+still more"}[r.IntN(3)])
+					}
+				}
+				for _, e := range l.write(t, records) {
+					entries, err := packed.Unpack(textCodec{}, e)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, e := range entries {
+						if n, _ := (textCodec{}).Name(e.Key); e.Value != nil && l[e.Key] == nil && n.Kind > packed.KindChunk && e.Changed != (unpacked[e.Key] != nil) {
+							t.Fatalf("tx %d: %q had an earlier version: %v", tx, e.Key, !e.Changed)
+						}
+						if e.Value != nil {
+							unpacked[e.Key] = e.Value
+						}
+					}
+				}
+				maps.Copy(want, records)
+				if keys := slices.Sorted(maps.Keys(records)); r.IntN(3) == 0 {
+					l.materialize(t, keys[:1+len(keys)/10]...)
 				}
 			}
-			for _, e := range l.write(t, fmt.Sprint("tx ", tx), records) {
-				entries, err := packed.Unpack(textCodec{}, e)
-				if err != nil {
-					t.Fatal(err)
+			if diff := cmp.Diff(want, unpacked); diff != "" {
+				t.Fatalf("a reader of the writes alone (+) sees other records:\n%s", diff)
+			}
+			keys := append(slices.Sorted(maps.Keys(want)), "s:0:never", "d:9:never", "of another kind")
+			all := packed.New(l, textCodec{})
+			got, err := all.Get(keys...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found, err := packed.New(l, textCodec{}).Find(keys...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			inPages := 0
+			for i, k := range keys {
+				if !bytes.Equal(got[i], want[k]) || !bytes.Equal(found.Values[i], want[k]) {
+					t.Fatalf("%q is %q and %q, want %q", k, got[i], found.Values[i], want[k])
 				}
-				for _, e := range entries {
-					unpacked[e.Key] = e.Value
+				if want[k] != nil && l[k] == nil {
+					inPages++
+				}
+				if found.Own(i) != (l[k] != nil) {
+					t.Fatalf("%q has a key of its own: %v", k, l[k] != nil)
 				}
 			}
-			maps.Copy(want, records)
-		}
-		if diff := cmp.Diff(want, unpacked); diff != "" {
-			t.Fatalf("a reader of the writes alone (+) sees other records:\n%s", diff)
-		}
-		keys := append(slices.Sorted(maps.Keys(want)), "s:0:never", "d:9:never", "of another kind")
-		all := packed.New(l, textCodec{})
-		got, err := all.Get(keys...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		found, err := packed.New(l, textCodec{}).Find(keys...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		inPages := 0
-		for i, k := range keys {
-			if !bytes.Equal(got[i], want[k]) || !bytes.Equal(found.Values[i], want[k]) {
-				t.Fatalf("%q is %q and %q, want %q", k, got[i], found.Values[i], want[k])
+			if n := len(all.Unpacked()); n != inPages || n == 0 || n == len(want) {
+				t.Errorf("%d records of %d are in pages, and Get names %d", inPages, len(want), n)
 			}
-			if want[k] != nil && l[k] == nil {
-				inPages++
+			for _, e := range all.Unpacked() {
+				if l[e.Key] != nil || !bytes.Equal(e.Value, want[e.Key]) {
+					t.Errorf("%q comes out of a page as %q, want %q", e.Key, e.Value, want[e.Key])
+				}
 			}
-		}
-		if n := len(all.Unpacked()); n != inPages || n == 0 || n == len(want) {
-			t.Errorf("%d records of %d are in pages, and Get names %d", inPages, len(want), n)
-		}
-		for _, e := range all.Unpacked() {
-			if l[e.Key] != nil || !bytes.Equal(e.Value, want[e.Key]) {
-				t.Errorf("%q comes out of a page as %q, want %q", e.Key, e.Value, want[e.Key])
-			}
-		}
+		})
 	}
 }
 
 // Two names with one fingerprint, found by trying, are two names.
 func TestNamesWithOneFingerprint(t *testing.T) {
 	var one, other string
-	seen := map[uint64]string{}
+	seen := map[uint32]string{}
 	for i := 0; one == ""; i++ {
 		name := packed.Name{Directory: "x", Kind: 's', Text: fmt.Sprint(i)}
 		key := textCodec{}.Key(name)
@@ -165,83 +214,37 @@ func TestNamesWithOneFingerprint(t *testing.T) {
 		seen[name.Fingerprint()] = key
 	}
 	l := ledger{}
-	l.write(t, "tx 1", map[string][]byte{one: []byte("1")})
+	l.write(t, map[string][]byte{one: []byte("1")})
 	found, err := packed.New(l, textCodec{}).Find(one, other)
 	if err != nil || string(found.Values[0]) != "1" || found.Values[1] != nil {
 		t.Fatalf("%q, %v", found.Values, err)
 	}
-	l.write(t, "tx 2", map[string][]byte{other: []byte("7")})
-	l.write(t, "tx 3", map[string][]byte{one: []byte("2")})
+	l.write(t, map[string][]byte{other: []byte("7")})
+	l.write(t, map[string][]byte{one: []byte("2")})
 	got, err := packed.New(l, textCodec{}).Get(one, other)
 	if err != nil || string(got[0]) != "2" || string(got[1]) != "7" {
 		t.Fatalf("%q, %v", got, err)
 	}
 }
 
-// Names may be chosen so that they all hash into one bucket. It gets long, but
-// the directory has no more buckets than names, and everything is found.
-func TestNamesChosenForOneBucket(t *testing.T) {
-	l, n, first := ledger{}, 0, ""
-	for i := 0; n < 600; i++ {
-		name := packed.Name{Directory: "x", Kind: 's', Text: fmt.Sprint(i)}
-		if name.Address(1<<8) != 5 {
-			continue
+// A page or a chunk that is gone is damage: its names must not become new ones.
+func TestDamage(t *testing.T) {
+	for _, prefix := range []string{"page:", "run:"} {
+		l, records := ledger{}, map[string][]byte{}
+		for i := range 100 {
+			records[fmt.Sprint("s:x:", i)] = []byte("1")
 		}
-		key := textCodec{}.Key(name)
-		if n == 0 {
-			first = key
+		l.write(t, records)
+		for key := range l {
+			if strings.HasPrefix(key, prefix) {
+				delete(l, key)
+			}
 		}
-		l.write(t, fmt.Sprint("tx ", i), map[string][]byte{key: []byte("1")})
-		n++
-	}
-	all := packed.New(l, textCodec{})
-	if found, err := all.Find(first); err != nil || found.Values[0] == nil {
-		t.Fatal(found, err)
-	}
-	if count := all.Buckets("x"); count < 8 || count > uint64(n) {
-		t.Errorf("%d buckets for %d names", count, n)
-	}
-}
-
-// A page that is gone is damage: its names must not become new ones.
-func TestPageThatIsGone(t *testing.T) {
-	l, records := ledger{}, map[string][]byte{}
-	for i := range packed.PackFrom {
-		records[fmt.Sprint("s:x:", i)] = []byte("1")
-	}
-	l.write(t, "tx", records)
-	for key := range l {
-		if strings.HasPrefix(key, "page:") {
-			delete(l, key)
+		if _, err := packed.New(l, textCodec{}).Get("s:x:1"); provenance.CodeOf(err) != provenance.Internal {
+			t.Errorf("Get without %s: %v", prefix, err)
 		}
-	}
-	if _, err := packed.New(l, textCodec{}).Get("s:x:1"); provenance.CodeOf(err) != provenance.Internal {
-		t.Errorf("Get: %v", err)
-	}
-	if _, err := packed.New(l, textCodec{}).Find("s:x:1"); provenance.CodeOf(err) != provenance.Internal {
-		t.Errorf("Find: %v", err)
-	}
-}
-
-// Pages have short names; one that is taken is not taken again.
-func TestPageNamesThatAreTaken(t *testing.T) {
-	l, all := ledger{}, map[string][]byte{}
-	for part := range 3 {
-		records := map[string][]byte{}
-		for i := range 200 {
-			records[fmt.Sprint("s:x:", part, "-", i)] = fmt.Append(nil, part, i)
-		}
-		l.write(t, "the same", records)
-		maps.Copy(all, records)
-	}
-	keys := slices.Sorted(maps.Keys(all))
-	got, err := packed.New(l, textCodec{}).Get(keys...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, k := range keys {
-		if !bytes.Equal(got[i], all[k]) {
-			t.Errorf("%q is %q, want %q", k, got[i], all[k])
+		if _, err := packed.New(l, textCodec{}).Find("s:x:1"); provenance.CodeOf(err) != provenance.Internal {
+			t.Errorf("Find without %s: %v", prefix, err)
 		}
 	}
 }
@@ -249,24 +252,30 @@ func TestPageNamesThatAreTaken(t *testing.T) {
 // Bytes that no writer wrote are an error, and no panic.
 func FuzzPages(f *testing.F) {
 	l, records := ledger{}, map[string][]byte{}
-	for i := range packed.PackFrom {
+	for i := range 100 {
 		records[fmt.Sprint("s:x:", i)] = fmt.Append(nil, i%7)
-		records[fmt.Sprint("d:x:of ", i)] = fmt.Append(nil, i)
+		records[fmt.Sprint("d:x:of ", i)] = fmt.Append(nil, i, []string{"", "+more"}[i%2])
 	}
-	for _, e := range l.write(f, "tx", records) {
-		f.Add(e.Value)
+	for range 2 {
+		for _, e := range l.write(f, records) {
+			f.Add(e.Value)
+		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if read, reread := packed.RereadBucket(b); read == nil && reread != nil {
-			t.Errorf("a bucket that was read is not readable: %v", reread)
+		if read, reread := packed.RereadHead(b); read == nil && reread != nil {
+			t.Errorf("a head that was read is not readable: %v", reread)
 		}
-		_, _ = packed.New(ledger{"bucket:x:0": b}, textCodec{}).Get("s:x:1")
-		entries, err := packed.Unpack(textCodec{}, packed.Entry{Key: "page:x:AAAAAA", Value: b})
+		if read, reread := packed.RereadChunk(b); read == nil && reread != nil {
+			t.Errorf("a chunk that was read is not readable: %v", reread)
+		}
+		_, _ = packed.New(ledger{"head:x:": b}, textCodec{}).Get("s:x:1")
+		_, _ = packed.New(ledger{"head:x:": l["head:x:"], "page:x:00000000": b}, textCodec{}).Get("s:x:1")
+		entries, err := packed.Unpack(textCodec{}, packed.Entry{Key: "page:x:00000000", Value: b})
 		if err != nil {
 			return
 		}
 		for _, e := range entries {
-			if n, ok := (textCodec{}).Name(e.Key); !ok || n.Kind == packed.KindPage || n.Kind == packed.KindBucket {
+			if n, ok := (textCodec{}).Name(e.Key); !ok || n.Kind != 's' && n.Kind != 'd' {
 				t.Errorf("a page holds %q", e.Key)
 			}
 		}

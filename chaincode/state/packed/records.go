@@ -35,12 +35,12 @@ func (r *Records) names(keys []string) []name {
 
 func (r *Records) name(key string) name {
 	n, ok := r.codec.Name(key)
-	if !ok || n.Kind == KindBucket || n.Kind == KindPage {
+	if !ok || n.Kind == KindHead || n.Kind == KindPage || n.Kind == KindChunk {
 		return name{}
 	}
 	d := r.directories[n.Directory]
 	if d == nil {
-		d = &directory{id: n.Directory, codec: r.codec, buckets: map[uint64]*bucket{}, pages: map[pageID]page{}}
+		d = &directory{id: n.Directory, codec: r.codec, chunks: map[chunkOf][]entry{}, pages: map[uint64]page{}}
 		r.directories[n.Directory] = d
 	}
 	return name{directory: d, Name: n, fingerprint: n.fingerprint()}
@@ -48,40 +48,32 @@ func (r *Records) name(key string) name {
 
 // Get implements Reader. A key of its own comes first.
 func (r *Records) Get(keys ...string) ([][]byte, error) {
-	values, err := r.Own(keys...)
+	values, err := r.reader.Get(keys...)
 	if err != nil {
 		return nil, err
 	}
-	names, round := r.names(keys), reading{}
+	names := r.names(keys)
 	for i := range names {
 		if values[i] != nil {
 			names[i] = name{}
 		}
 	}
-	if err := r.open(names); err != nil {
-		return nil, err
-	}
-	pages := make([][]pageID, len(names))
-	for i, n := range names {
-		pages[i], _ = round.pages(n)
-	}
-	if _, err := round.run(r.reader); err != nil {
+	at, _, err := r.locate(names, func(int) string { return "" })
+	if err != nil {
 		return nil, err
 	}
 	for i, n := range names {
-		if values[i] != nil {
-			continue
+		v, err := n.find(at[i])
+		if err != nil {
+			return nil, err
 		}
-		if values[i] = n.find(pages[i]); values[i] != nil {
-			r.unpacked = append(r.unpacked, Entry{Key: keys[i], Value: values[i]})
+		if v.known {
+			values[i] = v.value
+			r.unpacked = append(r.unpacked, Entry{Key: keys[i], Value: v.value})
 		}
 	}
 	return values, nil
 }
-
-// Own returns the values of keys as they stand, nil for what is in a page: that
-// was written once, and changed never.
-func (r *Records) Own(keys ...string) ([][]byte, error) { return r.reader.Get(keys...) }
 
 // Unpacked returns, under keys of their own, the records that Get found in pages.
 // A transaction that writes those keys too lets later ones read what nobody who adds
@@ -92,36 +84,28 @@ func (r *Records) Unpacked() []Entry { return r.unpacked }
 type Found struct {
 	Values [][]byte // of the keys in order, nil for one that was never recorded
 	names  []name
+	packed []version // where those stand that have no key of their own
 }
 
-// Find finds what Get finds, at the price of a bucket for a name that was never
-// recorded. It relies on what Add and its caller see to: no record has a key of its
-// own and no place in its directory.
+// Find finds what Get finds, at the price of its directory for a name that was never
+// recorded. It relies on what Writes and Unpacked see to: no record has a key of its
+// own and no entry in its directory.
 func (r *Records) Find(keys ...string) (Found, error) {
-	f := Found{Values: make([][]byte, len(keys)), names: r.names(keys)}
-	if err := r.open(f.names); err != nil {
-		return f, err
-	}
-	round, pages := reading{}, make([][]pageID, len(keys))
-	var read []int // the keys that are read as they are
-	for i, n := range f.names {
-		var known bool
-		if pages[i], known = round.pages(n); n.directory == nil || known {
-			read = append(read, i)
-		}
-	}
-	first := len(round.keys)
-	for _, i := range read {
-		round.key(keys[i])
-	}
-	own, err := round.run(r.reader)
+	f := Found{Values: make([][]byte, len(keys)), names: r.names(keys), packed: make([]version, len(keys))}
+	at, own, err := r.locate(f.names, func(i int) string { return keys[i] })
 	if err != nil {
 		return f, err
 	}
-	for j, i := range read {
-		if f.Values[i] = own[first+j]; f.Values[i] == nil {
-			f.Values[i] = f.names[i].find(pages[i])
+	for i, n := range f.names {
+		if own[i] != nil {
+			f.Values[i] = own[i]
+			continue
 		}
+		v, err := n.find(at[i])
+		if err != nil {
+			return f, err
+		}
+		f.Values[i], f.packed[i] = v.value, v.version
 	}
 	return f, nil
 }
@@ -129,36 +113,107 @@ func (r *Records) Find(keys ...string) (Found, error) {
 // Name is what the i-th key was taken apart into; zero for a key of another kind.
 func (f Found) Name(i int) Name { return f.names[i].Name }
 
-// Add takes the first record of the i-th key, which was not found. Records.Writes
-// writes it as it is then.
+// Own tells whether the i-th key was found as it is: whoever changes its record
+// writes that key.
+func (f Found) Own(i int) bool { return f.Values[i] != nil && !f.packed[i].known }
+
+// Add takes the first record of the i-th key, or a later version of one that has no
+// key of its own. Records.Writes writes it as it is then.
 func (f Found) Add(i int, record *Record) error {
 	n := f.names[i]
-	if n.directory == nil || f.Values[i] != nil {
-		return provenance.Errorf(provenance.Internal, "key %d is of no record that may be packed, or was found", i)
+	if n.directory == nil || f.Own(i) {
+		return provenance.Errorf(provenance.Internal, "key %d is of no record that may be packed, or has a key of its own", i)
 	}
-	n.added = append(n.added, added{name: n, Record: record})
+	n.added = append(n.added, added{name: n, Record: record, found: f.packed[i]})
 	return nil
 }
 
-// open reads the buckets of names, in two rounds: the first bucket of a
-// directory says which of the others.
-func (r *Records) open(names []name) error {
+// locate reads what the directories say of names, in two rounds (their heads and
+// the chunks of their runs), and in a third the pages that may hold them, with the
+// key that own names where a name may be known, or has no directory.
+func (r *Records) locate(names []name, own func(i int) string) (at [][]entry, values [][]byte, err error) {
 	var round reading
 	for _, n := range names {
+		round.head(n.directory)
+	}
+	if _, err := round.run(r.reader); err != nil {
+		return nil, nil, err
+	}
+	for _, n := range names {
 		if n.directory != nil {
-			round.bucket(n.directory, 0)
+			for _, c := range n.head.chunks(n.fingerprint) {
+				round.chunk(n.directory, c)
+			}
 		}
 	}
 	if _, err := round.run(r.reader); err != nil {
-		return err
+		return nil, nil, err
 	}
-	for _, n := range names {
+	at, values = make([][]entry, len(names)), make([][]byte, len(names))
+	var asked []int // the names that are read as they are
+	for i, n := range names {
 		if n.directory != nil {
-			round.bucket(n.directory, n.address())
+			at[i] = n.entries()
+		}
+		if k := own(i); k != "" && (n.directory == nil || len(at[i]) > 0) {
+			asked = append(asked, i)
+			round.key(k)
 		}
 	}
-	_, err := round.run(r.reader)
-	return err
+	for i, n := range names {
+		for _, e := range at[i] {
+			if !e.at.own() {
+				round.page(n.directory, e.at.page)
+			}
+		}
+	}
+	read, err := round.run(r.reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	for j, i := range asked {
+		values[i] = read[j]
+	}
+	return at, values, nil
+}
+
+// entries returns the newest of those that have the name's fingerprint.
+func (n name) entries() []entry {
+	all := slices.Clone(of(n.head.tail, n.fingerprint))
+	for _, c := range n.head.chunks(n.fingerprint) {
+		all = append(all, of(n.chunks[c], n.fingerprint)...)
+	}
+	return merged(all)
+}
+
+// found is a version of a record and its value.
+type found struct {
+	version
+	value []byte
+}
+
+// find finds a record in pages, by its whole name.
+func (n name) find(at []entry) (found, error) {
+	for _, e := range at {
+		if e.at.own() {
+			continue
+		}
+		p := n.pages[e.at.page]
+		if int(e.at.slot) >= len(p) {
+			return found{}, provenance.Errorf(provenance.Internal, "page %d of a directory has no record %d", e.at.page, e.at.slot)
+		}
+		if r := p[e.at.slot]; string(r.text) != n.Text {
+			continue
+		}
+		of, value, err := p.record(n.codec, n.id, int(e.at.slot))
+		if err != nil {
+			return found{}, err
+		}
+		if of.member() == n.member() {
+			return found{version{e.at, true}, value}, nil
+		}
+	}
+	return found{}, nil
 }
 
 // reading is what one round trip reads.
@@ -173,48 +228,40 @@ func (r *reading) decoded(k string, into func([]byte) error) {
 	r.keys, r.into = append(r.keys, k), append(r.into, into)
 }
 
-// bucket reads a bucket that was not read yet. One that nobody wrote is empty.
-func (r *reading) bucket(d *directory, n uint64) {
-	if d.buckets[n] != nil {
+// head reads the head of a directory that was not read yet.
+func (r *reading) head(d *directory) {
+	if d == nil || d.opened {
 		return
 	}
-	b := &bucket{}
-	d.buckets[n] = b
-	r.decoded(d.bucketKey(n), func(value []byte) error {
-		if value == nil {
-			return nil
-		}
-		return b.decode(value)
+	d.opened = true
+	r.decoded(d.headKey(), d.head.decode)
+}
+
+// chunk reads a chunk that was not read yet. One that a head names is there; one
+// that is gone is damage, and its names must not become new ones.
+func (r *reading) chunk(d *directory, c chunkOf) {
+	if _, read := d.chunks[c]; read {
+		return
+	}
+	d.chunks[c] = nil
+	r.decoded(d.chunkKey(c), func(value []byte) error {
+		from := Decoder{Rest: value}
+		from.Version()
+		d.chunks[c] = from.entries()
+		return from.End("directory's run")
 	})
 }
 
-// pages returns the pages that may hold a name whose bucket was read, and
-// whether its fingerprint is in there at all: not for nearly every name that was
-// never recorded. A page that a bucket names is there; one that is gone is damage.
-func (r *reading) pages(n name) (all []pageID, known bool) {
-	if n.directory == nil {
-		return nil, false
+// page reads a page that was not read yet; one that is gone is damage too.
+func (r *reading) page(d *directory, n uint64) {
+	if _, read := d.pages[n]; read {
+		return
 	}
-	d := n.directory
-	for _, g := range d.buckets[n.address()].groups {
-		if _, ok := slices.BinarySearch(g.fingerprints, n.fingerprint); !ok {
-			continue
-		}
-		known = true
-		id := g.page
-		if id.none() {
-			continue
-		}
-		if _, read := d.pages[id]; !read {
-			d.pages[id] = nil
-			r.decoded(d.pageKey(id), func(value []byte) (err error) {
-				d.pages[id], err = decodePage(d.codec, d.id, value)
-				return err
-			})
-		}
-		all = append(all, id)
-	}
-	return all, known
+	d.pages[n] = nil
+	r.decoded(d.pageKey(n), func(value []byte) (err error) {
+		d.pages[n], err = decodePage(value)
+		return err
+	})
 }
 
 // run reads what was asked for since it last ran.
@@ -239,34 +286,30 @@ func (r *reading) run(from Reader) ([][]byte, error) {
 	return values, nil
 }
 
-// find finds a record in pages, by its whole name.
-func (n name) find(pages []pageID) []byte {
-	for _, id := range pages {
-		if v, ok := n.pages[id][n.member()]; ok {
-			return v
-		}
-	}
-	return nil
-}
-
 // Unpack turns what a transaction wrote into the records it stands for: a page
-// into its records under the keys of their own, a bucket into nothing, any other
-// entry into itself. A reader of blocks needs no directory.
+// into its records under the keys of their own, a directory's head and chunks into
+// nothing, any other entry into itself. A reader of blocks needs no directory.
 func Unpack(codec Codec, e Entry) ([]Entry, error) {
 	n, ok := codec.Name(e.Key)
 	switch {
-	case ok && n.Kind == KindBucket:
+	case ok && (n.Kind == KindHead || n.Kind == KindChunk):
 		return nil, nil
 	case !ok || n.Kind != KindPage:
 		return []Entry{e}, nil
 	}
-	records, err := decodePage(codec, n.Directory, e.Value)
+	records, err := decodePage(e.Value)
 	if err != nil {
 		return nil, err
 	}
-	entries := make([]Entry, 0, len(records))
-	for m, v := range records {
-		entries = append(entries, Entry{Key: codec.Key(Name{Directory: n.Directory, Kind: m.kind, Text: m.text}), Value: v})
+	entries := make([]Entry, len(records))
+	for i, r := range records {
+		of, value, err := records.record(codec, n.Directory, i)
+		if err != nil {
+			return nil, err
+		}
+		if entries[i] = (Entry{Key: codec.Key(of), Value: value, Changed: r.changed}); entries[i].Key == "" {
+			return nil, provenance.Errorf(provenance.Internal, "a page holds a record that has no key")
+		}
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Key, b.Key) })
 	return entries, nil

@@ -1,0 +1,149 @@
+package packed
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+)
+
+// location is where a version of a record stands: a page and its place in it, or
+// under a key of its own.
+type location struct {
+	page uint64
+	slot byte
+}
+
+// ownKey stands in place of a slot, which are below it, for a record that has a key of its own from
+// the first. It has no page, and one entry for all names with its fingerprint.
+const ownKey = 0x40
+
+func (l location) own() bool { return l.slot == ownKey }
+
+// entry says where the record of a fingerprint stands, and which version it is
+// instead of.
+type entry struct {
+	fingerprint uint32
+	at          location
+	replaces    location
+	replacing   bool
+}
+
+func (e entry) compare(o entry) int {
+	return cmp.Or(cmp.Compare(e.fingerprint, o.fingerprint), cmp.Compare(e.at.page, o.at.page), cmp.Compare(e.at.slot, o.at.slot))
+}
+
+// replacingFlag stands in the byte of a slot.
+const replacingFlag = 0x80
+
+// appendEntries writes entries in ascending order: their number, and of each how
+// far its fingerprint is from the one before, its slot, its page, and where it
+// replaces another version that one's page and slot.
+func appendEntries(b []byte, entries []entry) []byte {
+	b = binary.AppendUvarint(b, uint64(len(entries)))
+	base := uint32(0)
+	for _, e := range entries {
+		b = binary.AppendUvarint(b, uint64(e.fingerprint-base))
+		base = e.fingerprint
+		slot := e.at.slot
+		if e.replacing {
+			slot |= replacingFlag
+		}
+		b = append(b, slot)
+		if e.at.own() {
+			continue
+		}
+		b = binary.AppendUvarint(b, e.at.page)
+		if e.replacing {
+			b = append(binary.AppendUvarint(b, e.replaces.page), e.replaces.slot)
+		}
+	}
+	return b
+}
+
+func (d *Decoder) entries() []entry {
+	n := d.Count(len(d.Rest))
+	entries := make([]entry, 0, n)
+	last := uint64(0)
+	for ; n > 0 && !d.Bad; n-- {
+		last += d.Uvarint()
+		slot := d.Byte()
+		e := entry{fingerprint: uint32(last), at: location{slot: slot &^ replacingFlag}, replacing: slot&replacingFlag != 0}
+		if e.at.own() {
+			d.Bad = d.Bad || e.replacing
+		} else {
+			e.at.page = d.Uvarint()
+		}
+		if e.replacing {
+			e.replaces.page = d.Uvarint()
+			e.replaces.slot = d.Byte()
+		}
+		// Lookups search by halves.
+		d.Bad = d.Bad || last > 1<<fingerprintBits-1 || (len(entries) > 0 && entries[len(entries)-1].compare(e) >= 0)
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+// of returns the entries of a fingerprint.
+func of(entries []entry, fingerprint uint32) []entry {
+	return span(entries, uint64(fingerprint), uint64(fingerprint)+1)
+}
+
+// span returns the entries from one fingerprint to before another.
+func span(entries []entry, from, to uint64) []entry {
+	at := func(f uint64) int {
+		i, _ := slices.BinarySearchFunc(entries, f, func(e entry, f uint64) int { return cmp.Compare(uint64(e.fingerprint), f) })
+		return i
+	}
+	return entries[at(from):at(to)]
+}
+
+// merged sorts entries, and leaves out versions that others of them replace: whoever
+// replaces one takes over what that one replaced, which may stand elsewhere.
+func merged(entries []entry) []entry {
+	slices.SortFunc(entries, entry.compare)
+	entries = slices.CompactFunc(entries, func(a, b entry) bool { return a.compare(b) == 0 })
+	out := entries[:0]
+	for len(entries) > 0 {
+		n := 1
+		for n < len(entries) && entries[n].fingerprint == entries[0].fingerprint {
+			n++
+		}
+		out = append(out, newest(entries[:n])...)
+		entries = entries[n:]
+	}
+	return out
+}
+
+// newest leaves of the entries of a fingerprint those that no other replaces.
+func newest(same []entry) []entry {
+	replacing := false
+	for _, e := range same {
+		replacing = replacing || e.replacing
+	}
+	if len(same) < 2 || !replacing {
+		return same
+	}
+	at := make(map[location]int, len(same))
+	for i, e := range same {
+		at[e.at] = i
+	}
+	gone := make([]bool, len(same))
+	// A version is on a later page than the one it replaces, so the order is from the oldest on.
+	for i := range same {
+		if !same[i].replacing {
+			continue
+		}
+		if j, ok := at[same[i].replaces]; ok && j != i {
+			gone[j] = true
+			same[i].replacing, same[i].replaces = same[j].replacing, same[j].replaces
+		}
+	}
+	kept := same[:0]
+	for i, e := range same {
+		if !gone[i] {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}

@@ -1,0 +1,156 @@
+package packed
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+)
+
+const (
+	// tailEntries is how many entries the head holds: what adds a record rewrites
+	// the head, so fewer make a single one cheaper and runs smaller.
+	tailEntries = 32
+	// fanout is how many runs of a size are merged. A lookup reads up to a chunk less
+	// of each size, and each entry is written once for each size: with eight, lookups
+	// would read twice as much and entries be written a third less often.
+	fanout = 4
+	// chunkEntries is the most that a chunk holds where names are not chosen for it:
+	// some 3 KiB.
+	chunkEntries = 512
+	// largestChunk keeps runs from being merged further where somebody chose names
+	// that all fall into one chunk: it must fit into a transaction. Lookups read more
+	// chunks then, in this directory and no other.
+	largestChunk = 16 * chunkEntries
+	// maxRuns and maxChunkBits bound what a head may say, beyond what any can come to.
+	maxRuns      = 1 << 16
+	maxChunkBits = 24
+)
+
+// run is a sorted part of a directory's entries, in chunks by the first bits of
+// their fingerprints.
+type run struct {
+	id      uint64
+	entries uint64
+	bits    uint8  // it has 1<<bits chunks
+	largest uint64 // entries in its largest chunk
+}
+
+func (r run) chunks() uint64 { return 1 << r.bits }
+
+// chunk is the chunk of a fingerprint, first the first fingerprint of a chunk.
+func (r run) chunk(fingerprint uint32) uint64 {
+	return uint64(fingerprint) >> (fingerprintBits - r.bits)
+}
+
+func (r run) first(chunk uint64) uint64 { return chunk << (fingerprintBits - r.bits) }
+
+// size is the size class of a run: each is fanout times the one before.
+func (r run) size() int {
+	class := 0
+	for most := uint64(tailEntries * fanout); r.entries >= most; most *= fanout {
+		class++
+	}
+	return class
+}
+
+// bitsFor is how many chunks hold n entries, as the number of bits that tell them apart.
+func bitsFor(n uint64) uint8 {
+	return uint8(min(maxChunkBits, bits.Len64((max(n, 1)-1)/chunkEntries)))
+}
+
+// merge is a compaction under way: the first done chunks of out are written, and
+// what is in them stands for that part of the inputs.
+type merge struct {
+	out    run
+	done   uint64
+	inputs []run
+}
+
+// head is the first key of a directory: all else is found from it.
+type head struct {
+	pages, ids uint64 // the next page and the next run
+	runs       []run
+	merges     []merge
+	tail       []entry
+}
+
+// chunkOf names a chunk of a run.
+type chunkOf struct{ run, chunk uint64 }
+
+// chunks are those that may have a fingerprint.
+func (h *head) chunks(fingerprint uint32) []chunkOf {
+	all := make([]chunkOf, 0, len(h.runs)+fanout*len(h.merges))
+	for _, r := range h.runs {
+		all = append(all, chunkOf{r.id, r.chunk(fingerprint)})
+	}
+	for _, m := range h.merges {
+		if at := m.out.chunk(fingerprint); at < m.done {
+			all = append(all, chunkOf{m.out.id, at})
+			continue
+		}
+		for _, r := range m.inputs {
+			all = append(all, chunkOf{r.id, r.chunk(fingerprint)})
+		}
+	}
+	return all
+}
+
+// encode writes the version, the next page and run, the runs, the merges with
+// their inputs, and the tail.
+func (h *head) encode() []byte {
+	b := append(make([]byte, 0, 32+16*len(h.runs)+10*len(h.tail)), Version)
+	b = binary.AppendUvarint(binary.AppendUvarint(b, h.pages), h.ids)
+	b = appendRuns(b, h.runs)
+	b = binary.AppendUvarint(b, uint64(len(h.merges)))
+	for _, m := range h.merges {
+		b = appendRuns(b, append([]run{m.out}, m.inputs...))
+		b = binary.AppendUvarint(b, m.done)
+	}
+	return appendEntries(b, h.tail)
+}
+
+func appendRuns(b []byte, runs []run) []byte {
+	b = binary.AppendUvarint(b, uint64(len(runs)))
+	for _, r := range runs {
+		b = append(binary.AppendUvarint(binary.AppendUvarint(b, r.id), r.entries), r.bits)
+		b = binary.AppendUvarint(b, r.largest)
+	}
+	return b
+}
+
+func (d *Decoder) runs() []run {
+	n := d.Count(maxRuns)
+	runs := make([]run, 0, min(n, 64))
+	for ; n > 0 && !d.Bad; n-- {
+		r := run{id: d.Uvarint(), entries: d.Uvarint(), bits: d.Byte()}
+		r.largest = d.Uvarint()
+		d.Bad = d.Bad || r.bits > maxChunkBits
+		runs = append(runs, r)
+	}
+	return runs
+}
+
+// decode reads what encode wrote; nothing at all is an empty directory.
+func (h *head) decode(from []byte) error {
+	*h = head{}
+	if from == nil {
+		return nil
+	}
+	d := Decoder{Rest: from}
+	d.Version()
+	h.pages, h.ids = d.Uvarint(), d.Uvarint()
+	h.runs = d.runs()
+	for n := d.Count(maxRuns); n > 0 && !d.Bad; n-- {
+		runs := d.runs()
+		m := merge{done: d.Uvarint()}
+		if d.Bad || len(runs) < 2 || m.done >= runs[0].chunks() {
+			d.Bad = true
+			break
+		}
+		m.out, m.inputs = runs[0], runs[1:]
+		d.Bad = slices.ContainsFunc(m.inputs, func(r run) bool { return r.bits > m.out.bits })
+		h.merges = append(h.merges, m)
+	}
+	h.tail = d.entries()
+	return d.End("directory")
+}
