@@ -2,7 +2,10 @@ package packed
 
 import (
 	"cmp"
+	"math"
 	"slices"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
 // directory is what knows the records of one Name.Directory, as far as it was read.
@@ -12,7 +15,7 @@ type directory struct {
 	opened bool
 	head   head
 	chunks map[chunkOf][]entry
-	pages  map[uint64]page
+	pages  map[uint32]page
 	added  []added
 }
 
@@ -46,6 +49,9 @@ func (r *Records) Writes() ([]Entry, error) {
 func (d *directory) grow(r Reader, pack bool) ([]Entry, error) {
 	var writes []Entry
 	if pack {
+		if uint64(d.head.pages)+uint64(len(d.added)) > math.MaxUint32 {
+			return nil, provenance.Errorf(provenance.Full, "directory %q has all its %d pages", d.id, d.head.pages)
+		}
 		writes = d.pack()
 	} else {
 		before := len(d.head.tail)

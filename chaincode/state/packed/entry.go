@@ -3,13 +3,14 @@ package packed
 import (
 	"cmp"
 	"encoding/binary"
+	"math"
 	"slices"
 )
 
 // location is where a version of a record stands: a page and its place in it, or
 // under a key of its own.
 type location struct {
-	page uint64
+	page uint32
 	slot byte
 }
 
@@ -29,7 +30,10 @@ type entry struct {
 }
 
 func (e entry) compare(o entry) int {
-	return cmp.Or(cmp.Compare(e.fingerprint, o.fingerprint), cmp.Compare(e.at.page, o.at.page), cmp.Compare(e.at.slot, o.at.slot))
+	if e.fingerprint != o.fingerprint {
+		return cmp.Compare(e.fingerprint, o.fingerprint)
+	}
+	return cmp.Or(cmp.Compare(e.at.page, o.at.page), cmp.Compare(e.at.slot, o.at.slot))
 }
 
 // replacingFlag stands in the byte of a slot.
@@ -52,35 +56,54 @@ func appendEntries(b []byte, entries []entry) []byte {
 		if e.at.own() {
 			continue
 		}
-		b = binary.AppendUvarint(b, e.at.page)
+		b = binary.AppendUvarint(b, uint64(e.at.page))
 		if e.replacing {
-			b = append(binary.AppendUvarint(b, e.replaces.page), e.replaces.slot)
+			b = append(binary.AppendUvarint(b, uint64(e.replaces.page)), e.replaces.slot)
 		}
 	}
 	return b
 }
 
+// entries reads what appendEntries wrote. It is what lookups spend their time on, and
+// keeps its place in a variable of its own.
 func (d *Decoder) entries() []entry {
 	n := d.Count(len(d.Rest))
 	entries := make([]entry, 0, n)
-	last := uint64(0)
+	b, last := d.Rest, uint64(0)
+	number := func() uint64 {
+		v, used := binary.Uvarint(b)
+		if used <= 0 || v > math.MaxUint32 {
+			d.Bad = true
+			return 0
+		}
+		b = b[used:]
+		return v
+	}
 	for ; n > 0 && !d.Bad; n-- {
-		last += d.Uvarint()
-		slot := d.Byte()
+		last += number()
+		if d.Bad || len(b) == 0 || last > math.MaxUint32 {
+			d.Bad = true
+			break
+		}
+		slot := b[0]
+		b = b[1:]
 		e := entry{fingerprint: uint32(last), at: location{slot: slot &^ replacingFlag}, replacing: slot&replacingFlag != 0}
-		if e.at.own() {
-			d.Bad = d.Bad || e.replacing
-		} else {
-			e.at.page = d.Uvarint()
+		if !e.at.own() {
+			e.at.page = uint32(number())
 		}
 		if e.replacing {
-			e.replaces.page = d.Uvarint()
-			e.replaces.slot = d.Byte()
+			e.replaces.page = uint32(number())
+			if d.Bad || e.at.own() || len(b) == 0 {
+				d.Bad = true
+				break
+			}
+			e.replaces.slot, b = b[0], b[1:]
 		}
 		// Lookups search by halves.
-		d.Bad = d.Bad || last > 1<<fingerprintBits-1 || (len(entries) > 0 && entries[len(entries)-1].compare(e) >= 0)
+		d.Bad = d.Bad || len(entries) > 0 && entries[len(entries)-1].compare(e) >= 0
 		entries = append(entries, e)
 	}
+	d.Rest = b
 	return entries
 }
 

@@ -2,6 +2,7 @@ package packed
 
 import (
 	"encoding/binary"
+	"math"
 	"math/bits"
 	"slices"
 )
@@ -68,10 +69,11 @@ type merge struct {
 
 // head is the first key of a directory: all else is found from it.
 type head struct {
-	pages, ids uint64 // the next page and the next run
-	runs       []run
-	merges     []merge
-	tail       []entry
+	pages  uint32 // the next page
+	ids    uint64 // the next run
+	runs   []run
+	merges []merge
+	tail   []entry
 }
 
 // chunkOf names a chunk of a run.
@@ -99,7 +101,7 @@ func (h *head) chunks(fingerprint uint32) []chunkOf {
 // their inputs, and the tail.
 func (h *head) encode() []byte {
 	b := append(make([]byte, 0, 32+16*len(h.runs)+10*len(h.tail)), Version)
-	b = binary.AppendUvarint(binary.AppendUvarint(b, h.pages), h.ids)
+	b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(h.pages)), h.ids)
 	b = appendRuns(b, h.runs)
 	b = binary.AppendUvarint(b, uint64(len(h.merges)))
 	for _, m := range h.merges {
@@ -138,7 +140,7 @@ func (h *head) decode(from []byte) error {
 	}
 	d := Decoder{Rest: from}
 	d.Version()
-	h.pages, h.ids = d.Uvarint(), d.Uvarint()
+	h.pages, h.ids = uint32(d.Count(math.MaxUint32)), d.Uvarint()
 	h.runs = d.runs()
 	for n := d.Count(maxRuns); n > 0 && !d.Bad; n-- {
 		runs := d.runs()

@@ -69,7 +69,7 @@ func (n Name) fingerprint() uint32 {
 
 func (d *directory) headKey() string { return d.codec.Key(Name{Directory: d.id, Kind: KindHead}) }
 
-func (d *directory) pageKey(n uint64) string {
+func (d *directory) pageKey(n uint32) string {
 	return d.codec.Key(Name{Directory: d.id, Kind: KindPage, Text: fmt.Sprintf("%08x", n)})
 }
 
