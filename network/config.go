@@ -28,6 +28,17 @@ type channelConfig struct {
 	Orgs       []channelOrg
 }
 
+// Majority is how many organisations are more than half.
+func (c channelConfig) Majority() int { return len(c.Orgs)/2 + 1 }
+
+// With returns the organisations and a role of their MSPs, of which a template makes principals.
+func (c channelConfig) With(role string) principals { return principals{Orgs: c.Orgs, Role: role} }
+
+type principals struct {
+	Orgs []channelOrg
+	Role string
+}
+
 type consenter struct {
 	ID, Port   int
 	MSPID, Dir string

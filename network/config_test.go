@@ -98,7 +98,7 @@ func TestConfigHasTheKeysThatMatter(t *testing.T) {
 		{"configtx.yaml", "Profiles.Waybill.Orderer.SmartBFT.RequestBatchMaxInterval", "50ms"},
 		{"configtx.yaml", "Profiles.Waybill.Orderer.SmartBFT.RequestPoolSize", 10000},
 		{"configtx.yaml", "Profiles.Waybill.Orderer.SmartBFT.LeaderHeartbeatTimeout", "4s"},
-		{"configtx.yaml", "Profiles.Waybill.Application.Policies.Endorsement.Rule", "MAJORITY Endorsement"},
+		{"configtx.yaml", "Profiles.Waybill.Application.Policies.Endorsement.Rule", "OutOf(3, 'VendorMSP.peer', 'SecurityMSP.peer', 'PlatformMSP.peer', 'AuditMSP.peer')"},
 	} {
 		var at any = files[c.file]
 		for _, part := range strings.Split(c.key, ".") {

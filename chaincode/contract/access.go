@@ -130,6 +130,9 @@ func authorise(tx *Tx) error {
 	if err := tx.identify(); err != nil {
 		return err
 	}
+	if err := tx.ahead(rule); err != nil {
+		return err
+	}
 	if rule.member {
 		// The list alone decides: members leave by vote.
 		members, err := state.LoadMembers(tx)

@@ -49,6 +49,7 @@ type ledger struct {
 	txs     int
 	stopped bool     // the clock stands still: no gateway ticks
 	asked   []string // the keys that transactions read, since it was emptied
+	trips   int      // calls that read them
 	certs   map[string][]byte
 }
 
@@ -130,7 +131,7 @@ func (s *stub) PurgePrivateData(collection, key string) error {
 }
 func (s *stub) GetStateValidationParameter(key string) ([]byte, error) { return s.l.guard[key], nil }
 func (s *stub) GetMultipleStates(keys ...string) ([][]byte, error) {
-	s.l.asked = append(s.l.asked, keys...)
+	s.l.asked, s.l.trips = append(s.l.asked, keys...), s.l.trips+1
 	values := make([][]byte, len(keys))
 	for i, k := range keys {
 		values[i] = s.l.state[k]

@@ -50,7 +50,7 @@ func (tx *Tx) Get(keys ...string) ([][]byte, error) { return tx.records().Get(ke
 // records finds what pushes recorded.
 func (tx *Tx) records() *state.Directory {
 	if tx.directory == nil {
-		tx.directory = state.NewDirectory(committed{tx.GetStub()})
+		tx.directory = state.NewDirectory(&remembered{peer: committed{tx.GetStub()}, seen: map[string][]byte{}})
 	}
 	return tx.directory
 }
@@ -227,24 +227,35 @@ func (tx *Tx) identify() error {
 // hasRole tells whether the caller holds one of the roles. Admin comes from
 // the certificate's Node OU as well: somebody has to grant first.
 func (tx *Tx) hasRole(roles []state.Role) (bool, error) {
-	if slices.Contains(roles, state.RoleAdmin) {
-		cert, err := tx.GetClientIdentity().GetX509Certificate()
-		if err == nil && slices.Contains(cert.Subject.OrganizationalUnit, string(state.RoleAdmin)) {
-			return true, nil
-		}
+	if tx.certifiedAdmin(roles) {
+		return true, nil
 	}
 	granted, err := tx.granted(roles)
 	return len(granted) > 0, err
 }
 
-// granted returns those of the roles that the caller was granted and that were
-// neither revoked nor granted by somebody who is taken back.
-func (tx *Tx) granted(roles []state.Role) ([]state.Role, error) {
+// certifiedAdmin tells whether admin is among the roles and the caller's certificate says admin.
+func (tx *Tx) certifiedAdmin(roles []state.Role) bool {
+	if !slices.Contains(roles, state.RoleAdmin) {
+		return false
+	}
+	cert, err := tx.GetClientIdentity().GetX509Certificate()
+	return err == nil && slices.Contains(cert.Subject.OrganizationalUnit, string(state.RoleAdmin))
+}
+
+// grantKeys returns the keys of the caller's grants, one for each role.
+func (tx *Tx) grantKeys(roles []state.Role) []string {
 	keys := make([]string, len(roles))
 	for i, r := range roles {
 		keys[i] = state.GrantKey(tx.caller.MSP, tx.caller.Name, string(r))
 	}
-	values, err := tx.Get(keys...)
+	return keys
+}
+
+// granted returns those of the roles that the caller was granted and that were
+// neither revoked nor granted by somebody who is taken back.
+func (tx *Tx) granted(roles []state.Role) ([]state.Role, error) {
+	values, err := tx.Get(tx.grantKeys(roles)...)
 	if err != nil {
 		return nil, err
 	}
