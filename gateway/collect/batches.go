@@ -267,7 +267,7 @@ func (b *Batches) answered(pieces int, err error) {
 	defer b.mu.Unlock()
 	switch {
 	case err == nil:
-		b.most = min(2*b.most, evidence.MaxBatch)
+		b.most = min(b.most+2, evidence.MaxBatch)
 	case provenance.CodeOf(err) == provenance.Unavailable:
 		b.most = max(1, min(b.most, pieces)/2)
 	}
