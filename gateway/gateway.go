@@ -105,6 +105,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	eg.Go(func() error { return g.follower.Run(ctx) })              // ledger -> index
 	eg.Go(func() error { return g.follower.Watch(ctx) })            // how far behind the peer
 	eg.Go(func() error { return g.worker.Run(ctx) })                // what blocks asked of us -> evidence, witness
+	eg.Go(func() error { return g.batches.Run(ctx) })               // ... evidence, many pieces to a transaction
 	if g.releaser != nil {
 		eg.Go(func() error { return g.releaser.Run(ctx) }) // index -> releases that are due
 	}

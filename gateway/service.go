@@ -10,6 +10,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/autorelease"
 	"github.com/waybill-dev/waybill/gateway/clock"
+	"github.com/waybill-dev/waybill/gateway/collect"
 	"github.com/waybill-dev/waybill/gateway/connlimit"
 	"github.com/waybill-dev/waybill/gateway/follow"
 	"github.com/waybill-dev/waybill/gateway/index"
@@ -37,6 +38,7 @@ type service struct {
 	retention *pullclients.Retention
 	follower  *follow.Follower
 	worker    *tasks.Worker
+	batches   *collect.Batches
 	releaser  *autorelease.Releaser // nil: switched off
 	ticker    *clock.Ticker
 	sweeper   *sweep.Sweeper

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -173,9 +174,13 @@ func (g *service) newWatcher(clients registries) *tasks.Watcher {
 	view := func(ctx context.Context, read func(state.Scanner) error) error {
 		return g.index.View(ctx, func(s *index.Snapshot) error { return read(s) })
 	}
-	watcher := &tasks.Watcher{MSP: g.cfg.MSPID, Collect: on(g.cfg.Collect), Witness: g.cfg.Witness, List: g.queue.Tasks()}
+	var trust atomic.Uint64
+	watcher := &tasks.Watcher{
+		MSP: g.cfg.MSPID, Collect: on(g.cfg.Collect), Witness: g.cfg.Witness, List: g.queue.Tasks(), Trust: func() { trust.Add(1) },
+	}
+	g.batches = &collect.Batches{Ledger: g.ledger}
 	collect := &collect.Collector{
-		View: view, Ledger: g.ledger, Log: g.cfg.Log, Count: metrics.Counted(g.metrics.Evidence), Now: time.Now,
+		View: view, Batches: g.batches, TrustVersion: trust.Load, Log: g.cfg.Log, Count: metrics.Counted(g.metrics.Evidence), Now: time.Now,
 		Registries: func(host provenance.Host) (collect.Registry, bool) {
 			c := clients[host]
 			return c.client, c.client != nil

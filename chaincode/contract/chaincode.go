@@ -11,6 +11,7 @@ import (
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 
+	"github.com/waybill-dev/waybill/chaincode/evidence"
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
@@ -38,9 +39,9 @@ func (c *Chaincode) Invoke(stub shim.ChaincodeStubInterface) *peer.Response {
 // may (authorise), the transaction, and, where that succeeded and wrote, what its reads
 // leave behind (materialize).
 func New() (*Chaincode, error) {
-	kept, waiting := new(policy.Cache), newTurns(largeAtOnce)
+	kept, waiting, keys := new(policy.Cache), newTurns(largeAtOnce), new(evidence.KeyCache)
 	before := func(tx *Tx) error {
-		tx.policies, tx.turns = kept, waiting
+		tx.policies, tx.turns, tx.keys = kept, waiting, keys
 		return authorise(tx)
 	}
 	named := func(name string) contractapi.Contract {

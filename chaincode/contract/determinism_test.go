@@ -175,8 +175,10 @@ func (p *peers) random() (who string, transient map[string][]byte, args []string
 				return plain("release-manager@"+h.MSP, "quarantine:Lift", h.Digest.String(), "over")
 			}
 		}
-	case 23, 24, 25:
+	case 23, 24:
 		return p.evidence(image)
+	case 25:
+		return p.batch()
 	case 26:
 		return plain("gateway@"+p.org(), "record:Witness", host, repo, digest)
 	case 27:

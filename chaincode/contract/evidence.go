@@ -37,36 +37,61 @@ type Submitted struct {
 // The same envelope by the same signer again is success without a write, and so
 // is the same signature in another envelope: an old word does not become a new one.
 func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, keyMSP, keyName, location string) (string, error) {
-	subject, err := place(tx, host, repository, digest)
-	if err != nil {
-		return "", err
-	}
-	if err := checkLocation(location); err != nil {
-		return "", err
-	}
 	envelope, err := tx.transient("envelope")
 	if err != nil {
 		return "", err
 	}
-	if most := evidence.Format(format).MaxEnvelope(); len(envelope) > most {
-		return "", provenance.Errorf(provenance.Invalid, "envelope of %d bytes: at most %d; state the facts over its hash instead", len(envelope), most)
-	}
-	signer, key, version, err := signerOf(tx, format, keyMSP, keyName)
+	private, err := tx.asked("private")
 	if err != nil {
 		return "", err
 	}
-	private, err := wantsPrivate(tx, host, signer)
+	e, err := examine(tx, evidence.Piece{
+		Host: host, Repository: repository, Digest: digest, Type: typ, Format: format, MSP: keyMSP, Key: keyName, Location: location, Private: private, Envelope: envelope,
+	})
 	if err != nil {
 		return "", err
 	}
-	schemas, signed := evidence.CutCustom(typ)
-	request := evidence.Request{Subject: subject, Format: evidence.Format(format), Type: signed, Envelope: envelope, Now: tx.now}
+	return answer(storeEvidence(tx, e))
+}
+
+// examined is a piece of evidence that was verified.
+type examined struct {
+	state.Evidence
+	// signature names what was verified, "" for a document that a person vouches for:
+	// one that came before is the word that it was then, however it is wrapped now.
+	signature string
+	unruled   bool // no rule of the repository's policy accepts it
+}
+
+// examine verifies a piece. It writes nothing.
+func examine(tx *Tx, piece evidence.Piece) (examined, error) {
+	no := func(err error) (examined, error) { return examined{}, err }
+	subject, err := place(tx, piece.Host, piece.Repository, piece.Digest)
+	if err != nil {
+		return no(err)
+	}
+	if err := checkLocation(piece.Location); err != nil {
+		return no(err)
+	}
+	format := evidence.Format(piece.Format)
+	if most := format.MaxEnvelope(); len(piece.Envelope) > most {
+		return no(provenance.Errorf(provenance.Invalid, "envelope of %d bytes: at most %d; state the facts over its hash instead", len(piece.Envelope), most))
+	}
+	signer, key, version, err := signerOf(tx, piece.Format, piece.MSP, piece.Key)
+	if err != nil {
+		return no(err)
+	}
+	if err := mayHide(tx, piece, signer); err != nil {
+		return no(err)
+	}
+	schemas, signed := evidence.CutCustom(piece.Type)
+	request := evidence.Request{Subject: subject, Format: format, Type: signed, Envelope: piece.Envelope, Now: tx.now}
 	if schemas == "" {
 		schemas = signer.MSP
 	}
 	var asked error // what the ledger could not answer
 	request.Known = func() (known []provenance.Digest, err error) {
-		known, asked = relatives(tx, subject, host, repository)
+		known, asked = relatives(tx, subject, piece.Host, piece.Repository)
 		return known, asked
 	}
 	request.Schema = func(typ string) (schema json.RawMessage, err error) {
@@ -77,43 +102,43 @@ func (EvidenceContract) Submit(tx *Tx, host, repository, digest, typ, format, ke
 		_, schema, asked = customSchema(tx, schemas, typ)
 		return schema, asked
 	}
-	result, err := tx.verify(request, key, private)
+	result, err := tx.verify(request, key, piece.Private)
 	if asked != nil {
-		return "", asked
+		return no(asked)
 	}
 	if err != nil {
-		return "", provenance.Errorf(provenance.BadEvidence, "%s", message(err))
+		return no(badEvidence(err))
 	}
 	if result.Type, err = checkCustom(tx, schemas, result); err != nil {
-		return "", err
+		return no(err)
 	}
 	if err := provenance.CheckText("identity of the signer", result.Identity, maxIdentity); err != nil {
-		return "", err
+		return no(err)
 	}
 	if err := provenance.CheckText("issuer of the signer", result.Issuer, maxIdentity); err != nil {
-		return "", err
+		return no(err)
 	}
 	if err := checkClaims(result.Claims); err != nil {
-		return "", err
+		return no(err)
 	}
 	signer.Identity, signer.Issuer = result.Identity, result.Issuer
 	if result.Identity != "" {
 		signer.Kind = policy.SignedByCertificate
 	}
 	// Anybody can sign below a public root; what rules ask for has room of its own.
-	h, repo, err := parseRepository(host, repository)
+	h, repo, err := parseRepository(piece.Host, piece.Repository)
 	if err != nil {
-		return "", err
+		return no(err)
 	}
 	p, _, err := state.LoadPolicy(tx, h, repo)
 	if err != nil {
-		return "", err
+		return no(err)
 	}
-	return storeEvidence(tx, !p.Accepts(result.Type, signer), result.Signature, state.Evidence{
-		Digest: subject, Type: result.Type, ID: evidence.ID(request.Format, envelope), Format: format, Signer: signer, Facts: result.Facts,
-		Document: result.Document, PredicateType: result.PredicateType, MadeAt: result.MadeAt, Location: location, Private: private, Act: tx.act(),
+	return examined{signature: result.Signature, unruled: !p.Accepts(result.Type, signer), Evidence: state.Evidence{
+		Digest: subject, Type: result.Type, ID: evidence.ID(format, piece.Envelope), Format: piece.Format, Signer: signer, Facts: result.Facts,
+		Document: result.Document, PredicateType: result.PredicateType, MadeAt: result.MadeAt, Location: piece.Location, Private: piece.Private, Act: tx.act(),
 		RootVersion: version, Claims: result.Claims, Uses: usesOf(result.Uses),
-	})
+	}}, nil
 }
 
 // place reads a place that evidence is about: the push of the image itself, which

@@ -11,25 +11,23 @@ import (
 
 // storeEvidence records a verified piece and, where it is the newest of its signer and
 // type, puts it into the set of what the caller's organisation handed in.
-// unruled: no rule of the repository's policy accepts it. signature names what
-// was verified, "" for a document that a person vouches for: one that came before
-// is the word that it was then, however it is wrapped now.
-func storeEvidence(tx *Tx, unruled bool, signature string, e state.Evidence) (string, error) {
+func storeEvidence(tx *Tx, piece examined) (Submitted, error) {
+	e, signature := piece.Evidence, piece.signature
 	setKey := state.EvidenceSetKey(e.Digest, tx.caller.MSP)
 	var set state.EvidenceSet
 	if _, err := state.Read(tx, setKey, &set); err != nil {
-		return "", err
+		return Submitted{}, err
 	}
 	signer := state.SignerID(e.Signer)
 	// One envelope may carry the signatures of several keys, and two people may
 	// vouch for equal bytes: whoever comes second has an id of its own, so that
 	// nobody is kept from counting by somebody who was first.
-	ids := []string{e.ID, signerID(e.ID, signer)}
+	ids := namesOf(e.ID, signer)
 	firstKey := state.FirstPieceKey(e.Digest, e.Type, e.Signer, signature)
 	var first state.FirstPiece
 	if signature != "" {
 		if _, err := state.Read(tx, firstKey, &first); err != nil {
-			return "", err
+			return Submitted{}, err
 		}
 	}
 	if first.ID != "" {
@@ -40,7 +38,7 @@ func storeEvidence(tx *Tx, unruled bool, signature string, e state.Evidence) (st
 		var old state.Evidence
 		found, err := state.Read(tx, state.EvidenceKey(e.Digest, e.Type, id), &old)
 		if err != nil {
-			return "", err
+			return Submitted{}, err
 		}
 		e.ID = id
 		if known = found && (first.ID != "" || state.SignerID(old.Signer) == signer); known {
@@ -50,21 +48,21 @@ func storeEvidence(tx *Tx, unruled bool, signature string, e state.Evidence) (st
 			break
 		}
 	}
-	entry := state.EvidenceEntry{Type: e.Type, ID: e.ID, Signer: signer, Since: e.Since(), Unruled: unruled}
+	entry := state.EvidenceEntry{Type: e.Type, ID: e.ID, Signer: signer, Since: e.Since(), Unruled: piece.unruled}
 	same := func(x state.EvidenceEntry) bool { return x.Type == e.Type && x.Signer == signer }
 	if known {
 		// Whoever handed it in may have left since, and its set with it.
 		members, err := state.LoadMembers(tx)
 		if err != nil {
-			return "", err
+			return Submitted{}, err
 		}
 		sets, err := state.LoadEvidenceSets(tx, []provenance.Digest{e.Digest}, members.MSPs)
 		if err != nil {
-			return "", err
+			return Submitted{}, err
 		}
 		if slices.ContainsFunc(sets, func(s state.SubmittedSet) bool { return slices.ContainsFunc(s.Entries, same) }) {
 			counts := slices.ContainsFunc(sets, func(s state.SubmittedSet) bool { return inSet(s.EvidenceSet, e.Type, e.ID) })
-			return answer(Submitted{ID: e.ID, Type: e.Type, Known: true, Counts: counts}, nil)
+			return Submitted{ID: e.ID, Type: e.Type, Known: true, Counts: counts}, nil
 		}
 	}
 	at := slices.IndexFunc(set.Entries, same)
@@ -72,7 +70,7 @@ func storeEvidence(tx *Tx, unruled bool, signature string, e state.Evidence) (st
 	counts := at < 0 || newer(entry, set.Entries[at])
 	if at < 0 {
 		if err := checkCapacity(tx, set, entry); err != nil {
-			return "", err
+			return Submitted{}, err
 		}
 		set.Entries = append(set.Entries, entry)
 	} else {
@@ -82,22 +80,22 @@ func storeEvidence(tx *Tx, unruled bool, signature string, e state.Evidence) (st
 		}
 		set.Entries[at].Past = true
 		if err := keepSuperseded(tx, e.Digest, set.Entries[at], past); err != nil {
-			return "", err
+			return Submitted{}, err
 		}
 	}
 	if err := tx.put(setKey, set); err != nil {
-		return "", err
+		return Submitted{}, err
 	}
 	submitted := Submitted{ID: e.ID, Type: e.Type, Counts: counts}
 	if known {
-		return answer(submitted, nil)
+		return submitted, nil
 	}
 	if signature != "" {
 		if err := tx.put(firstKey, state.FirstPiece{ID: e.ID}); err != nil {
-			return "", err
+			return Submitted{}, err
 		}
 	}
-	return answer(submitted, tx.put(state.EvidenceKey(e.Digest, e.Type, e.ID), e))
+	return submitted, tx.put(state.EvidenceKey(e.Digest, e.Type, e.ID), e)
 }
 
 // checkCapacity refuses an entry that the caller's organisation has no room for.
@@ -135,6 +133,9 @@ func keepSuperseded(tx *Tx, d provenance.Digest, entry, piece state.EvidenceEntr
 	past.Add(state.PastPiece{ID: piece.ID, Since: piece.Since})
 	return tx.put(key, past)
 }
+
+// namesOf are the ids that a piece may have: its own, and one that is its signer's alone.
+func namesOf(id, signer string) []string { return []string{id, signerID(id, signer)} }
 
 func signerID(id, signer string) string {
 	sum := sha256.Sum256([]byte(id + "\x00" + signer))

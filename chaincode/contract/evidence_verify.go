@@ -2,6 +2,7 @@ package contract
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -14,39 +15,57 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
-// wantsPrivate tells whether the caller asks for private facts, and may: others could
+// mayHide refuses private facts that are not the caller's to ask for: others could
 // make evidence useless that way before it is brought.
-func wantsPrivate(tx *Tx, host string, signer policy.Signer) (bool, error) {
-	asked, err := tx.asked("private")
-	if err != nil || !asked || signer.MSP == tx.caller.MSP {
-		return asked, err
+func mayHide(tx *Tx, piece evidence.Piece, signer policy.Signer) error {
+	if !piece.Private || signer.MSP == tx.caller.MSP {
+		return nil
 	}
-	h, err := provenance.ParseHost(host)
+	h, err := provenance.ParseHost(piece.Host)
 	if err != nil {
-		return false, err
+		return err
 	}
 	values, err := tx.Get(state.RegistryKey(h))
 	if err != nil {
-		return false, err
+		return err
 	}
 	if _, err := owns(tx, h, values[0]); err != nil {
-		return false, provenance.Errorf(provenance.Forbidden, "what %s signed about an image of a registry of others is not %s's to keep private", signer.MSP, tx.caller.MSP)
+		return provenance.Errorf(provenance.Forbidden, "what %s signed about an image of a registry of others is not %s's to keep private", signer.MSP, tx.caller.MSP)
 	}
-	return true, nil
+	return nil
 }
 
-// verify is evidence.Verify. A large envelope waits for its caller's organisation's
+// badEvidence is what Verify says, as a transaction's refusal.
+func badEvidence(err error) error {
+	var coded *provenance.Error
+	if !errors.As(err, &coded) {
+		return provenance.Wrap(provenance.BadEvidence, err, "evidence")
+	}
+	bad := &provenance.Error{Code: provenance.BadEvidence, Message: coded.Message}
+	if coded.Err != nil {
+		bad.Err = cause{coded.Err}
+	}
+	return bad
+}
+
+// cause is an error that prints without the codes in it.
+type cause struct{ error }
+
+func (c cause) Error() string { return message(c.error) }
+func (c cause) Unwrap() error { return c.error }
+
+// verify is evidence.Verify. A large envelope, and each of a large batch, waits for its caller's organisation's
 // turn: what it costs is bounded for all who endorse, and its outcome is the same. The
 // turn ends before the ledger is asked: a peer that is gone may never answer.
 func (tx *Tx) verify(r evidence.Request, key *evidence.Key, private bool) (evidence.Result, error) {
-	if len(r.Envelope) > evidence.MaxSmall {
+	if tx.queued || len(r.Envelope) > evidence.MaxSmall {
 		end := sync.OnceFunc(tx.turns.take(tx.caller.MSP))
 		defer end()
 		known, schema := r.Known, r.Schema
 		r.Known = func() ([]provenance.Digest, error) { end(); return known() }
 		r.Schema = func(typ string) (json.RawMessage, error) { end(); return schema(typ) }
 	}
-	result, err := evidence.Verify(r, key)
+	result, err := evidence.VerifyCached(r, key, tx.keys)
 	if err != nil || !private {
 		return result, err
 	}

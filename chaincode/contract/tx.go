@@ -8,6 +8,7 @@ import (
 	"github.com/hyperledger/fabric-chaincode-go/v2/shim"
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
 
+	"github.com/waybill-dev/waybill/chaincode/evidence"
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
@@ -30,6 +31,10 @@ type Tx struct {
 	// turns outlives the transaction as well: what a transaction waits for cannot
 	// change an outcome either.
 	turns *turns
+	// keys outlives the transaction, as policies does and for the same reason.
+	keys *evidence.KeyCache
+	// queued: every envelope of it is verified in turn.
+	queued bool
 	// directory finds the records of pushes.
 	directory *state.Directory
 	// written are the keys that the transaction wrote.

@@ -93,8 +93,11 @@ type KeyCache struct {
 	bytes  int // of the texts of parsed
 }
 
-// Parse is Key.Parse.
+// Parse is Key.Parse; a nil cache keeps nothing.
 func (c *KeyCache) Parse(k Key) (*ParsedKey, error) {
+	if c == nil {
+		return k.Parse()
+	}
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	if p := c.parsed[k]; p != nil {

@@ -58,7 +58,10 @@ func wrap(err error, what string) error {
 // image, facts beyond their bounds, and a type other than the one asked for.
 // k is nil for FormatPlain and only there. The same arguments always give the
 // same result.
-func Verify(r Request, k *Key) (Result, error) {
+func Verify(r Request, k *Key) (Result, error) { return VerifyCached(r, k, nil) }
+
+// VerifyCached is Verify with the key kept parsed in c, which may be nil.
+func VerifyCached(r Request, k *Key, c *KeyCache) (Result, error) {
 	if err := r.check(); err != nil {
 		return Result{}, err
 	}
@@ -78,7 +81,7 @@ func Verify(r Request, k *Key) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	parsed, err := k.Parse()
+	parsed, err := c.Parse(*k)
 	if err != nil {
 		return Result{}, err
 	}

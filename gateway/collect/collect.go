@@ -1,11 +1,9 @@
 package collect
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,9 +14,6 @@ import (
 	"github.com/waybill-dev/waybill/gateway/registry"
 	"github.com/waybill-dev/waybill/gateway/tasks"
 )
-
-// submitEvidence is the transaction that puts an envelope before the contract.
-const submitEvidence = "evidence:Submit"
 
 // Registry reads the artifacts of one registry.
 type Registry interface {
@@ -37,31 +32,29 @@ type Registry interface {
 type Collector struct {
 	View       func(ctx context.Context, read func(state.Scanner) error) error
 	Registries func(host provenance.Host) (Registry, bool)
-	Ledger     tasks.Submitter
+	Batches    *Batches // which somebody runs
 	Log        *slog.Logger
 	Count      func(outcome string)
 	Now        func() time.Time
-	keysOf     int      // of one member; 0 means maxKeys
-	told       sync.Map // members of which not every key is tried
-	parsed     evidence.KeyCache
+	// TrustVersion changes after the trust material that View shows changed; nil: nobody
+	// tells, and it is read for every task.
+	TrustVersion func() uint64
+	keysOf       int      // of one member; 0 means maxKeys
+	told         sync.Map // members of which not every key is tried
+	parsed       evidence.KeyCache
+	trust        kept
+	reading      limits
 }
 
 const (
 	// maxKeys is how many keys of one member are tried. Each member has its own
 	// share: whoever registers many keeps nobody's out.
 	maxKeys   = 10_000
-	maxPieces = 4096 // of evidence of one image, to save sending one again
+	maxPieces = 4096 // of evidence of one image that are looked through
 	// documentAttempts is how often, in about a minute, it is looked whether a
 	// person has vouched for an unsigned document; fewer than workLimits.attempts.
 	documentAttempts = 5
 )
-
-// known is what the ledger says about an image as a subject of evidence.
-type known struct {
-	recorded bool
-	keys     []*evidence.ParsedKey // and trusted roots, in force
-	pieces   []state.Evidence
-}
 
 // Do carries one artifact to the ledger. Doing it again finds what is there.
 func (c *Collector) Do(ctx context.Context, t tasks.Task) (more []tasks.Task, err error) {
@@ -69,51 +62,25 @@ func (c *Collector) Do(ctx context.Context, t tasks.Task) (more []tasks.Task, er
 	if !configured || reader == nil {
 		return nil, &tasks.FinalError{Cause: provenance.Errorf(provenance.Unavailable, "registry %s is not read by this gateway", t.Host)}
 	}
-	k, err := c.lookUp(ctx, t)
-	if err != nil {
-		return nil, err
+	w := &work{Task: t, Collector: c, location: string(t.Host) + "/" + string(t.Repository) + "@" + t.Digest.String()}
+	more, err = w.read(ctx, reader)
+	w.sent.Wait() // for as long as it takes, or until nobody sends any more
+	if err != nil || !w.isRead {
+		return more, err
 	}
-	if !k.recorded {
-		return nil, &tasks.WaitingError{For: tasks.ForSubject, Cause: provenance.Errorf(provenance.NotFound, "its subject %s is not recorded in %s/%s", t.Subject.Short(), t.Host, t.Repository)}
-	}
-	a, err := reader.Artifact(ctx, t.Repository, t.Digest)
-	if err != nil {
-		return nil, err
-	}
-	if a.Manifests != nil {
-		return c.listed(t, a), nil
-	}
-	if !a.Subject.IsZero() && a.Subject != t.Subject {
-		return nil, &tasks.FinalError{Cause: provenance.Errorf(provenance.Invalid, "its tag names %s as its subject, and it names %s itself", t.Subject.Short(), a.Subject.Short())}
-	}
-	found := sortArtifact(a)
-	location := string(t.Host) + "/" + string(t.Repository) + "@" + t.Digest.String()
-	var failures []error
-	for _, p := range found.pieces { // one after the other: together they may be large
-		envelope, err := p.fetch(ctx, reader, t.Repository)
-		var lost *tasks.FinalError
-		if err != nil && !errors.As(err, &lost) {
-			return nil, err // the registry's: the next piece would only wait for it again
-		}
-		if err == nil {
-			err = c.piece(ctx, t, k, p, envelope, location)
-		}
-		if err != nil {
-			failures = append(failures, err)
-		}
-	}
-	for _, why := range found.refused {
+	failures := w.failures
+	for _, why := range w.found.refused {
 		failures = append(failures, &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "%s", why)})
 	}
 	if len(failures) > 0 {
 		c.Count("refused")
 		return nil, worst(failures)
 	}
-	if len(found.pieces)+len(found.documents)+len(found.unknown) == 0 {
+	if len(w.found.pieces)+len(w.found.documents)+len(w.found.unknown) == 0 {
 		c.Count("ignored")
-		c.Log.DebugContext(ctx, "nothing in it says anything about the image", slog.String("artifact", location), slog.String("type", a.ArtifactType))
+		c.Log.DebugContext(ctx, "nothing in it says anything about the image", slog.String("artifact", w.location), slog.String("type", w.artifactType))
 	}
-	return nil, c.documents(t, k, found, location)
+	return nil, c.documents(ctx, w)
 }
 
 // worst picks the failure that leaves most hope, for all pieces are tried
@@ -144,29 +111,21 @@ func (c *Collector) listed(t tasks.Task, a registry.Artifact) []tasks.Task {
 	return more
 }
 
-func (c *Collector) lookUp(ctx context.Context, t tasks.Task) (known, error) {
-	var k known
-	err := c.View(ctx, func(r state.Scanner) error {
+// lookUp tells whether evidence about the task's subject is taken, and by whose keys.
+func (c *Collector) lookUp(ctx context.Context, t tasks.Task) (isRecorded bool, keys []*evidence.ParsedKey, err error) {
+	var version uint64
+	if c.TrustVersion != nil {
+		version = c.TrustVersion() // before what it is the version of is looked at
+	}
+	err = c.View(ctx, func(r state.Scanner) error {
 		var err error
-		if k.recorded, err = recorded(r, t.Host, t.Repository, t.Subject); err != nil {
+		if isRecorded, err = recorded(r, t.Host, t.Repository, t.Subject); err != nil || !isRecorded {
 			return err
 		}
-		if k.keys, err = c.trusted(ctx, r); err != nil {
-			return err
-		}
-		entries, err := r.Scan(maxPieces, state.TypeEvidence, t.Subject.String())
-		if err != nil {
-			return err
-		}
-		k.pieces = make([]state.Evidence, len(entries))
-		for i, e := range entries {
-			if err := state.Decode(e.Value, &k.pieces[i]); err != nil {
-				return err
-			}
-		}
-		return nil
+		keys, err = c.trusted(ctx, r, version)
+		return err
 	})
-	return k, err
+	return isRecorded, keys, err
 }
 
 // recorded tells whether evidence about an image is taken, by the contract's law: it
@@ -182,72 +141,6 @@ func recorded(r state.Reader, host provenance.Host, repo provenance.Repository, 
 		return false, err
 	}
 	return len(parents.Indexes) > 0, nil
-}
-
-// piece submits an envelope once for each registered key that signed it. Anybody may
-// register what others sign with: one whose evidence is refused stands in nobody's way.
-func (c *Collector) piece(ctx context.Context, t tasks.Task, k known, p piece, envelope []byte, location string) error {
-	signed, err := evidence.Signers(evidence.Request{Subject: t.Subject, Format: p.format, Envelope: envelope, Now: c.Now(), Schema: evidence.NoFacts}, k.keys)
-	if err != nil {
-		return &tasks.FinalError{For: tasks.ForKey, Cause: provenance.Errorf(provenance.BadEvidence, "%s: none of %d registered keys and trusted roots vouches for it: %v", p.format, len(k.keys), err)}
-	}
-	// A signature is recorded once of an organisation's certificates: below a trusted root
-	// with what proves its time, and with what the certificate says.
-	slices.SortStableFunc(signed, func(a, b evidence.Signed) int { return cmp.Compare(provesTime(b.Key), provesTime(a.Key)) })
-	transient := map[string][]byte{"envelope": envelope}
-	if p.private {
-		transient["private"] = []byte("true")
-	}
-	var failures []error
-	for _, s := range signed {
-		err := c.by(ctx, t, p.format, s, transient, location)
-		if provenance.CodeOf(err) == provenance.Unavailable {
-			return err // the next would only wait for it again
-		}
-		if err != nil {
-			failures = append(failures, err)
-		}
-	}
-	if len(failures) > 0 {
-		return worst(failures)
-	}
-	return nil
-}
-
-func provesTime(k evidence.Key) int {
-	if k.Kind == evidence.TrustedRoot {
-		return 1
-	}
-	return 0
-}
-
-// by submits an envelope as one signer's, under each type that it does not have yet.
-func (c *Collector) by(ctx context.Context, t tasks.Task, format evidence.Format, s evidence.Signed, transient map[string][]byte, location string) error {
-	types, err := c.missing(ctx, t.Subject, s)
-	if err != nil {
-		return err
-	}
-	if len(types) == 0 {
-		c.Count("known")
-	}
-	var failures []error
-	for _, typ := range types {
-		args := []string{string(t.Host), string(t.Repository), t.Subject.String(), typ, string(format), s.Key.MSP, s.Key.Name, location}
-		if _, err := c.Ledger.SubmitTransient(ctx, transient, submitEvidence, args...); err != nil {
-			if err = c.refused(ctx, s.Key.MSP, s.Result.Type, err); provenance.CodeOf(err) == provenance.Unavailable {
-				return err
-			}
-			failures = append(failures, err)
-			continue
-		}
-		c.Count("recorded")
-		c.Log.InfoContext(ctx, "evidence collected", slog.String("type", cmp.Or(typ, s.Result.Type)), slog.String("image", string(t.Host)+"/"+string(t.Repository)+"@"+t.Subject.String()),
-			slog.String("key", s.Key.MSP+"/"+s.Key.Name), slog.String("identity", s.Result.Identity), slog.String("from", t.Digest.String()))
-	}
-	if len(failures) > 0 {
-		return worst(failures)
-	}
-	return nil
 }
 
 // refused tells which of the contract's words are final, about evidence of a type
@@ -266,16 +159,39 @@ func (c *Collector) refused(ctx context.Context, msp, typ string, err error) err
 
 // documents sets aside what nobody signed and nobody vouched for. Whoever pushes a
 // document with "waybill attest" vouches for it a moment later.
-func (c *Collector) documents(t tasks.Task, k known, found sorted, location string) error {
-	if len(found.documents)+len(found.unknown) == 0 || slices.ContainsFunc(k.pieces, func(e state.Evidence) bool { return e.Location == location }) {
+func (c *Collector) documents(ctx context.Context, w *work) error {
+	if len(w.found.documents)+len(w.found.unknown) == 0 {
 		return nil
 	}
-	if t.Attempts < documentAttempts {
+	vouched, err := c.vouched(ctx, w)
+	switch {
+	case err != nil || vouched:
+		return err
+	case w.Attempts < documentAttempts:
 		return provenance.Errorf(provenance.NotFound, "nobody has vouched for this unsigned document yet")
 	}
 	c.Count("unverified")
-	if len(found.unknown) > 0 {
-		return &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "neither evidence nor a document that is known: layers %s; a person can vouch for a document with: waybill attest", strings.Join(found.unknown, ", "))}
+	if len(w.found.unknown) > 0 {
+		return &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "neither evidence nor a document that is known: layers %s; a person can vouch for a document with: waybill attest", strings.Join(w.found.unknown, ", "))}
 	}
-	return &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "unsigned document (%s): it is no evidence until a person vouches for it with: waybill attest", strings.Join(found.documents, ", "))}
+	return &tasks.FinalError{Cause: provenance.Errorf(provenance.BadEvidence, "unsigned document (%s): it is no evidence until a person vouches for it with: waybill attest", strings.Join(w.found.documents, ", "))}
+}
+
+// vouched tells whether evidence about the image names the artifact as its document.
+func (c *Collector) vouched(ctx context.Context, w *work) (vouched bool, err error) {
+	err = c.View(ctx, func(r state.Scanner) error {
+		entries, err := r.Scan(maxPieces, state.TypeEvidence, w.Subject.String())
+		if err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			var e state.Evidence
+			if err := state.Decode(entry.Value, &e); err != nil {
+				return err
+			}
+			vouched = vouched || e.Location == w.location
+		}
+		return nil
+	})
+	return vouched, err
 }

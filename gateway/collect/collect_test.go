@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,13 +45,16 @@ func newCollecting(t *testing.T) *collecting {
 		state: &ledgertest.State{}, registry: &fakeArtifacts{artifacts: map[provenance.Digest]registry.Artifact{}, blobs: map[provenance.Digest][]byte{}},
 		ledger: &ledgertest.Acts{}, key: newSigningKey(t), image: provenance.SHA256Of([]byte("image")), counts: map[string]int{},
 	}
+	var mu sync.Mutex
 	c.Collector = &Collector{
-		View: c.state.View, Ledger: c.ledger, Log: slog.New(slog.DiscardHandler), Now: time.Now, Count: func(o string) { c.counts[o]++ },
+		View: c.state.View, Batches: &Batches{Ledger: c.ledger}, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Count:      func(o string) { mu.Lock(); defer mu.Unlock(); c.counts[o]++ },
 		Registries: func(host provenance.Host) (Registry, bool) { return c.registry, host == recordtest.Host },
 	}
 	c.state.Put(t, state.MembersKey(), state.Members{MSPs: []string{"SecurityMSP", "VendorMSP"}})
 	c.state.Put(t, state.PlaceKey(c.image, recordtest.Host, "app"), state.Place{MSP: "VendorMSP"})
 	c.register(t, "VendorMSP", "release", c.key)
+	run(t, c.Batches)
 	return c
 }
 

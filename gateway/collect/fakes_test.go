@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -110,4 +111,13 @@ func bundle(t *testing.T, envelope []byte) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// run runs batches for as long as the test does.
+func run(t *testing.T, b *Batches) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var running sync.WaitGroup
+	running.Go(func() { _ = b.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
 }

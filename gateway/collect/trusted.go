@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/waybill-dev/waybill/chaincode/evidence"
 	"github.com/waybill-dev/waybill/chaincode/policy"
@@ -16,8 +17,32 @@ import (
 // trusted lists the keys and trusted roots of members, and the roots that they share, as
 // far as they were not withdrawn. A member of which not every key is tried is named in
 // the log, once, and counted.
-func (c *Collector) trusted(ctx context.Context, r state.Scanner) ([]*evidence.ParsedKey, error) {
+func (c *Collector) trusted(ctx context.Context, r state.Scanner, version uint64) ([]*evidence.ParsedKey, error) {
 	members, err := state.LoadMembers(r)
+	if err != nil || c.TrustVersion == nil {
+		return c.readTrusted(ctx, r, members, err)
+	}
+	c.trust.mu.Lock()
+	defer c.trust.mu.Unlock()
+	if c.trust.keys != nil && c.trust.version == version && slices.Equal(c.trust.members, members.MSPs) {
+		return c.trust.keys, nil
+	}
+	keys, err := c.readTrusted(ctx, r, members, nil)
+	if err == nil {
+		c.trust.keys, c.trust.version, c.trust.members = keys, version, members.MSPs
+	}
+	return keys, err
+}
+
+// kept is the trust material as it was read last.
+type kept struct {
+	mu      sync.Mutex
+	version uint64
+	members []string
+	keys    []*evidence.ParsedKey
+}
+
+func (c *Collector) readTrusted(ctx context.Context, r state.Scanner, members state.Members, err error) ([]*evidence.ParsedKey, error) {
 	if err != nil {
 		return nil, err
 	}

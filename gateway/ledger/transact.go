@@ -73,12 +73,29 @@ func (c *Client) SubmitPrivate(ctx context.Context, transient map[string][]byte,
 	return c.submit(ctx, call{fn: fn, args: args, transient: transient, orgs: []string{c.config.MSPID}})
 }
 
+// SubmitOnce is SubmitTransient without another run: where another transaction came
+// first it is WB_CONFLICT at once, for whoever would rather send something else then.
+// One that writes nothing is not sent: its result has no block.
+func (c *Client) SubmitOnce(ctx context.Context, transient map[string][]byte, fn string, args ...string) (Result, error) {
+	result, code, err := c.submitOnce(ctx, call{fn: fn, args: args, transient: transient, unsent: true})
+	switch {
+	case errors.Is(err, errDisagree):
+		return Result{}, provenance.Wrap(provenance.Conflict, err, "%s", fn)
+	case err != nil || code == "":
+		return result, err
+	case guarded(code), conflicting(code):
+		return Result{}, provenance.Errorf(provenance.Conflict, "%s: another transaction came first (%s)", fn, code)
+	}
+	return Result{}, provenance.Errorf(provenance.Internal, "%s: transaction %s is invalid: %s", fn, result.TxID, code)
+}
+
 // call is a transaction that is wanted.
 type call struct {
 	fn        string
 	args      []string
 	transient map[string][]byte
 	orgs      []string // who endorses; none: whom the peer chooses
+	unsent    bool     // where it writes nothing
 }
 
 func (c *Client) submit(ctx context.Context, t call) (Result, error) {
@@ -116,7 +133,7 @@ func (c *Client) submitOnce(ctx context.Context, t call) (Result, string, error)
 	if err != nil {
 		return Result{}, "", err
 	}
-	if len(t.orgs) > 0 {
+	if len(t.orgs) > 0 || t.unsent {
 		// One that writes nothing is held to the policy of the whole chaincode, which few
 		// peers never satisfy; and there is nothing in it to agree on.
 		if idle, err := writesNothing(endorsed); err != nil || idle {

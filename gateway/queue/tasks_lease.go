@@ -28,41 +28,6 @@ const taskFields = `t.id, t.kind, p.host, p.repository, t.digest, t.tag, t.subje
 
 const selectTasks = `SELECT ` + taskFields + ` FROM tasks t JOIN task_places p ON p.id = t.place`
 
-// Take hands out a task that is due, of each repository in turn, and otherwise
-// tells how long to wait for one. It is this process's until Done, Again or
-// DeadLetter. A crash after: it is handed out again, on SQLite at the next start
-// and on PostgreSQL when the replica is known to be dead.
-func (t *Tasks) Take(ctx context.Context, ready Ready) (task Task, ok bool, wait time.Duration, err error) {
-	now := t.q.now()
-	find := ready.query(now)
-	// Mostly nothing is due, and looking costs no commit.
-	reading, cancel := t.q.limit(ctx)
-	defer cancel()
-	var place, next sql.NullInt64
-	err = sqldb.ReadAgain(func() error {
-		err := t.q.readers.QueryRowContext(reading, t.q.backend.bind(find.place), find.args...).Scan(&place)
-		if !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		return t.q.readers.QueryRowContext(reading, t.q.backend.bind(`SELECT min(due) FROM tasks WHERE dead = 0 AND owner = '' AND due > ?`), now.UnixMilli()).Scan(&next)
-	})
-	if err != nil {
-		return Task{}, false, 0, sqldb.Wrap(err, "take task")
-	}
-	if !place.Valid {
-		wait = maxWait
-		if next.Valid {
-			wait = min(wait, max(0, time.UnixMilli(next.Int64).Sub(now)))
-		}
-		return Task{}, false, wait, nil
-	}
-	err = t.write(ctx, 1, func(w *taskWrite) (err error) {
-		task, ok, err = w.take(find, t.q.owner())
-		return err
-	})
-	return task, ok, 0, err
-}
-
 func (w *taskWrite) take(find taskQuery, owner string) (task Task, ok bool, err error) {
 	var place int64
 	err = w.w.conn.QueryRowContext(w.ctx, w.bind(find.place), find.args...).Scan(&place)

@@ -225,7 +225,7 @@ func TestWorkerHolds(t *testing.T) {
 	calls := map[provenance.Host]int{}
 	tries := map[provenance.Digest]int{}
 	up := false
-	w := &Worker{List: list, Log: slog.New(slog.DiscardHandler), limits: Limits{parallel: 2, Attempts: 3, backoff: 20 * time.Millisecond, backoffMax: 40 * time.Millisecond, patience: time.Hour, outage: time.Hour},
+	w := &Worker{List: list, Log: slog.New(slog.DiscardHandler), limits: Limits{parallel: map[string]int{Collect: 2}, Attempts: 3, backoff: 20 * time.Millisecond, backoffMax: 40 * time.Millisecond, patience: time.Hour, outage: time.Hour},
 		Do: map[string]func(context.Context, Task) ([]Task, error){Collect: func(_ context.Context, t Task) ([]Task, error) {
 			mu.Lock()
 			defer mu.Unlock()

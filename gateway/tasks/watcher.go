@@ -35,6 +35,7 @@ type Watcher struct {
 	Witness []string // patterns over registry hosts
 	List    *queue.Tasks
 	Looked  func() // after each block
+	Trust   func() // after trust material came, and before those who wait for it are woken
 }
 
 // Height is the number of blocks whose tasks are noted.
@@ -48,7 +49,11 @@ func (n *Watcher) Block(ctx context.Context, b block.Block) error {
 	if b.Number < n.List.Height() {
 		return nil
 	}
-	if err := n.List.Note(ctx, n.asks(b)); err != nil {
+	asks := n.asks(b)
+	if asks.Keys && n.Trust != nil {
+		n.Trust()
+	}
+	if err := n.List.Note(ctx, asks); err != nil {
 		return provenance.Wrap(provenance.Unavailable, err, "note the tasks of block %d", b.Number)
 	}
 	if n.Looked != nil && len(b.Txs) > 0 {

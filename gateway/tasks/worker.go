@@ -35,9 +35,9 @@ func (h *FinalError) Unwrap() error { return h.Cause }
 
 // Limits are the numbers of the worker.
 type Limits struct {
-	parallel   int
-	Attempts   int           // before a task is set aside
-	backoff    time.Duration // first pause; doubles
+	parallel   map[string]int // tasks of a kind at once; 4 of one that is not named
+	Attempts   int            // before a task is set aside
+	backoff    time.Duration  // first pause; doubles
 	backoffMax time.Duration
 	patience   time.Duration // how long a task waits for its subject
 	outage     time.Duration // how long one whose registry or ledger does not answer is kept waiting
@@ -45,7 +45,9 @@ type Limits struct {
 
 // DefaultLimits are the numbers of a gateway.
 func DefaultLimits() Limits {
-	return Limits{parallel: 4, Attempts: 6, backoff: 2 * time.Second, backoffMax: 5 * time.Minute, patience: 24 * time.Hour, outage: 7 * 24 * time.Hour}
+	// What is collected waits in batches, and reads few artifacts at once by itself.
+	parallel := map[string]int{Collect: 512, Witness: 16, Prove: 16}
+	return Limits{parallel: parallel, Attempts: 6, backoff: 2 * time.Second, backoffMax: 5 * time.Minute, patience: 24 * time.Hour, outage: 7 * 24 * time.Hour}
 }
 
 func (l Limits) delay(attempts int) time.Duration {
@@ -60,10 +62,14 @@ type Worker struct {
 	Log    *slog.Logger
 	limits Limits
 
-	arrived chan struct{}
-	mu      sync.Mutex
-	pauses  map[paused]pause
+	ended  chan struct{} // receives when there is room for a task
+	mu     sync.Mutex
+	pauses map[paused]pause
+	atWork map[string]int // tasks by kind
 }
+
+// takenAtOnce is how many tasks are taken in one commit.
+const takenAtOnce = 64
 
 type pause struct {
 	until time.Time
@@ -72,30 +78,25 @@ type pause struct {
 
 // Run works until ctx ends.
 func (w *Worker) Run(ctx context.Context) error {
-	if w.limits == (Limits{}) {
+	if w.limits.Attempts == 0 {
 		w.limits = DefaultLimits()
 	}
-	w.pauses, w.arrived = map[paused]pause{}, make(chan struct{}, 1)
+	w.pauses, w.atWork, w.ended = map[paused]pause{}, map[string]int{}, make(chan struct{}, 1)
 	group, ctx := errgroup.WithContext(ctx)
-	for range w.limits.parallel {
-		group.Go(func() error { return w.loop(ctx) })
-	}
+	group.Go(func() error { return w.take(ctx, group) })
 	return group.Wait()
 }
 
-func (w *Worker) loop(ctx context.Context) error {
+// take hands each task that may be begun to a goroutine of its own.
+func (w *Worker) take(ctx context.Context, group *errgroup.Group) error {
 	for ctx.Err() == nil {
-		ready, rest := w.ready(time.Now())
-		t, ok, due, err := w.List.Take(ctx, ready)
-		if ok {
-			w.more() // there may be more, for another goroutine
-			more, err := w.Do[t.Kind](ctx, t)
-			if ctx.Err() != nil {
-				break // the queue still has it
-			}
-			w.insist(ctx, func() error { return w.List.Add(ctx, more) })
-			end := w.outcome(t, err)
-			w.insist(ctx, func() error { return end(ctx) })
+		ready, room, rest := w.ready(time.Now())
+		taken, due, err := w.List.TakeSome(ctx, ready, room, takenAtOnce)
+		w.begin(taken)
+		for _, t := range taken {
+			group.Go(func() error { w.do(ctx, t); return nil })
+		}
+		if len(taken) > 0 {
 			continue
 		}
 		if err != nil && ctx.Err() == nil {
@@ -104,7 +105,7 @@ func (w *Worker) loop(ctx context.Context) error {
 		}
 		timer := time.NewTimer(min(due, rest, time.Second)) // other replicas note tasks as well
 		select {
-		case <-w.arrived:
+		case <-w.ended:
 		case <-w.List.Arrived():
 		case <-timer.C:
 		case <-ctx.Done():
@@ -114,12 +115,42 @@ func (w *Worker) loop(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// more wakes another of the worker's goroutines.
-func (w *Worker) more() {
+func (w *Worker) begin(taken []Task) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range taken {
+		w.atWork[t.Kind]++
+	}
+}
+
+func (w *Worker) do(ctx context.Context, t Task) {
+	more, err := w.Do[t.Kind](ctx, t)
+	if ctx.Err() != nil {
+		return // the queue still has it
+	}
+	w.insist(ctx, func() error { return w.List.Add(ctx, more) })
+	end := w.outcome(t, err)
+	w.insist(ctx, func() error { return end(ctx) })
+	w.mu.Lock()
+	full := w.room(t.Kind) == 0
+	w.atWork[t.Kind]--
+	w.mu.Unlock()
+	if !full {
+		return // whoever takes tasks waits for none to end
+	}
 	select {
-	case w.arrived <- struct{}{}:
+	case w.ended <- struct{}{}:
 	default:
 	}
+}
+
+// room is how many tasks of a kind may be begun; w.mu is held.
+func (w *Worker) room(kind string) int {
+	most := w.limits.parallel[kind]
+	if most == 0 {
+		most = 4
+	}
+	return most - w.atWork[kind]
 }
 
 // insist does what the queue must know until it does, or ctx ends: a task whose
@@ -181,21 +212,23 @@ type paused struct {
 	host provenance.Host
 }
 
-// ready says what may be taken, and how long what is paused is so.
-func (w *Worker) ready(now time.Time) (ready queue.Ready, rest time.Duration) {
+// ready says what may be taken and how much of it, and how long what is paused is so.
+func (w *Worker) ready(now time.Time) (ready queue.Ready, room map[string]int, rest time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	ready, rest = queue.Ready{}, time.Minute
+	ready, room, rest = queue.Ready{}, map[string]int{}, time.Minute
 	for kind := range w.Do {
-		ready[kind] = nil
+		if n := w.room(kind); n > 0 {
+			ready[kind], room[kind] = nil, n
+		}
 	}
 	for of, h := range w.pauses {
-		if h.until.After(now) {
+		if _, there := ready[of.kind]; there && h.until.After(now) {
 			ready[of.kind] = append(ready[of.kind], of.host)
 			rest = min(rest, h.until.Sub(now))
 		}
 	}
-	return ready, rest
+	return ready, room, rest
 }
 
 // pause leaves a registry alone for a while, longer each time; the first time is logged.

@@ -2,11 +2,14 @@ package ledgertest
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/waybill-dev/waybill/chaincode/evidence"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 )
@@ -62,9 +65,11 @@ func (f *State) View(_ context.Context, read func(state.Scanner) error) error { 
 
 // Acts takes transactions and remembers them.
 type Acts struct {
-	Mu     sync.Mutex
-	Acts   []Act
-	Refuse func(a Act) error
+	Mu   sync.Mutex
+	Acts []Act
+	// Batches are the sizes of those that were submitted.
+	Batches []int
+	Refuse  func(a Act) error
 }
 
 // Act is a transaction as it was submitted.
@@ -76,16 +81,41 @@ type Act struct {
 	Private  bool
 }
 
-// SubmitTransient remembers a transaction, or refuses it as the test says.
+// SubmitOnce is SubmitTransient.
+func (l *Acts) SubmitOnce(ctx context.Context, transient map[string][]byte, fn string, args ...string) (ledger.Result, error) {
+	return l.SubmitTransient(ctx, transient, fn, args...)
+}
+
+// SubmitTransient remembers a transaction, or refuses it as the test says. A batch of
+// evidence is remembered, and refused, as its pieces.
 func (l *Acts) SubmitTransient(_ context.Context, transient map[string][]byte, fn string, args ...string) (ledger.Result, error) {
 	l.Mu.Lock()
 	defer l.Mu.Unlock()
-	a := Act{fn, args, transient["envelope"], transient["manifest"], string(transient["private"]) == "true"}
+	if fn != "evidence:SubmitBatch" {
+		return ledger.Result{Payload: []byte("{}")}, l.take(Act{fn, args, transient["envelope"], transient["manifest"], string(transient["private"]) == "true"})
+	}
+	pieces, err := evidence.DecodeBatch(transient["pieces"])
+	if err != nil {
+		return ledger.Result{}, err
+	}
+	l.Batches = append(l.Batches, len(pieces))
+	outcomes := make([]evidence.Outcome, len(pieces))
+	for i, p := range pieces {
+		args := []string{p.Host, p.Repository, p.Digest, p.Type, p.Format, p.MSP, p.Key, p.Location}
+		if err := l.take(Act{"evidence:Submit", args, p.Envelope, nil, p.Private}); err != nil {
+			outcomes[i] = evidence.Outcome{Code: provenance.CodeOf(err), Message: err.Error()}
+		}
+	}
+	payload, err := json.Marshal(outcomes)
+	return ledger.Result{Payload: payload}, err
+}
+
+func (l *Acts) take(a Act) error {
 	if l.Refuse != nil {
 		if err := l.Refuse(a); err != nil {
-			return ledger.Result{}, err
+			return err
 		}
 	}
 	l.Acts = append(l.Acts, a)
-	return ledger.Result{}, nil
+	return nil
 }

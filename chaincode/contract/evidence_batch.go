@@ -1,0 +1,176 @@
+package contract
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/waybill-dev/waybill/chaincode/evidence"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+)
+
+// SubmitBatch is Submit for many pieces, sent in the transient field "pieces" as
+// evidence.EncodeBatch writes them, by whoever may Submit each of them. Each is judged
+// for itself, in their order and as if those before it were on the ledger already: the
+// answer lists their outcomes. One that is refused is refused alone, and nothing of it
+// is written. Two by one signer of one type that claim no time are equally new: the
+// greater id counts.
+//
+// What the peer could not answer fails all of them: it is no outcome of a piece.
+func (EvidenceContract) SubmitBatch(tx *Tx) (string, error) {
+	b, err := tx.transient("pieces")
+	if err != nil {
+		return "", err
+	}
+	pieces, err := evidence.DecodeBatch(b)
+	if err != nil {
+		return "", err
+	}
+	tx.queued = len(b) > evidence.MaxSmall
+	stub := newOverlay(tx.GetStub())
+	tx.SetStub(stub)
+	defer tx.SetStub(stub.ChaincodeStubInterface)
+	tx.directory = nil // it reads through the stub that was there before
+	if err := readAhead(tx, pieces); err != nil {
+		return "", err
+	}
+	outcomes := make([]evidence.Outcome, len(pieces))
+	verified := make([]examined, len(pieces))
+	for i, p := range pieces {
+		if verified[i], err = examineWithin(tx, p); err != nil {
+			if outcomes[i], err = refusal(err); err != nil {
+				return "", err
+			}
+		}
+	}
+	if err := readAheadOf(tx, verified, outcomes); err != nil {
+		return "", err
+	}
+	places := map[string]bool{} // about whose images something was written
+	for i, e := range verified {
+		if outcomes[i].Code != "" {
+			continue
+		}
+		s, err := storeEvidence(tx, e)
+		if err != nil {
+			stub.drop()
+			if outcomes[i], err = refusal(err); err != nil {
+				return "", err
+			}
+			continue
+		}
+		if stub.keep() {
+			places[placeKey(pieces[i])] = true
+		}
+		outcomes[i] = evidence.Outcome{ID: s.ID, Type: s.Type, Known: s.Known, Counts: s.Counts}
+	}
+	// As materialize does, but for the images of refused pieces. It finds nothing left to do.
+	for _, p := range tx.records().Unpacked() {
+		if places[p.Key] && !tx.written[p.Key] {
+			if err := tx.putBytes(p.Key, p.Value); err != nil {
+				return "", err
+			}
+		}
+	}
+	tx.written = nil
+	if err := stub.flush(); err != nil {
+		return "", err
+	}
+	return answer(outcomes, nil)
+}
+
+// examineWithin is examine for a piece whose texts came in no arguments, which are
+// held to have no NUL before a transaction runs.
+func examineWithin(tx *Tx, p evidence.Piece) (examined, error) {
+	for _, text := range []string{p.Host, p.Repository, p.Digest, p.Type, p.Format, p.MSP, p.Key, p.Location} {
+		if strings.ContainsRune(text, 0) {
+			return examined{}, provenance.Errorf(provenance.Invalid, "evidence:SubmitBatch: a text of a piece holds a NUL character")
+		}
+	}
+	return examine(tx, p)
+}
+
+// maxRefusal bounds the words of one refusal, which stand in the block, in bytes.
+const maxRefusal = 256
+
+// refusal is the outcome of a piece that was refused. The error is one that fails the
+// whole transaction. A library's words are left out: they need not be the same on
+// every peer, and the code and our own say what is wrong.
+func refusal(err error) (evidence.Outcome, error) {
+	code := provenance.CodeOf(err)
+	if code == provenance.Internal || code == provenance.Unavailable {
+		return evidence.Outcome{}, err
+	}
+	phase := provenance.PhaseOf(err)
+	var words []string
+	for coded := (*provenance.Error)(nil); errors.As(err, &coded); err = coded.Err {
+		words = append(words, coded.Message)
+		if coded.Err == nil {
+			break
+		}
+	}
+	text := strings.Join(words, ": ")
+	if len(text) > maxRefusal {
+		text = text[:maxRefusal]
+	}
+	return evidence.Outcome{Code: code, Phase: phase, Message: strings.ToValidUTF8(text, "")}, nil
+}
+
+// placeKey names the record of where a piece's image is; "" where its texts name none.
+func placeKey(p evidence.Piece) string {
+	d, err := provenance.ParseDigest(p.Digest)
+	if err != nil {
+		return ""
+	}
+	h, repo, err := parseRepository(p.Host, p.Repository)
+	if err != nil {
+		return ""
+	}
+	return state.PlaceKey(d, h, repo)
+}
+
+// readAhead reads what pieces are examined by, in as many round trips as one takes. It
+// decides nothing: what is not read here is read when it is asked for.
+func readAhead(tx *Tx, pieces []evidence.Piece) error {
+	keys := []string{state.MembersKey(), state.PoliciesKey()}
+	for _, p := range pieces {
+		if key := placeKey(p); key != "" {
+			d, _ := provenance.ParseDigest(p.Digest) // placeKey read all three
+			h, repo, _ := parseRepository(p.Host, p.Repository)
+			keys = append(keys, key, state.ParentsKey(d, h, repo))
+			if p.Private {
+				keys = append(keys, state.RegistryKey(h))
+			}
+		}
+		if p.Key != "" && len(p.Key) <= maxName && len(p.MSP) <= maxName && !strings.ContainsRune(p.MSP+p.Key, 0) {
+			keys = append(keys, state.TrustedRootKey(p.MSP, p.Key), state.TrustKeyKey(p.MSP, p.Key))
+		}
+	}
+	return readTogether(tx, keys)
+}
+
+// readAheadOf is readAhead for what verified pieces are stored by.
+func readAheadOf(tx *Tx, verified []examined, outcomes []evidence.Outcome) error {
+	var keys []string
+	for i, e := range verified {
+		if outcomes[i].Code != "" {
+			continue
+		}
+		keys = append(keys, state.EvidenceSetKey(e.Digest, tx.caller.MSP))
+		if e.signature != "" {
+			keys = append(keys, state.FirstPieceKey(e.Digest, e.Type, e.Signer, e.signature))
+		}
+		keys = append(keys, state.EvidenceKey(e.Digest, e.Type, e.ID))
+	}
+	return readTogether(tx, keys)
+}
+
+func readTogether(tx *Tx, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	slices.Sort(keys)
+	_, err := tx.Get(slices.Compact(keys)...)
+	return err
+}
