@@ -55,7 +55,12 @@ func (tx *Tx) Get(keys ...string) ([][]byte, error) { return tx.records().Get(ke
 // records finds what pushes recorded.
 func (tx *Tx) records() *state.Directory {
 	if tx.directory == nil {
-		tx.directory = state.NewDirectory(&remembered{peer: committed{tx.GetStub()}, seen: map[string][]byte{}})
+		var peer state.Reader = committed{tx.GetStub()}
+		// What an overlay answers changes with what is written, and it asks for no key twice itself.
+		if _, changes := tx.GetStub().(*overlay); !changes {
+			peer = &remembered{peer: peer, seen: map[string][]byte{}}
+		}
+		tx.directory = state.NewDirectory(peer)
 	}
 	return tx.directory
 }

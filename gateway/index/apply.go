@@ -34,10 +34,25 @@ var ErrMoved = errors.New("the index stands elsewhere")
 
 // ApplyBatch applies consecutive blocks in one SQL transaction, for catching
 // up. The result is that of applying them one by one, all or none.
+func (x *Index) ApplyBatch(ctx context.Context, blocks []block.Block) error {
+	all := make([]Prepared, len(blocks))
+	for i, b := range blocks {
+		all[i] = Prepare(b)
+	}
+	return x.ApplyPrepared(ctx, all)
+}
+
+// ApplyPrepared is ApplyBatch of blocks that were prepared.
 //
 // Of several replicas one holds the row of meta from head to commit; the others
 // wait for it and then find their block applied.
-func (x *Index) ApplyBatch(ctx context.Context, blocks []block.Block) error {
+func (x *Index) ApplyPrepared(ctx context.Context, blocks []Prepared) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	// What is kept is that of the height the last transaction left, and of no other:
+	// whoever fails has nothing.
+	kept := x.kept
+	x.kept = nil
 	// Not cancelled half-way: a batch is short, and a driver that watches for
 	// cancellation costs a goroutine per row.
 	tx, err := x.backend.begin(context.WithoutCancel(ctx))
@@ -52,7 +67,12 @@ func (x *Index) ApplyBatch(ctx context.Context, blocks []block.Block) error {
 	if err := fits(h.version); err != nil {
 		return provenance.Wrap(provenance.Conflict, err, "index %s", x.name)
 	}
-	w := &writer{session: tx, st: x.st, fresh: map[string]bool{}}
+	w := &writer{session: tx, st: x.st, memory: kept}
+	if kept == nil || kept.height != h.height || !bytes.Equal(kept.hash, h.hash) {
+		if w.memory, err = w.remember(); err != nil {
+			return err
+		}
+	}
 	for _, b := range blocks {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -64,10 +84,16 @@ func (x *Index) ApplyBatch(ctx context.Context, blocks []block.Block) error {
 			return provenance.Errorf(provenance.Conflict,
 				"block %d follows block hash %x, the index holds %x: the peer serves another channel or was rolled back", b.Number, b.PreviousHash, h.hash)
 		}
+		if b.err != nil {
+			return b.err
+		}
 		if err := w.block(b); err != nil {
 			return err
 		}
 		h.height, h.hash = b.Number+1, b.Hash
+	}
+	if err := w.storeRuns(); err != nil {
+		return err
 	}
 	if err := tx.setHead(h.height, notNil(h.hash)); err != nil {
 		return err
@@ -75,43 +101,76 @@ func (x *Index) ApplyBatch(ctx context.Context, blocks []block.Block) error {
 	if err := tx.commit(); err != nil {
 		return sqldb.Wrap(err, "index %s: commit block %d", x.name, h.height-1)
 	}
+	w.memory.height, w.memory.hash = h.height, bytes.Clone(h.hash)
+	x.kept = w.memory
 	return nil
+}
+
+// memory is what a writer knows of the tables from one transaction to the next.
+type memory struct {
+	height       uint64 // where it is true, with the hash
+	hash         []byte
+	runs         *runs
+	record       uint64 // the number of the next one
+	segment      uint64
+	repository   uint64
+	repositories map[[2]string]repository
+}
+
+type repository struct {
+	id     uint64
+	tagged bool
+}
+
+// maxRepositories bounds what a writer remembers; what is forgotten is read again.
+const maxRepositories = 20_000
+
+// remember reads what the writer goes on from.
+func (w *writer) remember() (*memory, error) {
+	m := &memory{repositories: map[[2]string]repository{}}
+	for st, next := range map[*statement]*uint64{&w.st.lastRecord: &m.record, &w.st.lastSegment: &m.segment, &w.st.lastRepository: &m.repository} {
+		if _, err := w.row(st, nil, next); err != nil {
+			return nil, err
+		}
+		*next++
+	}
+	var err error
+	m.runs, err = w.loadRuns()
+	return m, err
 }
 
 // writer applies blocks inside one SQL transaction.
 type writer struct {
 	session
-	st       *statements
-	at, last Position // the transaction at hand, and that of the last record
-	seq      int
-	tx       block.Tx
-	told     bool // tx has its row
-	// fresh are the keys that the transaction at hand writes for the first time.
-	fresh map[string]bool
+	*memory
+	st      *statements
+	at      Position // the transaction at hand
+	tx      preparedTx
+	first   uint64            // number of its first record
+	told    bool              // it has its row
+	before  map[string][]byte // what the keys said that it is compared with
+	entries []entry           // of the block
 }
 
-func (w *writer) block(b block.Block) error {
+func (w *writer) block(b Prepared) error {
 	if len(b.Organisations) > 0 {
 		if err := w.organisations(b.Organisations); err != nil {
 			return err
 		}
 	}
-	for _, t := range b.Txs {
+	w.entries = nil
+	for _, t := range b.txs {
 		w.at, w.tx, w.told = Position{Block: b.Number, Tx: t.Index}, t, false
-		writes, err := w.unpack(t.Writes)
-		if err != nil {
-			return err
-		}
-		if err := w.load(writes); err != nil {
-			return err
-		}
 		// Records first: they look at the state before this transaction.
-		for _, write := range writes {
+		if err := w.load(); err != nil {
+			return err
+		}
+		for _, write := range t.records {
 			if err := w.derive(write); err != nil {
 				return provenance.Wrap(provenance.CodeOf(err), err, "block %d transaction %s", b.Number, t.ID)
 			}
 		}
-		for _, write := range writes {
+		for _, write := range t.Writes {
 			value := notNil(write.Value)
 			if write.Delete {
 				value = nil
@@ -121,7 +180,39 @@ func (w *writer) block(b block.Block) error {
 			}
 		}
 	}
-	return nil
+	return w.addRun(w.entries)
+}
+
+// load reads what derive compares with: what stood under the keys that change.
+func (w *writer) load() error {
+	keys := w.tx.needed()
+	w.before = make(map[string][]byte, len(keys))
+	if len(keys) == 0 {
+		return nil
+	}
+	values, err := state.NewDirectory(sessionReader{w.session.keys}).Get(keys...)
+	for i, value := range values {
+		w.before[keys[i]] = value
+	}
+	return err
+}
+
+// sessionReader reads keys as the transaction left them.
+type sessionReader struct{ keys }
+
+// Get implements state.Reader.
+func (r sessionReader) Get(keys ...string) ([][]byte, error) {
+	if err := r.load(keys); err != nil {
+		return nil, err
+	}
+	values := make([][]byte, len(keys))
+	for i, key := range keys {
+		var err error
+		if values[i], err = r.get(key); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
 }
 
 // transaction keeps who signed the transaction at hand, and when, once
@@ -131,58 +222,70 @@ func (w *writer) transaction() error {
 	if w.told {
 		return nil
 	}
-	w.told = true
-	return w.exec(&w.st.tx, w.at.Block, w.at.Tx, w.tx.ID, w.tx.At.UnixNano(), w.tx.Creator.MSP, w.tx.Creator.Name)
-}
-
-// unpack turns pages into their places and tags: the index keeps each under
-// the key of its own and needs no directory.
-func (w *writer) unpack(writes []block.Write) ([]block.Write, error) {
-	clear(w.fresh)
-	unpacked := make([]block.Write, 0, len(writes))
-	for _, write := range writes {
-		if write.Delete {
-			unpacked = append(unpacked, write)
-			continue
-		}
-		entries, err := state.Unpack(state.Entry{Key: write.Key, Value: write.Value})
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range entries {
-			unpacked = append(unpacked, block.Write{Key: e.Key, Value: e.Value})
-			if e.Key != write.Key && !e.Changed {
-				w.fresh[e.Key] = true
-			}
-		}
-	}
-	return unpacked, nil
-}
-
-// load announces what derive reads: what stood under the keys that change.
-func (w *writer) load(writes []block.Write) error {
-	keys := make([]string, 0, len(writes))
-	for _, write := range writes {
-		if !w.fresh[write.Key] {
-			keys = append(keys, write.Key)
-		}
-	}
-	return w.session.load(keys)
+	w.told, w.first = true, w.memory.record
+	return w.exec(&w.st.tx, w.at.Block, w.at.Tx, w.tx.ID, w.tx.At.UnixNano(), w.tx.Creator.MSP, w.tx.Creator.Name, w.first)
 }
 
 // derive adds the records that a write stands for.
 func (w *writer) derive(write block.Write) error {
 	objectType, attributes, ok := state.SplitKey(write.Key)
-	if !ok || write.Delete {
+	if !ok {
 		return nil
 	}
 	if objectType == state.TypeSegment {
-		if len(attributes) != 4 {
-			return provenance.Errorf(provenance.Internal, "key %q is no segment key", write.Key)
-		}
-		return w.segment(write.Key, provenance.Host(attributes[0]), write.Value)
+		return w.segment(write.Key, provenance.Host(attributes[0]), w.tx.events[write.Key])
 	}
 	return w.deriveRecord(objectType, write)
+}
+
+// repositoryOf is the number of a repository, or of a registry; 0 of neither.
+func (w *writer) repositoryOf(host provenance.Host, repo provenance.Repository) (uint64, error) {
+	r, err := w.knownRepository(host, repo)
+	return r.id, err
+}
+
+func (w *writer) knownRepository(host provenance.Host, repo provenance.Repository) (r repository, err error) {
+	if host == "" && repo == "" {
+		return r, nil
+	}
+	name := [2]string{string(host), string(repo)}
+	r, known := w.repositories[name]
+	if known {
+		return r, nil
+	}
+	if len(w.repositories) >= maxRepositories {
+		clear(w.repositories)
+	}
+	tagged := 0
+	found, err := w.row(&w.st.findRepository, []any{name[0], name[1]}, &r.id, &tagged)
+	if err == nil && !found {
+		r.id = w.memory.repository
+		w.memory.repository++
+		err = w.exec(&w.st.repository, r.id, name[0], name[1])
+	}
+	r.tagged = tagged != 0
+	w.repositories[name] = r
+	return r, err
+}
+
+// tagged notes that a repository has tags.
+func (w *writer) tagged(host provenance.Host, repo provenance.Repository) error {
+	r, err := w.knownRepository(host, repo)
+	if err != nil || r.tagged {
+		return err
+	}
+	r.tagged = true
+	w.repositories[[2]string{string(host), string(repo)}] = r
+	return w.exec(&w.st.tagged, r.id)
+}
+
+func (w *writer) add(key, value []byte) { w.entries = append(w.entries, entry{key, value}) }
+
+// count adds to what is counted of an image in a repository.
+func (w *writer) count(d provenance.Digest, host provenance.Host, repo provenance.Repository, v imageValue) error {
+	id, err := w.repositoryOf(host, repo)
+	w.add(numbered(imagePrefix(ofImage, d), id), v.encode())
+	return err
 }
 
 func (w *writer) organisations(organisations []block.Organisation) error {

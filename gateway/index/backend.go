@@ -63,10 +63,6 @@ type questions interface {
 	query(text string, args ...any) (*sql.Rows, error)
 	// get reads keys and their values, in any order; at most maxVariables.
 	get(keys []string) (*sql.Rows, error)
-	// recent is a recursive query's definition of recent (block, tx): the segments
-	// with pulls of the images that a condition on pulls p takes, the last recorded
-	// first. Its values: the condition's, a time, a block and a tx, a limit.
-	recent(image string) string
 }
 
 // head is the row of meta.

@@ -2,7 +2,6 @@ package index
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -98,31 +97,33 @@ func (c *chain) segment(events ...provenance.Event) []block.Write {
 		c.t.Fatal(err)
 	}
 	c.seq++
-	records := map[string]any{}
+	d, segment := state.NewDirectory(c), state.SegmentKey(host, "VendorMSP", "lane-0", c.seq)
+	var keys []string
 	for _, e := range events {
 		if e.Action == provenance.Push {
-			place := &state.Place{MSP: "VendorMSP", At: e.OccurredAt}
-			if e.MediaType != unproven {
-				place.Proven, place.MediaType, place.Subject = true, e.MediaType, e.Subject
-			}
-			records[state.PlaceKey(e.Digest, host, e.Repository)] = place
+			keys = append(keys, state.PlaceKey(e.Digest, host, e.Repository))
 		}
-		if e.Tag != "" && e.Action != provenance.Pull {
-			records[state.TagKey(host, e.Repository, e.Tag)] = &state.Tag{Digest: e.Digest, At: e.OccurredAt}
+		if movesTag(e) {
+			keys = append(keys, state.TagKey(host, e.Repository, e.Tag))
 		}
 	}
-	keys := slices.Sorted(maps.Keys(records))
-	d, segment := state.NewDirectory(c), state.SegmentKey(host, "VendorMSP", "lane-0", c.seq)
+	slices.Sort(keys)
+	keys = slices.Compact(keys)
 	found, err := d.Recorded(keys...)
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	records := c.moved(events, keys, found.Values)
 	all := []block.Write{{Key: segment, Value: b}}
 	for i, k := range keys {
-		if found.Own(i) {
+		switch {
+		case records[k] == nil:
+		case found.Own(i):
 			all = append(all, c.put(k, records[k]))
-		} else if err := found.Add(i, records[k]); err != nil {
-			c.t.Fatal(err)
+		default:
+			if err := found.Add(i, records[k]); err != nil {
+				c.t.Fatal(err)
+			}
 		}
 	}
 	packed, err := d.Writes()
@@ -133,6 +134,59 @@ func (c *chain) segment(events ...provenance.Event) []block.Write {
 		all = append(all, block.Write{Key: e.Key, Value: e.Value, Delete: e.Value == nil})
 	}
 	return all
+}
+
+// moved returns what events make of the places and tags they touch, as the
+// contract has it: those that change.
+func (c *chain) moved(events []provenance.Event, keys []string, values [][]byte) map[string]any {
+	changed, places, tags := map[string]any{}, map[string]*state.Place{}, map[string]*state.Tag{}
+	for i, k := range keys {
+		if values[i] == nil {
+			continue
+		}
+		var into any = &state.Tag{}
+		if kind, _, _ := state.SplitKey(k); kind == state.TypePlace {
+			places[k] = &state.Place{}
+			into = places[k]
+		} else {
+			tags[k] = into.(*state.Tag)
+		}
+		if err := state.Decode(values[i], into); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	for _, e := range events {
+		if e.Action == provenance.Push {
+			k := state.PlaceKey(e.Digest, host, e.Repository)
+			place := places[k]
+			if place == nil {
+				place = &state.Place{MSP: "VendorMSP", At: e.OccurredAt}
+				places[k], changed[k] = place, place
+			}
+			if e.MediaType != unproven && !place.Proven {
+				place.Proven, place.MediaType, place.Subject = true, e.MediaType, e.Subject
+				changed[k] = place
+			}
+			if e.Tag != "" && !slices.Contains(place.Tags, e.Tag) {
+				place.Tags, changed[k] = append(place.Tags, e.Tag), place
+			}
+		}
+		if !movesTag(e) {
+			continue
+		}
+		k, to := state.TagKey(host, e.Repository, e.Tag), target(e)
+		tag := tags[k]
+		if tag == nil && to.IsZero() || tag != nil && tag.Digest == to {
+			continue
+		}
+		if tag == nil {
+			tag = &state.Tag{}
+		}
+		tag.Previous, tag.Digest, tag.At = tag.Digest, to, e.OccurredAt
+		tag.Moves++
+		tags[k], changed[k] = tag, tag
+	}
+	return changed
 }
 
 func event(a provenance.Action, tag, content string, minute int) provenance.Event {

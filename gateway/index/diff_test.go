@@ -20,10 +20,10 @@ func testDiff(t *testing.T, create creator) {
 		`INSERT INTO kv VALUES (x'ff', x'01')`:                                      {"kv", 1, 0, "too much is"},
 		`UPDATE kv SET value = x'00'`:                                               {"kv", 0, 0, "value is empty, and ought to be"},
 		`UPDATE records SET actor = 'me' WHERE tag <> ''`:                           {"records", 0, 0, "actor is me, and ought to be ci"},
-		`DELETE FROM records WHERE seq = 0 AND block = 1`:                           {"records", -3, 0, "row 1 is"},
-		`UPDATE pulls SET count = count + 1`:                                        {"pulls", 0, 0, "reg.example:5000, team/app): count is 4, and ought to be 3"},
+		`DELETE FROM records WHERE block = 1`:                                       {"records", -3, 0, "row 1 is"},
+		`UPDATE chunks SET data = x'00'`:                                            {"chunks", 0, 0, "data is empty, and ought to be"},
 		`UPDATE meta SET height = height - 1`:                                       {"meta", 0, 0, "row 1 is"},
-		`INSERT INTO txs VALUES (99, 0, 'made up', 0, 'A', 'b')`:                    {"txs", 1, 0, `too much is (99, 0, made up`},
+		`INSERT INTO txs VALUES (99, 0, 'made up', 0, 'A', 'b', 0)`:                 {"txs", 1, 0, `too much is (99, 0, made up`},
 	} {
 		bad := applied(t, create, c)
 		harm(t, bad, damage)

@@ -2,6 +2,7 @@ package index
 
 import (
 	"database/sql"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,58 +15,157 @@ import (
 // of the next page, "" on the last. A filter without a digest or a repository
 // is Invalid: the whole ledger is not a history.
 func (s *Snapshot) History(f readmodel.HistoryFilter, p readmodel.Page) ([]readmodel.Record, string, error) {
-	var where []string
-	var args []any
-	and := func(condition string, values ...any) { where, args = append(where, condition), append(args, values...) }
+	var prefix []byte
 	switch {
-	case !f.Digest.IsZero() && f.Repository != "":
-		and(`r.digest = ? AND r.digest <> x'' AND (r.repository = '' OR (r.host = ? AND r.repository = ?))`, digestBytes(f.Digest), string(f.Host), string(f.Repository))
 	case !f.Digest.IsZero():
-		and(`r.digest = ? AND r.digest <> x''`, digestBytes(f.Digest))
+		prefix = imagePrefix(ofDigest, f.Digest)
+	case f.Host != "" && f.Repository != "" && f.Tag != "":
+		prefix = tagPrefix(f.Host, f.Repository, f.Tag)
 	case f.Host != "" && f.Repository != "":
-		and(`r.host = ? AND r.repository = ? AND r.repository <> ''`, string(f.Host), string(f.Repository))
+		prefix = repositoryPrefix(ofRepository, f.Host, f.Repository)
 	default:
 		return nil, "", provenance.Errorf(provenance.Invalid, "history of what? want an image, a tag or a repository")
 	}
-	if f.Tag != "" {
-		and(`r.tag = ?`, string(f.Tag))
-	}
-	from, err := pager(p).start("history", f.Digest.String(), string(f.Host), string(f.Repository), string(f.Tag))
+	filter := []string{"history", f.Digest.String(), string(f.Host), string(f.Repository), string(f.Tag)}
+	from, err := pager(p).start(filter...)
 	if err != nil {
 		return nil, "", err
 	}
-	condition, order := pager(p).bounds("r.", from)
-	and(condition.text, condition.args...)
-	text := `SELECT r.block, r.tx, r.seq, t.id, t.at, t.msp, t.name, r.kind, r.host, r.repository, r.tag, r.digest, r.previous, r.stage,
-		r.media_type, r.actor, r.occurred_at, r.detail, r.record
-		FROM records r JOIN txs t ON t.block = r.block AND t.tx = r.tx WHERE ` + strings.Join(where, ` AND `) + order
-	var records []readmodel.Record
-	err = s.each(text, append(args, pager(p).size()+1), func(row *sql.Rows) error {
-		var r readmodel.Record
-		var digest, previous []byte
-		var at, occurred int64
-		err := row.Scan(&r.Block, &r.Tx, &r.Seq, &r.TxID, &at, &r.By.MSP, &r.By.Name, &r.Kind, &r.Host, &r.Repository, &r.Tag, &digest, &previous,
-			&r.Stage, &r.MediaType, &r.Actor, &occurred, &r.Detail, &r.JSON)
+	in := spanOf(prefix)
+	in.backward = p.NewestFirst
+	if from != nil {
+		number, err := s.recordAt(*from)
 		if err != nil {
-			return err
+			return nil, "", err
 		}
-		r.Time = time.Unix(0, at).UTC()
-		if occurred != 0 {
-			r.OccurredAt = time.Unix(0, occurred).UTC()
+		if p.NewestFirst {
+			in.to = numbered(prefix, number)
+		} else {
+			in.from = numbered(prefix, number+1)
 		}
-		if r.Digest, err = digestOf(digest); err != nil {
-			return err
-		}
-		r.Previous, err = digestOf(previous)
-		records = append(records, r)
-		return err
-	})
+	}
+	records, err := s.recordsIn(in, f, pager(p).size()+1)
 	if err != nil || len(records) <= pager(p).size() {
 		return records, "", err
 	}
 	records = records[:pager(p).size()]
 	last := records[len(records)-1]
-	return records, pager(p).next(Position{last.Block, last.Tx, last.Seq}, "history", f.Digest.String(), string(f.Host), string(f.Repository), string(f.Tag)), nil
+	return records, pager(p).next(Position{last.Block, last.Tx, last.Seq}, filter...), nil
+}
+
+// recordAt is the number of the record at a position.
+func (s *Snapshot) recordAt(at Position) (number uint64, err error) {
+	err = s.each(`SELECT first FROM txs WHERE block = ? AND tx = ?`, []any{int64(at.Block), at.Tx}, func(row *sql.Rows) error { return row.Scan(&number) })
+	return number + uint64(at.Seq), err
+}
+
+// recordsIn reads at most limit records that the entries of a span name and a
+// filter takes.
+func (s *Snapshot) recordsIn(in span, f readmodel.HistoryFilter, limit int) (records []readmodel.Record, err error) {
+	ofRepository := uint64(0)
+	if !f.Digest.IsZero() && f.Repository != "" {
+		if ofRepository, err = s.repositoryID(f.Host, f.Repository); err != nil {
+			return nil, err
+		}
+	}
+	var numbers []uint64
+	take := func() error {
+		found, err := s.records(numbers, f)
+		records, numbers = append(records, found...), nil
+		return err
+	}
+	err = s.scan(in, func(e entry) (bool, error) {
+		if !f.Digest.IsZero() && f.Repository != "" {
+			if of := valueNumber(e.value); of != 0 && of != ofRepository {
+				return true, nil
+			}
+		}
+		if numbers = append(numbers, lastNumber(e.key)); len(records)+len(numbers) < limit {
+			return true, nil
+		}
+		// What a filter leaves out is made up for by those that follow.
+		err := take()
+		return len(records) < limit, err
+	})
+	if err == nil {
+		err = take()
+	}
+	return records[:min(len(records), limit)], err
+}
+
+const selectRecords = `SELECT r.number, r.block, r.tx, r.number - t.first, t.id, t.at, t.msp, t.name, r.kind, coalesce(p.host, x''), coalesce(p.repository, x''),
+	r.tag, r.digest, r.previous, r.stage, r.media_type, r.actor, r.occurred_at, r.detail, r.record
+	FROM records r JOIN txs t ON t.block = r.block AND t.tx = r.tx LEFT JOIN repositories p ON p.id = r.repository`
+
+// records reads records, in the order of their numbers in a list, that a filter takes.
+func (s *Snapshot) records(numbers []uint64, f readmodel.HistoryFilter) ([]readmodel.Record, error) {
+	found := make(map[uint64]readmodel.Record, len(numbers))
+	for some := range slices.Chunk(numbers, maxVariables) {
+		args := make([]any, len(some))
+		for i, n := range some {
+			args[i] = int64(n)
+		}
+		text := selectRecords + ` WHERE r.number IN (?` + strings.Repeat(`, ?`, len(some)-1) + `)`
+		err := s.each(text, args, func(row *sql.Rows) error {
+			var number uint64
+			r, err := recordOfRow(row, &number)
+			found[number] = r
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	var all []readmodel.Record
+	for _, n := range numbers {
+		r, ok := found[n]
+		if !ok {
+			return nil, provenance.Errorf(provenance.Internal, "index: record %d is missing; run: waybill-gateway reindex", n)
+		}
+		if takes(f, r) {
+			all = append(all, r)
+		}
+	}
+	return all, nil
+}
+
+func recordOfRow(row *sql.Rows, number *uint64) (r readmodel.Record, err error) {
+	var digest, previous []byte
+	var at, occurred int64
+	err = row.Scan(number, &r.Block, &r.Tx, &r.Seq, &r.TxID, &at, &r.By.MSP, &r.By.Name, &r.Kind, &r.Host, &r.Repository, &r.Tag, &digest, &previous,
+		&r.Stage, &r.MediaType, &r.Actor, &occurred, &r.Detail, &r.JSON)
+	if err != nil {
+		return r, err
+	}
+	r.Time, r.MediaType = time.Unix(0, at).UTC(), longType(r.MediaType)
+	if occurred != 0 {
+		r.OccurredAt = time.Unix(0, occurred).UTC()
+	}
+	if r.Digest, err = digestOf(digest); err != nil {
+		return r, err
+	}
+	if r.Previous, err = digestOf(previous); err != nil {
+		return r, err
+	}
+	if r.Detail == "" {
+		r.Detail = eventDetail(r)
+	}
+	return r, nil
+}
+
+// takes compares what the hashes of entries stand for.
+func takes(f readmodel.HistoryFilter, r readmodel.Record) bool {
+	here := r.Host == f.Host && r.Repository == f.Repository
+	switch {
+	case f.Tag != "" && r.Tag != f.Tag:
+		return false
+	case f.Digest.IsZero():
+		return here
+	case f.Repository == "":
+		return r.Digest == f.Digest
+	default:
+		return r.Digest == f.Digest && (r.Repository == "" || here)
+	}
 }
 
 // Promotions returns a page of promotions as they stand, in the order in which

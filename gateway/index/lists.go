@@ -17,16 +17,15 @@ func (s *Snapshot) Releases(skip, limit int) ([]state.Release, error) {
 // the image as its subject, in the order of their digests.
 func (s *Snapshot) Referrers(subject provenance.Digest, host provenance.Host, repo provenance.Repository, limit int) ([]provenance.Digest, error) {
 	var all []provenance.Digest
-	err := s.each(`SELECT digest FROM referrers WHERE subject = ? AND host = ? AND repository = ? ORDER BY digest LIMIT ?`,
-		[]any{digestBytes(subject), string(host), string(repo), limit}, func(row *sql.Rows) error {
-			var b []byte
-			if err := row.Scan(&b); err != nil {
-				return err
-			}
-			d, err := digestOf(b)
-			all = append(all, d)
-			return err
-		})
+	prefix := prefixOf(ofReferrers, string(digestBytes(subject)), string(host), string(repo))
+	err := s.scan(spanOf(prefix), func(e entry) (bool, error) {
+		if len(all) >= limit {
+			return false, nil
+		}
+		d, err := digestOf(e.key[prefixLength:])
+		all = append(all, d)
+		return true, err
+	})
 	return all, err
 }
 

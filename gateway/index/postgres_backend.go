@@ -13,8 +13,9 @@ import (
 const (
 	// writeTimeout bounds a write transaction: a server that went silent must not hold the follower for ever.
 	writeTimeout = 2 * time.Minute
-	maxQueued    = 4000   // statements and keys of one message
-	maxKept      = 50_000 // keys kept between two blocks of a batch
+	maxQueued    = 4000     // statements and keys of one message
+	maxMessage   = 8 << 20  // bytes of the keys of one message
+	maxKept      = 16 << 20 // bytes of keys kept between two blocks of a batch
 )
 
 // serverEngine is PostgreSQL: several processes, each statement a journey. So
@@ -49,7 +50,9 @@ func (e *postgresBackend) begin(ctx context.Context) (session, error) {
 type postgresSession struct {
 	tx      *sqldb.Tx
 	known   map[string][]byte // keys as they stand; nil: absent
+	kept    int               // bytes of them
 	changed map[string]bool   // to be written
+	size    int               // bytes of those
 }
 
 func (s *postgresSession) head() (h head, err error) {
@@ -66,17 +69,18 @@ func (s *postgresSession) setHead(height uint64, hash []byte) error {
 }
 
 func (s *postgresSession) load(keys []string) error {
-	if len(s.known) > maxKept {
+	if s.kept > maxKept {
 		if err := s.flush(); err != nil {
 			return err
 		}
 		clear(s.known)
+		s.kept = 0
 	}
 	missing := make([][]byte, 0, len(keys))
 	for _, key := range keys {
 		if _, known := s.known[key]; !known {
 			missing = append(missing, []byte(key))
-			s.known[key] = nil
+			s.keep(key, nil)
 		}
 	}
 	if len(missing) == 0 {
@@ -84,7 +88,7 @@ func (s *postgresSession) load(keys []string) error {
 	}
 	var key, value []byte
 	err := s.tx.Rows(`SELECT key, value FROM kv WHERE key = ANY ($1)`, []any{missing}, []any{&key, &value}, func() error {
-		s.known[string(key)] = notNil(value)
+		s.keep(string(key), notNil(value))
 		value = nil
 		return nil
 	})
@@ -101,8 +105,13 @@ func (s *postgresSession) get(key string) ([]byte, error) {
 }
 
 func (s *postgresSession) put(key string, value []byte) error {
-	s.known[key], s.changed[key] = value, true
+	s.keep(key, value)
+	s.changed[key], s.size = true, s.size+len(value)
 	return s.bound()
+}
+
+func (s *postgresSession) keep(key string, value []byte) {
+	s.known[key], s.kept = value, s.kept+len(key)+len(value)
 }
 
 func (s *postgresSession) exec(st *statement, args ...any) error {
@@ -111,7 +120,7 @@ func (s *postgresSession) exec(st *statement, args ...any) error {
 }
 
 func (s *postgresSession) bound() error {
-	if s.tx.Queued()+len(s.changed) < maxQueued {
+	if s.tx.Queued()+len(s.changed) < maxQueued && s.size < maxMessage {
 		return nil
 	}
 	return s.flush()
@@ -121,6 +130,7 @@ func (s *postgresSession) bound() error {
 func (s *postgresSession) flush() error {
 	s.queueKeys()
 	clear(s.changed)
+	s.size = 0
 	return sqldb.Wrap(s.tx.Flush(), "index: write")
 }
 
@@ -187,17 +197,4 @@ func (r *postgresReads) get(keys []string) (*sql.Rows, error) {
 		asked[i] = []byte(key)
 	}
 	return r.tx.QueryContext(r.ctx(), `SELECT key, value FROM kv WHERE key = ANY ($1)`, asked)
-}
-
-// recent takes a segment at each step: the latest that any of the chains stands
-// at, whose rows give way to those before them. The server makes as many steps
-// as are asked for.
-func (r *postgresReads) recent(image string) string {
-	return `chain (block, tx, last, heads) AS (
-			SELECT NULL::bigint, NULL::bigint, NULL::bigint, ARRAY(SELECT p.latest FROM pulls p WHERE ` + image + `)
-			UNION ALL SELECT n.block, n.tx, n.last, ARRAY(SELECT id FROM unnest(c.heads || n.previous) AS id WHERE id IS NOT NULL AND id <> ALL (n.ids))
-			FROM chain c CROSS JOIN LATERAL (
-				SELECT r.block, r.tx, max(r.last) AS last, array_agg(r.id) AS ids, array_agg(r.previous) AS previous
-				FROM pulled r WHERE r.id = ANY (c.heads) GROUP BY r.block, r.tx ORDER BY r.block DESC, r.tx DESC LIMIT 1) n),
-		recent AS (SELECT block, tx FROM chain WHERE last >= ? AND (block, tx) <= (?, ?) LIMIT ?)`
 }

@@ -2,9 +2,11 @@ package index
 
 import (
 	"database/sql"
+	"encoding/binary"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
@@ -56,24 +58,41 @@ type pulledSegment struct {
 
 // segmentsOf returns the segments a page may need, the last recorded first: each
 // holds a pull that is asked for, but the first, of which the page before may
-// have shown them all. It follows the chains of all repositories at once: rows
-// are appended in the order of the ledger, so the highest id is the latest.
+// have shown them all.
 func (s *Snapshot) segmentsOf(f readmodel.PullFilter, from *Position, limit int) (all []pulledSegment, err error) {
-	image, args := `p.digest = ?`, []any{digestBytes(f.Digest)}
-	if f.Host != "" {
-		image, args = image+` AND p.host = ? AND p.repository = ?`, append(args, string(f.Host), string(f.Repository))
-	}
-	since, before := int64(math.MinInt64), Position{Block: math.MaxInt64}
-	if !f.Since.IsZero() {
-		since = f.Since.UnixNano()
+	in := spanOf(imagePrefix(ofPulls, f.Digest))
+	in.backward = true
+	wanted, err := s.repositoryID(f.Host, f.Repository)
+	if err != nil || f.Host != "" && wanted == 0 {
+		return nil, err
 	}
 	if from != nil {
-		before = *from
+		// Those up to the one that the page before ended in.
+		last := uint64(0)
+		err := s.each(`SELECT number FROM segments WHERE block = ? AND tx = ? ORDER BY number DESC LIMIT 1`,
+			[]any{int64(from.Block), from.Tx}, func(row *sql.Rows) error { return row.Scan(&last) })
+		if err != nil {
+			return nil, err
+		}
+		in.to = numbered(in.from, last+1)
 	}
-	text := `WITH RECURSIVE ` + s.reads.recent(image) + `
-		SELECT s.block, s.tx, s.host, s.key, t.id, t.at, t.msp, t.name FROM recent c JOIN segments s ON s.block = c.block AND s.tx = c.tx
-		JOIN txs t ON t.block = s.block AND t.tx = s.tx ORDER BY s.block DESC, s.tx DESC`
-	err = s.each(text, append(args, since, int64(before.Block), before.Tx, limit), func(row *sql.Rows) error {
+	var numbers []any
+	err = s.scan(in, func(e entry) (bool, error) {
+		number, repository := lastNumber(e.key[:len(e.key)-8]), lastNumber(e.key)
+		if last, _ := binary.Varint(e.value); wanted != 0 && repository != wanted || !f.Since.IsZero() && last < nanos(f.Since) {
+			return true, nil
+		}
+		if len(numbers) == 0 || numbers[len(numbers)-1] != int64(number) {
+			numbers = append(numbers, int64(number))
+		}
+		return len(numbers) < limit, nil
+	})
+	if err != nil || len(numbers) == 0 {
+		return nil, err
+	}
+	text := `SELECT s.block, s.tx, h.host, s.key, t.id, t.at, t.msp, t.name FROM segments s JOIN txs t ON t.block = s.block AND t.tx = s.tx
+		JOIN repositories h ON h.id = s.host WHERE s.number IN (?` + strings.Repeat(`, ?`, len(numbers)-1) + `) ORDER BY s.number DESC`
+	err = s.each(text, numbers, func(row *sql.Rows) error {
 		var one pulledSegment
 		var key []byte
 		var at int64
@@ -100,6 +119,15 @@ func segmentName(key string) (lane string, number uint64, err error) {
 		return "", 0, provenance.Wrap(provenance.Internal, err, "key %q is no segment key", key)
 	}
 	return attributes[2], number, nil
+}
+
+// segmentAfter is the number of the first segment after a position; past all
+// where there is none.
+func (s *Snapshot) segmentAfter(at Position) (uint64, error) {
+	number := int64(math.MaxInt64)
+	err := s.each(`SELECT number FROM segments WHERE (block, tx) > (?, ?) ORDER BY block, tx LIMIT 1`,
+		[]any{int64(at.Block), at.Tx}, func(row *sql.Rows) error { return row.Scan(&number) })
+	return uint64(number), err
 }
 
 // pullsIn adds the pulls of a segment that are asked for and stand before from,
@@ -154,9 +182,17 @@ type PullSegment struct {
 func (s *Snapshot) PullSegments(host provenance.Host, after Position, before time.Time, limit int) ([]PullSegment, error) {
 	var all []PullSegment
 	var keys []string
+	registry, err := s.repositoryID(host, "")
+	if err != nil || registry == 0 {
+		return nil, err
+	}
+	from, err := s.segmentAfter(after)
+	if err != nil {
+		return nil, err
+	}
 	const text = `SELECT s.block, s.tx, s.key, t.at, t.msp, t.name FROM segments s JOIN txs t ON t.block = s.block AND t.tx = s.tx
-		WHERE s.host = ? AND (s.block, s.tx) > (?, ?) ORDER BY s.block, s.tx LIMIT ?`
-	err := s.each(text, []any{string(host), int64(after.Block), after.Tx, limit}, func(row *sql.Rows) error {
+		WHERE s.host = ? AND s.number >= ? ORDER BY s.number LIMIT ?`
+	err = s.each(text, []any{int64(registry), int64(from), limit}, func(row *sql.Rows) error {
 		var one PullSegment
 		var key []byte
 		var at int64

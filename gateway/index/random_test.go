@@ -178,7 +178,13 @@ func answers(t testing.TB, x *Index) (out []string) {
 				}
 			}
 		}
-		for _, objectType := range []string{state.TypeTag, state.TypePlace, state.TypeHold, state.TypeSegment, "other", "other\xff\xfe"} {
+		for _, r := range append(repositories(), "none") {
+			entries, err := s.Scan(40, state.TypeTag, string(host), string(r))
+			note("tags of a repository", entries, err)
+		}
+		entries, err := s.Scan(40, state.TypeTag, string(host))
+		note("tags of a registry", entries, err)
+		for _, objectType := range []string{state.TypeHold, state.TypeSegment, "other", "other\xff\xfe"} {
 			entries, err := s.Scan(40, objectType)
 			note("scan", entries, err)
 		}
@@ -226,6 +232,8 @@ func images(note noting, s *Snapshot, d provenance.Digest) {
 			p.Token = next
 		}
 	}
+	places, err := s.Scan(9, state.TypePlace, state.PlacePrefix(d)...)
+	note("places", places, err)
 	for _, r := range append(repositories(), "") {
 		h := host
 		if r == "" {

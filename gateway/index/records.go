@@ -179,7 +179,7 @@ func (w *writer) promotion(write block.Write) error {
 			return err
 		}
 	}
-	if err := w.exec(&w.st.promotion, []byte(write.Key), w.at.Block, w.at.Tx, w.seq,
+	if err := w.exec(&w.st.promotion, []byte(write.Key), w.at.Block, w.at.Tx, w.seq(),
 		p.Stage, string(p.Host), string(p.Repository), digestBytes(p.Digest), string(p.Status), nanos(p.At), write.Value); err != nil {
 		return err
 	}

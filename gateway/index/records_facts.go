@@ -153,12 +153,12 @@ func (w *writer) waiver(key string, x state.Waiver) error {
 	return w.requested(readmodel.Waiting{Key: key, ID: x.ID, MSP: x.By.MSP, Since: x.At, Until: x.Until})
 }
 
-// place keeps the table of referrers, and tells that what was recorded by its
+// place notes where an image is and what refers to it, and tells that what was recorded by its
 // digest alone is proven now. What the events say of a manifest is a claim; what
 // a place says was derived from its bytes.
 func (w *writer) place(write block.Write) error {
 	var p state.Place
-	if err := state.Decode(write.Value, &p); err != nil || !p.Proven {
+	if err := state.Decode(write.Value, &p); err != nil {
 		return err
 	}
 	a, err := parts(write.Key, 3)
@@ -169,12 +169,18 @@ func (w *writer) place(write block.Write) error {
 	if err != nil {
 		return err
 	}
-	if !p.Subject.IsZero() {
-		if err := w.exec(&w.st.referrer, digestBytes(p.Subject), a[1], a[2], digestBytes(d)); err != nil {
+	if !w.tx.changed[write.Key] {
+		if err := w.count(d, provenance.Host(a[1]), provenance.Repository(a[2]), imageValue{place: true}); err != nil {
 			return err
 		}
 	}
-	if w.fresh[write.Key] {
+	if !p.Proven {
+		return nil
+	}
+	if !p.Subject.IsZero() {
+		w.add(append(prefixOf(ofReferrers, string(digestBytes(p.Subject)), a[1], a[2]), digestBytes(d)...), nil)
+	}
+	if w.tx.fresh[write.Key] {
 		return nil
 	}
 	old, found, err := before[state.Place](w, write.Key)

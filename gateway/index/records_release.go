@@ -13,9 +13,9 @@ import (
 
 // before decodes what stood under a key before the transaction at hand.
 func before[T any](w *writer, key string) (record T, found bool, err error) {
-	b, err := w.get(key)
-	if err != nil || b == nil {
-		return record, false, err
+	b := w.before[key]
+	if b == nil {
+		return record, false, nil
 	}
 	return record, true, state.Decode(b, &record)
 }
@@ -72,7 +72,7 @@ func (w *writer) released(write block.Write) error {
 	if err := w.record(r); err != nil {
 		return err
 	}
-	return w.exec(&w.st.release, []byte(write.Key), w.at.Block, w.at.Tx, w.seq, write.Value)
+	return w.exec(&w.st.release, []byte(write.Key), w.at.Block, w.at.Tx, w.seq(), write.Value)
 }
 
 // current notes the end of a pin: a release itself is told by its own record.
@@ -128,7 +128,7 @@ func (w *writer) proposal(write block.Write) error {
 			return err
 		}
 	}
-	if err := w.exec(&w.st.proposal, []byte(write.Key), w.at.Block, w.at.Tx, w.seq, string(p.Status), write.Value); err != nil {
+	if err := w.exec(&w.st.proposal, []byte(write.Key), w.at.Block, w.at.Tx, w.seq(), string(p.Status), write.Value); err != nil {
 		return err
 	}
 	if p.Status != state.ProposalOpen {

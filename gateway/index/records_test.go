@@ -2,7 +2,6 @@ package index
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -112,24 +111,7 @@ func TestRecords(t *testing.T) { onDatabases(t, testRecords) }
 
 func testRecords(t *testing.T, create creator) {
 	x := applied(t, create, ruled(t))
-	var got []string
-	view(t, x, func(s *Snapshot) {
-		rows, err := s.query(`SELECT r.kind, t.name || '@' || t.msp, r.detail FROM records r JOIN txs t ON t.block = r.block AND t.tx = r.tx ORDER BY r.block, r.tx, r.seq`)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var kind, who, detail string
-			if err := rows.Scan(&kind, &who, &detail); err != nil {
-				t.Fatal(err)
-			}
-			got = append(got, fmt.Sprintf("%s by %s: %s", kind, who, detail))
-		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
-	})
+	got := told(t, x)
 	want := []string{
 		"member by admin@VendorMSP: AuditMSP may join; LateMSP may join",
 		"member by admin@AuditMSP: AuditMSP joined as \"audit\"",

@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"sync"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/sqldb"
@@ -9,30 +10,35 @@ import (
 
 // schemaVersion changes with every change of schema or of what Apply derives:
 // an index of another version is rebuilt, never migrated.
-const schemaVersion = 4
+const schemaVersion = 5
 
-// kv mirrors the chaincode's state. The other tables are derived from it and
-// from the blocks: what a question needs in another order than that of the keys.
-// txs has the transactions of which something is told. waiting holds what an
-// organisation asked of others and has not got, by the kind of key: open
-// promotions and proposals, waivers (id) and break-glass releases without a
-// review; until 0 is for ever.
+// kv mirrors the chaincode's state as it stands on the ledger: places and tags are
+// read from the pages of their repository's directory, as a peer reads them. The
+// other tables are derived from it and from the blocks: what a question needs in
+// another order than that of the keys.
+//
+// txs has the transactions of which something is told, and the number of their
+// first record; records are numbered in the order of the ledger. What is written
+// per event goes to the end of a table: records by their number, and what finds
+// them by image, repository and tag into runs (see entries.go and runs.go), in
+// chunks that each fit a page. waiting holds what an organisation asked of others
+// and has not got, by the kind of key: open promotions and proposals, waivers (id)
+// and break-glass releases without a review; until 0 is for ever.
 // A release stands at its latest position, a promotion and a proposal at their first. Digests are the
-// algorithm's byte and the raw hash. A row of pulled says that a segment holds
-// pulls of an image of a repository; they are chained from the latest back, so
-// that they are only ever appended: a key that opens with the digest would dirty
-// a page for each image that a segment names. Times are nanoseconds since 1970, UTC.
+// algorithm's byte and the raw hash. segments are those that hold pulls. Times are nanoseconds since 1970, UTC.
 const schema = `
 CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, height INTEGER NOT NULL, hash BLOB NOT NULL);
 CREATE TABLE kv (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE txs (block INTEGER, tx INTEGER, id TEXT NOT NULL, at INTEGER NOT NULL, msp TEXT NOT NULL, name TEXT NOT NULL,
+CREATE TABLE txs (block INTEGER, tx INTEGER, id TEXT NOT NULL, at INTEGER NOT NULL, msp TEXT NOT NULL, name TEXT NOT NULL, first INTEGER NOT NULL,
 	PRIMARY KEY (block, tx)) WITHOUT ROWID;
-CREATE TABLE records (block INTEGER, tx INTEGER, seq INTEGER, kind TEXT NOT NULL,
-	host TEXT NOT NULL, repository TEXT NOT NULL, tag TEXT NOT NULL, digest BLOB NOT NULL, previous BLOB NOT NULL, stage TEXT NOT NULL,
-	media_type TEXT NOT NULL, actor TEXT NOT NULL, occurred_at INTEGER NOT NULL, detail TEXT NOT NULL, record BLOB,
-	PRIMARY KEY (block, tx, seq)) WITHOUT ROWID;
-CREATE INDEX records_by_digest ON records (digest, block, tx, seq) WHERE digest <> x'';
-CREATE INDEX records_by_place ON records (host, repository, block, tx, seq, tag) WHERE repository <> '';
+CREATE TABLE repositories (id INTEGER PRIMARY KEY, host TEXT NOT NULL, repository TEXT NOT NULL, tagged INTEGER NOT NULL);
+CREATE UNIQUE INDEX repositories_by_name ON repositories (host, repository);
+CREATE TABLE records (number INTEGER PRIMARY KEY, block INTEGER NOT NULL, tx INTEGER NOT NULL, repository INTEGER NOT NULL, kind TEXT NOT NULL,
+	tag TEXT NOT NULL, digest BLOB NOT NULL, previous BLOB NOT NULL, stage TEXT NOT NULL,
+	media_type TEXT NOT NULL, actor TEXT NOT NULL, occurred_at INTEGER NOT NULL, detail TEXT NOT NULL, record BLOB);
+CREATE TABLE runs (id INTEGER PRIMARY KEY, entries INTEGER NOT NULL, target INTEGER NOT NULL, upto BLOB NOT NULL, credit INTEGER NOT NULL);
+CREATE TABLE chunks (run INTEGER NOT NULL, first BLOB NOT NULL, data BLOB NOT NULL);
+CREATE UNIQUE INDEX chunks_by_key ON chunks (run, first);
 CREATE TABLE promotions (key BLOB PRIMARY KEY, block INTEGER NOT NULL, tx INTEGER NOT NULL, seq INTEGER NOT NULL,
 	stage TEXT NOT NULL, host TEXT NOT NULL, repository TEXT NOT NULL, digest BLOB NOT NULL, status TEXT NOT NULL, at INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX promotions_by_position ON promotions (block, tx, seq);
@@ -47,12 +53,9 @@ CREATE TABLE releases (key BLOB PRIMARY KEY, block INTEGER NOT NULL, tx INTEGER 
 CREATE INDEX releases_by_position ON releases (block, tx, seq);
 CREATE TABLE waiting (key BLOB, id TEXT, kind TEXT NOT NULL, msp TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (key, id)) WITHOUT ROWID;
 CREATE INDEX waiting_by_asker ON waiting (kind, msp, since, key, id, until);
-CREATE TABLE referrers (subject BLOB, host TEXT, repository TEXT, digest BLOB,
-	PRIMARY KEY (subject, host, repository, digest)) WITHOUT ROWID;
-CREATE TABLE pulls (digest BLOB, host TEXT, repository TEXT, count INTEGER NOT NULL, last INTEGER NOT NULL, latest INTEGER NOT NULL,
-	PRIMARY KEY (digest, host, repository)) WITHOUT ROWID;
-CREATE TABLE segments (block INTEGER, tx INTEGER, host TEXT NOT NULL, key BLOB NOT NULL, PRIMARY KEY (block, tx)) WITHOUT ROWID;
-CREATE TABLE pulled (id INTEGER PRIMARY KEY, block INTEGER NOT NULL, tx INTEGER NOT NULL, last INTEGER NOT NULL, previous INTEGER);
+CREATE TABLE segments (number INTEGER PRIMARY KEY, block INTEGER NOT NULL, tx INTEGER NOT NULL, host INTEGER NOT NULL, key BLOB NOT NULL);
+CREATE INDEX segments_by_position ON segments (block, tx);
+CREATE INDEX segments_by_host ON segments (host, number);
 CREATE TABLE organisations (msp TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
 `
 
@@ -65,6 +68,9 @@ type Index struct {
 	name    string // for errors: a path, or a schema of a database
 	backend backend
 	st      *statements
+
+	mu   sync.Mutex // held by who applies; guards kept
+	kept *memory    // nil where it is to be read
 }
 
 // Create makes an empty index at where: the path of a SQLite file, or the URL of

@@ -6,7 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
@@ -23,6 +23,11 @@ type Snapshot struct {
 	Height uint64
 	hash   []byte
 	reads  reads
+	// runs are those there are, with the key up to which each is read elsewhere.
+	runs map[uint64][]byte
+	// directory finds places and tags; it keeps what it read.
+	directory *state.Directory
+	found     int
 }
 
 // View calls read with a snapshot, inside one read transaction. Errors of read
@@ -76,8 +81,32 @@ func (x *Index) Organisations(ctx context.Context) ([]block.Organisation, error)
 // maxVariables bounds the keys of one query.
 const maxVariables = 500
 
-// Get implements state.Reader.
+// maxFound bounds what the directory keeps: it is another one after as many keys.
+const maxFound = 2000
+
+// Get implements state.Reader. Places and tags are found wherever they stand.
 func (s *Snapshot) Get(keys ...string) ([][]byte, error) {
+	if !slices.ContainsFunc(keys, inDirectory) {
+		return s.mirrored(keys...)
+	}
+	if s.found += len(keys); s.directory == nil || s.found > maxFound {
+		s.directory, s.found = state.NewDirectory(mirror{s}), len(keys)
+	}
+	return s.directory.Get(keys...)
+}
+
+func inDirectory(key string) bool {
+	objectType, _, _ := strings.Cut(strings.TrimPrefix(key, "\x00"), "\x00")
+	return objectType == state.TypePlace || objectType == state.TypeTag
+}
+
+// mirror reads the ledger's keys as they stand.
+type mirror struct{ *Snapshot }
+
+// Get implements state.Reader.
+func (m mirror) Get(keys ...string) ([][]byte, error) { return m.mirrored(keys...) }
+
+func (s *Snapshot) mirrored(keys ...string) ([][]byte, error) {
 	values := make([][]byte, len(keys))
 	at := make(map[string][]int, len(keys)) // a key may be asked for twice
 	for i, k := range keys {
@@ -110,10 +139,16 @@ func (s *Snapshot) Scan(limit int, objectType string, attributes ...string) ([]s
 	return s.ScanAfter("", limit, objectType, attributes...)
 }
 
-// ScanAfter is Scan of the keys that come after one.
+// ScanAfter is Scan of the keys that come after one. Of places it takes an image,
+// of tags a registry or a repository: in pages they have no order of their own.
 func (s *Snapshot) ScanAfter(after string, limit int, objectType string, attributes ...string) ([]state.Entry, error) {
-	if limit <= 0 {
+	switch {
+	case limit <= 0:
 		return nil, nil
+	case objectType == state.TypePlace:
+		return s.placesAfter(after, limit, attributes)
+	case objectType == state.TypeTag:
+		return s.tagsAfter(after, limit, attributes)
 	}
 	from := []byte(state.Key(objectType, attributes...))
 	to := slices.Clone(from)
@@ -131,56 +166,6 @@ func (s *Snapshot) ScanAfter(after string, limit int, objectType string, attribu
 		return nil
 	})
 	return entries, err
-}
-
-// Pulls tells how often the image was pulled and when last, by the registries'
-// clocks: from one repository, or from all when host is empty.
-func (s *Snapshot) Pulls(d provenance.Digest, host provenance.Host, repo provenance.Repository) (count int64, last time.Time, err error) {
-	text, args := `SELECT count, last FROM pulls WHERE digest = ?`, []any{digestBytes(d)}
-	if host != "" {
-		text, args = text+` AND host = ? AND repository = ?`, append(args, string(host), string(repo))
-	}
-	err = s.each(text, args, func(row *sql.Rows) error {
-		var n, at int64
-		if err := row.Scan(&n, &at); err != nil {
-			return err
-		}
-		count += n
-		if t := time.Unix(0, at).UTC(); t.After(last) {
-			last = t
-		}
-		return nil
-	})
-	return count, last, err
-}
-
-// maxTags bounds Tags.
-const maxTags = 101
-
-// Tags returns the tags of a repository that name the image now, sorted; at most
-// 101, so that who shows 100 knows whether there are more.
-func (s *Snapshot) Tags(d provenance.Digest, host provenance.Host, repo provenance.Repository) ([]provenance.Tag, error) {
-	var once []string
-	text := `SELECT DISTINCT tag FROM records WHERE digest = ? AND digest <> x'' AND host = ? AND repository = ? AND tag <> '' AND kind = 'push' ORDER BY tag`
-	err := s.each(text, []any{digestBytes(d), string(host), string(repo)}, func(row *sql.Rows) error {
-		var tag string
-		once = append(once, tag)
-		return row.Scan(&once[len(once)-1])
-	})
-	if err != nil {
-		return nil, err
-	}
-	var tags []provenance.Tag
-	for _, tag := range once {
-		var record state.Tag
-		if _, err := state.Read(s, state.TagKey(host, repo, provenance.Tag(tag)), &record); err != nil {
-			return nil, err
-		}
-		if record.Digest == d && len(tags) < maxTags {
-			tags = append(tags, provenance.Tag(tag))
-		}
-	}
-	return tags, nil
 }
 
 func (s *Snapshot) query(text string, args ...any) (*sql.Rows, error) {

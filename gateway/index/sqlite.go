@@ -45,7 +45,7 @@ func createSQLite(ctx context.Context, path string) error {
 // blocks, never the order of commits; the follower fetches them again.
 func openFile(path string, connections int, readOnly bool) (*sql.DB, error) {
 	return sqldb.OpenFile(path, sqldb.FileOptions{
-		Synchronous: "NORMAL", BusyTimeout: 10 * time.Second, CacheKiB: 16_000, Connections: connections, ReadOnly: readOnly,
+		Synchronous: "NORMAL", BusyTimeout: 10 * time.Second, CacheKiB: 16_000, CheckpointPages: 4000, Connections: connections, ReadOnly: readOnly,
 	})
 }
 
@@ -220,13 +220,4 @@ func (r *sqliteReads) get(keys []string) (*sql.Rows, error) {
 		args[i] = []byte(keys[min(i, len(keys)-1)]) // the last one fills the rest
 	}
 	return r.tx.StmtContext(r.ctx(), r.backend.gets[size]).QueryContext(r.ctx(), args...) //nolint:sqlclosecheck // the transaction closes it
-}
-
-// recent: the queue of a recursive query is sorted, and read only as far as is asked.
-func (r *sqliteReads) recent(image string) string {
-	return `chain (id, block, tx, last, previous) AS (
-			SELECT r.id, r.block, r.tx, r.last, r.previous FROM pulls p JOIN pulled r ON r.id = p.latest WHERE ` + image + `
-			UNION ALL SELECT r.id, r.block, r.tx, r.last, r.previous FROM chain c JOIN pulled r ON r.id = c.previous
-			ORDER BY 1 DESC),
-		recent AS (SELECT DISTINCT block, tx FROM chain WHERE last >= ? AND (block, tx) <= (?, ?) LIMIT ?)`
 }

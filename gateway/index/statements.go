@@ -21,32 +21,46 @@ type statement struct{ text, dollars string }
 
 // statements are Apply's: a block of a busy channel writes thousands of rows.
 type statements struct {
-	tx, record, segment, pulled, pull, referrer, promotion, proposal, release, debt, request, endRequest, dropOrganisations, organisation statement
+	tx, record, lastRecord, segment, lastSegment                                             statement
+	repository, findRepository, lastRepository, tagged                                       statement
+	nextRun, putRun, dropRun, floorChunk, nextChunk, putChunk, trimChunks, dropChunks        statement
+	promotion, proposal, release, debt, request, endRequest, dropOrganisations, organisation statement
 }
 
 func (s *statements) all() []*statement {
 	return []*statement{
-		&s.tx, &s.record, &s.segment, &s.pulled, &s.pull, &s.referrer, &s.promotion, &s.proposal, &s.release, &s.debt, &s.request, &s.endRequest, &s.dropOrganisations, &s.organisation,
+		&s.tx, &s.record, &s.lastRecord, &s.segment, &s.lastSegment,
+		&s.repository, &s.findRepository, &s.lastRepository, &s.tagged,
+		&s.nextRun, &s.putRun, &s.dropRun, &s.floorChunk, &s.nextChunk, &s.putChunk, &s.trimChunks, &s.dropChunks,
+		&s.promotion, &s.proposal, &s.release, &s.debt, &s.request, &s.endRequest, &s.dropOrganisations, &s.organisation,
 	}
 }
 
 func applying() *statements {
 	s := &statements{
-		tx: statement{text: `INSERT INTO txs (block, tx, id, at, msp, name) VALUES (?, ?, ?, ?, ?, ?)`},
-		record: statement{text: `INSERT INTO records (block, tx, seq, kind, host, repository, tag, digest, previous, stage, media_type, actor, occurred_at, detail, record)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
-		segment: statement{text: `INSERT INTO segments (block, tx, host, key) VALUES (?, ?, ?, ?)`},
+		tx: statement{text: `INSERT INTO txs (block, tx, id, at, msp, name, first) VALUES (?, ?, ?, ?, ?, ?, ?)`},
+		record: statement{text: `INSERT INTO records (number, block, tx, repository, kind, tag, digest, previous, stage, media_type, actor, occurred_at, detail, record)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
 		// Numbered by hand: an index that is rebuilt must come to the same, and a server's counter leaves gaps.
-		pulled: statement{text: `INSERT INTO pulled (id, block, tx, last, previous) VALUES ((SELECT coalesce(max(id), 0) + 1 FROM pulled), ?, ?, ?,
-			(SELECT latest FROM pulls WHERE digest = ? AND host = ? AND repository = ?))`},
-		// The row of pulled that was just added is the image's latest.
-		pull: statement{text: `INSERT INTO pulls (digest, host, repository, count, last, latest) VALUES (?, ?, ?, ?, ?, (SELECT max(id) FROM pulled))
-			ON CONFLICT (digest, host, repository) DO UPDATE SET count = pulls.count + excluded.count,
-			last = CASE WHEN excluded.last > pulls.last THEN excluded.last ELSE pulls.last END, latest = excluded.latest`},
+		lastRecord:     statement{text: `SELECT number FROM records ORDER BY number DESC LIMIT 1`},
+		segment:        statement{text: `INSERT INTO segments (number, block, tx, host, key) VALUES (?, ?, ?, ?, ?)`},
+		lastSegment:    statement{text: `SELECT number FROM segments ORDER BY number DESC LIMIT 1`},
+		repository:     statement{text: `INSERT INTO repositories (id, host, repository, tagged) VALUES (?, ?, ?, 0)`},
+		findRepository: statement{text: `SELECT id, tagged FROM repositories WHERE host = ? AND repository = ?`},
+		lastRepository: statement{text: `SELECT id FROM repositories ORDER BY id DESC LIMIT 1`},
+		tagged:         statement{text: `UPDATE repositories SET tagged = 1 WHERE id = ?`},
+		nextRun:        statement{text: `SELECT id, entries, target, upto, credit FROM runs WHERE id > ? ORDER BY id LIMIT 1`},
+		putRun: statement{text: `INSERT INTO runs (id, entries, target, upto, credit) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT (id) DO UPDATE SET entries = excluded.entries, target = excluded.target, upto = excluded.upto, credit = excluded.credit`},
+		dropRun:    statement{text: `DELETE FROM runs WHERE id = ?`},
+		floorChunk: statement{text: `SELECT first, data FROM chunks WHERE run = ? AND first <= ? ORDER BY first DESC LIMIT 1`},
+		nextChunk:  statement{text: selectAfter},
+		putChunk:   statement{text: `INSERT INTO chunks (run, first, data) VALUES (?, ?, ?)`},
+		trimChunks: statement{text: `DELETE FROM chunks WHERE run = ? AND first < (SELECT f.first FROM chunks f WHERE f.run = ? AND f.first <= ? ORDER BY f.first DESC LIMIT 1)`},
+		dropChunks: statement{text: `DELETE FROM chunks WHERE run = ?`},
 		// The position stays that of the first request, so that pages do not shift.
 		promotion: statement{text: `INSERT INTO promotions (key, block, tx, seq, stage, host, repository, digest, status, at, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (key) DO UPDATE SET status = excluded.status, at = excluded.at, record = excluded.record`},
-		referrer: statement{text: `INSERT INTO referrers (subject, host, repository, digest) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`},
 		proposal: statement{text: `INSERT INTO proposals (key, block, tx, seq, status, record) VALUES (?, ?, ?, ?, ?, ?)
 			ON CONFLICT (key) DO UPDATE SET status = excluded.status, record = excluded.record`},
 		// The last release is what comes first where releases are listed.

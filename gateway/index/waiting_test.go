@@ -21,19 +21,13 @@ import (
 func told(t testing.TB, x *Index) (lines []string) {
 	t.Helper()
 	view(t, x, func(s *Snapshot) {
-		rows, err := s.query(`SELECT r.kind, t.name || '@' || t.msp, r.detail FROM records r JOIN txs t ON t.block = r.block AND t.tx = r.tx ORDER BY r.block, r.tx, r.seq`)
+		err := s.each(selectRecords+` ORDER BY r.number`, nil, func(row *sql.Rows) error {
+			var number uint64
+			r, err := recordOfRow(row, &number)
+			lines = append(lines, fmt.Sprintf("%s by %s: %s", r.Kind, r.By, r.Detail))
+			return err
+		})
 		if err != nil {
-			t.Fatal(err)
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var kind, who, detail string
-			if err := rows.Scan(&kind, &who, &detail); err != nil {
-				t.Fatal(err)
-			}
-			lines = append(lines, fmt.Sprintf("%s by %s: %s", kind, who, detail))
-		}
-		if err := rows.Err(); err != nil {
 			t.Fatal(err)
 		}
 	})
