@@ -21,8 +21,8 @@ type preparedTx struct {
 	block.Tx
 	records []block.Write                 // under keys of their own
 	fresh   map[string]bool               // the keys that are written for the first time
-	changed map[string]bool               // those out of a page that are not
-	tags    map[string]state.Tag          // that are written
+	changed map[string]bool               // those out of a page that were written before
+	tags    map[string]state.Tag          // that are written, and that the events touch
 	events  map[string][]provenance.Event // of the segments, by key
 	moves   map[string]move               // of the tags that the events touch
 }
@@ -68,13 +68,26 @@ func prepareTx(tx block.Tx) (preparedTx, error) {
 			return p, err
 		}
 		for _, e := range entries {
-			if e.Key != write.Key { // out of a page: as it was first recorded
+			switch {
+			case e.Key == write.Key:
+			case e.Changed:
+				p.changed[e.Key] = true
+			default:
 				p.fresh[e.Key] = true
 			}
 			p.records = append(p.records, block.Write{Key: e.Key, Value: e.Value})
 			if err := p.read(e); err != nil {
 				return p, err
 			}
+		}
+	}
+	for _, write := range p.records {
+		if _, touched := p.moves[write.Key]; touched {
+			var tag state.Tag
+			if err := state.Decode(write.Value, &tag); err != nil {
+				return p, err
+			}
+			p.tags[write.Key] = tag
 		}
 	}
 	return p, nil
@@ -85,11 +98,6 @@ func (p *preparedTx) read(e state.Entry) error {
 	switch {
 	case !ok:
 		return nil
-	case objectType == state.TypeTag:
-		var tag state.Tag
-		err := state.Decode(e.Value, &tag)
-		p.tags[e.Key] = tag
-		return err
 	case objectType != state.TypeSegment:
 		return nil
 	case len(attributes) != 4:
