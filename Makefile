@@ -11,13 +11,15 @@ FUZZTIME ?= 10s
 SEED     ?= 0
 LENGTH   ?= 5m
 EVENTS   ?= 10000
+# How many entries Tessera is given.
+ENTRIES  ?= 1000000
 # How many sequences of acts a soak runs, and from which seed on.
 SEQUENCES ?= 1000000
 FROM      ?= 1
 # The race detector needs a C compiler; without one Go itself turns cgo off.
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help build kms man test unit race lint e2e side oracle structure chaos chaos-planted soak bench fuzz check demo demo-down clean
+.PHONY: help build kms man test unit race lint e2e side oracle structure chaos chaos-planted soak bench bench-tessera fuzz check demo demo-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +80,9 @@ structure: ## how the source is built, in figures, since a revision: SINCE=rev
 bench: build ## throughput and latency on a real network
 	go test -count=1 -timeout 30m -run '^$$' -bench . -benchtime 1x ./test/bench/...
 	go test -count=1 -run '^$$' -bench Evaluate -benchmem ./chaincode/policy
+
+bench-tessera: ## entries/s of Tessera on POSIX with antispam, the reference of bench-growth: ENTRIES=n
+	@ENTRIES=$(ENTRIES) scripts/bench-tessera
 
 fuzz: ## each fuzz target for FUZZTIME (default 10s)
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz
