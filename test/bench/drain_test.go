@@ -23,12 +23,21 @@ const (
 	drainStuck   = 2 * time.Minute  // without one more event or block
 )
 
-// rates are how fast a queue was emptied, in events per second: until another
-// organisation's peer had them, and until whoever asked the owner's gateway saw them.
+// rates are how fast a queue was emptied, in events per second: until the
+// owner's peer had them, and until whoever asked the owner's gateway saw them.
 type rates struct {
 	final, visible float64
 	// behind is how long after the last event was final it was visible.
 	behind time.Duration
+	// wholeFinal and wholeVisible count all events, from the moment the gateway took
+	// questions: the first segments of all lanes are on their way before the first block
+	// comes, so that a short queue is emptied slower than the other two say.
+	wholeFinal, wholeVisible float64
+	// inFirst is the share of the events that the first block held, and starting how
+	// long after the gateway took questions it came.
+	inFirst   float64
+	starting  time.Duration
+	listening time.Time
 	// stale: the gateway called its answers so at some moment.
 	stale bool
 }
@@ -63,6 +72,8 @@ func drain(ctx context.Context, l *lab.Lab, w *watcher, m *meter, fill func(*que
 	r.final = float64(counted) / last.Sub(first).Seconds()
 	r.visible = float64(counted) / visible.Sub(first).Seconds()
 	r.behind = visible.Sub(last)
+	r.wholeFinal, r.wholeVisible = float64(n)/last.Sub(r.listening).Seconds(), float64(n)/visible.Sub(r.listening).Seconds()
+	r.inFirst, r.starting = float64(w.inFirst.Load())/float64(n), first.Sub(r.listening)
 	return r, nil
 }
 
@@ -99,6 +110,7 @@ func emptied(ctx context.Context, l *lab.Lab, w *watcher, events int64) (r rates
 			if !l.Listens(lab.Owner) {
 				continue
 			}
+			r.listening = time.Now()
 			if reader, err = l.API(ctx, lab.Owner, "auditor"); err != nil {
 				return r, visible, err
 			}

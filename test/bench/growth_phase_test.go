@@ -26,13 +26,18 @@ type part struct {
 // phase is the recording of a part's events of one kind.
 type phase struct {
 	Events       int              `json:"events"`
-	Final        float64          `json:"final"`   // events per second
-	Visible      float64          `json:"visible"` // likewise
-	Behind       float64          `json:"behind"`  // seconds from final to visible, of the last event
+	Final        float64          `json:"final"`         // events per second
+	Visible      float64          `json:"visible"`       // likewise
+	WholeFinal   float64          `json:"whole_final"`   // all events, from the gateway's start: rates.wholeFinal
+	WholeVisible float64          `json:"whole_visible"` // likewise
+	Behind       float64          `json:"behind"`        // seconds from final to visible, of the last event
 	Stale        bool             `json:"stale"`
-	SegmentBytes float64          `json:"segment_bytes"` // on the ledger, an event
-	Used         map[string]taken `json:"used"`          // by kind of process
-	Filling      float64          `json:"filling"`       // seconds, no part of the rates
+	InFirst      float64          `json:"in_first_block"` // share of the events, which do not count
+	Starting     float64          `json:"starting"`       // seconds until that block
+	DiskBytes    float64          `json:"disk_bytes"`     // of the whole installation, an event
+	SegmentBytes float64          `json:"segment_bytes"`  // on the ledger, an event
+	Used         map[string]taken `json:"used"`           // by kind of process
+	Filling      float64          `json:"filling"`        // seconds, no part of the rates
 }
 
 // taken is what the processes of a kind took for a phase.
@@ -43,6 +48,16 @@ type taken struct {
 	Resident  int64   `json:"resident"`  // bytes at its end, of one process
 	Peak      int64   `json:"peak"`      // bytes; since the process began
 	Processes int     `json:"processes"` // of the kind
+}
+
+// cpu is what all processes but the bench took for an event, in seconds.
+func (f phase) cpu() (sum float64) {
+	for name, u := range f.Used {
+		if name != "bench" {
+			sum += u.CPU
+		}
+	}
+	return sum
 }
 
 func kinds() []kind { return []kind{newTag, movedTag, pulled} }
@@ -72,6 +87,10 @@ func (g *growth) measure(ctx context.Context, l *lab.Lab, w *watcher, events *lo
 func record(ctx context.Context, l *lab.Lab, w *watcher, events *load, k kind, n int) (phase, error) {
 	f := phase{Events: n, Used: map[string]taken{}}
 	began, bytes := time.Now(), w.bytes.Load()
+	disk, err := lab.DiskUsage(l.Dir)
+	if err != nil {
+		return f, err
+	}
 	var before map[string]lab.Usage
 	r, err := drain(ctx, l, w, &meter{l: l}, func(q *queue.Queue) (err error) {
 		if err := events.fill(ctx, q, k, n); err != nil {
@@ -90,7 +109,14 @@ func record(ctx context.Context, l *lab.Lab, w *watcher, events *load, k kind, n
 	if err != nil {
 		return f, err
 	}
+	larger, err := lab.DiskUsage(l.Dir)
+	if err != nil {
+		return f, err
+	}
+	f.DiskBytes = float64(larger-disk) / float64(n)
 	f.Final, f.Visible, f.Behind, f.Stale = r.final, r.visible, r.behind.Seconds(), r.stale
+	f.WholeFinal, f.WholeVisible = r.wholeFinal, r.wholeVisible
+	f.InFirst, f.Starting = r.inFirst, r.starting.Seconds()
 	f.SegmentBytes = float64(w.bytes.Load()-bytes) / float64(n)
 	for name, u := range after {
 		if u.Processes == 0 {

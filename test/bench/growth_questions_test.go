@@ -110,7 +110,7 @@ func about(err error, right bool, got any) error {
 
 // singles are pushes that came one at a time into repositories that are large.
 type singles struct {
-	Visible spread `json:"visible"` // from the hook's answer until the API resolves the tag
+	Visible spread `json:"visible"` // from the notification's sending until the API resolves the tag
 	New     writes `json:"new"`
 	Moved   writes `json:"moved"`
 }
@@ -155,23 +155,23 @@ func pushSingly(ctx context.Context, l *lab.Lab, events *load, n int) (s singles
 	return s, nil
 }
 
-// pushOne returns how long after the hook took a push its tag resolved.
+// pushOne returns how long after a push was notified its tag resolved.
 func pushOne(ctx context.Context, l *lab.Lab, c *api.Client, host provenance.Host, repo provenance.Repository, tag provenance.Tag) (time.Duration, error) {
 	e := newEvent("push", string(host), string(repo), string(tag))
+	sent := time.Now()
 	if err := post(ctx, l, []event{e}); err != nil {
 		return 0, err
 	}
-	accepted := time.Now()
 	look := time.NewTicker(visibleLook)
 	defer look.Stop()
 	for {
 		r, err := c.GetTag(ctx, host, repo, tag)
 		switch {
 		case err == nil && r.GetDigest() == e.Target["digest"]:
-			return time.Since(accepted), nil
+			return time.Since(sent), nil
 		case err != nil && provenance.CodeOf(err) != provenance.NotFound:
 			return 0, err
-		case time.Since(accepted) > 30*time.Second:
+		case time.Since(sent) > 30*time.Second:
 			return 0, fmt.Errorf("%s/%s:%s was accepted and is not visible after 30s", host, repo, tag)
 		}
 		select {

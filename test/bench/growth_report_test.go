@@ -1,23 +1,17 @@
 package bench
 
 import (
-	"context"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"maps"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
-
-	"github.com/waybill-dev/waybill/test/lab"
 )
 
 // goal is what a figure has to reach: at least Least, or at most Most where that is set.
@@ -58,16 +52,11 @@ func (g *growth) judge() {
 	}
 	g.Goals = append(g.Goals,
 		goal{Name: "webhook to visible, unloaded, p50, ms", Value: g.Single.Visible.P50, Most: 150},
-		goal{Name: "index rebuilt, seconds for each 10^6 images and 10^6 pulls", Value: g.Reindex / g.millions(), Most: 90})
+		goal{Name: fmt.Sprintf("index rebuilt of %d images and %d pulls, s", g.Plan.Pushes, g.Plan.Pulls), Value: g.Reindex, Most: 90})
 	for _, q := range []string{askVerdict, askStatus, askHistory, askRepository} {
 		g.Goals = append(g.Goals, goal{Name: q + ", p99, ms", Value: g.Last[q].P99, Most: 5})
 	}
 }
-
-// millions is how many times an image and a pull, a million of each, are in the run:
-// nine pulls for an image are not nine times the work of one, so that it is the images
-// that count.
-func (g *growth) millions() float64 { return max(1, float64(g.Plan.Pushes)/1e6) }
 
 func final(f phase) float64   { return f.Final }
 func visible(f phase) float64 { return f.Visible }
@@ -140,30 +129,24 @@ func (g *growth) report() string {
 		for _, prefix := range []string{"peer/", "orderer/", "gateway/queue.db", "gateway/index.db"} {
 			fmt.Fprintf(w, "%.2f\t", float64(p.disk(prefix))/1e9)
 		}
-		for _, process := range []string{"gateway", "peers", "chaincodes", "orderers"} {
+		for _, process := range processes() {
 			fmt.Fprintf(w, "%d\t", p.peak(process)>>20)
 		}
 		fmt.Fprintln(w)
 	}
 	_ = w.Flush() // to memory
-	fmt.Fprintln(&out, "\nlast part, an event: bytes written by one process, processor time of all of the kind in µs, share of one core")
+	fmt.Fprintln(&out, "\nall events, from the gateway's start on: per second until final, until visible")
 	w = tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	last := g.Parts[len(g.Parts)-1]
-	for _, k := range kinds() {
-		f := last.Phases[k]
-		fmt.Fprintf(w, "%s\tsegment %.0f B\t", k, f.SegmentBytes)
-		for _, process := range []string{"gateway", "peers", "chaincodes", "orderers"} {
-			u := f.Used[process]
-			fmt.Fprintf(w, "%s\t%.0f B\t%.0f µs\t%.0f%%\t", process, u.Written, u.CPU*1e6, u.Share*100)
+	fmt.Fprintln(w, "images\tnew /s\tvisible\tmoved /s\tvisible\tpulls /s\tvisible\t")
+	for _, p := range g.Parts {
+		fmt.Fprintf(w, "%d\t", p.Images)
+		for _, k := range kinds() {
+			fmt.Fprintf(w, "%.0f\t%.0f\t", p.Phases[k].WholeFinal, p.Phases[k].WholeVisible)
 		}
 		fmt.Fprintln(w)
 	}
 	_ = w.Flush()
-	fmt.Fprintln(&out, "\ndisk at the end, bytes an event:")
-	for _, name := range slices.Sorted(maps.Keys(last.Disk)) {
-		fmt.Fprintf(&out, "  %-32s %8.1f\n", name, float64(last.Disk[name])/float64(last.Events))
-	}
-	fmt.Fprintf(&out, "  %-32s %8.1f\n", "the whole installation", float64(last.Installation)/float64(last.Events))
+	g.costs(&out)
 	fmt.Fprintf(&out, "\nquestions, one after the other, ms: p50 and p99 after the first part, after the last (%d of each)\n", g.Plan.Samples)
 	for _, q := range questions() {
 		fmt.Fprintf(&out, "  %-40s %6.2f %6.2f   %6.2f %6.2f\n", q, g.First[q].P50, g.First[q].P99, g.Last[q].P50, g.Last[q].P99)
@@ -171,7 +154,7 @@ func (g *growth) report() string {
 	fmt.Fprintf(&out, "\nwebhook to visible, unloaded, at the end: p50 %.0f ms, p99 %.0f ms (%d pushes)\n", g.Single.Visible.P50, g.Single.Visible.P99, g.Single.Visible.N)
 	fmt.Fprintf(&out, "one push alone at the end writes: new tag %.1f keys, %.0f bytes; moved tag %.1f keys, %.0f bytes\n", g.Single.New.Keys, g.Single.New.Bytes, g.Single.Moved.Keys, g.Single.Moved.Bytes)
 	fmt.Fprintf(&out, "index rebuilt in %.1f s\n", g.Reindex)
-	if g.Tessera > 0 {
+	if last := g.Parts[len(g.Parts)-1]; g.Tessera > 0 {
 		fmt.Fprintf(&out, "Tessera, POSIX with antispam: %.0f entries/s; at the end here: %.0f pushes visible/s, %.0f pulls visible/s\n",
 			g.Tessera, last.rate(visible, newTag, movedTag), last.rate(visible, pulled))
 	}
@@ -182,7 +165,83 @@ func (g *growth) report() string {
 	return out.String()
 }
 
-// write writes the result as JSON, and what was measured of each part as CSV.
+// markdown is the rows of docs/BENCHMARKS.md.
+func (g *growth) markdown() string {
+	var out strings.Builder
+	for _, p := range g.Parts {
+		fmt.Fprintf(&out, "| %d in %d |", p.Images, g.Plan.Repositories)
+		for _, k := range kinds() {
+			fmt.Fprintf(&out, " %.0f | %.0f |", p.Phases[k].Final, p.Phases[k].Visible)
+		}
+		for _, prefix := range []string{"peer/", "orderer/", "gateway/queue.db", "gateway/index.db"} {
+			fmt.Fprintf(&out, " %.2f |", float64(p.disk(prefix))/1e9)
+		}
+		for _, process := range processes() {
+			fmt.Fprintf(&out, " %d |", p.peak(process)>>20)
+		}
+		fmt.Fprintln(&out)
+	}
+	fmt.Fprintln(&out)
+	for _, p := range g.Parts {
+		fmt.Fprintf(&out, "| %d in %d |", p.Images, g.Plan.Repositories)
+		for _, k := range kinds() {
+			f := p.Phases[k]
+			fmt.Fprintf(&out, " %.0f | %.0f | %.0f | %.0f |", f.cpu()*1e6, f.Used["gateway"].Written, f.Used["peers"].Written, f.DiskBytes)
+		}
+		fmt.Fprintln(&out)
+	}
+	fmt.Fprintln(&out)
+	for _, goal := range g.Goals {
+		name, value, _ := strings.Cut(goal.String(), ": ")
+		value, want, _ := strings.Cut(value, ", goal ")
+		fmt.Fprintf(&out, "| %s | %s | %s |\n", name, want, value)
+	}
+	return out.String()
+}
+
+// costs is what an event costs, in what does not depend on who else uses the machine.
+func (g *growth) costs(out io.Writer) {
+	fmt.Fprintln(out, "\nan event costs: processor time of all processes in µs; bytes written by the gateway and by one peer; bytes of the disks of all")
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(w, "images\t")
+	for _, k := range kinds() {
+		fmt.Fprintf(w, "%s µs\tgateway B\tpeer B\tdisk B\t", k)
+	}
+	fmt.Fprintln(w)
+	for _, p := range g.Parts {
+		fmt.Fprintf(w, "%d\t", p.Images)
+		for _, k := range kinds() {
+			f := p.Phases[k]
+			fmt.Fprintf(w, "%.0f\t%.0f\t%.0f\t%.0f\t", f.cpu()*1e6, f.Used["gateway"].Written, f.Used["peers"].Written, f.DiskBytes)
+		}
+		fmt.Fprintln(w)
+	}
+	_ = w.Flush() // to memory
+	fmt.Fprintln(out, "\nlast part, an event: bytes written by one process, processor time of all of the kind, their share of one core")
+	w = tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	last := g.Parts[len(g.Parts)-1]
+	for _, k := range kinds() {
+		f := last.Phases[k]
+		fmt.Fprintf(w, "%s\tsegment %.0f B\t", k, f.SegmentBytes)
+		for _, process := range processes() {
+			u := f.Used[process]
+			fmt.Fprintf(w, "%s\t%.0f B\t%.0f µs\t%.0f%%\t", process, u.Written, u.CPU*1e6, u.Share*100)
+		}
+		fmt.Fprintln(w)
+	}
+	_ = w.Flush()
+	fmt.Fprintln(out, "\ndisk at the end, bytes an event:")
+	for _, name := range slices.Sorted(maps.Keys(last.Disk)) {
+		if each := float64(last.Disk[name]) / float64(last.Events); each >= 0.05 {
+			fmt.Fprintf(out, "  %-32s %8.1f\n", name, each)
+		}
+	}
+	fmt.Fprintf(out, "  %-32s %8.1f\n", "the whole installation", float64(last.Installation-g.Empty)/float64(last.Events))
+}
+
+func processes() []string { return []string{"gateway", "peers", "chaincodes", "orderers"} }
+
+// write writes the result as JSON, what was measured of each part as CSV, and rows for the document.
 func (g *growth) write(out string) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
@@ -194,11 +253,13 @@ func (g *growth) write(out string) error {
 	if err := os.WriteFile(results(out, g.Plan.Repositories, "json"), append(b, '\n'), 0o644); err != nil {
 		return err
 	}
+	if err := os.WriteFile(results(out, g.Plan.Repositories, "md"), []byte(g.markdown()), 0o644); err != nil {
+		return err
+	}
 	var text strings.Builder
 	w := csv.NewWriter(&text)
-	head := []string{"part", "images", "events", "kind", "final_per_s", "visible_per_s", "behind_s", "segment_bytes"}
-	processes := []string{"gateway", "peers", "chaincodes", "orderers"}
-	for _, name := range processes {
+	head := []string{"part", "images", "events", "kind", "final_per_s", "visible_per_s", "whole_final_per_s", "whole_visible_per_s", "behind_s", "in_first_block", "segment_bytes", "disk_bytes"}
+	for _, name := range processes() {
 		head = append(head, name+"_written_bytes", name+"_cpu_us", name+"_peak_bytes")
 	}
 	disks := slices.Sorted(maps.Keys(g.Parts[0].Disk))
@@ -207,8 +268,8 @@ func (g *growth) write(out string) error {
 	for _, p := range g.Parts {
 		for _, k := range kinds() {
 			f := p.Phases[k]
-			row := []string{strconv.Itoa(p.Number), strconv.Itoa(p.Images), strconv.Itoa(p.Events), string(k), number(f.Final), number(f.Visible), number(f.Behind), number(f.SegmentBytes)}
-			for _, name := range processes {
+			row := []string{strconv.Itoa(p.Number), strconv.Itoa(p.Images), strconv.Itoa(p.Events), string(k), number(f.Final), number(f.Visible), number(f.WholeFinal), number(f.WholeVisible), number(f.Behind), number(f.InFirst), number(f.SegmentBytes), number(f.DiskBytes)}
+			for _, name := range processes() {
 				u := f.Used[name]
 				row = append(row, number(u.Written), number(u.CPU*1e6), strconv.FormatInt(u.Peak, 10))
 			}
@@ -222,48 +283,4 @@ func (g *growth) write(out string) error {
 		return err
 	}
 	return os.WriteFile(results(out, g.Plan.Repositories, "csv"), []byte(text.String()), 0o644)
-}
-
-const sameHour = time.Hour
-
-// tesseraRate is Tessera's rate in a folder of results, if it was measured within
-// the hour, or measured now.
-func tesseraRate(ctx context.Context, out string) (float64, error) {
-	path := filepath.Join(out, "tessera.json")
-	rate, err := readTessera(path)
-	if err != nil || rate > 0 {
-		return rate, err
-	}
-	root, err := lab.Root()
-	if err != nil {
-		return 0, err
-	}
-	fmt.Println("growth: no result of Tessera within the hour: it runs now")
-	cmd := exec.CommandContext(ctx, filepath.Join(root, "scripts", "bench-tessera"), "-out", path)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return 0, fmt.Errorf("bench-tessera: %w", err)
-	}
-	return readTessera(path)
-}
-
-func readTessera(path string) (float64, error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	var t struct {
-		Began time.Time `json:"began"`
-		Rate  float64   `json:"rate"`
-	}
-	if err := json.Unmarshal(b, &t); err != nil {
-		return 0, fmt.Errorf("%s: %w", path, err)
-	}
-	if time.Since(t.Began) > sameHour {
-		return 0, nil
-	}
-	return t.Rate, nil
 }

@@ -43,13 +43,15 @@ type plan struct {
 
 // growth is what a run found. Its JSON is read by test/bench/plot.
 type growth struct {
-	Began  time.Time `json:"began"`
-	Cores  int       `json:"cores"`
-	Plan   plan      `json:"plan"`
-	Parts  []part    `json:"parts"`
-	First  answers   `json:"questions_first"` // after the first part
-	Last   answers   `json:"questions_last"`  // after the last
-	Single singles   `json:"single_pushes"`
+	Began time.Time `json:"began"`
+	Cores int       `json:"cores"`
+	Plan  plan      `json:"plan"`
+	// Empty is what the installation takes of the disk before the first event.
+	Empty  int64   `json:"empty"`
+	Parts  []part  `json:"parts"`
+	First  answers `json:"questions_first"` // after the first part
+	Last   answers `json:"questions_last"`  // after the last
+	Single singles `json:"single_pushes"`
 	// Reindex is how long a rebuild of the index from block 0 takes, in seconds.
 	Reindex float64 `json:"reindex_seconds"`
 	Tessera float64 `json:"tessera,omitempty"` // entries per second, 0: not measured
@@ -66,8 +68,7 @@ func TestGrowth(t *testing.T) {
 		}
 		p := plan{*growthPushes, *growthPulls, repos, *growthParts, *growthStreamed, *growthSamples, *growthSingles}
 		g := &growth{Began: time.Now(), Cores: runtime.NumCPU(), Plan: p}
-		t.Run(field, func(t *testing.T) { g.run(t) })
-		if t.Failed() {
+		if !t.Run(field, func(t *testing.T) { g.run(t) }) {
 			return
 		}
 		out := *growthOut
@@ -75,7 +76,7 @@ func TestGrowth(t *testing.T) {
 			out = t.TempDir()
 		}
 		if *growthJudge { // the network is gone: both had the machine for themselves
-			if g.Tessera, err = tesseraRate(t.Context(), out); err != nil {
+			if g.Tessera, err = tesseraRate(t.Context(), out, p.Pushes); err != nil {
 				t.Error(err)
 			}
 		}
@@ -104,6 +105,9 @@ func (g *growth) run(t *testing.T) {
 	}
 	events, err := newLoad(l.Registry, g.Plan.Repositories, g.Plan.of(newTag, 0), g.Plan.Streamed)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if g.Empty, err = lab.DiskUsage(l.Dir); err != nil {
 		t.Fatal(err)
 	}
 	for i := range g.Plan.Parts {
@@ -192,8 +196,8 @@ func (p plan) of(k kind, part int) int {
 // Bytes of the disk that an event takes in the whole installation, four peers and
 // four orderers, the rebuilt index beside the other one, and room to compact.
 const (
-	bytesOfPush = 12_000
-	bytesOfPull = 1_500
+	bytesOfPush = 7_000
+	bytesOfPull = 1_100
 	bytesOfLab  = 2 << 30
 )
 
@@ -217,9 +221,8 @@ func (p plan) fits() error {
 
 // room ends a run early whose disk would be full before its end.
 func (g *growth) room(l *lab.Lab) error {
-	var used, before int64
 	done := len(g.Parts)
-	used = g.Parts[done-1].Installation
+	used, before := g.Parts[done-1].Installation, g.Empty
 	if done > 1 {
 		before = g.Parts[done-2].Installation
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/waybill-dev/waybill/test/lab"
 )
 
-// watcher sees events become final on another organisation's peer.
+// watcher sees events become final on the owner's peer.
 type watcher struct {
 	mu        sync.Mutex
 	final     map[provenance.Tag]chan time.Time
