@@ -49,7 +49,7 @@ func questions() []string {
 // ask asks n questions of each sort about images drawn from all that are recorded,
 // and for verdicts about those that rules apply to.
 func ask(ctx context.Context, l *lab.Lab, events *load, judged []string, n int) (answers, error) {
-	c, err := l.API(ctx, lab.Owner, "auditor")
+	c, err := fresh(ctx, l)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +73,23 @@ func ask(ctx context.Context, l *lab.Lab, events *load, judged []string, n int) 
 		out[question] = spreadOf(all)
 	}
 	return out, nil
+}
+
+// fresh connects to the owner's gateway once it stands where its peer does: it began
+// a moment ago and may not know that yet.
+func fresh(ctx context.Context, l *lab.Lab) (*api.Client, error) {
+	c, err := l.API(ctx, lab.Owner, "auditor")
+	if err != nil {
+		return nil, err
+	}
+	err = lab.Poll(ctx, time.Minute, func() error {
+		s, err := statusOf(ctx, c)
+		return about(err, !s.GetStale() && s.GetHeight() >= s.GetPeerHeight(), s)
+	})
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
 }
 
 func askOnce(ctx context.Context, c *api.Client, question, reference string) error {
@@ -125,7 +142,7 @@ const visibleLook = 2 * time.Millisecond
 
 // pushSingly posts one push after the other, n under new tags and then n that move a tag.
 func pushSingly(ctx context.Context, l *lab.Lab, events *load, n int) (s singles, err error) {
-	c, err := l.API(ctx, lab.Owner, "auditor")
+	c, err := fresh(ctx, l)
 	if err != nil {
 		return s, err
 	}
