@@ -186,7 +186,7 @@ func pushOne(ctx context.Context, l *lab.Lab, c *api.Client, host provenance.Hos
 		switch {
 		case err == nil && r.GetDigest() == e.Target["digest"]:
 			return time.Since(sent), nil
-		case err != nil && provenance.CodeOf(err) != provenance.NotFound:
+		case err != nil && provenance.CodeOf(err) != provenance.NotFound && provenance.CodeOf(err) != provenance.Unavailable: // it may be stale for a while
 			return 0, err
 		case time.Since(sent) > 30*time.Second:
 			return 0, fmt.Errorf("%s/%s:%s was accepted and is not visible after 30s", host, repo, tag)

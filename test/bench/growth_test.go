@@ -140,7 +140,7 @@ func (g *growth) run(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.Reindex = time.Since(began).Seconds()
-	if err := g.whole(int64(len(judged)+events.serial+2*g.Plan.Singles), watch); err != nil {
+	if err := g.whole(ctx, int64(len(judged)+events.serial+2*g.Plan.Singles), watch); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -237,7 +237,10 @@ func (g *growth) room(l *lab.Lab) error {
 }
 
 // whole compares what was recorded with what was made.
-func (g *growth) whole(sent int64, w *watcher) error {
+func (g *growth) whole(ctx context.Context, sent int64, w *watcher) error {
+	if err := w.reach(ctx, sent); err != nil {
+		return err
+	}
 	if got := w.count.Load(); got != sent {
 		return fmt.Errorf("%d events are final, %d were sent", got, sent)
 	}
