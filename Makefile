@@ -11,13 +11,24 @@ FUZZTIME ?= 10s
 SEED     ?= 0
 LENGTH   ?= 5m
 EVENTS   ?= 10000
+# How much a growing ledger is given: images in all, half of them under tags that named another (STREAMED
+# of these tags move again and again, the others once), pulls in all, a run for each number of
+# repositories, in how many parts it is measured, and where the plot goes.
+PUSHES       ?= 1000000
+PULLS        ?= 9000000
+REPOSITORIES ?= 32,2000
+PARTS        ?= 10
+STREAMED     ?= 0.5
+PLOT         ?= docs/growth.svg
+# How many entries Tessera is given.
+ENTRIES  ?= 1000000
 # How many sequences of acts a soak runs, and from which seed on.
 SEQUENCES ?= 1000000
 FROM      ?= 1
 # The race detector needs a C compiler; without one Go itself turns cgo off.
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help build kms man test unit race lint e2e side oracle structure chaos chaos-planted soak bench fuzz check demo demo-down clean
+.PHONY: help build kms man test unit race lint e2e side oracle structure chaos chaos-planted soak bench bench-growth bench-tessera fuzz check demo demo-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +89,13 @@ structure: ## how the source is built, in figures, since a revision: SINCE=rev
 bench: build ## throughput and latency on a real network
 	go test -count=1 -timeout 30m -run '^$$' -bench . -benchtime 1x ./test/bench/...
 	go test -count=1 -run '^$$' -bench Evaluate -benchmem ./chaincode/policy
+
+# An hour and more; what it will need of the disk it says first.
+bench-growth: build ## rates to final and to visible, disk and memory as a ledger grows: PUSHES=n PULLS=n REPOSITORIES=32,2000 PARTS=n
+	@PUSHES=$(PUSHES) PULLS=$(PULLS) REPOSITORIES=$(REPOSITORIES) PARTS=$(PARTS) STREAMED=$(STREAMED) PLOT=$(PLOT) scripts/bench-growth
+
+bench-tessera: ## entries/s of Tessera on POSIX with antispam, the reference of bench-growth: ENTRIES=n
+	@ENTRIES=$(ENTRIES) scripts/bench-tessera
 
 fuzz: ## each fuzz target for FUZZTIME (default 10s)
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz

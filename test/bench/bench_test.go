@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -20,7 +19,6 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/test/lab"
 )
@@ -75,7 +73,8 @@ func measure(b *testing.B, ctx context.Context, l *lab.Lab, s *shelves) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	var raw, accepted, push, read, pull, verdicts float64
+	var raw, accepted, verdicts float64
+	var push, read, pull rates
 	filled := func(action provenance.Action, n int) func(*queue.Queue) error {
 		return func(q *queue.Queue) error { return fill(ctx, l, q, action, n) }
 	}
@@ -89,17 +88,17 @@ func measure(b *testing.B, ctx context.Context, l *lab.Lab, s *shelves) {
 		{"latency", func() (err error) { latency, err = latencies(ctx, l, watch); return err }},
 		{"accepted", func() (err error) { accepted, err = acceptRate(ctx, l, watch, hookEvents); return err }},
 		{"push", func() (err error) {
-			push, err = drainRate(ctx, l, watch, m, filled(provenance.Push, pushEvents), pushEvents)
+			push, err = drain(ctx, l, watch, m, filled(provenance.Push, pushEvents), pushEvents)
 			return err
 		}},
 		{"read back", func() (err error) {
-			read, err = drainRate(ctx, l, watch, m, func(q *queue.Queue) error { return s.fill(ctx, q, readEvents) }, readEvents)
+			read, err = drain(ctx, l, watch, m, func(q *queue.Queue) error { return s.fill(ctx, q, readEvents) }, readEvents)
 			return err
 		}},
 		{"verdict", func() (err error) { verdicts, err = verdictRate(ctx, l, watch); return err }},
 		{"pull", func() (err error) {
 			stop := held.watch(l, watch)
-			pull, err = drainRate(ctx, l, watch, m, filled(provenance.Pull, pullEvents), pullEvents)
+			pull, err = drain(ctx, l, watch, m, filled(provenance.Pull, pullEvents), pullEvents)
 			stop()
 			return err
 		}},
@@ -117,9 +116,12 @@ func measure(b *testing.B, ctx context.Context, l *lab.Lab, s *shelves) {
 	slices.Sort(latency)
 	p50, p99 := latency[len(latency)/2], latency[len(latency)*99/100]
 	b.ReportMetric(raw, "raw-tx/s")
-	b.ReportMetric(push, "pushes/s")
-	b.ReportMetric(read, "pushes-read-back/s")
-	b.ReportMetric(pull, "pulls/s")
+	b.ReportMetric(push.final, "pushes/s")
+	b.ReportMetric(push.visible, "pushes-visible/s")
+	b.ReportMetric(read.final, "pushes-read-back/s")
+	b.ReportMetric(read.visible, "pushes-read-back-visible/s")
+	b.ReportMetric(pull.final, "pulls/s")
+	b.ReportMetric(pull.visible, "pulls-visible/s")
 	b.ReportMetric(verdicts, "verdicts/s")
 	b.ReportMetric(float64(p50.Milliseconds()), "p50-ms")
 	b.ReportMetric(float64(p99.Milliseconds()), "p99-ms")
@@ -128,13 +130,18 @@ func measure(b *testing.B, ctx context.Context, l *lab.Lab, s *shelves) {
 raw Fabric, one small key per transaction         %8.0f tx/s            [%s]
 notifications accepted (on disk, hook to queue)   %8.0f /s              [%s]
 pushes of new images, queue to final              %8.0f /s  = %4.0f × raw [%s]
+                      queue to visible            %8.0f /s  = %4.2f × final
 the same, read back, manifests beside them        %8.0f /s  = %4.0f × raw [%s]
+                      queue to visible            %8.0f /s  = %4.2f × final
 pulls, queue to final                             %8.0f /s  = %4.0f × raw [%s]
+       queue to visible                           %8.0f /s  = %4.2f × final
 memory of the gateway while pulls are recorded    %s
 accepted to final, one push, unloaded             p50 %d ms, p99 %d ms (%d samples)
 verdicts asked of one peer                        %8.0f /s              [%s]
-`, raw, bounds["raw"], accepted, bounds["accepted"], push, push/raw, bounds["push"],
-		read, read/raw, bounds["read back"], pull, pull/raw, bounds["pull"],
+`, raw, bounds["raw"], accepted, bounds["accepted"],
+		push.final, push.final/raw, bounds["push"], push.visible, push.visible/push.final,
+		read.final, read.final/raw, bounds["read back"], read.visible, read.visible/read.final,
+		pull.final, pull.final/raw, bounds["pull"], pull.visible, pull.visible/pull.final,
 		held, p50.Milliseconds(), p99.Milliseconds(), len(latency), verdicts, bounds["verdict"])
 }
 
@@ -263,64 +270,6 @@ func acceptRate(ctx context.Context, l *lab.Lab, w *watcher, n int64) (float64, 
 	}
 	rate := float64(n) / time.Since(start).Seconds()
 	return rate, w.reach(ctx, before+n)
-}
-
-// drainRate puts n events into the queue of a gateway that is down, starts it,
-// and returns events final per second, from the first block (whose own events
-// do not count) to the last.
-func drainRate(ctx context.Context, l *lab.Lab, w *watcher, m *meter, fill func(*queue.Queue) error, n int) (float64, error) {
-	if err := l.StopGateway(lab.Owner); err != nil {
-		return 0, err
-	}
-	if err := filling(ctx, l, fill); err != nil {
-		return 0, err
-	}
-	before := w.count.Load()
-	w.first.Store(0)
-	if err := m.start(ctx); err != nil { // filling the queue was no part of it
-		return 0, err
-	}
-	if err := l.StartGateway(ctx, lab.Owner); err != nil {
-		return 0, err
-	}
-	if err := w.reach(ctx, before+int64(n)); err != nil {
-		return 0, err
-	}
-	took := time.Duration(w.last.Load() - w.first.Load())
-	return float64(int64(n)-w.inFirst.Load()) / took.Seconds(), nil
-}
-
-// filling opens the queue of a gateway that is down.
-func filling(ctx context.Context, l *lab.Lab, fill func(*queue.Queue) error) (err error) {
-	q, err := queue.Open(ctx, filepath.Join(l.Dir, "network", "orgs", lab.Owner, "gateway", "data", "queue.db"), queue.Options{Lanes: 8})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, q.Close()) }()
-	return fill(q)
-}
-
-func fill(ctx context.Context, l *lab.Lab, q *queue.Queue, action provenance.Action, n int) error {
-	for done := 0; done < n; done += perEnvelope {
-		batch := make([]delivery.Delivery, perEnvelope)
-		for i := range batch {
-			serial := fmt.Sprintf("%s %d %d", action, time.Now().UnixNano(), done+i)
-			e := provenance.Event{
-				ID: provenance.NewEventID("bench", "bench", serial), Action: action, Source: "distribution", Actor: "ci", OccurredAt: time.Now(),
-				Repository: provenance.Repository(fmt.Sprintf("bench/%s-%d", action, i%32)), Digest: provenance.SHA256Of([]byte(serial)),
-			}
-			if action == provenance.Pull { // what is pulled was pushed once and is pulled often
-				e.Digest = provenance.SHA256Of(fmt.Appendf(nil, "image %d", (done+i)%pulledImages))
-			} else {
-				e.Tag, e.MediaType, e.Size = provenance.Tag(fmt.Sprintf("t%d", done+i)), "application/vnd.oci.image.manifest.v1+json", 1187
-			}
-			batch[i] = delivery.Delivery{Host: provenance.Host(l.Registry), Connector: "main", Event: e, ReceivedAt: time.Now()}
-		}
-		if _, err := q.Accept(ctx, batch); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 type event struct {

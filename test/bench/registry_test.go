@@ -82,6 +82,10 @@ func (s *shelves) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(manifest(serial)) // who hung up needs none
 }
 
+func readRepo(serial int) provenance.Repository {
+	return provenance.Repository(fmt.Sprintf("bench/read-%d", serial%32))
+}
+
 // fill puts pushes of n images into the queue.
 func (s *shelves) fill(ctx context.Context, q *queue.Queue, n int) error {
 	for done := 0; done < n; done += perEnvelope {
@@ -90,7 +94,7 @@ func (s *shelves) fill(ctx context.Context, q *queue.Queue, n int) error {
 			serial := done + i
 			batch[i] = delivery.Delivery{Host: provenance.Host(s.host), Connector: "main", ReceivedAt: time.Now(), Event: provenance.Event{
 				ID: provenance.NewEventID("bench", "bench", s.host, strconv.Itoa(serial)), Action: provenance.Push, Source: "distribution", Actor: "ci", OccurredAt: time.Now(),
-				Repository: provenance.Repository(fmt.Sprintf("bench/read-%d", serial%32)), Digest: s.put(serial), Tag: provenance.Tag(fmt.Sprintf("t%d", serial)),
+				Repository: readRepo(serial), Digest: s.put(serial), Tag: provenance.Tag(fmt.Sprintf("t%d", serial)),
 				MediaType: "application/vnd.oci.image.manifest.v1+json", Size: 1354,
 			}}
 		}

@@ -2,7 +2,9 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,11 +20,31 @@ const (
 
 // verdictPolicy has what a real policy has: a quorum, three kinds of evidence
 // with conditions, and a condition on the image.
-const verdictPolicy = `{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"bench"},"spec":{"match":["%s/bench/**"],"stages":[
+const verdictPolicy = `{"apiVersion":"waybill.dev/v1","kind":"ReleasePolicy","metadata":{"name":"bench"},"spec":{"match":["%s"],"stages":[
  {"name":"production","approvals":{"min":2},"conditions":[{"name":"small","cel":"image.size < 1000000"}],"evidence":[
   {"name":"scan","type":"vuln-scan","signers":[{"org":"SecurityMSP"}],"condition":"facts.critical == 0 && facts.high <= 3"},
   {"name":"sbom","type":"sbom","signers":[{"org":"VendorMSP"}],"condition":"facts.components > 0"},
   {"name":"tested","type":"test-result","signers":[{"org":"PlatformMSP"}]}]}]}}`
+
+// agreePolicy has a majority propose the policy for what is in bench/ of registries.
+func agreePolicy(ctx context.Context, l *lab.Lab, hosts ...string) error {
+	policy := fmt.Sprintf(verdictPolicy, strings.Join(hosts, `/bench/**","`)+"/bench/**")
+	for _, org := range []string{"vendor", "security", "platform"} {
+		c, err := l.Dial(org, "admin")
+		if err != nil {
+			return err
+		}
+		// A voter whose peer is behind the others is refused; the same vote again changes nothing.
+		err = lab.Poll(ctx, 20*time.Second, func() error {
+			_, err := c.Submit(ctx, "proposal:Open", "policy", policy)
+			return err
+		})
+		if err := errors.Join(err, c.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // verdictRate asks one peer for verdicts on an image with evidence and returns
 // answers per second: the contract loads its facts, evaluates every rule and
@@ -41,15 +63,8 @@ func verdictRate(ctx context.Context, l *lab.Lab, w *watcher) (float64, error) {
 		}
 		return c, err
 	}
-	policy := fmt.Sprintf(verdictPolicy, l.Registry)
-	for _, org := range []string{"vendor", "security", "platform"} {
-		c, err := as(org, "admin")
-		if err != nil {
-			return 0, err
-		}
-		if _, err := c.Submit(ctx, "proposal:Open", "policy", policy); err != nil {
-			return 0, err
-		}
+	if err := agreePolicy(ctx, l, l.Registry); err != nil {
+		return 0, err
 	}
 	pushed := newEvent("push", l.Registry, "bench/verdict", "v1")
 	digest := fmt.Sprint(pushed.Target["digest"])

@@ -14,13 +14,15 @@ import (
 	"github.com/waybill-dev/waybill/test/lab"
 )
 
-// watcher sees events become final on another organisation's peer.
+// watcher sees events become final on the owner's peer.
 type watcher struct {
-	mu    sync.Mutex
-	final map[provenance.Tag]chan time.Time
-	count atomic.Int64
-	first atomic.Int64 // Unix nanoseconds of the first block with events since it was zeroed
-	last  atomic.Int64
+	mu        sync.Mutex
+	final     map[provenance.Tag]chan time.Time
+	count     atomic.Int64
+	first     atomic.Int64 // Unix nanoseconds of the first block with events since it was zeroed
+	last      atomic.Int64
+	lastBlock atomic.Uint64 // the number of the last block with events
+	bytes     atomic.Int64  // of the segments seen
 	// inFirst is how many events that block held: they were final when the time began.
 	inFirst atomic.Int64
 }
@@ -63,6 +65,8 @@ func (w *watcher) block(b block.Block) error {
 				w.inFirst.Store(int64(n))
 			}
 			w.last.Store(now.UnixNano())
+			w.lastBlock.Store(b.Number)
+			w.bytes.Add(int64(len(write.Value)))
 			w.count.Add(int64(n))
 		}
 	}

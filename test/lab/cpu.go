@@ -15,20 +15,7 @@ import (
 // bound of a throughput on a small machine is whose time it is.
 func (l *Lab) CPU(ctx context.Context) (map[string]time.Duration, error) {
 	used := map[string]time.Duration{}
-	nodes, err := l.Net.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range nodes {
-		if n.PID != 0 {
-			used[string(n.Kind)+"s"] += cpuTime(n.PID)
-		}
-	}
-	for name, cmd := range l.procs {
-		used[strings.SplitN(name, "-", 2)[0]] += cpuTime(cmd.Process.Pid)
-	}
-	used["bench"] = cpuTime(os.Getpid())
-	return used, nil
+	return used, l.each(ctx, func(kind string, pid int) { used[kind] += cpuTime(pid) })
 }
 
 // Shares says how the time between two readings was shared, largest first.
@@ -68,23 +55,4 @@ func cpuTime(pid int) time.Duration {
 		return 0
 	}
 	return time.Duration(user+system) * 10 * time.Millisecond
-}
-
-// Resident reads how much memory a process holds now, in bytes, from
-// /proc/<pid>/status (proc(5), VmRSS); 0 where the process is gone.
-func Resident(pid int) int64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
-	_, after, _ := strings.Cut(string(b), "VmRSS:")
-	fields := strings.Fields(after)
-	if len(fields) == 0 {
-		return 0
-	}
-	kilobytes, err := strconv.ParseInt(fields[0], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return kilobytes << 10
 }

@@ -50,6 +50,9 @@ func (l *Lab) StartGateway(ctx context.Context, org string) error {
 	})
 }
 
+// Listens tells whether an organisation's gateway takes questions.
+func (l *Lab) Listens(org string) bool { return dial(local(l.ports[org].GatewayAPI)) == nil }
+
 // KillGateway ends a gateway with SIGKILL.
 func (l *Lab) KillGateway(org string) error { return l.end("gateway-"+org, syscall.SIGKILL) }
 

@@ -53,9 +53,8 @@ func (l *Lab) watch() (map[string]func(context.Context) (uint64, error), error) 
 		if l.GatewayPID(o.Org) == 0 {
 			continue
 		}
-		keys := o.People["auditor"]
 		heights[o.Org+"'s gateway"] = func(ctx context.Context) (uint64, error) {
-			c, err := api.Dial(ctx, api.ClientConfig{Address: o.GatewayAddress, CAFile: o.GatewayTLSCA, CertFile: keys.Cert, KeyFile: keys.Key})
+			c, err := l.API(ctx, o.Org, "auditor")
 			if err != nil {
 				return 0, err
 			}
@@ -65,6 +64,16 @@ func (l *Lab) watch() (map[string]func(context.Context) (uint64, error), error) 
 		}
 	}
 	return heights, nil
+}
+
+// API connects a person to its own organisation's gateway.
+func (l *Lab) API(ctx context.Context, org, person string) (*api.Client, error) {
+	o, err := l.Clients.Org(org)
+	if err != nil {
+		return nil, err
+	}
+	keys := o.People[person]
+	return api.Dial(ctx, api.ClientConfig{Address: o.GatewayAddress, CAFile: o.GatewayTLSCA, CertFile: keys.Cert, KeyFile: keys.Key})
 }
 
 func (l *Lab) forget() {
