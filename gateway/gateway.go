@@ -132,7 +132,7 @@ func Reindex(ctx context.Context, cfg Config) (height uint64, err error) {
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
 	err = index.Rebuild(ctx, where, func(x *index.Index) (err error) {
-		height, err = follow.Rebuild(ctx, client, x)
+		height, err = follow.Rebuild(ctx, client, x, cfg.Log)
 		return err
 	})
 	return height, err

@@ -46,7 +46,8 @@ type Follower struct {
 	again         context.CancelCauseFunc // reads the blocks again from where the index stands; nil until it follows
 }
 
-// Run follows the blocks until ctx ends. Rows and height are one SQL
+// Run follows the blocks until ctx ends: each at once while it is level, many in one
+// SQL transaction while it is behind. Rows and height are one SQL
 // transaction in Apply: a crash anywhere here resumes at the stored height. The
 // tasks have a height of their own, and what to do about a block is noted once
 // the index holds it.
@@ -86,17 +87,18 @@ func (f *Follower) follow(ctx context.Context) error {
 	f.mu.Lock()
 	f.again = cancel
 	f.mu.Unlock()
-	err = f.Ledger.Blocks(ctx, min(held, f.Watcher.Height()), func(b block.Block) error {
-		block := b
-		if b.Number >= held {
-			if held, err = f.apply(ctx, block); err != nil {
-				return err
-			}
-		}
-		if err := f.Watcher.Block(ctx, block); err != nil {
+	err = ahead(ctx, f.Ledger, min(held, f.Watcher.Height()), func(blocks []index.Prepared) (err error) {
+		if held, err = f.apply(ctx, blocks, held); err != nil {
 			return err
 		}
-		if len(b.Organisations) > 0 {
+		configured := false
+		for _, b := range blocks {
+			if err := f.Watcher.Block(ctx, b.Block); err != nil {
+				return err
+			}
+			configured = configured || len(b.Organisations) > 0
+		}
+		if configured {
 			return f.refresh(ctx, held)
 		}
 		f.advance(held)
@@ -108,17 +110,35 @@ func (f *Follower) follow(ctx context.Context) error {
 	return err
 }
 
-// apply applies a block unless another replica did, and returns the index's height.
-func (f *Follower) apply(ctx context.Context, b block.Block) (uint64, error) {
-	err := f.Index.Apply(ctx, b)
-	if !errors.Is(err, index.ErrMoved) {
-		return b.Number + 1, err
+// apply applies those of the blocks that the index does not hold, unless another
+// replica did, and returns the index's height.
+func (f *Follower) apply(ctx context.Context, blocks []index.Prepared, held uint64) (uint64, error) {
+	for {
+		for len(blocks) > 0 && blocks[0].Number < held {
+			blocks = blocks[1:]
+		}
+		if len(blocks) == 0 {
+			return held, nil
+		}
+		err := f.Index.ApplyPrepared(ctx, blocks)
+		switch {
+		case err == nil:
+			return blocks[len(blocks)-1].Number + 1, nil
+		case errors.Is(err, index.ErrMoved):
+			stands, herr := f.Index.Height(ctx)
+			if herr != nil || stands <= blocks[0].Number {
+				return stands, errors.Join(herr, err)
+			}
+			held = stands
+		case len(blocks) > 1 && provenance.CodeOf(err) != provenance.Unavailable && ctx.Err() == nil:
+			// Those before the bad one are good.
+			if held, err = f.apply(ctx, blocks[:1], held); err != nil {
+				return held, err
+			}
+		default:
+			return held, err
+		}
 	}
-	held, herr := f.Index.Height(ctx)
-	if herr != nil || held <= b.Number {
-		return held, errors.Join(herr, err)
-	}
-	return held, nil
 }
 
 func (f *Follower) refresh(ctx context.Context, height uint64) error {

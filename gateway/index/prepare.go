@@ -76,31 +76,36 @@ func prepareTx(tx block.Tx) (preparedTx, error) {
 				p.fresh[e.Key] = true
 			}
 			p.records = append(p.records, block.Write{Key: e.Key, Value: e.Value})
-			if err := p.read(e); err != nil {
+			if err := p.readSegment(e); err != nil {
 				return p, err
 			}
 		}
 	}
-	for _, write := range p.records {
-		if _, touched := p.moves[write.Key]; touched {
-			var tag state.Tag
-			if err := state.Decode(write.Value, &tag); err != nil {
-				return p, err
-			}
-			p.tags[write.Key] = tag
-		}
-	}
-	return p, nil
+	return p, p.readTags()
 }
 
-func (p *preparedTx) read(e state.Entry) error {
+// readTags reads the tags that the events touch.
+func (p *preparedTx) readTags() error {
+	for _, write := range p.records {
+		if _, moved := p.moves[write.Key]; !moved {
+			continue
+		}
+		var tag state.Tag
+		if err := state.Decode(write.Value, &tag); err != nil {
+			return err
+		}
+		p.tags[write.Key] = tag
+	}
+	return nil
+}
+
+// readSegment decodes an entry that is a segment.
+func (p *preparedTx) readSegment(e state.Entry) error {
 	objectType, attributes, ok := state.SplitKey(e.Key)
-	switch {
-	case !ok:
+	if !ok || objectType != state.TypeSegment {
 		return nil
-	case objectType != state.TypeSegment:
-		return nil
-	case len(attributes) != 4:
+	}
+	if len(attributes) != 4 {
 		return provenance.Errorf(provenance.Internal, "key %q is no segment key", e.Key)
 	}
 	events, err := provenance.DecodeSegment(e.Value)

@@ -3,8 +3,10 @@ package index
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
@@ -30,15 +32,36 @@ func NewReplacement(ctx context.Context, where string) (*Replacement, error) {
 	if err := createSQLite(ctx, temporary); err != nil {
 		return nil, err
 	}
-	x, err := Open(ctx, temporary)
-	if err != nil {
+	x := &Index{name: temporary, st: applying()}
+	var err error
+	// Nothing of it is kept before it has its place: it is synced then, as a whole.
+	if x.backend, err = openSQLite(ctx, temporary, "OFF"); err != nil {
 		return nil, err
 	}
 	return &Replacement{
-		Index:   x,
-		replace: func(context.Context) error { return sqldb.ReplaceFile(temporary, where) },
+		Index: x,
+		replace: func(context.Context) error {
+			if err := syncFile(temporary); err != nil {
+				return err
+			}
+			if err := sqldb.ReplaceFile(temporary, where); err != nil {
+				return err
+			}
+			return sqldb.SyncDir(filepath.Dir(where))
+		},
 		discard: func() error { return sqldb.RemoveFile(temporary) },
 	}, nil
+}
+
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close())
+	}
+	if err != nil {
+		return provenance.Wrap(provenance.Internal, err, "sync index %s", path)
+	}
+	return nil
 }
 
 // Replace closes the new index and puts it in the other's place. An index in a

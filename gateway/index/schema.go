@@ -97,7 +97,7 @@ func Open(ctx context.Context, where string) (*Index, error) {
 	if sqldb.IsURL(where) {
 		x.backend, x.name, err = openPostgres(ctx, where)
 	} else {
-		x.backend, err = openSQLite(ctx, where)
+		x.backend, err = openSQLite(ctx, where, "NORMAL")
 	}
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ func createSQLite(ctx context.Context, path string) error {
 	if err := sqldb.CreateFile(path); err != nil {
 		return err
 	}
-	db, err := openFile(path, 1, false)
+	db, err := openFile(path, "NORMAL", 1, false)
 	if err != nil {
 		return err
 	}
@@ -42,10 +42,12 @@ func createSQLite(ctx context.Context, path string) error {
 }
 
 // openFile opens the database. synchronous=NORMAL: a power cut may lose the last
-// blocks, never the order of commits; the follower fetches them again.
-func openFile(path string, connections int, readOnly bool) (*sql.DB, error) {
+// blocks, never the order of commits; the follower fetches them again. The log gets
+// 16 MiB long before it is written into the file: a page that many blocks wrote is
+// written once.
+func openFile(path, synchronous string, connections int, readOnly bool) (*sql.DB, error) {
 	return sqldb.OpenFile(path, sqldb.FileOptions{
-		Synchronous: "NORMAL", BusyTimeout: 10 * time.Second, CacheKiB: 16_000, CheckpointPages: 4000, Connections: connections, ReadOnly: readOnly,
+		Synchronous: synchronous, BusyTimeout: 10 * time.Second, CacheKiB: 16_000, CheckpointPages: 4000, Connections: connections, ReadOnly: readOnly,
 	})
 }
 
@@ -58,15 +60,15 @@ type sqliteBackend struct {
 	gets     map[int]*sql.Stmt    // of the readers, by how many keys
 }
 
-func openSQLite(ctx context.Context, path string) (backend, error) {
+func openSQLite(ctx context.Context, path, synchronous string) (backend, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, provenance.Errorf(provenance.NotFound, "index %s: there is none; create it with: waybill-gateway init", path)
 	}
-	write, err := openFile(path, 1, false)
+	write, err := openFile(path, synchronous, 1, false)
 	if err != nil {
 		return nil, err
 	}
-	read, err := openFile(path, readers, true)
+	read, err := openFile(path, synchronous, readers, true)
 	if err != nil {
 		_ = write.Close() // the first error is the one to tell
 		return nil, err
