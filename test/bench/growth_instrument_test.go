@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/block"
 )
 
 // TestGrowthLoad: a new tag was not there, a moved one was, and what is pulled is recorded.
@@ -138,5 +140,29 @@ func TestReadTessera(t *testing.T) {
 		if rate, err := readTessera(path, 1000); rate != try.rate || (err == nil) != try.fine {
 			t.Errorf("%s: %g, %v", name, rate, err)
 		}
+	}
+}
+
+// TestWatcher: the first block's events are those of all its segments.
+func TestWatcher(t *testing.T) {
+	l, err := newLoad("r.example", 1, 100, 0.5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	segment := func(seq uint64) block.Tx {
+		value, err := provenance.EncodeSegment([]provenance.Event{l.next(newTag), l.next(newTag)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return block.Tx{Writes: []block.Write{{Key: state.SegmentKey(l.host, "VendorMSP", "0", seq), Value: value}, {Key: "other", Value: []byte("x")}}}
+	}
+	w := &watcher{}
+	for _, b := range []block.Block{{Number: 6}, {Number: 7, Txs: []block.Tx{segment(1), segment(2)}}, {Number: 8, Txs: []block.Tx{segment(3)}}, {Number: 9}} {
+		if err := w.block(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.inFirst.Load() != 4 || w.count.Load() != 6 || w.lastBlock.Load() != 8 || w.last.Load() <= w.first.Load() || w.bytes.Load() < 100 {
+		t.Errorf("%d events in the first block, %d in all, the last in block %d: want 4, 6 and 8", w.inFirst.Load(), w.count.Load(), w.lastBlock.Load())
 	}
 }

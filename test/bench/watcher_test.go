@@ -49,6 +49,7 @@ func follow(ctx context.Context, l *lab.Lab) (*watcher, error) {
 
 func (w *watcher) block(b block.Block) error {
 	now := time.Now()
+	var events, bytes int64
 	for _, tx := range b.Txs {
 		for _, write := range tx.Writes {
 			if kind, _, ok := state.SplitKey(write.Key); !ok || kind != state.TypeSegment {
@@ -61,15 +62,20 @@ func (w *watcher) block(b block.Block) error {
 			if err := w.waitedFor(write.Value, now); err != nil {
 				return err
 			}
-			if w.first.CompareAndSwap(0, now.UnixNano()) {
-				w.inFirst.Store(int64(n))
-			}
-			w.last.Store(now.UnixNano())
-			w.lastBlock.Store(b.Number)
-			w.bytes.Add(int64(len(write.Value)))
-			w.count.Add(int64(n))
+			events += int64(n)
+			bytes += int64(len(write.Value))
 		}
 	}
+	if events == 0 {
+		return nil
+	}
+	if w.first.CompareAndSwap(0, now.UnixNano()) {
+		w.inFirst.Store(events)
+	}
+	w.last.Store(now.UnixNano())
+	w.lastBlock.Store(b.Number)
+	w.bytes.Add(bytes)
+	w.count.Add(events) // who waits for it reads the others then
 	return nil
 }
 
