@@ -95,7 +95,7 @@ func TestConfigHasTheKeysThatMatter(t *testing.T) {
 		{"orderer.yaml", "Admin.TLS.ClientAuthRequired", true},
 		{"orderer.yaml", "ChannelParticipation.Enabled", true},
 		{"configtx.yaml", "Profiles.Waybill.Orderer.OrdererType", "BFT"},
-		{"configtx.yaml", "Profiles.Waybill.Orderer.SmartBFT.RequestBatchMaxInterval", "50ms"},
+		{"configtx.yaml", "Profiles.Waybill.Orderer.SmartBFT.RequestBatchMaxInterval", "100ms"},
 		{"configtx.yaml", "Profiles.Waybill.Orderer.SmartBFT.RequestPoolSize", 10000},
 		{"configtx.yaml", "Profiles.Waybill.Orderer.SmartBFT.LeaderHeartbeatTimeout", "4s"},
 		{"configtx.yaml", "Profiles.Waybill.Application.Policies.Endorsement.Rule", "OutOf(3, 'VendorMSP.peer', 'SecurityMSP.peer', 'PlatformMSP.peer', 'AuditMSP.peer')"},
