@@ -51,7 +51,7 @@ const (
 	// another is in its block.
 	sendLanes = 4
 	// largeLanes is how many of them may carry a large envelope each.
-	largeLanes = 1
+	largeLanes = 2
 	// lingerIdle is how long a first piece waits for company, and lingerBusy how long
 	// while others are on their way.
 	lingerIdle, lingerBusy = 20 * time.Millisecond, 100 * time.Millisecond
