@@ -43,7 +43,7 @@ func restricted() map[string][]state.Role {
 		"record:Clients": {gateway}, "record:ReadClients": {gateway}, "record:PurgeClients": {gateway, admin},
 		"evidence:Withdraw": {admin, publisher, scanner, manager, auditor},
 		"evidence:Submit":   {admin, publisher, scanner, manager, auditor, gateway}, "evidence:SubmitBatch": {admin, publisher, scanner, manager, auditor, gateway},
-		"proposal:Open":     {admin}, "proposal:Vote": {admin}, "proposal:Withdraw": {admin},
+		"proposal:Open": {admin}, "proposal:Vote": {admin}, "proposal:Withdraw": {admin},
 		"key:Add": {admin}, "key:Withdraw": {admin}, "trust:Add": {admin}, "trust:Withdraw": {admin}, "schema:Add": {admin}, "label:Set": {admin},
 		"context:Set":    {admin, manager, scanner, gateway},
 		"waiver:Request": {admin, manager}, "waiver:Approve": {admin, manager}, "waiver:Revoke": {admin, manager},

@@ -4,9 +4,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"strconv"
 	"testing"
 
+	"github.com/waybill-dev/waybill/chaincode/evidence"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
@@ -56,4 +58,36 @@ func BenchmarkSegment(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/provenance.MaxSegmentEvents, "ns/push")
 		})
 	}
+}
+
+// BenchmarkBatch judges signed pieces, four to an image, as many as a batch has.
+func BenchmarkBatch(b *testing.B) {
+	l := network(b)
+	key := l.key("SecurityMSP", "scan", "")
+	var contents []string
+	for i := range evidence.MaxBatch / 4 {
+		contents = append(contents, fmt.Sprint("image-", i))
+	}
+	l.packed(contents...)
+	var pieces []evidence.Piece
+	for _, c := range contents {
+		for typ, facts := range map[string]string{"vuln-scan": scanned(0), "test-result": tested("PASSED"), "vsa": `{"verifier":"v","result":"PASSED","levels":[],"policy":"","policyDigest":"","resourceUri":"","repository":"","slsaVersion":""}`,
+			"review": `{"approved":true,"reviewers":[],"commit":"","comment":"","url":""}`} {
+			pieces = append(pieces, piece(c, "dsse", "SecurityMSP", "scan", signed(b, stated(c, typ, facts, ""), key)))
+		}
+	}
+	before := maps.Clone(l.state)
+	for b.Loop() {
+		l.state = maps.Clone(before)
+		outcomes, _, err := l.batch("gateway@VendorMSP", pieces...)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, o := range outcomes {
+			if o.Err() != nil {
+				b.Fatal(o)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(pieces)), "ns/piece")
 }

@@ -136,10 +136,8 @@ func readAhead(tx *Tx, pieces []evidence.Piece) error {
 	keys := []string{state.MembersKey(), state.PoliciesKey()}
 	for _, p := range pieces {
 		if key := placeKey(p); key != "" {
-			d, _ := provenance.ParseDigest(p.Digest) // placeKey read all three
-			h, repo, _ := parseRepository(p.Host, p.Repository)
-			keys = append(keys, key, state.ParentsKey(d, h, repo))
-			if p.Private {
+			keys = append(keys, key)
+			if h, err := provenance.ParseHost(p.Host); err == nil && p.Private {
 				keys = append(keys, state.RegistryKey(h))
 			}
 		}

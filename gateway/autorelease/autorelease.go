@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
@@ -50,6 +52,9 @@ type Releaser struct {
 	attempts map[string]attempt
 	policies policy.Cache
 }
+
+// releasesOut is how many releases are asked for at once.
+const releasesOut = 8
 
 type releaseLimits struct {
 	every  time.Duration // between looks without a block
@@ -114,6 +119,8 @@ func (r *Releaser) look(ctx context.Context) (next time.Duration, err error) {
 			delete(r.attempts, key)
 		}
 	}
+	var group errgroup.Group // releases of one moment share blocks
+	group.SetLimit(releasesOut)
 	for _, p := range due {
 		key := attemptKey(p)
 		was := r.attempts[key]
@@ -121,13 +128,19 @@ func (r *Releaser) look(ctx context.Context) (next time.Duration, err error) {
 			next = min(next, wait)
 			continue
 		}
-		if err := wait.For(ctx, rand.N(r.limits.jitter+1)); err != nil {
-			return next, err
-		}
-		r.release(ctx, p)
+		group.Go(func() error {
+			err := wait.For(ctx, rand.N(r.limits.jitter+1))
+			if err == nil {
+				r.release(ctx, p)
+			}
+			return err
+		})
 		wait := min(r.limits.again<<min(was.times, 12), r.limits.most)
 		r.attempts[key] = attempt{r.Now().Add(wait), was.times + 1}
 		next = min(next, wait)
+	}
+	if err := group.Wait(); err != nil {
+		return next, err
 	}
 	return next, ctx.Err()
 }

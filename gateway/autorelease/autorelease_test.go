@@ -7,11 +7,13 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/ledger/ledgertest"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
 	"github.com/waybill-dev/waybill/gateway/wait/waittest"
@@ -219,4 +221,29 @@ func TestConcerns(t *testing.T) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
+}
+
+// slow is a ledger whose blocks take a second.
+type slow struct{ *ledgertest.Acts }
+
+func (s slow) SubmitTransient(ctx context.Context, transient map[string][]byte, fn string, args ...string) (ledger.Result, error) {
+	time.Sleep(time.Second)
+	return s.Acts.SubmitTransient(ctx, transient, fn, args...)
+}
+
+// What comes to be due in one moment is asked for together.
+func TestReleasesOfOneMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReleasing(t, "SecurityMSP")
+		r.Ledger, r.Count = slow{r.ledger}, func(string) {}
+		for i := range releasesOut {
+			r.image = provenance.SHA256Of([]byte{byte(i)})
+			r.state.Put(t, state.PlaceKey(r.image, "reg.example", "app"), state.Place{MSP: "VendorMSP", At: r.time.Add(-48 * time.Hour), Proven: true})
+			r.promote(t, "staging", "SecurityMSP")
+		}
+		start := time.Now()
+		if _, err := r.look(t.Context()); err != nil || len(r.ledger.Acts) != releasesOut || time.Since(start) > time.Second {
+			t.Errorf("%d releases in %s, %v", len(r.ledger.Acts), time.Since(start), err)
+		}
+	})
 }

@@ -51,10 +51,10 @@ const (
 	// another is in its block.
 	sendLanes = 4
 	// largeLanes is how many of them may carry a large envelope each.
-	largeLanes = 1
+	largeLanes = 2
 	// lingerIdle is how long a first piece waits for company, and lingerBusy how long
-	// while others are on their way.
-	lingerIdle, lingerBusy = 20 * time.Millisecond, 100 * time.Millisecond
+	// while others are on their way and fewer than company wait.
+	lingerIdle, lingerBusy, company = 20 * time.Millisecond, 200 * time.Millisecond, 64
 	// overtaken is the pause before a batch that lost a race is sent a second time.
 	overtaken = 100 * time.Millisecond
 )
@@ -183,7 +183,7 @@ func (b *Batches) next(now time.Time) (pieces []*handed, rest time.Duration) {
 		return nil, time.Minute
 	}
 	linger := lingerIdle
-	if b.sending > 0 {
+	if b.sending > 0 && len(pieces) < company {
 		linger = lingerBusy
 	}
 	if rest = linger - now.Sub(pieces[0].since); !full && len(pieces) < b.most && rest > 0 {

@@ -271,7 +271,7 @@ func TestBatchesYield(t *testing.T) {
 		b.wait(t, total+28)
 		for i, batch := range b.ledger.batches {
 			large := slices.ContainsFunc(batch, func(p evidence.Piece) bool { return p.Key == "large" })
-			if large && len(batch) > 1 || !large && i > 4 {
+			if large && len(batch) > 1 || !large && i > 6 {
 				t.Errorf("transaction %d: %d pieces, large %t", i, len(batch), large)
 			}
 		}

@@ -47,15 +47,15 @@ type Artifact struct {
 	Manifests   []Descriptor // of an index
 }
 
-// Artifact fetches a manifest by digest with its layers' descriptors. Errors
-// are Manifest's; one with more than MaxLayers layers or entries is Invalid.
+// Artifact fetches a manifest by digest with its layers' descriptors, or has it from a
+// ManifestBytes of the last minute. Errors are Manifest's; one with more than MaxLayers layers or entries is Invalid.
 func (c *Client) Artifact(ctx context.Context, repo provenance.Repository, d provenance.Digest) (Artifact, error) {
 	if err := checkNames(repo, d); err != nil {
 		return Artifact{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	body, contentType, err := c.fetch(ctx, repo, d)
+	body, contentType, err := c.fetchOnce(ctx, repo, d)
 	if err != nil {
 		return Artifact{}, err
 	}
@@ -64,6 +64,14 @@ func (c *Client) Artifact(ctx context.Context, repo provenance.Repository, d pro
 		return Artifact{}, provenance.Wrap(provenance.Invalid, err, "artifact %s", c.image(repo, d.String()))
 	}
 	return a, nil
+}
+
+// fetchOnce is fetch, or what was fetched a moment ago and hashed then.
+func (c *Client) fetchOnce(ctx context.Context, repo provenance.Repository, d provenance.Digest) ([]byte, string, error) {
+	if m, ok := c.recent.take(recentKey{repo, d}, c.now()); ok {
+		return m.body, m.contentType, nil
+	}
+	return c.fetch(ctx, repo, d)
 }
 
 func checkNames(repo provenance.Repository, d provenance.Digest) error {

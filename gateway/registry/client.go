@@ -78,6 +78,8 @@ type Client struct {
 	transports map[string]http.RoundTripper // authenticated, by access and repository; "" where neither matters
 	bearer     bool                         // the registry wants a token per repository
 	pinged     bool
+
+	recent recent
 }
 
 // New makes a client. Nothing is dialled. Errors are Invalid and name the
@@ -169,6 +171,7 @@ func (c *Client) ManifestBytes(ctx context.Context, repo provenance.Repository, 
 	if err != nil {
 		return Facts{}, nil, provenance.Wrap(provenance.Invalid, err, "manifest %s", c.image(repo, d.String()))
 	}
+	c.recent.keep(recentKey{repo, d}, recentManifest{body, contentType, c.now()})
 	return facts, body, nil
 }
 

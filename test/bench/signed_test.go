@@ -45,7 +45,7 @@ func (s *signing) prepare(ctx context.Context) error {
 	}
 	text = bytes.Replace(text, []byte("registries:\n"), fmt.Appendf(nil, "registries:\n  - {host: %q, read_back: false}\n", unread), 1)
 	for _, err := range []error{
-		os.WriteFile(path, text, 0o600), s.l.AddRegistry(ctx, s.l.Registry, "distribution", lab.Owner), s.l.AddRegistry(ctx, unread, "distribution", lab.Owner),
+		os.WriteFile(path, text, 0o600), s.l.QuietRegistry(ctx), s.l.AddRegistry(ctx, s.l.Registry, "distribution", lab.Owner), s.l.AddRegistry(ctx, unread, "distribution", lab.Owner),
 		s.register(ctx), s.l.StartGateway(ctx, lab.Owner), s.l.StopGateway(lab.Owner),
 	} {
 		if err != nil {
