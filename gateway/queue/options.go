@@ -50,6 +50,8 @@ type Options struct {
 	Exclusive bool
 	// Log receives what an operator should know; nil discards it.
 	Log *slog.Logger
+
+	memtable int // ids; 0: memtableIDs
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -67,6 +69,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.LaneTTL == 0 {
 		o.LaneTTL = defaultLaneTTL
+	}
+	if o.memtable == 0 {
+		o.memtable = memtableIDs
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
