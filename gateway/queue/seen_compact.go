@@ -18,7 +18,6 @@ const (
 	spanShare = 8
 	// retryCompaction is the pause after an error.
 	retryCompaction = 10 * time.Second
-	progressEvery   = 10 * time.Second
 )
 
 // compact makes runs of memtables and fewer runs of many, until ctx ends. What
@@ -302,54 +301,6 @@ func (t *idTable) count(ctx context.Context, r *run, m making) error {
 			return sqldb.Wrap(err, "compact event ids")
 		},
 		after: func() { m.after(made) },
-	})
-}
-
-// convert makes the table of versions 1 to 5 the first run. Until it is one,
-// the table is asked after all others.
-func (t *idTable) convert(ctx context.Context) error {
-	if t.old == oldCounts {
-		var ids int64
-		if err := t.readers.QueryRowContext(ctx, `SELECT count(*) FROM seen_old`).Scan(&ids); err != nil {
-			return sqldb.Wrap(err, "convert event ids")
-		}
-		start := time.Now()
-		said := start
-		err := t.write(ctx, making{
-			age: oldAge, ids: ids, from: oldCursor(ctx, t.readers), gently: true,
-			commit: func(*batch) error { return nil },
-			after:  func(made []*run) { t.runs, t.old = slices.Concat(made, t.runs), oldDeleted },
-			progress: func(e entry) error {
-				if time.Since(said) < progressEvery {
-					return nil
-				}
-				said = time.Now()
-				done := (float64(e.id[0])*256 + float64(e.id[1]) + 1) / (1 << 16) // ids are hashes
-				t.logger.InfoContext(ctx, "event ids are brought into a new form", slog.Int64("ids", ids), slog.Int("percent", int(100*done)),
-					slog.Duration("left", (time.Duration(float64(time.Since(start))*(1-done)/done)).Round(time.Second)))
-				return nil
-			},
-		})
-		if err != nil {
-			return err
-		}
-	}
-	for {
-		n, err := t.deleteSome(ctx, `DELETE FROM seen_old WHERE id <= (SELECT id FROM seen_old ORDER BY id LIMIT 1 OFFSET 4095)`)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			break
-		}
-	}
-	return t.writer.do(ctx, &op{
-		rows: 1,
-		run: func(b *batch) error {
-			_, err := b.w.conn.ExecContext(b.ctx, `DROP TABLE seen_old`)
-			return sqldb.Wrap(err, "convert event ids")
-		},
-		after: func() { t.old = oldNone },
 	})
 }
 

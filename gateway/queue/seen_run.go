@@ -1,11 +1,9 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
-	"encoding/binary"
-	"math"
-	"math/bits"
 	"slices"
 	"strings"
 
@@ -23,8 +21,6 @@ const (
 	chunkRows, chunkStep = 16, 256
 	// readChunks is how many chunks are read at a time.
 	readChunks = 64
-	// oldAge is the age of the run that the table of versions 1 to 5 became.
-	oldAge = 0
 )
 
 // run is a sorted, immutable list of entries.
@@ -37,6 +33,9 @@ type run struct {
 }
 
 func (r *run) chunk(n int) int64 { return r.id*chunkNumbers + int64(n) }
+
+// byAge sorts runs from the oldest to the youngest.
+func byAge(a, b *run) int { return cmp.Compare(a.age, b.age) }
 
 // querier is a database, or a transaction.
 type querier interface {
@@ -129,34 +128,6 @@ func (r *run) cursor(ctx context.Context, on querier) cursor {
 	})
 }
 
-// oldCursor reads the table of versions 1 to 5.
-func oldCursor(ctx context.Context, on querier) cursor {
-	const page = 4096
-	last := []byte{}
-	buffer := make([]entry, 0, page)
-	return paged(func() ([]entry, error) {
-		rows, err := on.QueryContext(ctx, `SELECT id, body, at FROM seen_old WHERE id > ? ORDER BY id LIMIT ?`, last, page)
-		if err != nil {
-			return nil, sqldb.Wrap(err, "read event ids")
-		}
-		defer rows.Close()
-		buffer = buffer[:0]
-		for rows.Next() {
-			var id, body []byte
-			var at int64
-			if err := rows.Scan(&id, &body, &at); err != nil {
-				return nil, sqldb.Wrap(err, "read event ids")
-			}
-			if len(id) != len(provenance.EventID{}) {
-				return nil, damagedIDs("id %x is not one of an event", id)
-			}
-			last = id
-			buffer = append(buffer, entry{provenance.EventID(id), newMark(body, at)})
-		}
-		return buffer, sqldb.Wrap(rows.Err(), "read event ids")
-	})
-}
-
 // merged reads several, the newest first, as one: of an id that more than one
 // has, the newest entry counts.
 func merged(newestFirst []cursor) cursor {
@@ -208,61 +179,6 @@ func merged(newestFirst []cursor) cursor {
 		}
 		return e, true, nil
 	}
-}
-
-// filter is a Bloom filter: how many bits an id sets, and the bits.
-type filter []byte
-
-// filterBits is how many bits an id has in the filter, so that one of 300 new
-// ids reads a chunk in vain; maxFilter is the largest filter in bytes. A run of
-// more than 11 million ids has fewer bits for each, and costs more reads.
-const (
-	filterBits = 12
-	maxFilter  = 16 << 20
-)
-
-func newFilter(ids int64) filter {
-	size := min(max(ids*filterBits/8, 8), maxFilter)
-	hashes := math.Round(math.Ln2 * float64(size*8) / float64(max(ids, 1)))
-	f := make(filter, 1+size)
-	f[0] = byte(min(max(hashes, 1), filterBits))
-	return f
-}
-
-func (f filter) sound() bool { return len(f) > 1 && f[0] > 0 }
-
-// positions calls each with the bits of an id, until it returns false. Ids come from
-// others as well, so that not every bit of theirs is as good as random.
-func (f filter) positions(id provenance.EventID, each func(at uint64) bool) {
-	first, second := spread(binary.LittleEndian.Uint64(id[:8])), spread(binary.LittleEndian.Uint64(id[8:]))|1
-	for i := range uint64(f[0]) {
-		if at, _ := bits.Mul64(first+i*second, uint64(len(f)-1)*8); !each(at) {
-			return
-		}
-	}
-}
-
-func (f filter) add(id provenance.EventID) {
-	f.positions(id, func(at uint64) bool {
-		f[1+at/8] |= 1 << (at % 8)
-		return true
-	})
-}
-
-func (f filter) has(id provenance.EventID) bool {
-	all := true
-	f.positions(id, func(at uint64) bool {
-		all = f[1+at/8]&(1<<(at%8)) != 0
-		return all
-	})
-	return all
-}
-
-// spread is the finalizer of SplitMix64.
-func spread(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
 }
 
 func addChunk(rows int) string {
