@@ -18,12 +18,38 @@ import (
 // growthEnv makes BenchmarkGrowth measure up to so many remembered ids, a power of ten.
 const growthEnv = "WAYBILL_BENCH_KNOWN"
 
+// What an event adds to SQLite's log does not depend on how many ids are remembered.
+func TestWrittenPerEvent(t *testing.T) {
+	written := func(known int) int64 {
+		path := createFile(t)
+		remember(t, path, known)
+		q := open(t, path, Options{Lanes: 4})
+		compacted(t, q)
+		size := func() int64 {
+			info, err := os.Stat(path + "-wal")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return info.Size()
+		}
+		before := size()
+		growthRound(t, q, 0, 32, map[int]uint64{})
+		return size() - before
+	}
+	few, many := written(100), written(3*memtableIDs)
+	if many > few+few/20 {
+		t.Errorf("4,000 events write %d bytes where 100 ids are remembered, and %d where %d are", few, many, 3*memtableIDs)
+	}
+	t.Logf("%d bytes an event", many/4000)
+}
+
 // BenchmarkGrowth measures what an event costs from Accept to Recorded, by how
 // many ids are remembered: events a second, and what others on the machine do
 // not change, the process's time and the bytes it writes.
 //
-// Calls of 32 are what group commit makes of webhooks at some thousands a
-// second; segments carry 500 events and an envelope like the recorder's.
+// Calls of one event are a registry at rest, of 32 what group commit makes of
+// webhooks at some thousands a second. Segments carry up to 500 events and an
+// envelope like the recorder's.
 func BenchmarkGrowth(b *testing.B) {
 	most := 100_000
 	if s := os.Getenv(growthEnv); s != "" {
@@ -33,36 +59,39 @@ func BenchmarkGrowth(b *testing.B) {
 		}
 	}
 	for known := 10_000; known <= most; known *= 10 {
-		b.Run(fmt.Sprintf("known=%d", known), func(b *testing.B) {
-			where := createFile(b)
-			remember(b, where, known)
-			q := open(b, where, Options{Lanes: 4})
-			compacted(b, q)
-			b.ResetTimer()
-			before := usage(b)
-			n, seq := 0, map[int]uint64{}
-			for b.Loop() {
-				n = growthRound(b, q, n, seq)
-			}
-			b.StopTimer()
-			compacted(b, q)
-			if err := q.Close(); err != nil { // brings the log into the file
-				b.Fatal(err)
-			}
-			spent, events := usage(b).since(before), float64(n)
-			b.ReportMetric(events/b.Elapsed().Seconds(), "events/s")
-			b.ReportMetric(float64(spent.cpu.Microseconds())/events, "cpu-µs/event")
-			b.ReportMetric(float64(spent.disk)/events, "disk-B/event")
-			b.ReportMetric(float64(spent.written)/events, "written-B/event")
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/events, "ns/event")
-		})
+		for _, call := range []int{1, 32} {
+			b.Run(fmt.Sprintf("known=%d/call=%d", known, call), func(b *testing.B) { benchGrowth(b, known, call) })
+		}
 	}
 }
 
-// growthRound accepts 4,000 events and records them.
-func growthRound(b *testing.B, q *Queue, n int, seq map[int]uint64) int {
-	const events, call, segmentOf = 4000, 32, 500
-	for range events / call {
+func benchGrowth(b *testing.B, known, call int) {
+	where := createFile(b)
+	remember(b, where, known)
+	q := open(b, where, Options{Lanes: 4})
+	compacted(b, q)
+	b.ResetTimer()
+	before := usage(b)
+	n, seq := 0, map[int]uint64{}
+	for b.Loop() {
+		n = growthRound(b, q, n, call, seq)
+	}
+	b.StopTimer()
+	compacted(b, q)
+	if err := q.Close(); err != nil { // brings the log into the file
+		b.Fatal(err)
+	}
+	spent, events := usage(b).since(before), float64(n)
+	b.ReportMetric(events/b.Elapsed().Seconds(), "events/s")
+	b.ReportMetric(float64(spent.cpu.Microseconds())/events, "cpu-µs/event")
+	b.ReportMetric(float64(spent.disk)/events, "disk-B/event")
+	b.ReportMetric(float64(spent.written)/events, "written-B/event")
+}
+
+// growthRound accepts events by 125 calls and records them.
+func growthRound(b testing.TB, q *Queue, n, call int, seq map[int]uint64) int {
+	const calls, segmentOf = 125, 500
+	for range calls {
 		ds := make([]delivery.Delivery, call)
 		for i := range ds {
 			ds[i] = growthDelivery(n)
@@ -97,7 +126,7 @@ func growthDelivery(n int) delivery.Delivery {
 }
 
 // growthSegment is a segment whose envelope contains its bytes, as Fabric's does.
-func growthSegment(b *testing.B, q *Queue, lane int, seq uint64, items []Item) Segment {
+func growthSegment(b testing.TB, q *Queue, lane int, seq uint64, items []Item) Segment {
 	events := make([]provenance.Event, len(items))
 	for i, it := range items {
 		events[i] = it.Event

@@ -14,6 +14,7 @@ import (
 type sqliteBackend struct {
 	readers         *sql.DB
 	ids             *idTable
+	open, close     *sql.Stmt // a transaction
 	addOne, addMany *sql.Stmt
 	unblocked       *sql.Stmt // of readers
 
@@ -48,6 +49,8 @@ func (e *sqliteBackend) prepare(ctx context.Context, conn *sql.Conn) error {
 		return err
 	}
 	return prepareAll(ctx, conn, e, []prepared{
+		{&e.open, `BEGIN IMMEDIATE`},
+		{&e.close, `COMMIT`},
 		{&e.addOne, addItem + itemRow},
 		{&e.addMany, addItem + strings.TrimSuffix(strings.Repeat(itemRow+", ", insertRows), ", ")},
 	})
@@ -82,13 +85,13 @@ func (*sqliteBackend) relocate(ctx context.Context, tx *sql.Tx) error {
 	return sqldb.Wrap(err, "change lanes")
 }
 
-func (*sqliteBackend) begin(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, `BEGIN IMMEDIATE`)
+func (e *sqliteBackend) begin(ctx context.Context, _ *sql.Conn) error {
+	_, err := e.open.ExecContext(ctx)
 	return err
 }
 
 func (e *sqliteBackend) commit(b *batch) error {
-	if _, err := b.w.conn.ExecContext(b.ctx, `COMMIT`); err != nil {
+	if _, err := e.close.ExecContext(b.ctx); err != nil {
 		return err
 	}
 	e.ids.committed(b)
