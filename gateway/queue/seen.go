@@ -49,7 +49,8 @@ type idTable struct {
 	life    time.Duration // how long an id is to be remembered; 0: for ever
 	limit   int           // ids in the memtable
 
-	chunkBytes int // the entries that fill a page
+	chunkBytes int                   // the entries that fill a page
+	room       func(time.Time) error // tells whether there is disk to write to
 
 	// Touched in the writer's goroutine.
 	memtable *memtable

@@ -40,6 +40,7 @@ func (t *idTable) compact(ctx context.Context) {
 		}
 		var again <-chan time.Time
 		if err != nil {
+			swept = false
 			t.logger.WarnContext(ctx, "event ids are not compacted; it is tried again", slog.Any("error", err))
 			timer.Reset(retryCompaction)
 			again = timer.C
@@ -258,6 +259,9 @@ func (t *idTable) store(ctx context.Context, r *run, chunks [][]byte) error {
 	next := len(r.firsts) - len(chunks)
 	if len(r.firsts) > chunkNumbers {
 		return provenance.Errorf(provenance.Internal, "a run of event ids has more than %d chunks", chunkNumbers)
+	}
+	if err := t.room(time.Now()); err != nil {
+		return err // a full disk must not fail the commits of others
 	}
 	return t.writer.do(ctx, &op{rows: len(chunks), bare: true, run: func(b *batch) error {
 		at := next

@@ -369,3 +369,25 @@ func TestFilter(t *testing.T) {
 		t.Error("an empty filter has an id")
 	}
 }
+
+// Where the disk is low nothing is compacted, and nothing is lost by it.
+func TestCompactionNeedsDisk(t *testing.T) {
+	path := createFile(t)
+	q := open(t, path, Options{Lanes: 1, memtable: 10})
+	idsIn(q).room = func(time.Time) error { return provenance.Errorf(provenance.Full, "no room") }
+	accept(t, q, deliveries("a", 0, 50)...)
+	_, err := idsIn(q).compactOnce(t.Context())
+	wantCode(t, err, provenance.Full)
+	if got := accept(t, q, deliveries("a", 0, 55)...); got.New != 5 {
+		t.Errorf("%d are new", got.New)
+	}
+	crash(t, q)
+	q = open(t, path, Options{Lanes: 1, memtable: 10})
+	if got := accept(t, q, deliveries("a", 0, 60)...); got.New != 5 {
+		t.Errorf("%d are new", got.New)
+	}
+	compacted(t, q)
+	if got := known(t, q); len(got) != 60 || len(idsIn(q).runs) == 0 {
+		t.Errorf("%d ids are known", len(got))
+	}
+}

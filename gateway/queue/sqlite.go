@@ -160,7 +160,7 @@ func (q *Queue) openSQLite(ctx context.Context, path string) error {
 	if err := q.start(ctx); err != nil {
 		return err
 	}
-	ids.writer = q.writer
+	ids.writer, ids.room = q.writer, q.disk.check
 	return nil
 }
 
