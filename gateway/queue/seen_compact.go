@@ -220,7 +220,7 @@ func (t *idTable) write(ctx context.Context, m making) error {
 				if err := step(); err != nil {
 					return err
 				}
-				if m.progress != nil {
+				if m.progress != nil && more {
 					if err := m.progress(e); err != nil {
 						return err
 					}
