@@ -162,7 +162,10 @@ func usage(b *testing.B) (s spent) {
 	}
 	for line := range strings.Lines(string(text)) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
-		n, _ := strconv.ParseInt(value, 10, 64) //nolint:errcheck // names that are not asked for may hold anything
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
 		switch name {
 		case "write_bytes":
 			s.disk = n

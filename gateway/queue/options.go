@@ -38,7 +38,8 @@ type Options struct {
 	// On PostgreSQL it means nothing: the server's disk is the server's care.
 	MinFreeBytes int64
 	// Remember is how long the id of a recorded event stays known, at least an
-	// hour; 0 is for ever. A delivery repeated later than that is a new event.
+	// hour; 0 is for ever. A delivery repeated later than that is a new event; a
+	// file may know it for about an eighth longer.
 	// Ids of events that are not recorded yet are never forgotten.
 	Remember time.Duration
 	// LaneTTL is how long a replica on PostgreSQL keeps its lanes without a word

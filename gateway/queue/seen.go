@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -146,7 +147,7 @@ func (t *idTable) stored(ctx context.Context, id provenance.EventID) (mark, erro
 	var body []byte
 	var at int64
 	err := t.oldBody.QueryRowContext(ctx, id[:]).Scan(&body, &at)
-	if err == sql.ErrNoRows {
+	if errors.Is(err, sql.ErrNoRows) {
 		return mark{}, nil
 	}
 	return newMark(body, at), sqldb.Wrap(err, "read event ids")

@@ -2,6 +2,8 @@ package queue
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -336,15 +338,11 @@ func (t *idTable) dropOrphans(ctx context.Context) error {
 	defer t.compacting.Unlock()
 	for next := int64(0); ; {
 		var id int64
-		rows, err := t.readers.QueryContext(ctx, `SELECT id FROM seen_chunks WHERE id >= ? ORDER BY id LIMIT 1`, next)
+		err := t.readers.QueryRowContext(ctx, `SELECT id FROM seen_chunks WHERE id >= ? ORDER BY id LIMIT 1`, next).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
 		if err != nil {
-			return sqldb.Wrap(err, "compact event ids")
-		}
-		found := rows.Next()
-		if found {
-			err = rows.Scan(&id)
-		}
-		if err = firstError(err, rows.Err(), rows.Close()); err != nil || !found {
 			return sqldb.Wrap(err, "compact event ids")
 		}
 		number := id / chunkNumbers
