@@ -213,26 +213,5 @@ func itemFault(it *AuditItem, event []byte, lane sql.NullInt64) (text string, is
 // KnownIDs calls each with the id of every event that was accepted and is not
 // forgotten, recorded or not, in ascending order.
 func (q *Queue) KnownIDs(ctx context.Context, each func(provenance.EventID) error) error {
-	for last, more := []byte{}, true; more; {
-		n := 0
-		reading, cancel := q.limit(ctx)
-		rows, err := q.readers.QueryContext(reading, q.backend.bind(`SELECT id FROM seen WHERE id > ? ORDER BY id LIMIT ?`), last, auditPage)
-		err = rowsOf(rows, err)(func(rows *sql.Rows) error {
-			var id []byte
-			if err := rows.Scan(&id); err != nil {
-				return err
-			}
-			n, last = n+1, id
-			if len(id) != len(provenance.EventID{}) {
-				return provenance.Errorf(provenance.Internal, "id %x is not one of an event", id)
-			}
-			return each(provenance.EventID(id))
-		})
-		cancel()
-		if err != nil {
-			return err
-		}
-		more = n == auditPage
-	}
-	return nil
+	return q.backend.each(ctx, q, each)
 }

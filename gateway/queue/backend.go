@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
@@ -14,6 +15,7 @@ type backend struct {
 	dialect
 	transactions
 	dedup
+	knownIDs
 	itemRows
 }
 
@@ -28,19 +30,30 @@ type dialect interface {
 
 type transactions interface {
 	begin(ctx context.Context, conn *sql.Conn) error
-	commit(ctx context.Context, conn *sql.Conn) error
+	commit(b *batch) error
 	// fence fails with ErrLaneLost unless this process holds the lane in the
 	// given epoch, and keeps it so until the transaction ends.
 	fence(b *batch, lane int, epoch int64) error
 }
 
-// dedup is the table of event ids.
+// dedup tells what is new.
 type dedup interface {
 	// prefetch may do for a whole batch what noteID would do for each event.
 	prefetch(b *batch, ops []*op) error
 	// noteID notes an event id; fresh is false for one that is known with the same body.
 	noteID(b *batch, id, body []byte, at int64) (fresh bool, err error)
+	// forgetIDs takes back what the batch noted, and discards what was noted before.
 	forgetIDs(b *batch, ids [][]byte) error
+}
+
+// knownIDs is the table of event ids as a whole.
+type knownIDs interface {
+	// markKnown notes ids that are not known, whatever their bodies.
+	markKnown(b *batch, ids []provenance.EventID) error
+	// each calls f with all ids in ascending order.
+	each(ctx context.Context, q *Queue, f func(provenance.EventID) error) error
+	// expire forgets ids seen before a time, see Queue.forget.
+	expire(ctx context.Context, q *Queue, before time.Time, next func() bool) (int, error)
 }
 
 type itemRows interface {

@@ -103,6 +103,7 @@ func TestUpgradeFromVersion2(t *testing.T) {
 		}
 		crash(t, q)
 		db := tables(t, path)
+		asVersion5(t, path, db)
 		for _, s := range []string{`DROP TABLE tasks`, `DROP TABLE task_places`, `DROP TABLE task_height`, `DROP TABLE clients`, `DROP TABLE unusable`, `DROP TABLE unusable_dropped`, `ALTER TABLE meta DROP COLUMN secret`, old} {
 			if _, err := db.ExecContext(t.Context(), s); err != nil {
 				t.Fatal(err)

@@ -2,9 +2,7 @@ package queue
 
 import (
 	"context"
-	"encoding/binary"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -12,12 +10,9 @@ import (
 	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
-// Ids are forgotten slice by slice: an id is a hash, so 4,096 slices of the
-// range of ids hold about as much each, and a pass needs neither an index on
-// the time nor a long transaction.
 const (
-	idSlices     = 4096
-	forgetPause  = 10 * time.Second // between two slices, at most
+	idSlices     = 4096             // parts of a pass, see postgresBackend.expire
+	forgetPause  = 10 * time.Second // between two parts, at most
 	passesWithin = 8                // passes within Options.Remember, at least
 )
 
@@ -55,38 +50,20 @@ func (q *Queue) runExpiry(ctx context.Context) {
 	}
 }
 
-// forget makes one pass: it drops the ids seen before the given time, except
-// those of events that are still in the queue, however old: forgetting these
-// would let a repeated delivery in as a second event. next is asked before
-// each slice. A crash anywhere leaves ids that the next pass drops.
-//
-// The time is fixed for the pass, so the exceptions are too: an event accepted
-// later is younger, and one that is recorded meanwhile only waits for the next
-// pass. A pass starts anywhere, for the sake of a process restarted often.
+// forget makes one pass: it drops ids seen before the given time, except those
+// of events that are still in the queue, however old: forgetting these would
+// let a repeated delivery in as a second event. PostgreSQL drops them all, and
+// asks next before each part of the pass; SQLite drops them by the run. A crash
+// anywhere leaves ids that the next pass drops.
 func (q *Queue) forget(ctx context.Context, before time.Time, next func() bool) (int, error) {
-	reading, cancel := q.limit(ctx)
-	defer cancel()
-	keep, err := q.unexpirable(reading, before)
-	if err != nil {
-		return 0, err
-	}
-	total, first := 0, rand.IntN(idSlices)
-	for i := range idSlices {
-		if i > 0 && !next() {
-			return total, nil
-		}
-		n, err := q.forgetSlice(ctx, (first+i)%idSlices, before, keep)
-		if err != nil {
-			return total, err
-		}
-		total += n
-	}
-	return total, nil
+	return q.backend.expire(ctx, q, before, next)
 }
 
 // unexpirable returns the ids of the events in the queue that were received
 // before the given time.
 func (q *Queue) unexpirable(ctx context.Context, before time.Time) (map[provenance.EventID]bool, error) {
+	ctx, cancel := q.limit(ctx)
+	defer cancel()
 	rows, err := q.reads.unexpirable.QueryContext(ctx, before.UnixMilli())
 	if err != nil {
 		return nil, sqldb.Wrap(err, "read old items")
@@ -105,39 +82,4 @@ func (q *Queue) unexpirable(ctx context.Context, before time.Time) (map[provenan
 		keep[events[0].ID] = true
 	}
 	return keep, sqldb.Wrap(rows.Err(), "read old items")
-}
-
-func (q *Queue) forgetSlice(ctx context.Context, slice int, before time.Time, keep map[provenance.EventID]bool) (int, error) {
-	from := binary.BigEndian.AppendUint16(nil, uint16(slice<<4))
-	to := binary.BigEndian.AppendUint16(nil, uint16((slice+1)<<4))
-	if slice == idSlices-1 {
-		to = []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff} // no hash comes after
-	}
-	old, err := q.expiredIDs(ctx, from, to, before, keep)
-	if err != nil || len(old) == 0 {
-		return 0, err
-	}
-	err = q.writer.do(ctx, &op{rows: len(old), run: func(b *batch) error { return q.backend.forgetIDs(b, old) }})
-	return len(old), err
-}
-
-func (q *Queue) expiredIDs(ctx context.Context, from, to []byte, before time.Time, keep map[provenance.EventID]bool) ([][]byte, error) {
-	ctx, cancel := q.limit(ctx)
-	defer cancel()
-	rows, err := q.reads.expiredIDs.QueryContext(ctx, from, to, before.Unix())
-	if err != nil {
-		return nil, sqldb.Wrap(err, "read old ids")
-	}
-	defer rows.Close()
-	var old [][]byte
-	for rows.Next() {
-		var id []byte
-		if err := rows.Scan(&id); err != nil {
-			return nil, sqldb.Wrap(err, "read old ids")
-		}
-		if len(id) != len(provenance.EventID{}) || !keep[provenance.EventID(id)] {
-			old = append(old, id)
-		}
-	}
-	return old, sqldb.Wrap(rows.Err(), "read old ids")
 }

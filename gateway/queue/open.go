@@ -83,11 +83,14 @@ func (q *Queue) startLoops() {
 		q.loops.Go(func() { q.runLanes(ctx) })
 	}
 	q.loops.Go(func() { q.tasks.keepHeight(ctx) })
+	if lite, ok := q.backend.transactions.(*sqliteBackend); ok {
+		q.loops.Go(func() { lite.ids.compact(ctx) })
+	}
 	if q.options.Remember > 0 && !q.options.Exclusive {
 		q.loops.Go(func() { q.runExpiry(ctx) })
 	}
 }
 
-func mismatch(version int) error {
-	return provenance.Errorf(provenance.Invalid, "open queue: it has schema version %d, this program reads %d", version, schemaVersion)
+func mismatch(version, want int) error {
+	return provenance.Errorf(provenance.Invalid, "open queue: it has schema version %d, this program reads %d", version, want)
 }

@@ -38,7 +38,8 @@ type Options struct {
 	// On PostgreSQL it means nothing: the server's disk is the server's care.
 	MinFreeBytes int64
 	// Remember is how long the id of a recorded event stays known, at least an
-	// hour; 0 is for ever. A delivery repeated later than that is a new event.
+	// hour; 0 is for ever. A delivery repeated later than that is a new event; a
+	// file may know it for about an eighth longer.
 	// Ids of events that are not recorded yet are never forgotten.
 	Remember time.Duration
 	// LaneTTL is how long a replica on PostgreSQL keeps its lanes without a word
@@ -50,6 +51,8 @@ type Options struct {
 	Exclusive bool
 	// Log receives what an operator should know; nil discards it.
 	Log *slog.Logger
+
+	memtable int // ids; 0: memtableIDs
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -67,6 +70,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.LaneTTL == 0 {
 		o.LaneTTL = defaultLaneTTL
+	}
+	if o.memtable == 0 {
+		o.memtable = memtableIDs
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

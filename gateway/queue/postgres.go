@@ -16,6 +16,9 @@ import (
 
 const readerConns = 4
 
+// serverVersion is kept in meta.
+const serverVersion = 5
+
 // The same tables as in SQLite, and who holds which lane. Indexes are partial:
 // an item leaves the one and enters the other, and dead letters are in
 // nobody's way.
@@ -88,7 +91,7 @@ func createPostgres(ctx context.Context, url string) error {
 		return sqldb.Wrap(err, "create queue")
 	}
 	defer session.Close(ctx)
-	tables := strings.NewReplacer("$VERSION", strconv.Itoa(schemaVersion), "$NAME", name, "$SECRET", hex.EncodeToString(secret[:])).Replace(postgresSchema)
+	tables := strings.NewReplacer("$VERSION", strconv.Itoa(serverVersion), "$NAME", name, "$SECRET", hex.EncodeToString(secret[:])).Replace(postgresSchema)
 	err = session.Create(ctx, server.Schema, tables)
 	if sqldb.IsExisting(err) {
 		return provenance.Errorf(provenance.Conflict, "create queue: schema %s exists", server.Schema)
@@ -108,7 +111,7 @@ func (q *Queue) openPostgres(ctx context.Context, url string) error {
 	q.replica = fmt.Sprintf("%016x-%s", time.Now().UnixNano(), name) // sorts by age: who was first keeps the odd lane
 	q.writerD, q.readers = place.Open(1), place.With(sqldb.Settings{sqldb.ReadOnly: "on"}).Open(readerConns)
 	server := &postgresBackend{readers: q.readers, replica: q.replica, lanes: q.options.Lanes}
-	q.backend = backend{server, server, server, server}
+	q.backend = backend{server, server, server, server, server}
 	if err := q.checkServer(ctx, place.Schema); err != nil {
 		return err
 	}
@@ -149,10 +152,10 @@ func (q *Queue) checkServer(ctx context.Context, schema string) error {
 	if err != nil {
 		return sqldb.Wrap(err, "open queue")
 	}
-	if version < 2 || version > schemaVersion {
-		return mismatch(version)
+	if version < 2 || version > serverVersion {
+		return mismatch(version, serverVersion)
 	}
-	if version < schemaVersion {
+	if version < serverVersion {
 		if err := q.upgradeServer(ctx, version); err != nil {
 			return err
 		}
@@ -175,7 +178,7 @@ func (q *Queue) upgradeServer(ctx context.Context, from int) error {
 		return sqldb.Wrap(err, "upgrade queue")
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do
-	done, err := tx.ExecContext(ctx, `UPDATE meta SET version = $1 WHERE version = $2`, schemaVersion, from)
+	done, err := tx.ExecContext(ctx, `UPDATE meta SET version = $1 WHERE version = $2`, serverVersion, from)
 	if err != nil {
 		return sqldb.Wrap(err, "upgrade queue")
 	}

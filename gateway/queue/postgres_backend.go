@@ -38,8 +38,8 @@ func (*postgresBackend) begin(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
-func (*postgresBackend) commit(ctx context.Context, conn *sql.Conn) error {
-	return sqldb.CommitOn(ctx, conn)
+func (*postgresBackend) commit(b *batch) error {
+	return sqldb.CommitOn(b.ctx, b.w.conn)
 }
 
 // prefetch inserts the ids of all deliveries in hand, in one order that all

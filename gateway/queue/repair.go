@@ -115,19 +115,7 @@ func (q *Queue) MarkKnown(ctx context.Context, ids []provenance.EventID) error {
 	}
 	return q.writer.do(ctx, &op{
 		rows: len(ids),
-		run: func(b *batch) error {
-			stmt, err := b.w.conn.PrepareContext(b.ctx, q.backend.bind(`INSERT INTO seen (id, body, at) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`))
-			if err != nil {
-				return sqldb.Wrap(err, "note event ids")
-			}
-			defer stmt.Close() //nolint:errcheck // every row's error was heard
-			for _, id := range ids {
-				if _, err := stmt.ExecContext(b.ctx, id[:], []byte{}, b.now.Unix()); err != nil {
-					return sqldb.Wrap(err, "note event ids")
-				}
-			}
-			return nil
-		},
+		run:  func(b *batch) error { return q.backend.markKnown(b, ids) },
 	})
 }
 

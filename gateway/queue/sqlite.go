@@ -14,16 +14,15 @@ import (
 	"github.com/waybill-dev/waybill/gateway/sqldb"
 )
 
-// schemaVersion is kept in PRAGMA user_version, and in PostgreSQL's meta.
-const schemaVersion = 5
+// schemaVersion is kept in PRAGMA user_version.
+const schemaVersion = 6
 
-// The tables. seen outlives items, so that a delivery repeated after its event
-// was recorded is still known; it grows by about 65 bytes an event.
+// The tables. Ids outlive items, so that a delivery repeated after its event was
+// recorded is still known.
 const schema = `
 CREATE TABLE meta (name TEXT NOT NULL, lanes INTEGER NOT NULL, done INTEGER NOT NULL, secret BLOB NOT NULL); -- secret: see HideID
 CREATE TABLE lanes (lane INTEGER PRIMARY KEY, next INTEGER NOT NULL, block INTEGER NOT NULL);
 CREATE TABLE repositories (id INTEGER PRIMARY KEY, host TEXT NOT NULL, name TEXT NOT NULL, lane INTEGER NOT NULL, UNIQUE (host, name));
-CREATE TABLE seen (id BLOB PRIMARY KEY, body BLOB NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID; -- at: when, in seconds
 CREATE TABLE items (
   id INTEGER PRIMARY KEY, -- lane by lane, see laneNumbers
   state INTEGER NOT NULL, -- 0 waiting, 1 sealed, 2 dead
@@ -40,8 +39,8 @@ CREATE INDEX items_work ON items (state, lane);
 CREATE TABLE segments (
   lane INTEGER PRIMARY KEY, -- at most one open segment per lane
   seq INTEGER NOT NULL, host TEXT NOT NULL, bytes BLOB NOT NULL, txid TEXT NOT NULL, tx BLOB NOT NULL);
-` + clientsSQLite + tasksSQLite + unusableSQLite + `
-PRAGMA user_version = 5;`
+` + seenSQLite + clientsSQLite + tasksSQLite + unusableSQLite + `
+PRAGMA user_version = 6;`
 
 // What segments hide, until it is kept elsewhere.
 const clientsSQLite = `CREATE TABLE clients (lane INTEGER NOT NULL, seq INTEGER NOT NULL, host TEXT NOT NULL, bytes BLOB NOT NULL,
@@ -139,8 +138,9 @@ func (q *Queue) openSQLite(ctx context.Context, path string) error {
 	if q.readers, err = openFile(path, readerConns, true); err != nil {
 		return err
 	}
-	lite := &sqliteBackend{readers: q.readers}
-	q.backend = backend{lite, lite, lite, lite}
+	ids := newIDTable(q.readers, q.options)
+	lite := &sqliteBackend{readers: q.readers, ids: ids}
+	q.backend = backend{lite, lite, ids, ids, lite}
 	if err := q.upgradeSQLite(ctx); err != nil {
 		return err
 	}
@@ -154,19 +154,28 @@ func (q *Queue) openSQLite(ctx context.Context, path string) error {
 	if _, err := q.writerD.ExecContext(ctx, `UPDATE tasks SET owner = '' WHERE owner <> ''`); err != nil {
 		return sqldb.Wrap(err, "open queue")
 	}
-	return q.start(ctx)
+	if err := ids.load(ctx, q.writerD); err != nil {
+		return err
+	}
+	if err := q.start(ctx); err != nil {
+		return err
+	}
+	ids.writer, ids.room = q.writer, q.disk.check
+	return nil
 }
 
 // upgradeSQLite brings an older file up to date. Version 1 did not know when
 // an id was seen: such ids count as seen at the upgrade. Version 2 hid nothing,
-// version 3 had no tasks, version 4 kept nothing that cannot be used.
+// version 3 had no tasks, version 4 kept nothing that cannot be used, and up to
+// version 5 ids were one table, which is brought into its new form while the
+// queue works (idTable.convert).
 func (q *Queue) upgradeSQLite(ctx context.Context) error {
 	var version int
 	if err := q.writerD.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
 		return sqldb.Wrap(err, "open queue")
 	}
 	if version < 1 || version > schemaVersion {
-		return mismatch(version)
+		return mismatch(version, schemaVersion)
 	}
 	if version == schemaVersion {
 		return nil
@@ -186,14 +195,26 @@ func (q *Queue) upgradeSQLite(ctx context.Context) error {
 	if version < 4 {
 		steps += tasksSQLite
 	}
+	if version < 5 {
+		steps += unusableSQLite
+	}
+	steps += `ALTER TABLE seen RENAME TO seen_old;` + seenSQLite
 	// One transaction: a crash leaves the old version or the new one.
-	_, err := q.writerD.ExecContext(ctx, `BEGIN IMMEDIATE; `+steps+unusableSQLite+fmt.Sprintf(` PRAGMA user_version = %d; COMMIT`, schemaVersion))
+	_, err := q.writerD.ExecContext(ctx, `BEGIN IMMEDIATE; `+steps+fmt.Sprintf(` PRAGMA user_version = %d; COMMIT`, schemaVersion))
 	return sqldb.Wrap(err, "upgrade queue")
 }
+
+// pageBytes is the size of a page: every commit writes the last page of each
+// lane and of each table anew, so small ones halve what an event writes. A file
+// of an older version keeps its pages of 4,096.
+const pageBytes = 2048
+
+// checkpointPages is how long the log gets, 40 MB.
+const checkpointPages = 20_000
 
 // openFile opens the file with the settings that the queue's promises rest on.
 func openFile(path string, connections int, readOnly bool) (*sql.DB, error) {
 	return sqldb.OpenFile(path, sqldb.FileOptions{
-		Synchronous: "FULL", BusyTimeout: 5 * time.Second, CacheKiB: 32 << 10, CheckpointPages: 10_000, Connections: connections, ReadOnly: readOnly,
+		Synchronous: "FULL", BusyTimeout: 5 * time.Second, CacheKiB: 32 << 10, PageBytes: pageBytes, CheckpointPages: checkpointPages, Connections: connections, ReadOnly: readOnly, TempMemory: true,
 	})
 }

@@ -12,10 +12,11 @@ import (
 
 // liteEngine is SQLite: one process, so every lane is its own.
 type sqliteBackend struct {
-	readers               *sql.DB
-	addSeen, body, forget *sql.Stmt
-	addOne, addMany       *sql.Stmt
-	unblocked             *sql.Stmt // of readers
+	readers         *sql.DB
+	ids             *idTable
+	open, close     *sql.Stmt // a transaction
+	addOne, addMany *sql.Stmt
+	unblocked       *sql.Stmt // of readers
 
 	// last is the highest number given to an item of a lane. It belongs to the
 	// writer's goroutine; numbers of a transaction that failed stay unused.
@@ -41,13 +42,15 @@ func (e *sqliteBackend) prepare(ctx context.Context, conn *sql.Conn) error {
 	const addItem = `INSERT INTO items (id, state, lane, repo, connector, event, body, received, attempts, due, reason) VALUES `
 	const itemRow = `(?, 0, ?, ?, ?, ?, ?, ?, 0, 0, '')`
 	err := prepareAll(ctx, e.readers, e, []prepared{{&e.unblocked, selectWaiting + ` ORDER BY i.id`}})
+	if err == nil {
+		err = e.ids.prepare(ctx, conn, e)
+	}
 	if err != nil {
 		return err
 	}
 	return prepareAll(ctx, conn, e, []prepared{
-		{&e.addSeen, `INSERT OR IGNORE INTO seen (id, body, at) VALUES (?, ?, ?)`},
-		{&e.body, `SELECT body FROM seen WHERE id = ?`},
-		{&e.forget, `DELETE FROM seen WHERE id = ?`},
+		{&e.open, `BEGIN IMMEDIATE`},
+		{&e.close, `COMMIT`},
 		{&e.addOne, addItem + itemRow},
 		{&e.addMany, addItem + strings.TrimSuffix(strings.Repeat(itemRow+", ", insertRows), ", ")},
 	})
@@ -82,42 +85,16 @@ func (*sqliteBackend) relocate(ctx context.Context, tx *sql.Tx) error {
 	return sqldb.Wrap(err, "change lanes")
 }
 
-func (*sqliteBackend) begin(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, `BEGIN IMMEDIATE`)
+func (e *sqliteBackend) begin(ctx context.Context, _ *sql.Conn) error {
+	_, err := e.open.ExecContext(ctx)
 	return err
 }
 
-func (*sqliteBackend) commit(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, `COMMIT`)
-	return err
-}
-
-func (*sqliteBackend) prefetch(*batch, []*op) error { return nil }
-
-func (e *sqliteBackend) noteID(b *batch, id, body []byte, at int64) (fresh bool, err error) {
-	result, err := e.addSeen.ExecContext(b.ctx, id, body, at)
-	if err != nil {
-		return false, sqldb.Wrap(err, "accept event")
+func (e *sqliteBackend) commit(b *batch) error {
+	if _, err := e.close.ExecContext(b.ctx); err != nil {
+		return err
 	}
-	if n, err := result.RowsAffected(); err != nil || n == 1 {
-		return n == 1, sqldb.Wrap(err, "accept event")
-	}
-	var known []byte
-	if err := e.body.QueryRowContext(b.ctx, id).Scan(&known); err != nil {
-		return false, sqldb.Wrap(err, "accept event")
-	}
-	if !sameBody(known, body) {
-		return false, otherBody(id)
-	}
-	return false, nil
-}
-
-func (e *sqliteBackend) forgetIDs(b *batch, ids [][]byte) error {
-	for _, id := range ids {
-		if _, err := e.forget.ExecContext(b.ctx, id); err != nil {
-			return sqldb.Wrap(err, "take back event")
-		}
-	}
+	e.ids.committed(b)
 	return nil
 }
 
@@ -139,7 +116,7 @@ func (e *sqliteBackend) flush(b *batch) error {
 		}
 		rest = rest[n:]
 	}
-	return nil
+	return e.ids.flush(b)
 }
 
 func (*sqliteBackend) sealItems(b *batch, lane int, ids []int64) (sql.Result, error) {

@@ -80,7 +80,7 @@ func (s *stmts) prepare(ctx context.Context, conn *sql.Conn, e dialect) error {
 // reads are the prepared statements of the reading connections, which see
 // committed rows only.
 type reads struct {
-	oldest, segment, next, dead, counts, done, unexpirable, expiredIDs, recordedClients, unusable, unusableCounts *sql.Stmt
+	oldest, segment, next, dead, counts, done, unexpirable, recordedClients, unusable, unusableCounts *sql.Stmt
 }
 
 const (
@@ -104,6 +104,5 @@ func prepareReads(ctx context.Context, db *sql.DB, e dialect) (r reads, err erro
 		{&r.unusable, `SELECT id, host, connector, reason, hash, size, body, times, received, last FROM unusable WHERE id > ? ORDER BY id LIMIT ?`},
 		{&r.unusableCounts, `SELECT connector, count(*), 0 FROM unusable GROUP BY connector UNION ALL SELECT connector, 0, dropped FROM unusable_dropped`},
 		{&r.unexpirable, `SELECT event FROM items WHERE received < ?`},
-		{&r.expiredIDs, `SELECT id FROM seen WHERE id >= ? AND id < ? AND at < ?`},
 	})
 }

@@ -160,6 +160,7 @@ func TestUpgradeFromVersion4(t *testing.T) {
 		}
 		crash(t, q)
 		db := tables(t, path)
+		asVersion5(t, path, db)
 		for _, s := range []string{`DROP TABLE unusable`, `DROP TABLE unusable_dropped`, old} {
 			if _, err := db.ExecContext(t.Context(), s); err != nil {
 				t.Fatal(err)

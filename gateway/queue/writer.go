@@ -67,6 +67,9 @@ type batch struct {
 	added map[string]int64 // items by connector
 	repos map[repoKey]repo
 	noted map[string]*note // PostgreSQL: what prefetch learned of the ids
+
+	ids    map[provenance.EventID]mark // SQLite: what it notes of ids
+	logRow int64                       // ... and in which row of the log
 }
 
 func newWriter(ctx context.Context, db *sql.DB, e backend) (*writer, error) {
@@ -275,7 +278,7 @@ func (w *writer) transact(ops []*op) (err error) {
 			return w.breakIfDamaged(err)
 		}
 	}
-	if err := w.backend.commit(ctx, w.conn); err != nil {
+	if err := w.backend.commit(b); err != nil {
 		return w.breakIfDamaged(doubtError{err})
 	}
 	return nil

@@ -21,10 +21,16 @@ type FileOptions struct {
 	Synchronous string
 	BusyTimeout time.Duration
 	CacheKiB    int
+	// PageBytes is the size of a new file's pages (0: SQLite's own 4,096); a
+	// file that has tables keeps its own.
+	PageBytes int
 	// CheckpointPages is how long the log may get before it is written into the
 	// file (0: SQLite's own 1,000); a longer one halves writing at high rates.
 	CheckpointPages int
 	ReadOnly        bool
+	// TempMemory keeps in memory what a savepoint may have to restore, and the
+	// temporary tables: for transactions that are small.
+	TempMemory bool
 	// Connections are kept open once they are: there may be no file for another.
 	Connections int
 }
@@ -42,10 +48,16 @@ func OpenFile(path string, o FileOptions) (*sql.DB, error) {
 
 func fileName(path string, o FileOptions) string {
 	name := (&url.URL{Scheme: "file", OmitHost: true, Path: path}).String() +
-		fmt.Sprintf("?_pragma=busy_timeout(%d)&_pragma=journal_mode(WAL)&_pragma=synchronous(%s)&_pragma=cache_size(-%d)",
+		fmt.Sprintf("?_pragma=busy_timeout(%d)&_journal_mode=WAL&_pragma=synchronous(%s)&_pragma=cache_size(-%d)",
 			o.BusyTimeout.Milliseconds(), o.Synchronous, o.CacheKiB)
+	if o.PageBytes > 0 {
+		name += fmt.Sprintf("&_pragma=page_size(%d)", o.PageBytes) // the driver sets the journal's mode after it, which fixes it
+	}
 	if o.CheckpointPages > 0 {
 		name += fmt.Sprintf("&_pragma=wal_autocheckpoint(%d)", o.CheckpointPages)
+	}
+	if o.TempMemory {
+		name += "&_pragma=temp_store(MEMORY)"
 	}
 	if o.ReadOnly {
 		name += "&_pragma=query_only(1)"
