@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
@@ -115,6 +116,7 @@ type memory struct {
 	segment      uint64
 	repository   uint64
 	repositories map[[2]string]repository
+	tags         map[string]provenance.Digest // what those name that moved of late
 }
 
 type repository struct {
@@ -122,12 +124,15 @@ type repository struct {
 	tagged bool
 }
 
-// maxRepositories bounds what a writer remembers; what is forgotten is read again.
-const maxRepositories = 20_000
+// What a writer remembers is bounded; what is forgotten is read again.
+const (
+	maxRepositories = 20_000
+	maxMoved        = 20_000
+)
 
 // remember reads what the writer goes on from.
 func (w *writer) remember() (*memory, error) {
-	m := &memory{repositories: map[[2]string]repository{}}
+	m := &memory{repositories: map[[2]string]repository{}, tags: map[string]provenance.Digest{}}
 	for st, next := range map[*statement]*uint64{&w.st.lastRecord: &m.record, &w.st.lastSegment: &m.segment, &w.st.lastRepository: &m.repository} {
 		if _, err := w.row(st, nil, next); err != nil {
 			return nil, err
@@ -179,13 +184,37 @@ func (w *writer) block(b Prepared) error {
 				return err
 			}
 		}
+		w.rememberTags()
 	}
 	return w.addRun(w.entries)
 }
 
+// rememberTags notes what the tags name that the transaction moved: those that move
+// often do so many times in one segment, which says what they named last only.
+func (w *writer) rememberTags() {
+	for _, write := range w.tx.Writes { // by whatever else there may be one day
+		if inDirectory(write.Key) {
+			delete(w.tags, write.Key)
+		}
+	}
+	for key, tag := range w.tx.tags {
+		if w.tx.fresh[key] && w.tx.moves[key].steps < 2 {
+			delete(w.tags, key)
+			continue
+		}
+		if len(w.tags) >= maxMoved {
+			clear(w.tags)
+		}
+		w.tags[key] = tag.Digest
+	}
+}
+
 // load reads what derive compares with: what stood under the keys that change.
 func (w *writer) load() error {
-	keys := w.tx.needed()
+	keys := slices.DeleteFunc(w.tx.needed(), func(key string) bool {
+		_, known := w.tags[key]
+		return known
+	})
 	w.before = make(map[string][]byte, len(keys))
 	if len(keys) == 0 {
 		return nil

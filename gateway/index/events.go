@@ -85,6 +85,9 @@ func (w *writer) moveTag(tags map[string]provenance.Digest, host provenance.Host
 	if !seen {
 		var known bool
 		if named, known = w.tx.named(key); !known {
+			named, known = w.tags[key]
+		}
+		if !known {
 			tag, _, err := before[state.Tag](w, key)
 			if err != nil {
 				return provenance.Digest{}, err

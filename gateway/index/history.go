@@ -95,18 +95,15 @@ func (s *Snapshot) recordsIn(in span, f readmodel.HistoryFilter, limit int) (rec
 
 const selectRecords = `SELECT r.number, r.block, r.tx, r.number - t.first, t.id, t.at, t.msp, t.name, r.kind, coalesce(p.host, x''), coalesce(p.repository, x''),
 	r.tag, r.digest, r.previous, r.stage, r.media_type, r.actor, r.occurred_at, r.detail, r.record
-	FROM records r JOIN txs t ON t.block = r.block AND t.tx = r.tx LEFT JOIN repositories p ON p.id = r.repository`
+	FROM records r JOIN txs t ON t.block = r.block AND t.tx = r.tx LEFT JOIN repositories p ON p.id = r.repository
+	WHERE r.number IN `
 
 // records reads records, in the order of their numbers in a list, that a filter takes.
 func (s *Snapshot) records(numbers []uint64, f readmodel.HistoryFilter) ([]readmodel.Record, error) {
 	found := make(map[uint64]readmodel.Record, len(numbers))
 	for some := range slices.Chunk(numbers, maxVariables) {
-		args := make([]any, len(some))
-		for i, n := range some {
-			args[i] = int64(n)
-		}
-		text := selectRecords + ` WHERE r.number IN (?` + strings.Repeat(`, ?`, len(some)-1) + `)`
-		err := s.each(text, args, func(row *sql.Rows) error {
+		args := filled(some)
+		err := s.each(among(selectRecords, len(args)), args, func(row *sql.Rows) error {
 			var number uint64
 			r, err := recordOfRow(row, &number)
 			found[number] = r

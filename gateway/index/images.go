@@ -14,10 +14,12 @@ import (
 	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
+const selectRepository = `SELECT id FROM repositories WHERE host = ? AND repository = ?`
+
 // repositoryID is the number of a repository, or of a registry, that something is
 // told of; 0 where nothing is.
 func (s *Snapshot) repositoryID(host provenance.Host, repo provenance.Repository) (id uint64, err error) {
-	err = s.each(`SELECT id FROM repositories WHERE host = ? AND repository = ?`, []any{string(host), string(repo)}, func(row *sql.Rows) error { return row.Scan(&id) })
+	err = s.each(selectRepository, []any{string(host), string(repo)}, func(row *sql.Rows) error { return row.Scan(&id) })
 	return id, err
 }
 

@@ -1,12 +1,12 @@
 package index
 
 import (
+	"cmp"
 	"database/sql"
 	"encoding/binary"
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
@@ -76,7 +76,7 @@ func (s *Snapshot) segmentsOf(f readmodel.PullFilter, from *Position, limit int)
 		}
 		in.to = numbered(in.from, last+1)
 	}
-	var numbers []any
+	var numbers []int64
 	err = s.scan(in, func(e entry) (bool, error) {
 		number, repository := lastNumber(e.key[:len(e.key)-8]), lastNumber(e.key)
 		if last, _ := binary.Varint(e.value); wanted != 0 && repository != wanted || !f.Since.IsZero() && last < nanos(f.Since) {
@@ -90,9 +90,8 @@ func (s *Snapshot) segmentsOf(f readmodel.PullFilter, from *Position, limit int)
 	if err != nil || len(numbers) == 0 {
 		return nil, err
 	}
-	text := `SELECT s.block, s.tx, h.host, s.key, t.id, t.at, t.msp, t.name FROM segments s JOIN txs t ON t.block = s.block AND t.tx = s.tx
-		JOIN repositories h ON h.id = s.host WHERE s.number IN (?` + strings.Repeat(`, ?`, len(numbers)-1) + `) ORDER BY s.number DESC`
-	err = s.each(text, numbers, func(row *sql.Rows) error {
+	args := filled(numbers)
+	err = s.each(among(selectSegments, len(args)), args, func(row *sql.Rows) error {
 		var one pulledSegment
 		var key []byte
 		var at int64
@@ -105,8 +104,14 @@ func (s *Snapshot) segmentsOf(f readmodel.PullFilter, from *Position, limit int)
 		all = append(all, one)
 		return err
 	})
+	slices.SortFunc(all, func(a, b pulledSegment) int {
+		return cmp.Or(cmp.Compare(b.pull.Block, a.pull.Block), cmp.Compare(b.pull.Tx, a.pull.Tx))
+	})
 	return all, err
 }
+
+const selectSegments = `SELECT s.block, s.tx, h.host, s.key, t.id, t.at, t.msp, t.name FROM segments s JOIN txs t ON t.block = s.block AND t.tx = s.tx
+	JOIN repositories h ON h.id = s.host WHERE s.number IN `
 
 // segmentName takes a segment's lane and number out of its key.
 func segmentName(key string) (lane string, number uint64, err error) {

@@ -10,9 +10,10 @@ import (
 const (
 	selectRuns = `SELECT r.id, coalesce(t.upto, x'') FROM runs r LEFT JOIN runs t ON t.id = r.target ORDER BY r.id`
 	// selectStarts reads of each run the chunk that a key would be in.
-	selectStarts = `SELECT c.run, c.first, c.data FROM runs r JOIN chunks c ON c.run = r.id AND c.first = coalesce(
-		(SELECT f.first FROM chunks f WHERE f.run = r.id AND f.first <= ? ORDER BY f.first DESC LIMIT 1),
-		(SELECT f.first FROM chunks f WHERE f.run = r.id ORDER BY f.first LIMIT 1))`
+	selectStarts = `WITH s AS MATERIALIZED (SELECT r.id AS run, coalesce(
+			(SELECT f.first FROM chunks f WHERE f.run = r.id AND f.first <= ? ORDER BY f.first DESC LIMIT 1),
+			(SELECT f.first FROM chunks f WHERE f.run = r.id ORDER BY f.first LIMIT 1)) AS first FROM runs r)
+		SELECT s.run, s.first, c.data FROM s JOIN chunks c ON c.run = s.run AND c.first = s.first`
 	selectAfter  = `SELECT first, data FROM chunks WHERE run = ? AND first > ? ORDER BY first LIMIT 1`
 	selectBefore = `SELECT first, data FROM chunks WHERE run = ? AND first < ? ORDER BY first DESC LIMIT 1`
 )

@@ -79,7 +79,7 @@ func (x *Index) Organisations(ctx context.Context) ([]block.Organisation, error)
 }
 
 // maxVariables bounds the keys of one query.
-const maxVariables = 500
+const maxVariables = 512
 
 // maxFound bounds what the directory keeps: it is another one after as many keys.
 const maxFound = 2000

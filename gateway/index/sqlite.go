@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -58,6 +57,7 @@ type sqliteBackend struct {
 	prepared map[string]*sql.Stmt // the writer's, by text
 	heads    *sql.Stmt            // of the readers
 	gets     map[int]*sql.Stmt    // of the readers, by how many keys
+	asked    map[string]*sql.Stmt // of the readers, by text: preparing costs more than running
 }
 
 func openSQLite(ctx context.Context, path, synchronous string) (backend, error) {
@@ -101,6 +101,12 @@ func (e *sqliteBackend) prepare(ctx context.Context) (err error) {
 	}
 	if e.heads, err = e.read.PrepareContext(ctx, selectHead); err != nil {
 		return provenance.Wrap(provenance.Internal, err, "prepare")
+	}
+	e.asked = map[string]*sql.Stmt{}
+	for _, text := range askedOften() {
+		if e.asked[text], err = e.read.PrepareContext(ctx, text); err != nil { //nolint:sqlclosecheck // closed with the database
+			return provenance.Wrap(provenance.Internal, err, "prepare %q", text)
+		}
 	}
 	e.gets = map[int]*sql.Stmt{}
 	for _, n := range getSizes() {
@@ -207,19 +213,16 @@ func (r *sqliteReads) head() (h head, err error) {
 }
 
 func (r *sqliteReads) query(text string, args ...any) (*sql.Rows, error) {
+	if st, ok := r.backend.asked[text]; ok {
+		return r.tx.StmtContext(r.ctx(), st).QueryContext(r.ctx(), args...) //nolint:sqlclosecheck // the transaction closes it
+	}
 	return r.tx.QueryContext(r.ctx(), text, args...)
 }
 
-// getSizes are the numbers of keys that a prepared query takes: a verdict makes
-// a dozen reads of one to some fifty keys, and preparing each costs more than running it.
-func getSizes() []int { return []int{1, 8, 64, maxVariables} }
-
 func (r *sqliteReads) get(keys []string) (*sql.Rows, error) {
-	sizes := getSizes()
-	size := sizes[slices.IndexFunc(sizes, func(n int) bool { return n >= len(keys) })]
-	args := make([]any, size)
+	args := make([]any, sizeFor(len(keys)))
 	for i := range args {
 		args[i] = []byte(keys[min(i, len(keys)-1)]) // the last one fills the rest
 	}
-	return r.tx.StmtContext(r.ctx(), r.backend.gets[size]).QueryContext(r.ctx(), args...) //nolint:sqlclosecheck // the transaction closes it
+	return r.tx.StmtContext(r.ctx(), r.backend.gets[len(args)]).QueryContext(r.ctx(), args...) //nolint:sqlclosecheck // the transaction closes it
 }

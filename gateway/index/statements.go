@@ -1,6 +1,9 @@
 package index
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // The statements both databases run on the mirror of the keys and on meta.
 const (
@@ -14,6 +17,36 @@ const (
 // getMany reads n keys.
 func getMany(n int) string {
 	return `SELECT key, value FROM kv WHERE key IN (?` + strings.Repeat(`, ?`, n-1) + `)`
+}
+
+// getSizes are the numbers of values that a prepared list takes: a verdict makes
+// a dozen reads of one to some fifty keys.
+func getSizes() []int { return []int{1, 8, 64, maxVariables} }
+
+func sizeFor(n int) int {
+	sizes := getSizes()
+	return sizes[slices.IndexFunc(sizes, func(size int) bool { return size >= n })]
+}
+
+// among ends a query with a list of so many values.
+func among(query string, n int) string { return query + `(?` + strings.Repeat(`, ?`, n-1) + `)` }
+
+// filled is the values of a list, the last of which fills the rest.
+func filled[T any](values []T) []any {
+	all := make([]any, sizeFor(len(values)))
+	for i := range all {
+		all[i] = values[min(i, len(values)-1)]
+	}
+	return all
+}
+
+// askedOften are the questions whose text is always the same.
+func askedOften() []string {
+	all := []string{selectRuns, selectStarts, selectAfter, selectBefore, selectRepository}
+	for _, n := range getSizes() {
+		all = append(all, among(selectRecords, n), among(selectSegments, n))
+	}
+	return all
 }
 
 // statement is one of Apply's; dollars is its text for PostgreSQL.

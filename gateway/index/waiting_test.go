@@ -21,7 +21,7 @@ import (
 func told(t testing.TB, x *Index) (lines []string) {
 	t.Helper()
 	view(t, x, func(s *Snapshot) {
-		err := s.each(selectRecords+` ORDER BY r.number`, nil, func(row *sql.Rows) error {
+		err := s.each(strings.TrimSuffix(selectRecords, `WHERE r.number IN `)+` ORDER BY r.number`, nil, func(row *sql.Rows) error {
 			var number uint64
 			r, err := recordOfRow(row, &number)
 			lines = append(lines, fmt.Sprintf("%s by %s: %s", r.Kind, r.By, r.Detail))
