@@ -18,21 +18,33 @@ func (t *idTable) expire(ctx context.Context, q *Queue, before time.Time, _ func
 	t.compacting.Lock()
 	defer t.compacting.Unlock()
 	limit := uint32(max(0, before.Unix()))
-	err = t.writer.between(ctx, func() error {
-		if t.memtable.oldest > 0 && t.memtable.oldest < limit {
-			t.freeze()
-		}
-		return nil
-	})
-	if err == nil && t.frozen.Load() != nil {
-		err = t.flushFrozen(ctx)
-	}
+	err = t.flushOlder(ctx, limit)
 	for err == nil && t.old == oldNone && len(t.runs) > 0 && t.runs[0].newest < limit {
 		var n int
 		n, err = t.drop(ctx, q, t.runs[0], before)
 		total += n
 	}
 	return total, err
+}
+
+// flushOlder makes runs of what is in memory and has an id older than the limit.
+func (t *idTable) flushOlder(ctx context.Context, limit uint32) error {
+	for {
+		if t.frozen.Load() != nil {
+			if err := t.flushFrozen(ctx); err != nil {
+				return err
+			}
+		}
+		err := t.writer.between(ctx, func() error {
+			if t.memtable.oldest > 0 && t.memtable.oldest < limit {
+				t.freeze()
+			}
+			return nil
+		})
+		if err != nil || t.frozen.Load() == nil {
+			return err
+		}
+	}
 }
 
 // drop drops the oldest run, and returns how many ids were forgotten.
