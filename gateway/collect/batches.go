@@ -41,6 +41,7 @@ type Batches struct {
 	busy    map[provenance.Digest]int // pieces about an image that are being sent
 	sending int
 	large   int
+	sent    time.Time     // when the last came back
 	most    int           // pieces in a batch; fewer after one that found no answer
 	woken   chan struct{} // one lane, when there may be something for it
 	ended   error         // why nothing is sent any more
@@ -52,9 +53,11 @@ const (
 	sendLanes = 4
 	// largeLanes is how many of them may carry a large envelope each.
 	largeLanes = 2
-	// lingerIdle is how long a first piece waits for company, and lingerBusy how long
-	// while others are on their way and fewer than company wait.
+	// lingerIdle is how long a first piece waits for company, and lingerBusy how long it
+	// does while fewer than company wait and others are on their way, or went less than
+	// busyFor ago: of a transaction's cost most is its own.
 	lingerIdle, lingerBusy, company = 20 * time.Millisecond, 200 * time.Millisecond, 64
+	busyFor                         = time.Second
 	// overtaken is the pause before a batch that lost a race is sent a second time.
 	overtaken = 100 * time.Millisecond
 )
@@ -183,7 +186,7 @@ func (b *Batches) next(now time.Time) (pieces []*handed, rest time.Duration) {
 		return nil, time.Minute
 	}
 	linger := lingerIdle
-	if b.sending > 0 && len(pieces) < company {
+	if len(pieces) < company && (b.sending > 0 || now.Sub(b.sent) < busyFor) {
 		linger = lingerBusy
 	}
 	if rest = linger - now.Sub(pieces[0].since); !full && len(pieces) < b.most && rest > 0 {
@@ -205,6 +208,7 @@ func (b *Batches) take(pieces []*handed) {
 func (b *Batches) end(pieces []*handed) {
 	b.mu.Lock()
 	b.sending--
+	b.sent = time.Now()
 	if len(pieces) == 1 && len(pieces[0].Envelope) > evidence.MaxSmall {
 		b.large--
 	}
