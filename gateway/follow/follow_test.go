@@ -214,6 +214,75 @@ func TestFollowerRefusesAnotherChain(t *testing.T) {
 	if err := f.Run(ctx); provenance.CodeOf(err) != provenance.Conflict {
 		t.Errorf("it ended with %v", err)
 	}
+	// However many were there at once, those before it are good.
+	if held, err := x.Height(t.Context()); held != 2 || err != nil {
+		t.Errorf("it stands at %d, %v", held, err)
+	}
+}
+
+// A peer that goes on, and one whose stream breaks off.
+func TestRebuildReadsAhead(t *testing.T) {
+	const n = 300
+	blocks := chainOf(n + 5)
+	var height atomic.Int64
+	height.Store(n)
+	path := filepath.Join(t.TempDir(), "index.db")
+	if err := index.Create(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	if err := index.Rebuild(t.Context(), path, func(x *index.Index) error {
+		held, err := Rebuild(t.Context(), growing{blocks: blocks, height: &height}, x, slog.New(slog.DiscardHandler))
+		height.Store(n + 5) // from now on it has more, which nobody asked for
+		if held != n {
+			t.Errorf("it stands at %d", held)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	sameAsAlone(t, path, blocks[:n])
+	broken := errors.New("the stream broke off")
+	err := ahead(t.Context(), breaking{blocks[:40], broken}, 0, func([]index.Prepared) error { return nil })
+	if !errors.Is(err, broken) {
+		t.Errorf("it ended with %v", err)
+	}
+	refused := errors.New("the index is away")
+	taken := 0
+	err = ahead(t.Context(), breaking{blocks, nil}, 3, func(some []index.Prepared) error {
+		for _, b := range some {
+			if b.Number != uint64(3+taken) {
+				t.Errorf("block %d came in the place of block %d", b.Number, 3+taken)
+			}
+			taken++
+		}
+		if taken > 100 {
+			return refused
+		}
+		return nil
+	})
+	if !errors.Is(err, refused) {
+		t.Errorf("it ended with %v after %d blocks", err, taken)
+	}
+	if got := remaining(time.Minute, 30, 90); got != 2*time.Minute {
+		t.Errorf("%s remain", got)
+	}
+}
+
+// breaking is a peer whose stream ends with an error.
+type breaking struct {
+	blocks []block.Block
+	err    error
+}
+
+func (b breaking) Height(context.Context) (uint64, error) { return uint64(len(b.blocks)), nil }
+
+func (b breaking) Blocks(_ context.Context, from uint64, apply func(block.Block) error) error {
+	for _, one := range b.blocks[from:] {
+		if err := apply(one); err != nil {
+			return err
+		}
+	}
+	return b.err
 }
 
 // looked takes each block once, and one of them at the second try only.

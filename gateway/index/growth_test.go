@@ -248,6 +248,7 @@ func (g *grower) ask(b *testing.B, x *Index) {
 		}},
 	} {
 		var took []time.Duration
+		began := spending(b)
 		for range 500 {
 			ask := question.of(g.random.IntN(g.pushed))
 			start := time.Now()
@@ -256,7 +257,9 @@ func (g *grower) ask(b *testing.B, x *Index) {
 			}
 			took = append(took, time.Since(start))
 		}
+		processor := (spending(b).processor - began.processor) / time.Duration(len(took))
 		slices.Sort(took)
-		b.Logf("%s: p50 %s, p99 %s", question.name, took[len(took)/2].Round(10*time.Microsecond), took[len(took)*99/100].Round(10*time.Microsecond))
+		b.Logf("%s: p50 %s, p99 %s, of a processor %s", question.name, took[len(took)/2].Round(10*time.Microsecond), took[len(took)*99/100].Round(10*time.Microsecond),
+			processor.Round(10*time.Microsecond))
 	}
 }
