@@ -55,9 +55,8 @@
 // many members as decide a vote, which every later write of it must meet.
 //
 // The digest comes first in place, so that one key answers both "is this image
-// in this repository?" (a key read) and "where is this image?" (a prefix scan
-// of an index, which holds every place and tag under a key of its own). There is
-// no counter and no hot key: a repository's directory has one writer, its lane.
+// in this repository?" (a key read) and "where is this image?" (asked of an index,
+// which finds all places of a digest). There is no counter and no hot key: a repository's directory has one writer, its lane.
 //
 // The package knows no Fabric: the contract reads through the peer's stub, the
 // gateway through its index, and both run the same queries.
