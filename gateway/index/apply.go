@@ -102,7 +102,7 @@ func (x *Index) ApplyPrepared(ctx context.Context, blocks []Prepared) error {
 	if err := tx.commit(); err != nil {
 		return sqldb.Wrap(err, "index %s: commit block %d", x.name, h.height-1)
 	}
-	w.memory.height, w.memory.hash = h.height, bytes.Clone(h.hash)
+	w.height, w.hash = h.height, bytes.Clone(h.hash)
 	x.kept = w.memory
 	return nil
 }
@@ -288,8 +288,8 @@ func (w *writer) knownRepository(host provenance.Host, repo provenance.Repositor
 	tagged := 0
 	found, err := w.row(&w.st.findRepository, []any{name[0], name[1]}, &r.id, &tagged)
 	if err == nil && !found {
-		r.id = w.memory.repository
-		w.memory.repository++
+		r.id = w.repository
+		w.repository++
 		err = w.exec(&w.st.repository, r.id, name[0], name[1])
 	}
 	r.tagged = tagged != 0
