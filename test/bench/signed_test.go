@@ -157,8 +157,9 @@ func (s *signing) blob(ctx context.Context, repo string, b []byte) (map[string]a
 	described := map[string]any{"mediaType": "application/vnd.oci.empty.v1+json", "digest": d.String(), "size": len(b)}
 	once := provenance.SHA256Of([]byte(repo + d.String()))
 	s.mu.Lock()
-	defer s.mu.Unlock() // a blob that is being uploaded is not there yet
-	if s.blobs[once] {
+	there := s.blobs[once]
+	s.mu.Unlock()
+	if there {
 		return described, nil
 	}
 	resp, err := request(ctx, http.MethodPost, fmt.Sprintf("http://%s/v2/%s/blobs/uploads/", s.l.Registry, repo), "", nil)
@@ -175,6 +176,8 @@ func (s *signing) blob(ctx context.Context, repo string, b []byte) (map[string]a
 	if _, err := request(ctx, http.MethodPut, location.String(), "application/octet-stream", b); err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.blobs[once] = true
 	return described, nil
 }
