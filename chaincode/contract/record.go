@@ -179,7 +179,7 @@ func apply(tx *Tx, h provenance.Host, events []provenance.Event, manifests map[p
 			return err
 		}
 	}
-	writes, err := tx.records().Writes()
+	writes, err := tx.records().Writes(tx.now)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"strings"
+	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state/packed"
@@ -80,8 +81,8 @@ func (f Found) Add(i int, record any) error {
 	return nil
 }
 
-// Writes returns what records all that was added.
-func (d *Directory) Writes() ([]Entry, error) {
+// Writes returns what records all that was added, in a transaction of that time.
+func (d *Directory) Writes(now time.Time) ([]Entry, error) {
 	for _, t := range d.tags {
 		place, added := d.places[t.record.With]
 		if t.record.Derived = added && place.At.Equal(t.tag.At); t.record.Derived {
@@ -89,7 +90,7 @@ func (d *Directory) Writes() ([]Entry, error) {
 		}
 	}
 	d.tags = nil
-	return d.records.Writes()
+	return d.records.Writes(now)
 }
 
 // rest is what the place of an image does not say of a tag that its push set;
@@ -139,19 +140,19 @@ func (pushes) Name(key string) (packed.Name, bool) {
 	}
 	// Host and repository stand in the key as they name a directory: it is cut out.
 	first := len(objectType) + 2
-	directory := key[first : first+len(a[0])+1+len(a[1])]
+	directory, last := key[first:first+len(a[0])+1+len(a[1])], key[first+len(a[0])+1:len(key)-1]
 	switch objectType {
 	case TypePlace:
 		hash, err := base64.RawURLEncoding.Strict().DecodeString(a[0])
-		return packed.Name{Directory: key[first+len(a[0])+1 : len(key)-1], Kind: kindPlace, Text: string(hash)}, err == nil
+		return packed.Name{Directory: last, Kind: kindPlace, Text: string(hash)}, err == nil
 	case TypeTag:
 		return packed.Name{Directory: directory, Kind: kindTag, Text: a[2]}, true
 	case TypePage:
-		return packed.Name{Directory: directory, Kind: packed.KindPage, Text: a[2]}, true
+		return packed.Name{Directory: last, Kind: packed.KindPage, Text: a[0]}, true
 	case TypeDirectory:
 		return packed.Name{Directory: directory, Kind: packed.KindHead, Text: a[2]}, true
 	case TypeRun:
-		return packed.Name{Directory: directory, Kind: packed.KindChunk, Text: a[2]}, true
+		return packed.Name{Directory: last, Kind: packed.KindChunk, Text: a[0]}, true
 	default:
 		return packed.Name{}, false
 	}
@@ -169,11 +170,11 @@ func (pushes) Key(n packed.Name) string {
 		}
 		return Key(TypeTag, host, repository, n.Text)
 	case packed.KindPage:
-		return Key(TypePage, host, repository, n.Text)
+		return Key(TypePage, n.Text, host, repository)
 	case packed.KindHead:
 		return Key(TypeDirectory, host, repository, n.Text)
 	case packed.KindChunk:
-		return Key(TypeRun, host, repository, n.Text)
+		return Key(TypeRun, n.Text, host, repository)
 	default:
 		return ""
 	}

@@ -60,7 +60,7 @@ func (p *peer) record(t testing.TB, records map[string]any) []Entry {
 			t.Fatal(err)
 		}
 	}
-	packed, err := d.Writes()
+	packed, err := d.Writes(minute(p.written))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +309,7 @@ func FuzzDirectory(f *testing.F) {
 		p := newPeer()
 		p.state[Key(TypeDirectory, string(regHost), "app", "")] = b
 		_, _ = NewDirectory(p).Get(TagKey(regHost, "app", "1.0"))
-		if entries, err := Unpack(Entry{Key: Key(TypePage, string(regHost), "app", "00000000"), Value: b}); err == nil {
+		if entries, err := Unpack(Entry{Key: Key(TypePage, "000000000000", string(regHost), "app"), Value: b}); err == nil {
 			for _, e := range entries {
 				if n, ok := (pushes{}).Name(e.Key); !ok || n.Kind != kindPlace && n.Kind != kindTag {
 					t.Errorf("a page holds %q", e.Key)

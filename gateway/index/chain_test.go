@@ -126,7 +126,7 @@ func (c *chain) segment(events ...provenance.Event) []block.Write {
 			}
 		}
 	}
-	packed, err := d.Writes()
+	packed, err := d.Writes(time.Now())
 	if err != nil {
 		c.t.Fatal(err)
 	}

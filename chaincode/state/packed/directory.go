@@ -2,10 +2,8 @@ package packed
 
 import (
 	"cmp"
-	"math"
 	"slices"
-
-	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"time"
 )
 
 // directory is what knows the records of one Name.Directory, as far as it was read.
@@ -15,7 +13,7 @@ type directory struct {
 	opened bool
 	head   head
 	chunks map[chunkOf][]entry
-	pages  map[uint32]page
+	pages  map[uint64]page
 	added  []added
 }
 
@@ -24,8 +22,8 @@ type directory struct {
 // no directory.
 const packFrom = 64
 
-// Writes returns what records all that was added.
-func (r *Records) Writes() ([]Entry, error) {
+// Writes returns what records all that was added, at a time of which keys are called.
+func (r *Records) Writes(now time.Time) ([]Entry, error) {
 	var changed []*directory
 	records := 0
 	for _, d := range r.directories {
@@ -36,6 +34,7 @@ func (r *Records) Writes() ([]Entry, error) {
 	slices.SortFunc(changed, func(a, b *directory) int { return cmp.Compare(a.id, b.id) })
 	var writes []Entry
 	for _, d := range changed {
+		d.head.reach(now)
 		w, err := d.grow(r.reader, records >= packFrom)
 		if err != nil {
 			return nil, err
@@ -49,9 +48,6 @@ func (r *Records) Writes() ([]Entry, error) {
 func (d *directory) grow(r Reader, pack bool) ([]Entry, error) {
 	var writes []Entry
 	if pack {
-		if uint64(d.head.pages)+uint64(len(d.added)) > math.MaxUint32 {
-			return nil, provenance.Errorf(provenance.Full, "directory %q has all its %d pages", d.id, d.head.pages)
-		}
 		writes = d.pack()
 	} else {
 		before := len(d.head.tail)

@@ -10,7 +10,7 @@ import (
 // location is where a version of a record stands: a page and its place in it, or
 // under a key of its own.
 type location struct {
-	page uint32
+	page uint64
 	slot byte
 }
 
@@ -39,11 +39,13 @@ func (e entry) compare(o entry) int {
 // replacingFlag stands in the byte of a slot.
 const replacingFlag = 0x80
 
-// appendEntries writes entries in ascending order: their number, and of each how
-// far its fingerprint is from the one before, its slot, its page, and where it
-// replaces another version that one's page and slot.
+// appendEntries writes entries in ascending order: their number, the first of their
+// pages, and of each how far its fingerprint is from the one before, its slot, how far
+// its page is from the first, and where it replaces another version how far that
+// one's page is before, and its slot.
 func appendEntries(b []byte, entries []entry) []byte {
-	b = binary.AppendUvarint(b, uint64(len(entries)))
+	first := firstPage(entries)
+	b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(len(entries))), first)
 	base := uint32(0)
 	for _, e := range entries {
 		b = binary.AppendUvarint(b, uint64(e.fingerprint-base))
@@ -56,12 +58,25 @@ func appendEntries(b []byte, entries []entry) []byte {
 		if e.at.own() {
 			continue
 		}
-		b = binary.AppendUvarint(b, uint64(e.at.page))
+		b = binary.AppendUvarint(b, e.at.page-first)
 		if e.replacing {
-			b = append(binary.AppendUvarint(b, uint64(e.replaces.page)), e.replaces.slot)
+			b = append(binary.AppendUvarint(b, e.at.page-e.replaces.page), e.replaces.slot)
 		}
 	}
 	return b
+}
+
+func firstPage(entries []entry) uint64 {
+	first := uint64(math.MaxUint64)
+	for _, e := range entries {
+		if !e.at.own() {
+			first = min(first, e.at.page)
+		}
+	}
+	if first == math.MaxUint64 {
+		return 0
+	}
+	return first
 }
 
 // entries reads what appendEntries wrote. It is what lookups spend their time on, and
@@ -72,13 +87,14 @@ func (d *Decoder) entries() []entry {
 	b, last := d.Rest, uint64(0)
 	number := func() uint64 {
 		v, used := binary.Uvarint(b)
-		if used <= 0 || v > math.MaxUint32 {
+		if used <= 0 || v > lastPage {
 			d.Bad = true
 			return 0
 		}
 		b = b[used:]
 		return v
 	}
+	first := number()
 	for ; n > 0 && !d.Bad; n-- {
 		last += number()
 		if d.Bad || len(b) == 0 || last > math.MaxUint32 {
@@ -89,18 +105,19 @@ func (d *Decoder) entries() []entry {
 		b = b[1:]
 		e := entry{fingerprint: uint32(last), at: location{slot: slot &^ replacingFlag}, replacing: slot&replacingFlag != 0}
 		if !e.at.own() {
-			e.at.page = uint32(number())
+			e.at.page = first + number()
 		}
 		if e.replacing {
-			e.replaces.page = uint32(number())
-			if d.Bad || e.at.own() || len(b) == 0 {
+			before := number()
+			e.replaces.page = e.at.page - before
+			if d.Bad || e.at.own() || before > e.at.page || len(b) == 0 {
 				d.Bad = true
 				break
 			}
 			e.replaces.slot, b = b[0], b[1:]
 		}
 		// Lookups search by halves.
-		d.Bad = d.Bad || len(entries) > 0 && entries[len(entries)-1].compare(e) >= 0
+		d.Bad = d.Bad || e.at.page > lastPage || len(entries) > 0 && entries[len(entries)-1].compare(e) >= 0
 		entries = append(entries, e)
 	}
 	d.Rest = b

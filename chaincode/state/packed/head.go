@@ -2,9 +2,9 @@ package packed
 
 import (
 	"encoding/binary"
-	"math"
 	"math/bits"
 	"slices"
+	"time"
 )
 
 const (
@@ -25,6 +25,13 @@ const (
 	// maxRuns and maxChunkBits bound what a head may say, beyond what any can come to.
 	maxRuns      = 1 << 16
 	maxChunkBits = 24
+	// Pages and runs are numbered by the second in which they are written, perSecond
+	// of a directory in each; what is more borrows from the next. So keys are in the
+	// order in which they come, over all directories, and whoever keeps them sorted
+	// appends: LevelDB rewrote them up to twenty times when each directory's came
+	// together. lastPage is a bound that no clock reaches.
+	perSecond = 1 << 8
+	lastPage  = 1 << 48
 )
 
 // run is a sorted part of a directory's entries, in chunks by the first bits of
@@ -69,11 +76,10 @@ type merge struct {
 
 // head is the first key of a directory: all else is found from it.
 type head struct {
-	pages  uint32 // the next page
-	ids    uint64 // the next run
-	runs   []run
-	merges []merge
-	tail   []entry
+	pages, ids uint64 // the next page and the next run
+	runs       []run
+	merges     []merge
+	tail       []entry
 }
 
 // chunkOf names a chunk of a run.
@@ -97,11 +103,17 @@ func (h *head) chunks(fingerprint uint32) []chunkOf {
 	return all
 }
 
+// reach moves the numbers of pages and runs on to a time, which never moves them back.
+func (h *head) reach(now time.Time) {
+	number := uint64(min(max(now.Unix(), 0), lastPage/perSecond/2)) * perSecond
+	h.pages, h.ids = max(h.pages, number), max(h.ids, number)
+}
+
 // encode writes the version, the next page and run, the runs, the merges with
 // their inputs, and the tail.
 func (h *head) encode() []byte {
 	b := append(make([]byte, 0, 32+16*len(h.runs)+10*len(h.tail)), Version)
-	b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(h.pages)), h.ids)
+	b = binary.AppendUvarint(binary.AppendUvarint(b, h.pages), h.ids)
 	b = appendRuns(b, h.runs)
 	b = binary.AppendUvarint(b, uint64(len(h.merges)))
 	for _, m := range h.merges {
@@ -140,7 +152,8 @@ func (h *head) decode(from []byte) error {
 	}
 	d := Decoder{Rest: from}
 	d.Version()
-	h.pages, h.ids = uint32(d.Count(math.MaxUint32)), d.Uvarint()
+	h.pages, h.ids = d.Uvarint(), d.Uvarint()
+	d.Bad = d.Bad || h.pages > lastPage || h.ids > lastPage
 	h.runs = d.runs()
 	for n := d.Count(maxRuns); n > 0 && !d.Bad; n-- {
 		runs := d.runs()

@@ -19,8 +19,8 @@ type Name struct {
 const (
 	// KindHead is the head of a directory; Text is empty.
 	KindHead = 0
-	// KindPage is a page of a directory; Text is its number, in hex, of which the texts
-	// of a directory sort by number.
+	// KindPage is a page of a directory; Text is its number, in hex, so that texts sort
+	// as they were written.
 	KindPage = 1
 	// KindChunk is a chunk of a run; Text is the numbers of both.
 	KindChunk = 2
@@ -69,10 +69,10 @@ func (n Name) fingerprint() uint32 {
 
 func (d *directory) headKey() string { return d.codec.Key(Name{Directory: d.id, Kind: KindHead}) }
 
-func (d *directory) pageKey(n uint32) string {
-	return d.codec.Key(Name{Directory: d.id, Kind: KindPage, Text: fmt.Sprintf("%08x", n)})
+func (d *directory) pageKey(n uint64) string {
+	return d.codec.Key(Name{Directory: d.id, Kind: KindPage, Text: fmt.Sprintf("%012x", n)})
 }
 
 func (d *directory) chunkKey(c chunkOf) string {
-	return d.codec.Key(Name{Directory: d.id, Kind: KindChunk, Text: fmt.Sprintf("%08x.%04x", c.run, c.chunk)})
+	return d.codec.Key(Name{Directory: d.id, Kind: KindChunk, Text: fmt.Sprintf("%012x.%04x", c.run, c.chunk)})
 }

@@ -40,7 +40,7 @@ func (r *Records) name(key string) name {
 	}
 	d := r.directories[n.Directory]
 	if d == nil {
-		d = &directory{id: n.Directory, codec: r.codec, chunks: map[chunkOf][]entry{}, pages: map[uint32]page{}}
+		d = &directory{id: n.Directory, codec: r.codec, chunks: map[chunkOf][]entry{}, pages: map[uint64]page{}}
 		r.directories[n.Directory] = d
 	}
 	return name{directory: d, Name: n, fingerprint: n.fingerprint()}
@@ -253,7 +253,7 @@ func (r *reading) chunk(d *directory, c chunkOf) {
 }
 
 // page reads a page that was not read yet; one that is gone is damage too.
-func (r *reading) page(d *directory, n uint32) {
+func (r *reading) page(d *directory, n uint64) {
 	if _, read := d.pages[n]; read {
 		return
 	}
