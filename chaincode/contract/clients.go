@@ -157,5 +157,13 @@ func ownSegment(tx *Tx, host, lane, seq string) (ownedSegment, error) {
 	if values[1] == nil {
 		return ownedSegment{}, provenance.Errorf(provenance.NotFound, "segment %s/%s of %s is not on the ledger", lane, seq, h)
 	}
-	return ownedSegment{segment: values[1], clients: state.ClientsKey(h, lane, number), purged: state.PurgedKey(h, lane, number)}, nil
+	var recorded state.Segment
+	if err := state.Decode(values[1], &recorded); err != nil {
+		return ownedSegment{}, err
+	}
+	segment, err := tx.Get(recorded.Journal)
+	if err != nil {
+		return ownedSegment{}, err
+	}
+	return ownedSegment{segment: segment[0], clients: state.ClientsKey(h, lane, number), purged: state.PurgedKey(h, lane, number)}, nil
 }

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"testing"
+	"time"
 
 	"github.com/hyperledger/fabric-chaincode-go/v2/shim"
 
@@ -14,10 +15,11 @@ import (
 func TestKeysAreCompositeKeys(t *testing.T) {
 	d := provenance.SHA256Of(nil)
 	for key, parts := range map[string][]string{
-		state.MembersKey():                           {state.TypeMembers},
-		state.PlaceKey(d, host, repo):                append([]string{state.TypePlace}, state.PlacePrefix(d, host, repo)...),
-		state.TagKey(host, repo, "1.0"):              {state.TypeTag, host, repo, "1.0"},
-		state.SegmentKey(host, "VendorMSP", "l", 17): {state.TypeSegment, host, "VendorMSP", "l", "0000000000000011"},
+		state.MembersKey():                                             {state.TypeMembers},
+		state.PlaceKey(d, host, repo):                                  append([]string{state.TypePlace}, state.PlacePrefix(d, host, repo)...),
+		state.TagKey(host, repo, "1.0"):                                {state.TypeTag, host, repo, "1.0"},
+		state.SegmentKey(host, "VendorMSP", "l", 17):                   {state.TypeSegment, host, "VendorMSP", "l", "0000000000000011"},
+		state.JournalKey(time.Unix(77, 0), host, "VendorMSP", "l", 17): {state.TypeJournal, "000000004d", host, "VendorMSP", "l", "0000000000000011"},
 	} {
 		want, err := shim.CreateCompositeKey(parts[0], parts[1:])
 		if err != nil || key != want {

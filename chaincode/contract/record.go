@@ -1,7 +1,6 @@
 package contract
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"regexp"
@@ -78,13 +77,21 @@ func (RecordContract) Segment(tx *Tx, host, lane, seq, sum string) (string, erro
 		return "", err
 	}
 	if values[1] != nil {
-		if bytes.Equal(values[1], segment) {
+		var known state.Segment
+		if err := state.Decode(values[1], &known); err != nil {
+			return "", err
+		}
+		if known.Sum == provenance.SHA256Of(segment) {
 			return answer(Recorded{Events: len(events), Known: true}, nil)
 		}
 		return "", provenance.Errorf(provenance.Conflict, "segment %s/%s is on the ledger with other bytes", lane, seq)
 	}
 	tx.GetStub().StartWriteBatch()
-	if err := tx.putBytes(key, segment); err != nil {
+	journal := state.JournalKey(tx.now, h, tx.caller.MSP, lane, number)
+	if err := tx.put(key, state.Segment{Journal: journal, Sum: provenance.SHA256Of(segment)}); err != nil {
+		return "", err
+	}
+	if err := tx.putBytes(journal, segment); err != nil {
 		return "", err
 	}
 	if err := apply(tx, h, events, manifests); err != nil {

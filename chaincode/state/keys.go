@@ -6,7 +6,8 @@
 //	grant     <msp> <identity> <role>             Grant          member:Grant, member:Revoke
 //	taken     <msp> <identity>                    TakenBack      member:TakeBack   (what a stolen identity did counts no more)
 //	registry  <host>                              Registry       proposal:*        (who owns which of its namespaces; guarded)
-//	segment   <host> <msp> <lane> <seq>           segment bytes  record:Segment    (immutable; provenance.EncodeSegment)
+//	segment   <host> <msp> <lane> <seq>           Segment        record:Segment    (immutable; under which key its bytes are, and their hash)
+//	journal   <time> <host> <msp> <lane> <seq>    segment bytes  record:Segment    (immutable; provenance.EncodeSegment)
 //	page      <n> <host> <repository>             page           record:Segment    (the places and tags that a segment added or changed, as they were then; immutable)
 //	directory <host> <repository> -               head           record:Segment    (of what finds the repository's pages: the newest entries, and its runs; see package packed)
 //	run       <run>.<n> <host> <repository>       chunk          record:Segment    (of a sorted run of entries; immutable, removed when it is merged)
@@ -65,7 +66,9 @@ package state
 import (
 	"encoding/base64"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -78,6 +81,7 @@ const (
 	TypeGrant      = "grant"
 	TypeRegistry   = "registry"
 	TypeSegment    = "segment"
+	TypeJournal    = "journal"
 	TypeClients    = "clients"
 	TypePurged     = "purged"
 	TypePage       = "page"
@@ -164,6 +168,30 @@ func RegistryKey(host provenance.Host) string { return Key(TypeRegistry, string(
 // take the name of another's. seq is written so that keys sort by number.
 func SegmentKey(host provenance.Host, msp, lane string, seq uint64) string {
 	return Key(TypeSegment, string(host), msp, lane, fmt.Sprintf("%016x", seq))
+}
+
+// JournalKey names the bytes of a segment. Seconds since 1970 come first, so that
+// keys are in the order in which they come, whatever the lane: who keeps them sorted,
+// as LevelDB and SQLite do, appends them.
+func JournalKey(at time.Time, host provenance.Host, msp, lane string, seq uint64) string {
+	return Key(TypeJournal, fmt.Sprintf("%010x", max(at.Unix(), 0)), string(host), msp, lane, fmt.Sprintf("%016x", seq))
+}
+
+// Journal is what a JournalKey names.
+type Journal struct {
+	Host      provenance.Host
+	MSP, Lane string
+	Seq       uint64
+}
+
+// SplitJournal takes a JournalKey apart; ok is false for any other key.
+func SplitJournal(key string) (j Journal, ok bool) {
+	objectType, a, ok := SplitKey(key)
+	if !ok || objectType != TypeJournal || len(a) != 5 {
+		return Journal{}, false
+	}
+	seq, err := strconv.ParseUint(a[4], 16, 64)
+	return Journal{provenance.Host(a[1]), a[2], a[3], seq}, err == nil
 }
 
 // PlaceKey names an image in a repository. Its digest is the bare hash in

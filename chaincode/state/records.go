@@ -124,6 +124,12 @@ func (r Registry) Owns(msp string) bool {
 // hash table: neither would be found.
 const Layout = 2
 
+// Segment is where the bytes of a recorded segment stand, and what they hash to.
+type Segment struct {
+	Journal string            `json:"journal"` // its key
+	Sum     provenance.Digest `json:"sum"`
+}
+
 // Place is an image in a repository, as first pushed there.
 type Place struct {
 	MediaType    string              `json:"mediaType,omitempty"`

@@ -46,7 +46,7 @@ func (g *gatewayUnderTest) ledger() state.Subject {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	g.block("gateway@VendorMSP", block.Write{Key: state.SegmentKey(host, "VendorMSP", "l", 1), Value: segment},
+	g.block("gateway@VendorMSP", block.Write{Key: state.JournalKey(time.Time{}, host, "VendorMSP", "l", 1), Value: segment},
 		g.put(state.PlaceKey(s.Digest, host, repo), state.Place{MSP: "VendorMSP", Size: 7, Proven: true}), g.put(state.TagKey(host, repo, "1.0"), state.Tag{Digest: s.Digest, Moves: 1}))
 	g.block("rm@VendorMSP", g.put(s.PromotionKey(), state.Promotion{Subject: s, Attempt: 1, Status: state.PromotionOpen, Requester: vendor, At: time.Now()}))
 	return s

@@ -32,7 +32,7 @@ func TestPulls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.block("gateway@VendorMSP", block.Write{Key: state.SegmentKey(host, "VendorMSP", "l", 2), Value: segment})
+	g.block("gateway@VendorMSP", block.Write{Key: state.JournalKey(time.Time{}, host, "VendorMSP", "l", 2), Value: segment})
 	id := g.audit.issue("auditor", soon())
 	c := g.client(id)
 	image := inTeam + s.Digest.String()
@@ -98,7 +98,7 @@ func TestHiddenPulls(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.block(by, block.Write{Key: state.SegmentKey(host, "VendorMSP", "l", uint64(2+i)), Value: segment})
+		g.block(by, block.Write{Key: state.JournalKey(time.Time{}, host, "VendorMSP", "l", uint64(2+i)), Value: segment})
 	}
 	list := func(id identity) []*waybillv1.Pull {
 		t.Helper()

@@ -84,7 +84,7 @@ func (g *gatewayUnderTest) pushed(d provenance.Digest, tag provenance.Tag, place
 		g.t.Fatal(err)
 	}
 	place.At, place.Proven = moment(0), true
-	writes := []block.Write{{Key: state.SegmentKey(host, "VendorMSP", "l", g.height), Value: segment}}
+	writes := []block.Write{{Key: state.JournalKey(time.Time{}, host, "VendorMSP", "l", g.height), Value: segment}}
 	if tag != "" {
 		place.Tags = []provenance.Tag{tag}
 		writes = append(writes, g.put(state.TagKey(host, repo, tag), state.Tag{Digest: d, Moves: 1}))

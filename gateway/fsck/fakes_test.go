@@ -45,7 +45,7 @@ func (b *installation) chain() peerOf {
 	for _, key := range slices.Sorted(maps.Keys(b.Ledger.Segments)) {
 		name := strings.Fields(strings.Trim(key, "[]"))
 		seq, _ := strconv.ParseUint(name[2], 10, 64) // the submitter wrote it
-		write := block.Write{Key: state.SegmentKey(provenance.Host(name[0]), "VendorMSP", name[1], seq), Value: b.Ledger.Segments[key]}
+		write := block.Write{Key: state.JournalKey(time.Time{}, provenance.Host(name[0]), "VendorMSP", name[1], seq), Value: b.Ledger.Segments[key]}
 		if !slices.ContainsFunc(b.peer, func(on block.Block) bool { return len(on.Txs) > 0 && on.Txs[0].Writes[0].Key == write.Key }) {
 			b.peer = b.peer.with(write)
 		}

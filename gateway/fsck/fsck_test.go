@@ -208,7 +208,7 @@ func TestFsckLeaves(t *testing.T) {
 	gap := slices.Clone(peer)
 	gap[1].Txs = nil
 	unread := slices.Clone(peer)
-	unread = unread.with(block.Write{Key: state.SegmentKey(recordtest.Host, "VendorMSP", "another-0", 1), Value: []byte("of another version")})
+	unread = unread.with(block.Write{Key: state.JournalKey(time.Time{}, recordtest.Host, "VendorMSP", "another-0", 1), Value: []byte("of another version")})
 	for name, c := range map[string]struct {
 		peer  peerOf
 		want  []Code

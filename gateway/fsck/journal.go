@@ -65,30 +65,23 @@ func (j *journal) block(b block.Block) {
 	for _, tx := range b.Txs {
 		j.txs++
 		for _, w := range tx.Writes {
-			objectType, attributes, ok := state.SplitKey(w.Key)
-			if !ok || objectType != state.TypeSegment || w.Delete {
+			name, ok := state.SplitJournal(w.Key)
+			if !ok || w.Delete {
 				continue
 			}
-			if err := j.segment(b.Number, tx, attributes, w.Value); err != nil {
-				j.found = append(j.found, differs(LedgerUnreadable, fmt.Sprintf("block %d", b.Number), "segment %q: %v", attributes, err))
+			if err := j.segment(b.Number, tx, name, w.Value); err != nil {
+				j.found = append(j.found, differs(LedgerUnreadable, fmt.Sprintf("block %d", b.Number), "segment %s %s %s/%d: %v", name.Host, name.MSP, name.Lane, name.Seq, err))
 			}
 		}
 	}
 }
 
-func (j *journal) segment(block uint64, tx block.Tx, attributes []string, value []byte) error {
-	if len(attributes) != 4 {
-		return provenance.Errorf(provenance.Internal, "its key has %d parts", len(attributes))
-	}
-	seq, err := strconv.ParseUint(attributes[3], 16, 64) // as state.SegmentKey writes it
-	if err != nil {
-		return provenance.Wrap(provenance.Internal, err, "its number")
-	}
+func (j *journal) segment(block uint64, tx block.Tx, name state.Journal, value []byte) error {
 	events, err := provenance.DecodeSegment(value)
 	if err != nil {
 		return err
 	}
-	w := written{host: provenance.Host(attributes[0]), lane: attributes[2], seq: seq, tx: tx.ID, block: block, events: len(events)}
+	w := written{host: name.Host, lane: name.Lane, seq: name.Seq, tx: tx.ID, block: block, events: len(events)}
 	place := int32(len(j.segments))
 	for _, e := range events {
 		old := e.OccurredAt.Before(j.forgets) || tx.At.Before(j.forgets)
@@ -96,14 +89,14 @@ func (j *journal) segment(block uint64, tx block.Tx, attributes []string, value 
 	}
 	w.ours = tx.Creator.MSP == j.msp && j.hosts[w.host]
 	// Another organisation may call its lane as ours is called; its segments are under its own name.
-	if _, named := j.number(w.lane); named && attributes[1] == j.msp {
+	if _, named := j.number(w.lane); named && name.MSP == j.msp {
 		w.own = true
 		w.ours = true
 		w.sum = sha256.Sum256(value)
 		if j.lanes[w.lane] == nil {
 			j.lanes[w.lane] = map[uint64]int{}
 		}
-		j.lanes[w.lane][seq] = int(place)
+		j.lanes[w.lane][w.seq] = int(place)
 		j.own += int64(len(events))
 	}
 	j.segments = append(j.segments, w)

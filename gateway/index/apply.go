@@ -261,8 +261,8 @@ func (w *writer) derive(write block.Write) error {
 	if !ok {
 		return nil
 	}
-	if objectType == state.TypeSegment {
-		return w.segment(write.Key, provenance.Host(attributes[0]), w.tx.events[write.Key])
+	if objectType == state.TypeJournal {
+		return w.segment(write.Key, provenance.Host(attributes[1]), w.tx.events[write.Key])
 	}
 	return w.deriveRecord(objectType, write)
 }

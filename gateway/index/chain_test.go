@@ -97,7 +97,7 @@ func (c *chain) segment(events ...provenance.Event) []block.Write {
 		c.t.Fatal(err)
 	}
 	c.seq++
-	d, segment := state.NewDirectory(c), state.SegmentKey(host, "VendorMSP", "lane-0", c.seq)
+	d, segment := state.NewDirectory(c), state.JournalKey(time.Time{}, host, "VendorMSP", "lane-0", c.seq)
 	var keys []string
 	for _, e := range events {
 		if e.Action == provenance.Push {

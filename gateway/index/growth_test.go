@@ -76,7 +76,7 @@ func (g *grower) pulls() block.Block {
 		g.t.Fatal(err)
 	}
 	g.seq++
-	return g.next([]block.Write{{Key: state.SegmentKey(host, "VendorMSP", "lane-0", g.seq), Value: b}})
+	return g.next([]block.Write{{Key: state.JournalKey(time.Time{}, host, "VendorMSP", "lane-0", g.seq), Value: b}})
 }
 
 // next is a block of one transaction. The peer forgets segments, which nothing reads.
@@ -84,7 +84,7 @@ func (g *grower) next(writes []block.Write) block.Block {
 	number := len(g.blocks)
 	slices.SortFunc(writes, func(a, b block.Write) int { return strings.Compare(a.Key, b.Key) })
 	for _, w := range writes {
-		if kind, _, _ := state.SplitKey(w.Key); kind != state.TypeSegment {
+		if kind, _, _ := state.SplitKey(w.Key); kind != state.TypeJournal {
 			g.peer[w.Key] = w.Value
 		}
 		if w.Delete {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -192,7 +193,7 @@ func testApplyRefuses(t *testing.T, create creator) {
 	other := next
 	other.PreviousHash = []byte("another channel")
 	broken := next
-	broken.Txs = []block.Tx{c.tx(0, "gateway@VendorMSP", block.Write{Key: state.SegmentKey(host, "VendorMSP", "l", 1), Value: []byte("no segment")})}
+	broken.Txs = []block.Tx{c.tx(0, "gateway@VendorMSP", block.Write{Key: state.JournalKey(time.Time{}, host, "VendorMSP", "l", 1), Value: []byte("no segment")})}
 	for name, tc := range map[string]struct {
 		blocks []block.Block
 		want   provenance.Code

@@ -101,24 +101,24 @@ func (p *preparedTx) readTags() error {
 
 // readSegment decodes an entry that is a segment.
 func (p *preparedTx) readSegment(e state.Entry) error {
-	objectType, attributes, ok := state.SplitKey(e.Key)
-	if !ok || objectType != state.TypeSegment {
+	if objectType, _, ok := state.SplitKey(e.Key); !ok || objectType != state.TypeJournal {
 		return nil
 	}
-	if len(attributes) != 4 {
-		return provenance.Errorf(provenance.Internal, "key %q is no segment key", e.Key)
+	name, ok := state.SplitJournal(e.Key)
+	if !ok {
+		return provenance.Errorf(provenance.Internal, "key %q names no segment", e.Key)
 	}
 	events, err := provenance.DecodeSegment(e.Value)
 	if err != nil {
 		// The contract decodes a segment before it writes it.
-		return provenance.Wrap(provenance.Internal, err, "segment of %s", attributes[0])
+		return provenance.Wrap(provenance.Internal, err, "segment of %s", name.Host)
 	}
 	p.events[e.Key] = events
 	for _, event := range events {
 		if !movesTag(event) {
 			continue
 		}
-		key, to := state.TagKey(provenance.Host(attributes[0]), event.Repository, event.Tag), target(event)
+		key, to := state.TagKey(name.Host, event.Repository, event.Tag), target(event)
 		m, seen := p.moves[key]
 		if !seen || m.last != to {
 			p.moves[key] = move{m.steps + 1, to}

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
@@ -115,15 +114,11 @@ const selectSegments = `SELECT s.block, s.tx, h.host, s.key, t.id, t.at, t.msp, 
 
 // segmentName takes a segment's lane and number out of its key.
 func segmentName(key string) (lane string, number uint64, err error) {
-	_, attributes, ok := state.SplitKey(key)
-	if !ok || len(attributes) != 4 {
-		return "", 0, provenance.Errorf(provenance.Internal, "key %q is no segment key", key)
+	name, ok := state.SplitJournal(key)
+	if !ok {
+		return "", 0, provenance.Errorf(provenance.Internal, "key %q names no segment", key)
 	}
-	number, err = strconv.ParseUint(attributes[3], 16, 64)
-	if err != nil {
-		return "", 0, provenance.Wrap(provenance.Internal, err, "key %q is no segment key", key)
-	}
-	return attributes[2], number, nil
+	return name.Lane, name.Seq, nil
 }
 
 // segmentAfter is the number of the first segment after a position; past all

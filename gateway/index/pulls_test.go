@@ -125,7 +125,7 @@ func testPullListOfHidden(t *testing.T, create creator) {
 		}
 		for _, p := range got {
 			want := public[p.Seq]
-			if p.ID != want.ID || p.Blind != want.Blind || p.Actor != want.Actor || !p.Blind.IsZero() && p.Nth != p.Seq/2 || state.SegmentKey(p.Host, "VendorMSP", p.Lane, p.Number) != write[0].Key {
+			if p.ID != want.ID || p.Blind != want.Blind || p.Actor != want.Actor || !p.Blind.IsZero() && p.Nth != p.Seq/2 || state.JournalKey(time.Time{}, p.Host, "VendorMSP", p.Lane, p.Number) != write[0].Key {
 				t.Errorf("%+v", p)
 			}
 		}
@@ -178,7 +178,7 @@ func testPullSegments(t *testing.T, create creator) {
 			{At: Position{Block: 2, Tx: 1}, Time: at(2), By: policy.Person{MSP: "VendorMSP", Name: "gateway"}},
 		}
 		for i := range min(len(got), len(keys)) {
-			if state.SegmentKey(host, "VendorMSP", got[i].Lane, got[i].Number) != keys[i] {
+			if state.JournalKey(time.Time{}, host, "VendorMSP", got[i].Lane, got[i].Number) != keys[i] {
 				t.Errorf("segment %d is %s/%d", i, got[i].Lane, got[i].Number)
 			}
 			got[i].Lane, got[i].Number = "", 0

@@ -84,7 +84,7 @@ func retaining(t *testing.T, kinds ...string) *index.Index {
 			by.MSP = "AuditMSP"
 		}
 		apply(i+1, block.Tx{ID: fmt.Sprint("tx-", i), Creator: by, At: time.Now().Add(-time.Duration(hours) * time.Hour), Function: "record:Segment",
-			Writes: []block.Write{{Key: state.SegmentKey("registry.example", "VendorMSP", "main", uint64(i)), Value: segment}}})
+			Writes: []block.Write{{Key: state.JournalKey(time.Time{}, "registry.example", "VendorMSP", "main", uint64(i)), Value: segment}}})
 	}
 	return x
 }

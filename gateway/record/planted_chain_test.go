@@ -88,7 +88,7 @@ func (c *writtenChain) SubmitEndorsed(ctx context.Context, e ledger.Endorsed) er
 		if err != nil {
 			return err
 		}
-		writes = []*kvrwset.KVWrite{{Key: state.SegmentKey(provenance.Host(name[0]), "VendorMSP", name[1], seq), Value: in.Bytes}}
+		writes = []*kvrwset.KVWrite{{Key: state.JournalKey(time.Time{}, provenance.Host(name[0]), "VendorMSP", name[1], seq), Value: in.Bytes}}
 		events, err := provenance.DecodeSegment(in.Bytes)
 		if err != nil {
 			return err

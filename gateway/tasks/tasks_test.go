@@ -87,7 +87,7 @@ func segmentBlock(t *testing.T, number uint64, msp string, host provenance.Host,
 	if err != nil {
 		t.Fatal(err)
 	}
-	tx := block.Tx{ID: fmt.Sprint("tx", number), Writes: []block.Write{{Key: state.SegmentKey(host, msp, "lane", number), Value: b}}}
+	tx := block.Tx{ID: fmt.Sprint("tx", number), Writes: []block.Write{{Key: state.JournalKey(time.Time{}, host, msp, "lane", number), Value: b}}}
 	tx.Creator.MSP = msp
 	return block.Block{Number: number, Txs: []block.Tx{tx}}
 }

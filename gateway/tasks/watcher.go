@@ -73,7 +73,7 @@ func (n *Watcher) asks(b block.Block) queue.TaskBlock {
 			case !ok || w.Delete:
 			case objectType == state.TypeKey, objectType == state.TypeSchema, objectType == state.TypeTrust:
 				out.Keys = true
-			case objectType == state.TypeSegment && len(attributes) > 0:
+			case objectType == state.TypeJournal && len(attributes) > 1:
 				events, err := provenance.DecodeSegment(w.Value)
 				if err != nil {
 					continue // the index has refused the block before
@@ -81,7 +81,7 @@ func (n *Watcher) asks(b block.Block) queue.TaskBlock {
 				for _, e := range events {
 					if e.Action == provenance.Push {
 						pushed[e.Digest] = true
-						out.Tasks = append(out.Tasks, n.push(tx.Creator.MSP, provenance.Host(attributes[0]), e)...)
+						out.Tasks = append(out.Tasks, n.push(tx.Creator.MSP, provenance.Host(attributes[1]), e)...)
 					}
 				}
 			}

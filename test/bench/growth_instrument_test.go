@@ -154,7 +154,7 @@ func TestWatcher(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return block.Tx{Writes: []block.Write{{Key: state.SegmentKey(l.host, "VendorMSP", "0", seq), Value: value}, {Key: "other", Value: []byte("x")}}}
+		return block.Tx{Writes: []block.Write{{Key: state.JournalKey(time.Time{}, l.host, "VendorMSP", "0", seq), Value: value}, {Key: "other", Value: []byte("x")}}}
 	}
 	w := &watcher{}
 	for _, b := range []block.Block{{Number: 6}, {Number: 7, Txs: []block.Tx{segment(1), segment(2)}}, {Number: 8, Txs: []block.Tx{segment(3)}}, {Number: 9}} {

@@ -52,7 +52,7 @@ func (w *watcher) block(b block.Block) error {
 	var events, bytes int64
 	for _, tx := range b.Txs {
 		for _, write := range tx.Writes {
-			if kind, _, ok := state.SplitKey(write.Key); !ok || kind != state.TypeSegment {
+			if kind, _, ok := state.SplitKey(write.Key); !ok || kind != state.TypeJournal {
 				continue
 			}
 			n, err := provenance.SegmentEvents(write.Value)

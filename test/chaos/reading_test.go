@@ -76,8 +76,8 @@ func readBlock(raw *common.Block, chaincode string) (check.Block, error) {
 }
 
 func segmentEvents(w block.Write) ([]check.Event, error) {
-	kind, attributes, ok := state.SplitKey(w.Key)
-	if !ok || kind != state.TypeSegment || w.Delete {
+	name, ok := state.SplitJournal(w.Key)
+	if !ok || w.Delete {
 		return nil, nil
 	}
 	events, err := provenance.DecodeSegment(w.Value)
@@ -86,7 +86,7 @@ func segmentEvents(w block.Write) ([]check.Event, error) {
 	}
 	out := make([]check.Event, len(events))
 	for i, e := range events {
-		out[i] = check.Event{ID: e.ID.String(), Key: check.Key(e.Action.String(), attributes[0], string(e.Repository), string(e.Tag), e.Digest.String())}
+		out[i] = check.Event{ID: e.ID.String(), Key: check.Key(e.Action.String(), string(name.Host), string(e.Repository), string(e.Tag), e.Digest.String())}
 	}
 	return out, nil
 }

@@ -96,8 +96,8 @@ func (p *pulling) segments() (hidden [][]string, kept int) {
 				}
 			}
 			for _, w := range tx.Writes {
-				kind, name, _ := state.SplitKey(w.Key)
-				if kind != state.TypeSegment {
+				name, ok := state.SplitJournal(w.Key)
+				if !ok {
 					continue
 				}
 				events, err := provenance.DecodeSegment(w.Value)
@@ -109,11 +109,7 @@ func (p *pulling) segments() (hidden [][]string, kept int) {
 					hides = hides || !e.Blind.IsZero()
 				}
 				if hides {
-					var number uint64
-					if _, err := fmt.Sscanf(name[3], "%x", &number); err != nil {
-						return err
-					}
-					hidden = append(hidden, []string{name[0], name[2], fmt.Sprint(number)})
+					hidden = append(hidden, []string{string(name.Host), name.Lane, fmt.Sprint(name.Seq)})
 				}
 			}
 		}

@@ -230,7 +230,7 @@ func recordedEvent(t *testing.T, ctx context.Context, l *lab.Lab) (e provenance.
 	err = c.Blocks(ctx, 0, func(b block.Block) error {
 		for _, tx := range b.Txs {
 			for _, w := range tx.Writes {
-				if kind, _, _ := state.SplitKey(w.Key); kind != state.TypeSegment {
+				if kind, _, _ := state.SplitKey(w.Key); kind != state.TypeJournal {
 					continue
 				}
 				events, err := provenance.DecodeSegment(w.Value)

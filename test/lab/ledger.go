@@ -65,7 +65,7 @@ func (l *Lab) ReadJournal(ctx context.Context, org string, repo provenance.Repos
 }
 
 func (j Journal) add(w block.Write, repo provenance.Repository) error {
-	if kind, _, ok := state.SplitKey(w.Key); !ok || kind != state.TypeSegment {
+	if kind, _, ok := state.SplitKey(w.Key); !ok || kind != state.TypeJournal {
 		return nil
 	}
 	events, err := provenance.DecodeSegment(w.Value)

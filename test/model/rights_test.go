@@ -12,7 +12,7 @@ import (
 // the organisation among its attributes.
 var whose = map[string]int{
 	"member": 0, "grant": 0, "taken": 0, "requests": 0, "proposals": 0, "key": 0, "schema": 0, "context": 0,
-	"hold": 1, "ballot": 1, "evset": 1, "evpast": 1, "segment": 1, "waivers": 2, "witness": 3, "approval": 5,
+	"hold": 1, "ballot": 1, "evset": 1, "evpast": 1, "segment": 1, "journal": 2, "waivers": 2, "witness": 3, "approval": 5,
 }
 
 // shared are the keys that belong to nobody, and the acts that may write them.
