@@ -9,10 +9,10 @@ import (
 
 func TestSegmentOnce(t *testing.T) {
 	l := network(t)
-	for round, want := range []int{5, 0} {
+	for round, want := range []int{4, 0} {
 		_, writes, err := l.segment("gateway@VendorMSP", host, 7, push("1.0", "v1"))
 		if err != nil || len(writes) != want {
-			t.Errorf("round %d: %d writes, %v; want %d (segment, its bytes, place, tag, directory; then none)", round, len(writes), err, want)
+			t.Errorf("round %d: %d writes, %v; want %d (segment, place, tag, directory; then none)", round, len(writes), err, want)
 		}
 	}
 	if _, _, err := l.segment("gateway@VendorMSP", host, 7, push("1.0", "other")); provenance.CodeOf(err) != provenance.Conflict {

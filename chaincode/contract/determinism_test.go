@@ -119,6 +119,9 @@ func (p *peers) one() bool {
 		if o != out || fmt.Sprint(e) != fmt.Sprint(err) {
 			p.t.Fatalf("%s %v: peer 0 says %s %v, peer %d %s %v", who, args, out, err, i, o, e)
 		}
+		if l.event != p.all[0].event {
+			p.t.Fatalf("%s %v: peer %d has another event", who, args, i)
+		}
 		if !maps.EqualFunc(writes, w, bytes.Equal) {
 			p.t.Fatalf("%s %v: peer %d writes otherwise:\n%s", who, args, i, cmp.Diff(writes, w))
 		}

@@ -36,6 +36,7 @@ import (
 // a transaction's own writes, refuses a scan after a write, and drops the
 // writes of a transaction that fails.
 type ledger struct {
+	event string // of the last transaction
 	t     testing.TB
 	cc    *Chaincode
 	state map[string][]byte
@@ -92,6 +93,10 @@ func (s *stub) PutState(key string, value []byte) error {
 		return fmt.Errorf("empty key or value")
 	}
 	s.writes[key] = value
+	return nil
+}
+func (s *stub) SetEvent(name string, payload []byte) error {
+	s.l.event = name + " " + string(payload)
 	return nil
 }
 func (s *stub) DelState(key string) error {
@@ -201,6 +206,7 @@ func (l *ledger) invoke(who string, transient map[string][]byte, args ...string)
 	if !l.stopped && args[0] != "clock:Tick" {
 		l.tick()
 	}
+	l.event = ""
 	s := &stub{l: l, args: args, creator: l.creator(who), transient: transient, writes: map[string][]byte{}, guards: map[string][]byte{}, kept: map[[2]string][]byte{}, txID: fmt.Sprintf("%064x", l.txs)}
 	response := l.cc.Invoke(s)
 	if response.GetStatus() != shim.OK {

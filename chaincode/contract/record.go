@@ -91,7 +91,7 @@ func (RecordContract) Segment(tx *Tx, host, lane, seq, sum string) (string, erro
 	if err := tx.put(key, state.Segment{Journal: journal, Sum: provenance.SHA256Of(segment)}); err != nil {
 		return "", err
 	}
-	if err := tx.putBytes(journal, segment); err != nil {
+	if err := keepSegment(tx, journal, events, segment); err != nil {
 		return "", err
 	}
 	if err := apply(tx, h, events, manifests); err != nil {
@@ -102,6 +102,20 @@ func (RecordContract) Segment(tx *Tx, host, lane, seq, sum string) (string, erro
 		return "", provenance.Wrap(provenance.Internal, err, "write segment %s/%s", lane, seq)
 	}
 	return answer(Recorded{Events: len(events)}, nil)
+}
+
+// keepSegment puts the bytes of a segment into the block. Nobody asks a peer for them,
+// and they are most of what a push writes: they travel as the transaction's event,
+// which endorsers sign with the rest and the state does not hold. Where one hides who
+// pulled the contract needs it again, for what is hidden (record:Clients).
+func keepSegment(tx *Tx, journal string, events []provenance.Event, segment []byte) error {
+	if slices.ContainsFunc(events, func(e provenance.Event) bool { return !e.Blind.IsZero() }) {
+		return tx.putBytes(journal, segment)
+	}
+	if err := tx.GetStub().SetEvent(state.SegmentEvent, segment); err != nil {
+		return provenance.Wrap(provenance.Internal, err, "event of a segment")
+	}
+	return nil
 }
 
 // maxAhead is how far an event, which its registry dates, may be ahead of the

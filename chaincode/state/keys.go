@@ -7,7 +7,8 @@
 //	taken     <msp> <identity>                    TakenBack      member:TakeBack   (what a stolen identity did counts no more)
 //	registry  <host>                              Registry       proposal:*        (who owns which of its namespaces; guarded)
 //	segment   <host> <msp> <lane> <seq>           Segment        record:Segment    (immutable; under which key its bytes are, and their hash)
-//	journal   <time> <host> <msp> <lane> <seq>    segment bytes  record:Segment    (immutable; provenance.EncodeSegment)
+//	journal   <time> <host> <msp> <lane> <seq>    segment bytes  record:Segment    (immutable; provenance.EncodeSegment; the state holds those
+//	                                                             that hide who pulled, the others are the event of their transaction)
 //	page      <n> <host> <repository>             page           record:Segment    (the places and tags that a segment added or changed, as they were then; immutable)
 //	directory <host> <repository> -               head           record:Segment    (of what finds the repository's pages: the newest entries, and its runs; see package packed)
 //	run       <run>.<n> <host> <repository>       chunk          record:Segment    (of a sorted run of entries; immutable, removed when it is merged)
@@ -169,6 +170,9 @@ func RegistryKey(host provenance.Host) string { return Key(TypeRegistry, string(
 func SegmentKey(host provenance.Host, msp, lane string, seq uint64) string {
 	return Key(TypeSegment, string(host), msp, lane, fmt.Sprintf("%016x", seq))
 }
+
+// SegmentEvent is the name of the event that carries the bytes of a segment.
+const SegmentEvent = "segment"
 
 // JournalKey names the bytes of a segment. Seconds since 1970 come first, so that
 // keys are in the order in which they come, whatever the lane: who keeps them sorted,

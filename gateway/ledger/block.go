@@ -7,6 +7,7 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"math/big"
+	"slices"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/block"
 )
 
@@ -118,6 +120,7 @@ func readTx(tx *block.Tx, payload *common.Payload, chaincode string) (ours bool,
 		if err != nil {
 			return false, err
 		}
+		first := len(tx.Writes)
 		if result.GetChaincodeId().GetName() == chaincode {
 			ours = true
 			if tx.Function, err = function(cap.GetChaincodeProposalPayload(), chaincode); err != nil {
@@ -137,8 +140,41 @@ func readTx(tx *block.Tx, payload *common.Payload, chaincode string) (ours bool,
 				tx.Writes = append(tx.Writes, block.Write{Key: w.GetKey(), Value: w.GetValue(), Delete: w.GetIsDelete()})
 			}
 		}
+		if err := segmentBytes(tx, first, result.GetEvents(), chaincode); err != nil {
+			return false, err
+		}
 	}
 	return ours, nil
+}
+
+// segmentBytes adds the bytes of the segment that the writes from first on name, where
+// they are the transaction's event (record:Segment), as the write that they stand for.
+//
+// Only the writes say that there is a segment. A transaction that writes nothing but
+// private data of one organisation is valid by the word of that one, and its event
+// says whatever that one wants.
+func segmentBytes(tx *block.Tx, first int, raw []byte, chaincode string) error {
+	for _, w := range tx.Writes[first:] {
+		if objectType, _, _ := state.SplitKey(w.Key); objectType != state.TypeSegment || w.Delete {
+			continue
+		}
+		var segment state.Segment
+		if err := state.Decode(w.Value, &segment); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(tx.Writes[first:], func(o block.Write) bool { return o.Key == segment.Journal }) {
+			continue
+		}
+		var event peer.ChaincodeEvent
+		if err := decode(raw, &event, "event"); err != nil {
+			return err
+		}
+		if event.GetChaincodeId() != chaincode || event.GetEventName() != state.SegmentEvent || provenance.SHA256Of(event.GetPayload()) != segment.Sum {
+			return provenance.Errorf(provenance.Internal, "transaction %s names a segment whose bytes it does not carry", tx.ID)
+		}
+		tx.Writes = append(tx.Writes, block.Write{Key: segment.Journal, Value: event.GetPayload()})
+	}
+	return nil
 }
 
 // results takes apart what the endorsers of a transaction signed.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/block"
 )
 
@@ -48,6 +49,54 @@ func TestDecodeTakesOnlyValidTransactionsOfOurs(t *testing.T) {
 	}
 	if got.Number != 7 || string(got.PreviousHash) != "previous" {
 		t.Fatalf("block %d after %q", got.Number, got.PreviousHash)
+	}
+}
+
+// The bytes of a segment are the event of the transaction that names it, and count by
+// their hash alone. An event without such a name is nobody's word.
+func TestDecodeSegment(t *testing.T) {
+	alice := serialised(t, "VendorMSP", newPerson(t, "gateway").cert)
+	bytes := []byte("the bytes of a segment")
+	journal := state.JournalKey(testTime, "reg.example", "VendorMSP", "l", 1)
+	name, err := state.Encode(state.Segment{Journal: journal, Sum: provenance.SHA256Of(bytes)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := &kvrwset.KVWrite{Key: state.SegmentKey("reg.example", "VendorMSP", "l", 1), Value: name}
+	event := func(chaincode, name, payload string) *peer.ChaincodeEvent {
+		return &peer.ChaincodeEvent{ChaincodeId: chaincode, EventName: name, Payload: []byte(payload)}
+	}
+	for what, tt := range map[string]struct {
+		writes []*kvrwset.KVWrite
+		event  *peer.ChaincodeEvent
+		want   string // the journal's bytes
+		code   provenance.Code
+	}{
+		"in an event":              {[]*kvrwset.KVWrite{named}, event(testChaincode, state.SegmentEvent, string(bytes)), string(bytes), ""},
+		"among the writes":         {[]*kvrwset.KVWrite{named, {Key: journal, Value: bytes}}, nil, string(bytes), ""},
+		"other bytes":              {[]*kvrwset.KVWrite{named}, event(testChaincode, state.SegmentEvent, "other"), "", provenance.Internal},
+		"another chaincode's word": {[]*kvrwset.KVWrite{named}, event("other", state.SegmentEvent, string(bytes)), "", provenance.Internal},
+		"no bytes":                 {[]*kvrwset.KVWrite{named}, nil, "", provenance.Internal},
+		"an event that names none": {[]*kvrwset.KVWrite{{Key: "k", Value: []byte("v")}}, event(testChaincode, state.SegmentEvent, string(bytes)), "", ""},
+		"private data and a lie":   {nil, event(testChaincode, state.SegmentEvent, "garbage"), "", ""},
+	} {
+		tx := testTx{id: "tx", args: [][]byte{[]byte("record:Segment")}, creator: alice, writes: tt.writes, event: tt.event}
+		got, err := Decode(fabricBlock(1, nil, []byte{valid}, endorserEnvelope(t, tx)), testChaincode)
+		if provenance.CodeOf(err) != tt.code {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		read := ""
+		for _, tx := range got.Txs {
+			for _, w := range tx.Writes {
+				if w.Key == journal {
+					read += string(w.Value)
+				}
+			}
+		}
+		if read != tt.want {
+			t.Errorf("%s: the journal has %q", what, read)
+		}
 	}
 }
 

@@ -65,6 +65,7 @@ type testTx struct {
 	private                  []*kvrwset.KVWriteHash // in our organisation's collection
 	alone                    bool                   // nobody else writes in it
 	payload                  []byte
+	event                    *peer.ChaincodeEvent
 	creator                  []byte
 }
 
@@ -89,6 +90,9 @@ func endorserEnvelope(t testing.TB, tx testTx) []byte {
 	action := &peer.ChaincodeAction{
 		Results: must(t, sets), ChaincodeId: &peer.ChaincodeID{Name: tx.chaincode},
 		Response: &peer.Response{Status: 200, Payload: tx.payload},
+	}
+	if tx.event != nil {
+		action.Events = must(t, tx.event)
 	}
 	invocation := &peer.ChaincodeInvocationSpec{ChaincodeSpec: &peer.ChaincodeSpec{
 		ChaincodeId: &peer.ChaincodeID{Name: tx.chaincode}, Input: &peer.ChaincodeInput{Args: tx.args},

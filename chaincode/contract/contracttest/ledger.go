@@ -86,6 +86,7 @@ type Endorsement struct {
 	Payload []byte
 	// Writes are the keys it writes, nil for one it deletes.
 	Writes map[string][]byte
+	Event  []byte // its payload
 
 	reads  map[string]uint64
 	guards map[string][]byte

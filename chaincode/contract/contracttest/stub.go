@@ -68,6 +68,14 @@ func (s *stub) PutState(key string, value []byte) error {
 	return s.wrote()
 }
 
+func (s *stub) SetEvent(name string, payload []byte) error {
+	if name == "" {
+		return errors.New("an event without a name")
+	}
+	s.endorsement.Event = payload
+	return nil
+}
+
 func (s *stub) DelState(key string) error {
 	s.endorsement.Writes[key] = nil
 	return s.wrote()
