@@ -181,23 +181,27 @@ func (pushes) Key(n packed.Name) string {
 }
 
 // Derive implements packed.Codec: a tag that the push of an image set follows from
-// the image's place, and from what it named before.
-func (pushes) Derive(from packed.Name, value, with []byte) (kind byte, derived []byte, err error) {
+// the image's place, and from what it named before. Its name is the place's first tag.
+func (pushes) Derive(from packed.Name, value []byte, text string, with []byte) (n packed.Name, derived []byte, err error) {
+	n = packed.Name{Directory: from.Directory, Kind: kindTag, Text: text}
 	if from.Kind != kindPlace {
-		return 0, nil, provenance.Errorf(provenance.Internal, "nothing follows from a record of kind %q", from.Kind)
+		return n, nil, provenance.Errorf(provenance.Internal, "nothing follows from a record of kind %q", from.Kind)
 	}
 	var p Place
 	if err := p.UnmarshalBinary(value); err != nil {
-		return 0, nil, err
+		return n, nil, err
+	}
+	if text == "" && len(p.Tags) > 0 {
+		n.Text = string(p.Tags[0])
 	}
 	d, err := provenance.DigestOfHash([]byte(from.Text))
 	if err != nil {
-		return 0, nil, err
+		return n, nil, err
 	}
 	t, err := tagOf(d, &p, with)
 	if err != nil {
-		return 0, nil, err
+		return n, nil, err
 	}
 	derived, err = t.MarshalBinary()
-	return kindTag, derived, err
+	return n, derived, err
 }

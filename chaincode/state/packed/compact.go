@@ -6,11 +6,11 @@ import (
 )
 
 const (
-	// compactLeast and compactShare are how many entries a transaction merges at
-	// most: an entry is merged once for each size of run, which is seven times in a
-	// directory of two million, so runs do not pile up, and no transaction carries a
-	// large merge alone: it might not fit into a block.
-	compactLeast = 4 * chunkEntries
+	// compactLeast and compactShare are how many entries a transaction that makes a
+	// run merges at most: an entry is merged once for each size of run, which is six
+	// times in a directory of two million, so runs do not pile up, and no transaction
+	// carries a large merge alone: it might not fit into a block.
+	compactLeast = 2 * chunkEntries
 	compactShare = 8 // of the entries that the transaction adds
 )
 
@@ -59,9 +59,10 @@ func (d *directory) compact(r Reader, added int) ([]Entry, error) {
 // begin begins merges of the sizes of which there are enough runs.
 func (d *directory) begin() {
 	h := &d.head
-	sizes := map[int][]run{}
+	sizes, enough := map[int][]run{}, map[int]int{}
 	for _, r := range h.runs {
-		sizes[r.size()] = append(sizes[r.size()], r)
+		size, many := r.size()
+		sizes[size], enough[size] = append(sizes[size], r), many
 	}
 	for size := range 64 { // no map order: every peer must come to the same
 		group := sizes[size]
@@ -69,10 +70,10 @@ func (d *directory) begin() {
 		for _, r := range group {
 			entries, largest = entries+r.entries, largest+r.largest
 		}
-		if len(group) < fanout || largest > largestChunk {
+		if len(group) == 0 || len(group) < enough[size] || largest > largestChunk {
 			continue
 		}
-		h.runs = slices.DeleteFunc(h.runs, func(r run) bool { return r.size() == size })
+		h.runs = slices.DeleteFunc(h.runs, func(r run) bool { of, _ := r.size(); return of == size })
 		out := d.newRun(entries)
 		out.entries = 0
 		h.merges = append(h.merges, merge{out: out, inputs: group})

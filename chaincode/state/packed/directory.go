@@ -48,7 +48,10 @@ func (r *Records) Writes(now time.Time) ([]Entry, error) {
 func (d *directory) grow(r Reader, pack bool) ([]Entry, error) {
 	var writes []Entry
 	if pack {
-		writes = d.pack()
+		var err error
+		if writes, err = d.pack(); err != nil {
+			return nil, err
+		}
 	} else {
 		before := len(d.head.tail)
 		if writes = d.unpacked(); len(d.head.tail) == before { // all were known: the head stays as it is
@@ -58,30 +61,33 @@ func (d *directory) grow(r Reader, pack bool) ([]Entry, error) {
 	}
 	added := len(d.added)
 	d.added, d.head.tail = nil, merged(d.head.tail)
-	var runs []Entry
 	if len(d.head.tail) > tailEntries {
-		runs = d.flush()
+		runs := d.flush()
+		compacted, err := d.compact(r, added)
+		if err != nil {
+			return nil, err
+		}
+		writes = append(writes, lasting(append(runs, compacted...))...)
 	}
-	compacted, err := d.compact(r, added)
-	if err != nil {
-		return nil, err
-	}
-	writes = append(writes, lasting(append(runs, compacted...))...)
 	return append(writes, Entry{Key: d.headKey(), Value: d.head.encode()}), nil
 }
 
-func (d *directory) pack() (writes []Entry) {
+func (d *directory) pack() (writes []Entry, err error) {
 	for _, records := range intoPages(d.added) {
 		n := d.head.pages
 		d.head.pages++
-		writes = append(writes, Entry{Key: d.pageKey(n), Value: encodePage(records)})
+		page, err := encodePage(d.codec, records)
+		if err != nil {
+			return nil, err
+		}
+		writes = append(writes, Entry{Key: d.pageKey(n), Value: page})
 		for slot, r := range records {
 			d.head.tail = append(d.head.tail, entry{
 				fingerprint: r.fingerprint, at: location{page: n, slot: byte(slot)}, replaces: r.found.at, replacing: r.found.known,
 			})
 		}
 	}
-	return writes
+	return writes, nil
 }
 
 // unpacked gives what was added keys of their own. What was in a page is found by the

@@ -11,10 +11,13 @@ const (
 	// tailEntries is how many entries the head holds: what adds a record rewrites
 	// the head, so fewer make a single one cheaper and runs smaller.
 	tailEntries = 32
-	// fanout is how many runs of a size are merged. A lookup reads up to a chunk less
-	// of each size, and each entry is written once for each size: with eight, lookups
-	// would read twice as much and entries be written a third less often.
-	fanout = 4
+	// fanout is how many runs of a size are merged, largeFanout from largeRun entries on.
+	// A lookup reads up to a chunk less of each size, and each entry is written once for
+	// each size: what many pushes at once bring begins with large ones, and reads all
+	// chunks in any case.
+	fanout      = 4
+	largeFanout = 8
+	largeRun    = tailEntries * fanout * fanout * fanout
 	// chunkEntries is the most that a chunk holds where names are not chosen for it:
 	// some 3 KiB.
 	chunkEntries = 512
@@ -52,13 +55,20 @@ func (r run) chunk(fingerprint uint32) uint64 {
 
 func (r run) first(chunk uint64) uint64 { return chunk << (fingerprintBits - r.bits) }
 
-// size is the size class of a run: each is fanout times the one before.
-func (r run) size() int {
-	class := 0
-	for most := uint64(tailEntries * fanout); r.entries >= most; most *= fanout {
-		class++
+// size is the size class of a run, and how many of it are merged: each is fanout times
+// the one before.
+func (r run) size() (class, many int) {
+	for most := uint64(tailEntries * fanout); r.entries >= most; class++ {
+		if most < largeRun {
+			most *= fanout
+		} else {
+			most *= largeFanout
+		}
 	}
-	return class
+	if r.entries < largeRun {
+		return class, fanout
+	}
+	return class, largeFanout
 }
 
 // bitsFor is how many chunks hold n entries, as the number of bits that tell them apart.
@@ -87,7 +97,7 @@ type chunkOf struct{ run, chunk uint64 }
 
 // chunks are those that may have a fingerprint.
 func (h *head) chunks(fingerprint uint32) []chunkOf {
-	all := make([]chunkOf, 0, len(h.runs)+fanout*len(h.merges))
+	all := make([]chunkOf, 0, len(h.runs)+largeFanout*len(h.merges))
 	for _, r := range h.runs {
 		all = append(all, chunkOf{r.id, r.chunk(fingerprint)})
 	}

@@ -36,9 +36,10 @@ type Codec interface {
 	Name(key string) (n Name, ok bool)
 	// Key is the key of its own that a name has; "" for a name that is none.
 	Key(n Name) string
-	// Derive returns the kind and the value of the record that follows from another,
-	// where one may: a page then holds no value of it but with, which may be empty.
-	Derive(from Name, value, with []byte) (kind byte, derived []byte, err error)
+	// Derive returns the name and the value of the record that follows from another,
+	// where one may: a page then holds no value of it but with, and no text where it
+	// is the one that follows. Both may be empty.
+	Derive(from Name, value []byte, text string, with []byte) (n Name, derived []byte, err error)
 }
 
 // fingerprintBits is how much of a name's hash its directory keeps: another name looks

@@ -38,11 +38,15 @@ func (textCodec) Key(n packed.Name) string {
 	return kind + ":" + n.Directory + ":" + n.Text
 }
 
-func (textCodec) Derive(from packed.Name, _, with []byte) (byte, []byte, error) {
+func (textCodec) Derive(from packed.Name, _ []byte, text string, with []byte) (packed.Name, []byte, error) {
+	n := packed.Name{Directory: from.Directory, Kind: 'd', Text: text}
 	if from.Kind != 's' {
-		return 0, nil, errors.New("nothing follows from it")
+		return n, nil, errors.New("nothing follows from it")
 	}
-	return 'd', append([]byte(from.Text), with...), nil
+	if text == "" {
+		n.Text = "of " + from.Text
+	}
+	return n, append([]byte(from.Text), with...), nil
 }
 
 // ledger is a state as a peer has it.

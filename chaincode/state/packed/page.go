@@ -79,8 +79,8 @@ const changedFlag = 0x80
 // this kind, and the rest. Texts and rests have their length as a varint before
 // them. Of a record that follows from another of the page the kind is
 // KindDerived and the value the number of that other, or KindDerivedWith and what
-// it takes besides after the number.
-func encodePage(records []added) []byte {
+// it takes besides after the number, and the text is empty where it follows too.
+func encodePage(codec Codec, records []added) ([]byte, error) {
 	b := binary.AppendUvarint(append(make([]byte, 0, 64*len(records)), Version), uint64(len(records)))
 	last := map[byte][]byte{}
 	written := make(map[member]int, len(records))
@@ -91,11 +91,19 @@ func encodePage(records []added) []byte {
 			flag = changedFlag
 		}
 		if from, ok := written[r.With.member()]; ok && r.Derived {
+			text := r.Text
+			n, _, err := codec.Derive(records[from].Name, records[from].Value, "", r.Rest)
+			if err != nil {
+				return nil, err
+			}
+			if n.Text == text {
+				text = ""
+			}
 			if len(r.Rest) == 0 {
-				b = binary.AppendUvarint(AppendText(append(b, KindDerived|flag), r.Text), uint64(from))
+				b = binary.AppendUvarint(AppendText(append(b, KindDerived|flag), text), uint64(from))
 				continue
 			}
-			b = binary.AppendUvarint(AppendText(append(b, KindDerivedWith|flag), r.Text), uint64(from))
+			b = binary.AppendUvarint(AppendText(append(b, KindDerivedWith|flag), text), uint64(from))
 			b = AppendText(b, string(r.Rest))
 			continue
 		}
@@ -104,7 +112,7 @@ func encodePage(records []added) []byte {
 		b = binary.AppendUvarint(AppendText(append(b, r.Kind|flag), r.Text), uint64(same))
 		b = append(binary.AppendUvarint(b, uint64(len(r.Value)-same)), r.Value[same:]...)
 	}
-	return b
+	return b, nil
 }
 
 func samePrefix(a, b []byte) int {
@@ -191,6 +199,5 @@ func (p page) record(codec Codec, directory string, i int) (Name, []byte, error)
 	if err != nil {
 		return n, nil, err
 	}
-	n.Kind, value, err = codec.Derive(from, value, r.rest)
-	return n, value, err
+	return codec.Derive(from, value, n.Text, r.rest)
 }

@@ -202,7 +202,7 @@ func (n name) find(at []entry) (found, error) {
 		if int(e.at.slot) >= len(p) {
 			return found{}, provenance.Errorf(provenance.Internal, "page %d of a directory has no record %d", e.at.page, e.at.slot)
 		}
-		if r := p[e.at.slot]; string(r.text) != n.Text {
+		if r := p[e.at.slot]; string(r.text) != n.Text && (!r.derived() || len(r.text) > 0) {
 			continue
 		}
 		of, value, err := p.record(n.codec, n.id, int(e.at.slot))
