@@ -212,9 +212,9 @@ func TestKeysPerPush(t *testing.T) {
 	}
 	firstKeys, firstBytes, _ := several(2, 5000, 4, fresh)
 	_, firstSingle, _ := several(200, 1, 4, fresh)
-	several(20, 5000, 4, fresh)
-	keys, bytes, reads := several(4, 5000, 4, fresh)
-	if keys > 1.5*firstKeys || bytes > 1.5*firstBytes || keys > 0.1 || reads > 0.5 || bytes > 140 {
+	several(12, 5000, 4, fresh)
+	keys, bytes, reads := several(12, 5000, 4, fresh)
+	if keys > 1.5*firstKeys || bytes > 1.3*firstBytes || keys > 0.1 || reads > 0.5 || bytes > 140 {
 		t.Errorf("a push of many: %.3f keys read, %.3f written, %.0f bytes", reads, keys, bytes)
 	}
 	movedKeys, movedBytes, _ := several(4, 5000, 4, old)

@@ -52,7 +52,7 @@ func ahead(ctx context.Context, peer Source, from uint64, take func([]index.Prep
 			cancel()
 			for range blocks { // what was read beyond is read again
 			}
-			_ = <-streamed
+			<-streamed //nolint:errcheck // it ends because it was cancelled
 			return err
 		}
 	}
