@@ -77,10 +77,20 @@ type signedImage struct {
 	repo      string
 	digest    provenance.Digest
 	artifacts []provenance.Digest
+	tag       provenance.Tag // of the artifact, in cosign's older layout
 }
 
-// images makes images, with their artifacts in the registry where it is asked for them.
-func (s *signing) images(ctx context.Context, n int, pushed bool) ([]signedImage, error) {
+// layout is how the four pieces about an image stand in the registry.
+type layout int
+
+const (
+	nowhere   layout = iota // they do not
+	referrers               // each in an artifact that refers to the image
+	attached                // all in one under the image's .att tag, as cosign attest adds them
+)
+
+// images makes images, and puts them with their artifacts into the registry.
+func (s *signing) images(ctx context.Context, n int, as layout) ([]signedImage, error) {
 	all := make([]signedImage, n)
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -91,8 +101,8 @@ func (s *signing) images(ctx context.Context, n int, pushed bool) ([]signedImage
 				image := signedImage{repo: fmt.Sprintf("signed/app-%d", i%signedRepos)}
 				name := fmt.Sprintf("image %d %d", time.Now().UnixNano(), s.made.Add(1))
 				var err error
-				if image.digest = provenance.SHA256Of([]byte(name)); pushed {
-					err = s.push(ctx, &image, name)
+				if image.digest = provenance.SHA256Of([]byte(name)); as != nowhere {
+					err = s.push(ctx, &image, name, as)
 				}
 				if err != nil {
 					errs <- err
@@ -111,8 +121,8 @@ func (s *signing) images(ctx context.Context, n int, pushed bool) ([]signedImage
 	}
 }
 
-// push puts an image and four artifacts that refer to it into the registry.
-func (s *signing) push(ctx context.Context, image *signedImage, name string) error {
+// push puts an image and what is signed about it into the registry.
+func (s *signing) push(ctx context.Context, image *signedImage, name string, as layout) error {
 	empty, err := s.blob(ctx, image.repo, []byte("{}"))
 	if err != nil {
 		return err
@@ -121,12 +131,18 @@ func (s *signing) push(ctx context.Context, image *signedImage, name string) err
 	if image.digest, err = s.manifest(ctx, image.repo, manifest); err != nil {
 		return err
 	}
+	var layers []any
 	for _, envelope := range s.envelopes(image.digest) {
 		layer, err := s.blob(ctx, image.repo, envelope)
 		if err != nil {
 			return err
 		}
 		layer["mediaType"] = "application/vnd.dsse.envelope.v1+json"
+		if as == attached {
+			layer["annotations"] = map[string]string{"dev.cosignproject.cosign/signature": ""}
+			layers = append(layers, layer)
+			continue
+		}
 		d, err := s.manifest(ctx, image.repo, map[string]any{
 			"schemaVersion": 2, "mediaType": manifestType, "artifactType": "application/vnd.in-toto+json", "config": empty, "layers": []any{layer},
 			"subject": map[string]any{"mediaType": manifestType, "digest": image.digest.String(), "size": 500},
@@ -135,6 +151,14 @@ func (s *signing) push(ctx context.Context, image *signedImage, name string) err
 			return err
 		}
 		image.artifacts = append(image.artifacts, d)
+	}
+	if as == attached {
+		d, err := s.manifest(ctx, image.repo, map[string]any{"schemaVersion": 2, "mediaType": manifestType, "config": empty, "layers": layers})
+		if err != nil {
+			return err
+		}
+		image.artifacts = append(image.artifacts, d)
+		image.tag = provenance.Tag(strings.Replace(image.digest.String(), ":", "-", 1) + ".att")
 	}
 	return nil
 }
