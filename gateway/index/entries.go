@@ -201,8 +201,20 @@ func chunksOf(entries []entry) []chunk {
 
 // decodeChunk reads the entries of a chunk.
 func decodeChunk(data []byte) ([]entry, error) {
-	all, keys := make([]entry, 0, len(data)/12), make([]byte, 0, 2*len(data))
+	all, _, _, err := decodeSpan(data, nil, nil)
+	return all, err
+}
+
+// decodeSpan reads the entries of a chunk from one key up to another that is not among
+// them, nil for none, and tells whether there are others before and after them. A
+// lookup wants a few of some hundred, and asks many chunks.
+func decodeSpan(data, from, to []byte) (all []entry, before, beyond bool, err error) {
+	var keys []byte
+	if from == nil {
+		all, keys = make([]entry, 0, len(data)/12), make([]byte, 0, 2*len(data))
+	}
 	var last []byte
+	passed := make([]byte, 0, 128) // the key at hand, until the span begins
 	next := func() (n int, ok bool) {
 		v, used := binary.Uvarint(data)
 		if used <= 0 || v > chunkBytes {
@@ -215,18 +227,34 @@ func decodeChunk(data []byte) ([]entry, error) {
 		shared, ok := next()
 		rest, ok2 := next()
 		if !ok || !ok2 || shared > len(last) || rest > len(data) || shared+rest < prefixLength {
-			return nil, errEntry()
+			return nil, false, false, errEntry()
 		}
-		start := len(keys)
-		keys = append(append(keys, last[:shared]...), data[:rest]...)
-		last, data = keys[start:len(keys):len(keys)], data[rest:]
+		within := len(all) > 0 || from == nil
+		if !within {
+			passed = append(passed[:shared], data[:rest]...)
+			if within = bytes.Compare(passed, from) >= 0; !within {
+				last, before = passed, true
+			}
+		}
+		if within {
+			start := len(keys)
+			keys = append(append(keys, last[:shared]...), data[:rest]...)
+			last = keys[start:len(keys):len(keys)]
+			if to != nil && bytes.Compare(last, to) >= 0 {
+				return all, before, true, nil
+			}
+		}
+		data = data[rest:]
 		size, ok := next()
 		if !ok || size > len(data) {
-			return nil, errEntry()
+			return nil, false, false, errEntry()
 		}
-		all, data = append(all, entry{last, data[:size:size]}), data[size:]
+		if within {
+			all = append(all, entry{last, data[:size:size]})
+		}
+		data = data[size:]
 	}
-	return all, nil
+	return all, before, false, nil
 }
 
 func errEntry() error {

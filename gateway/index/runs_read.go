@@ -133,26 +133,16 @@ func (s *Snapshot) starts(in span) (all []*reading, err error) {
 
 // take keeps what a chunk has of the span, in the span's order.
 func (r *reading) take(data []byte, in span) error {
-	entries, err := decodeChunk(data)
-	if err != nil {
-		return err
-	}
 	from := in.from
 	if bytes.Compare(r.from, from) > 0 {
 		from = r.from
 	}
-	find := func(key []byte) int {
-		i, _ := slices.BinarySearchFunc(entries, key, func(e entry, key []byte) int { return bytes.Compare(e.key, key) })
-		return i
+	entries, before, beyond, err := decodeSpan(data, from, in.to)
+	if err != nil {
+		return err
 	}
-	low, high := find(from), find(in.to)
-	if in.backward {
-		r.ended = low > 0
-	} else {
-		r.ended = high < len(entries)
-	}
-	r.entries = entries[low:max(low, high)]
-	if in.backward {
+	if r.entries, r.ended = entries, beyond; in.backward {
+		r.ended = before
 		slices.Reverse(r.entries)
 	}
 	return nil
