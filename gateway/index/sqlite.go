@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -52,12 +53,13 @@ func openFile(path, synchronous string, connections int, readOnly bool) (*sql.DB
 
 // liteEngine is SQLite: a call of a function each, so what costs is preparing.
 type sqliteBackend struct {
-	write    *sql.DB // one connection: SQLite has one writer anyway
-	read     *sql.DB
-	prepared map[string]*sql.Stmt // the writer's, by text
-	heads    *sql.Stmt            // of the readers
-	gets     map[int]*sql.Stmt    // of the readers, by how many keys
-	asked    map[string]*sql.Stmt // of the readers, by text: preparing costs more than running
+	one, many string  // add a record, insertRows of them
+	write     *sql.DB // one connection: SQLite has one writer anyway
+	read      *sql.DB
+	prepared  map[string]*sql.Stmt // the writer's, by text
+	heads     *sql.Stmt            // of the readers
+	gets      map[int]*sql.Stmt    // of the readers, by how many keys
+	asked     map[string]*sql.Stmt // of the readers, by text: preparing costs more than running
 }
 
 func openSQLite(ctx context.Context, path, synchronous string) (backend, error) {
@@ -93,8 +95,9 @@ func openSQLite(ctx context.Context, path, synchronous string) (backend, error) 
 
 func (e *sqliteBackend) prepare(ctx context.Context) (err error) {
 	st := applying()
+	e.one, e.many = st.record.text, manyRows(st.record.text)
 	e.prepared = map[string]*sql.Stmt{}
-	for _, s := range append(st.all(), &statement{text: getOne}, &statement{text: putOne}, &statement{text: dropOne}, &statement{text: selectHead}, &statement{text: updateHead}) {
+	for _, s := range append(st.all(), &statement{text: e.many}, &statement{text: getOne}, &statement{text: putOne}, &statement{text: dropOne}, &statement{text: selectHead}, &statement{text: updateHead}) {
 		if e.prepared[s.text], err = e.write.PrepareContext(ctx, s.text); err != nil { //nolint:sqlclosecheck // closed with the database
 			return provenance.Wrap(provenance.Internal, err, "prepare %q", s.text)
 		}
@@ -133,6 +136,17 @@ type sqliteSession struct {
 	tx      *sql.Tx
 	stmts   map[string]*sql.Stmt
 	ctx     func() context.Context
+	records []any // values of rows that wait for others, in one statement
+}
+
+// insertRows is how many records go in one statement: most of what a push costs
+// here is the call of it.
+const insertRows = 32
+
+// manyRows writes insertRows rows with what writes one.
+func manyRows(one string) string {
+	at := strings.LastIndex(one, "(?")
+	return one + strings.Repeat(", "+one[at:], insertRows-1)
 }
 
 func (s *sqliteSession) stmt(text string) *sql.Stmt {
@@ -151,7 +165,28 @@ func (s *sqliteSession) run(text string, args ...any) error {
 	return nil
 }
 
-func (s *sqliteSession) exec(st *statement, args ...any) error { return s.run(st.text, args...) }
+func (s *sqliteSession) exec(st *statement, args ...any) error {
+	if !st.gathers {
+		return s.run(st.text, args...)
+	}
+	if s.records = append(s.records, args...); len(s.records) < insertRows*len(args) {
+		return nil
+	}
+	err := s.run(s.backend.many, s.records...)
+	s.records = s.records[:0]
+	return err
+}
+
+// flush writes the rows that wait for others.
+func (s *sqliteSession) flush() error {
+	for columns := strings.Count(s.backend.one, "?"); len(s.records) > 0; s.records = s.records[columns:] {
+		if err := s.run(s.backend.one, s.records[:columns]...); err != nil {
+			return err
+		}
+	}
+	s.records = nil
+	return nil
+}
 
 func (s *sqliteSession) row(st *statement, args []any, into ...any) (bool, error) {
 	err := s.stmt(st.text).QueryRowContext(s.ctx(), args...).Scan(into...) //nolint:sqlclosecheck // the transaction closes it
@@ -170,6 +205,9 @@ func (s *sqliteSession) head() (h head, err error) {
 }
 
 func (s *sqliteSession) setHead(height uint64, hash []byte) error {
+	if err := s.flush(); err != nil {
+		return err
+	}
 	return s.run(updateHead, height, hash)
 }
 

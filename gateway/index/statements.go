@@ -50,7 +50,10 @@ func askedOften() []string {
 }
 
 // statement is one of Apply's; dollars is its text for PostgreSQL.
-type statement struct{ text, dollars string }
+type statement struct {
+	text, dollars string
+	gathers       bool // one row of a table that nothing is read of before the transaction's head is set
+}
 
 // statements are Apply's: a block of a busy channel writes thousands of rows.
 type statements struct {
@@ -73,7 +76,7 @@ func applying() *statements {
 	s := &statements{
 		tx: statement{text: `INSERT INTO txs (block, tx, id, at, msp, name, first) VALUES (?, ?, ?, ?, ?, ?, ?)`},
 		record: statement{text: `INSERT INTO records (number, block, tx, repository, kind, tag, digest, previous, stage, media_type, actor, occurred_at, detail, record)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, gathers: true},
 		// Numbered by hand: an index that is rebuilt must come to the same, and a server's counter leaves gaps.
 		lastRecord:     statement{text: `SELECT number FROM records ORDER BY number DESC LIMIT 1`},
 		segment:        statement{text: `INSERT INTO segments (number, block, tx, host, key) VALUES (?, ?, ?, ?, ?)`},
