@@ -26,11 +26,11 @@ type part struct {
 // phase is the recording of a part's events of one kind.
 type phase struct {
 	Events       int              `json:"events"`
-	Final        float64          `json:"final"`         // events per second
-	Visible      float64          `json:"visible"`       // likewise
-	WholeFinal   float64          `json:"whole_final"`   // all events, from the gateway's start: rates.wholeFinal
-	WholeVisible float64          `json:"whole_visible"` // likewise
-	Behind       float64          `json:"behind"`        // seconds from final to visible, of the last event
+	Final        float64          `json:"final"`              // all events per second, from the moment the gateway took questions: rates.wholeFinal
+	Visible      float64          `json:"visible"`            // likewise
+	LaterFinal   float64          `json:"from_first_final"`   // from the first block on, without its events: rates.final
+	LaterVisible float64          `json:"from_first_visible"` // likewise
+	Behind       float64          `json:"behind"`             // seconds from final to visible, of the last event
 	Stale        bool             `json:"stale"`
 	InFirst      float64          `json:"in_first_block"` // share of the events, which do not count
 	Starting     float64          `json:"starting"`       // seconds until that block
@@ -114,8 +114,8 @@ func record(ctx context.Context, l *lab.Lab, w *watcher, events *load, k kind, n
 		return f, err
 	}
 	f.DiskBytes = float64(larger-disk) / float64(n)
-	f.Final, f.Visible, f.Behind, f.Stale = r.final, r.visible, r.behind.Seconds(), r.stale
-	f.WholeFinal, f.WholeVisible = r.wholeFinal, r.wholeVisible
+	f.Final, f.Visible, f.Behind, f.Stale = r.wholeFinal, r.wholeVisible, r.behind.Seconds(), r.stale
+	f.LaterFinal, f.LaterVisible = r.final, r.visible
 	f.InFirst, f.Starting = r.inFirst, r.starting.Seconds()
 	f.SegmentBytes = float64(w.bytes.Load()-bytes) / float64(n)
 	for name, u := range after {

@@ -135,13 +135,13 @@ func (g *growth) report() string {
 		fmt.Fprintln(w)
 	}
 	_ = w.Flush() // to memory
-	fmt.Fprintln(&out, "\nall events, from the gateway's start on: per second until final, until visible")
+	fmt.Fprintln(&out, "\nfrom the first block on, without its events: per second until final, until visible")
 	w = tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "images\tnew /s\tvisible\tmoved /s\tvisible\tpulls /s\tvisible\t")
 	for _, p := range g.Parts {
 		fmt.Fprintf(w, "%d\t", p.Images)
 		for _, k := range kinds() {
-			fmt.Fprintf(w, "%.0f\t%.0f\t", p.Phases[k].WholeFinal, p.Phases[k].WholeVisible)
+			fmt.Fprintf(w, "%.0f\t%.0f\t", p.Phases[k].LaterFinal, p.Phases[k].LaterVisible)
 		}
 		fmt.Fprintln(w)
 	}
@@ -258,7 +258,7 @@ func (g *growth) write(out string) error {
 	}
 	var text strings.Builder
 	w := csv.NewWriter(&text)
-	head := []string{"part", "images", "events", "kind", "final_per_s", "visible_per_s", "whole_final_per_s", "whole_visible_per_s", "behind_s", "in_first_block", "segment_bytes", "disk_bytes"}
+	head := []string{"part", "images", "events", "kind", "final_per_s", "visible_per_s", "from_first_final_per_s", "from_first_visible_per_s", "behind_s", "in_first_block", "segment_bytes", "disk_bytes"}
 	for _, name := range processes() {
 		head = append(head, name+"_written_bytes", name+"_cpu_us", name+"_peak_bytes")
 	}
@@ -268,7 +268,7 @@ func (g *growth) write(out string) error {
 	for _, p := range g.Parts {
 		for _, k := range kinds() {
 			f := p.Phases[k]
-			row := []string{strconv.Itoa(p.Number), strconv.Itoa(p.Images), strconv.Itoa(p.Events), string(k), number(f.Final), number(f.Visible), number(f.WholeFinal), number(f.WholeVisible), number(f.Behind), number(f.InFirst), number(f.SegmentBytes), number(f.DiskBytes)}
+			row := []string{strconv.Itoa(p.Number), strconv.Itoa(p.Images), strconv.Itoa(p.Events), string(k), number(f.Final), number(f.Visible), number(f.LaterFinal), number(f.LaterVisible), number(f.Behind), number(f.InFirst), number(f.SegmentBytes), number(f.DiskBytes)}
 			for _, name := range processes() {
 				u := f.Used[name]
 				row = append(row, number(u.Written), number(u.CPU*1e6), strconv.FormatInt(u.Peak, 10))
