@@ -25,7 +25,7 @@ type chain struct {
 	t      testing.TB
 	blocks []block.Block
 	seq    uint64
-	state  map[string][]byte // as an index has it, without pages and buckets
+	state  map[string][]byte // as an index has it
 	peer   map[string][]byte // as a peer has it
 }
 

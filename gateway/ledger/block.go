@@ -160,7 +160,8 @@ func segmentBytes(tx *block.Tx, first int, raw []byte, chaincode string) error {
 		}
 		var segment state.Segment
 		if err := state.Decode(w.Value, &segment); err != nil {
-			return err
+			return provenance.Wrap(provenance.Internal, err,
+				"transaction %s records a segment as a contract of another layout does, which this program cannot read: use the program that the ledger was begun with, or begin a new network", tx.ID)
 		}
 		if slices.ContainsFunc(tx.Writes[first:], func(o block.Write) bool { return o.Key == segment.Journal }) {
 			continue

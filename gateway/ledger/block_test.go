@@ -78,6 +78,7 @@ func TestDecodeSegment(t *testing.T) {
 		"another chaincode's word": {[]*kvrwset.KVWrite{named}, event("other", state.SegmentEvent, string(bytes)), "", provenance.Internal},
 		"no bytes":                 {[]*kvrwset.KVWrite{named}, nil, "", provenance.Internal},
 		"an event that names none": {[]*kvrwset.KVWrite{{Key: "k", Value: []byte("v")}}, event(testChaincode, state.SegmentEvent, string(bytes)), "", ""},
+		"of another layout":        {[]*kvrwset.KVWrite{{Key: named.Key, Value: bytes}}, nil, "", provenance.Internal},
 		"private data and a lie":   {nil, event(testChaincode, state.SegmentEvent, "garbage"), "", ""},
 	} {
 		tx := testTx{id: "tx", args: [][]byte{[]byte("record:Segment")}, creator: alice, writes: tt.writes, event: tt.event}

@@ -38,15 +38,7 @@ const (
 func BenchmarkWaybill(b *testing.B) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
-	l, err := lab.Start(ctx, os.Stderr)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := l.Stop(context.WithoutCancel(ctx)); err != nil {
-			b.Error(err)
-		}
-	})
+	l := network(ctx, b)
 	if err := withoutReadBack(l); err != nil {
 		b.Fatal(err)
 	}
@@ -65,6 +57,21 @@ func BenchmarkWaybill(b *testing.B) {
 	for b.Loop() {
 		measure(b, ctx, l, s)
 	}
+}
+
+// network starts one that ends with the benchmark.
+func network(ctx context.Context, b *testing.B) *lab.Lab {
+	b.Helper()
+	l, err := lab.Start(ctx, os.Stderr)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := l.Stop(context.WithoutCancel(ctx)); err != nil {
+			b.Error(err)
+		}
+	})
+	return l
 }
 
 func measure(b *testing.B, ctx context.Context, l *lab.Lab, s *shelves) {

@@ -36,15 +36,7 @@ const (
 func BenchmarkEvidence(b *testing.B) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
-	l, err := lab.Start(ctx, os.Stderr)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := l.Stop(context.WithoutCancel(ctx)); err != nil {
-			b.Error(err)
-		}
-	})
+	l := network(ctx, b)
 	s := &signing{l: l, blobs: map[provenance.Digest]bool{}}
 	if err := s.prepare(ctx); err != nil {
 		b.Fatalf("%v\n%s", err, l.Log("gateway-vendor"))

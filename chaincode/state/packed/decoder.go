@@ -6,7 +6,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-// Version opens every value that is written in binary, of pages, of buckets and
+// Version opens every value that is written in binary, of pages, of runs and
 // of records; no JSON record opens with that byte.
 const Version = 1
 
