@@ -288,12 +288,12 @@ func TestDirectoryGolden(t *testing.T) {
 	for _, e := range append(p.record(t, values), p.record(t, few)...) {
 		lines = append(lines, strings.ReplaceAll(e.Key, "\x00", "/")+" "+hex.EncodeToString(e.Value))
 	}
-	golden(t, "directory-v2.hex", lines)
+	golden(t, "directory-v3.hex", lines)
 }
 
 // Bytes that no contract wrote are an error, and no panic.
 func FuzzDirectory(f *testing.F) {
-	golden, err := os.ReadFile(filepath.Join("testdata", "directory-v2.hex"))
+	golden, err := os.ReadFile(filepath.Join("testdata", "directory-v3.hex"))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -9,7 +9,7 @@
 //	segment   <host> <msp> <lane> <seq>           Segment        record:Segment    (immutable; under which key its bytes are, and their hash)
 //	journal   <time> <host> <msp> <lane> <seq>    segment bytes  record:Segment    (immutable; provenance.EncodeSegment; the state holds those
 //	                                                             that hide who pulled, the others are the event of their transaction)
-//	page      <n> <host> <repository>             page           record:Segment    (the places and tags that a segment added or changed, as they were then; immutable)
+//	0page     <n> <host> <repository>             page           record:Segment    (the places and tags that a segment added or changed, as they were then; immutable)
 //	directory <host> <repository> -               head           record:Segment    (of what finds the repository's pages: the newest entries, and its runs; see package packed)
 //	run       <run>.<n> <host> <repository>       chunk          record:Segment    (of a sorted run of entries; immutable, removed when it is merged)
 //	place     <digest> <host> <repository>        Place          record:Segment, record:Manifest  (is in a page instead until an act needs it)
@@ -60,6 +60,10 @@
 // in this repository?" (a key read) and "where is this image?" (asked of an index,
 // which finds all places of a digest). There is no counter and no hot key: a repository's directory has one writer, its lane.
 //
+// Pages come before all other keys, for a peer's LevelDB. It merges each file of new
+// keys with all that lies between the first and the last of them: most bytes are in
+// pages, and an old page lies before all that is written after it.
+//
 // The package knows no Fabric: the contract reads through the peer's stub, the
 // gateway through its index, and both run the same queries.
 package state
@@ -85,7 +89,7 @@ const (
 	TypeJournal    = "journal"
 	TypeClients    = "clients"
 	TypePurged     = "purged"
-	TypePage       = "page"
+	TypePage       = "0page" // the first of all, also of types that are still to come
 	TypeDirectory  = "directory"
 	TypeRun        = "run"
 	TypePlace      = "place"

@@ -121,8 +121,8 @@ func (r Registry) Owns(msp string) bool {
 // Layout is how this version keeps the records of pushes: all in pages that a
 // directory finds, which is a log-structured merge. A registry of layout 0 had each
 // under a key of its own, one of layout 1 some of them, and its directory was a
-// hash table: neither would be found.
-const Layout = 2
+// hash table; one of layout 2 had its pages under other keys. None would be found.
+const Layout = 3
 
 // Segment is where the bytes of a recorded segment stand, and what they hash to.
 type Segment struct {
