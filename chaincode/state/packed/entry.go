@@ -126,16 +126,31 @@ func (d *Decoder) entries() []entry {
 
 // of returns the entries of a fingerprint.
 func of(entries []entry, fingerprint uint32) []entry {
-	return span(entries, uint64(fingerprint), uint64(fingerprint)+1)
+	from := lower(entries, uint64(fingerprint))
+	to := from
+	for to < len(entries) && entries[to].fingerprint == fingerprint {
+		to++
+	}
+	return entries[from:to]
 }
 
 // span returns the entries from one fingerprint to before another.
 func span(entries []entry, from, to uint64) []entry {
-	at := func(f uint64) int {
-		i, _ := slices.BinarySearchFunc(entries, f, func(e entry, f uint64) int { return cmp.Compare(uint64(e.fingerprint), f) })
-		return i
+	return entries[lower(entries, from):lower(entries, to)]
+}
+
+// lower is the first entry whose fingerprint is not below one. Lookups come here for
+// each name in each run.
+func lower(entries []entry, fingerprint uint64) int {
+	low, high := 0, len(entries)
+	for low < high {
+		if middle := int(uint(low+high) >> 1); uint64(entries[middle].fingerprint) < fingerprint {
+			low = middle + 1
+		} else {
+			high = middle
+		}
 	}
-	return entries[at(from):at(to)]
+	return low
 }
 
 // merged sorts entries, and leaves out versions that others of them replace: whoever

@@ -2,6 +2,7 @@ package packed
 
 import (
 	"encoding/binary"
+	"iter"
 	"math/bits"
 	"slices"
 	"time"
@@ -95,22 +96,29 @@ type head struct {
 // chunkOf names a chunk of a run.
 type chunkOf struct{ run, chunk uint64 }
 
-// chunks are those that may have a fingerprint.
-func (h *head) chunks(fingerprint uint32) []chunkOf {
-	all := make([]chunkOf, 0, len(h.runs)+largeFanout*len(h.merges))
-	for _, r := range h.runs {
-		all = append(all, chunkOf{r.id, r.chunk(fingerprint)})
-	}
-	for _, m := range h.merges {
-		if at := m.out.chunk(fingerprint); at < m.done {
-			all = append(all, chunkOf{m.out.id, at})
-			continue
+// chunks are those that may have a fingerprint. Each name of a segment asks, of every run.
+func (h *head) chunks(fingerprint uint32) iter.Seq[chunkOf] {
+	return func(yield func(chunkOf) bool) {
+		for _, r := range h.runs {
+			if !yield(chunkOf{r.id, r.chunk(fingerprint)}) {
+				return
+			}
 		}
-		for _, r := range m.inputs {
-			all = append(all, chunkOf{r.id, r.chunk(fingerprint)})
+		for i := range h.merges {
+			m := &h.merges[i]
+			if at := m.out.chunk(fingerprint); at < m.done {
+				if !yield(chunkOf{m.out.id, at}) {
+					return
+				}
+				continue
+			}
+			for _, r := range m.inputs {
+				if !yield(chunkOf{r.id, r.chunk(fingerprint)}) {
+					return
+				}
+			}
 		}
 	}
-	return all
 }
 
 // reach moves the numbers of pages and runs on to a time, which never moves them back.

@@ -141,7 +141,7 @@ func (r *Records) locate(names []name, own func(i int) string) (at [][]entry, va
 	}
 	for _, n := range names {
 		if n.directory != nil {
-			for _, c := range n.head.chunks(n.fingerprint) {
+			for c := range n.head.chunks(n.fingerprint) {
 				round.chunk(n.directory, c)
 			}
 		}
@@ -180,8 +180,11 @@ func (r *Records) locate(names []name, own func(i int) string) (at [][]entry, va
 // entries returns the newest of those that have the name's fingerprint.
 func (n name) entries() []entry {
 	all := slices.Clone(of(n.head.tail, n.fingerprint))
-	for _, c := range n.head.chunks(n.fingerprint) {
+	for c := range n.head.chunks(n.fingerprint) {
 		all = append(all, of(n.chunks[c], n.fingerprint)...)
+	}
+	if len(all) < 2 {
+		return all
 	}
 	return merged(all)
 }
