@@ -134,7 +134,11 @@ func (e *sqliteBackend) leaseRows(ctx context.Context, lane int, want wanted) (*
 	if len(want.blocked) == 0 && want.notHost == "" {
 		return e.unblocked.QueryContext(ctx, lane)
 	}
-	return e.readers.QueryContext(ctx, selectWaiting+` AND i.repo NOT IN (`+list(keys(want.blocked))+`) AND r.host <> ? ORDER BY i.id`, lane, string(want.notHost))
+	text, args := selectWaiting+` AND i.repo NOT IN (`+list(keys(want.blocked))+`) AND r.host <> ? AND i.id > ?`, []any{lane, string(want.notHost), want.after}
+	if want.host != "" {
+		text, args = text+` AND r.host = ?`, append(args, string(want.host))
+	}
+	return e.readers.QueryContext(ctx, text+` ORDER BY i.id`, args...)
 }
 
 func keys(m map[int64]bool) []int64 {
