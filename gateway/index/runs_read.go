@@ -117,7 +117,10 @@ func (s *Snapshot) starts(in span) (all []*reading, err error) {
 			return nil
 		}
 		all = append(all, r)
-		return r.take(bytes.Clone(data), in)
+		if err := r.take(data, in); err != nil || len(r.entries) == 0 {
+			return err
+		}
+		return r.take(bytes.Clone(data), in) // few runs have any, and entries outlive the row
 	})
 	if err != nil {
 		return nil, err

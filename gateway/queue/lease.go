@@ -83,6 +83,9 @@ type turns struct {
 	hostOnlyUntil, repoOnlyUntil time.Time
 }
 
+// fewItems is how many are read before a backlog is thought of.
+const fewItems = 512
+
 // lookAgain is how long it is believed that nobody else waits: to find out, a
 // whole backlog is walked over.
 const lookAgain = time.Second
@@ -188,6 +191,9 @@ func (q *Queue) due(ctx context.Context, lane int, want wanted) ([]Item, error) 
 		}
 		if len(items) > 0 && it.Host != items[0].Host {
 			continue
+		}
+		if len(items) == cap(items) && len(items) >= fewItems {
+			items = slices.Grow(items, want.n-len(items)) // there will be as many, and they are large
 		}
 		items = append(items, it)
 	}
