@@ -121,7 +121,8 @@ func (e *sqliteBackend) flush(b *batch) error {
 
 func (*sqliteBackend) sealItems(b *batch, lane int, ids []int64) (sql.Result, error) {
 	if first, last := ids[0], ids[len(ids)-1]; last-first == int64(len(ids)-1) && slices.IsSorted(ids) {
-		return b.w.conn.ExecContext(b.ctx, `UPDATE items SET state = 1 WHERE state = 0 AND lane = ? AND id BETWEEN ? AND ?`, lane, first, last)
+		// By number, and not by the index that the change moves them in: that takes a list of them first.
+		return b.w.conn.ExecContext(b.ctx, `UPDATE items SET state = 1 WHERE +state = 0 AND +lane = ? AND id BETWEEN ? AND ?`, lane, first, last)
 	}
 	return b.w.conn.ExecContext(b.ctx, `UPDATE items SET state = 1 WHERE state = 0 AND id IN (`+list(ids)+`)`)
 }
