@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
 // Block is what Waybill reads from a block: the valid transactions of one
@@ -27,6 +28,9 @@ type Tx struct {
 	At       time.Time // claimed by the client, bounded by the peers' time window
 	Function string    // "contract:Function"; "" when another chaincode called ours
 	Writes   []Write
+	// Events are those of the segments that it writes, by key, once somebody decoded
+	// them (index.Prepare); nil before.
+	Events map[string][]provenance.Event
 }
 
 // Write is one key of a transaction's write set.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ const (
 	staleAfter = 10 * time.Second
 	heightPoll = 2 * time.Second
 	indexRetry = time.Second // when the index's server does not answer
+	noteAhead  = 4           // blocks that the index holds and whose tasks are not noted
 )
 
 // watcher takes each block that the index holds, from its own height on. One
@@ -87,27 +89,54 @@ func (f *Follower) follow(ctx context.Context) error {
 	f.mu.Lock()
 	f.again = cancel
 	f.mu.Unlock()
+	// What a block asks of us is noted while the next one is applied: readers of the
+	// index do not wait for the queue's disk.
+	indexed, noted := make(chan block.Block, noteAhead), make(chan error, 1)
+	go func() { noted <- f.note(ctx, indexed, cancel) }()
 	err = ahead(ctx, f.Ledger, min(held, f.Watcher.Height()), func(blocks []index.Prepared) (err error) {
 		if held, err = f.apply(ctx, blocks, held); err != nil {
 			return err
 		}
-		configured := false
+		configured := slices.ContainsFunc(blocks, func(b index.Prepared) bool { return len(b.Organisations) > 0 })
+		if configured {
+			err = f.refresh(ctx, held)
+		} else {
+			f.advance(held)
+		}
 		for _, b := range blocks {
-			if err := f.Watcher.Block(ctx, b.Block); err != nil {
+			if err != nil {
 				return err
 			}
-			configured = configured || len(b.Organisations) > 0
+			select {
+			case indexed <- b.Block:
+			case <-ctx.Done():
+				err = ctx.Err()
+			}
 		}
-		if configured {
-			return f.refresh(ctx, held)
-		}
-		f.advance(held)
-		return nil
+		return err
 	})
+	close(indexed)
+	if failed := <-noted; failed != nil {
+		err = failed
+	}
 	if errors.Is(context.Cause(ctx), index.ErrMoved) {
 		return index.ErrMoved
 	}
 	return err
+}
+
+// note notes what blocks ask of us, and ends the following where it cannot: they are
+// brought again.
+func (f *Follower) note(ctx context.Context, indexed <-chan block.Block, end context.CancelCauseFunc) error {
+	for b := range indexed {
+		if err := f.Watcher.Block(ctx, b); err != nil {
+			end(err)
+			for range indexed { // they come again, after this one
+			}
+			return err
+		}
+	}
+	return nil
 }
 
 // apply applies those of the blocks that the index does not hold, unless another

@@ -285,6 +285,63 @@ func (b breaking) Blocks(_ context.Context, from uint64, apply func(block.Block)
 	return b.err
 }
 
+// Readers of the index do not wait for what notes tasks, and that one gets each block
+// in its turn.
+func TestTasksHoldNoReaderUp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "index.db")
+	if err := index.Create(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	x := openIndex(t, path)
+	var height atomic.Int64
+	height.Store(noteAhead)
+	slow := &held{goOn: make(chan struct{})}
+	f := &Follower{Ledger: growing{blocks: chainOf(noteAhead), height: &height}, Index: x, Watcher: slow, Log: slog.New(slog.DiscardHandler)}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { _ = f.Run(ctx) }) // it ends with ctx
+	reach := func(what string, at func() uint64) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); at() < noteAhead; _ = wait.For(t.Context(), time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the %s stands at %d of %d", what, at(), noteAhead)
+			}
+		}
+	}
+	reach("index", func() uint64 {
+		got, err := x.Height(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		return got
+	})
+	if got := slow.Height(); got != 0 {
+		t.Fatalf("%d blocks are noted", got)
+	}
+	close(slow.goOn)
+	reach("list of tasks", slow.Height)
+	if got := slow.gaps.Load(); got != 0 {
+		t.Errorf("%d blocks were left out", got)
+	}
+}
+
+// held takes blocks once it may.
+type held struct {
+	looked
+	goOn chan struct{}
+}
+
+func (h *held) Block(ctx context.Context, b block.Block) error {
+	select {
+	case <-h.goOn:
+		return h.looked.Block(ctx, b)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // looked takes each block once, and one of them at the second try only.
 type looked struct {
 	height, failed, gaps atomic.Uint64

@@ -262,7 +262,7 @@ func (w *writer) derive(write block.Write) error {
 		return nil
 	}
 	if objectType == state.TypeJournal {
-		return w.segment(write.Key, provenance.Host(attributes[1]), w.tx.events[write.Key])
+		return w.segment(write.Key, provenance.Host(attributes[1]), w.tx.Events[write.Key])
 	}
 	return w.deriveRecord(objectType, write)
 }

@@ -2,6 +2,7 @@ package index
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
@@ -137,11 +138,36 @@ func combined(key, a, b []byte) ([]byte, error) {
 	return one.with(two).encode(), err
 }
 
+// lead is the first bytes of a key as a number, which nearly always tells which of two
+// keys comes first.
+func lead(key []byte) uint64 {
+	if len(key) >= 8 {
+		return binary.BigEndian.Uint64(key)
+	}
+	var b [8]byte
+	copy(b[:], key)
+	return binary.BigEndian.Uint64(b[:])
+}
+
 // sorted puts the entries of a block in order, each key once.
 func sorted(all []entry) ([]entry, error) {
-	slices.SortStableFunc(all, func(a, b entry) int { return bytes.Compare(a.key, b.key) })
-	out := all[:0]
-	for _, e := range all {
+	type place struct {
+		lead uint64
+		at   int
+	}
+	order := make([]place, len(all))
+	for i, e := range all {
+		order[i] = place{lead(e.key), i}
+	}
+	slices.SortFunc(order, func(a, b place) int {
+		if a.lead != b.lead {
+			return cmp.Compare(a.lead, b.lead)
+		}
+		return cmp.Or(bytes.Compare(all[a.at].key, all[b.at].key), cmp.Compare(a.at, b.at))
+	})
+	out := make([]entry, 0, len(all))
+	for _, p := range order {
+		e := all[p.at]
 		if n := len(out); n > 0 && bytes.Equal(out[n-1].key, e.key) {
 			value, err := combined(e.key, out[n-1].value, e.value)
 			if err != nil {

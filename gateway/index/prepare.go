@@ -19,12 +19,11 @@ type Prepared struct {
 // preparedTx is a transaction with its pages unpacked and its segments decoded.
 type preparedTx struct {
 	block.Tx
-	records []block.Write                 // under keys of their own
-	fresh   map[string]bool               // the keys that are written for the first time
-	changed map[string]bool               // those out of a page that were written before
-	tags    map[string]state.Tag          // that are written, and that the events touch
-	events  map[string][]provenance.Event // of the segments, by key
-	moves   map[string]move               // of the tags that the events touch
+	records []block.Write        // under keys of their own
+	fresh   map[string]bool      // the keys that are written for the first time
+	changed map[string]bool      // those out of a page that were written before
+	tags    map[string]state.Tag // that are written, and that the events touch
+	moves   map[string]move      // of the tags that the events touch
 }
 
 // move is what the events of a transaction do to a tag.
@@ -36,11 +35,13 @@ type move struct {
 // Prepare reads a block. What is wrong with it is told when it is applied.
 func Prepare(b block.Block) Prepared {
 	p := Prepared{Block: b, txs: make([]preparedTx, len(b.Txs))}
+	p.Txs = slices.Clone(b.Txs)
 	for i, tx := range b.Txs {
 		if p.txs[i], p.err = prepareTx(tx); p.err != nil {
 			p.err = provenance.Wrap(provenance.CodeOf(p.err), p.err, "block %d transaction %s", b.Number, tx.ID)
 			return p
 		}
+		p.Txs[i].Events = p.txs[i].Events
 	}
 	return p
 }
@@ -57,8 +58,9 @@ func (p *Prepared) Size() (n int) {
 
 func prepareTx(tx block.Tx) (preparedTx, error) {
 	p := preparedTx{
-		Tx: tx, fresh: map[string]bool{}, changed: map[string]bool{}, tags: map[string]state.Tag{}, events: map[string][]provenance.Event{}, moves: map[string]move{},
+		Tx: tx, fresh: map[string]bool{}, changed: map[string]bool{}, tags: map[string]state.Tag{}, moves: map[string]move{},
 	}
+	p.Events = map[string][]provenance.Event{}
 	for _, write := range tx.Writes {
 		if write.Delete {
 			continue
@@ -113,7 +115,7 @@ func (p *preparedTx) readSegment(e state.Entry) error {
 		// The contract decodes a segment before it writes it.
 		return provenance.Wrap(provenance.Internal, err, "segment of %s", name.Host)
 	}
-	p.events[e.Key] = events
+	p.Events[e.Key] = events
 	for _, event := range events {
 		if !movesTag(event) {
 			continue

@@ -270,6 +270,7 @@ type merging struct {
 // runCursor walks one run.
 type runCursor struct {
 	entries []entry
+	lead    uint64                  // of the first of them
 	more    func() ([]entry, error) // the next chunk's; nil after the last
 }
 
@@ -319,6 +320,9 @@ func (c *runCursor) fill() (err error) {
 	if len(c.entries) == 0 {
 		c.entries, err = c.more()
 	}
+	if len(c.entries) > 0 {
+		c.lead = lead(c.entries[0].key)
+	}
 	return err
 }
 
@@ -329,19 +333,19 @@ func (c *runCursor) skip() error {
 
 // next returns the next entry, and how many it was made of; nil after the last.
 func (m *merging) next() (*entry, int, error) {
-	var least *entry
-	n := 0
+	var least *runCursor
 	for _, c := range m.heads {
-		if len(c.entries) > 0 && (least == nil || bytes.Compare(c.entries[0].key, least.key) < 0) {
-			least = &c.entries[0]
+		if len(c.entries) > 0 && (least == nil || c.before(least)) {
+			least = c
 		}
 	}
 	if least == nil {
 		return nil, 0, nil
 	}
-	out := *least
+	out, first := least.entries[0], least.lead
+	n := 0
 	for _, c := range m.heads {
-		if len(c.entries) == 0 || !bytes.Equal(c.entries[0].key, out.key) {
+		if c.lead != first || len(c.entries) == 0 || !bytes.Equal(c.entries[0].key, out.key) {
 			continue
 		}
 		if n++; n > 1 {
@@ -356,4 +360,11 @@ func (m *merging) next() (*entry, int, error) {
 		}
 	}
 	return &out, n, nil
+}
+
+func (c *runCursor) before(o *runCursor) bool {
+	if c.lead != o.lead {
+		return c.lead < o.lead
+	}
+	return bytes.Compare(c.entries[0].key, o.entries[0].key) < 0
 }

@@ -117,7 +117,11 @@ func (s *Snapshot) starts(in span) (all []*reading, err error) {
 			return nil
 		}
 		all = append(all, r)
-		return r.take(bytes.Clone(data), in)
+		err := r.take(data, in)
+		for i, e := range r.entries {
+			r.entries[i].value = bytes.Clone(e.value) // it outlives the row
+		}
+		return err
 	})
 	if err != nil {
 		return nil, err

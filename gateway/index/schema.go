@@ -28,7 +28,7 @@ const schemaVersion = 5
 // algorithm's byte and the raw hash. segments are those that hold pulls. Times are nanoseconds since 1970, UTC.
 const schema = `
 CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, height INTEGER NOT NULL, hash BLOB NOT NULL);
-CREATE TABLE kv (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE kv (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL);
 CREATE TABLE txs (block INTEGER, tx INTEGER, id TEXT NOT NULL, at INTEGER NOT NULL, msp TEXT NOT NULL, name TEXT NOT NULL, first INTEGER NOT NULL,
 	PRIMARY KEY (block, tx)) WITHOUT ROWID;
 CREATE TABLE repositories (id INTEGER PRIMARY KEY, host TEXT NOT NULL, repository TEXT NOT NULL, tagged INTEGER NOT NULL);

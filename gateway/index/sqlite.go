@@ -41,13 +41,24 @@ func createSQLite(ctx context.Context, path string) error {
 	return nil
 }
 
+// Each connection has a cache of its own, in KiB: what readers have in common are the
+// upper pages of the trees.
+const (
+	writerCache = 16_000
+	readerCache = 8_000
+)
+
 // openFile opens the database. synchronous=NORMAL: a power cut may lose the last
 // blocks, never the order of commits; the follower fetches them again. The log gets
 // 16 MiB long before it is written into the file: a page that many blocks wrote is
 // written once.
 func openFile(path, synchronous string, connections int, readOnly bool) (*sql.DB, error) {
+	cache := writerCache
+	if readOnly {
+		cache = readerCache
+	}
 	return sqldb.OpenFile(path, sqldb.FileOptions{
-		Synchronous: synchronous, BusyTimeout: 10 * time.Second, CacheKiB: 16_000, CheckpointPages: 4000, Connections: connections, ReadOnly: readOnly,
+		Synchronous: synchronous, BusyTimeout: 10 * time.Second, CacheKiB: cache, CheckpointPages: 4000, Connections: connections, ReadOnly: readOnly,
 	})
 }
 

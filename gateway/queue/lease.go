@@ -71,6 +71,8 @@ type wanted struct {
 	blocked  map[int64]bool // repositories
 	deferred map[int64]bool // items
 	notHost  provenance.Host
+	host     provenance.Host // only of this one; "": of the oldest item's
+	after    int64           // an item; only later ones
 }
 
 // turns is whose turn it is in a lane: state of one Lease to the next, under leasing.
@@ -80,6 +82,9 @@ type turns struct {
 	// found. The one says nothing about the other.
 	hostOnlyUntil, repoOnlyUntil time.Time
 }
+
+// fewItems is how many are read before a backlog is thought of.
+const fewItems = 512
 
 // lookAgain is how long it is believed that nobody else waits: to find out, a
 // whole backlog is walked over.
@@ -117,8 +122,13 @@ func (q *Queue) fair(ctx context.Context, lane int, want wanted, now time.Time) 
 	if count[most] <= want.n/2 || now.Before(last.repoOnlyUntil) {
 		return items, nil
 	}
-	others := wanted{n: want.n - count[most] + want.n/4, blocked: maps.Clone(want.blocked), deferred: want.deferred}
+	others := wanted{n: want.n / 4, host: items[0].Host, blocked: maps.Clone(want.blocked), deferred: want.deferred}
 	others.blocked[most] = true
+	if len(want.deferred) == 0 {
+		others.after = items[len(items)-1].ID // what comes before is among the items
+	} else {
+		others.n += want.n - count[most] // what those are behind may come before
+	}
 	rest, err := q.due(ctx, lane, others)
 	if err != nil {
 		return nil, err
@@ -138,13 +148,19 @@ func mixed(items, rest []Item, most int64, last *turns, now time.Time) []Item {
 		last.repoOnlyUntil = now.Add(lookAgain)
 		return items
 	}
-	give := len(fresh)
-	for i := len(items) - 1; i >= 0 && give > 0; i-- {
-		if items[i].repo == most {
-			items = slices.Delete(items, i, i+1)
-			give--
+	stay := -len(fresh) // of the one that has most
+	for _, it := range items {
+		if it.repo == most {
+			stay++
 		}
 	}
+	items = slices.DeleteFunc(items, func(it Item) bool {
+		if it.repo != most {
+			return false
+		}
+		stay--
+		return stay < 0
+	})
 	items = append(items, fresh...)
 	slices.SortFunc(items, func(a, b Item) int { return cmp.Compare(a.ID, b.ID) })
 	return items
@@ -175,6 +191,9 @@ func (q *Queue) due(ctx context.Context, lane int, want wanted) ([]Item, error) 
 		}
 		if len(items) > 0 && it.Host != items[0].Host {
 			continue
+		}
+		if len(items) == cap(items) && len(items) >= fewItems {
+			items = slices.Grow(items, want.n-len(items)) // there will be as many, and they are large
 		}
 		items = append(items, it)
 	}

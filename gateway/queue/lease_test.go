@@ -176,6 +176,25 @@ func TestABacklogKeepsNobodyOutForGood(t *testing.T) {
 	})
 }
 
+// In its turn a host's batch has room for all of its repositories, whatever other
+// hosts' items come before theirs.
+func TestABacklogOfOneHostAmongOthers(t *testing.T) {
+	onBackends(t, func(t *testing.T, create creator) {
+		q := open(t, create(t), Options{Lanes: 1})
+		elsewhere := deliveries("elsewhere", 0, 8)
+		for i := range elsewhere {
+			elsewhere[i].Host = "other.example.com"
+		}
+		accept(t, q, deliveries("backlog", 0, 40)...)
+		accept(t, q, append(elsewhere, deliveries("behind", 0, 2)...)...)
+		got := names(lease(t, q, 0, 8))
+		want := append(slices.Repeat([]string{"registry.example.com/backlog"}, 6), "registry.example.com/behind", "registry.example.com/behind")
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
 // A lease that has what it asked for leaves rows unread. Ended right then, it
 // still comes back: database/sql kept the rows' lock for a sql.RawBytes, the
 // canceled context waited to close them, and the two held each other for ever.

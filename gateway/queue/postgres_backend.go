@@ -241,7 +241,8 @@ func (e *postgresBackend) fence(b *batch, lane int, epoch int64) error {
 func (e *postgresBackend) leaseRows(ctx context.Context, lane int, want wanted) (*sql.Rows, error) {
 	return e.readers.QueryContext(ctx, `WITH first AS MATERIALIZED (
 			SELECT r.host FROM items i JOIN repositories r ON r.id = i.repo
-			WHERE i.state = 0 AND i.lane = $1 AND i.repo <> ALL ($2::bigint[]) AND i.id <> ALL ($4::bigint[]) AND r.host <> $5 ORDER BY i.id LIMIT 1)
-		`+selectItems+` WHERE i.state = 0 AND i.lane = $1 AND i.repo <> ALL ($2::bigint[]) AND r.host = (SELECT host FROM first) ORDER BY i.id LIMIT $3`,
-		lane, keys(want.blocked), want.n+len(want.deferred), keys(want.deferred), string(want.notHost))
+			WHERE i.state = 0 AND i.lane = $1 AND i.repo <> ALL ($2::bigint[]) AND i.id <> ALL ($4::bigint[]) AND i.id > $6 AND r.host <> $5 AND ($7 = '' OR r.host = $7)
+			ORDER BY i.id LIMIT 1)
+		`+selectItems+` WHERE i.state = 0 AND i.lane = $1 AND i.repo <> ALL ($2::bigint[]) AND i.id > $6 AND r.host = (SELECT host FROM first) ORDER BY i.id LIMIT $3`,
+		lane, keys(want.blocked), want.n+len(want.deferred), keys(want.deferred), string(want.notHost), want.after, string(want.host))
 }

@@ -212,9 +212,19 @@ const pageBytes = 2048
 // checkpointPages is how long the log gets, 40 MB.
 const checkpointPages = 20_000
 
+// Each connection has a cache of its own. Those that read go through a backlog once.
+const (
+	writerCache = 32 << 10 // KiB
+	readerCache = 4 << 10
+)
+
 // openFile opens the file with the settings that the queue's promises rest on.
 func openFile(path string, connections int, readOnly bool) (*sql.DB, error) {
+	cache := writerCache
+	if readOnly {
+		cache = readerCache
+	}
 	return sqldb.OpenFile(path, sqldb.FileOptions{
-		Synchronous: "FULL", BusyTimeout: 5 * time.Second, CacheKiB: 32 << 10, PageBytes: pageBytes, CheckpointPages: checkpointPages, Connections: connections, ReadOnly: readOnly, TempMemory: true,
+		Synchronous: "FULL", BusyTimeout: 5 * time.Second, CacheKiB: cache, PageBytes: pageBytes, CheckpointPages: checkpointPages, Connections: connections, ReadOnly: readOnly, TempMemory: true,
 	})
 }

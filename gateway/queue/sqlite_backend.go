@@ -121,7 +121,8 @@ func (e *sqliteBackend) flush(b *batch) error {
 
 func (*sqliteBackend) sealItems(b *batch, lane int, ids []int64) (sql.Result, error) {
 	if first, last := ids[0], ids[len(ids)-1]; last-first == int64(len(ids)-1) && slices.IsSorted(ids) {
-		return b.w.conn.ExecContext(b.ctx, `UPDATE items SET state = 1 WHERE state = 0 AND lane = ? AND id BETWEEN ? AND ?`, lane, first, last)
+		// By number, and not by the index that the change moves them in: that takes a list of them first.
+		return b.w.conn.ExecContext(b.ctx, `UPDATE items SET state = 1 WHERE +state = 0 AND +lane = ? AND id BETWEEN ? AND ?`, lane, first, last)
 	}
 	return b.w.conn.ExecContext(b.ctx, `UPDATE items SET state = 1 WHERE state = 0 AND id IN (`+list(ids)+`)`)
 }
@@ -134,7 +135,11 @@ func (e *sqliteBackend) leaseRows(ctx context.Context, lane int, want wanted) (*
 	if len(want.blocked) == 0 && want.notHost == "" {
 		return e.unblocked.QueryContext(ctx, lane)
 	}
-	return e.readers.QueryContext(ctx, selectWaiting+` AND i.repo NOT IN (`+list(keys(want.blocked))+`) AND r.host <> ? ORDER BY i.id`, lane, string(want.notHost))
+	text, args := selectWaiting+` AND i.repo NOT IN (`+list(keys(want.blocked))+`) AND r.host <> ? AND i.id > ?`, []any{lane, string(want.notHost), want.after}
+	if want.host != "" {
+		text, args = text+` AND r.host = ?`, append(args, string(want.host))
+	}
+	return e.readers.QueryContext(ctx, text+` ORDER BY i.id`, args...)
 }
 
 func keys(m map[int64]bool) []int64 {

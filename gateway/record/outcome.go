@@ -11,19 +11,26 @@ import (
 	"github.com/waybill-dev/waybill/gateway/wait"
 )
 
+// ownSeal is what is known of a segment that this run sealed: when, and its events as
+// they stand on the channel. Zero for one of an earlier run.
+type ownSeal struct {
+	at     time.Time
+	events []provenance.Event
+}
+
 // finish learns the fate of the sealed segment's transaction and acts on it.
 // It is the road of every segment, and the road of recovery: after a crash the
 // commit status is asked before anything is sent again, and only the same
 // bytes are sent again while the fate is unknown. That, and the contract's own
 // rule that a known segment is success without a write, make one recording.
-func (l *lane) finish(ctx context.Context, s queue.Segment, start time.Time, timeout time.Duration) (settled bool, err error) {
+func (l *lane) finish(ctx context.Context, s queue.Segment, by ownSeal, timeout time.Duration) (settled bool, err error) {
 	for pause := l.Limits.pause(); ; {
 		commit, err := l.status(ctx, s.TxID, timeout)
 		switch {
 		case ctx.Err() != nil:
 			return false, ctx.Err()
 		case err == nil && commit.Valid:
-			return true, l.done(ctx, s, commit, start)
+			return true, l.done(ctx, s, commit, by)
 		case err == nil:
 			// This transaction will never stand, so the bytes may travel in another one.
 			l.wait(ctx, provenance.Errorf(provenance.Conflict, "segment %s/%d: transaction %s is invalid: %s", s.LaneName, s.Seq, s.TxID, commit.Code))
@@ -56,7 +63,7 @@ func (l *lane) status(ctx context.Context, txID string, timeout time.Duration) (
 	return l.Ledger.CommitStatus(ctx, txID)
 }
 
-func (l *lane) done(ctx context.Context, s queue.Segment, commit ledger.Commit, start time.Time) error {
+func (l *lane) done(ctx context.Context, s queue.Segment, commit ledger.Commit, by ownSeal) error {
 	// A crash before Recorded: the status is asked again, and is valid again.
 	if err := l.Queue.Recorded(ctx, s, commit.Block); err != nil {
 		return err
@@ -65,9 +72,12 @@ func (l *lane) done(ctx context.Context, s queue.Segment, commit ledger.Commit, 
 	if l.OnHidden != nil {
 		l.OnHidden()
 	}
-	events, err := provenance.DecodeSegment(s.Bytes)
-	if err != nil {
-		return err
+	events := by.events
+	if events == nil {
+		var err error
+		if events, err = provenance.DecodeSegment(s.Bytes); err != nil {
+			return err
+		}
 	}
 	l.pushes.recorded(s, events)
 	if l.Waits.Any() {
@@ -76,8 +86,8 @@ func (l *lane) done(ctx context.Context, s queue.Segment, commit ledger.Commit, 
 		}
 	}
 	took := time.Duration(0)
-	if !start.IsZero() {
-		took = time.Since(start)
+	if !by.at.IsZero() {
+		took = time.Since(by.at)
 	}
 	l.Log.DebugContext(ctx, "segment recorded", slog.String("lane", l.name), slog.Uint64("seq", s.Seq),
 		slog.Int("events", len(events)), slog.String("txid", s.TxID), slog.Uint64("block", commit.Block), slog.Duration("took", took))

@@ -201,7 +201,7 @@ func (l *lane) turn(ctx context.Context) error {
 			return err
 		}
 		defer leave()
-		_, err = l.finish(ctx, *segment, time.Time{}, l.Limits.Recover)
+		_, err = l.finish(ctx, *segment, ownSeal{}, l.Limits.Recover)
 		return err
 	}
 	items, err := l.gather(ctx)
@@ -288,7 +288,7 @@ func (l *lane) record(ctx context.Context, items []queue.Item, read *manifests) 
 		l.wait(ctx, err)
 		timeout = l.Limits.Lost
 	}
-	return l.finish(ctx, segment, start, timeout)
+	return l.finish(ctx, segment, ownSeal{start, events}, timeout)
 }
 
 // reserve waits until the envelopes that are on their way, of all lanes, leave

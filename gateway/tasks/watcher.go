@@ -74,9 +74,12 @@ func (n *Watcher) asks(b block.Block) queue.TaskBlock {
 			case objectType == state.TypeKey, objectType == state.TypeSchema, objectType == state.TypeTrust:
 				out.Keys = true
 			case objectType == state.TypeJournal && len(attributes) > 1:
-				events, err := provenance.DecodeSegment(w.Value)
-				if err != nil {
-					continue // the index has refused the block before
+				events, decoded := tx.Events[w.Key]
+				if !decoded {
+					var err error
+					if events, err = provenance.DecodeSegment(w.Value); err != nil {
+						continue // the index has refused the block before
+					}
 				}
 				for _, e := range events {
 					if e.Action == provenance.Push {
