@@ -85,25 +85,21 @@ func (o *overlay) keep() bool {
 	return wrote
 }
 
-// perMessage is how many keys go to the peer in a message. The shim sends those of one in
-// any order, and the peer looks each up in its LevelDB: keys that are neighbours are in the
-// same few blocks, and over hundreds its cache, which no setting enlarges, is lost.
-const perMessage = 32
-
-// flush writes what stands, each key once, in the order of the keys.
+// flush writes what stands, each key once, in one message to the peer.
 func (o *overlay) flush() error {
 	o.keep()
-	for keys := range slices.Chunk(slices.Sorted(maps.Keys(o.kept)), perMessage) {
-		o.StartWriteBatch()
-		for _, k := range keys {
-			if err := o.ChaincodeStubInterface.PutState(k, o.kept[k]); err != nil {
-				return provenance.Wrap(provenance.Internal, err, "write %s", readable(k))
-			}
+	if len(o.kept) == 0 {
+		return nil
+	}
+	o.StartWriteBatch()
+	for _, k := range slices.Sorted(maps.Keys(o.kept)) {
+		if err := o.ChaincodeStubInterface.PutState(k, o.kept[k]); err != nil {
+			return provenance.Wrap(provenance.Internal, err, "write %s", readable(k))
 		}
-		// Writes are buffered until here; their errors surface only now.
-		if err := o.FinishWriteBatch(); err != nil {
-			return provenance.Wrap(provenance.Internal, err, "write a batch")
-		}
+	}
+	// Writes are buffered until here; their errors surface only now.
+	if err := o.FinishWriteBatch(); err != nil {
+		return provenance.Wrap(provenance.Internal, err, "write a batch")
 	}
 	return nil
 }

@@ -60,9 +60,6 @@ const (
 	lingerIdle, lingerBusy, lingerMany = 20 * time.Millisecond, 200 * time.Millisecond, 800 * time.Millisecond
 	many                               = 24
 	busyFor                            = time.Second
-	// sendPieces are the most of a batch: a peer looks up the keys of a transaction in the
-	// order of a map, and those of more do not stay in the cache of its LevelDB meanwhile.
-	sendPieces = 128
 	// overtaken is the pause before a batch that lost a race is sent a second time.
 	overtaken = 100 * time.Millisecond
 )
@@ -108,7 +105,7 @@ func (b *Batches) wake() {
 
 func (b *Batches) channel() chan struct{} {
 	if b.woken == nil {
-		b.woken, b.busy, b.most = make(chan struct{}, 1), map[provenance.Digest]int{}, sendPieces
+		b.woken, b.busy, b.most = make(chan struct{}, 1), map[provenance.Digest]int{}, evidence.MaxBatch
 	}
 	return b.woken
 }
@@ -280,7 +277,7 @@ func (b *Batches) answered(pieces int, err error) {
 	defer b.mu.Unlock()
 	switch {
 	case err == nil:
-		b.most = min(b.most+2, sendPieces)
+		b.most = min(b.most+2, evidence.MaxBatch)
 	case provenance.CodeOf(err) == provenance.Unavailable:
 		b.most = max(1, min(b.most, pieces)/2)
 	}

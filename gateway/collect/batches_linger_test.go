@@ -17,7 +17,7 @@ func TestBatchesGatherWhatComesFast(t *testing.T) {
 		least   int // pieces in the larger batches
 	}{
 		"slowly": {50 * time.Millisecond, 60, lingerBusy, 2},
-		"fast":   {4 * time.Millisecond, 1000, lingerMany, 110},
+		"fast":   {4 * time.Millisecond, 1000, lingerMany, 150},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
