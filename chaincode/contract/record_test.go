@@ -82,7 +82,7 @@ func TestRecordsOfPushes(t *testing.T) {
 	const names = 400
 	l, r := network(t), rand.New(rand.NewPCG(1, 2026))
 	m := model{map[provenance.Digest]state.Place{}, map[provenance.Tag]state.Tag{}, map[provenance.Digest][]provenance.Digest{}}
-	for seq := range 80 {
+	for seq := range 120 {
 		var events, shown []provenance.Event
 		size := 1 + r.IntN([]int{2, 60}[r.IntN(2)])
 		if seq%20 == 0 { // an import
@@ -106,6 +106,8 @@ func TestRecordsOfPushes(t *testing.T) {
 				e.Action, e.MediaType, e.Size, e.Digest = provenance.TagDelete, "", 0, provenance.Digest{}
 			case 3:
 				e = index(fmt.Sprintf("index %d", r.IntN(names)), digestOf(fmt.Sprint("image ", r.IntN(names/8))))
+			case 4:
+				e = artifact(fmt.Sprint("artifact ", r.IntN(names)), digestOf(fmt.Sprint("image ", r.IntN(names))))
 			}
 			// What an event says of the manifest decides nothing.
 			e.Children = append(slices.Clone(e.Children), digestOf(fmt.Sprint("image ", r.IntN(names))))

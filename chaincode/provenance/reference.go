@@ -33,6 +33,21 @@ var (
 	tagName        = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]*$`)
 )
 
+// artifactTag is a tag under which something about an image is kept: cosign's
+// (sigstore/cosign, specs/SIGNATURE_SPEC.md and SBOM_SPEC.md), and without a
+// suffix the index of referrers (OCI distribution specification, "Referrers Tag Schema").
+var artifactTag = regexp.MustCompile(`^sha256-([0-9a-f]{64})(\.sig|\.att|\.sbom)?$`)
+
+// Subject returns the image that the tag's name says the tagged is about.
+func (t Tag) Subject() (subject Digest, ok bool) {
+	m := artifactTag.FindStringSubmatch(string(t))
+	if m == nil {
+		return Digest{}, false
+	}
+	subject, err := ParseDigest("sha256:" + m[1])
+	return subject, err == nil
+}
+
 // ParseHost reads a registry host. Docker Hub's aliases become "docker.io".
 func ParseHost(s string) (Host, error) {
 	s = strings.ToLower(s)

@@ -59,12 +59,17 @@ func (d *Directory) Recorded(keys ...string) (Found, error) {
 
 // Add takes the first record of the i-th key, or a later version where the key was
 // not found as it is: a *Place or a *Tag. Directory.Writes writes it.
-func (f Found) Add(i int, record any) error {
+func (f Found) Add(i int, record any) error { return f.add(i, record, false) }
+
+// AddOwn is Add of a place that gets a key of its own, however many are added with it.
+func (f Found) AddOwn(i int, record any) error { return f.add(i, record, true) }
+
+func (f Found) add(i int, record any, own bool) error {
 	value, err := Encode(record)
 	if err != nil {
 		return err
 	}
-	r := &packed.Record{Value: value, Weight: 1}
+	r := &packed.Record{Value: value, Weight: 1, Own: own}
 	if err := f.Found.Add(i, r); err != nil {
 		return err
 	}

@@ -54,10 +54,12 @@ const (
 	// largeLanes is how many of them may carry a large envelope each.
 	largeLanes = 2
 	// lingerIdle is how long a first piece waits for company, and lingerBusy how long it
-	// does while fewer than company wait and others are on their way, or went less than
-	// busyFor ago: of a transaction's cost most is its own.
-	lingerIdle, lingerBusy, company = 20 * time.Millisecond, 200 * time.Millisecond, 64
-	busyFor                         = time.Second
+	// does while others are on their way, or went less than busyFor ago: of a transaction's
+	// cost most is its own. Where by then as many as many wait they come so fast that they
+	// wait for lingerMany: a block costs the network what seventy pieces do, whatever is in it.
+	lingerIdle, lingerBusy, lingerMany = 20 * time.Millisecond, 200 * time.Millisecond, 800 * time.Millisecond
+	many                               = 24
+	busyFor                            = time.Second
 	// overtaken is the pause before a batch that lost a race is sent a second time.
 	overtaken = 100 * time.Millisecond
 )
@@ -186,8 +188,12 @@ func (b *Batches) next(now time.Time) (pieces []*handed, rest time.Duration) {
 		return nil, time.Minute
 	}
 	linger := lingerIdle
-	if len(pieces) < company && (b.sending > 0 || now.Sub(b.sent) < busyFor) {
+	switch {
+	case b.sending == 0 && now.Sub(b.sent) >= busyFor:
+	case len(pieces) < many:
 		linger = lingerBusy
+	default:
+		linger = lingerMany
 	}
 	if rest = linger - now.Sub(pieces[0].since); !full && len(pieces) < b.most && rest > 0 {
 		return nil, rest

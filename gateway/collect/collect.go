@@ -103,7 +103,7 @@ func worst(failures []error) error {
 // listed turns the index of a fallback tag into one task per referrer.
 func (c *Collector) listed(t tasks.Task, a registry.Artifact) []tasks.Task {
 	var more []tasks.Task
-	if tagged, ok := tasks.TaggedSubject(t.Tag); ok && tagged == t.Subject {
+	if tagged, ok := t.Tag.Subject(); ok && tagged == t.Subject {
 		for _, entry := range a.Manifests {
 			more = append(more, tasks.Task{Kind: tasks.Collect, Host: t.Host, Repository: t.Repository, Digest: entry.Digest, Subject: t.Subject})
 		}

@@ -28,42 +28,78 @@ const taskFields = `t.id, t.kind, p.host, p.repository, t.digest, t.tag, t.subje
 
 const selectTasks = `SELECT ` + taskFields + ` FROM tasks t JOIN task_places p ON p.id = t.place`
 
-func (w *taskWrite) take(find taskQuery, owner string) (task Task, ok bool, err error) {
+// taking takes one task after the other. Its statements are read once for all of them:
+// that takes longer than what they do.
+type taking struct {
+	*taskWrite
+	owner                          string
+	args                           []any
+	place, task, lease, turn, last *sql.Stmt
+}
+
+func (w *taskWrite) taking(find taskQuery, owner string) (*taking, error) {
+	t := &taking{taskWrite: w, owner: owner, args: find.args}
+	for query, into := range map[string]**sql.Stmt{
+		find.place: &t.place,
+		find.task:  &t.task,
+		`UPDATE tasks SET owner = ?, lease = ?, woken = 0 WHERE id = ?`:             &t.lease,
+		`UPDATE task_height SET turn = turn + 1`:                                    &t.turn,
+		`UPDATE task_places SET turn = (SELECT turn FROM task_height) WHERE id = ?`: &t.last,
+	} {
+		stmt, err := w.w.conn.PrepareContext(w.ctx, w.bind(query))
+		if err != nil {
+			return nil, errors.Join(sqldb.Wrap(err, "take task"), t.close())
+		}
+		*into = stmt
+	}
+	return t, nil
+}
+
+func (t *taking) close() error {
+	var errs []error
+	for _, stmt := range []*sql.Stmt{t.place, t.task, t.lease, t.turn, t.last} {
+		if stmt != nil {
+			errs = append(errs, stmt.Close())
+		}
+	}
+	return sqldb.Wrap(errors.Join(errs...), "take task")
+}
+
+func (t *taking) next() (task Task, ok bool, err error) {
 	var place int64
-	err = w.w.conn.QueryRowContext(w.ctx, w.bind(find.place), find.args...).Scan(&place)
+	err = t.place.QueryRowContext(t.ctx, t.args...).Scan(&place)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Task{}, false, nil // another worker was faster
 	}
 	if err != nil {
 		return Task{}, false, sqldb.Wrap(err, "take task")
 	}
-	tasks, err := w.read(selectTasks+` WHERE t.place = `+number(place)+` AND (`+find.which+`) ORDER BY t.due, t.id LIMIT 1`, find.args...)
+	tasks, err := scanTasks(t.task.QueryContext(t.ctx, append(slices.Clone(t.args), place)...))
 	if err != nil || len(tasks) == 0 {
 		return Task{}, false, err
 	}
 	task = tasks[0]
 	task.lease++
-	_, err = w.exec(`UPDATE tasks SET owner = ?, lease = ?, woken = 0 WHERE id = ?`, owner, task.lease, task.ID)
-	if err == nil {
-		_, err = w.exec(`UPDATE task_height SET turn = turn + 1`)
+	if _, err = t.lease.ExecContext(t.ctx, t.owner, task.lease, task.ID); err == nil {
+		_, err = t.turn.ExecContext(t.ctx)
 	}
 	if err == nil {
-		_, err = w.exec(`UPDATE task_places SET turn = (SELECT turn FROM task_height) WHERE id = ?`, place)
+		_, err = t.last.ExecContext(t.ctx, place)
 	}
-	return task, err == nil, err
+	return task, err == nil, sqldb.Wrap(err, "take task")
 }
 
-// taskQuery finds the place whose turn is longest ago, and which of its tasks
-// may be taken; both with the same values.
+// taskQuery finds the place whose turn is longest ago, and with its number after the same
+// values the first of its tasks that may be taken.
 type taskQuery struct {
-	place, which string
-	args         []any
+	place, task string
+	args        []any
 }
 
 // query names the columns so that each kind is a step in an index: what is left
 // alone, however much it is, is not walked over.
 func (r Ready) query(now time.Time) (q taskQuery) {
-	var exist, which []string
+	var exist, which, firsts []string
 	for _, kind := range sortedKinds(r) {
 		first := len(q.args) + 1
 		due := `t.dead = 0 AND t.owner = '' AND t.kind = ?` + strconv.Itoa(first) + ` AND t.due <= ` + number(now.UnixMilli())
@@ -79,14 +115,22 @@ func (r Ready) query(now time.Time) (q taskQuery) {
 		}
 		exist = append(exist, host+`EXISTS (SELECT 1 FROM tasks t WHERE t.place = p.id AND `+due+`)`)
 		which = append(which, host+due)
+		// Of each kind the first is where the index begins: thousands that are due are not sorted.
+		firsts = append(firsts, `SELECT id FROM (SELECT t.id FROM tasks t WHERE t.place = `+placeMark+` AND `+due+` ORDER BY t.due, t.id LIMIT 1) AS `+kindAlias(len(firsts)))
 	}
 	if len(exist) == 0 {
-		exist, which = []string{`1 = 0`}, []string{`1 = 0`}
+		exist, which, firsts = []string{`1 = 0`}, []string{`1 = 0`}, []string{`SELECT id FROM tasks WHERE place = ` + placeMark}
 	}
-	q.which = strings.Join(which, ` OR `)
+	q.task = selectTasks + ` WHERE t.id IN (` + strings.Join(firsts, ` UNION ALL `) + `) AND (` + strings.Join(which, ` OR `) + `) ORDER BY t.due, t.id LIMIT 1`
+	q.task = strings.ReplaceAll(q.task, placeMark, `?`+strconv.Itoa(len(q.args)+1))
 	q.place = `SELECT p.id FROM task_places p WHERE p.waiting > 0 AND (` + strings.Join(exist, ` OR `) + `) ORDER BY p.turn, p.id LIMIT 1`
 	return q
 }
+
+// placeMark stands for the number of the place, whose parameter is the last.
+const placeMark = `?place`
+
+func kindAlias(n int) string { return `k` + strconv.Itoa(n) }
 
 func sortedKinds(r Ready) []string {
 	kinds := make([]string, 0, len(r))

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -55,20 +56,38 @@ func (t *Tasks) TakeSome(ctx context.Context, ready Ready, of map[string]int, mo
 	}
 	err = t.write(ctx, most, func(w *taskWrite) error {
 		taken = nil
-		find, ready, left := find, ready, maps.Clone(of)
+		ready, left := ready, maps.Clone(of)
 		for len(taken) < most && len(ready) > 0 {
-			task, ok, err := w.take(find, t.q.owner())
-			if err != nil || !ok {
-				return err // another worker was faster
+			some, full, err := w.takeSome(ready.query(now), t.q.owner(), left, most-len(taken))
+			taken = append(taken, some...)
+			if err != nil || full == "" {
+				return err
 			}
-			taken = append(taken, task)
-			if left[task.Kind]--; left[task.Kind] == 0 {
-				ready = maps.Clone(ready)
-				delete(ready, task.Kind)
-				find = ready.query(now)
-			}
+			ready = maps.Clone(ready)
+			delete(ready, full)
 		}
 		return nil
 	})
 	return taken, 0, err // after an error they may be ours: to do them is harmless, to leave them is not
+}
+
+// takeSome takes at most so many tasks, until there are as many of a kind as left says,
+// which is full then.
+func (w *taskWrite) takeSome(find taskQuery, owner string, left map[string]int, most int) (taken []Task, full string, err error) {
+	t, err := w.taking(find, owner)
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() { err = cmp.Or(err, t.close()) }()
+	for len(taken) < most {
+		task, ok, err := t.next()
+		if err != nil || !ok {
+			return taken, "", err // another worker was faster
+		}
+		taken = append(taken, task)
+		if left[task.Kind]--; left[task.Kind] == 0 {
+			return taken, task.Kind, nil
+		}
+	}
+	return taken, "", nil
 }

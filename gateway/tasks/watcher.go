@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -12,21 +11,6 @@ import (
 	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
-
-// artifactTag is a tag under which something about an image is kept: cosign's
-// (sigstore/cosign, specs/SIGNATURE_SPEC.md and SBOM_SPEC.md), and without a
-// suffix the index of referrers (OCI distribution specification, "Referrers Tag Schema").
-var artifactTag = regexp.MustCompile(`^(sha256)-([0-9a-f]{64})(\.sig|\.att|\.sbom)?$`)
-
-// TaggedSubject returns the image that a tag's name says the tagged is about.
-func TaggedSubject(tag provenance.Tag) (subject provenance.Digest, ok bool) {
-	m := artifactTag.FindStringSubmatch(string(tag))
-	if m == nil {
-		return provenance.Digest{}, false
-	}
-	subject, err := provenance.ParseDigest(m[1] + ":" + m[2])
-	return subject, err == nil
-}
 
 // Watcher reads off each block what this gateway has to do about it.
 type Watcher struct {
@@ -108,7 +92,7 @@ func (n *Watcher) push(owner string, host provenance.Host, e provenance.Event) [
 		return nil
 	}
 	t.Kind, t.Subject = Collect, e.Subject
-	if tagged, ok := TaggedSubject(e.Tag); ok && t.Subject.IsZero() {
+	if tagged, ok := e.Tag.Subject(); ok && t.Subject.IsZero() {
 		t.Subject = tagged
 	}
 	if t.Subject.IsZero() {

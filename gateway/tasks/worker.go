@@ -46,7 +46,7 @@ type Limits struct {
 // DefaultLimits are the numbers of a gateway.
 func DefaultLimits() Limits {
 	// What is collected waits in batches, and reads few artifacts at once by itself.
-	parallel := map[string]int{Collect: 512, Witness: 16, Prove: 16}
+	parallel := map[string]int{Collect: 2048, Witness: 16, Prove: 16}
 	return Limits{parallel: parallel, Attempts: 6, backoff: 2 * time.Second, backoffMax: 5 * time.Minute, patience: 24 * time.Hour, outage: 7 * 24 * time.Hour}
 }
 

@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	collectedImages = 1_000 // with four pieces each
+	collectedImages = 1_000 // with four pieces each; twice as many from the registry in memory
 	laneImages      = 3_200
 	laneBatch       = 256 // pieces in a transaction
 	lanesOut        = 4   // transactions under way at once
@@ -38,15 +38,19 @@ func BenchmarkEvidence(b *testing.B) {
 	defer cancel()
 	l := network(ctx, b)
 	s := &signing{l: l, blobs: map[provenance.Digest]bool{}}
-	if err := s.prepare(ctx); err != nil {
+	light, err := serveInMemory(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := s.prepare(ctx, light); err != nil {
 		b.Fatalf("%v\n%s", err, l.Log("gateway-vendor"))
 	}
 	for b.Loop() {
-		s.measure(b, ctx)
+		s.measure(b, ctx, light)
 	}
 }
 
-func (s *signing) measure(b *testing.B, ctx context.Context) {
+func (s *signing) measure(b *testing.B, ctx context.Context, light *inMemory) {
 	b.Helper()
 	seen, err := followEvidence(ctx, s.l)
 	if err != nil {
@@ -81,8 +85,12 @@ func (s *signing) measure(b *testing.B, ctx context.Context) {
 		b.Fatal(err)
 	}
 	ledgerLane, laneShares := phase("ledger lane", 4*laneImages, func() (float64, error) { return s.lane(ctx, m, seen, lane) })
-	collect := func(as layout) (float64, string) {
-		pushed, err := s.images(ctx, collectedImages, as)
+	collect := func(from *inMemory, as layout) (float64, string) {
+		n := collectedImages
+		if s.light = from; from != nil {
+			n *= 2
+		}
+		pushed, err := s.images(ctx, n, as)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -91,21 +99,27 @@ func (s *signing) measure(b *testing.B, ctx context.Context) {
 				b.Error(err)
 			}
 		}()
-		return phase("collector", 4*collectedImages, func() (float64, error) { return s.collect(ctx, m, seen, pushed) })
+		return phase("collector", 4*n, func() (float64, error) { return s.collect(ctx, m, seen, pushed) })
 	}
-	collected, collectedShares := collect(referrers)
-	together, togetherShares := collect(attached)
+	collected, collectedShares := collect(nil, referrers)
+	together, togetherShares := collect(nil, attached)
+	lightly, lightlyShares := collect(light, referrers)
+	lightlyTogether, lightlyTogetherShares := collect(light, attached)
 	b.ReportMetric(raw, "raw-tx/s")
 	b.ReportMetric(ledgerLane, "lane-pieces/s")
 	b.ReportMetric(collected, "collected-pieces/s")
 	b.ReportMetric(together, "collected-together-pieces/s")
+	b.ReportMetric(lightly, "in-memory-pieces/s")
+	b.ReportMetric(lightlyTogether, "in-memory-together-pieces/s")
 	fmt.Printf(`
 raw Fabric, one small key per transaction         %8.0f tx/s            [%s]
 signed pieces, batches of %d, to final           %8.0f /s  = %4.1f × raw [%s]
 signed pieces, push in the queue to final         %8.0f /s  = %4.1f × raw [%s]
 the same, four in one artifact (cosign's .att)    %8.0f /s  = %4.1f × raw [%s]
+registry in memory, from the queue to final       %8.0f /s  = %4.1f × raw [%s]
+the same, four in one artifact                    %8.0f /s  = %4.1f × raw [%s]
 `, raw, rawShares, laneBatch, ledgerLane, ledgerLane/raw, laneShares, collected, collected/raw, collectedShares,
-		together, together/raw, togetherShares)
+		together, together/raw, togetherShares, lightly, lightly/raw, lightlyShares, lightlyTogether, lightlyTogether/raw, lightlyTogetherShares)
 }
 
 // recordPushes records images by their digests alone, and stops the gateway.
@@ -221,7 +235,7 @@ func (s *signing) submit(ctx context.Context, c *ledger.Client, batch []byte) er
 // collect starts a gateway that finds all pushes in its queue, and returns pieces final
 // per second from its start.
 func (s *signing) collect(ctx context.Context, m *meter, seen *evidenceSeen, images []signedImage) (float64, error) {
-	if err := filling(ctx, s.l, func(q *queue.Queue) error { return s.fill(ctx, q, s.l.Registry, images) }); err != nil {
+	if err := filling(ctx, s.l, func(q *queue.Queue) error { return s.fill(ctx, q, s.host(), images) }); err != nil {
 		return 0, err
 	}
 	if err := m.start(ctx); err != nil {

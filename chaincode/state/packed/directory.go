@@ -46,24 +46,25 @@ func (r *Records) Writes(now time.Time) ([]Entry, error) {
 
 // grow writes what was added, in pages or under keys of their own, and enters it.
 func (d *directory) grow(r Reader, pack bool) ([]Entry, error) {
-	var writes []Entry
+	records, before := len(d.added), len(d.head.tail)
+	own, shared := d.added, []added(nil)
 	if pack {
-		var err error
-		if writes, err = d.pack(); err != nil {
-			return nil, err
-		}
-	} else {
-		before := len(d.head.tail)
-		if writes = d.unpacked(); len(d.head.tail) == before { // all were known: the head stays as it is
-			d.added = nil
-			return writes, nil
-		}
+		own, shared = parted(d.added)
 	}
-	added := len(d.added)
-	d.added, d.head.tail = nil, merged(d.head.tail)
+	d.added = nil
+	writes := d.unpacked(own)
+	pages, err := d.pack(shared)
+	if err != nil {
+		return nil, err
+	}
+	writes = append(writes, pages...)
+	if len(d.head.tail) == before { // all were known: the head stays as it is
+		return writes, nil
+	}
+	d.head.tail = merged(d.head.tail)
 	if len(d.head.tail) > tailEntries {
 		runs := d.flush()
-		compacted, err := d.compact(r, added)
+		compacted, err := d.compact(r, records)
 		if err != nil {
 			return nil, err
 		}
@@ -72,8 +73,20 @@ func (d *directory) grow(r Reader, pack bool) ([]Entry, error) {
 	return append(writes, Entry{Key: d.headKey(), Value: d.head.encode()}), nil
 }
 
-func (d *directory) pack() (writes []Entry, err error) {
-	for _, records := range intoPages(d.added) {
+// parted parts those that get keys of their own from those that share pages.
+func parted(records []added) (own, shared []added) {
+	for _, r := range records {
+		if r.Own {
+			own = append(own, r)
+		} else {
+			shared = append(shared, r)
+		}
+	}
+	return own, shared
+}
+
+func (d *directory) pack(records []added) (writes []Entry, err error) {
+	for _, records := range intoPages(records) {
 		n := d.head.pages
 		d.head.pages++
 		page, err := encodePage(d.codec, records)
@@ -90,10 +103,10 @@ func (d *directory) pack() (writes []Entry, err error) {
 	return writes, nil
 }
 
-// unpacked gives what was added keys of their own. What was in a page is found by the
-// entry that it has.
-func (d *directory) unpacked() (writes []Entry) {
-	for _, r := range d.added {
+// unpacked gives records keys of their own. What was in a page is found by the entry that
+// it has.
+func (d *directory) unpacked(records []added) (writes []Entry) {
+	for _, r := range records {
 		writes = append(writes, Entry{Key: d.codec.Key(r.Name), Value: r.Value})
 		if !r.found.known {
 			d.head.tail = append(d.head.tail, entry{fingerprint: r.fingerprint, at: location{slot: ownKey}})

@@ -16,6 +16,8 @@ type Record struct {
 	Value []byte // as it stands under a key of its own
 	// Weight is how many records of a page it is as large as, from 1.
 	Weight int
+	// Own: it stands under a key of its own, in no page.
+	Own bool
 	// With names the record, of the same directory, whose page this one should be in;
 	// zero for none. Derived: Codec.Derive makes this one of that, with Rest.
 	With    Name
