@@ -1,4 +1,4 @@
-package network
+package org
 
 import (
 	"bytes"
@@ -8,11 +8,11 @@ import (
 )
 
 func TestPackageIsReproducible(t *testing.T) {
-	a, id, err := chaincodePackage("waybill")
+	a, id, err := Package("waybill", FirstVersion)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, _, err := chaincodePackage("waybill")
+	b, _, err := Package("waybill", FirstVersion)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func TestPackageIsReproducible(t *testing.T) {
 }
 
 func TestPackageIsWhatFabricReads(t *testing.T) {
-	pkg, id, err := chaincodePackage("waybill")
+	pkg, id, err := Package("waybill", FirstVersion)
 	if err != nil {
 		t.Fatal(err)
 	}

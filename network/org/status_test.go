@@ -1,4 +1,4 @@
-package network
+package org
 
 import "testing"
 
@@ -10,7 +10,7 @@ func TestFarBehind(t *testing.T) {
 		{Node: "chaincode", Health: Running},
 		{Node: "gone", Health: Stopped},
 	}
-	markBehind(report)
+	MarkBehind(report)
 	for i, want := range []Health{Running, Running, Behind, Running, Stopped} {
 		if report[i].Health != want {
 			t.Errorf("%s is %s, want %s", report[i].Node, report[i].Health, want)

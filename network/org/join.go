@@ -1,15 +1,16 @@
-package network
+package org
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"mime/multipart"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -18,48 +19,125 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/waybill-dev/waybill/network/disk"
 )
 
-// join makes each organisation's orderer and peer members of the channel and puts the chaincode
-// package on the peer. Orderers and peers do not wait for each other.
-func (n *Network) join(ctx context.Context, orgs conns) error {
-	raw, err := os.ReadFile(n.genesisPath())
+// Join gives the folder the channel's first block, for good, and makes orderer and peer members of
+// the channel. Another block than the one that is there is an error: nothing here is ever in two.
+func (f *Folder) Join(ctx context.Context, genesis []byte) error {
+	if err := f.keepGenesis(ctx, genesis); err != nil {
+		return err
+	}
+	return f.Up(ctx)
+}
+
+func (f *Folder) keepGenesis(ctx context.Context, genesis []byte) error {
+	unlock, err := f.lock(ctx)
 	if err != nil {
 		return err
 	}
-	genesis := &common.Block{}
-	if err := proto.Unmarshal(raw, genesis); err != nil {
-		return fmt.Errorf("read %s: %w", n.genesisPath(), err)
+	defer unlock()
+	have, err := os.ReadFile(f.GenesisPath())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return disk.Write(f.GenesisPath(), genesis, 0o644)
+	case err != nil:
+		return err
+	case !bytes.Equal(have, genesis):
+		return fmt.Errorf("%s has joined by another first block, %s", f.spec.Name, f.GenesisPath())
 	}
-	pkg, err := os.ReadFile(filepath.Join(n.dir, "package.tgz"))
+	return nil
+}
+
+// join makes the orderer and the peer members of the channel and puts the chaincode's
+// package on the peer. Orderer and peer do not wait for each other. An admin is only needed for
+// what has not been done.
+func (f *Folder) join(ctx context.Context) error {
+	genesis, err := os.ReadFile(f.GenesisPath())
 	if err != nil {
 		return err
 	}
+	c, err := f.dial(robot)
+	if err != nil {
+		return err
+	}
+	defer c.close()
 	group, ctx := errgroup.WithContext(ctx)
-	for _, c := range orgs {
-		group.Go(func() error {
-			return n.await(ctx, func(ctx context.Context) error {
-				return c.joinOrderer(ctx, n.topology.Channel, raw)
-			}, c.orderer)
-		})
-		group.Go(func() error {
-			err := n.await(ctx, func(ctx context.Context) error {
-				return c.joinPeer(ctx, n.topology.Channel, genesis)
-			}, c.peer)
-			if err != nil {
+	group.Go(func() error {
+		return f.await(ctx, func(ctx context.Context) error {
+			return c.joinOrderer(ctx, f.spec.Channel, genesis)
+		}, f.node(KindOrderer))
+	})
+	group.Go(func() error {
+		var joined bool
+		err := f.await(ctx, func(ctx context.Context) (err error) {
+			joined, err = c.peerJoined(ctx, f.spec.Channel)
+			return err
+		}, f.node(KindPeer))
+		if err != nil {
+			return err
+		}
+		if !joined {
+			if err := f.joinPeer(ctx, genesis); err != nil {
 				return err
 			}
-			return n.await(ctx, func(ctx context.Context) error {
-				return c.install(ctx, n.state.PackageID, pkg)
-			}, c.peer)
-		})
-	}
+		}
+		return f.install(ctx, f.spec.Contract)
+	})
 	return group.Wait()
+}
+
+func (f *Folder) joinPeer(ctx context.Context, raw []byte) error {
+	genesis := &common.Block{}
+	if err := proto.Unmarshal(raw, genesis); err != nil {
+		return fmt.Errorf("read %s: %w", f.GenesisPath(), err)
+	}
+	c, err := f.dial(admin)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return f.await(ctx, func(ctx context.Context) error {
+		// The answer to an earlier try may have been lost.
+		joined, err := c.peerJoined(ctx, f.spec.Channel)
+		if err != nil || joined {
+			return err
+		}
+		if err := channel.JoinChannel(ctx, c.grpc, c.signer, genesis); err != nil {
+			return fmt.Errorf("join channel %s: %w", f.spec.Channel, err)
+		}
+		return nil
+	}, f.node(KindPeer))
+}
+
+// install puts the package of a version on the peer, unless it is remembered to be there.
+func (f *Folder) install(ctx context.Context, version Contract) error {
+	// It lies in the peer's data, to be lost together with what it says.
+	done := f.at("peer", "data", "installed-"+strings.ReplaceAll(version.PackageID, ":", "-"))
+	have, err := disk.Exists(done)
+	if err != nil || have {
+		return err
+	}
+	pkg, err := os.ReadFile(f.packagePath(version))
+	if err != nil {
+		return err
+	}
+	c, err := f.dial(admin)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	err = f.await(ctx, func(ctx context.Context) error { return c.install(ctx, version.PackageID, pkg) }, f.node(KindPeer))
+	if err != nil {
+		return err
+	}
+	return disk.Write(done, nil, 0o600)
 }
 
 // await polls until the nodes have done what was asked of them, and stops when one of them died.
 // The first is the one that is asked.
-func (n *Network) await(ctx context.Context, try func(context.Context) error, nodes ...Node) error {
+func (f *Folder) await(ctx context.Context, try func(context.Context) error, nodes ...Node) error {
 	err := poll(ctx, func(ctx context.Context) error {
 		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 		defer cancel()
@@ -68,8 +146,8 @@ func (n *Network) await(ctx context.Context, try func(context.Context) error, no
 			return nil
 		}
 		for _, node := range nodes {
-			if p, readErr := readProcess(n.pidPath(node.Name)); readErr == nil && !p.alive() {
-				log := n.LogPath(node.Name)
+			if p, readErr := readProcess(f.pidPath(node.Name)); readErr == nil && !p.alive() {
+				log := f.LogPath(node.Name)
 				return hopeless{fmt.Errorf("%s has ended; the last lines of %s:\n%s", node.Name, log, tail(log))}
 			}
 		}
@@ -171,24 +249,21 @@ func (c *conn) ask(ctx context.Context, method, url, contentType string, body io
 	return res.StatusCode, answer, err
 }
 
-func (c *conn) joinPeer(ctx context.Context, name string, genesis *common.Block) error {
-	channels, err := channel.ListChannelOnPeer(ctx, c.grpc, c.admin)
+func (c *conn) peerJoined(ctx context.Context, name string) (bool, error) {
+	channels, err := channel.ListChannelOnPeer(ctx, c.grpc, c.signer)
 	if err != nil {
-		return fmt.Errorf("list channels: %w", err)
+		return false, fmt.Errorf("list channels: %w", err)
 	}
 	for _, ch := range channels {
 		if ch.GetChannelId() == name {
-			return nil
+			return true, nil
 		}
 	}
-	if err := channel.JoinChannel(ctx, c.grpc, c.admin, genesis); err != nil {
-		return fmt.Errorf("join channel %s: %w", name, err)
-	}
-	return nil
+	return false, nil
 }
 
 func (c *conn) install(ctx context.Context, id string, pkg []byte) error {
-	peer := chaincode.NewPeer(c.grpc, c.admin)
+	peer := chaincode.NewPeer(c.grpc, c.signer)
 	installed, err := peer.QueryInstalled(ctx)
 	if err != nil {
 		return fmt.Errorf("list installed chaincode: %w", err)

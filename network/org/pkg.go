@@ -1,4 +1,4 @@
-package network
+package org
 
 import (
 	"archive/tar"
@@ -10,11 +10,14 @@ import (
 	"time"
 )
 
-// chaincodePackage returns the package that every organisation installs, and its id. The bytes
-// depend on the name and chaincodeVersion only: no clock, no owner, no path. Organisations that each build
+// FirstVersion is the version of the chaincode that a channel is founded with.
+const FirstVersion = "1"
+
+// Package returns the package that every organisation installs, and its id. The bytes
+// depend on name and version only: no clock, no owner, no path. Organisations that each build
 // it therefore approve the same id, and the id need not be passed around.
-func chaincodePackage(name string) (pkg []byte, id string, err error) {
-	label := name + "_" + chaincodeVersion
+func Package(name, version string) (pkg []byte, id string, err error) {
+	label := name + "_" + version
 	// The peer insists on a file; the real connection.json is the builder's to write.
 	code, err := archive(packed{"connection.json", []byte("{}\n")})
 	if err != nil {

@@ -1,4 +1,4 @@
-package network
+package org
 
 import (
 	"context"
@@ -45,31 +45,32 @@ const statusTimeout = 2 * time.Second
 
 // Status asks every node, all at once. A node that does not answer is part of the report and not
 // an error.
-func (n *Network) Status(ctx context.Context) ([]NodeStatus, error) {
-	if err := n.load(); err != nil {
+func (f *Folder) Status(ctx context.Context) ([]NodeStatus, error) {
+	if err := f.load(); err != nil {
 		return nil, err
 	}
-	orgs, err := n.dialAll()
+	c, err := f.dial(robot)
 	if err != nil {
 		return nil, err
 	}
-	defer orgs.close()
-	nodes := n.Nodes()
+	defer c.close()
+	nodes := f.Nodes()
 	report := make([]NodeStatus, len(nodes))
 	var group errgroup.Group
 	for i, node := range nodes {
 		group.Go(func() error {
 			var err error
-			report[i], err = n.nodeStatus(ctx, node, orgs[node.org])
+			report[i], err = f.nodeStatus(ctx, node, c)
 			return err
 		})
 	}
 	err = group.Wait()
-	markBehind(report)
+	MarkBehind(report)
 	return report, err
 }
 
-func markBehind(report []NodeStatus) {
+// MarkBehind calls those behind that run and miss many blocks that others of the report have.
+func MarkBehind(report []NodeStatus) {
 	var most uint64
 	for _, s := range report {
 		most = max(most, s.Height)
@@ -81,16 +82,16 @@ func markBehind(report []NodeStatus) {
 	}
 }
 
-func (n *Network) nodeStatus(ctx context.Context, node Node, c *conn) (NodeStatus, error) {
+func (f *Folder) nodeStatus(ctx context.Context, node Node, c *conn) (NodeStatus, error) {
 	s := NodeStatus{Org: node.Org, Node: node.Name, Kind: node.Kind, Address: node.Address, Health: Stopped}
-	p, err := readProcess(n.pidPath(node.Name))
+	p, err := readProcess(f.pidPath(node.Name))
 	if err != nil || !p.alive() {
 		return s, err
 	}
 	s.PID, s.Health = p.PID, Unreachable
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
-	if height, err := c.height(ctx, node, n.topology.Channel); err == nil {
+	if height, err := c.height(ctx, node, f.spec.Channel); err == nil {
 		s.Height, s.Health = height, Running
 	}
 	return s, nil
@@ -105,7 +106,7 @@ func (c *conn) height(ctx context.Context, node Node, name string) (uint64, erro
 		}
 		return ch.Height, err
 	case KindPeer:
-		info, err := channel.GetBlockChainInfo(ctx, c.grpc, c.admin, name)
+		info, err := channel.GetBlockChainInfo(ctx, c.grpc, c.signer, name)
 		if err == nil && info.GetHeight() == 0 {
 			err = fmt.Errorf("%s has not joined channel %s", node.Name, name)
 		}

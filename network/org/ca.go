@@ -1,4 +1,4 @@
-package network
+package org
 
 import (
 	"crypto/ecdsa"
@@ -15,6 +15,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"github.com/waybill-dev/waybill/network/disk"
 )
 
 const (
@@ -33,9 +35,10 @@ type ca struct {
 // leaf says what a certificate is for.
 type leaf struct {
 	commonName string
-	unit       string // Fabric reads the role from it: client, admin, peer or orderer
-	server     bool   // it also proves a TLS server on this machine
-	client     bool   // it also proves a TLS client
+	unit       string   // Fabric reads the role from it: client, admin, peer or orderer
+	server     bool     // it also proves a TLS server on this machine
+	client     bool     // it also proves a TLS client
+	hosts      []string // under which others reach the server: addresses and names
 }
 
 // openCA reads the authority kept in certFile and keyFile, or makes it when neither exists. One
@@ -99,8 +102,7 @@ func (a *ca) issue(certFile, keyFile string, l leaf) error {
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	if l.server {
 		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
-		template.DNSNames = []string{"localhost"}
-		template.IPAddresses = []net.IP{net.ParseIP("127.0.0.1"), net.IPv6loopback}
+		template.DNSNames, template.IPAddresses = l.names()
 	}
 	if l.client {
 		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
@@ -114,6 +116,19 @@ func (a *ca) issue(certFile, keyFile string, l leaf) error {
 		return err
 	}
 	return writePair(certFile, keyFile, der, key)
+}
+
+// names returns what a server's certificate names: this machine, and where others reach it.
+func (l leaf) names() (dns []string, ips []net.IP) {
+	dns, ips = []string{"localhost"}, []net.IP{net.ParseIP("127.0.0.1"), net.IPv6loopback}
+	for _, host := range l.hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			ips = append(ips, ip)
+		} else {
+			dns = append(dns, host)
+		}
+	}
+	return dns, ips
 }
 
 func newTemplate(commonName, unit string, key *ecdsa.PrivateKey, lifetime time.Duration) (*x509.Certificate, error) {
@@ -165,11 +180,11 @@ func signLowS(template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey)
 }
 
 func havePair(certFile, keyFile string) (bool, error) {
-	cert, err := exists(certFile)
+	cert, err := disk.Exists(certFile)
 	if err != nil {
 		return false, err
 	}
-	key, err := exists(keyFile)
+	key, err := disk.Exists(keyFile)
 	if err != nil {
 		return false, err
 	}
@@ -186,10 +201,10 @@ func writePair(certFile, keyFile string, der []byte, key *ecdsa.PrivateKey) erro
 	if err != nil {
 		return fmt.Errorf("encode key %s: %w", keyFile, err)
 	}
-	if err := writeFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), 0o600); err != nil {
+	if err := disk.Write(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), 0o600); err != nil {
 		return err
 	}
-	return writeFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+	return disk.Write(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
 }
 
 func readPEM(file string) ([]byte, error) {

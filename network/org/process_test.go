@@ -1,4 +1,4 @@
-package network
+package org
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -17,7 +18,9 @@ func startSleep(t *testing.T, args ...string) (process, string) {
 	t.Helper()
 	dir := t.TempDir()
 	pidFile := filepath.Join(dir, "run", "node.json")
-	p, err := start("/bin/sh", args, []string{"PATH=" + os.Getenv("PATH")}, dir, filepath.Join(dir, "log"), pidFile)
+	cmd := exec.Command("/bin/sh", args...)
+	cmd.Dir = dir
+	p, err := start(cmd, filepath.Join(dir, "log"), pidFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,13 +71,13 @@ func TestStopKillsWhatIgnoresSIGTERM(t *testing.T) {
 }
 
 func TestTakenPortIsExplained(t *testing.T) {
-	l, err := net.Listen("tcp", Host+":0")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close() //nolint:errcheck // a test's listener
 	port := l.Addr().(*net.TCPAddr).Port
-	err = checkPort(port, "vendor-peer")
+	err = checkListen(l.Addr().String(), "vendor-peer")
 	var taken *PortTakenError
 	if !errors.As(err, &taken) {
 		t.Fatalf("got %v", err)

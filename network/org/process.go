@@ -1,4 +1,4 @@
-package network
+package org
 
 import (
 	"context"
@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/waybill-dev/waybill/network/disk"
 )
 
 // process names one process for good. Process ids are used again, so a pid alone might be a
@@ -84,7 +86,7 @@ func readProcess(file string) (process, error) {
 
 // start runs a program that outlives this one, in a session of its own, so that neither a closed
 // terminal nor Ctrl-C reaches it. It records the process in pidFile.
-func start(bin string, args, env []string, dir, logFile, pidFile string) (process, error) {
+func start(cmd *exec.Cmd, logFile, pidFile string) (process, error) {
 	if err := os.MkdirAll(filepath.Dir(logFile), 0o700); err != nil {
 		return process{}, err
 	}
@@ -93,8 +95,6 @@ func start(bin string, args, env []string, dir, logFile, pidFile string) (proces
 		return process{}, err
 	}
 	defer log.Close() //nolint:errcheck // the child has its own descriptor
-	cmd := exec.Command(bin, args...)
-	cmd.Dir, cmd.Env = dir, env
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -104,18 +104,23 @@ func start(bin string, args, env []string, dir, logFile, pidFile string) (proces
 	// Collects the exit status if this program lives longer, as a test does; else init does it.
 	go func() { _ = cmd.Wait() }()
 	if !ok {
-		return process{}, fmt.Errorf("%s ended at once, see %s", filepath.Base(bin), logFile)
+		return process{}, fmt.Errorf("%s ended at once, see %s", filepath.Base(cmd.Path), logFile)
 	}
-	raw, err := json.Marshal(p)
-	if err == nil {
-		err = writeFile(pidFile, raw, 0o600)
-	}
-	if err != nil {
+	if err := p.record(pidFile); err != nil {
 		// Nobody would ever find it again.
 		_ = syscall.Kill(p.PID, syscall.SIGKILL)
 		return process{}, fmt.Errorf("record process %d: %w", p.PID, err)
 	}
 	return p, nil
+}
+
+// record writes the process to its file.
+func (p process) record(pidFile string) error {
+	raw, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return disk.Write(pidFile, raw, 0o600)
 }
 
 // stop asks the process to end and, after the grace time, ends it.

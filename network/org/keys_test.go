@@ -1,4 +1,4 @@
-package network
+package org
 
 import (
 	"crypto/elliptic"
@@ -6,37 +6,47 @@ import (
 	"encoding/asn1"
 	"io/fs"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
 
-func testNetwork(t *testing.T) *Network {
+// testSpec is an organisation on a host of the given address.
+func testSpec(name, host string) Spec {
+	at := func(port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
+	return Spec{
+		Name: name, MSPID: strings.ToUpper(name[:1]) + name[1:] + "MSP", Channel: "waybill", Chaincode: "waybill",
+		Announce: Announce{Peer: at(7051), Orderer: at(7050), Gateway: at(7443)},
+		Listen: Listen{
+			Peer: at(7051), PeerOperations: at(7052), PeerChaincode: at(7053), Orderer: at(7050), OrdererAdmin: at(7054),
+			OrdererOperations: at(7055), Chaincode: at(7056), Gateway: at(7443), GatewayMetrics: at(7057), Hooks: at(7058),
+		},
+	}
+}
+
+func testFolder(t *testing.T) *Folder {
 	t.Helper()
-	n, err := New(Options{Dir: filepath.Join(t.TempDir(), "net")})
+	f, err := Create(t.Context(), filepath.Join(t.TempDir(), "vendor"), testSpec("vendor", "127.0.0.2"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return n
+	return f
 }
 
 func TestPeopleAreWhatFabricAndTLSAccept(t *testing.T) {
-	n := testNetwork(t)
-	org := n.topology.Orgs[0]
-	if err := n.makeCrypto(org); err != nil {
-		t.Fatal(err)
-	}
-	d := n.orgDir(org.Name)
+	f := testFolder(t)
 	roots := x509.NewCertPool()
-	ca, err := readCert(d.caCert())
+	ca, err := readCert(f.caCert())
 	if err != nil {
 		t.Fatal(err)
 	}
 	roots.AddCert(ca)
 	half := new(big.Int).Rsh(elliptic.P256().Params().N, 1)
 	for _, name := range People() {
-		cert, err := readCert(d.personCert(name))
+		cert, err := readCert(f.personCert(name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,17 +71,12 @@ func TestPeopleAreWhatFabricAndTLSAccept(t *testing.T) {
 }
 
 func TestOrdererAdminCertificateStandsForItself(t *testing.T) {
-	n := testNetwork(t)
-	org := n.topology.Orgs[0]
-	if err := n.makeCrypto(org); err != nil {
-		t.Fatal(err)
-	}
-	d := n.orgDir(org.Name)
-	admin, err := readCert(d.at("orderer", "admin", "client.crt"))
+	f := testFolder(t)
+	admin, err := readCert(f.at("orderer", "admin", "client.crt"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	peer, err := readCert(d.at("peer", "tls", "server.crt"))
+	peer, err := readCert(f.at("peer", "tls", "server.crt"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,16 +92,12 @@ func TestOrdererAdminCertificateStandsForItself(t *testing.T) {
 }
 
 func TestCryptoIsKeptAndPrivate(t *testing.T) {
-	n := testNetwork(t)
-	org := n.topology.Orgs[0]
-	if err := n.makeCrypto(org); err != nil {
+	f := testFolder(t)
+	before := readTree(t, f.dir)
+	if err := f.makeCrypto(); err != nil {
 		t.Fatal(err)
 	}
-	before := readTree(t, n.dir)
-	if err := n.makeCrypto(org); err != nil {
-		t.Fatal(err)
-	}
-	for file, content := range readTree(t, n.dir) {
+	for file, content := range readTree(t, f.dir) {
 		if before[file] != content {
 			t.Errorf("%s was made again", file)
 		}
@@ -114,16 +115,12 @@ func TestCryptoIsKeptAndPrivate(t *testing.T) {
 }
 
 func TestLostKeyIsNotReplaced(t *testing.T) {
-	n := testNetwork(t)
-	org := n.topology.Orgs[0]
-	if err := n.makeCrypto(org); err != nil {
-		t.Fatal(err)
-	}
-	lost := n.orgDir(org.Name).at("ca", "ca.key")
+	f := testFolder(t)
+	lost := f.at("ca", "ca.key")
 	if err := os.Remove(lost); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.makeCrypto(org); err == nil || !strings.Contains(err.Error(), lost) {
+	if err := f.makeCrypto(); err == nil || !strings.Contains(err.Error(), lost) {
 		t.Errorf("got %v, want an error that names %s", err, lost)
 	}
 }

@@ -1,4 +1,4 @@
-package network
+package org
 
 import (
 	"crypto/tls"
@@ -9,7 +9,7 @@ import (
 	"os"
 	"time"
 
-	admin "github.com/hyperledger/fabric-admin-sdk/pkg/identity"
+	sdk "github.com/hyperledger/fabric-admin-sdk/pkg/identity"
 	"github.com/hyperledger/fabric-gateway/pkg/client"
 	"github.com/hyperledger/fabric-gateway/pkg/hash"
 	"github.com/hyperledger/fabric-gateway/pkg/identity"
@@ -18,27 +18,14 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// conn is one organisation's doors, opened as its admin.
+// conn is the organisation's doors, opened as one of its people.
 type conn struct {
-	org       Org
-	peer      Node
-	orderer   Node
-	chaincode Node
-
 	grpc      *grpc.ClientConn
-	admin     admin.SigningIdentity
+	signer    sdk.SigningIdentity
 	gateway   *client.Gateway
 	contract  *client.Contract
 	http      *http.Client // the orderer's admin listener
 	adminAddr string
-}
-
-type conns []*conn
-
-func (cs conns) close() {
-	for _, c := range cs {
-		c.close()
-	}
 }
 
 func (c *conn) close() {
@@ -47,45 +34,22 @@ func (c *conn) close() {
 	c.http.CloseIdleConnections()
 }
 
-func (n *Network) dialAll() (conns, error) {
-	var cs conns
-	for i := range n.topology.Orgs {
-		c, err := n.dial(i)
-		if err != nil {
-			cs.close()
-			return nil, err
-		}
-		cs = append(cs, c)
-	}
-	return cs, nil
-}
-
 // dial does not wait for the nodes: connections come about when first used.
-func (n *Network) dial(i int) (*conn, error) {
-	o := n.topology.Orgs[i]
-	d := n.orgDir(o.Name)
-	c := &conn{
-		org: o, peer: n.node(i, o, KindPeer), orderer: n.node(i, o, KindOrderer),
-		chaincode: n.node(i, o, KindChaincode),
-		adminAddr: address(n.topology.Ports(i).OrdererAdmin),
-	}
-	fail := func(err error) (*conn, error) { return nil, fmt.Errorf("prepare to dial %s: %w", o.Name, err) }
-	cert, err := readCert(d.personCert("admin"))
+func (f *Folder) dial(person string) (*conn, error) {
+	c := &conn{adminAddr: f.spec.Listen.OrdererAdmin}
+	fail := func(err error) (*conn, error) { return nil, fmt.Errorf("prepare to dial %s: %w", f.spec.Name, err) }
+	cert, key, err := f.person(person)
 	if err != nil {
 		return fail(err)
 	}
-	key, err := readKey(d.personKey("admin"))
+	if c.signer, err = sdk.NewPrivateKeySigningIdentity(f.spec.MSPID, cert, key); err != nil {
+		return fail(err)
+	}
+	roots, err := certPool(f.tlsCACert())
 	if err != nil {
 		return fail(err)
 	}
-	if c.admin, err = admin.NewPrivateKeySigningIdentity(o.MSPID, cert, key); err != nil {
-		return fail(err)
-	}
-	roots, err := certPool(d.tlsCACert())
-	if err != nil {
-		return fail(err)
-	}
-	adminTLS, err := tls.LoadX509KeyPair(d.at("orderer", "admin", "client.crt"), d.at("orderer", "admin", "client.key"))
+	adminTLS, err := tls.LoadX509KeyPair(f.at("orderer", "admin", "client.crt"), f.at("orderer", "admin", "client.key"))
 	if err != nil {
 		return fail(err)
 	}
@@ -95,7 +59,7 @@ func (n *Network) dial(i int) (*conn, error) {
 			RootCAs: roots, Certificates: []tls.Certificate{adminTLS}, MinVersion: tls.VersionTLS12,
 		}},
 	}
-	id, err := identity.NewX509Identity(o.MSPID, cert)
+	id, err := identity.NewX509Identity(f.spec.MSPID, cert)
 	if err != nil {
 		return fail(err)
 	}
@@ -103,7 +67,7 @@ func (n *Network) dial(i int) (*conn, error) {
 	if err != nil {
 		return fail(err)
 	}
-	c.grpc, err = grpc.NewClient(c.peer.Address,
+	c.grpc, err = grpc.NewClient(f.spec.Announce.Peer,
 		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12})),
 		// A peer that is just starting refuses connections; gRPC's own second between attempts would
 		// be added to every start.
@@ -122,7 +86,7 @@ func (n *Network) dial(i int) (*conn, error) {
 	if err != nil {
 		return fail(errors.Join(err, c.grpc.Close()))
 	}
-	c.contract = c.gateway.GetNetwork(n.topology.Channel).GetContract(n.topology.Chaincode)
+	c.contract = c.gateway.GetNetwork(f.spec.Channel).GetContract(f.spec.Chaincode)
 	return c, nil
 }
 
