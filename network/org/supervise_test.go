@@ -85,10 +85,11 @@ func TestSupervisorRestartsAndDrains(t *testing.T) {
 	if err := f.Supervise(t.Context(), &out, hasty()); err == nil || !strings.Contains(err.Error(), "runs already") {
 		t.Errorf("a second supervisor: %v", err)
 	}
-	peer, err := readProcess(f.pidPath("vendor-peer"))
-	if err != nil || !peer.alive() {
-		t.Fatalf("the peer's process: %+v (%v)", peer, err)
-	}
+	var peer process
+	soon(t, "the peer's process is recorded", func() bool {
+		peer, err = readProcess(f.pidPath("vendor-peer"))
+		return err == nil && peer.alive()
+	})
 	stop()
 	if err := <-done; err != nil {
 		t.Errorf("asked to end: %v", err)
