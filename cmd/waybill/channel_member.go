@@ -103,16 +103,6 @@ func (d channelDoor) allUp(ctx context.Context, config *common.Config, leaving .
 	return nil
 }
 
-// consentersChange says whether an update changes who orders.
-func consentersChange(e channel.Explanation) bool {
-	for _, edit := range e.Changes {
-		if edit.Path == "Channel/Orderer: Orderers" {
-			return true
-		}
-	}
-	return false
-}
-
 func writeExplanation(w io.Writer, e channel.Explanation) {
 	for _, line := range e.Summary {
 		fmt.Fprintf(w, "  %s\n", sanitize(line))
