@@ -39,6 +39,11 @@ func (h *Host) Path(parts ...string) string {
 	return filepath.Join(append([]string{h.Folder}, parts...)...)
 }
 
+// Write puts a file onto the host, as its people would.
+func (h *Host) Write(path, text string) error {
+	return errors.Join(os.WriteFile(h.Path(path), []byte(text), 0o600), os.Chown(h.Path(path), h.user, h.user))
+}
+
 // furnish makes the file tree.
 func (h *Host) furnish() error {
 	for _, dir := range []string{h.Folder, h.Path("tmp")} {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,15 +26,7 @@ func names() []string { return []string{"vendor", "security", "platform", "audit
 func serving(t *testing.T) *hosts.Testbed {
 	t.Helper()
 	bed := hosts.New(t, names()...)
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := os.ReadFile(exe)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(bed.Programs, "tcp"), raw, 0o755)
-	}
-	if err != nil {
+	if err := installPrograms(bed); err != nil {
 		t.Fatal(err)
 	}
 	for _, h := range bed.Hosts {

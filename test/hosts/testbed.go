@@ -109,20 +109,22 @@ func (t *Testbed) Host(name string) *Host {
 // Install puts programs into every host's /usr/local/bin.
 func (t *Testbed) Install(programs ...string) error {
 	for _, from := range programs {
-		to := filepath.Join(t.Programs, filepath.Base(from))
-		// A program may be replaced while it runs, so never written to.
-		if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		raw, err := os.ReadFile(from)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(to, raw, 0o755); err != nil {
+		if err := t.InstallAs(filepath.Base(from), from); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// InstallAs puts a program there under another name.
+func (t *Testbed) InstallAs(name, from string) error {
+	raw, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	// A program may be replaced while it runs, so never written to.
+	to := filepath.Join(t.Programs, name)
+	return errors.Join(os.WriteFile(to+".new", raw, 0o755), os.Rename(to+".new", to))
 }
 
 // Say tells how far a walk is, since when.
