@@ -13,27 +13,31 @@ import (
 
 // What a copy of the test program is started as.
 const (
-	atBridge = "WAYBILL_HOSTS_BRIDGE" // the tests, in the network namespace of the bridge
+	atBridge = "WAYBILL_HOSTS_BRIDGE" // the tests, in the network namespace of the bridge: the folder of what was built
 	asInit   = "WAYBILL_HOSTS_INIT"   // the first process of a host: its settings
 )
 
 // Main is what TestMain of a package calls that tests with hosts: it runs the tests at a bridge of their
 // own, in namespaces that the kernel takes away with them. prepare runs before, where there is a way to
-// the outside: what it builds is there afterwards. Main does not return.
-func Main(m *testing.M, prepare func() error) {
+// the outside: what it builds into dir is at Built afterwards. Main does not return.
+func Main(m *testing.M, prepare func(dir string) error) {
 	if settings := os.Getenv(asInit); settings != "" {
 		fmt.Fprintln(os.Stderr, initialise(settings))
 		os.Exit(1)
 	}
-	if os.Getenv(atBridge) == "" && unable() == "" {
-		if err := prepare(); err != nil {
-			fmt.Fprintln(os.Stderr, "prepare the hosts' programs:", err)
-			os.Exit(1)
-		}
-		os.Exit(rerun())
+	if os.Getenv(atBridge) != "" || unable() != "" {
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
+	status, err := rerun(prepare)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "hosts:", err)
+		os.Exit(1)
+	}
+	os.Exit(status)
 }
+
+// Built is the folder that prepare has built into.
+func Built() string { return os.Getenv(atBridge) }
 
 // unable says why there can be no hosts here; "" where there can.
 func unable() string {
@@ -53,33 +57,39 @@ func unable() string {
 	return ""
 }
 
-// rerun runs this program again at the bridge and returns its exit status.
-func rerun() int {
+// rerun prepares, runs this program again at the bridge and returns its exit status.
+func rerun(prepare func(dir string) error) (status int, err error) {
+	dir, err := os.MkdirTemp("", "waybill-hosts-bin-")
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := prepare(dir); err != nil {
+		return 1, fmt.Errorf("prepare programs: %w", err)
+	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), atBridge+"=1")
+	cmd.Env = append(os.Environ(), atBridge+"="+dir)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT) // the last: a test timed out
 	if err := cmd.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, "start the tests at the bridge:", err)
-		return 1
+		return 1, fmt.Errorf("start the tests at the bridge: %w", err)
 	}
 	go func() {
 		for s := range signals {
 			_ = cmd.Process.Signal(s) // it may have ended
 		}
 	}()
-	err := cmd.Wait()
 	var exit *exec.ExitError
-	switch {
+	switch err := cmd.Wait(); {
 	case err == nil:
-		return 0
+		return 0, nil
 	case errors.As(err, &exit) && exit.ExitCode() > 0:
-		return exit.ExitCode()
+		return exit.ExitCode(), nil
+	default:
+		return 1, fmt.Errorf("the tests at the bridge: %w", err)
 	}
-	fmt.Fprintln(os.Stderr, "the tests at the bridge:", err)
-	return 1
 }
 
 // machine is what the first process of a host is told.

@@ -21,9 +21,6 @@ func TestMain(m *testing.M) {
 	hosts.Main(m, prepare)
 }
 
-// prepare builds what is run on hosts, while there is a way to the modules.
-func prepare() error { return nil }
-
 // tcp is a program that knows nothing of Waybill: `tcp serve ADDRESS NAME` answers each line with its name and who
 // asked, `tcp ask ADDRESS [COUNT]` asks over one connection and prints the last answer and the mean time it took.
 func tcp(args []string) error {
