@@ -2,6 +2,7 @@ package hosts_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"github.com/waybill-dev/waybill/test/hosts"
 	"github.com/waybill-dev/waybill/test/lab"
 )
+
+var only = flag.String("hosts.only", "", "the hosts that are cut off, and no others")
 
 // flow starts events on the owner's host.
 func (c *consortium) flow(m *member, name string, rate int) *hosts.Process {
@@ -75,6 +78,12 @@ func partitions(c *consortium, owner *member, cut, again time.Duration, rate int
 		groups = append(groups, []*member{m})
 	}
 	groups = append(groups, c.members[:2])
+	if *only != "" {
+		groups = nil
+		for _, name := range strings.Split(*only, ",") {
+			groups = append(groups, []*member{{c.bed.Host(name), mspOf(name)}})
+		}
+	}
 	for _, group := range groups {
 		var away []string
 		for _, m := range group {
@@ -89,7 +98,11 @@ func partitions(c *consortium, owner *member, cut, again time.Duration, rate int
 			c.reason(owner, cut)
 		}
 		time.Sleep(cut - time.Since(began))
-		gap, _ := c.watch.gap(c.members[len(c.members)-1].Name, began, time.Now())
+		reached := c.members[len(c.members)-1]
+		if group[0] == reached {
+			reached = c.members[0]
+		}
+		gap, _ := c.watch.gap(reached.Name, began, time.Now())
 		heights := fmt.Sprint(c.watch.heights())
 		for _, m := range group {
 			if err := m.Heal(); err != nil {
