@@ -159,5 +159,14 @@ func TestPartitions(t *testing.T) {
 	if err := c.connect(c.members[0]); err != nil {
 		t.Fatal(err)
 	}
+	if err := c.rules("team", fmt.Sprintf(productionPolicy, c.members[0].registry())); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.job("1.0"); err != nil {
+		t.Fatal(err)
+	}
+	if *cutFor == 0 {
+		return
+	}
 	partitions(c, c.members[0], *cutFor, time.Minute, 100)
 }
