@@ -14,6 +14,8 @@ import (
 	"github.com/waybill-dev/waybill/test/lab"
 )
 
+var pushes = flag.Int("hosts.pushes", 3000, "how many pushes a measurement takes, and a third as many pulls")
+
 var only = flag.String("hosts.only", "", "the hosts that are cut off, and no others")
 
 // flow starts events on the owner's host.

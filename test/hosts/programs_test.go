@@ -128,7 +128,7 @@ func (s *sender) send(ctx context.Context, worker, workers, count int) error {
 			n.Target.MediaType, n.Target.Repository = "application/vnd.oci.image.manifest.v1+json", fmt.Sprint("app", draw.IntN(12))
 			n.Target.Tag, n.Target.Digest = fmt.Sprint("t", draw.IntN(40)), provenance.SHA256Of([]byte(n.ID)).String()
 			if s.action == "pull" {
-				n.Target.Digest = provenance.SHA256Of(fmt.Append(nil, draw.IntN(2000))).String()
+				n.Target.Digest = provenance.SHA256Of(fmt.Append(nil, s.name, draw.IntN(2000))).String()
 			}
 		}
 		if err := s.tell(list); err != nil {

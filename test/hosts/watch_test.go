@@ -100,7 +100,7 @@ func (w *watcher) level(ctx context.Context, within time.Duration, orgs ...strin
 	return time.Since(began), err
 }
 
-// arrivals returns when each event was seen on a peer, by key, and counts its events.
+// arrivals returns when each event was last seen on a peer, by key, and counts its events.
 func (w *watcher) arrivals(org string) (map[string]time.Time, int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -112,9 +112,7 @@ func (w *watcher) arrivals(org string) (map[string]time.Time, int) {
 			}
 			for _, e := range tx.Events {
 				n++
-				if _, twice := out[e.Key]; !twice {
-					out[e.Key] = w.chains[org].at[i]
-				}
+				out[e.Key] = w.chains[org].at[i]
 			}
 		}
 	}
