@@ -2,6 +2,7 @@ package channel
 
 import (
 	"context"
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -44,26 +45,59 @@ func DialFile(address, file string) (*grpc.ClientConn, error) {
 	return Dial(address, roots)
 }
 
+// ReadSigner reads a person's certificate and key.
+func ReadSigner(mspID, certFile, keyFile string) (Signer, error) {
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return Signer{}, fmt.Errorf("read the keys of %s: %w", mspID, err)
+	}
+	key, ok := pair.PrivateKey.(crypto.Signer)
+	if !ok {
+		return Signer{}, fmt.Errorf("%s: not a key that signs", keyFile)
+	}
+	return Signer{MSPID: mspID, Cert: pair.Leaf, Key: key}, nil
+}
+
+// Member is a channel as somebody of one of its organisations reaches it: through the own peer, and the orderers
+// that the configuration names.
+type Member struct {
+	Signer
+	name string
+	peer *grpc.ClientConn
+}
+
+// Connect prepares a Member. The peer is asked when something is.
+func Connect(name string, s Signer, peerAddress, peerRoots string) (*Member, error) {
+	conn, err := DialFile(peerAddress, peerRoots)
+	if err != nil {
+		return nil, err
+	}
+	return &Member{Signer: s, name: name, peer: conn}, nil
+}
+
+// Close ends the connection to the peer.
+func (m *Member) Close() error { return m.peer.Close() }
+
 func (s Signer) identity() (identity.SigningIdentity, error) {
 	return identity.NewPrivateKeySigningIdentity(s.MSPID, s.Cert, s.Key)
 }
 
-// Current asks a peer for the channel's configuration, and in which block it is.
-func (s Signer) Current(ctx context.Context, peer grpc.ClientConnInterface, name string) (*common.Config, uint64, error) {
-	id, err := s.identity()
+// Current asks the peer for the channel's configuration, and in which block it is.
+func (m *Member) Current(ctx context.Context) (*common.Config, uint64, error) {
+	id, err := m.identity()
 	if err != nil {
 		return nil, 0, err
 	}
-	block, err := admin.GetConfigBlock(ctx, peer, id, name)
+	block, err := admin.GetConfigBlock(ctx, m.peer, id, m.name)
 	if err != nil {
-		return nil, 0, fmt.Errorf("ask for the configuration of channel %s: %w", name, err)
+		return nil, 0, fmt.Errorf("ask for the configuration of channel %s: %w", m.name, err)
 	}
 	got, config, err := ConfigOf(block)
 	if err != nil {
 		return nil, 0, err
 	}
-	if got != name {
-		return nil, 0, fmt.Errorf("asked for the configuration of channel %s, got that of %s", name, got)
+	if got != m.name {
+		return nil, 0, fmt.Errorf("asked for the configuration of channel %s, got that of %s", m.name, got)
 	}
 	return config, block.GetHeader().GetNumber(), nil
 }
@@ -104,7 +138,7 @@ const askOrderer = 5 * time.Second
 
 // Down lists the consenters that do not answer, or have an older configuration than the current one. Those of
 // organisations in leaving are not asked: what goes need not be up.
-func (s Signer) Down(ctx context.Context, name string, config *common.Config, leaving ...string) ([]string, error) {
+func (m *Member) Down(ctx context.Context, config *common.Config, leaving ...string) ([]string, error) {
 	nodes, err := orderers(config)
 	if err != nil {
 		return nil, err
@@ -116,7 +150,7 @@ func (s Signer) Down(ctx context.Context, name string, config *common.Config, le
 			continue
 		}
 		all.Go(func() error {
-			if err := s.ask(ctx, name, config, n); err != nil {
+			if err := m.ask(ctx, config, n); err != nil {
 				said[i] = fmt.Sprintf("the orderer of %s (%s): %v", n.mspID, n.at, err)
 			}
 			return nil
@@ -132,10 +166,10 @@ func (s Signer) Down(ctx context.Context, name string, config *common.Config, le
 	return down, nil
 }
 
-func (s Signer) ask(ctx context.Context, name string, config *common.Config, n node) error {
+func (m *Member) ask(ctx context.Context, config *common.Config, n node) error {
 	ctx, cancel := context.WithTimeout(ctx, askOrderer)
 	defer cancel()
-	id, err := s.identity()
+	id, err := m.identity()
 	if err != nil {
 		return err
 	}
@@ -144,7 +178,7 @@ func (s Signer) ask(ctx context.Context, name string, config *common.Config, n n
 		return err
 	}
 	defer conn.Close() //nolint:errcheck // it was only read from
-	block, err := admin.GetConfigBlockFromOrderer(ctx, conn, id, name, tls.Certificate{Certificate: [][]byte{s.Cert.Raw}})
+	block, err := admin.GetConfigBlockFromOrderer(ctx, conn, id, m.name, tls.Certificate{Certificate: [][]byte{m.Cert.Raw}})
 	if err != nil {
 		return fmt.Errorf("does not answer: %w", err)
 	}
@@ -163,8 +197,8 @@ const inForceWithin = 15 * time.Second
 
 // Submit hands an update with its signatures to one orderer after the other, until the peer has it in force. It is
 // the orderers' word, with their reason, if none takes it.
-func (s Signer) Submit(ctx context.Context, peer grpc.ClientConnInterface, name string, config *common.Config, update []byte, signatures []*common.ConfigSignature) (uint64, error) {
-	envelope, err := s.Envelope(name, update, signatures)
+func (m *Member) Submit(ctx context.Context, config *common.Config, update []byte, signatures []*common.ConfigSignature) (uint64, error) {
+	envelope, err := m.Envelope(m.name, update, signatures)
 	if err != nil {
 		return 0, err
 	}
@@ -178,7 +212,7 @@ func (s Signer) Submit(ctx context.Context, peer grpc.ClientConnInterface, name 
 			refused = append(refused, fmt.Errorf("the orderer of %s (%s): %w", n.mspID, n.at, err))
 			continue
 		}
-		block, err := s.awaitInForce(ctx, peer, name, update)
+		block, err := m.awaitInForce(ctx, update)
 		if err == nil {
 			return block, nil
 		}
@@ -213,15 +247,15 @@ func broadcast(ctx context.Context, n node, envelope *common.Envelope) error {
 }
 
 // awaitInForce asks the peer until an update is in force, and returns the block of the configuration then.
-func (s Signer) awaitInForce(ctx context.Context, peer grpc.ClientConnInterface, name string, update []byte) (uint64, error) {
+func (m *Member) awaitInForce(ctx context.Context, update []byte) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, inForceWithin)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		config, block, err := s.Current(ctx, peer, name)
+		config, block, err := m.Current(ctx)
 		if err == nil {
-			if _, err := Apply(name, config, update); errors.Is(err, ErrInForce) {
+			if _, err := Apply(m.name, config, update); errors.Is(err, ErrInForce) {
 				return block, nil
 			}
 		}
