@@ -177,9 +177,6 @@ func found(t *testing.T, bed *hosts.Testbed, names ...string) *consortium {
 		c.must(m, "org", "member", m.Name)
 	}
 	for _, m := range c.members {
-		if err := c.card(m); err != nil {
-			t.Fatal(err)
-		}
 		c.watch.follow(ctx, m.client())
 	}
 	bed.Say("the consortium works")

@@ -139,7 +139,7 @@ func (c *consortium) reason(owner *member, within time.Duration) {
 	if err := lab.Poll(c.t.Context(), within, func() error {
 		ctx, cancel := context.WithTimeout(c.t.Context(), 3*time.Second)
 		defer cancel()
-		out, err := owner.Run(ctx, "waybill", "--dir", "/srv/net", "status", "--as", owner.Name+"/auditor", "-o", "json")
+		out, err := owner.Run(ctx, "waybill", "--dir", "/srv/org", "status", "--as", owner.Name+"/auditor", "-o", "json")
 		if err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package hosts_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
-	"github.com/waybill-dev/waybill/network"
 	"github.com/waybill-dev/waybill/test/lab"
 )
 
@@ -24,25 +22,11 @@ const (
 
 func (m *member) registry() string { return m.Service("registry") + ":5000" }
 
-// card lets the command line know the member's people.
-func (c *consortium) card(m *member) error {
-	own := network.Clients{Channel: "waybill", Chaincode: "waybill", Genesis: "../org/channel/genesis.block", Orgs: []network.Client{m.client()}}
-	raw, err := json.Marshal(own)
-	if err != nil {
-		return err
-	}
-	text := strings.ReplaceAll(string(raw), m.Path("org")+"/", "../org/")
-	if err := os.MkdirAll(m.Path("net"), 0o755); err != nil {
-		return err
-	}
-	return m.Write("net/clients.json", text)
-}
-
 // waybill runs the command line on a member's host.
 func (c *consortium) waybill(m *member, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.t.Context()), time.Minute)
 	defer cancel()
-	return m.Run(ctx, append([]string{"waybill", "--dir", "/srv/net"}, args...)...)
+	return m.Run(ctx, append([]string{"waybill", "--dir", "/srv/org"}, args...)...)
 }
 
 // agree makes every member's admin say the same, as a proposal that needs a majority is agreed on. Whoever comes

@@ -64,10 +64,20 @@ func (w *watcher) follow(ctx context.Context, c network.Client) {
 	}()
 }
 
+// forget leaves out a peer that takes part no more.
+func (w *watcher) forget(org string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.chains, org)
+}
+
 // height is of the blocks that were seen of a peer.
 func (w *watcher) height(org string) uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.chains[org] == nil {
+		return 0 // forgotten
+	}
 	return uint64(len(w.chains[org].blocks))
 }
 
