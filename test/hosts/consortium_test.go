@@ -3,21 +3,22 @@ package hosts_test
 import (
 	"bytes"
 	"context"
-	"flag"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/waybill-dev/waybill/network"
+	"github.com/waybill-dev/waybill/network/org"
 	"github.com/waybill-dev/waybill/test/hosts"
 	"github.com/waybill-dev/waybill/test/lab"
 )
-
-var cutFor = flag.Duration("hosts.cut", 10*time.Second, "how long a host is cut off")
 
 // prepare builds what is run on hosts, while there is a way to the modules.
 func prepare(dir string) error {
@@ -51,7 +52,8 @@ func prepare(dir string) error {
 // member is an organisation on a host of its own.
 type member struct {
 	*hosts.Host
-	msp string
+	msp        string
+	supervisor *hosts.Process
 }
 
 // consortium is organisations that share a channel.
@@ -77,18 +79,6 @@ func (m *member) client() network.Client {
 	return c
 }
 
-// must runs a command on a member's host.
-func (c *consortium) must(m *member, args ...string) string {
-	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), 4*time.Minute)
-	defer cancel()
-	out, err := m.Run(ctx, args...)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return out
-}
-
 // every does something for all members side by side, and ends the test where one fails.
 func (c *consortium) every(do func(*member) error) {
 	c.t.Helper()
@@ -104,6 +94,68 @@ func (c *consortium) every(do func(*member) error) {
 	if c.t.Failed() {
 		c.t.FailNow()
 	}
+}
+
+// makes has a member make its organisation and export its descriptor.
+func (c *consortium) makes(ctx context.Context, m *member) error {
+	at := fmt.Sprintf("peer=%s:7051,orderer=%s:7050,gateway=%s:8443", m.Service("peer"), m.Service("orderer"), m.Service("gateway"))
+	if _, err := c.waybill(m, "org", "init", m.Name, "--msp", m.msp, "--host", at, "--listen", "hooks=127.0.0.1:8080"); err != nil {
+		return err
+	}
+	_, err := c.waybill(m, "org", "export", "-o", m.Name+".json")
+	return err
+}
+
+// joins has a member join the channel of the first block that lies with it, and approve the chaincode.
+func (c *consortium) joins(m *member) error {
+	for _, args := range [][]string{{"org", "join", "genesis.block"}, {"chaincode", "approve"}} {
+		if _, err := c.waybill(m, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// grants gives a member's people the roles that they are named after.
+func (c *consortium) grants(m *member) error {
+	for _, role := range []string{"gateway", "publisher", "scanner", "release-manager", "auditor"} {
+		if err := c.until(m, 0, "member", "grant", role, role, "--as", m.Name+"/admin"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// supervised hands a member's nodes to a supervisor in the foreground, as systemd runs it.
+func (c *consortium) supervised(m *member) error {
+	if _, err := c.waybill(m, "org", "down"); err != nil {
+		return err
+	}
+	var err error
+	if m.supervisor, err = m.Start("supervisor", "waybill", "--dir", "/srv/org", "org", "up", "--foreground"); err != nil {
+		return err
+	}
+	return c.until(m, 0, "status", "--as", m.Name+"/auditor")
+}
+
+// restarts counts what the supervisors started again, and why.
+func (c *consortium) restarts() (count int, why []string) {
+	for _, m := range c.members {
+		var all map[string]org.Restarts
+		raw, err := os.ReadFile(m.Path("org", "run", "restarts.json"))
+		if err == nil {
+			err = json.Unmarshal(raw, &all)
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			why = append(why, err.Error())
+		}
+		for node, r := range all {
+			count += r.Count
+			why = append(why, fmt.Sprintf("%s %d times: %s", node, r.Count, r.Why))
+		}
+	}
+	slices.Sort(why)
+	return count, why
 }
 
 // found walks README's road for organisations on hosts of their own.
@@ -122,16 +174,10 @@ func found(t *testing.T, bed *hosts.Testbed, names ...string) *consortium {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		c.members = append(c.members, &member{bed.Host(name), mspOf(name)})
+		c.members = append(c.members, &member{Host: bed.Host(name), msp: mspOf(name)})
 	}
 	bed.Say("each makes its organisation")
-	c.every(func(m *member) error {
-		_, err := m.Run(ctx, "org", "init", m.Name, m.msp, m.Domain(), m.Address)
-		if err == nil {
-			_, err = m.Run(ctx, "org", "export", m.Name+".json")
-		}
-		return err
-	})
+	c.every(func(m *member) error { return c.makes(ctx, m) })
 	bed.Say("descriptors are handed round, and everybody makes the first block")
 	for _, from := range c.members {
 		for _, to := range c.members {
@@ -143,12 +189,18 @@ func found(t *testing.T, bed *hosts.Testbed, names ...string) *consortium {
 			}
 		}
 	}
-	args := []string{"waybill", "channel", "found", "-o", "genesis.block"}
+	var orgs []string
 	for _, m := range c.members {
-		args = append(args, "--org", m.Name+".json")
+		orgs = append(orgs, "--org", m.Name+".json")
 	}
 	c.every(func(m *member) error {
-		_, err := m.Run(ctx, args...)
+		if _, err := c.waybill(m, append([]string{"channel", "found", "-o", "genesis.block"}, orgs...)...); err != nil {
+			return err
+		}
+		out, err := c.waybill(m, append([]string{"channel", "inspect", "genesis.block"}, orgs...)...)
+		if err == nil && !strings.Contains(out, "exactly what the descriptors say") {
+			return fmt.Errorf("%s sees in its own first block: %s", m.Name, out)
+		}
 		return err
 	})
 	var first []byte
@@ -161,21 +213,27 @@ func found(t *testing.T, bed *hosts.Testbed, names ...string) *consortium {
 			t.Fatalf("%s made another first block, %v", m.Name, err)
 		}
 	}
-	bed.Say("each joins with its nodes")
-	c.every(func(m *member) error { _, err := m.Run(ctx, "org", "join", "genesis.block"); return err })
-	bed.Say("each approves the chaincode")
-	c.every(func(m *member) error { _, err := m.Run(ctx, "org", "approve"); return err })
-	c.must(c.members[0], "org", "commit")
-	c.every(func(m *member) error { _, err := m.Run(ctx, "org", "ready"); return err })
-	bed.Say("members")
-	args = []string{"org", "found"}
+	bed.Say("each joins with its nodes and approves the chaincode")
+	c.every(func(m *member) error { return c.joins(m) })
+	first0 := c.members[0]
+	if err := c.until(first0, 0, "chaincode", "commit"); err != nil {
+		t.Fatal(err)
+	}
+	bed.Say("each becomes a member, and its nodes are kept alive by a supervisor")
+	args := []string{"member", "found", "--as", first0.Name + "/admin"}
 	for _, m := range c.members {
 		args = append(args, m.msp)
 	}
-	c.must(c.members[0], args...)
-	for _, m := range c.members {
-		c.must(m, "org", "member", m.Name)
+	if err := c.until(first0, 0, args...); err != nil {
+		t.Fatal(err)
 	}
+	// One after the other: all joins write the one list of members.
+	for _, m := range c.members {
+		if err := c.until(m, 0, "member", "join", m.Name, "--as", m.Name+"/admin"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.every(func(m *member) error { return errors.Join(c.grants(m), c.supervised(m)) })
 	for _, m := range c.members {
 		c.watch.follow(ctx, m.client())
 	}

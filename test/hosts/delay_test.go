@@ -2,10 +2,8 @@ package hosts_test
 
 import (
 	"fmt"
-	"testing"
 	"time"
 
-	"github.com/waybill-dev/waybill/test/hosts"
 	"github.com/waybill-dev/waybill/test/lab"
 )
 
@@ -117,13 +115,4 @@ func delays(c *consortium, owner *member, pushes, pulls, singles int) {
 		}
 	}
 	c.judge(owner, flows...)
-}
-
-func TestDelays(t *testing.T) {
-	bed := hosts.New(t, names()[:4]...)
-	c := found(t, bed, names()[:4]...)
-	if err := c.connect(c.members[0]); err != nil {
-		t.Fatal(err)
-	}
-	delays(c, c.members[0], *pushes, 3**pushes, 60)
 }

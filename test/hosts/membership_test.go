@@ -2,12 +2,11 @@ package hosts_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
-	"testing"
 	"time"
 
-	"github.com/waybill-dev/waybill/test/hosts"
 	"github.com/waybill-dev/waybill/test/lab"
 )
 
@@ -48,11 +47,9 @@ func (c *consortium) change(voters []*member, kind, about string) (shown string,
 
 // arrives brings one more organisation into the channel: from its host, with nothing but its descriptor and the first block.
 func (c *consortium) arrives(name string) (*member, error) {
-	m := &member{c.bed.Host(name), mspOf(name)}
-	for _, args := range [][]string{{"org", "init", m.Name, m.msp, m.Domain(), m.Address}, {"org", "export", m.Name + ".json"}} {
-		if _, err := m.Run(c.t.Context(), args...); err != nil {
-			return m, err
-		}
+	m := &member{Host: c.bed.Host(name), msp: mspOf(name)}
+	if err := c.makes(c.t.Context(), m); err != nil {
+		return m, err
 	}
 	for _, other := range c.members {
 		if err := c.bed.Carry(m.Host, m.Name+".json", other.Host, m.Name+".json"); err != nil {
@@ -67,19 +64,15 @@ func (c *consortium) arrives(name string) (*member, error) {
 		return m, err
 	}
 	c.bed.Say("%s is voted in", name)
-	for _, args := range [][]string{{"join", "genesis.block"}, {"approve"}, {"ready"}} {
-		if _, err := m.Run(c.t.Context(), append([]string{"org"}, args...)...); err != nil {
-			return m, err
-		}
+	if err := c.joins(m); err != nil {
+		return m, err
 	}
 	c.bed.Say("%s endorses", name)
 	if err := c.until(m, 0, "member", "join", name, "--as", name+"/admin"); err != nil {
 		return m, err
 	}
-	for _, role := range []string{"gateway", "auditor", "publisher", "release-manager"} {
-		if err := c.until(m, 0, "member", "grant", role, role, "--as", name+"/admin"); err != nil {
-			return m, err
-		}
+	if err := errors.Join(c.grants(m), c.supervised(m)); err != nil {
+		return m, err
 	}
 	c.members = append(c.members, m)
 	c.watch.follow(c.t.Context(), m.client())
@@ -123,14 +116,7 @@ func firstLine(s string) string { line, _, _ := strings.Cut(strings.TrimSpace(s)
 func comesAndGoes(c *consortium, owner, leaver *member, newcomer string, rate int, quiet time.Duration) {
 	c.t.Helper()
 	flow := c.flow(owner, "members", rate)
-	if err := lab.Poll(c.t.Context(), 20*time.Second, func() error {
-		if _, n := c.watch.arrivals(owner.Name); n == 0 {
-			return fmt.Errorf("nothing is recorded yet")
-		}
-		return nil
-	}); err != nil {
-		c.t.Fatal(err)
-	}
+	c.flowing(owner)
 	began := time.Now()
 	m, err := c.arrives(newcomer)
 	if err != nil {
@@ -185,16 +171,6 @@ func (c *consortium) logs(m *member) string {
 		return err.Error()
 	}
 	return out
-}
-
-func TestMembership(t *testing.T) {
-	bed := hosts.New(t, names()...)
-	c := found(t, bed, names()[:4]...)
-	if err := c.connect(c.members[0]); err != nil {
-		t.Fatal(err)
-	}
-	comesAndGoes(c, c.members[0], c.members[3], "newcomer", 200, 10*time.Second)
-	nothingForeign(c)
 }
 
 // nothingForeign wants that nothing crossed but what may, and no private key lies where it does not belong.

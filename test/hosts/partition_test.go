@@ -2,21 +2,16 @@ package hosts_test
 
 import (
 	"context"
-	"flag"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/waybill-dev/waybill/test/chaos/check"
 	"github.com/waybill-dev/waybill/test/hosts"
 	"github.com/waybill-dev/waybill/test/lab"
 )
-
-var pushes = flag.Int("hosts.pushes", 3000, "how many pushes a measurement takes, and a third as many pulls")
-
-var only = flag.String("hosts.only", "", "the hosts that are cut off, and no others")
 
 // flow starts events on the owner's host.
 func (c *consortium) flow(m *member, name string, rate int) *hosts.Process {
@@ -64,28 +59,11 @@ func (c *consortium) judge(owner *member, flows ...string) {
 	}
 }
 
-// partitions cuts each host off in turn and then two at once, while events flow, and wants all peers level again in time.
-func partitions(c *consortium, owner *member, cut, again time.Duration, rate int) {
+// partitions cuts groups of hosts off while events flow, one group after the other, and wants all nodes level again in time.
+func partitions(c *consortium, owner *member, groups [][]*member, cut, again time.Duration, rate int) {
 	c.t.Helper()
 	p := c.flow(owner, "cut", rate)
-	lab.Poll(c.t.Context(), 20*time.Second, func() error { //nolint:errcheck // the judgement says whether any came
-		_, n := c.watch.arrivals(owner.Name)
-		if n == 0 {
-			return fmt.Errorf("nothing is recorded yet")
-		}
-		return nil
-	})
-	var groups [][]*member
-	for _, m := range c.members {
-		groups = append(groups, []*member{m})
-	}
-	groups = append(groups, c.members[:2])
-	if *only != "" {
-		groups = nil
-		for _, name := range strings.Split(*only, ",") {
-			groups = append(groups, []*member{{c.bed.Host(name), mspOf(name)}})
-		}
-	}
+	c.flowing(owner)
 	for _, group := range groups {
 		var away []string
 		for _, m := range group {
@@ -95,8 +73,7 @@ func partitions(c *consortium, owner *member, cut, again time.Duration, rate int
 			}
 		}
 		began := time.Now()
-		stops := slices.Contains(away, owner.Name) || len(group)*3 >= len(c.members)
-		if stops && len(group) > 1 || slices.Contains(away, owner.Name) {
+		if len(group) > 1 || slices.Contains(away, owner.Name) {
 			c.reason(owner, cut)
 		}
 		time.Sleep(cut - time.Since(began))
@@ -111,26 +88,74 @@ func partitions(c *consortium, owner *member, cut, again time.Duration, rate int
 				c.t.Fatal(err)
 			}
 		}
-		took, err := c.watch.level(c.t.Context(), again)
+		took, err := c.level(again)
 		c.bed.Say("%s cut off for %s: longest time without a block of events %s; heights %s; level again after %s", strings.Join(away, " and "), cut, gap.Round(100*time.Millisecond), heights, took.Round(100*time.Millisecond))
 		if err != nil {
 			c.t.Errorf("after %s were cut off: %v", strings.Join(away, " and "), err)
 		}
-		// Events flow again everywhere before the next cut.
-		_, before := c.watch.arrivals(owner.Name)
-		if err := lab.Poll(c.t.Context(), again, func() error {
-			if _, n := c.watch.arrivals(owner.Name); n <= before {
-				return fmt.Errorf("no event is recorded since %s healed", strings.Join(away, " and "))
-			}
-			return nil
-		}); err != nil {
-			c.t.Error(err)
-		}
+		c.flowing(owner)
 	}
+	count, why := c.restarts()
+	c.bed.Say("%d restarts by supervisors %s", count, strings.Join(why, "; "))
 	if err := p.Stop(20 * time.Second); err != nil {
 		c.t.Error(err)
 	}
 	c.judge(owner, "cut")
+}
+
+// flowing waits for an event that is recorded from now on.
+func (c *consortium) flowing(owner *member) {
+	c.t.Helper()
+	_, before := c.watch.arrivals(owner.Name)
+	if err := lab.Poll(c.t.Context(), time.Minute, func() error {
+		if _, n := c.watch.arrivals(owner.Name); n <= before {
+			return fmt.Errorf("no event is recorded any more")
+		}
+		return nil
+	}); err != nil {
+		c.t.Error(err)
+	}
+}
+
+// level waits until every orderer and every peer has what the furthest had when it was called, and a block on
+// top of it, and returns how long that took.
+func (c *consortium) level(within time.Duration) (time.Duration, error) {
+	began := time.Now()
+	var wanted uint64
+	for _, h := range c.watch.heights() {
+		wanted = max(wanted, h+1)
+	}
+	err := lab.Poll(c.t.Context(), within, func() error {
+		for _, m := range c.members {
+			out, err := c.waybill(m, "org", "status", "-o", "json")
+			if err != nil {
+				return err
+			}
+			var status struct {
+				Nodes []struct {
+					Node, Kind string
+					Height     uint64
+				}
+			}
+			if err := json.Unmarshal([]byte(out), &status); err != nil {
+				return fmt.Errorf("%w: %s", err, out)
+			}
+			seen := 0
+			for _, n := range status.Nodes {
+				if n.Kind != "peer" && n.Kind != "orderer" {
+					continue
+				}
+				if seen++; n.Height < wanted {
+					return fmt.Errorf("%s has %d of %d blocks", n.Node, n.Height, wanted)
+				}
+			}
+			if seen < 2 {
+				return fmt.Errorf("the status of %s knows no peer and orderer: %s", m.Name, out)
+			}
+		}
+		return nil
+	})
+	return time.Since(began), err
 }
 
 // reason wants the owner's gateway to say why its events wait.
@@ -153,22 +178,4 @@ func (c *consortium) reason(owner *member, within time.Duration) {
 	}); err != nil {
 		c.t.Error(err)
 	}
-}
-
-func TestPartitions(t *testing.T) {
-	bed := hosts.New(t, names()[:4]...)
-	c := found(t, bed, names()[:4]...)
-	if err := c.connect(c.members[0]); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.rules("team", fmt.Sprintf(productionPolicy, c.members[0].registry())); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.job("1.0"); err != nil {
-		t.Fatal(err)
-	}
-	if *cutFor == 0 {
-		return
-	}
-	partitions(c, c.members[0], *cutFor, time.Minute, 100)
 }

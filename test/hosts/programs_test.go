@@ -30,8 +30,6 @@ func run() (ran bool, err error) {
 	switch filepath.Base(os.Args[0]) {
 	case "tcp":
 		return true, tcp(os.Args[1:])
-	case "org":
-		return true, orgProgram(os.Args[1:])
 	case "events":
 		return true, events(os.Args[1:])
 	}
@@ -44,7 +42,7 @@ func installPrograms(bed *hosts.Testbed) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"tcp", "events", "org"} {
+	for _, name := range []string{"tcp", "events"} {
 		if err := bed.InstallAs(name, exe); err != nil {
 			return err
 		}

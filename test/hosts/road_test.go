@@ -74,10 +74,11 @@ notifications:
 	if err := errors.Join(m.Write("org/gateway/config.yaml", text), m.Write("secret", secret+"\n"), m.Write("registry.yml", config)); err != nil {
 		return err
 	}
-	for _, verb := range []string{"stop", "start"} {
-		if _, err := m.Run(c.t.Context(), "org", verb, "gateway"); err != nil {
-			return err
-		}
+	if err := m.supervisor.Stop(time.Minute); err != nil {
+		return err
+	}
+	if err := c.supervised(m); err != nil {
+		return err
 	}
 	if _, err := m.Start("registry", "registry", "serve", "/srv/registry.yml"); err != nil {
 		return err
