@@ -35,7 +35,7 @@ type configWriter interface {
 }
 
 func connectChannel(c network.Clients, p person) (channelMember, error) {
-	signer, err := channel.ReadSigner(p.org.MSPID, p.keys.Cert, p.keys.Key)
+	signer, err := channel.ReadSigner(p.org.MSPID, p.keys.Cert, p.keys.Key, p.key)
 	if err != nil {
 		return nil, err
 	}
@@ -101,16 +101,6 @@ func (d channelDoor) allUp(ctx context.Context, config *common.Config, leaving .
 			"start what is down first; with too few left, blocks would stop for good")
 	}
 	return nil
-}
-
-// consentersChange says whether an update changes who orders.
-func consentersChange(e channel.Explanation) bool {
-	for _, edit := range e.Changes {
-		if edit.Path == "Channel/Orderer: Orderers" {
-			return true
-		}
-	}
-	return false
 }
 
 func writeExplanation(w io.Writer, e channel.Explanation) {

@@ -19,7 +19,6 @@ import (
 type channelProposal struct {
 	title       string
 	add, remove string // MSP id whose membership comes or goes with it
-	leaving     string // MSP id whose consenter goes
 	change      channel.Change
 }
 
@@ -66,7 +65,7 @@ submit".`
 			return channelProposal{add: d.MSPID, change: channel.AddOrg(d)}
 		}),
 		named("org-remove", "End an organisation's part, and its membership", func(id string) channelProposal {
-			return channelProposal{remove: id, leaving: id, change: channel.RemoveOrg(id)}
+			return channelProposal{remove: id, change: channel.RemoveOrg(id)}
 		}),
 		file("org-update", "Take an organisation's authorities and peer from a descriptor", func(d channel.Descriptor) channelProposal {
 			return channelProposal{change: channel.UpdateOrg(d)}
@@ -75,10 +74,10 @@ submit".`
 			return channelProposal{change: channel.AddOrderer(d)}
 		}),
 		named("orderer-remove", "End the part of an organisation's orderer", func(id string) channelProposal {
-			return channelProposal{leaving: id, change: channel.RemoveOrderer(id)}
+			return channelProposal{change: channel.RemoveOrderer(id)}
 		}),
 		file("orderer-update", "Take an orderer's address and certificates from a descriptor", func(d channel.Descriptor) channelProposal {
-			return channelProposal{leaving: d.MSPID, change: channel.UpdateOrderer(d)}
+			return channelProposal{change: channel.UpdateOrderer(d)}
 		}),
 		newChannelBatchCmd(a),
 	)
@@ -129,8 +128,8 @@ func (a *app) proposeChannel(ctx context.Context, p channelProposal) error {
 	if len(e.Warnings) > 0 {
 		return provenance.Errorf(provenance.Conflict, "the channel is not one that this program made: nothing is proposed")
 	}
-	if consentersChange(e) {
-		if err := d.allUp(ctx, config, p.leaving); err != nil {
+	if e.Consenters {
+		if err := d.allUp(ctx, config, e.Leaving...); err != nil {
 			return err
 		}
 	}

@@ -20,6 +20,9 @@ type Explanation struct {
 	Warnings []string `json:"warnings,omitempty"`
 	Added    []string `json:"added,omitempty"`   // organisations, by MSP id
 	Removed  []string `json:"removed,omitempty"` // the same
+	// Consenters says that the list of them changes; Leaving are the organisations whose consenter goes or is replaced.
+	Consenters bool     `json:"consenters,omitempty"`
+	Leaving    []string `json:"leaving,omitempty"`
 }
 
 // Edit is one field of the configuration before and after.
@@ -160,6 +163,7 @@ func (e *Explanation) summarize(before, after *common.ConfigGroup) {
 		moved++
 		words := "joins the consenters"
 		if at >= 0 {
+			e.Leaving = append(e.Leaving, old[at].GetMspId())
 			words = "gets another address or other certificates as a consenter, and is started anew with them"
 		}
 		e.say("the orderer of %s (%s) %s", c.GetMspId(), Endpoint{c.GetHost(), int(c.GetPort())}, words)
@@ -167,12 +171,14 @@ func (e *Explanation) summarize(before, after *common.ConfigGroup) {
 	for _, o := range old {
 		if !slices.ContainsFunc(list, func(c *common.Consenter) bool { return c.GetId() == o.GetId() }) {
 			moved++
+			e.Leaving = append(e.Leaving, o.GetMspId())
 			e.say("the orderer of %s (%s) leaves the consenters", o.GetMspId(), Endpoint{o.GetHost(), int(o.GetPort())})
 		}
 	}
 	if n, m := len(old), len(list); n != m {
 		e.say("%d consenters become %d: %d must sign a block (before: %d), %d may lie or be gone (before: %d)", n, m, Quorum(m), Quorum(n), Tolerance(m), Tolerance(n))
 	}
+	e.Consenters = moved > 0
 	if moved > 1 {
 		e.warn("%d consenters change at once; one at a time, or blocks may stop for good", moved)
 	}

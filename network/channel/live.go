@@ -45,17 +45,28 @@ func DialFile(address, file string) (*grpc.ClientConn, error) {
 	return Dial(address, roots)
 }
 
-// ReadSigner reads a person's certificate and key.
-func ReadSigner(mspID, certFile, keyFile string) (Signer, error) {
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+// ReadSigner reads a person's certificate, and the key unless it is given: one that was encrypted in its file.
+func ReadSigner(mspID, certFile, keyFile string, key crypto.PrivateKey) (Signer, error) {
+	raw, err := os.ReadFile(certFile) //nolint:gosec // the caller's own file
 	if err != nil {
-		return Signer{}, fmt.Errorf("read the keys of %s: %w", mspID, err)
+		return Signer{}, err
 	}
-	key, ok := pair.PrivateKey.(crypto.Signer)
+	cert, err := parseCertificate(string(raw))
+	if err != nil {
+		return Signer{}, fmt.Errorf("%s: %w", certFile, err)
+	}
+	if key == nil {
+		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+		if err != nil {
+			return Signer{}, fmt.Errorf("read the key of %s: %w", mspID, err)
+		}
+		key = pair.PrivateKey
+	}
+	signs, ok := key.(crypto.Signer)
 	if !ok {
 		return Signer{}, fmt.Errorf("%s: not a key that signs", keyFile)
 	}
-	return Signer{MSPID: mspID, Cert: pair.Leaf, Key: key}, nil
+	return Signer{MSPID: mspID, Cert: cert, Key: signs}, nil
 }
 
 // Member is a channel as somebody of one of its organisations reaches it: through the own peer, and the orderers
