@@ -16,6 +16,7 @@ import (
 
 	"github.com/waybill-dev/waybill/network"
 	"github.com/waybill-dev/waybill/network/org"
+	"github.com/waybill-dev/waybill/test/chaos/check"
 	"github.com/waybill-dev/waybill/test/hosts"
 	"github.com/waybill-dev/waybill/test/lab"
 )
@@ -62,6 +63,8 @@ type consortium struct {
 	bed     *hosts.Testbed
 	members []*member
 	watch   *watcher
+	pushed  []check.Claim // what a registry took
+	flows   []string      // what was sent besides, by the names of the senders
 }
 
 func mspOf(name string) string { return strings.ToUpper(name[:1]) + name[1:] + "MSP" }
@@ -107,8 +110,8 @@ func (c *consortium) makes(ctx context.Context, m *member) error {
 }
 
 // joins has a member join the channel of the first block that lies with it, and approve the chaincode.
-func (c *consortium) joins(m *member) error {
-	for _, args := range [][]string{{"org", "join", "genesis.block"}, {"chaincode", "approve"}} {
+func (c *consortium) joins(m *member, flags ...string) error {
+	for _, args := range [][]string{append([]string{"org", "join", "genesis.block"}, flags...), {"chaincode", "approve"}} {
 		if _, err := c.waybill(m, args...); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/waybill-dev/waybill/test/chaos/check"
 	"github.com/waybill-dev/waybill/test/lab"
 )
 
@@ -93,6 +94,7 @@ func (c *consortium) job(tag string) error {
 	lines := strings.Fields(out)
 	digest := lines[len(lines)-1]
 	pinned := strings.TrimSuffix(image, ":"+tag) + "@" + digest
+	c.pushed = append(c.pushed, check.Claim{ID: digest, Key: check.Key("push", owner.registry(), "team/app", tag, digest)})
 	began := time.Now()
 	as := func(m *member, person string) string { return m.Name + "/" + person }
 	steps := []struct {

@@ -21,11 +21,12 @@ func (c *consortium) flow(m *member, name string, rate int) *hosts.Process {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	c.flows = append(c.flows, name)
 	return p
 }
 
 // judge waits until all that was promised is recorded and all peers are level, and looks for what was lost or stands twice.
-func (c *consortium) judge(owner *member, flows ...string) {
+func (c *consortium) judge(owner *member) {
 	c.t.Helper()
 	ctx := c.t.Context()
 	if err := c.drained(owner, 3*time.Minute); err != nil {
@@ -42,8 +43,8 @@ func (c *consortium) judge(owner *member, flows ...string) {
 	}); err != nil {
 		c.t.Fatal(err)
 	}
-	run := check.Run{Peers: c.watch.peers()}
-	for _, name := range flows {
+	run := check.Run{Peers: c.watch.peers(), History: check.History{Promised: c.pushed}}
+	for _, name := range c.flows {
 		told, err := promises(owner.Path("promised-" + name))
 		if err != nil {
 			c.t.Fatal(err)
@@ -100,7 +101,7 @@ func partitions(c *consortium, owner *member, groups [][]*member, cut, again tim
 	if err := p.Stop(20 * time.Second); err != nil {
 		c.t.Error(err)
 	}
-	c.judge(owner, "cut")
+	c.judge(owner)
 }
 
 // flowing waits for an event that is recorded from now on.
@@ -131,17 +132,15 @@ func (c *consortium) level(within time.Duration) (time.Duration, error) {
 			if err != nil {
 				return err
 			}
-			var status struct {
-				Nodes []struct {
-					Node, Kind string
-					Height     uint64
-				}
+			var status []struct {
+				Node, Kind string
+				Height     uint64
 			}
 			if err := json.Unmarshal([]byte(out), &status); err != nil {
 				return fmt.Errorf("%w: %s", err, out)
 			}
 			seen := 0
-			for _, n := range status.Nodes {
+			for _, n := range status {
 				if n.Kind != "peer" && n.Kind != "orderer" {
 					continue
 				}
