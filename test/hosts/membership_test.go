@@ -76,7 +76,7 @@ func (c *consortium) arrives(name string) (*member, error) {
 		return m, err
 	}
 	for _, refused := range [][]string{{}, {"--hash", strings.Repeat("0", 64)}} {
-		if err := c.act(m, 2, append([]string{"org", "join", "genesis.block"}, refused...)...); err != nil {
+		if err := c.act(m, 1, append([]string{"org", "join", "genesis.block"}, refused...)...); err != nil {
 			return m, err
 		}
 	}
