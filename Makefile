@@ -28,7 +28,7 @@ FROM      ?= 1
 # The race detector needs a C compiler; without one Go itself turns cgo off.
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help build kms man test unit race lint e2e side oracle structure chaos chaos-planted soak bench bench-growth bench-tessera fuzz check demo demo-down clean
+.PHONY: help build kms man test unit race lint e2e side oracle structure chaos chaos-planted soak soak-hosts bench bench-growth bench-tessera fuzz check demo demo-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,10 @@ chaos-planted: ## six gateways with a planted defect each, to see that the chaos
 soak: ## acts by those who obey nothing, on the contract and on a model of it: SEQUENCES=n FROM=seed
 	@mkdir -p bin/diverged
 	WAYBILL_MODEL_SEQUENCES=$(SEQUENCES) WAYBILL_MODEL_SEED=$(FROM) WAYBILL_MODEL_KEEP=$(CURDIR)/bin/diverged go test -v -count=1 -timeout 0 -run TestSequences ./test/model
+
+# Twenty minutes; wants root, for namespaces.
+soak-hosts: ## five hosts: each cut off for a minute, a long line between them, members that come and go (e2e has a short one)
+	go test -v -count=1 -timeout 60m -run TestConsortium ./test/hosts -hosts.long
 
 oracle: ## keyless evidence with anything changed, ours against sigstore-go: SEED=n LENGTH=5m
 	@mkdir -p bin/differ

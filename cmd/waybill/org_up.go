@@ -17,13 +17,18 @@ import (
 )
 
 func newOrgJoinCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	var hash string
+	cmd := &cobra.Command{
 		Use: "join BLOCK", Short: "Join the channel that a first block founds, and start", Args: operands("BLOCK"),
-		Example: examples(`waybill org join genesis.block`),
+		Example: examples(`waybill org join genesis.block`, `waybill org join genesis.block --hash $HASH`),
 		Long: `Keep a channel's first block for good, start the organisation's nodes and make
 them members. A block that your organisation is not in exactly as its own descriptor
 says is refused. What it says of the others is yours to look at before: waybill
-channel inspect compares it with their descriptors.`,
+channel inspect compares it with their descriptors.
+
+An organisation that was voted in later is not in the first block. It names the
+block's hash with --hash, as a member told it by another way than the file came:
+waybill channel inspect prints it.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			f, err := a.ownOrg()
 			if err != nil {
@@ -33,7 +38,11 @@ channel inspect compares it with their descriptors.`,
 			if err != nil {
 				return err
 			}
-			if err := f.CheckGenesis(raw); err != nil {
+			check := f.CheckGenesis
+			if hash != "" {
+				check = func(raw []byte) error { return f.CheckGenesisOfOthers(raw, hash) }
+			}
+			if err := check(raw); err != nil {
 				return provenance.Wrap(provenance.Invalid, err, "%s", args[0])
 			}
 			block := &common.Block{}
@@ -48,6 +57,8 @@ channel inspect compares it with their descriptors.`,
 			return nil
 		}),
 	}
+	cmd.Flags().StringVar(&hash, "hash", "", "the `hash` of a first block that your organisation is not in")
+	return cmd
 }
 
 func orgHint(err error) error {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"google.golang.org/protobuf/proto"
@@ -123,19 +124,13 @@ func (f *Folder) CheckGenesis(raw []byte) error {
 	if err != nil {
 		return err
 	}
-	block := &common.Block{}
-	if err := proto.Unmarshal(raw, block); err != nil {
-		return fmt.Errorf("not a block: %w", err)
-	}
-	if block.GetHeader().GetNumber() != 0 {
-		return fmt.Errorf("block %d is not a channel's first", block.GetHeader().GetNumber())
-	}
-	name, have, err := configOf(block)
+	block, err := firstBlock(raw)
 	if err != nil {
 		return err
 	}
-	if name != f.spec.Channel {
-		return fmt.Errorf("the block is of channel %q, the organisation of %q", name, f.spec.Channel)
+	name, have, err := f.ownChannel(block)
+	if err != nil {
+		return err
 	}
 	alone, err := channel.Found(channel.Parameters{Channel: name}, []channel.Descriptor{d})
 	if err != nil {
@@ -151,6 +146,48 @@ func (f *Folder) CheckGenesis(raw []byte) error {
 		}
 	}
 	return sameConsenter(d.MSPID, have, want)
+}
+
+// CheckGenesisOfOthers is CheckGenesis for an organisation that was voted in: the first block is the others'
+// and says nothing of it, so that all there is to go by is its hash, which a member told by another way.
+func (f *Folder) CheckGenesisOfOthers(raw []byte, hash string) error {
+	block, err := firstBlock(raw)
+	if err != nil {
+		return err
+	}
+	_, have, err := f.ownChannel(block)
+	if err != nil {
+		return err
+	}
+	plain := func(hash string) string { return strings.ToLower(strings.Join(strings.Fields(hash), "")) }
+	if got := channel.GenesisHash(block); plain(got) != plain(hash) {
+		return fmt.Errorf("the block has the hash %s, and not %s", got, hash)
+	}
+	for _, group := range []string{"Application", "Orderer"} {
+		if have.GetGroups()[group].GetGroups()[f.spec.MSPID] != nil {
+			return fmt.Errorf("%s is in the block: it is a founder, and its block has to be what its descriptor says", f.spec.MSPID)
+		}
+	}
+	return nil
+}
+
+func firstBlock(raw []byte) (*common.Block, error) {
+	block := &common.Block{}
+	if err := proto.Unmarshal(raw, block); err != nil {
+		return nil, fmt.Errorf("not a block: %w", err)
+	}
+	if block.GetHeader().GetNumber() != 0 {
+		return nil, fmt.Errorf("block %d is not a channel's first", block.GetHeader().GetNumber())
+	}
+	return block, nil
+}
+
+// ownChannel returns what a first block says of the organisation's channel; one of another channel is an error.
+func (f *Folder) ownChannel(block *common.Block) (name string, config *common.ConfigGroup, err error) {
+	if name, config, err = configOf(block); err == nil && name != f.spec.Channel {
+		err = fmt.Errorf("the block is of channel %q, the organisation of %q", name, f.spec.Channel)
+	}
+	return name, config, err
 }
 
 // sameConsenter compares the organisation's line in the list of consenters; its number depends on the others.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -299,7 +300,7 @@ func (r *rig) judgement(ctx context.Context) (check.Run, error) {
 		}
 		run.Peers = append(run.Peers, p)
 	}
-	outbox, err := readOutbox(ctx, r.lab, lab.Owner, lanes)
+	outbox, err := check.ReadOutbox(ctx, filepath.Join(r.lab.GatewayData(lab.Owner), "queue.db"), lab.Owner, lanes)
 	if err != nil {
 		return run, err
 	}

@@ -13,16 +13,23 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+
+	"github.com/waybill-dev/waybill/network"
 )
 
 // Blocks hands out the blocks of an organisation's peer from a height on, whole: the
 // gateway's own reader leaves invalid transactions out. It ends with each's error, or
 // without one where each says that it has enough.
-func (l *Lab) Blocks(ctx context.Context, org string, from uint64, each func(*common.Block) (enough bool, err error)) (err error) {
+func (l *Lab) Blocks(ctx context.Context, org string, from uint64, each func(*common.Block) (enough bool, err error)) error {
 	c, err := l.Clients.Org(org)
 	if err != nil {
 		return err
 	}
+	return Blocks(ctx, c, l.Clients.Channel, from, each)
+}
+
+// Blocks does the same for an organisation of whatever network.
+func Blocks(ctx context.Context, c network.Client, channel string, from uint64, each func(*common.Block) (enough bool, err error)) (err error) {
 	gateway, conn, err := dialPeer(c.PeerAddress, c.PeerTLSCA, c.MSPID, c.People["auditor"].Cert, c.People["auditor"].Key)
 	if err != nil {
 		return err
@@ -30,7 +37,7 @@ func (l *Lab) Blocks(ctx context.Context, org string, from uint64, each func(*co
 	defer func() { err = errors.Join(err, gateway.Close(), conn.Close()) }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	blocks, err := gateway.GetNetwork(l.Clients.Channel).BlockEvents(ctx, client.WithStartBlock(from))
+	blocks, err := gateway.GetNetwork(channel).BlockEvents(ctx, client.WithStartBlock(from))
 	if err != nil {
 		return err
 	}
@@ -39,7 +46,7 @@ func (l *Lab) Blocks(ctx context.Context, org string, from uint64, each func(*co
 			return err
 		}
 	}
-	return fmt.Errorf("peer of %s: the stream of blocks ended", org)
+	return fmt.Errorf("peer of %s: the stream of blocks ended", c.Org)
 }
 
 func dialPeer(address, tlsCA, msp, certFile, keyFile string) (*client.Gateway, *grpc.ClientConn, error) {
