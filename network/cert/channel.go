@@ -1,0 +1,121 @@
+package cert
+
+import (
+	"bytes"
+	"encoding/pem"
+	"maps"
+	"slices"
+
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+)
+
+// Channel is what the channel's configuration knows of certificates. All are PEM.
+type Channel struct {
+	Sequence   uint64 // of the configuration: how often it was changed
+	Members    []Member
+	Consenters []*common.Consenter
+}
+
+// Member is an organisation as the channel knows it.
+type Member struct {
+	MSPID                                           string
+	Roots, Intermediates, TLSRoots, TLSBelow, Lists [][]byte
+}
+
+// ReadChannel reads a configuration block, such as the channel's first or its newest.
+func ReadChannel(block *common.Block) (Channel, error) {
+	fail := func(what string, err error) (Channel, error) {
+		return Channel{}, provenance.Wrap(provenance.Invalid, err, "configuration block: %s", what)
+	}
+	if len(block.GetData().GetData()) == 0 {
+		return Channel{}, provenance.Errorf(provenance.Invalid, "configuration block: nothing in it")
+	}
+	var envelope common.Envelope
+	if err := proto.Unmarshal(block.GetData().GetData()[0], &envelope); err != nil {
+		return fail("envelope", err)
+	}
+	var payload common.Payload
+	if err := proto.Unmarshal(envelope.GetPayload(), &payload); err != nil {
+		return fail("payload", err)
+	}
+	var header common.ChannelHeader
+	if err := proto.Unmarshal(payload.GetHeader().GetChannelHeader(), &header); err != nil {
+		return fail("header", err)
+	}
+	if common.HeaderType(header.GetType()) != common.HeaderType_CONFIG {
+		return Channel{}, provenance.Errorf(provenance.Invalid, "configuration block: its transaction is a %s", common.HeaderType(header.GetType()))
+	}
+	var config common.ConfigEnvelope
+	if err := proto.Unmarshal(payload.GetData(), &config); err != nil {
+		return fail("configuration", err)
+	}
+	groups := config.GetConfig().GetChannelGroup().GetGroups()
+	out := Channel{Sequence: config.GetConfig().GetSequence()}
+	seen := map[string]bool{}
+	for _, kind := range []string{"Application", "Orderer"} {
+		orgs := groups[kind].GetGroups()
+		for _, name := range slices.Sorted(maps.Keys(orgs)) {
+			m, err := readMember(orgs[name])
+			if err != nil {
+				return fail("MSP of "+name, err)
+			}
+			if !seen[m.MSPID] {
+				out.Members = append(out.Members, m)
+			}
+			seen[m.MSPID] = true
+		}
+	}
+	var orderers common.Orderers
+	if err := proto.Unmarshal(groups["Orderer"].GetValues()["Orderers"].GetValue(), &orderers); err != nil {
+		return fail("consenters", err)
+	}
+	out.Consenters = orderers.GetConsenterMapping()
+	return out, nil
+}
+
+func readMember(group *common.ConfigGroup) (Member, error) {
+	var outer msp.MSPConfig
+	if err := proto.Unmarshal(group.GetValues()["MSP"].GetValue(), &outer); err != nil {
+		return Member{}, err
+	}
+	var inner msp.FabricMSPConfig
+	if err := proto.Unmarshal(outer.GetConfig(), &inner); err != nil {
+		return Member{}, err
+	}
+	return Member{
+		MSPID: inner.GetName(), Roots: inner.GetRootCerts(), Intermediates: inner.GetIntermediateCerts(),
+		TLSRoots: inner.GetTlsRootCerts(), TLSBelow: inner.GetTlsIntermediateCerts(), Lists: inner.GetRevocationList(),
+	}, nil
+}
+
+// Pins says whether a consenter of the channel is known by exactly this certificate.
+func (c Channel) Pins(identity []byte) bool {
+	return slices.ContainsFunc(c.Consenters, func(o *common.Consenter) bool { return samePEM(o.GetIdentity(), identity) })
+}
+
+// Trusts says whether a member has this authority, among those of its kind.
+func (c Channel) Trusts(mspID string, a Authority, root []byte) bool {
+	for _, m := range c.Members {
+		if m.MSPID != mspID {
+			continue
+		}
+		list := m.Roots
+		if a == Transport {
+			list = m.TLSRoots
+		}
+		if slices.ContainsFunc(list, func(have []byte) bool { return samePEM(have, root) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func samePEM(a, b []byte) bool {
+	left, _ := pem.Decode(a)
+	right, _ := pem.Decode(b)
+	return left != nil && right != nil && bytes.Equal(left.Bytes, right.Bytes)
+}
