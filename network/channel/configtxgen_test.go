@@ -49,7 +49,7 @@ const unitsOnly = `NodeOUs:
 // Fabric's own program makes the same of the same organisations, with intermediates and revocation lists too,
 // but for the time and the nonce that it puts in.
 func TestFoundIsWhatConfigtxgenMakes(t *testing.T) {
-	tools, err := network.BuildTools(t.Context(), os.Stderr)
+	program, err := network.BuildConfigtxgen(t.Context(), os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestFoundIsWhatConfigtxgenMakes(t *testing.T) {
 		writeMSP(t, at, d)
 		s.Orgs = append(s.Orgs, sampleOrg{ID: i + 1, MSPID: d.MSPID, Dir: at, OrdererPort: d.Orderer.Port, PeerPort: d.Peer.Port})
 	}
-	want := configtxgen(t.Context(), t, tools.Configtxgen, dir, s)
+	want := configtxgen(t.Context(), t, program, dir, s)
 
 	block, err := channel.Found(channel.Parameters{}, orgs)
 	if err != nil {

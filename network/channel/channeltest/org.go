@@ -86,13 +86,13 @@ func Server(name string) func(*x509.Certificate) {
 // Authority makes one that vouches for itself.
 func Authority(t testing.TB, name string, change ...func(*x509.Certificate)) Pair {
 	t.Helper()
-	return mint(t, nil, append([]func(*x509.Certificate){asAuthority(name)}, change...))
+	return mint(t, nil, append([]func(*x509.Certificate){AsAuthority(name)}, change...))
 }
 
 // Below makes an authority below another.
 func (p Pair) Below(t testing.TB, name string, change ...func(*x509.Certificate)) Pair {
 	t.Helper()
-	return mint(t, &p, append([]func(*x509.Certificate){asAuthority(name)}, change...))
+	return mint(t, &p, append([]func(*x509.Certificate){AsAuthority(name)}, change...))
 }
 
 // Issue makes a certificate of somebody or something.
@@ -115,7 +115,8 @@ func (p Pair) Revoke(t testing.TB, certs ...*x509.Certificate) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}))
 }
 
-func asAuthority(name string) func(*x509.Certificate) {
+// AsAuthority makes a certificate one of an authority.
+func AsAuthority(name string) func(*x509.Certificate) {
 	return func(c *x509.Certificate) {
 		c.Subject = pkix.Name{CommonName: name}
 		c.IsCA, c.BasicConstraintsValid = true, true
