@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -175,4 +174,5 @@ func (f *Folder) lists(channel *Channel) []*x509.RevocationList {
 	return parseLists(raw)
 }
 
-func (f *Folder) listPath() string { return filepath.Join(f.dir, "ca", "crl.pem") }
+// listPath is where the organisation keeps its revocation lists; its descriptor takes them from there.
+func (f *Folder) listPath() string { return f.at("msp", "crls", "crl.pem") }

@@ -241,6 +241,17 @@ func (f *Folder) leave(ctx context.Context, mspID string, channel Channel, bundl
 	if err := f.trust(); err != nil {
 		return Progress{}, err
 	}
+	lists, err := f.RevocationLists() // without those of who is gone
+	if err != nil {
+		return Progress{}, err
+	}
+	if len(lists) > 0 {
+		if err := replace(f.listPath(), bytes.Join(lists, nil), 0o644); err != nil {
+			return Progress{}, err
+		}
+	} else if err := os.Remove(f.listPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Progress{}, err
+	}
 	return Progress{Stage: Finished}, f.restartAll(ctx, o)
 }
 

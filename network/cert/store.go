@@ -1,6 +1,7 @@
 package cert
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -91,20 +92,30 @@ func (f *Folder) adopt(p Pair) error {
 	if linked {
 		return nil
 	}
-	now, err := readLink(filepath.Join(dir, current))
+	cert, key, err := readPair(p)
 	if err != nil {
 		return err
 	}
-	if now == "" {
-		cert, key, err := readPair(p)
+	same, err := holds(filepath.Join(dir, current), cert, key)
+	if err != nil {
+		return err
+	}
+	if !same { // the first time, and after somebody put other files in the links' place
+		if err := fits(cert, key); err != nil {
+			return err
+		}
+		n, err := f.newest(p)
 		if err != nil {
 			return err
 		}
-		// Zero is for what came before renewals: it is the oldest, whatever was staged meanwhile.
-		if err := writeGeneration(filepath.Join(dir, "0"), cert, key); err != nil {
+		if now, err := readLink(filepath.Join(dir, current)); err != nil || now == "" {
+			n = -1 // zero is for what came before renewals: it is the oldest, whatever was staged meanwhile
+		}
+		name := strconv.Itoa(n + 1)
+		if err := writeGeneration(filepath.Join(dir, name), cert, key); err != nil {
 			return err
 		}
-		if err := link("0", filepath.Join(dir, current)); err != nil {
+		if err := link(name, filepath.Join(dir, current)); err != nil {
 			return err
 		}
 	}
@@ -120,8 +131,8 @@ func (f *Folder) adopt(p Pair) error {
 	return nil
 }
 
-// forget removes what no link names but the generation before the one in use, which lets a person go back. Of the
-// generations before that, the certificates stay: a revocation has to find them.
+// forget removes keys that no link names but the one before that in use, which lets a person go back. Certificates stay:
+// a revocation has to find them.
 func (f *Folder) forget(p Pair) error {
 	dir := f.generations(p)
 	to, err := f.staged(p)
@@ -137,35 +148,47 @@ func (f *Folder) forget(p Pair) error {
 	if err != nil {
 		return err
 	}
-	at, err := strconv.Atoi(now)
-	if err != nil {
-		at = -1 // nothing is in use here yet
-	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	before := -1
-	for _, e := range entries {
-		if n, err := strconv.Atoi(e.Name()); err == nil && n < at {
-			before = max(before, n)
+	if at, err := strconv.Atoi(now); err == nil {
+		for _, e := range entries {
+			if n, err := strconv.Atoi(e.Name()); err == nil && n < at {
+				before = max(before, n)
+			}
 		}
 	}
 	for _, e := range entries {
 		n, err := strconv.Atoi(e.Name())
 		switch {
-		case !e.IsDir(), err == nil && (n == at || n == before || e.Name() == filepath.Base(to)):
+		case !e.IsDir(), err == nil && (n == before || e.Name() == now || e.Name() == filepath.Base(to)):
 			continue
-		case err == nil && n < before:
+		case err == nil:
 			err = os.RemoveAll(filepath.Join(dir, e.Name(), keyFile))
 		default:
-			err = os.RemoveAll(filepath.Join(dir, e.Name()))
+			err = os.RemoveAll(filepath.Join(dir, e.Name())) // cut short
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// holds tells whether a generation is exactly this pair.
+func holds(dir string, cert, key []byte) (bool, error) {
+	for name, want := range map[string][]byte{certFile: cert, keyFile: key} {
+		have, err := os.ReadFile(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !bytes.Equal(have, want) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 func (f *Folder) newest(p Pair) (int, error) {
