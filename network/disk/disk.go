@@ -1,5 +1,5 @@
-// Package disk writes the files of networks and organisations: whole or not at all, readable by
-// their owner, and by one process at a time.
+// Package disk writes what is in an organisation's folder: whole or not at all, readable by its owner,
+// and by one process at a time.
 package disk
 
 import (

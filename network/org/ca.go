@@ -38,7 +38,7 @@ type leaf struct {
 	unit       string   // Fabric reads the role from it: client, admin, peer or orderer
 	server     bool     // it also proves a TLS server on this machine
 	client     bool     // it also proves a TLS client
-	hosts      []string // under which others reach the server: addresses and names
+	hosts      []string // under which the server is dialled: addresses and names
 }
 
 // openCA reads the authority kept in certFile and keyFile, or makes it when neither exists. One
@@ -118,10 +118,14 @@ func (a *ca) issue(certFile, keyFile string, l leaf) error {
 	return writePair(certFile, keyFile, der, key)
 }
 
-// names returns what a server's certificate names: this machine, and where others reach it.
+// names returns what a server's certificate names: where others reach it, and this machine.
 func (l leaf) names() (dns []string, ips []net.IP) {
-	dns, ips = []string{"localhost"}, []net.IP{net.ParseIP("127.0.0.1"), net.IPv6loopback}
-	for _, host := range l.hosts {
+	seen := map[string]bool{}
+	for _, host := range append([]string{"localhost", "127.0.0.1", "::1"}, l.hosts...) {
+		if seen[host] {
+			continue
+		}
+		seen[host] = true
 		if ip := net.ParseIP(host); ip != nil {
 			ips = append(ips, ip)
 		} else {
@@ -197,14 +201,18 @@ func havePair(certFile, keyFile string) (bool, error) {
 
 // writePair writes the key first: see havePair.
 func writePair(certFile, keyFile string, der []byte, key *ecdsa.PrivateKey) error {
-	raw, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return fmt.Errorf("encode key %s: %w", keyFile, err)
-	}
-	if err := disk.Write(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), 0o600); err != nil {
+	if err := writeKey(keyFile, key); err != nil {
 		return err
 	}
 	return disk.Write(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+}
+
+func writeKey(file string, key *ecdsa.PrivateKey) error {
+	raw, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return fmt.Errorf("encode key %s: %w", file, err)
+	}
+	return disk.Write(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), 0o600)
 }
 
 func readPEM(file string) ([]byte, error) {

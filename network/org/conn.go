@@ -53,10 +53,15 @@ func (f *Folder) dial(person string) (*conn, error) {
 	if err != nil {
 		return fail(err)
 	}
+	// The admin listener is for this host, and shows the certificate of the orderer.
+	orderer, _, err := splitAddress(f.spec.Announce.Orderer)
+	if err != nil {
+		return fail(err)
+	}
 	c.http = &http.Client{
 		Timeout: 10 * time.Second,
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{
-			RootCAs: roots, Certificates: []tls.Certificate{adminTLS}, MinVersion: tls.VersionTLS12,
+			RootCAs: roots, ServerName: orderer, Certificates: []tls.Certificate{adminTLS}, MinVersion: tls.VersionTLS12,
 		}},
 	}
 	id, err := identity.NewX509Identity(f.spec.MSPID, cert)

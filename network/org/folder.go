@@ -150,12 +150,24 @@ func (f *Folder) complete() error {
 		return err
 	}
 	if f.spec.ExternalCA {
-		return nil // the rest waits for the certificates: see Import
+		return f.completeExternal()
 	}
 	if err := f.makeCrypto(); err != nil {
 		return err
 	}
-	return f.makeConfig()
+	return f.finish()
+}
+
+// completeExternal asks for certificates, and finishes once there are some: see Import.
+func (f *Folder) completeExternal() error {
+	if err := f.makeRequests(); err != nil {
+		return err
+	}
+	have, err := disk.Exists(f.tlsCACert())
+	if err != nil || !have {
+		return err
+	}
+	return f.finish()
 }
 
 // makePackage writes the chaincode package and remembers its id. What was approved stays, even if a

@@ -51,9 +51,7 @@ func (f *Folder) pairs() []pair {
 		all = append(all, pair{name, enrolment, f.personCert(name), f.personKey(name), leaf{commonName: name, unit: unit}})
 	}
 	org := f.spec.Name
-	for _, node := range []struct{ kind, announce, listen string }{
-		{"peer", f.spec.Announce.Peer, f.spec.Listen.Peer}, {"orderer", f.spec.Announce.Orderer, f.spec.Listen.Orderer},
-	} {
+	for _, node := range []struct{ kind, address string }{{"peer", f.spec.Announce.Peer}, {"orderer", f.spec.Announce.Orderer}} {
 		msp := f.at(node.kind, "msp")
 		all = append(all,
 			// Fabric finds the key by its fingerprint; the name only has to be a single file there.
@@ -61,31 +59,27 @@ func (f *Folder) pairs() []pair {
 				leaf{commonName: org + "-" + node.kind, unit: node.kind}},
 			// Nodes dial each other with the certificate they serve with.
 			pair{node.kind + "-tls", transport, f.at(node.kind, "tls", "server.crt"), f.at(node.kind, "tls", "server.key"),
-				leaf{commonName: org + "-" + node.kind, server: true, client: true, hosts: hosts(node.announce, node.listen)}})
+				leaf{commonName: org + "-" + node.kind, server: true, client: true, hosts: hostOf(node.address)}})
 	}
 	return append(all,
 		pair{"chaincode-tls", transport, f.at("chaincode", "server.crt"), f.at("chaincode", "server.key"),
-			leaf{commonName: org + "-chaincode", server: true, hosts: hosts(f.spec.Listen.Chaincode)}},
+			leaf{commonName: org + "-chaincode", server: true, hosts: hostOf(f.spec.Listen.Chaincode)}},
 		pair{"chaincode-client-tls", transport, f.at("chaincode", "client.crt"), f.at("chaincode", "client.key"),
 			leaf{commonName: org + "-peer", client: true}},
 		pair{"gateway-tls", transport, f.at("gateway", "tls.crt"), f.at("gateway", "tls.key"),
-			leaf{commonName: org + "-gateway", server: true, hosts: hosts(f.spec.Announce.Gateway, f.spec.Listen.Gateway)}},
+			leaf{commonName: org + "-gateway", server: true, hosts: hostOf(f.spec.Announce.Gateway)}},
 		pair{"orderer-admin", nobody, f.at("orderer", "admin", "client.crt"), f.at("orderer", "admin", "client.key"),
 			leaf{commonName: org + " orderer admin", client: true}},
 	)
 }
 
-// hosts returns the hosts of addresses that a certificate must name, each once.
-func hosts(addresses ...string) []string {
-	var out []string
-	seen := map[string]bool{"localhost": true, "127.0.0.1": true, "::1": true} // every server's certificate names these
-	for _, a := range addresses {
-		if host, _, err := net.SplitHostPort(a); err == nil && !seen[host] && !unspecified(host) {
-			seen[host] = true
-			out = append(out, host)
-		}
+// hostOf is the host under which a server is dialled, which its certificate must name.
+func hostOf(address string) []string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil // Validate has seen the address
 	}
-	return out
+	return []string{host}
 }
 
 // makeCrypto gives the organisation its two authorities and everybody their keys. What exists is
@@ -106,15 +100,24 @@ func (f *Folder) makeCrypto() error {
 			return fmt.Errorf("keys of %s, %s: %w", org, p.name, err)
 		}
 	}
-	return f.makeMSPs()
+	for _, dir := range []string{f.at("msp"), f.at("peer", "msp"), f.at("orderer", "msp")} {
+		for _, c := range []struct{ to, from string }{
+			{filepath.Join(dir, "cacerts", "ca.pem"), f.caCert()},
+			{filepath.Join(dir, "tlscacerts", "tlsca.pem"), f.tlsCACert()},
+		} {
+			if err := disk.CopyOnce(c.to, c.from); err != nil {
+				return fmt.Errorf("MSP of %s: %w", org, err)
+			}
+		}
+	}
+	return nil
 }
 
-// makeMSPs writes what others, and the own nodes, need to know of the organisation: its authorities
-// and its roles.
-func (f *Folder) makeMSPs() error {
+// finish writes what is made of certificates that are there: roles, roots for TLS, configuration.
+func (f *Folder) finish() error {
 	for _, dir := range []string{f.at("msp"), f.at("peer", "msp"), f.at("orderer", "msp")} {
-		if err := f.makeMSP(dir); err != nil {
-			return fmt.Errorf("MSP of %s: %w", f.spec.Name, err)
+		if err := disk.WriteOnce(filepath.Join(dir, "config.yaml"), []byte(nodeOUs), 0o644); err != nil {
+			return err
 		}
 	}
 	for _, file := range []string{f.at("peer", "tls", "ca.crt"), f.at("orderer", "tls", "ca.crt"), f.at("chaincode", "ca.crt")} {
@@ -122,17 +125,5 @@ func (f *Folder) makeMSPs() error {
 			return err
 		}
 	}
-	return nil
-}
-
-func (f *Folder) makeMSP(dir string) error {
-	for _, c := range []struct{ to, from string }{
-		{filepath.Join(dir, "cacerts", "ca.pem"), f.caCert()},
-		{filepath.Join(dir, "tlscacerts", "tlsca.pem"), f.tlsCACert()},
-	} {
-		if err := disk.CopyOnce(c.to, c.from); err != nil {
-			return err
-		}
-	}
-	return disk.WriteOnce(filepath.Join(dir, "config.yaml"), []byte(nodeOUs), 0o644)
+	return f.makeConfig()
 }

@@ -94,7 +94,7 @@ func TestOrdererAdminCertificateStandsForItself(t *testing.T) {
 func TestCryptoIsKeptAndPrivate(t *testing.T) {
 	f := testFolder(t)
 	before := readTree(t, f.dir)
-	if err := f.makeCrypto(); err != nil {
+	if err := f.complete(); err != nil {
 		t.Fatal(err)
 	}
 	for file, content := range readTree(t, f.dir) {
@@ -120,7 +120,7 @@ func TestLostKeyIsNotReplaced(t *testing.T) {
 	if err := os.Remove(lost); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.makeCrypto(); err == nil || !strings.Contains(err.Error(), lost) {
+	if err := f.complete(); err == nil || !strings.Contains(err.Error(), lost) {
 		t.Errorf("got %v, want an error that names %s", err, lost)
 	}
 }

@@ -255,12 +255,12 @@ func (f *Folder) Kill(ctx context.Context, node string, sig syscall.Signal) erro
 }
 
 // stopNode ends a node and forgets its process.
-func (f *Folder) stopNode(ctx context.Context, name string) error {
+func (f *Folder) stopNode(ctx context.Context, name string, grace time.Duration) error {
 	p, err := readProcess(f.pidPath(name))
 	if err != nil {
 		return err
 	}
-	if err := p.stop(ctx, stopGrace); err != nil {
+	if err := p.stop(ctx, grace); err != nil {
 		return fmt.Errorf("stop %s: %w", name, err)
 	}
 	if p.PID != 0 {

@@ -38,6 +38,8 @@ type NodeStatus struct {
 	Address string `json:"address"`
 	Height  uint64 `json:"height,omitempty"` // blocks held; chaincode has none
 	Health  Health `json:"health"`
+	// Restarts are those that a supervisor counted.
+	Restarts *Restarts `json:"restarts,omitempty"`
 }
 
 // statusTimeout bounds the wait for one node's answer.
@@ -64,8 +66,16 @@ func (f *Folder) Status(ctx context.Context) ([]NodeStatus, error) {
 			return err
 		})
 	}
-	err = group.Wait()
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
 	MarkBehind(report)
+	restarts, err := f.Restarts()
+	for i := range report {
+		if r, ok := restarts[report[i].Node]; ok {
+			report[i].Restarts = &r
+		}
+	}
 	return report, err
 }
 

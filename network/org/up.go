@@ -42,7 +42,7 @@ func (f *Folder) Stop(ctx context.Context, names ...string) error {
 	}
 	if len(names) == 0 {
 		// It would start again what is stopped behind its back.
-		if err := f.stopNode(ctx, supervisorName); err != nil {
+		if err := f.stopNode(ctx, supervisorName, supervisorGrace); err != nil {
 			return err
 		}
 	}
@@ -56,7 +56,7 @@ func (f *Folder) Stop(ctx context.Context, names ...string) error {
 	errs := make([]error, len(nodes))
 	for i, node := range nodes {
 		group.Go(func() error {
-			errs[i] = f.stopNode(ctx, node.Name)
+			errs[i] = f.stopNode(ctx, node.Name, stopGrace)
 			return nil
 		})
 	}
