@@ -26,35 +26,13 @@ type Member struct {
 	Roots, Intermediates, TLSRoots, TLSBelow, Lists [][]byte
 }
 
-// ReadChannel reads a configuration block, such as the channel's first or its newest.
-func ReadChannel(block *common.Block) (Channel, error) {
+// ReadChannel reads the channel's configuration.
+func ReadChannel(config *common.Config) (Channel, error) {
 	fail := func(what string, err error) (Channel, error) {
-		return Channel{}, provenance.Wrap(provenance.Invalid, err, "configuration block: %s", what)
+		return Channel{}, provenance.Wrap(provenance.Invalid, err, "configuration: %s", what)
 	}
-	if len(block.GetData().GetData()) == 0 {
-		return Channel{}, provenance.Errorf(provenance.Invalid, "configuration block: nothing in it")
-	}
-	var envelope common.Envelope
-	if err := proto.Unmarshal(block.GetData().GetData()[0], &envelope); err != nil {
-		return fail("envelope", err)
-	}
-	var payload common.Payload
-	if err := proto.Unmarshal(envelope.GetPayload(), &payload); err != nil {
-		return fail("payload", err)
-	}
-	var header common.ChannelHeader
-	if err := proto.Unmarshal(payload.GetHeader().GetChannelHeader(), &header); err != nil {
-		return fail("header", err)
-	}
-	if common.HeaderType(header.GetType()) != common.HeaderType_CONFIG {
-		return Channel{}, provenance.Errorf(provenance.Invalid, "configuration block: its transaction is a %s", common.HeaderType(header.GetType()))
-	}
-	var config common.ConfigEnvelope
-	if err := proto.Unmarshal(payload.GetData(), &config); err != nil {
-		return fail("configuration", err)
-	}
-	groups := config.GetConfig().GetChannelGroup().GetGroups()
-	out := Channel{Sequence: config.GetConfig().GetSequence()}
+	groups := config.GetChannelGroup().GetGroups()
+	out := Channel{Sequence: config.GetSequence()}
 	seen := map[string]bool{}
 	for _, kind := range []string{"Application", "Orderer"} {
 		orgs := groups[kind].GetGroups()

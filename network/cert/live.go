@@ -3,21 +3,13 @@ package cert
 import (
 	"context"
 	"crypto"
-	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
-	"github.com/hyperledger/fabric-gateway/pkg/client"
-	"github.com/hyperledger/fabric-gateway/pkg/hash"
-	"github.com/hyperledger/fabric-gateway/pkg/identity"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/network/channel"
@@ -114,71 +106,32 @@ func awaitOrderer(ctx context.Context, f *org.Folder) error {
 
 // Ask asks the organisation's own peer for the channel's configuration, as its robot.
 func Ask(ctx context.Context, f *org.Folder) (Channel, error) {
-	block, err := AskBlock(ctx, f)
+	config, err := askConfig(ctx, f)
 	if err != nil {
-		return Channel{}, err
+		return Channel{}, provenance.Wrap(provenance.Unavailable, err, "ask %s's peer", f.Spec().Name)
 	}
-	return ReadChannel(block)
+	return ReadChannel(config)
 }
 
-// AskBlock asks for the channel's last configuration block.
-func AskBlock(ctx context.Context, f *org.Folder) (*common.Block, error) {
+func askConfig(ctx context.Context, f *org.Folder) (*common.Config, error) {
 	spec, me := f.Spec(), f.Client()
-	fail := func(err error) (*common.Block, error) {
-		return nil, provenance.Wrap(provenance.Unavailable, err, "ask %s's peer for the channel's configuration", spec.Name)
-	}
 	robot := me.People[Gateway]
-	cert, err := readCert(robot.Cert)
+	s, err := channel.ReadSigner(spec.MSPID, robot.Cert, robot.Key)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	raw, err := os.ReadFile(robot.Key)
+	member, err := channel.Connect(spec.Channel, s, me.PeerAddress, me.PeerTLSCA)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	key, err := parseKey(raw)
-	if err != nil {
-		return fail(err)
-	}
-	id, err := identity.NewX509Identity(spec.MSPID, cert)
-	if err != nil {
-		return fail(err)
-	}
-	sign, err := identity.NewPrivateKeySign(key)
-	if err != nil {
-		return fail(err)
-	}
-	roots := x509.NewCertPool()
-	if raw, err = os.ReadFile(me.PeerTLSCA); err != nil {
-		return fail(err)
-	}
-	roots.AppendCertsFromPEM(raw)
-	conn, err := grpc.NewClient(me.PeerAddress, grpc.WithTransportCredentials(credentials.NewClientTLSFromCert(roots, "")),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(100<<20)))
-	if err != nil {
-		return fail(err)
-	}
-	defer conn.Close() //nolint:errcheck // nothing is lost by it
-	gw, err := client.Connect(id, client.WithSign(sign), client.WithHash(hash.SHA256), client.WithClientConnection(conn))
-	if err != nil {
-		return fail(err)
-	}
-	defer gw.Close() //nolint:errcheck // nothing is lost by it
-	contract := gw.GetNetwork(spec.Channel).GetContract("cscc")
-	answer, err := contract.EvaluateWithContext(ctx, "GetConfigBlock", client.WithArguments(spec.Channel), client.WithEndorsingOrganizations(spec.MSPID))
-	if err != nil {
-		return fail(err)
-	}
-	block := &common.Block{}
-	if err := proto.Unmarshal(answer, block); err != nil {
-		return fail(err)
-	}
-	return block, nil
+	defer member.Close() //nolint:errcheck // it was only read from
+	config, _, err := member.Current(ctx)
+	return config, err
 }
 
 // What members vote on: the commands that put a descriptor to the vote.
 const (
-	voteOrderer = "orderer-rotate"
+	voteOrderer = "orderer-update"
 	voteOrg     = "org-update"
 )
 
