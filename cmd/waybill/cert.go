@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/waybill-dev/waybill/network"
 	"github.com/waybill-dev/waybill/network/cert"
 	"github.com/waybill-dev/waybill/network/org"
 )
@@ -23,39 +22,14 @@ func newCertCmd(a *app) *cobra.Command {
 	return cmd
 }
 
-// ownFolder opens the organisation's folder that --dir names; in a network folder, that of the organisation of --as.
-func (a *app) ownFolder(passphrase func(string) ([]byte, error)) (*org.Folder, error) {
-	f, err := org.Open(a.dir, org.Options{Passphrase: passphrase})
-	if !errors.Is(err, org.ErrNoFolder) {
-		return f, err
-	}
-	n, err := network.Open(a.dir)
-	if errors.Is(err, network.ErrNoNetwork) {
-		return nil, hint(fmt.Errorf("%s is neither an organisation's folder nor a network's", a.dir), "name one with --dir or WAYBILL_DIR")
-	}
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, o := range n.Topology().Orgs {
-		names = append(names, o.Name)
-	}
-	name, _, _ := strings.Cut(a.as, "/")
-	if !contains(names, name) {
-		return nil, hint(usagef("%s holds several organisations: name yours with --as ORG/NAME", a.dir), "there are: %s", strings.Join(names, ", "))
-	}
-	return n.Org(name)
-}
-
-// certificates opens the folder with what renews its certificates.
-func (a *app) certificates(passphraseFile string) (*cert.Folder, *org.Folder, cert.Options, error) {
-	passphrase := a.passphrase(passphraseFile)
-	f, err := a.ownFolder(passphrase)
+// certificates opens one's own folder with what renews its certificates.
+func (a *app) certificates() (*cert.Folder, *org.Folder, cert.Options, error) {
+	f, err := a.ownOrg()
 	if err != nil {
 		return nil, nil, cert.Options{}, err
 	}
 	certs, err := cert.Open(f.Dir())
-	o := cert.Live(f, passphrase)
+	o := cert.Live(f, a.passphrase)
 	o.Step = func(what string) { fmt.Fprintln(a.errOut, sanitize(what)) }
 	return certs, f, o, err
 }
@@ -70,7 +44,7 @@ the authorities of its members, and the certificates of its consenters. The exit
 code is 1 when one has expired or ends within 30 days (within a third of its
 life, where that is shorter).`,
 		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
-			certs, f, _, err := a.certificates("")
+			certs, f, _, err := a.certificates()
 			if err != nil {
 				return err
 			}
@@ -152,7 +126,6 @@ func warnOfCertificates(entries []cert.Entry) error {
 func newCertRenewCmd(a *app) *cobra.Command {
 	var all bool
 	var lifetime time.Duration
-	var passphrase string
 	cmd := &cobra.Command{
 		Use: "renew [NAME]... | --all", Short: "Give people and nodes new keys and certificates", DisableFlagsInUseLine: true,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -172,7 +145,7 @@ and a descriptor written, for the members to vote on; run again once that is in
 force, it switches. Where the organisation's own PKI signs, a request is written,
 and its answer taken when run again.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
-			certs, _, o, err := a.certificates(passphrase)
+			certs, _, o, err := a.certificates()
 			if err != nil {
 				return err
 			}
@@ -186,7 +159,6 @@ and its answer taken when run again.`,
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "every certificate of the organisation")
 	cmd.Flags().DurationVar(&lifetime, "lifetime", cert.DefaultLifetime, "how long the new certificates hold")
-	passphraseFlag(cmd, &passphrase)
 	return cmd
 }
 
@@ -211,7 +183,6 @@ func writeOutcomes(w io.Writer, done []cert.Outcome) {
 
 func newCertRevokeCmd(a *app) *cobra.Command {
 	var r cert.Revocation
-	var passphrase string
 	cmd := &cobra.Command{
 		Use: "revoke [NAME]...", Short: "Take back certificates whose keys are lost",
 		Args: func(_ *cobra.Command, args []string) error {
@@ -226,7 +197,7 @@ peer, orderer and gateway, once the channel's configuration has it: the next
 command is printed. What a revoked certificate signed before stays; take back
 words of a stolen key with: waybill member revoke.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
-			certs, _, o, err := a.certificates(passphrase)
+			certs, _, o, err := a.certificates()
 			if err != nil {
 				return err
 			}
@@ -240,13 +211,11 @@ words of a stolen key with: waybill member revoke.`,
 	}
 	cmd.Flags().BoolVar(&r.Earlier, "earlier", false, "not the certificate in use, only those before it")
 	cmd.Flags().StringArrayVar(&r.Serials, "serial", nil, "a certificate that is not in the folder, by its serial `number` in hexadecimal")
-	passphraseFlag(cmd, &passphrase)
 	return cmd
 }
 
 func newCertRolloverCmd(a *app) *cobra.Command {
-	var passphrase string
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use: "rollover", Short: "Replace the organisation's authorities, one step at a time", Args: operands(),
 		Example: examples(`waybill cert rollover`),
 		Long: `Make the next step from one pair of authorities to the next, and say what has to
@@ -254,7 +223,7 @@ happen before the one after: the new authorities are made and trusted; the chann
 takes them in beside the old ones; they sign; every certificate is renewed; the
 channel lets the old ones go. Run it again after each.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
-			certs, f, o, err := a.certificates(passphrase)
+			certs, f, o, err := a.certificates()
 			if err != nil {
 				return err
 			}
@@ -273,6 +242,4 @@ channel lets the old ones go. Run it again after each.`,
 			})
 		}),
 	}
-	passphraseFlag(cmd, &passphrase)
-	return cmd
 }

@@ -29,10 +29,11 @@ func newChannelProposeCmd(a *app) *cobra.Command {
 		`waybill channel propose org-add retail.json --as vendor/admin`,
 		`waybill channel propose batch --messages 800 --as vendor/admin`,
 	)
-	cmd.Long = `Compute the exact update of the channel's configuration that a change needs, print
-what it says, sign it and put it to the vote. The others look at those bytes with
-"waybill channel show", sign them with "waybill channel vote", and when enough
-have signed, anybody brings them to the orderers: "waybill channel submit".`
+	cmd.Long = `Compute the exact update of the channel's configuration that a change needs,
+print what it says, sign it and put it to the vote. The others look at those
+bytes with "waybill channel show", sign them with "waybill channel vote", and
+when enough have signed, anybody brings them to the orderers: "waybill channel
+submit".`
 	file := func(use, short string, make func(channel.Descriptor) channelProposal) *cobra.Command {
 		return &cobra.Command{
 			Use: use + " FILE", Short: short, Args: operands("FILE"),
@@ -61,13 +62,13 @@ have signed, anybody brings them to the orderers: "waybill channel submit".`
 		}
 	}
 	cmd.AddCommand(
-		file("org-add", "Let an organisation in, by its descriptor, and invite it as a member", func(d channel.Descriptor) channelProposal {
+		file("org-add", "Let an organisation in, and invite it as a member", func(d channel.Descriptor) channelProposal {
 			return channelProposal{add: d.MSPID, change: channel.AddOrg(d)}
 		}),
 		named("org-remove", "End an organisation's part, and its membership", func(id string) channelProposal {
 			return channelProposal{remove: id, leaving: id, change: channel.RemoveOrg(id)}
 		}),
-		file("org-update", "Take authorities, revocation lists and anchor peer from a new descriptor", func(d channel.Descriptor) channelProposal {
+		file("org-update", "Take an organisation's authorities and peer from a descriptor", func(d channel.Descriptor) channelProposal {
 			return channelProposal{change: channel.UpdateOrg(d)}
 		}),
 		file("orderer-add", "Make an organisation's orderer a consenter", func(d channel.Descriptor) channelProposal {
@@ -76,7 +77,7 @@ have signed, anybody brings them to the orderers: "waybill channel submit".`
 		named("orderer-remove", "End the part of an organisation's orderer", func(id string) channelProposal {
 			return channelProposal{leaving: id, change: channel.RemoveOrderer(id)}
 		}),
-		file("orderer-update", "Take an orderer's address and certificates from a new descriptor", func(d channel.Descriptor) channelProposal {
+		file("orderer-update", "Take an orderer's address and certificates from a descriptor", func(d channel.Descriptor) channelProposal {
 			return channelProposal{leaving: d.MSPID, change: channel.UpdateOrderer(d)}
 		}),
 		newChannelBatchCmd(a),

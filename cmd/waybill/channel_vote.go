@@ -181,11 +181,12 @@ func (v channelView) write(w io.Writer) {
 
 func newChannelShowCmd(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Short: "Print what a proposed change of the channel would do, from its bytes", Args: operands("ID"),
+		Use: "show ID", Short: "Print what a proposed change would do, from its bytes", Args: operands("ID"),
 		Example: examples(`waybill channel show $ID --as security/admin`),
-		Long: `Print what a proposed change of the channel would do. Your own organisation's peer
-hands out the update and the configuration in force; what the one makes of the
-other is computed and said in words here. What is not understood is said, too.`,
+		Long: `Print what a proposed change of the channel would do. Your own organisation's
+peer hands out the update and the configuration in force; what the one makes of
+the other is computed and said in words here. What is not understood is said,
+too.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			d, err := a.openChannel(true)
 			if err != nil {

@@ -23,12 +23,12 @@ this host's clock against every peer's; chaincode, versions, heights, and how fa
 the index is behind. Nothing is changed. The exit code is 1 when something fails,
 and 0 when there are warnings only.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
-			f, err := a.ownFolder(a.passphrase(""))
+			f, err := a.ownOrg()
 			if err != nil {
 				return err
 			}
 			findings := doctor.Run(ctx, f, doctor.Options{Version: version, Gateway: askGateway(f)})
-			if err := a.emit(findings, func(w io.Writer) { writeFindings(w, findings) }); err != nil {
+			if err := a.emit(findings, func(w io.Writer) { writeExamination(w, findings) }); err != nil {
 				return err
 			}
 			if doctor.Worst(findings) == doctor.Failure {
@@ -56,7 +56,7 @@ func askGateway(f *org.Folder) func(context.Context) (doctor.Gateway, error) {
 	}
 }
 
-func writeFindings(w io.Writer, findings []doctor.Finding) {
+func writeExamination(w io.Writer, findings []doctor.Finding) {
 	t := table("", "CHECK", "OF", "")
 	for _, f := range findings {
 		t.row(string(f.Level), f.Check, f.Of, f.Says)

@@ -22,9 +22,11 @@ import (
 
 // Config says as whom, and through which peer, the ledger is spoken to.
 type Config struct {
-	MSPID         string
-	CertFile      string // PEM; the person or robot that signs
-	KeyFile       string // PEM, PKCS #8 or SEC 1; refused when others may read it
+	MSPID    string
+	CertFile string // PEM; the person or robot that signs
+	KeyFile  string // PEM, PKCS #8 or SEC 1; refused when others may read it
+	// Key is the key itself, where whoever calls had to open its file.
+	Key           crypto.PrivateKey
 	PeerAddress   string // host:port of the organisation's own peer
 	PeerTLSCAFile string // PEM
 	Channel       string
@@ -173,9 +175,12 @@ func (c *Client) Close() error {
 
 // readPerson reads a certificate and its key. Both are read as they are at one moment or refused: a renewal switches them.
 func readPerson(config Config) (*identity.X509Identity, identity.Sign, error) {
-	key, err := readKey(config.KeyFile)
-	if err != nil {
-		return nil, nil, err
+	key := config.Key
+	if key == nil {
+		var err error
+		if key, err = readKey(config.KeyFile); err != nil {
+			return nil, nil, err
+		}
 	}
 	text, err := os.ReadFile(config.CertFile)
 	if err != nil {
