@@ -3,9 +3,16 @@ package cert
 import (
 	"context"
 	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -91,10 +98,13 @@ func awaitOrderer(ctx context.Context, f *org.Folder) error {
 				return report[i]
 			}
 			orderer, peer := at(org.KindOrderer), at(org.KindPeer)
+			relation := "unknown"
 			if orderer.Health == org.Running && orderer.Height >= peer.Height {
-				return nil
+				if relation, err = consensusRelation(ctx, f); err == nil && relation == "consenter" {
+					return nil
+				}
 			}
-			err = fmt.Errorf("the orderer is %s at height %d, the peer at %d", orderer.Health, orderer.Height, peer.Height)
+			err = errors.Join(fmt.Errorf("the orderer is %s at height %d, the peer at %d; to the channel it is %s", orderer.Health, orderer.Height, peer.Height, relation), err)
 		}
 		select {
 		case <-ctx.Done():
@@ -102,6 +112,38 @@ func awaitOrderer(ctx context.Context, f *org.Folder) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// consensusRelation asks the orderer what it takes itself for in the channel: one that does not find its own certificate
+// among the consenters follows, and decides nothing.
+func consensusRelation(ctx context.Context, f *org.Folder) (string, error) {
+	pair, err := tls.LoadX509KeyPair(filepath.Join(f.Dir(), "orderer", "admin", "client.crt"), filepath.Join(f.Dir(), "orderer", "admin", "client.key"))
+	if err != nil {
+		return "", err
+	}
+	roots := x509.NewCertPool()
+	raw, err := os.ReadFile(f.Client().PeerTLSCA)
+	if err != nil {
+		return "", err
+	}
+	roots.AppendCertsFromPEM(raw)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}}
+	defer transport.CloseIdleConnections()
+	spec := f.Spec()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+spec.Listen.OrdererAdmin+"/participation/v1/channels/"+spec.Channel, nil)
+	if err != nil {
+		return "", err
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close() //nolint:errcheck // it was only read from
+	var says struct {
+		ConsensusRelation string `json:"consensusRelation"`
+	}
+	err = json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&says)
+	return says.ConsensusRelation, err
 }
 
 // Ask asks the organisation's own peer for the channel's configuration, as its robot.

@@ -167,8 +167,22 @@ func agree(t *testing.T, ctx context.Context, all []organisation, proposer organ
 		}
 		signatures = append(signatures, s)
 	}
+	// A change that touches an orderer takes it out for a moment: no other may be away meanwhile.
+	if err := lab.Poll(ctx, time.Minute, func() error {
+		down, err := member.Down(ctx, config)
+		if err == nil && len(down) > 0 {
+			err = fmt.Errorf("%v", down)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
 	began := time.Now()
 	if _, err := member.Submit(ctx, config, update, signatures); err != nil {
+		for _, o := range all {
+			log, readErr := os.ReadFile(o.LogPath(o.Spec().Name + "-orderer"))
+			t.Logf("%s, %v:\n%s", o.Spec().Name, readErr, log[max(0, len(log)-6000):])
+		}
 		t.Fatal(err)
 	}
 	t.Logf("%s: the channel has it, after %v", proposer.Spec().Name, time.Since(began).Round(time.Millisecond))
