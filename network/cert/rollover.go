@@ -335,7 +335,8 @@ func (f *Folder) trust() error {
 	return f.dialChaincode()
 }
 
-// trustIn writes the new before it removes the old: a node that starts meanwhile trusts too many of ours, never too few.
+// trustIn writes one file for each. By their names they are in the order of the bundle, which a descriptor keeps. It writes
+// the new before it removes the old: a node that starts meanwhile trusts too many of ours, never too few.
 func trustIn(dir, name string, certs []*x509.Certificate) error {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -344,7 +345,7 @@ func trustIn(dir, name string, certs []*x509.Certificate) error {
 	for i, c := range certs {
 		file := filepath.Join(dir, name+".pem")
 		if i > 0 {
-			file = filepath.Join(dir, fmt.Sprintf("%s-%d.pem", name, i+1))
+			file = filepath.Join(dir, fmt.Sprintf("%s%d.pem", name, i+1))
 		}
 		keep[file] = true
 		if err := replace(file, encodeCert(c.Raw), 0o644); err != nil {
