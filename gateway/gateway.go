@@ -16,6 +16,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/follow"
 	"github.com/waybill-dev/waybill/gateway/fsck"
 	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/keypair"
 	"github.com/waybill-dev/waybill/gateway/queue"
 )
 
@@ -109,8 +110,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if g.releaser != nil {
 		eg.Go(func() error { return g.releaser.Run(ctx) }) // index -> releases that are due
 	}
-	eg.Go(func() error { return g.ticker.Run(ctx) })  // ... -> the ledger's clock
-	eg.Go(func() error { return g.sweeper.Run(ctx) }) // registries, compared with the index -> queue
+	eg.Go(func() error { return g.ticker.Run(ctx) })                                         // ... -> the ledger's clock
+	eg.Go(func() error { return g.sweeper.Run(ctx) })                                        // registries, compared with the index -> queue
+	eg.Go(func() error { return keypair.Watch(ctx, cfg.Log, keypair.Every, g.renewable()) }) // certificates that were renewed
 	eg.Go(func() error { return g.metrics.Serve(ctx, cfg.Metrics.Listen) })
 	if err := eg.Wait(); !errors.Is(err, context.Canceled) {
 		return err

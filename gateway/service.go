@@ -15,6 +15,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/follow"
 	"github.com/waybill-dev/waybill/gateway/index"
 	"github.com/waybill-dev/waybill/gateway/intake"
+	"github.com/waybill-dev/waybill/gateway/keypair"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/metrics"
 	"github.com/waybill-dev/waybill/gateway/pullclients"
@@ -43,6 +44,8 @@ type service struct {
 	ticker    *clock.Ticker
 	sweeper   *sweep.Sweeper
 	metrics   *metrics.Metrics
+	apiPair   *keypair.Pair
+	hooksPair *keypair.Pair // nil: notifications come without TLS
 }
 
 // open opens everything and starts nothing. A missing database is an error:
@@ -74,6 +77,14 @@ func open(ctx context.Context, cfg Config) (g *service, err error) {
 	if g.ledger, err = dial(cfg); err != nil {
 		return g, err
 	}
+	if g.apiPair, err = keypair.Load(cfg.API.TLSCert, cfg.API.TLSKey); err != nil {
+		return g, fmt.Errorf("api.tls_cert: %w", err)
+	}
+	if cfg.Hooks.TLSCert != "" {
+		if g.hooksPair, err = keypair.Load(cfg.Hooks.TLSCert, cfg.Hooks.TLSKey); err != nil {
+			return g, fmt.Errorf("hooks.tls_cert: %w", err)
+		}
+	}
 	clients, err := openRegistries(cfg)
 	if err != nil {
 		return g, err
@@ -86,6 +97,7 @@ func open(ctx context.Context, cfg Config) (g *service, err error) {
 		return g, err
 	}
 	watcher := g.newWatcher(clients)
+	g.metrics.Certificates(g.certificates)
 	g.follower = &follow.Follower{Ledger: g.ledger, Index: g.index, Watcher: watcher, Log: cfg.Log}
 	if g.sweeper, err = g.newSweeper(clients); err != nil {
 		return g, err
@@ -95,7 +107,7 @@ func open(ctx context.Context, cfg Config) (g *service, err error) {
 		return g, err
 	}
 	g.api, err = api.New(api.Config{ //nolint:contextcheck // each request brings its own context
-		Org: cfg.MSPID, Version: cfg.Version, Channel: cfg.Channel, CertFile: cfg.API.TLSCert, KeyFile: cfg.API.TLSKey, AnonymousReads: cfg.API.AnonymousReads,
+		Org: cfg.MSPID, Version: cfg.Version, Channel: cfg.Channel, Certificate: g.apiPair.Get, Certificates: g.certificates, AnonymousReads: cfg.API.AnonymousReads,
 		Index: readModel{g.index}, Queue: tasks.DeadLetters{Queue: g.queue}, Unusable: g.queue, Sweeps: g.sweeper, Connectors: connectors, Clients: pullclients.Lookup{Ledger: g.ledger}, Organisations: g.follower.Members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.Call,
 	})
 	return g, err
@@ -130,12 +142,8 @@ func dial(cfg Config) (*ledger.Client, error) {
 
 // serveHooks takes notifications until ctx ends, and lets those in hand finish.
 func (g *service) serveHooks(ctx context.Context, l net.Listener) error {
-	if g.cfg.Hooks.TLSCert != "" {
-		pair, err := tls.LoadX509KeyPair(g.cfg.Hooks.TLSCert, g.cfg.Hooks.TLSKey)
-		if err != nil {
-			return fmt.Errorf("hooks.tls_cert: %w", err)
-		}
-		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}})
+	if g.hooksPair != nil {
+		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: g.hooksPair.Get})
 	}
 	return connlimit.ServeHTTP(ctx, l, g.hooks)
 }

@@ -29,6 +29,7 @@ descriptor that waybill org export writes. --timeout does not apply.`
 	cmd.AddCommand(
 		newOrgInitCmd(a), newOrgImportCmd(a), newOrgProtectCmd(a), newOrgExportCmd(a), newOrgInspectCmd(a), newOrgJoinCmd(a),
 		newOrgUpCmd(a), newOrgDownCmd(a), newOrgStatusCmd(a), newOrgLogsCmd(a), newOrgServiceCmd(a),
+		newOrgBackupCmd(a), newOrgRestoreCmd(a), newOrgResyncCmd(a),
 	)
 	return cmd
 }

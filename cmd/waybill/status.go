@@ -90,7 +90,13 @@ func writeStatus(w io.Writer, s *waybillv1.GetStatusResponse) {
 	for _, c := range s.GetWeakConnectors() {
 		t.row("weak connector", c.GetName()+" ("+c.GetKind()+"): "+c.GetWeakness())
 	}
+	for _, c := range s.GetEndingCertificates() {
+		t.row("certificate ends", fmt.Sprintf("%s, %s of %s: %s", c.GetName(), c.GetUse(), c.GetOrg(), when(c.GetEnds())))
+	}
 	t.write(w, "")
+	if len(s.GetEndingCertificates()) > 0 {
+		fmt.Fprintln(w, "\nrenew what is yours with: waybill cert renew --all")
+	}
 	if q.GetDead() > 0 {
 		fmt.Fprintln(w, "\nsee what was given up with: waybill queue list")
 	}

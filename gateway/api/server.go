@@ -40,8 +40,10 @@ type Config struct {
 	Org     string
 	Version string
 	Channel string
-	// CertFile and KeyFile are the server's TLS certificate.
-	CertFile, KeyFile string
+	// Certificate returns the server's TLS certificate, for each connection anew: it may be renewed meanwhile.
+	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// Certificates returns those whose end would be noticed here; optional.
+	Certificates func() []readmodel.Certificate
 	// AnonymousReads lets callers without a certificate read. A caller with a
 	// certificate that does not hold is refused all the same.
 	AnonymousReads bool
@@ -78,10 +80,13 @@ type Server struct {
 }
 
 // New makes a server. It returns an Invalid error that says everything that is
-// missing from the configuration, or that the certificate cannot be read.
+// missing from the configuration.
 func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Certificates == nil {
+		cfg.Certificates = func() []readmodel.Certificate { return nil }
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(string, provenance.Code, time.Duration) {}
@@ -89,7 +94,7 @@ func New(cfg Config) (*Server, error) {
 	var missing []string
 	for name, absent := range map[string]bool{
 		"Org": cfg.Org == "", "Index": cfg.Index == nil, "Queue": cfg.Queue == nil, "Unusable": cfg.Unusable == nil,
-		"Organisations": cfg.Organisations == nil, "Freshness": cfg.Freshness == nil, "Log": cfg.Log == nil,
+		"Certificate": cfg.Certificate == nil, "Organisations": cfg.Organisations == nil, "Freshness": cfg.Freshness == nil, "Log": cfg.Log == nil,
 	} {
 		if absent {
 			missing = append(missing, name)
@@ -98,14 +103,10 @@ func New(cfg Config) (*Server, error) {
 	if len(missing) > 0 {
 		return nil, provenance.Errorf(provenance.Invalid, "api: configuration without %s", strings.Join(missing, ", "))
 	}
-	pair, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
-	if err != nil {
-		return nil, provenance.Wrap(provenance.Invalid, err, "api certificate %s", cfg.CertFile)
-	}
 	s := &Server{cfg: cfg, trust: &trust{organisations: cfg.Organisations, now: cfg.Now}, mux: http.NewServeMux()}
 	s.tls = &tls.Config{
-		MinVersion:   tls.VersionTLS12,
-		Certificates: []tls.Certificate{pair},
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: cfg.Certificate,
 		// The handshake proves that the caller holds the key. Whether its
 		// certificate is a member's is asked per call: members change, and a
 		// refusal inside TLS could not say why.

@@ -30,6 +30,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/delivery"
 	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/keypair"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
@@ -205,8 +206,12 @@ func start(t testing.TB, change func(*api.Config)) *gatewayUnderTest {
 		t.Fatal(err)
 	}
 	server := g.vendor.issue("gateway", time.Now().Add(time.Hour))
+	pair, err := keypair.Load(server.cert, server.key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	cfg := api.Config{
-		Org: "VendorMSP", Version: "test", Channel: "waybill", CertFile: server.cert, KeyFile: server.key, Index: indexed{g.index}, Queue: g.queue, Unusable: g.queue,
+		Org: "VendorMSP", Version: "test", Channel: "waybill", Certificate: pair.Get, Index: indexed{g.index}, Queue: g.queue, Unusable: g.queue,
 		Organisations: func() []block.Organisation { return *g.organisations.Load() }, Freshness: func() readmodel.Freshness { return *g.fresh.Load() },
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}

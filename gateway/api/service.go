@@ -61,6 +61,11 @@ func (s *service) GetStatus(ctx context.Context, _ *waybillv1.GetStatusRequest) 
 	if callerOf(ctx).MSP == s.cfg.Org {
 		out.WeakConnectors = s.weak()
 	}
+	for _, c := range s.cfg.Certificates() {
+		if c.EndsSoon(s.cfg.Now()) {
+			out.EndingCertificates = append(out.EndingCertificates, &waybillv1.EndingCertificate{Org: c.Org, Use: c.Use, Name: c.Name, Ends: stamp(c.NotAfter)})
+		}
+	}
 	return out, s.view(ctx, func(at moment, _ Reads) error {
 		out.Height = at.height
 		// The peer was asked seconds ago, and every block of the index came from one since.

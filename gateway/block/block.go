@@ -47,4 +47,7 @@ type Organisation struct {
 	RootCerts         [][]byte `json:"rootCerts"`
 	IntermediateCerts [][]byte `json:"intermediateCerts,omitempty"`
 	RevocationLists   [][]byte `json:"revocationLists,omitempty"`
+	// Orderers are the enrolment certificates by which its consenters are known, and OrderersTLS those they are dialled at.
+	Orderers    [][]byte `json:"orderers,omitempty"`
+	OrderersTLS [][]byte `json:"orderersTLS,omitempty"`
 }

@@ -134,7 +134,7 @@ func TestDecodeOrganisations(t *testing.T) {
 	}
 	want := []block.Organisation{
 		{MSPID: "AuditMSP", RootCerts: [][]byte{[]byte("r1"), []byte("r2")}, RevocationLists: [][]byte{[]byte("crl")}},
-		{MSPID: "VendorMSP", RootCerts: [][]byte{[]byte("root")}, IntermediateCerts: [][]byte{[]byte("mid")}},
+		{MSPID: "VendorMSP", RootCerts: [][]byte{[]byte("root")}, IntermediateCerts: [][]byte{[]byte("mid")}, Orderers: [][]byte{[]byte("consenter")}, OrderersTLS: [][]byte{[]byte("tls")}},
 	}
 	if diff := cmp.Diff(want, got.Organisations); diff != "" {
 		t.Fatal(diff)

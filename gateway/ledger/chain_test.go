@@ -131,7 +131,12 @@ func configEnvelope(t testing.TB, organisations ...*msp.FabricMSPConfig) []byte 
 	}
 	config := &common.ConfigEnvelope{Config: &common.Config{ChannelGroup: &common.ConfigGroup{Groups: map[string]*common.ConfigGroup{
 		"Application": {Groups: groups},
-		"Orderer":     {Groups: map[string]*common.ConfigGroup{"ignored": {}}},
+		"Orderer": {
+			Groups: map[string]*common.ConfigGroup{"ignored": {}},
+			Values: map[string]*common.ConfigValue{"Orderers": {Value: must(t, &common.Orderers{ConsenterMapping: []*common.Consenter{
+				{Id: 1, MspId: "VendorMSP", Identity: []byte("consenter"), ServerTlsCert: []byte("tls")},
+			}})}},
+		},
 	}}}}
 	return envelope(t, common.HeaderType_CONFIG, "", nil, must(t, config))
 }

@@ -1,11 +1,13 @@
 package ledger
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/hyperledger/fabric-gateway/pkg/client"
@@ -44,15 +46,23 @@ const maxMessage = 64 << 20
 // Client speaks to one peer as one identity. Its methods may be called from
 // many goroutines: one connection carries them all.
 type Client struct {
-	config   Config
-	log      *slog.Logger
-	conn     *grpc.ClientConn
+	config Config
+	log    *slog.Logger
+	over   grpc.ClientConnInterface
+	conn   *grpc.ClientConn
+	as     atomic.Pointer[session]
+	retry  retry
+}
+
+// session is a client's one identity, which a renewed certificate ends. Whatever is signed goes through one session
+// from its proposal to its signature.
+type session struct {
+	cert     *x509.Certificate
 	gateway  *client.Gateway
 	network  *client.Network
 	contract *client.Contract
 	sign     identity.Sign
 	creator  []byte
-	retry    retry
 }
 
 // Dial prepares a client. It reads the files but does not wait for the peer:
@@ -60,24 +70,16 @@ type Client struct {
 // or options that do not fit.
 func Dial(config Config) (*Client, error) {
 	config = config.withDefaults()
-	id, creator, err := readIdentity(config.MSPID, config.CertFile)
+	id, sign, err := readPerson(config)
 	if err != nil {
 		return nil, err
 	}
-	sign, err := config.signer()
+	roots, err := readRoots(config.PeerTLSCAFile)
 	if err != nil {
 		return nil, err
-	}
-	roots, err := os.ReadFile(config.PeerTLSCAFile)
-	if err != nil {
-		return nil, provenance.Wrap(provenance.Invalid, err, "peer TLS CA")
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(roots) {
-		return nil, provenance.Errorf(provenance.Invalid, "peer TLS CA %s: no certificate in it", config.PeerTLSCAFile)
 	}
 	conn, err := grpc.NewClient(config.PeerAddress,
-		grpc.WithTransportCredentials(credentials.NewClientTLSFromCert(pool, "")),
+		grpc.WithTransportCredentials(freshRoots{credentials.NewClientTLSFromCert(roots, ""), config.PeerTLSCAFile}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 		// The default backs off for up to two minutes: a peer that came back would stay unused that long.
 		grpc.WithConnectParams(grpc.ConnectParams{
@@ -95,25 +97,48 @@ func Dial(config Config) (*Client, error) {
 		_ = conn.Close() // the first error says more
 		return nil, err
 	}
-	c.conn, c.creator = conn, creator
+	c.conn = conn
 	return c, nil
 }
 
 // newClient works over any connection, so that tests need no peer.
 func newClient(config Config, conn grpc.ClientConnInterface, id identity.Identity, sign identity.Sign) (*Client, error) {
-	gw, err := client.Connect(id, client.WithSign(sign), client.WithHash(hash.SHA256), client.WithClientConnection(conn))
+	c := &Client{config: config, log: config.Log, over: conn, retry: retry{attempts: 8, base: 100 * time.Millisecond, max: 2 * time.Second}}
+	return c, c.become(id, sign)
+}
+
+// become makes an identity the one that signs from now on.
+func (c *Client) become(id identity.Identity, sign identity.Sign) error {
+	gw, err := client.Connect(id, client.WithSign(sign), client.WithHash(hash.SHA256), client.WithClientConnection(c.over))
 	if err != nil {
-		return nil, provenance.Wrap(provenance.Invalid, err, "fabric gateway")
+		return provenance.Wrap(provenance.Invalid, err, "fabric gateway")
 	}
 	creator, err := serialise(id)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	network := gw.GetNetwork(config.Channel)
-	return &Client{
-		config: config, log: config.Log, gateway: gw, network: network, contract: network.GetContract(config.Chaincode),
-		sign: sign, creator: creator, retry: retry{attempts: 8, base: 100 * time.Millisecond, max: 2 * time.Second},
-	}, nil
+	network := gw.GetNetwork(c.config.Channel)
+	cert, err := identity.CertificateFromPEM(id.Credentials())
+	if err != nil {
+		return provenance.Wrap(provenance.Invalid, err, "certificate")
+	}
+	c.as.Store(&session{cert: cert, gateway: gw, network: network, contract: network.GetContract(c.config.Chaincode), sign: sign, creator: creator})
+	return nil
+}
+
+// Reload reads certificate and key again, for one that was renewed: what is signed from now on is signed with them, and
+// what was begun ends as it began. It tells whether they had changed. After an error, such as a key that is not the
+// certificate's, nothing has.
+func (c *Client) Reload() (changed bool, err error) {
+	id, sign, err := readPerson(c.config)
+	if err != nil {
+		return false, err
+	}
+	creator, err := serialise(id)
+	if err != nil || bytes.Equal(creator, c.as.Load().creator) {
+		return false, err
+	}
+	return true, c.become(id, sign)
 }
 
 func (c Config) withDefaults() Config {
@@ -131,9 +156,12 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// Certificate returns the one that signs now.
+func (c *Client) Certificate() *x509.Certificate { return c.as.Load().cert }
+
 // Close ends the connection and every call on it.
 func (c *Client) Close() error {
-	err := c.gateway.Close()
+	err := c.as.Load().gateway.Close()
 	if c.conn != nil {
 		if cerr := c.conn.Close(); err == nil {
 			err = cerr
@@ -145,35 +173,40 @@ func (c *Client) Close() error {
 	return nil
 }
 
-func readIdentity(mspID, path string) (*identity.X509Identity, []byte, error) {
-	text, err := os.ReadFile(path)
+// readPerson reads a certificate and its key. Both are read as they are at one moment or refused: a renewal switches them.
+func readPerson(config Config) (*identity.X509Identity, identity.Sign, error) {
+	key := config.Key
+	if key == nil {
+		var err error
+		if key, err = readKey(config.KeyFile); err != nil {
+			return nil, nil, err
+		}
+	}
+	text, err := os.ReadFile(config.CertFile)
 	if err != nil {
 		return nil, nil, provenance.Wrap(provenance.Invalid, err, "certificate")
 	}
 	cert, err := identity.CertificateFromPEM(text)
 	if err != nil {
-		return nil, nil, provenance.Wrap(provenance.Invalid, err, "certificate %s", path)
+		return nil, nil, provenance.Wrap(provenance.Invalid, err, "certificate %s", config.CertFile)
 	}
-	id, err := identity.NewX509Identity(mspID, cert)
+	if own, ok := key.(crypto.Signer); ok {
+		if public, ok := own.Public().(interface{ Equal(crypto.PublicKey) bool }); ok && !public.Equal(cert.PublicKey) {
+			return nil, nil, provenance.Errorf(provenance.Invalid, "private key %s is not that of certificate %s", config.KeyFile, config.CertFile)
+		}
+	}
+	id, err := identity.NewX509Identity(config.MSPID, cert)
 	if err != nil {
-		return nil, nil, provenance.Wrap(provenance.Invalid, err, "certificate %s", path)
+		return nil, nil, provenance.Wrap(provenance.Invalid, err, "certificate %s", config.CertFile)
 	}
-	creator, err := serialise(id)
-	return id, creator, err
+	sign, err := identity.NewPrivateKeySign(key)
+	if err != nil {
+		return nil, nil, provenance.Wrap(provenance.Invalid, err, "private key %s", config.KeyFile)
+	}
+	return id, sign, nil
 }
 
-func (c Config) signer() (identity.Sign, error) {
-	if c.Key == nil {
-		return readSigner(c.KeyFile)
-	}
-	sign, err := identity.NewPrivateKeySign(c.Key)
-	if err != nil {
-		return nil, provenance.Wrap(provenance.Invalid, err, "private key")
-	}
-	return sign, nil
-}
-
-func readSigner(path string) (identity.Sign, error) {
+func readKey(path string) (crypto.PrivateKey, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, provenance.Wrap(provenance.Invalid, err, "private key")
@@ -189,11 +222,7 @@ func readSigner(path string) (identity.Sign, error) {
 	if err != nil {
 		return nil, provenance.Wrap(provenance.Invalid, err, "private key %s", path)
 	}
-	sign, err := identity.NewPrivateKeySign(key)
-	if err != nil {
-		return nil, provenance.Wrap(provenance.Invalid, err, "private key %s", path)
-	}
-	return sign, nil
+	return key, nil
 }
 
 // parseKey reads the two forms that Fabric's tools write.

@@ -12,7 +12,8 @@ import (
 // what became of it. Submit lets the peer choose endorsers that satisfy every
 // policy; this is for finding out that the policies hold when nobody is so kind.
 func (c *Client) SubmitWith(ctx context.Context, orgs []string, fn string, args ...string) (Commit, error) {
-	proposal, err := c.contract.NewProposal(fn, client.WithArguments(args...), client.WithEndorsingOrganizations(orgs...))
+	as := c.as.Load()
+	proposal, err := as.contract.NewProposal(fn, client.WithArguments(args...), client.WithEndorsingOrganizations(orgs...))
 	if err != nil {
 		return Commit{}, provenance.Wrap(provenance.Internal, err, "%s: propose", fn)
 	}
@@ -22,7 +23,7 @@ func (c *Client) SubmitWith(ctx context.Context, orgs []string, fn string, args 
 	if err != nil {
 		return Commit{}, translate(err, fn)
 	}
-	signed, err := c.signTransaction(tx)
+	signed, err := as.signTransaction(tx)
 	if err != nil {
 		return Commit{}, provenance.Wrap(provenance.Internal, err, "%s: sign", fn)
 	}

@@ -24,7 +24,7 @@ import (
 // you stored.
 func (c *Client) Blocks(ctx context.Context, from uint64, apply func(block.Block) error) error {
 	stream := func(ctx context.Context, from uint64) (<-chan *common.Block, error) {
-		return c.network.BlockEvents(ctx, client.WithStartBlock(from))
+		return c.as.Load().network.BlockEvents(ctx, client.WithStartBlock(from))
 	}
 	f := follower{stream: stream, chaincode: c.config.Chaincode, apply: apply, next: from, log: c.log, backoff: c.retry}
 	return f.run(ctx)

@@ -13,7 +13,9 @@ import (
 // Names in a channel's configuration (fabric common/channelconfig).
 const (
 	groupApplication = "Application"
+	groupOrderer     = "Orderer"
 	valueMSP         = "MSP"
+	valueOrderers    = "Orderers"
 )
 
 // decodeOrganisations reads the application organisations of a configuration
@@ -23,7 +25,12 @@ func decodeOrganisations(raw []byte) ([]block.Organisation, error) {
 	if err := decode(raw, &config, "configuration"); err != nil {
 		return nil, err
 	}
-	groups := config.GetConfig().GetChannelGroup().GetGroups()[groupApplication].GetGroups()
+	channel := config.GetConfig().GetChannelGroup().GetGroups()
+	groups := channel[groupApplication].GetGroups()
+	var consenters common.Orderers
+	if err := decode(channel[groupOrderer].GetValues()[valueOrderers].GetValue(), &consenters, "consenters"); err != nil {
+		return nil, err
+	}
 	var organisations []block.Organisation
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
 		var outer msp.MSPConfig
@@ -38,10 +45,16 @@ func decodeOrganisations(raw []byte) ([]block.Organisation, error) {
 		if err := decode(outer.GetConfig(), &inner, "MSP of "+name); err != nil {
 			return nil, err
 		}
-		organisations = append(organisations, block.Organisation{
+		o := block.Organisation{
 			MSPID: inner.GetName(), RootCerts: inner.GetRootCerts(),
 			IntermediateCerts: inner.GetIntermediateCerts(), RevocationLists: inner.GetRevocationList(),
-		})
+		}
+		for _, c := range consenters.GetConsenterMapping() {
+			if c.GetMspId() == o.MSPID {
+				o.Orderers, o.OrderersTLS = append(o.Orderers, c.GetIdentity()), append(o.OrderersTLS, c.GetServerTlsCert())
+			}
+		}
+		organisations = append(organisations, o)
 	}
 	slices.SortFunc(organisations, func(a, b block.Organisation) int {
 		if a.MSPID < b.MSPID {

@@ -173,7 +173,7 @@ func (c *Client) EvaluateOwn(ctx context.Context, fn string, args ...string) ([]
 func (c *Client) evaluate(ctx context.Context, fn string, options ...client.ProposalOption) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.config.Evaluate)
 	defer cancel()
-	answer, err := c.contract.EvaluateWithContext(ctx, fn, options...)
+	answer, err := c.as.Load().contract.EvaluateWithContext(ctx, fn, options...)
 	return answer, translate(err, fn)
 }
 
@@ -181,7 +181,7 @@ func (c *Client) evaluate(ctx context.Context, fn string, options ...client.Prop
 func (c *Client) Height(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.config.Evaluate)
 	defer cancel()
-	answer, err := c.network.GetContract("qscc").EvaluateWithContext(ctx, "GetChainInfo", client.WithArguments(c.config.Channel))
+	answer, err := c.as.Load().network.GetContract("qscc").EvaluateWithContext(ctx, "GetChainInfo", client.WithArguments(c.config.Channel))
 	if err != nil {
 		return 0, translate(err, "height")
 	}
@@ -210,7 +210,8 @@ func (c *Client) endorse(ctx context.Context, t call) (Endorsed, []byte, error) 
 	if len(t.orgs) > 0 {
 		options = append(options, client.WithEndorsingOrganizations(t.orgs...))
 	}
-	proposal, err := c.contract.NewProposal(t.fn, options...)
+	as := c.as.Load()
+	proposal, err := as.contract.NewProposal(t.fn, options...)
 	if err != nil {
 		return Endorsed{}, nil, provenance.Wrap(provenance.Internal, err, "%s: propose", t.fn)
 	}
@@ -221,7 +222,7 @@ func (c *Client) endorse(ctx context.Context, t call) (Endorsed, []byte, error) 
 		}
 		return Endorsed{}, nil, translate(err, t.fn)
 	}
-	signed, err := c.signTransaction(tx)
+	signed, err := as.signTransaction(tx)
 	if err != nil {
 		return Endorsed{}, nil, provenance.Wrap(provenance.Internal, err, "%s: sign", t.fn)
 	}
@@ -230,16 +231,16 @@ func (c *Client) endorse(ctx context.Context, t call) (Endorsed, []byte, error) 
 
 // signTransaction signs now, so that the stored bytes are the very ones that
 // are sent, now and after a restart.
-func (c *Client) signTransaction(tx *client.Transaction) ([]byte, error) {
+func (s *session) signTransaction(tx *client.Transaction) ([]byte, error) {
 	bytes, err := tx.Bytes()
 	if err != nil {
 		return nil, err
 	}
-	signature, err := c.sign(tx.Digest())
+	signature, err := s.sign(tx.Digest())
 	if err != nil {
 		return nil, err
 	}
-	signed, err := c.gateway.NewSignedTransaction(bytes, signature)
+	signed, err := s.gateway.NewSignedTransaction(bytes, signature)
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +253,7 @@ func (c *Client) signTransaction(tx *client.Transaction) ([]byte, error) {
 // CommitStatus, then send the same bytes again, never others. WB_FORBIDDEN: the
 // orderers do not accept its signer, and sending it again is of no use.
 func (c *Client) SubmitEndorsed(ctx context.Context, e Endorsed) error {
-	tx, err := c.gateway.NewTransaction(e.Bytes)
+	tx, err := c.as.Load().gateway.NewTransaction(e.Bytes)
 	if err != nil {
 		return provenance.Wrap(provenance.Internal, err, "submit %s: stored transaction", e.TxID)
 	}
@@ -273,11 +274,12 @@ func (c *Client) SubmitEndorsed(ctx context.Context, e Endorsed) error {
 func (c *Client) CommitStatus(ctx context.Context, txID string) (Commit, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.config.Commit)
 	defer cancel()
-	request, err := proto.Marshal(&gateway.CommitStatusRequest{TransactionId: txID, ChannelId: c.config.Channel, Identity: c.creator})
+	as := c.as.Load()
+	request, err := proto.Marshal(&gateway.CommitStatusRequest{TransactionId: txID, ChannelId: c.config.Channel, Identity: as.creator})
 	if err != nil {
 		return Commit{}, provenance.Wrap(provenance.Internal, err, "commit status of %s", txID)
 	}
-	signature, err := c.sign(digest(request))
+	signature, err := as.sign(digest(request))
 	if err != nil {
 		return Commit{}, provenance.Wrap(provenance.Internal, err, "commit status of %s: sign", txID)
 	}
@@ -286,7 +288,7 @@ func (c *Client) CommitStatus(ctx context.Context, txID string) (Commit, error) 
 		return Commit{}, provenance.Wrap(provenance.Internal, err, "commit status of %s", txID)
 	}
 	for {
-		commit, err := c.gateway.NewCommit(bytes)
+		commit, err := as.gateway.NewCommit(bytes)
 		if err != nil {
 			return Commit{}, provenance.Wrap(provenance.Internal, err, "commit status of %s", txID)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/connlimit"
 	"github.com/waybill-dev/waybill/gateway/intake"
 	"github.com/waybill-dev/waybill/gateway/queue"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // Metrics is the gateway's Prometheus registry; nothing is global.
@@ -61,12 +62,21 @@ func New(q *queue.Queue) *Metrics {
 	return m
 }
 
+// Gatherer is what is served at /metrics.
+func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
+
 // Intake counts notifications.
 func (m *Metrics) Intake() intake.Metrics {
 	return intake.Metrics{
 		Request: func(connector string, status int) { m.requests.WithLabelValues(connector, strconv.Itoa(status)).Inc() },
 		Event:   func(connector, outcome string, n int) { m.events.WithLabelValues(connector, outcome).Add(float64(n)) },
 	}
+}
+
+// Certificates reports, when it is scraped, how long certificates hold.
+func (m *Metrics) Certificates(list func() []readmodel.Certificate) {
+	m.registry.MustRegister(certificateCollector{list, prometheus.NewDesc("waybill_certificate_seconds_left",
+		"How long a certificate holds, below zero once it has ended: the gateway's own, and those that the channel's configuration names.", []string{"org", "use", "name"}, nil)})
 }
 
 // Call counts a call of the API.
@@ -92,6 +102,29 @@ func (m *Metrics) Serve(ctx context.Context, address string) error {
 // Counted returns a function that counts by outcome.
 func Counted(v *prometheus.CounterVec) func(outcome string) {
 	return func(outcome string) { v.WithLabelValues(outcome).Inc() }
+}
+
+type certificateCollector struct {
+	list func() []readmodel.Certificate
+	desc *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (c certificateCollector) Describe(out chan<- *prometheus.Desc) { out <- c.desc }
+
+// Collect implements prometheus.Collector. Of several of one name, as after a roll-over, the one that ends first counts.
+func (c certificateCollector) Collect(out chan<- prometheus.Metric) {
+	type key struct{ org, use, name string }
+	least := map[key]float64{}
+	for _, cert := range c.list() {
+		k, left := key{cert.Org, cert.Use, cert.Name}, time.Until(cert.NotAfter).Seconds()
+		if before, ok := least[k]; !ok || left < before {
+			least[k] = left
+		}
+	}
+	for k, left := range least {
+		out <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, left, k.org, k.use, k.name)
+	}
 }
 
 // taskCollector reads the tasks' counts when it is scraped.

@@ -114,12 +114,21 @@ func (f *Folder) Protect(ctx context.Context, name string, passphrase []byte) er
 	if err != nil {
 		return err
 	}
+	text, err := EncryptKey(key, passphrase)
+	if err != nil {
+		return fmt.Errorf("encrypt the key of %s: %w", name, err)
+	}
+	return disk.Write(file, text, 0o600)
+}
+
+// EncryptKey returns the PEM of a key that the passphrase opens.
+func EncryptKey(key crypto.PrivateKey, passphrase []byte) ([]byte, error) {
 	der, err := pkcs8.MarshalPrivateKey(key, passphrase, &pkcs8.Opts{
 		Cipher:  pkcs8.AES256CBC,
 		KDFOpts: pkcs8.PBKDF2Opts{SaltSize: 16, IterationCount: iterations, HMACHash: crypto.SHA256},
 	})
 	if err != nil {
-		return fmt.Errorf("encrypt the key of %s: %w", name, err)
+		return nil, err
 	}
-	return disk.Write(file, pem.EncodeToMemory(&pem.Block{Type: encryptedBlock, Bytes: der}), 0o600)
+	return pem.EncodeToMemory(&pem.Block{Type: encryptedBlock, Bytes: der}), nil
 }

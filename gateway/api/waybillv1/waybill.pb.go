@@ -139,8 +139,11 @@ type GetStatusResponse struct {
 	StartedAt   *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	// Connectors whose senders prove themselves weakly. Own organisation only.
 	WeakConnectors []*WeakConnector `protobuf:"bytes,11,rep,name=weak_connectors,json=weakConnectors,proto3" json:"weak_connectors,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Certificates that have ended or end within 30 days (within a third of their
+	// life, where that is shorter): this gateway's, and those that the channel knows.
+	EndingCertificates []*EndingCertificate `protobuf:"bytes,12,rep,name=ending_certificates,json=endingCertificates,proto3" json:"ending_certificates,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -250,6 +253,82 @@ func (x *GetStatusResponse) GetWeakConnectors() []*WeakConnector {
 	return nil
 }
 
+func (x *GetStatusResponse) GetEndingCertificates() []*EndingCertificate {
+	if x != nil {
+		return x.EndingCertificates
+	}
+	return nil
+}
+
+// EndingCertificate is a certificate that somebody should renew.
+type EndingCertificate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Org           string                 `protobuf:"bytes,1,opt,name=org,proto3" json:"org,omitempty"`   // MSP id of the organisation whose it is
+	Use           string                 `protobuf:"bytes,2,opt,name=use,proto3" json:"use,omitempty"`   // gateway-api, gateway-identity, gateway-hooks, root, intermediate, orderer, orderer-tls
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"` // of its subject
+	Ends          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=ends,proto3" json:"ends,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndingCertificate) Reset() {
+	*x = EndingCertificate{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndingCertificate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndingCertificate) ProtoMessage() {}
+
+func (x *EndingCertificate) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndingCertificate.ProtoReflect.Descriptor instead.
+func (*EndingCertificate) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *EndingCertificate) GetOrg() string {
+	if x != nil {
+		return x.Org
+	}
+	return ""
+}
+
+func (x *EndingCertificate) GetUse() string {
+	if x != nil {
+		return x.Use
+	}
+	return ""
+}
+
+func (x *EndingCertificate) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *EndingCertificate) GetEnds() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Ends
+	}
+	return nil
+}
+
 // WeakConnector is a connector and what is weak about its authentication.
 type WeakConnector struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -262,7 +341,7 @@ type WeakConnector struct {
 
 func (x *WeakConnector) Reset() {
 	*x = WeakConnector{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[3]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -274,7 +353,7 @@ func (x *WeakConnector) String() string {
 func (*WeakConnector) ProtoMessage() {}
 
 func (x *WeakConnector) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[3]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -287,7 +366,7 @@ func (x *WeakConnector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WeakConnector.ProtoReflect.Descriptor instead.
 func (*WeakConnector) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{3}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *WeakConnector) GetName() string {
@@ -329,7 +408,7 @@ type QueueStats struct {
 
 func (x *QueueStats) Reset() {
 	*x = QueueStats{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[4]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -341,7 +420,7 @@ func (x *QueueStats) String() string {
 func (*QueueStats) ProtoMessage() {}
 
 func (x *QueueStats) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[4]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -354,7 +433,7 @@ func (x *QueueStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueStats.ProtoReflect.Descriptor instead.
 func (*QueueStats) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{4}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *QueueStats) GetPending() int64 {
@@ -416,7 +495,7 @@ type GetImageRequest struct {
 
 func (x *GetImageRequest) Reset() {
 	*x = GetImageRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[5]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -428,7 +507,7 @@ func (x *GetImageRequest) String() string {
 func (*GetImageRequest) ProtoMessage() {}
 
 func (x *GetImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[5]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -441,7 +520,7 @@ func (x *GetImageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetImageRequest.ProtoReflect.Descriptor instead.
 func (*GetImageRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{5}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetImageRequest) GetImage() string {
@@ -474,7 +553,7 @@ type GetImageResponse struct {
 
 func (x *GetImageResponse) Reset() {
 	*x = GetImageResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[6]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +565,7 @@ func (x *GetImageResponse) String() string {
 func (*GetImageResponse) ProtoMessage() {}
 
 func (x *GetImageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[6]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -499,7 +578,7 @@ func (x *GetImageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetImageResponse.ProtoReflect.Descriptor instead.
 func (*GetImageResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{6}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetImageResponse) GetHeight() uint64 {
@@ -613,7 +692,7 @@ type Place struct {
 
 func (x *Place) Reset() {
 	*x = Place{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[7]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +704,7 @@ func (x *Place) String() string {
 func (*Place) ProtoMessage() {}
 
 func (x *Place) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[7]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +717,7 @@ func (x *Place) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Place.ProtoReflect.Descriptor instead.
 func (*Place) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{7}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Place) GetHost() string {
@@ -779,7 +858,7 @@ type Carrier struct {
 
 func (x *Carrier) Reset() {
 	*x = Carrier{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[8]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -791,7 +870,7 @@ func (x *Carrier) String() string {
 func (*Carrier) ProtoMessage() {}
 
 func (x *Carrier) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[8]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -804,7 +883,7 @@ func (x *Carrier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Carrier.ProtoReflect.Descriptor instead.
 func (*Carrier) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{8}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Carrier) GetStage() string {
@@ -838,7 +917,7 @@ type Hold struct {
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[9]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +929,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[9]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +942,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{9}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Hold) GetDigest() string {
@@ -951,7 +1030,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[10]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -963,7 +1042,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[10]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -976,7 +1055,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{10}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Release) GetStage() string {
@@ -1125,7 +1204,7 @@ type Approver struct {
 
 func (x *Approver) Reset() {
 	*x = Approver{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[11]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1137,7 +1216,7 @@ func (x *Approver) String() string {
 func (*Approver) ProtoMessage() {}
 
 func (x *Approver) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[11]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1150,7 +1229,7 @@ func (x *Approver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Approver.ProtoReflect.Descriptor instead.
 func (*Approver) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{11}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Approver) GetWho() *Person {
@@ -1190,7 +1269,7 @@ type Debt struct {
 
 func (x *Debt) Reset() {
 	*x = Debt{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[12]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1202,7 +1281,7 @@ func (x *Debt) String() string {
 func (*Debt) ProtoMessage() {}
 
 func (x *Debt) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[12]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1215,7 +1294,7 @@ func (x *Debt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Debt.ProtoReflect.Descriptor instead.
 func (*Debt) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{12}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Debt) GetBy() *Person {
@@ -1279,7 +1358,7 @@ type PolicyVersion struct {
 
 func (x *PolicyVersion) Reset() {
 	*x = PolicyVersion{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[13]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1291,7 +1370,7 @@ func (x *PolicyVersion) String() string {
 func (*PolicyVersion) ProtoMessage() {}
 
 func (x *PolicyVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[13]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1304,7 +1383,7 @@ func (x *PolicyVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyVersion.ProtoReflect.Descriptor instead.
 func (*PolicyVersion) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{13}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PolicyVersion) GetName() string {
@@ -1339,7 +1418,7 @@ type GetTagRequest struct {
 
 func (x *GetTagRequest) Reset() {
 	*x = GetTagRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[14]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1351,7 +1430,7 @@ func (x *GetTagRequest) String() string {
 func (*GetTagRequest) ProtoMessage() {}
 
 func (x *GetTagRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[14]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1364,7 +1443,7 @@ func (x *GetTagRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTagRequest.ProtoReflect.Descriptor instead.
 func (*GetTagRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{14}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetTagRequest) GetHost() string {
@@ -1405,7 +1484,7 @@ type GetTagResponse struct {
 
 func (x *GetTagResponse) Reset() {
 	*x = GetTagResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[15]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1417,7 +1496,7 @@ func (x *GetTagResponse) String() string {
 func (*GetTagResponse) ProtoMessage() {}
 
 func (x *GetTagResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[15]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1430,7 +1509,7 @@ func (x *GetTagResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTagResponse.ProtoReflect.Descriptor instead.
 func (*GetTagResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{15}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetTagResponse) GetHeight() uint64 {
@@ -1507,7 +1586,7 @@ type GetVerdictRequest struct {
 
 func (x *GetVerdictRequest) Reset() {
 	*x = GetVerdictRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[16]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +1598,7 @@ func (x *GetVerdictRequest) String() string {
 func (*GetVerdictRequest) ProtoMessage() {}
 
 func (x *GetVerdictRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[16]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +1611,7 @@ func (x *GetVerdictRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVerdictRequest.ProtoReflect.Descriptor instead.
 func (*GetVerdictRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{16}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetVerdictRequest) GetImage() string {
@@ -1578,7 +1657,7 @@ type GetVerdictResponse struct {
 
 func (x *GetVerdictResponse) Reset() {
 	*x = GetVerdictResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[17]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1590,7 +1669,7 @@ func (x *GetVerdictResponse) String() string {
 func (*GetVerdictResponse) ProtoMessage() {}
 
 func (x *GetVerdictResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[17]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1603,7 +1682,7 @@ func (x *GetVerdictResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVerdictResponse.ProtoReflect.Descriptor instead.
 func (*GetVerdictResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{17}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetVerdictResponse) GetImage() string {
@@ -1715,7 +1794,7 @@ type ChildVerdict struct {
 
 func (x *ChildVerdict) Reset() {
 	*x = ChildVerdict{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[18]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1727,7 +1806,7 @@ func (x *ChildVerdict) String() string {
 func (*ChildVerdict) ProtoMessage() {}
 
 func (x *ChildVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[18]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1740,7 +1819,7 @@ func (x *ChildVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildVerdict.ProtoReflect.Descriptor instead.
 func (*ChildVerdict) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{18}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ChildVerdict) GetDigest() string {
@@ -1770,7 +1849,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1782,7 +1861,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1795,7 +1874,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{19}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Reason) GetRule() string {
@@ -1839,7 +1918,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1851,7 +1930,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1864,7 +1943,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{20}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListHistoryRequest) GetImage() string {
@@ -1907,7 +1986,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1919,7 +1998,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1932,7 +2011,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{21}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListHistoryResponse) GetHeight() uint64 {
@@ -1997,7 +2076,7 @@ type HistoryEntry struct {
 
 func (x *HistoryEntry) Reset() {
 	*x = HistoryEntry{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +2088,7 @@ func (x *HistoryEntry) String() string {
 func (*HistoryEntry) ProtoMessage() {}
 
 func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2022,7 +2101,7 @@ func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
 func (*HistoryEntry) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{22}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HistoryEntry) GetBlock() uint64 {
@@ -2159,7 +2238,7 @@ type ListPullsRequest struct {
 
 func (x *ListPullsRequest) Reset() {
 	*x = ListPullsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2171,7 +2250,7 @@ func (x *ListPullsRequest) String() string {
 func (*ListPullsRequest) ProtoMessage() {}
 
 func (x *ListPullsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2184,7 +2263,7 @@ func (x *ListPullsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPullsRequest.ProtoReflect.Descriptor instead.
 func (*ListPullsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{23}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListPullsRequest) GetImage() string {
@@ -2230,7 +2309,7 @@ type ListPullsResponse struct {
 
 func (x *ListPullsResponse) Reset() {
 	*x = ListPullsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2242,7 +2321,7 @@ func (x *ListPullsResponse) String() string {
 func (*ListPullsResponse) ProtoMessage() {}
 
 func (x *ListPullsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2255,7 +2334,7 @@ func (x *ListPullsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPullsResponse.ProtoReflect.Descriptor instead.
 func (*ListPullsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{24}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListPullsResponse) GetHeight() uint64 {
@@ -2334,7 +2413,7 @@ type Pull struct {
 
 func (x *Pull) Reset() {
 	*x = Pull{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2346,7 +2425,7 @@ func (x *Pull) String() string {
 func (*Pull) ProtoMessage() {}
 
 func (x *Pull) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2359,7 +2438,7 @@ func (x *Pull) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pull.ProtoReflect.Descriptor instead.
 func (*Pull) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{25}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Pull) GetBlock() uint64 {
@@ -2473,7 +2552,7 @@ type ListPromotionsRequest struct {
 
 func (x *ListPromotionsRequest) Reset() {
 	*x = ListPromotionsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2485,7 +2564,7 @@ func (x *ListPromotionsRequest) String() string {
 func (*ListPromotionsRequest) ProtoMessage() {}
 
 func (x *ListPromotionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2498,7 +2577,7 @@ func (x *ListPromotionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPromotionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPromotionsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{26}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListPromotionsRequest) GetStage() string {
@@ -2548,7 +2627,7 @@ type ListPromotionsResponse struct {
 
 func (x *ListPromotionsResponse) Reset() {
 	*x = ListPromotionsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2560,7 +2639,7 @@ func (x *ListPromotionsResponse) String() string {
 func (*ListPromotionsResponse) ProtoMessage() {}
 
 func (x *ListPromotionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2573,7 +2652,7 @@ func (x *ListPromotionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPromotionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPromotionsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{27}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListPromotionsResponse) GetHeight() uint64 {
@@ -2632,7 +2711,7 @@ type Promotion struct {
 
 func (x *Promotion) Reset() {
 	*x = Promotion{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2644,7 +2723,7 @@ func (x *Promotion) String() string {
 func (*Promotion) ProtoMessage() {}
 
 func (x *Promotion) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2657,7 +2736,7 @@ func (x *Promotion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Promotion.ProtoReflect.Descriptor instead.
 func (*Promotion) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{28}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Promotion) GetStage() string {
@@ -2795,7 +2874,7 @@ type Approval struct {
 
 func (x *Approval) Reset() {
 	*x = Approval{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2807,7 +2886,7 @@ func (x *Approval) String() string {
 func (*Approval) ProtoMessage() {}
 
 func (x *Approval) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2820,7 +2899,7 @@ func (x *Approval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Approval.ProtoReflect.Descriptor instead.
 func (*Approval) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{29}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Approval) GetBy() *Person {
@@ -2920,7 +2999,7 @@ type GetEvidenceRequest struct {
 
 func (x *GetEvidenceRequest) Reset() {
 	*x = GetEvidenceRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2932,7 +3011,7 @@ func (x *GetEvidenceRequest) String() string {
 func (*GetEvidenceRequest) ProtoMessage() {}
 
 func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2945,7 +3024,7 @@ func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*GetEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{30}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetEvidenceRequest) GetImage() string {
@@ -2995,7 +3074,7 @@ type GetEvidenceResponse struct {
 
 func (x *GetEvidenceResponse) Reset() {
 	*x = GetEvidenceResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3007,7 +3086,7 @@ func (x *GetEvidenceResponse) String() string {
 func (*GetEvidenceResponse) ProtoMessage() {}
 
 func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3020,7 +3099,7 @@ func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*GetEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{31}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetEvidenceResponse) GetHeight() uint64 {
@@ -3104,7 +3183,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3116,7 +3195,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3129,7 +3208,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{32}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Evidence) GetDigest() string {
@@ -3276,7 +3355,7 @@ type AuthorityUse struct {
 
 func (x *AuthorityUse) Reset() {
 	*x = AuthorityUse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3288,7 +3367,7 @@ func (x *AuthorityUse) String() string {
 func (*AuthorityUse) ProtoMessage() {}
 
 func (x *AuthorityUse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3301,7 +3380,7 @@ func (x *AuthorityUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorityUse.ProtoReflect.Descriptor instead.
 func (*AuthorityUse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{33}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AuthorityUse) GetId() string {
@@ -3334,7 +3413,7 @@ type Signer struct {
 
 func (x *Signer) Reset() {
 	*x = Signer{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3346,7 +3425,7 @@ func (x *Signer) String() string {
 func (*Signer) ProtoMessage() {}
 
 func (x *Signer) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3359,7 +3438,7 @@ func (x *Signer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signer.ProtoReflect.Descriptor instead.
 func (*Signer) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{34}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Signer) GetKind() string {
@@ -3421,7 +3500,7 @@ type GetTreeRequest struct {
 
 func (x *GetTreeRequest) Reset() {
 	*x = GetTreeRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3433,7 +3512,7 @@ func (x *GetTreeRequest) String() string {
 func (*GetTreeRequest) ProtoMessage() {}
 
 func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3446,7 +3525,7 @@ func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeRequest.ProtoReflect.Descriptor instead.
 func (*GetTreeRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{35}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetTreeRequest) GetImage() string {
@@ -3470,7 +3549,7 @@ type GetTreeResponse struct {
 
 func (x *GetTreeResponse) Reset() {
 	*x = GetTreeResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3482,7 +3561,7 @@ func (x *GetTreeResponse) String() string {
 func (*GetTreeResponse) ProtoMessage() {}
 
 func (x *GetTreeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3495,7 +3574,7 @@ func (x *GetTreeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeResponse.ProtoReflect.Descriptor instead.
 func (*GetTreeResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{36}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetTreeResponse) GetHeight() uint64 {
@@ -3560,7 +3639,7 @@ type TreeNode struct {
 
 func (x *TreeNode) Reset() {
 	*x = TreeNode{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3572,7 +3651,7 @@ func (x *TreeNode) String() string {
 func (*TreeNode) ProtoMessage() {}
 
 func (x *TreeNode) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3585,7 +3664,7 @@ func (x *TreeNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeNode.ProtoReflect.Descriptor instead.
 func (*TreeNode) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{37}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *TreeNode) GetDigest() string {
@@ -3675,7 +3754,7 @@ type ListPoliciesRequest struct {
 
 func (x *ListPoliciesRequest) Reset() {
 	*x = ListPoliciesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3687,7 +3766,7 @@ func (x *ListPoliciesRequest) String() string {
 func (*ListPoliciesRequest) ProtoMessage() {}
 
 func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3700,7 +3779,7 @@ func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{38}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListPoliciesRequest) GetPageSize() int32 {
@@ -3732,7 +3811,7 @@ type ListPoliciesResponse struct {
 
 func (x *ListPoliciesResponse) Reset() {
 	*x = ListPoliciesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3744,7 +3823,7 @@ func (x *ListPoliciesResponse) String() string {
 func (*ListPoliciesResponse) ProtoMessage() {}
 
 func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3757,7 +3836,7 @@ func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{39}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListPoliciesResponse) GetHeight() uint64 {
@@ -3813,7 +3892,7 @@ type ListPolicyVersionsRequest struct {
 
 func (x *ListPolicyVersionsRequest) Reset() {
 	*x = ListPolicyVersionsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3825,7 +3904,7 @@ func (x *ListPolicyVersionsRequest) String() string {
 func (*ListPolicyVersionsRequest) ProtoMessage() {}
 
 func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3838,7 +3917,7 @@ func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPolicyVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{40}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListPolicyVersionsRequest) GetName() string {
@@ -3874,7 +3953,7 @@ type ListPolicyVersionsResponse struct {
 
 func (x *ListPolicyVersionsResponse) Reset() {
 	*x = ListPolicyVersionsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3886,7 +3965,7 @@ func (x *ListPolicyVersionsResponse) String() string {
 func (*ListPolicyVersionsResponse) ProtoMessage() {}
 
 func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3899,7 +3978,7 @@ func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPolicyVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{41}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListPolicyVersionsResponse) GetHeight() uint64 {
@@ -3940,7 +4019,7 @@ type SimulatePolicyRequest struct {
 
 func (x *SimulatePolicyRequest) Reset() {
 	*x = SimulatePolicyRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3952,7 +4031,7 @@ func (x *SimulatePolicyRequest) String() string {
 func (*SimulatePolicyRequest) ProtoMessage() {}
 
 func (x *SimulatePolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3965,7 +4044,7 @@ func (x *SimulatePolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatePolicyRequest.ProtoReflect.Descriptor instead.
 func (*SimulatePolicyRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{42}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SimulatePolicyRequest) GetPolicy() string {
@@ -3997,7 +4076,7 @@ type SimulatePolicyResponse struct {
 
 func (x *SimulatePolicyResponse) Reset() {
 	*x = SimulatePolicyResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4009,7 +4088,7 @@ func (x *SimulatePolicyResponse) String() string {
 func (*SimulatePolicyResponse) ProtoMessage() {}
 
 func (x *SimulatePolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4022,7 +4101,7 @@ func (x *SimulatePolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatePolicyResponse.ProtoReflect.Descriptor instead.
 func (*SimulatePolicyResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{43}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SimulatePolicyResponse) GetHeight() uint64 {
@@ -4096,7 +4175,7 @@ type SimulatedRelease struct {
 
 func (x *SimulatedRelease) Reset() {
 	*x = SimulatedRelease{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4108,7 +4187,7 @@ func (x *SimulatedRelease) String() string {
 func (*SimulatedRelease) ProtoMessage() {}
 
 func (x *SimulatedRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4121,7 +4200,7 @@ func (x *SimulatedRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatedRelease.ProtoReflect.Descriptor instead.
 func (*SimulatedRelease) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{44}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SimulatedRelease) GetStage() string {
@@ -4212,7 +4291,7 @@ type ListProposalsRequest struct {
 
 func (x *ListProposalsRequest) Reset() {
 	*x = ListProposalsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4224,7 +4303,7 @@ func (x *ListProposalsRequest) String() string {
 func (*ListProposalsRequest) ProtoMessage() {}
 
 func (x *ListProposalsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4237,7 +4316,7 @@ func (x *ListProposalsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProposalsRequest.ProtoReflect.Descriptor instead.
 func (*ListProposalsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{45}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListProposalsRequest) GetStatus() string {
@@ -4273,7 +4352,7 @@ type ListProposalsResponse struct {
 
 func (x *ListProposalsResponse) Reset() {
 	*x = ListProposalsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4285,7 +4364,7 @@ func (x *ListProposalsResponse) String() string {
 func (*ListProposalsResponse) ProtoMessage() {}
 
 func (x *ListProposalsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4298,7 +4377,7 @@ func (x *ListProposalsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProposalsResponse.ProtoReflect.Descriptor instead.
 func (*ListProposalsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{46}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListProposalsResponse) GetHeight() uint64 {
@@ -4338,7 +4417,7 @@ type GetProposalRequest struct {
 
 func (x *GetProposalRequest) Reset() {
 	*x = GetProposalRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4350,7 +4429,7 @@ func (x *GetProposalRequest) String() string {
 func (*GetProposalRequest) ProtoMessage() {}
 
 func (x *GetProposalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4363,7 +4442,7 @@ func (x *GetProposalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProposalRequest.ProtoReflect.Descriptor instead.
 func (*GetProposalRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{47}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *GetProposalRequest) GetId() string {
@@ -4384,7 +4463,7 @@ type GetProposalResponse struct {
 
 func (x *GetProposalResponse) Reset() {
 	*x = GetProposalResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4396,7 +4475,7 @@ func (x *GetProposalResponse) String() string {
 func (*GetProposalResponse) ProtoMessage() {}
 
 func (x *GetProposalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4409,7 +4488,7 @@ func (x *GetProposalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProposalResponse.ProtoReflect.Descriptor instead.
 func (*GetProposalResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{48}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetProposalResponse) GetHeight() uint64 {
@@ -4462,7 +4541,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4474,7 +4553,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4487,7 +4566,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{49}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Proposal) GetId() string {
@@ -4625,7 +4704,7 @@ type Vote struct {
 
 func (x *Vote) Reset() {
 	*x = Vote{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4637,7 +4716,7 @@ func (x *Vote) String() string {
 func (*Vote) ProtoMessage() {}
 
 func (x *Vote) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4650,7 +4729,7 @@ func (x *Vote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vote.ProtoReflect.Descriptor instead.
 func (*Vote) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{50}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Vote) GetMsp() string {
@@ -4705,7 +4784,7 @@ type GetInboxRequest struct {
 
 func (x *GetInboxRequest) Reset() {
 	*x = GetInboxRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4717,7 +4796,7 @@ func (x *GetInboxRequest) String() string {
 func (*GetInboxRequest) ProtoMessage() {}
 
 func (x *GetInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4730,7 +4809,7 @@ func (x *GetInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInboxRequest.ProtoReflect.Descriptor instead.
 func (*GetInboxRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{51}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetInboxRequest) GetPageSize() int32 {
@@ -4765,7 +4844,7 @@ type GetInboxResponse struct {
 
 func (x *GetInboxResponse) Reset() {
 	*x = GetInboxResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4777,7 +4856,7 @@ func (x *GetInboxResponse) String() string {
 func (*GetInboxResponse) ProtoMessage() {}
 
 func (x *GetInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4790,7 +4869,7 @@ func (x *GetInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInboxResponse.ProtoReflect.Descriptor instead.
 func (*GetInboxResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{52}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetInboxResponse) GetHeight() uint64 {
@@ -4881,7 +4960,7 @@ type InboxItem struct {
 
 func (x *InboxItem) Reset() {
 	*x = InboxItem{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4893,7 +4972,7 @@ func (x *InboxItem) String() string {
 func (*InboxItem) ProtoMessage() {}
 
 func (x *InboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4906,7 +4985,7 @@ func (x *InboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboxItem.ProtoReflect.Descriptor instead.
 func (*InboxItem) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{53}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *InboxItem) GetKind() string {
@@ -5060,7 +5139,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5072,7 +5151,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5085,7 +5164,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{54}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListKeysRequest) GetMsp() string {
@@ -5121,7 +5200,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5133,7 +5212,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5146,7 +5225,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{55}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListKeysResponse) GetHeight() uint64 {
@@ -5196,7 +5275,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5208,7 +5287,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5221,7 +5300,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{56}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Key) GetMsp() string {
@@ -5307,7 +5386,7 @@ type Withdrawal struct {
 
 func (x *Withdrawal) Reset() {
 	*x = Withdrawal{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5319,7 +5398,7 @@ func (x *Withdrawal) String() string {
 func (*Withdrawal) ProtoMessage() {}
 
 func (x *Withdrawal) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5332,7 +5411,7 @@ func (x *Withdrawal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Withdrawal.ProtoReflect.Descriptor instead.
 func (*Withdrawal) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{57}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Withdrawal) GetReason() string {
@@ -5373,7 +5452,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5385,7 +5464,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5398,7 +5477,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{58}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListSchemasRequest) GetPageSize() int32 {
@@ -5427,7 +5506,7 @@ type ListSchemasResponse struct {
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5439,7 +5518,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5452,7 +5531,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{59}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListSchemasResponse) GetHeight() uint64 {
@@ -5497,7 +5576,7 @@ type Schema struct {
 
 func (x *Schema) Reset() {
 	*x = Schema{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5509,7 +5588,7 @@ func (x *Schema) String() string {
 func (*Schema) ProtoMessage() {}
 
 func (x *Schema) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5522,7 +5601,7 @@ func (x *Schema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schema.ProtoReflect.Descriptor instead.
 func (*Schema) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{60}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Schema) GetName() string {
@@ -5573,7 +5652,7 @@ type ListWaiversRequest struct {
 
 func (x *ListWaiversRequest) Reset() {
 	*x = ListWaiversRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5585,7 +5664,7 @@ func (x *ListWaiversRequest) String() string {
 func (*ListWaiversRequest) ProtoMessage() {}
 
 func (x *ListWaiversRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5598,7 +5677,7 @@ func (x *ListWaiversRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWaiversRequest.ProtoReflect.Descriptor instead.
 func (*ListWaiversRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{61}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListWaiversRequest) GetRepository() string {
@@ -5634,7 +5713,7 @@ type ListWaiversResponse struct {
 
 func (x *ListWaiversResponse) Reset() {
 	*x = ListWaiversResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5646,7 +5725,7 @@ func (x *ListWaiversResponse) String() string {
 func (*ListWaiversResponse) ProtoMessage() {}
 
 func (x *ListWaiversResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5659,7 +5738,7 @@ func (x *ListWaiversResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWaiversResponse.ProtoReflect.Descriptor instead.
 func (*ListWaiversResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{62}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListWaiversResponse) GetHeight() uint64 {
@@ -5719,7 +5798,7 @@ type Waiver struct {
 
 func (x *Waiver) Reset() {
 	*x = Waiver{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5731,7 +5810,7 @@ func (x *Waiver) String() string {
 func (*Waiver) ProtoMessage() {}
 
 func (x *Waiver) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5744,7 +5823,7 @@ func (x *Waiver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiver.ProtoReflect.Descriptor instead.
 func (*Waiver) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{63}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Waiver) GetHost() string {
@@ -5883,7 +5962,7 @@ type ListContextRequest struct {
 
 func (x *ListContextRequest) Reset() {
 	*x = ListContextRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5895,7 +5974,7 @@ func (x *ListContextRequest) String() string {
 func (*ListContextRequest) ProtoMessage() {}
 
 func (x *ListContextRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5908,7 +5987,7 @@ func (x *ListContextRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContextRequest.ProtoReflect.Descriptor instead.
 func (*ListContextRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListContextRequest) GetPageSize() int32 {
@@ -5937,7 +6016,7 @@ type ListContextResponse struct {
 
 func (x *ListContextResponse) Reset() {
 	*x = ListContextResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5949,7 +6028,7 @@ func (x *ListContextResponse) String() string {
 func (*ListContextResponse) ProtoMessage() {}
 
 func (x *ListContextResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5962,7 +6041,7 @@ func (x *ListContextResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContextResponse.ProtoReflect.Descriptor instead.
 func (*ListContextResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListContextResponse) GetHeight() uint64 {
@@ -6006,7 +6085,7 @@ type ContextVariable struct {
 
 func (x *ContextVariable) Reset() {
 	*x = ContextVariable{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6018,7 +6097,7 @@ func (x *ContextVariable) String() string {
 func (*ContextVariable) ProtoMessage() {}
 
 func (x *ContextVariable) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6031,7 +6110,7 @@ func (x *ContextVariable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContextVariable.ProtoReflect.Descriptor instead.
 func (*ContextVariable) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ContextVariable) GetMsp() string {
@@ -6073,7 +6152,7 @@ type ListLabelsRequest struct {
 
 func (x *ListLabelsRequest) Reset() {
 	*x = ListLabelsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6085,7 +6164,7 @@ func (x *ListLabelsRequest) String() string {
 func (*ListLabelsRequest) ProtoMessage() {}
 
 func (x *ListLabelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6098,7 +6177,7 @@ func (x *ListLabelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLabelsRequest.ProtoReflect.Descriptor instead.
 func (*ListLabelsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListLabelsRequest) GetRepository() string {
@@ -6134,7 +6213,7 @@ type ListLabelsResponse struct {
 
 func (x *ListLabelsResponse) Reset() {
 	*x = ListLabelsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6146,7 +6225,7 @@ func (x *ListLabelsResponse) String() string {
 func (*ListLabelsResponse) ProtoMessage() {}
 
 func (x *ListLabelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6159,7 +6238,7 @@ func (x *ListLabelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLabelsResponse.ProtoReflect.Descriptor instead.
 func (*ListLabelsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListLabelsResponse) GetHeight() uint64 {
@@ -6203,7 +6282,7 @@ type Label struct {
 
 func (x *Label) Reset() {
 	*x = Label{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6215,7 +6294,7 @@ func (x *Label) String() string {
 func (*Label) ProtoMessage() {}
 
 func (x *Label) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6228,7 +6307,7 @@ func (x *Label) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Label.ProtoReflect.Descriptor instead.
 func (*Label) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Label) GetHost() string {
@@ -6279,7 +6358,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6291,7 +6370,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6304,7 +6383,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Policy) GetName() string {
@@ -6380,7 +6459,7 @@ type GetPolicyRequest struct {
 
 func (x *GetPolicyRequest) Reset() {
 	*x = GetPolicyRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6392,7 +6471,7 @@ func (x *GetPolicyRequest) String() string {
 func (*GetPolicyRequest) ProtoMessage() {}
 
 func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6405,7 +6484,7 @@ func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyRequest.ProtoReflect.Descriptor instead.
 func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *GetPolicyRequest) GetName() string {
@@ -6433,7 +6512,7 @@ type GetPolicyResponse struct {
 
 func (x *GetPolicyResponse) Reset() {
 	*x = GetPolicyResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6445,7 +6524,7 @@ func (x *GetPolicyResponse) String() string {
 func (*GetPolicyResponse) ProtoMessage() {}
 
 func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6458,7 +6537,7 @@ func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyResponse.ProtoReflect.Descriptor instead.
 func (*GetPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *GetPolicyResponse) GetHeight() uint64 {
@@ -6492,7 +6571,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6504,7 +6583,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6517,7 +6596,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListMembersRequest) GetPageSize() int32 {
@@ -6551,7 +6630,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6563,7 +6642,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6576,7 +6655,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListMembersResponse) GetHeight() uint64 {
@@ -6658,7 +6737,7 @@ type TakenBack struct {
 
 func (x *TakenBack) Reset() {
 	*x = TakenBack{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6670,7 +6749,7 @@ func (x *TakenBack) String() string {
 func (*TakenBack) ProtoMessage() {}
 
 func (x *TakenBack) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6683,7 +6762,7 @@ func (x *TakenBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakenBack.ProtoReflect.Descriptor instead.
 func (*TakenBack) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *TakenBack) GetMsp() string {
@@ -6742,7 +6821,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6754,7 +6833,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6767,7 +6846,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *Member) GetMsp() string {
@@ -6821,7 +6900,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6833,7 +6912,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6846,7 +6925,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *Grant) GetMsp() string {
@@ -6908,7 +6987,7 @@ type ListRegistriesRequest struct {
 
 func (x *ListRegistriesRequest) Reset() {
 	*x = ListRegistriesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6920,7 +6999,7 @@ func (x *ListRegistriesRequest) String() string {
 func (*ListRegistriesRequest) ProtoMessage() {}
 
 func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6933,7 +7012,7 @@ func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesRequest.ProtoReflect.Descriptor instead.
 func (*ListRegistriesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ListRegistriesRequest) GetPageSize() int32 {
@@ -6962,7 +7041,7 @@ type ListRegistriesResponse struct {
 
 func (x *ListRegistriesResponse) Reset() {
 	*x = ListRegistriesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6974,7 +7053,7 @@ func (x *ListRegistriesResponse) String() string {
 func (*ListRegistriesResponse) ProtoMessage() {}
 
 func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6987,7 +7066,7 @@ func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesResponse.ProtoReflect.Descriptor instead.
 func (*ListRegistriesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{79}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ListRegistriesResponse) GetHeight() uint64 {
@@ -7034,7 +7113,7 @@ type Registry struct {
 
 func (x *Registry) Reset() {
 	*x = Registry{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7046,7 +7125,7 @@ func (x *Registry) String() string {
 func (*Registry) ProtoMessage() {}
 
 func (x *Registry) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7059,7 +7138,7 @@ func (x *Registry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registry.ProtoReflect.Descriptor instead.
 func (*Registry) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{80}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *Registry) GetHost() string {
@@ -7114,7 +7193,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7126,7 +7205,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7139,7 +7218,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{81}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ListDeadLettersRequest) GetPageSize() int32 {
@@ -7168,7 +7247,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7180,7 +7259,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7193,7 +7272,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{82}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ListDeadLettersResponse) GetHeight() uint64 {
@@ -7243,7 +7322,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7255,7 +7334,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7268,7 +7347,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{83}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *DeadLetter) GetId() int64 {
@@ -7352,7 +7431,7 @@ type RetryDeadLettersRequest struct {
 
 func (x *RetryDeadLettersRequest) Reset() {
 	*x = RetryDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7364,7 +7443,7 @@ func (x *RetryDeadLettersRequest) String() string {
 func (*RetryDeadLettersRequest) ProtoMessage() {}
 
 func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7377,7 +7456,7 @@ func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{84}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *RetryDeadLettersRequest) GetIds() []int64 {
@@ -7405,7 +7484,7 @@ type RetryDeadLettersResponse struct {
 
 func (x *RetryDeadLettersResponse) Reset() {
 	*x = RetryDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7417,7 +7496,7 @@ func (x *RetryDeadLettersResponse) String() string {
 func (*RetryDeadLettersResponse) ProtoMessage() {}
 
 func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7430,7 +7509,7 @@ func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *RetryDeadLettersResponse) GetHeight() uint64 {
@@ -7464,7 +7543,7 @@ type ListUnusableRequest struct {
 
 func (x *ListUnusableRequest) Reset() {
 	*x = ListUnusableRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7476,7 +7555,7 @@ func (x *ListUnusableRequest) String() string {
 func (*ListUnusableRequest) ProtoMessage() {}
 
 func (x *ListUnusableRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7489,7 +7568,7 @@ func (x *ListUnusableRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnusableRequest.ProtoReflect.Descriptor instead.
 func (*ListUnusableRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ListUnusableRequest) GetPageSize() int32 {
@@ -7520,7 +7599,7 @@ type ListUnusableResponse struct {
 
 func (x *ListUnusableResponse) Reset() {
 	*x = ListUnusableResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7532,7 +7611,7 @@ func (x *ListUnusableResponse) String() string {
 func (*ListUnusableResponse) ProtoMessage() {}
 
 func (x *ListUnusableResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7545,7 +7624,7 @@ func (x *ListUnusableResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnusableResponse.ProtoReflect.Descriptor instead.
 func (*ListUnusableResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ListUnusableResponse) GetHeight() uint64 {
@@ -7604,7 +7683,7 @@ type UnusableEvent struct {
 
 func (x *UnusableEvent) Reset() {
 	*x = UnusableEvent{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7616,7 +7695,7 @@ func (x *UnusableEvent) String() string {
 func (*UnusableEvent) ProtoMessage() {}
 
 func (x *UnusableEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7629,7 +7708,7 @@ func (x *UnusableEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnusableEvent.ProtoReflect.Descriptor instead.
 func (*UnusableEvent) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *UnusableEvent) GetId() int64 {
@@ -7713,7 +7792,7 @@ type UnusableCount struct {
 
 func (x *UnusableCount) Reset() {
 	*x = UnusableCount{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7725,7 +7804,7 @@ func (x *UnusableCount) String() string {
 func (*UnusableCount) ProtoMessage() {}
 
 func (x *UnusableCount) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7738,7 +7817,7 @@ func (x *UnusableCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnusableCount.ProtoReflect.Descriptor instead.
 func (*UnusableCount) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *UnusableCount) GetConnector() string {
@@ -7773,7 +7852,7 @@ type RemoveUnusableRequest struct {
 
 func (x *RemoveUnusableRequest) Reset() {
 	*x = RemoveUnusableRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7785,7 +7864,7 @@ func (x *RemoveUnusableRequest) String() string {
 func (*RemoveUnusableRequest) ProtoMessage() {}
 
 func (x *RemoveUnusableRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7798,7 +7877,7 @@ func (x *RemoveUnusableRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUnusableRequest.ProtoReflect.Descriptor instead.
 func (*RemoveUnusableRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{90}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *RemoveUnusableRequest) GetIds() []int64 {
@@ -7826,7 +7905,7 @@ type RemoveUnusableResponse struct {
 
 func (x *RemoveUnusableResponse) Reset() {
 	*x = RemoveUnusableResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7838,7 +7917,7 @@ func (x *RemoveUnusableResponse) String() string {
 func (*RemoveUnusableResponse) ProtoMessage() {}
 
 func (x *RemoveUnusableResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7851,7 +7930,7 @@ func (x *RemoveUnusableResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUnusableResponse.ProtoReflect.Descriptor instead.
 func (*RemoveUnusableResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{91}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *RemoveUnusableResponse) GetHeight() uint64 {
@@ -7885,7 +7964,7 @@ type StartSweepRequest struct {
 
 func (x *StartSweepRequest) Reset() {
 	*x = StartSweepRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7897,7 +7976,7 @@ func (x *StartSweepRequest) String() string {
 func (*StartSweepRequest) ProtoMessage() {}
 
 func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7910,7 +7989,7 @@ func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepRequest.ProtoReflect.Descriptor instead.
 func (*StartSweepRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{92}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *StartSweepRequest) GetRegistry() string {
@@ -7938,7 +8017,7 @@ type StartSweepResponse struct {
 
 func (x *StartSweepResponse) Reset() {
 	*x = StartSweepResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7950,7 +8029,7 @@ func (x *StartSweepResponse) String() string {
 func (*StartSweepResponse) ProtoMessage() {}
 
 func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7963,7 +8042,7 @@ func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepResponse.ProtoReflect.Descriptor instead.
 func (*StartSweepResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{93}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *StartSweepResponse) GetHeight() uint64 {
@@ -7998,7 +8077,7 @@ type StartedSweep struct {
 
 func (x *StartedSweep) Reset() {
 	*x = StartedSweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8010,7 +8089,7 @@ func (x *StartedSweep) String() string {
 func (*StartedSweep) ProtoMessage() {}
 
 func (x *StartedSweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8023,7 +8102,7 @@ func (x *StartedSweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartedSweep.ProtoReflect.Descriptor instead.
 func (*StartedSweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{94}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *StartedSweep) GetRegistry() string {
@@ -8056,7 +8135,7 @@ type GetSweepsRequest struct {
 
 func (x *GetSweepsRequest) Reset() {
 	*x = GetSweepsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8068,7 +8147,7 @@ func (x *GetSweepsRequest) String() string {
 func (*GetSweepsRequest) ProtoMessage() {}
 
 func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8081,7 +8160,7 @@ func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsRequest.ProtoReflect.Descriptor instead.
 func (*GetSweepsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{95}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *GetSweepsRequest) GetRegistry() string {
@@ -8102,7 +8181,7 @@ type GetSweepsResponse struct {
 
 func (x *GetSweepsResponse) Reset() {
 	*x = GetSweepsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8114,7 +8193,7 @@ func (x *GetSweepsResponse) String() string {
 func (*GetSweepsResponse) ProtoMessage() {}
 
 func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8127,7 +8206,7 @@ func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsResponse.ProtoReflect.Descriptor instead.
 func (*GetSweepsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{96}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *GetSweepsResponse) GetHeight() uint64 {
@@ -8166,7 +8245,7 @@ type RegistrySweeps struct {
 
 func (x *RegistrySweeps) Reset() {
 	*x = RegistrySweeps{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8178,7 +8257,7 @@ func (x *RegistrySweeps) String() string {
 func (*RegistrySweeps) ProtoMessage() {}
 
 func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8191,7 +8270,7 @@ func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistrySweeps.ProtoReflect.Descriptor instead.
 func (*RegistrySweeps) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{97}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *RegistrySweeps) GetRegistry() string {
@@ -8255,7 +8334,7 @@ type Sweep struct {
 
 func (x *Sweep) Reset() {
 	*x = Sweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8267,7 +8346,7 @@ func (x *Sweep) String() string {
 func (*Sweep) ProtoMessage() {}
 
 func (x *Sweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8280,7 +8359,7 @@ func (x *Sweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
 func (*Sweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{98}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *Sweep) GetId() string {
@@ -8406,7 +8485,7 @@ type SweepCount struct {
 
 func (x *SweepCount) Reset() {
 	*x = SweepCount{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8418,7 +8497,7 @@ func (x *SweepCount) String() string {
 func (*SweepCount) ProtoMessage() {}
 
 func (x *SweepCount) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8431,7 +8510,7 @@ func (x *SweepCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepCount.ProtoReflect.Descriptor instead.
 func (*SweepCount) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{99}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *SweepCount) GetKind() string {
@@ -8467,7 +8546,7 @@ type SweepFinding struct {
 
 func (x *SweepFinding) Reset() {
 	*x = SweepFinding{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8479,7 +8558,7 @@ func (x *SweepFinding) String() string {
 func (*SweepFinding) ProtoMessage() {}
 
 func (x *SweepFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8492,7 +8571,7 @@ func (x *SweepFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepFinding.ProtoReflect.Descriptor instead.
 func (*SweepFinding) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{100}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *SweepFinding) GetKind() string {
@@ -8559,7 +8638,7 @@ type ListConnectorsRequest struct {
 
 func (x *ListConnectorsRequest) Reset() {
 	*x = ListConnectorsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8571,7 +8650,7 @@ func (x *ListConnectorsRequest) String() string {
 func (*ListConnectorsRequest) ProtoMessage() {}
 
 func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8584,7 +8663,7 @@ func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsRequest.ProtoReflect.Descriptor instead.
 func (*ListConnectorsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{101}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{102}
 }
 
 type ListConnectorsResponse struct {
@@ -8598,7 +8677,7 @@ type ListConnectorsResponse struct {
 
 func (x *ListConnectorsResponse) Reset() {
 	*x = ListConnectorsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8610,7 +8689,7 @@ func (x *ListConnectorsResponse) String() string {
 func (*ListConnectorsResponse) ProtoMessage() {}
 
 func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8623,7 +8702,7 @@ func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsResponse.ProtoReflect.Descriptor instead.
 func (*ListConnectorsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{102}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *ListConnectorsResponse) GetHeight() uint64 {
@@ -8671,7 +8750,7 @@ type Connector struct {
 
 func (x *Connector) Reset() {
 	*x = Connector{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8683,7 +8762,7 @@ func (x *Connector) String() string {
 func (*Connector) ProtoMessage() {}
 
 func (x *Connector) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8696,7 +8775,7 @@ func (x *Connector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connector.ProtoReflect.Descriptor instead.
 func (*Connector) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{103}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *Connector) GetName() string {
@@ -8808,7 +8887,7 @@ type TestConnectorRequest struct {
 
 func (x *TestConnectorRequest) Reset() {
 	*x = TestConnectorRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8820,7 +8899,7 @@ func (x *TestConnectorRequest) String() string {
 func (*TestConnectorRequest) ProtoMessage() {}
 
 func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8833,7 +8912,7 @@ func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorRequest.ProtoReflect.Descriptor instead.
 func (*TestConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{104}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *TestConnectorRequest) GetName() string {
@@ -8869,7 +8948,7 @@ type TestConnectorResponse struct {
 
 func (x *TestConnectorResponse) Reset() {
 	*x = TestConnectorResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8881,7 +8960,7 @@ func (x *TestConnectorResponse) String() string {
 func (*TestConnectorResponse) ProtoMessage() {}
 
 func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8894,7 +8973,7 @@ func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorResponse.ProtoReflect.Descriptor instead.
 func (*TestConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{105}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *TestConnectorResponse) GetHeight() uint64 {
@@ -8973,7 +9052,7 @@ type ConnectorStep struct {
 
 func (x *ConnectorStep) Reset() {
 	*x = ConnectorStep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[106]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8985,7 +9064,7 @@ func (x *ConnectorStep) String() string {
 func (*ConnectorStep) ProtoMessage() {}
 
 func (x *ConnectorStep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[106]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8998,7 +9077,7 @@ func (x *ConnectorStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectorStep.ProtoReflect.Descriptor instead.
 func (*ConnectorStep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{106}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *ConnectorStep) GetName() string {
@@ -9038,7 +9117,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x06Person\x12\x10\n" +
 	"\x03msp\x18\x01 \x01(\tR\x03msp\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"\x12\n" +
-	"\x10GetStatusRequest\"\xbc\x03\n" +
+	"\x10GetStatusRequest\"\x8c\x04\n" +
 	"\x11GetStatusResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x10\n" +
@@ -9053,7 +9132,13 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\n" +
 	"started_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12B\n" +
-	"\x0fweak_connectors\x18\v \x03(\v2\x19.waybill.v1.WeakConnectorR\x0eweakConnectors\"S\n" +
+	"\x0fweak_connectors\x18\v \x03(\v2\x19.waybill.v1.WeakConnectorR\x0eweakConnectors\x12N\n" +
+	"\x13ending_certificates\x18\f \x03(\v2\x1d.waybill.v1.EndingCertificateR\x12endingCertificates\"{\n" +
+	"\x11EndingCertificate\x12\x10\n" +
+	"\x03org\x18\x01 \x01(\tR\x03org\x12\x10\n" +
+	"\x03use\x18\x02 \x01(\tR\x03use\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12.\n" +
+	"\x04ends\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04ends\"S\n" +
 	"\rWeakConnector\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1a\n" +
@@ -9931,328 +10016,331 @@ func file_waybill_v1_waybill_proto_rawDescGZIP() []byte {
 	return file_waybill_v1_waybill_proto_rawDescData
 }
 
-var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 108)
+var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 109)
 var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*Person)(nil),                     // 0: waybill.v1.Person
 	(*GetStatusRequest)(nil),           // 1: waybill.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),          // 2: waybill.v1.GetStatusResponse
-	(*WeakConnector)(nil),              // 3: waybill.v1.WeakConnector
-	(*QueueStats)(nil),                 // 4: waybill.v1.QueueStats
-	(*GetImageRequest)(nil),            // 5: waybill.v1.GetImageRequest
-	(*GetImageResponse)(nil),           // 6: waybill.v1.GetImageResponse
-	(*Place)(nil),                      // 7: waybill.v1.Place
-	(*Carrier)(nil),                    // 8: waybill.v1.Carrier
-	(*Hold)(nil),                       // 9: waybill.v1.Hold
-	(*Release)(nil),                    // 10: waybill.v1.Release
-	(*Approver)(nil),                   // 11: waybill.v1.Approver
-	(*Debt)(nil),                       // 12: waybill.v1.Debt
-	(*PolicyVersion)(nil),              // 13: waybill.v1.PolicyVersion
-	(*GetTagRequest)(nil),              // 14: waybill.v1.GetTagRequest
-	(*GetTagResponse)(nil),             // 15: waybill.v1.GetTagResponse
-	(*GetVerdictRequest)(nil),          // 16: waybill.v1.GetVerdictRequest
-	(*GetVerdictResponse)(nil),         // 17: waybill.v1.GetVerdictResponse
-	(*ChildVerdict)(nil),               // 18: waybill.v1.ChildVerdict
-	(*Reason)(nil),                     // 19: waybill.v1.Reason
-	(*ListHistoryRequest)(nil),         // 20: waybill.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),        // 21: waybill.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),               // 22: waybill.v1.HistoryEntry
-	(*ListPullsRequest)(nil),           // 23: waybill.v1.ListPullsRequest
-	(*ListPullsResponse)(nil),          // 24: waybill.v1.ListPullsResponse
-	(*Pull)(nil),                       // 25: waybill.v1.Pull
-	(*ListPromotionsRequest)(nil),      // 26: waybill.v1.ListPromotionsRequest
-	(*ListPromotionsResponse)(nil),     // 27: waybill.v1.ListPromotionsResponse
-	(*Promotion)(nil),                  // 28: waybill.v1.Promotion
-	(*Approval)(nil),                   // 29: waybill.v1.Approval
-	(*GetEvidenceRequest)(nil),         // 30: waybill.v1.GetEvidenceRequest
-	(*GetEvidenceResponse)(nil),        // 31: waybill.v1.GetEvidenceResponse
-	(*Evidence)(nil),                   // 32: waybill.v1.Evidence
-	(*AuthorityUse)(nil),               // 33: waybill.v1.AuthorityUse
-	(*Signer)(nil),                     // 34: waybill.v1.Signer
-	(*GetTreeRequest)(nil),             // 35: waybill.v1.GetTreeRequest
-	(*GetTreeResponse)(nil),            // 36: waybill.v1.GetTreeResponse
-	(*TreeNode)(nil),                   // 37: waybill.v1.TreeNode
-	(*ListPoliciesRequest)(nil),        // 38: waybill.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil),       // 39: waybill.v1.ListPoliciesResponse
-	(*ListPolicyVersionsRequest)(nil),  // 40: waybill.v1.ListPolicyVersionsRequest
-	(*ListPolicyVersionsResponse)(nil), // 41: waybill.v1.ListPolicyVersionsResponse
-	(*SimulatePolicyRequest)(nil),      // 42: waybill.v1.SimulatePolicyRequest
-	(*SimulatePolicyResponse)(nil),     // 43: waybill.v1.SimulatePolicyResponse
-	(*SimulatedRelease)(nil),           // 44: waybill.v1.SimulatedRelease
-	(*ListProposalsRequest)(nil),       // 45: waybill.v1.ListProposalsRequest
-	(*ListProposalsResponse)(nil),      // 46: waybill.v1.ListProposalsResponse
-	(*GetProposalRequest)(nil),         // 47: waybill.v1.GetProposalRequest
-	(*GetProposalResponse)(nil),        // 48: waybill.v1.GetProposalResponse
-	(*Proposal)(nil),                   // 49: waybill.v1.Proposal
-	(*Vote)(nil),                       // 50: waybill.v1.Vote
-	(*GetInboxRequest)(nil),            // 51: waybill.v1.GetInboxRequest
-	(*GetInboxResponse)(nil),           // 52: waybill.v1.GetInboxResponse
-	(*InboxItem)(nil),                  // 53: waybill.v1.InboxItem
-	(*ListKeysRequest)(nil),            // 54: waybill.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),           // 55: waybill.v1.ListKeysResponse
-	(*Key)(nil),                        // 56: waybill.v1.Key
-	(*Withdrawal)(nil),                 // 57: waybill.v1.Withdrawal
-	(*ListSchemasRequest)(nil),         // 58: waybill.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),        // 59: waybill.v1.ListSchemasResponse
-	(*Schema)(nil),                     // 60: waybill.v1.Schema
-	(*ListWaiversRequest)(nil),         // 61: waybill.v1.ListWaiversRequest
-	(*ListWaiversResponse)(nil),        // 62: waybill.v1.ListWaiversResponse
-	(*Waiver)(nil),                     // 63: waybill.v1.Waiver
-	(*ListContextRequest)(nil),         // 64: waybill.v1.ListContextRequest
-	(*ListContextResponse)(nil),        // 65: waybill.v1.ListContextResponse
-	(*ContextVariable)(nil),            // 66: waybill.v1.ContextVariable
-	(*ListLabelsRequest)(nil),          // 67: waybill.v1.ListLabelsRequest
-	(*ListLabelsResponse)(nil),         // 68: waybill.v1.ListLabelsResponse
-	(*Label)(nil),                      // 69: waybill.v1.Label
-	(*Policy)(nil),                     // 70: waybill.v1.Policy
-	(*GetPolicyRequest)(nil),           // 71: waybill.v1.GetPolicyRequest
-	(*GetPolicyResponse)(nil),          // 72: waybill.v1.GetPolicyResponse
-	(*ListMembersRequest)(nil),         // 73: waybill.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 74: waybill.v1.ListMembersResponse
-	(*TakenBack)(nil),                  // 75: waybill.v1.TakenBack
-	(*Member)(nil),                     // 76: waybill.v1.Member
-	(*Grant)(nil),                      // 77: waybill.v1.Grant
-	(*ListRegistriesRequest)(nil),      // 78: waybill.v1.ListRegistriesRequest
-	(*ListRegistriesResponse)(nil),     // 79: waybill.v1.ListRegistriesResponse
-	(*Registry)(nil),                   // 80: waybill.v1.Registry
-	(*ListDeadLettersRequest)(nil),     // 81: waybill.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 82: waybill.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 83: waybill.v1.DeadLetter
-	(*RetryDeadLettersRequest)(nil),    // 84: waybill.v1.RetryDeadLettersRequest
-	(*RetryDeadLettersResponse)(nil),   // 85: waybill.v1.RetryDeadLettersResponse
-	(*ListUnusableRequest)(nil),        // 86: waybill.v1.ListUnusableRequest
-	(*ListUnusableResponse)(nil),       // 87: waybill.v1.ListUnusableResponse
-	(*UnusableEvent)(nil),              // 88: waybill.v1.UnusableEvent
-	(*UnusableCount)(nil),              // 89: waybill.v1.UnusableCount
-	(*RemoveUnusableRequest)(nil),      // 90: waybill.v1.RemoveUnusableRequest
-	(*RemoveUnusableResponse)(nil),     // 91: waybill.v1.RemoveUnusableResponse
-	(*StartSweepRequest)(nil),          // 92: waybill.v1.StartSweepRequest
-	(*StartSweepResponse)(nil),         // 93: waybill.v1.StartSweepResponse
-	(*StartedSweep)(nil),               // 94: waybill.v1.StartedSweep
-	(*GetSweepsRequest)(nil),           // 95: waybill.v1.GetSweepsRequest
-	(*GetSweepsResponse)(nil),          // 96: waybill.v1.GetSweepsResponse
-	(*RegistrySweeps)(nil),             // 97: waybill.v1.RegistrySweeps
-	(*Sweep)(nil),                      // 98: waybill.v1.Sweep
-	(*SweepCount)(nil),                 // 99: waybill.v1.SweepCount
-	(*SweepFinding)(nil),               // 100: waybill.v1.SweepFinding
-	(*ListConnectorsRequest)(nil),      // 101: waybill.v1.ListConnectorsRequest
-	(*ListConnectorsResponse)(nil),     // 102: waybill.v1.ListConnectorsResponse
-	(*Connector)(nil),                  // 103: waybill.v1.Connector
-	(*TestConnectorRequest)(nil),       // 104: waybill.v1.TestConnectorRequest
-	(*TestConnectorResponse)(nil),      // 105: waybill.v1.TestConnectorResponse
-	(*ConnectorStep)(nil),              // 106: waybill.v1.ConnectorStep
-	nil,                                // 107: waybill.v1.Evidence.ClaimsEntry
-	(*timestamppb.Timestamp)(nil),      // 108: google.protobuf.Timestamp
+	(*EndingCertificate)(nil),          // 3: waybill.v1.EndingCertificate
+	(*WeakConnector)(nil),              // 4: waybill.v1.WeakConnector
+	(*QueueStats)(nil),                 // 5: waybill.v1.QueueStats
+	(*GetImageRequest)(nil),            // 6: waybill.v1.GetImageRequest
+	(*GetImageResponse)(nil),           // 7: waybill.v1.GetImageResponse
+	(*Place)(nil),                      // 8: waybill.v1.Place
+	(*Carrier)(nil),                    // 9: waybill.v1.Carrier
+	(*Hold)(nil),                       // 10: waybill.v1.Hold
+	(*Release)(nil),                    // 11: waybill.v1.Release
+	(*Approver)(nil),                   // 12: waybill.v1.Approver
+	(*Debt)(nil),                       // 13: waybill.v1.Debt
+	(*PolicyVersion)(nil),              // 14: waybill.v1.PolicyVersion
+	(*GetTagRequest)(nil),              // 15: waybill.v1.GetTagRequest
+	(*GetTagResponse)(nil),             // 16: waybill.v1.GetTagResponse
+	(*GetVerdictRequest)(nil),          // 17: waybill.v1.GetVerdictRequest
+	(*GetVerdictResponse)(nil),         // 18: waybill.v1.GetVerdictResponse
+	(*ChildVerdict)(nil),               // 19: waybill.v1.ChildVerdict
+	(*Reason)(nil),                     // 20: waybill.v1.Reason
+	(*ListHistoryRequest)(nil),         // 21: waybill.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),        // 22: waybill.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),               // 23: waybill.v1.HistoryEntry
+	(*ListPullsRequest)(nil),           // 24: waybill.v1.ListPullsRequest
+	(*ListPullsResponse)(nil),          // 25: waybill.v1.ListPullsResponse
+	(*Pull)(nil),                       // 26: waybill.v1.Pull
+	(*ListPromotionsRequest)(nil),      // 27: waybill.v1.ListPromotionsRequest
+	(*ListPromotionsResponse)(nil),     // 28: waybill.v1.ListPromotionsResponse
+	(*Promotion)(nil),                  // 29: waybill.v1.Promotion
+	(*Approval)(nil),                   // 30: waybill.v1.Approval
+	(*GetEvidenceRequest)(nil),         // 31: waybill.v1.GetEvidenceRequest
+	(*GetEvidenceResponse)(nil),        // 32: waybill.v1.GetEvidenceResponse
+	(*Evidence)(nil),                   // 33: waybill.v1.Evidence
+	(*AuthorityUse)(nil),               // 34: waybill.v1.AuthorityUse
+	(*Signer)(nil),                     // 35: waybill.v1.Signer
+	(*GetTreeRequest)(nil),             // 36: waybill.v1.GetTreeRequest
+	(*GetTreeResponse)(nil),            // 37: waybill.v1.GetTreeResponse
+	(*TreeNode)(nil),                   // 38: waybill.v1.TreeNode
+	(*ListPoliciesRequest)(nil),        // 39: waybill.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),       // 40: waybill.v1.ListPoliciesResponse
+	(*ListPolicyVersionsRequest)(nil),  // 41: waybill.v1.ListPolicyVersionsRequest
+	(*ListPolicyVersionsResponse)(nil), // 42: waybill.v1.ListPolicyVersionsResponse
+	(*SimulatePolicyRequest)(nil),      // 43: waybill.v1.SimulatePolicyRequest
+	(*SimulatePolicyResponse)(nil),     // 44: waybill.v1.SimulatePolicyResponse
+	(*SimulatedRelease)(nil),           // 45: waybill.v1.SimulatedRelease
+	(*ListProposalsRequest)(nil),       // 46: waybill.v1.ListProposalsRequest
+	(*ListProposalsResponse)(nil),      // 47: waybill.v1.ListProposalsResponse
+	(*GetProposalRequest)(nil),         // 48: waybill.v1.GetProposalRequest
+	(*GetProposalResponse)(nil),        // 49: waybill.v1.GetProposalResponse
+	(*Proposal)(nil),                   // 50: waybill.v1.Proposal
+	(*Vote)(nil),                       // 51: waybill.v1.Vote
+	(*GetInboxRequest)(nil),            // 52: waybill.v1.GetInboxRequest
+	(*GetInboxResponse)(nil),           // 53: waybill.v1.GetInboxResponse
+	(*InboxItem)(nil),                  // 54: waybill.v1.InboxItem
+	(*ListKeysRequest)(nil),            // 55: waybill.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),           // 56: waybill.v1.ListKeysResponse
+	(*Key)(nil),                        // 57: waybill.v1.Key
+	(*Withdrawal)(nil),                 // 58: waybill.v1.Withdrawal
+	(*ListSchemasRequest)(nil),         // 59: waybill.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),        // 60: waybill.v1.ListSchemasResponse
+	(*Schema)(nil),                     // 61: waybill.v1.Schema
+	(*ListWaiversRequest)(nil),         // 62: waybill.v1.ListWaiversRequest
+	(*ListWaiversResponse)(nil),        // 63: waybill.v1.ListWaiversResponse
+	(*Waiver)(nil),                     // 64: waybill.v1.Waiver
+	(*ListContextRequest)(nil),         // 65: waybill.v1.ListContextRequest
+	(*ListContextResponse)(nil),        // 66: waybill.v1.ListContextResponse
+	(*ContextVariable)(nil),            // 67: waybill.v1.ContextVariable
+	(*ListLabelsRequest)(nil),          // 68: waybill.v1.ListLabelsRequest
+	(*ListLabelsResponse)(nil),         // 69: waybill.v1.ListLabelsResponse
+	(*Label)(nil),                      // 70: waybill.v1.Label
+	(*Policy)(nil),                     // 71: waybill.v1.Policy
+	(*GetPolicyRequest)(nil),           // 72: waybill.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),          // 73: waybill.v1.GetPolicyResponse
+	(*ListMembersRequest)(nil),         // 74: waybill.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 75: waybill.v1.ListMembersResponse
+	(*TakenBack)(nil),                  // 76: waybill.v1.TakenBack
+	(*Member)(nil),                     // 77: waybill.v1.Member
+	(*Grant)(nil),                      // 78: waybill.v1.Grant
+	(*ListRegistriesRequest)(nil),      // 79: waybill.v1.ListRegistriesRequest
+	(*ListRegistriesResponse)(nil),     // 80: waybill.v1.ListRegistriesResponse
+	(*Registry)(nil),                   // 81: waybill.v1.Registry
+	(*ListDeadLettersRequest)(nil),     // 82: waybill.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 83: waybill.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 84: waybill.v1.DeadLetter
+	(*RetryDeadLettersRequest)(nil),    // 85: waybill.v1.RetryDeadLettersRequest
+	(*RetryDeadLettersResponse)(nil),   // 86: waybill.v1.RetryDeadLettersResponse
+	(*ListUnusableRequest)(nil),        // 87: waybill.v1.ListUnusableRequest
+	(*ListUnusableResponse)(nil),       // 88: waybill.v1.ListUnusableResponse
+	(*UnusableEvent)(nil),              // 89: waybill.v1.UnusableEvent
+	(*UnusableCount)(nil),              // 90: waybill.v1.UnusableCount
+	(*RemoveUnusableRequest)(nil),      // 91: waybill.v1.RemoveUnusableRequest
+	(*RemoveUnusableResponse)(nil),     // 92: waybill.v1.RemoveUnusableResponse
+	(*StartSweepRequest)(nil),          // 93: waybill.v1.StartSweepRequest
+	(*StartSweepResponse)(nil),         // 94: waybill.v1.StartSweepResponse
+	(*StartedSweep)(nil),               // 95: waybill.v1.StartedSweep
+	(*GetSweepsRequest)(nil),           // 96: waybill.v1.GetSweepsRequest
+	(*GetSweepsResponse)(nil),          // 97: waybill.v1.GetSweepsResponse
+	(*RegistrySweeps)(nil),             // 98: waybill.v1.RegistrySweeps
+	(*Sweep)(nil),                      // 99: waybill.v1.Sweep
+	(*SweepCount)(nil),                 // 100: waybill.v1.SweepCount
+	(*SweepFinding)(nil),               // 101: waybill.v1.SweepFinding
+	(*ListConnectorsRequest)(nil),      // 102: waybill.v1.ListConnectorsRequest
+	(*ListConnectorsResponse)(nil),     // 103: waybill.v1.ListConnectorsResponse
+	(*Connector)(nil),                  // 104: waybill.v1.Connector
+	(*TestConnectorRequest)(nil),       // 105: waybill.v1.TestConnectorRequest
+	(*TestConnectorResponse)(nil),      // 106: waybill.v1.TestConnectorResponse
+	(*ConnectorStep)(nil),              // 107: waybill.v1.ConnectorStep
+	nil,                                // 108: waybill.v1.Evidence.ClaimsEntry
+	(*timestamppb.Timestamp)(nil),      // 109: google.protobuf.Timestamp
 }
 var file_waybill_v1_waybill_proto_depIdxs = []int32{
-	4,   // 0: waybill.v1.GetStatusResponse.queue:type_name -> waybill.v1.QueueStats
-	108, // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
-	108, // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	3,   // 3: waybill.v1.GetStatusResponse.weak_connectors:type_name -> waybill.v1.WeakConnector
-	108, // 4: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
-	7,   // 5: waybill.v1.GetImageResponse.places:type_name -> waybill.v1.Place
-	9,   // 6: waybill.v1.GetImageResponse.holds:type_name -> waybill.v1.Hold
-	10,  // 7: waybill.v1.GetImageResponse.releases:type_name -> waybill.v1.Release
-	28,  // 8: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
-	108, // 9: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
-	108, // 10: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
-	8,   // 11: waybill.v1.Place.carriers:type_name -> waybill.v1.Carrier
-	0,   // 12: waybill.v1.Hold.by:type_name -> waybill.v1.Person
-	108, // 13: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
-	108, // 14: waybill.v1.Hold.since:type_name -> google.protobuf.Timestamp
-	13,  // 15: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
-	0,   // 16: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
-	0,   // 17: waybill.v1.Release.by:type_name -> waybill.v1.Person
-	108, // 18: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
-	12,  // 19: waybill.v1.Release.debt:type_name -> waybill.v1.Debt
-	11,  // 20: waybill.v1.Release.approved:type_name -> waybill.v1.Approver
-	0,   // 21: waybill.v1.Approver.who:type_name -> waybill.v1.Person
-	108, // 22: waybill.v1.Approver.at:type_name -> google.protobuf.Timestamp
-	0,   // 23: waybill.v1.Debt.by:type_name -> waybill.v1.Person
-	108, // 24: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
-	108, // 25: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
-	0,   // 26: waybill.v1.Debt.reviewed_by:type_name -> waybill.v1.Person
-	108, // 27: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
-	108, // 28: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
-	13,  // 29: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
-	19,  // 30: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
-	108, // 31: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
-	18,  // 32: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
-	0,   // 33: waybill.v1.GetVerdictResponse.requester:type_name -> waybill.v1.Person
-	22,  // 34: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
-	108, // 35: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
-	0,   // 36: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
-	108, // 37: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
-	108, // 38: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
-	25,  // 39: waybill.v1.ListPullsResponse.pulls:type_name -> waybill.v1.Pull
-	108, // 40: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
-	0,   // 41: waybill.v1.Pull.gateway:type_name -> waybill.v1.Person
-	108, // 42: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
-	28,  // 43: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
-	0,   // 44: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
-	108, // 45: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
-	29,  // 46: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
-	108, // 47: waybill.v1.Promotion.expires:type_name -> google.protobuf.Timestamp
-	0,   // 48: waybill.v1.Promotion.withdrawn_by:type_name -> waybill.v1.Person
-	0,   // 49: waybill.v1.Approval.by:type_name -> waybill.v1.Person
-	108, // 50: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
-	32,  // 51: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
-	34,  // 52: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
-	108, // 53: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
-	0,   // 54: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
-	108, // 55: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
-	57,  // 56: waybill.v1.Evidence.withdrawn:type_name -> waybill.v1.Withdrawal
-	107, // 57: waybill.v1.Evidence.claims:type_name -> waybill.v1.Evidence.ClaimsEntry
-	33,  // 58: waybill.v1.Evidence.uses:type_name -> waybill.v1.AuthorityUse
-	108, // 59: waybill.v1.AuthorityUse.at:type_name -> google.protobuf.Timestamp
-	37,  // 60: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
-	32,  // 61: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
-	37,  // 62: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
-	70,  // 63: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
-	49,  // 64: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
-	70,  // 65: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
-	44,  // 66: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
-	108, // 67: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
-	13,  // 68: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
-	19,  // 69: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
-	49,  // 70: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
-	49,  // 71: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
-	0,   // 72: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
-	108, // 73: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
-	50,  // 74: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
-	0,   // 75: waybill.v1.Vote.by:type_name -> waybill.v1.Person
-	108, // 76: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
-	0,   // 77: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
-	53,  // 78: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
-	19,  // 79: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
-	0,   // 80: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
-	108, // 81: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
-	108, // 82: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
-	56,  // 83: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
-	108, // 84: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
-	108, // 85: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
-	0,   // 86: waybill.v1.Key.by:type_name -> waybill.v1.Person
-	108, // 87: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
-	57,  // 88: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
-	108, // 89: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
-	0,   // 90: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
-	108, // 91: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
-	60,  // 92: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
-	0,   // 93: waybill.v1.Schema.by:type_name -> waybill.v1.Person
-	108, // 94: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
-	63,  // 95: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
-	108, // 96: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
-	0,   // 97: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
-	0,   // 98: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
-	108, // 99: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
-	0,   // 100: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
-	11,  // 101: waybill.v1.Waiver.approved:type_name -> waybill.v1.Approver
-	66,  // 102: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
-	108, // 103: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
-	69,  // 104: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
-	0,   // 105: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
-	108, // 106: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
-	70,  // 107: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
-	76,  // 108: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
-	77,  // 109: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
-	75,  // 110: waybill.v1.ListMembersResponse.taken_back:type_name -> waybill.v1.TakenBack
-	108, // 111: waybill.v1.TakenBack.since:type_name -> google.protobuf.Timestamp
-	0,   // 112: waybill.v1.TakenBack.by:type_name -> waybill.v1.Person
-	108, // 113: waybill.v1.TakenBack.at:type_name -> google.protobuf.Timestamp
-	0,   // 114: waybill.v1.Member.by:type_name -> waybill.v1.Person
-	108, // 115: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
-	0,   // 116: waybill.v1.Grant.by:type_name -> waybill.v1.Person
-	108, // 117: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
-	80,  // 118: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
-	0,   // 119: waybill.v1.Registry.by:type_name -> waybill.v1.Person
-	108, // 120: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
-	83,  // 121: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
-	108, // 122: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
-	88,  // 123: waybill.v1.ListUnusableResponse.events:type_name -> waybill.v1.UnusableEvent
-	89,  // 124: waybill.v1.ListUnusableResponse.counts:type_name -> waybill.v1.UnusableCount
-	108, // 125: waybill.v1.UnusableEvent.received_at:type_name -> google.protobuf.Timestamp
-	108, // 126: waybill.v1.UnusableEvent.last_at:type_name -> google.protobuf.Timestamp
-	94,  // 127: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
-	97,  // 128: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
-	98,  // 129: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
-	98,  // 130: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
-	100, // 131: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
-	108, // 132: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
-	108, // 133: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
-	108, // 134: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
-	99,  // 135: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
-	100, // 136: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
-	108, // 137: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
-	103, // 138: waybill.v1.ListConnectorsResponse.connectors:type_name -> waybill.v1.Connector
-	108, // 139: waybill.v1.Connector.last_event:type_name -> google.protobuf.Timestamp
-	108, // 140: waybill.v1.Connector.last_refused:type_name -> google.protobuf.Timestamp
-	106, // 141: waybill.v1.TestConnectorResponse.steps:type_name -> waybill.v1.ConnectorStep
-	1,   // 142: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
-	5,   // 143: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
-	14,  // 144: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
-	16,  // 145: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
-	20,  // 146: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
-	23,  // 147: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
-	26,  // 148: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
-	30,  // 149: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
-	35,  // 150: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
-	38,  // 151: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
-	71,  // 152: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
-	40,  // 153: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
-	42,  // 154: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
-	45,  // 155: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
-	47,  // 156: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
-	51,  // 157: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
-	54,  // 158: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
-	58,  // 159: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
-	61,  // 160: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
-	64,  // 161: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
-	67,  // 162: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
-	73,  // 163: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
-	78,  // 164: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
-	81,  // 165: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
-	84,  // 166: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
-	86,  // 167: waybill.v1.Waybill.ListUnusable:input_type -> waybill.v1.ListUnusableRequest
-	90,  // 168: waybill.v1.Waybill.RemoveUnusable:input_type -> waybill.v1.RemoveUnusableRequest
-	92,  // 169: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
-	95,  // 170: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
-	101, // 171: waybill.v1.Waybill.ListConnectors:input_type -> waybill.v1.ListConnectorsRequest
-	104, // 172: waybill.v1.Waybill.TestConnector:input_type -> waybill.v1.TestConnectorRequest
-	2,   // 173: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
-	6,   // 174: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
-	15,  // 175: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
-	17,  // 176: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
-	21,  // 177: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
-	24,  // 178: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
-	27,  // 179: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
-	31,  // 180: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
-	36,  // 181: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
-	39,  // 182: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
-	72,  // 183: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
-	41,  // 184: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
-	43,  // 185: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
-	46,  // 186: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
-	48,  // 187: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
-	52,  // 188: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
-	55,  // 189: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
-	59,  // 190: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
-	62,  // 191: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
-	65,  // 192: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
-	68,  // 193: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
-	74,  // 194: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
-	79,  // 195: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
-	82,  // 196: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
-	85,  // 197: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
-	87,  // 198: waybill.v1.Waybill.ListUnusable:output_type -> waybill.v1.ListUnusableResponse
-	91,  // 199: waybill.v1.Waybill.RemoveUnusable:output_type -> waybill.v1.RemoveUnusableResponse
-	93,  // 200: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
-	96,  // 201: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
-	102, // 202: waybill.v1.Waybill.ListConnectors:output_type -> waybill.v1.ListConnectorsResponse
-	105, // 203: waybill.v1.Waybill.TestConnector:output_type -> waybill.v1.TestConnectorResponse
-	173, // [173:204] is the sub-list for method output_type
-	142, // [142:173] is the sub-list for method input_type
-	142, // [142:142] is the sub-list for extension type_name
-	142, // [142:142] is the sub-list for extension extendee
-	0,   // [0:142] is the sub-list for field type_name
+	5,   // 0: waybill.v1.GetStatusResponse.queue:type_name -> waybill.v1.QueueStats
+	109, // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
+	109, // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	4,   // 3: waybill.v1.GetStatusResponse.weak_connectors:type_name -> waybill.v1.WeakConnector
+	3,   // 4: waybill.v1.GetStatusResponse.ending_certificates:type_name -> waybill.v1.EndingCertificate
+	109, // 5: waybill.v1.EndingCertificate.ends:type_name -> google.protobuf.Timestamp
+	109, // 6: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
+	8,   // 7: waybill.v1.GetImageResponse.places:type_name -> waybill.v1.Place
+	10,  // 8: waybill.v1.GetImageResponse.holds:type_name -> waybill.v1.Hold
+	11,  // 9: waybill.v1.GetImageResponse.releases:type_name -> waybill.v1.Release
+	29,  // 10: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
+	109, // 11: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
+	109, // 12: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
+	9,   // 13: waybill.v1.Place.carriers:type_name -> waybill.v1.Carrier
+	0,   // 14: waybill.v1.Hold.by:type_name -> waybill.v1.Person
+	109, // 15: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
+	109, // 16: waybill.v1.Hold.since:type_name -> google.protobuf.Timestamp
+	14,  // 17: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
+	0,   // 18: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
+	0,   // 19: waybill.v1.Release.by:type_name -> waybill.v1.Person
+	109, // 20: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
+	13,  // 21: waybill.v1.Release.debt:type_name -> waybill.v1.Debt
+	12,  // 22: waybill.v1.Release.approved:type_name -> waybill.v1.Approver
+	0,   // 23: waybill.v1.Approver.who:type_name -> waybill.v1.Person
+	109, // 24: waybill.v1.Approver.at:type_name -> google.protobuf.Timestamp
+	0,   // 25: waybill.v1.Debt.by:type_name -> waybill.v1.Person
+	109, // 26: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
+	109, // 27: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
+	0,   // 28: waybill.v1.Debt.reviewed_by:type_name -> waybill.v1.Person
+	109, // 29: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
+	109, // 30: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
+	14,  // 31: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
+	20,  // 32: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
+	109, // 33: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
+	19,  // 34: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
+	0,   // 35: waybill.v1.GetVerdictResponse.requester:type_name -> waybill.v1.Person
+	23,  // 36: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
+	109, // 37: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
+	0,   // 38: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
+	109, // 39: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
+	109, // 40: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
+	26,  // 41: waybill.v1.ListPullsResponse.pulls:type_name -> waybill.v1.Pull
+	109, // 42: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
+	0,   // 43: waybill.v1.Pull.gateway:type_name -> waybill.v1.Person
+	109, // 44: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
+	29,  // 45: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
+	0,   // 46: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
+	109, // 47: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
+	30,  // 48: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
+	109, // 49: waybill.v1.Promotion.expires:type_name -> google.protobuf.Timestamp
+	0,   // 50: waybill.v1.Promotion.withdrawn_by:type_name -> waybill.v1.Person
+	0,   // 51: waybill.v1.Approval.by:type_name -> waybill.v1.Person
+	109, // 52: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	33,  // 53: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
+	35,  // 54: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
+	109, // 55: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
+	0,   // 56: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
+	109, // 57: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	58,  // 58: waybill.v1.Evidence.withdrawn:type_name -> waybill.v1.Withdrawal
+	108, // 59: waybill.v1.Evidence.claims:type_name -> waybill.v1.Evidence.ClaimsEntry
+	34,  // 60: waybill.v1.Evidence.uses:type_name -> waybill.v1.AuthorityUse
+	109, // 61: waybill.v1.AuthorityUse.at:type_name -> google.protobuf.Timestamp
+	38,  // 62: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
+	33,  // 63: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
+	38,  // 64: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
+	71,  // 65: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
+	50,  // 66: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
+	71,  // 67: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
+	45,  // 68: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
+	109, // 69: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
+	14,  // 70: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
+	20,  // 71: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
+	50,  // 72: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
+	50,  // 73: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
+	0,   // 74: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
+	109, // 75: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
+	51,  // 76: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
+	0,   // 77: waybill.v1.Vote.by:type_name -> waybill.v1.Person
+	109, // 78: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
+	0,   // 79: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
+	54,  // 80: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
+	20,  // 81: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
+	0,   // 82: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
+	109, // 83: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
+	109, // 84: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
+	57,  // 85: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
+	109, // 86: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
+	109, // 87: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
+	0,   // 88: waybill.v1.Key.by:type_name -> waybill.v1.Person
+	109, // 89: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
+	58,  // 90: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
+	109, // 91: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
+	0,   // 92: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
+	109, // 93: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
+	61,  // 94: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
+	0,   // 95: waybill.v1.Schema.by:type_name -> waybill.v1.Person
+	109, // 96: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
+	64,  // 97: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
+	109, // 98: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
+	0,   // 99: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
+	0,   // 100: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
+	109, // 101: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
+	0,   // 102: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
+	12,  // 103: waybill.v1.Waiver.approved:type_name -> waybill.v1.Approver
+	67,  // 104: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
+	109, // 105: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
+	70,  // 106: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
+	0,   // 107: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
+	109, // 108: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
+	71,  // 109: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
+	77,  // 110: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
+	78,  // 111: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
+	76,  // 112: waybill.v1.ListMembersResponse.taken_back:type_name -> waybill.v1.TakenBack
+	109, // 113: waybill.v1.TakenBack.since:type_name -> google.protobuf.Timestamp
+	0,   // 114: waybill.v1.TakenBack.by:type_name -> waybill.v1.Person
+	109, // 115: waybill.v1.TakenBack.at:type_name -> google.protobuf.Timestamp
+	0,   // 116: waybill.v1.Member.by:type_name -> waybill.v1.Person
+	109, // 117: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
+	0,   // 118: waybill.v1.Grant.by:type_name -> waybill.v1.Person
+	109, // 119: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
+	81,  // 120: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
+	0,   // 121: waybill.v1.Registry.by:type_name -> waybill.v1.Person
+	109, // 122: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
+	84,  // 123: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
+	109, // 124: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
+	89,  // 125: waybill.v1.ListUnusableResponse.events:type_name -> waybill.v1.UnusableEvent
+	90,  // 126: waybill.v1.ListUnusableResponse.counts:type_name -> waybill.v1.UnusableCount
+	109, // 127: waybill.v1.UnusableEvent.received_at:type_name -> google.protobuf.Timestamp
+	109, // 128: waybill.v1.UnusableEvent.last_at:type_name -> google.protobuf.Timestamp
+	95,  // 129: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
+	98,  // 130: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
+	99,  // 131: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
+	99,  // 132: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
+	101, // 133: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
+	109, // 134: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
+	109, // 135: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
+	109, // 136: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
+	100, // 137: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
+	101, // 138: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
+	109, // 139: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
+	104, // 140: waybill.v1.ListConnectorsResponse.connectors:type_name -> waybill.v1.Connector
+	109, // 141: waybill.v1.Connector.last_event:type_name -> google.protobuf.Timestamp
+	109, // 142: waybill.v1.Connector.last_refused:type_name -> google.protobuf.Timestamp
+	107, // 143: waybill.v1.TestConnectorResponse.steps:type_name -> waybill.v1.ConnectorStep
+	1,   // 144: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
+	6,   // 145: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
+	15,  // 146: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
+	17,  // 147: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
+	21,  // 148: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
+	24,  // 149: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
+	27,  // 150: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
+	31,  // 151: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
+	36,  // 152: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
+	39,  // 153: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
+	72,  // 154: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
+	41,  // 155: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
+	43,  // 156: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
+	46,  // 157: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
+	48,  // 158: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
+	52,  // 159: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
+	55,  // 160: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
+	59,  // 161: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
+	62,  // 162: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
+	65,  // 163: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
+	68,  // 164: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
+	74,  // 165: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
+	79,  // 166: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
+	82,  // 167: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
+	85,  // 168: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
+	87,  // 169: waybill.v1.Waybill.ListUnusable:input_type -> waybill.v1.ListUnusableRequest
+	91,  // 170: waybill.v1.Waybill.RemoveUnusable:input_type -> waybill.v1.RemoveUnusableRequest
+	93,  // 171: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
+	96,  // 172: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
+	102, // 173: waybill.v1.Waybill.ListConnectors:input_type -> waybill.v1.ListConnectorsRequest
+	105, // 174: waybill.v1.Waybill.TestConnector:input_type -> waybill.v1.TestConnectorRequest
+	2,   // 175: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
+	7,   // 176: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
+	16,  // 177: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
+	18,  // 178: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
+	22,  // 179: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
+	25,  // 180: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
+	28,  // 181: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
+	32,  // 182: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
+	37,  // 183: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
+	40,  // 184: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
+	73,  // 185: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
+	42,  // 186: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
+	44,  // 187: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
+	47,  // 188: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
+	49,  // 189: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
+	53,  // 190: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
+	56,  // 191: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
+	60,  // 192: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
+	63,  // 193: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
+	66,  // 194: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
+	69,  // 195: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
+	75,  // 196: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
+	80,  // 197: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
+	83,  // 198: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
+	86,  // 199: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
+	88,  // 200: waybill.v1.Waybill.ListUnusable:output_type -> waybill.v1.ListUnusableResponse
+	92,  // 201: waybill.v1.Waybill.RemoveUnusable:output_type -> waybill.v1.RemoveUnusableResponse
+	94,  // 202: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
+	97,  // 203: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
+	103, // 204: waybill.v1.Waybill.ListConnectors:output_type -> waybill.v1.ListConnectorsResponse
+	106, // 205: waybill.v1.Waybill.TestConnector:output_type -> waybill.v1.TestConnectorResponse
+	175, // [175:206] is the sub-list for method output_type
+	144, // [144:175] is the sub-list for method input_type
+	144, // [144:144] is the sub-list for extension type_name
+	144, // [144:144] is the sub-list for extension extendee
+	0,   // [0:144] is the sub-list for field type_name
 }
 
 func init() { file_waybill_v1_waybill_proto_init() }
@@ -10266,7 +10354,7 @@ func file_waybill_v1_waybill_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_waybill_v1_waybill_proto_rawDesc), len(file_waybill_v1_waybill_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   108,
+			NumMessages:   109,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,43 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/network/org"
+)
+
+// Resync has a peer or an orderer begin anew from the channel's first block: what it had is put aside, and it reads the
+// chain from the others. A crash in between is repaired by starting the organisation.
+//
+// An orderer that lost what it had signed is, until it has caught up, the one of the quorum that may be wrong: no second
+// one must be so at the same time.
+func Resync(ctx context.Context, f *org.Folder, kind org.Kind, now time.Time) (aside string, err error) {
+	if kind != org.KindPeer && kind != org.KindOrderer {
+		return "", provenance.Errorf(provenance.Invalid, "%q: want peer or orderer", kind)
+	}
+	joined, err := f.Joined()
+	if err != nil {
+		return "", err
+	}
+	if !joined {
+		return "", provenance.Errorf(provenance.Invalid, "%s has not joined a channel: there is nothing to read anew", f.Spec().Name)
+	}
+	if err := f.Stop(ctx, string(kind)); err != nil {
+		return "", err
+	}
+	data := filepath.Join(f.Dir(), string(kind), "data")
+	aside = filepath.Join(f.Dir(), string(kind), "data.before-"+now.UTC().Format("20060102T150405"))
+	if err := os.Rename(data, aside); errors.Is(err, fs.ErrNotExist) {
+		aside = ""
+	} else if err != nil {
+		return "", fmt.Errorf("put the data of the %s aside: %w", kind, err)
+	}
+	return aside, f.Up(ctx)
+}

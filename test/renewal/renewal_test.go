@@ -1,0 +1,377 @@
+// Package renewal renews every certificate of a real network while events flow, takes one back, and replaces an
+// organisation's authorities.
+package renewal
+
+import (
+	"bufio"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/network/cert"
+	"github.com/waybill-dev/waybill/network/channel"
+	"github.com/waybill-dev/waybill/network/org"
+	"github.com/waybill-dev/waybill/test/lab"
+)
+
+//nolint:gochecknoglobals // flags
+var (
+	rounds   = flag.Int("renewal.rounds", 1, "how often every certificate is renewed")
+	lifetime = flag.Duration("renewal.lifetime", 10*time.Minute, "how long the new certificates hold")
+)
+
+// flow pushes images, one after the other, and knows how many were taken.
+type flow struct {
+	lab    *lab.Lab
+	repo   string
+	pushed atomic.Int64
+	stop   context.CancelFunc
+	ended  chan error
+}
+
+func startFlow(ctx context.Context, l *lab.Lab, repo string) *flow {
+	flowing, stop := context.WithCancel(ctx)
+	f := &flow{lab: l, repo: repo, stop: stop, ended: make(chan error, 1)}
+	go func() {
+		pace := time.NewTicker(50 * time.Millisecond)
+		defer pace.Stop()
+		for i := 0; ; i++ {
+			select {
+			case <-flowing.Done():
+				f.ended <- nil
+				return
+			case <-pace.C:
+			}
+			// The image in hand is finished: it counts, or it does not exist.
+			if _, err := l.PushImage(ctx, repo, fmt.Sprintf("t%d", i%50), fmt.Sprint("image ", i)); err != nil {
+				f.ended <- err
+				return
+			}
+			f.pushed.Add(1)
+		}
+	}()
+	return f
+}
+
+// check ends the flow and holds the ledger to it: nothing lost, nothing twice.
+func (f *flow) check(t *testing.T, ctx context.Context) {
+	t.Helper()
+	f.stop()
+	if err := <-f.ended; err != nil {
+		t.Fatal(err)
+	}
+	want := int(f.pushed.Load())
+	var j lab.Journal
+	err := lab.Poll(ctx, 3*time.Minute, func() (err error) {
+		if j, err = f.lab.ReadJournal(ctx, "security", provenance.Repository(f.repo)); err != nil {
+			return err
+		}
+		if len(j.Images) < want {
+			return fmt.Errorf("%d of %d images recorded", len(j.Images), want)
+		}
+		return nil
+	})
+	twice := 0
+	for _, n := range j.Pushes {
+		if n > 1 {
+			twice++
+		}
+	}
+	t.Logf("pushed %d, recorded %d images, %d recorded twice, height %d", want, len(j.Images), twice, j.Height)
+	if err != nil || twice > 0 || len(j.Images) != want {
+		t.Errorf("pushed %d, recorded %d, %d twice: %v\n%s", want, len(j.Images), twice, err, f.lab.Log("gateway-vendor"))
+	}
+}
+
+// organisation is one of the network's, with what renews its certificates.
+type organisation struct {
+	*org.Folder
+	certs   *cert.Folder
+	options cert.Options
+}
+
+func organisations(t *testing.T, l *lab.Lab) []organisation {
+	t.Helper()
+	var all []organisation
+	for _, o := range l.Net.Topology().Orgs {
+		f, err := l.Net.Org(o.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		certs, err := cert.Open(f.Dir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		options := cert.Live(f, nil)
+		options.Lifetime = *lifetime
+		options.Step = func(what string) { t.Logf("%s: %s", f.Spec().Name, what) }
+		all = append(all, organisation{f, certs, options})
+	}
+	return all
+}
+
+// agree has three of four admins sign what the organisation proposes, and brings it to the orderers.
+func agree(t *testing.T, ctx context.Context, all []organisation, proposer organisation, change func(channel.Descriptor) channel.Change) {
+	t.Helper()
+	file, err := os.ReadFile(filepath.Join(proposer.Dir(), "channel", "proposed.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := channel.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := proposer.Spec().Channel
+	signer := func(o organisation) channel.Signer {
+		admin := o.Client().People["admin"]
+		s, err := channel.ReadSigner(o.Spec().MSPID, admin.Cert, admin.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	me := proposer.Client()
+	member, err := channel.Connect(name, signer(proposer), me.PeerAddress, me.PeerTLSCA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer member.Close() //nolint:errcheck // the test is over
+	config, _, err := member.Current(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := change(d)(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	update, err := channel.Compute(name, config, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var signatures []*common.ConfigSignature
+	for _, o := range all[:3] {
+		s, err := signer(o).SignUpdate(update)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signatures = append(signatures, s)
+	}
+	// A change that touches an orderer takes it out for a moment: no other may be away meanwhile.
+	if err := lab.Poll(ctx, time.Minute, func() error {
+		down, err := member.Down(ctx, config)
+		if err == nil && len(down) > 0 {
+			err = fmt.Errorf("%v", down)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if _, err := member.Submit(ctx, config, update, signatures); err != nil {
+		for _, o := range all {
+			log, readErr := os.ReadFile(o.LogPath(o.Spec().Name + "-orderer"))
+			t.Logf("%s, %v:\n%s", o.Spec().Name, readErr, log[max(0, len(log)-6000):])
+		}
+		t.Fatal(err)
+	}
+	t.Logf("%s: the channel has it, after %v", proposer.Spec().Name, time.Since(began).Round(time.Millisecond))
+}
+
+// renewAll renews every certificate of one organisation, its orderer's through the channel.
+func renewAll(t *testing.T, ctx context.Context, all []organisation, o organisation) {
+	t.Helper()
+	done, err := o.certs.Renew(ctx, nil, o.options)
+	if err != nil {
+		t.Fatalf("%s: %v", o.Spec().Name, err)
+	}
+	for _, d := range done {
+		if d.Name != cert.OrdererEnrolment && d.State != cert.Renewed || d.Name == cert.OrdererEnrolment && d.State != cert.WaitsForVote {
+			t.Fatalf("%s: %+v", o.Spec().Name, d)
+		}
+	}
+	agree(t, ctx, all, o, channel.UpdateOrderer)
+	if done, err = o.certs.Renew(ctx, []string{cert.OrdererEnrolment}, o.options); err != nil || done[0].State != cert.Renewed {
+		t.Fatalf("%s: %+v, %v", o.Spec().Name, done, err)
+	}
+	if err := o.Ready(ctx); err != nil {
+		t.Fatalf("%s does not come back: %v", o.Spec().Name, err)
+	}
+}
+
+func TestRenewals(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a whole network")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(*rounds+2)*10*time.Minute)
+	defer cancel()
+	l := lab.For(ctx, t)
+	if err := l.StartGateway(ctx, "vendor"); err != nil {
+		t.Fatalf("%v\n%s", err, l.Log("gateway-vendor"))
+	}
+	if err := l.AddRegistry(ctx, l.Registry, "distribution", lab.Owner); err != nil {
+		t.Fatal(err)
+	}
+	for _, repo := range []string{"renewal/flow", "renewal/roots"} {
+		if err := l.PushBlob(ctx, repo); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := organisations(t, l)
+	f := startFlow(ctx, l, "renewal/flow")
+	pid := l.GatewayPID("vendor")
+	for round := range *rounds {
+		for _, o := range all {
+			began := time.Now()
+			renewAll(t, ctx, all, o)
+			t.Logf("round %d: %s renewed in %v, %d pushed", round+1, o.Spec().Name, time.Since(began).Round(time.Second), f.pushed.Load())
+		}
+	}
+	f.check(t, ctx)
+	if l.GatewayPID("vendor") != pid {
+		t.Error("the gateway was restarted")
+	}
+	gatewayHasThem(t, ctx, l, all[0])
+	t.Run("Revoked", func(t *testing.T) { revoked(t, ctx, l, all) })
+	t.Run("RollOver", func(t *testing.T) { rollOver(t, ctx, l, all) })
+}
+
+// gatewayHasThem compares what the gateway says of its certificates with the folder.
+func gatewayHasThem(t *testing.T, ctx context.Context, l *lab.Lab, o organisation) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+o.Spec().Listen.GatewayMetrics+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = lab.Poll(ctx, 30*time.Second, func() error {
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close() //nolint:errcheck // it was only read from
+		left := map[string]float64{}
+		for use, value := range certificateMetrics(response.Body) {
+			left[use] = value
+		}
+		for _, use := range []string{"gateway-api", "gateway-identity", "orderer"} {
+			if s, ok := left[use]; !ok || s > lifetime.Seconds() || s < -lifetime.Seconds() {
+				return fmt.Errorf("%s has %v seconds left, said: %v", use, s, ok)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Errorf("%v\n%s", err, l.Log("gateway-vendor"))
+	}
+	if out, code := l.Waybill(ctx, "status", "--as", "vendor/admin"); code != 0 || *lifetime < 3*time.Minute && !strings.Contains(out, "certificate ends") {
+		t.Errorf("status: exit %d, %s", code, out)
+	}
+}
+
+// revoked: once the channel has the list, the person's acts and questions are refused everywhere, with the reason.
+func revoked(t *testing.T, ctx context.Context, l *lab.Lab, all []organisation) {
+	vendor := all[0]
+	if out, code := l.Waybill(ctx, "inbox", "--as", "vendor/scanner"); code != 0 {
+		t.Fatalf("before: exit %d, %s", code, out)
+	}
+	if _, err := vendor.certs.Revoke(ctx, cert.Revocation{Names: []string{"scanner"}}, vendor.options); err != nil {
+		t.Fatal(err)
+	}
+	agree(t, ctx, all, vendor, channel.UpdateOrg)
+	err := lab.Poll(ctx, 10*time.Second, func() error {
+		out, code := l.Waybill(ctx, "inbox", "--as", "vendor/scanner")
+		if code == 0 || !strings.Contains(out, "revoked") {
+			return fmt.Errorf("a question of who was revoked: exit %d, %s", code, out)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	for _, o := range []string{"vendor", "audit"} {
+		c, err := l.Dial(o, "scanner")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.EvaluateOwn(ctx, "policy:List")
+		if o == "vendor" && err == nil || o == "audit" && err != nil {
+			t.Errorf("the peer of %s answers its scanner: %v", o, err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := vendor.certs.Renew(ctx, []string{"scanner"}, vendor.options); err != nil {
+		t.Fatal(err)
+	}
+	if err := lab.Poll(ctx, 10*time.Second, func() error {
+		if out, code := l.Waybill(ctx, "inbox", "--as", "vendor/scanner"); code != 0 {
+			return fmt.Errorf("with a new certificate: exit %d, %s", code, out)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
+// rollOver replaces the authorities of one organisation while events flow.
+func rollOver(t *testing.T, ctx context.Context, l *lab.Lab, all []organisation) {
+	vendor := all[0]
+	f := startFlow(ctx, l, "renewal/roots")
+	step := func(want cert.Stage) {
+		t.Helper()
+		p, err := vendor.certs.RollOver(ctx, vendor.Spec().MSPID, vendor.options)
+		if err != nil || p.Stage != want {
+			t.Fatalf("got %+v, %v, want %s", p, err, want)
+		}
+		if err := vendor.Ready(ctx); err != nil {
+			t.Fatalf("after %q: %v", want, err)
+		}
+	}
+	step(cert.Introduced)
+	agree(t, ctx, all, vendor, channel.UpdateOrg)
+	step(cert.Issuing)
+	renewAll(t, ctx, all, vendor)
+	step(cert.Leaving)
+	agree(t, ctx, all, vendor, channel.UpdateOrg)
+	step(cert.Finished)
+	f.check(t, ctx)
+	for _, o := range all {
+		if err := o.Ready(ctx); err != nil {
+			t.Errorf("%s: %v", o.Spec().Name, err)
+		}
+	}
+	if out, code := l.Waybill(ctx, "status", "--as", "vendor/admin"); code != 0 {
+		t.Errorf("status: exit %d, %s", code, out)
+	}
+}
+
+// certificateMetrics reads the seconds left by use, of the vendor.
+func certificateMetrics(body io.Reader) map[string]float64 {
+	out := map[string]float64{}
+	lines := bufio.NewScanner(body)
+	for lines.Scan() {
+		var value float64
+		labels, rest, ok := strings.Cut(strings.TrimPrefix(lines.Text(), "waybill_certificate_seconds_left{"), "} ")
+		if !ok || labels == lines.Text() || !strings.Contains(labels, `org="VendorMSP"`) {
+			continue
+		}
+		if _, err := fmt.Sscan(rest, &value); err != nil {
+			continue
+		}
+		_, use, _ := strings.Cut(labels, `use="`)
+		use, _, _ = strings.Cut(use, `"`)
+		out[use] = value
+	}
+	return out
+}
