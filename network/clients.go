@@ -2,9 +2,14 @@ package network
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/waybill-dev/waybill/network/disk"
+	"github.com/waybill-dev/waybill/network/org"
 )
 
 // Clients is what programs outside this package need to know of a network. In clients.json paths
@@ -16,37 +21,15 @@ type Clients struct {
 	Orgs      []Client `json:"orgs"`
 }
 
-// Client is one organisation as its own people see it.
-type Client struct {
-	Org            string              `json:"org"`
-	MSPID          string              `json:"mspid"`
-	PeerAddress    string              `json:"peerAddress"`
-	PeerTLSCA      string              `json:"peerTLSCA"`
-	GatewayAddress string              `json:"gatewayAddress"`
-	GatewayTLSCA   string              `json:"gatewayTLSCA"`
-	EnrolmentCA    string              `json:"enrolmentCA"` // signs the people's certificates
-	People         map[string]Identity `json:"people"`
-}
+// What package org says of one organisation.
+type (
+	Client       = org.Client
+	Identity     = org.Identity
+	GatewayPaths = org.GatewayPaths
+)
 
-// Identity is where a person's certificate and key are.
-type Identity struct {
-	Cert string `json:"cert"`
-	Key  string `json:"key"`
-}
-
-// GatewayPaths is what a gateway's configuration is written from, beside the Client; all paths are
-// absolute.
-type GatewayPaths struct {
-	Dir            string // the gateway's own folder, for its databases
-	Config         string // where the configuration goes
-	TLSCert        string // serves the API
-	TLSKey         string
-	Genesis        string
-	Channel        string
-	Chaincode      string
-	MetricsAddress string
-	IntakeAddress  string
-}
+// People returns the names of the people enrolled in every organisation.
+func People() []string { return org.People() }
 
 // Org returns the named organisation.
 func (c Clients) Org(name string) (Client, error) {
@@ -58,13 +41,19 @@ func (c Clients) Org(name string) (Client, error) {
 	return Client{}, fmt.Errorf("organisation %q is not in this network", name)
 }
 
-// LoadClients reads the clients.json of the network in dir.
+// LoadClients reads the clients.json of the network in dir. Where dir is one organisation's folder,
+// there is that organisation and no other.
 func LoadClients(dir string) (Clients, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return Clients{}, err
 	}
 	raw, err := os.ReadFile(filepath.Join(dir, "clients.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		if f, openErr := org.Open(dir, org.Options{}); openErr == nil {
+			return ClientsOf(f), nil
+		}
+	}
 	if err != nil {
 		return Clients{}, err
 	}
@@ -75,24 +64,19 @@ func LoadClients(dir string) (Clients, error) {
 	return c.mapPaths(func(p string) (string, error) { return filepath.Join(dir, p), nil })
 }
 
+// ClientsOf returns what one organisation's folder knows of a network: itself.
+func ClientsOf(f *org.Folder) Clients {
+	s := f.Spec()
+	return Clients{Channel: s.Channel, Chaincode: s.Chaincode, Genesis: f.GenesisPath(), Orgs: []Client{f.Client()}}
+}
+
 // Clients returns what LoadClients would read.
 func (n *Network) Clients() Clients {
 	c := Clients{
 		Channel: n.topology.Channel, Chaincode: n.topology.Chaincode, Genesis: n.genesisPath(),
 	}
 	for i, o := range n.topology.Orgs {
-		d, p := n.orgDir(o.Name), n.topology.Ports(i)
-		client := Client{
-			Org: o.Name, MSPID: o.MSPID,
-			PeerAddress: address(p.Peer), PeerTLSCA: d.tlsCACert(),
-			GatewayAddress: address(p.GatewayAPI), GatewayTLSCA: d.tlsCACert(),
-			EnrolmentCA: d.caCert(),
-			People:      map[string]Identity{},
-		}
-		for _, name := range People() {
-			client.People[name] = Identity{Cert: d.personCert(name), Key: d.personKey(name)}
-		}
-		c.Orgs = append(c.Orgs, client)
+		c.Orgs = append(c.Orgs, org.ClientOf(n.orgDir(o.Name), n.topology.spec(i, n.state)))
 	}
 	return c
 }
@@ -124,8 +108,7 @@ func (c Clients) mapPaths(f func(string) (string, error)) (Clients, error) {
 	return out, firstErr
 }
 
-// writeClients writes clients.json, and each gateway's configuration if the caller said how and
-// none is there: a person may have changed it since.
+// writeClients writes clients.json.
 func (n *Network) writeClients() error {
 	rel, err := n.Clients().mapPaths(func(p string) (string, error) { return filepath.Rel(n.dir, p) })
 	if err != nil {
@@ -135,31 +118,5 @@ func (n *Network) writeClients() error {
 	if err != nil {
 		return fmt.Errorf("write clients.json: %w", err)
 	}
-	if err := writeFile(filepath.Join(n.dir, "clients.json"), append(raw, '\n'), 0o644); err != nil {
-		return err
-	}
-	if n.opts.GatewayConfig == nil {
-		return nil
-	}
-	for i, client := range n.Clients().Orgs {
-		paths := n.gatewayPaths(i)
-		config, err := n.opts.GatewayConfig(client, paths)
-		if err != nil {
-			return fmt.Errorf("gateway configuration of %s: %w", client.Org, err)
-		}
-		if err := writeOnce(paths.Config, config, 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (n *Network) gatewayPaths(i int) GatewayPaths {
-	d, p := n.orgDir(n.topology.Orgs[i].Name), n.topology.Ports(i)
-	return GatewayPaths{
-		Dir: d.at("gateway"), Config: d.at("gateway", "config.yaml"),
-		TLSCert: d.at("gateway", "tls.crt"), TLSKey: d.at("gateway", "tls.key"),
-		Genesis: n.genesisPath(), Channel: n.topology.Channel, Chaincode: n.topology.Chaincode,
-		MetricsAddress: address(p.GatewayMetrics), IntakeAddress: address(p.GatewayIntake),
-	}
+	return disk.Write(filepath.Join(n.dir, "clients.json"), append(raw, '\n'), 0o644)
 }

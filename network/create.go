@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 
-	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/waybill-dev/waybill/network/channel"
+	"github.com/waybill-dev/waybill/network/disk"
+	"github.com/waybill-dev/waybill/network/org"
 )
 
 // create makes what is missing on disk. Each file is written whole, and those that others depend
@@ -17,40 +20,34 @@ func (n *Network) create(ctx context.Context) error {
 	if err := n.choosePrograms(ctx); err != nil {
 		return err
 	}
-	pkg, id, err := chaincodePackage(n.topology.Chaincode)
-	if err != nil {
-		return err
-	}
 	// What was approved stays, even if a later Waybill packs differently.
 	if n.state.PackageID == "" {
+		_, id, err := org.Package(n.topology.Chaincode, org.FirstVersion)
+		if err != nil {
+			return err
+		}
 		n.state.PackageID = id
 	}
 	// First of all: from here on the directory is known to be ours.
 	if err := n.save(); err != nil {
 		return err
 	}
-	if err := writeOnce(filepath.Join(n.dir, "package.tgz"), pkg, 0o644); err != nil {
-		return err
-	}
-	have, err := exists(n.genesisPath())
+	have, err := disk.Exists(n.genesisPath())
 	if err != nil {
 		return err
 	}
 	if !have {
 		n.step(ctx, "making keys and the first block")
 	}
-	var orgs errgroup.Group
-	for _, o := range n.topology.Orgs {
-		orgs.Go(func() error { return n.makeCrypto(o) })
-	}
-	if err := orgs.Wait(); err != nil {
+	err = n.each(func(i int) error {
+		_, err := org.Create(ctx, n.orgDir(n.topology.Orgs[i].Name), n.topology.spec(i, n.state), n.orgOptions())
 		return err
-	}
-	if err := n.makeConfig(); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	if !have {
-		if err := n.makeGenesis(ctx); err != nil {
+		if err := n.makeGenesis(); err != nil {
 			return err
 		}
 	}
@@ -62,7 +59,7 @@ func (n *Network) choosePrograms(ctx context.Context) error {
 	if n.opts.Tools != (Tools{}) {
 		n.state.Tools = n.opts.Tools
 	}
-	if have, err := exists(n.state.Tools.Peer); err != nil || !have {
+	if have, err := disk.Exists(n.state.Tools.Peer); err != nil || !have {
 		tools, err := BuildTools(ctx, n.opts.Progress)
 		if err != nil {
 			return err
@@ -76,7 +73,7 @@ func (n *Network) choosePrograms(ctx context.Context) error {
 		}
 		n.state.ChaincodeBinary = bin
 	}
-	if have, err := exists(n.state.ChaincodeBinary); err == nil && have {
+	if have, err := disk.Exists(n.state.ChaincodeBinary); err == nil && have {
 		return nil
 	}
 	if n.opts.ChaincodeBinary != "" {
@@ -94,7 +91,7 @@ func findChaincode() (string, error) {
 	const name = "waybill-chaincode"
 	if exe, err := os.Executable(); err == nil {
 		beside := filepath.Join(filepath.Dir(exe), name)
-		if have, err := exists(beside); err == nil && have {
+		if have, err := disk.Exists(beside); err == nil && have {
 			return beside, nil
 		}
 	}
@@ -107,23 +104,33 @@ func findChaincode() (string, error) {
 	return "", errors.New(name + " found neither beside this program nor in bin/; build it with make build")
 }
 
-// makeGenesis makes the channel's first block. It exists once in a network's life: each node
-// pins it, and so does every proof.
-func (n *Network) makeGenesis(ctx context.Context) error {
-	yaml, err := n.channelYAML()
+// makeGenesis makes the channel's first block, of the descriptors that the organisations export, as
+// they would on hosts of their own. It exists once in a network's life: each node pins it, and so
+// does every proof.
+func (n *Network) makeGenesis() error {
+	var orgs []channel.Descriptor
+	for i := range n.topology.Orgs {
+		f, err := n.folder(i)
+		if err != nil {
+			return err
+		}
+		file, err := f.Export()
+		if err != nil {
+			return fmt.Errorf("export %s: %w", n.topology.Orgs[i].Name, err)
+		}
+		d, err := channel.Open(file)
+		if err != nil {
+			return fmt.Errorf("export %s: %w", n.topology.Orgs[i].Name, err)
+		}
+		orgs = append(orgs, d)
+	}
+	block, err := channel.Found(channel.Parameters{Channel: n.topology.Channel}, orgs)
 	if err != nil {
-		return err
+		return fmt.Errorf("make first block: %w", err)
 	}
-	dir := filepath.Join(n.dir, "channel")
-	if err := writeFile(filepath.Join(dir, "configtx.yaml"), yaml, 0o644); err != nil {
-		return err
+	raw, err := proto.Marshal(block)
+	if err != nil {
+		return fmt.Errorf("make first block: %w", err)
 	}
-	block := filepath.Join(dir, "genesis.block")
-	cmd := exec.CommandContext(ctx, n.state.Tools.Configtxgen, "-profile", "Waybill",
-		"-channelID", n.topology.Channel, "-outputBlock", block, "-configPath", dir)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "FABRIC_CFG_PATH=" + dir}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("make first block: %w\n%s", err, out)
-	}
-	return os.Rename(block, n.genesisPath())
+	return disk.Write(n.genesisPath(), raw, 0o644)
 }

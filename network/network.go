@@ -11,7 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
+
+	"github.com/waybill-dev/waybill/network/disk"
+	"github.com/waybill-dev/waybill/network/org"
 )
 
 // Options say how a network is made and run. Only Dir is needed.
@@ -63,17 +65,11 @@ type state struct {
 // ErrNoNetwork says that a directory holds no network.
 var ErrNoNetwork = errors.New("no network here")
 
-// plainPath matches what may stand in YAML unquoted and in a shell's PATH.
-var plainPath = regexp.MustCompile(`^[\p{L}\p{N}/._@+=~-]+$`)
-
 // New prepares a network; nothing is written or started before Up.
 func New(opts Options) (*Network, error) {
-	dir, err := filepath.Abs(opts.Dir)
+	dir, err := org.CheckDir(opts.Dir)
 	if err != nil {
-		return nil, err
-	}
-	if opts.Dir == "" || !plainPath.MatchString(dir) {
-		return nil, fmt.Errorf("network directory %q: use a path of letters, digits and ._@+=~- only", opts.Dir)
+		return nil, fmt.Errorf("network: %w", err)
 	}
 	n := &Network{dir: dir, opts: opts, log: opts.Log}
 	if n.log == nil {
@@ -133,7 +129,7 @@ func (n *Network) save() error {
 	if err != nil {
 		return fmt.Errorf("encode network.json: %w", err)
 	}
-	return writeFile(n.statePath(), append(raw, '\n'), 0o644)
+	return disk.Write(n.statePath(), append(raw, '\n'), 0o644)
 }
 
 // checkTopology compares what was asked for with what is there.
@@ -170,7 +166,7 @@ func (n *Network) lock(ctx context.Context) (unlock func(), err error) {
 	if !ours {
 		return nil, fmt.Errorf("directory %s holds something that is not a network: %w", n.dir, ErrNoNetwork)
 	}
-	if unlock, err = lock(ctx, filepath.Join(n.dir, name)); err != nil {
+	if unlock, err = disk.Lock(ctx, filepath.Join(n.dir, name)); err != nil {
 		return nil, err
 	}
 	// Whoever had the lock before us may have made or changed it.

@@ -9,6 +9,15 @@ import (
 	"testing"
 )
 
+func testNetwork(t *testing.T) *Network {
+	t.Helper()
+	n, err := New(Options{Dir: filepath.Join(t.TempDir(), "net")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 func TestForeignDirectoryIsLeftAlone(t *testing.T) {
 	dir := t.TempDir()
 	precious := filepath.Join(dir, "thesis.txt")

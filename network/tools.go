@@ -10,15 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
-	"time"
+
+	"github.com/waybill-dev/waybill/network/disk"
 )
 
 // Tools are the Fabric programs a network is run with.
 type Tools struct {
-	Peer        string `json:"peer"`
-	Orderer     string `json:"orderer"`
-	Configtxgen string `json:"configtxgen"`
+	Peer    string `json:"peer"`
+	Orderer string `json:"orderer"`
 }
 
 // RegistryTools are a real registry and a real client, for demonstrations and tests.
@@ -31,16 +30,22 @@ type RegistryTools struct {
 // this user's cache has them. The first time takes a minute or more, and progress gets a line for
 // each program; after that it takes no time and says nothing.
 func BuildTools(ctx context.Context, progress io.Writer) (Tools, error) {
-	const cmd = "github.com/hyperledger/fabric/cmd/"
-	bin, err := build(ctx, progress, ".", cmd+"peer", cmd+"orderer", cmd+"configtxgen")
+	bin, err := build(ctx, progress, ".", fabricPrograms+"peer", fabricPrograms+"orderer")
 	if err != nil {
 		return Tools{}, fmt.Errorf("build Fabric programs: %w", err)
 	}
-	return Tools{
-		Peer:        filepath.Join(bin, "peer"),
-		Orderer:     filepath.Join(bin, "orderer"),
-		Configtxgen: filepath.Join(bin, "configtxgen"),
-	}, nil
+	return Tools{Peer: filepath.Join(bin, "peer"), Orderer: filepath.Join(bin, "orderer")}, nil
+}
+
+const fabricPrograms = "github.com/hyperledger/fabric/cmd/"
+
+// BuildConfigtxgen does the same for Fabric's own maker of first blocks, for tests: ours is compared with it.
+func BuildConfigtxgen(ctx context.Context, progress io.Writer) (string, error) {
+	bin, err := build(ctx, progress, ".", fabricPrograms+"configtxgen")
+	if err != nil {
+		return "", fmt.Errorf("build configtxgen: %w", err)
+	}
+	return filepath.Join(bin, "configtxgen"), nil
 }
 
 // BuildRegistryTools does the same for a registry and its client.
@@ -116,7 +121,7 @@ func build(ctx context.Context, progress io.Writer, module string, packages ...s
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return "", err
 	}
-	unlock, err := lock(ctx, filepath.Join(dir, "lock"))
+	unlock, err := disk.Lock(ctx, filepath.Join(dir, "lock"))
 	if err != nil {
 		return "", err
 	}
@@ -155,7 +160,7 @@ func goBuild(ctx context.Context, src, pkg, target string) error {
 func missingIn(bin string, packages []string) ([]string, error) {
 	var missing []string
 	for _, pkg := range packages {
-		have, err := exists(filepath.Join(bin, programName(pkg)))
+		have, err := disk.Exists(filepath.Join(bin, programName(pkg)))
 		if err != nil {
 			return nil, err
 		}
@@ -202,7 +207,7 @@ func toolsDir() (string, error) {
 // above returns the nearest folder at or above start in which the relative path exists.
 func above(start, rel string) (string, error) {
 	for dir := start; ; dir = filepath.Dir(dir) {
-		have, err := exists(filepath.Join(dir, rel))
+		have, err := disk.Exists(filepath.Join(dir, rel))
 		if err != nil {
 			return "", err
 		}
@@ -211,36 +216,6 @@ func above(start, rel string) (string, error) {
 		}
 		if dir == filepath.Dir(dir) {
 			return "", fmt.Errorf("no %s at or above %s", rel, start)
-		}
-	}
-}
-
-// lock takes the file lock, waiting for whoever holds it. The lock ends with its holder, so a
-// killed one leaves nothing to clean up.
-func lock(ctx context.Context, file string) (unlock func(), err error) {
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return func() { _ = f.Close() }, nil
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			_ = f.Close()
-			return nil, fmt.Errorf("lock %s: %w", file, err)
-		}
-		select {
-		case <-ctx.Done():
-			_ = f.Close()
-			return nil, fmt.Errorf("wait for the other process that holds %s: %w", file, ctx.Err())
-		case <-tick.C:
 		}
 	}
 }

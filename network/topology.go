@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"regexp"
 	"strconv"
+
+	"github.com/waybill-dev/waybill/network/org"
 )
 
 // DefaultPortBase is the first port of the first organisation unless the topology says otherwise.
@@ -62,11 +63,6 @@ func Default() Topology {
 	}
 }
 
-// People returns the names of the people enrolled in every organisation.
-func People() []string {
-	return []string{"admin", "gateway", "publisher", "scanner", "release-manager", "auditor"}
-}
-
 func (t Topology) withDefaults() Topology {
 	d := Default()
 	if t.Channel == "" {
@@ -84,23 +80,11 @@ func (t Topology) withDefaults() Topology {
 	return t
 }
 
-// Names become file names and Fabric identifiers, and are pasted into YAML and policy rules.
-var (
-	orgName   = regexp.MustCompile(`^[a-z][a-z0-9]{0,30}$`)
-	mspName   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,60}$`)
-	chainName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,60}$`)
-)
-
 // Validate says everything that is wrong with the topology.
 func (t Topology) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if !chainName.MatchString(t.Channel) {
-		bad("channel name %q: want %s", t.Channel, chainName)
-	}
-	if !chainName.MatchString(t.Chaincode) {
-		bad("chaincode name %q: want %s", t.Chaincode, chainName)
-	}
+	errs = append(errs, org.CheckChannel("channel", t.Channel), org.CheckChannel("chaincode", t.Chaincode))
 	if len(t.Orgs) == 0 {
 		bad("no organisations")
 	}
@@ -109,12 +93,7 @@ func (t Topology) Validate() error {
 	}
 	names, msps := map[string]bool{}, map[string]bool{}
 	for _, o := range t.Orgs {
-		if !orgName.MatchString(o.Name) {
-			bad("organisation name %q: want %s", o.Name, orgName)
-		}
-		if !mspName.MatchString(o.MSPID) {
-			bad("MSP id %q of organisation %s: want %s", o.MSPID, o.Name, mspName)
-		}
+		errs = append(errs, org.CheckName(o.Name), org.CheckMSPID(o.MSPID))
 		if names[o.Name] || msps[o.MSPID] {
 			bad("organisation %s (%s) is named twice", o.Name, o.MSPID)
 		}
@@ -134,14 +113,21 @@ func (t Topology) Ports(i int) Ports {
 	}
 }
 
-// index returns the position of the named organisation.
-func (t Topology) index(org string) (int, error) {
-	for i, o := range t.Orgs {
-		if o.Name == org {
-			return i, nil
-		}
+// spec is what the i-th organisation's folder is made from.
+func (t Topology) spec(i int, s state) org.Spec {
+	p, o := t.Ports(i), t.Orgs[i]
+	return org.Spec{
+		Name: o.Name, MSPID: o.MSPID, Channel: t.Channel, Chaincode: t.Chaincode,
+		Announce: org.Announce{Peer: address(p.Peer), Orderer: address(p.Orderer), Gateway: address(p.GatewayAPI)},
+		Listen: org.Listen{
+			Peer: address(p.Peer), PeerOperations: address(p.PeerOps), PeerChaincode: address(p.PeerChaincode),
+			Orderer: address(p.Orderer), OrdererAdmin: address(p.OrdererAdmin), OrdererOperations: address(p.OrdererOps),
+			Chaincode: address(p.Chaincode),
+			Gateway:   address(p.GatewayAPI), GatewayMetrics: address(p.GatewayMetrics), Hooks: address(p.GatewayIntake),
+		},
+		Programs: org.Programs{Peer: s.Tools.Peer, Orderer: s.Tools.Orderer},
+		Contract: org.Contract{PackageID: s.PackageID, Program: s.ChaincodeBinary},
 	}
-	return 0, fmt.Errorf("organisation %q is not in this network", org)
 }
 
 func address(port int) string { return net.JoinHostPort(Host, strconv.Itoa(port)) }

@@ -2,12 +2,12 @@ package network
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/waybill-dev/waybill/network/org"
 )
 
 // upTimeout bounds Up when its caller does not. Building the tools comes before and is not counted.
@@ -21,8 +21,11 @@ func (n *Network) Up(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
+	if err := n.adopt(); err != nil {
+		return err
+	}
 	// Before the directory is bound to its ports for good.
-	if _, err := n.stopped(n.Nodes()); err != nil {
+	if err := n.checkPorts(); err != nil {
 		return err
 	}
 	if err := n.create(ctx); err != nil {
@@ -45,71 +48,76 @@ func (n *Network) Up(ctx context.Context) error {
 	return n.save()
 }
 
-func (n *Network) bringUp(ctx context.Context) error {
-	n.step(ctx, fmt.Sprintf("starting %d organisations from port %d", len(n.topology.Orgs), n.topology.PortBase))
-	if err := n.startNodes(ctx, n.Nodes()); err != nil {
-		return err
-	}
-	orgs, err := n.dialAll()
+func (n *Network) checkPorts() error {
+	all, err := n.folders()
 	if err != nil {
 		return err
 	}
-	defer orgs.close()
-	n.step(ctx, "joining the channel and installing the chaincode")
-	if err := n.join(ctx, orgs); err != nil {
+	for _, f := range all {
+		if err := f.CheckPorts(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bringUp is what organisations on hosts of their own do one by one.
+func (n *Network) bringUp(ctx context.Context) error {
+	genesis, err := os.ReadFile(n.genesisPath())
+	if err != nil {
+		return err
+	}
+	n.step(ctx, fmt.Sprintf("starting %d organisations from port %d", len(n.topology.Orgs), n.topology.PortBase))
+	if err := n.eachFolder(ctx, func(ctx context.Context, f *org.Folder) error { return f.Join(ctx, genesis) }); err != nil {
 		return err
 	}
 	n.step(ctx, "agreeing on the chaincode")
-	if err := n.deploy(ctx, orgs); err != nil {
+	if err := n.eachFolder(ctx, func(ctx context.Context, f *org.Folder) error { return f.Approve(ctx) }); err != nil {
+		return err
+	}
+	first, err := n.folder(0)
+	if err != nil {
+		return err
+	}
+	if err := first.AwaitCommit(ctx); err != nil {
 		return err
 	}
 	n.step(ctx, "waiting until every organisation endorses")
-	return n.ready(ctx, orgs)
+	return n.WaitReady(ctx)
+}
+
+// WaitReady returns when, for every organisation, its own peer endorses and its gateway finds
+// enough others to satisfy the endorsement policy.
+func (n *Network) WaitReady(ctx context.Context) error {
+	return n.eachFolder(ctx, func(ctx context.Context, f *org.Folder) error { return f.Ready(ctx) })
 }
 
 // StartOrg starts one organisation's nodes and waits, no longer than within, until its peer
 // endorses. Other organisations may be down: it does not ask whether the whole network is ready.
-func (n *Network) StartOrg(ctx context.Context, org string, within time.Duration) error {
-	nodes, err := n.orgNodes(org)
+func (n *Network) StartOrg(ctx context.Context, name string, within time.Duration) error {
+	f, err := n.Org(name)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	unlock, err := n.lock(ctx)
-	if err != nil {
+	if err := f.Up(ctx); err != nil {
 		return err
 	}
-	defer unlock()
-	if err := n.startNodes(ctx, nodes); err != nil {
-		return err
-	}
-	o, err := n.dial(nodes[0].org)
-	if err != nil {
-		return err
-	}
-	defer o.close()
-	if err := n.join(ctx, conns{o}); err != nil {
-		return err
-	}
-	return n.await(ctx, func(ctx context.Context) error { return o.probe(ctx, o.org.MSPID) }, o.peer, o.chaincode)
+	return f.Endorses(ctx)
 }
 
 // StopOrg stops one organisation's nodes.
-func (n *Network) StopOrg(ctx context.Context, org string) error {
-	nodes, err := n.orgNodes(org)
+func (n *Network) StopOrg(ctx context.Context, name string) error {
+	f, err := n.Org(name)
 	if err != nil {
 		return err
 	}
-	return n.stopNodes(ctx, nodes)
+	return f.Stop(ctx)
 }
 
 // Down stops every node and keeps everything on disk: the next Up continues the chain.
 func (n *Network) Down(ctx context.Context) error {
-	return n.stopNodes(ctx, n.Nodes())
-}
-
-func (n *Network) stopNodes(ctx context.Context, nodes []Node) error {
 	if err := n.load(); err != nil {
 		return err
 	}
@@ -118,21 +126,20 @@ func (n *Network) stopNodes(ctx context.Context, nodes []Node) error {
 		return err
 	}
 	defer unlock()
-	return n.stopAll(ctx, nodes)
+	return n.stop(ctx)
 }
 
-func (n *Network) stopAll(ctx context.Context, nodes []Node) error {
-	// Not errgroup.WithContext: one that will not stop is no reason to leave the others running.
-	var group errgroup.Group
-	errs := make([]error, len(nodes))
-	for i, node := range nodes {
-		group.Go(func() error {
-			errs[i] = n.stopNode(ctx, node)
-			return nil
-		})
+func (n *Network) stop(ctx context.Context) error {
+	if err := n.adopt(); err != nil {
+		return err
 	}
-	_ = group.Wait() // every error is in errs
-	return errors.Join(errs...)
+	return n.each(func(i int) error {
+		f, err := n.folder(i)
+		if err != nil {
+			return err
+		}
+		return f.Stop(ctx)
+	})
 }
 
 // Reset stops every node and removes the network with its keys and ledgers. It touches only a
@@ -146,8 +153,29 @@ func (n *Network) Reset(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	if err := n.stopAll(ctx, n.Nodes()); err != nil {
+	if err := n.stop(ctx); err != nil {
 		return err
 	}
 	return os.RemoveAll(n.dir)
+}
+
+// adopt moves what an older version kept at the top, where its processes are known by it, to the
+// organisations' own folders.
+func (n *Network) adopt() error {
+	for _, node := range n.Nodes() {
+		for folder, ext := range map[string]string{"run": ".json", "logs": ".log"} {
+			from := filepath.Join(n.dir, folder, node.Name+ext)
+			to := filepath.Join(n.orgDir(node.Org), folder, node.Name+ext)
+			if _, err := os.Stat(from); err != nil {
+				continue
+			}
+			if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+				return err
+			}
+			if err := os.Rename(from, to); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -33,7 +33,7 @@ func commandGroups(a *app) []commandGroup {
 			newAttestCmd(a), newEvidenceCmd(a), newTreeCmd(a), newKeyCmd(a), newTrustCmd(a), newSchemaCmd(a),
 		}},
 		{"govern", "Govern: the rules, the members and their votes", []*cobra.Command{
-			newPolicyCmd(a), newProposalCmd(a), newMemberCmd(a), newRegistryCmd(a), newLabelCmd(a), newContextCmd(a),
+			newPolicyCmd(a), newProposalCmd(a), newMemberCmd(a), newChannelCmd(a), newRegistryCmd(a), newLabelCmd(a), newContextCmd(a),
 		}},
 		{"operate", "Operate: networks, gateways and this program", []*cobra.Command{
 			newNetworkCmd(a), newQueueCmd(a), newSweepCmd(a), newConnectorCmd(a), newClockCmd(a), newVersionCmd(a),

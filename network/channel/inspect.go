@@ -1,0 +1,161 @@
+package channel
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"google.golang.org/protobuf/proto"
+)
+
+// Report says what a first block makes of a channel.
+type Report struct {
+	Channel       string   `json:"channel"`
+	GenesisHash   string   `json:"genesisHash"`
+	Organizations []string `json:"organizations"` // MSP ids
+	Consenters    int      `json:"consenters"`
+	Quorum        int      `json:"quorum"`
+	Tolerance     int      `json:"tolerance"`
+	Fields        []Field  `json:"fields"`
+	// Exact says that the block is, byte for byte, what Found makes of the descriptors. Without descriptors it is false.
+	Exact       bool     `json:"exact"`
+	Differences []string `json:"differences,omitempty"`
+}
+
+// Field is one field of a configuration in words.
+type Field struct {
+	Path       string `json:"path"`
+	Text       string `json:"text"`
+	Understood bool   `json:"understood"`
+	// Want is what the descriptors say, where that differs.
+	Want string `json:"want,omitempty"`
+}
+
+// Inspect reads a channel's first block, field by field, and compares it with what Found makes of the
+// descriptors. It is an error if the block is no first block at all.
+func Inspect(block *common.Block, orgs []Descriptor) (Report, error) {
+	name, config, err := ConfigOf(block)
+	if err != nil {
+		return Report{}, err
+	}
+	if block.GetHeader().GetNumber() != 0 {
+		return Report{}, fmt.Errorf("block %d of channel %s, not its first", block.GetHeader().GetNumber(), name)
+	}
+	data := sha256.Sum256(block.GetData().GetData()[0])
+	if !bytes.Equal(data[:], block.GetHeader().GetDataHash()) {
+		return Report{}, errors.New("the block's header is not of its data")
+	}
+	has, err := elements(config.GetChannelGroup())
+	if err != nil {
+		return Report{}, err
+	}
+	report := Report{Channel: name, GenesisHash: GenesisHash(block)}
+	for id := range config.GetChannelGroup().GetGroups()[applicationGroup].GetGroups() {
+		report.Organizations = append(report.Organizations, id)
+	}
+	report.Organizations = union(report.Organizations, nil)
+	if list, err := consenters(config); err == nil {
+		report.Consenters = len(list)
+		report.Quorum, report.Tolerance = Quorum(len(list)), Tolerance(len(list))
+	}
+	want := map[string]element{}
+	var expected *common.Block
+	if len(orgs) > 0 {
+		if expected, err = Found(Parameters{Channel: name}, orgs); err != nil {
+			return Report{}, err
+		}
+		_, wanted, err := ConfigOf(expected)
+		if err != nil {
+			return Report{}, err
+		}
+		if want, err = elements(wanted.GetChannelGroup()); err != nil {
+			return Report{}, err
+		}
+	}
+	report.compare(has, want, expected != nil)
+	if expected == nil {
+		return report, nil
+	}
+	report.Exact = len(report.Differences) == 0 && bytes.Equal(marshal(expected), marshal(block))
+	if !report.Exact && len(report.Differences) == 0 {
+		report.Differences = append(report.Differences, "the block's frame: its configuration is what the descriptors say, but what is round it differs (header, nonce, time or metadata)")
+	}
+	return report, nil
+}
+
+func (r *Report) compare(has, want map[string]element, compared bool) {
+	for _, e := range inOrder(has) {
+		f := Field{Path: e.at()}
+		f.Text, f.Understood = e.words()
+		w, ok := want[e.id()]
+		switch {
+		case !compared:
+			if !f.Understood {
+				r.Differences = append(r.Differences, f.Path+": "+f.Text)
+			}
+		case !ok:
+			f.Want = "nothing"
+			r.Differences = append(r.Differences, fmt.Sprintf("%s is there, and no descriptor says so", f.Path))
+		case !same(e, w):
+			f.Want, _ = w.words()
+			if f.Want == f.Text {
+				f.Want += " (in other bytes, or with another version)"
+			}
+			r.Differences = append(r.Differences, f.Path+" differs from what the descriptors say")
+		}
+		if e.kind != groupKind {
+			r.Fields = append(r.Fields, f)
+		}
+	}
+	for _, e := range inOrder(want) {
+		if _, ok := has[e.id()]; !ok {
+			r.Differences = append(r.Differences, e.at()+" is missing")
+		}
+	}
+}
+
+// same compares two elements without what is below them.
+func same(a, b element) bool {
+	switch a.kind {
+	case groupKind:
+		return a.group.GetVersion() == b.group.GetVersion() && a.group.GetModPolicy() == b.group.GetModPolicy()
+	case valueKind:
+		return proto.Equal(a.value, b.value)
+	}
+	return proto.Equal(a.policy, b.policy)
+}
+
+// ConfigOf returns the channel's name and configuration from a block that holds one.
+func ConfigOf(block *common.Block) (string, *common.Config, error) {
+	if len(block.GetData().GetData()) != 1 {
+		return "", nil, errors.New("not a configuration block: it does not hold exactly one envelope")
+	}
+	envelope, payload := &common.Envelope{}, &common.Payload{}
+	header, config := &common.ChannelHeader{}, &common.ConfigEnvelope{}
+	if proto.Unmarshal(block.GetData().GetData()[0], envelope) != nil || proto.Unmarshal(envelope.GetPayload(), payload) != nil ||
+		proto.Unmarshal(payload.GetHeader().GetChannelHeader(), header) != nil {
+		return "", nil, errors.New("not a configuration block: it does not decode")
+	}
+	if header.GetType() != int32(common.HeaderType_CONFIG) {
+		return "", nil, fmt.Errorf("not a configuration block: a block of type %d", header.GetType())
+	}
+	if proto.Unmarshal(payload.GetData(), config) != nil || config.GetConfig().GetChannelGroup() == nil {
+		return "", nil, errors.New("not a configuration block: no configuration in it")
+	}
+	if !chainName.MatchString(header.GetChannelId()) {
+		return "", nil, fmt.Errorf("channel name %.80q: want %s", header.GetChannelId(), chainName)
+	}
+	return header.GetChannelId(), config.GetConfig(), nil
+}
+
+// consenters are those of a configuration.
+func consenters(config *common.Config) ([]*common.Consenter, error) {
+	list := &common.Orderers{}
+	raw := config.GetChannelGroup().GetGroups()[ordererGroup].GetValues()[orderersKey].GetValue()
+	if err := exact(raw, list); err != nil {
+		return nil, fmt.Errorf("list of consenters: %w", err)
+	}
+	return list.GetConsenterMapping(), nil
+}

@@ -1,0 +1,73 @@
+package org
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/waybill-dev/waybill/network/disk"
+)
+
+// Joined tells whether the folder has the channel's first block: then it takes part.
+func (f *Folder) Joined() (bool, error) { return disk.Exists(f.GenesisPath()) }
+
+// Up starts what is stopped and returns when the nodes are of use: orderer and peer are in the
+// channel, and the chaincode is installed. An organisation that has not joined a channel has
+// nothing to start, which is an error.
+func (f *Folder) Up(ctx context.Context) error {
+	joined, err := f.Joined()
+	if err != nil {
+		return err
+	}
+	if !joined {
+		return fmt.Errorf("%s has not joined a channel yet: it has no first block", f.spec.Name)
+	}
+	if err := f.Start(ctx); err != nil {
+		return err
+	}
+	return f.join(ctx)
+}
+
+// Stop stops those nodes, or all when none is named, a supervisor first. Everything on disk is kept.
+func (f *Folder) Stop(ctx context.Context, names ...string) error {
+	if err := f.load(); err != nil {
+		return err
+	}
+	nodes, err := f.named(names)
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		// It would start again what is stopped behind its back.
+		if err := f.stopNode(ctx, supervisorName, supervisorGrace); err != nil {
+			return err
+		}
+	}
+	unlock, err := f.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	// Not errgroup.WithContext: one that will not stop is no reason to leave the others running.
+	var group errgroup.Group
+	errs := make([]error, len(nodes))
+	for i, node := range nodes {
+		group.Go(func() error {
+			errs[i] = f.stopNode(ctx, node.Name, stopGrace)
+			return nil
+		})
+	}
+	_ = group.Wait() // every error is in errs
+	return errors.Join(errs...)
+}
+
+// Remove stops every node and removes the organisation with its keys and ledgers.
+func (f *Folder) Remove(ctx context.Context) error {
+	if err := f.Stop(ctx); err != nil {
+		return err
+	}
+	return os.RemoveAll(f.dir)
+}
