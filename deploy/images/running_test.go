@@ -46,10 +46,12 @@ func TestBuilder(t *testing.T) {
 		t.Skip("only root may change a process's root and user; the peer's builder is not run")
 	}
 	dir := unpack(t, all(t)["waybill-peer"])
-	connection := `{"address":"vendor-chaincode:7054"}`
+	connection, next := `{"address":"vendor-chaincode:7054"}`, `{"address":"vendor-chaincode:7055"}`
 	for path, text := range map[string]string{
 		"tmp/meta/metadata.json": `{"type":"ccaas","label":"waybill_1"}`, "tmp/other/metadata.json": `{"type":"golang"}`,
+		"tmp/next/metadata.json": `{"type":"ccaas","label":"waybill_2"}`, "tmp/odd/metadata.json": `{"type":"ccaas","label":"../../tmp/x"}`,
 		"tmp/src/connection.json": "{}", "etc/waybill/builder/connection.json": connection,
+		"etc/waybill/builder/connection-waybill_2.json": next, "etc/waybill/builder/connection-..": "", "tmp/x.json": "stray",
 	} {
 		write(t, filepath.Join(dir, path), text)
 	}
@@ -63,14 +65,18 @@ func TestBuilder(t *testing.T) {
 		{[]string{bin + "detect", "/tmp/src"}, 1},
 		{[]string{bin + "build", "/tmp/src", "/tmp/meta", "/tmp/built"}, 0},
 		{[]string{bin + "release", "/tmp/built", "/tmp/released"}, 0},
+		{[]string{bin + "release", "/tmp/next", "/tmp/released-next"}, 0},
+		{[]string{bin + "release", "/tmp/odd", "/tmp/released-odd"}, 0},
 	} {
 		if out, status := inside(t, dir, step.args...); status != step.ends {
 			t.Errorf("%q ended with %d, want %d:\n%s", step.args, status, step.ends, out)
 		}
 	}
-	got, err := os.ReadFile(filepath.Join(dir, "tmp/released/chaincode/server/connection.json"))
-	if err != nil || string(got) != connection {
-		t.Errorf("released %q, %v", got, err)
+	for where, want := range map[string]string{"released": connection, "released-next": next, "released-odd": connection} {
+		got, err := os.ReadFile(filepath.Join(dir, "tmp", where, "chaincode/server/connection.json"))
+		if err != nil || string(got) != want {
+			t.Errorf("%s is %q, %v; want %q", where, got, err, want)
+		}
 	}
 	if got, err := os.ReadFile(filepath.Join(dir, "tmp/built/connection.json")); err != nil || string(got) != "{}" {
 		t.Errorf("built %q, %v", got, err)

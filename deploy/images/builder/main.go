@@ -12,10 +12,10 @@ import (
 	"path/filepath"
 )
 
-// connections are where the address and the keys of the organisation's own chaincode may lie; they
+// homes are where the addresses and the keys of the organisation's own chaincode may lie; they
 // never travel in the package.
-func connections(program string) []string {
-	return []string{filepath.Join(filepath.Dir(program), "..", "connection.json"), "/etc/waybill/builder/connection.json"}
+func homes(program string) []string {
+	return []string{filepath.Join(filepath.Dir(program), ".."), "/etc/waybill/builder"}
 }
 
 func main() {
@@ -36,23 +36,34 @@ func run(args []string) error {
 	case step == "detect":
 		return detect(args[2])
 	case step == "build":
-		return os.CopyFS(args[3], os.DirFS(args[1]))
+		return build(args[1], args[2], args[3])
 	default:
-		return release(args[2], connections(args[0]))
+		return release(args[1], args[2], homes(args[0]))
 	}
 }
 
-// detect claims packages of type ccaas, whose chaincode runs as a process of its own.
-func detect(metadata string) error {
-	raw, err := os.ReadFile(filepath.Join(metadata, "metadata.json"))
+// metadata is what a package says of itself.
+type metadata struct {
+	Type  string `json:"type"`
+	Label string `json:"label"`
+}
+
+func readMetadata(dir string) (m metadata, err error) {
+	raw, err := os.ReadFile(filepath.Join(dir, "metadata.json"))
 	if err != nil {
-		return err
-	}
-	var m struct {
-		Type string `json:"type"`
+		return m, err
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {
-		return fmt.Errorf("metadata.json: %w", err)
+		return m, fmt.Errorf("metadata.json: %w", err)
+	}
+	return m, nil
+}
+
+// detect claims packages of type ccaas, whose chaincode runs as a process of its own.
+func detect(dir string) error {
+	m, err := readMetadata(dir)
+	if err != nil {
+		return err
 	}
 	if m.Type != "ccaas" {
 		return fmt.Errorf("a package of type %q is not for this builder", m.Type)
@@ -60,21 +71,44 @@ func detect(metadata string) error {
 	return nil
 }
 
-// release tells the peer where its organisation's own chaincode process is.
-func release(output string, from []string) error {
-	for _, file := range from {
-		raw, err := os.ReadFile(file)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		dir := filepath.Join(output, "chaincode", "server")
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-		return os.WriteFile(filepath.Join(dir, "connection.json"), raw, 0o600)
+// build keeps what the package brought, and what it is called.
+func build(source, dir, output string) error {
+	if err := os.CopyFS(output, os.DirFS(source)); err != nil {
+		return err
 	}
-	return fmt.Errorf("no connection.json: looked at %q", from)
+	raw, err := os.ReadFile(filepath.Join(dir, "metadata.json"))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(output, "metadata.json"), raw, 0o600)
+}
+
+// release tells the peer where its organisation's own process of this version is: in a file named
+// by the package's label, or in that of all that have none.
+func release(built, output string, homes []string) error {
+	names := []string{"connection.json"}
+	m, err := readMetadata(built)
+	if err != nil {
+		return err
+	}
+	if label := m.Label; label != "" && filepath.IsLocal(label) && filepath.Base(label) == label {
+		names = []string{"connection-" + label + ".json", "connection.json"}
+	}
+	for _, name := range names {
+		for _, home := range homes {
+			raw, err := os.ReadFile(filepath.Join(home, name))
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			dir := filepath.Join(output, "chaincode", "server")
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				return err
+			}
+			return os.WriteFile(filepath.Join(dir, "connection.json"), raw, 0o600)
+		}
+	}
+	return fmt.Errorf("no connection.json in %q", homes)
 }
