@@ -12,12 +12,57 @@ import (
 	"path/filepath"
 
 	"github.com/waybill-dev/waybill/network/disk"
+	"github.com/waybill-dev/waybill/network/org"
 )
 
 // Tools are the Fabric programs a network is run with.
 type Tools struct {
 	Peer    string `json:"peer"`
 	Orderer string `json:"orderer"`
+}
+
+// FindPrograms finds what an organisation's nodes are run with, each in the folder that is named, else beside
+// this program, else on the PATH. Fabric's own are built where they are nowhere. The chaincode's
+// program must be there; the gateway's may be missing.
+func FindPrograms(ctx context.Context, dir string, progress io.Writer) (programs org.Programs, chaincode string, err error) {
+	if dir != "" {
+		if dir, err = filepath.Abs(dir); err != nil {
+			return programs, "", err
+		}
+	}
+	find := func(name string) string {
+		if dir != "" {
+			if have, err := disk.Exists(filepath.Join(dir, name)); err == nil && have {
+				return filepath.Join(dir, name)
+			}
+		}
+		if exe, err := os.Executable(); err == nil {
+			beside := filepath.Join(filepath.Dir(exe), name)
+			if have, err := disk.Exists(beside); err == nil && have {
+				return beside
+			}
+		}
+		if file, err := exec.LookPath(name); err == nil {
+			if abs, err := filepath.Abs(file); err == nil {
+				return abs
+			}
+		}
+		return ""
+	}
+	programs = org.Programs{Peer: find("peer"), Orderer: find("orderer"), Gateway: find("waybill-gateway")}
+	if chaincode = find("waybill-chaincode"); chaincode == "" {
+		if chaincode, err = findChaincode(); err != nil {
+			return programs, "", err
+		}
+	}
+	if programs.Peer == "" || programs.Orderer == "" {
+		tools, err := BuildTools(ctx, progress)
+		if err != nil {
+			return programs, "", err
+		}
+		programs.Peer, programs.Orderer = tools.Peer, tools.Orderer
+	}
+	return programs, chaincode, nil
 }
 
 // RegistryTools are a real registry and a real client, for demonstrations and tests.

@@ -64,6 +64,9 @@ var accessTable = sync.OnceValue(func() map[string]access { //nolint:gochecknogl
 		"proposal:Get":      read(1),
 		"proposal:List":     read(0),
 		"policy:List":       read(0),
+		"channel:Propose":   write(3, admin),
+		"channel:Vote":      write(5, admin),
+		"channel:Votes":     read(1),
 		"policy:Get":        read(2),
 		"policy:Versions":   read(1),
 

@@ -16,7 +16,7 @@ func callable() map[string]bool {
 		"member": &MemberContract{}, "registry": &RegistryContract{}, "record": &RecordContract{}, "image": &ImageContract{}, "tag": &TagContract{},
 		"promotion": &PromotionContract{}, "release": &ReleaseContract{}, "quarantine": &QuarantineContract{}, "policy": &PolicyContract{},
 		"verdict": &VerdictContract{}, "proposal": &ProposalContract{}, "key": &KeyContract{}, "trust": &TrustContract{}, "schema": &SchemaContract{},
-		"evidence": &EvidenceContract{}, "context": &ContextContract{}, "label": &LabelContract{}, "waiver": &WaiverContract{}, "clock": &ClockContract{},
+		"evidence": &EvidenceContract{}, "context": &ContextContract{}, "label": &LabelContract{}, "waiver": &WaiverContract{}, "clock": &ClockContract{}, "channel": &ChannelContract{},
 	} {
 		typ := reflect.TypeOf(contract)
 		for i := range typ.NumMethod() {
@@ -43,7 +43,7 @@ func restricted() map[string][]state.Role {
 		"record:Clients": {gateway}, "record:ReadClients": {gateway}, "record:PurgeClients": {gateway, admin},
 		"evidence:Withdraw": {admin, publisher, scanner, manager, auditor},
 		"evidence:Submit":   {admin, publisher, scanner, manager, auditor, gateway}, "evidence:SubmitBatch": {admin, publisher, scanner, manager, auditor, gateway},
-		"proposal:Open": {admin}, "proposal:Vote": {admin}, "proposal:Withdraw": {admin},
+		"proposal:Open": {admin}, "proposal:Vote": {admin}, "proposal:Withdraw": {admin}, "channel:Propose": {admin}, "channel:Vote": {admin},
 		"key:Add": {admin}, "key:Withdraw": {admin}, "trust:Add": {admin}, "trust:Withdraw": {admin}, "schema:Add": {admin}, "label:Set": {admin},
 		"context:Set":    {admin, manager, scanner, gateway},
 		"waiver:Request": {admin, manager}, "waiver:Approve": {admin, manager}, "waiver:Revoke": {admin, manager},

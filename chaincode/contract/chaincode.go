@@ -57,6 +57,7 @@ func New() (*Chaincode, error) {
 		&ReleaseContract{named("release")},
 		&QuarantineContract{named("quarantine")},
 		&ProposalContract{named("proposal")},
+		&ChannelContract{named("channel")},
 		&PolicyContract{named("policy")},
 		&KeyContract{named("key")},
 		&TrustContract{named("trust")},

@@ -49,9 +49,11 @@ func parseChange(kind state.ProposalKind, text []byte) (change, error) {
 		return parseLiftChange(text)
 	case state.ProposeTrust:
 		return parseTrustChange(text)
+	case state.ProposeChannel:
+		return parseChannelChange(text)
 	}
-	return change{}, provenance.Errorf(provenance.Invalid, "proposal kind %q: want %s, %s, %s, %s, %s, %s or %s", clip(string(kind)),
-		state.ProposePolicy, state.ProposeMemberAdd, state.ProposeMemberRemove, state.ProposeMajority, state.ProposeRegistry, state.ProposeLift, state.ProposeTrust)
+	return change{}, provenance.Errorf(provenance.Invalid, "proposal kind %q: want %s, %s, %s, %s, %s, %s, %s or %s", clip(string(kind)),
+		state.ProposePolicy, state.ProposeMemberAdd, state.ProposeMemberRemove, state.ProposeMajority, state.ProposeRegistry, state.ProposeLift, state.ProposeTrust, state.ProposeChannel)
 }
 
 // storedChange returns the change that a proposal on the ledger is about. Its body

@@ -201,6 +201,8 @@ func (p *peers) random() (who string, transient map[string][]byte, args []string
 	case 36:
 		// The pushes of places that nobody has shown the manifest of.
 		return "gateway@" + p.org(), map[string][]byte{"manifest": bodies.of[digestOf(image)]}, []string{"record:Manifest", host, repo, digest}
+	case 38:
+		return p.channel()
 	case 37:
 		for _, e := range standingOf[state.Evidence](p, state.TypeEvidence) {
 			if e.Withdrawn == nil && e.Signer.Name != "" && p.rng.IntN(3) == 0 {

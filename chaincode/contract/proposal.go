@@ -38,7 +38,12 @@ type ProposalView struct {
 // same. What is in force already by the last change is success without a write.
 // What was rejected or withdrawn may be proposed again, as a proposal of its own.
 func (ProposalContract) Open(tx *Tx, kind, body string) (string, error) {
-	c, err := parseChange(state.ProposalKind(kind), []byte(body))
+	return openProposal(tx, state.ProposalKind(kind), []byte(body), state.Ballot{Yes: true})
+}
+
+// openProposal opens a proposal, or casts the ballot on it where it is open.
+func openProposal(tx *Tx, kind state.ProposalKind, body []byte, ballot state.Ballot) (string, error) {
+	c, err := parseChange(kind, body)
 	if err != nil {
 		return "", err
 	}
@@ -56,11 +61,15 @@ func (ProposalContract) Open(tx *Tx, kind, body string) (string, error) {
 			return answerProposal(tx, g, *last)
 		}
 	}
-	if err := c.check(g); err != nil {
-		return "", err
-	}
 	last, round, err := lastProposal(tx, c, base)
 	if err != nil {
+		return "", err
+	}
+	// The same update is never made twice: it names the versions that it changes.
+	if last != nil && c.kind == state.ProposeChannel && last.Status == state.ProposalAccepted {
+		return answerProposal(tx, g, *last)
+	}
+	if err := c.check(g); err != nil {
 		return "", err
 	}
 	if last != nil && last.Status == state.ProposalOpen {
@@ -72,7 +81,7 @@ func (ProposalContract) Open(tx *Tx, kind, body string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return castVote(tx, g, stored, *last, false, state.Ballot{Yes: true})
+		return castVote(tx, g, stored, *last, false, ballot)
 	}
 	opened := state.Proposal{
 		ID: state.ProposalID(c.hash(base), round+1), Round: round + 1, Kind: c.kind, Name: c.name, Base: base,
@@ -84,7 +93,7 @@ func (ProposalContract) Open(tx *Tx, kind, body string) (string, error) {
 	if err := tx.put(state.ProposedKey(c.hash(base)), state.Proposed{Round: opened.Round, Latest: opened.ID}); err != nil {
 		return "", err
 	}
-	return castVote(tx, g, c, opened, true, state.Ballot{Yes: true})
+	return castVote(tx, g, c, opened, true, ballot)
 }
 
 // lastProposal returns the last proposal of a change to a version of what is in

@@ -16,6 +16,9 @@ func castVote(tx *Tx, g governance, c change, p state.Proposal, opened bool, b s
 	if now := c.base(g); now != p.Base {
 		return "", provenance.Errorf(provenance.Stale, "proposal %s was made to version %d of what it changes, and version %d is in force: propose it anew", p.ID, p.Base, now)
 	}
+	if p.Kind == state.ProposeChannel && b.Yes && b.Signature == nil {
+		return "", provenance.Errorf(provenance.Invalid, "a yes to a change of the channel is a signature on it: waybill channel vote %s", p.ID)
+	}
 	var ballots []state.Ballot
 	if !opened {
 		var err error

@@ -49,6 +49,8 @@ const (
 	ProposeLift ProposalKind = "lift"
 	// ProposeTrust changes or withdraws a trusted root that the members share; Body: TrustChange.
 	ProposeTrust ProposalKind = "trusted-root"
+	// ProposeChannel changes the configuration of the channel itself; Body: ChannelChange.
+	ProposeChannel ProposalKind = "channel"
 )
 
 // ProposalStatus is where a proposal stands.
@@ -125,6 +127,8 @@ type Ballot struct {
 	MSP      string `json:"msp"`
 	Yes      bool   `json:"yes"`
 	Reason   string `json:"reason,omitempty"`
+	// Signature is the voter's own on the configuration update, of a yes to a ProposeChannel proposal.
+	Signature *ConfigSignature `json:"configSignature,omitempty"`
 	Act
 }
 

@@ -21,6 +21,21 @@ type LiftChange struct {
 	MSP    string            `json:"msp"`
 }
 
+// ChannelChange is the body of a ProposeChannel proposal. What changes is what Update says, and nothing but that:
+// the other fields are for lists, and for what the contract does when it is accepted.
+type ChannelChange struct {
+	Title  string `json:"title"`            // e.g. "org-add RetailMSP"
+	Update []byte `json:"update"`           // the exact configuration update (common.ConfigUpdate)
+	Add    string `json:"add,omitempty"`    // MSP id that is invited to be a member with it
+	Remove string `json:"remove,omitempty"` // MSP id whose membership ends with it
+}
+
+// ConfigSignature is a signature on a configuration update, as Fabric takes it.
+type ConfigSignature struct {
+	Header    []byte `json:"header"` // common.SignatureHeader: whose, and a nonce
+	Signature []byte `json:"signature"`
+}
+
 // Title says in a line for people what comes into force when it is accepted.
 func (p Proposal) Title() string {
 	switch p.Kind {
@@ -49,6 +64,8 @@ func (p Proposal) Title() string {
 		if json.Unmarshal(p.Body, &c) == nil && c.MSP != "" {
 			return "lift the quarantine of " + c.Digest.String() + " by " + c.MSP
 		}
+	case ProposeChannel:
+		return "change the channel: " + p.Name
 	case ProposeTrust:
 		var c TrustChange
 		if json.Unmarshal(p.Body, &c) == nil && c.Withdraw != nil {

@@ -105,6 +105,7 @@ type backends struct {
 	// reachable tells whether something listens at an address.
 	reachable func(ctx context.Context, address string) bool
 	peer      func(network.Clients, person) (peer, error)
+	channel   func(network.Clients, person) (channelMember, error)
 	// gateway reaches the gateway at address, whose certificate caFile vouches for, as p.
 	gateway func(ctx context.Context, address, caFile string, p person) (gatewayAPI, error)
 	// open opens a network that is there; network also prepares a new one.
@@ -118,10 +119,11 @@ func liveBackends() backends {
 		clients:   network.LoadClients,
 		reachable: reachable,
 		peer: func(c network.Clients, p person) (peer, error) {
-			return provision.Dial(c, p.org, p.name)
+			return provision.Dial(c, p.org, p.name, p.key)
 		},
+		channel: connectChannel,
 		gateway: func(ctx context.Context, address, caFile string, p person) (gatewayAPI, error) {
-			return api.Dial(ctx, api.ClientConfig{Address: address, CAFile: caFile, CertFile: p.keys.Cert, KeyFile: p.keys.Key})
+			return api.Dial(ctx, api.ClientConfig{Address: address, CAFile: caFile, CertFile: p.keys.Cert, KeyFile: p.keys.Key, Key: p.key})
 		},
 		open: func(dir string) (localNetwork, error) { return network.Open(dir) },
 		network: func(dir string, portBase int, progress io.Writer) (localNetwork, error) {

@@ -25,8 +25,12 @@ func newChannelCmd(a *app) *cobra.Command {
 	cmd.Example = examples(
 		`waybill channel found --org vendor.json --org audit.json -o genesis.block`,
 		`waybill channel inspect genesis.block --org vendor.json --org audit.json`,
+		`waybill channel propose org-add retail.json --as vendor/admin`,
 	)
-	cmd.AddCommand(newChannelFoundCmd(a), newChannelInspectCmd(a))
+	cmd.AddCommand(
+		newChannelFoundCmd(a), newChannelInspectCmd(a), newChannelConfigCmd(a),
+		newChannelProposeCmd(a), newChannelShowCmd(a), newChannelVoteCmd(a), newChannelSubmitCmd(a),
+	)
 	return cmd
 }
 
@@ -158,14 +162,7 @@ is exactly what the descriptors say, 1 when it is not.`,
 
 func writeReport(w io.Writer, r channel.Report, fields bool) {
 	if fields {
-		for _, f := range r.Fields {
-			fmt.Fprintf(w, "%s\n", sanitize(f.Path))
-			writeIndented(w, "    ", f.Text)
-			if f.Want != "" {
-				fmt.Fprintln(w, "  the descriptors say:")
-				writeIndented(w, "    ", f.Want)
-			}
-		}
+		writeFields(w, r.Fields)
 		fmt.Fprintln(w)
 	}
 	for _, d := range r.Differences {

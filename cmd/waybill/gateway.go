@@ -39,6 +39,9 @@ func (a *app) askWhom(ctx context.Context) (gatewayAPI, network.Client, error) {
 			return nil, host, err
 		}
 	}
+	if me, err = a.unlocked(me); err != nil {
+		return nil, host, err
+	}
 	client, err := a.backends.gateway(ctx, address, host.GatewayTLSCA, me)
 	if err != nil {
 		return nil, host, fmt.Errorf("reach the gateway at %s: %w", address, err)

@@ -36,7 +36,7 @@ func commandGroups(a *app) []commandGroup {
 			newPolicyCmd(a), newProposalCmd(a), newMemberCmd(a), newChannelCmd(a), newRegistryCmd(a), newLabelCmd(a), newContextCmd(a),
 		}},
 		{"operate", "Operate: networks, gateways and this program", []*cobra.Command{
-			newNetworkCmd(a), newQueueCmd(a), newSweepCmd(a), newConnectorCmd(a), newClockCmd(a), newVersionCmd(a),
+			newOrgCmd(a), newChaincodeCmd(a), newNetworkCmd(a), newQueueCmd(a), newSweepCmd(a), newConnectorCmd(a), newClockCmd(a), newVersionCmd(a),
 		}},
 	}
 }

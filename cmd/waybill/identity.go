@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,6 +21,7 @@ type person struct {
 	org  network.Client
 	name string
 	keys network.Identity
+	key  crypto.PrivateKey // opened; nil: it is read from its file
 }
 
 // String returns ORG/NAME, as --as takes it.
@@ -54,7 +56,7 @@ func findIdentity(c network.Clients, as string) (person, error) {
 	orgName, name, ok := strings.Cut(as, "/")
 	for _, o := range c.Orgs {
 		if keys, known := o.People[name]; ok && o.Org == orgName && known {
-			return person{o, name, keys}, nil
+			return person{org: o, name: name, keys: keys}, nil
 		}
 	}
 	return person{}, hint(usagef("there is no identity %q in this network: --as wants ORG/NAME", as), "%s", didYouMean(as, identities(c)))

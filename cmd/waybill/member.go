@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,7 +21,7 @@ func newMemberCmd(a *app) *cobra.Command {
 	cmd.AddCommand(
 		newGrantCmd(a, "grant", "Give one of your organisation's people a role", "member:Grant", "granted"),
 		newGrantCmd(a, "revoke", "Take a role from one of your organisation's people", "member:Revoke", "revoked"),
-		newTakeBackCmd(a), newMemberListCmd(a), newMemberJoinCmd(a), newMemberProposeCmd(a),
+		newTakeBackCmd(a), newMemberListCmd(a), newMemberFoundCmd(a), newMemberJoinCmd(a), newMemberProposeCmd(a),
 	)
 	return cmd
 }
@@ -147,6 +148,27 @@ func newMemberProposeCmd(a *app) *cobra.Command {
 		},
 	)
 	return cmd
+}
+
+func newMemberFoundCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "found MSP...", Short: "Name the organisations that the consortium starts with, your own among them", Args: cobra.MinimumNArgs(1),
+		Example: examples(`waybill member found VendorMSP SecurityMSP PlatformMSP AuditMSP --as vendor/admin`),
+		Long: `Name the organisations that the consortium starts with. One of them does, once;
+then each joins by itself (waybill member join). Founding again by the same names
+changes nothing.`,
+		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
+			body, err := json.Marshal(args)
+			if err != nil {
+				return err
+			}
+			r, err := a.submit(ctx, "member:Found", string(body))
+			if err != nil {
+				return err
+			}
+			return a.printReceipt(r, nil, "founded with %s; each joins with: waybill member join", strings.Join(args, ", "))
+		}),
+	}
 }
 
 func newMemberJoinCmd(a *app) *cobra.Command {

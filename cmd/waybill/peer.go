@@ -73,6 +73,10 @@ func (a *app) reader(c network.Clients) (person, error) {
 }
 
 func (a *app) dial(c network.Clients, me person) (ownPeer, error) {
+	me, err := a.unlocked(me)
+	if err != nil {
+		return ownPeer{}, err
+	}
 	conn, err := a.backends.peer(c, me)
 	if err != nil {
 		return ownPeer{}, fmt.Errorf("reach %s's peer: %w", me.org.Org, err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
 
@@ -125,6 +126,10 @@ func writeProposal(w io.Writer, p *waybillv1.Proposal) {
 	}
 	fmt.Fprintln(w)
 	if writeProposedRoot(w, p) {
+		return
+	}
+	if p.GetKind() == string(state.ProposeChannel) {
+		fmt.Fprintf(w, "what it would change, from its bytes: waybill channel show %s\n", sanitize(p.GetId()))
 		return
 	}
 	fmt.Fprint(w, sanitizeLines(asYAML([]byte(p.GetBody()))))

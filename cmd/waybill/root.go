@@ -25,6 +25,7 @@ type app struct {
 	backends    backends
 
 	dir, as, gateway string
+	passphraseFile   string
 	output           format
 	timeout          time.Duration
 	// awaitTimeout is how long a transaction waits for what another organisation did just before.
@@ -98,8 +99,9 @@ standard error says so.
 		dir = ".waybill/network"
 	}
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.dir, "dir", dir, "network `folder` (WAYBILL_DIR)")
+	flags.StringVar(&a.dir, "dir", dir, "`folder` of a network or an organisation (WAYBILL_DIR)")
 	flags.StringVar(&a.as, "as", a.getenv("WAYBILL_AS"), "who asks or signs, as `ORG/NAME` (WAYBILL_AS)")
+	flags.StringVar(&a.passphraseFile, "passphrase-file", a.getenv("WAYBILL_PASSPHRASE_FILE"), "`file` with the passphrase of an encrypted key")
 	flags.StringVar(&a.gateway, "gateway", "", "ask the gateway at this `address` instead of the organisation's own")
 	flags.VarP(&a.output, "output", "o", "how to print: table, json or yaml")
 	flags.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long to wait for the ledger or a gateway")

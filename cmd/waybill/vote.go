@@ -121,6 +121,9 @@ func (p ownPeer) ruleChanges(ctx context.Context, c state.Proposal) ([]string, e
 	if c.Kind == state.ProposeTrust {
 		return p.trustChanges(ctx, c)
 	}
+	if c.Kind == state.ProposeChannel {
+		return []string{"what it would change, from its bytes: waybill channel show " + c.ID}, nil
+	}
 	if c.Kind != state.ProposePolicy {
 		return linesOf(asYAML(c.Body)), nil
 	}

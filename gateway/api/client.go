@@ -2,8 +2,11 @@ package api
 
 import (
 	"context"
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"os"
 
 	"google.golang.org/grpc"
@@ -22,6 +25,8 @@ type ClientConfig struct {
 	// CertFile and KeyFile are the caller's own. Both empty: an anonymous
 	// caller, whom only some gateways answer.
 	CertFile, KeyFile string
+	// Key is the key itself, where whoever calls had to open its file.
+	Key crypto.PrivateKey
 	// ServerName overrides the host of Address in the certificate check.
 	ServerName string
 }
@@ -50,17 +55,17 @@ func Dial(_ context.Context, cfg ClientConfig) (*Client, error) {
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: cfg.ServerName}
 	if cfg.CAFile != "" {
-		pem, err := os.ReadFile(cfg.CAFile)
+		roots, err := os.ReadFile(cfg.CAFile)
 		if err != nil {
 			return nil, provenance.Wrap(provenance.Invalid, err, "gateway CA %s", cfg.CAFile)
 		}
 		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
+		if !config.RootCAs.AppendCertsFromPEM(roots) {
 			return nil, provenance.Errorf(provenance.Invalid, "gateway CA %s: no PEM certificate in it", cfg.CAFile)
 		}
 	}
 	if cfg.CertFile != "" || cfg.KeyFile != "" {
-		pair, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
+		pair, err := cfg.pair()
 		if err != nil {
 			return nil, provenance.Wrap(provenance.Invalid, err, "client certificate %s", cfg.CertFile)
 		}
@@ -74,6 +79,21 @@ func Dial(_ context.Context, cfg ClientConfig) (*Client, error) {
 		return nil, provenance.Wrap(provenance.Invalid, err, "gateway address %s", cfg.Address)
 	}
 	return &Client{conn: conn, rpc: allPages{waybillv1.NewWaybillClient(conn)}}, nil
+}
+
+func (cfg ClientConfig) pair() (tls.Certificate, error) {
+	if cfg.Key == nil {
+		return tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
+	}
+	text, err := os.ReadFile(cfg.CertFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return tls.Certificate{}, errors.New("no PEM certificate in it")
+	}
+	return tls.Certificate{Certificate: [][]byte{block.Bytes}, PrivateKey: cfg.Key}, nil
 }
 
 // Close ends the connection.

@@ -20,9 +20,11 @@ import (
 
 // Config says as whom, and through which peer, the ledger is spoken to.
 type Config struct {
-	MSPID         string
-	CertFile      string // PEM; the person or robot that signs
-	KeyFile       string // PEM, PKCS #8 or SEC 1; refused when others may read it
+	MSPID    string
+	CertFile string // PEM; the person or robot that signs
+	KeyFile  string // PEM, PKCS #8 or SEC 1; refused when others may read it
+	// Key is the key itself, where whoever calls had to open its file.
+	Key           crypto.PrivateKey
 	PeerAddress   string // host:port of the organisation's own peer
 	PeerTLSCAFile string // PEM
 	Channel       string
@@ -62,7 +64,7 @@ func Dial(config Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	sign, err := readSigner(config.KeyFile)
+	sign, err := config.signer()
 	if err != nil {
 		return nil, err
 	}
@@ -158,6 +160,17 @@ func readIdentity(mspID, path string) (*identity.X509Identity, []byte, error) {
 	}
 	creator, err := serialise(id)
 	return id, creator, err
+}
+
+func (c Config) signer() (identity.Sign, error) {
+	if c.Key == nil {
+		return readSigner(c.KeyFile)
+	}
+	sign, err := identity.NewPrivateKeySign(c.Key)
+	if err != nil {
+		return nil, provenance.Wrap(provenance.Invalid, err, "private key")
+	}
+	return sign, nil
 }
 
 func readSigner(path string) (identity.Sign, error) {

@@ -89,7 +89,7 @@ func (o *Orderer) check(a *authorities, at time.Time) error {
 	if err != nil {
 		return fmt.Errorf("identity: %w", err)
 	}
-	if err := a.enrolment.member(identity, "orderer", at); err != nil {
+	if err := a.enrolment.pinned(identity, "orderer", at); err != nil {
 		return fmt.Errorf("identity: %w", err)
 	}
 	for _, side := range []struct{ name, text, host string }{{"client certificate", o.ClientTLS, ""}, {"server certificate", o.ServerTLS, o.Host}} {

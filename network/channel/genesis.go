@@ -14,7 +14,6 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
 	"github.com/hyperledger/fabric-protos-go-apiv2/orderer"
-	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -194,7 +193,7 @@ func applicationOrg(d Descriptor) *common.ConfigGroup {
 	g, only := newGroup(), []string{d.MSPID}
 	g.Values[mspKey] = value(mspConfig(d))
 	// In the first block, so no anchor update is ever needed.
-	g.Values[anchorPeersKey] = value(&peer.AnchorPeers{AnchorPeers: []*peer.AnchorPeer{{Host: d.Peer.Host, Port: int32(d.Peer.Port)}}}) //nolint:gosec // G115: a port
+	g.Values[anchorPeersKey] = value(anchorPeers(d))
 	g.Policies[readers] = anyOf(only, msp.MSPRole_MEMBER)
 	g.Policies[writers] = anyOf(only, msp.MSPRole_ADMIN, msp.MSPRole_CLIENT) // people write; peers only endorse
 	g.Policies[admins] = anyOf(only, msp.MSPRole_ADMIN)

@@ -85,6 +85,17 @@ func Inspect(block *common.Block, orgs []Descriptor) (Report, error) {
 	return report, nil
 }
 
+// Fields says what a configuration is, field by field.
+func Fields(config *common.Config) ([]Field, error) {
+	has, err := elements(config.GetChannelGroup())
+	if err != nil {
+		return nil, err
+	}
+	r := Report{}
+	r.compare(has, nil, false)
+	return r.Fields, nil
+}
+
 func (r *Report) compare(has, want map[string]element, compared bool) {
 	for _, e := range inOrder(has) {
 		f := Field{Path: e.at()}

@@ -96,20 +96,25 @@ func (f *Folder) makeBuilder() error {
 		}
 		pem[name] = string(raw)
 	}
-	connection, err := json.MarshalIndent(map[string]any{
-		"address":              f.spec.Listen.Chaincode,
-		"dial_timeout":         "5s",
-		"tls_required":         true,
-		"client_auth_required": true,
-		"client_key":           pem["client.key"],
-		"client_cert":          pem["client.crt"],
-		"root_cert":            pem["ca.crt"],
-	}, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode connection.json: %w", err)
+	connection := func(address string) ([]byte, error) {
+		return json.MarshalIndent(map[string]any{
+			"address":              address,
+			"dial_timeout":         "5s",
+			"tls_required":         true,
+			"client_auth_required": true,
+			"client_key":           pem["client.key"],
+			"client_cert":          pem["client.crt"],
+			"root_cert":            pem["ca.crt"],
+		}, "", "  ")
 	}
-	if err := disk.Write(f.at("builder", "connection.json"), connection, 0o600); err != nil {
-		return err
+	for file, address := range f.connections() {
+		raw, err := connection(address)
+		if err != nil {
+			return fmt.Errorf("encode %s: %w", file, err)
+		}
+		if err := disk.Write(f.at("builder", file), raw, 0o600); err != nil {
+			return err
+		}
 	}
 	for _, step := range []string{"detect", "build", "release"} {
 		script, err := templates.ReadFile("templates/builder/" + step)
@@ -121,4 +126,16 @@ func (f *Folder) makeBuilder() error {
 		}
 	}
 	return nil
+}
+
+// connections says where the process of each version is: of the first, and of any that is named
+// otherwise, in a file with the label of its package.
+func (f *Folder) connections() map[string]string {
+	files := map[string]string{"connection.json": f.spec.Listen.Chaincode}
+	for _, c := range []*Contract{&f.spec.Contract, f.spec.Next} {
+		if c != nil && c.Version != FirstVersion {
+			files["connection-"+f.spec.Chaincode+"_"+c.Version+".json"] = f.contractAddress(*c)
+		}
+	}
+	return files
 }

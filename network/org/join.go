@@ -83,7 +83,10 @@ func (f *Folder) join(ctx context.Context) error {
 				return err
 			}
 		}
-		return f.install(ctx, f.spec.Contract)
+		if err := f.install(ctx, f.spec.Contract); err != nil || f.spec.Next == nil {
+			return err
+		}
+		return f.install(ctx, *f.spec.Next)
 	})
 	return group.Wait()
 }

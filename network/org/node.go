@@ -45,22 +45,28 @@ func (f *Folder) Nodes() []Node {
 	node := func(kind Kind, address string, listens ...string) Node {
 		return Node{Name: s.Name + "-" + string(kind), Org: s.Name, Kind: kind, Address: address, listens: listens}
 	}
-	chaincode := node(KindChaincode, f.contractAddress(s.Contract), f.contractAddress(s.Contract))
-	chaincode.contract = &s.Contract
 	nodes := []Node{
 		node(KindOrderer, s.Announce.Orderer, s.Listen.Orderer, s.Listen.OrdererAdmin, s.Listen.OrdererOperations),
 		node(KindPeer, s.Announce.Peer, s.Listen.Peer, s.Listen.PeerOperations, s.Listen.PeerChaincode),
-		chaincode,
+		f.contractNode(s.Contract),
 	}
 	if s.Next != nil {
-		next := node(KindChaincode, f.contractAddress(*s.Next), f.contractAddress(*s.Next))
-		next.Name, next.contract = next.Name+"-next", s.Next
-		nodes = append(nodes, next)
+		nodes = append(nodes, f.contractNode(*s.Next))
 	}
 	if s.Programs.Gateway != "" {
 		nodes = append(nodes, node(KindGateway, s.Announce.Gateway, s.Listen.Gateway, s.Listen.GatewayMetrics, s.Listen.Hooks))
 	}
 	return nodes
+}
+
+// contractNode is the process of a version of the chaincode. All but the first are named by their version.
+func (f *Folder) contractNode(c Contract) Node {
+	name := f.spec.Name + "-" + string(KindChaincode)
+	if c.Version != FirstVersion {
+		name += "-" + c.Version
+	}
+	address := f.contractAddress(c)
+	return Node{Name: name, Org: f.spec.Name, Kind: KindChaincode, Address: address, listens: []string{address}, contract: &c}
 }
 
 // contractAddress is where the process of a version of the chaincode listens.

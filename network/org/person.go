@@ -1,6 +1,7 @@
 package org
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/sha256"
@@ -89,10 +90,21 @@ func ReadKey(file string, passphrase func() ([]byte, error)) (*ecdsa.PrivateKey,
 
 // Protect encrypts the key of one of the organisation's people with a passphrase. The plain key is
 // gone from the folder afterwards, not from its disk.
-func (f *Folder) Protect(name string, passphrase []byte) error {
+func (f *Folder) Protect(ctx context.Context, name string, passphrase []byte) error {
+	if name == robot {
+		return fmt.Errorf("%s acts when nobody is there to type a passphrase", name)
+	}
 	if len(passphrase) == 0 {
 		return errors.New("an empty passphrase protects nothing")
 	}
+	if _, ok := f.Client().People[name]; !ok {
+		return fmt.Errorf("organisation %s has no %q", f.spec.Name, name)
+	}
+	unlock, err := f.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	file := f.personKey(name)
 	have, err := Encrypted(file)
 	if err != nil || have {

@@ -133,15 +133,18 @@ func TestSupervisorTakesUpAnotherVersion(t *testing.T) {
 	if err := other.save(); err != nil {
 		t.Fatal(err)
 	}
-	soon(t, "the next one starts beside it", func() bool { return strings.Contains(out.String(), "vendor-chaincode-next | ") })
+	soon(t, "the next one starts beside it", func() bool { return strings.Contains(out.String(), "vendor-chaincode-2 | ") })
 	other.spec.Contract, other.spec.Next = next, nil
 	if err := other.save(); err != nil {
 		t.Fatal(err)
 	}
-	soon(t, "the former ends", func() bool { return strings.Count(out.String(), "vendor-chaincode | ") >= 3 })
+	soon(t, "the former ends", func() bool { return strings.Contains(out.String(), "vendor-chaincode | drained") })
 	stop()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+	if n := strings.Count(out.String(), "vendor-chaincode-2 | "); n != 2 {
+		t.Errorf("the next one printed %d lines, want its start and its end:\n%s", n, out.String())
 	}
 }
 

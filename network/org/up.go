@@ -28,7 +28,10 @@ func (f *Folder) Up(ctx context.Context) error {
 	if err := f.Start(ctx); err != nil {
 		return err
 	}
-	return f.join(ctx)
+	if err := f.join(ctx); err != nil {
+		return err
+	}
+	return f.Settle(ctx)
 }
 
 // Stop stops those nodes, or all when none is named, a supervisor first. Everything on disk is kept.

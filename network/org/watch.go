@@ -42,6 +42,9 @@ func (s *supervisor) watch(ctx context.Context) {
 			s.out.say(supervisorName, err.Error())
 			continue
 		}
+		if err := f.Settle(ctx); err != nil {
+			s.out.say(supervisorName, fmt.Sprintf("upgrade of the chaincode: %v", err))
+		}
 		report, err := f.Status(ctx)
 		if err != nil {
 			s.out.say(supervisorName, err.Error())

@@ -38,7 +38,7 @@ chaincode: {{q .Paths.Chaincode}}
 
 # gRPC and REST on one port. Callers present a member's certificate.
 api:
-  listen: {{q .Client.GatewayAddress}}
+  listen: {{q .Paths.APIAddress}}
   tls_cert: {{q .Paths.TLSCert}}
   tls_key: {{q .Paths.TLSKey}}
   anonymous_reads: false

@@ -5,6 +5,7 @@ package provision
 
 import (
 	"context"
+	"crypto"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -38,18 +39,18 @@ func Roles() []state.Role {
 // a run that died half way is simply run again. Errors name the organisation
 // and carry the ledger's code.
 func Members(ctx context.Context, c network.Clients) error {
-	return members(ctx, c, func(org network.Client) (Acts, error) { return Dial(c, org, Admin) })
+	return members(ctx, c, func(org network.Client) (Acts, error) { return Dial(c, org, Admin, nil) })
 }
 
-// Dial opens an organisation's own peer as one of its people. It is Invalid
-// for a person the organisation does not have.
-func Dial(c network.Clients, org network.Client, name string) (*ledger.Client, error) {
+// Dial opens an organisation's own peer as one of its people, whose key is read from its file where none is
+// given. It is Invalid for a person the organisation does not have.
+func Dial(c network.Clients, org network.Client, name string, key crypto.PrivateKey) (*ledger.Client, error) {
 	keys, ok := org.People[name]
 	if !ok {
 		return nil, provenance.Errorf(provenance.Invalid, "organisation %s has no %q", org.Org, name)
 	}
 	return ledger.Dial(ledger.Config{
-		MSPID: org.MSPID, CertFile: keys.Cert, KeyFile: keys.Key,
+		MSPID: org.MSPID, CertFile: keys.Cert, KeyFile: keys.Key, Key: key,
 		PeerAddress: org.PeerAddress, PeerTLSCAFile: org.PeerTLSCA,
 		Channel: c.Channel, Chaincode: c.Chaincode,
 	})

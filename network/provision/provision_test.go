@@ -115,7 +115,7 @@ func TestMembersWaitForPeersThatAreBehind(t *testing.T) {
 func TestGatewayConfigIsStrictYAML(t *testing.T) {
 	paths := network.GatewayPaths{
 		Dir: "/n/it's \"here\"", Config: "/n/config.yaml", TLSCert: "/n/tls.crt", TLSKey: "/n/tls.key",
-		Channel: "waybill", Chaincode: "waybill", MetricsAddress: "127.0.0.1:3", IntakeAddress: "127.0.0.1:4",
+		Channel: "waybill", Chaincode: "waybill", APIAddress: "127.0.0.1:2", MetricsAddress: "127.0.0.1:3", IntakeAddress: "127.0.0.1:4",
 	}
 	b, err := GatewayConfig(clients().Orgs[0], paths)
 	if err != nil {

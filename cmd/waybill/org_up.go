@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/network/channel"
+	"github.com/waybill-dev/waybill/network/org"
+)
+
+func newOrgJoinCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "join BLOCK", Short: "Join the channel that a first block founds, and start", Args: operands("BLOCK"),
+		Example: examples(`waybill org join genesis.block`),
+		Long: `Keep a channel's first block for good, start the organisation's nodes and make
+them members. A block that your organisation is not in exactly as its own descriptor
+says is refused. What it says of the others is yours to look at before: waybill
+channel inspect compares it with their descriptors.`,
+		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
+			f, err := a.ownOrg()
+			if err != nil {
+				return err
+			}
+			raw, err := a.readFile("block", args[0], maxBlock)
+			if err != nil {
+				return err
+			}
+			if err := f.CheckGenesis(raw); err != nil {
+				return provenance.Wrap(provenance.Invalid, err, "%s", args[0])
+			}
+			block := &common.Block{}
+			if err := proto.Unmarshal(raw, block); err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			if err := f.Join(ctx, raw); err != nil {
+				return orgHint(wrongPassphrase(err))
+			}
+			a.notice("joined channel %s, genesis hash %s", f.Spec().Channel, channel.GenesisHash(block))
+			a.notice("the others join too; then each: waybill chaincode approve, and one: waybill chaincode commit")
+			return nil
+		}),
+	}
+}
+
+func orgHint(err error) error {
+	var taken *org.PortTakenError
+	if err == nil || errors.As(err, &taken) { // says itself what to do
+		return err
+	}
+	return hint(err, "see what runs with: waybill org status; what a node says with: waybill org logs NODE")
+}
+
+func newOrgUpCmd(a *app) *cobra.Command {
+	var foreground bool
+	cmd := &cobra.Command{
+		Use: "up", Short: "Start the nodes that are stopped, return when they are of use", Args: operands(),
+		Example: examples(`waybill org up`, `waybill org up --foreground`),
+		Long: `Start the organisation's orderer, peer, chaincode and gateway.
+
+With --foreground they are children of this command, which prints what they log.
+It starts again what ends, after growing pauses, and an orderer or peer that stands
+still while others move on; waybill org status shows how often. It ends when one
+cannot be kept alive, and when it is told to (SIGTERM): then the gateway is
+stopped first, and the others after it.`,
+		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
+			f, err := a.ownOrg()
+			if err != nil {
+				return err
+			}
+			if joined, err := f.Joined(); err == nil && !joined {
+				return hint(fmt.Errorf("%s is in no channel yet", f.Spec().Name), "join one with: waybill org join BLOCK")
+			}
+			if foreground {
+				return f.Supervise(ctx, sanitizingWriter{a.out}, org.Patience{})
+			}
+			if err := f.Up(ctx); err != nil {
+				return orgHint(wrongPassphrase(err))
+			}
+			a.notice("%s runs", f.Spec().Name)
+			return nil
+		}),
+	}
+	cmd.Flags().BoolVar(&foreground, "foreground", false, "keep the nodes alive until this command is told to end")
+	return cmd
+}
+
+func newOrgDownCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "down", Short: "Stop the nodes and keep everything", Args: operands(),
+		Example: examples(`waybill org down`),
+		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
+			f, err := a.ownOrg()
+			if err != nil {
+				return err
+			}
+			if err := f.Stop(ctx); err != nil {
+				return err
+			}
+			a.notice("stopped; keys and ledger are kept in %s", f.Dir())
+			return nil
+		}),
+	}
+}
+
+func newOrgStatusCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show the nodes: process, address, height, health, restarts", Args: operands(),
+		Example: examples(`waybill org status`),
+		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
+			f, err := a.ownOrg()
+			if err != nil {
+				return err
+			}
+			nodes, err := f.Status(ctx)
+			if err != nil {
+				return err
+			}
+			return a.emit(nodes, func(w io.Writer) { writeOrgNodes(w, nodes) })
+		}),
+	}
+}
+
+func writeOrgNodes(w io.Writer, nodes []org.NodeStatus) {
+	t := table("NODE", "PID", "ADDRESS", "HEIGHT", "HEALTH", "RESTARTS")
+	stopped := 0
+	for _, s := range nodes {
+		pid, height, restarts := "-", "-", "-"
+		if s.PID > 0 {
+			pid = number(s.PID)
+		}
+		if s.Height > 0 {
+			height = number(s.Height)
+		}
+		if r := s.Restarts; r != nil {
+			restarts = fmt.Sprintf("%d, the last at %s: %s", r.Count, r.At.Format("2006-01-02 15:04:05"), r.Why)
+		}
+		if s.Health == org.Stopped {
+			stopped++
+		}
+		t.row(s.Node, pid, s.Address, height, string(s.Health), restarts)
+	}
+	t.write(w, "")
+	if stopped > 0 {
+		fmt.Fprintf(w, "\n%d of %d are not running: waybill org up starts them\n", stopped, len(nodes))
+	}
+}
+
+func newOrgLogsCmd(a *app) *cobra.Command {
+	var follow bool
+	cmd := &cobra.Command{
+		Use: "logs NODE", Short: "Print what a node logged", Args: operands("NODE"),
+		Example: examples(`waybill org logs peer --follow`),
+		Long:    "Print what a node logged: peer, orderer, chaincode or gateway. Under a supervisor\n(waybill org up --foreground) it is in the supervisor's output instead.",
+		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
+			f, err := a.ownOrg()
+			if err != nil {
+				return err
+			}
+			node, err := f.Find(args[0])
+			if err != nil {
+				return hint(usagef("there is no node %q", args[0]), "there are: %v", kindsOf(f))
+			}
+			return a.printLog(ctx, f.LogPath(node.Name), follow)
+		}),
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as the node logs more")
+	return cmd
+}
+
+func kindsOf(f *org.Folder) []string {
+	var kinds []string
+	for _, n := range f.Nodes() {
+		if !slices.Contains(kinds, string(n.Kind)) {
+			kinds = append(kinds, string(n.Kind))
+		}
+	}
+	return kinds
+}
