@@ -17,13 +17,15 @@ import (
 )
 
 func newOrgJoinCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	var running bool
+	cmd := &cobra.Command{
 		Use: "join BLOCK", Short: "Join the channel that a first block founds, and start", Args: operands("BLOCK"),
-		Example: examples(`waybill org join genesis.block`),
+		Example: examples(`waybill org join genesis.block`, `waybill org join genesis.block --running`),
 		Long: `Keep a channel's first block for good, start the organisation's nodes and make
 them members. A block that your organisation is not in exactly as its own descriptor
 says is refused. What it says of the others is yours to look at before: waybill
-channel inspect compares it with their descriptors.`,
+channel inspect compares it with their descriptors. Nodes in containers run already:
+with --running they are only made members.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			f, err := a.ownOrg()
 			if err != nil {
@@ -40,7 +42,11 @@ channel inspect compares it with their descriptors.`,
 			if err := proto.Unmarshal(raw, block); err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
-			if err := f.Join(ctx, raw); err != nil {
+			join := f.Join
+			if running {
+				join = f.JoinRunning
+			}
+			if err := join(ctx, raw); err != nil {
 				return orgHint(wrongPassphrase(err))
 			}
 			a.notice("joined channel %s, genesis hash %s", f.Spec().Channel, channel.GenesisHash(block))
@@ -48,6 +54,8 @@ channel inspect compares it with their descriptors.`,
 			return nil
 		}),
 	}
+	cmd.Flags().BoolVar(&running, "running", false, "the nodes run already, in containers: start none")
+	return cmd
 }
 
 func orgHint(err error) error {
