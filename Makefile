@@ -28,7 +28,7 @@ FROM      ?= 1
 # The race detector needs a C compiler; without one Go itself turns cgo off.
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help build kms man test unit race lint e2e side oracle structure chaos chaos-planted soak soak-hosts bench bench-growth bench-tessera fuzz check demo demo-down clean
+.PHONY: help build images kms man test unit race lint e2e side oracle structure chaos chaos-planted soak soak-hosts bench bench-growth bench-tessera fuzz check demo demo-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ build: ## bin/waybill, bin/waybill-gateway, bin/waybill-chaincode
 kms: ## bin/sigstore-kms-*: programs that sign with keys of clouds, Vault and PKCS#11 tokens
 	@mkdir -p bin
 	go build -C tools/kms -trimpath -buildvcs=$(STAMP) -o $(CURDIR)/bin/ ./sigstore-kms-awskms ./sigstore-kms-gcpkms ./sigstore-kms-azurekms ./sigstore-kms-hashivault $(if $(RACE),./sigstore-kms-pkcs11)
+
+# Dated by the commit, so that whoever has it makes the same. What was changed since bears no commit.
+images: ## OCI images of every program, with SBOM and provenance, in bin/images: PUSH=registry/prefix PLATFORM=linux/amd64,linux/arm64
+	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)} go run -C deploy/images . --source $(CURDIR) -o $(CURDIR)/bin/images \
+	  --version '$(VERSION)' --commit "$$(git diff-index --quiet HEAD -- 2>/dev/null && git rev-parse HEAD || true)" $(if $(PLATFORM),--platform $(PLATFORM)) $(if $(PUSH),--push $(PUSH))
 
 # What a package installs below /usr/share. SOURCE_DATE_EPOCH dates the man pages.
 man: build ## man pages and shell completion for packages, in bin/share
@@ -60,7 +65,7 @@ race: ## all tests of every package under the race detector: PostgreSQL too, pro
 lint: ## formatting and linters (.golangci.yml)
 	@scripts/lint
 
-side: ## tests of the modules beside this one: keyless evidence against sigstore-go, programs that hold keys
+side: ## tests of the modules beside this one: keyless evidence against sigstore-go, programs that hold keys, images, chart
 	@scripts/side
 
 # Real processes on real ports: one package at a time, never from the cache,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -27,7 +28,24 @@ const (
 
 // Init creates the databases. It refuses a folder that has one: creating over
 // a queue would lose events that were accepted.
-func Init(ctx context.Context, cfg Config) error {
+func Init(ctx context.Context, cfg Config) error { return create(ctx, cfg, false) }
+
+// InitOnce is Init for whoever cannot know whether it was done: databases that
+// are there stay as they are. A queue that is missing beside an index was lost,
+// and is not replaced by an empty one.
+func InitOnce(ctx context.Context, cfg Config) error {
+	if cfg.Queue.URLFile == "" && cfg.Index.URLFile == "" {
+		_, queued := os.Stat(filepath.Join(cfg.DataDir, queueFile))
+		_, indexed := os.Stat(filepath.Join(cfg.DataDir, indexFile))
+		if errors.Is(queued, fs.ErrNotExist) && indexed == nil {
+			return provenance.Errorf(provenance.Conflict, "%s has an index and no queue: the queue was lost; put it back, or make a new data_dir", cfg.DataDir)
+		}
+	}
+	return create(ctx, cfg, true)
+}
+
+// create makes the databases; present says whether they may be there already.
+func create(ctx context.Context, cfg Config, present bool) error {
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data_dir: %w", err)
 	}
@@ -35,15 +53,17 @@ func Init(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	// A replica finds the shared databases there already.
-	if err := queue.Create(ctx, where); err != nil && (cfg.Queue.URLFile == "" || provenance.CodeOf(err) != provenance.Conflict) {
+	there := func(err error, urlFile string) bool {
+		// A replica finds the shared databases there already.
+		return provenance.CodeOf(err) == provenance.Conflict && (present || urlFile != "")
+	}
+	if err := queue.Create(ctx, where); err != nil && !there(err, cfg.Queue.URLFile) {
 		return err
 	}
 	if where, err = indexPlace(cfg); err != nil {
 		return err
 	}
-	err = index.Create(ctx, where)
-	if cfg.Index.URLFile == "" || provenance.CodeOf(err) != provenance.Conflict {
+	if err = index.Create(ctx, where); !there(err, cfg.Index.URLFile) {
 		return err
 	}
 	x, err := index.Open(ctx, where) // it may be something else that is there

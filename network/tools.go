@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 
 	"github.com/waybill-dev/waybill/network/disk"
@@ -177,7 +176,7 @@ func build(ctx context.Context, progress io.Writer, module string, packages ...s
 		return "", err
 	}
 	for i, pkg := range missing {
-		name := path.Base(pkg)
+		name := programName(pkg)
 		if progress != nil {
 			_, _ = fmt.Fprintf(progress, "building %s (%d of %d; once)\n", name, i+1, len(missing))
 		}
@@ -206,7 +205,7 @@ func goBuild(ctx context.Context, src, pkg, target string) error {
 func missingIn(bin string, packages []string) ([]string, error) {
 	var missing []string
 	for _, pkg := range packages {
-		have, err := disk.Exists(filepath.Join(bin, path.Base(pkg)))
+		have, err := disk.Exists(filepath.Join(bin, programName(pkg)))
 		if err != nil {
 			return nil, err
 		}

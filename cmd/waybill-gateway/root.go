@@ -56,17 +56,7 @@ data_dir/index.db may be deleted at any time.`,
 	}
 	cobra.EnableCommandSorting = false // init stands before run
 	root.AddCommand(
-		&cobra.Command{
-			Use: "init", Short: "Create the databases in an empty data_dir", Args: cobra.NoArgs,
-			Example: "  waybill-gateway init --config gateway.yaml",
-			RunE: configured(func(ctx context.Context, cmd *cobra.Command, cfg gateway.Config) error {
-				if err := gateway.Init(ctx, cfg); err != nil {
-					return err
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "created %s\n", cfg.DataDir)
-				return nil
-			}),
-		},
+		newInitCmd(configured),
 		&cobra.Command{
 			Use: "run", Short: "Run the gateway until it is stopped", Args: cobra.NoArgs,
 			Example: "  waybill-gateway run --config gateway.yaml --log-level debug",
@@ -104,6 +94,29 @@ in PostgreSQL.`,
 	root.InitDefaultCompletionCmd()
 	addCompletionExamples(root)
 	return root
+}
+
+// newInitCmd makes the databases. Where a start of the process cannot know whether it is the first,
+// as in a pod, --once makes it safe to say it each time.
+func newInitCmd(configured func(work) func(*cobra.Command, []string) error) *cobra.Command {
+	var once bool
+	cmd := &cobra.Command{
+		Use: "init", Short: "Create the databases in an empty data_dir", Args: cobra.NoArgs,
+		Example: "  waybill-gateway init --config gateway.yaml",
+		RunE: configured(func(ctx context.Context, cmd *cobra.Command, cfg gateway.Config) error {
+			create := gateway.Init
+			if once {
+				create = gateway.InitOnce
+			}
+			if err := create(ctx, cfg); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "created %s\n", cfg.DataDir)
+			return nil
+		}),
+	}
+	cmd.Flags().BoolVar(&once, "once", false, "succeed where the databases are there already")
+	return cmd
 }
 
 // addCompletionExamples gives cobra's completion commands what all of ours have.

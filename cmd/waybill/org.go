@@ -28,7 +28,7 @@ Its keys are made there and leave it never; what the others need to know is in t
 descriptor that waybill org export writes. --timeout does not apply.`
 	cmd.AddCommand(
 		newOrgInitCmd(a), newOrgImportCmd(a), newOrgProtectCmd(a), newOrgExportCmd(a), newOrgInspectCmd(a), newOrgJoinCmd(a),
-		newOrgUpCmd(a), newOrgDownCmd(a), newOrgStatusCmd(a), newOrgLogsCmd(a), newOrgServiceCmd(a),
+		newOrgUpCmd(a), newOrgDownCmd(a), newOrgStatusCmd(a), newOrgLogsCmd(a), newOrgServiceCmd(a), newOrgClusterCmd(a),
 		newOrgBackupCmd(a), newOrgRestoreCmd(a), newOrgResyncCmd(a),
 	)
 	return cmd

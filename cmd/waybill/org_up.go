@@ -18,13 +18,16 @@ import (
 
 func newOrgJoinCmd(a *app) *cobra.Command {
 	var hash string
+	var running bool
 	cmd := &cobra.Command{
 		Use: "join BLOCK", Short: "Join the channel that a first block founds, and start", Args: operands("BLOCK"),
-		Example: examples(`waybill org join genesis.block`, `waybill org join genesis.block --hash $HASH`),
+		Example: examples(`waybill org join genesis.block`, `waybill org join genesis.block --hash $HASH`,
+			`waybill org join genesis.block --running`),
 		Long: `Keep a channel's first block for good, start the organisation's nodes and make
 them members. A block that your organisation is not in exactly as its own descriptor
 says is refused. What it says of the others is yours to look at before: waybill
-channel inspect compares it with their descriptors.
+channel inspect compares it with their descriptors. Nodes in containers run already:
+with --running they are only made members.
 
 An organisation that was voted in later is not in the first block. It names the
 block's hash with --hash, as a member told it by another way than the file came:
@@ -49,7 +52,11 @@ waybill channel inspect prints it.`,
 			if err := proto.Unmarshal(raw, block); err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
-			if err := f.Join(ctx, raw); err != nil {
+			join := f.Join
+			if running {
+				join = f.JoinRunning
+			}
+			if err := join(ctx, raw); err != nil {
 				return orgHint(wrongPassphrase(err))
 			}
 			a.notice("joined channel %s, genesis hash %s", f.Spec().Channel, channel.GenesisHash(block))
@@ -58,6 +65,7 @@ waybill channel inspect prints it.`,
 		}),
 	}
 	cmd.Flags().StringVar(&hash, "hash", "", "the `hash` of a first block that your organisation is not in")
+	cmd.Flags().BoolVar(&running, "running", false, "the nodes run already, in containers: start none")
 	return cmd
 }
 

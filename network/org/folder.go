@@ -34,6 +34,8 @@ type Folder struct {
 	opts Options
 	spec Spec
 	log  *slog.Logger
+
+	elsewhere bool // the nodes are no processes of ours
 }
 
 // ErrNoFolder says that a directory holds no organisation.

@@ -32,6 +32,16 @@ func (f *Folder) Join(ctx context.Context, genesis []byte) error {
 	return f.Up(ctx)
 }
 
+// JoinRunning is Join where somebody else runs the nodes, in containers for one: they are asked, and
+// not started.
+func (f *Folder) JoinRunning(ctx context.Context, genesis []byte) error {
+	if err := f.keepGenesis(ctx, genesis); err != nil {
+		return err
+	}
+	f.elsewhere = true
+	return f.join(ctx)
+}
+
 func (f *Folder) keepGenesis(ctx context.Context, genesis []byte) error {
 	unlock, err := f.lock(ctx)
 	if err != nil {
@@ -149,6 +159,9 @@ func (f *Folder) await(ctx context.Context, try func(context.Context) error, nod
 			return nil
 		}
 		for _, node := range nodes {
+			if f.elsewhere {
+				break
+			}
 			if p, readErr := readProcess(f.pidPath(node.Name)); readErr == nil && !p.alive() {
 				log := f.LogPath(node.Name)
 				return hopeless{fmt.Errorf("%s has ended; the last lines of %s:\n%s", node.Name, log, tail(log))}

@@ -11,9 +11,12 @@ import (
 	"encoding/pem"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +40,15 @@ func TestScripts(t *testing.T) {
 	if err := l.AddRegistry(ctx, l.Registry, "distribution", lab.Owner); err != nil {
 		t.Fatal(err)
 	}
+	// A script's HOME is its own; what Go has fetched and built is not fetched and built again.
+	built := map[string]string{}
+	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPROXY"} {
+		out, err := exec.CommandContext(ctx, "go", "env", name).Output()
+		if err != nil {
+			t.Fatalf("go env %s: %v", name, err)
+		}
+		built[name] = strings.TrimSpace(string(out))
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
@@ -46,6 +58,10 @@ func TestScripts(t *testing.T) {
 			env.Setenv("WAYBILL_DIR", filepath.Join(l.Dir, "network"))
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("REG", l.Registry)
+			env.Setenv("ARCH", runtime.GOARCH)
+			for name, value := range built {
+				env.Setenv(name, value)
+			}
 			env.Setenv("TEAM", name)
 			env.Setenv("APP", l.Registry+"/"+name+"/app")
 			return nil
@@ -60,6 +76,7 @@ func TestScripts(t *testing.T) {
 			"sigstore": ownSigstore,
 			"grab":     grab,
 			"pemkey":   pemKey,
+			"images":   ownImages,
 		},
 	})
 }
