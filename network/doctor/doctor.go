@@ -127,7 +127,7 @@ func (e *examination) nodes(ctx context.Context) []org.NodeStatus {
 func (e *examination) configuration(ctx context.Context) error {
 	spec, me := e.folder.Spec(), e.folder.Client()
 	robot := me.People["gateway"]
-	s, err := channel.ReadSigner(spec.MSPID, robot.Cert, robot.Key, nil)
+	s, err := channel.ReadSigner(spec.MSPID, robot.Cert, robot.Key)
 	if err != nil {
 		return err
 	}
