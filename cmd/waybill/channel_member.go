@@ -24,6 +24,8 @@ type channelMember interface {
 type configReader interface {
 	// Current returns the configuration in force, and in which block it is.
 	Current(ctx context.Context) (*common.Config, uint64, error)
+	// ConfigBlock returns that block.
+	ConfigBlock(ctx context.Context) (*common.Block, error)
 	// Down says which consenters do not answer, but for those of organisations that leave.
 	Down(ctx context.Context, config *common.Config, leaving ...string) ([]string, error)
 }

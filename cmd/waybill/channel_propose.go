@@ -23,6 +23,7 @@ type channelProposal struct {
 }
 
 func newChannelProposeCmd(a *app) *cobra.Command {
+	var anyway bool
 	cmd := parentCmd("propose", "Put a change of the channel to the vote, with your signature")
 	cmd.Example = examples(
 		`waybill channel propose org-add retail.json --as vendor/admin`,
@@ -45,7 +46,7 @@ submit".`
 				a.notice("%s (%s): fingerprint %s", orgs[0].Name, orgs[0].MSPID, orgs[0].Fingerprint())
 				p := make(orgs[0])
 				p.title = use + " " + orgs[0].MSPID
-				return a.proposeChannel(ctx, p)
+				return a.proposeChannel(ctx, p, anyway)
 			}),
 		}
 	}
@@ -56,7 +57,7 @@ submit".`
 			RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 				p := make(args[0])
 				p.title = use + " " + args[0]
-				return a.proposeChannel(ctx, p)
+				return a.proposeChannel(ctx, p, anyway)
 			}),
 		}
 	}
@@ -79,12 +80,13 @@ submit".`
 		file("orderer-update", "Take an orderer's address and certificates from a descriptor", func(d channel.Descriptor) channelProposal {
 			return channelProposal{change: channel.UpdateOrderer(d)}
 		}),
-		newChannelBatchCmd(a),
+		newChannelBatchCmd(a, &anyway),
 	)
+	cmd.PersistentFlags().BoolVar(&anyway, "despite-warnings", false, "propose it where the channel is not as this program makes one")
 	return cmd
 }
 
-func newChannelBatchCmd(a *app) *cobra.Command {
+func newChannelBatchCmd(a *app, anyway *bool) *cobra.Command {
 	var messages, most, preferred uint32
 	cmd := &cobra.Command{
 		Use: "batch", Short: "Change how large blocks are", Args: operands(),
@@ -93,7 +95,7 @@ func newChannelBatchCmd(a *app) *cobra.Command {
 			if messages == 0 && most == 0 && preferred == 0 {
 				return usagef("nothing to change: give --messages, --bytes or --preferred-bytes")
 			}
-			return a.proposeChannel(ctx, channelProposal{title: "batch", change: channel.SetBatch(messages, most, preferred)})
+			return a.proposeChannel(ctx, channelProposal{title: "batch", change: channel.SetBatch(messages, most, preferred)}, *anyway)
 		}),
 	}
 	cmd.Flags().Uint32Var(&messages, "messages", 0, "at most so many transactions in a block")
@@ -102,7 +104,7 @@ func newChannelBatchCmd(a *app) *cobra.Command {
 	return cmd
 }
 
-func (a *app) proposeChannel(ctx context.Context, p channelProposal) error {
+func (a *app) proposeChannel(ctx context.Context, p channelProposal, anyway bool) error {
 	d, err := a.openChannel(false)
 	if err != nil {
 		return err
@@ -125,8 +127,8 @@ func (a *app) proposeChannel(ctx context.Context, p channelProposal) error {
 		return err
 	}
 	writeExplanation(a.errOut, e)
-	if len(e.Warnings) > 0 {
-		return provenance.Errorf(provenance.Conflict, "the channel is not one that this program made: nothing is proposed")
+	if len(e.Warnings) > 0 && !anyway {
+		return hint(provenance.Errorf(provenance.Conflict, "the channel is not one as this program makes it: nothing is proposed"), "propose it nevertheless with --despite-warnings")
 	}
 	if e.Consenters {
 		if err := d.allUp(ctx, config, e.Leaving...); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -19,6 +20,7 @@ import (
 type fakeChannel struct {
 	orgs    map[string]channeltest.Org
 	config  *common.Config
+	block   *common.Block
 	down    []string
 	left    []string // whom Down was told that they leave
 	handed  int      // signatures that the orderers got
@@ -37,6 +39,7 @@ func newFakeChannel(t *testing.T) *fakeChannel {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.block = block
 	if _, f.config, err = channel.ConfigOf(block); err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +59,8 @@ func (f *fakeChannel) of(p person) channelMember {
 func (f *fakeChannel) Current(context.Context) (*common.Config, uint64, error) {
 	return f.config, 5, nil
 }
+
+func (f *fakeChannel) ConfigBlock(context.Context) (*common.Block, error) { return f.block, nil }
 
 func (f *fakeChannel) Down(_ context.Context, _ *common.Config, leaving ...string) ([]string, error) {
 	f.left = leaving
@@ -222,6 +227,13 @@ func TestChannelRemovals(t *testing.T) {
 	}
 	w.channel.down = []string{"the orderer of VendorMSP does not answer"}
 	w.acts = nil
+	file := filepath.Join(t.TempDir(), "config.block")
+	if code, out, errOut := w.run("channel", "config", "--block", file, "--as", "vendor/auditor"); code != 0 || out != "" || !strings.Contains(errOut, "block 0 of channel waybill is in") {
+		t.Errorf("exit %d, %s%s", code, out, errOut)
+	}
+	if code, _, errOut := w.run("channel", "inspect", file); code != 0 {
+		t.Errorf("what was written is no block: exit %d, %s", code, errOut)
+	}
 	code, _, errOut = w.run("channel", "propose", "org-remove", "SecurityMSP", "--as", "vendor/admin")
 	if code != exitError || len(w.acts) > 0 || !strings.Contains(errOut, "1 consenters are down") || strings.Join(w.channel.left, " ") != "SecurityMSP" {
 		t.Errorf("exit %d, %q, leaving %q, %s", code, w.acts, w.channel.left, errOut)

@@ -2,9 +2,11 @@ package channel
 
 import (
 	"bytes"
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"google.golang.org/protobuf/proto"
@@ -110,6 +112,10 @@ func (e *Explanation) edit(old, now element) {
 	if !ok {
 		e.warn("%s: %s", now.at(), becomes)
 	}
+	// The others say who takes part; these are how the channel works at all.
+	if now.kind == valueKind && !slices.Contains([]string{mspKey, anchorPeersKey, endpointsKey, orderersKey, batchSizeKey}, now.name) {
+		e.warn("%s changes, as no command of this program does: every node must know what it becomes", now.at())
+	}
 	e.Changes = append(e.Changes, Edit{Path: now.at(), Was: was, Becomes: becomes})
 }
 
@@ -195,10 +201,14 @@ func (e *Explanation) doubt(after *common.ConfigGroup) {
 	setPolicies(want)
 	if list, err := consentersOf(ordering); err == nil {
 		want.Groups[ordererGroup].Policies[blockValidator] = quorumOf(list)
-		for _, c := range list {
-			if ordering.GetGroups()[c.GetMspId()] == nil {
-				e.warn("a consenter is of %.80q, which is not among the orderers' organisations", c.GetMspId())
-			}
+		e.doubtConsenters(after, list)
+	}
+	for _, id := range names(ordering.GetGroups()) {
+		own, its := ordering.GetGroups()[id].GetValues()[mspKey], application.GetGroups()[id]
+		if its == nil {
+			e.warn("%s orders, and is not among the channel's organisations", id)
+		} else if !bytes.Equal(own.GetValue(), its.GetValues()[mspKey].GetValue()) {
+			e.warn("%s has other authorities for ordering than for writing", id)
 		}
 	}
 	has, err := elements(after)
@@ -225,4 +235,45 @@ func (e *Explanation) doubt(after *common.ConfigGroup) {
 	if err := apart(application); err != nil {
 		e.warn("%v", err)
 	}
+}
+
+// doubtConsenters warns of consenters that would give an organisation more than its part.
+func (e *Explanation) doubtConsenters(after *common.ConfigGroup, list []*common.Consenter) {
+	count := map[string]int{}
+	for _, c := range list {
+		count[c.GetMspId()]++
+	}
+	for _, id := range names(count) {
+		if count[id] > 1 {
+			e.warn("%s has %d consenters: one organisation could stop or turn the channel", id, count[id])
+		}
+		if after.GetGroups()[ordererGroup].GetGroups()[id] == nil {
+			e.warn("a consenter is of %.80q, which is not among the orderers' organisations", id)
+		}
+	}
+	for _, c := range list {
+		p, err := poolOf(&common.Config{ChannelGroup: after}, c.GetMspId())
+		if err != nil {
+			continue // said above
+		}
+		cert, err := parseCertificate(string(c.GetIdentity()))
+		if err == nil {
+			_, err = p.issuer(cert, p.usage, bothInForce(cert, p))
+		}
+		if err != nil {
+			e.warn("the consenter of %s: %v", c.GetMspId(), err)
+		}
+	}
+}
+
+// bothInForce is a moment at which a certificate and its authorities could be in force: that it has run out since is
+// no reason to let nothing be changed.
+func bothInForce(cert *x509.Certificate, p pool) time.Time {
+	at := cert.NotBefore
+	for _, c := range slices.Concat(p.roots, p.intermediates) {
+		if c.NotBefore.After(at) && c.NotBefore.Before(cert.NotAfter) {
+			at = c.NotBefore
+		}
+	}
+	return at
 }

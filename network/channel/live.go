@@ -102,13 +102,9 @@ func (s Signer) identity() (identity.SigningIdentity, error) {
 
 // Current asks the peer for the channel's configuration, and in which block it is.
 func (m *Member) Current(ctx context.Context) (*common.Config, uint64, error) {
-	id, err := m.identity()
+	block, err := m.ConfigBlock(ctx)
 	if err != nil {
 		return nil, 0, err
-	}
-	block, err := admin.GetConfigBlock(ctx, m.peer, id, m.name)
-	if err != nil {
-		return nil, 0, fmt.Errorf("ask for the configuration of channel %s: %w", m.name, err)
 	}
 	got, config, err := ConfigOf(block)
 	if err != nil {
@@ -118,6 +114,19 @@ func (m *Member) Current(ctx context.Context) (*common.Config, uint64, error) {
 		return nil, 0, fmt.Errorf("asked for the configuration of channel %s, got that of %s", m.name, got)
 	}
 	return config, block.GetHeader().GetNumber(), nil
+}
+
+// ConfigBlock asks the peer for the block with the configuration in force.
+func (m *Member) ConfigBlock(ctx context.Context) (*common.Block, error) {
+	id, err := m.identity()
+	if err != nil {
+		return nil, err
+	}
+	block, err := admin.GetConfigBlock(ctx, m.peer, id, m.name)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the configuration of channel %s: %w", m.name, err)
+	}
+	return block, nil
 }
 
 // node is an orderer as the channel names it.
