@@ -22,13 +22,16 @@ STREAMED     ?= 0.5
 PLOT         ?= docs/growth.svg
 # How many entries Tessera is given.
 ENTRIES  ?= 1000000
+# How often every certificate is renewed, and how long the new ones hold.
+ROUNDS   ?= 3
+LIFETIME ?= 4m
 # How many sequences of acts a soak runs, and from which seed on.
 SEQUENCES ?= 1000000
 FROM      ?= 1
 # The race detector needs a C compiler; without one Go itself turns cgo off.
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help build kms man test unit race lint e2e side oracle structure chaos chaos-planted soak bench bench-growth bench-tessera fuzz check demo demo-down clean
+.PHONY: help build kms man test unit race lint e2e side oracle structure chaos chaos-planted soak renewals bench bench-growth bench-tessera fuzz check demo demo-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +81,9 @@ chaos-planted: ## six gateways with a planted defect each, to see that the chaos
 soak: ## acts by those who obey nothing, on the contract and on a model of it: SEQUENCES=n FROM=seed
 	@mkdir -p bin/diverged
 	WAYBILL_MODEL_SEQUENCES=$(SEQUENCES) WAYBILL_MODEL_SEED=$(FROM) WAYBILL_MODEL_KEEP=$(CURDIR)/bin/diverged go test -v -count=1 -timeout 0 -run TestSequences ./test/model
+
+renewals: ## every certificate of a network whose leaf certificates live for minutes, three times, while events flow: ROUNDS=3 LIFETIME=4m
+	go test -v -count=1 -timeout 0 -run TestRenewals ./test/renewal -renewal.rounds $(ROUNDS) -renewal.lifetime $(LIFETIME)
 
 oracle: ## keyless evidence with anything changed, ours against sigstore-go: SEED=n LENGTH=5m
 	@mkdir -p bin/differ
