@@ -64,7 +64,12 @@ func newChaincodeApproveCmd(a *app) *cobra.Command {
 		Use: "approve", Short: "Approve the version that your folder has, as your organisation", Args: operands(),
 		Example: examples(`waybill chaincode approve`),
 		Long:    "Approve the version of the contract that your folder has. An organisation that\ncomes late approves what is in force already, and endorses from then on.",
-		RunE:    a.chaincodeCmd(func(ctx context.Context, f *org.Folder) error { return f.Approve(ctx) }),
+		RunE: a.chaincodeCmd(func(ctx context.Context, f *org.Folder) error {
+			if err := f.Approve(ctx); err != nil {
+				return err
+			}
+			return f.Settle(ctx)
+		}),
 	}
 }
 
@@ -74,8 +79,10 @@ func newChaincodeCommitCmd(a *app) *cobra.Command {
 		Example: examples(`waybill chaincode commit`),
 		Long:    "Put in force what a majority of the organisations approved. One of them does it;\ndoing it again changes nothing.",
 		RunE: a.chaincodeCmd(func(ctx context.Context, f *org.Folder) error {
-			_, err := f.Commit(ctx)
-			return err
+			if err := f.Commit(ctx); err != nil {
+				return err
+			}
+			return f.Settle(ctx)
 		}),
 	}
 }
@@ -88,7 +95,7 @@ func newChaincodeUpgradeCmd(a *app) *cobra.Command {
 		Example:               examples(`waybill chaincode upgrade --version 2 --program /opt/waybill-2/waybill-chaincode`),
 		Long: `Start another version of the contract beside the one in force, install its package
 on your peer, and approve it. Nothing changes before it is committed; then the
-former is stopped, by this command once more or by waybill org up. Each organisation
+former is stopped, when one commits, approves or says waybill org up. Each organisation
 does this when it can: those that have not do not endorse from the commit on until
 they have, and the others go on as long as they are a majority.`,
 		RunE: a.chaincodeCmd(func(ctx context.Context, f *org.Folder) error {

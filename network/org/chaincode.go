@@ -144,40 +144,53 @@ func (f *Folder) Approve(ctx context.Context) error {
 var ErrNoMajority = errors.New("no majority of the organisations has approved")
 
 // Commit puts in force what a majority of the organisations approved; it is ErrNoMajority while they
-// have not. Committing what is in force changes nothing.
-func (f *Folder) Commit(ctx context.Context) (ChaincodeStatus, error) {
+// have not. Committing what is in force changes nothing. Peers that have not heard of each other yet
+// are waited for.
+func (f *Folder) Commit(ctx context.Context) error {
 	c, err := f.dial(admin)
 	if err != nil {
-		return ChaincodeStatus{}, err
+		return err
 	}
 	defer c.close()
-	s, err := f.chaincodeStatus(ctx, c)
-	if err != nil || s.InForce() {
-		return s, err
-	}
-	if !s.majority() {
-		return s, fmt.Errorf("version %s, sequence %d: %w; missing are %v", s.Proposed.Version, s.Proposed.Sequence, ErrNoMajority, s.Waiting())
-	}
+	tries := 0
+	return f.await(ctx, func(ctx context.Context) error {
+		s, err := f.chaincodeStatus(ctx, c)
+		if err != nil || s.InForce() {
+			return err
+		}
+		if !s.majority() {
+			return hopeless{fmt.Errorf("version %s, sequence %d: %w; missing are %v", s.Proposed.Version, s.Proposed.Sequence, ErrNoMajority, s.Waiting())}
+		}
+		tries++
+		return c.commit(ctx, f.spec.Channel, s, tries-1)
+	}, f.node(KindPeer))
+}
+
+// commit asks as many organisations as decide, other ones with each try: a peer endorses only what its own
+// organisation approved, and one that approved may be gone.
+func (c *conn) commit(ctx context.Context, channel string, s ChaincodeStatus, try int) error {
 	args, err := proto.Marshal(&lifecycle.CommitChaincodeDefinitionArgs{
 		Name: s.Proposed.Name, Version: s.Proposed.Version, Sequence: s.Proposed.Sequence,
 	})
 	if err != nil {
-		return s, fmt.Errorf("commit %s: %w", s.Proposed.Name, err)
+		return fmt.Errorf("commit %s: %w", s.Proposed.Name, err)
 	}
-	// A peer endorses only what its own organisation approved; left to itself, the gateway asks others, too.
-	var approved []string
+	var approved, asked []string
 	for mspID, yes := range s.Approvals {
 		if yes {
 			approved = append(approved, mspID)
 		}
 	}
 	slices.Sort(approved)
-	_, err = c.gateway.GetNetwork(f.spec.Channel).GetContract("_lifecycle").SubmitWithContext(ctx, "CommitChaincodeDefinition",
-		client.WithBytesArguments(args), client.WithEndorsingOrganizations(approved...))
-	if err != nil && status.Code(err) != codes.AlreadyExists {
-		return s, fmt.Errorf("commit %s: %w", s.Proposed.Name, withDetails(err))
+	for i := range len(s.Approvals)/2 + 1 {
+		asked = append(asked, approved[(try+i)%len(approved)])
 	}
-	return f.chaincodeStatus(ctx, c)
+	_, err = c.gateway.GetNetwork(channel).GetContract("_lifecycle").SubmitWithContext(ctx, "CommitChaincodeDefinition",
+		client.WithBytesArguments(args), client.WithEndorsingOrganizations(asked...))
+	if err != nil && status.Code(err) != codes.AlreadyExists {
+		return fmt.Errorf("commit %s: %w", s.Proposed.Name, withDetails(err))
+	}
+	return nil
 }
 
 // AwaitCommit commits as soon as all have approved, and returns when the definition is in force.
@@ -190,7 +203,6 @@ func (f *Folder) AwaitCommit(ctx context.Context) error {
 		if waiting := s.Waiting(); len(waiting) > 0 {
 			return fmt.Errorf("no approval seen yet from %v", waiting)
 		}
-		_, err = f.Commit(ctx)
-		return err
+		return f.Commit(ctx)
 	}, f.node(KindPeer))
 }
