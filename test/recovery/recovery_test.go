@@ -108,14 +108,10 @@ func lostHost(t *testing.T, ctx context.Context, l *lab.Lab, vendor *org.Folder,
 		t.Fatal(err)
 	}
 	t.Logf("endorses again after %v", time.Since(began).Round(time.Second))
-	if out, code := l.Gateway(ctx, "vendor", nil, "init"); code != 0 { // makes the index; the queue is there
-		t.Logf("init: exit %d, %s", code, out)
-	}
+	level(t, ctx, vendor, folder(t, l, "audit"))
+	t.Logf("has the whole chain after %v", time.Since(began).Round(time.Second))
 	if out, code := l.Gateway(ctx, "vendor", nil, "fsck", "--repair"); code != 0 {
 		t.Fatalf("fsck: exit %d, %s", code, out)
-	}
-	if out, err := l.Reindex(ctx, "vendor"); err != nil {
-		t.Fatalf("reindex: %v, %s", err, out)
 	}
 	if err := l.StartGateway(ctx, "vendor"); err != nil {
 		t.Fatalf("%v\n%s", err, l.Log("gateway-vendor"))
@@ -128,6 +124,31 @@ func lostHost(t *testing.T, ctx context.Context, l *lab.Lab, vendor *org.Folder,
 		t.Errorf("status: exit %d, %s", code, out)
 	}
 	healthy(t, ctx, vendor, "after the host was lost")
+}
+
+// level returns when a peer has the blocks that another one has.
+func level(t *testing.T, ctx context.Context, behind, other *org.Folder) {
+	t.Helper()
+	height := func(f *org.Folder) uint64 {
+		report, err := f.Status(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range report {
+			if s.Kind == org.KindPeer {
+				return s.Height
+			}
+		}
+		return 0
+	}
+	if err := lab.Poll(ctx, 5*time.Minute, func() error {
+		if have, want := height(behind), height(other); have < want {
+			return fmt.Errorf("%d of %d blocks", have, want)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func folder(t *testing.T, l *lab.Lab, name string) *org.Folder {
