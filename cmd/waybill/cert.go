@@ -17,7 +17,7 @@ import (
 func newCertCmd(a *app) *cobra.Command {
 	cmd := parentCmd("cert", "An organisation's certificates: how long they hold, new ones, lost ones")
 	cmd.Example = examples(`waybill cert list`, `waybill cert renew --all`, `waybill cert revoke publisher --earlier`)
-	cmd.Long = "List, renew and revoke the certificates of one organisation: the one whose folder\n--dir names, or --as in a network folder. --timeout does not apply."
+	cmd.Long = "List, renew and revoke the certificates of the organisation whose folder --dir\nnames. --timeout does not apply."
 	cmd.AddCommand(newCertListCmd(a), newCertRenewCmd(a), newCertRevokeCmd(a), newCertRolloverCmd(a))
 	return cmd
 }
@@ -136,14 +136,14 @@ func newCertRenewCmd(a *app) *cobra.Command {
 		},
 		Example: examples(`waybill cert renew --all`, `waybill cert renew admin peer-tls`),
 		Long: `Give people and nodes new keys, and certificates that say what the old ones
-said. The new pair is written beside the old one, then both files switch at once.
-Running nodes are restarted one at a time, each awaited before the next; a gateway
-takes its new certificates while it runs. Interrupted, run it again.
+said. The new pair is written beside the old one, then both files switch at
+once. Running nodes are restarted one at a time, each awaited before the next; a
+gateway takes its new certificates while it runs. Interrupted, run it again.
 
 An orderer's enrolment is pinned in the channel. Its new certificate is prepared
 and a descriptor written, for the members to vote on; run again once that is in
-force, it switches. Where the organisation's own PKI signs, a request is written,
-and its answer taken when run again.`,
+force, it switches. Where the organisation's own PKI signs, a request is
+written, and its answer taken when run again.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			certs, _, o, err := a.certificates()
 			if err != nil {
@@ -192,10 +192,10 @@ func newCertRevokeCmd(a *app) *cobra.Command {
 			return nil
 		},
 		Example: examples(`waybill cert renew publisher && waybill cert revoke publisher --earlier`, `waybill cert revoke scanner`),
-		Long: `Add certificates to the organisation's revocation list. It is in force, for every
-peer, orderer and gateway, once the channel's configuration has it: the next
-command is printed. What a revoked certificate signed before stays; take back
-words of a stolen key with: waybill member revoke.`,
+		Long: `Add certificates to the organisation's revocation list. It is in force, for
+every peer, orderer and gateway, once the channel's configuration has it: the
+next command is printed. What a revoked certificate signed before stays; take
+back words of a stolen key with: waybill member revoke.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			certs, _, o, err := a.certificates()
 			if err != nil {
@@ -219,9 +219,9 @@ func newCertRolloverCmd(a *app) *cobra.Command {
 		Use: "rollover", Short: "Replace the organisation's authorities, one step at a time", Args: operands(),
 		Example: examples(`waybill cert rollover`),
 		Long: `Make the next step from one pair of authorities to the next, and say what has to
-happen before the one after: the new authorities are made and trusted; the channel
-takes them in beside the old ones; they sign; every certificate is renewed; the
-channel lets the old ones go. Run it again after each.`,
+happen before the one after: the new authorities are made and trusted; the
+channel takes them in beside the old ones; they sign; every certificate is
+renewed; the channel lets the old ones go. Run it again after each.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
 			certs, f, o, err := a.certificates()
 			if err != nil {

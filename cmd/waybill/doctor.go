@@ -19,9 +19,9 @@ func newDoctorCmd(a *app) *cobra.Command {
 		Example: examples(`waybill doctor`, `waybill doctor -o json`),
 		Long: `Examine one organisation's host and what it sees of the channel: its nodes, disk
 and certificates; whether every member's peer and orderer is reached from here;
-this host's clock against every peer's; chaincode, versions, heights, and how far
-the index is behind. Nothing is changed. The exit code is 1 when something fails,
-and 0 when there are warnings only.`,
+this host's clock against every peer's; chaincode, versions, heights, and how
+far the index is behind. Nothing is changed. The exit code is 1 when something
+fails, and 0 when there are warnings only.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
 			f, err := a.ownOrg()
 			if err != nil {

@@ -23,10 +23,10 @@ func newOrgBackupCmd(a *app) *cobra.Command {
 		Use: "backup -o FILE", Short: "Write all that only your organisation has to a file, while it runs", Args: operands(), DisableFlagsInUseLine: true,
 		Example: examples(`waybill org backup -o vendor.backup`, `waybill org backup --with-keys -o vendor.backup`),
 		Long: `Write configuration, certificates and the gateway's queue to one file, while
-everything runs. Ledgers and the index are left out: the channel gives them back.
-With --with-keys, private keys and the connectors' secrets are in it, and the file
-is encrypted with a passphrase (age); without, nothing in it opens anything, but
-the queue names who pulled. A queue on PostgreSQL is not in it.`,
+everything runs. Ledgers and the index are left out: the channel gives them
+back. With --with-keys, private keys and the connectors' secrets are in it, and
+the file is encrypted with a passphrase (age); without, nothing in it opens
+anything, but the queue names who pulled. A queue on PostgreSQL is not in it.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
 			f, err := a.ownOrg()
 			if err != nil {
@@ -80,10 +80,10 @@ func newOrgRestoreCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "restore FILE", Short: "Make your organisation's folder again from a backup", Args: operands("FILE"),
 		Example: examples(`waybill org restore vendor.backup --dir /srv/waybill`),
-		Long: `Make the folder that --dir names, which must be empty, from a backup; every file
-is compared with what the backup says of it. Then start the nodes, which read the
-chain from the others, have the gateway learn what is recorded already, and start
-it: docs/operate/lost-host.md walks through it.`,
+		Long: `Make the folder that --dir names, which must be empty, from a backup; every
+file is compared with what the backup says of it. Then start the nodes, which
+read the chain from the others, have the gateway learn what is recorded
+already, and start it: docs/operate/lost-host.md walks through it.`,
 		RunE: a.withoutTimeout(func(_ context.Context, args []string) error {
 			in, err := os.Open(args[0])
 			if err != nil {
@@ -118,8 +118,8 @@ func newOrgResyncCmd(a *app) *cobra.Command {
 		ValidArgs: []string{"peer", "orderer"},
 		Example:   examples(`waybill org resync peer`),
 		Long: `Stop the peer or the orderer, put its data aside, and start it: it joins the
-channel by its first block and reads the chain from the others. Never do this to
-two orderers of a channel at once.`,
+channel by its first block and reads the chain from the others. Never do this
+to two orderers of a channel at once.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			f, err := a.ownOrg()
 			if err != nil {

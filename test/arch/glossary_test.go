@@ -78,7 +78,7 @@ func undefined(text string, comments map[string]string, records []string) []stri
 
 // general are the packages that are about nothing of the domain.
 func general() []string {
-	return []string{"cmd/reference", "cmd/reference/referencetest", "gateway/sqldb", "gateway/statefile", "gateway/wait", "gateway/wait/waittest", "test/arch", "test/postgres"}
+	return []string{"cmd/reference", "cmd/reference/referencetest", "gateway/keypair", "gateway/sqldb", "gateway/statefile", "gateway/wait", "gateway/wait/waittest", "test/arch", "test/postgres"}
 }
 
 // packageComments are the comments of our packages that are not generated and not
