@@ -27,6 +27,7 @@ type house struct {
 	packages     map[string]string          // folder of a package, by the last part of its path
 	text         string                     // all Go source but tests, for names that only texts hold
 	words        map[string]bool            // of it
+	chart        map[string]bool            // words of the chart: values, and what Kubernetes calls things
 }
 
 func matches(text, pattern string) map[string]bool {
@@ -95,6 +96,11 @@ func survey(root string) (house, error) {
 	if err != nil {
 		return h, err
 	}
+	chart, err := os.ReadFile(filepath.Join(root, "deploy/chart/waybill/values.yaml"))
+	if err != nil {
+		return h, err
+	}
+	h.chart = matches(string(chart), `\b(\w+)\b`)
 	h.text = goText.String()
 	access, err := os.ReadFile(filepath.Join(root, "chaincode/contract/access.go"))
 	if err != nil {
@@ -115,7 +121,7 @@ func survey(root string) (house, error) {
 var (
 	transactionName = regexp.MustCompile(`^[a-z]+:[A-Z][A-Za-z]+$`)
 	codeName        = regexp.MustCompile(`^WB_[A-Z_]+$`)
-	pathName        = regexp.MustCompile(`^(?:chaincode|cmd|docs|gateway|network|scripts|test|tools)(?:/[\w.*<>{}-]+)+/?$`)
+	pathName        = regexp.MustCompile(`^(?:chaincode|cmd|deploy|docs|gateway|network|scripts|test|tools)(?:/[\w.*<>{}-]+)+/?$`)
 	inPackage       = regexp.MustCompile(`^(.+/[\w-]+)\.([A-Z]\w*(?:\.\w+)?)(?:/.*)?$`)
 	goFile          = regexp.MustCompile(`^[\w-]+\.(?:go|proto)$`)
 	qualified       = regexp.MustCompile(`^([a-z]+)\.([A-Z]\w*(?:\.\w+)?)$`)
@@ -171,7 +177,7 @@ func (h house) missing(span string) string {
 	case methodName.MatchString(span) && !h.files[span] && !h.anywhere(span):
 		return h.missingDotted(span)
 	case identifier.MatchString(span):
-		if !h.words[span] {
+		if !h.words[span] && !h.chart[span] {
 			return "no source has the word " + span
 		}
 	case configKey.MatchString(span) && strings.Contains(span, "_") && !strings.HasSuffix(span, "_"):
@@ -184,11 +190,11 @@ func (h house) missing(span string) string {
 
 // missingDotted looks at two words with a dot that are no file of the repository
 // and no declaration: a file of a gateway or a network, a key of the gateway's
-// configuration, or what a policy speaks of (facts.critical), if they are in lower case.
+// configuration, a value of the chart, or what a policy speaks of (facts.critical).
 func (h house) missingDotted(span string) string {
 	left, right, _ := strings.Cut(span, ".")
 	switch {
-	case strings.Contains(h.text, strconv.Quote(span)), h.keys[left] && h.keys[right], slices.Contains(policyParts(), left) && h.words[right]:
+	case strings.Contains(h.text, strconv.Quote(span)), h.keys[left] && h.keys[right], h.chart[left] && h.chart[right], slices.Contains(policyParts(), left) && h.words[right]:
 		return ""
 	}
 	return "nothing is called " + span
