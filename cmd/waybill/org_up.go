@@ -24,10 +24,10 @@ func newOrgJoinCmd(a *app) *cobra.Command {
 		Example: examples(`waybill org join genesis.block`, `waybill org join genesis.block --hash $HASH`,
 			`waybill org join genesis.block --running`),
 		Long: `Keep a channel's first block for good, start the organisation's nodes and make
-them members. A block that your organisation is not in exactly as its own descriptor
-says is refused. What it says of the others is yours to look at before: waybill
-channel inspect compares it with their descriptors. Nodes in containers run already:
-with --running they are only made members.
+them members. A block that your organisation is not in, exactly as its own
+descriptor says, is refused. What it says of the others is yours to look at
+before: waybill channel inspect compares it with their descriptors. Nodes in
+containers run already: with --running they are only made members.
 
 An organisation that was voted in later is not in the first block. It names the
 block's hash with --hash, as a member told it by another way than the file came:
