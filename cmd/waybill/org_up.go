@@ -17,7 +17,7 @@ import (
 )
 
 func newOrgJoinCmd(a *app) *cobra.Command {
-	var hash string
+	var hash, config string
 	var running bool
 	cmd := &cobra.Command{
 		Use: "join BLOCK", Short: "Join the channel that a first block founds, and start", Args: operands("BLOCK"),
@@ -31,7 +31,9 @@ containers run already: with --running they are only made members.
 
 An organisation that was voted in later is not in the first block. It names the
 block's hash with --hash, as a member told it by another way than the file came:
-waybill channel inspect prints it.`,
+waybill channel inspect prints it. With --config it names a block with the
+configuration in force as well (waybill channel config --block), in which it has
+to be as its own descriptor says.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			f, err := a.ownOrg()
 			if err != nil {
@@ -41,11 +43,7 @@ waybill channel inspect prints it.`,
 			if err != nil {
 				return err
 			}
-			check := f.CheckGenesis
-			if hash != "" {
-				check = func(raw []byte) error { return f.CheckGenesisOfOthers(raw, hash) }
-			}
-			if err := check(raw); err != nil {
+			if err := a.checkBlocks(f, raw, hash, config); err != nil {
 				return provenance.Wrap(provenance.Invalid, err, "%s", args[0])
 			}
 			block := &common.Block{}
@@ -65,8 +63,27 @@ waybill channel inspect prints it.`,
 		}),
 	}
 	cmd.Flags().StringVar(&hash, "hash", "", "the `hash` of a first block that your organisation is not in")
+	cmd.Flags().StringVar(&config, "config", "", "`file` with a later block, whose configuration it is in; wants --hash")
 	cmd.Flags().BoolVar(&running, "running", false, "the nodes run already, in containers: start none")
 	return cmd
+}
+
+// checkBlocks compares the blocks with the organisation's own descriptor, or with the hash that it was told.
+func (a *app) checkBlocks(f *org.Folder, genesis []byte, hash, config string) error {
+	switch {
+	case hash == "" && config == "":
+		return f.CheckGenesis(genesis)
+	case hash == "":
+		return usagef("--config wants --hash: what it says is worth what the first block is worth")
+	}
+	if err := f.CheckGenesisOfOthers(genesis, hash); err != nil || config == "" {
+		return err
+	}
+	later, err := a.readFile("block", config, maxBlock)
+	if err != nil {
+		return err
+	}
+	return f.CheckLater(genesis, later)
 }
 
 func orgHint(err error) error {
