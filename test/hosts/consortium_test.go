@@ -111,12 +111,11 @@ func (c *consortium) makes(ctx context.Context, m *member) error {
 
 // joins has a member join the channel of the first block that lies with it, and approve the chaincode.
 func (c *consortium) joins(m *member, flags ...string) error {
-	for _, args := range [][]string{append([]string{"org", "join", "genesis.block"}, flags...), {"chaincode", "approve"}} {
-		if _, err := c.waybill(m, args...); err != nil {
-			return err
-		}
+	if _, err := c.waybill(m, append([]string{"org", "join", "genesis.block"}, flags...)...); err != nil {
+		return err
 	}
-	return nil
+	// Who comes late has the whole chain to read before its peer answers.
+	return lab.Poll(c.t.Context(), 3*time.Minute, func() error { return c.act(m, 0, "chaincode", "approve") })
 }
 
 // grants gives a member's people the roles that they are named after.

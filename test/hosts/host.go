@@ -31,7 +31,7 @@ type Host struct {
 // Domain is the host's own name, as vendor.example.
 func (h *Host) Domain() string { return h.Name + "." + Domain }
 
-// Name of a service of this host, as peer.vendor.example.
+// Service is the name of a service of this host, as peer.vendor.example.
 func (h *Host) Service(name string) string { return name + "." + h.Domain() }
 
 // Path of a file of the host as the tests see it.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -118,6 +117,3 @@ func (c *consortium) drained(m *member, within time.Duration) error {
 		return nil
 	})
 }
-
-// queue is where a gateway's queue lies.
-func (m *member) queue() string { return filepath.Join(m.Folder, "org", "gateway", "data", "queue.db") }

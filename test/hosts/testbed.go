@@ -46,7 +46,7 @@ func New(tb testing.TB, names ...string) *Testbed {
 	}
 	t := &Testbed{tb: tb, began: time.Now()}
 	var err error
-	if t.Dir, err = os.MkdirTemp("", "waybill-hosts-"); err != nil {
+	if t.Dir, err = os.MkdirTemp("", "waybill-hosts-"); err != nil { //nolint:usetesting // it may be kept
 		tb.Fatal(err)
 	}
 	tb.Cleanup(t.end)

@@ -14,7 +14,7 @@ import (
 var (
 	long   = flag.Bool("hosts.long", false, "cut every host off in turn, each for a minute, and measure what delay costs")
 	pushes = flag.Int("hosts.pushes", 30_000, "of a long walk: how many pushes a measurement takes, and three times as many pulls")
-	walks  = flag.String("hosts.walks", "", "those of the walks that are made (job,delay,cut,upgrade,members); none: all")
+	walks  = flag.String("hosts.walks", "", "those of the walks that are made (job,delay,members,upgrade,cut); none: all")
 )
 
 // TestConsortium walks README's road for organisations on hosts of their own, and then what becomes of their
@@ -22,13 +22,9 @@ var (
 func TestConsortium(t *testing.T) {
 	bed := hosts.New(t, names()...)
 	c := found(t, bed, names()[:4]...)
-	owner, security, platform, audit := c.members[0], c.members[1], c.members[2], c.members[3]
+	owner, audit := c.members[0], c.members[3]
 	if err := c.connect(owner); err != nil {
 		t.Fatalf("%v\n%s", err, c.logs(owner))
-	}
-	groups, cut := [][]*member{{platform}, {owner, security}}, 15*time.Second
-	if *long {
-		groups, cut = [][]*member{{owner}, {security}, {platform}, {audit}, {owner, security}}, time.Minute
 	}
 	for _, walk := range []struct {
 		name string
@@ -44,9 +40,20 @@ func TestConsortium(t *testing.T) {
 			}
 		}},
 		{"delay", true, func() { delays(c, owner, *pushes, 3**pushes, 60) }},
-		{"cut", false, func() { partitions(c, owner, groups, cut, time.Minute, 200) }},
-		{"upgrade", false, func() { upgrade(c, owner, 200, 10*time.Second) }},
 		{"members", false, func() { comesAndGoes(c, owner, audit, "newcomer", 200, 10*time.Second) }},
+		{"upgrade", false, func() { upgrade(c, owner, 200, 10*time.Second) }},
+		// The last: connections and leaders take a while to be what they were.
+		{"cut", false, func() {
+			groups, cut := [][]*member{c.members[:2]}, 15*time.Second
+			if *long {
+				groups, cut = nil, time.Minute
+				for _, m := range c.members {
+					groups = append(groups, []*member{m})
+				}
+				groups = append(groups, c.members[:2])
+			}
+			partitions(c, owner, groups, cut, time.Minute, 200)
+		}},
 	} {
 		if (*walks == "" && (*long || !walk.only)) || strings.Contains(","+*walks+",", ","+walk.name+",") {
 			walk.do()
