@@ -15,7 +15,7 @@ import (
 )
 
 func newCertCmd(a *app) *cobra.Command {
-	cmd := parentCmd("cert", "An organisation's certificates: list, renew, revoke")
+	cmd := parentCmd("cert", "Certificates: how long they hold, new ones, lost ones")
 	cmd.Example = examples(`waybill cert list`, `waybill cert renew --all`, `waybill cert revoke publisher --earlier`)
 	cmd.Long = "List, renew and revoke the certificates of the organisation whose folder --dir\nnames. --timeout does not apply."
 	cmd.AddCommand(newCertListCmd(a), newCertRenewCmd(a), newCertRevokeCmd(a), newCertRolloverCmd(a))
@@ -191,7 +191,7 @@ func newCertRevokeCmd(a *app) *cobra.Command {
 			}
 			return nil
 		},
-		Example: examples(`waybill cert revoke scanner`, `waybill cert revoke publisher --earlier`),
+		Example: examples(`waybill cert revoke publisher --earlier`, `waybill cert revoke scanner`),
 		Long: `Add certificates to the organisation's revocation list. It is in force, for
 every peer, orderer and gateway, once the channel's configuration has it: the
 next command is printed. What a revoked certificate signed before stays; take

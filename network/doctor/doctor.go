@@ -192,9 +192,14 @@ func (e *examination) chaincode(ctx context.Context) {
 		e.add("chaincode", e.folder.Spec().Chaincode, Failure, err.Error(), "")
 	case status.Committed == nil:
 		e.add("chaincode", status.Proposed.Name, Failure, "no definition is in force", "waybill chaincode approve")
-	case !status.InForce() || !status.Approved:
+	case !status.InForce():
 		e.add("chaincode", status.Proposed.Name, Failure,
-			fmt.Sprintf("version %s is in force; this organisation approved it with package %s: %v", status.Committed.Version, status.Proposed.PackageID, status.Approved), "waybill chaincode status")
+			fmt.Sprintf("version %s is in force, this organisation has %s with package %s", status.Committed.Version, status.Proposed.Version, status.Proposed.PackageID), "waybill chaincode status")
+	case !status.Approved:
+		// The approval is private data of this organisation: a peer that read the chain anew has its hash, by which it endorses.
+		e.add("chaincode", status.Proposed.Name, Warning,
+			fmt.Sprintf("version %s is in force; the own peer does not hold this organisation's approval of package %s, as one that lost its data does not", status.Committed.Version, status.Proposed.PackageID),
+			"if nothing was lost, compare packages: waybill chaincode status")
 	default:
 		e.add("chaincode", status.Proposed.Name, Fine, "version "+status.Committed.Version+", package "+status.Proposed.PackageID, "")
 	}
