@@ -35,7 +35,11 @@ type configWriter interface {
 }
 
 func connectChannel(c network.Clients, p person) (channelMember, error) {
-	signer, err := channel.ReadSigner(p.org.MSPID, p.keys.Cert, p.keys.Key)
+	read := func() (channel.Signer, error) { return channel.ReadSigner(p.org.MSPID, p.keys.Cert, p.keys.Key) }
+	if p.key != nil {
+		read = func() (channel.Signer, error) { return channel.NewSigner(p.org.MSPID, p.keys.Cert, p.key) }
+	}
+	signer, err := read()
 	if err != nil {
 		return nil, err
 	}

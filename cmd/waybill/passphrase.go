@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"crypto"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,14 +16,17 @@ const maxPassphrase = 4096
 // unlocked is p with its key in memory if its file is encrypted: whatever signs then needs no passphrase.
 func (a *app) unlocked(p person) (person, error) {
 	locked, err := org.Encrypted(p.keys.Key)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) || !locked {
-		return p, err // one that is not there is missed by whoever needs it
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // whoever needs it misses it
+	}
+	if err != nil || !locked {
+		return p, err
 	}
 	key, err := org.ReadKey(p.keys.Key, func() ([]byte, error) { return a.passphrase(p.String()) })
 	if err != nil {
 		return p, wrongPassphrase(err)
 	}
-	p.key = crypto.PrivateKey(key)
+	p.key = key
 	return p, nil
 }
 

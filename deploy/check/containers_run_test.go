@@ -114,6 +114,7 @@ func TestOrganisationInContainers(t *testing.T) {
 		}
 		args = append(args, "--set", key+"="+port)
 	}
+	probes := map[string]string{}
 	for name, pod := range pods(t, template(t, args...)) {
 		part := strings.TrimPrefix(name, "vendor-")
 		i := slices.IndexFunc(nodes, func(n cluster.Node) bool { return n.Name == part })
@@ -132,8 +133,11 @@ func TestOrganisationInContainers(t *testing.T) {
 		run := container(ctx, t, tree, images[part], pod.Containers[0])
 		background(t, name, run)
 		if probe := pod.Containers[0].ReadinessProbe; probe.HTTPGet != nil {
-			t.Run(name, func(t *testing.T) { awaitProbe(ctx, t, ports, part, probe.HTTPGet.Path) })
+			probes[part] = probe.HTTPGet.Path
 		}
+	}
+	for part, path := range probes {
+		awaitProbe(ctx, t, ports, part, path)
 	}
 	ready, cancelReady := context.WithTimeout(ctx, time.Minute)
 	defer cancelReady()

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -43,6 +44,23 @@ func DialFile(address, file string) (*grpc.ClientConn, error) {
 		return nil, fmt.Errorf("%s: no certificate in it", file)
 	}
 	return Dial(address, roots)
+}
+
+// NewSigner reads a person's certificate. The key was opened by whoever calls.
+func NewSigner(mspID, certFile string, key crypto.Signer) (Signer, error) {
+	raw, err := os.ReadFile(certFile)
+	if err != nil {
+		return Signer{}, fmt.Errorf("read the certificate of %s: %w", mspID, err)
+	}
+	block, _ := pem.Decode(raw)
+	if block == nil {
+		return Signer{}, fmt.Errorf("%s: no certificate in it", certFile)
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return Signer{}, fmt.Errorf("%s: %w", certFile, err)
+	}
+	return Signer{MSPID: mspID, Cert: cert, Key: key}, nil
 }
 
 // ReadSigner reads a person's certificate and key.
