@@ -3,7 +3,6 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -11,11 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/intake"
+	"github.com/waybill-dev/waybill/gateway/secretfile"
 )
 
 // WithDefaults returns the configuration with every default filled in.
@@ -172,20 +171,10 @@ func checkFile(key, file string, secret bool) error {
 		return fmt.Errorf("%s: %w", key, err)
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%s %s is not a file", key, file)
-	case secret && exposed(info, os.Geteuid()):
+	case secret && secretfile.Exposed(info):
 		return fmt.Errorf("%s %s is readable by others (mode %04o): chmod 600", key, file, info.Mode().Perm())
 	}
 	return nil
-}
-
-// exposed says whether others than this process's user may read a file. The group may where the file
-// is root's and we are not: that is how a system, or a pod's volume, hands a secret to one group.
-func exposed(info fs.FileInfo, self int) bool {
-	perm := info.Mode().Perm()
-	if owner, ok := info.Sys().(*syscall.Stat_t); ok && owner.Uid == 0 && self != 0 {
-		perm &^= 0o040
-	}
-	return perm&0o077 != 0
 }
 
 func checkAddress(key, address string) error {

@@ -14,6 +14,7 @@ import (
 	"github.com/hyperledger/fabric-gateway/pkg/hash"
 	"github.com/hyperledger/fabric-gateway/pkg/identity"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/secretfile"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
@@ -211,7 +212,7 @@ func readKey(path string) (crypto.PrivateKey, error) {
 	if err != nil {
 		return nil, provenance.Wrap(provenance.Invalid, err, "private key")
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if secretfile.Exposed(info) {
 		return nil, provenance.Errorf(provenance.Invalid, "private key %s: mode %04o lets others read it; want 0600", path, info.Mode().Perm())
 	}
 	text, err := os.ReadFile(path)

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/gateway/secretfile"
 )
 
 // maxRedirects is how often one request may be sent on, within the host.
@@ -212,7 +213,7 @@ func credentials(username, passwordFile string) (authn.Authenticator, error) {
 	if err != nil {
 		return nil, provenance.Wrap(provenance.Invalid, err, "registry password file")
 	}
-	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 {
+	if !info.Mode().IsRegular() || secretfile.Exposed(info) {
 		return nil, provenance.Errorf(provenance.Invalid, "registry password file %s has mode %04o; want a file of mode 0600, for its owner alone", passwordFile, info.Mode().Perm())
 	}
 	const limit = 64 << 10

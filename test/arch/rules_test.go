@@ -19,7 +19,7 @@ type layer struct {
 func layers() []layer {
 	return []layer{
 		{"vocabulary: what several rooms speak of", []string{"gateway/block", "gateway/delivery", "gateway/findings", "gateway/readmodel", "gateway/selftest"}},
-		{"small helps", []string{"gateway/keypair", "gateway/sqldb", "gateway/statefile", "gateway/wait"}},
+		{"small helps", []string{"gateway/keypair", "gateway/secretfile", "gateway/sqldb", "gateway/statefile", "gateway/wait"}},
 		{"adapters: one door each", []string{"gateway/api", "gateway/connlimit", "gateway/index", "gateway/intake", "gateway/ledger", "gateway/queue", "gateway/registry"}},
 		{"what loops are fed by", []string{"gateway/follow", "gateway/metrics", "gateway/tasks"}},
 		{"loops", []string{"gateway/autorelease", "gateway/clock", "gateway/collect", "gateway/connector", "gateway/fsck", "gateway/prove", "gateway/pullclients", "gateway/record", "gateway/sweep", "gateway/witness"}},
