@@ -37,11 +37,7 @@ type configWriter interface {
 }
 
 func connectChannel(c network.Clients, p person) (channelMember, error) {
-	read := func() (channel.Signer, error) { return channel.ReadSigner(p.org.MSPID, p.keys.Cert, p.keys.Key) }
-	if p.key != nil {
-		read = func() (channel.Signer, error) { return channel.NewSigner(p.org.MSPID, p.keys.Cert, p.key) }
-	}
-	signer, err := read()
+	signer, err := channel.ReadSigner(p.org.MSPID, p.keys.Cert, p.keys.Key, p.openKey())
 	if err != nil {
 		return nil, err
 	}

@@ -64,10 +64,20 @@ channel config
 
 channel show, channel submit
     {"id","title","status","yes","no","needed","state","why","sequence",
-     "summary","changes":[{"path","was","becomes"}],"warnings",
-     "added","removed",
-     "needs":[{"policy","met"}],"useless","becomes"}
+     "summary","changes":[{"path","was","becomes"}],"warnings","added",
+     "removed","needs":[{"policy","met"}],"useless","becomes"}
     state: waiting, ready, in force or stale
+
+chaincode status, chaincode approve, chaincode commit, chaincode upgrade
+    {"committed":{"name","version","sequence"},"proposed":{"name","version",
+     "sequence","packageID"},"approved","approvals":{MSP: bool}}
+
+org inspect
+    the descriptor, as it was signed
+
+org status
+    [{"org","node","kind","pid","address","height","health",
+      "restarts":{"count","at","why"}}]
 
 network status
     [{"org","node","kind","pid","address","height","health"}]
