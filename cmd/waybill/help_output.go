@@ -64,8 +64,8 @@ channel config
 
 channel show, channel submit
     {"id","title","status","yes","no","needed","state","why","sequence",
-     "summary","changes":[{"path","was","becomes"}],"warnings","added","removed",
-     "needs":[{"policy","met"}],"useless","becomes"}
+     "summary","changes":[{"path","was","becomes"}],"warnings","added",
+     "removed","needs":[{"policy","met"}],"useless","becomes"}
     state: waiting, ready, in force or stale
 
 network status
