@@ -119,11 +119,11 @@ func liveBackends() backends {
 		clients:   network.LoadClients,
 		reachable: reachable,
 		peer: func(c network.Clients, p person) (peer, error) {
-			return provision.Dial(c, p.org, p.name, p.key)
+			return provision.Dial(c, p.org, p.name, p.openKey())
 		},
 		channel: connectChannel,
 		gateway: func(ctx context.Context, address, caFile string, p person) (gatewayAPI, error) {
-			return api.Dial(ctx, api.ClientConfig{Address: address, CAFile: caFile, CertFile: p.keys.Cert, KeyFile: p.keys.Key, Key: p.key})
+			return api.Dial(ctx, api.ClientConfig{Address: address, CAFile: caFile, CertFile: p.keys.Cert, KeyFile: p.keys.Key, Key: p.openKey()})
 		},
 		open: func(dir string) (localNetwork, error) { return network.Open(dir) },
 		network: func(dir string, portBase int, progress io.Writer) (localNetwork, error) {

@@ -14,11 +14,11 @@ import (
 )
 
 func newChaincodeCmd(a *app) *cobra.Command {
-	cmd := parentCmd("chaincode", "The contract's definition, which a majority of the organisations approves")
+	cmd := parentCmd("chaincode", "The contract's version, which a majority approves")
 	cmd.Example = examples(`waybill chaincode status`, `waybill chaincode approve`, `waybill chaincode commit`)
 	cmd.Long = `What the organisations of a channel agree on about the contract: its version and
-its package. The package is the same, byte for byte, whoever builds it: compare the
-ids. These commands act as your organisation's admin, in its folder (--dir).`
+its package. The package is the same, byte for byte, whoever builds it: compare
+the ids. These commands act as your organisation's admin, in its folder (--dir).`
 	cmd.AddCommand(newChaincodeStatusCmd(a), newChaincodeApproveCmd(a), newChaincodeCommitCmd(a), newChaincodeUpgradeCmd(a))
 	return cmd
 }
@@ -92,12 +92,13 @@ func newChaincodeUpgradeCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "upgrade --version VERSION --program FILE", Short: "Run another version of the contract beside the one in force", Args: operands(),
 		DisableFlagsInUseLine: true,
-		Example:               examples(`waybill chaincode upgrade --version 2 --program /opt/waybill-2/waybill-chaincode`),
-		Long: `Start another version of the contract beside the one in force, install its package
-on your peer, and approve it. Nothing changes before it is committed; then the
-former is stopped, when one commits, approves or says waybill org up. Each organisation
-does this when it can: those that have not do not endorse from the commit on until
-they have, and the others go on as long as they are a majority.`,
+		Example:               examples(`waybill chaincode upgrade --version 2 \`, `    --program /opt/waybill-2/waybill-chaincode`),
+		Long: `Start another version of the contract beside the one in force, install its
+package on your peer, and approve it. Nothing changes before it is committed;
+then the former is stopped: by commit or approve, by waybill org up, or by the
+supervisor. Each organisation does this when it can. Those that have not do not
+endorse from the commit on until they have; the others go on as long as they are
+a majority.`,
 		RunE: a.chaincodeCmd(func(ctx context.Context, f *org.Folder) error {
 			return f.Upgrade(ctx, version, program)
 		}),

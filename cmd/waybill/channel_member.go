@@ -37,7 +37,7 @@ type configWriter interface {
 }
 
 func connectChannel(c network.Clients, p person) (channelMember, error) {
-	signer, err := channel.ReadSigner(p.org.MSPID, p.keys.Cert, p.keys.Key, p.key)
+	signer, err := channel.ReadSigner(p.org.MSPID, p.keys.Cert, p.keys.Key, p.openKey())
 	if err != nil {
 		return nil, err
 	}

@@ -68,6 +68,17 @@ channel show, channel submit
      "removed","needs":[{"policy","met"}],"useless","becomes"}
     state: waiting, ready, in force or stale
 
+chaincode status, chaincode approve, chaincode commit, chaincode upgrade
+    {"committed":{"name","version","sequence"},"proposed":{"name","version",
+     "sequence","packageID"},"approved","approvals":{MSP: bool}}
+
+org inspect
+    the descriptor, as it was signed
+
+org status
+    [{"org","node","kind","pid","address","height","health",
+      "restarts":{"count","at","why"}}]
+
 network status
     [{"org","node","kind","pid","address","height","health"}]
     health: running, behind (by more than 20 blocks), stopped or unreachable

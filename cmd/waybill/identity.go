@@ -21,7 +21,15 @@ type person struct {
 	org  network.Client
 	name string
 	keys network.Identity
-	key  crypto.PrivateKey // opened; nil: it is read from its file
+	key  crypto.Signer // opened; nil: it is read from its file
+}
+
+// openKey is the person's key if it had to be opened, else nil.
+func (p person) openKey() crypto.PrivateKey {
+	if p.key == nil {
+		return nil
+	}
+	return p.key
 }
 
 // String returns ORG/NAME, as --as takes it.

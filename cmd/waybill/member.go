@@ -152,11 +152,11 @@ func newMemberProposeCmd(a *app) *cobra.Command {
 
 func newMemberFoundCmd(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "found MSP...", Short: "Name the organisations that the consortium starts with, your own among them", Args: cobra.MinimumNArgs(1),
-		Example: examples(`waybill member found VendorMSP SecurityMSP PlatformMSP AuditMSP --as vendor/admin`),
-		Long: `Name the organisations that the consortium starts with. One of them does, once;
-then each joins by itself (waybill member join). Founding again by the same names
-changes nothing.`,
+		Use: "found MSP...", Short: "Name the organisations that the consortium starts with", Args: cobra.MinimumNArgs(1),
+		Example: examples(`waybill member found VendorMSP SecurityMSP AuditMSP --as vendor/admin`),
+		Long: `Name the organisations that the consortium starts with, your own among them. One
+of them does, once; then each joins by itself (waybill member join). Founding
+again by the same names changes nothing.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			body, err := json.Marshal(args)
 			if err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 func newOrgCmd(a *app) *cobra.Command {
-	cmd := parentCmd("org", "Your organisation on this host: its keys, its nodes, the channel it joins")
+	cmd := parentCmd("org", "Your organisation on this host: its keys and nodes")
 	cmd.Example = examples(
 		`waybill org init vendor --msp VendorMSP \`,
 		`    --host peer=10.0.0.1:7051,orderer=10.0.0.1:7050,gateway=10.0.0.1:7443`,
@@ -24,8 +24,8 @@ func newOrgCmd(a *app) *cobra.Command {
 		`waybill org up`,
 	)
 	cmd.Long = `Run one organisation of a network on this host, in the folder that --dir names.
-Its keys are made there and leave it never; what the others need to know is in the
-descriptor that waybill org export writes. --timeout does not apply.`
+Its keys are made there and leave it never; what the others need to know is in
+the descriptor that waybill org export writes. --timeout does not apply.`
 	cmd.AddCommand(
 		newOrgInitCmd(a), newOrgImportCmd(a), newOrgProtectCmd(a), newOrgExportCmd(a), newOrgInspectCmd(a), newOrgJoinCmd(a),
 		newOrgUpCmd(a), newOrgDownCmd(a), newOrgStatusCmd(a), newOrgLogsCmd(a), newOrgServiceCmd(a),

@@ -23,21 +23,21 @@ func newOrgInitCmd(a *app) *cobra.Command {
 	var csr bool
 	cmd := &cobra.Command{
 		Use: "init NAME --msp ID --host peer=HOST:PORT,orderer=HOST:PORT,gateway=HOST:PORT", Args: operands("NAME"),
-		Short: "Make one organisation on this host: authorities, people, nodes and their keys", DisableFlagsInUseLine: true,
+		Short: "Make one organisation on this host: its people, nodes and keys", DisableFlagsInUseLine: true,
 		Example: examples(
 			`waybill org init vendor --msp VendorMSP \`,
 			`    --host peer=10.0.0.1:7051,orderer=10.0.0.1:7050,gateway=10.0.0.1:7443`,
 			`waybill org init audit --msp AuditMSP --csr --listen 0.0.0.0 \`,
-			`    --host peer=p.audit.example:7051,orderer=o.audit.example:7050,gateway=g.audit.example:7443`,
+			`    --host peer=a.example:7051,orderer=a.example:7050,gateway=a.example:7443`,
 		),
-		Long: `Make one organisation: its authorities, its people, keys and complete
-configuration of its peer, orderer, chaincode and gateway. Doing it again repairs
-what was cut short, and takes up newer programs.
+		Long: `Make one organisation: its authorities, its people, and keys and complete
+configuration of its peer, orderer, chaincode and gateway. Doing it again
+repairs what was cut short, and takes up newer programs.
 
---host says where others reach each node. Nodes listen there unless --listen says
-otherwise: a HOST for all of them, or NAME=HOST:PORT of single ones. What is only for
-this host (operations, metrics, hooks, the orderer's admin, chaincode) listens on
-127.0.0.1, from the peer's port on.
+--host says where others reach each node. Nodes listen there unless --listen
+says otherwise: a HOST for all of them, or NAME=HOST:PORT of single ones. What
+is only for this host (operations, metrics, hooks, the orderer's admin,
+chaincode) listens on 127.0.0.1, on the ports behind the peer's.
 
 With --csr there is no authority here: requests for your own PKI are written to
 csr/, and waybill org import takes its answers.`,
@@ -180,8 +180,8 @@ func newOrgProtectCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "protect PERSON", Short: "Encrypt the key of one of your people with a passphrase", Args: operands("PERSON"),
 		Example: examples(`waybill org protect admin`),
-		Long: `Encrypt a person's key (PKCS #8, AES-256). Whoever signs with it is asked for the
-passphrase, or names a file that holds it: --passphrase-file. The key of the
+		Long: `Encrypt a person's key (PKCS #8, AES-256). Whoever signs with it is asked for
+the passphrase, or names a file that holds it: --passphrase-file. The key of the
 gateway stays as it is: nobody is there when it starts.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			f, err := a.ownOrg()

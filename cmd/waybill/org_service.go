@@ -51,7 +51,7 @@ func newOrgServiceCmd(a *app) *cobra.Command {
 	var name string
 	cmd := &cobra.Command{
 		Use: "service", Short: "Print a systemd unit that runs your organisation", Args: operands(),
-		Example: examples(`waybill org service --user waybill > /etc/systemd/system/waybill-vendor.service`),
+		Example: examples(`waybill org service --user waybill > waybill-vendor.service`),
 		Long: `Print a systemd unit that runs the organisation's nodes under their supervisor:
 waybill org up --foreground. The user must own the folder.`,
 		RunE: a.withoutTimeout(func(_ context.Context, _ []string) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"crypto"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,7 +26,7 @@ func (a *app) unlocked(p person) (person, error) {
 	if err != nil {
 		return p, wrongPassphrase(err)
 	}
-	p.key = crypto.PrivateKey(key)
+	p.key = key
 	return p, nil
 }
 

@@ -13,6 +13,8 @@
 //	channel/    genesis.block, package.tgz
 //	logs/ run/  one log and one pid file per node
 //
+// Nodes run by themselves, or under a supervisor in the foreground.
+//
 // Nothing of another organisation is ever in it but what is public: descriptors, the channel's
 // first block, the chaincode package.
 package org

@@ -18,7 +18,7 @@ var (
 	// shownRow is a row of docs/HOSTILE.md: its number, and the tests in its last cell.
 	shownRow = regexp.MustCompile(`(?m)^\| ([BDF][0-9]+) \|.*\|(.*)\|$`)
 	// shownTest is a folder and a test, and perhaps the name of one of its cases.
-	shownTest = regexp.MustCompile("`([a-z/]+)\\.(Test[A-Za-z0-9]+)(?:/([^`]+))?`")
+	shownTest = regexp.MustCompile("`([a-z0-9/]+)\\.(Test[A-Za-z0-9]+)(?:/([^`]+))?`")
 )
 
 // shown lists what is wrong with the table of hostile inputs: numbers without a

@@ -101,6 +101,7 @@ func doors() []door {
 		{"github.com/sigstore/sigstore", []string{"cmd/signer"}},
 		{"github.com/digitorus", []string{"test"}},
 		{"golang.org/x/term", []string{"cmd/waybill"}},
+		{"github.com/youmark/pkcs8", []string{"network/org"}},
 		{"cel.dev/cel-go", []string{"chaincode/policy"}},
 		{"go.yaml.in/yaml", []string{"chaincode/policy"}},
 		{"github.com/package-url/packageurl-go", []string{"chaincode/evidence"}},
