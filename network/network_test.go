@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/waybill-dev/waybill/network/disk"
 )
 
 func testNetwork(t *testing.T) *Network {
@@ -52,6 +54,28 @@ func TestExistingNetworkKeepsItsTopology(t *testing.T) {
 	}
 	if _, err := Open(t.TempDir()); !errors.Is(err, ErrNoNetwork) {
 		t.Errorf("open an empty directory: %v", err)
+	}
+}
+
+// What an older version started is found again, and its logs stay with it.
+func TestOlderNetworkIsAdopted(t *testing.T) {
+	n := testNetwork(t)
+	for _, file := range []string{"run/vendor-peer.json", "logs/audit-orderer.log"} {
+		if err := disk.Write(filepath.Join(n.dir, file), []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := n.adopt(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for from, to := range map[string]string{
+		"run/vendor-peer.json": filepath.Join(n.dir, "orgs/vendor/run/vendor-peer.json"), "logs/audit-orderer.log": n.LogPath("audit-orderer"),
+	} {
+		if raw, err := os.ReadFile(to); err != nil || string(raw) != from {
+			t.Errorf("%s holds %q (%v)", to, raw, err)
+		}
 	}
 }
 

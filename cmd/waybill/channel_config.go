@@ -6,7 +6,9 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/network/channel"
 )
 
@@ -19,9 +21,10 @@ type configView struct {
 }
 
 func newChannelConfigCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	var to string
+	cmd := &cobra.Command{
 		Use: "config", Short: "Print the channel's configuration in force, in words", Args: operands(),
-		Example: examples(`waybill channel config --as vendor/auditor`),
+		Example: examples(`waybill channel config --as vendor/auditor`, `waybill channel config --block config.block --as vendor/auditor`),
 		RunE: a.withTimeout(func(ctx context.Context, _ []string) error {
 			d, err := a.openChannel(true)
 			if err != nil {
@@ -31,6 +34,9 @@ func newChannelConfigCmd(a *app) *cobra.Command {
 			config, block, err := d.current(ctx)
 			if err != nil {
 				return err
+			}
+			if to != "" {
+				return d.writeBlock(ctx, to)
 			}
 			fields, err := channel.Fields(config)
 			if err != nil {
@@ -43,6 +49,25 @@ func newChannelConfigCmd(a *app) *cobra.Command {
 			})
 		}),
 	}
+	cmd.Flags().StringVar(&to, "block", "", "write the block that it is in to this `file` instead, e.g. for an organisation that joins")
+	return cmd
+}
+
+// writeBlock writes the block with the configuration in force.
+func (d channelDoor) writeBlock(ctx context.Context, to string) error {
+	block, err := d.ConfigBlock(ctx)
+	if err != nil {
+		return provenance.Wrap(provenance.Unavailable, err, "%s's peer", d.me.org.Org)
+	}
+	raw, err := proto.Marshal(block)
+	if err != nil {
+		return fmt.Errorf("encode the block: %w", err)
+	}
+	if err := createFile(to, raw); err != nil {
+		return err
+	}
+	d.a.notice("block %d of channel %s is in %s", block.GetHeader().GetNumber(), d.name, to)
+	return nil
 }
 
 func writeFields(w io.Writer, fields []channel.Field) {

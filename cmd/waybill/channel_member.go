@@ -24,6 +24,8 @@ type channelMember interface {
 type configReader interface {
 	// Current returns the configuration in force, and in which block it is.
 	Current(ctx context.Context) (*common.Config, uint64, error)
+	// ConfigBlock returns that block.
+	ConfigBlock(ctx context.Context) (*common.Block, error)
 	// Down says which consenters do not answer, but for those of organisations that leave.
 	Down(ctx context.Context, config *common.Config, leaving ...string) ([]string, error)
 }
@@ -35,11 +37,7 @@ type configWriter interface {
 }
 
 func connectChannel(c network.Clients, p person) (channelMember, error) {
-	read := func() (channel.Signer, error) { return channel.ReadSigner(p.org.MSPID, p.keys.Cert, p.keys.Key) }
-	if p.key != nil {
-		read = func() (channel.Signer, error) { return channel.NewSigner(p.org.MSPID, p.keys.Cert, p.key) }
-	}
-	signer, err := read()
+	signer, err := channel.ReadSigner(p.org.MSPID, p.keys.Cert, p.keys.Key, p.openKey())
 	if err != nil {
 		return nil, err
 	}
@@ -105,16 +103,6 @@ func (d channelDoor) allUp(ctx context.Context, config *common.Config, leaving .
 			"start what is down first; with too few left, blocks would stop for good")
 	}
 	return nil
-}
-
-// consentersChange says whether an update changes who orders.
-func consentersChange(e channel.Explanation) bool {
-	for _, edit := range e.Changes {
-		if edit.Path == "Channel/Orderer: Orderers" {
-			return true
-		}
-	}
-	return false
 }
 
 func writeExplanation(w io.Writer, e channel.Explanation) {

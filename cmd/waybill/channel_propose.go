@@ -19,11 +19,11 @@ import (
 type channelProposal struct {
 	title       string
 	add, remove string // MSP id whose membership comes or goes with it
-	leaving     string // MSP id whose consenter goes
 	change      channel.Change
 }
 
 func newChannelProposeCmd(a *app) *cobra.Command {
+	var anyway bool
 	cmd := parentCmd("propose", "Put a change of the channel to the vote, with your signature")
 	cmd.Example = examples(
 		`waybill channel propose org-add retail.json --as vendor/admin`,
@@ -46,7 +46,7 @@ submit".`
 				a.notice("%s (%s): fingerprint %s", orgs[0].Name, orgs[0].MSPID, orgs[0].Fingerprint())
 				p := make(orgs[0])
 				p.title = use + " " + orgs[0].MSPID
-				return a.proposeChannel(ctx, p)
+				return a.proposeChannel(ctx, p, anyway)
 			}),
 		}
 	}
@@ -57,7 +57,7 @@ submit".`
 			RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 				p := make(args[0])
 				p.title = use + " " + args[0]
-				return a.proposeChannel(ctx, p)
+				return a.proposeChannel(ctx, p, anyway)
 			}),
 		}
 	}
@@ -66,7 +66,7 @@ submit".`
 			return channelProposal{add: d.MSPID, change: channel.AddOrg(d)}
 		}),
 		named("org-remove", "End an organisation's part, and its membership", func(id string) channelProposal {
-			return channelProposal{remove: id, leaving: id, change: channel.RemoveOrg(id)}
+			return channelProposal{remove: id, change: channel.RemoveOrg(id)}
 		}),
 		file("org-update", "Take an organisation's authorities and peer from a descriptor", func(d channel.Descriptor) channelProposal {
 			return channelProposal{change: channel.UpdateOrg(d)}
@@ -75,17 +75,18 @@ submit".`
 			return channelProposal{change: channel.AddOrderer(d)}
 		}),
 		named("orderer-remove", "End the part of an organisation's orderer", func(id string) channelProposal {
-			return channelProposal{leaving: id, change: channel.RemoveOrderer(id)}
+			return channelProposal{change: channel.RemoveOrderer(id)}
 		}),
 		file("orderer-update", "Take an orderer's address and certificates from a descriptor", func(d channel.Descriptor) channelProposal {
-			return channelProposal{leaving: d.MSPID, change: channel.UpdateOrderer(d)}
+			return channelProposal{change: channel.UpdateOrderer(d)}
 		}),
-		newChannelBatchCmd(a),
+		newChannelBatchCmd(a, &anyway),
 	)
+	cmd.PersistentFlags().BoolVar(&anyway, "despite-warnings", false, "propose it where the channel is not as this program makes one")
 	return cmd
 }
 
-func newChannelBatchCmd(a *app) *cobra.Command {
+func newChannelBatchCmd(a *app, anyway *bool) *cobra.Command {
 	var messages, most, preferred uint32
 	cmd := &cobra.Command{
 		Use: "batch", Short: "Change how large blocks are", Args: operands(),
@@ -94,7 +95,7 @@ func newChannelBatchCmd(a *app) *cobra.Command {
 			if messages == 0 && most == 0 && preferred == 0 {
 				return usagef("nothing to change: give --messages, --bytes or --preferred-bytes")
 			}
-			return a.proposeChannel(ctx, channelProposal{title: "batch", change: channel.SetBatch(messages, most, preferred)})
+			return a.proposeChannel(ctx, channelProposal{title: "batch", change: channel.SetBatch(messages, most, preferred)}, *anyway)
 		}),
 	}
 	cmd.Flags().Uint32Var(&messages, "messages", 0, "at most so many transactions in a block")
@@ -103,7 +104,7 @@ func newChannelBatchCmd(a *app) *cobra.Command {
 	return cmd
 }
 
-func (a *app) proposeChannel(ctx context.Context, p channelProposal) error {
+func (a *app) proposeChannel(ctx context.Context, p channelProposal, anyway bool) error {
 	d, err := a.openChannel(false)
 	if err != nil {
 		return err
@@ -126,11 +127,11 @@ func (a *app) proposeChannel(ctx context.Context, p channelProposal) error {
 		return err
 	}
 	writeExplanation(a.errOut, e)
-	if len(e.Warnings) > 0 {
-		return provenance.Errorf(provenance.Conflict, "the channel is not one that this program made: nothing is proposed")
+	if len(e.Warnings) > 0 && !anyway {
+		return hint(provenance.Errorf(provenance.Conflict, "the channel is not one as this program makes it: nothing is proposed"), "propose it nevertheless with --despite-warnings")
 	}
-	if consentersChange(e) {
-		if err := d.allUp(ctx, config, p.leaving); err != nil {
+	if e.Consenters {
+		if err := d.allUp(ctx, config, e.Leaving...); err != nil {
 			return err
 		}
 	}

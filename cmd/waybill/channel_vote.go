@@ -293,8 +293,8 @@ write; it is done once it is in force on your organisation's peer.`,
 				return hint(provenance.Errorf(provenance.Forbidden, "not signed by enough organisations: %s", strings.Join(unmet, ", ")),
 					"an admin of another organisation: waybill channel vote %s --as ORG/admin", v.ID)
 			}
-			if consentersChange(v.Explanation) {
-				if err := d.allUp(ctx, v.config, goes(v.Explanation, v.Title)...); err != nil {
+			if v.Consenters {
+				if err := d.allUp(ctx, v.config, v.Leaving...); err != nil {
 					return err
 				}
 			}
@@ -310,13 +310,4 @@ write; it is done once it is in force on your organisation's peer.`,
 	}
 	cmd.Flags().BoolVar(&anyway, "despite-warnings", false, "submit what is not understood, or not as this program would write it")
 	return cmd
-}
-
-// goes are the organisations whose consenter an update removes or replaces: these need not be up.
-func goes(e channel.Explanation, title string) []string {
-	out := slices.Clone(e.Removed)
-	if _, of, ok := strings.Cut(title, " "); ok && strings.HasPrefix(title, "orderer-") {
-		out = append(out, of)
-	}
-	return out
 }

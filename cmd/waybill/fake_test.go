@@ -65,6 +65,8 @@ type world struct {
 	heard []string
 	// shown is the policy that gateways show; nil is one of few words.
 	shown *waybillv1.Policy
+	// channel is the channel's configuration, where a test is about it.
+	channel *fakeChannel
 	// gatewayLies changes what gateways answer of a verdict.
 	gatewayLies func(*waybillv1.GetVerdictResponse)
 }
@@ -163,6 +165,9 @@ func (w *world) run(args ...string) (code int, out, errOut string) {
 		reachable: func(_ context.Context, address string) bool { return w.running[address] },
 		peer: func(_ network.Clients, p person) (peer, error) {
 			return fakePeer{w, p}, nil
+		},
+		channel: func(_ network.Clients, p person) (channelMember, error) {
+			return w.channel.of(p), nil
 		},
 		gateway: func(_ context.Context, address, _ string, p person) (gatewayAPI, error) {
 			w.asked = p.String() + " at " + address

@@ -54,6 +54,31 @@ queue unusable, ...
     gateway/api/proto/waybill/v1/waybill.proto with their names in lower camel
     case; absent messages are left out, empty strings and lists are not
 
+channel inspect
+    {"channel","genesisHash","organizations","consenters","quorum","tolerance",
+     "fields":[{"path","text","understood","want"}],"exact","differences"}
+    want: what the descriptors say, where that differs
+
+channel config
+    {"channel","sequence","block","fields"}
+
+channel show, channel submit
+    {"id","title","status","yes","no","needed","state","why","sequence",
+     "summary","changes":[{"path","was","becomes"}],"warnings","added",
+     "removed","needs":[{"policy","met"}],"useless","becomes"}
+    state: waiting, ready, in force or stale
+
+chaincode status, chaincode approve, chaincode commit, chaincode upgrade
+    {"committed":{"name","version","sequence"},"proposed":{"name","version",
+     "sequence","packageID"},"approved","approvals":{MSP: bool}}
+
+org inspect
+    the descriptor, as it was signed
+
+org status
+    [{"org","node","kind","pid","address","height","health",
+      "restarts":{"count","at","why"}}]
+
 network status
     [{"org","node","kind","pid","address","height","health"}]
     health: running, behind (by more than 20 blocks), stopped or unreachable

@@ -17,13 +17,18 @@ import (
 )
 
 func newOrgJoinCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	var config string
+	cmd := &cobra.Command{
 		Use: "join BLOCK", Short: "Join the channel that a first block founds, and start", Args: operands("BLOCK"),
 		Example: examples(`waybill org join genesis.block`),
 		Long: `Keep a channel's first block for good, start the organisation's nodes and make
 them members. A block that your organisation is not in, exactly as its own
 descriptor says, is refused. What it says of the others is yours to look at
-before: waybill channel inspect compares it with their descriptors.`,
+before: waybill channel inspect compares it with their descriptors.
+
+An organisation that is voted in later is not in the first block. It names one
+with the configuration in force as well (waybill channel config --block), which
+it must be in, and compares the first block's hash with the others.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			f, err := a.ownOrg()
 			if err != nil {
@@ -33,7 +38,7 @@ before: waybill channel inspect compares it with their descriptors.`,
 			if err != nil {
 				return err
 			}
-			if err := f.CheckGenesis(raw); err != nil {
+			if err := a.checkBlocks(f, raw, config); err != nil {
 				return provenance.Wrap(provenance.Invalid, err, "%s", args[0])
 			}
 			block := &common.Block{}
@@ -48,6 +53,20 @@ before: waybill channel inspect compares it with their descriptors.`,
 			return nil
 		}),
 	}
+	cmd.Flags().StringVar(&config, "config", "", "`file` with a later block, whose configuration your organisation is in")
+	return cmd
+}
+
+// checkBlocks compares the blocks with the organisation's own descriptor.
+func (a *app) checkBlocks(f *org.Folder, genesis []byte, config string) error {
+	if config == "" {
+		return f.CheckGenesis(genesis)
+	}
+	later, err := a.readFile("block", config, maxBlock)
+	if err != nil {
+		return err
+	}
+	return f.CheckLater(genesis, later)
 }
 
 func orgHint(err error) error {

@@ -223,6 +223,9 @@ func dropConsenter(ordering *common.ConfigGroup, mspID string) error {
 // knownAs checks that the channel knows the organisation by the authorities that its descriptor has: else its
 // orderer's certificates would be below roots that the channel does not have.
 func knownAs(application *common.ConfigGroup, d Descriptor) error {
+	if err := d.shape(); err != nil {
+		return err
+	}
 	if string(application.Groups[d.MSPID].GetValues()[mspKey].GetValue()) != string(marshal(mspConfig(d))) {
 		return fmt.Errorf("the channel knows %s by other authorities or revocation lists than its descriptor has: change these first", d.MSPID)
 	}
@@ -231,6 +234,9 @@ func knownAs(application *common.ConfigGroup, d Descriptor) error {
 
 // newcomer checks that a descriptor takes nothing that another organisation of the channel has.
 func newcomer(root *common.ConfigGroup, d Descriptor) error {
+	if err := d.shape(); err != nil {
+		return err
+	}
 	others := proto.CloneOf(root.GetGroups()[applicationGroup])
 	others.Groups[d.MSPID] = applicationOrg(d)
 	return apart(others)

@@ -27,19 +27,35 @@ var (
 	numbers   = regexp.MustCompile(`^[0-9.]+$`)
 )
 
-// check reads the descriptor's certificates and compares each with its field.
-func (d Descriptor) check(at time.Time) (*authorities, error) {
+// shape checks everything but the certificates.
+func (d Descriptor) shape() error {
 	switch {
 	case d.Version != Version:
-		return nil, fmt.Errorf("version %d; this program writes version %d", d.Version, Version)
+		return fmt.Errorf("version %d; this program writes version %d", d.Version, Version)
 	case !orgName.MatchString(d.Name):
-		return nil, fmt.Errorf("name %.80q: want %s", d.Name, orgName)
+		return fmt.Errorf("name %.80q: want %s", d.Name, orgName)
 	case !mspName.MatchString(d.MSPID):
-		return nil, fmt.Errorf("MSP id %.80q: want %s", d.MSPID, mspName)
+		return fmt.Errorf("MSP id %.80q: want %s", d.MSPID, mspName)
 	case len(d.Roots)+len(d.Intermediates) > maxCertificates || len(d.TLSRoots)+len(d.TLSIntermediates) > maxCertificates:
-		return nil, fmt.Errorf("more than %d authorities of one kind", maxCertificates)
+		return fmt.Errorf("more than %d authorities of one kind", maxCertificates)
 	case len(d.RevocationLists) > maxLists:
-		return nil, fmt.Errorf("%d revocation lists; at most %d", len(d.RevocationLists), maxLists)
+		return fmt.Errorf("%d revocation lists; at most %d", len(d.RevocationLists), maxLists)
+	}
+	if err := d.Peer.check(); err != nil {
+		return fmt.Errorf("peer: %w", err)
+	}
+	if d.Orderer != nil {
+		if err := d.Orderer.Endpoint().check(); err != nil {
+			return fmt.Errorf("orderer: %w", err)
+		}
+	}
+	return checkGateway(d.Gateway)
+}
+
+// check reads the descriptor's certificates and compares each with its field.
+func (d Descriptor) check(at time.Time) (*authorities, error) {
+	if err := d.shape(); err != nil {
+		return nil, err
 	}
 	var a authorities
 	var err error
@@ -54,15 +70,12 @@ func (d Descriptor) check(at time.Time) (*authorities, error) {
 			return nil, fmt.Errorf("revocation list %d: %w", i+1, err)
 		}
 	}
-	if err := d.Peer.check(); err != nil {
-		return nil, fmt.Errorf("peer: %w", err)
-	}
 	if d.Orderer != nil {
 		if err := d.Orderer.check(&a, at); err != nil {
 			return nil, fmt.Errorf("orderer: %w", err)
 		}
 	}
-	return &a, checkGateway(d.Gateway)
+	return &a, nil
 }
 
 func (e Endpoint) check() error {
@@ -82,9 +95,6 @@ func (e Endpoint) check() error {
 }
 
 func (o *Orderer) check(a *authorities, at time.Time) error {
-	if err := o.Endpoint().check(); err != nil {
-		return err
-	}
 	identity, err := parseCertificate(o.Identity)
 	if err != nil {
 		return fmt.Errorf("identity: %w", err)
@@ -133,6 +143,9 @@ func together(orgs []Descriptor) error {
 		return nil
 	}
 	for _, d := range orgs {
+		if err := d.shape(); err != nil {
+			return fmt.Errorf("%.80q: %w", d.MSPID, err)
+		}
 		a, err := d.keys()
 		if err != nil {
 			return fmt.Errorf("%s: %w", d.Name, err)

@@ -68,7 +68,7 @@ func (e element) words() (string, bool) {
 	raw := []byte(nil)
 	switch e.kind {
 	case groupKind:
-		return "a group", true
+		text = "a group"
 	case valueKind:
 		raw = e.value.GetValue()
 		text, err = valueWords(e.name, raw)

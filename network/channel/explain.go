@@ -2,9 +2,11 @@ package channel
 
 import (
 	"bytes"
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"google.golang.org/protobuf/proto"
@@ -20,6 +22,9 @@ type Explanation struct {
 	Warnings []string `json:"warnings,omitempty"`
 	Added    []string `json:"added,omitempty"`   // organisations, by MSP id
 	Removed  []string `json:"removed,omitempty"` // the same
+	// Consenters says that the list of them changes; Leaving are the organisations whose consenter goes or is replaced.
+	Consenters bool     `json:"consenters,omitempty"`
+	Leaving    []string `json:"leaving,omitempty"`
 }
 
 // Edit is one field of the configuration before and after.
@@ -107,6 +112,10 @@ func (e *Explanation) edit(old, now element) {
 	if !ok {
 		e.warn("%s: %s", now.at(), becomes)
 	}
+	// The others say who takes part; these are how the channel works at all.
+	if now.kind == valueKind && !slices.Contains([]string{mspKey, anchorPeersKey, endpointsKey, orderersKey, batchSizeKey}, now.name) {
+		e.warn("%s changes, as no command of this program does: every node must know what it becomes", now.at())
+	}
 	e.Changes = append(e.Changes, Edit{Path: now.at(), Was: was, Becomes: becomes})
 }
 
@@ -160,6 +169,7 @@ func (e *Explanation) summarize(before, after *common.ConfigGroup) {
 		moved++
 		words := "joins the consenters"
 		if at >= 0 {
+			e.Leaving = append(e.Leaving, old[at].GetMspId())
 			words = "gets another address or other certificates as a consenter, and is started anew with them"
 		}
 		e.say("the orderer of %s (%s) %s", c.GetMspId(), Endpoint{c.GetHost(), int(c.GetPort())}, words)
@@ -167,12 +177,14 @@ func (e *Explanation) summarize(before, after *common.ConfigGroup) {
 	for _, o := range old {
 		if !slices.ContainsFunc(list, func(c *common.Consenter) bool { return c.GetId() == o.GetId() }) {
 			moved++
+			e.Leaving = append(e.Leaving, o.GetMspId())
 			e.say("the orderer of %s (%s) leaves the consenters", o.GetMspId(), Endpoint{o.GetHost(), int(o.GetPort())})
 		}
 	}
 	if n, m := len(old), len(list); n != m {
 		e.say("%d consenters become %d: %d must sign a block (before: %d), %d may lie or be gone (before: %d)", n, m, Quorum(m), Quorum(n), Tolerance(m), Tolerance(n))
 	}
+	e.Consenters = moved > 0
 	if moved > 1 {
 		e.warn("%d consenters change at once; one at a time, or blocks may stop for good", moved)
 	}
@@ -189,10 +201,14 @@ func (e *Explanation) doubt(after *common.ConfigGroup) {
 	setPolicies(want)
 	if list, err := consentersOf(ordering); err == nil {
 		want.Groups[ordererGroup].Policies[blockValidator] = quorumOf(list)
-		for _, c := range list {
-			if ordering.GetGroups()[c.GetMspId()] == nil {
-				e.warn("a consenter is of %.80q, which is not among the orderers' organisations", c.GetMspId())
-			}
+		e.doubtConsenters(after, list)
+	}
+	for _, id := range names(ordering.GetGroups()) {
+		own, its := ordering.GetGroups()[id].GetValues()[mspKey], application.GetGroups()[id]
+		if its == nil {
+			e.warn("%s orders, and is not among the channel's organisations", id)
+		} else if !bytes.Equal(own.GetValue(), its.GetValues()[mspKey].GetValue()) {
+			e.warn("%s has other authorities for ordering than for writing", id)
 		}
 	}
 	has, err := elements(after)
@@ -219,4 +235,45 @@ func (e *Explanation) doubt(after *common.ConfigGroup) {
 	if err := apart(application); err != nil {
 		e.warn("%v", err)
 	}
+}
+
+// doubtConsenters warns of consenters that would give an organisation more than its part.
+func (e *Explanation) doubtConsenters(after *common.ConfigGroup, list []*common.Consenter) {
+	count := map[string]int{}
+	for _, c := range list {
+		count[c.GetMspId()]++
+	}
+	for _, id := range names(count) {
+		if count[id] > 1 {
+			e.warn("%s has %d consenters: one organisation could stop or turn the channel", id, count[id])
+		}
+		if after.GetGroups()[ordererGroup].GetGroups()[id] == nil {
+			e.warn("a consenter is of %.80q, which is not among the orderers' organisations", id)
+		}
+	}
+	for _, c := range list {
+		p, err := poolOf(&common.Config{ChannelGroup: after}, c.GetMspId())
+		if err != nil {
+			continue // said above
+		}
+		cert, err := parseCertificate(string(c.GetIdentity()))
+		if err == nil {
+			_, err = p.issuer(cert, p.usage, bothInForce(cert, p))
+		}
+		if err != nil {
+			e.warn("the consenter of %s: %v", c.GetMspId(), err)
+		}
+	}
+}
+
+// bothInForce is a moment at which a certificate and its authorities could be in force: that it has run out since is
+// no reason to let nothing be changed.
+func bothInForce(cert *x509.Certificate, p pool) time.Time {
+	at := cert.NotBefore
+	for _, c := range slices.Concat(p.roots, p.intermediates) {
+		if c.NotBefore.After(at) && c.NotBefore.Before(cert.NotAfter) {
+			at = c.NotBefore
+		}
+	}
+	return at
 }

@@ -170,3 +170,37 @@ func consenters(config *common.Config) ([]*common.Consenter, error) {
 	}
 	return list.GetConsenterMapping(), nil
 }
+
+// Has says whether a configuration has an organisation exactly as its descriptor says, and in no other way: what a
+// latecomer asks of the configuration that let it in. Its orderer may be a consenter or not be one yet.
+func Has(config *common.Config, d Descriptor) error {
+	if err := d.shape(); err != nil {
+		return err
+	}
+	root := config.GetChannelGroup()
+	in := root.GetGroups()[applicationGroup].GetGroups()[d.MSPID]
+	switch {
+	case in == nil:
+		return fmt.Errorf("%s is not in the channel", d.MSPID)
+	case !sameConfig(in, applicationOrg(d)):
+		return fmt.Errorf("%s is in the channel by another descriptor", d.MSPID)
+	}
+	list, err := consenters(config)
+	if err != nil {
+		return err
+	}
+	orders := root.GetGroups()[ordererGroup].GetGroups()[d.MSPID]
+	for _, c := range list {
+		if c.GetMspId() != d.MSPID {
+			continue
+		}
+		if d.Orderer == nil || orders == nil || !sameConfig(orders, ordererOrg(d)) || !proto.Equal(c, consenterOf(d, c.GetId())) {
+			return fmt.Errorf("%s has a consenter by another descriptor", d.MSPID)
+		}
+		return nil
+	}
+	if orders != nil {
+		return fmt.Errorf("%s orders, and has no consenter", d.MSPID)
+	}
+	return nil
+}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/waybill-dev/waybill/network/channel"
+	"github.com/waybill-dev/waybill/network/channel/channeltest"
 )
 
 func raw(t *testing.T, m proto.Message) []byte {
@@ -193,6 +194,31 @@ func TestInspectFindsWhatIsMore(t *testing.T) {
 			t.Error(r.Exact, err)
 		}
 	})
+}
+
+// A latecomer looks whether the channel that let it in means it.
+func TestHas(t *testing.T) {
+	c := consort(t, "vendor", "security", "platform", "audit")
+	retail := channeltest.New(t, "retail", 7100).Descriptor
+	ask := func(d channel.Descriptor, want string) {
+		t.Helper()
+		if err := channel.Has(c.config, d); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	ask(c.orgs[0].Descriptor, "")
+	ask(retail, "is not in the channel")
+	c.apply(t, c.update(t, channel.AddOrg(retail)))
+	ask(retail, "")
+	posing := channeltest.New(t, "retail", 7100).Descriptor
+	ask(posing, "by another descriptor")
+	c.apply(t, c.update(t, channel.AddOrderer(retail)))
+	ask(retail, "")
+	moved := clone(retail)
+	moved.Orderer.Port = 9
+	ask(moved, "a consenter by another descriptor")
+	moved.Orderer = nil
+	ask(moved, "a consenter by another descriptor")
 }
 
 func TestInspectRefusesWhatIsNoFirstBlock(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -46,34 +45,28 @@ func DialFile(address, file string) (*grpc.ClientConn, error) {
 	return Dial(address, roots)
 }
 
-// NewSigner reads a person's certificate. The key was opened by whoever calls.
-func NewSigner(mspID, certFile string, key crypto.Signer) (Signer, error) {
-	raw, err := os.ReadFile(certFile)
+// ReadSigner reads a person's certificate, and the key unless it is given: one that was encrypted in its file.
+func ReadSigner(mspID, certFile, keyFile string, key crypto.PrivateKey) (Signer, error) {
+	raw, err := os.ReadFile(certFile) //nolint:gosec // the caller's own file
 	if err != nil {
-		return Signer{}, fmt.Errorf("read the certificate of %s: %w", mspID, err)
+		return Signer{}, err
 	}
-	block, _ := pem.Decode(raw)
-	if block == nil {
-		return Signer{}, fmt.Errorf("%s: no certificate in it", certFile)
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
+	cert, err := parseCertificate(string(raw))
 	if err != nil {
 		return Signer{}, fmt.Errorf("%s: %w", certFile, err)
 	}
-	return Signer{MSPID: mspID, Cert: cert, Key: key}, nil
-}
-
-// ReadSigner reads a person's certificate and key.
-func ReadSigner(mspID, certFile, keyFile string) (Signer, error) {
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if err != nil {
-		return Signer{}, fmt.Errorf("read the keys of %s: %w", mspID, err)
+	if key == nil {
+		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+		if err != nil {
+			return Signer{}, fmt.Errorf("read the key of %s: %w", mspID, err)
+		}
+		key = pair.PrivateKey
 	}
-	key, ok := pair.PrivateKey.(crypto.Signer)
+	signs, ok := key.(crypto.Signer)
 	if !ok {
 		return Signer{}, fmt.Errorf("%s: not a key that signs", keyFile)
 	}
-	return Signer{MSPID: mspID, Cert: pair.Leaf, Key: key}, nil
+	return Signer{MSPID: mspID, Cert: cert, Key: signs}, nil
 }
 
 // Member is a channel as somebody of one of its organisations reaches it: through the own peer, and the orderers
@@ -102,13 +95,9 @@ func (s Signer) identity() (identity.SigningIdentity, error) {
 
 // Current asks the peer for the channel's configuration, and in which block it is.
 func (m *Member) Current(ctx context.Context) (*common.Config, uint64, error) {
-	id, err := m.identity()
+	block, err := m.ConfigBlock(ctx)
 	if err != nil {
 		return nil, 0, err
-	}
-	block, err := admin.GetConfigBlock(ctx, m.peer, id, m.name)
-	if err != nil {
-		return nil, 0, fmt.Errorf("ask for the configuration of channel %s: %w", m.name, err)
 	}
 	got, config, err := ConfigOf(block)
 	if err != nil {
@@ -118,6 +107,19 @@ func (m *Member) Current(ctx context.Context) (*common.Config, uint64, error) {
 		return nil, 0, fmt.Errorf("asked for the configuration of channel %s, got that of %s", m.name, got)
 	}
 	return config, block.GetHeader().GetNumber(), nil
+}
+
+// ConfigBlock asks the peer for the block with the configuration in force.
+func (m *Member) ConfigBlock(ctx context.Context) (*common.Block, error) {
+	id, err := m.identity()
+	if err != nil {
+		return nil, err
+	}
+	block, err := admin.GetConfigBlock(ctx, m.peer, id, m.name)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the configuration of channel %s: %w", m.name, err)
+	}
+	return block, nil
 }
 
 // node is an orderer as the channel names it.

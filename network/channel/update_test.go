@@ -259,6 +259,32 @@ func TestExplainWarns(t *testing.T) {
 			v.Value = raw(t, list)
 			delete(g.GetGroups()["Orderer"].GetGroups(), "AuditMSP")
 		}, "is not among the orderers' organisations"},
+		"a second consenter of one": {func(g *common.ConfigGroup) {
+			list := listOf(t, g)
+			more := proto.CloneOf(list.GetConsenterMapping()[0])
+			more.Id, more.Port = 9, 9
+			list.ConsenterMapping = append(list.ConsenterMapping, more)
+			g.GetGroups()["Orderer"].GetValues()["Orderers"].Value = raw(t, list)
+		}, "AuditMSP has 2 consenters"},
+		"a consenter with a stranger's key": {func(g *common.ConfigGroup) {
+			list := listOf(t, g)
+			list.GetConsenterMapping()[0].Identity = []byte(retail.OrdererAgent.PEM())
+			g.GetGroups()["Orderer"].GetValues()["Orderers"].Value = raw(t, list)
+		}, "the consenter of AuditMSP: not below"},
+		"other authorities for ordering": {func(g *common.ConfigGroup) {
+			g.GetGroups()["Orderer"].GetGroups()["AuditMSP"].GetValues()["MSP"].Value = app(g).GetGroups()["VendorMSP"].GetValues()["MSP"].GetValue()
+		}, "AuditMSP has other authorities for ordering"},
+		"ordering without being in the channel": {func(g *common.ConfigGroup) {
+			delete(app(g).GetGroups(), "AuditMSP")
+		}, "AuditMSP orders, and is not among the channel's organisations"},
+		"who may change a newcomer": {func(g *common.ConfigGroup) {
+			o := proto.CloneOf(app(g).GetGroups()["AuditMSP"])
+			o.ModPolicy = "/Channel/Application/VendorMSP/Admins"
+			app(g).GetGroups()["NewMSP"] = o
+		}, "Channel/Application/NewMSP: a group\nNOT UNDERSTOOD: it is changed by"},
+		"an older capability": {func(g *common.ConfigGroup) {
+			app(g).GetValues()["Capabilities"].Value = raw(t, &common.Capabilities{Capabilities: map[string]*common.Capability{"V2_0": {}}})
+		}, "Channel/Application: Capabilities changes, as no command of this program does"},
 		"an organisation with another's root": {func(g *common.ConfigGroup) {
 			app(g).GetGroups()["CopyMSP"] = proto.CloneOf(app(g).GetGroups()["AuditMSP"])
 		}, "CopyMSP has the MSP of \"AuditMSP\""},
@@ -313,6 +339,11 @@ func TestExplainWarns(t *testing.T) {
 	if e, err := channel.Explain("waybill", c.config, dangling); err == nil && !strings.Contains(strings.Join(e.Warnings, "\n"), "it is not in what comes of it") {
 		t.Errorf("%+v", e.Warnings)
 	}
+}
+
+func listOf(t *testing.T, g *common.ConfigGroup) *common.Orderers {
+	t.Helper()
+	return decode(t, g.GetGroups()["Orderer"].GetValues()["Orderers"].GetValue(), &common.Orderers{})
 }
 
 // Whose signatures are enough, as Fabric counts them.

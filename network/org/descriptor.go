@@ -119,25 +119,54 @@ func readBlock(file string) (string, error) {
 // with other roots somebody else could act in its name, with another orderer its own would be
 // none. What the block says of others is theirs to compare: channel.Inspect.
 func (f *Folder) CheckGenesis(raw []byte) error {
+	_, config, err := f.blockOf(raw, true)
+	if err != nil {
+		return err
+	}
+	return f.isIn(config)
+}
+
+// CheckLater is CheckGenesis for an organisation that was voted in later: a block with the configuration in
+// force says that it is in the channel, exactly as it describes itself, and the first block is that
+// of the same channel.
+func (f *Folder) CheckLater(genesis, later []byte) error {
+	if _, _, err := f.blockOf(genesis, true); err != nil {
+		return err
+	}
+	number, config, err := f.blockOf(later, false)
+	if err != nil {
+		return err
+	}
+	if number == 0 {
+		return errors.New("the configuration is that of the first block")
+	}
+	return f.isIn(config)
+}
+
+// blockOf reads a block with a configuration of the organisation's channel.
+func (f *Folder) blockOf(raw []byte, first bool) (uint64, *common.ConfigGroup, error) {
+	block := &common.Block{}
+	if err := proto.Unmarshal(raw, block); err != nil {
+		return 0, nil, fmt.Errorf("not a block: %w", err)
+	}
+	number := block.GetHeader().GetNumber()
+	if first && number != 0 {
+		return 0, nil, fmt.Errorf("block %d is not a channel's first", number)
+	}
+	name, config, err := configOf(block)
+	if err == nil && name != f.spec.Channel {
+		err = fmt.Errorf("the block is of channel %q, the organisation of %q", name, f.spec.Channel)
+	}
+	return number, config, err
+}
+
+// isIn compares what a configuration says of the organisation with its descriptor.
+func (f *Folder) isIn(have *common.ConfigGroup) error {
 	d, err := f.Descriptor()
 	if err != nil {
 		return err
 	}
-	block := &common.Block{}
-	if err := proto.Unmarshal(raw, block); err != nil {
-		return fmt.Errorf("not a block: %w", err)
-	}
-	if block.GetHeader().GetNumber() != 0 {
-		return fmt.Errorf("block %d is not a channel's first", block.GetHeader().GetNumber())
-	}
-	name, have, err := configOf(block)
-	if err != nil {
-		return err
-	}
-	if name != f.spec.Channel {
-		return fmt.Errorf("the block is of channel %q, the organisation of %q", name, f.spec.Channel)
-	}
-	alone, err := channel.Found(channel.Parameters{Channel: name}, []channel.Descriptor{d})
+	alone, err := channel.Found(channel.Parameters{Channel: f.spec.Channel}, []channel.Descriptor{d})
 	if err != nil {
 		return err
 	}
@@ -146,11 +175,30 @@ func (f *Folder) CheckGenesis(raw []byte) error {
 		return err
 	}
 	for _, group := range []string{"Application", "Orderer"} {
-		if !proto.Equal(have.GetGroups()[group].GetGroups()[d.MSPID], want.GetGroups()[group].GetGroups()[d.MSPID]) {
+		mine := have.GetGroups()[group].GetGroups()[d.MSPID]
+		unversion(mine)
+		if !proto.Equal(mine, want.GetGroups()[group].GetGroups()[d.MSPID]) {
 			return fmt.Errorf("%s is not in the block as its own descriptor says (%s): it was made of another descriptor; compare fingerprints", d.MSPID, group)
 		}
 	}
 	return sameConsenter(d.MSPID, have, want)
+}
+
+// unversion takes from a group how often each part was changed.
+func unversion(g *common.ConfigGroup) {
+	if g == nil {
+		return
+	}
+	g.Version = 0
+	for _, v := range g.GetValues() {
+		v.Version = 0
+	}
+	for _, p := range g.GetPolicies() {
+		p.Version = 0
+	}
+	for _, below := range g.GetGroups() {
+		unversion(below)
+	}
 }
 
 // sameConsenter compares the organisation's line in the list of consenters; its number depends on the others.

@@ -79,6 +79,25 @@ func TestGenesisOfOthers(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
 		}
 	}
+	genesis := found(t, "waybill", nil, audit)
+	later := func(number uint64, orgs ...channel.Descriptor) []byte {
+		return found(t, "waybill", func(b *common.Block) { b.Header.Number = number }, orgs...)
+	}
+	if err := f.CheckLater(genesis, later(9, audit, me)); err != nil {
+		t.Errorf("voted in later: %v", err)
+	}
+	for name, err := range map[string]error{
+		"not voted in":            f.CheckLater(genesis, later(9, audit)),
+		"an impostor voted in":    f.CheckLater(genesis, later(9, audit, impostor)),
+		"the first block again":   f.CheckLater(genesis, later(0, audit, me)),
+		"no first block":          f.CheckLater(later(8, audit), later(9, audit, me)),
+		"of another channel":      f.CheckLater(found(t, "other", nil, audit), later(9, audit, me)),
+		"another's configuration": f.CheckLater(genesis, found(t, "other", func(b *common.Block) { b.Header.Number = 9 }, audit, me)),
+	} {
+		if err == nil {
+			t.Errorf("later, %s: taken", name)
+		}
+	}
 	if err := f.keepGenesis(t.Context(), []byte("one")); err != nil {
 		t.Fatal(err)
 	}

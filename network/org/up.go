@@ -25,9 +25,11 @@ func (f *Folder) Up(ctx context.Context) error {
 	if !joined {
 		return fmt.Errorf("%s has not joined a channel yet: it has no first block", f.spec.Name)
 	}
+	f.step(ctx, "starting the nodes of "+f.spec.Name)
 	if err := f.Start(ctx); err != nil {
 		return err
 	}
+	f.step(ctx, "waiting until "+f.spec.Name+" is in the channel")
 	if err := f.join(ctx); err != nil {
 		return err
 	}

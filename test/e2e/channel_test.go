@@ -2,8 +2,14 @@ package e2e
 
 import (
 	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/waybill-dev/waybill/network/channel"
 	"github.com/waybill-dev/waybill/network/org"
 	"github.com/waybill-dev/waybill/test/lab"
 )
@@ -59,6 +66,8 @@ func TestAFifthOrganisationComesAndGoes(t *testing.T) {
 			t.Errorf("the vote does not say %q:\n%s", want, out)
 		}
 	}
+	l.revoke("auditor")
+
 	// Four of five must sign: with one down, the newcomer's signature is among them.
 	l.check(l.lab.Net.Kill(ctx, "audit-orderer", syscall.SIGKILL))
 	l.check(lab.Poll(ctx, time.Minute, func() error { return l.act("vendor") }))
@@ -117,6 +126,40 @@ func (l *latecomer) make() {
 	l.check(err)
 	l.file = filepath.Join(l.lab.Dir, "retail.json")
 	l.check(os.WriteFile(l.file, file, 0o600))
+}
+
+// revoke ends a person of the latecomer by its own signature alone, and tells that nobody takes the person any more.
+func (l *latecomer) revoke(name string) {
+	l.t.Helper()
+	own := func(file string) string { return filepath.Join(l.folder.Dir(), file) }
+	read := func(cert, key string) tls.Certificate {
+		pair, err := tls.LoadX509KeyPair(own(cert), own(key))
+		l.check(err)
+		return pair
+	}
+	authority, person, admin := read("ca/ca.crt", "ca/ca.key"), read("people/"+name+"/cert.pem", "people/"+name+"/key.pem"), read("people/admin/cert.pem", "people/admin/key.pem")
+	config := []string{"channel", "config"}
+	if out, code := l.as(l.folder.Dir(), "retail/"+name, config...); code != 0 {
+		l.t.Fatalf("before: %d\n%s", code, out)
+	}
+	list, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: time.Now().Add(time.Hour),
+		RevokedCertificateEntries: []x509.RevocationListEntry{{SerialNumber: person.Leaf.SerialNumber, RevocationTime: time.Now()}},
+	}, authority.Leaf, authority.PrivateKey.(crypto.Signer))
+	l.check(err)
+	d, err := l.folder.Descriptor()
+	l.check(err)
+	d.RevocationLists = []string{string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: list}))}
+	file, err := channel.Sign(d, admin.Leaf, admin.PrivateKey.(crypto.Signer))
+	l.check(err)
+	l.check(os.WriteFile(l.file, file, 0o600))
+	id := l.proposed("retail", "org-update", l.file)
+	if out := l.own("channel", "submit", id); !strings.Contains(out, "in force with block") {
+		l.t.Errorf("one's own revocation waits for others:\n%s", out)
+	}
+	if out, code := l.as(l.folder.Dir(), "retail/"+name, config...); code == 0 {
+		l.t.Errorf("a revoked person is answered:\n%s", out)
+	}
 }
 
 func free(t *testing.T) string {
@@ -182,22 +225,9 @@ func (l *latecomer) height(name string) uint64 {
 // returns what the last of them was shown.
 func (l *latecomer) agree(kind, about string, orgs ...string) (shown string) {
 	l.t.Helper()
-	out, code := l.as(l.dir(orgs[0]), orgs[0]+"/admin", "channel", "propose", kind, about, "-o", "json")
-	if code != 0 {
-		l.t.Fatalf("propose %s: %d\n%s", kind, code, out)
-	}
-	var made struct {
-		Result struct {
-			Proposal struct {
-				ID string `json:"id"`
-			} `json:"proposal"`
-		} `json:"result"`
-	}
-	// Notices come before it.
-	if err := json.Unmarshal([]byte(out[strings.Index(out, "\n{\n")+1:]), &made); err != nil {
-		l.t.Fatalf("%v:\n%s", err, out)
-	}
-	id := made.Result.Proposal.ID
+	id := l.proposed(orgs[0], kind, about)
+	var out string
+	var code int
 	if out, code := l.as(l.dir(orgs[0]), orgs[0]+"/admin", "channel", "submit", id); code == 0 || !strings.Contains(out, "not signed by enough") {
 		l.t.Errorf("one signature is enough for %s: %d\n%s", kind, code, out)
 	}
@@ -218,4 +248,25 @@ func (l *latecomer) agree(kind, about string, orgs ...string) (shown string) {
 		l.t.Errorf("show %s: %d\n%s", kind, code, out)
 	}
 	return shown
+}
+
+// proposed puts a change to the vote and returns its id.
+func (l *latecomer) proposed(by, kind, about string) string {
+	l.t.Helper()
+	out, code := l.as(l.dir(by), by+"/admin", "channel", "propose", kind, about, "-o", "json")
+	if code != 0 {
+		l.t.Fatalf("propose %s: %d\n%s", kind, code, out)
+	}
+	var made struct {
+		Result struct {
+			Proposal struct {
+				ID string `json:"id"`
+			} `json:"proposal"`
+		} `json:"result"`
+	}
+	// Notices come before it.
+	if err := json.Unmarshal([]byte(out[strings.Index(out, "\n{\n")+1:]), &made); err != nil {
+		l.t.Fatalf("%v:\n%s", err, out)
+	}
+	return made.Result.Proposal.ID
 }
