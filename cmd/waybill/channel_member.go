@@ -54,7 +54,7 @@ type channelDoor struct {
 // close ends both connections.
 func (d channelDoor) close() {
 	d.ownPeer.close()
-	_ = d.channelMember.Close() // what was asked was answered
+	_ = d.Close() // what was asked was answered
 }
 
 // openChannel opens the channel as whoever signs, or with reading as whoever asks.

@@ -16,8 +16,10 @@ import (
 	"time"
 )
 
-// roles are the organisational units of which Fabric wants exactly one in a certificate.
-var roles = []string{"admin", "client", "orderer", "peer"}
+// isRole says whether an organisational unit is one of those of which Fabric wants exactly one in a certificate.
+func isRole(unit string) bool {
+	return unit == "admin" || unit == "client" || unit == "orderer" || unit == "peer"
+}
 
 // authorities are a descriptor's, read and checked.
 type authorities struct {
@@ -192,7 +194,7 @@ func (p *pool) revocation(text string) error {
 
 // member checks that it is the certificate of somebody who has a role and no other.
 func (p pool) member(cert *x509.Certificate, role string, at time.Time) error {
-	has := slices.DeleteFunc(slices.Clone(cert.Subject.OrganizationalUnit), func(unit string) bool { return !slices.Contains(roles, unit) })
+	has := slices.DeleteFunc(slices.Clone(cert.Subject.OrganizationalUnit), func(unit string) bool { return !isRole(unit) })
 	switch {
 	case cert.IsCA:
 		return errors.New("certificate of an authority, not of a person or a node (CA flag)")

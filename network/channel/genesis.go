@@ -97,7 +97,7 @@ func GenesisHash(block *common.Block) string {
 }
 
 func headerHash(h *common.BlockHeader) [sha256.Size]byte {
-	raw, _ := asn1.Marshal(struct { //nolint:errcheck // a number and two strings of bytes always encode
+	raw, _ := asn1.Marshal(struct { // which always encodes
 		Number       *big.Int
 		PreviousHash []byte
 		DataHash     []byte
@@ -159,18 +159,18 @@ func setPolicies(root *common.ConfigGroup) {
 	all, orderers := names(application.Groups), names(ordering.Groups)
 	root.Policies[readers] = anyOf(union(all, orderers), msp.MSPRole_MEMBER)
 	root.Policies[writers] = named(1, slices.Concat(holders(all, msp.MSPRole_ADMIN, msp.MSPRole_CLIENT), holders(orderers, msp.MSPRole_ORDERER)))
-	root.Policies[admins] = meta(common.ImplicitMetaPolicy_MAJORITY, admins)
+	root.Policies[admins] = majorityOf(admins)
 
 	ordering.Policies[readers] = anyOf(orderers, msp.MSPRole_MEMBER)
 	ordering.Policies[writers] = anyOf(orderers, msp.MSPRole_ORDERER)
-	ordering.Policies[admins] = meta(common.ImplicitMetaPolicy_MAJORITY, admins)
+	ordering.Policies[admins] = majorityOf(admins)
 
 	// No single organisation can change the chaincode or write a record.
-	application.Policies[lifecycle] = meta(common.ImplicitMetaPolicy_MAJORITY, endorsement)
+	application.Policies[lifecycle] = majorityOf(endorsement)
 	application.Policies[endorsement] = named(Majority(len(all)), holders(all, msp.MSPRole_PEER))
 	application.Policies[readers] = anyOf(all, msp.MSPRole_MEMBER)
 	application.Policies[writers] = anyOf(all, msp.MSPRole_ADMIN, msp.MSPRole_CLIENT)
-	application.Policies[admins] = meta(common.ImplicitMetaPolicy_MAJORITY, admins)
+	application.Policies[admins] = majorityOf(admins)
 }
 
 func names[V any](m map[string]V) []string {

@@ -18,7 +18,7 @@ const (
 // marshal encodes in one way only: map entries are sorted. Only text that is not UTF-8 has no encoding: what is
 // decoded has none, and what is written is of names that were checked (Descriptor.shape).
 func marshal(m proto.Message) []byte {
-	raw, _ := proto.MarshalOptions{Deterministic: true}.Marshal(m) //nolint:errcheck // see above
+	raw, _ := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	return raw
 }
 
@@ -33,13 +33,13 @@ func Quorum(consenters int) int {
 // Tolerance is how many of so many consenters may lie or be gone.
 func Tolerance(consenters int) int { return max(consenters-1, 0) / 3 }
 
-// meta is a policy that counts what the groups below say.
-func meta(rule common.ImplicitMetaPolicy_Rule, sub string) *common.ConfigPolicy {
+// majorityOf is a policy that counts what the groups below say.
+func majorityOf(sub string) *common.ConfigPolicy {
 	return &common.ConfigPolicy{
 		ModPolicy: admins,
 		Policy: &common.Policy{
 			Type:  int32(common.Policy_IMPLICIT_META),
-			Value: marshal(&common.ImplicitMetaPolicy{Rule: rule, SubPolicy: sub}),
+			Value: marshal(&common.ImplicitMetaPolicy{Rule: common.ImplicitMetaPolicy_MAJORITY, SubPolicy: sub}),
 		},
 	}
 }

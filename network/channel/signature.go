@@ -98,7 +98,7 @@ func readSignature(config *common.Config, update []byte, s *common.ConfigSignatu
 		return signed{}, fmt.Errorf("signer of %s: %w", out.mspID, err)
 	}
 	for _, unit := range cert.Subject.OrganizationalUnit {
-		if slices.Contains(roles, unit) {
+		if isRole(unit) {
 			out.roles = append(out.roles, unit)
 		}
 	}
