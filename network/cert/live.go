@@ -158,7 +158,7 @@ func Ask(ctx context.Context, f *org.Folder) (Channel, error) {
 func askConfig(ctx context.Context, f *org.Folder) (*common.Config, error) {
 	spec, me := f.Spec(), f.Client()
 	robot := me.People[Gateway]
-	s, err := channel.ReadSigner(spec.MSPID, robot.Cert, robot.Key)
+	s, err := channel.ReadSigner(spec.MSPID, robot.Cert, robot.Key, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func (e *examination) ask(ctx context.Context, p place) answer {
 	defer conn.Close() //nolint:errcheck // it was only read from
 	endorser := peer.NewEndorserClient(conn)
 	robot := e.folder.Client().People["gateway"]
-	s, err := channel.ReadSigner(e.folder.Spec().MSPID, robot.Cert, robot.Key)
+	s, err := channel.ReadSigner(e.folder.Spec().MSPID, robot.Cert, robot.Key, nil)
 	if err != nil {
 		return answer{err: err}
 	}

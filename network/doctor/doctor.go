@@ -127,7 +127,7 @@ func (e *examination) nodes(ctx context.Context) []org.NodeStatus {
 func (e *examination) configuration(ctx context.Context) error {
 	spec, me := e.folder.Spec(), e.folder.Client()
 	robot := me.People["gateway"]
-	s, err := channel.ReadSigner(spec.MSPID, robot.Cert, robot.Key)
+	s, err := channel.ReadSigner(spec.MSPID, robot.Cert, robot.Key, nil)
 	if err != nil {
 		return err
 	}

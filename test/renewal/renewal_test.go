@@ -134,7 +134,7 @@ func agree(t *testing.T, ctx context.Context, all []organisation, proposer organ
 	name := proposer.Spec().Channel
 	signer := func(o organisation) channel.Signer {
 		admin := o.Client().People["admin"]
-		s, err := channel.ReadSigner(o.Spec().MSPID, admin.Cert, admin.Key)
+		s, err := channel.ReadSigner(o.Spec().MSPID, admin.Cert, admin.Key, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
