@@ -25,7 +25,6 @@ import (
 	"github.com/waybill-dev/waybill/test/lab"
 )
 
-//nolint:gochecknoglobals // flags
 var (
 	rounds   = flag.Int("renewal.rounds", 1, "how often every certificate is renewed")
 	lifetime = flag.Duration("renewal.lifetime", 10*time.Minute, "how long the new certificates hold")
