@@ -19,18 +19,16 @@ func newOrgClusterCmd(a *app) *cobra.Command {
 		DisableFlagsInUseLine: true,
 		Example: examples(
 			`waybill org cluster -o cluster --release vendor --namespace waybill`,
-			`kubectl apply -f cluster/secrets.json`,
-			`helm install vendor deploy/chart/waybill -n waybill -f cluster/values.json`,
 			`waybill org cluster --files /srv/waybill`,
 		),
-		Long: `Write what containers are given of your organisation's folder: each node its own
-keys and configuration, with the paths that hold in a container. No authority's key
-and no person's but the gateway's own is among it.
+		Long: `Write what containers are given of your organisation's folder: each node its
+own keys and configuration, with the paths that hold in a container. No
+authority's key and no person's but the gateway's own is among it.
 
-With -o it is secrets.json, for kubectl, and values.json, for Helm, which holds no
-secret. secrets.json holds the nodes' keys: remove it once it is applied. With --files
-it is a folder for each node, for containers without Kubernetes. Do it again when a
-certificate was renewed.`,
+With -o it is secrets.json, for kubectl apply, and values.json, for helm
+install; the values hold no secret. secrets.json holds the nodes' keys: remove
+it once it is applied. With --files it is a folder for each node, for containers
+without Kubernetes. Do it again when a certificate was renewed.`,
 		RunE: a.withoutTimeout(func(_ context.Context, _ []string) error {
 			if out == "" && files == "" {
 				return usagef("say where to: -o DIR, --files DIR or both")
@@ -77,7 +75,7 @@ certificate was renewed.`,
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "", "`folder` for secrets.json and values.json")
 	cmd.Flags().StringVar(&files, "files", "", "`folder` for the nodes' files")
-	cmd.Flags().StringVar(&release, "release", "", "the release's name, of which the Secrets' are made (default: the organisation's)")
+	cmd.Flags().StringVar(&release, "release", "", "the release's `NAME`, which the Secrets' begin with (default: the organisation's)")
 	cmd.Flags().StringVar(&namespace, "namespace", "", "the Secrets' namespace (default: kubectl's)")
 	return cmd
 }
