@@ -46,7 +46,7 @@ func (w *taskWrite) taking(find taskQuery, owner string) (*taking, error) {
 		`UPDATE task_height SET turn = turn + 1`:                                    &t.turn,
 		`UPDATE task_places SET turn = (SELECT turn FROM task_height) WHERE id = ?`: &t.last,
 	} {
-		stmt, err := w.w.conn.PrepareContext(w.ctx, w.bind(query))
+		stmt, err := w.w.conn.PrepareContext(w.ctx, w.bind(query)) //nolint:sqlclosecheck // close ends all of them
 		if err != nil {
 			return nil, errors.Join(sqldb.Wrap(err, "take task"), t.close())
 		}

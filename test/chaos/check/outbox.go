@@ -13,7 +13,7 @@ func ReadOutbox(ctx context.Context, file, name string, lanes int) (o Outbox, er
 	if err != nil {
 		return o, err
 	}
-	defer func() { err = errors.Join(err, q.Close()) }()
+	defer func() { err = errors.Join(err, q.Close()) }() //nolint:contextcheck // it closes after ctx has ended
 	s, err := q.Stats(ctx)
 	if err != nil {
 		return o, err
