@@ -138,11 +138,12 @@ func newCertRenewCmd(a *app) *cobra.Command {
 		Long: `Give people and nodes new keys, and certificates that say what the old ones
 said. The new pair is written beside the old one, then both files switch at
 once. Running nodes are restarted one at a time, each awaited before the next; a
-gateway takes its new certificates while it runs. Interrupted, run it again.
+gateway takes its new certificates while it runs. Interrupted, run it again. Not
+while a supervisor (waybill org up --foreground) runs the nodes: stop it before.
 
 An orderer's enrolment is pinned in the channel. Its new certificate is prepared
-and a descriptor written, for the members to vote on; run again once that is in
-force, it switches. Where the organisation's own PKI signs, a request is
+and a descriptor written, for the members to vote on; waybill cert renew
+orderer-enrolment, once that is in force, switches to it. Where the organisation's own PKI signs, a request is
 written, and its answer taken when run again.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			certs, _, o, err := a.certificates()
@@ -194,8 +195,8 @@ func newCertRevokeCmd(a *app) *cobra.Command {
 		Example: examples(`waybill cert revoke publisher --earlier`, `waybill cert revoke scanner`),
 		Long: `Add certificates to the organisation's revocation list. It is in force, for
 every peer, orderer and gateway, once the channel's configuration has it: the
-next command is printed. What a revoked certificate signed before stays; take
-back words of a stolen key with: waybill member revoke.`,
+next command is printed. What a revoked certificate signed before stays; what a
+stolen key did is taken back with: waybill member take-back.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			certs, _, o, err := a.certificates()
 			if err != nil {

@@ -82,8 +82,9 @@ func newOrgRestoreCmd(a *app) *cobra.Command {
 		Example: examples(`waybill org restore vendor.backup --dir /srv/waybill`),
 		Long: `Make the folder that --dir names, which must be empty, from a backup; every
 file is compared with what the backup says of it. Then start the nodes, which
-read the chain from the others, have the gateway learn what is recorded
-already, and start it: docs/operate/lost-host.md walks through it.`,
+read the chain from the others, have the gateway learn what is recorded already
+(waybill-gateway fsck --repair), and start it: docs/operate/lost-host.md has the
+steps.`,
 		RunE: a.withoutTimeout(func(_ context.Context, args []string) error {
 			in, err := os.Open(args[0])
 			if err != nil {
@@ -119,7 +120,8 @@ func newOrgResyncCmd(a *app) *cobra.Command {
 		Example:   examples(`waybill org resync peer`),
 		Long: `Stop the peer or the orderer, put its data aside, and start it: it joins the
 channel by its first block and reads the chain from the others. Never do this
-to two orderers of a channel at once.`,
+to two orderers of a channel at once, nor while a supervisor (waybill org up
+--foreground) runs the nodes: stop it before.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			f, err := a.ownOrg()
 			if err != nil {

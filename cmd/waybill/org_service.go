@@ -53,7 +53,8 @@ func newOrgServiceCmd(a *app) *cobra.Command {
 		Use: "service", Short: "Print a systemd unit that runs your organisation", Args: operands(),
 		Example: examples(`waybill org service --user waybill > waybill-vendor.service`),
 		Long: `Print a systemd unit that runs the organisation's nodes under their supervisor:
-waybill org up --foreground. The user must own the folder.`,
+waybill org up --foreground. The user must own the folder. Nodes that run
+without a supervisor are stopped first: waybill org down.`,
 		RunE: a.withoutTimeout(func(_ context.Context, _ []string) error {
 			f, err := a.ownOrg()
 			if err != nil {

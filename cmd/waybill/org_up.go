@@ -21,7 +21,7 @@ func newOrgJoinCmd(a *app) *cobra.Command {
 	var running bool
 	cmd := &cobra.Command{
 		Use: "join BLOCK", Short: "Join the channel that a first block founds, and start", Args: operands("BLOCK"),
-		Example: examples(`waybill org join genesis.block`, `waybill org join genesis.block --hash $HASH`,
+		Example: examples(`waybill org join genesis.block`, `waybill org join genesis.block --hash "$HASH"`,
 			`waybill org join genesis.block --running`),
 		Long: `Keep a channel's first block for good, start the organisation's nodes and make
 them members. A block that your organisation is not in, exactly as its own
@@ -33,7 +33,7 @@ An organisation that was voted in later is not in the first block. It names the
 block's hash with --hash, as a member told it by another way than the file came:
 waybill channel inspect prints it. With --config it names a block with the
 configuration in force as well (waybill channel config --block), in which it has
-to be as its own descriptor says.`,
+to be as its own descriptor says, its orderer a consenter already.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			f, err := a.ownOrg()
 			if err != nil {
