@@ -143,8 +143,9 @@ while a supervisor (waybill org up --foreground) runs the nodes: stop it before.
 
 An orderer's enrolment is pinned in the channel. Its new certificate is prepared
 and a descriptor written, for the members to vote on; waybill cert renew
-orderer-enrolment, once that is in force, switches to it. Where the organisation's own PKI signs, a request is
-written, and its answer taken when run again.`,
+orderer-enrolment, once that is in force, switches to it. Where the
+organisation's own PKI signs, a request is written, and its answer taken when
+run again.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			certs, _, o, err := a.certificates()
 			if err != nil {
