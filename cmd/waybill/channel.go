@@ -47,7 +47,7 @@ func newChannelFoundCmd(a *app) *cobra.Command {
 		Long: `Make a channel's first block of the organisations' descriptors. It needs no key:
 everybody makes the same block of the same descriptors, byte for byte, and
 compares the hash that is printed. Before, compare the fingerprint of each
-descriptor with its organisation by another way than the one the file came.`,
+descriptor with its organisation, by other means than those the file came by.`,
 		RunE: a.withoutTimeout(func(_ context.Context, _ []string) error {
 			orgs, err := a.descriptors(files)
 			if err != nil {

@@ -184,9 +184,9 @@ func newChannelShowCmd(a *app) *cobra.Command {
 		Use: "show ID", Short: "Print what a proposed change would do, from its bytes", Args: operands("ID"),
 		Example: examples(`waybill channel show $ID --as security/admin`),
 		Long: `Print what a proposed change of the channel would do. Your own organisation's
-peer hands out the update and the configuration in force; what the one makes of
-the other is computed and said in words here. What is not understood is said,
-too.`,
+peer hands out the update and the configuration in force; this program computes
+what the update would change, and says it in words. What it does not understand
+it says, too.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			d, err := a.openChannel(true)
 			if err != nil {
@@ -270,8 +270,8 @@ func newChannelSubmitCmd(a *app) *cobra.Command {
 		Use: "submit ID", Short: "Bring a change that enough organisations signed to the orderers", Args: operands("ID"),
 		Example: examples(`waybill channel submit $ID --as vendor/admin`),
 		Long: `Gather the signatures on a change of the channel from the ledger and bring it to
-the orderers, which decide by the channel's own policies. Anybody may who may
-write; it is done once it is in force on your organisation's peer.`,
+the orderers, which decide by the channel's own policies. Anybody who may write
+may do it; it is done once the change is in force on your organisation's peer.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			d, err := a.openChannel(false)
 			if err != nil {

@@ -24,7 +24,7 @@ func newOrgCmd(a *app) *cobra.Command {
 		`waybill org up`,
 	)
 	cmd.Long = `Run one organisation of a network on this host, in the folder that --dir names.
-Its keys are made there and leave it never; what the others need to know is in
+Its keys are made there and never leave it; what the others need to know is in
 the descriptor that waybill org export writes. --timeout does not apply.`
 	cmd.AddCommand(
 		newOrgInitCmd(a), newOrgImportCmd(a), newOrgProtectCmd(a), newOrgExportCmd(a), newOrgInspectCmd(a), newOrgJoinCmd(a),
@@ -59,7 +59,7 @@ func newOrgExportCmd(a *app) *cobra.Command {
 		Example:               examples(`waybill org export -o vendor.json`),
 		Long: `Write your organisation's descriptor: its authorities, its addresses, its
 orderer's certificates; all of it public, signed by your admin. Send it to the
-others by any way, and tell them the fingerprint by another one.`,
+others by any means, and tell them the fingerprint by another.`,
 		RunE: a.withoutTimeout(func(_ context.Context, _ []string) error {
 			f, err := a.ownOrg()
 			if err != nil {

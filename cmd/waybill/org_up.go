@@ -30,10 +30,10 @@ before: waybill channel inspect compares it with their descriptors. Nodes in
 containers run already: with --running they are only made members.
 
 An organisation that was voted in later is not in the first block. It names the
-block's hash with --hash, as a member told it by another way than the file came:
-waybill channel inspect prints it. With --config it names a block with the
-configuration in force as well (waybill channel config --block), in which it has
-to be as its own descriptor says, its orderer a consenter already.`,
+block's hash with --hash, as a member told it by other means than those the file
+came by: waybill channel inspect prints it. With --config it names a block with
+the configuration in force as well (waybill channel config --block), in which it
+has to be as its own descriptor says, its orderer a consenter already.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			f, err := a.ownOrg()
 			if err != nil {
@@ -97,7 +97,7 @@ func orgHint(err error) error {
 func newOrgUpCmd(a *app) *cobra.Command {
 	var foreground bool
 	cmd := &cobra.Command{
-		Use: "up", Short: "Start the nodes that are stopped, return when they are of use", Args: operands(),
+		Use: "up", Short: "Start the nodes that are stopped, return when they are ready", Args: operands(),
 		Example: examples(`waybill org up`, `waybill org up --foreground`),
 		Long: `Start the organisation's orderer, peer, chaincode and gateway.
 
