@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -73,6 +74,14 @@ func newChaincodeApproveCmd(a *app) *cobra.Command {
 	}
 }
 
+// endsBefore leaves a part of the time for what comes after.
+func endsBefore(ctx context.Context) (context.Context, context.CancelFunc) {
+	if end, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(ctx, end.Add(-time.Until(end)/4))
+	}
+	return context.WithCancel(ctx)
+}
+
 func newChaincodeCommitCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "commit", Short: "Put in force what a majority of the organisations approved", Args: operands(),
@@ -82,7 +91,16 @@ func newChaincodeCommitCmd(a *app) *cobra.Command {
 			if err := f.Commit(ctx); err != nil {
 				return err
 			}
-			return f.Settle(ctx)
+			if err := f.Settle(ctx); err != nil {
+				return err
+			}
+			// The next act would fail meanwhile; whoever is late is no reason not to have committed.
+			bounded, cancel := endsBefore(ctx)
+			defer cancel()
+			if err := f.Decides(bounded); err != nil {
+				a.notice("it is in force, but too few organisations endorse it yet: %v", err)
+			}
+			return nil
 		}),
 	}
 }

@@ -23,8 +23,13 @@ import (
 	"github.com/waybill-dev/waybill/network/org"
 )
 
-// restartTime bounds how long a restarted node may take until it is of use: a peer replays what it has not applied.
-const restartTime = 2 * time.Minute
+const (
+	// restartTime bounds how long a restarted node may take until it is of use: a peer replays what it has not applied.
+	restartTime = 3 * time.Minute
+	// still is after which an orderer that is behind and does not move is restarted once more, as a supervisor does
+	// (org.Patience): the pinned SmartBFT can stand still after a start.
+	still = 30 * time.Second
+)
 
 // Live are the options of an organisation whose nodes run here: they are restarted, and its own peer is asked for the
 // channel's configuration. Proposals are descriptors, which admin signs.
@@ -87,6 +92,8 @@ func (l liveNodes) Restart(ctx context.Context, kind string) error {
 func awaitOrderer(ctx context.Context, f *org.Folder) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
+	var height uint64
+	moved := time.Now()
 	for {
 		report, err := f.Status(ctx)
 		if err == nil {
@@ -98,6 +105,15 @@ func awaitOrderer(ctx context.Context, f *org.Folder) error {
 				return report[i]
 			}
 			orderer, peer := at(org.KindOrderer), at(org.KindPeer)
+			if orderer.Height != height {
+				height, moved = orderer.Height, time.Now()
+			}
+			if orderer.Height < peer.Height && time.Since(moved) > still {
+				if err := errors.Join(f.Stop(ctx, orderer.Node), f.Start(ctx, orderer.Node)); err != nil {
+					return err
+				}
+				moved = time.Now()
+			}
 			relation := "unknown"
 			if orderer.Health == org.Running && orderer.Height >= peer.Height {
 				if relation, err = consensusRelation(ctx, f); err == nil && relation == "consenter" {

@@ -99,7 +99,7 @@ func (f *Folder) RollOver(ctx context.Context, mspID string, o Options) (Progres
 			}
 			if !channel.Trusts(mspID, a, encodeCert(next.Raw)) {
 				todo, err := f.voteRoots(o)
-				return Progress{Stage: Introduced, Todo: todo}, err
+				return Progress{Stage: Introduced, Todo: todo + restartOthers}, err
 			}
 		}
 		o.Step("the new authorities sign from now on")
@@ -152,8 +152,13 @@ func (f *Folder) introduce(ctx context.Context, o Options) (Progress, error) {
 		return Progress{}, err
 	}
 	todo, err := f.voteRoots(o)
-	return Progress{Stage: Introduced, Todo: todo}, err
+	return Progress{Stage: Introduced, Todo: todo + restartOthers}, err
 }
+
+// restartOthers is said of Fabric 3.1.1: the connection that an orderer has to another keeps the authorities of the moment
+// it was made (orderer/common/cluster: comm.go makes it anew for another certificate only), and would not trust one
+// that the new authorities signed.
+const restartOthers = "; once it is in force, every other organisation restarts its orderer, one after the other"
 
 // successor makes an authority's follower. It is trusted at once and signs nothing yet. A crash between the two stages
 // leaves the follower's certificate trusted and its key lost: it is made again then, and the lost one goes with the old.

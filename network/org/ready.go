@@ -24,6 +24,10 @@ func (f *Folder) Ready(ctx context.Context) error {
 	return f.awaitProbe(ctx)
 }
 
+// Decides returns when the peer finds enough organisations that endorse, its own among them or not: a
+// definition that was just committed is of use once peers have told each other that they run it.
+func (f *Folder) Decides(ctx context.Context) error { return f.awaitProbe(ctx) }
+
 func (f *Folder) awaitProbe(ctx context.Context, msps ...string) error {
 	c, err := f.dial(robot)
 	if err != nil {

@@ -355,6 +355,11 @@ func rollOver(t *testing.T, ctx context.Context, l *lab.Lab, all []organisation)
 	}
 	step(cert.Introduced)
 	agree(t, ctx, all, vendor, channel.UpdateOrg)
+	for _, o := range all[1:] { // what docs/operate/certificates.md asks of them
+		if err := o.options.Nodes.Restart(ctx, cert.Orderer); err != nil {
+			t.Fatalf("restart the orderer of %s: %v", o.Spec().Name, err)
+		}
+	}
 	step(cert.Issuing)
 	renewAll(t, ctx, all, vendor)
 	step(cert.Leaving)
