@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"text/template"
 
 	"github.com/spf13/cobra"
@@ -35,7 +37,7 @@ TimeoutStopSec=90
 LimitNOFILE=65536
 NoNewPrivileges=yes
 ProtectSystem=strict
-ReadWritePaths={{.Dir}}
+ReadWritePaths={{.Writes}}
 PrivateTmp=yes
 PrivateDevices=yes
 ProtectKernelTunables=yes
@@ -46,6 +48,25 @@ UMask=0077
 [Install]
 WantedBy=multi-user.target
 `
+
+var (
+	unitPlain = regexp.MustCompile(`^[A-Za-z0-9/._@:+,=-]+$`)
+	unitUser  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
+)
+
+// unitPath writes a path as systemd reads it back: a blank would part it, and % begins a specifier.
+func unitPath(path string) (string, error) {
+	for _, r := range path {
+		if r < ' ' || r == 0x7f {
+			return "", usagef("%q: systemd takes no path with a control character", path)
+		}
+	}
+	path = strings.ReplaceAll(path, "%", "%%")
+	if unitPlain.MatchString(path) {
+		return path, nil
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(path) + `"`, nil
+}
 
 func newOrgServiceCmd(a *app) *cobra.Command {
 	var name string
@@ -74,12 +95,24 @@ without a supervisor are stopped first: waybill org down.`,
 				}
 				name = me.Username
 			}
+			if !unitUser.MatchString(name) {
+				return usagef("user %q: want a name of letters, digits, '.', '_' and '-'", name)
+			}
+			if program, err = unitPath(program); err != nil {
+				return err
+			}
+			dir, err := unitPath(f.Dir())
+			if err != nil {
+				return err
+			}
 			t, err := template.New("unit").Parse(unit)
 			if err != nil {
 				return fmt.Errorf("unit: %w", err)
 			}
 			var b bytes.Buffer
-			if err := t.Execute(&b, map[string]string{"Name": f.Spec().Name, "User": name, "Program": program, "Dir": f.Dir()}); err != nil {
+			if err := t.Execute(&b, map[string]string{
+				"Name": f.Spec().Name, "User": name, "Program": strings.ReplaceAll(program, "$", "$$"), "Dir": strings.ReplaceAll(dir, "$", "$$"), "Writes": dir,
+			}); err != nil {
 				return fmt.Errorf("unit: %w", err)
 			}
 			_, err = a.out.Write(b.Bytes())

@@ -208,3 +208,19 @@ func TestOrgService(t *testing.T) {
 		}
 	}
 }
+
+func TestUnitPath(t *testing.T) {
+	for path, want := range map[string]string{
+		"/srv/waybill/vendor-1": "/srv/waybill/vendor-1",
+		"/srv/way bill/100%":    `"/srv/way bill/100%%"`,
+		`/srv/a"b\c`:            `"/srv/a\"b\\c"`,
+		"/srv/50%":              `"/srv/50%%"`,
+	} {
+		if got, err := unitPath(path); err != nil || got != want {
+			t.Errorf("%s: %s (%v), want %s", path, got, err, want)
+		}
+	}
+	if got, err := unitPath("/srv/a\nUser=root"); err == nil {
+		t.Errorf("a line of its own: %s", got)
+	}
+}

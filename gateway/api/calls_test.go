@@ -2,8 +2,14 @@ package api_test
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +73,8 @@ func TestIdentity(t *testing.T) {
 	revoked := g.audit.issue("lost-laptop", soon())
 	organisations := *g.organisations.Load()
 	organisations[1].RevocationLists = [][]byte{g.audit.revoke(revoked.serial)}
+	people, machines := g.vendor.below("people"), g.vendor.below("machines")
+	organisations[0].IntermediateCerts = [][]byte{people.pem}
 	g.organisations.Store(&organisations)
 	for _, tc := range []struct {
 		name          string
@@ -80,6 +88,8 @@ func TestIdentity(t *testing.T) {
 		{"a foreign authority", foreign.issue("admin", soon()), 401, 401, "not signed by a member"},
 		{"expired", g.vendor.issue("admin", time.Now().Add(-time.Minute)), 401, 401, "valid from"},
 		{"revoked", revoked, 401, 401, "revoked by AuditMSP"},
+		{"below an authority of the channel's", people.issue("admin", soon()), 200, 200, ""},
+		{"below one that it brings", machines.with(machines.issueOU("admin", soon(), "admin")), 401, 401, "not signed by a member"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for path, want := range map[string]int{"/v1/members": tc.read, "/v1/queue/dead": tc.operate} {
@@ -107,6 +117,34 @@ func TestIdentity(t *testing.T) {
 			t.Errorf("on the same connection: %v", err)
 		}
 	})
+}
+
+// below is an authority that this one signed.
+func (a *authority) below(name string) *authority {
+	out := &authority{t: a.t, dir: a.t.TempDir(), next: 1, key: newKey(a.t)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(77), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), SubjectKeyId: []byte(name),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, out.key.Public(), a.key)
+	if err == nil {
+		out.cert, err = x509.ParseCertificate(der)
+	}
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	out.pem = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return out
+}
+
+// with has somebody bring the authority's certificate along.
+func (a *authority) with(id identity) identity {
+	text, err := os.ReadFile(id.cert)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	write(a.t, id.cert, append(text, a.pem...))
+	return id
 }
 
 func checkAccess(t *testing.T, what string, err error, want int, message string) {

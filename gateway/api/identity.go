@@ -68,10 +68,9 @@ func (t *trust) identify(connection *tls.ConnectionState) caller {
 		return caller{}
 	}
 	leaf := connection.PeerCertificates[0]
-	presented := connection.PeerCertificates[1:]
 	var expired error
 	for _, m := range t.members() {
-		chain, err := m.verify(leaf, presented, t.now())
+		chain, err := m.verify(leaf, t.now())
 		if err == nil {
 			if m.isRevoked(chain) {
 				return caller{err: provenance.Errorf(provenance.Forbidden, "client certificate of %q was revoked by %s", leaf.Subject.CommonName, m.msp)}
@@ -99,13 +98,11 @@ func asInvalid(err error, into *x509.CertificateInvalidError) bool {
 	return ok
 }
 
-func (m member) verify(leaf *x509.Certificate, presented []*x509.Certificate, now time.Time) ([]*x509.Certificate, error) {
-	intermediates := m.intermediates.Clone()
-	for _, c := range presented {
-		intermediates.AddCert(c)
-	}
+// verify takes, as peers do, those authorities alone that the channel knows: below a company's root others may sign
+// whom they like.
+func (m member) verify(leaf *x509.Certificate, now time.Time) ([]*x509.Certificate, error) {
 	chains, err := leaf.Verify(x509.VerifyOptions{
-		Roots: m.roots, Intermediates: intermediates, CurrentTime: now,
+		Roots: m.roots, Intermediates: m.intermediates, CurrentTime: now,
 		// Fabric's enrolment certificates name no extended use.
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})

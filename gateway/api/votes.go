@@ -43,6 +43,11 @@ func (s *service) ListProposals(ctx context.Context, in *waybillv1.ListProposals
 		if err == nil {
 			out.Proposals, err = counted(r, all)
 		}
+		for _, one := range out.GetProposals() {
+			if one.GetKind() == string(state.ProposeChannel) {
+				one.Body = "" // an update of 256 KiB: some hundred, which one organisation may make, fit into no answer
+			}
+		}
 		return err
 	})
 }

@@ -75,6 +75,30 @@ func TestProposals(t *testing.T) {
 	}
 }
 
+// Updates of the channel are large, and one organisation may propose and withdraw as many as it likes: others see
+// their list all the same.
+func TestListOfLargeProposals(t *testing.T) {
+	g := start(t, nil)
+	g.ruled()
+	body, err := state.Encode(state.ChannelChange{Title: "batch", Update: make([]byte, 256<<10)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const count = 100
+	for i := range count {
+		g.proposed(state.Proposal{ID: fmt.Sprintf("%03d", i), Kind: state.ProposeChannel, Name: "batch", Body: body, Status: state.ProposalWithdrawn})
+	}
+	c := g.client(g.audit.issue("auditor", soon()))
+	all, err := c.ListProposals(t.Context(), "")
+	if err != nil || len(all.GetProposals()) != count || all.GetProposals()[0].GetTitle() != "change the channel: batch" {
+		t.Fatalf("%d proposals, %v", len(all.GetProposals()), err)
+	}
+	one, err := c.GetProposal(t.Context(), "000")
+	if err != nil || one.GetProposal().GetBody() != string(body) {
+		t.Errorf("one of them, with %d bytes of %d: %v", len(one.GetProposal().GetBody()), len(body), err)
+	}
+}
+
 func TestPolicyVersions(t *testing.T) {
 	g := start(t, nil)
 	g.ruled()

@@ -2,10 +2,12 @@
 package keypair
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -35,7 +37,8 @@ func (p *Pair) Reload() (changed bool, err error) {
 		return false, provenance.Wrap(provenance.Invalid, err, "certificate %s", p.certFile)
 	}
 	before := p.now.Load()
-	if before != nil && before.Leaf.Equal(pair.Leaf) {
+	// The authorities behind it may be others as well: clients know the roots alone.
+	if before != nil && slices.EqualFunc(before.Certificate, pair.Certificate, bytes.Equal) {
 		return false, nil
 	}
 	p.now.Store(&pair)

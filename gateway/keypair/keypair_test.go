@@ -112,3 +112,34 @@ func TestRenewedWhileServing(t *testing.T) {
 		t.Errorf("no certificate: %v", err)
 	}
 }
+
+// TestOtherAuthoritiesBehindIt: the same certificate with another chain is another answer to a client.
+func TestOtherAuthoritiesBehindIt(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := write(t, dir, 1)
+	p, err := Load(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := p.Reload(); changed || err != nil {
+		t.Errorf("as it was: %t, %v", changed, err)
+	}
+	other, _ := write(t, t.TempDir(), 2)
+	var both []byte
+	for _, file := range []string{certFile, other} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		both = append(both, text...)
+	}
+	if err := os.WriteFile(certFile, both, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := p.Reload(); !changed || err != nil {
+		t.Errorf("another authority behind it: %t, %v", changed, err)
+	}
+	if served, err := p.Get(nil); err != nil || len(served.Certificate) != 2 {
+		t.Errorf("%d certificates are served, %v", len(served.Certificate), err)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -178,7 +179,7 @@ func isSecret(path, rel string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if bytes.Contains(raw, []byte("PRIVATE KEY")) {
+	if holdsKey(raw) {
 		return true, nil
 	}
 	if !strings.HasPrefix(rel, "gateway/") {
@@ -187,10 +188,29 @@ func isSecret(path, rel string) (bool, error) {
 	switch filepath.Ext(rel) {
 	case ".yaml", ".crt", ".pem":
 		return false, nil
-	case ".json": // how far a loop is
-		return filepath.Dir(rel) == "gateway", nil
+	case ".json": // of its data it is how far a loop is; elsewhere, a registry's login
+		return !strings.HasPrefix(rel, "gateway/data/"), nil
 	}
 	return filepath.Base(rel) != ".initialised", nil
+}
+
+// holdsKey tells whether there is a private key in a file: as PEM, or in base64 as Kubernetes' Secrets have it.
+func holdsKey(raw []byte) bool {
+	const mark = "PRIVATE KEY"
+	if bytes.Contains(raw, []byte(mark)) {
+		return true
+	}
+	for shift, first := range []int{0, 2, 3} { // of three, where the text begins; what its neighbours decide is left out
+		text := base64.RawStdEncoding.EncodeToString(append(make([]byte, shift), mark...))
+		last := len(text)
+		if (shift+len(mark))%3 != 0 {
+			last--
+		}
+		if bytes.Contains(raw, []byte(text[first:last])) {
+			return true
+		}
+	}
+	return false
 }
 
 func describe(from, rel string) (File, error) {

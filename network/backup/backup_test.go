@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"os"
@@ -28,7 +29,8 @@ func folder(t *testing.T) string {
 		"builder/connection.json": `{"client_key":"-----BEGIN PRIVATE KEY-----"}`, "gateway/config.yaml": "channel: waybill", "gateway/data/sweep.json": "{}",
 		"gateway/hook.secret": "s3cret", "gateway/data/index.db": "index", "gateway/tls.crt": "cert", "gateway/tls.key": keyText, "logs/vendor-peer.log": "log", "run/vendor-peer.json": "{}",
 		"people/protected/key.pem": "-----BEGIN ENCRYPTED PRIVATE KEY-----", "peer/data.before-20260101T000000/blocks": "old",
-		"pairs/admin/1/cert.pem": "cert", "pairs/admin/1/key.pem": keyText, ".lock": "",
+		"gateway/logins/registry.json": `{"auths":{}}`, "cluster/secrets.json": `{"data":{"tls_server.key":"` + base64.StdEncoding.EncodeToString([]byte(keyText)) + `"}}`,
+		"cluster/values.json": "{}", "pairs/admin/1/cert.pem": "cert", "pairs/admin/1/key.pem": keyText, ".lock": "",
 	} {
 		path := filepath.Join(dir, filepath.FromSlash(file))
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -75,7 +77,7 @@ func TestKeysStay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"ca/ca.crt", "channel/genesis.block", "gateway/config.yaml", "gateway/data/queue.db", "gateway/tls.crt", "org.json", "pairs/admin/1/cert.pem", "peer/core.yaml", "people/admin/cert.pem"}
+	want := []string{"ca/ca.crt", "channel/genesis.block", "cluster/values.json", "gateway/config.yaml", "gateway/data/queue.db", "gateway/tls.crt", "org.json", "pairs/admin/1/cert.pem", "peer/core.yaml", "people/admin/cert.pem"}
 	if got := slices.DeleteFunc(names(m), func(f string) bool { return f == "gateway/data/sweep.json" }); !slices.Equal(got, want) {
 		t.Errorf("in it are\n%v, want\n%v", got, want)
 	}
@@ -94,7 +96,7 @@ func TestKeysStay(t *testing.T) {
 	if m, err = Write(t.Context(), dir, &sealed, Options{WithKeys: true, Passphrase: []byte("correct horse"), Queue: copyQueue, work: 10}); err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []string{"ca/ca.key", "people/admin/key.pem", "gateway/hook.secret", "builder/connection.json", "people/protected/key.pem"} {
+	for _, f := range []string{"ca/ca.key", "people/admin/key.pem", "gateway/hook.secret", "builder/connection.json", "people/protected/key.pem", "cluster/secrets.json", "gateway/logins/registry.json"} {
 		if !slices.Contains(names(m), f) {
 			t.Errorf("%s is not in it", f)
 		}
@@ -203,5 +205,19 @@ func TestHostileBackups(t *testing.T) {
 func TestNoFolder(t *testing.T) {
 	if _, err := Write(context.Background(), t.TempDir(), io.Discard, Options{}); provenance.CodeOf(err) != provenance.NotFound {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestKeysInBase64(t *testing.T) {
+	for before := range 4 {
+		for after := range 4 {
+			text := strings.Repeat("-", before) + "PRIVATE KEY" + strings.Repeat("\xff", after)
+			if raw := base64.StdEncoding.EncodeToString([]byte(text)); !holdsKey([]byte(raw)) {
+				t.Errorf("%d before, %d after: %s", before, after, raw)
+			}
+		}
+	}
+	if certificate := base64.StdEncoding.EncodeToString([]byte("-----BEGIN CERTIFICATE-----")); holdsKey([]byte(certificate)) {
+		t.Errorf("%s is no key", certificate)
 	}
 }

@@ -99,6 +99,7 @@ func testFolder(t *testing.T, left time.Duration) *Folder {
 	}
 	writeTest(t, f.at("chaincode", "ca.crt"), string(encodeCert(authorities[Transport].cert.Raw)))
 	writeTest(t, f.at("builder", "connection.json"), `{"address":"127.0.0.1:7055","client_cert":"old"}`)
+	writeTest(t, f.at("builder", "connection-waybill_2.json"), `{"address":"127.0.0.1:7055","client_cert":"old"}`)
 	built := f.at("peer", "data", "externalbuilder", "builds", "waybill-1", "release", "chaincode", "server", "connection.json")
 	writeTest(t, built, `{"address":"127.0.0.1:7055","client_cert":"old"}`)
 	for _, msp := range []string{"msp", "peer/msp", "orderer/msp"} {
@@ -266,7 +267,7 @@ func TestRenewAll(t *testing.T) {
 			t.Errorf("%s is not below its authority: %v", d.Name, err)
 		}
 	}
-	for _, file := range []string{f.at("builder", "connection.json"), f.at("peer", "data", "externalbuilder", "builds", "waybill-1", "release", "chaincode", "server", "connection.json")} {
+	for _, file := range []string{f.at("builder", "connection.json"), f.at("builder", "connection-waybill_2.json"), f.at("peer", "data", "externalbuilder", "builds", "waybill-1", "release", "chaincode", "server", "connection.json")} {
 		text, err := os.ReadFile(file)
 		client, _, errPair := readPair(pairs[slices.IndexFunc(pairs, func(p Pair) bool { return p.Name == "chaincode-client-tls" })])
 		block, _ := pem.Decode(client)

@@ -9,9 +9,13 @@ import (
 )
 
 // dialChaincode writes the peer's certificate for its chaincode process to where the peer reads it: into the file that the
-// builder hands out, and into the copies of it that the peer kept of packages it has built.
+// builder hands out, one for each version, and into the copies of them that the peer kept of packages it has built.
 func (f *Folder) dialChaincode() error {
 	built, err := filepath.Glob(f.at("peer", "data", "externalbuilder", "builds", "*", "release", "chaincode", "server", "connection.json"))
+	if err != nil {
+		return err
+	}
+	given, err := filepath.Glob(f.at("builder", "connection*.json"))
 	if err != nil {
 		return err
 	}
@@ -23,7 +27,7 @@ func (f *Folder) dialChaincode() error {
 		}
 		text[key] = string(raw)
 	}
-	for _, file := range append(built, f.at("builder", "connection.json")) {
+	for _, file := range append(built, given...) {
 		raw, err := os.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

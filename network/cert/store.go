@@ -108,7 +108,7 @@ func (f *Folder) adopt(p Pair) error {
 		if err != nil {
 			return err
 		}
-		if now, err := readLink(filepath.Join(dir, current)); err != nil || now == "" {
+		if _, err := os.Lstat(filepath.Join(dir, "0")); errors.Is(err, fs.ErrNotExist) {
 			n = -1 // zero is for what came before renewals: it is the oldest, whatever was staged meanwhile
 		}
 		name := strconv.Itoa(n + 1)

@@ -168,6 +168,36 @@ func TestFilesInTheLinksPlace(t *testing.T) {
 	}
 }
 
+// TestRestoredGenerations: a backup has the files for the links. What was let in before a host was lost can be revoked on
+// the one that took its place.
+func TestRestoredGenerations(t *testing.T) {
+	f := testFolder(t, time.Hour)
+	names := []string{"publisher"}
+	pairs, err := f.Select(names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := pairs[0]
+	for range 2 {
+		if _, err := f.Renew(t.Context(), names, Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cert, key, err := readPair(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(replace(p.Key, key, 0o600), replace(p.Cert, cert, 0o644), os.Remove(filepath.Join(f.generations(p), current))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Renew(t.Context(), names, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := f.Revoke(t.Context(), Revocation{Names: names, Earlier: true}, Options{}); err != nil || len(done) != 3 {
+		t.Errorf("%d earlier certificates, want the first and those of two renewals: %v", len(done), err)
+	}
+}
+
 func TestOwnPKI(t *testing.T) {
 	f := testFolder(t, time.Hour)
 	authority, err := f.signer(Enrolment)

@@ -1,12 +1,8 @@
 package channel
 
 import (
-	"bytes"
-	"crypto/x509"
 	"fmt"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"google.golang.org/protobuf/proto"
@@ -61,6 +57,9 @@ func Explain(name string, current *common.Config, update []byte) (Explanation, e
 		}
 		if !within(old, before, now) {
 			text, _ := old.words()
+			if old.kind != groupKind {
+				e.warn("%s goes, as no command of this program makes it", old.at())
+			}
 			e.Changes = append(e.Changes, Edit{Path: old.at(), Was: text})
 		}
 	}
@@ -76,6 +75,7 @@ func Explain(name string, current *common.Config, update []byte) (Explanation, e
 	}
 	e.summarize(current.GetChannelGroup(), after.GetChannelGroup())
 	e.doubt(after.GetChannelGroup())
+	e.doubtRevoked(current.GetChannelGroup(), after.GetChannelGroup())
 	return e, nil
 }
 
@@ -171,6 +171,10 @@ func (e *Explanation) summarize(before, after *common.ConfigGroup) {
 		if at >= 0 {
 			e.Leaving = append(e.Leaving, old[at].GetMspId())
 			words = "gets another address or other certificates as a consenter, and is started anew with them"
+			if was := old[at].GetMspId(); was != c.GetMspId() {
+				words = "becomes a consenter in the place of the orderer of " + was
+				e.warn("the consenter %d is of %s and becomes one of %s: a consenter comes or goes by itself", c.GetId(), was, c.GetMspId())
+			}
 		}
 		e.say("the orderer of %s (%s) %s", c.GetMspId(), Endpoint{c.GetHost(), int(c.GetPort())}, words)
 	}
@@ -188,92 +192,4 @@ func (e *Explanation) summarize(before, after *common.ConfigGroup) {
 	if moved > 1 {
 		e.warn("%d consenters change at once; one at a time, or blocks may stop for good", moved)
 	}
-}
-
-// doubt warns of what this program would not have written.
-func (e *Explanation) doubt(after *common.ConfigGroup) {
-	application, ordering := after.GetGroups()[applicationGroup], after.GetGroups()[ordererGroup]
-	if application == nil || ordering == nil {
-		e.warn("the channel is left without organisations or without orderers")
-		return
-	}
-	want := proto.CloneOf(after)
-	setPolicies(want)
-	if list, err := consentersOf(ordering); err == nil {
-		want.Groups[ordererGroup].Policies[blockValidator] = quorumOf(list)
-		e.doubtConsenters(after, list)
-	}
-	for _, id := range names(ordering.GetGroups()) {
-		own, its := ordering.GetGroups()[id].GetValues()[mspKey], application.GetGroups()[id]
-		if its == nil {
-			e.warn("%s orders, and is not among the channel's organisations", id)
-		} else if !bytes.Equal(own.GetValue(), its.GetValues()[mspKey].GetValue()) {
-			e.warn("%s has other authorities for ordering than for writing", id)
-		}
-	}
-	has, err := elements(after)
-	if err != nil {
-		e.warn("%v", err)
-		return
-	}
-	wanted, err := elements(want)
-	if err != nil {
-		e.warn("%v", err)
-		return
-	}
-	for _, w := range inOrder(wanted) {
-		if h, ok := has[w.id()]; w.kind == policyKind && (!ok || !bytes.Equal(marshal(h.policy.GetPolicy()), marshal(w.policy.GetPolicy()))) {
-			text, _ := w.words()
-			e.warn("%s is not what follows from the channel's organisations: %s", w.at(), strings.ReplaceAll(text, "\n", "; "))
-		}
-	}
-	for _, h := range inOrder(has) {
-		if len(h.path) == 3 && h.kind == groupKind && h.group.GetValues()[mspKey] == nil {
-			e.warn("%s has no authorities", h.at())
-		}
-	}
-	if err := apart(application); err != nil {
-		e.warn("%v", err)
-	}
-}
-
-// doubtConsenters warns of consenters that would give an organisation more than its part.
-func (e *Explanation) doubtConsenters(after *common.ConfigGroup, list []*common.Consenter) {
-	count := map[string]int{}
-	for _, c := range list {
-		count[c.GetMspId()]++
-	}
-	for _, id := range names(count) {
-		if count[id] > 1 {
-			e.warn("%s has %d consenters: one organisation could stop or turn the channel", id, count[id])
-		}
-		if after.GetGroups()[ordererGroup].GetGroups()[id] == nil {
-			e.warn("a consenter is of %.80q, which is not among the orderers' organisations", id)
-		}
-	}
-	for _, c := range list {
-		p, err := poolOf(&common.Config{ChannelGroup: after}, c.GetMspId())
-		if err != nil {
-			continue // said above
-		}
-		cert, err := parseCertificate(string(c.GetIdentity()))
-		if err == nil {
-			_, err = p.issuer(cert, p.usage, bothInForce(cert, p))
-		}
-		if err != nil {
-			e.warn("the consenter of %s: %v", c.GetMspId(), err)
-		}
-	}
-}
-
-// bothInForce is a moment at which a certificate and its authorities could be in force: that it has run out since is
-// no reason to let nothing be changed.
-func bothInForce(cert *x509.Certificate, p pool) time.Time {
-	at := cert.NotBefore
-	for _, c := range slices.Concat(p.roots, p.intermediates) {
-		if c.NotBefore.After(at) && c.NotBefore.Before(cert.NotAfter) {
-			at = c.NotBefore
-		}
-	}
-	return at
 }

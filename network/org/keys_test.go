@@ -4,6 +4,7 @@ import (
 	"crypto/elliptic"
 	"crypto/x509"
 	"encoding/asn1"
+	"errors"
 	"io/fs"
 	"math/big"
 	"net"
@@ -12,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/waybill-dev/waybill/network/disk"
 )
 
 // testSpec is an organisation on a host of the given address.
@@ -140,4 +143,40 @@ func readTree(t *testing.T, dir string) map[string]string {
 		t.Fatal(err)
 	}
 	return files
+}
+
+// TestProtectLeavesNoPlainKey: after renewals a person's key is a link, and the one before it lies beside.
+func TestProtectLeavesNoPlainKey(t *testing.T) {
+	f := testFolder(t)
+	text, err := os.ReadFile(f.personKey("auditor"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := f.at("pairs", "auditor")
+	for _, generation := range []string{"0", "1"} {
+		if err := disk.Write(filepath.Join(dir, generation, "key.pem"), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Symlink("1", filepath.Join(dir, "current")), os.Remove(f.personKey("auditor")),
+		os.Symlink(filepath.Join(dir, "current", "key.pem"), f.personKey("auditor"))); err != nil {
+		t.Fatal(err)
+	}
+	word := []byte("correct horse")
+	for range 2 { // again is no error, and encrypts nothing twice
+		if err := f.Protect(t.Context(), "auditor", word); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if info, err := os.Lstat(f.personKey("auditor")); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		t.Errorf("the link is gone, which the next renewal switches: %v", err)
+	}
+	for _, file := range []string{f.personKey("auditor"), filepath.Join(dir, "0", "key.pem"), filepath.Join(dir, "1", "key.pem")} {
+		if sealed, err := Encrypted(file); err != nil || !sealed {
+			t.Errorf("%s is in the clear: %v", file, err)
+		}
+		if _, err := ReadKey(file, func() ([]byte, error) { return word, nil }); err != nil {
+			t.Error(err)
+		}
+	}
 }

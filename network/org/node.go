@@ -104,8 +104,15 @@ func (f *Folder) pidPath(node string) string { return f.at("run", node+".json") 
 
 // Start starts those of the nodes that are stopped, or all when none is named. It does not wait
 // until they are of use. All ports are looked at before anything is started, so that a clash does
-// not leave half an organisation behind.
+// not leave half an organisation behind. Where a supervisor runs, it is the one who starts them, and is
+// waited for: a second process would take the ports from its own.
 func (f *Folder) Start(ctx context.Context, names ...string) error {
+	if supervised, err := f.supervised(); err != nil || supervised {
+		if err != nil {
+			return err
+		}
+		return f.awaitStarted(ctx, names)
+	}
 	unlock, err := f.lock(ctx)
 	if err != nil {
 		return err
@@ -125,6 +132,31 @@ func (f *Folder) Start(ctx context.Context, names ...string) error {
 		}
 	}
 	return nil
+}
+
+// startedWithin is how long a supervisor may take to start what was stopped: its longest pause, and some.
+const startedWithin = 90 * time.Second
+
+// awaitStarted waits until the supervisor has started the nodes.
+func (f *Folder) awaitStarted(ctx context.Context, names []string) error {
+	nodes, err := f.named(names)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startedWithin)
+	defer cancel()
+	return poll(ctx, func(context.Context) error {
+		for _, node := range nodes {
+			p, err := readProcess(f.pidPath(node.Name))
+			if err != nil {
+				return err
+			}
+			if !p.alive() {
+				return fmt.Errorf("the supervisor has not started %s yet", node.Name)
+			}
+		}
+		return nil
+	})
 }
 
 func (f *Folder) named(names []string) ([]Node, error) {
@@ -271,6 +303,9 @@ func (f *Folder) stopNode(ctx context.Context, name string, grace time.Duration)
 	}
 	if p.PID != 0 {
 		f.log.InfoContext(ctx, "node stopped", slog.String("node", name))
+	}
+	if now, err := readProcess(f.pidPath(name)); err != nil || now != p {
+		return err // a supervisor has started it again
 	}
 	if err := os.Remove(f.pidPath(name)); err != nil && !os.IsNotExist(err) {
 		return err

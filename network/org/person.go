@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/youmark/pkcs8"
 
@@ -105,7 +107,38 @@ func (f *Folder) Protect(ctx context.Context, name string, passphrase []byte) er
 		return err
 	}
 	defer unlock()
-	file := f.personKey(name)
+	files, err := f.keysOf(name)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if err := protect(file, passphrase); err != nil {
+			return fmt.Errorf("encrypt the key of %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// keysOf are the files with a person's keys: that in use, and those that renewals left beside it. A link is followed:
+// what it leads to would else stay as it is.
+func (f *Folder) keysOf(name string) ([]string, error) {
+	inUse, err := filepath.EvalSymlinks(f.personKey(name))
+	if err != nil {
+		return nil, err
+	}
+	generations, err := filepath.Glob(f.at("pairs", name, "[0-9]*", "key.pem"))
+	if err != nil {
+		return nil, err
+	}
+	for i, file := range generations {
+		if generations[i], err = filepath.EvalSymlinks(file); err != nil {
+			return nil, err
+		}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(append(generations, inUse)))), nil
+}
+
+func protect(file string, passphrase []byte) error {
 	have, err := Encrypted(file)
 	if err != nil || have {
 		return err
@@ -116,7 +149,7 @@ func (f *Folder) Protect(ctx context.Context, name string, passphrase []byte) er
 	}
 	text, err := EncryptKey(key, passphrase)
 	if err != nil {
-		return fmt.Errorf("encrypt the key of %s: %w", name, err)
+		return err
 	}
 	return disk.Write(file, text, 0o600)
 }

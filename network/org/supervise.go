@@ -215,14 +215,17 @@ func (s *supervisor) keep(ctx context.Context, f *Folder, w *watched) {
 	pause, attempts := s.patience.FirstPause, 0
 	for {
 		begun := time.Now()
-		why := s.once(ctx, f, w)
+		why, asked := s.once(ctx, f, w)
 		if ctx.Err() != nil {
 			return
 		}
 		if time.Since(begun) >= s.patience.Steady {
 			pause, attempts = s.patience.FirstPause, 0
 		}
-		if attempts++; attempts >= s.patience.Attempts {
+		// Who stood still was alive: it may be cut off or voted out, and is no reason to end the others.
+		if asked {
+			attempts = 0
+		} else if attempts++; attempts >= s.patience.Attempts {
 			s.giveUp(fmt.Errorf("%s cannot be kept alive: %d starts in a row, the last %s", w.node.Name, attempts, why))
 			return
 		}
@@ -238,19 +241,19 @@ func (s *supervisor) keep(ctx context.Context, f *Folder, w *watched) {
 }
 
 // once runs a node until it ends, or is asked to, and says why.
-func (s *supervisor) once(ctx context.Context, f *Folder, w *watched) (why string) {
+func (s *supervisor) once(ctx context.Context, f *Folder, w *watched) (why string, asked bool) {
 	// A child is told when the thread that made it is gone (Pdeathsig): the thread must stay.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd, err := f.command(ctx, w.node)
 	if err != nil {
-		return fmt.Sprintf("did not start: %v", err)
+		return fmt.Sprintf("did not start: %v", err), false
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	read, write := io.Pipe()
 	cmd.Stdout, cmd.Stderr = write, write
 	if err := cmd.Start(); err != nil {
-		return fmt.Sprintf("did not start: %v", err)
+		return fmt.Sprintf("did not start: %v", err), false
 	}
 	copied := make(chan struct{})
 	go func() {
@@ -280,10 +283,10 @@ func (s *supervisor) once(ctx context.Context, f *Folder, w *watched) (why strin
 	_ = os.Remove(f.pidPath(w.node.Name)) // the process is gone, whoever reads it sees that
 	select {
 	case reason := <-ended:
-		return reason.Error()
+		return reason.Error(), true
 	default:
 	}
-	return ending(err)
+	return ending(err), false
 }
 
 func ending(err error) string {

@@ -116,6 +116,58 @@ func TestSupervisorGivesUp(t *testing.T) {
 	}
 }
 
+// A node that stands still, as one that is cut off does, is started again as often as it takes: the others serve on.
+func TestSupervisorLivesWithWhoStandsStill(t *testing.T) {
+	f := scripted(t, "echo up; exec sleep 60")
+	ctx, stop := context.WithCancelCause(t.Context())
+	var out transcript
+	s := &supervisor{Folder: f, patience: hasty().withDefaults(), out: &lines{to: &out}, giveUp: stop, restarts: map[string]Restarts{}, running: map[string]*watched{}}
+	alive, quit := context.WithCancel(t.Context())
+	w := &watched{node: f.node(KindPeer), quit: quit, ended: make(chan struct{}), again: make(chan string, 1)}
+	s.running[w.node.Name] = w
+	go s.keep(alive, f, w)
+	for n := range 3 * hasty().Attempts {
+		soon(t, "it is up", func() bool { return strings.Count(out.String(), "vendor-peer | up") == n+1 || ctx.Err() != nil })
+		if ctx.Err() != nil {
+			t.Fatalf("given up after %d restarts: %v", n, context.Cause(ctx))
+		}
+		s.restart(NodeStatus{Node: w.node.Name, Height: 7})
+	}
+	quit()
+	<-w.ended
+}
+
+// Whoever restarts a node for its new certificate, or to read the chain anew, leaves the starting to the supervisor.
+func TestRestartUnderASupervisor(t *testing.T) {
+	f := scripted(t, "echo up; exec sleep 60")
+	ctx, stop := context.WithCancel(t.Context())
+	var out transcript
+	done := make(chan error, 1)
+	go func() { done <- f.Supervise(ctx, &out, hasty()) }()
+	soon(t, "the peer is up", func() bool { return strings.Contains(out.String(), "vendor-peer | up") })
+	other, err := Open(f.Dir(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Stop(t.Context(), "peer"); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(t.Context(), "peer"); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := readProcess(f.pidPath("vendor-peer")); err != nil || !p.alive() {
+		t.Errorf("it does not run: %v", err)
+	}
+	if _, err := os.Stat(f.LogPath("vendor-peer")); err == nil {
+		t.Error("it was started beside the supervisor")
+	}
+	soon(t, "the supervisor's is up", func() bool { return strings.Count(out.String(), "vendor-peer | up") == 2 })
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSupervisorTakesUpAnotherVersion(t *testing.T) {
 	f := scripted(t, "exec sleep 60")
 	ctx, stop := context.WithCancel(t.Context())
