@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/network/org"
 )
 
 // Nodes are the organisation's running programs.
@@ -289,7 +290,27 @@ func (f *Folder) answered(p Pair, staged string) (string, error) {
 	if err := f.checkAnswer(p, staged, answer); err != nil {
 		return "", provenance.Wrap(provenance.Invalid, err, "answer %s", f.relative(f.answer(p)))
 	}
+	if p.Authority == Enrolment {
+		if answer, err = f.enrolled(answer); err != nil {
+			return "", err
+		}
+	}
 	return staged, replace(filepath.Join(staged, certFile), answer, 0o644)
+}
+
+// enrolled is an answer as Fabric wants it: the certificate alone, with its signature in the form that Fabric keeps. In
+// the other an orderer would not be the one that the channel pins.
+func (f *Folder) enrolled(answer []byte) ([]byte, error) {
+	certs, err := parseCerts(answer)
+	if err != nil {
+		return nil, err
+	}
+	file, _ := f.authorityFiles(Enrolment)
+	roots, err := readCerts(file)
+	if err != nil {
+		return nil, err
+	}
+	return encodeCert(org.LowS(certs[0], append(roots, certs[1:]...))), nil
 }
 
 // checkAnswer wants a certificate of the prepared key, below the organisation's authority, that says what the old one says.

@@ -3,7 +3,9 @@ package cert
 import (
 	"bytes"
 	"crypto"
+	"crypto/elliptic"
 	"crypto/tls"
+	"encoding/asn1"
 	"errors"
 	"math/big"
 	"os"
@@ -264,14 +266,49 @@ func TestOwnPKI(t *testing.T) {
 			t.Errorf("an answer %s: switched, %v", what, err)
 		}
 	}
-	writeTest(t, f.answer(p), string(answer(authority, "publisher", key.Public())))
+	right := answer(authority, "publisher", key.Public())
+	// As half of all signatures are, and with its chain.
+	writeTest(t, f.answer(p), string(encodeCert(highS(t, right)))+string(encodeCert(authority.cert.Raw)))
 	if done, err = f.Renew(t.Context(), names, Options{}); err != nil || done[0].State != Renewed {
 		t.Fatalf("got %+v, %v", done, err)
 	}
 	if _, err := tls.LoadX509KeyPair(p.Cert, p.Key); err != nil {
 		t.Error(err)
 	}
+	if now, err := os.ReadFile(p.Cert); err != nil || !bytes.Equal(now, right) {
+		t.Errorf("it is not in the form that Fabric keeps: %v\n%s", err, now)
+	}
 	if _, err := f.Revoke(t.Context(), Revocation{Names: names}, Options{}); err == nil {
 		t.Error("a list was signed without the authority's key")
 	}
+}
+
+// highS is a certificate with its signature in the other form, which is as valid.
+func highS(t *testing.T, text []byte) []byte {
+	t.Helper()
+	certs, err := parseCerts(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sig struct{ R, S *big.Int }
+	var whole struct {
+		TBS, Algorithm asn1.RawValue
+		Signature      asn1.BitString
+	}
+	_, errSig := asn1.Unmarshal(certs[0].Signature, &sig)
+	_, errWhole := asn1.Unmarshal(certs[0].Raw, &whole)
+	if errSig != nil || errWhole != nil {
+		t.Fatal(errSig, errWhole)
+	}
+	sig.S.Sub(elliptic.P256().Params().N, sig.S)
+	raw, err := asn1.Marshal(sig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole.Signature = asn1.BitString{Bytes: raw, BitLength: 8 * len(raw)}
+	der, err := asn1.Marshal(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
 }

@@ -184,7 +184,7 @@ func (p pair) usages() []x509.ExtKeyUsage {
 // other end has not; an enrolled one alone, as Fabric wants it.
 func encodeChain(p pair, cert *x509.Certificate, c chain) []byte {
 	if p.authority == enrolment {
-		return []byte(encodeBlock(certificateBlock, lowS(cert, c)))
+		return []byte(encodeBlock(certificateBlock, LowS(cert, slices.Concat(c.roots, c.intermediates))))
 	}
 	out := encodeBlock(certificateBlock, cert.Raw)
 	for _, between := range c.intermediates {
@@ -193,15 +193,15 @@ func encodeChain(p pair, cert *x509.Certificate, c chain) []byte {
 	return []byte(out)
 }
 
-// lowS returns the certificate with its signature in the form that Fabric rewrites signatures to: see
-// signLowS. Of an ECDSA signature (r, s) also (r, -s) is one, over the same bytes.
-func lowS(cert *x509.Certificate, c chain) []byte {
+// LowS returns the certificate, which one of the issuers signed, with its signature in the form that Fabric
+// rewrites signatures to: see signLowS. Of an ECDSA signature (r, s) also (r, -s) is one, over the same bytes.
+func LowS(cert *x509.Certificate, issuers []*x509.Certificate) []byte {
 	var sig struct{ R, S *big.Int }
 	var whole struct {
 		TBS, Algorithm asn1.RawValue
 		Signature      asn1.BitString
 	}
-	for _, issuer := range slices.Concat(c.roots, c.intermediates) {
+	for _, issuer := range issuers {
 		key, ok := issuer.PublicKey.(*ecdsa.PublicKey)
 		if !ok || cert.CheckSignatureFrom(issuer) != nil {
 			continue
