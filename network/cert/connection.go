@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/waybill-dev/waybill/network/disk"
 )
 
 // dialChaincode writes the peer's certificate for its chaincode process to where the peer reads it: into the file that the
@@ -45,7 +47,7 @@ func (f *Folder) dialChaincode() error {
 		if raw, err = json.MarshalIndent(connection, "", "  "); err != nil {
 			return err
 		}
-		if err := replace(file, raw, 0o600); err != nil {
+		if err := disk.Write(file, raw, 0o600); err != nil {
 			return err
 		}
 	}

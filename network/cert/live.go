@@ -20,6 +20,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/network/channel"
+	"github.com/waybill-dev/waybill/network/disk"
 	"github.com/waybill-dev/waybill/network/org"
 )
 
@@ -234,7 +235,7 @@ func propose(f *org.Folder, c Changed, passphrase func(string) ([]byte, error)) 
 		return "", err
 	}
 	to := folder.at("channel", "proposed.json")
-	if err := replace(to, file, 0o644); err != nil {
+	if err := disk.Write(to, file, 0o644); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("waybill channel propose %s %s; once it is in force, run this command again", kind, to), nil

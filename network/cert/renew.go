@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/network/disk"
 	"github.com/waybill-dev/waybill/network/org"
 )
 
@@ -263,7 +264,7 @@ func (f *Folder) ask(p Pair, old *x509.Certificate, key crypto.Signer, text []by
 	if err := f.stage(p, nil, text); err != nil {
 		return err
 	}
-	return replace(f.request(p), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), 0o644)
+	return disk.Write(f.request(p), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), 0o644)
 }
 
 // answered takes what somebody signed for the prepared key, if it is there and fits. It returns the prepared generation,
@@ -295,7 +296,7 @@ func (f *Folder) answered(p Pair, staged string) (string, error) {
 			return "", err
 		}
 	}
-	return staged, replace(filepath.Join(staged, certFile), answer, 0o644)
+	return staged, disk.Write(filepath.Join(staged, certFile), answer, 0o644)
 }
 
 // enrolled is an answer as Fabric wants it: the certificate alone, with its signature in the form that Fabric keeps. In

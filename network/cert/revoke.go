@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/network/disk"
 )
 
 // listLifetime is how long a revocation list says it holds. Fabric goes by the newest it was given, however old; the
@@ -69,7 +70,7 @@ func (f *Folder) Revoke(ctx context.Context, r Revocation, o Options) ([]Outcome
 	if err != nil {
 		return nil, err
 	}
-	if err := replace(f.listPath(), bytes.Join(lists, nil), 0o644); err != nil {
+	if err := disk.Write(f.listPath(), bytes.Join(lists, nil), 0o644); err != nil {
 		return nil, err
 	}
 	todo := "put the list " + f.relative(f.listPath()) + " to the channel's vote"

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/network/disk"
 )
 
 // Stage is how far a roll-over of the authorities is.
@@ -251,7 +252,7 @@ func (f *Folder) leave(ctx context.Context, mspID string, channel Channel, bundl
 		return Progress{}, err
 	}
 	if len(lists) > 0 {
-		if err := replace(f.listPath(), bytes.Join(lists, nil), 0o644); err != nil {
+		if err := disk.Write(f.listPath(), bytes.Join(lists, nil), 0o644); err != nil {
 			return Progress{}, err
 		}
 	} else if err := os.Remove(f.listPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -332,7 +333,7 @@ func (f *Folder) trust() error {
 			if _, err := os.Stat(filepath.Dir(file)); errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
-			if err := replace(file, all, 0o644); err != nil {
+			if err := disk.Write(file, all, 0o644); err != nil {
 				return err
 			}
 		}
@@ -353,7 +354,7 @@ func trustIn(dir, name string, certs []*x509.Certificate) error {
 			file = filepath.Join(dir, fmt.Sprintf("%s%d.pem", name, i+1))
 		}
 		keep[file] = true
-		if err := replace(file, encodeCert(c.Raw), 0o644); err != nil {
+		if err := disk.Write(file, encodeCert(c.Raw), 0o644); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/waybill-dev/waybill/network/disk"
 )
 
 // The links in a pair's folder below pairs/.
@@ -227,7 +229,7 @@ func writeGeneration(dir string, cert, key []byte) error {
 	if err := os.Rename(tmp, dir); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	return disk.SyncDir(filepath.Dir(dir))
 }
 
 func writeSynced(file string, data []byte, mode fs.FileMode) error {
@@ -237,26 +239,6 @@ func writeSynced(file string, data []byte, mode fs.FileMode) error {
 	}
 	_, err = out.Write(data)
 	return errors.Join(err, out.Sync(), out.Close())
-}
-
-// replace writes a file whole or not at all, through a link if it is one.
-func replace(file string, data []byte, mode fs.FileMode) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }() // gone already once renamed
-	_, err = tmp.Write(data)
-	if err := errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), file); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(file))
 }
 
 // link makes name a symbolic link to target, whatever it was before, in one step.
@@ -271,7 +253,7 @@ func link(target, name string) error {
 	if err := os.Rename(tmp, name); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(name))
+	return disk.SyncDir(filepath.Dir(name))
 }
 
 // readLink returns where a link leads; "" for what is there and no link, or not there.
@@ -284,12 +266,4 @@ func readLink(name string) (string, error) {
 		return "", err
 	}
 	return os.Readlink(name)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/network/disk"
 )
 
 func bigOne() *big.Int { return big.NewInt(1) }
@@ -141,7 +142,7 @@ func TestFilesInTheLinksPlace(t *testing.T) {
 	if _, err := f.Renew(t.Context(), names, Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(replace(p.Key, key, 0o600), replace(p.Cert, cert, 0o644)); err != nil {
+	if err := errors.Join(disk.Write(p.Key, key, 0o600), disk.Write(p.Cert, cert, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Renew(t.Context(), names, Options{}); err != nil {
@@ -154,7 +155,7 @@ func TestFilesInTheLinksPlace(t *testing.T) {
 	if err != nil || len(done) != 2 {
 		t.Errorf("%d earlier certificates, %v", len(done), err)
 	}
-	if err := replace(p.Key, []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"), 0o600); err != nil {
+	if err := disk.Write(p.Key, []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Renew(t.Context(), names, Options{}); provenance.CodeOf(err) != provenance.Invalid || !strings.Contains(err.Error(), "encrypted") {
@@ -189,7 +190,7 @@ func TestRestoredGenerations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(replace(p.Key, key, 0o600), replace(p.Cert, cert, 0o644), os.Remove(filepath.Join(f.generations(p), current))); err != nil {
+	if err := errors.Join(disk.Write(p.Key, key, 0o600), disk.Write(p.Cert, cert, 0o644), os.Remove(filepath.Join(f.generations(p), current))); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Renew(t.Context(), names, Options{}); err != nil {

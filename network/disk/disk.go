@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Write replaces file whole or not at all; its folder is made if missing. Folders are private
+// Write replaces file, or the link of that name, whole or not at all; its folder is made if missing. Folders are private
 // since most of them hold a key somewhere below.
 func Write(file string, data []byte, mode fs.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
@@ -29,7 +29,19 @@ func Write(file string, data []byte, mode fs.FileMode) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", file, err)
 	}
-	return os.Rename(tmp.Name(), file)
+	if err := os.Rename(tmp.Name(), file); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(file))
+}
+
+// SyncDir makes a name that was just given in a folder outlive a power cut.
+func SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // WriteOnce writes file unless it exists.
