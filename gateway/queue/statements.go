@@ -18,6 +18,7 @@ type stmts struct {
 	addClients, clientsRecorded, deleteClients, deleteRecordedClients *sql.Stmt
 	addUnusable, dropUnusable, countDropped                           *sql.Stmt
 	removeUnusable, removeAllUnusable, forgetDropped                  *sql.Stmt
+	addPlace, addTask, countTasks, doneTask                           *sql.Stmt
 }
 
 // prepared is a statement, in shared SQL, and where it is kept.
@@ -74,6 +75,11 @@ func (s *stmts) prepare(ctx context.Context, conn *sql.Conn, e dialect) error {
 		{&s.removeUnusable, `DELETE FROM unusable WHERE id = ?`},
 		{&s.removeAllUnusable, `DELETE FROM unusable`},
 		{&s.forgetDropped, `DELETE FROM unusable_dropped`},
+		{&s.addPlace, `INSERT INTO task_places (host, repository, turn, waiting) VALUES (?, ?, 0, 0) ON CONFLICT (host, repository) DO UPDATE SET host = excluded.host RETURNING id`},
+		{&s.addTask, `INSERT INTO tasks (place, kind, digest, subject, tag, noted, attempts, due, wants, reason, dead, owner, lease, woken)
+			VALUES (?, ?, ?, ?, ?, ?, 0, 0, '', '', 0, '', 0, 0) ON CONFLICT DO NOTHING`},
+		{&s.countTasks, `UPDATE task_places SET waiting = waiting + ? WHERE id = ?`},
+		{&s.doneTask, `DELETE FROM tasks WHERE id = ? AND owner = ? AND lease = ?`},
 	})
 }
 

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"database/sql"
 	"strings"
 	"sync"
 	"time"
@@ -189,19 +190,47 @@ func (t *Tasks) write(ctx context.Context, rows int, f func(*taskWrite) error) e
 		rows: rows,
 		run: func(b *batch) error {
 			w = &taskWrite{batch: b, bind: t.q.backend.bind, limits: t.limits}
-			lock := lockTasks
-			if t.q.shared() {
-				lock += ` FOR UPDATE`
+			if err := w.lock(t.q.shared()); err != nil {
+				return err
 			}
-			var height int64
-			if err := b.w.conn.QueryRowContext(b.ctx, lock).Scan(&height); err != nil {
-				return sqldb.Wrap(err, "lock tasks")
+			if err := f(w); err != nil {
+				return err
 			}
-			w.height = uint64(height)
-			return f(w)
+			b.tasks = &locked{w.height} // not before: what is rolled back keeps no lock
+			return nil
 		},
 		after: func() { t.tell(ctx, w) },
 	})
+}
+
+// locked is what a transaction knows of the list once one of its ops has it for itself.
+type locked struct{ height uint64 }
+
+func (w *taskWrite) lock(shared bool) error {
+	if w.tasks != nil {
+		w.height = w.tasks.height
+		return nil
+	}
+	query := lockTasks
+	if shared {
+		query += ` FOR UPDATE`
+	}
+	var height int64
+	if err := w.w.conn.QueryRowContext(w.ctx, query).Scan(&height); err != nil {
+		return sqldb.Wrap(err, "lock tasks")
+	}
+	w.height = uint64(height)
+	return nil
+}
+
+// run is exec of a statement that the writer has prepared.
+func (w *taskWrite) run(stmt *sql.Stmt, args ...any) (int64, error) {
+	result, err := stmt.ExecContext(w.ctx, args...)
+	if err != nil {
+		return 0, sqldb.Wrap(err, "write tasks")
+	}
+	n, err := result.RowsAffected()
+	return n, sqldb.Wrap(err, "write tasks")
 }
 
 func (w *taskWrite) exec(query string, args ...any) (int64, error) {
@@ -215,101 +244,10 @@ func (w *taskWrite) exec(query string, args ...any) (int64, error) {
 
 func (w *taskWrite) saveHeight(height uint64) error {
 	_, err := w.exec(`UPDATE task_height SET height = ?1 WHERE height < ?1`, int64(height))
+	if err == nil {
+		w.height = max(w.height, height)
+	}
 	return err
-}
-
-// add takes tasks. One that is on the list stays as it is, but is due now, and
-// one that was set aside is brought back.
-func (w *taskWrite) add(tasks []Task) error {
-	for _, t := range tasks {
-		var place int64
-		err := w.w.conn.QueryRowContext(w.ctx, w.bind(`INSERT INTO task_places (host, repository, turn, waiting) VALUES (?, ?, 0, 0)
-			ON CONFLICT (host, repository) DO UPDATE SET host = excluded.host RETURNING id`), string(t.Host), string(t.Repository)).Scan(&place)
-		if err != nil {
-			return sqldb.Wrap(err, "note task")
-		}
-		key := []any{place, t.Kind, digestText(t.Digest), digestText(t.Subject)}
-		const same = `place = ? AND kind = ? AND digest = ? AND subject = ?`
-		if _, err := w.exec(`UPDATE tasks SET due = 0, wants = '' WHERE dead = 0 AND `+same, key...); err != nil {
-			return err
-		}
-		if _, err := w.revive(`dead = 1 AND `+same, key...); err != nil {
-			return err
-		}
-		n, err := w.exec(`INSERT INTO tasks (place, kind, digest, subject, tag, noted, attempts, due, wants, reason, dead, owner, lease, woken)
-			VALUES (?, ?, ?, ?, ?, ?, 0, 0, '', '', 0, '', 0, 0) ON CONFLICT DO NOTHING`, append(key, string(t.Tag), w.now.UnixMilli())...)
-		if err != nil {
-			return err
-		}
-		if err := w.count(place, n); err != nil {
-			return err
-		}
-	}
-	if len(tasks) == 0 {
-		return nil
-	}
-	return w.makeRoom()
-}
-
-// count adds to the number of tasks of a place that wait.
-func (w *taskWrite) count(place, n int64) error {
-	if n == 0 {
-		return nil
-	}
-	_, err := w.exec(`UPDATE task_places SET waiting = waiting + ? WHERE id = ?`, n, place)
-	return err
-}
-
-// revive brings back those set aside that a condition takes.
-func (w *taskWrite) revive(where string, args ...any) (int, error) {
-	counts, err := w.places(`SELECT place, count(*) FROM tasks WHERE `+where+` GROUP BY place`, args...)
-	if err != nil || len(counts) == 0 {
-		return 0, err
-	}
-	total := 0
-	for place, n := range counts {
-		total += int(n)
-		if err := w.count(place, n); err != nil {
-			return 0, err
-		}
-	}
-	_, err = w.exec(`UPDATE tasks SET dead = 0, attempts = 0, due = 0, wants = '', noted = `+number(w.now.UnixMilli())+` WHERE `+where, args...)
-	return total, err
-}
-
-// places reads a number for each place.
-func (w *taskWrite) places(query string, args ...any) (map[int64]int64, error) {
-	rows, err := w.w.conn.QueryContext(w.ctx, w.bind(query), args...)
-	if err != nil {
-		return nil, sqldb.Wrap(err, "count tasks")
-	}
-	defer rows.Close()
-	out := map[int64]int64{}
-	for rows.Next() {
-		var place, n int64
-		if err := rows.Scan(&place, &n); err != nil {
-			return nil, sqldb.Wrap(err, "count tasks")
-		}
-		out[place] = n
-	}
-	return out, sqldb.Wrap(rows.Err(), "count tasks")
-}
-
-// wake makes those due that wait for something in the block. One that is being
-// tried is tried once more should it fail: it is not known what it will want.
-func (w *taskWrite) wake(b TaskBlock) error {
-	for _, c := range b.conditions() {
-		if _, err := w.revive(`dead = 1 AND `+c.waiting, c.args...); err != nil {
-			return err
-		}
-		if _, err := w.exec(`UPDATE tasks SET due = 0, wants = '' WHERE owner = '' AND `+c.waiting, c.args...); err != nil {
-			return err
-		}
-		if _, err := w.exec(`UPDATE tasks SET woken = 1 WHERE `+c.tried, c.args...); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // wakesAny tells whether the block wakes anything at all. Whoever takes a task

@@ -183,7 +183,7 @@ func parseDigest(into *provenance.Digest, text string) (err error) {
 // task is another's by now. A crash before: it is done again.
 func (t *Tasks) Done(ctx context.Context, task Task) error {
 	return t.write(ctx, 1, func(w *taskWrite) error {
-		n, err := w.exec(`DELETE FROM tasks WHERE id = ? AND owner = ? AND lease = ?`, task.ID, t.q.owner(), task.lease)
+		n, err := w.run(w.w.stmts.doneTask, task.ID, t.q.owner(), task.lease)
 		return cmp.Or(err, w.count(task.place, -n))
 	})
 }

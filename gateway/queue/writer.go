@@ -67,6 +67,7 @@ type batch struct {
 	added map[string]int64 // items by connector
 	repos map[repoKey]repo
 	noted map[string]*note // PostgreSQL: what prefetch learned of the ids
+	tasks *locked          // once the list of tasks is
 
 	ids    map[provenance.EventID]mark // SQLite: what it notes of ids
 	logRow int64                       // ... and in which row of the log
