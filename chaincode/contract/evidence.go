@@ -77,7 +77,7 @@ func examine(tx *Tx, piece evidence.Piece) (examined, error) {
 	if most := format.MaxEnvelope(); len(piece.Envelope) > most {
 		return no(provenance.Errorf(provenance.Invalid, "envelope of %d bytes: at most %d; state the facts over its hash instead", len(piece.Envelope), most))
 	}
-	signer, key, version, err := signerOf(tx, piece.Format, piece.MSP, piece.Key)
+	signer, key, version, err := tx.judged.signerOf(tx, piece.Format, piece.MSP, piece.Key)
 	if err != nil {
 		return no(err)
 	}
@@ -130,7 +130,7 @@ func examine(tx *Tx, piece evidence.Piece) (examined, error) {
 	if err != nil {
 		return no(err)
 	}
-	p, _, err := state.LoadPolicy(tx, h, repo)
+	p, err := tx.judged.policyOf(tx, h, repo)
 	if err != nil {
 		return no(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/evidence"
+	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
@@ -32,6 +33,8 @@ func (EvidenceContract) SubmitBatch(tx *Tx) (string, error) {
 	tx.SetStub(stub)
 	defer tx.SetStub(stub.ChaincodeStubInterface)
 	tx.directory = nil // it reads through the stub that was there before
+	tx.judged = &judged{map[[2]string]judgedSigner{}, map[[2]string]*policy.Policy{}}
+	defer func() { tx.judged = nil }()
 	if err := readAhead(tx, pieces); err != nil {
 		return "", err
 	}
@@ -78,6 +81,50 @@ func (EvidenceContract) SubmitBatch(tx *Tx) (string, error) {
 		return "", err
 	}
 	return answer(outcomes, nil)
+}
+
+// judged keeps what many pieces of a batch are judged by as it was decoded for the first
+// of them: keys and roots by organisation and name, policies by registry and repository. A
+// batch writes none of what they are made from, so they are the same for all of it.
+type judged struct {
+	signers  map[[2]string]judgedSigner
+	policies map[[2]string]*policy.Policy // nil where none matches
+}
+
+type judgedSigner struct {
+	signer  policy.Signer
+	key     *evidence.Key
+	version int
+	err     error
+}
+
+// signerOf is signerOf, asked once for each key. Of a plain document and of a name that is none the format
+// matters too.
+func (j *judged) signerOf(tx *Tx, format, msp, name string) (policy.Signer, *evidence.Key, int, error) {
+	if j == nil || evidence.Format(format) == evidence.FormatPlain || name == "" || len(msp) > maxName || len(name) > maxName {
+		return signerOf(tx, format, msp, name)
+	}
+	s, known := j.signers[[2]string{msp, name}]
+	if !known {
+		s.signer, s.key, s.version, s.err = signerOf(tx, format, msp, name)
+		j.signers[[2]string{msp, name}] = s
+	}
+	return s.signer, s.key, s.version, s.err
+}
+
+// policyOf is the policy in force for a repository, read once for each.
+func (j *judged) policyOf(tx *Tx, host provenance.Host, repo provenance.Repository) (*policy.Policy, error) {
+	at := [2]string{string(host), string(repo)}
+	if j != nil {
+		if p, known := j.policies[at]; known {
+			return p, nil
+		}
+	}
+	p, _, err := state.LoadPolicy(tx, host, repo)
+	if err == nil && j != nil {
+		j.policies[at] = p
+	}
+	return p, err
 }
 
 // examineWithin is examine for a piece whose texts came in no arguments, which are

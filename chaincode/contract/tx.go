@@ -35,6 +35,8 @@ type Tx struct {
 	keys *evidence.KeyCache
 	// queued: every envelope of it is verified in turn.
 	queued bool
+	// judged is what the pieces of a batch are judged by, nil outside of one.
+	judged *judged
 	// directory finds the records of pushes.
 	directory *state.Directory
 	// written are the keys that the transaction wrote.
