@@ -31,7 +31,10 @@ func Signers(r Request, keys []*ParsedKey) ([]Signed, error) {
 		return nil, err
 	}
 	e.document = sync.OnceValues(e.document)
-	hint := KeyHint(r.Format, r.Envelope)
+	hint := ""
+	if len(keys) > 1 { // among fewer there is nothing to try first, and finding it reads the envelope again
+		hint = KeyHint(r.Format, r.Envelope)
+	}
 	refusal, apt := invalid("no key is registered"), false // apt: of material that such a signature is verified with
 	var all []Signed
 	var by crypto.PublicKey // the hinted key, once the one signature verified
