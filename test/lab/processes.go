@@ -18,8 +18,10 @@ import (
 )
 
 // StartRegistry starts the registry and waits until it answers.
-func (l *Lab) StartRegistry(ctx context.Context) error {
-	if err := l.run("registry", l.programs.Registry, "serve", filepath.Join(l.Dir, "registry.yml")); err != nil {
+func (l *Lab) StartRegistry(ctx context.Context) error { return l.startRegistry(ctx) }
+
+func (l *Lab) startRegistry(ctx context.Context, env ...string) error {
+	if err := l.runIn(env, "registry", l.programs.Registry, "serve", filepath.Join(l.Dir, "registry.yml")); err != nil {
 		return err
 	}
 	return Poll(ctx, 15*time.Second, func() error { return dial(l.Registry) })
@@ -108,6 +110,10 @@ func (l *Lab) exec(ctx context.Context, name string, args ...string) (string, in
 
 // run starts a process whose output is appended to <name>.log.
 func (l *Lab) run(name, program string, args ...string) error {
+	return l.runIn(nil, name, program, args...)
+}
+
+func (l *Lab) runIn(env []string, name, program string, args ...string) error {
 	log, err := os.OpenFile(filepath.Join(l.Dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -117,7 +123,7 @@ func (l *Lab) run(name, program string, args ...string) error {
 	cmd.Stdout, cmd.Stderr = log, log
 	// Dies with the tests, however they die.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
+	cmd.Env = append(append(os.Environ(), "OTEL_TRACES_EXPORTER=none"), env...)
 	if err := cmd.Start(); err != nil {
 		return err
 	}
