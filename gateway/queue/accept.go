@@ -38,6 +38,11 @@ func (q *Queue) Accept(ctx context.Context, deliveries []delivery.Delivery) (del
 	if len(deliveries) == 0 {
 		return delivery.Accepted{}, nil
 	}
+	if q.admit != nil {
+		if err := q.admit(ctx); err != nil {
+			return delivery.Accepted{}, err
+		}
+	}
 	deliveries = withPlaceholders(deliveries)
 	events, err := q.encodeAll(deliveries)
 	if err != nil {

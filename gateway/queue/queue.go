@@ -42,6 +42,8 @@ type Queue struct {
 	reads   reads
 	tasks   *Tasks
 	disk    *diskWatch // nil on PostgreSQL
+	// admit waits until there is room in memory for the ids of more events; nil on PostgreSQL.
+	admit func(context.Context) error
 
 	cancel context.CancelFunc // ends the loops
 	loops  sync.WaitGroup

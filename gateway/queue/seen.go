@@ -53,11 +53,17 @@ type idTable struct {
 	chunkBytes int                   // the entries that fill a page
 	room       func(time.Time) error // tells whether there is disk to write to
 
-	// Touched in the writer's goroutine.
+	// Touched in the writer's goroutine. behind are full, oldest first, and wait until
+	// frozen is a run; backlog is how many they are, for others to know.
 	memtable *memtable
+	behind   []*memtable
+	backlog  atomic.Int32
 
 	// frozen becomes a run; nobody changes it.
 	frozen atomic.Pointer[memtable]
+	caught chan struct{} // a memtable became a run: who waits looks again
+	// failing says that no runs are made, until they are: then nobody is kept waiting for them.
+	failing atomic.Bool
 	// runs, oldest first, and old change in the writer's goroutine, and only for
 	// the holder of compacting.
 	runs       []*run
@@ -71,7 +77,7 @@ type idTable struct {
 }
 
 func newIDTable(readers *sql.DB, o Options) *idTable {
-	return &idTable{readers: readers, logger: o.Log, life: o.Remember, limit: o.memtable, memtable: newMemtable(), work: make(chan struct{}, 1)}
+	return &idTable{readers: readers, logger: o.Log, life: o.Remember, limit: o.memtable, memtable: newMemtable(), caught: make(chan struct{}, 1), work: make(chan struct{}, 1)}
 }
 
 func (t *idTable) prepare(ctx context.Context, conn *sql.Conn, e dialect) error {
@@ -115,8 +121,15 @@ func (t *idTable) load(ctx context.Context, on *sql.DB) (err error) {
 			t.old = oldDeleted
 		}
 	}
-	t.memtable, err = readLog(ctx, on)
-	return err
+	log, err := readLog(ctx, on, t.limit)
+	if err != nil {
+		return err
+	}
+	for _, m := range log {
+		t.memtable = m
+		t.freezeFull()
+	}
+	return nil
 }
 
 func damagedIDs(format string, args ...any) error {
@@ -127,6 +140,11 @@ func damagedIDs(format string, args ...any) error {
 func (t *idTable) stored(ctx context.Context, id provenance.EventID) (mark, error) {
 	if m, ok := t.memtable.marks[id]; ok {
 		return m, nil
+	}
+	for _, full := range slices.Backward(t.behind) {
+		if m, ok := full.marks[id]; ok {
+			return m, nil
+		}
 	}
 	if f := t.frozen.Load(); f != nil {
 		if m, ok := f.marks[id]; ok {
@@ -259,20 +277,60 @@ func (t *idTable) committed(b *batch) {
 		t.memtable.add(id, m)
 	}
 	t.memtable.upto = b.logRow
+	t.freezeFull()
+}
+
+// freezeFull freezes a memtable that is full.
+func (t *idTable) freezeFull() {
 	if len(t.memtable.marks) >= t.limit {
 		t.freeze()
 	}
 }
 
-// freeze begins a memtable, unless the one before is not yet a run.
+// freeze begins a memtable. The one before becomes a run, after those that are to become one.
 func (t *idTable) freeze() {
-	if len(t.memtable.marks) == 0 || t.frozen.Load() != nil {
+	if len(t.memtable.marks) == 0 {
 		return
 	}
-	t.frozen.Store(t.memtable)
+	t.behind = append(t.behind, t.memtable)
 	t.memtable = newMemtable()
+	t.thaw()
+}
+
+// thaw hands the oldest full memtable to whoever makes runs, unless he has one.
+func (t *idTable) thaw() {
+	if t.frozen.Load() == nil && len(t.behind) > 0 {
+		t.frozen.Store(t.behind[0])
+		t.behind = slices.Clone(t.behind[1:])
+	}
+	t.backlog.Store(int32(len(t.behind)))
+	if t.frozen.Load() == nil {
+		return
+	}
 	select {
 	case t.work <- struct{}{}:
+	default: // it is known already
+	}
+}
+
+// admit returns when there is room in memory for more ids: senders come faster than runs
+// are made only for a while, and wait for as long as one is made. It is WB_UNAVAILABLE when ctx ends before.
+func (t *idTable) admit(ctx context.Context) error {
+	for t.backlog.Load() >= maxBacklog && !t.failing.Load() {
+		select {
+		case <-ctx.Done():
+			return provenance.Wrap(provenance.Unavailable, ctx.Err(), "accept events: the ids of those before are not written yet")
+		case <-t.caught:
+		}
+	}
+	t.wake() // the next of those who wait
+	return nil
+}
+
+// wake has one of those who wait look again.
+func (t *idTable) wake() {
+	select {
+	case t.caught <- struct{}{}:
 	default: // it is known already
 	}
 }
@@ -318,7 +376,7 @@ func (t *idTable) each(ctx context.Context, _ *Queue, f func(provenance.EventID)
 
 // sourcesIn are all that says something of ids, the newest first.
 func sourcesIn(ctx context.Context, tx *sql.Tx) ([]cursor, error) {
-	m, err := readLog(ctx, tx)
+	log, err := readLog(ctx, tx, memtableIDs)
 	if err != nil {
 		return nil, err
 	}
@@ -330,7 +388,10 @@ func sourcesIn(ctx context.Context, tx *sql.Tx) ([]cursor, error) {
 	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema WHERE name = 'seen_old'`).Scan(&old); err != nil {
 		return nil, sqldb.Wrap(err, "read event ids")
 	}
-	sources := []cursor{cursorOf(m.sorted())}
+	var sources []cursor
+	for _, m := range slices.Backward(log) {
+		sources = append(sources, cursorOf(m.sorted()))
+	}
 	for _, r := range slices.Backward(at.runs) {
 		sources = append(sources, r.cursor(ctx, tx))
 	}

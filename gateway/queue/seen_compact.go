@@ -28,6 +28,11 @@ func (t *idTable) compact(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	swept := false
+	fails := func(so bool) {
+		t.failing.Store(so)
+		t.wake()
+	}
+	defer fails(true)
 	for {
 		err := error(nil)
 		if !swept {
@@ -40,6 +45,7 @@ func (t *idTable) compact(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		fails(err != nil)
 		var again <-chan time.Time
 		if err != nil {
 			swept = false
@@ -118,9 +124,8 @@ func (t *idTable) flushFrozen(ctx context.Context) error {
 		after: func(made []*run) {
 			t.runs = slices.Concat(t.runs, made)
 			t.frozen.Store(nil)
-			if len(t.memtable.marks) >= t.limit {
-				t.freeze()
-			}
+			t.thaw()
+			t.wake()
 		},
 	})
 }

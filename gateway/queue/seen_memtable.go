@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"slices"
 
@@ -12,6 +13,10 @@ import (
 // memtableIDs is how many ids the memtable has when it becomes a run: 5 MB, and
 // twice that while the run is written.
 const memtableIDs = 1 << 16
+
+// maxBacklog is how many full memtables wait until they are runs: 40 MB. Senders that are faster
+// than the disk wait then, all of them, and none is refused for it.
+const maxBacklog = 8
 
 // mark is what is known of an id.
 type mark struct {
@@ -78,16 +83,21 @@ func (m *memtable) sorted() []entry {
 	return all
 }
 
-// readLog reads what the log's rows say.
-func readLog(ctx context.Context, on querier) (*memtable, error) {
-	m := newMemtable()
+// readLog reads what the log's rows say, in memtables of no more than limit ids and a row's, the oldest first.
+func readLog(ctx context.Context, on querier, limit int) ([]*memtable, error) {
 	rows, err := on.QueryContext(ctx, `SELECT n, ids FROM seen ORDER BY n`)
 	if err != nil {
 		return nil, sqldb.Wrap(err, "read event ids")
 	}
 	defer rows.Close()
+	m := newMemtable()
+	all := []*memtable{m}
 	for rows.Next() {
-		var ids []byte
+		if len(m.marks) >= limit {
+			m = newMemtable()
+			all = append(all, m)
+		}
+		var ids sql.RawBytes
 		if err := rows.Scan(&m.upto, &ids); err != nil {
 			return nil, sqldb.Wrap(err, "read event ids")
 		}
@@ -99,5 +109,5 @@ func readLog(ctx context.Context, on querier) (*memtable, error) {
 			m.add(e.id, e.mark)
 		}
 	}
-	return m, sqldb.Wrap(rows.Err(), "read event ids")
+	return all, sqldb.Wrap(rows.Err(), "read event ids")
 }

@@ -160,7 +160,7 @@ func (q *Queue) openSQLite(ctx context.Context, path string) error {
 	if err := q.start(ctx); err != nil {
 		return err
 	}
-	ids.writer, ids.room = q.writer, q.disk.check
+	ids.writer, ids.room, q.admit = q.writer, q.disk.check, ids.admit
 	return nil
 }
 
