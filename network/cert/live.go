@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -35,8 +36,12 @@ const (
 // Live are the options of an organisation whose nodes run here: they are restarted, and its own peer is asked for the
 // channel's configuration. Proposals are descriptors, which admin signs.
 func Live(f *org.Folder, passphrase func(person string) ([]byte, error)) Options {
+	var nodes Nodes // in containers: whoever runs them restarts them
+	if !f.Spec().Elsewhere {
+		nodes = liveNodes{f}
+	}
 	return Options{
-		Nodes:   liveNodes{f},
+		MSPID: f.Spec().MSPID, Nodes: nodes,
 		Channel: func(ctx context.Context) (Channel, error) { return Ask(ctx, f) },
 		Vote:    func(c Changed) (string, error) { return propose(f, c, passphrase) },
 		Protect: func(person string, key crypto.PrivateKey) ([]byte, error) {
@@ -144,9 +149,14 @@ func consensusRelation(ctx context.Context, f *org.Folder) (string, error) {
 		return "", err
 	}
 	roots.AppendCertsFromPEM(raw)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}}
-	defer transport.CloseIdleConnections()
 	spec := f.Spec()
+	// It listens on this host alone, and a PKI need not put that into the certificate: the announced name is in it.
+	name, _, err := net.SplitHostPort(spec.Announce.Orderer)
+	if err != nil {
+		return "", err
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: name, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}}
+	defer transport.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+spec.Listen.OrdererAdmin+"/participation/v1/channels/"+spec.Channel, nil)
 	if err != nil {
 		return "", err
