@@ -36,8 +36,8 @@ func (f *Folder) KeepLogs(ctx context.Context) error {
 			return err
 		}
 		for _, file := range files {
-			if err := rotate(file, maxLog, keptLogs); err != nil {
-				return fmt.Errorf("put aside what %s says: %w", filepath.Base(file), err)
+			if err := rotate(file, maxLog, keptLogs); err != nil { // a disk that is full may be empty again
+				f.step(ctx, fmt.Sprintf("%s is not put aside: %v", filepath.Base(file), err))
 			}
 		}
 		idle++

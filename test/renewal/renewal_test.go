@@ -182,8 +182,8 @@ func agree(t *testing.T, ctx context.Context, all []organisation, proposer organ
 	block, err := member.Submit(ctx, config, update, signatures)
 	if err != nil {
 		for _, o := range all {
-			log, readErr := os.ReadFile(o.LogPath(o.Spec().Name + "-orderer"))
-			t.Logf("%s, %v:\n%s", o.Spec().Name, readErr, log[max(0, len(log)-6000):])
+			log := ordererLog(t, o)
+			t.Logf("%s:\n%s", o.Spec().Name, log[max(0, len(log)-6000):])
 		}
 		t.Fatal(err)
 	}
@@ -305,6 +305,10 @@ func rollOver(t *testing.T, ctx context.Context, l *lab.Lab, all []organisation)
 	vendor := all[0]
 	f := startFlow(ctx, l, "renewal/roots")
 	able := startActing(ctx, l, all)
+	since := map[string]int{}
+	for _, o := range all[1:] {
+		since[o.Spec().Name] = len(ordererLog(t, o))
+	}
 	step := func(want cert.Stage) {
 		t.Helper()
 		p, err := vendor.certs.RollOver(ctx, vendor.Spec().MSPID, vendor.options)
@@ -323,6 +327,11 @@ func rollOver(t *testing.T, ctx context.Context, l *lab.Lab, all []organisation)
 	agree(t, ctx, all, vendor, channel.UpdateOrg)
 	step(cert.Finished)
 	able(t)
+	for _, o := range all[1:] {
+		if log := ordererLog(t, o)[since[o.Spec().Name]:]; strings.Contains(log, "unknown authority") {
+			t.Errorf("the orderer of %s does not believe the renewed one, and would have to be restarted:\n%.2000s", o.Spec().Name, log)
+		}
+	}
 	f.check(t, ctx)
 	for _, o := range all {
 		if err := o.Ready(ctx); err != nil {
@@ -332,6 +341,15 @@ func rollOver(t *testing.T, ctx context.Context, l *lab.Lab, all []organisation)
 	if out, code := l.Waybill(ctx, "status", "--as", "vendor/admin"); code != 0 {
 		t.Errorf("status: exit %d, %s", code, out)
 	}
+}
+
+func ordererLog(t *testing.T, o organisation) string {
+	t.Helper()
+	log, err := os.ReadFile(o.LogPath(o.Spec().Name + "-orderer"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(log)
 }
 
 // certificateMetrics reads the seconds left by use, of the vendor.
