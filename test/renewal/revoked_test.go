@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,17 +40,24 @@ func revoked(t *testing.T, ctx context.Context, l *lab.Lab, all []organisation) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	acted := make(chan int, 1)
+	var acted atomic.Int64
+	var thieving sync.WaitGroup
 	acting, stop := context.WithCancel(ctx)
-	go func() { // as fast as it goes, up to the last moment
-		n := 0
-		for acting.Err() == nil {
-			if _, err := thief.Submit(acting, "context:Set", "stolen", fmt.Sprint(n+1)); err == nil {
-				n++
+	thieving.Go(func() { // as fast as it goes, up to the last moment
+		for n := 1; acting.Err() == nil; n++ {
+			if _, err := thief.Submit(acting, "context:Set", "stolen", fmt.Sprint(n)); err == nil {
+				acted.Add(1)
 			}
 		}
-		acted <- n
-	}()
+	})
+	if err := lab.Poll(ctx, 20*time.Second, func() error {
+		if acted.Load() < 3 {
+			return errors.New("who is to be revoked does not act")
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
 	if _, err := vendor.certs.Revoke(ctx, cert.Revocation{Names: []string{"scanner"}}, vendor.options); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +71,8 @@ func revoked(t *testing.T, ctx context.Context, l *lab.Lab, all []organisation) 
 		}
 	}
 	stop()
-	before := <-acted
+	thieving.Wait()
+	before := int(acted.Load())
 	if err := lab.Poll(ctx, 10*time.Second, func() error {
 		out, code := l.Waybill(ctx, "inbox", "--as", "vendor/scanner")
 		if code == 0 || !strings.Contains(out, "revoked") {
