@@ -18,7 +18,8 @@ var (
 )
 
 // TestConsortium walks README's road for organisations on hosts of their own, and then what becomes of their
-// channel: the main job, hosts that are cut off, a fifth organisation that comes and a founder that goes.
+// channel: the main job, hosts that are cut off, a fifth organisation that comes and a founder that goes, certificates that
+// are renewed.
 func TestConsortium(t *testing.T) {
 	bed := hosts.New(t, names()...)
 	c := found(t, bed, names()[:4]...)
@@ -45,7 +46,7 @@ func TestConsortium(t *testing.T) {
 		{"renewals", true, func() { renewals(c, owner, 200, 10*time.Second) }},
 		// The last: connections and leaders take a while to be what they were.
 		{"cut", false, func() {
-			groups, cut := [][]*member{c.members[:2]}, 15*time.Second
+			groups, cut := [][]*member{c.members[:2]}, 10*time.Second
 			if *long {
 				groups, cut = nil, time.Minute
 				for _, m := range c.members {
