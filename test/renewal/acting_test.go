@@ -35,7 +35,7 @@ type acting struct {
 }
 
 // startActing has a person of each member act until ctx ends. stop ends them and holds them to what a member may be without.
-func startActing(ctx context.Context, l *lab.Lab, all []organisation) (stop func(t *testing.T)) {
+func startActing(t *testing.T, ctx context.Context, l *lab.Lab, all []organisation) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var everybody []*acting
 	var running sync.WaitGroup
@@ -44,16 +44,20 @@ func startActing(ctx context.Context, l *lab.Lab, all []organisation) (stop func
 		everybody = append(everybody, a)
 		running.Go(func() { a.run(ctx) })
 	}
-	return func(t *testing.T) {
-		t.Helper()
-		cancel()
-		running.Wait()
-		for _, a := range everybody {
-			a.done(time.Now()) // also what did not end counts
-			t.Logf("%s: %d acts, unable to act for %v at most, from %s: %v", a.org, a.acts-1, a.longest.Round(10*time.Millisecond), a.at.Format(time.TimeOnly), a.why)
-			if a.longest > unable || a.acts < 3 {
-				t.Errorf("%s was unable to act for %v, or acted %d times: %v", a.org, a.longest, a.acts, a.why)
-			}
+	var once sync.Once
+	stop = func() { once.Do(func() { judge(t, everybody, func() { cancel(); running.Wait() }) }) }
+	t.Cleanup(stop) // also where something else failed
+	return stop
+}
+
+func judge(t *testing.T, everybody []*acting, end func()) {
+	t.Helper()
+	end()
+	for _, a := range everybody {
+		a.done(time.Now()) // also what did not end counts
+		t.Logf("%s: %d acts, unable to act for %v at most, from %s: %v", a.org, a.acts-1, a.longest.Round(10*time.Millisecond), a.at.Format(time.TimeOnly), a.why)
+		if a.longest > unable || a.acts < 3 {
+			t.Errorf("%s was unable to act for %v, or acted %d times: %v", a.org, a.longest, a.acts, a.why)
 		}
 	}
 }

@@ -182,8 +182,10 @@ func agree(t *testing.T, ctx context.Context, all []organisation, proposer organ
 	block, err := member.Submit(ctx, config, update, signatures)
 	if err != nil {
 		for _, o := range all {
-			log := ordererLog(t, o)
-			t.Logf("%s:\n%s", o.Spec().Name, log[max(0, len(log)-6000):])
+			for _, kind := range []string{"orderer", "peer"} {
+				log := nodeLog(t, o, kind)
+				t.Logf("%s of %s:\n%s", kind, o.Spec().Name, log[max(0, len(log)-3000):])
+			}
 		}
 		t.Fatal(err)
 	}
@@ -232,7 +234,7 @@ func TestRenewals(t *testing.T) {
 	}
 	all := organisations(t, l)
 	f := startFlow(ctx, l, "renewal/flow")
-	able := startActing(ctx, l, all)
+	able := startActing(t, ctx, l, all)
 	pid := l.GatewayPID("vendor")
 	var ended []time.Time // when everybody was renewed for the n-th time
 	round := func() {
@@ -259,7 +261,7 @@ func TestRenewals(t *testing.T) {
 		}
 		round()
 	}
-	able(t)
+	able()
 	f.check(t, ctx)
 	if l.GatewayPID("vendor") != pid {
 		t.Error("the gateway was restarted")
@@ -304,10 +306,10 @@ func gatewayHasThem(t *testing.T, ctx context.Context, l *lab.Lab, o organisatio
 func rollOver(t *testing.T, ctx context.Context, l *lab.Lab, all []organisation) {
 	vendor := all[0]
 	f := startFlow(ctx, l, "renewal/roots")
-	able := startActing(ctx, l, all)
+	able := startActing(t, ctx, l, all)
 	since := map[string]int{}
 	for _, o := range all[1:] {
-		since[o.Spec().Name] = len(ordererLog(t, o))
+		since[o.Spec().Name] = len(nodeLog(t, o, "orderer"))
 	}
 	step := func(want cert.Stage) {
 		t.Helper()
@@ -326,9 +328,9 @@ func rollOver(t *testing.T, ctx context.Context, l *lab.Lab, all []organisation)
 	step(cert.Leaving)
 	agree(t, ctx, all, vendor, channel.UpdateOrg)
 	step(cert.Finished)
-	able(t)
+	able()
 	for _, o := range all[1:] {
-		if log := ordererLog(t, o)[since[o.Spec().Name]:]; strings.Contains(log, "unknown authority") {
+		if log := nodeLog(t, o, "orderer")[since[o.Spec().Name]:]; strings.Contains(log, "unknown authority") {
 			t.Errorf("the orderer of %s does not believe the renewed one, and would have to be restarted:\n%.2000s", o.Spec().Name, log)
 		}
 	}
@@ -343,9 +345,9 @@ func rollOver(t *testing.T, ctx context.Context, l *lab.Lab, all []organisation)
 	}
 }
 
-func ordererLog(t *testing.T, o organisation) string {
+func nodeLog(t *testing.T, o organisation, kind string) string {
 	t.Helper()
-	log, err := os.ReadFile(o.LogPath(o.Spec().Name + "-orderer"))
+	log, err := os.ReadFile(o.LogPath(o.Spec().Name + "-" + kind))
 	if err != nil {
 		t.Fatal(err)
 	}
