@@ -63,8 +63,43 @@ func Live(f *org.Folder, passphrase func(person string) ([]byte, error)) Options
 
 type liveNodes struct{ folder *org.Folder }
 
+// othersWithin is how long the own orderer is not restarted while another one is away or behind: a supervisor there needs half of
+// it to cure one that stands still. Then it is restarted all the same: a certificate that ends would take it away for good.
+const othersWithin = time.Minute
+
+// othersDecide waits until every other orderer of the channel is up: of four, one may be away. Where nobody can be asked nobody
+// is waited for.
+func othersDecide(ctx context.Context, f *org.Folder) {
+	ctx, cancel := context.WithTimeout(ctx, othersWithin)
+	defer cancel()
+	member, err := connect(f)
+	if err != nil {
+		return
+	}
+	defer member.Close() //nolint:errcheck // it was only read from
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		config, _, err := member.Current(ctx)
+		if err != nil {
+			return
+		}
+		if down, err := member.Down(ctx, config, f.Spec().MSPID); err == nil && len(down) == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // Restart implements Nodes.
 func (l liveNodes) Restart(ctx context.Context, kind string) error {
+	if kind == Orderer {
+		othersDecide(ctx, l.folder)
+	}
 	ctx, cancel := context.WithTimeout(ctx, restartTime)
 	defer cancel()
 	report, err := l.folder.Status(ctx)
@@ -182,14 +217,19 @@ func Ask(ctx context.Context, f *org.Folder) (Channel, error) {
 	return ReadChannel(config)
 }
 
-func askConfig(ctx context.Context, f *org.Folder) (*common.Config, error) {
+// connect speaks to the channel through the organisation's own peer, as its robot.
+func connect(f *org.Folder) (*channel.Member, error) {
 	spec, me := f.Spec(), f.Client()
 	robot := me.People[Gateway]
 	s, err := channel.ReadSigner(spec.MSPID, robot.Cert, robot.Key, nil)
 	if err != nil {
 		return nil, err
 	}
-	member, err := channel.Connect(spec.Channel, s, me.PeerAddress, me.PeerTLSCA)
+	return channel.Connect(spec.Channel, s, me.PeerAddress, me.PeerTLSCA)
+}
+
+func askConfig(ctx context.Context, f *org.Folder) (*common.Config, error) {
+	member, err := connect(f)
 	if err != nil {
 		return nil, err
 	}

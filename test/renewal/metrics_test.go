@@ -3,6 +3,7 @@ package renewal
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -85,8 +86,25 @@ func page(ctx context.Context, url string) (names []string, err error) {
 			names = append(names, name)
 		}
 	}
-	if err := lines.Err(); err != nil && err != io.EOF {
-		return nil, err
+	return names, lines.Err()
+}
+
+// certificateMetrics reads the seconds left by use, of the vendor.
+func certificateMetrics(body io.Reader) map[string]float64 {
+	out := map[string]float64{}
+	lines := bufio.NewScanner(body)
+	for lines.Scan() {
+		var value float64
+		labels, rest, ok := strings.Cut(strings.TrimPrefix(lines.Text(), "waybill_certificate_seconds_left{"), "} ")
+		if !ok || labels == lines.Text() || !strings.Contains(labels, `org="VendorMSP"`) {
+			continue
+		}
+		if _, err := fmt.Sscan(rest, &value); err != nil {
+			continue
+		}
+		_, use, _ := strings.Cut(labels, `use="`)
+		use, _, _ = strings.Cut(use, `"`)
+		out[use] = value
 	}
-	return names, nil
+	return out
 }
