@@ -27,6 +27,7 @@ import (
 var (
 	rounds   = flag.Int("renewal.rounds", 1, "how often every certificate is renewed")
 	members  = flag.Int("renewal.members", 2, "how many of four organisations renew theirs")
+	pause    = flag.Duration("renewal.pause", 0, "after one organisation renewed, before the next does: two orderers that lead one after the other and are restarted at once cost two changes of the leader")
 	lifetime = flag.Duration("renewal.lifetime", 10*time.Minute, "how long the new certificates hold")
 )
 
@@ -269,6 +270,7 @@ func TestRenewals(t *testing.T) {
 			began := time.Now()
 			renewAll(t, ctx, all, o)
 			t.Logf("round %d: %s renewed in %v, %d pushed", len(ended)+1, o.Spec().Name, time.Since(began).Round(time.Second), f.pushed.Load())
+			time.Sleep(*pause)
 		}
 		ended = append(ended, time.Now())
 	}
