@@ -92,7 +92,7 @@ soak-hosts: ## five hosts: each cut off for a minute, a long line between them, 
 	go test -v -count=1 -timeout 60m -run TestConsortium ./test/hosts -hosts.long
 
 renewals: ## every certificate of a network whose leaf certificates live for minutes, three times, while events flow: ROUNDS=3 LIFETIME=4m
-	go test -v -count=1 -timeout 0 -run TestRenewals ./test/renewal -renewal.rounds $(ROUNDS) -renewal.lifetime $(LIFETIME)
+	go test -v -count=1 -timeout 0 -run TestRenewals ./test/renewal -renewal.rounds $(ROUNDS) -renewal.members 4 -renewal.unable 10s -renewal.pause 6s -renewal.lifetime $(LIFETIME)
 
 oracle: ## keyless evidence with anything changed, ours against sigstore-go: SEED=n LENGTH=5m
 	@mkdir -p bin/differ

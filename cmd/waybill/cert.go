@@ -124,7 +124,7 @@ func warnOfCertificates(entries []cert.Entry) error {
 }
 
 func newCertRenewCmd(a *app) *cobra.Command {
-	var all bool
+	var all, anew bool
 	var lifetime time.Duration
 	cmd := &cobra.Command{
 		Use: "renew [NAME]... | --all", Short: "Give people and nodes new keys and certificates", DisableFlagsInUseLine: true,
@@ -132,14 +132,17 @@ func newCertRenewCmd(a *app) *cobra.Command {
 			if all == (len(args) > 0) {
 				return errors.New("name certificates as `waybill cert list` does, or give --all")
 			}
+			if anew && !all {
+				return errors.New("--anew is of --all: what is named is renewed in any case")
+			}
 			return nil
 		},
 		Example: examples(`waybill cert renew --all`, `waybill cert renew admin peer-tls`),
 		Long: `Give people and nodes new keys, and certificates that say what the old ones
 said. The new pair is written beside the old one, then both files switch at
 once. Running nodes are restarted one at a time, each awaited before the next; a
-gateway takes its new certificates while it runs. Interrupted, run it again. Not
-while a supervisor (waybill org up --foreground) runs the nodes: stop it before.
+gateway takes its new certificates while it runs. Interrupted, run it again:
+with --all it does what is left, for two weeks, unless --anew is given.
 
 An orderer's enrolment is pinned in the channel. Its new certificate is prepared
 and a descriptor written, for the members to vote on; waybill cert renew
@@ -151,7 +154,7 @@ run again.`,
 			if err != nil {
 				return err
 			}
-			o.Lifetime = lifetime
+			o.Lifetime, o.Anew = lifetime, anew
 			done, err := certs.Renew(ctx, args, o)
 			if len(done) > 0 {
 				err = errors.Join(a.emit(done, func(w io.Writer) { writeOutcomes(w, done) }), err)
@@ -160,6 +163,7 @@ run again.`,
 		}),
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "every certificate of the organisation")
+	cmd.Flags().BoolVar(&anew, "anew", false, "with --all: also what an interrupted run has renewed")
 	cmd.Flags().DurationVar(&lifetime, "lifetime", cert.DefaultLifetime, "how long the new certificates hold")
 	return cmd
 }

@@ -68,12 +68,28 @@ func (a *app) printLog(ctx context.Context, path string, follow bool) error {
 		if _, err := io.Copy(sanitizingWriter{a.out}, f); err != nil || !follow {
 			return err
 		}
+		if err := fromTheTop(f); err != nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
 	}
+}
+
+// fromTheTop goes back to the beginning of a log that was put aside meanwhile, and is shorter than what was read of it.
+func fromTheTop(f *os.File) error {
+	at, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() < at {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	return err
 }
 
 // sanitizingWriter drops what could repaint the terminal. Bytes that are no control are

@@ -28,15 +28,16 @@ Its keys are made there and never leave it; what the others need to know is in
 the descriptor that waybill org export writes. --timeout does not apply.`
 	cmd.AddCommand(
 		newOrgInitCmd(a), newOrgImportCmd(a), newOrgProtectCmd(a), newOrgExportCmd(a), newOrgInspectCmd(a), newOrgJoinCmd(a),
-		newOrgUpCmd(a), newOrgDownCmd(a), newOrgStatusCmd(a), newOrgLogsCmd(a), newOrgServiceCmd(a), newOrgClusterCmd(a),
-		newOrgBackupCmd(a), newOrgRestoreCmd(a), newOrgResyncCmd(a),
+		newOrgUpCmd(a), newOrgDownCmd(a), newOrgRestartCmd(a), newOrgStatusCmd(a), newOrgLogsCmd(a), newOrgServiceCmd(a), newOrgClusterCmd(a),
+		newOrgBackupCmd(a), newOrgRestoreCmd(a), newOrgResyncCmd(a), newOrgKeepLogsCmd(a),
 	)
 	return cmd
 }
 
 func (a *app) orgOptions() org.Options {
 	return org.Options{
-		Progress: a.errOut, GatewayConfig: provision.GatewayConfig,
+		LogKeeper: a.logKeeper(),
+		Progress:  a.errOut, GatewayConfig: provision.GatewayConfig,
 		Passphrase: func(name string) ([]byte, error) { return a.passphrase(name) },
 	}
 }

@@ -110,10 +110,17 @@ func place(spec *org.Spec, hosts, listen []string) error {
 }
 
 // listeners says where each node listens: as given, else where it is announced, else, of what is for this
-// host only, on the loopback address, from the port behind the peer's on.
+// host only, on the loopback address, from the port behind the peer's on, leaving out those that are taken.
 func listeners(at, given map[string]string, everywhere string) (map[string]string, error) {
 	where, taken := map[string]string{}, map[string]bool{}
 	inside := "127.0.0.1"
+	for name, address := range given {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, usagef("--listen %s=%s: want HOST:PORT", name, address)
+		}
+		taken[port] = true // whatever follows keeps out of its way
+	}
 	var next int
 	for _, name := range announced() {
 		host, port, err := net.SplitHostPort(at[name])
@@ -135,7 +142,13 @@ func listeners(at, given map[string]string, everywhere string) (map[string]strin
 		}
 	}
 	for _, name := range internal() {
+		if given[name] != "" {
+			continue
+		}
 		for next++; taken[strconv.Itoa(next)]; next++ {
+		}
+		if next > 65535 {
+			return nil, hint(usagef("there is no port behind the peer's left for %s", name), "say where it listens: --listen %s=127.0.0.1:PORT", name)
 		}
 		where[name] = net.JoinHostPort(inside, strconv.Itoa(next))
 	}

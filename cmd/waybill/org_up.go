@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/exec"
+	"path/filepath"
 	"slices"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
@@ -88,6 +90,9 @@ func (a *app) checkBlocks(f *org.Folder, genesis []byte, hash, config string) er
 
 func orgHint(err error) error {
 	var taken *org.PortTakenError
+	if errors.Is(err, org.ErrElsewhere) {
+		return hint(err, "see docs/operate/kubernetes.md and docs/operate/containers.md; nodes that are to run on this host again: stop those, then waybill org join BLOCK")
+	}
 	if err == nil || errors.As(err, &taken) { // says itself what to do
 		return err
 	}
@@ -97,25 +102,36 @@ func orgHint(err error) error {
 func newOrgUpCmd(a *app) *cobra.Command {
 	var foreground bool
 	cmd := &cobra.Command{
-		Use: "up", Short: "Start the nodes that are stopped, return when they are ready", Args: operands(),
-		Example: examples(`waybill org up`, `waybill org up --foreground`),
-		Long: `Start the organisation's orderer, peer, chaincode and gateway.
+		Use: "up [NODE]...", Short: "Start the nodes that are stopped, return when they are ready", DisableFlagsInUseLine: true,
+		Example: examples(`waybill org up`, `waybill org up gateway`, `waybill org up --foreground`),
+		Args: func(_ *cobra.Command, args []string) error {
+			if foreground && len(args) > 0 {
+				return errors.New("--foreground is of all nodes")
+			}
+			return nil
+		},
+		Long: `Start the organisation's orderer, peer, chaincode and gateway, or those that are
+named. In the background they write to logs/ in the folder, where a log of
+32 MiB is put aside, and three such files of each node are kept.
 
 With --foreground they are children of this command, which prints what they log.
 It starts again what ends, after growing pauses, and an orderer or peer that
 stands still while others move on; waybill org status shows how often. It ends
 when one cannot be kept alive, and when it is told to (SIGTERM): then the
 gateway is stopped first, and the others after it.`,
-		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
+		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			f, err := a.ownOrg()
 			if err != nil {
 				return err
+			}
+			if len(args) > 0 {
+				return a.eachNode(f, args, func(n org.Node) error { return startNode(ctx, f, n) })
 			}
 			if joined, err := f.Joined(); err == nil && !joined {
 				return hint(fmt.Errorf("%s is in no channel yet", f.Spec().Name), "join one with: waybill org join BLOCK")
 			}
 			if foreground {
-				return f.Supervise(ctx, sanitizingWriter{a.out}, org.Patience{})
+				return orgHint(f.Supervise(ctx, sanitizingWriter{a.out}, org.Patience{}))
 			}
 			if err := f.Up(ctx); err != nil {
 				return orgHint(wrongPassphrase(err))
@@ -130,12 +146,18 @@ gateway is stopped first, and the others after it.`,
 
 func newOrgDownCmd(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "down", Short: "Stop the nodes and keep everything", Args: operands(),
-		Example: examples(`waybill org down`),
-		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
+		Use: "down [NODE]...", Short: "Stop the nodes, or those that are named, and keep everything",
+		Example: examples(`waybill org down`, `waybill org down chaincode`),
+		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			f, err := a.ownOrg()
 			if err != nil {
 				return err
+			}
+			if len(args) > 0 {
+				if err := f.Unsupervised(); err != nil {
+					return err
+				}
+				return a.eachNode(f, args, func(n org.Node) error { return f.Stop(ctx, n.Name) })
 			}
 			if err := f.Stop(ctx); err != nil {
 				return err
@@ -219,4 +241,32 @@ func kindsOf(f *org.Folder) []string {
 		}
 	}
 	return kinds
+}
+
+// logKeeper is the command line of this program that keeps the logs of nodes in the background short. Where this program is
+// not found by the name that it was called, there is none.
+func (a *app) logKeeper() []string {
+	program, err := exec.LookPath(a.program)
+	if err == nil {
+		program, err = filepath.Abs(program)
+	}
+	if err != nil {
+		return nil
+	}
+	return []string{program, "org", "keep-logs", "--dir"}
+}
+
+// newOrgKeepLogsCmd is what waybill org up leaves behind, and nobody types.
+func newOrgKeepLogsCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "keep-logs", Short: "Put aside logs that have become long, while nodes run", Args: operands(), Hidden: true,
+		Example: examples(`waybill org keep-logs`),
+		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
+			f, err := a.ownOrg()
+			if err != nil {
+				return err
+			}
+			return f.KeepLogs(ctx)
+		}),
+	}
 }

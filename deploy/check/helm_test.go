@@ -3,11 +3,13 @@ package check
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	helm "helm.sh/helm/v4/pkg/cmd"
@@ -41,7 +43,8 @@ func variants() map[string][]string {
 		"upgrade":   set("chaincode.next.packageID=" + packageID + ",chaincode.next.tag=2.0"),
 		"bare":      set("orderer.enabled=false,networkPolicy.enabled=false,podDisruptionBudget.enabled=false"),
 		"monitored": set("serviceMonitor.enabled=true,serviceMonitor.clientSecret=metrics,serviceMonitor.labels.release=prometheus"),
-		"narrow": set("networkPolicy.egress[0].ipBlock.cidr=192.0.2.0/24,networkPolicy.hooks.from[0].ipBlock.cidr=198.51.100.0/24",
+		"closed":    set("networkPolicy.monitoring=null"),
+		"narrow": set("networkPolicy.members[0].ipBlock.cidr=203.0.113.0/24,networkPolicy.egress[0].ipBlock.cidr=192.0.2.0/24,networkPolicy.hooks.from[0].ipBlock.cidr=198.51.100.0/24",
 			"networkPolicy.admin[0].podSelector.matchLabels.role=admin,peer.service.type=LoadBalancer,peer.service.annotations.a=b",
 			"peer.nodeSelector.disk=ssd,peer.storage.class=fast,image.pullSecrets[0]=registry,peer.checksum=abc"),
 	}
@@ -77,7 +80,21 @@ func TestMain(m *testing.M) {
 	}
 }
 
+// rendered are the charts that were rendered, by their arguments. A rendering is a process of its own, and always the same.
+var rendered sync.Map
+
 func template(t *testing.T, args ...string) string {
+	t.Helper()
+	key := strings.Join(args, "\x00")
+	if have, ok := rendered.Load(key); ok {
+		return have.(string)
+	}
+	out := render(t, args...)
+	rendered.Store(key, out)
+	return out
+}
+
+func render(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := run(t, append([]string{"template", "vendor", chart, "--namespace", namespace, "--kube-version", kubernetes}, args...)...)
 	if err != nil {
@@ -153,9 +170,76 @@ func TestNothingSecretIsRendered(t *testing.T) {
 	}
 }
 
+// Nobody reaches a node, and no node reaches anybody, whom no value names.
+func TestNetworkPoliciesDeny(t *testing.T) {
+	rules := func(name, part, direction, side string) (all []any) {
+		for _, o := range objects(t, template(t, variants()[name]...)) {
+			if o.GetKind() != "NetworkPolicy" || o.GetLabels()["app.kubernetes.io/component"] != part {
+				continue
+			}
+			list, _, err := unstructured.NestedSlice(o.Object, "spec", direction)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range list {
+				rule := r.(map[string]any)
+				peers, _ := rule[side].([]any)
+				ports, _ := rule["ports"].([]any)
+				if dns := len(ports) == 2 && direction == "egress" && len(peers) == 0; dns {
+					continue
+				}
+				if len(peers) == 0 || direction == "ingress" && len(ports) == 0 {
+					t.Errorf("%s: %s of the %s is open: %v", name, direction, part, rule)
+				}
+				for _, p := range peers {
+					if len(p.(map[string]any)) == 0 {
+						t.Errorf("%s: %s of the %s is of anybody: %v", name, direction, part, rule)
+					}
+				}
+				all = append(all, peers...)
+			}
+		}
+		return all
+	}
+	count := func(list []any, what string) (n int) {
+		for _, p := range list {
+			if text, err := json.Marshal(p); err != nil || strings.Contains(string(text), what) {
+				n++
+			}
+		}
+		return n
+	}
+	for _, part := range []string{"peer", "orderer", "chaincode", "gateway"} {
+		for _, name := range []string{"defaults", "closed", "narrow"} {
+			in, out := rules(name, part, "ingress", "from"), rules(name, part, "egress", "to")
+			if own := count(in, "ipBlock") + count(out, "ipBlock"); name != "narrow" && own > 0 {
+				t.Errorf("%s: the %s has addresses by itself: %v %v", name, part, in, out)
+			}
+			want := 0
+			if name == "narrow" && (part == "peer" || part == "orderer") {
+				want = 1
+			}
+			if count(in, "203.0.113.0/24") != want || count(out, "203.0.113.0/24") != want {
+				t.Errorf("%s: the others and the %s: %v %v", name, part, in, out)
+			}
+			if registry := count(out, "192.0.2.0/24"); (registry == 1) != (name == "narrow" && part == "gateway") {
+				t.Errorf("%s: the %s reaches registries: %v", name, part, out)
+			}
+		}
+	}
+	// What the nodes of one release need of each other.
+	for part, asks := range map[string][]string{"peer": {"orderer", "chaincode"}, "gateway": {"peer"}} {
+		for _, asked := range asks {
+			if count(rules("defaults", part, "egress", "to"), `"`+asked+`"`) != 1 || count(rules("defaults", asked, "ingress", "from"), `"`+part+`"`) != 1 {
+				t.Errorf("the %s does not reach the %s", part, asked)
+			}
+		}
+	}
+}
+
 // Rendered twice, it is the same.
 func TestRendersTheSame(t *testing.T) {
-	if first, second := template(t, set()...), template(t, set()...); !bytes.Equal([]byte(first), []byte(second)) {
+	if first, second := render(t, set()...), render(t, set()...); !bytes.Equal([]byte(first), []byte(second)) {
 		t.Error("two renderings differ")
 	}
 	if _, err := os.Stat(filepath.Join(chart, "Chart.yaml")); err != nil {

@@ -64,7 +64,7 @@ type Options struct {
 }
 
 // skipped are the parts of a folder that are the ledger's to give back, or a running process's own.
-var skipped = []string{"logs", "run", "peer/data", "orderer/data", ".lock", "csr/.lock", "pairs/.lock"} //nolint:gochecknoglobals // a constant of a type that cannot be one
+var skipped = []string{"logs", "run", "peer/data", "orderer/data", ".lock", "csr/.lock", "pairs/.lock", "pairs/renewal.json"} //nolint:gochecknoglobals // a constant of a type that cannot be one
 
 // Write writes a backup of the organisation's folder.
 func Write(ctx context.Context, dir string, to io.Writer, o Options) (Manifest, error) {

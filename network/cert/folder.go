@@ -1,6 +1,7 @@
 package cert
 
 import (
+	"crypto/x509"
 	"errors"
 	"io/fs"
 	"os"
@@ -90,7 +91,7 @@ func (f *Folder) Pairs() ([]Pair, error) {
 		{"peer-enrolment", "signs for the peer", "peer/msp/signcerts/cert.pem", "peer/msp/keystore/priv_sk", Enrolment, Peer},
 		{"peer-tls", "serves the peer", "peer/tls/server.crt", "peer/tls/server.key", Transport, Peer},
 		{OrdererEnrolment, "signs for the orderer; pinned in the channel", "orderer/msp/signcerts/cert.pem", "orderer/msp/keystore/priv_sk", Enrolment, Orderer},
-		{"orderer-tls", "serves the orderer", "orderer/tls/server.crt", "orderer/tls/server.key", Transport, Orderer},
+		{OrdererTLS, "serves the orderer", "orderer/tls/server.crt", "orderer/tls/server.key", Transport, Orderer},
 		{"orderer-admin", "joins the orderer to channels", "orderer/admin/client.crt", "orderer/admin/client.key", Self, Orderer},
 	} {
 		p.Cert, p.Key = f.at(filepath.FromSlash(p.Cert)), f.at(filepath.FromSlash(p.Key))
@@ -126,6 +127,39 @@ func (f *Folder) authorityFiles(a Authority) (cert, key string) {
 		return f.at("ca", "tlsca.crt"), f.at("ca", "tlsca.key")
 	}
 	return f.at("ca", "ca.crt"), f.at("ca", "ca.key")
+}
+
+// chain returns an authority's certificates: those that are trusted, the one that signs first, and behind them what the
+// organisation's own PKI has between these and the certificates in use.
+func (f *Folder) chain(a Authority) ([]*x509.Certificate, error) {
+	file, _ := f.authorityFiles(a)
+	all, err := readCerts(file)
+	if err != nil {
+		return nil, err
+	}
+	between, err := f.between(a)
+	return append(all, between...), err
+}
+
+// between returns the intermediate authorities of the organisation's own PKI.
+func (f *Folder) between(a Authority) ([]*x509.Certificate, error) {
+	dir := "intermediatecerts"
+	if a == Transport {
+		dir = "tlsintermediatecerts"
+	}
+	files, err := filepath.Glob(f.at("msp", dir, "*.pem"))
+	if err != nil {
+		return nil, err
+	}
+	var all []*x509.Certificate
+	for _, file := range files {
+		certs, err := readCerts(file)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, certs...)
+	}
+	return all, nil
 }
 
 // relative is a file's name inside the folder, for people.

@@ -40,6 +40,8 @@ type Entry struct {
 	Standing Standing  `json:"standing"`
 	Prepared bool      `json:"prepared,omitempty"` // a newer one waits
 	Ours     bool      `json:"ours"`
+	// Consenter says that the channel pins it: the enrolment of one of its orderers.
+	Consenter bool `json:"consenter,omitempty"`
 }
 
 // List returns every certificate of the folder, and with a channel those that it knows: consenters' and authorities'. Whatever
@@ -108,7 +110,9 @@ func (c Channel) List(now time.Time) []Entry {
 				continue
 			}
 			name := fmt.Sprintf("%s consenter %d", m.MSPID, o.GetId())
-			out = append(out, ofChannel(name+" enrolment", "signs blocks", o.GetIdentity(), now, lists),
+			enrolled := ofChannel(name+" enrolment", "signs blocks", o.GetIdentity(), now, lists)
+			enrolled.Consenter = true
+			out = append(out, enrolled,
 				// SmartBFT's orderers know each other by their enrolment; what is pinned of TLS is looked at by nobody.
 				ofChannel(name+" tls", "serves an orderer", o.GetServerTlsCert(), now, nil))
 		}

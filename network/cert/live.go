@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -35,8 +36,12 @@ const (
 // Live are the options of an organisation whose nodes run here: they are restarted, and its own peer is asked for the
 // channel's configuration. Proposals are descriptors, which admin signs.
 func Live(f *org.Folder, passphrase func(person string) ([]byte, error)) Options {
+	var nodes Nodes // in containers: whoever runs them restarts them
+	if !f.Spec().Elsewhere {
+		nodes = liveNodes{f}
+	}
 	return Options{
-		Nodes:   liveNodes{f},
+		MSPID: f.Spec().MSPID, Nodes: nodes,
 		Channel: func(ctx context.Context) (Channel, error) { return Ask(ctx, f) },
 		Vote:    func(c Changed) (string, error) { return propose(f, c, passphrase) },
 		Protect: func(person string, key crypto.PrivateKey) ([]byte, error) {
@@ -58,8 +63,43 @@ func Live(f *org.Folder, passphrase func(person string) ([]byte, error)) Options
 
 type liveNodes struct{ folder *org.Folder }
 
+// othersWithin is how long the own orderer is not restarted while another one is away or behind: a supervisor there needs half of
+// it to cure one that stands still. Then it is restarted all the same: a certificate that ends would take it away for good.
+const othersWithin = time.Minute
+
+// othersDecide waits until every other orderer of the channel is up: of four, one may be away. Where nobody can be asked nobody
+// is waited for.
+func othersDecide(ctx context.Context, f *org.Folder) {
+	ctx, cancel := context.WithTimeout(ctx, othersWithin)
+	defer cancel()
+	member, err := connect(f)
+	if err != nil {
+		return
+	}
+	defer member.Close() //nolint:errcheck // it was only read from
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		config, _, err := member.Current(ctx)
+		if err != nil {
+			return
+		}
+		if down, err := member.Down(ctx, config, f.Spec().MSPID); err == nil && len(down) == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // Restart implements Nodes.
 func (l liveNodes) Restart(ctx context.Context, kind string) error {
+	if kind == Orderer {
+		othersDecide(ctx, l.folder)
+	}
 	ctx, cancel := context.WithTimeout(ctx, restartTime)
 	defer cancel()
 	report, err := l.folder.Status(ctx)
@@ -144,9 +184,14 @@ func consensusRelation(ctx context.Context, f *org.Folder) (string, error) {
 		return "", err
 	}
 	roots.AppendCertsFromPEM(raw)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}}
-	defer transport.CloseIdleConnections()
 	spec := f.Spec()
+	// It listens on this host alone, and a PKI need not put that into the certificate: the announced name is in it.
+	name, _, err := net.SplitHostPort(spec.Announce.Orderer)
+	if err != nil {
+		return "", err
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: name, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}}
+	defer transport.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+spec.Listen.OrdererAdmin+"/participation/v1/channels/"+spec.Channel, nil)
 	if err != nil {
 		return "", err
@@ -172,14 +217,19 @@ func Ask(ctx context.Context, f *org.Folder) (Channel, error) {
 	return ReadChannel(config)
 }
 
-func askConfig(ctx context.Context, f *org.Folder) (*common.Config, error) {
+// connect speaks to the channel through the organisation's own peer, as its robot.
+func connect(f *org.Folder) (*channel.Member, error) {
 	spec, me := f.Spec(), f.Client()
 	robot := me.People[Gateway]
 	s, err := channel.ReadSigner(spec.MSPID, robot.Cert, robot.Key, nil)
 	if err != nil {
 		return nil, err
 	}
-	member, err := channel.Connect(spec.Channel, s, me.PeerAddress, me.PeerTLSCA)
+	return channel.Connect(spec.Channel, s, me.PeerAddress, me.PeerTLSCA)
+}
+
+func askConfig(ctx context.Context, f *org.Folder) (*common.Config, error) {
+	member, err := connect(f)
 	if err != nil {
 		return nil, err
 	}

@@ -3,9 +3,6 @@ package cert
 import (
 	"context"
 	"crypto"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,8 +12,6 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/network/disk"
-	"github.com/waybill-dev/waybill/network/org"
 )
 
 // Nodes are the organisation's running programs.
@@ -27,8 +22,10 @@ type Nodes interface {
 
 // Options say how certificates are renewed.
 type Options struct {
+	MSPID    string        // of the organisation, as the channel knows it
 	Lifetime time.Duration // default DefaultLifetime; never beyond the authority's own
 	Now      func() time.Time
+	Anew     bool  // renew everything, also what an interrupted renewal of everything has renewed
 	Nodes    Nodes // nil: nothing is restarted; whoever runs the nodes has to
 	// Channel returns the channel's configuration as it is now. It is asked for an orderer's enrolment only.
 	Channel func(context.Context) (Channel, error)
@@ -56,6 +53,7 @@ const (
 	WaitsForVote      State = "waits for the channel's vote"
 	WaitsForRestart   State = "renewed, waits for a restart"
 	WaitsForElsewhere State = "waits for the organisation's own PKI"
+	RenewedBefore     State = "was renewed before this run"
 )
 
 // Outcome is what became of one certificate, and what is left to be done.
@@ -85,7 +83,8 @@ func (o Options) withDefaults() (Options, error) {
 // Renew gives the named pairs new keys and certificates, all pairs where none is named. What has been prepared before is
 // gone on with and not made again. Nodes are restarted one at a time, each awaited before the next is touched.
 //
-// An error leaves what was done done; calling it again goes on.
+// An error leaves what was done done; calling it again goes on: of a renewal of everything that was interrupted, or that
+// waits for a vote, what is done is not done a second time within two weeks.
 func (f *Folder) Renew(ctx context.Context, names []string, o Options) ([]Outcome, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -100,6 +99,11 @@ func (f *Folder) Renew(ctx context.Context, names []string, o Options) ([]Outcom
 		return nil, err
 	}
 	defer unlock()
+	all := len(names) == 0
+	r, err := f.openRound(all, o)
+	if err != nil {
+		return nil, err
+	}
 	var out []Outcome
 	for len(pairs) > 0 {
 		node := pairs[0].Node
@@ -107,48 +111,57 @@ func (f *Folder) Renew(ctx context.Context, names []string, o Options) ([]Outcom
 		for node != "" && n < len(pairs) && pairs[n].Node == node {
 			n++
 		}
-		done, err := f.renewTogether(ctx, pairs[:n], o)
+		done, err := f.renewTogether(ctx, pairs[:n], all, r, o)
 		out = append(out, done...)
 		if err != nil {
 			return out, err
 		}
 		pairs = pairs[n:]
 	}
-	return out, nil
+	return out, f.closeRound(r)
 }
 
 // renewTogether renews the pairs of one node, and restarts it once.
-func (f *Folder) renewTogether(ctx context.Context, pairs []Pair, o Options) ([]Outcome, error) {
+func (f *Folder) renewTogether(ctx context.Context, pairs []Pair, all bool, r *round, o Options) ([]Outcome, error) {
 	var out []Outcome
-	switched := false
 	for _, p := range pairs {
-		did, err := f.renew(ctx, p, o)
+		c, is, err := f.done(r, p, all, o)
 		if err != nil {
 			return out, fmt.Errorf("renew %s: %w", p.Name, err)
 		}
-		switched = switched || did.State == Renewed
+		if is {
+			if err := f.after(p); err != nil {
+				return out, err
+			}
+			out = append(out, Outcome{Name: p.Name, State: RenewedBefore, Expires: c.NotAfter})
+			continue
+		}
+		did, err := f.renew(ctx, p, r, o)
+		if err != nil {
+			return out, fmt.Errorf("renew %s: %w", p.Name, err)
+		}
 		out = append(out, did)
 	}
 	node := pairs[0].Node
-	if !switched || node == "" || node == Gateway { // a gateway sees its files change
+	if !slices.Contains(r.Pending, node) {
 		return out, nil
 	}
 	if o.Nodes == nil {
 		for i := range out {
-			if out[i].State == Renewed {
-				out[i].State, out[i].Todo = WaitsForRestart, "restart the "+node
+			if out[i].State == Renewed || out[i].State == RenewedBefore {
+				out[i].State, out[i].Todo = WaitsForRestart, "have the "+node+" restarted with it"
 			}
 		}
-		return out, nil
+		return out, f.restarted(r, node) // by whoever runs it: nobody here hears of it
 	}
 	o.Step("restarting the " + node)
 	if err := o.Nodes.Restart(ctx, node); err != nil {
 		return out, fmt.Errorf("restart the %s with its new certificate: %w", node, err)
 	}
-	return out, nil
+	return out, f.restarted(r, node)
 }
 
-func (f *Folder) renew(ctx context.Context, p Pair, o Options) (Outcome, error) {
+func (f *Folder) renew(ctx context.Context, p Pair, r *round, o Options) (Outcome, error) {
 	staged, err := f.staged(p)
 	if err != nil {
 		return Outcome{}, err
@@ -185,6 +198,9 @@ func (f *Folder) renew(ctx context.Context, p Pair, o Options) (Outcome, error) 
 		}
 	}
 	o.Step("switching " + p.Name + " to its new certificate")
+	if err := f.switching(r, p, cert); err != nil {
+		return did, err
+	}
 	if err := f.activate(p); err != nil {
 		return did, err
 	}
@@ -242,110 +258,11 @@ func (f *Folder) prepare(p Pair, o Options) error {
 	if err != nil {
 		return err
 	}
-	return f.stage(p, encodeCert(der), text)
-}
-
-// request and answer are where a request to the organisation's own PKI goes and comes from.
-func (f *Folder) request(p Pair) string { return f.at("csr", p.Name+".csr") }
-func (f *Folder) answer(p Pair) string  { return f.at("csr", p.Name+".crt") }
-
-// ask writes a request for a certificate like the old one, and keeps its key beside the pair in use. An answer to an
-// earlier request is put away first: it is of another key.
-func (f *Folder) ask(p Pair, old *x509.Certificate, key crypto.Signer, text []byte) error {
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
-		RawSubject: old.RawSubject, DNSNames: old.DNSNames, IPAddresses: old.IPAddresses, EmailAddresses: old.EmailAddresses, URIs: old.URIs,
-	}, key)
-	if err != nil {
-		return fmt.Errorf("make request: %w", err)
-	}
-	if err := os.Remove(f.answer(p)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := f.stage(p, nil, text); err != nil {
-		return err
-	}
-	return disk.Write(f.request(p), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), 0o644)
-}
-
-// answered takes what somebody signed for the prepared key, if it is there and fits. It returns the prepared generation,
-// or "" where that has to be made again because its certificate has ended meanwhile.
-func (f *Folder) answered(p Pair, staged string) (string, error) {
-	have, err := os.ReadFile(filepath.Join(staged, certFile))
-	if err == nil {
-		certs, err := parseCerts(have)
-		if err != nil || time.Now().After(certs[0].NotAfter) {
-			return "", err
-		}
-		return staged, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	answer, err := os.ReadFile(f.answer(p))
-	if errors.Is(err, fs.ErrNotExist) {
-		return staged, nil
-	}
-	if err != nil {
-		return "", err
-	}
-	if err := f.checkAnswer(p, staged, answer); err != nil {
-		return "", provenance.Wrap(provenance.Invalid, err, "answer %s", f.relative(f.answer(p)))
-	}
-	if p.Authority == Enrolment {
-		if answer, err = f.enrolled(answer); err != nil {
-			return "", err
-		}
-	}
-	return staged, disk.Write(filepath.Join(staged, certFile), answer, 0o644)
-}
-
-// enrolled is an answer as Fabric wants it: the certificate alone, with its signature in the form that Fabric keeps. In
-// the other an orderer would not be the one that the channel pins.
-func (f *Folder) enrolled(answer []byte) ([]byte, error) {
-	certs, err := parseCerts(answer)
-	if err != nil {
-		return nil, err
-	}
-	file, _ := f.authorityFiles(Enrolment)
-	roots, err := readCerts(file)
-	if err != nil {
-		return nil, err
-	}
-	return encodeCert(org.LowS(certs[0], append(roots, certs[1:]...))), nil
-}
-
-// checkAnswer wants a certificate of the prepared key, below the organisation's authority, that says what the old one says.
-func (f *Folder) checkAnswer(p Pair, staged string, answer []byte) error {
-	key, err := os.ReadFile(filepath.Join(staged, keyFile))
+	behind, err := f.behind(p, authority.cert, o.Now())
 	if err != nil {
 		return err
 	}
-	if err := fits(answer, key); err != nil {
-		return err
-	}
-	certs, err := parseCerts(answer)
-	if err != nil {
-		return err
-	}
-	old, err := readCert(p.Cert)
-	if err != nil {
-		return err
-	}
-	if certs[0].Subject.CommonName != old.Subject.CommonName || !slices.Equal(certs[0].Subject.OrganizationalUnit, old.Subject.OrganizationalUnit) {
-		return fmt.Errorf("it is of %s, and what it follows is of %s", certs[0].Subject, old.Subject)
-	}
-	file, _ := f.authorityFiles(p.Authority)
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	roots, below := x509.NewCertPool(), x509.NewCertPool()
-	roots.AppendCertsFromPEM(raw)
-	for _, c := range certs[1:] {
-		below.AddCert(c)
-	}
-	_, err = certs[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: below, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
-	return err
+	return f.stage(p, append(encodeCert(der), behind...), text)
 }
 
 // awaitVote returns what has to be done before the channel knows the prepared certificate; nothing once it does.
@@ -370,6 +287,9 @@ func (f *Folder) awaitVote(ctx context.Context, p Pair, staged string, o Options
 	}
 	if !channel.Pins(now) {
 		return "", nil // no consenter of this channel: nobody knows the old one either
+	}
+	if err := f.keepRevoked(channel, o); err != nil { // what is voted on names the organisation's lists as well
+		return "", err
 	}
 	changed := Changed{OrdererIdentity: prepared}
 	if changed.OrdererTLS, err = os.ReadFile(f.at("orderer", "tls", "server.crt")); err != nil {

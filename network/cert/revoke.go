@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/network/disk"
 )
 
 // listLifetime is how long a revocation list says it holds. Fabric goes by the newest it was given, however old; the
@@ -31,7 +30,7 @@ type Revocation struct {
 }
 
 // Revoke adds certificates to the organisation's revocation list, which its enrolment authority signs. It is in force
-// once the channel's configuration has the list: Vote is asked to see to it.
+// once the channel's configuration has the list: Vote is asked to see to it. Whatever the channel's list has stays in it.
 func (f *Folder) Revoke(ctx context.Context, r Revocation, o Options) ([]Outcome, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -66,11 +65,16 @@ func (f *Folder) Revoke(ctx context.Context, r Revocation, o Options) ([]Outcome
 	if len(certs) == 0 {
 		return nil, provenance.Errorf(provenance.NotFound, "there is no earlier certificate of %v here", r.Names)
 	}
+	if o.Channel != nil {
+		if err := f.askRevoked(ctx, o); err != nil {
+			return nil, err
+		}
+	}
 	lists, out, err := f.extend(authority, certs, o.Now())
 	if err != nil {
 		return nil, err
 	}
-	if err := disk.Write(f.listPath(), bytes.Join(lists, nil), 0o644); err != nil {
+	if err := f.writeLists(lists); err != nil {
 		return nil, err
 	}
 	todo := "put the list " + f.relative(f.listPath()) + " to the channel's vote"
@@ -171,7 +175,11 @@ func listOf(s signer, have [][]byte, now time.Time) (list *x509.RevocationList, 
 			continue
 		}
 		found = true
-		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, old.RevokedCertificateEntries...)
+		for _, e := range old.RevokedCertificateEntries {
+			if !listed(list, &x509.Certificate{SerialNumber: e.SerialNumber}) {
+				list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, e)
+			}
+		}
 		if old.Number != nil && old.Number.Cmp(list.Number) >= 0 {
 			list.Number = new(big.Int).Add(old.Number, big.NewInt(1))
 		}
@@ -214,7 +222,7 @@ func (f *Folder) RevocationLists() ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	authorities, err := readCerts(f.at("ca", "ca.crt"))
+	authorities, err := f.chain(Enrolment)
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
-	"github.com/waybill-dev/waybill/network/disk"
 )
 
 // Stage is how far a roll-over of the authorities is.
@@ -65,6 +64,10 @@ func (f *Folder) RollOver(ctx context.Context, mspID string, o Options) (Progres
 	if err != nil {
 		return Progress{}, fmt.Errorf("ask for the channel's configuration: %w", err)
 	}
+	o.MSPID = mspID
+	if err := f.keepRevoked(channel, o); err != nil {
+		return Progress{}, err
+	}
 	bundles := map[Authority][]*x509.Certificate{}
 	for _, a := range both {
 		if bundles[a], err = readCerts(f.authorityPair(a).Cert); err != nil {
@@ -99,8 +102,7 @@ func (f *Folder) RollOver(ctx context.Context, mspID string, o Options) (Progres
 				return Progress{}, err
 			}
 			if !channel.Trusts(mspID, a, encodeCert(next.Raw)) {
-				todo, err := f.voteRoots(o)
-				return Progress{Stage: Introduced, Todo: todo + restartOthers}, err
+				return f.introduced(o)
 			}
 		}
 		o.Step("the new authorities sign from now on")
@@ -152,14 +154,17 @@ func (f *Folder) introduce(ctx context.Context, o Options) (Progress, error) {
 	if err := f.restartAll(ctx, o); err != nil {
 		return Progress{}, err
 	}
-	todo, err := f.voteRoots(o)
-	return Progress{Stage: Introduced, Todo: todo + restartOthers}, err
+	return f.introduced(o)
 }
 
-// restartOthers is said of Fabric 3.1.1: the connection that an orderer has to another keeps the authorities of the moment
-// it was made (orderer/common/cluster: comm.go makes it anew for another certificate only), and would not trust one
-// that the new authorities signed.
-const restartOthers = "; once it is in force, every other organisation restarts its orderer, one after the other"
+// introduced waits for the channel to take the new authorities in.
+func (f *Folder) introduced(o Options) (Progress, error) {
+	todo, err := f.voteRoots(o)
+	if err == nil {
+		todo, err = f.voteTodo(todo)
+	}
+	return Progress{Stage: Introduced, Todo: todo}, err
+}
 
 // successor makes an authority's follower. It is trusted at once and signs nothing yet. A crash between the two stages
 // leaves the follower's certificate trusted and its key lost: it is made again then, and the lost one goes with the old.
@@ -183,9 +188,21 @@ func (f *Folder) successor(a Authority, p Pair, o Options) error {
 	// Fabric tells authorities apart by their key; people by their name.
 	template.Subject.SerialNumber = fmt.Sprintf("%x", template.SerialNumber.Bytes()[:4])
 	template.RawSubject = nil
+	if a == Transport {
+		template.MaxPathLen, template.MaxPathLenZero = 1, false // it may vouch for its own successor: see bridge
+	}
 	der, err := signer{template, key}.sign(template, key.Public())
 	if err != nil {
 		return err
+	}
+	if a == Transport {
+		made, err := x509.ParseCertificate(der)
+		if err != nil {
+			return err
+		}
+		if err := f.bridge(now, made); err != nil {
+			return err
+		}
 	}
 	newKey, err := encodeKey(key)
 	if err != nil {
@@ -251,11 +268,7 @@ func (f *Folder) leave(ctx context.Context, mspID string, channel Channel, bundl
 	if err != nil {
 		return Progress{}, err
 	}
-	if len(lists) > 0 {
-		if err := disk.Write(f.listPath(), bytes.Join(lists, nil), 0o644); err != nil {
-			return Progress{}, err
-		}
-	} else if err := os.Remove(f.listPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := f.writeLists(lists); err != nil {
 		return Progress{}, err
 	}
 	return Progress{Stage: Finished}, f.restartAll(ctx, o)
@@ -303,73 +316,6 @@ func (f *Folder) voteRoots(o Options) (string, error) {
 		}
 	}
 	return o.Vote(c)
-}
-
-// trust writes the authorities to where the own nodes look for them: one file each in an MSP's folders, all in one
-// file elsewhere.
-func (f *Folder) trust() error {
-	for _, a := range []struct {
-		kind         Authority
-		folder, name string
-		bundles      []string
-	}{
-		{Enrolment, "cacerts", "ca", nil},
-		{Transport, "tlscacerts", "tlsca", []string{f.at("peer", "tls", "ca.crt"), f.at("orderer", "tls", "ca.crt"), f.at("chaincode", "ca.crt")}},
-	} {
-		certs, err := readCerts(f.authorityPair(a.kind).Cert)
-		if err != nil {
-			return err
-		}
-		for _, msp := range []string{f.at("msp"), f.at("peer", "msp"), f.at("orderer", "msp")} {
-			if err := trustIn(filepath.Join(msp, a.folder), a.name, certs); err != nil {
-				return err
-			}
-		}
-		var all []byte
-		for _, c := range certs {
-			all = append(all, encodeCert(c.Raw)...)
-		}
-		for _, file := range a.bundles {
-			if _, err := os.Stat(filepath.Dir(file)); errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
-			if err := disk.Write(file, all, 0o644); err != nil {
-				return err
-			}
-		}
-	}
-	return f.dialChaincode()
-}
-
-// trustIn writes one file for each. By their names they are in the order of the bundle, which a descriptor keeps. It writes
-// the new before it removes the old: a node that starts meanwhile trusts too many of ours, never too few.
-func trustIn(dir, name string, certs []*x509.Certificate) error {
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	keep := map[string]bool{}
-	for i, c := range certs {
-		file := filepath.Join(dir, name+".pem")
-		if i > 0 {
-			file = filepath.Join(dir, fmt.Sprintf("%s%d.pem", name, i+1))
-		}
-		keep[file] = true
-		if err := disk.Write(file, encodeCert(c.Raw), 0o644); err != nil {
-			return err
-		}
-	}
-	have, err := filepath.Glob(filepath.Join(dir, name+"*.pem"))
-	if err != nil {
-		return err
-	}
-	for _, file := range have {
-		if !keep[file] {
-			if err := os.Remove(file); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 func (f *Folder) restartAll(ctx context.Context, o Options) error {

@@ -227,16 +227,23 @@ func (m *Member) Submit(ctx context.Context, config *common.Config, update []byt
 		return 0, err
 	}
 	var refused []error
+	taken := false
 	for _, n := range nodes {
 		if err := broadcast(ctx, n, envelope); err != nil {
 			refused = append(refused, fmt.Errorf("the orderer of %s (%s): %w", n.mspID, n.at, err))
 			continue
 		}
+		taken = true
 		block, err := m.awaitInForce(ctx, update)
 		if err == nil {
 			return block, nil
 		}
 		refused = append(refused, fmt.Errorf("the orderer of %s (%s) took it: %w", n.mspID, n.at, err))
+	}
+	if taken { // that the others refuse it may be because they have it, and the peer is behind
+		if block, err := m.awaitInForce(ctx, update); err == nil {
+			return block, nil
+		}
 	}
 	return 0, errors.Join(refused...)
 }

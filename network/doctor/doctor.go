@@ -32,7 +32,7 @@ const (
 
 // Finding is one thing that was looked at.
 type Finding struct {
-	Check string `json:"check"` // clock, disk, node, endpoint, certificate, chaincode, height, index, host
+	Check string `json:"check"` // clock, disk, node, endpoint, certificate, quorum, chaincode, height, index, host
 	Of    string `json:"of"`    // whom or what it is about
 	Level Level  `json:"level"`
 	Says  string `json:"says"`
@@ -54,6 +54,8 @@ type Options struct {
 	// Gateway asks the organisation's gateway; nil: it is left out.
 	Gateway func(context.Context) (Gateway, error)
 	Now     func() time.Time
+	// AsAdmin says that the admin's key can be opened without asking anybody: what only admins are told is asked then.
+	AsAdmin bool
 }
 
 // patience bounds each question to one node.
@@ -178,15 +180,52 @@ func (e *examination) certificates() {
 				continue
 			}
 		}
-		e.add("certificate", c.Name, level, fmt.Sprintf("%s, %s: %s", c.Standing, c.For, c.Expires.Format(time.DateTime)), todo)
+		e.add("certificate", c.Name, level, fmt.Sprintf("%s, %s: %s (%d days left)", c.Standing, c.For, c.Expires.Format(time.DateTime), max(0, c.Days)), todo)
 	}
 	e.add("certificate", "all", Fine, fmt.Sprintf("%d of %d hold", good, len(entries)), "")
+	e.consenters(entries)
+}
+
+// consenters says what the certificates that the channel pins amount to, whoever's they are: too few that hold, and no block
+// is made any more.
+func (e *examination) consenters(entries []cert.Entry) {
+	pinned, held := 0, 0
+	var next cert.Entry // to end, of those that hold
+	for _, c := range entries {
+		if c.Ours || !c.Consenter {
+			continue
+		}
+		pinned++
+		if c.Standing != cert.Good && c.Standing != cert.EndsSoon {
+			continue
+		}
+		if held++; next.Name == "" || c.Expires.Before(next.Expires) {
+			next = c
+		}
+	}
+	if pinned == 0 {
+		return
+	}
+	of, quorum := fmt.Sprintf("%d consenters", pinned), channel.Quorum(pinned)
+	const renew = "tell their organisations: waybill cert renew orderer-enrolment, one after the other, each with its vote"
+	switch {
+	case held < quorum:
+		e.add("quorum", of, Failure, fmt.Sprintf("certificates of %d hold, and %d must sign a block", held, quorum), renew)
+	case held == quorum && held < pinned:
+		e.add("quorum", of, Warning, fmt.Sprintf("certificates of %d hold, as many as must sign a block: with one more away there is none", held), renew)
+	default:
+		e.add("quorum", of, Fine, fmt.Sprintf("%d hold, the first to end is %s, with %d days left", held, next.Name, next.Days), "")
+	}
 }
 
 func (e *examination) chaincode(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	status, err := e.folder.ChaincodeStatus(ctx)
+	ask := e.folder.ChaincodeInForce
+	if e.o.AsAdmin {
+		ask = e.folder.ChaincodeStatus
+	}
+	status, err := ask(ctx)
 	switch {
 	case err != nil:
 		e.add("chaincode", e.folder.Spec().Chaincode, Failure, err.Error(), "")
@@ -195,6 +234,8 @@ func (e *examination) chaincode(ctx context.Context) {
 	case !status.InForce():
 		e.add("chaincode", status.Proposed.Name, Failure,
 			fmt.Sprintf("version %s is in force, this organisation has %s with package %s", status.Committed.Version, status.Proposed.Version, status.Proposed.PackageID), "waybill chaincode status")
+	case !e.o.AsAdmin:
+		e.add("chaincode", status.Proposed.Name, Fine, "version "+status.Committed.Version+", package "+status.Proposed.PackageID+"; whether this organisation approved it is told to its admin only, whose key is encrypted: --passphrase-file", "")
 	case !status.Approved:
 		// The approval is private data of this organisation: a peer that read the chain anew has its hash, by which it endorses.
 		e.add("chaincode", status.Proposed.Name, Warning,

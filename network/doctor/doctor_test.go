@@ -1,8 +1,13 @@
 package doctor
 
 import (
+	"fmt"
 	"net"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/waybill-dev/waybill/network/cert"
 )
 
 func TestSpace(t *testing.T) {
@@ -45,6 +50,36 @@ func TestClockIsSaid(t *testing.T) {
 		if len(e.findings) != 1 || e.findings[0].Level != want {
 			t.Errorf("skew %d: %+v", skew, e.findings)
 		}
+	}
+}
+
+// TestConsenters: what the channel pins is everybody's matter, since too few that hold make no block.
+func TestConsenters(t *testing.T) {
+	pinned := func(s ...cert.Standing) (out []cert.Entry) {
+		for i, standing := range s {
+			out = append(out, cert.Entry{Name: fmt.Sprint("consenter ", i), Standing: standing, Consenter: true, Days: 10 - i, Expires: time.Unix(int64(1000-i), 0)})
+		}
+		return append(out, cert.Entry{Name: "orderer-enrolment", Standing: cert.Ended, Ours: true}, cert.Entry{Name: "VendorMSP root", Standing: cert.Ended})
+	}
+	for _, tt := range []struct {
+		entries []cert.Entry
+		want    Level
+		says    string
+	}{
+		{pinned(cert.Good, cert.Good, cert.EndsSoon, cert.Good), Fine, "4 hold, the first to end is consenter 3, with 7 days left"},
+		{pinned(cert.Good, cert.Good, cert.EndsSoon, cert.Ended), Warning, "certificates of 3 hold, as many as must"},
+		{pinned(cert.Good, cert.Good, cert.IsRevoked, cert.Ended), Failure, "certificates of 2 hold, and 3 must"},
+		{pinned(cert.Good), Fine, "1 hold"},
+	} {
+		e := &examination{}
+		e.consenters(tt.entries)
+		if len(e.findings) != 1 || e.findings[0].Level != tt.want || !strings.Contains(e.findings[0].Says, tt.says) {
+			t.Errorf("%+v, want %s: %s", e.findings, tt.want, tt.says)
+		}
+	}
+	e := &examination{}
+	if e.consenters(nil); len(e.findings) != 0 {
+		t.Errorf("of nobody: %+v", e.findings)
 	}
 }
 

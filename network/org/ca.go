@@ -43,7 +43,8 @@ type leaf struct {
 
 // openCA reads the authority kept in certFile and keyFile, or makes it when neither exists. One
 // without the other is an error: a new key would orphan every certificate already issued.
-func openCA(certFile, keyFile, commonName string) (*ca, error) {
+// below is how many authorities it may have below it.
+func openCA(certFile, keyFile, commonName string, below int) (*ca, error) {
 	have, err := havePair(certFile, keyFile)
 	if err != nil {
 		return nil, err
@@ -61,7 +62,7 @@ func openCA(certFile, keyFile, commonName string) (*ca, error) {
 	}
 	template.IsCA = true
 	template.BasicConstraintsValid = true
-	template.MaxPathLenZero = true // it signs people and nodes, never another authority
+	template.MaxPathLen, template.MaxPathLenZero = below, below == 0
 	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature
 	der, err := signLowS(template, template, key, key)
 	if err != nil {

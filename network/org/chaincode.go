@@ -72,6 +72,15 @@ func (f *Folder) ChaincodeStatus(ctx context.Context) (ChaincodeStatus, error) {
 	return f.chaincodeStatusAs(ctx, admin)
 }
 
+// ChaincodeInForce asks the organisation's own peer as its robot, whose key nobody has to open. Whether the organisation
+// approved it is not said then.
+func (f *Folder) ChaincodeInForce(ctx context.Context) (ChaincodeStatus, error) {
+	if err := f.load(); err != nil {
+		return ChaincodeStatus{}, err
+	}
+	return f.chaincodeStatusAs(ctx, robot)
+}
+
 // chaincodeStatusAs asks as one of the organisation's people. What it approved itself only its admins are told.
 func (f *Folder) chaincodeStatusAs(ctx context.Context, person string) (ChaincodeStatus, error) {
 	c, err := f.dial(person)

@@ -25,6 +25,10 @@ type Options struct {
 
 	// Passphrase opens a person's encrypted key; without it only plain keys can be used.
 	Passphrase func(person string) ([]byte, error)
+
+	// LogKeeper is the command line of a program that calls KeepLogs; the folder's name is put behind it. Without one
+	// a log that has become long is put aside when its node is started, and not before.
+	LogKeeper []string
 }
 
 // Folder is one organisation's folder and its processes. Its methods may be used from several
@@ -34,9 +38,11 @@ type Folder struct {
 	opts Options
 	spec Spec
 	log  *slog.Logger
-
-	elsewhere bool // the nodes are no processes of ours
 }
+
+// ErrElsewhere says that the nodes are started and stopped where they run: a second process with the keys of one that runs
+// in a container would sign beside it.
+var ErrElsewhere = errors.New("the nodes of this organisation run elsewhere, in containers (org join --running)")
 
 // ErrNoFolder says that a directory holds no organisation.
 var ErrNoFolder = errors.New("no organisation here")
@@ -95,6 +101,14 @@ func Create(ctx context.Context, dir string, spec Spec, opts Options) (*Folder, 
 	if err != nil {
 		return nil, err
 	}
+	// What cannot be is refused before there is a directory.
+	if have, err := disk.Exists(f.specPath()); err != nil {
+		return nil, err
+	} else if !have {
+		if err := (&Folder{}).settle(spec); err != nil {
+			return nil, err
+		}
+	}
 	unlock, err := f.lock(ctx)
 	if err != nil {
 		return nil, err
@@ -137,7 +151,7 @@ func (f *Folder) settle(spec Spec) error {
 		}
 	}
 	spec.Contract.Version, spec.Contract.PackageID = have.Contract.Version, have.Contract.PackageID
-	spec.Contract.Listen, spec.Next = have.Contract.Listen, have.Next
+	spec.Contract.Listen, spec.Next, spec.Elsewhere = have.Contract.Listen, have.Next, have.Elsewhere
 	if err := spec.Validate(); err != nil {
 		return err
 	}

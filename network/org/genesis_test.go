@@ -98,10 +98,10 @@ func TestGenesisOfOthers(t *testing.T) {
 			t.Errorf("later, %s: taken", name)
 		}
 	}
-	if err := f.keepGenesis(t.Context(), []byte("one")); err != nil {
+	if err := f.keepGenesis(t.Context(), []byte("one"), false); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.keepGenesis(t.Context(), []byte("two")); err == nil || !strings.Contains(err.Error(), "another first block") {
+	if err := f.keepGenesis(t.Context(), []byte("two"), false); err == nil || !strings.Contains(err.Error(), "another first block") {
 		t.Errorf("a second one: %v", err)
 	}
 }

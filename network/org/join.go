@@ -26,23 +26,22 @@ import (
 // Join gives the folder the channel's first block, for good, and makes orderer and peer members of
 // the channel. Another block than the one that is there is an error: nothing here is ever in two.
 func (f *Folder) Join(ctx context.Context, genesis []byte) error {
-	if err := f.keepGenesis(ctx, genesis); err != nil {
+	if err := f.keepGenesis(ctx, genesis, false); err != nil {
 		return err
 	}
 	return f.Up(ctx)
 }
 
 // JoinRunning is Join where somebody else runs the nodes, in containers for one: they are asked, and
-// not started.
+// not started. From then on the folder knows, and starts none: see ErrElsewhere.
 func (f *Folder) JoinRunning(ctx context.Context, genesis []byte) error {
-	if err := f.keepGenesis(ctx, genesis); err != nil {
+	if err := f.keepGenesis(ctx, genesis, true); err != nil {
 		return err
 	}
-	f.elsewhere = true
 	return f.join(ctx)
 }
 
-func (f *Folder) keepGenesis(ctx context.Context, genesis []byte) error {
+func (f *Folder) keepGenesis(ctx context.Context, genesis []byte, elsewhere bool) error {
 	unlock, err := f.lock(ctx)
 	if err != nil {
 		return err
@@ -51,11 +50,36 @@ func (f *Folder) keepGenesis(ctx context.Context, genesis []byte) error {
 	have, err := os.ReadFile(f.GenesisPath())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return disk.Write(f.GenesisPath(), genesis, 0o644)
+		if err := disk.Write(f.GenesisPath(), genesis, 0o644); err != nil {
+			return err
+		}
 	case err != nil:
 		return err
 	case !bytes.Equal(have, genesis):
 		return fmt.Errorf("%s has joined by another first block, %s", f.spec.Name, f.GenesisPath())
+	}
+	if f.spec.Elsewhere == elsewhere {
+		return nil
+	}
+	if elsewhere {
+		if err := f.noneRuns(); err != nil {
+			return err
+		}
+	}
+	f.spec.Elsewhere = elsewhere
+	return f.save()
+}
+
+// noneRuns refuses to call nodes somebody else's that run here.
+func (f *Folder) noneRuns() error {
+	for _, n := range f.Nodes() {
+		p, err := readProcess(f.pidPath(n.Name))
+		if err != nil {
+			return err
+		}
+		if p.alive() {
+			return fmt.Errorf("%s runs on this host (pid %d): stop it first, with org down", n.Name, p.PID)
+		}
 	}
 	return nil
 }
@@ -159,7 +183,7 @@ func (f *Folder) await(ctx context.Context, try func(context.Context) error, nod
 			return nil
 		}
 		for _, node := range nodes {
-			if f.elsewhere {
+			if f.spec.Elsewhere {
 				break
 			}
 			if p, readErr := readProcess(f.pidPath(node.Name)); readErr == nil && !p.alive() {

@@ -86,11 +86,11 @@ func hostOf(address string) []string {
 // kept, so it also completes an organisation whose creation was cut short.
 func (f *Folder) makeCrypto() error {
 	org := f.spec.Name
-	signs, err := openCA(f.caCert(), f.at("ca", "ca.key"), org+" enrolment CA")
+	signs, err := openCA(f.caCert(), f.at("ca", "ca.key"), org+" enrolment CA", 0)
 	if err != nil {
 		return fmt.Errorf("enrolment CA of %s: %w", org, err)
 	}
-	tls, err := openCA(f.tlsCACert(), f.at("ca", "tlsca.key"), org+" TLS CA")
+	tls, err := openCA(f.tlsCACert(), f.at("ca", "tlsca.key"), org+" TLS CA", 1) // its successor, while others know this one alone: see cert rollover
 	if err != nil {
 		return fmt.Errorf("TLS CA of %s: %w", org, err)
 	}

@@ -107,6 +107,9 @@ func (f *Folder) pidPath(node string) string { return f.at("run", node+".json") 
 // not leave half an organisation behind. Where a supervisor runs, it is the one who starts them, and is
 // waited for: a second process would take the ports from its own.
 func (f *Folder) Start(ctx context.Context, names ...string) error {
+	if f.spec.Elsewhere {
+		return ErrElsewhere
+	}
 	if supervised, err := f.supervised(); err != nil || supervised {
 		if err != nil {
 			return err
@@ -131,7 +134,7 @@ func (f *Folder) Start(ctx context.Context, names ...string) error {
 			return err
 		}
 	}
-	return nil
+	return f.startKeeper()
 }
 
 // startedWithin is how long a supervisor may take to start what was stopped: its longest pause, and some.

@@ -90,6 +90,9 @@ func start(cmd *exec.Cmd, logFile, pidFile string) (process, error) {
 	if err := os.MkdirAll(filepath.Dir(logFile), 0o700); err != nil {
 		return process{}, err
 	}
+	if err := rotate(logFile, maxLog, keptLogs); err != nil {
+		return process{}, err
+	}
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return process{}, err

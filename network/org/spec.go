@@ -27,6 +27,8 @@ type Spec struct {
 	Contract Contract `json:"contract"`
 	// Next is the version that is being upgraded to; its process runs beside the other.
 	Next *Contract `json:"next,omitempty"`
+	// Elsewhere says that somebody else runs the nodes, in containers for one: none is a process of this folder.
+	Elsewhere bool `json:"nodesElsewhere,omitempty"`
 }
 
 // SpecVersion is the layout of org.json that this package writes and reads.
@@ -121,13 +123,14 @@ func (s Spec) Validate() error {
 			errs = append(errs, fmt.Errorf("address of the %s %q: nobody can dial that", what, address))
 		}
 	}
-	taken := map[string]string{}
-	for _, l := range s.Listen.all() {
+	all := s.Listen.all()
+	for i, l := range all {
 		errs = append(errs, checkAddress("listener "+l.name, l.address))
-		if other, ok := taken[l.address]; ok {
-			errs = append(errs, fmt.Errorf("%s and %s both listen on %s", other, l.name, l.address))
+		for _, other := range all[:i] {
+			if clash(l.address, other.address) {
+				errs = append(errs, fmt.Errorf("%s (%s) and %s (%s) listen on one port: say where one of them does, with --listen %s=HOST:PORT", other.name, other.address, l.name, l.address, l.name))
+			}
 		}
-		taken[l.address] = l.name
 	}
 	for _, c := range []*Contract{&s.Contract, s.Next} {
 		if c != nil {
@@ -135,6 +138,13 @@ func (s Spec) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// clash says whether nobody can listen on both addresses: one port, on the same host or on all of them.
+func clash(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	return errA == nil && errB == nil && portA == portB && (hostA == hostB || unspecified(hostA) || unspecified(hostB))
 }
 
 func unspecified(host string) bool {

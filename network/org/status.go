@@ -2,6 +2,7 @@ package org
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -79,6 +80,31 @@ func (f *Folder) Status(ctx context.Context) ([]NodeStatus, error) {
 	return report, err
 }
 
+// Answers returns when a node that was started answers; an orderer and a peer, once they know the channel. One that ends
+// meanwhile is an error.
+func (f *Folder) Answers(ctx context.Context, node Node) error {
+	c, err := f.dial(robot)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	ctx, cancel := context.WithTimeout(ctx, startedWithin)
+	defer cancel()
+	return f.await(ctx, func(ctx context.Context) error {
+		_, err := c.height(ctx, node, f.spec.Channel)
+		return err
+	}, node)
+}
+
+// Unsupervised refuses what a supervisor would undo.
+func (f *Folder) Unsupervised() error {
+	supervised, err := f.supervised()
+	if err == nil && supervised {
+		err = errors.New("a supervisor (org up --foreground) runs the nodes, and would start again what is stopped: org restart restarts one, and what stops all is to end the supervisor")
+	}
+	return err
+}
+
 // MarkBehind calls those behind that run and miss many blocks that others of the report have.
 func MarkBehind(report []NodeStatus) {
 	var most uint64
@@ -95,7 +121,7 @@ func MarkBehind(report []NodeStatus) {
 func (f *Folder) nodeStatus(ctx context.Context, node Node, c *conn) (NodeStatus, error) {
 	s := NodeStatus{Org: node.Org, Node: node.Name, Kind: node.Kind, Address: node.Address, Health: Stopped}
 	p, err := readProcess(f.pidPath(node.Name))
-	if err != nil || !p.alive() {
+	if err != nil || !p.alive() && !f.spec.Elsewhere {
 		return s, err
 	}
 	s.PID, s.Health = p.PID, Unreachable

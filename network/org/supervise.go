@@ -99,6 +99,9 @@ type watched struct {
 // line with its node. One that ends is started again after growing pauses, and so is one that
 // stands still while others move on; one that cannot be kept alive ends all, and is the error.
 func (f *Folder) Supervise(ctx context.Context, out io.Writer, patience Patience) error {
+	if f.spec.Elsewhere {
+		return ErrElsewhere
+	}
 	joined, err := f.Joined()
 	if err != nil {
 		return err
@@ -219,6 +222,10 @@ func (s *supervisor) keep(ctx context.Context, f *Folder, w *watched) {
 		if ctx.Err() != nil {
 			return
 		}
+		if s.wasStopped(w.node.Name) { // somebody waits for it, and nothing is wrong with it
+			s.out.say(supervisorName, w.node.Name+" was stopped, and is started again")
+			continue
+		}
 		if time.Since(begun) >= s.patience.Steady {
 			pause, attempts = s.patience.FirstPause, 0
 		}
@@ -239,6 +246,12 @@ func (s *supervisor) keep(ctx context.Context, f *Folder, w *watched) {
 		pause = min(2*pause, s.patience.MaxPause)
 	}
 }
+
+// stoppedPath is written before somebody else stops a node that is supervised.
+func (f *Folder) stoppedPath(node string) string { return f.at("run", node+".stopped") }
+
+// wasStopped says whether a node ended because somebody stopped it, for a new certificate for one, and forgets it.
+func (s *supervisor) wasStopped(node string) bool { return os.Remove(s.stoppedPath(node)) == nil }
 
 // once runs a node until it ends, or is asked to, and says why.
 func (s *supervisor) once(ctx context.Context, f *Folder, w *watched) (why string, asked bool) {

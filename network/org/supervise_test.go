@@ -49,7 +49,7 @@ func scripted(t *testing.T, peer string) *Folder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.keepGenesis(t.Context(), []byte("block")); err != nil {
+	if err := f.keepGenesis(t.Context(), []byte("block"), false); err != nil {
 		t.Fatal(err)
 	}
 	return f
@@ -162,6 +162,20 @@ func TestRestartUnderASupervisor(t *testing.T) {
 		t.Error("it was started beside the supervisor")
 	}
 	soon(t, "the supervisor's is up", func() bool { return strings.Count(out.String(), "vendor-peer | up") == 2 })
+	// However often: it is no failure, is not counted as one, and is not waited for.
+	for n := range 2 * hasty().Attempts {
+		soon(t, "it is recorded", func() bool {
+			p, err := readProcess(f.pidPath("vendor-peer"))
+			return err == nil && p.alive()
+		})
+		if err := other.Stop(t.Context(), "peer"); err != nil {
+			t.Fatal(err)
+		}
+		soon(t, "it is up again", func() bool { return strings.Count(out.String(), "vendor-peer | up") == n+3 })
+	}
+	if restarts, err := f.Restarts(); err != nil || len(restarts) != 0 {
+		t.Errorf("counted %+v, %v", restarts, err)
+	}
 	stop()
 	if err := <-done; err != nil {
 		t.Error(err)

@@ -36,7 +36,8 @@ func (f *Folder) Up(ctx context.Context) error {
 	return f.Settle(ctx)
 }
 
-// Stop stops those nodes, or all when none is named, a supervisor first. Everything on disk is kept.
+// Stop stops those nodes, or all when none is named, a supervisor first. Everything on disk is kept. A single node that is
+// supervised is started again at once.
 func (f *Folder) Stop(ctx context.Context, names ...string) error {
 	if err := f.load(); err != nil {
 		return err
@@ -56,6 +57,15 @@ func (f *Folder) Stop(ctx context.Context, names ...string) error {
 		return err
 	}
 	defer unlock()
+	if supervised, err := f.supervised(); err != nil {
+		return err
+	} else if supervised {
+		for _, node := range nodes {
+			if err := disk.Write(f.stoppedPath(node.Name), nil, 0o600); err != nil {
+				return err
+			}
+		}
+	}
 	// Not errgroup.WithContext: one that will not stop is no reason to leave the others running.
 	var group errgroup.Group
 	errs := make([]error, len(nodes))
@@ -66,6 +76,9 @@ func (f *Folder) Stop(ctx context.Context, names ...string) error {
 		})
 	}
 	_ = group.Wait() // every error is in errs
+	if len(names) == 0 {
+		errs = append(errs, f.stopNode(ctx, keeperName, stopGrace))
+	}
 	return errors.Join(errs...)
 }
 

@@ -36,6 +36,9 @@ func (f *Folder) prepareUpgrade(ctx context.Context, version, program string) er
 		return err
 	}
 	defer unlock()
+	if f.spec.Elsewhere { // and so does the process of the next version, at an address that this host does not know
+		return ErrElsewhere
+	}
 	if err := match("chaincode version", version, versionName); err != nil {
 		return err
 	}
@@ -122,7 +125,7 @@ func (f *Folder) Settle(ctx context.Context) error {
 		return err
 	}
 	// A supervisor sees by itself that it is the folder's no more.
-	if supervised, err := f.supervised(); err != nil || supervised {
+	if supervised, err := f.supervised(); err != nil || supervised || f.spec.Elsewhere {
 		return err
 	}
 	return f.stopNode(ctx, former.Name, stopGrace)

@@ -137,7 +137,8 @@ func (c *consortium) supervised(m *member) error {
 	if m.supervisor, err = m.Start("supervisor", "waybill", "--dir", "/srv/org", "org", "up", "--foreground"); err != nil {
 		return err
 	}
-	return c.until(m, 0, "status", "--as", m.Name+"/auditor")
+	// A latecomer's gateway has the whole history to read before it answers for the present.
+	return lab.Poll(c.t.Context(), 4*time.Minute, func() error { return c.act(m, 0, "status", "--as", m.Name+"/auditor") })
 }
 
 // restarts counts what the supervisors started again, and why.

@@ -3,11 +3,10 @@
 package renewal
 
 import (
-	"bufio"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -27,6 +26,8 @@ import (
 
 var (
 	rounds   = flag.Int("renewal.rounds", 1, "how often every certificate is renewed")
+	members  = flag.Int("renewal.members", 2, "how many of four organisations renew theirs")
+	pause    = flag.Duration("renewal.pause", 0, "after one organisation renewed, before the next does: two orderers that lead one after the other and are restarted at once cost two changes of the leader")
 	lifetime = flag.Duration("renewal.lifetime", 10*time.Minute, "how long the new certificates hold")
 )
 
@@ -120,8 +121,9 @@ func organisations(t *testing.T, l *lab.Lab) []organisation {
 	return all
 }
 
-// agree has three of four admins sign what the organisation proposes, and brings it to the orderers.
-func agree(t *testing.T, ctx context.Context, all []organisation, proposer organisation, change func(channel.Descriptor) channel.Change) {
+// agree has three of four admins sign what the organisation proposes, and brings it to the orderers. It returns the block that
+// brought it into force.
+func agree(t *testing.T, ctx context.Context, all []organisation, proposer organisation, change func(channel.Descriptor) channel.Change) uint64 {
 	t.Helper()
 	file, err := os.ReadFile(filepath.Join(proposer.Dir(), "channel", "proposed.json"))
 	if err != nil {
@@ -167,9 +169,11 @@ func agree(t *testing.T, ctx context.Context, all []organisation, proposer organ
 		signatures = append(signatures, s)
 	}
 	// A change that touches an orderer takes it out for a moment: no other may be away meanwhile.
-	if err := lab.Poll(ctx, time.Minute, func() error {
+	since := map[string]time.Time{}
+	if err := lab.Poll(ctx, 3*time.Minute, func() error {
 		down, err := member.Down(ctx, config)
 		if err == nil && len(down) > 0 {
+			restartStill(t, ctx, all, strings.Join(down, "\n"), since)
 			err = fmt.Errorf("%v", down)
 		}
 		return err
@@ -177,14 +181,43 @@ func agree(t *testing.T, ctx context.Context, all []organisation, proposer organ
 		t.Fatal(err)
 	}
 	began := time.Now()
-	if _, err := member.Submit(ctx, config, update, signatures); err != nil {
+	block, err := member.Submit(ctx, config, update, signatures)
+	if err != nil {
 		for _, o := range all {
-			log, readErr := os.ReadFile(o.LogPath(o.Spec().Name + "-orderer"))
-			t.Logf("%s, %v:\n%s", o.Spec().Name, readErr, log[max(0, len(log)-6000):])
+			for _, kind := range []string{"orderer", "peer"} {
+				log := nodeLog(t, o, kind)
+				t.Logf("%s of %s:\n%s", kind, o.Spec().Name, log[max(0, len(log)-3000):])
+			}
 		}
 		t.Fatal(err)
 	}
 	t.Logf("%s: the channel has it, after %v", proposer.Spec().Name, time.Since(began).Round(time.Millisecond))
+	return block
+}
+
+// restartStill restarts an orderer that was down or behind for 30 s, as a supervisor does, which there is none of here: the
+// pinned SmartBFT can stand still.
+func restartStill(t *testing.T, ctx context.Context, all []organisation, down string, since map[string]time.Time) {
+	t.Helper()
+	for _, o := range all {
+		id := o.Spec().MSPID
+		if !strings.Contains(down, id+" ") {
+			delete(since, id)
+			continue
+		}
+		if since[id].IsZero() {
+			since[id] = time.Now()
+		}
+		if time.Since(since[id]) < 30*time.Second {
+			continue
+		}
+		delete(since, id)
+		t.Logf("restarted, since it stood still: %s", down)
+		node := o.Spec().Name + "-orderer"
+		if err := errors.Join(o.Stop(ctx, node), o.Start(ctx, node)); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // renewAll renews every certificate of one organisation, its orderer's through the channel.
@@ -228,14 +261,16 @@ func TestRenewals(t *testing.T) {
 	}
 	all := organisations(t, l)
 	f := startFlow(ctx, l, "renewal/flow")
+	able := startActing(t, ctx, l, all)
 	pid := l.GatewayPID("vendor")
 	var ended []time.Time // when everybody was renewed for the n-th time
 	round := func() {
 		t.Helper()
-		for _, o := range all {
+		for _, o := range all[:*members] {
 			began := time.Now()
 			renewAll(t, ctx, all, o)
 			t.Logf("round %d: %s renewed in %v, %d pushed", len(ended)+1, o.Spec().Name, time.Since(began).Round(time.Second), f.pushed.Load())
+			time.Sleep(*pause)
 		}
 		ended = append(ended, time.Now())
 	}
@@ -243,6 +278,7 @@ func TestRenewals(t *testing.T) {
 		round()
 	}
 	gatewayHasThem(t, ctx, l, all[0])
+	monitored(t, ctx, all[0])
 	if *rounds > 2 {
 		// By then nothing that came before the last two rounds holds: whoever still used it would be noticed.
 		past := time.Until(ended[*rounds-3].Add(*lifetime))
@@ -253,6 +289,7 @@ func TestRenewals(t *testing.T) {
 		}
 		round()
 	}
+	able()
 	f.check(t, ctx)
 	if l.GatewayPID("vendor") != pid {
 		t.Error("the gateway was restarted")
@@ -293,56 +330,15 @@ func gatewayHasThem(t *testing.T, ctx context.Context, l *lab.Lab, o organisatio
 	}
 }
 
-// revoked: once the channel has the list, the person's acts and questions are refused everywhere, with the reason.
-func revoked(t *testing.T, ctx context.Context, l *lab.Lab, all []organisation) {
-	vendor := all[0]
-	if out, code := l.Waybill(ctx, "inbox", "--as", "vendor/scanner"); code != 0 {
-		t.Fatalf("before: exit %d, %s", code, out)
-	}
-	if _, err := vendor.certs.Revoke(ctx, cert.Revocation{Names: []string{"scanner"}}, vendor.options); err != nil {
-		t.Fatal(err)
-	}
-	agree(t, ctx, all, vendor, channel.UpdateOrg)
-	err := lab.Poll(ctx, 10*time.Second, func() error {
-		out, code := l.Waybill(ctx, "inbox", "--as", "vendor/scanner")
-		if code == 0 || !strings.Contains(out, "revoked") {
-			return fmt.Errorf("a question of who was revoked: exit %d, %s", code, out)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Error(err)
-	}
-	for _, o := range []string{"vendor", "audit"} {
-		c, err := l.Dial(o, "scanner")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = c.EvaluateOwn(ctx, "policy:List")
-		if o == "vendor" && err == nil || o == "audit" && err != nil {
-			t.Errorf("the peer of %s answers its scanner: %v", o, err)
-		}
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	if _, err := vendor.certs.Renew(ctx, []string{"scanner"}, vendor.options); err != nil {
-		t.Fatal(err)
-	}
-	if err := lab.Poll(ctx, 10*time.Second, func() error {
-		if out, code := l.Waybill(ctx, "inbox", "--as", "vendor/scanner"); code != 0 {
-			return fmt.Errorf("with a new certificate: exit %d, %s", code, out)
-		}
-		return nil
-	}); err != nil {
-		t.Error(err)
-	}
-}
-
-// rollOver replaces the authorities of one organisation while events flow.
+// rollOver replaces the authorities of one organisation while events flow. The others do nothing but vote.
 func rollOver(t *testing.T, ctx context.Context, l *lab.Lab, all []organisation) {
 	vendor := all[0]
 	f := startFlow(ctx, l, "renewal/roots")
+	able := startActing(t, ctx, l, all)
+	since := map[string]int{}
+	for _, o := range all[1:] {
+		since[o.Spec().Name] = len(nodeLog(t, o, "orderer"))
+	}
 	step := func(want cert.Stage) {
 		t.Helper()
 		p, err := vendor.certs.RollOver(ctx, vendor.Spec().MSPID, vendor.options)
@@ -355,16 +351,17 @@ func rollOver(t *testing.T, ctx context.Context, l *lab.Lab, all []organisation)
 	}
 	step(cert.Introduced)
 	agree(t, ctx, all, vendor, channel.UpdateOrg)
-	for _, o := range all[1:] { // what docs/operate/certificates.md asks of them
-		if err := o.options.Nodes.Restart(ctx, cert.Orderer); err != nil {
-			t.Fatalf("restart the orderer of %s: %v", o.Spec().Name, err)
-		}
-	}
 	step(cert.Issuing)
 	renewAll(t, ctx, all, vendor)
 	step(cert.Leaving)
 	agree(t, ctx, all, vendor, channel.UpdateOrg)
 	step(cert.Finished)
+	able()
+	for _, o := range all[1:] {
+		if log := nodeLog(t, o, "orderer")[since[o.Spec().Name]:]; strings.Contains(log, "unknown authority") {
+			t.Errorf("the orderer of %s does not believe the renewed one, and would have to be restarted:\n%.2000s", o.Spec().Name, log)
+		}
+	}
 	f.check(t, ctx)
 	for _, o := range all {
 		if err := o.Ready(ctx); err != nil {
@@ -376,22 +373,11 @@ func rollOver(t *testing.T, ctx context.Context, l *lab.Lab, all []organisation)
 	}
 }
 
-// certificateMetrics reads the seconds left by use, of the vendor.
-func certificateMetrics(body io.Reader) map[string]float64 {
-	out := map[string]float64{}
-	lines := bufio.NewScanner(body)
-	for lines.Scan() {
-		var value float64
-		labels, rest, ok := strings.Cut(strings.TrimPrefix(lines.Text(), "waybill_certificate_seconds_left{"), "} ")
-		if !ok || labels == lines.Text() || !strings.Contains(labels, `org="VendorMSP"`) {
-			continue
-		}
-		if _, err := fmt.Sscan(rest, &value); err != nil {
-			continue
-		}
-		_, use, _ := strings.Cut(labels, `use="`)
-		use, _, _ = strings.Cut(use, `"`)
-		out[use] = value
+func nodeLog(t *testing.T, o organisation, kind string) string {
+	t.Helper()
+	log, err := os.ReadFile(o.LogPath(o.Spec().Name + "-" + kind))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return out
+	return string(log)
 }
