@@ -13,6 +13,9 @@ const (
 	endorsement    = "Endorsement"
 	lifecycle      = "LifecycleEndorsement"
 	blockValidator = "BlockValidation"
+
+	// orderingAdmins decides about what all orderers rest on.
+	orderingAdmins = "/Channel/Orderer/Admins"
 )
 
 // marshal encodes in one way only: map entries are sorted. Only text that is not UTF-8 has no encoding: what is
