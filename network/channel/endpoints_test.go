@@ -74,6 +74,7 @@ func TestWhatOneOrganisationDecidesAlone(t *testing.T) {
 	d.Peer.Port = 7999
 	d.RevocationLists = []string{c.orgs[0].Enrolment.Revoke(t, c.orgs[0].Enrolment.Issue(t).Cert)}
 	update := c.update(t, channel.UpdateOrg(d))
+	gone, batch := c.update(t, channel.RemoveOrg("VendorMSP")), c.update(t, channel.SetBatch(700, 0, 0))
 	needs, useless, err := channel.Needs("waybill", c.config, update, c.signatures(t, update, c.orgs[0]), time.Now())
 	if err != nil || len(useless) != 0 || len(channel.Unmet(needs)) != 0 {
 		t.Errorf("%v %q %v", needs, useless, err)
@@ -83,6 +84,16 @@ func TestWhatOneOrganisationDecidesAlone(t *testing.T) {
 	}
 	if doubts := channel.Doubts(c.config); len(doubts) != 0 {
 		t.Errorf("%q", doubts)
+	}
+	// However often it does so, what others vote on goes on: its removal first of all.
+	for i := range 5 {
+		d.Peer.Port = 8000 + i
+		c.apply(t, c.update(t, channel.UpdateOrg(d)))
+	}
+	for name, update := range map[string][]byte{"its removal": gone, "larger blocks": batch} {
+		if _, err := channel.Explain("waybill", c.config, update); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 func upgrade(c *consortium, owner *member, rate int, quiet time.Duration) {
 	c.t.Helper()
 	const program = "waybill-chaincode-2"
-	if err := c.bed.InstallAs(program, filepath.Join(hosts.Built(), "waybill-chaincode")); err != nil {
+	if err := c.bed.InstallAs(program, filepath.Join(hosts.Built(), program)); err != nil {
 		c.t.Fatal(err)
 	}
 	released, waiting := owner.registry()+"/team/app:1.0", owner.registry()+"/team/app:2.0"
