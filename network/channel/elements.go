@@ -63,7 +63,11 @@ func (e element) modPolicy() string {
 
 // changedBy is the policy that a channel of ours asks for a change of it.
 func (e element) changedBy() string {
-	if len(e.path) == 3 && e.path[1] == ordererGroup && (e.kind == groupKind || e.kind == valueKind && e.name == endpointsKey) {
+	switch {
+	case len(e.path) != 3:
+	case e.path[1] == applicationGroup && e.kind == groupKind:
+		return applicationAdmins
+	case e.path[1] == ordererGroup && (e.kind == groupKind || e.kind == valueKind && e.name == endpointsKey):
 		return orderingAdmins
 	}
 	return admins

@@ -67,6 +67,31 @@ func TestNobodyAnnouncesOrderersAlone(t *testing.T) {
 	}
 }
 
+// An update that lets somebody in or out is made for the versions of all organisations' groups: who could move its own
+// alone would keep every other from coming or going.
+func TestNobodyMakesMembershipStaleAlone(t *testing.T) {
+	for name, step := range map[string]func(own *common.ConfigGroup){
+		"a value more": func(own *common.ConfigGroup) {
+			own.Values["Note"] = &common.ConfigValue{Value: []byte("x"), ModPolicy: "Admins"}
+		},
+		"a policy more": func(own *common.ConfigGroup) { own.Policies["Note"] = proto.CloneOf(own.Policies["Readers"]) },
+		"a value less":  func(own *common.ConfigGroup) { delete(own.Values, "AnchorPeers") },
+		"its own word":  func(own *common.ConfigGroup) { own.ModPolicy = "Admins" },
+	} {
+		c := consort(t, "vendor", "security", "platform", "audit")
+		to := proto.CloneOf(c.config)
+		step(to.GetChannelGroup().GetGroups()["Application"].GetGroups()["AuditMSP"])
+		update, err := channel.Compute("waybill", c.config, to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		needs, _, err := channel.Needs("waybill", c.config, update, c.signatures(t, update, c.orgs[3]), time.Now())
+		if err != nil || !slices.Contains(channel.Unmet(needs), "Channel/Application/Admins") {
+			t.Errorf("%s: audit alone lacks %q, %v", name, channel.Unmet(needs), err)
+		}
+	}
+}
+
 // What an organisation decides alone it decides still: whose certificates are revoked, and where its peer is.
 func TestWhatOneOrganisationDecidesAlone(t *testing.T) {
 	c := consort(t, "vendor", "security", "platform", "audit")

@@ -188,6 +188,9 @@ func union(a, b []string) []string {
 
 func applicationOrg(d Descriptor) *common.ConfigGroup {
 	g, only := newGroup(), []string{d.MSPID}
+	// The organisation changes what is in its group, and not that it is there: with each value more or less the group's
+	// version moves, and every update that lets somebody in or out is made for these versions.
+	g.ModPolicy = applicationAdmins
 	g.Values[mspKey] = value(mspConfig(d))
 	// In the first block, so no anchor update is ever needed.
 	g.Values[anchorPeersKey] = value(anchorPeers(d))

@@ -14,8 +14,9 @@ const (
 	lifecycle      = "LifecycleEndorsement"
 	blockValidator = "BlockValidation"
 
-	// orderingAdmins decides about what all orderers rest on.
-	orderingAdmins = "/Channel/Orderer/Admins"
+	// applicationAdmins and orderingAdmins decide about what others rest on in an organisation's own groups.
+	applicationAdmins = "/Channel/Application/Admins"
+	orderingAdmins    = "/Channel/Orderer/Admins"
 )
 
 // marshal encodes in one way only: map entries are sorted. Only text that is not UTF-8 has no encoding: what is
