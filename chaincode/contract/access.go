@@ -62,7 +62,7 @@ var accessTable = sync.OnceValue(func() map[string]access { //nolint:gochecknogl
 		"proposal:Vote":     write(4, admin),
 		"proposal:Withdraw": write(2, admin),
 		"proposal:Get":      read(1),
-		"proposal:List":     read(0),
+		"proposal:List":     read(1),
 		"policy:List":       read(0),
 		"channel:Propose":   write(3, admin),
 		"channel:Vote":      write(5, admin),

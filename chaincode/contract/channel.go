@@ -49,6 +49,9 @@ func parseChannelChange(text []byte) (change, error) {
 		Update string `json:"update"`
 		Add    string `json:"add"`
 		Remove string `json:"remove"`
+
+		Sequence int `json:"sequence"`
+		Members  int `json:"members"`
 	}
 	if err := strictjson.Unmarshal(text, &said, strictjson.Limits{Bytes: maxChannelChange, Depth: 2}); err != nil {
 		return change{}, err
@@ -56,7 +59,10 @@ func parseChannelChange(text []byte) (change, error) {
 	if !channelTitle.MatchString(said.Title) {
 		return change{}, provenance.Errorf(provenance.Invalid, "title %q: want what is changed, such as org-add RetailMSP", clip(said.Title))
 	}
-	c := channelChange{Title: said.Title, Add: said.Add, Remove: said.Remove}
+	if said.Sequence < 0 || said.Members < 0 {
+		return change{}, provenance.Errorf(provenance.Invalid, "sequence, members: want the versions that the update was computed from")
+	}
+	c := channelChange{Title: said.Title, Add: said.Add, Remove: said.Remove, ChannelBase: state.ChannelBase{Sequence: said.Sequence, Members: said.Members}}
 	var err error
 	if c.Update, err = base64.StdEncoding.Strict().DecodeString(said.Update); err != nil || len(c.Update) == 0 || len(c.Update) > maxUpdate {
 		return change{}, provenance.Errorf(provenance.Invalid, "update: want 1 to %d bytes in base64", maxUpdate)
@@ -76,8 +82,15 @@ func parseChannelChange(text []byte) (change, error) {
 	return change{kind: state.ProposeChannel, name: said.Title, body: body, effect: c}, err
 }
 
-// base: an update names the versions that it is made for itself, and orderers refuse another.
-func (channelChange) base(governance) int { return 0 }
+// base is how often the channel was changed by a vote: the next change is computed from what came of the last, and
+// what was open beside it is proposed anew. Only a majority moves it: were it the configuration's own sequence, then an
+// organisation that changes its own address again and again would keep every vote from ending, its removal too.
+func (channelChange) base(g governance) int { return g.channel.Version }
+
+func (c channelChange) load(tx *Tx, g *governance) error {
+	_, err := state.Read(tx, state.ChannelVotesKey(), &g.channel)
+	return err
+}
 
 // member is what becomes of an organisation with the change; nil where nothing does: it is so already.
 func (c channelChange) member(g governance) *memberChange {
@@ -90,6 +103,9 @@ func (c channelChange) member(g governance) *memberChange {
 }
 
 func (c channelChange) check(g governance) error {
+	if c.Members != g.members.Version {
+		return provenance.Errorf(provenance.Stale, "the update was computed from version %d of the members' list, and version %d is in force: propose it anew", c.Members, g.members.Version)
+	}
 	if m := c.member(g); m != nil {
 		return m.check(g)
 	}
@@ -97,6 +113,9 @@ func (c channelChange) check(g governance) error {
 }
 
 func (c channelChange) enact(tx *Tx, g governance, p state.Proposal, voters []policy.Person) (int, error) {
+	if err := putGoverned(tx, g.members, state.ChannelVotesKey(), state.ChannelVotes{Version: g.channel.Version + 1, Proposal: p.ID}); err != nil {
+		return 0, err
+	}
 	if m := c.member(g); m != nil {
 		return m.enact(tx, g, p, voters)
 	}
@@ -119,12 +138,13 @@ func (ChannelContract) Propose(tx *Tx, body, header, signature string) (string, 
 
 // Vote says yes for the caller's organisation, with the caller's signature on the update whose hash is named:
 // Proposal.Hash as the voter computed it. It may still be said when the vote is won: Fabric may want more
-// signatures than the members' majority. A no is proposal:Vote.
+// signatures than the members' majority. Said again, the newer signature takes the place of the older: a certificate
+// may have been renewed or revoked since. A no is proposal:Vote.
 func (ChannelContract) Vote(tx *Tx, id, hash, header, signature, reason string) (string, error) {
 	if err := checkReason(reason); err != nil {
 		return "", err
 	}
-	p, err := readProposal(tx, id)
+	p, err := loadProposal(tx, id)
 	if err != nil {
 		return "", err
 	}
@@ -156,13 +176,14 @@ func (ChannelContract) Vote(tx *Tx, id, hash, header, signature, reason string) 
 	return "", provenance.Errorf(provenance.Conflict, "proposal %s is %s already", p.ID, p.Status)
 }
 
-// addSignature adds the word of an organisation to a vote that is won.
+// addSignature adds the word of an organisation to a vote that is won, or its newer signature.
 func addSignature(tx *Tx, g governance, p state.Proposal, b state.Ballot) (string, error) {
 	own, err := loadBallots(tx, p.ID, []string{tx.caller.MSP})
 	if err != nil {
 		return "", err
 	}
-	if len(own) == 0 || !own[0].Yes {
+	said := len(own) > 0 && own[0].Same(b)
+	if !said {
 		b.Proposal, b.MSP, b.Act = p.ID, tx.caller.MSP, tx.act()
 		if err := putGoverned(tx, g.members, state.BallotKey(p.ID, b.MSP), b); err != nil {
 			return "", err
@@ -172,7 +193,7 @@ func addSignature(tx *Tx, g governance, p state.Proposal, b state.Ballot) (strin
 	if err != nil {
 		return "", err
 	}
-	if len(own) == 0 || !own[0].Yes {
+	if !said {
 		own = []state.Ballot{b}
 	}
 	return answer(tally(g, p, append(ballots, own...)), nil)

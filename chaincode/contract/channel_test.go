@@ -28,7 +28,7 @@ import (
 )
 
 // keyed gives somebody a certificate whose key the test has.
-func keyed(t *testing.T, certs map[string][]byte, who string, units ...string) {
+func keyed(t testing.TB, certs map[string][]byte, who string, units ...string) {
 	t.Helper()
 	name, mspID, _ := strings.Cut(who, "@")
 	creator, err := contracttest.Identity(mspID, name, units...)
@@ -39,7 +39,7 @@ func keyed(t *testing.T, certs map[string][]byte, who string, units ...string) {
 }
 
 // updateSigned returns the arguments of a signature on an update by whoever has a keyed certificate.
-func updateSigned(t *testing.T, creator []byte, who string, update []byte) []string {
+func updateSigned(t testing.TB, creator []byte, who string, update []byte) []string {
 	t.Helper()
 	name, mspID, _ := strings.Cut(who, "@")
 	seed := sha256.Sum256([]byte(mspID + "\x00" + name))
@@ -52,7 +52,12 @@ func updateSigned(t *testing.T, creator []byte, who string, update []byte) []str
 }
 
 func channelBody(title, update, add, remove string) string {
-	body, err := json.Marshal(state.ChannelChange{Title: title, Update: []byte(update), Add: add, Remove: remove})
+	return channelBodyOf(title, update, add, remove, state.ChannelBase{})
+}
+
+// channelBodyOf is of an update that was computed from some configuration, and some list of members.
+func channelBodyOf(title, update, add, remove string, base state.ChannelBase) string {
+	body, err := json.Marshal(state.ChannelChange{Title: title, Update: []byte(update), Add: add, Remove: remove, ChannelBase: base})
 	if err != nil {
 		panic(err)
 	}
@@ -67,7 +72,8 @@ func (p *peers) channel() (string, map[string][]byte, []string) {
 	for _, c := range standingOf[state.Proposal](p, state.TypeProposal) {
 		if c.Kind == state.ProposeChannel && c.Status != state.ProposalRejected && p.rng.IntN(3) == 0 {
 			var body state.ChannelChange
-			if err := json.Unmarshal(c.Body, &body); err != nil {
+			text := read[state.ProposalText](p.all[0], state.ProposalTextKey(c.ID))
+			if err := json.Unmarshal(text.Body, &body); err != nil {
 				p.t.Fatal(err)
 			}
 			s := updateSigned(p.t, p.all[0].certs[who], who, body.Update)
@@ -75,7 +81,8 @@ func (p *peers) channel() (string, map[string][]byte, []string) {
 		}
 	}
 	s := updateSigned(p.t, p.all[0].certs[who], who, []byte(update))
-	return who, nil, []string{"channel:Propose", channelBody("batch", update, "", ""), s[0], s[1]}
+	base := state.ChannelBase{Members: p.all[0].members().Version}
+	return who, nil, []string{"channel:Propose", channelBodyOf("batch", update, "", "", base), s[0], s[1]}
 }
 
 func keyedNetwork(t *testing.T) *ledger {
@@ -125,7 +132,7 @@ func TestChannelVotes(t *testing.T) {
 	}
 
 	l.do("admin@RetailMSP", "member:Join", "Retail")
-	out := channelBody("org-remove RetailMSP", "let it go", "", "RetailMSP")
+	out := channelBodyOf("org-remove RetailMSP", "let it go", "", "RetailMSP", state.ChannelBase{Sequence: 1, Members: l.members().Version})
 	for _, org := range []string{"VendorMSP", "AuditMSP", "SecurityMSP"} {
 		s := updateSigned(t, l.certs["admin@"+org], "admin@"+org, []byte("let it go"))
 		v = l.proposal(org, "channel:Propose", out, s[0], s[1])
@@ -196,6 +203,8 @@ func TestChannelChangesAreBounded(t *testing.T) {
 		"unknown field":    `{"title":"batch","update":"dXBkYXRl","force":true}`,
 		"field twice":      `{"title":"batch","update":"dXBkYXRl","update":"dXBkYXRl"}`,
 		"no base64":        `{"title":"batch","update":"*"}`,
+		"before all":       channelBodyOf("batch", "update", "", "", state.ChannelBase{Sequence: -1}),
+		"before the first": channelBodyOf("batch", "update", "", "", state.ChannelBase{Members: -1}),
 		"nothing":          ``,
 	} {
 		if _, _, err := l.invoke(vendor, nil, "channel:Propose", body, own[0], own[1]); provenance.CodeOf(err) != provenance.Invalid {

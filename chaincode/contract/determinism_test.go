@@ -349,15 +349,15 @@ func (p *peers) waiver(manager, digest string) (string, map[string][]byte, []str
 func (p *peers) vote() (string, map[string][]byte, []string) {
 	admin := "admin@" + p.org()
 	l := p.all[0]
-	var list []ProposalView
-	if err := json.Unmarshal([]byte(l.do(admin, "proposal:List")), &list); err != nil {
+	var list ProposalPage
+	if err := json.Unmarshal([]byte(l.do(admin, "proposal:List", "")), &list); err != nil {
 		p.t.Fatal(err)
 	}
 	for _, o := range p.all[1:] { // a query is a transaction too, and takes its second
 		o.txs, o.now = l.txs, l.now
 		o.tick()
 	}
-	for _, v := range list {
+	for _, v := range list.Proposals {
 		if v.Proposal.Status == state.ProposalOpen && p.rng.IntN(4) > 0 {
 			return admin, nil, pick(p, []string{"proposal:Vote", v.Proposal.ID, v.Proposal.Hash, pick(p, "yes", "yes", "no"), "so"}, []string{"proposal:Withdraw", v.Proposal.ID, "no"})
 		}

@@ -53,6 +53,7 @@ func TestVotesForOneTextAreNoneForAnother(t *testing.T) {
 		t.Fatal("two texts have one id")
 	}
 	stored := read[state.Proposal](l, state.ProposalKey(id))
+	l.state[state.ProposalTextKey(other)] = l.state[state.ProposalTextKey(id)]
 	stored.ID = other
 	l.state[state.ProposedKey(p.hash(0))], _ = state.Encode(state.Proposed{Round: 1, Latest: other})
 	l.state[state.ProposalKey(other)], _ = state.Encode(stored)

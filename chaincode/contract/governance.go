@@ -19,6 +19,8 @@ type governance struct {
 	registry state.Registry // that a change is about
 	hold     *state.Hold    // the same
 
+	channel state.ChannelVotes // of a change of the channel
+
 	root   *state.TrustedRoot // the same, of the shared ones
 	roots  state.RootList     // their names
 	others []sharedRoot       // and the others of them that are in force

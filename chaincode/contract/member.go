@@ -162,6 +162,7 @@ type MemberList struct {
 	Members []state.Member `json:"members"`
 	Invited []string       `json:"invited"` // MSP ids that may join
 	Needed  int            `json:"needed"`  // agreeing members that decide a vote
+	Version int            `json:"version"` // state.Members.Version
 	Grants  []state.Grant  `json:"grants"`
 }
 
@@ -171,7 +172,7 @@ func (MemberContract) List(tx *Tx) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	list := MemberList{Members: []state.Member{}, Invited: append([]string{}, g.members.Invited...), Needed: g.needed(), Grants: []state.Grant{}}
+	list := MemberList{Members: []state.Member{}, Invited: append([]string{}, g.members.Invited...), Needed: g.needed(), Version: g.members.Version, Grants: []state.Grant{}}
 	if err := scanInto(tx, &list.Members, state.TypeMember); err != nil {
 		return "", err
 	}

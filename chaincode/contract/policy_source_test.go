@@ -123,16 +123,17 @@ func TestATextThatHidesSomething(t *testing.T) {
 func TestABodyThatItsTextDoesNotSay(t *testing.T) {
 	l, text := network(t), writtenPolicy("two people look at it", "2")
 	v := l.open("VendorMSP", "policy", text)
-	p := read[state.Proposal](l, state.ProposalKey(v.Proposal.ID))
-	for name, forge := range map[string]func(*state.Proposal){
-		"another body": func(p *state.Proposal) { p.Body = canonicalOf(t, writtenPolicy("", "1")) },
-		"another text": func(p *state.Proposal) { p.Source = writtenPolicy("two people look at it", "1") },
-		"no text":      func(p *state.Proposal) { p.Source = "" },
+	id := v.Proposal.ID
+	p := read[state.ProposalText](l, state.ProposalTextKey(id))
+	for name, forge := range map[string]func(*state.ProposalText){
+		"another body": func(p *state.ProposalText) { p.Body = canonicalOf(t, writtenPolicy("", "1")) },
+		"another text": func(p *state.ProposalText) { p.Source = writtenPolicy("two people look at it", "1") },
+		"no text":      func(p *state.ProposalText) { p.Source = "" },
 	} {
 		forged := p
 		forge(&forged)
-		l.state[state.ProposalKey(p.ID)], _ = state.Encode(forged)
-		l.refused(provenance.Internal, "admin@AuditMSP", "proposal:Vote", p.ID, l.hash(p.ID), "yes", "")
+		l.state[state.ProposalTextKey(id)], _ = state.Encode(forged)
+		l.refused(provenance.Internal, "admin@AuditMSP", "proposal:Vote", id, l.hash(id), "yes", "")
 		if _, _, err := l.invoke("admin@AuditMSP", nil, "proposal:Open", "policy", text); err == nil {
 			t.Errorf("%s: proposing the text again was a vote for it", name)
 		}

@@ -1,10 +1,7 @@
 package contract
 
 import (
-	"cmp"
 	"regexp"
-	"slices"
-	"strings"
 
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
 
@@ -17,7 +14,7 @@ import (
 // proposal is open.
 type ProposalContract struct{ contractapi.Contract }
 
-// maxListed bounds the closed proposals in a list.
+// maxListed bounds the proposals on a page.
 const maxListed = 100
 
 var proposalID = regexp.MustCompile(`^[0-9a-f]{64}$`)
@@ -65,10 +62,6 @@ func openProposal(tx *Tx, kind state.ProposalKind, body []byte, ballot state.Bal
 	if err != nil {
 		return "", err
 	}
-	// The same update is never made twice: it names the versions that it changes.
-	if last != nil && c.kind == state.ProposeChannel && last.Status == state.ProposalAccepted {
-		return answerProposal(tx, g, *last)
-	}
 	if err := c.check(g); err != nil {
 		return "", err
 	}
@@ -87,7 +80,11 @@ func openProposal(tx *Tx, kind state.ProposalKind, body []byte, ballot state.Bal
 		ID: state.ProposalID(c.hash(base), round+1), Round: round + 1, Kind: c.kind, Name: c.name, Base: base,
 		Body: c.body, Source: c.source, Hash: state.ContentHash(c.body, c.source), Status: state.ProposalOpen, Act: tx.act(),
 	}
-	if err := noteProposal(tx, opened.ID); err != nil {
+	opened.Subject = opened.Title()
+	if ch, ok := c.effect.(channelChange); ok {
+		opened.Channel = &ch.ChannelBase
+	}
+	if err := noteProposal(tx, g, opened); err != nil {
 		return "", err
 	}
 	if err := tx.put(state.ProposedKey(c.hash(base)), state.Proposed{Round: opened.Round, Latest: opened.ID}); err != nil {
@@ -104,13 +101,13 @@ func lastProposal(tx *Tx, c change, base int) (*state.Proposal, int, error) {
 	if err != nil || !found {
 		return nil, 0, err
 	}
-	p, err := readProposal(tx, known.Latest)
+	p, err := loadProposal(tx, known.Latest)
 	return &p, known.Round, err
 }
 
 // noteProposal notes a proposal that the caller's organisation opens. It may have so
 // many open ones: its own fill its own list and nobody else's.
-func noteProposal(tx *Tx, id string) error {
+func noteProposal(tx *Tx, g governance, opened state.Proposal) error {
 	key := state.ProposalsKey(tx.caller.MSP)
 	var list state.Proposals
 	if _, err := state.Read(tx, key, &list); err != nil {
@@ -123,16 +120,21 @@ func noteProposal(tx *Tx, id string) error {
 			if err != nil {
 				return err
 			}
-			if p.Status != state.ProposalOpen {
-				continue
-			}
-			// What nobody can vote for any more takes no room: where others have said
-			// yes to it, its maker cannot withdraw it.
+			// What nobody can vote for any more takes no room.
 			stale, err := outdated(tx, p)
 			if err != nil {
 				return err
 			}
-			if !stale {
+			switch {
+			case p.Status != state.ProposalOpen || stale:
+			case p.Channel != nil && opened.Channel != nil && p.Channel.Sequence < opened.Channel.Sequence:
+				// By its maker's own word the channel has moved on since: a change that its maker alone could sign
+				// came into force without a vote that was won.
+				p.Status = state.ProposalWithdrawn
+				if err := putGoverned(tx, g.members, state.ProposalKey(p.ID), p); err != nil {
+					return err
+				}
+			default:
 				open = append(open, o)
 			}
 		}
@@ -141,18 +143,17 @@ func noteProposal(tx *Tx, id string) error {
 	if len(list.Open) >= state.MaxProposals {
 		return provenance.Errorf(provenance.Full, "%s has %d open proposals, and may have no more: withdraw one", tx.caller.MSP, state.MaxProposals)
 	}
-	list.Open = append(list.Open, id)
+	list.Open = append(list.Open, opened.ID)
 	return tx.put(key, list)
 }
 
 // outdated tells whether what a proposal would change has changed since it was made.
 func outdated(tx *Tx, p state.Proposal) (bool, error) {
-	c, err := storedChange(p)
+	now, err := state.LoadInForce(tx)
 	if err != nil {
 		return false, err
 	}
-	g, err := loadGovernance(tx, c)
-	return err == nil && c.base(g) != p.Base, err
+	return now.Outdated(tx, p)
 }
 
 // Vote casts the caller's organisation's ballot, "yes" or "no", on what
@@ -166,7 +167,7 @@ func (ProposalContract) Vote(tx *Tx, id, hash, vote, reason string) (string, err
 	if err := checkReason(reason); err != nil {
 		return "", err
 	}
-	p, err := readProposal(tx, id)
+	p, err := loadProposal(tx, id)
 	if err != nil {
 		return "", err
 	}
@@ -199,8 +200,8 @@ func (ProposalContract) Vote(tx *Tx, id, hash, vote, reason string) (string, err
 	return castVote(tx, g, c, p, false, ballot)
 }
 
-// Withdraw ends an open proposal; only the organisation that opened it may, and
-// only while nobody else has said yes to it: then it is theirs as well.
+// Withdraw ends an open proposal; only the organisation that opened it may, whoever has said yes to it: else one
+// other's yes would hold its room. Who still wants it proposes it anew.
 func (ProposalContract) Withdraw(tx *Tx, id, reason string) (string, error) {
 	if err := checkReason(reason); err != nil {
 		return "", err
@@ -220,8 +221,6 @@ func (ProposalContract) Withdraw(tx *Tx, id, reason string) (string, error) {
 		return answer(view, nil)
 	case p.Status != state.ProposalOpen:
 		return "", provenance.Errorf(provenance.Conflict, "proposal %s is %s already", p.ID, p.Status)
-	case slices.ContainsFunc(view.Yes, func(msp string) bool { return msp != tx.caller.MSP }):
-		return "", provenance.Errorf(provenance.Conflict, "others have said yes to proposal %s: vote no instead", p.ID)
 	}
 	p.Status = state.ProposalWithdrawn
 	view.Proposal = p
@@ -230,7 +229,7 @@ func (ProposalContract) Withdraw(tx *Tx, id, reason string) (string, error) {
 
 // Get returns a proposal and its ballots.
 func (ProposalContract) Get(tx *Tx, id string) (string, error) {
-	p, err := readProposal(tx, id)
+	p, err := loadProposal(tx, id)
 	if err != nil {
 		return "", err
 	}
@@ -238,40 +237,67 @@ func (ProposalContract) Get(tx *Tx, id string) (string, error) {
 	return answer(view, err)
 }
 
-// List returns the open proposals, then the newest closed ones, at most 100 of these.
-func (ProposalContract) List(tx *Tx) (string, error) {
-	var all []state.Proposal
-	if err := scanInto(tx, &all, state.TypeProposal); err != nil {
-		return "", err
+// ProposalPage is a part of all proposals, by their ids and without their texts.
+type ProposalPage struct {
+	Proposals []ProposalView `json:"proposals"`
+	Next      string         `json:"next,omitempty"` // id that the next page begins with, "" on the last
+}
+
+// List returns a page of all proposals, from an id on or with "" from the first. It costs what is on the page: who
+// wants the open ones first, or the newest, asks a gateway.
+func (ProposalContract) List(tx *Tx, from string) (string, error) {
+	if from != "" && !proposalID.MatchString(from) {
+		return "", provenance.Errorf(provenance.Invalid, "from %q: want the id that a page's next is", clip(from))
 	}
-	slices.SortFunc(all, func(a, b state.Proposal) int {
-		return cmp.Or(closed(a)-closed(b), b.At.Compare(a.At), strings.Compare(a.ID, b.ID))
-	})
-	if open := slices.IndexFunc(all, func(p state.Proposal) bool { return closed(p) == 1 }); open >= 0 {
-		all = all[:min(len(all), open+maxListed)]
+	bookmark := ""
+	if from != "" {
+		bookmark = state.ProposalKey(from)
 	}
-	list := make([]ProposalView, len(all))
-	for i, p := range all {
-		var err error
-		if _, list[i], err = viewOf(tx, p); err != nil {
+	it, meta, err := tx.GetStub().GetStateByPartialCompositeKeyWithPagination(state.TypeProposal, nil, maxListed, bookmark)
+	if err != nil {
+		return "", provenance.Wrap(provenance.Internal, err, "scan proposals")
+	}
+	defer closeQuietly(it)
+	page := ProposalPage{Proposals: []ProposalView{}}
+	for it.HasNext() {
+		kv, err := it.Next()
+		if err != nil {
+			return "", provenance.Wrap(provenance.Internal, err, "scan proposals")
+		}
+		var p state.Proposal
+		if err := state.Decode(kv.GetValue(), &p); err != nil {
 			return "", err
 		}
+		_, view, err := viewOf(tx, p)
+		if err != nil {
+			return "", err
+		}
+		page.Proposals = append(page.Proposals, view)
 	}
-	return answer(list, nil)
+	if _, attributes, ok := state.SplitKey(meta.GetBookmark()); ok && len(attributes) == 1 {
+		page.Next = attributes[0]
+	}
+	return answer(&page, nil)
 }
 
-func closed(p state.Proposal) int {
-	if p.Status == state.ProposalOpen {
-		return 0
-	}
-	return 1
-}
-
+// readProposal reads a proposal without its text.
 func readProposal(tx *Tx, id string) (p state.Proposal, err error) {
+	return proposalOf(id, func() (p state.Proposal, found bool, err error) {
+		found, err = state.Read(tx, state.ProposalKey(id), &p)
+		return p, found, err
+	})
+}
+
+// loadProposal reads a proposal with its text.
+func loadProposal(tx *Tx, id string) (state.Proposal, error) {
+	return proposalOf(id, func() (state.Proposal, bool, error) { return state.LoadProposal(tx, id) })
+}
+
+func proposalOf(id string, read func() (state.Proposal, bool, error)) (state.Proposal, error) {
 	if !proposalID.MatchString(id) {
-		return p, provenance.Errorf(provenance.Invalid, "proposal id %q: want 64 hex digits, as waybill proposal list -o json shows them", clip(id))
+		return state.Proposal{}, provenance.Errorf(provenance.Invalid, "proposal id %q: want 64 hex digits, as waybill proposal list -o json shows them", clip(id))
 	}
-	found, err := state.Read(tx, state.ProposalKey(id), &p)
+	p, found, err := read()
 	if err == nil && !found {
 		err = provenance.Errorf(provenance.NotFound, "proposal %s is not on the ledger", id)
 	}

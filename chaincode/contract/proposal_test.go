@@ -27,11 +27,11 @@ func (l *ledger) proposal(org string, args ...string) (v ProposalView) {
 
 // hash is what a vote on a proposal names, "" where there is none.
 func (l *ledger) hash(id string) string {
-	b := l.state[state.ProposalKey(id)]
+	b := l.state[state.ProposalTextKey(id)]
 	if b == nil {
 		return ""
 	}
-	var p state.Proposal
+	var p state.ProposalText
 	if err := state.Decode(b, &p); err != nil {
 		l.t.Fatal(err)
 	}
@@ -150,7 +150,10 @@ func TestProposalsEnd(t *testing.T) {
 	}
 	last := l.open("VendorMSP", "policy", text)
 	l.proposal("AuditMSP", "proposal:Vote", last.Proposal.ID, l.hash(last.Proposal.ID), "yes", "")
-	l.refused(provenance.Conflict, "admin@VendorMSP", "proposal:Withdraw", last.Proposal.ID, "it is others' as well")
+	// Another's yes holds nobody's room: whoever proposed it may end it, and whoever wants it proposes it anew.
+	l.proposal("VendorMSP", "proposal:Withdraw", last.Proposal.ID, "")
+	l.open("AuditMSP", "policy", text)
+	last = l.open("VendorMSP", "policy", text)
 	l.refused(provenance.Stale, "admin@SecurityMSP", "proposal:Vote", last.Proposal.ID, strings.Repeat("0", 64), "yes", "")
 	if v := l.proposal("SecurityMSP", "proposal:Vote", last.Proposal.ID, l.hash(last.Proposal.ID), "yes", ""); v.Proposal.Status != state.ProposalAccepted {
 		t.Errorf("in the end: %+v", v)
@@ -170,7 +173,7 @@ func TestStaleProposals(t *testing.T) {
 	if v := l.open("AuditMSP", "policy", policyText("default", 3)); v.Proposal.Base != 2 || len(v.Yes) != 1 {
 		t.Errorf("the votes for a change from version 1 are not votes for one from version 2: %+v", v)
 	}
-	l.refused(provenance.Conflict, "admin@VendorMSP", "proposal:Withdraw", stale.Proposal.ID, "another has said yes")
+	l.proposal("VendorMSP", "proposal:Withdraw", stale.Proposal.ID, "of no use any more")
 
 	add := l.open("VendorMSP", "member-add", `{"msp":"NewMSP"}`)
 	l.agree("majority", `{"majority":4}`, "VendorMSP", "AuditMSP", "SecurityMSP")
@@ -182,20 +185,49 @@ func TestProposalList(t *testing.T) {
 	done := l.agree("policy", policyText("default", 2), "VendorMSP", "AuditMSP", "SecurityMSP")
 	older := l.open("VendorMSP", "policy", policyText("other", 1))
 	newer := l.open("VendorMSP", "member-remove", `{"msp":"PlatformMSP"}`)
-	var list []ProposalView
-	if err := json.Unmarshal([]byte(l.do("stranger@AuditMSP", "proposal:List")), &list); err != nil {
-		t.Fatal(err)
+	list := func(from string) (page ProposalPage) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(l.do("stranger@AuditMSP", "proposal:List", from)), &page); err != nil {
+			t.Fatal(err)
+		}
+		return page
 	}
-	var ids []string
-	for _, v := range list {
-		ids = append(ids, v.Proposal.ID)
+	all := list("")
+	status := map[string]state.ProposalStatus{}
+	for _, v := range all.Proposals {
+		status[v.Proposal.ID] = v.Proposal.Status
+		if v.Proposal.Body != nil || v.Proposal.Source != "" || v.Proposal.Subject == "" {
+			t.Errorf("a list brings texts, or no titles: %+v", v.Proposal)
+		}
+		if diff := cmp.Diff([]string{"VendorMSP"}, v.Yes); v.Proposal.ID == older.Proposal.ID && diff != "" {
+			t.Errorf("ballots (-want +got):\n%s", diff)
+		}
 	}
-	if len(ids) != 5 || ids[0] != newer.Proposal.ID || ids[1] != older.Proposal.ID || ids[2] != done.Proposal.ID {
-		t.Errorf("want open ones first, then the newest: %v", ids)
+	if len(status) != 5 || all.Next != "" || status[newer.Proposal.ID] != state.ProposalOpen || status[older.Proposal.ID] != state.ProposalOpen || status[done.Proposal.ID] != state.ProposalAccepted {
+		t.Errorf("%v, then %q", status, all.Next)
 	}
-	if diff := cmp.Diff([]string{"VendorMSP"}, list[0].Yes); diff != "" {
-		t.Errorf("ballots (-want +got):\n%s", diff)
+	// However many there are, an answer is a page of them.
+	for i := range 2*maxListed + 1 {
+		p := state.Proposal{ID: fmt.Sprintf("%064x", i), Kind: state.ProposeMajority, Status: state.ProposalRejected}
+		l.state[state.ProposalKey(p.ID)], _ = state.Encode(p)
 	}
+	seen, pages := map[string]bool{}, 0
+	for from := ""; ; pages++ {
+		page := list(from)
+		if len(page.Proposals) > maxListed {
+			t.Fatalf("%d on a page", len(page.Proposals))
+		}
+		for _, v := range page.Proposals {
+			seen[v.Proposal.ID] = true
+		}
+		if from = page.Next; from == "" {
+			break
+		}
+	}
+	if len(seen) != 2*maxListed+6 || pages != 2 {
+		t.Errorf("%d proposals on %d pages", len(seen), pages+1)
+	}
+	l.refused(provenance.Invalid, "stranger@AuditMSP", "proposal:List", "nonsense")
 }
 
 func TestWhatCannotBeProposed(t *testing.T) {

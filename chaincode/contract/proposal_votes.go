@@ -16,6 +16,9 @@ func castVote(tx *Tx, g governance, c change, p state.Proposal, opened bool, b s
 	if now := c.base(g); now != p.Base {
 		return "", provenance.Errorf(provenance.Stale, "proposal %s was made to version %d of what it changes, and version %d is in force: propose it anew", p.ID, p.Base, now)
 	}
+	if ch := p.Channel; ch != nil && ch.Members != g.members.Version {
+		return "", provenance.Errorf(provenance.Stale, "proposal %s was made to version %d of the members' list, and version %d is in force: propose it anew", p.ID, ch.Members, g.members.Version)
+	}
 	if p.Kind == state.ProposeChannel && b.Yes && b.Signature == nil {
 		return "", provenance.Errorf(provenance.Invalid, "a yes to a change of the channel is a signature on it: waybill channel vote %s", p.ID)
 	}
@@ -28,7 +31,7 @@ func castVote(tx *Tx, g governance, c change, p state.Proposal, opened bool, b s
 	}
 	own := slices.IndexFunc(ballots, func(o state.Ballot) bool { return o.MSP == tx.caller.MSP })
 	if own >= 0 {
-		if ballots[own].Yes == b.Yes {
+		if ballots[own].Same(b) {
 			return answer(tally(g, p, ballots), nil)
 		}
 		ballots = slices.Delete(ballots, own, own+1)
@@ -57,7 +60,13 @@ func castVote(tx *Tx, g governance, c change, p state.Proposal, opened bool, b s
 		return answer(view, nil)
 	}
 	view.Proposal = p
-	return answer(view, putGoverned(tx, g.members, state.ProposalKey(p.ID), p))
+	head, text := p.Parted()
+	if opened {
+		if err := putGoverned(tx, g.members, state.ProposalTextKey(p.ID), text); err != nil {
+			return "", err
+		}
+	}
+	return answer(view, putGoverned(tx, g.members, state.ProposalKey(p.ID), head))
 }
 
 // voters are those who said yes.
@@ -76,19 +85,18 @@ func answerProposal(tx *Tx, g governance, p state.Proposal) (string, error) {
 	return answer(tally(g, p, ballots), err)
 }
 
-// viewOf returns a proposal with its ballots, and what it would change.
+// viewOf returns a proposal with its ballots.
 func viewOf(tx *Tx, p state.Proposal) (governance, ProposalView, error) {
-	c, err := storedChange(p)
-	if err != nil {
-		return governance{}, ProposalView{}, err
-	}
-	g, err := loadGovernance(tx, c)
+	g, err := loadGovernance(tx, change{})
 	if err != nil {
 		return g, ProposalView{}, err
 	}
 	ballots, err := loadBallots(tx, p.ID, g.members.MSPs)
+	if err != nil {
+		return g, ProposalView{}, err
+	}
 	view := tally(g, p, ballots)
-	view.Stale = p.Status == state.ProposalOpen && c.base(g) != p.Base
+	view.Stale, err = outdated(tx, p)
 	return g, view, err
 }
 

@@ -155,7 +155,7 @@ func TestTrustProposals(t *testing.T) {
 		t.Errorf("in force already: %d keys, %v", len(writes), err)
 	}
 	l.refused(provenance.Forbidden, "scanner@AuditMSP", "proposal:Open", "trusted-root", sharedBody("more", other.TrustedRoot()))
-	l.do("auditor@AuditMSP", "proposal:List")
+	l.do("auditor@AuditMSP", "proposal:List", "")
 }
 
 // TestNoRootBreaksTheList: whatever stands in a text, it is refused where it is proposed
@@ -198,7 +198,7 @@ func TestNoRootBreaksTheList(t *testing.T) {
 		}
 	}
 	l.share("public", operated("<b> & co"))
-	l.do("auditor@AuditMSP", "proposal:List")
+	l.do("auditor@AuditMSP", "proposal:List", "")
 	if v := l.shown("", "public", "0"); !strings.Contains(v.Version.Text, `"operator":"<b> & co"`) {
 		t.Error("the text is another one")
 	}

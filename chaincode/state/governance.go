@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -106,19 +107,52 @@ func ProposalID(change string, round int) string {
 // Proposal is a change that organisations vote on. What comes into force is
 // the body that stands here, whoever brings the last vote.
 type Proposal struct {
-	ID    string          `json:"id"` // ProposalID
-	Round int             `json:"round"`
-	Kind  ProposalKind    `json:"kind"`
-	Name  string          `json:"name"` // of the policy, or the MSP id
-	Base  int             `json:"base"` // version in force when it was made
-	Body  json.RawMessage `json:"body"`
+	ID    string       `json:"id"` // ProposalID
+	Round int          `json:"round"`
+	Kind  ProposalKind `json:"kind"`
+	Name  string       `json:"name"` // of the policy, or the MSP id
+	Base  int          `json:"base"` // version in force when it was made
+	// Body and Source are under a key of their own, ProposalTextKey: whoever lists proposals does not pay for
+	// them. LoadProposal brings both.
+	Body json.RawMessage `json:"body,omitempty"`
 	// Source is the text that the contract read Body from, comments included; ""
 	// where that is Body. It decides nothing, and is voted on with it.
-	Source  string         `json:"source,omitempty"`
-	Hash    string         `json:"hash"` // ContentHash
+	Source string `json:"source,omitempty"`
+	// Subject is Title, as the contract read it from Body.
+	Subject string         `json:"subject,omitempty"`
+	Channel *ChannelBase   `json:"channel,omitempty"` // of a ProposeChannel proposal
+	Hash    string         `json:"hash"`              // ContentHash
 	Status  ProposalStatus `json:"status"`
 	Version int            `json:"version,omitempty"` // the policy version it became
 	Act
+}
+
+// ProposalText is what a proposal would put in force.
+type ProposalText struct {
+	Body   json.RawMessage `json:"body"`
+	Source string          `json:"source,omitempty"`
+}
+
+// LoadProposal reads a proposal with what it would put in force.
+func LoadProposal(r Reader, id string) (p Proposal, found bool, err error) {
+	values, err := r.Get(ProposalKey(id), ProposalTextKey(id))
+	if err != nil || values[0] == nil {
+		return p, false, err
+	}
+	if err := Decode(values[0], &p); err != nil || values[1] == nil {
+		return p, true, err
+	}
+	var text ProposalText
+	err = Decode(values[1], &text)
+	p.Body, p.Source = text.Body, text.Source
+	return p, true, err
+}
+
+// Parted returns the two records that a proposal is kept as.
+func (p Proposal) Parted() (head Proposal, text ProposalText) {
+	text = ProposalText{Body: p.Body, Source: p.Source}
+	p.Body, p.Source = nil, ""
+	return p, text
 }
 
 // Ballot is one organisation's vote on a proposal.
@@ -130,6 +164,14 @@ type Ballot struct {
 	// Signature is the voter's own on the configuration update, of a yes to a ProposeChannel proposal.
 	Signature *ConfigSignature `json:"configSignature,omitempty"`
 	Act
+}
+
+// Same tells whether two ballots say the same: with the same signature, where there is one.
+func (b Ballot) Same(o Ballot) bool {
+	if b.Yes != o.Yes || (b.Signature == nil) != (o.Signature == nil) {
+		return false
+	}
+	return b.Signature == nil || bytes.Equal(b.Signature.Header, o.Signature.Header) && bytes.Equal(b.Signature.Signature, o.Signature.Signature)
 }
 
 // Catalogue lists the active policies.

@@ -28,7 +28,9 @@
 //	proposed  <hash of a change>                  Proposed       proposal:Open     (how often it was proposed)
 //	proposals <msp>                               Proposals      proposal:Open     (the open proposals an organisation made)
 //	proposal  <id>                                Proposal       proposal:Open, Vote, Withdraw   (guarded)
+//	proposaltext <id>                             ProposalText   proposal:Open     (what it would put in force; immutable; guarded)
 //	ballot    <id> <msp>                          Ballot         proposal:Open, Vote             (guarded)
+//	channelvotes -                                ChannelVotes   proposal:*        (how often the channel was changed by a vote; guarded)
 //	key       <msp> <name>                        TrustKey       key:Add, Withdraw
 //	trust     <msp> <name>                        TrustedRoot    trust:Add, Withdraw, proposal:* (a root of keyless signatures; msp "": shared, and guarded)
 //	trusttext <msp> <name> <version>              RootVersion    trust:Add, proposal:*    (immutable; guarded where shared)
@@ -81,51 +83,53 @@ import (
 
 // The key types.
 const (
-	TypeMember     = "member"
-	TypeMembers    = "members"
-	TypeGrant      = "grant"
-	TypeRegistry   = "registry"
-	TypeSegment    = "segment"
-	TypeJournal    = "journal"
-	TypeClients    = "clients"
-	TypePurged     = "purged"
-	TypePage       = "0page" // the first of all, also of types that are still to come
-	TypeDirectory  = "directory"
-	TypeRun        = "run"
-	TypePlace      = "place"
-	TypeParents    = "parents"
-	TypeTag        = "tag"
-	TypePromotion  = "promotion"
-	TypeApproval   = "approval"
-	TypeReleased   = "released"
-	TypeRelease    = "release"
-	TypeRefusal    = "refusal"
-	TypeHold       = "hold"
-	TypePolicies   = "policies"
-	TypePolicy     = "policy"
-	TypeProposal   = "proposal"
-	TypeBallot     = "ballot"
-	TypeKey        = "key"
-	TypeTrust      = "trust"
-	TypeTrustText  = "trusttext"
-	TypeTrusts     = "trusts"
-	TypeSchema     = "schema"
-	TypeEvidence   = "evidence"
-	TypeEvSet      = "evset"
-	TypeWitness    = "witness"
-	TypeWaivers    = "waivers"
-	TypeLabels     = "labels"
-	TypeContext    = "context"
-	TypeGate       = "gate"
-	TypeTaken      = "taken"
-	TypeRequests   = "requests"
-	TypeCarrier    = "carrier"
-	TypeProposed   = "proposed"
-	TypeProposals  = "proposals"
-	TypeEvPast     = "evpast"
-	TypeFirstPiece = "said"
-	TypeClock      = "clock"
-	TypeGap        = "gap"
+	TypeMember       = "member"
+	TypeMembers      = "members"
+	TypeGrant        = "grant"
+	TypeRegistry     = "registry"
+	TypeSegment      = "segment"
+	TypeJournal      = "journal"
+	TypeClients      = "clients"
+	TypePurged       = "purged"
+	TypePage         = "0page" // the first of all, also of types that are still to come
+	TypeDirectory    = "directory"
+	TypeRun          = "run"
+	TypePlace        = "place"
+	TypeParents      = "parents"
+	TypeTag          = "tag"
+	TypePromotion    = "promotion"
+	TypeApproval     = "approval"
+	TypeReleased     = "released"
+	TypeRelease      = "release"
+	TypeRefusal      = "refusal"
+	TypeHold         = "hold"
+	TypePolicies     = "policies"
+	TypePolicy       = "policy"
+	TypeProposal     = "proposal"
+	TypeBallot       = "ballot"
+	TypeProposalText = "proposaltext"
+	TypeChannelVotes = "channelvotes"
+	TypeKey          = "key"
+	TypeTrust        = "trust"
+	TypeTrustText    = "trusttext"
+	TypeTrusts       = "trusts"
+	TypeSchema       = "schema"
+	TypeEvidence     = "evidence"
+	TypeEvSet        = "evset"
+	TypeWitness      = "witness"
+	TypeWaivers      = "waivers"
+	TypeLabels       = "labels"
+	TypeContext      = "context"
+	TypeGate         = "gate"
+	TypeTaken        = "taken"
+	TypeRequests     = "requests"
+	TypeCarrier      = "carrier"
+	TypeProposed     = "proposed"
+	TypeProposals    = "proposals"
+	TypeEvPast       = "evpast"
+	TypeFirstPiece   = "said"
+	TypeClock        = "clock"
+	TypeGap          = "gap"
 )
 
 // Key builds a key. The form is that of Fabric's composite keys
@@ -289,6 +293,12 @@ func PolicyKey(name string, version int) string {
 
 // ProposalKey names a proposal under vote.
 func ProposalKey(id string) string { return Key(TypeProposal, id) }
+
+// ProposalTextKey names what a proposal would put in force.
+func ProposalTextKey(id string) string { return Key(TypeProposalText, id) }
+
+// ChannelVotesKey names the count of the channel's changes.
+func ChannelVotesKey() string { return Key(TypeChannelVotes) }
 
 // BallotKey names an organisation's vote on a proposal.
 func BallotKey(id, msp string) string { return Key(TypeBallot, id, msp) }

@@ -18,6 +18,8 @@ type configView struct {
 	Sequence uint64          `json:"sequence"`
 	Block    uint64          `json:"block"`
 	Fields   []channel.Field `json:"fields"`
+	// Warnings say where it is not as this program makes one.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 func newChannelConfigCmd(a *app) *cobra.Command {
@@ -42,10 +44,13 @@ func newChannelConfigCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v := configView{Channel: d.name, Sequence: config.GetSequence(), Block: block, Fields: fields}
+			v := configView{Channel: d.name, Sequence: config.GetSequence(), Block: block, Fields: fields, Warnings: channel.Doubts(config)}
 			return a.emit(v, func(w io.Writer) {
 				fmt.Fprintf(w, "channel %s, configuration %d of block %d\n\n", sanitize(v.Channel), v.Sequence, v.Block)
 				writeFields(w, v.Fields)
+				for _, warning := range v.Warnings {
+					fmt.Fprintf(w, "WARNING: %s\n", sanitize(warning))
+				}
 			})
 		}),
 	}

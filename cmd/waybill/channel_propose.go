@@ -135,7 +135,12 @@ func (a *app) proposeChannel(ctx context.Context, p channelProposal, anyway bool
 			return err
 		}
 	}
-	body, err := json.Marshal(state.ChannelChange{Title: p.title, Update: update, Add: p.add, Remove: p.remove})
+	list, err := evaluate[struct{ Version int }](ctx, d.ownPeer, "member:List")
+	if err != nil {
+		return err
+	}
+	base := state.ChannelBase{Sequence: int(config.GetSequence()), Members: list.Version} //nolint:gosec // G115: a count of changes
+	body, err := json.Marshal(state.ChannelChange{Title: p.title, Update: update, Add: p.add, Remove: p.remove, ChannelBase: base})
 	if err != nil {
 		return fmt.Errorf("encode the change: %w", err)
 	}

@@ -26,6 +26,8 @@ type channelView struct {
 	Yes    []string             `json:"yes"`
 	No     []string             `json:"no"`
 	Needed int                  `json:"needed"` // of the members' votes
+	// Outdated: another vote changed the channel or the members since; nobody can vote on it any more.
+	Outdated bool `json:"outdated,omitempty"`
 	// State is "waiting", "ready" to be submitted, "in force", or "stale": the configuration has moved on.
 	State string `json:"state"`
 	Why   string `json:"why,omitempty"` // it is stale
@@ -35,7 +37,8 @@ type channelView struct {
 	Useless []string `json:"useless,omitempty"`
 	Becomes []string `json:"becomes,omitempty"` // of what an organisation that leaves has on the ledger
 
-	update     []byte
+	opener     string // MSP id
+	body       state.ChannelChange
 	hash       string
 	config     *common.Config
 	signatures []*common.ConfigSignature
@@ -69,26 +72,27 @@ func (d channelDoor) view(ctx context.Context, id string) (channelView, error) {
 		return channelView{}, err
 	}
 	v := channelView{
-		ID: id, Title: body.Title, Status: s.Proposal.Status, Yes: s.Yes, No: s.No, Needed: s.Needed,
-		State: channelWaiting, update: body.Update, hash: s.Proposal.Hash, signatures: configSignatures(ballots),
+		ID: id, Title: body.Title, Status: s.Proposal.Status, Yes: s.Yes, No: s.No, Needed: s.Needed, Outdated: s.Stale,
+		State: channelWaiting, opener: s.Proposal.By.MSP, body: body, hash: s.Proposal.Hash, signatures: configSignatures(ballots),
 	}
 	if v.config, _, err = d.current(ctx); err != nil {
 		return v, err
 	}
-	v.Explanation, err = channel.Explain(d.name, v.config, v.update)
+	v.Explanation, err = channel.Explain(d.name, v.config, body.Update)
 	switch {
 	case errors.Is(err, channel.ErrInForce):
 		v.State = channelInForce
+		v.agrees()
 		return v, nil
 	case err != nil:
 		v.State, v.Why = channelStale, err.Error()
 		return v, nil
 	}
 	v.compare(body)
-	if v.Needs, v.Useless, err = channel.Needs(d.name, v.config, v.update, v.signatures, time.Now()); err != nil {
+	if v.Needs, v.Useless, err = channel.Needs(d.name, v.config, body.Update, v.signatures, time.Now()); err != nil {
 		return v, err
 	}
-	if len(channel.Unmet(v.Needs)) == 0 {
+	if len(channel.Unmet(v.Needs)) == 0 && v.decided() {
 		v.State = channelReady
 	}
 	if len(v.Removed) > 0 {
@@ -97,8 +101,35 @@ func (d channelDoor) view(ctx context.Context, id string) (channelView, error) {
 	return v, err
 }
 
+// membership says whether the members' list changes with it.
+func (v channelView) membership() bool { return v.body.Add+v.body.Remove != "" }
+
+// decided says whether the ledger's own vote is won, or none is needed: an organisation comes and goes in the channel and
+// on the ledger together, so that the vote comes first.
+func (v channelView) decided() bool {
+	return !v.membership() || v.Status == state.ProposalAccepted
+}
+
+// votable says whether the ledger takes a vote on it still.
+func (v channelView) votable() bool {
+	return v.Status == state.ProposalOpen && !v.Outdated || v.Status == state.ProposalAccepted
+}
+
+// agrees warns where the channel, which has the update in force, is not what the proposal says of the members.
+func (v *channelView) agrees() {
+	if id := v.body.Add; id != "" && !channel.Takes(v.config, id) {
+		v.Warnings = append(v.Warnings, fmt.Sprintf("the proposal invites %s, which is not in the channel", id))
+	}
+	if id := v.body.Remove; id != "" && channel.Takes(v.config, id) {
+		v.Warnings = append(v.Warnings, fmt.Sprintf("the proposal ends the membership of %s, which is in the channel", id))
+	}
+}
+
 // compare warns where what the members' list becomes is not what the update does.
 func (v *channelView) compare(body state.ChannelChange) {
+	if have := v.config.GetSequence(); uint64(body.Sequence) > have { //nolint:gosec // G115: the contract takes none below 0
+		v.Warnings = append(v.Warnings, fmt.Sprintf("it says that it was computed from configuration %d, and your peer has %d", body.Sequence, have))
+	}
 	for _, x := range []struct {
 		said, word string
 		does       []string
@@ -153,9 +184,16 @@ func (v channelView) write(w io.Writer) {
 		fmt.Fprintf(w, "; against: %s", sanitize(strings.Join(v.No, ", ")))
 	}
 	fmt.Fprint(w, "\n\n")
+	if v.Outdated {
+		fmt.Fprintln(w, "nobody can vote on it any more: another vote changed the channel or the members since")
+	}
 	switch v.State {
 	case channelInForce:
 		fmt.Fprintln(w, "what it changes is in force")
+		if !v.decided() {
+			fmt.Fprintln(w, "on the ledger it is not: the members' list is as before until the vote is won")
+		}
+		writeExplanation(w, v.Explanation)
 		return
 	case channelStale:
 		fmt.Fprintf(w, "it is of no use any more: %s\npropose it anew\n", sanitize(v.Why))
@@ -173,6 +211,13 @@ func (v channelView) write(w io.Writer) {
 			met = "met"
 		}
 		fmt.Fprintf(w, "the signatures must meet %s: %s\n", sanitize(n.Policy), met)
+	}
+	if v.membership() {
+		met := "not won yet"
+		if v.decided() {
+			met = "won"
+		}
+		fmt.Fprintf(w, "and the members' vote, which changes their list: %s\n", met)
 	}
 	for _, u := range v.Useless {
 		fmt.Fprintf(w, "of no use: %s\n", sanitize(u))
@@ -211,7 +256,8 @@ func newChannelVoteCmd(a *app) *cobra.Command {
 		Long: `Sign a change of the channel for your organisation, as its admin. What would
 change is printed first, and what is not understood is not signed unless
 --despite-warnings says so. A signature cannot be taken back: it is on the
-ledger, and counts until the configuration moves on. A no needs no signature:
+ledger, and counts until the configuration moves on. Signed again, as when your
+certificate was renewed, the newer signature counts. A no needs no signature:
 waybill proposal vote ID no.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			d, err := a.openChannel(false)
@@ -224,10 +270,10 @@ waybill proposal vote ID no.`,
 				return err
 			}
 			v.write(a.errOut)
-			if err := v.signable(anyway); err != nil {
+			if err := v.mayVote(anyway); err != nil {
 				return err
 			}
-			header, signature, err := d.signUpdate(v.update)
+			header, signature, err := d.signUpdate(v.body.Update)
 			if err != nil {
 				return err
 			}
@@ -250,6 +296,21 @@ waybill proposal vote ID no.`,
 	return cmd
 }
 
+// mayVote refuses what nobody should sign, and what the ledger would.
+func (v channelView) mayVote(anyway bool) error {
+	switch {
+	case !v.votable():
+		status := string(v.Status)
+		if v.Outdated {
+			status = "outdated: another vote changed the channel or the members since it was made"
+		}
+		return hint(provenance.Errorf(provenance.Stale, "nobody votes on it any more, it is %s", status), "propose it anew")
+	case v.State == channelInForce && !v.decided() && (anyway || len(v.Warnings) == 0):
+		return nil // the ledger follows
+	}
+	return v.signable(anyway)
+}
+
 // signable refuses what nobody should sign.
 func (v channelView) signable(anyway bool) error {
 	switch {
@@ -262,52 +323,4 @@ func (v channelView) signable(anyway bool) error {
 			"ask whoever proposed it; sign nevertheless with --despite-warnings")
 	}
 	return nil
-}
-
-func newChannelSubmitCmd(a *app) *cobra.Command {
-	var anyway bool
-	cmd := &cobra.Command{
-		Use: "submit ID", Short: "Bring a change that enough organisations signed to the orderers", Args: operands("ID"),
-		Example: examples(`waybill channel submit $ID --as vendor/admin`),
-		Long: `Gather the signatures on a change of the channel from the ledger and bring it to
-the orderers, which decide by the channel's own policies. Anybody who may write
-may do it; it is done once the change is in force on your organisation's peer.`,
-		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
-			d, err := a.openChannel(false)
-			if err != nil {
-				return err
-			}
-			defer d.close()
-			v, err := d.view(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			if v.State == channelInForce {
-				return a.emit(v, v.write)
-			}
-			v.write(a.errOut)
-			if err := v.signable(anyway); err != nil {
-				return err
-			}
-			if unmet := channel.Unmet(v.Needs); len(unmet) > 0 {
-				return hint(provenance.Errorf(provenance.Forbidden, "not signed by enough organisations: %s", strings.Join(unmet, ", ")),
-					"an admin of another organisation: waybill channel vote %s --as ORG/admin", v.ID)
-			}
-			if v.Consenters {
-				if err := d.allUp(ctx, v.config, v.Leaving...); err != nil {
-					return err
-				}
-			}
-			block, err := d.Submit(ctx, v.config, v.update, v.signatures)
-			if err != nil {
-				return provenance.Wrap(provenance.Unavailable, err, "submit %s", v.Title)
-			}
-			v.State, v.Sequence = channelInForce, v.Sequence+1
-			return a.emit(v, func(w io.Writer) {
-				fmt.Fprintf(w, "in force with block %d, as configuration %d: %s\n", block, v.Sequence, sanitize(v.Title))
-			})
-		}),
-	}
-	cmd.Flags().BoolVar(&anyway, "despite-warnings", false, "submit what is not understood, or not as this program would write it")
-	return cmd
 }

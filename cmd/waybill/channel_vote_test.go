@@ -11,6 +11,7 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/network/channel"
 	"github.com/waybill-dev/waybill/network/channel/channeltest"
@@ -24,6 +25,9 @@ type fakeChannel struct {
 	down    []string
 	left    []string // whom Down was told that they leave
 	handed  int      // signatures that the orderers got
+	refuse  error    // what the orderers say
+	status  state.ProposalStatus
+	stale   bool // on the ledger
 	ballots []state.Ballot
 }
 
@@ -68,6 +72,9 @@ func (f *fakeChannel) Down(_ context.Context, _ *common.Config, leaving ...strin
 }
 
 func (f *fakeChannel) Submit(_ context.Context, _ *common.Config, update []byte, signatures []*common.ConfigSignature) (uint64, error) {
+	if f.refuse != nil {
+		return 0, f.refuse
+	}
 	f.handed = len(signatures)
 	var err error
 	f.config, err = channel.Apply("waybill", f.config, update)
@@ -97,9 +104,14 @@ func (w *world) proposed(body state.ChannelChange) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p := state.Proposal{Round: 1, Kind: state.ProposeChannel, Name: body.Title, Body: raw, Status: state.ProposalOpen}
+	p := state.Proposal{Round: 1, Kind: state.ProposeChannel, Name: body.Title, Body: raw, Act: state.Act{By: policy.Person{MSP: "VendorMSP", Name: "admin"}}}
 	p.ID, p.Hash = state.ProposalID(state.ChangeHash(p.Kind, p.Name, 0, p.Body, ""), 1), state.ContentHash(p.Body, "")
-	view := func() any { return tally{Proposal: p, Yes: []string{"VendorMSP"}, No: []string{}, Needed: 2} }
+	w.channel.status = state.ProposalOpen
+	view := func() any {
+		p.Status = w.channel.status
+		return tally{Proposal: p, Yes: []string{"VendorMSP"}, No: []string{}, Needed: 2, Stale: w.channel.stale}
+	}
+	w.peers["member:List"] = func(...string) any { return map[string]any{"version": 3} }
 	w.peers["proposal:Get"] = func(...string) any { return view() }
 	w.peers["channel:Votes"] = func(...string) any { return w.channel.ballots }
 	w.peers["key:List"] = func(...string) any {
@@ -111,6 +123,7 @@ func (w *world) proposed(body state.ChannelChange) string {
 		w.channel.vote(w.t, "SecurityMSP", args[2], args[3])
 		return view()
 	}
+	w.results["proposal:Withdraw"] = func(...string) any { return view() }
 	return p.ID
 }
 
@@ -132,7 +145,7 @@ func TestChannelVote(t *testing.T) {
 	w := newWorld(t)
 	w.channel = newFakeChannel(t)
 	update := w.channel.update(t, channel.SetBatch(800, 0, 0))
-	id := w.proposed(state.ChannelChange{Title: "batch", Update: update})
+	id := w.proposed(state.ChannelChange{Title: "batch", Update: update, ChannelBase: state.ChannelBase{Members: 3}})
 	code, out, errOut := w.run("channel", "propose", "batch", "--messages", "800", "--as", "vendor/admin")
 	if code != 0 || !strings.Contains(errOut, "+ at most 800 transactions") || !strings.Contains(out, "waybill channel vote "+id) {
 		t.Fatalf("exit %d, %s%s", code, out, errOut)
@@ -182,6 +195,7 @@ func TestChannelVoteRefuses(t *testing.T) {
 		"nobody is invited":     {state.ChannelChange{Title: "batch", Update: add}, "the members' list stays as it is"},
 		"another one leaves":    {state.ChannelChange{Title: "org-remove SecurityMSP", Update: stale, Remove: "VendorMSP"}, "ends the membership of VendorMSP"},
 		"no configuration":      {state.ChannelChange{Title: "batch", Update: []byte("x")}, "it is of no use any more"},
+		"from another future":   {state.ChannelChange{Title: "batch", Update: w.channel.update(t, channel.SetBatch(7, 0, 0)), ChannelBase: state.ChannelBase{Sequence: 9}}, "computed from configuration 9, and your peer has 0"},
 		"of another membership": {state.ChannelChange{Title: "batch", Update: w.channel.update(t, channel.SetBatch(7, 0, 0)), Remove: "SecurityMSP"}, "ends the membership of SecurityMSP"},
 	} {
 		id := w.proposed(c.body)

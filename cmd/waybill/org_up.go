@@ -35,7 +35,8 @@ An organisation that was voted in later is not in the first block. It names the
 block's hash with --hash, as a member told it by other means than those the file
 came by: waybill channel inspect prints it. With --config it names a block with
 the configuration in force as well (waybill channel config --block), in which it
-has to be as its own descriptor says, its orderer a consenter already.`,
+has to be as its own descriptor says. Its orderer becomes a consenter by a vote
+of its own, and follows the chain until then.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			f, err := a.ownOrg()
 			if err != nil {
@@ -45,7 +46,8 @@ has to be as its own descriptor says, its orderer a consenter already.`,
 			if err != nil {
 				return err
 			}
-			if err := a.checkBlocks(f, raw, hash, config); err != nil {
+			consenter, err := a.checkBlocks(f, raw, hash, config)
+			if err != nil {
 				return provenance.Wrap(provenance.Invalid, err, "%s", args[0])
 			}
 			block := &common.Block{}
@@ -60,7 +62,9 @@ has to be as its own descriptor says, its orderer a consenter already.`,
 				return orgHint(wrongPassphrase(err))
 			}
 			a.notice("joined channel %s, genesis hash %s", f.Spec().Channel, channel.GenesisHash(block))
-			a.notice("the others join too; then each: waybill chaincode approve, and one: waybill chaincode commit")
+			for _, line := range afterJoining(hash != "", consenter) {
+				a.notice("%s", line)
+			}
 			return nil
 		}),
 	}
@@ -70,20 +74,33 @@ has to be as its own descriptor says, its orderer a consenter already.`,
 	return cmd
 }
 
-// checkBlocks compares the blocks with the organisation's own descriptor, or with the hash that it was told.
-func (a *app) checkBlocks(f *org.Folder, genesis []byte, hash, config string) error {
+// afterJoining says what comes next.
+func afterJoining(later, consenter bool) []string {
+	if !later {
+		return []string{"the others join too; then each: waybill chaincode approve, and one: waybill chaincode commit"}
+	}
+	next := []string{"once the peer has read the chain: waybill chaincode approve, then waybill member join NAME"}
+	if !consenter {
+		next = append(next, "the orderer follows the chain; it decides with the others once they voted it in, with the file of waybill org export: waybill channel propose orderer-add FILE")
+	}
+	return next
+}
+
+// checkBlocks compares the blocks with the organisation's own descriptor, or with the hash that it was told, and
+// says whether its orderer is known to be a consenter.
+func (a *app) checkBlocks(f *org.Folder, genesis []byte, hash, config string) (consenter bool, err error) {
 	switch {
 	case hash == "" && config == "":
-		return f.CheckGenesis(genesis)
+		return true, f.CheckGenesis(genesis)
 	case hash == "":
-		return usagef("--config wants --hash: what it says is worth what the first block is worth")
+		return false, usagef("--config wants --hash: what it says is worth what the first block is worth")
 	}
 	if err := f.CheckGenesisOfOthers(genesis, hash); err != nil || config == "" {
-		return err
+		return false, err
 	}
 	later, err := a.readFile("block", config, maxBlock)
 	if err != nil {
-		return err
+		return false, err
 	}
 	return f.CheckLater(genesis, later)
 }

@@ -143,7 +143,7 @@ func newProposalWithdrawCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "withdraw ID", Short: "Withdraw a proposal that your organisation made", Args: operands("ID"),
 		Example: examples(`waybill proposal withdraw $ID --as vendor/admin`),
-		Long:    "Withdraw a proposal that your organisation made, while no other organisation\nvoted yes. After that, vote no instead.",
+		Long:    "Withdraw a proposal that your organisation made, while it is open, whoever voted\nyes. Who still wants it proposes it anew.",
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			if err := requireFullID("proposal", args[0], "waybill proposal list"); err != nil {
 				return err

@@ -20,6 +20,7 @@ type tally struct {
 	Yes      []string       `json:"yes"`
 	No       []string       `json:"no"`
 	Needed   int            `json:"needed"`
+	Stale    bool           `json:"stale,omitempty"` // nobody can vote on it any more
 }
 
 // propose opens a proposal, or votes for it where it is open already.

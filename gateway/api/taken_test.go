@@ -132,9 +132,10 @@ func TestWhatIsAgreedOn(t *testing.T) {
 		g.put(s.CarrierKey(), state.Carrier{Index: digest("index")}))
 	change := encode(t, state.RegistryChange{Host: host, Namespace: "team/a", Owner: "VendorMSP", Kind: "harbor"})
 	lift := encode(t, state.LiftChange{Digest: digest("bare"), MSP: "GoneMSP"})
-	g.proposed(state.Proposal{ID: "r0", Kind: state.ProposeRegistry, Base: 0, Body: change})
-	g.proposed(state.Proposal{ID: "r1", Kind: state.ProposeRegistry, Base: 1, Body: change})
-	g.proposed(state.Proposal{ID: "l1", Kind: state.ProposeLift, Base: int(moment(1).Unix()), Body: lift})
+	claimed := string(host) + "/team/a"
+	g.proposed(state.Proposal{ID: "r0", Kind: state.ProposeRegistry, Name: claimed, Base: 0, Body: change})
+	g.proposed(state.Proposal{ID: "r1", Kind: state.ProposeRegistry, Name: claimed, Base: 1, Body: change})
+	g.proposed(state.Proposal{ID: "l1", Kind: state.ProposeLift, Name: digest("bare").String() + " GoneMSP", Base: int(moment(1).Unix()), Body: lift})
 	c := g.client(g.audit.issue("rm", soon()))
 	ctx := t.Context()
 	v, err := c.GetVerdict(ctx, inTeam+s.Digest.String(), "production")

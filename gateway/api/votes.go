@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,11 +42,6 @@ func (s *service) ListProposals(ctx context.Context, in *waybillv1.ListProposals
 		if err == nil {
 			out.Proposals, err = counted(r, all)
 		}
-		for _, one := range out.GetProposals() {
-			if one.GetKind() == string(state.ProposeChannel) {
-				one.Body = "" // an update of 256 KiB: some hundred, which one organisation may make, fit into no answer
-			}
-		}
 		return err
 	})
 }
@@ -86,8 +80,7 @@ func (s *service) GetProposal(ctx context.Context, in *waybillv1.GetProposalRequ
 	out := &waybillv1.GetProposalResponse{}
 	return out, s.view(ctx, func(at moment, r Reads) error {
 		out.Height, out.Stale = at.height, at.stale
-		var p state.Proposal
-		found, err := state.Read(r, state.ProposalKey(in.GetId()), &p)
+		p, found, err := state.LoadProposal(r, in.GetId())
 		if err != nil {
 			return err
 		}
@@ -104,14 +97,11 @@ func (s *service) GetProposal(ctx context.Context, in *waybillv1.GetProposalRequ
 
 // counted adds the votes to proposals.
 func counted(r Reads, proposals []state.Proposal) ([]*waybillv1.Proposal, error) {
-	members, err := state.LoadMembers(r)
+	now, err := state.LoadInForce(r)
 	if err != nil {
 		return nil, err
 	}
-	active, err := activeVersions(r)
-	if err != nil {
-		return nil, err
-	}
+	members := now.Members
 	taken := newTakenBack(r)
 	out := make([]*waybillv1.Proposal, len(proposals))
 	for i, p := range proposals {
@@ -122,7 +112,7 @@ func counted(r Reads, proposals []state.Proposal) ([]*waybillv1.Proposal, error)
 		if p.Kind == state.ProposeLift {
 			one.Base = 0 // it is made to a hold, and that has no versions
 		}
-		if one.Outdated, err = outdated(r, p, active, members.Version); err != nil {
+		if one.Outdated, err = now.Outdated(r, p); err != nil {
 			return nil, err
 		}
 		voted := map[string]bool{}
@@ -149,50 +139,6 @@ func counted(r Reads, proposals []state.Proposal) ([]*waybillv1.Proposal, error)
 		out[i] = one
 	}
 	return out, nil
-}
-
-// outdated: it was made from a version, of what it changes, that is not in
-// force any more.
-func outdated(r Reads, p state.Proposal, active map[string]int, membership int) (bool, error) {
-	if p.Status != state.ProposalOpen {
-		return false, nil
-	}
-	base := membership
-	switch p.Kind {
-	case state.ProposePolicy:
-		base = active[p.Name]
-	case state.ProposeRegistry:
-		var c state.RegistryChange
-		var now state.Registry
-		if err := json.Unmarshal(p.Body, &c); err != nil {
-			return false, nil //nolint:nilerr // what it is about cannot be told; the contract says of it what it is
-		}
-		if _, err := state.Read(r, state.RegistryKey(c.Host), &now); err != nil {
-			return false, err
-		}
-		base = now.Version
-	case state.ProposeTrust:
-		var root state.TrustedRoot
-		if _, err := state.Read(r, state.TrustedRootKey("", p.Name), &root); err != nil {
-			return false, err
-		}
-		base = root.Changes
-	case state.ProposeLift:
-		var c state.LiftChange
-		var h state.Hold
-		if err := json.Unmarshal(p.Body, &c); err != nil {
-			return false, nil //nolint:nilerr // as above
-		}
-		found, err := state.Read(r, state.HoldKey(c.Digest, c.MSP), &h)
-		if err != nil {
-			return false, err
-		}
-		base = 0
-		if found && !h.Lifted {
-			base = int(h.At.Unix())
-		}
-	}
-	return p.Base != base, nil
 }
 
 // changes returns the newest open proposals that would change a policy; more

@@ -17,7 +17,9 @@ func (g *gatewayUnderTest) proposed(p state.Proposal, yes ...string) {
 	if p.Status == "" {
 		p.Status = state.ProposalOpen
 	}
-	g.block("admin@VendorMSP", g.put(state.ProposalKey(p.ID), p))
+	head, text := p.Parted()
+	head.Subject = p.Title()
+	g.block("admin@VendorMSP", g.put(state.ProposalKey(p.ID), head), g.put(state.ProposalTextKey(p.ID), text))
 	for _, msp := range yes {
 		g.block("admin@"+msp, g.put(state.BallotKey(p.ID, msp), state.Ballot{Proposal: p.ID, MSP: msp, Yes: true, Act: state.Act{By: policy.Person{MSP: msp, Name: "admin"}}}))
 	}
@@ -29,9 +31,9 @@ func TestProposals(t *testing.T) {
 	text := parsed(t, ruledPolicy)
 	g.proposed(state.Proposal{ID: "open", Kind: state.ProposePolicy, Name: "ruled", Base: 1, Body: text.Canonical(), Source: "# why\n", Hash: "abc"}, "VendorMSP")
 	g.proposed(state.Proposal{ID: "old", Kind: state.ProposePolicy, Name: "ruled", Base: 0, Body: text.Canonical()}, "VendorMSP")
-	g.proposed(state.Proposal{ID: "in", Kind: state.ProposeMemberAdd, Name: "NewMSP", Status: state.ProposalAccepted}, "VendorMSP", "AuditMSP")
+	g.proposed(state.Proposal{ID: "in", Kind: state.ProposeMemberAdd, Name: "NewMSP", Body: []byte(`{}`), Status: state.ProposalAccepted}, "VendorMSP", "AuditMSP")
 	g.block("admin@AuditMSP", g.put(state.BallotKey("open", "AuditMSP"), state.Ballot{Proposal: "open", MSP: "AuditMSP", Reason: "too lax"}))
-	g.proposed(state.Proposal{ID: "old-in", Kind: state.ProposeMajority, Base: 7}, "VendorMSP", "GoneMSP")
+	g.proposed(state.Proposal{ID: "old-in", Kind: state.ProposeMajority, Base: 7, Body: []byte(`{}`)}, "VendorMSP", "GoneMSP")
 	c := g.client(g.audit.issue("auditor", soon()))
 	ctx := t.Context()
 	list := func(status string) (lines []string) {
@@ -90,7 +92,7 @@ func TestListOfLargeProposals(t *testing.T) {
 	}
 	c := g.client(g.audit.issue("auditor", soon()))
 	all, err := c.ListProposals(t.Context(), "")
-	if err != nil || len(all.GetProposals()) != count || all.GetProposals()[0].GetTitle() != "change the channel: batch" {
+	if err != nil || len(all.GetProposals()) != count || all.GetProposals()[0].GetTitle() != "change the channel: batch" || all.GetProposals()[0].GetBody() != "" {
 		t.Fatalf("%d proposals, %v", len(all.GetProposals()), err)
 	}
 	one, err := c.GetProposal(t.Context(), "000")

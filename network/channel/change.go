@@ -132,7 +132,9 @@ func UpdateOrderer(d Descriptor) Change {
 			return fmt.Errorf("%s has no consenter", d.MSPID)
 		}
 		list[at] = consenterOf(d, list[at].GetId())
-		replace(g, endpointsKey, &common.OrdererAddresses{Addresses: []string{d.Orderer.Endpoint().String()}})
+		version := g.GetValues()[endpointsKey].GetVersion()
+		g.Values[endpointsKey] = endpoints(d)
+		g.Values[endpointsKey].Version = version
 		return setConsenters(ordering, list)
 	})
 }

@@ -13,6 +13,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
+// Doubts says where a configuration is not one that this program would write.
+func Doubts(config *common.Config) []string {
+	var e Explanation
+	e.doubt(config.GetChannelGroup())
+	return e.Warnings
+}
+
 // doubt warns of what this program would not have written.
 func (e *Explanation) doubt(after *common.ConfigGroup) {
 	application, ordering := after.GetGroups()[applicationGroup], after.GetGroups()[ordererGroup]
@@ -62,6 +69,9 @@ func (e *Explanation) doubt(after *common.ConfigGroup) {
 		}
 	}
 	for _, h := range inOrder(has) {
+		if h.modPolicy() != h.changedBy() {
+			e.warn("%s is changed by %.80q, not by %s", h.at(), h.modPolicy(), h.changedBy())
+		}
 		if _, ok := wanted[h.id()]; h.kind == policyKind && !ok {
 			e.warn("%s is a policy that a channel of ours does not have", h.at())
 		}
@@ -159,7 +169,7 @@ func (e *Explanation) doubtEndpoints(ordering *common.ConfigGroup, list []*commo
 		if err := exact(ordering.GetGroups()[id].GetValues()[endpointsKey].GetValue(), has); err != nil {
 			e.warn("Channel/Orderer/%s: Endpoints: %v", id, err)
 		} else if !slices.Equal(has.GetAddresses(), want) {
-			e.warn("%s orders at %q, and its consenter is at %q", id, has.GetAddresses(), want)
+			e.warn("%s orders at %q, and its consenter is at %q: peers take the number of addresses for that of the orderers, and could wait for more than there are", id, has.GetAddresses(), want)
 		}
 	}
 }

@@ -61,6 +61,18 @@ func (e element) modPolicy() string {
 	return e.policy.GetModPolicy()
 }
 
+// changedBy is the policy that a channel of ours asks for a change of it.
+func (e element) changedBy() string {
+	switch {
+	case len(e.path) != 3:
+	case e.path[1] == applicationGroup && e.kind == groupKind:
+		return applicationAdmins
+	case e.path[1] == ordererGroup && (e.kind == groupKind || e.kind == valueKind && e.name == endpointsKey):
+		return orderingAdmins
+	}
+	return admins
+}
+
 // words says what it is, and whether that was understood.
 func (e element) words() (string, bool) {
 	var text string
@@ -80,8 +92,8 @@ func (e element) words() (string, bool) {
 		sum := sha256.Sum256(raw)
 		return fmt.Sprintf("NOT UNDERSTOOD: %d bytes, sha256 %s", len(raw), hex.EncodeToString(sum[:])), false
 	}
-	if policy := e.modPolicy(); policy != admins {
-		return fmt.Sprintf("%s\nNOT UNDERSTOOD: it is changed by %.80q, not by %s", text, policy, admins), false
+	if policy := e.modPolicy(); policy != e.changedBy() {
+		return fmt.Sprintf("%s\nNOT UNDERSTOOD: it is changed by %.80q, not by %s", text, policy, e.changedBy()), false
 	}
 	return text, true
 }

@@ -107,7 +107,7 @@ func (e *Explanation) edit(old, now element) {
 	becomes, ok := b.words()
 	if old.kind == groupKind {
 		was, becomes = "changed by "+old.modPolicy(), "changed by "+now.modPolicy()
-		ok = now.modPolicy() == admins
+		ok = now.modPolicy() == now.changedBy()
 	}
 	if !ok {
 		e.warn("%s: %s", now.at(), becomes)

@@ -188,6 +188,9 @@ func union(a, b []string) []string {
 
 func applicationOrg(d Descriptor) *common.ConfigGroup {
 	g, only := newGroup(), []string{d.MSPID}
+	// The organisation changes what is in its group, and not that it is there: with each value more or less the group's
+	// version moves, and every update that lets somebody in or out is made for these versions.
+	g.ModPolicy = applicationAdmins
 	g.Values[mspKey] = value(mspConfig(d))
 	// In the first block, so no anchor update is ever needed.
 	g.Values[anchorPeersKey] = value(anchorPeers(d))
@@ -201,12 +204,21 @@ func applicationOrg(d Descriptor) *common.ConfigGroup {
 func ordererOrg(d Descriptor) *common.ConfigGroup {
 	g, only := newGroup(), []string{d.MSPID}
 	g.Values[mspKey] = value(mspConfig(d))
-	// One per consenter: a peer's gateway takes the number of endpoints for the size of the cluster.
-	g.Values[endpointsKey] = value(&common.OrdererAddresses{Addresses: []string{d.Orderer.Endpoint().String()}})
+	// One per consenter: a peer's gateway takes the number of endpoints for the size of the cluster, and waits for a
+	// quorum of them. So they change by a majority, not by the organisation's word, and so does what is in this group:
+	// else the organisation would take them out and put others in.
+	g.ModPolicy = orderingAdmins
+	g.Values[endpointsKey] = endpoints(d)
 	g.Policies[readers] = anyOf(only, msp.MSPRole_MEMBER)
 	g.Policies[writers] = anyOf(only, msp.MSPRole_ORDERER) // consenters check each other's votes against it
 	g.Policies[admins] = anyOf(only, msp.MSPRole_ADMIN)
 	return g
+}
+
+func endpoints(d Descriptor) *common.ConfigValue {
+	v := value(&common.OrdererAddresses{Addresses: []string{d.Orderer.Endpoint().String()}})
+	v.ModPolicy = orderingAdmins
+	return v
 }
 
 func consenterOf(d Descriptor, id uint32) *common.Consenter {

@@ -76,6 +76,7 @@ func Inspect(block *common.Block, orgs []Descriptor) (Report, error) {
 	}
 	report.compare(has, want, expected != nil)
 	if expected == nil {
+		report.Differences = append(report.Differences, Doubts(config)...)
 		return report, nil
 	}
 	report.Exact = len(report.Differences) == 0 && bytes.Equal(marshal(expected), marshal(block))
@@ -169,6 +170,11 @@ func consenters(config *common.Config) ([]*common.Consenter, error) {
 		return nil, fmt.Errorf("list of consenters: %w", err)
 	}
 	return list.GetConsenterMapping(), nil
+}
+
+// Takes says whether an organisation takes part in the channel.
+func Takes(config *common.Config, mspID string) bool {
+	return config.GetChannelGroup().GetGroups()[applicationGroup].GetGroups()[mspID] != nil
 }
 
 // Has says whether a configuration has an organisation exactly as its descriptor says, and in no other way: what a

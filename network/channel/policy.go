@@ -13,6 +13,10 @@ const (
 	endorsement    = "Endorsement"
 	lifecycle      = "LifecycleEndorsement"
 	blockValidator = "BlockValidation"
+
+	// applicationAdmins and orderingAdmins decide about what others rest on in an organisation's own groups.
+	applicationAdmins = "/Channel/Application/Admins"
+	orderingAdmins    = "/Channel/Orderer/Admins"
 )
 
 // marshal encodes in one way only: map entries are sorted. Only text that is not UTF-8 has no encoding: what is

@@ -127,21 +127,27 @@ func (f *Folder) CheckGenesis(raw []byte) error {
 	return f.isIn(config)
 }
 
-// CheckLater is CheckGenesis for an organisation that was voted in later: a block with the configuration in
-// force says that it is in the channel, exactly as it describes itself, and the first block is that
-// of the same channel.
-func (f *Folder) CheckLater(genesis, later []byte) error {
+// CheckLater checks a later block of the channel, with the configuration that let the organisation in, against its own
+// descriptor. Its orderer may be a consenter in it or not be one yet, which comes by a vote of its own: consenter says.
+func (f *Folder) CheckLater(genesis, later []byte) (consenter bool, err error) {
 	if _, _, err := f.blockOf(genesis, true); err != nil {
-		return err
+		return false, err
 	}
 	number, config, err := f.blockOf(later, false)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if number == 0 {
-		return errors.New("the configuration is that of the first block")
+		return false, errors.New("the configuration is that of the first block")
 	}
-	return f.isIn(config)
+	d, err := f.Descriptor()
+	if err != nil {
+		return false, err
+	}
+	if err := channel.Has(&common.Config{ChannelGroup: config}, d); err != nil {
+		return false, fmt.Errorf("%w; compare fingerprints", err)
+	}
+	return config.GetGroups()["Orderer"].GetGroups()[d.MSPID] != nil, nil
 }
 
 // blockOf reads a block with a configuration of the organisation's channel.

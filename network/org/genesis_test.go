@@ -83,18 +83,25 @@ func TestGenesisOfOthers(t *testing.T) {
 	later := func(number uint64, orgs ...channel.Descriptor) []byte {
 		return found(t, "waybill", func(b *common.Block) { b.Header.Number = number }, orgs...)
 	}
-	if err := f.CheckLater(genesis, later(9, audit, me)); err != nil {
-		t.Errorf("voted in later: %v", err)
+	if consenter, err := f.CheckLater(genesis, later(9, audit, me)); err != nil || !consenter {
+		t.Errorf("voted in later: %t, %v", consenter, err)
 	}
-	for name, err := range map[string]error{
-		"not voted in":            f.CheckLater(genesis, later(9, audit)),
-		"an impostor voted in":    f.CheckLater(genesis, later(9, audit, impostor)),
-		"the first block again":   f.CheckLater(genesis, later(0, audit, me)),
-		"no first block":          f.CheckLater(later(8, audit), later(9, audit, me)),
-		"of another channel":      f.CheckLater(found(t, "other", nil, audit), later(9, audit, me)),
-		"another's configuration": f.CheckLater(genesis, found(t, "other", func(b *common.Block) { b.Header.Number = 9 }, audit, me)),
+	// Between the two votes the organisation is in the channel, and its orderer is no consenter yet.
+	if consenter, err := f.CheckLater(genesis, votedIn(t, me, audit)); err != nil || consenter {
+		t.Errorf("voted in, its orderer not: %t, %v", consenter, err)
+	}
+	for name, blocks := range map[string][2][]byte{
+		"not voted in":                {genesis, later(9, audit)},
+		"an impostor voted in":        {genesis, later(9, audit, impostor)},
+		"an impostor, and no orderer": {genesis, votedIn(t, impostor, audit)},
+		"another's orderer":           {genesis, later(9, audit, borrowed)},
+		"at another address":          {genesis, votedIn(t, moved, audit)},
+		"the first block again":       {genesis, later(0, audit, me)},
+		"no first block":              {later(8, audit), later(9, audit, me)},
+		"of another channel":          {found(t, "other", nil, audit), later(9, audit, me)},
+		"another's configuration":     {genesis, found(t, "other", func(b *common.Block) { b.Header.Number = 9 }, audit, me)},
 	} {
-		if err == nil {
+		if _, err := f.CheckLater(blocks[0], blocks[1]); err == nil {
 			t.Errorf("later, %s: taken", name)
 		}
 	}
@@ -106,37 +113,62 @@ func TestGenesisOfOthers(t *testing.T) {
 	}
 }
 
+// votedIn is a later block, with the configuration in which an organisation was let in and its orderer is no consenter.
+func votedIn(t *testing.T, d channel.Descriptor, founders ...channel.Descriptor) []byte {
+	t.Helper()
+	return reconfigured(t, func(b *common.Block, config *common.ConfigEnvelope) {
+		b.Header.Number = 9
+		var err error
+		if config.Config, err = channel.AddOrg(d)(config.Config); err != nil {
+			t.Fatal(err)
+		}
+	}, founders...)
+}
+
+func decoded(t *testing.T, raw []byte, into proto.Message) {
+	t.Helper()
+	if err := proto.Unmarshal(raw, into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func written(t *testing.T, m proto.Message) []byte {
+	t.Helper()
+	raw, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
 // consenters is a block in which vendor's consenter is changed, with a header that fits.
 func consenters(t *testing.T, change func(*common.Consenter), orgs ...channel.Descriptor) []byte {
 	t.Helper()
-	return found(t, "waybill", func(b *common.Block) {
-		envelope, payload, config, orderers := &common.Envelope{}, &common.Payload{}, &common.ConfigEnvelope{}, &common.Orderers{}
-		read := func(raw []byte, into proto.Message) {
-			if err := proto.Unmarshal(raw, into); err != nil {
-				t.Fatal(err)
-			}
-		}
-		read(b.Data.Data[0], envelope)
-		read(envelope.Payload, payload)
-		read(payload.Data, config)
+	return reconfigured(t, func(_ *common.Block, config *common.ConfigEnvelope) {
+		orderers := &common.Orderers{}
 		value := config.Config.ChannelGroup.Groups["Orderer"].Values["Orderers"]
-		read(value.Value, orderers)
+		decoded(t, value.Value, orderers)
 		for _, c := range orderers.ConsenterMapping {
 			if c.MspId == "VendorMSP" {
 				change(c)
 			}
 		}
-		written := func(m proto.Message) []byte {
-			raw, err := proto.Marshal(m)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return raw
-		}
-		value.Value = written(orderers)
-		payload.Data = written(config)
-		envelope.Payload = written(payload)
-		b.Data.Data[0] = written(envelope)
+		value.Value = written(t, orderers)
+	}, orgs...)
+}
+
+// reconfigured is a block whose configuration is changed, with a header that fits.
+func reconfigured(t *testing.T, change func(*common.Block, *common.ConfigEnvelope), orgs ...channel.Descriptor) []byte {
+	t.Helper()
+	return found(t, "waybill", func(b *common.Block) {
+		envelope, payload, config := &common.Envelope{}, &common.Payload{}, &common.ConfigEnvelope{}
+		decoded(t, b.Data.Data[0], envelope)
+		decoded(t, envelope.Payload, payload)
+		decoded(t, payload.Data, config)
+		change(b, config)
+		payload.Data = written(t, config)
+		envelope.Payload = written(t, payload)
+		b.Data.Data[0] = written(t, envelope)
 		b.Header.DataHash = dataHash(b.Data.Data[0])
 	}, orgs...)
 }

@@ -16,7 +16,7 @@ import (
 
 var (
 	// shownRow is a row of docs/HOSTILE.md: its number, and the tests in its last cell.
-	shownRow = regexp.MustCompile(`(?m)^\| ([BDF][0-9]+) \|.*\|(.*)\|$`)
+	shownRow = regexp.MustCompile(`(?m)^\| ([BDFV][0-9]+) \|.*\|(.*)\|$`)
 	// shownTest is a folder and a test, and perhaps the name of one of its cases.
 	shownTest = regexp.MustCompile("`([a-z0-9/]+)\\.(Test[A-Za-z0-9]+)(?:/([^`]+))?`")
 )
@@ -50,7 +50,7 @@ func hostileNumbers() (out []string) {
 	for _, r := range []struct {
 		letter   string
 		from, to int
-	}{{"B", 1, 8}, {"B", 17, 45}, {"F", 18, 24}, {"D", 1, 3}} {
+	}{{"B", 1, 8}, {"B", 17, 45}, {"F", 18, 24}, {"D", 1, 3}, {"V", 1, 11}} {
 		for n := r.from; n <= r.to; n++ {
 			out = append(out, r.letter+strconv.Itoa(n))
 		}

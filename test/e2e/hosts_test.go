@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/waybill-dev/waybill/test/lab"
+	"github.com/waybill-dev/waybill/test/rogue"
 )
 
 // host is one organisation's: an address, a folder, and a desk where files that came from others lie.
@@ -162,6 +163,7 @@ func TestOrganisationsOnHostsOfTheirOwn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	road, script := newRoad(t), steps(t)
+	later, other := road.built(ctx, rogue.Later()), road.built(ctx, rogue.Other())
 	road.must(ctx, road.hosts, own(script[0]))
 	road.send()
 	hash := regexp.MustCompile(`joined channel waybill, genesis hash [0-9a-f ]+`)
@@ -192,30 +194,6 @@ func TestOrganisationsOnHostsOfTheirOwn(t *testing.T) {
 			}
 		}
 	}
-	road.upgrade(ctx)
-}
-
-// upgrade is to another version of the contract, for which audit is late.
-func (r road) upgrade(ctx context.Context) {
-	const upgrade = `waybill chaincode upgrade --version 2 --program "$(command -v waybill-chaincode)"`
-	audit, platform := r.hosts[3:], r.hosts[2:3]
-	act := func(h host, name string) {
-		r.t.Helper()
-		r.must(ctx, []host{h}, same("waybill context set "+name+" true"))
-	}
-	r.must(ctx, r.hosts[:3], same(upgrade))
-	act(audit[0], "before")
-	r.must(ctx, r.hosts[:1], same("waybill chaincode commit"))
-	r.must(ctx, r.hosts[1:3], same("waybill org up"))
-	for _, h := range r.hosts {
-		act(h, "between") // audit's peer does not endorse, but knows who does
-	}
-	r.must(ctx, audit, same(upgrade))
-	r.must(ctx, platform, same("waybill org down"))
-	act(r.hosts[0], "after") // three of four endorse, and audit is one of the three
-	for _, out := range r.must(ctx, r.hosts[:1], same("waybill org status")) {
-		if strings.Contains(out, "vendor-chaincode ") || !strings.Contains(out, "vendor-chaincode-2 ") {
-			r.t.Errorf("after the upgrade there run:\n%s", out)
-		}
-	}
+	road.upgrade(ctx, later())
+	road.disagrees(ctx, later(), other())
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/waybill-dev/waybill/test/chaos/check"
 	"github.com/waybill-dev/waybill/test/hosts"
 	"github.com/waybill-dev/waybill/test/lab"
+	"github.com/waybill-dev/waybill/test/rogue"
 )
 
 // prepare builds what is run on hosts, while there is a way to the modules.
@@ -33,6 +34,16 @@ func prepare(dir string) error {
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, out)
+	}
+	next := filepath.Join(dir, "next")
+	if err := os.Mkdir(next, 0o755); err != nil { //nolint:gosec // G301: nothing secret
+		return err
+	}
+	if err := rogue.Later().Build(ctx, next, "-o", filepath.Join(dir, "waybill-chaincode-2"), "./cmd/waybill-chaincode"); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(next); err != nil {
+		return err
 	}
 	fabric, err := network.BuildTools(ctx, os.Stderr)
 	if err != nil {

@@ -3,20 +3,14 @@ package hosts_test
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
-
-	"github.com/waybill-dev/waybill/test/hosts"
 )
 
 // upgrade has the members run another version of the contract while events flow, the last of them late: nothing is
 // lost, and who is asked says the same before, meanwhile and after.
 func upgrade(c *consortium, owner *member, rate int, quiet time.Duration) {
 	c.t.Helper()
-	const program = "waybill-chaincode-2"
-	if err := c.bed.InstallAs(program, filepath.Join(hosts.Built(), "waybill-chaincode")); err != nil {
-		c.t.Fatal(err)
-	}
+	const program = "waybill-chaincode-2" // another one: prepare builds it
 	released, waiting := owner.registry()+"/team/app:1.0", owner.registry()+"/team/app:2.0"
 	if err := c.push(owner, waiting); err != nil {
 		c.t.Fatal(err)

@@ -17,7 +17,7 @@ var whose = map[string]int{
 
 // shared are the keys that belong to nobody, and the acts that may write them.
 var shared = map[string][]string{
-	"members": {"proposal:"}, "registry": {"proposal:"}, "policies": {"proposal:"}, "policy": {"proposal:"}, "proposed": {"proposal:Open"}, "proposal": {"proposal:"},
+	"members": {"proposal:"}, "registry": {"proposal:"}, "policies": {"proposal:"}, "policy": {"proposal:"}, "proposed": {"proposal:Open"}, "proposaltext": {"proposal:Open"}, "proposal": {"proposal:"},
 	"0page": {"record:Segment"}, "directory": {"record:Segment"}, "run": {"record:Segment"}, "parents": {"record:"},
 	// Acts put what is packed under a key of its own.
 	"place": {"record:", "promotion:", "release:", "evidence:"}, "tag": {"record:", "promotion:", "release:", "evidence:"},

@@ -4514,13 +4514,18 @@ func (x *GetProposalResponse) GetProposal() *Proposal {
 
 // Proposal is a change that organisations vote on.
 type Proposal struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Id      string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Kind    string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`  // policy, member-add, member-remove, majority, registry or lift
-	Name    string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`  // of the policy, or the MSP id
-	Base    int32                  `protobuf:"varint,4,opt,name=base,proto3" json:"base,omitempty"` // version in force when it was made
-	Body    string                 `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`  // JSON
-	Hash    string                 `protobuf:"bytes,6,opt,name=hash,proto3" json:"hash,omitempty"`  // hex sha256 of body and source: what a vote agrees to
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// policy, member-add, member-remove, majority, registry, lift, trusted-root or channel
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Of the policy, the trusted root or the registry; the MSP id; the digest and the MSP id of a
+	// quarantine; what is changed in the channel.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Base int32  `protobuf:"varint,4,opt,name=base,proto3" json:"base,omitempty"` // version in force when it was made
+	// JSON that would come into force; of a channel its exact configuration update, in base64, up to
+	// 350 kB of text. GetProposal has it; lists leave it out, with source.
+	Body    string                 `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
+	Hash    string                 `protobuf:"bytes,6,opt,name=hash,proto3" json:"hash,omitempty"` // hex sha256 of body and source: what a vote agrees to
 	Status  string                 `protobuf:"bytes,7,opt,name=status,proto3" json:"status,omitempty"`
 	Version int32                  `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"` // the policy version it became
 	By      *Person                `protobuf:"bytes,9,opt,name=by,proto3" json:"by,omitempty"`
