@@ -58,11 +58,15 @@ func Found(p Parameters, orgs []Descriptor) (*common.Block, error) {
 		return nil, err
 	}
 	config := marshal(&common.ConfigEnvelope{Config: &common.Config{ChannelGroup: root}})
-	nonce := sha256.Sum256(config)
+	var after []byte
+	if p.After != nil {
+		after = p.After.Bytes()
+	}
+	nonce := sha256.Sum256(slices.Concat(config, after))
 	txID := sha256.Sum256(nonce[:]) // no creator: nobody signs a first block
 	payload := marshal(&common.Payload{
 		Header: &common.Header{
-			ChannelHeader:   marshal(&common.ChannelHeader{Type: int32(common.HeaderType_CONFIG), ChannelId: p.Channel, TxId: hex.EncodeToString(txID[:])}),
+			ChannelHeader:   marshal(&common.ChannelHeader{Type: int32(common.HeaderType_CONFIG), ChannelId: p.Channel, TxId: hex.EncodeToString(txID[:]), Extension: after}),
 			SignatureHeader: marshal(&common.SignatureHeader{Nonce: nonce[:]}),
 		},
 		Data: config,
@@ -94,6 +98,12 @@ func firstBlock(envelope []byte) *common.Block {
 func GenesisHash(block *common.Block) string {
 	sum := headerHash(block.GetHeader())
 	return groups(sum[:])
+}
+
+// HeaderHash is GenesisHash of any block, in plain hexadecimal.
+func HeaderHash(block *common.Block) string {
+	sum := headerHash(block.GetHeader())
+	return hex.EncodeToString(sum[:])
 }
 
 func headerHash(h *common.BlockHeader) [sha256.Size]byte {

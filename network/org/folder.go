@@ -137,7 +137,7 @@ func (f *Folder) settle(spec Spec) error {
 		}
 	}
 	spec.Contract.Version, spec.Contract.PackageID = have.Contract.Version, have.Contract.PackageID
-	spec.Contract.Listen, spec.Next = have.Contract.Listen, have.Next
+	spec.Contract.Listen, spec.Next, spec.After = have.Contract.Listen, have.Next, have.After
 	if err := spec.Validate(); err != nil {
 		return err
 	}
