@@ -37,7 +37,7 @@ var accessTable = sync.OnceValue(func() map[string]access { //nolint:gochecknogl
 		"member:Join":  {args: 1, roles: []state.Role{admin}, writes: true},
 
 		// Nor before the last page of a channel that goes on from another one.
-		"genesis:Import": {args: 0, roles: []state.Role{admin}, writes: true},
+		"genesis:Import": {args: 2, roles: []state.Role{admin}, writes: true},
 		"genesis:Export": read(2),
 		"genesis:Get":    read(0),
 

@@ -1,25 +1,19 @@
 package contract
 
 import (
-	"crypto/sha256"
-	"encoding/asn1"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
-	"math/big"
 	"slices"
-	"strconv"
 
 	"github.com/hyperledger/fabric-contract-api-go/v2/contractapi"
-	"github.com/hyperledger/fabric-protos-go-apiv2/common"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/chaincode/strictjson"
 )
 
-// GenesisContract begins a channel with the state of another one, whose quorum is lost for good. The channel's first
-// block names that one, its last block and its state, and nothing else decides what is imported: each founder's peer
+// GenesisContract begins a channel with the state of another one, whose quorum is lost for good. The channel's name holds
+// a hash of that one's end and of the founders, and nothing else decides what is imported: each founder's peer
 // reads its own copy of the old ledger, and pages stand where a majority of them read the same. Until the last page is
 // there the channel has no members, so that nobody writes anything else.
 type GenesisContract struct{ contractapi.Contract }
@@ -74,10 +68,11 @@ func mayBeGuarded(objectType string) bool {
 	return false
 }
 
-// Import writes the next page of the state of the channel before. Any founder's admin calls it until Genesis.Done.
+// Import writes the next page of the state of the channel before, which is said as Predecessor.Bytes, with the founders
+// as a JSON array. Any founder's admin calls it until Genesis.Done.
 // The last page makes the founders members, by whatever majority decided before; who is none has left.
-func (GenesisContract) Import(tx *Tx) (string, error) {
-	g, founders, err := beginImport(tx)
+func (GenesisContract) Import(tx *Tx, predecessor, msps string) (string, error) {
+	g, founders, err := beginImport(tx, predecessor, msps)
 	if err != nil || g.Done {
 		return answer(g, err)
 	}
@@ -115,7 +110,7 @@ func (GenesisContract) Import(tx *Tx) (string, error) {
 	}
 	if g.Type == len(state.Types()) {
 		if g.Hash != g.After.State {
-			return "", provenance.Errorf(provenance.Conflict, "the state of channel %s here is %s, and the first block names %s", g.After.Channel, g.Hash, g.After.State)
+			return "", provenance.Errorf(provenance.Conflict, "the state of channel %s here is %s, and was to be %s", g.After.Channel, g.Hash, g.After.State)
 		}
 		g.Done, g.Left, g.Act = true, left, tx.act()
 		if err := tx.put(state.MembersKey(), after); err != nil {
@@ -144,32 +139,26 @@ func (GenesisContract) Get(tx *Tx) (string, error) {
 	return answer(g, err)
 }
 
-// beginImport reads how far the import is, and makes sure at its beginning that the peer has the very chain.
-func beginImport(tx *Tx) (g state.Genesis, founders []string, err error) {
-	found, err := state.Read(tx, state.GenesisKey(), &g)
-	if err != nil || g.Done {
-		return g, nil, err
-	}
-	p, founders, err := predecessor(tx)
+// beginImport reads how far the import is, and makes sure that it is the one that the channel's name holds the hash of.
+func beginImport(tx *Tx, after, founders string) (g state.Genesis, msps []string, err error) {
+	p, err := provenance.ParsePredecessor([]byte(after))
 	if err != nil {
 		return g, nil, err
 	}
-	if p == nil {
-		return g, nil, provenance.Errorf(provenance.Conflict, "the channel's first block names no channel before it")
+	if err := strictjson.Unmarshal([]byte(founders), &msps, strictjson.Limits{}); err != nil || len(msps) == 0 || len(msps) > maxMembers {
+		return g, nil, provenance.Errorf(provenance.Invalid, "founders: want a JSON array of 1 to %d MSP ids", maxMembers)
 	}
-	if !slices.Contains(founders, tx.caller.MSP) {
+	if name := p.Successor(msps); name != tx.GetStub().GetChannelID() {
+		return g, nil, provenance.Errorf(provenance.Conflict, "that is channel %s, and not this one", name)
+	}
+	if !slices.Contains(msps, tx.caller.MSP) {
 		return g, nil, provenance.Errorf(provenance.Forbidden, "%s is no founder of this channel", tx.caller.MSP)
 	}
+	found, err := state.Read(tx, state.GenesisKey(), &g)
 	if !found {
-		g.After = *p
-		if err := sameGenesis(tx, *p); err != nil {
-			return g, nil, err
-		}
+		g.After = p
 	}
-	if g.After != *p {
-		return g, nil, provenance.Errorf(provenance.Internal, "the import is of another channel than the first block names")
-	}
-	return g, founders, standsAt(tx, *p)
+	return g, msps, err
 }
 
 // importEntry writes a key as it was. Members come last of all, and those who left do not come; what only votes change is
@@ -210,78 +199,6 @@ func survivors(before state.Members, founders []string) (after state.Members, le
 	return after, left, nil
 }
 
-// predecessor reads from the channel's first block, as the peer has it, which channel this one goes on from (nil: none)
-// and who founded it.
-func predecessor(tx *Tx) (*provenance.Predecessor, []string, error) {
-	raw, err := ask(tx, "qscc", "", "GetBlockByNumber", tx.GetStub().GetChannelID(), "0")
-	if err != nil {
-		return nil, nil, err
-	}
-	unreadable := provenance.Errorf(provenance.Internal, "the channel's first block does not decode")
-	var block common.Block
-	var envelope common.Envelope
-	var payload common.Payload
-	var header common.ChannelHeader
-	var config common.ConfigEnvelope
-	if proto.Unmarshal(raw, &block) != nil || len(block.GetData().GetData()) != 1 || proto.Unmarshal(block.GetData().GetData()[0], &envelope) != nil ||
-		proto.Unmarshal(envelope.GetPayload(), &payload) != nil || proto.Unmarshal(payload.GetHeader().GetChannelHeader(), &header) != nil ||
-		proto.Unmarshal(payload.GetData(), &config) != nil {
-		return nil, nil, unreadable
-	}
-	var founders []string
-	for id := range config.GetConfig().GetChannelGroup().GetGroups()["Application"].GetGroups() {
-		founders = append(founders, id)
-	}
-	slices.Sort(founders)
-	if len(header.GetExtension()) == 0 {
-		return nil, founders, nil
-	}
-	p, err := provenance.ParsePredecessor(header.GetExtension())
-	return &p, founders, err
-}
-
-// sameGenesis compares the first block of the channel before, as this peer has it, with what was named.
-func sameGenesis(tx *Tx, p provenance.Predecessor) error {
-	raw, err := ask(tx, "qscc", "", "GetBlockByNumber", p.Channel, "0")
-	if err != nil {
-		return err
-	}
-	var block common.Block
-	if proto.Unmarshal(raw, &block) != nil {
-		return provenance.Errorf(provenance.Internal, "the first block of channel %s does not decode", p.Channel)
-	}
-	der, err := asn1.Marshal(struct {
-		Number       *big.Int
-		PreviousHash []byte
-		DataHash     []byte
-	}{new(big.Int).SetUint64(block.GetHeader().GetNumber()), block.GetHeader().GetPreviousHash(), block.GetHeader().GetDataHash()})
-	if err != nil {
-		return provenance.Wrap(provenance.Internal, err, "hash of a block")
-	}
-	if sum := sha256.Sum256(der); hex.EncodeToString(sum[:]) != p.Genesis {
-		return provenance.Errorf(provenance.Conflict, "channel %s begins with block hash %x here, and the first block names %s", p.Channel, sum, p.Genesis)
-	}
-	return nil
-}
-
-// standsAt makes sure that this peer's copy of the channel before ends where was named: not before, and not after, as
-// where the lost came back and it went on.
-func standsAt(tx *Tx, p provenance.Predecessor) error {
-	raw, err := ask(tx, "qscc", "", "GetChainInfo", p.Channel)
-	if err != nil {
-		return err
-	}
-	var info common.BlockchainInfo
-	if proto.Unmarshal(raw, &info) != nil {
-		return provenance.Errorf(provenance.Internal, "the height of channel %s does not decode", p.Channel)
-	}
-	if info.GetHeight() != p.Height || hex.EncodeToString(info.GetCurrentBlockHash()) != p.Header {
-		return provenance.Errorf(provenance.Conflict, "channel %s has %d blocks here, the last %x; the first block names %s, the last %s",
-			p.Channel, info.GetHeight(), info.GetCurrentBlockHash(), strconv.FormatUint(p.Height, 10), p.Header)
-	}
-	return nil
-}
-
 // exported asks the chaincode of the channel before, which this process runs as well.
 func exported(tx *Tx, p provenance.Predecessor, objectType, bookmark string) (page state.StatePage, err error) {
 	raw, err := ask(tx, p.Chaincode, p.Channel, "genesis:Export", objectType, bookmark)
@@ -300,6 +217,7 @@ func ask(tx *Tx, chaincode, channel string, args ...string) ([]byte, error) {
 	for i, a := range args {
 		list[i] = []byte(a)
 	}
+	// On another channel it is a query: what it would write is dropped.
 	r := tx.GetStub().InvokeChaincode(chaincode, list, channel)
 	if r.GetStatus() != 200 {
 		return nil, provenance.Errorf(provenance.Conflict, "this peer does not answer %s of channel %s: %s", args[0], channel, clip(r.GetMessage()))

@@ -2,8 +2,6 @@ package contract
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -12,15 +10,12 @@ import (
 	"time"
 
 	"github.com/hyperledger/fabric-chaincode-go/v2/shim"
-	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
-	"google.golang.org/protobuf/proto"
-
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
 )
 
-// InvokeChaincode is the peer's qscc, and the chaincode of the channel before.
+// InvokeChaincode asks the chaincode of the channel before.
 func (s *stub) InvokeChaincode(name string, args [][]byte, channel string) *peer.Response {
 	payload, err := s.invoke(name, args, channel)
 	if err != nil {
@@ -30,20 +25,8 @@ func (s *stub) InvokeChaincode(name string, args [][]byte, channel string) *peer
 }
 
 func (s *stub) invoke(name string, args [][]byte, channel string) ([]byte, error) {
-	switch call := string(args[0]); {
-	case name == "qscc" && string(args[1]) == "new":
-		if s.l.first != nil {
-			return s.l.first, nil
-		}
-		return firstBlock(nil), nil
-	case s.l.before == nil:
-		return nil, fmt.Errorf("failed to find ledger for channel: %s", args[1])
-	case name == "qscc" && call == "GetBlockByNumber":
-		return firstBlock(nil, "OldMSP"), nil
-	case name == "qscc":
-		return proto.Marshal(&common.BlockchainInfo{Height: oldHeight, CurrentBlockHash: bytes.Repeat([]byte{7}, 32)})
-	case channel != "old" || call != "genesis:Export":
-		return nil, fmt.Errorf("%s of %s is not for others", call, channel)
+	if s.l.before == nil || name != "waybill" || channel != "old" || string(args[0]) != "genesis:Export" {
+		return nil, fmt.Errorf("%s of %s is not there, or not for others", args[0], channel)
 	}
 	old := &stub{l: s.l.before, creator: s.creator, txID: s.txID, writes: map[string][]byte{}, guards: map[string][]byte{}}
 	for _, a := range args {
@@ -54,29 +37,6 @@ func (s *stub) invoke(name string, args [][]byte, channel string) ([]byte, error
 		return nil, fmt.Errorf("%s, %d writes", r.GetMessage(), len(old.writes))
 	}
 	return r.GetPayload(), nil
-}
-
-const oldHeight = 9
-
-func firstBlock(extension []byte, founders ...string) []byte {
-	orgs := map[string]*common.ConfigGroup{}
-	for _, f := range founders {
-		orgs[f] = &common.ConfigGroup{}
-	}
-	must := func(m proto.Message) []byte {
-		raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
-		if err != nil {
-			panic(err)
-		}
-		return raw
-	}
-	payload := must(&common.Payload{
-		Header: &common.Header{ChannelHeader: must(&common.ChannelHeader{Extension: extension})},
-		Data: must(&common.ConfigEnvelope{Config: &common.Config{ChannelGroup: &common.ConfigGroup{
-			Groups: map[string]*common.ConfigGroup{"Application": {Groups: orgs}},
-		}}}),
-	})
-	return must(&common.Block{Header: &common.BlockHeader{}, Data: &common.BlockData{Data: [][]byte{must(&common.Envelope{Payload: payload})}}})
 }
 
 // stateOf is the hash of a whole state.
@@ -105,8 +65,8 @@ func sortedKeys(m map[string][]byte) []string {
 	return keys
 }
 
-// successor is a channel that vendor and audit found after the four's, which has some history.
-func successor(t *testing.T, founders ...string) (*ledger, provenance.Predecessor) {
+// successor is a channel that goes on from the four's, which has some history.
+func successor(t *testing.T) (*ledger, provenance.Predecessor) {
 	t.Helper()
 	old := network(t)
 	if _, _, err := old.segment("gateway@VendorMSP", host, 1, push("1.0", "v1"), push("2.0", "v2")); err != nil {
@@ -117,24 +77,18 @@ func successor(t *testing.T, founders ...string) (*ledger, provenance.Predecesso
 	l.before, l.stopped, l.certs, l.now = old, true, old.certs, old.now.Add(time.Hour)
 	hash, _ := stateOf(t, old)
 	p := provenance.Predecessor{
-		Channel: "old", Chaincode: "waybill", Genesis: hexOf(headerOf(firstBlock(nil, "OldMSP"))), Height: oldHeight, Header: strings.Repeat("07", 32), State: hash,
+		Channel: "old", Chaincode: "waybill", Genesis: strings.Repeat("01", 32), Height: 9, Header: strings.Repeat("07", 32), State: hash,
 	}
-	l.first = firstBlock(p.Bytes(), founders...)
+	l.channel = p.Successor([]string{"VendorMSP", "AuditMSP"})
 	return l, p
 }
 
-func hexOf(b []byte) string { return hex.EncodeToString(b) }
+const two = `["AuditMSP","VendorMSP"]`
 
-// headerOf is the hash of a first block's header: number 0 and two empty hashes, in DER.
-func headerOf([]byte) []byte {
-	sum := sha256.Sum256([]byte{0x30, 7, 2, 1, 0, 4, 0, 4, 0})
-	return sum[:]
-}
-
-func (l *ledger) importAll(who string) (g state.Genesis) {
+func (l *ledger) importAll(who string, p provenance.Predecessor) (g state.Genesis) {
 	l.t.Helper()
 	for range 1000 {
-		if err := json.Unmarshal([]byte(l.do(who, "genesis:Import")), &g); err != nil {
+		if err := json.Unmarshal([]byte(l.do(who, "genesis:Import", string(p.Bytes()), two)), &g); err != nil {
 			l.t.Fatal(err)
 		}
 		if g.Done {
@@ -147,12 +101,12 @@ func (l *ledger) importAll(who string) (g state.Genesis) {
 
 // TestAChannelGoesOn: all that was recorded is there, and is judged as it was; who left decides nothing.
 func TestAChannelGoesOn(t *testing.T) {
-	l, p := successor(t, "AuditMSP", "VendorMSP")
-	l.refused(provenance.Conflict, "admin@VendorMSP", "member:Found", `["AuditMSP","VendorMSP"]`)
-	l.refused(provenance.Forbidden, "admin@SecurityMSP", "genesis:Import")
-	l.refused(provenance.Forbidden, "gateway@VendorMSP", "genesis:Import")
+	l, p := successor(t)
+	l.refused(provenance.Conflict, "admin@VendorMSP", "member:Found", two)
+	l.refused(provenance.Forbidden, "admin@SecurityMSP", "genesis:Import", string(p.Bytes()), two)
+	l.refused(provenance.Forbidden, "gateway@VendorMSP", "genesis:Import", string(p.Bytes()), two)
 	l.refused(provenance.NotFound, "admin@VendorMSP", "genesis:Get")
-	g := l.importAll("admin@VendorMSP")
+	g := l.importAll("admin@VendorMSP", p)
 	if g.Hash != p.State || g.After != p || !slices.Equal(g.Left, []string{"PlatformMSP", "SecurityMSP"}) {
 		t.Errorf("%+v", g)
 	}
@@ -170,7 +124,7 @@ func TestAChannelGoesOn(t *testing.T) {
 	if m := l.members(); !slices.Equal(m.MSPs, []string{"AuditMSP", "VendorMSP"}) || m.Version != 1 {
 		t.Errorf("members %+v", m)
 	}
-	if _, writes, err := l.invoke("admin@AuditMSP", nil, "genesis:Import"); err != nil || len(writes) > 0 {
+	if _, writes, err := l.invoke("admin@AuditMSP", nil, "genesis:Import", string(p.Bytes()), two); err != nil || len(writes) > 0 {
 		t.Errorf("again: %d writes, %v", len(writes), err)
 	}
 	l.stopped = false
@@ -190,32 +144,34 @@ func TestAChannelGoesOn(t *testing.T) {
 	l.do("admin@SecurityMSP", "member:Join", "Security")
 }
 
-// TestNothingElseIsImported: another chain, another state, or founders who were no members stop it, and nobody can
-// write meanwhile.
+// TestNothingElseIsImported: another end, another state, or founders who were no members stop it, and nobody can write
+// meanwhile.
 func TestNothingElseIsImported(t *testing.T) {
-	for what, change := range map[string]func(p *provenance.Predecessor, l *ledger) []string{
-		"another genesis": func(p *provenance.Predecessor, _ *ledger) []string { p.Genesis = strings.Repeat("0", 64); return nil },
-		"a block less":    func(p *provenance.Predecessor, _ *ledger) []string { p.Height--; return nil },
-		"another block":   func(p *provenance.Predecessor, _ *ledger) []string { p.Header = strings.Repeat("0", 64); return nil },
-		"another state":   func(p *provenance.Predecessor, _ *ledger) []string { p.State = strings.Repeat("0", 64); return nil },
-		"one key changed": func(_ *provenance.Predecessor, l *ledger) []string {
+	for what, change := range map[string]func(p *provenance.Predecessor, l *ledger) string{
+		"other founders than the name": func(*provenance.Predecessor, *ledger) string { return `["PlatformMSP","VendorMSP"]` },
+		"one founder":                  func(*provenance.Predecessor, *ledger) string { return `["VendorMSP"]` },
+		"another end than the name":    func(p *provenance.Predecessor, _ *ledger) string { p.Height--; return two },
+		"another state": func(p *provenance.Predecessor, l *ledger) string {
+			p.State = strings.Repeat("0", 64)
+			l.channel = p.Successor([]string{"AuditMSP", "VendorMSP"})
+			return two
+		},
+		"one key changed": func(_ *provenance.Predecessor, l *ledger) string {
 			l.before.state[state.ClockKey()] = []byte(`{}`)
-			return nil
+			return two
 		},
-		"a newcomer": func(_ *provenance.Predecessor, _ *ledger) []string {
-			return []string{"AuditMSP", "NewMSP", "VendorMSP"}
+		"a newcomer": func(p *provenance.Predecessor, l *ledger) string {
+			l.channel = p.Successor([]string{"NewMSP", "VendorMSP"})
+			return `["NewMSP","VendorMSP"]`
 		},
-		"no ledger before": func(_ *provenance.Predecessor, l *ledger) []string { l.before = nil; return nil },
+		"no ledger before": func(_ *provenance.Predecessor, l *ledger) string { l.before = nil; return two },
+		"another channel":  func(_ *provenance.Predecessor, l *ledger) string { l.channel = "waybill"; return two },
 	} {
 		t.Run(what, func(t *testing.T) {
 			l, p := successor(t)
 			founders := change(&p, l)
-			if founders == nil {
-				founders = []string{"AuditMSP", "VendorMSP"}
-			}
-			l.first = firstBlock(p.Bytes(), founders...)
 			for range 100 {
-				if _, _, err := l.invoke("admin@VendorMSP", nil, "genesis:Import"); err != nil {
+				if _, _, err := l.invoke("admin@VendorMSP", nil, "genesis:Import", string(p.Bytes()), founders); err != nil {
 					if provenance.CodeOf(err) != provenance.Conflict {
 						t.Error(err)
 					}

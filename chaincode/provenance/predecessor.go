@@ -2,8 +2,11 @@ package provenance
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"regexp"
+	"slices"
 )
 
 // Predecessor is the channel that another one goes on from, at its last block that a quorum signed. A first block names
@@ -53,3 +56,29 @@ func ParsePredecessor(raw []byte) (Predecessor, error) {
 	}
 	return p, p.Check()
 }
+
+const (
+	successorDigits = 40 // of a hash: 160 bits, so that nobody makes two channels of one name
+	successorBase   = 20 // bytes of the name before
+)
+
+var successorName = regexp.MustCompile(`^([a-z][a-z0-9-]{0,19})-[0-9a-f]{40}$`)
+
+// Successor is the name of the channel that these founders let go on from p. It holds a hash of both: what may be imported
+// into a channel, and who founds it, is read off its name, which is all that a contract knows of the channel it runs in.
+func (p Predecessor) Successor(founders []string) string {
+	founders = slices.Sorted(slices.Values(founders))
+	raw, _ := json.Marshal(struct { // strings and a number always encode
+		After    Predecessor `json:"after"`
+		Founders []string    `json:"founders"`
+	}{p, founders})
+	sum := sha256.Sum256(raw)
+	base := p.Channel
+	if m := successorName.FindStringSubmatch(base); m != nil {
+		base = m[1]
+	}
+	return base[:min(len(base), successorBase)] + "-" + hex.EncodeToString(sum[:])[:successorDigits]
+}
+
+// IsSuccessor tells whether a channel's name is that of one that goes on from another.
+func IsSuccessor(channel string) bool { return successorName.MatchString(channel) }

@@ -119,13 +119,21 @@ copy of the old ledger, and a page stands where they read the same. Until the
 last one nobody is a member and nothing else is written. Run it again after an
 error: it goes on where it was.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
+			f, err := a.ownOrg()
+			if err != nil {
+				return err
+			}
+			founders, err := f.Founders()
+			if err != nil {
+				return err
+			}
 			p, err := a.signerPeer()
 			if err != nil {
 				return err
 			}
 			defer p.Close() //nolint:errcheck // every transaction is final by now, or failed already
 			for {
-				r, err := p.SubmitTransient(ctx, nil, "genesis:Import")
+				r, err := p.SubmitTransient(ctx, nil, "genesis:Import", string(f.Spec().After.Bytes()), founders)
 				if err != nil {
 					return p.peerError(err)
 				}

@@ -21,6 +21,14 @@ type After struct {
 	Header  string // SHA-256 of the last one's header, in hexadecimal
 }
 
+// AfterOf is what a first block names; nil: none.
+func AfterOf(p *provenance.Predecessor) After {
+	if p == nil {
+		return After{}
+	}
+	return After{Channel: p.Channel, Height: p.Height, Header: p.Header}
+}
+
 var errEnd = errors.New("the channel before has ended")
 
 // before hands on the blocks of the channel before, up to its last one, whose hash it compares with the one that is named.

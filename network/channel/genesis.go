@@ -47,6 +47,13 @@ func Found(p Parameters, orgs []Descriptor) (*common.Block, error) {
 		return nil, err
 	}
 	orgs = sorted(orgs)
+	if p.After != nil {
+		var founders []string
+		for _, d := range orgs {
+			founders = append(founders, d.MSPID)
+		}
+		p.Channel = p.After.Successor(founders)
+	}
 	if len(orgs) == 0 || len(orgs) > maxOrgs {
 		return nil, fmt.Errorf("%d organisations: want 1 to %d", len(orgs), maxOrgs)
 	}

@@ -96,6 +96,9 @@ func InspectAfter(block *common.Block, orgs []Descriptor, after *provenance.Pred
 	case after != nil && (report.After == nil || *report.After != *after):
 		report.Differences = append(report.Differences, "it does not go on from channel "+after.Channel+" as that one ended")
 	}
+	if report.After != nil && name != report.After.Successor(report.Organizations) {
+		report.Differences = append(report.Differences, "its name is not the one that founders and predecessor make: nothing can be imported into it")
+	}
 	report.Exact = len(report.Differences) == 0 && bytes.Equal(marshal(expected), marshal(block))
 	if !report.Exact && len(report.Differences) == 0 {
 		report.Differences = append(report.Differences, "the block's frame: its configuration is what the descriptors say, but what is round it differs (header, nonce, time or metadata)")

@@ -19,7 +19,7 @@ type Parameters struct {
 	AbsoluteMaxBytes  uint32        // default 10 MiB; no transaction may be larger. A proof carries its whole block, so blocks stay bounded
 	PreferredMaxBytes uint32        // default 2 MiB
 
-	// After is the channel that this one goes on from; nil: none.
+	// After is the channel that this one goes on from, which names this one; nil: none.
 	After *provenance.Predecessor
 }
 
@@ -63,9 +63,8 @@ func (p Parameters) check() error {
 		if err := p.After.Check(); err != nil {
 			return err
 		}
-		if p.After.Channel == p.Channel {
-			return fmt.Errorf("channel %s cannot go on from itself: give the new one another name", p.Channel)
-		}
+	} else if provenance.IsSuccessor(p.Channel) {
+		return fmt.Errorf("channel name %q is one of a channel that goes on from another", p.Channel)
 	}
 	return checkBatch(p.batchSize())
 }

@@ -92,6 +92,27 @@ func (c *conn) stateHash(ctx context.Context, mspID string) (hash string, err er
 	return hash, nil
 }
 
+// Founders are those of the folder's channel, which goes on from another one, as genesis:Import wants them.
+func (f *Folder) Founders() (string, error) {
+	if f.spec.After == nil {
+		return "", provenance.Errorf(provenance.Conflict, "channel %s goes on from no other", f.spec.Channel)
+	}
+	raw, err := os.ReadFile(f.GenesisPath())
+	if err != nil {
+		return "", err
+	}
+	block := &common.Block{}
+	if err := proto.Unmarshal(raw, block); err != nil {
+		return "", fmt.Errorf("read %s: %w", f.GenesisPath(), err)
+	}
+	report, err := channel.Inspect(block, nil)
+	if err != nil {
+		return "", err
+	}
+	list, err := json.Marshal(report.Organizations)
+	return string(list), err
+}
+
 // Refound leaves the organisation's channel for one that goes on from it, which the first block names: the
 // old ledger stays on the peer, to be read. Of a block that goes on from another channel, or from another end of it than
 // the own peer has, nothing is believed. After a crash it is called again.

@@ -49,14 +49,10 @@ func Dial(c network.Clients, org network.Client, name string, key crypto.Private
 	if !ok {
 		return nil, provenance.Errorf(provenance.Invalid, "organisation %s has no %q", org.Org, name)
 	}
-	var after ledger.After
-	if p := c.After; p != nil {
-		after = ledger.After{Channel: p.Channel, Height: p.Height, Header: p.Header}
-	}
 	return ledger.Dial(ledger.Config{
 		MSPID: org.MSPID, CertFile: keys.Cert, KeyFile: keys.Key, Key: key,
 		PeerAddress: org.PeerAddress, PeerTLSCAFile: org.PeerTLSCA,
-		Channel: c.Channel, Chaincode: c.Chaincode, After: after,
+		Channel: c.Channel, Chaincode: c.Chaincode, After: ledger.AfterOf(c.After),
 	})
 }
 

@@ -82,6 +82,7 @@ func TestRecovery(t *testing.T) {
 		})
 	}
 	t.Run("LostHost", func(t *testing.T) { lostHost(t, ctx, l, vendor, push, recorded) })
+	t.Run("FoundAnew", func(t *testing.T) { foundAnew(t, ctx, l, push, recorded) }) // two organisations do not come back: last
 }
 
 // lostHost: a backup with keys, made while events flow, and then nothing is left of the host.

@@ -34,21 +34,7 @@ func (s *stub) GetTransient() (map[string][]byte, error) { return s.proposal.Tra
 func (s *stub) GetTxTimestamp() (*timestamppb.Timestamp, error) {
 	return timestamppb.New(s.proposal.At), nil
 }
-
-func (s *stub) GetChannelID() string { return "waybill" }
-
-// InvokeChaincode answers as the peer's own qscc does: with a first block that names no channel before it.
-func (s *stub) InvokeChaincode(string, [][]byte, string) *peer.Response {
-	envelope, err := proto.Marshal(&common.Envelope{})
-	if err != nil {
-		return &peer.Response{Status: shim.ERROR, Message: err.Error()}
-	}
-	block, err := proto.Marshal(&common.Block{Data: &common.BlockData{Data: [][]byte{envelope}}})
-	if err != nil {
-		return &peer.Response{Status: shim.ERROR, Message: err.Error()}
-	}
-	return &peer.Response{Status: shim.OK, Payload: block}
-}
+func (s *stub) GetChannelID() string    { return "waybill" }
 func (s *stub) StartWriteBatch()        { s.batch = true }
 func (s *stub) FinishWriteBatch() error { s.batch = false; return nil }
 
