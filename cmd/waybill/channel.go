@@ -60,6 +60,9 @@ one, whose quorum is lost for good: docs/operate/founding-anew.md.`,
 			if err != nil {
 				return err
 			}
+			if after == nil && provenance.IsSuccessor(name) {
+				return usagef("--channel %s: that is the name of a channel that goes on from another one, which --after makes", name)
+			}
 			block, err := channel.Found(channel.Parameters{Channel: name, After: after}, orgs)
 			if err != nil {
 				return provenance.Wrap(provenance.Invalid, err, "found channel %s", name)

@@ -82,8 +82,8 @@ func newOrgRestoreCmd(a *app) *cobra.Command {
 		Example: examples(`waybill org restore vendor.backup --dir /srv/waybill`),
 		Long: `Make the folder that --dir names, which must be empty, from a backup; every
 file is compared with what the backup says of it. Then start the nodes, which
-read the chain from the others, have the gateway learn what is recorded already
-(waybill-gateway fsck --repair), and start it: docs/operate/lost-host.md has the
+read the chain from the others. The gateway first learns what is recorded
+already, and makes its index of the chain: docs/operate/lost-host.md has the
 steps.`,
 		RunE: a.withoutTimeout(func(_ context.Context, args []string) error {
 			in, err := os.Open(args[0])
@@ -105,7 +105,8 @@ steps.`,
 			return a.emit(m, func(w io.Writer) {
 				fmt.Fprintf(w, "%d files of %s in %s\n", len(m.Files), m.Made.Format(time.DateTime), sanitize(a.dir))
 				if !m.WithKeys {
-					fmt.Fprintln(w, "no keys were in it: put them back, or have certificates issued anew with waybill cert renew --all")
+					fmt.Fprintln(w, "no keys were in it, and no node starts without: put those that are kept elsewhere back first;")
+					fmt.Fprintln(w, "what to do where some are lost: docs/operate/lost-host.md, Without keys")
 				}
 				fmt.Fprintf(w, "\nnext: waybill org up --dir %s\n", sanitize(a.dir))
 			})
@@ -120,8 +121,8 @@ func newOrgResyncCmd(a *app) *cobra.Command {
 		Example:   examples(`waybill org resync peer`),
 		Long: `Stop the peer or the orderer, put its data aside, and start it: it joins the
 channel by its first block and reads the chain from the others. Never do this
-to two orderers of a channel at once, nor while a supervisor (waybill org up
---foreground) runs the nodes: stop it before.`,
+to two orderers of a channel at once. A supervisor (waybill org up --foreground)
+leaves the node alone meanwhile, and starts it afterwards.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			f, err := a.ownOrg()
 			if err != nil {

@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"slices"
 
 	"github.com/hyperledger/fabric-gateway/pkg/client"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
+	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/block"
 )
 
@@ -28,6 +30,9 @@ func AfterOf(p *provenance.Predecessor) After {
 	}
 	return After{Channel: p.Channel, Height: p.Height, Header: p.Header}
 }
+
+// ImportFunction writes the state of the channel before.
+const ImportFunction = "genesis:Import"
 
 var errEnd = errors.New("the channel before has ended")
 
@@ -69,7 +74,18 @@ func (c *Client) counted(b block.Block) (block.Block, error) {
 		b.PreviousHash = bytes.Clone(header)
 	}
 	b.Number += after.Height
+	for i := range b.Txs {
+		if tx := &b.Txs[i]; tx.Function == ImportFunction {
+			tx.Writes = slices.DeleteFunc(tx.Writes, told)
+		}
+	}
 	return b, nil
+}
+
+// told tells whether an imported key is a segment: the channel before has told of it, in a block of its own.
+func told(w block.Write) bool {
+	objectType, _, _ := state.SplitKey(w.Key)
+	return objectType == state.TypeJournal
 }
 
 // foreign tells whether an envelope was made for another channel, as one that was sealed before the ledger went on in

@@ -147,6 +147,9 @@ func readTx(tx *block.Tx, payload *common.Payload, chaincode string) (ours bool,
 				tx.Writes = append(tx.Writes, block.Write{Key: w.GetKey(), Value: w.GetValue(), Delete: w.GetIsDelete()})
 			}
 		}
+		if tx.Function == ImportFunction {
+			continue // the bytes of segments are in the channel before
+		}
 		if err := segmentBytes(tx, first, result.GetEvents(), chaincode); err != nil {
 			return false, err
 		}

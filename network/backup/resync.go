@@ -29,6 +29,24 @@ func Resync(ctx context.Context, f *org.Folder, kind org.Kind, now time.Time) (a
 	if !joined {
 		return "", provenance.Errorf(provenance.Invalid, "%s has not joined a channel: there is nothing to read anew", f.Spec().Name)
 	}
+	node, err := f.Find(string(kind))
+	if err != nil {
+		return "", err
+	}
+	release, err := f.Hold(node) // a supervisor would start it on half of its data
+	if err != nil {
+		return "", provenance.Wrap(provenance.Conflict, err, "resync")
+	}
+	aside, err = putAside(ctx, f, kind, now)
+	release()
+	if err != nil {
+		return aside, err
+	}
+	return aside, f.Up(ctx)
+}
+
+// putAside stops a node and moves its data out of its way.
+func putAside(ctx context.Context, f *org.Folder, kind org.Kind, now time.Time) (aside string, err error) {
 	if err := f.Stop(ctx, string(kind)); err != nil {
 		return "", err
 	}
@@ -39,5 +57,5 @@ func Resync(ctx context.Context, f *org.Folder, kind org.Kind, now time.Time) (a
 	} else if err != nil {
 		return "", fmt.Errorf("put the data of the %s aside: %w", kind, err)
 	}
-	return aside, f.Up(ctx)
+	return aside, nil
 }

@@ -63,8 +63,6 @@ func (p Parameters) check() error {
 		if err := p.After.Check(); err != nil {
 			return err
 		}
-	} else if provenance.IsSuccessor(p.Channel) {
-		return fmt.Errorf("channel name %q is one of a channel that goes on from another", p.Channel)
 	}
 	return checkBatch(p.batchSize())
 }

@@ -214,10 +214,20 @@ func (s *supervisor) keep(ctx context.Context, f *Folder, w *watched) {
 	defer close(w.ended)
 	pause, attempts := s.patience.FirstPause, 0
 	for {
+		if s.awaitReleased(ctx, w.node.Name) {
+			pause, attempts = s.patience.FirstPause, 0 // it ended because it was asked to
+		}
+		if ctx.Err() != nil {
+			return
+		}
 		begun := time.Now()
 		why, asked := s.once(ctx, f, w)
 		if ctx.Err() != nil {
 			return
+		}
+		if s.held(w.node.Name) {
+			s.out.say(supervisorName, w.node.Name+" is left alone: a command works on it")
+			continue
 		}
 		if time.Since(begun) >= s.patience.Steady {
 			pause, attempts = s.patience.FirstPause, 0

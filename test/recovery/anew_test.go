@@ -61,6 +61,8 @@ func foundAnew(t *testing.T, ctx context.Context, l *lab.Lab, push func(int), re
 	}
 	for i, f := range survivors {
 		waybill(t, ctx, l, "org", "refound", found[i], "--dir", f.Dir())
+	}
+	for _, f := range survivors { // once all are in it: a block takes both
 		waybill(t, ctx, l, "chaincode", "approve", "--dir", f.Dir())
 	}
 	waybill(t, ctx, l, "chaincode", "commit", "--dir", survivors[1].Dir())
