@@ -29,7 +29,7 @@ the descriptor that waybill org export writes. --timeout does not apply.`
 	cmd.AddCommand(
 		newOrgInitCmd(a), newOrgImportCmd(a), newOrgProtectCmd(a), newOrgExportCmd(a), newOrgInspectCmd(a), newOrgJoinCmd(a),
 		newOrgUpCmd(a), newOrgDownCmd(a), newOrgStatusCmd(a), newOrgLogsCmd(a), newOrgServiceCmd(a), newOrgClusterCmd(a),
-		newOrgBackupCmd(a), newOrgRestoreCmd(a), newOrgResyncCmd(a), newOrgRefoundCmd(a),
+		newOrgBackupCmd(a), newOrgRestoreCmd(a), newOrgResyncCmd(a), newOrgSnapshotCmd(a), newOrgRefoundCmd(a),
 	)
 	return cmd
 }

@@ -89,6 +89,7 @@ func TestRecovery(t *testing.T) {
 			recorded("after the " + node + " was lost")
 		})
 	}
+	t.Run("Snapshot", func(t *testing.T) { bySnapshot(t, ctx, l, push, recorded) })
 	t.Run("LostHost", func(t *testing.T) { lostHost(t, ctx, l, vendor, push, recorded) })
 	t.Run("OnlyKeys", func(t *testing.T) { onlyKeys(t, ctx, l, push, recorded) })
 	t.Run("FoundAnew", func(t *testing.T) { foundAnew(t, ctx, l, push, recorded) }) // two organisations do not come back: last
