@@ -31,7 +31,7 @@ FROM      ?= 1
 # The race detector needs a C compiler; without one Go itself turns cgo off.
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-.PHONY: help build images kms man test unit race lint e2e side oracle structure chaos chaos-planted soak soak-hosts renewals bench bench-growth bench-tessera fuzz check demo demo-down clean
+.PHONY: help build images kms man test unit race lint e2e side oracle structure chaos chaos-planted soak soak-hosts recovery renewals bench bench-growth bench-tessera fuzz check demo demo-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ soak: ## acts by those who obey nothing, on the contract and on a model of it: S
 # Twenty minutes; wants root, for namespaces.
 soak-hosts: ## five hosts: each cut off for a minute, a long line between them, members that come and go (e2e has a short one)
 	go test -v -count=1 -timeout 60m -run TestConsortium ./test/hosts -hosts.long
+
+recovery: ## a host wiped, one with only its keys, two of four lost for good, on a channel of 10^5 events (e2e has a short one)
+	go test -v -count=1 -timeout 30m ./test/recovery -recovery.events 100000
 
 renewals: ## every certificate of a network whose leaf certificates live for minutes, three times, while events flow: ROUNDS=3 LIFETIME=4m
 	go test -v -count=1 -timeout 0 -run TestRenewals ./test/renewal -renewal.rounds $(ROUNDS) -renewal.members 4 -renewal.unable 10s -renewal.pause 6s -renewal.lifetime $(LIFETIME)

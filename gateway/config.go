@@ -29,6 +29,9 @@ type Config struct {
 	// Channel and Chaincode name the ledger. Default: waybill, waybill.
 	Channel   string `mapstructure:"channel"`
 	Chaincode string `mapstructure:"chaincode"`
+	// After is the channel that this one goes on from (waybill org refound); none
+	// by default. Blocks are counted on from its last one.
+	After AfterConfig `mapstructure:"after"`
 	// API serves gRPC and REST on one port with TLS.
 	API APIConfig `mapstructure:"api"`
 	// Hooks receives registry notifications.
@@ -73,6 +76,14 @@ type IdentityConfig struct {
 type PeerConfig struct {
 	Address string `mapstructure:"address"`
 	TLSCA   string `mapstructure:"tls_ca"`
+}
+
+// AfterConfig names a channel, how many blocks it has, and the SHA-256 of the last one's
+// header, in hexadecimal.
+type AfterConfig struct {
+	Channel string `mapstructure:"channel"`
+	Height  uint64 `mapstructure:"height"`
+	Header  string `mapstructure:"header"`
 }
 
 // APIConfig is the API's listener.

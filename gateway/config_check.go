@@ -74,6 +74,9 @@ func (c Config) Validate() error {
 	if c.Hooks.TLSCert != "" {
 		wrong = append(wrong, checkFile("hooks.tls_cert", c.Hooks.TLSCert, false), checkFile("hooks.tls_key", c.Hooks.TLSKey, true))
 	}
+	if a := c.After; a != (AfterConfig{}) && (a.Channel == "" || a.Channel == c.Channel || a.Height == 0 || len(a.Header) != 64) {
+		bad("after: want another channel, its height, and the hash of its last header: what waybill org refound writes")
+	}
 	if c.Queue.Lanes < 1 || c.Queue.Lanes > 64 {
 		bad("queue.lanes %d: want 1 to 64", c.Queue.Lanes)
 	}

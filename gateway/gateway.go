@@ -101,6 +101,12 @@ func place(cfg Config, file, key, urlFile string) (string, error) {
 // Run runs the gateway until ctx ends, and then returns nil. It returns the
 // first error of any loop; starting again repairs what a crash left.
 func Run(ctx context.Context, cfg Config) (err error) {
+	if err := learn(ctx, cfg); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
 	g, err := open(ctx, cfg)
 	if err != nil {
 		return err

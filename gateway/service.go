@@ -136,7 +136,7 @@ func (g *service) freshness() readmodel.Freshness {
 func dial(cfg Config) (*ledger.Client, error) {
 	return ledger.Dial(ledger.Config{
 		MSPID: cfg.MSPID, CertFile: cfg.Identity.Cert, KeyFile: cfg.Identity.Key, PeerAddress: cfg.Peer.Address, PeerTLSCAFile: cfg.Peer.TLSCA,
-		Channel: cfg.Channel, Chaincode: cfg.Chaincode, Log: cfg.Log,
+		Channel: cfg.Channel, Chaincode: cfg.Chaincode, After: ledger.After(cfg.After), Log: cfg.Log,
 	})
 }
 

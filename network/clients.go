@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/network/disk"
 	"github.com/waybill-dev/waybill/network/org"
 )
@@ -15,10 +16,12 @@ import (
 // Clients is what programs outside this package need to know of a network. In clients.json paths
 // are relative to its directory, so the directory can be moved; LoadClients makes them absolute.
 type Clients struct {
-	Channel   string   `json:"channel"`
-	Chaincode string   `json:"chaincode"`
-	Genesis   string   `json:"genesis"` // the first block: its header hash is the trust root of proofs
-	Orgs      []Client `json:"orgs"`
+	Channel   string `json:"channel"`
+	Chaincode string `json:"chaincode"`
+	Genesis   string `json:"genesis"` // the first block: its header hash is the trust root of proofs
+	// After is the channel that this one goes on from.
+	After *provenance.Predecessor `json:"after,omitempty"`
+	Orgs  []Client                `json:"orgs"`
 }
 
 // What package org says of one organisation.
@@ -67,7 +70,7 @@ func LoadClients(dir string) (Clients, error) {
 // ClientsOf returns what one organisation's folder knows of a network: itself.
 func ClientsOf(f *org.Folder) Clients {
 	s := f.Spec()
-	return Clients{Channel: s.Channel, Chaincode: s.Chaincode, Genesis: f.GenesisPath(), Orgs: []Client{f.Client()}}
+	return Clients{Channel: s.Channel, Chaincode: s.Chaincode, Genesis: f.GenesisPath(), After: s.After, Orgs: []Client{f.Client()}}
 }
 
 // Clients returns what LoadClients would read.

@@ -36,6 +36,11 @@ var accessTable = sync.OnceValue(func() map[string]access { //nolint:gochecknogl
 		"member:Found": {args: 1, roles: []state.Role{admin}, writes: true},
 		"member:Join":  {args: 1, roles: []state.Role{admin}, writes: true},
 
+		// Nor before the last page of a channel that goes on from another one.
+		"genesis:Import": {args: 2, roles: []state.Role{admin}, writes: true},
+		"genesis:Export": read(2),
+		"genesis:Get":    read(0),
+
 		"member:Grant":    write(2, admin),
 		"member:Revoke":   write(2, admin),
 		"member:TakeBack": write(3, admin),

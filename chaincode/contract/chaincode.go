@@ -68,6 +68,7 @@ func New() (*Chaincode, error) {
 		&WaiverContract{named("waiver")},
 		&VerdictContract{named("verdict")},
 		&ClockContract{named("clock")},
+		&GenesisContract{named("genesis")},
 	)
 	if err != nil {
 		return nil, fmt.Errorf("waybill chaincode: %w", err)

@@ -94,8 +94,8 @@ func TestDeterminism(t *testing.T) {
 		t.Error("no evidence is keyless")
 	}
 	for name, rule := range accessTable() {
-		// Founding is over, and nobody is invited.
-		if rule.writes && p.ok[name] == 0 && name != "member:Found" {
+		// Founding is over, nobody is invited, and the channel goes on from no other (TestAChannelGoesOn).
+		if rule.writes && p.ok[name] == 0 && name != "member:Found" && name != "genesis:Import" {
 			t.Errorf("%s was never valid: it was not tried", name)
 		}
 	}

@@ -52,6 +52,8 @@ type ledger struct {
 	asked   []string // the keys that transactions read, since it was emptied
 	trips   int      // calls that read them
 	certs   map[string][]byte
+	channel string
+	before  *ledger // the channel that this one goes on from
 }
 
 func newLedger(t testing.TB) *ledger {
@@ -86,6 +88,7 @@ func (s *stub) GetTransient() (map[string][]byte, error)     { return s.transien
 func (s *stub) GetTxTimestamp() (*timestamppb.Timestamp, error) {
 	return timestamppb.New(s.l.now), nil
 }
+func (s *stub) GetChannelID() string    { return s.l.channel }
 func (s *stub) StartWriteBatch()        { s.batch = true }
 func (s *stub) FinishWriteBatch() error { s.batch = false; return nil }
 func (s *stub) PutState(key string, value []byte) error {

@@ -57,6 +57,9 @@ func (MemberContract) Found(tx *Tx, founders string) (string, error) {
 		}
 		return answer(m, nil)
 	}
+	if provenance.IsSuccessor(tx.GetStub().GetChannelID()) {
+		return "", provenance.Errorf(provenance.Conflict, "the channel goes on from another one: its founders are members when that one's state is imported")
+	}
 	m = state.Members{MSPs: []string{}, Invited: msps}
 	return answer(m, tx.put(state.MembersKey(), m))
 }

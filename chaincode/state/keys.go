@@ -46,6 +46,7 @@
 //	context   <msp>                               Context        context:Set
 //	clock     -                                   Clock          clock:Tick
 //	gap       <seq>                               Gap            clock:Tick        (the clock stood still after that tick)
+//	genesis   -                                   Genesis        genesis:Import    (how far the state of the channel before was imported)
 //	gate      <stage> <host> <repository> <digest> <n>         Gate       promotion:Request, release:* (its key-level
 //	                                                             endorsement policy names the organisations of the stage's
 //	                                                             rules; n: version of the membership)
@@ -130,6 +131,7 @@ const (
 	TypeFirstPiece   = "said"
 	TypeClock        = "clock"
 	TypeGap          = "gap"
+	TypeGenesis      = "genesis"
 )
 
 // Key builds a key. The form is that of Fabric's composite keys

@@ -28,7 +28,7 @@ func newChannelCmd(a *app) *cobra.Command {
 		`waybill channel propose org-add retail.json --as vendor/admin`,
 	)
 	cmd.AddCommand(
-		newChannelFoundCmd(a), newChannelInspectCmd(a), newChannelConfigCmd(a),
+		newChannelFoundCmd(a), newChannelInspectCmd(a), newChannelLastCmd(a), newChannelImportCmd(a), newChannelConfigCmd(a),
 		newChannelProposeCmd(a), newChannelShowCmd(a), newChannelVoteCmd(a), newChannelSubmitCmd(a),
 	)
 	return cmd
@@ -36,7 +36,7 @@ func newChannelCmd(a *app) *cobra.Command {
 
 func newChannelFoundCmd(a *app) *cobra.Command {
 	var files []string
-	var name, to string
+	var name, to, last string
 	cmd := &cobra.Command{
 		Use: "found --org FILE... -o FILE", Short: "Make a channel's first block of descriptors", Args: operands(),
 		DisableFlagsInUseLine: true,
@@ -47,13 +47,23 @@ func newChannelFoundCmd(a *app) *cobra.Command {
 		Long: `Make a channel's first block of the organisations' descriptors. It needs no key:
 everybody makes the same block of the same descriptors, byte for byte, and
 compares the hash that is printed. Before, compare the fingerprint of each
-descriptor with its organisation, by other means than those the file came by.`,
+descriptor with its organisation, by other means than those the file came by.
+
+With --after FILE (waybill channel last) the new channel goes on from another
+one, whose quorum is lost for good: docs/operate/founding-anew.md.`,
 		RunE: a.withoutTimeout(func(_ context.Context, _ []string) error {
 			orgs, err := a.descriptors(files)
 			if err != nil {
 				return err
 			}
-			block, err := channel.Found(channel.Parameters{Channel: name}, orgs)
+			after, err := a.predecessor(last)
+			if err != nil {
+				return err
+			}
+			if after == nil && provenance.IsSuccessor(name) {
+				return usagef("--channel %s: that is the name of a channel that goes on from another one, which --after makes", name)
+			}
+			block, err := channel.Found(channel.Parameters{Channel: name, After: after}, orgs)
 			if err != nil {
 				return provenance.Wrap(provenance.Invalid, err, "found channel %s", name)
 			}
@@ -64,7 +74,7 @@ descriptor with its organisation, by other means than those the file came by.`,
 			if err := createFile(to, raw); err != nil {
 				return err
 			}
-			report, err := channel.Inspect(block, orgs)
+			report, err := channel.InspectAfter(block, orgs, after)
 			if err != nil {
 				return err
 			}
@@ -75,6 +85,7 @@ descriptor with its organisation, by other means than those the file came by.`,
 	}
 	cmd.Flags().StringArrayVar(&files, "org", nil, "an organisation's descriptor, a `file`; give one for each")
 	cmd.Flags().StringVar(&name, "channel", "waybill", "what the channel is called")
+	cmd.Flags().StringVar(&last, "after", "", "`file` that says where the channel ended that this one goes on from")
 	cmd.Flags().StringVarP(&to, "output", "o", "", "the `file` that the block is written to; it must not be there")
 	requireFlags(cmd, "org", "output")
 	return cmd
@@ -117,6 +128,7 @@ func writeDescriptors(w io.Writer, orgs []channel.Descriptor) {
 
 func newChannelInspectCmd(a *app) *cobra.Command {
 	var files []string
+	var last string
 	cmd := &cobra.Command{
 		Use: "inspect BLOCK", Short: "Say whether a first block is what descriptors say", Args: operands("BLOCK"),
 		Example: examples(
@@ -140,7 +152,11 @@ is exactly what the descriptors say, 1 when it is not.`,
 			if proto.Unmarshal(raw, block) != nil {
 				return provenance.Errorf(provenance.Invalid, "%s: not a block", args[0])
 			}
-			report, err := channel.Inspect(block, orgs)
+			after, err := a.predecessor(last)
+			if err != nil {
+				return err
+			}
+			report, err := channel.InspectAfter(block, orgs, after)
 			if err != nil {
 				return provenance.Wrap(provenance.Invalid, err, "%s", args[0])
 			}
@@ -157,6 +173,7 @@ is exactly what the descriptors say, 1 when it is not.`,
 		}),
 	}
 	cmd.Flags().StringArrayVar(&files, "org", nil, "an organisation's descriptor, a `file`; give one for each")
+	cmd.Flags().StringVar(&last, "after", "", "`file` that says where the channel ended that this one should go on from")
 	return cmd
 }
 
@@ -172,6 +189,9 @@ func writeReport(w io.Writer, r channel.Report, fields bool) {
 	fmt.Fprintf(w, "%d consenters: %d must sign a block, %d may lie or be gone\n", r.Consenters, r.Quorum, r.Tolerance)
 	if r.Exact {
 		fmt.Fprintln(w, "exactly what the descriptors say, and nothing more")
+	}
+	if r.After != nil {
+		writePredecessor(w, *r.After)
 	}
 	fmt.Fprintf(w, "genesis hash %s\n", r.GenesisHash)
 }

@@ -29,7 +29,7 @@ the descriptor that waybill org export writes. --timeout does not apply.`
 	cmd.AddCommand(
 		newOrgInitCmd(a), newOrgImportCmd(a), newOrgProtectCmd(a), newOrgExportCmd(a), newOrgInspectCmd(a), newOrgJoinCmd(a),
 		newOrgUpCmd(a), newOrgDownCmd(a), newOrgRestartCmd(a), newOrgStatusCmd(a), newOrgLogsCmd(a), newOrgServiceCmd(a), newOrgClusterCmd(a),
-		newOrgBackupCmd(a), newOrgRestoreCmd(a), newOrgResyncCmd(a), newOrgKeepLogsCmd(a),
+		newOrgBackupCmd(a), newOrgRestoreCmd(a), newOrgResyncCmd(a), newOrgSnapshotCmd(a), newOrgRefoundCmd(a), newOrgKeepLogsCmd(a),
 	)
 	return cmd
 }

@@ -82,8 +82,8 @@ func newOrgRestoreCmd(a *app) *cobra.Command {
 		Example: examples(`waybill org restore vendor.backup --dir /srv/waybill`),
 		Long: `Make the folder that --dir names, which must be empty, from a backup; every
 file is compared with what the backup says of it. Then start the nodes, which
-read the chain from the others, have the gateway learn what is recorded already
-(waybill-gateway fsck --repair), and start it: docs/operate/lost-host.md has the
+read the chain from the others. The gateway first learns what is recorded
+already, and makes its index of the chain: docs/operate/lost-host.md has the
 steps.`,
 		RunE: a.withoutTimeout(func(_ context.Context, args []string) error {
 			in, err := os.Open(args[0])
@@ -105,7 +105,8 @@ steps.`,
 			return a.emit(m, func(w io.Writer) {
 				fmt.Fprintf(w, "%d files of %s in %s\n", len(m.Files), m.Made.Format(time.DateTime), sanitize(a.dir))
 				if !m.WithKeys {
-					fmt.Fprintln(w, "no keys were in it: put them back, or have certificates issued anew with waybill cert renew --all")
+					fmt.Fprintln(w, "no keys were in it, and no node starts without: put those that are kept elsewhere back first;")
+					fmt.Fprintln(w, "what to do where some are lost: docs/operate/lost-host.md, Without keys")
 				}
 				fmt.Fprintf(w, "\nnext: waybill org up --dir %s\n", sanitize(a.dir))
 			})
@@ -114,24 +115,80 @@ steps.`,
 }
 
 func newOrgResyncCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	var snapshot string
+	var agrees []string
+	cmd := &cobra.Command{
 		Use: "resync NODE", Short: "Have your peer or orderer read the chain anew from the others", Args: operands("NODE"),
 		ValidArgs: []string{"peer", "orderer"},
-		Example:   examples(`waybill org resync peer`),
+		Example: examples(`waybill org resync peer`,
+			`waybill org resync peer --snapshot 812 --agrees security.json --agrees audit.json`),
 		Long: `Stop the peer or the orderer, put its data aside, and start it: it joins the
 channel by its first block and reads the chain from the others. Never do this
-to two orderers of a channel at once, nor while a supervisor (waybill org up
---foreground) runs the nodes: stop it before.`,
+to two orderers of a channel at once. A supervisor (waybill org up --foreground)
+leaves the node alone meanwhile, and starts it afterwards.
+
+With --snapshot a peer begins with the snapshot of another organisation's peer
+(waybill org snapshot). Nobody signs one: --agrees names the metadata that an
+organisation's own peer wrote for the same block, of two organisations at least,
+and each file has to be what they say. Such a peer has no earlier blocks: an
+index that is made anew needs a peer that has them.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, args []string) error {
 			f, err := a.ownOrg()
 			if err != nil {
 				return err
 			}
-			aside, err := backup.Resync(ctx, f, org.Kind(args[0]), time.Now())
+			var aside string
+			switch {
+			case snapshot == "" && len(agrees) > 0:
+				return usagef("--agrees wants --snapshot")
+			case snapshot != "" && args[0] != string(org.KindPeer):
+				return usagef("--snapshot is for a peer")
+			case snapshot == "":
+				aside, err = backup.Resync(ctx, f, org.Kind(args[0]), time.Now())
+			default:
+				var told [][]byte
+				for _, file := range agrees {
+					raw, err := a.readFile("metadata", file, 1<<20)
+					if err != nil {
+						return err
+					}
+					told = append(told, raw)
+				}
+				aside, err = backup.ResyncBySnapshot(ctx, f, snapshot, told, time.Now())
+			}
 			if aside != "" {
 				a.notice("what it had is in %s; delete it when the node has caught up", aside)
 			}
 			return err
 		}),
 	}
+	cmd.Flags().StringVar(&snapshot, "snapshot", "", "the `folder` of a snapshot to begin with")
+	cmd.Flags().StringArrayVar(&agrees, "agrees", nil, "`file` with an organisation's metadata of that snapshot; give two or more")
+	return cmd
+}
+
+func newOrgSnapshotCmd(a *app) *cobra.Command {
+	var block uint64
+	cmd := &cobra.Command{
+		Use: "snapshot", Short: "Have your peer write what its ledger is after a block", Args: operands(),
+		Example: examples(`waybill org snapshot`, `waybill org snapshot --block 812`),
+		Long: `Have your own peer write a snapshot of its ledger, for a peer of another
+organisation to begin with (waybill org resync peer --snapshot), and print its
+folder. The file ` + org.SnapshotMetadata + ` in it is the same, byte
+for byte, at every peer with the same ledger. To have two organisations say so,
+name a block that is still to come with --block, and wait.`,
+		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
+			f, err := a.ownOrg()
+			if err != nil {
+				return err
+			}
+			dir, err := f.Snapshot(ctx, block)
+			if err != nil {
+				return orgHint(wrongPassphrase(err))
+			}
+			return a.emit(map[string]string{"dir": dir}, func(w io.Writer) { fmt.Fprintln(w, sanitize(dir)) })
+		}),
+	}
+	cmd.Flags().Uint64Var(&block, "block", 0, "the `number` of the block after which it is; 0: the last one")
+	return cmd
 }

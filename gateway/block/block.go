@@ -16,6 +16,8 @@ type Block struct {
 	PreviousHash []byte // of the header before; empty for block 0
 	// Txs are the VALID transactions of our chaincode, in block order.
 	Txs []Tx
+	// After is the channel that this one goes on from, as its first block names it.
+	After *provenance.Predecessor
 	// Organisations is set on configuration blocks: the channel's members.
 	Organisations []Organisation
 }

@@ -165,6 +165,12 @@ func (w *writer) block(b Prepared) error {
 	}
 	w.entries = nil
 	for _, t := range b.txs {
+		if t.Function == importFunction {
+			var err error
+			if t, err = w.unknown(t); err != nil {
+				return err
+			}
+		}
 		w.at, w.tx, w.told = Position{Block: b.Number, Tx: t.Index}, t, false
 		// Records first: they look at the state before this transaction.
 		if err := w.load(); err != nil {

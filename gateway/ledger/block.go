@@ -91,6 +91,13 @@ func add(out *block.Block, raw []byte, index int, chaincode string) error {
 	}
 	switch common.HeaderType(channel.GetType()) {
 	case common.HeaderType_CONFIG:
+		if out.Number == 0 && len(channel.GetExtension()) > 0 {
+			after, err := provenance.ParsePredecessor(channel.GetExtension())
+			if err != nil {
+				return provenance.Wrap(provenance.Internal, err, "first block")
+			}
+			out.After = &after
+		}
 		organisations, err := decodeOrganisations(payload.GetData())
 		out.Organisations = organisations
 		return err
@@ -139,6 +146,9 @@ func readTx(tx *block.Tx, payload *common.Payload, chaincode string) (ours bool,
 				ours = true
 				tx.Writes = append(tx.Writes, block.Write{Key: w.GetKey(), Value: w.GetValue(), Delete: w.GetIsDelete()})
 			}
+		}
+		if tx.Function == ImportFunction {
+			continue // the bytes of segments are in the channel before
 		}
 		if err := segmentBytes(tx, first, result.GetEvents(), chaincode); err != nil {
 			return false, err

@@ -32,6 +32,8 @@ type Config struct {
 	PeerTLSCAFile string // PEM
 	Channel       string
 	Chaincode     string
+	// After is the channel that this one goes on from. Its blocks come first, and those of this one are counted on.
+	After After
 	// Deadlines of single calls; zero means the default. The client library has none of its own.
 	Endorse  time.Duration // 15s
 	Submit   time.Duration // 15s

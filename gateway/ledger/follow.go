@@ -26,7 +26,21 @@ func (c *Client) Blocks(ctx context.Context, from uint64, apply func(block.Block
 	stream := func(ctx context.Context, from uint64) (<-chan *common.Block, error) {
 		return c.as.Load().network.BlockEvents(ctx, client.WithStartBlock(from))
 	}
-	f := follower{stream: stream, chaincode: c.config.Chaincode, apply: apply, next: from, log: c.log, backoff: c.retry}
+	height := c.config.After.Height
+	if from < height {
+		if err := c.before(ctx, from, apply); err != nil {
+			return err
+		}
+		from = height
+	}
+	counted := func(b block.Block) error {
+		b, err := c.counted(b)
+		if err != nil {
+			return err
+		}
+		return apply(b)
+	}
+	f := follower{stream: stream, chaincode: c.config.Chaincode, apply: counted, next: from - height, log: c.log, backoff: c.retry}
 	return f.run(ctx)
 }
 

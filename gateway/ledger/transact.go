@@ -189,7 +189,7 @@ func (c *Client) Height(ctx context.Context) (uint64, error) {
 	if err := proto.Unmarshal(answer, &info); err != nil {
 		return 0, provenance.Wrap(provenance.Internal, err, "height")
 	}
-	return info.GetHeight(), nil
+	return c.config.After.Height + info.GetHeight(), nil
 }
 
 // Endorse collects the endorsements of a transaction and signs it, without
@@ -251,7 +251,8 @@ func (s *session) signTransaction(tx *client.Transaction) ([]byte, error) {
 // quorum of them has it, now or from an earlier sending; only CommitStatus says
 // whether it stands. After an error the transaction may still commit: ask
 // CommitStatus, then send the same bytes again, never others. WB_FORBIDDEN: the
-// orderers do not accept its signer, and sending it again is of no use.
+// orderers do not accept its signer, or it was made for another channel, and
+// sending it again is of no use.
 func (c *Client) SubmitEndorsed(ctx context.Context, e Endorsed) error {
 	tx, err := c.as.Load().gateway.NewTransaction(e.Bytes)
 	if err != nil {
@@ -259,6 +260,12 @@ func (c *Client) SubmitEndorsed(ctx context.Context, e Endorsed) error {
 	}
 	if tx.TransactionID() != e.TxID {
 		return provenance.Errorf(provenance.Internal, "submit %s: the stored bytes are of transaction %s", e.TxID, tx.TransactionID())
+	}
+	if foreign, err := c.foreign(e); err != nil || foreign {
+		if err == nil {
+			err = provenance.Errorf(provenance.Forbidden, "submit %s: it was made for another channel than %s", e.TxID, c.config.Channel)
+		}
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.config.Submit)
 	defer cancel()
@@ -303,7 +310,7 @@ func (c *Client) CommitStatus(ctx context.Context, txID string) (Commit, error) 
 			}
 			continue
 		}
-		return Commit{Valid: status.Successful, Code: status.Code.String(), Block: status.BlockNumber}, nil
+		return Commit{Valid: status.Successful, Code: status.Code.String(), Block: c.config.After.Height + status.BlockNumber}, nil
 	}
 }
 

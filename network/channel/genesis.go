@@ -47,6 +47,13 @@ func Found(p Parameters, orgs []Descriptor) (*common.Block, error) {
 		return nil, err
 	}
 	orgs = sorted(orgs)
+	if p.After != nil {
+		var founders []string
+		for _, d := range orgs {
+			founders = append(founders, d.MSPID)
+		}
+		p.Channel = p.After.Successor(founders)
+	}
 	if len(orgs) == 0 || len(orgs) > maxOrgs {
 		return nil, fmt.Errorf("%d organisations: want 1 to %d", len(orgs), maxOrgs)
 	}
@@ -58,11 +65,15 @@ func Found(p Parameters, orgs []Descriptor) (*common.Block, error) {
 		return nil, err
 	}
 	config := marshal(&common.ConfigEnvelope{Config: &common.Config{ChannelGroup: root}})
-	nonce := sha256.Sum256(config)
+	var after []byte
+	if p.After != nil {
+		after = p.After.Bytes()
+	}
+	nonce := sha256.Sum256(slices.Concat(config, after))
 	txID := sha256.Sum256(nonce[:]) // no creator: nobody signs a first block
 	payload := marshal(&common.Payload{
 		Header: &common.Header{
-			ChannelHeader:   marshal(&common.ChannelHeader{Type: int32(common.HeaderType_CONFIG), ChannelId: p.Channel, TxId: hex.EncodeToString(txID[:])}),
+			ChannelHeader:   marshal(&common.ChannelHeader{Type: int32(common.HeaderType_CONFIG), ChannelId: p.Channel, TxId: hex.EncodeToString(txID[:]), Extension: after}),
 			SignatureHeader: marshal(&common.SignatureHeader{Nonce: nonce[:]}),
 		},
 		Data: config,
@@ -94,6 +105,12 @@ func firstBlock(envelope []byte) *common.Block {
 func GenesisHash(block *common.Block) string {
 	sum := headerHash(block.GetHeader())
 	return groups(sum[:])
+}
+
+// HeaderHash is GenesisHash of any block, in plain hexadecimal.
+func HeaderHash(block *common.Block) string {
+	sum := headerHash(block.GetHeader())
+	return hex.EncodeToString(sum[:])
 }
 
 func headerHash(h *common.BlockHeader) [sha256.Size]byte {

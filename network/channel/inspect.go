@@ -8,17 +8,21 @@ import (
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
 // Report says what a first block makes of a channel.
 type Report struct {
-	Channel       string   `json:"channel"`
-	GenesisHash   string   `json:"genesisHash"`
-	Organizations []string `json:"organizations"` // MSP ids
-	Consenters    int      `json:"consenters"`
-	Quorum        int      `json:"quorum"`
-	Tolerance     int      `json:"tolerance"`
-	Fields        []Field  `json:"fields"`
+	Channel     string `json:"channel"`
+	GenesisHash string `json:"genesisHash"`
+	// After is the channel that this one goes on from.
+	After         *provenance.Predecessor `json:"after,omitempty"`
+	Organizations []string                `json:"organizations"` // MSP ids
+	Consenters    int                     `json:"consenters"`
+	Quorum        int                     `json:"quorum"`
+	Tolerance     int                     `json:"tolerance"`
+	Fields        []Field                 `json:"fields"`
 	// Exact says that the block is, byte for byte, what Found makes of the descriptors. Without descriptors it is false.
 	Exact       bool     `json:"exact"`
 	Differences []string `json:"differences,omitempty"`
@@ -36,6 +40,11 @@ type Field struct {
 // Inspect reads a channel's first block, field by field, and compares it with what Found makes of the
 // descriptors. It is an error if the block is no first block at all.
 func Inspect(block *common.Block, orgs []Descriptor) (Report, error) {
+	return InspectAfter(block, orgs, nil)
+}
+
+// InspectAfter is Inspect of a first block whose channel is to go on from another one.
+func InspectAfter(block *common.Block, orgs []Descriptor, after *provenance.Predecessor) (Report, error) {
 	name, config, err := ConfigOf(block)
 	if err != nil {
 		return Report{}, err
@@ -52,6 +61,9 @@ func Inspect(block *common.Block, orgs []Descriptor) (Report, error) {
 		return Report{}, err
 	}
 	report := Report{Channel: name, GenesisHash: GenesisHash(block)}
+	if report.After, err = PredecessorOf(block); err != nil {
+		return Report{}, err
+	}
 	for id := range config.GetChannelGroup().GetGroups()[applicationGroup].GetGroups() {
 		report.Organizations = append(report.Organizations, id)
 	}
@@ -63,7 +75,7 @@ func Inspect(block *common.Block, orgs []Descriptor) (Report, error) {
 	want := map[string]element{}
 	var expected *common.Block
 	if len(orgs) > 0 {
-		if expected, err = Found(Parameters{Channel: name}, orgs); err != nil {
+		if expected, err = Found(Parameters{Channel: name, After: after}, orgs); err != nil {
 			return Report{}, err
 		}
 		_, wanted, err := ConfigOf(expected)
@@ -79,11 +91,37 @@ func Inspect(block *common.Block, orgs []Descriptor) (Report, error) {
 		report.Differences = append(report.Differences, Doubts(config)...)
 		return report, nil
 	}
+	switch {
+	case report.After != nil && after == nil:
+		report.Differences = append(report.Differences, "it goes on from channel "+report.After.Channel+", and nobody said that it should")
+	case after != nil && (report.After == nil || *report.After != *after):
+		report.Differences = append(report.Differences, "it does not go on from channel "+after.Channel+" as that one ended")
+	}
+	if report.After != nil && name != report.After.Successor(report.Organizations) {
+		report.Differences = append(report.Differences, "its name is not the one that founders and predecessor make: nothing can be imported into it")
+	}
 	report.Exact = len(report.Differences) == 0 && bytes.Equal(marshal(expected), marshal(block))
 	if !report.Exact && len(report.Differences) == 0 {
 		report.Differences = append(report.Differences, "the block's frame: its configuration is what the descriptors say, but what is round it differs (header, nonce, time or metadata)")
 	}
 	return report, nil
+}
+
+// PredecessorOf returns which channel a first block says that its own goes on from; nil: from none.
+func PredecessorOf(block *common.Block) (*provenance.Predecessor, error) {
+	if len(block.GetData().GetData()) != 1 {
+		return nil, errors.New("not a channel's first block: it does not hold exactly one envelope")
+	}
+	envelope, payload, header := &common.Envelope{}, &common.Payload{}, &common.ChannelHeader{}
+	if proto.Unmarshal(block.GetData().GetData()[0], envelope) != nil || proto.Unmarshal(envelope.GetPayload(), payload) != nil ||
+		proto.Unmarshal(payload.GetHeader().GetChannelHeader(), header) != nil {
+		return nil, errors.New("not a channel's first block: it does not decode")
+	}
+	if len(header.GetExtension()) == 0 {
+		return nil, nil
+	}
+	p, err := provenance.ParsePredecessor(header.GetExtension())
+	return &p, err
 }
 
 // Fields says what a configuration is, field by field.

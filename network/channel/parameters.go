@@ -6,6 +6,8 @@ import (
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/orderer"
 	"github.com/hyperledger/fabric-protos-go-apiv2/orderer/smartbft"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
 // Parameters are what a channel has that no descriptor says. The zero value of each field means its default.
@@ -16,6 +18,9 @@ type Parameters struct {
 	MaxMessageCount   uint32        // default 500 transactions in a block
 	AbsoluteMaxBytes  uint32        // default 10 MiB; no transaction may be larger. A proof carries its whole block, so blocks stay bounded
 	PreferredMaxBytes uint32        // default 2 MiB
+
+	// After is the channel that this one goes on from, which names this one; nil: none.
+	After *provenance.Predecessor
 }
 
 func (p Parameters) withDefaults() Parameters {
@@ -53,6 +58,11 @@ func (p Parameters) check() error {
 	}
 	if p.BatchTimeout < time.Millisecond || p.BatchTimeout > time.Minute || p.BatchInterval < time.Millisecond || p.BatchInterval > time.Minute {
 		return fmt.Errorf("batch timeout %s, interval %s: want 1ms to 1m", p.BatchTimeout, p.BatchInterval)
+	}
+	if p.After != nil {
+		if err := p.After.Check(); err != nil {
+			return err
+		}
 	}
 	return checkBatch(p.batchSize())
 }

@@ -151,7 +151,7 @@ func (f *Folder) settle(spec Spec) error {
 		}
 	}
 	spec.Contract.Version, spec.Contract.PackageID = have.Contract.Version, have.Contract.PackageID
-	spec.Contract.Listen, spec.Next, spec.Elsewhere = have.Contract.Listen, have.Next, have.Elsewhere
+	spec.Contract.Listen, spec.Next, spec.Elsewhere, spec.After = have.Contract.Listen, have.Next, have.Elsewhere, have.After
 	if err := spec.Validate(); err != nil {
 		return err
 	}

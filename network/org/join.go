@@ -104,18 +104,11 @@ func (f *Folder) join(ctx context.Context) error {
 		}, f.node(KindOrderer))
 	})
 	group.Go(func() error {
-		var joined bool
-		err := f.await(ctx, func(ctx context.Context) (err error) {
-			joined, err = c.peerJoined(ctx, f.spec.Channel)
-			return err
-		}, f.node(KindPeer))
-		if err != nil {
+		if err := f.joinPeerOnce(ctx, c, f.spec.Channel, genesis); err != nil {
 			return err
 		}
-		if !joined {
-			if err := f.joinPeer(ctx, genesis); err != nil {
-				return err
-			}
+		if err := f.joinBefore(ctx, c); err != nil {
+			return err
 		}
 		if err := f.install(ctx, f.spec.Contract); err != nil || f.spec.Next == nil {
 			return err
@@ -125,7 +118,35 @@ func (f *Folder) join(ctx context.Context) error {
 	return group.Wait()
 }
 
-func (f *Folder) joinPeer(ctx context.Context, raw []byte) error {
+// joinBefore has the peer hold the ledger of the channel before as well, which what came before is read from. A peer
+// that lost it reads it from the orderers of those who are left, who go on handing out its blocks.
+func (f *Folder) joinBefore(ctx context.Context, c *conn) error {
+	if f.spec.After == nil {
+		return nil
+	}
+	raw, err := os.ReadFile(f.at("channel", f.spec.After.Channel+".block"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it came later, and was never in that one
+	}
+	if err != nil {
+		return err
+	}
+	return f.joinPeerOnce(ctx, c, f.spec.After.Channel, raw)
+}
+
+func (f *Folder) joinPeerOnce(ctx context.Context, c *conn, name string, genesis []byte) error {
+	var joined bool
+	err := f.await(ctx, func(ctx context.Context) (err error) {
+		joined, err = c.peerJoined(ctx, name)
+		return err
+	}, f.node(KindPeer))
+	if err != nil || joined {
+		return err
+	}
+	return f.joinPeer(ctx, name, genesis)
+}
+
+func (f *Folder) joinPeer(ctx context.Context, name string, raw []byte) error {
 	genesis := &common.Block{}
 	if err := proto.Unmarshal(raw, genesis); err != nil {
 		return fmt.Errorf("read %s: %w", f.GenesisPath(), err)
@@ -137,12 +158,12 @@ func (f *Folder) joinPeer(ctx context.Context, raw []byte) error {
 	defer c.close()
 	return f.await(ctx, func(ctx context.Context) error {
 		// The answer to an earlier try may have been lost.
-		joined, err := c.peerJoined(ctx, f.spec.Channel)
+		joined, err := c.peerJoined(ctx, name)
 		if err != nil || joined {
 			return err
 		}
 		if err := channel.JoinChannel(ctx, c.grpc, c.signer, genesis); err != nil {
-			return fmt.Errorf("join channel %s: %w", f.spec.Channel, err)
+			return fmt.Errorf("join channel %s: %w", name, err)
 		}
 		return nil
 	}, f.node(KindPeer))

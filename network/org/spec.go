@@ -9,6 +9,8 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+
+	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
 // Spec is org.json: what an organisation was told to be. It holds no secret.
@@ -25,6 +27,8 @@ type Spec struct {
 	ExternalCA bool `json:"externalCA,omitempty"`
 	// Contract is what the organisation's chaincode processes run.
 	Contract Contract `json:"contract"`
+	// After is the channel that Channel goes on from; its ledger stays on the peer.
+	After *provenance.Predecessor `json:"after,omitempty"`
 	// Next is the version that is being upgraded to; its process runs beside the other.
 	Next *Contract `json:"next,omitempty"`
 	// Elsewhere says that somebody else runs the nodes, in containers for one: none is a process of this folder.

@@ -217,12 +217,23 @@ func (s *supervisor) keep(ctx context.Context, f *Folder, w *watched) {
 	defer close(w.ended)
 	pause, attempts := s.patience.FirstPause, 0
 	for {
+		if s.awaitReleased(ctx, w.node.Name) {
+			pause, attempts = s.patience.FirstPause, 0 // it ended because it was asked to
+		}
+		if ctx.Err() != nil {
+			return
+		}
 		begun := time.Now()
 		why, asked := s.once(ctx, f, w)
 		if ctx.Err() != nil {
 			return
 		}
-		if s.wasStopped(w.node.Name) { // somebody waits for it, and nothing is wrong with it
+		stopped := s.wasStopped(w.node.Name)
+		if s.held(w.node.Name) {
+			s.out.say(supervisorName, w.node.Name+" is left alone: a command works on it")
+			continue
+		}
+		if stopped { // somebody waits for it, and nothing is wrong with it
 			s.out.say(supervisorName, w.node.Name+" was stopped, and is started again")
 			continue
 		}

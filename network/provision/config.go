@@ -34,6 +34,11 @@ peer:
   address: {{q .Client.PeerAddress}}
   tls_ca: {{q .Client.PeerTLSCA}}
 channel: {{q .Paths.Channel}}
+# Where that channel goes on from another one, waybill org refound says which:
+# after:
+#   channel: ""
+#   height: 0                        # how many blocks it has
+#   header: ""                       # the hash of the last one's header
 chaincode: {{q .Paths.Chaincode}}
 
 # gRPC and REST on one port. Callers present a member's certificate.

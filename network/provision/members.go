@@ -52,7 +52,7 @@ func Dial(c network.Clients, org network.Client, name string, key crypto.Private
 	return ledger.Dial(ledger.Config{
 		MSPID: org.MSPID, CertFile: keys.Cert, KeyFile: keys.Key, Key: key,
 		PeerAddress: org.PeerAddress, PeerTLSCAFile: org.PeerTLSCA,
-		Channel: c.Channel, Chaincode: c.Chaincode,
+		Channel: c.Channel, Chaincode: c.Chaincode, After: ledger.AfterOf(c.After),
 	})
 }
 

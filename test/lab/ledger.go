@@ -19,7 +19,7 @@ func (l *Lab) Dial(org, person string) (*ledger.Client, error) {
 	}
 	return ledger.Dial(ledger.Config{
 		MSPID: c.MSPID, CertFile: c.People[person].Cert, KeyFile: c.People[person].Key, PeerAddress: c.PeerAddress, PeerTLSCAFile: c.PeerTLSCA,
-		Channel: l.Clients.Channel, Chaincode: l.Clients.Chaincode, Log: slog.New(slog.DiscardHandler),
+		Channel: l.Clients.Channel, Chaincode: l.Clients.Chaincode, After: ledger.AfterOf(l.Clients.After), Log: slog.New(slog.DiscardHandler),
 	})
 }
 

@@ -34,6 +34,7 @@ func (s *stub) GetTransient() (map[string][]byte, error) { return s.proposal.Tra
 func (s *stub) GetTxTimestamp() (*timestamppb.Timestamp, error) {
 	return timestamppb.New(s.proposal.At), nil
 }
+func (s *stub) GetChannelID() string    { return "waybill" }
 func (s *stub) StartWriteBatch()        { s.batch = true }
 func (s *stub) FinishWriteBatch() error { s.batch = false; return nil }
 
