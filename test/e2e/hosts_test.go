@@ -193,6 +193,7 @@ func TestOrganisationsOnHostsOfTheirOwn(t *testing.T) {
 		}
 	}
 	road.upgrade(ctx)
+	road.move(ctx)
 }
 
 // upgrade is to another version of the contract, for which audit is late.
