@@ -27,8 +27,8 @@ func newOrgAnnounceCmd(a *app) *cobra.Command {
 		Use: "announce --host NAME=HOST:PORT,...", Short: "Tell where the nodes are reached from now on", Args: operands(),
 		DisableFlagsInUseLine: true,
 		Example: examples(
-			`waybill org announce --host peer=10.0.9.1:7051,orderer=10.0.9.1:7050,gateway=10.0.9.1:7443`,
-			`waybill org announce --host gateway=waybill.vendor.example:7443 --listen gateway=0.0.0.0:7443`,
+			`waybill org announce --host peer=10.0.9.1:7051,orderer=10.0.9.1:7050`,
+			`waybill org announce --host gateway=w.example:7443 --listen gateway=0.0.0.0:7443`,
 		),
 		Long: `Change where others reach the peer, the orderer or the gateway. Their TLS
 certificates are renewed so that they name the new hosts beside the old ones,
@@ -132,13 +132,13 @@ func (a *app) announce(ctx context.Context, certs *cert.Folder, f *org.Folder, o
 	if err := errors.Join(f.Stop(ctx, cert.Orderer), f.Start(ctx, cert.Orderer)); err != nil {
 		return did, fmt.Errorf("restart the orderer at its new address: %w", err)
 	}
-	did.Next = votes(was, announce)
+	did.Next = toTellOthers(was, announce)
 	return did, nil
 }
 
-// votes are the commands by which the others learn of new addresses; all of them where the folder has had the new ones
+// toTellOthers are the commands by which the others learn of new addresses; all of them where the folder has had the new ones
 // already, since nobody here knows then how far the votes got.
-func votes(was org.Spec, now org.Announce) []string {
+func toTellOthers(was org.Spec, now org.Announce) []string {
 	file := was.Name + ".json"
 	next := []string{"waybill org export -o " + file + ", and send it to the others"}
 	if was.Announce.Peer != now.Peer || was.Announce == now {
