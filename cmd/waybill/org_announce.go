@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/waybill-dev/waybill/network/cert"
 	"github.com/waybill-dev/waybill/network/org"
 )
+
+// hearsWithin is how long a restarted peer may take until it has found the others, if enough of them run.
+const hearsWithin = time.Minute
 
 // announcement is what waybill org announce did, and what is left.
 type announcement struct {
@@ -28,7 +32,7 @@ func newOrgAnnounceCmd(a *app) *cobra.Command {
 		DisableFlagsInUseLine: true,
 		Example: examples(
 			`waybill org announce --host peer=10.0.9.1:7051,orderer=10.0.9.1:7050`,
-			`waybill org announce --host gateway=w.example:7443 --listen gateway=0.0.0.0:7443`,
+			`waybill org announce --host gateway=a.example:443 --listen gateway=0.0.0.0:443`,
 		),
 		Long: `Change where others reach the peer, the orderer or the gateway. Their TLS
 certificates are renewed so that they name the new hosts beside the old ones,
@@ -131,6 +135,12 @@ func (a *app) announce(ctx context.Context, certs *cert.Folder, f *org.Folder, o
 	o.Step("restarting the " + cert.Orderer)
 	if err := errors.Join(f.Stop(ctx, cert.Orderer), f.Start(ctx, cert.Orderer)); err != nil {
 		return did, fmt.Errorf("restart the orderer at its new address: %w", err)
+	}
+	o.Step("waiting until the peers have heard of each other")
+	hearing, cancel := context.WithTimeout(ctx, hearsWithin)
+	defer cancel()
+	if err := f.Ready(hearing); err != nil {
+		a.notice("too few organisations can be reached yet, try again before you go on: %v", err)
 	}
 	did.Next = toTellOthers(was, announce)
 	return did, nil

@@ -30,7 +30,7 @@ func (r road) move(ctx context.Context) {
 	}
 	r.must(ctx, platform, same("waybill org down"))
 	for _, h := range []host{vendor[0], security[0], audit[0]} {
-		act := func() error { _, err := r.run(ctx, h, "waybill context set moved-"+h.org+" true"); return err }
+		act := func() error { _, err := r.run(ctx, h, "waybill context set moved_"+h.org+" true"); return err }
 		if err := lab.Poll(ctx, time.Minute, act); err != nil {
 			r.t.Error(err)
 		}
@@ -48,7 +48,7 @@ func (r road) vote(ctx context.Context, kind string, by []host, others ...host) 
 			} `json:"proposal"`
 		} `json:"result"`
 	}
-	out := r.must(ctx, by, same("waybill channel propose "+kind+" "+by[0].org+".json -o json 2>/dev/null"))[0]
+	out := r.must(ctx, by, same("waybill channel propose "+kind+" "+by[0].org+".json -o json 2>notices || { cat notices; exit 1; }"))[0]
 	if err := json.Unmarshal([]byte(out), &made); err != nil || made.Result.Proposal.ID == "" {
 		r.t.Fatalf("no proposal: %v\n%s", err, out)
 	}
