@@ -155,7 +155,8 @@ func toTellOthers(was org.Spec, now org.Announce) []string {
 		next = append(next, "waybill channel propose org-update "+file+", for the peer")
 	}
 	if was.Announce.Orderer != now.Orderer || was.Announce == now {
-		next = append(next, "waybill channel propose orderer-update "+file+", for the orderer")
+		next = append(next, "waybill channel propose orderer-update "+file+", for the orderer",
+			"waybill org down && waybill org up, once that is in force: the orderer was cut off")
 	}
 	return next
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -28,6 +29,11 @@ func (r road) move(ctx context.Context) {
 	if out := r.must(ctx, audit, same("waybill channel config"))[0]; !strings.Contains(out, to+":7050") || strings.Contains(out, security[0].address+":") {
 		r.t.Errorf("security is not where it went:\n%s", out)
 	}
+	r.must(ctx, security, same("waybill org down && waybill org up"))
+	if err := lab.Poll(ctx, time.Minute, func() error { return r.level(ctx, security[0]) }); err != nil {
+		log, _ := r.run(ctx, security[0], "tail -c 6000 $WAYBILL_DIR/logs/security-orderer.log")
+		r.t.Fatalf("%v\n%s", err, log)
+	}
 	r.must(ctx, platform, same("waybill org down"))
 	for _, h := range []host{vendor[0], security[0], audit[0]} {
 		act := func() error { _, err := r.run(ctx, h, "waybill context set moved_"+h.org+" true"); return err }
@@ -36,6 +42,29 @@ func (r road) move(ctx context.Context) {
 		}
 	}
 	r.must(ctx, security, same("waybill status"))
+}
+
+// level says whether a host's orderer has the blocks that its peer has.
+func (r road) level(ctx context.Context, h host) error {
+	out, err := r.run(ctx, h, "waybill org status -o json")
+	if err != nil {
+		return err
+	}
+	var nodes []struct {
+		Kind   string `json:"kind"`
+		Height uint64 `json:"height"`
+	}
+	if err := json.Unmarshal([]byte(out), &nodes); err != nil {
+		return fmt.Errorf("%w:\n%s", err, out)
+	}
+	heights := map[string]uint64{}
+	for _, node := range nodes {
+		heights[node.Kind] = node.Height
+	}
+	if heights["orderer"] == 0 || heights["orderer"] < heights["peer"] {
+		return fmt.Errorf("%s's orderer has %d blocks, its peer %d", h.org, heights["orderer"], heights["peer"])
+	}
+	return nil
 }
 
 // vote has a host put its descriptor to the vote, others agree, and the first of all bring it into force.
