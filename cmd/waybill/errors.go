@@ -108,7 +108,7 @@ func hintOf(err error) string {
 		return usageHint
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return "see what runs with: waybill network status; a longer wait is --timeout 2m"
+		return "see what runs with: waybill network status, on an organisation's own host: waybill doctor; a longer wait is --timeout 2m"
 	}
 	switch provenance.CodeOf(err) {
 	case provenance.Forbidden:
@@ -120,7 +120,7 @@ func hintOf(err error) string {
 	case provenance.Denied, provenance.Quarantined:
 		return "waybill explain IMAGE --stage STAGE says which rule and who can fix it"
 	case provenance.Unavailable:
-		return "see what runs with: waybill network status; start it with: waybill network up"
+		return "see what runs, and what is wrong, with: waybill network status, on an organisation's own host: waybill doctor"
 	case provenance.Full:
 		return "the gateway's queue or disk is full; try again later, see waybill status"
 	default:

@@ -27,7 +27,7 @@ func newOrgCmd(a *app) *cobra.Command {
 Its keys are made there and never leave it; what the others need to know is in
 the descriptor that waybill org export writes. --timeout does not apply.`
 	cmd.AddCommand(
-		newOrgInitCmd(a), newOrgImportCmd(a), newOrgProtectCmd(a), newOrgExportCmd(a), newOrgInspectCmd(a), newOrgJoinCmd(a),
+		newOrgInitCmd(a), newOrgAnnounceCmd(a), newOrgImportCmd(a), newOrgProtectCmd(a), newOrgExportCmd(a), newOrgInspectCmd(a), newOrgJoinCmd(a),
 		newOrgUpCmd(a), newOrgDownCmd(a), newOrgRestartCmd(a), newOrgStatusCmd(a), newOrgLogsCmd(a), newOrgServiceCmd(a), newOrgClusterCmd(a),
 		newOrgBackupCmd(a), newOrgRestoreCmd(a), newOrgResyncCmd(a), newOrgSnapshotCmd(a), newOrgRefoundCmd(a), newOrgKeepLogsCmd(a),
 	)

@@ -111,7 +111,7 @@ func (f *Folder) checkAnswer(p Pair, staged string, answer []byte) ([]*x509.Cert
 	if certs[0].Subject.CommonName != old.Subject.CommonName || !slices.Equal(certs[0].Subject.OrganizationalUnit, old.Subject.OrganizationalUnit) {
 		return nil, fmt.Errorf("it is of %s, and what it follows is of %s", certs[0].Subject, old.Subject)
 	}
-	if err := sameHosts(p, old, certs[0]); err != nil {
+	if err := errors.Join(sameHosts(p, old, certs[0]), f.namesWhatWasAsked(p, certs[0])); err != nil {
 		return nil, err
 	}
 	file, _ := f.authorityFiles(p.Authority)

@@ -33,6 +33,8 @@ type Options struct {
 	Protect func(person string, key crypto.PrivateKey) ([]byte, error)
 	// Vote writes what the others have to agree to (a new descriptor), and returns what a person does with it.
 	Vote func(changed Changed) (todo string, err error)
+	// Hosts are what a pair's new certificate names beside those that the old one names, by the pair's name.
+	Hosts map[string][]string
 	// Step tells a person what is being done; optional.
 	Step func(what string)
 }
@@ -213,6 +215,7 @@ func (f *Folder) prepare(p Pair, o Options) error {
 	if err != nil {
 		return err
 	}
+	old = withHosts(old, o.Hosts[p.Name])
 	oldKey, err := os.ReadFile(p.Key)
 	if err != nil {
 		return err

@@ -195,5 +195,6 @@ func TestOrganisationsOnHostsOfTheirOwn(t *testing.T) {
 		}
 	}
 	road.upgrade(ctx, later())
+	road.move(ctx)
 	road.disagrees(ctx, later(), other())
 }
