@@ -46,8 +46,8 @@ type StateEntry struct {
 // whole. What a member keeps in a private data collection is not among them.
 func Types() []string {
 	return []string{
-		TypeMember, TypeMembers, TypeGrant, TypeTaken, TypeRegistry, TypePolicies, TypePolicy, TypeProposed, TypeProposals, TypeProposal, TypeBallot,
-		TypeKey, TypeTrust, TypeTrustText, TypeTrusts, TypeSchema, TypeContext, TypeClock, TypeGap,
+		TypeMember, TypeMembers, TypeGrant, TypeTaken, TypeRegistry, TypePolicies, TypePolicy, TypeProposed, TypeProposals, TypeProposal, TypeProposalText, TypeBallot,
+		TypeChannelVotes, TypeKey, TypeTrust, TypeTrustText, TypeTrusts, TypeSchema, TypeContext, TypeClock, TypeGap,
 		TypeSegment, TypeJournal, TypePage, TypeDirectory, TypeRun, TypePlace, TypeParents, TypeTag, TypeWitness, TypeLabels,
 		TypePromotion, TypeRequests, TypeApproval, TypeReleased, TypeRelease, TypeCarrier, TypeRefusal, TypeHold, TypeWaivers, TypeGate,
 		TypeEvidence, TypeEvSet, TypeEvPast, TypeFirstPiece, TypeGenesis,
