@@ -17,20 +17,28 @@ func openChain(blocks [][]byte, pin []byte, channel string) (chain, error) {
 	}
 	var all chain
 	for _, raw := range blocks {
-		k, err := parseBlock(raw)
-		if err != nil {
+		var err error
+		if all, err = all.add(raw, pin, channel); err != nil {
 			return nil, err
 		}
-		next, err := all.follow(k, pin)
-		if err != nil {
-			return nil, err
-		}
-		if next.channel != channel {
-			return nil, fmt.Errorf("block %d is of channel %q, and the file of %q", k.number, next.channel, channel)
-		}
-		all = append(all, next)
 	}
 	return all, nil
+}
+
+// add reads the configuration block that comes next.
+func (all chain) add(raw, pin []byte, channel string) (chain, error) {
+	k, err := parseBlock(raw)
+	if err != nil {
+		return nil, err
+	}
+	next, err := all.follow(k, pin)
+	if err != nil {
+		return nil, err
+	}
+	if next.channel != channel {
+		return nil, fmt.Errorf("block %d is of channel %q, and the file of %q", k.number, next.channel, channel)
+	}
+	return append(all, next), nil
 }
 
 // follow checks a configuration block that comes next, or first.

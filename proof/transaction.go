@@ -195,31 +195,36 @@ func (v *verification) isStatus(call *invocation) error {
 }
 
 // putBack puts the transaction's envelope into the response, where the peers had it when they signed.
-func (v *invocation) putBack(envelope []byte) error {
+func (v *invocation) putBack(envelope []byte) (err error) {
+	v.response, err = v.withEnvelope(envelope)
+	return err
+}
+
+// withEnvelope is the response with an envelope in the place of none, or none in the place of one.
+func (v *invocation) withEnvelope(envelope []byte) ([]byte, error) {
 	f, err := parse("protos.ProposalResponsePayload", v.response)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	a, err := parse("protos.ChaincodeAction", f.one(2))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	response, err := parse("protos.Response", a.one(3))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	processed, err := parse("protos.ProcessedTransaction", response.one(3))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if processed.has(1) {
-		return errors.New("the transaction is in the answer, and is to be left out of it")
+	if processed.has(1) == (envelope != nil) {
+		return nil, errors.New("the transaction itself is to be left out of a file, and stands in what peers signed")
 	}
 	whole := message{}.part(1, envelope).number(2, processed.numbers[2])
 	answer := message{}.number(1, response.numbers[1]).bytes(2, response.one(2)).bytes(3, whole)
 	action := message{}.bytes(1, a.one(1)).bytes(2, a.one(2)).part(3, answer).part(4, a.one(4))
-	v.response = message{}.bytes(1, f.one(1)).bytes(2, action)
-	return nil
+	return message{}.bytes(1, f.one(1)).bytes(2, action), nil
 }
 
 // statusOf is the code that the peers signed: 0 for valid.
