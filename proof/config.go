@@ -38,14 +38,8 @@ func parseConfiguration(k *block) (*configuration, error) {
 	if !k.configuresIt {
 		return nil, fmt.Errorf("block %d holds no configuration", k.number)
 	}
-	envelope, err := parse("common.Envelope", k.data[0])
-	if err != nil {
-		return nil, err
-	}
-	p, err := parsePayload(envelope.one(1))
-	if err != nil {
-		return nil, err
-	}
+	envelope, _ := parse("common.Envelope", k.data[0]) // parseBlock read both
+	p, _ := parsePayload(envelope.one(1))
 	e, err := parse("common.ConfigEnvelope", p.data)
 	if err != nil {
 		return nil, err
