@@ -71,7 +71,7 @@ func directions() []allowed {
 		{"network", append(vocabulary(), "network")},
 		{"cmd/waybill-chaincode", append(vocabulary(), "chaincode/contract", "cmd/waybill-chaincode")},
 		{"cmd/waybill-gateway", append(vocabulary(), "gateway", "cmd/waybill-gateway", "cmd/reference")},
-		{"cmd/waybill", append(vocabulary(), "chaincode/evidence", "chaincode/sigstore", "gateway", "network", "cmd/waybill", "cmd/reference", "cmd/signer")},
+		{"cmd/waybill", append(vocabulary(), "chaincode/evidence", "chaincode/sigstore", "gateway", "network", "cmd/waybill", "cmd/reference", "cmd/signer", "proof")},
 		{"proof", nil},
 		{"cmd/waybill-verify", []string{"proof"}},
 		{"cmd/reference", []string{"cmd/reference"}},
