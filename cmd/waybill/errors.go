@@ -47,10 +47,11 @@ func asUsage(err error) error {
 
 // report prints an error the program's one way: "waybill: message" in lower
 // case without a full stop, and a hint line where there is one. A verdict
-// that was printed already is not repeated.
+// or a report that was printed already is not repeated.
 func report(w io.Writer, err error) {
 	var answer answerError
-	if err == nil || errors.As(err, &answer) {
+	var receipt receiptError
+	if err == nil || errors.As(err, &answer) || errors.As(err, &receipt) {
 		return
 	}
 	fmt.Fprintf(w, "waybill: %s\n", sanitize(message(err)))

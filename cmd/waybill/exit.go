@@ -49,6 +49,7 @@ func answered(v policy.Verdict) error {
 func exitOf(err error) int {
 	var usage usageError
 	var answer answerError
+	var receipt receiptError
 	switch {
 	case err == nil:
 		return exitYes
@@ -56,6 +57,8 @@ func exitOf(err error) int {
 		return exitUsage
 	case errors.As(err, &answer):
 		return exitOfAnswer(answer.answer)
+	case errors.As(err, &receipt):
+		return int(receipt)
 	case errors.Is(err, context.DeadlineExceeded):
 		return exitUnavailable
 	}

@@ -30,8 +30,8 @@ stage is an error (1).
 `
 
 func newVerifyCmd(a *app) *cobra.Command {
-	return newAskCmd(a, "verify", "Ask whether an image may run in a stage",
-		"The exit code is the answer: a pipeline needs nothing else.", a.writeVerdict)
+	return a.withReceipt(newAskCmd(a, "verify", "Ask whether an image may run in a stage",
+		"The exit code is the answer: a pipeline needs nothing else.\n\n"+strings.TrimSpace(offlineHelp), a.writeVerdict))
 }
 
 func newExplainCmd(a *app) *cobra.Command {
