@@ -62,12 +62,13 @@ func newReceiptCmd(a *app) *cobra.Command {
 whatever it is: allowed, denied or anything else. The exit code says whether the
 file was made, and waybill verify --offline FILE exits by the verdict.
 
-It speaks of the moment that it was asked at, within the peers' window, and never
-of now. --max-age takes one that the gateway made before.
+It speaks of the moment that it was asked at, within the peers' window, and
+never of now. --max-age takes one that the gateway made before.
 
 With --vsa the same is also written as a verification summary (SLSA 1.2) in a
 DSSE envelope, which cosign and admission controllers read. That one is the word
-of whoever has the --key: it names the receipt, by its hash, as what it rests on.
+of whoever has the --key: it names the receipt, by its hash, as what it rests
+on.
 ` + strings.TrimPrefix(fileHelp, "\n"),
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			if err := v.check(); err != nil {
@@ -113,9 +114,9 @@ func newProofCmd(a *app) *cobra.Command {
 		Use: "proof IMAGE|TRANSACTION -o FILE", Short: "Get a record of the ledger in a file that proves it", Args: operands("IMAGE or TRANSACTION"),
 		Example: examples(`waybill proof reg.example/app:1.0 -o push.json`, `waybill proof reg.example/app:1.0 --kind quarantine -o hold.json`, `waybill proof "$TXID" -o transaction.json`),
 		Long: `Get a transaction in a file that proves it: its block with the orderers'
-signatures, and its status as peers of several organisations sign it. Of an image
-it is the transaction of its newest record of a --kind; waybill history lists the
-records with their transactions (-o json).
+signatures, and its status as peers of several organisations sign it. Of an
+image it is the transaction of its newest record of a --kind; waybill history
+lists the records with their transactions (-o json).
 ` + strings.TrimPrefix(fileHelp, "\n"),
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			in := &waybillv1.GetProofRequest{Organizations: int32(f.organisations)}
@@ -241,4 +242,3 @@ func signers(all []proof.Endorser) string {
 	}
 	return strings.Join(names, ", ")
 }
-

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
@@ -49,8 +47,8 @@ func TestReceipt(t *testing.T) {
 		Subject:       state.Subject{Stage: "production", Host: "reg.example:5000", Repository: "team/app", Digest: s.Digest},
 		Organisations: 2, MaxAge: 90 * time.Second, Answer: policy.Pending, Asker: "AuditMSP",
 	}
-	if diff := cmp.Diff([]readmodel.ReceiptRequest{want}, made.receipts); diff != "" {
-		t.Error(diff)
+	if len(made.receipts) != 1 || made.receipts[0] != want {
+		t.Errorf("asked for %+v, want %+v", made.receipts, want)
 	}
 	got, body := g.rest(g.vendor.issue("auditor", soon()), "GET", "/v1/receipt?stage=production&image="+url.QueryEscape(byTag), "")
 	if file, _ := body["file"].(string); got != 200 || file != base64.StdEncoding.EncodeToString([]byte("a receipt\n")) || made.receipts[1].Asker != "VendorMSP" {
