@@ -52,6 +52,7 @@ type ledger struct {
 	asked   []string // the keys that transactions read, since it was emptied
 	trips   int      // calls that read them
 	certs   map[string][]byte
+	answers []givenAnswer // the last to verdict:Ask
 }
 
 func newLedger(t testing.TB) *ledger {
@@ -219,6 +220,11 @@ func (l *ledger) invoke(who string, transient map[string][]byte, args ...string)
 		l.t.Errorf("%s left its write batch open", args[0])
 	}
 	l.commit(s)
+	if args[0] == "verdict:Ask" {
+		l.given(who, args)
+	} else if len(s.writes) > 0 {
+		l.hold(args[0])
+	}
 	return string(response.GetPayload()), s.writes, nil
 }
 
