@@ -23,8 +23,8 @@ const (
 // Bounds of a file. A file beyond them is none: whoever makes one that is too large for its
 // reader has made none, and takes nothing from anybody else.
 const (
-	MaxFile   = 64 << 20 // bytes of the JSON
-	MaxConfig = 1024     // configuration blocks
+	MaxFile   = 128 << 20 // bytes of the JSON; a channel's blocks are of 64 MiB at most
+	MaxConfig = 1024      // configuration blocks
 )
 
 // ErrVersion is the error of a file of another version: nothing can be said of it.

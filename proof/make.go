@@ -2,6 +2,8 @@ package proof
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -129,4 +131,49 @@ func leaveOut(status []byte) ([]byte, error) {
 	endorsed := message{}.bytes(1, call.response).parts(2, call.endorsements)
 	action := message{}.bytes(1, call.signatureHeader).bytes(2, message{}.bytes(1, call.action.one(1)).part(2, endorsed))
 	return message{}.part(1, p.one(1)).bytes(2, message{}.parts(1, [][]byte{action})), nil
+}
+
+// HeaderHash is the hash of a block's header: what is pinned of block 0.
+func HeaderHash(block []byte) ([]byte, error) {
+	f, err := parse("common.Block", block)
+	if err != nil {
+		return nil, err
+	}
+	k, err := parseHeader(f.one(1))
+	if err != nil {
+		return nil, err
+	}
+	return k.hash(), nil
+}
+
+// TransactionIDs are the ids of the transactions of a block that call a function, whatever became of them.
+func TransactionIDs(block []byte, function string) ([]string, error) {
+	f, err := parse("common.Block", block)
+	if err != nil {
+		return nil, err
+	}
+	data, err := parse("common.BlockData", f.one(2))
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, raw := range data.all(1) {
+		e, err := parse("common.Envelope", raw)
+		if err != nil {
+			continue
+		}
+		if call, err := parseInvocation(e.one(1)); err == nil && len(call.args) > 0 && string(call.args[0]) == function {
+			ids = append(ids, call.id)
+		}
+	}
+	return ids, nil
+}
+
+// ParseHash reads a hash as people pin it: 64 hex digits.
+func ParseHash(s string) ([]byte, error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != sha256.Size {
+		return nil, fmt.Errorf("%.80q: want a hash of 64 hex digits", s)
+	}
+	return b, nil
 }

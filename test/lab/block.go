@@ -11,8 +11,10 @@ import (
 	fabrichash "github.com/hyperledger/fabric-gateway/pkg/hash"
 	"github.com/hyperledger/fabric-gateway/pkg/identity"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
+	fabricgateway "github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/waybill-dev/waybill/network"
 )
@@ -85,4 +87,33 @@ func dialPeer(address, tlsCA, msp, certFile, keyFile string) (*client.Gateway, *
 		return nil, nil, errors.Join(err, conn.Close())
 	}
 	return gateway, conn, nil
+}
+
+// Endorse has peers of the organisations compute a call as a person, and returns the
+// payload (common.Payload) that would be sent. Nothing is sent.
+func (l *Lab) Endorse(ctx context.Context, org, person, chaincode string, orgs []string, fn string, args ...string) (payload []byte, err error) {
+	c, err := l.Clients.Org(org)
+	if err != nil {
+		return nil, err
+	}
+	gateway, conn, err := dialPeer(c.PeerAddress, c.PeerTLSCA, c.MSPID, c.People[person].Cert, c.People[person].Key)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, gateway.Close(), conn.Close()) }()
+	proposal, err := gateway.GetNetwork(l.Clients.Channel).GetContract(chaincode).NewProposal(fn, client.WithArguments(args...), client.WithEndorsingOrganizations(orgs...))
+	if err != nil {
+		return nil, err
+	}
+	tx, err := proposal.EndorseWithContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := tx.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	var prepared fabricgateway.PreparedTransaction
+	err = proto.Unmarshal(raw, &prepared)
+	return prepared.GetEnvelope().GetPayload(), err
 }
