@@ -9,13 +9,10 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
-	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
-	"github.com/waybill-dev/waybill/network/channel"
 	"github.com/waybill-dev/waybill/proof"
 )
 
@@ -170,9 +167,9 @@ func isTransaction(s string) bool {
 // first block in the folder.
 func (a *app) genesis(typed string) ([]byte, error) {
 	if typed != "" {
-		b, err := hex.DecodeString(strings.ReplaceAll(typed, " ", ""))
-		if err != nil || len(b) != 32 {
-			return nil, usagef("--genesis: want the 64 hexadecimal digits of the first block's hash")
+		b, err := proof.ParseHash(typed)
+		if err != nil {
+			return nil, usagef("--genesis: %v", err)
 		}
 		return b, nil
 	}
@@ -184,11 +181,11 @@ func (a *app) genesis(typed string) ([]byte, error) {
 	if err != nil {
 		return nil, hint(fmt.Errorf("read the channel's first block: %w", err), "give its hash, as somebody you trust tells it: --genesis HASH")
 	}
-	var block common.Block
-	if err := proto.Unmarshal(raw, &block); err != nil {
+	hash, err := proof.HeaderHash(raw)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Genesis, err)
 	}
-	return hex.DecodeString(strings.ReplaceAll(channel.GenesisHash(&block), " ", ""))
+	return hash, nil
 }
 
 // checkFile verifies what a gateway handed out as anybody will who gets it.
