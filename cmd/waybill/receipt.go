@@ -85,7 +85,7 @@ on.
 			if err != nil {
 				return err
 			}
-			report, err := checkFile(res.GetFile(), proof.Options{Genesis: genesis, Orgs: f.organisations, Image: byDigest(ref), Stage: stage, At: time.Now()}, proof.KindReceipt)
+			report, err := checkFile(res.GetFile(), proof.Options{Genesis: genesis, Orgs: f.organisations, Image: byDigest(ref), Stage: stage}, proof.KindReceipt)
 			if err != nil {
 				return err
 			}
@@ -137,7 +137,7 @@ lists the records with their transactions (-o json).
 			if err != nil {
 				return err
 			}
-			report, err := checkFile(res.GetFile(), proof.Options{Genesis: genesis, Orgs: f.organisations, At: time.Now()}, proof.KindTransaction)
+			report, err := checkFile(res.GetFile(), proof.Options{Genesis: genesis, Orgs: f.organisations}, proof.KindTransaction)
 			if err != nil {
 				return err
 			}
@@ -167,7 +167,7 @@ func isTransaction(s string) bool {
 // first block in the folder.
 func (a *app) genesis(typed string) ([]byte, error) {
 	if typed != "" {
-		b, err := proof.ParseHash(typed)
+		b, err := proof.ParseHash(strings.ReplaceAll(typed, " ", ""))
 		if err != nil {
 			return nil, usagef("--genesis: %v", err)
 		}
