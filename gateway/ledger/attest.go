@@ -15,6 +15,7 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset/kvrwset"
+	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"google.golang.org/protobuf/proto"
 
@@ -40,6 +41,11 @@ type Attestation struct {
 	Newest uint64
 }
 
+// Accept tells whether an attestation holds that one or more organisations signed: their
+// signatures are not looked at here. Its error is WB_UNAVAILABLE where that cannot be
+// told now.
+type Accept func(ctx context.Context, a Attestation) error
+
 // How long an attestation is waited for: those who are asked first have hedge to
 // answer before the others are asked as well, and where answers differ all are
 // asked again, attestRuns times in all.
@@ -49,22 +55,22 @@ const (
 )
 
 // Attest asks peers of orgs (MSP ids), one of each, until need of them have signed
-// the same answer byte for byte. The client's own organisation is asked first, the
-// others in the order given; who is slow, is down or answers otherwise is passed
-// over as long as there are others.
+// the same answer byte for byte, and accept accepts it. The client's own organisation
+// is asked first, the others in the order given; who is slow, is down, answers
+// otherwise or signs what is not accepted is passed over as long as there are others.
 //
 // Where too few agree the question is asked again, at a later time, a bounded
 // number of times: peers at different heights may differ for a moment. Then it
 // is WB_UNAVAILABLE, and says who answered what. An error of the contract that
 // need organisations gave is returned with its code: one that lies keeps
 // nobody's receipt from being made. Fewer orgs than need are WB_INVALID.
-func (c *Client) Attest(ctx context.Context, q Question, orgs []string, need int) (Attestation, error) {
+func (c *Client) Attest(ctx context.Context, q Question, orgs []string, need int, accept Accept) (Attestation, error) {
 	if need < 1 || need > len(orgs) {
 		return Attestation{}, provenance.Errorf(provenance.Invalid, "signatures of %d organisations: the channel has %d", need, len(orgs))
 	}
 	delay := c.retry.base
 	for run := 1; ; run++ {
-		a, err := c.attestOnce(ctx, q, c.ownFirst(orgs), need)
+		a, err := c.attestOnce(ctx, q, c.ownFirst(orgs), need, accept)
 		if run == attestRuns || !errors.Is(err, errDisagree) {
 			return a, err
 		}
@@ -93,7 +99,7 @@ type signed struct {
 	err     error
 }
 
-func (c *Client) attestOnce(ctx context.Context, q Question, orgs []string, need int) (Attestation, error) {
+func (c *Client) attestOnce(ctx context.Context, q Question, orgs []string, need int, accept Accept) (Attestation, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.config.Endorse)
 	defer cancel() // whoever is still asked when it is done
 	as := c.as.Load()
@@ -114,18 +120,22 @@ func (c *Client) attestOnce(ctx context.Context, q Question, orgs []string, need
 	}
 	slow := time.NewTimer(hedge)
 	defer slow.Stop()
-	var all []signed
+	var all []*signed
 	for ask(need); len(all) < asked; {
 		select {
 		case <-slow.C:
 			ask(len(orgs))
 			continue
 		case a := <-answers:
-			all = append(all, a)
+			all = append(all, &a)
 		}
 		alike := agreed(all)
 		if len(alike) >= need {
-			return combine(proposal.TransactionID(), alike[:need])
+			a, err := accepted(ctx, proposal.TransactionID(), alike[:need], accept)
+			if err == nil || !weed(ctx, proposal.TransactionID(), alike[:need], accept) {
+				return a, err
+			}
+			alike = agreed(all)
 		}
 		// Who may still say the same, at best; the rest come from those not asked yet.
 		ask(need - len(alike) - (asked - len(all)))
@@ -166,6 +176,14 @@ func (s *session) attested(ctx context.Context, p *client.Proposal, org, fn stri
 		return fail(err)
 	}
 	a.org = org
+	// Another's signature, which anybody can ask for, is not its own.
+	var who msp.SerializedIdentity
+	if err := decode(a.action.GetAction().GetEndorsements()[0].GetEndorser(), &who, "endorser"); err != nil {
+		return fail(err)
+	}
+	if who.GetMspid() != org {
+		return fail(provenance.Errorf(provenance.Internal, "a peer of %s was asked, and one of %s signed", org, line(who.GetMspid())))
+	}
 	return a
 }
 
@@ -200,13 +218,38 @@ func takeApart(tx *client.Transaction) (a signed, err error) {
 
 func (a signed) response() []byte { return a.action.GetAction().GetProposalResponsePayload() }
 
+// accepted makes one attestation of the answers, and has it looked at.
+func accepted(ctx context.Context, txID string, all []*signed, accept Accept) (Attestation, error) {
+	a, err := combine(txID, all)
+	if err == nil {
+		err = accept(ctx, a)
+	}
+	return a, err
+}
+
+// weed sets aside the answers of those whose signature alone is not accepted, and tells
+// whether there were any. Whoever signs the same as the others, and signs it badly,
+// would keep every receipt from being made.
+func weed(ctx context.Context, txID string, all []*signed, accept Accept) (found bool) {
+	for _, one := range all {
+		_, err := accepted(ctx, txID, []*signed{one}, accept)
+		if provenance.CodeOf(err) == provenance.Unavailable || ctx.Err() != nil {
+			return false // it says nothing about the signature
+		}
+		if err != nil {
+			one.err, found = provenance.Wrap(provenance.Internal, err, "what it signs does not hold"), true
+		}
+	}
+	return found
+}
+
 // agreed returns the largest number of answers that are the same, in the order they came.
-func agreed(all []signed) (most []signed) {
+func agreed(all []*signed) (most []*signed) {
 	for i, one := range all {
 		if one.err != nil {
 			continue
 		}
-		var alike []signed
+		var alike []*signed
 		for _, other := range all[i:] {
 			if other.err == nil && bytes.Equal(one.response(), other.response()) {
 				alike = append(alike, other)
@@ -220,28 +263,26 @@ func agreed(all []signed) (most []signed) {
 }
 
 // combine makes one transaction of the answers, with everybody's signature, by organisation.
-func combine(txID string, all []signed) (Attestation, error) {
-	slices.SortFunc(all, func(a, b signed) int { return strings.Compare(a.org, b.org) })
-	first := all[0]
+func combine(txID string, all []*signed) (Attestation, error) {
+	all = slices.SortedFunc(slices.Values(all), func(a, b *signed) int { return strings.Compare(a.org, b.org) })
 	out := Attestation{TxID: txID}
-	first.action.Action.Endorsements = slices.Clone(first.action.GetAction().GetEndorsements())
-	for i, a := range all {
+	action, tx, payload := proto.CloneOf(all[0].action), proto.CloneOf(all[0].tx), proto.CloneOf(all[0].payload)
+	action.Action.Endorsements = nil
+	for _, a := range all {
 		out.Orgs = append(out.Orgs, a.org)
-		if i > 0 {
-			first.action.Action.Endorsements = append(first.action.Action.Endorsements, a.action.GetAction().GetEndorsements()...)
-		}
+		action.Action.Endorsements = append(action.Action.Endorsements, a.action.GetAction().GetEndorsements()...)
 	}
 	var err error
-	if first.tx.Actions[0].Payload, err = proto.Marshal(first.action); err != nil {
+	if tx.Actions[0].Payload, err = proto.Marshal(action); err != nil {
 		return out, provenance.Wrap(provenance.Internal, err, "action")
 	}
-	if first.payload.Data, err = proto.Marshal(first.tx); err != nil {
+	if payload.Data, err = proto.Marshal(tx); err != nil {
 		return out, provenance.Wrap(provenance.Internal, err, "transaction")
 	}
-	if out.Payload, err = proto.Marshal(first.payload); err != nil {
+	if out.Payload, err = proto.Marshal(payload); err != nil {
 		return out, provenance.Wrap(provenance.Internal, err, "payload")
 	}
-	_, result, sets, err := results(first.tx.GetActions()[0])
+	_, result, sets, err := results(tx.GetActions()[0])
 	if err != nil {
 		return out, err
 	}
@@ -259,8 +300,8 @@ func combine(txID string, all []signed) (Attestation, error) {
 }
 
 // dissent says why too few organisations signed the same.
-func dissent(fn string, all []signed, need int) error {
-	answered, refused := map[string][]string{}, map[provenance.Code][]signed{}
+func dissent(fn string, all []*signed, need int) error {
+	answered, refused := map[string][]string{}, map[provenance.Code][]*signed{}
 	var down []string
 	for _, a := range all {
 		code := provenance.CodeOf(a.err)

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/gateway"
 	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset/kvrwset"
+	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -24,10 +26,26 @@ func four() []string { return []string{"AuditMSP", "PlatformMSP", "SecurityMSP",
 
 func attestOf(t *testing.T, need int, answers func(org string, time int) (string, error)) (Attestation, *fakePeer, error) {
 	t.Helper()
+	return attestUnless(t, "", need, answers)
+}
+
+// attestUnless does not accept what an organisation signed.
+func attestUnless(t *testing.T, bad string, need int, answers func(org string, time int) (string, error)) (Attestation, *fakePeer, error) {
+	t.Helper()
 	p := &fakePeer{attests: answers, endorses: testTx{alone: true, reads: []*kvrwset.KVRead{
 		{Key: "a", Version: &kvrwset.Version{BlockNum: 7}}, {Key: "b"}, {Key: "c", Version: &kvrwset.Version{BlockNum: 9}},
 	}}}
-	a, err := dialFake(t, p).Attest(t.Context(), Question{Fn: "verdict:Ask", Args: []string{"x"}}, four(), need)
+	a, err := dialFake(t, p).Attest(t.Context(), Question{Fn: "verdict:Ask", Args: []string{"x"}}, four(), need, func(_ context.Context, a Attestation) error {
+		if string(a.Result) == "unknown here" {
+			return provenance.Errorf(provenance.Unavailable, "behind")
+		}
+		for _, e := range endorsersIn(t, a.Payload) {
+			if strings.HasPrefix(e, bad) && bad != "" {
+				return provenance.Errorf(provenance.Internal, "a bad signature")
+			}
+		}
+		return nil
+	})
 	return a, p, err
 }
 
@@ -64,7 +82,11 @@ func endorsersIn(t *testing.T, raw []byte) (names []string) {
 		t.Fatal(err)
 	}
 	for _, e := range action.GetAction().GetEndorsements() {
-		names = append(names, string(e.GetEndorser()))
+		var who msp.SerializedIdentity
+		if err := proto.Unmarshal(e.GetEndorser(), &who); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, who.GetMspid())
 	}
 	return names
 }
@@ -77,8 +99,9 @@ func TestAttestPassesOver(t *testing.T) {
 		"down":    func() (string, error) { return "", down() },
 		"lies":    func() (string, error) { return "denied", nil },
 		"refuses": func() (string, error) { return "", refused },
+		"repeats": func() (string, error) { return "allowed of another", nil },
 	} {
-		for _, bad := range four() {
+		for _, bad := range four()[:3] { // VendorMSP's own is no other's
 			a, p, err := attestOf(t, 3, func(org string, _ int) (string, error) {
 				if org == bad {
 					return answer()
@@ -89,6 +112,25 @@ func TestAttestPassesOver(t *testing.T) {
 				t.Errorf("%s %s: %v %v, asked %v", bad, name, a.Orgs, err, p.asked)
 			}
 		}
+	}
+}
+
+// Whoever signs the same as the others, and signs it badly, is passed over as well.
+func TestAttestPassesOverBadSignatures(t *testing.T) {
+	for _, bad := range four() {
+		a, p, err := attestUnless(t, bad, 3, func(string, int) (string, error) { return "allowed", nil })
+		if err != nil || len(a.Orgs) != 3 || slices.Contains(a.Orgs, bad) || len(p.asked) > 4 {
+			t.Errorf("%s: %v %v, asked %v", bad, a.Orgs, err, p.asked)
+		}
+	}
+	_, _, err := attestUnless(t, "AuditMSP", 4, func(string, int) (string, error) { return "allowed", nil })
+	if provenance.CodeOf(err) != provenance.Unavailable || !strings.Contains(err.Error(), "AuditMSP: ") || !strings.Contains(err.Error(), "does not hold") {
+		t.Errorf("all are needed: %v", err)
+	}
+	// That the own peer is behind is nobody's bad signature.
+	_, p, err := attestOf(t, 3, func(string, int) (string, error) { return "unknown here", nil })
+	if provenance.CodeOf(err) != provenance.Unavailable || len(p.asked) != 3 {
+		t.Errorf("%v, asked %v", err, p.asked)
 	}
 }
 

@@ -72,8 +72,8 @@ func (c *Client) BlockOf(ctx context.Context, txID string) ([]byte, error) {
 
 // AttestStatus is Attest of what became of a transaction: peer.ProcessedTransaction,
 // which has its envelope and its validation code.
-func (c *Client) AttestStatus(ctx context.Context, txID string, orgs []string, need int) (Attestation, error) {
-	return c.Attest(ctx, Question{Chaincode: queryChaincode, Fn: "GetTransactionByID", Args: []string{c.config.Channel, txID}}, orgs, need)
+func (c *Client) AttestStatus(ctx context.Context, txID string, orgs []string, need int, accept Accept) (Attestation, error) {
+	return c.Attest(ctx, Question{Chaincode: queryChaincode, Fn: "GetTransactionByID", Args: []string{c.config.Channel, txID}}, orgs, need, accept)
 }
 
 func (c *Client) query(ctx context.Context, fn, arg string) ([]byte, error) {

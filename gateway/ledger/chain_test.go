@@ -101,7 +101,7 @@ func endorserEnvelope(t testing.TB, tx testTx) []byte {
 	}}
 	var signatures []*peer.Endorsement
 	if tx.endorsedBy != "" {
-		signatures = append(signatures, &peer.Endorsement{Endorser: []byte(tx.endorsedBy), Signature: []byte("signature of " + tx.endorsedBy)})
+		signatures = append(signatures, &peer.Endorsement{Endorser: serialised(t, tx.endorsedBy, nil), Signature: []byte("signature of " + tx.endorsedBy)})
 	}
 	actions := &peer.Transaction{Actions: []*peer.TransactionAction{{Payload: must(t, &peer.ChaincodeActionPayload{
 		ChaincodeProposalPayload: must(t, &peer.ChaincodeProposalPayload{Input: must(t, invocation)}),

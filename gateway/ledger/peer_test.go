@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ type fakePeer struct {
 	endorses                         testTx   // what an endorsed transaction does
 
 	// attests is what the peer of one organisation answers, the first time, the second and so on; it may block.
+	// What ends with " of another" bears the signature of VendorMSP's peer.
 	attests func(org string, time int) (string, error)
 	times   map[string]int
 }
@@ -78,7 +80,11 @@ func (p *fakePeer) attest(r *gateway.EndorseRequest) (*gateway.EndorseResponse, 
 		return nil, err
 	}
 	tx := p.endorses
-	tx.id, tx.payload, tx.endorsedBy = r.GetTransactionId(), []byte(answer), org
+	tx.endorsedBy = org
+	tx.id, tx.payload = r.GetTransactionId(), []byte(strings.TrimSuffix(answer, " of another"))
+	if strings.HasSuffix(answer, " of another") {
+		tx.endorsedBy = "VendorMSP"
+	}
 	var e common.Envelope
 	err = proto.Unmarshal(endorserEnvelope(p.t, tx), &e)
 	return &gateway.EndorseResponse{PreparedTransaction: &e}, err

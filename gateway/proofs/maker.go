@@ -2,7 +2,7 @@ package proofs
 
 import (
 	"context"
-	"encoding/json"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -16,8 +16,8 @@ import (
 
 // Attester has questions answered by the peers of several organisations.
 type Attester interface {
-	Attest(ctx context.Context, q ledger.Question, orgs []string, need int) (ledger.Attestation, error)
-	AttestStatus(ctx context.Context, txID string, orgs []string, need int) (ledger.Attestation, error)
+	Attest(ctx context.Context, q ledger.Question, orgs []string, need int, accept ledger.Accept) (ledger.Attestation, error)
+	AttestStatus(ctx context.Context, txID string, orgs []string, need int, accept ledger.Accept) (ledger.Attestation, error)
 }
 
 // Chain is the chain as the organisation's own peer has it.
@@ -69,28 +69,28 @@ func (m *Maker) Receipt(ctx context.Context, r readmodel.ReceiptRequest) (readmo
 	}
 	defer done()
 	s := r.Subject
-	a, err := m.Attester.Attest(ctx, ledger.Question{Fn: "verdict:Ask", Args: []string{string(s.Host), string(s.Repository), s.Digest.String(), s.Stage}}, orgs, need)
+	var out readmodel.Proof
+	a, err := m.Attester.Attest(ctx, ledger.Question{Fn: "verdict:Ask", Args: []string{string(s.Host), string(s.Repository), s.Digest.String(), s.Stage}}, orgs, need,
+		func(ctx context.Context, a ledger.Attestation) error {
+			f, err := m.foundation(ctx, a.Newest)
+			if err != nil {
+				return err
+			}
+			file, err := proof.NewReceipt(m.Channel, f.Config, f.Floor, a.Payload)
+			if err != nil {
+				return provenance.Wrap(provenance.Internal, err, "receipt")
+			}
+			out.File = file.Marshal()
+			report, err := m.check(ctx, out.File, f.Genesis, len(a.Orgs), fmt.Sprintf("%s/%s@%s", s.Host, s.Repository, s.Digest), s.Stage)
+			if err == nil {
+				out.At, out.Answer = report.Verdict.AsOf, policy.Answer(report.Verdict.Verdict)
+			}
+			return err
+		})
 	if err != nil {
 		return readmodel.Proof{}, err
 	}
-	var v policy.Verdict
-	if err := json.Unmarshal(a.Result, &v); err != nil {
-		return readmodel.Proof{}, provenance.Wrap(provenance.Internal, err, "verdict of %v", a.Orgs)
-	}
-	f, err := m.foundation(ctx, a.Newest)
-	if err != nil {
-		return readmodel.Proof{}, err
-	}
-	file, err := proof.NewReceipt(m.Channel, f.Config, f.Floor, a.Payload)
-	if err != nil {
-		return readmodel.Proof{}, provenance.Wrap(provenance.Internal, err, "receipt")
-	}
-	out := readmodel.Proof{File: file.Marshal(), Signers: a.Orgs, Answer: v.Verdict}
-	report, err := m.check(ctx, out.File, f.Genesis, need, v.Image, s.Stage)
-	if err != nil {
-		return readmodel.Proof{}, err
-	}
-	out.At = report.Verdict.AsOf
+	out.Signers = a.Orgs
 	m.kept.put(id, out)
 	return out, nil
 }
@@ -111,21 +111,25 @@ func (m *Maker) Transaction(ctx context.Context, r readmodel.TransactionRequest)
 	if err != nil {
 		return readmodel.Proof{}, err
 	}
-	a, err := m.Attester.AttestStatus(ctx, r.TxID, orgs, need)
+	var out readmodel.Proof
+	a, err := m.Attester.AttestStatus(ctx, r.TxID, orgs, need, func(ctx context.Context, a ledger.Attestation) error {
+		f, err := m.Chain.Foundation(ctx) // after the block: no lower than it
+		if err != nil {
+			return err
+		}
+		file, err := proof.NewTransaction(m.Channel, f.Config, f.Floor, raw, r.TxID, a.Payload)
+		if err != nil {
+			return provenance.Wrap(provenance.Internal, err, "proof of transaction %s", r.TxID)
+		}
+		out.File = file.Marshal()
+		_, err = m.check(ctx, out.File, f.Genesis, len(a.Orgs), "", "")
+		return err
+	})
 	if err != nil {
 		return readmodel.Proof{}, err
 	}
-	f, err := m.Chain.Foundation(ctx) // after the block: no lower than it
-	if err != nil {
-		return readmodel.Proof{}, err
-	}
-	file, err := proof.NewTransaction(m.Channel, f.Config, f.Floor, raw, r.TxID, a.Payload)
-	if err != nil {
-		return readmodel.Proof{}, provenance.Wrap(provenance.Invalid, err, "proof of transaction %s", r.TxID)
-	}
-	out := readmodel.Proof{File: file.Marshal(), Signers: a.Orgs}
-	_, err = m.check(ctx, out.File, f.Genesis, need, "", "")
-	return out, err
+	out.Signers = a.Orgs
+	return out, nil
 }
 
 // quorum says whom to ask, and how many must answer alike.
@@ -177,6 +181,6 @@ func (m *Maker) check(ctx context.Context, file, genesis []byte, need int, image
 			why += ": " + s.ID + ": " + s.Detail
 		}
 	}
-	m.Log.ErrorContext(ctx, "a proof was made that does not hold", slog.String("why", why))
+	m.Log.WarnContext(ctx, "what peers signed does not hold", slog.String("why", why))
 	return report, provenance.Errorf(provenance.Internal, "what the peers signed does not hold: %s", why)
 }

@@ -25,16 +25,19 @@ type peers struct {
 	waiting chan struct{}
 }
 
-func (p *peers) Attest(_ context.Context, _ ledger.Question, orgs []string, need int) (ledger.Attestation, error) {
+func (p *peers) Attest(ctx context.Context, _ ledger.Question, orgs []string, need int, accept ledger.Accept) (ledger.Attestation, error) {
 	p.orgs, p.need = orgs, need
 	if p.waiting != nil {
 		<-p.waiting
 	}
-	return p.answer, p.err
+	if p.err != nil {
+		return ledger.Attestation{}, p.err
+	}
+	return p.answer, accept(ctx, p.answer)
 }
 
-func (p *peers) AttestStatus(ctx context.Context, _ string, orgs []string, need int) (ledger.Attestation, error) {
-	return p.Attest(ctx, ledger.Question{}, orgs, need)
+func (p *peers) AttestStatus(ctx context.Context, _ string, orgs []string, need int, accept ledger.Accept) (ledger.Attestation, error) {
+	return p.Attest(ctx, ledger.Question{}, orgs, need, accept)
 }
 
 func (p *peers) Foundation(context.Context) (ledger.Foundation, error) {
@@ -80,7 +83,7 @@ func TestQuorum(t *testing.T) {
 
 // What peers signed is verified before anybody gets it.
 func TestNothingIsHandedOutThatDoesNotHold(t *testing.T) {
-	p := &peers{number: []uint64{9}, answer: ledger.Attestation{Payload: []byte("no payload"), Result: []byte(`{"verdict":"allowed"}`), Orgs: []string{"A"}}}
+	p := &peers{number: []uint64{9}, answer: ledger.Attestation{Payload: []byte("no payload"), Orgs: []string{"A"}}}
 	m := maker(p, "A")
 	if got, err := m.Receipt(t.Context(), readmodel.ReceiptRequest{Subject: subject(), Asker: "A"}); err == nil || got.File != nil {
 		t.Errorf("%v, %v", got, err)
