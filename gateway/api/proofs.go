@@ -23,7 +23,7 @@ const (
 // maxReceiptAge is the oldest receipt that anybody asks for, in seconds.
 const maxReceiptAge = 24 * 60 * 60
 
-var errNoProofs = provenance.Errorf(provenance.Unavailable, "this gateway makes no receipts and no proofs") //nolint:gochecknoglobals // an error
+var errNoProofs = provenance.Errorf(provenance.Unavailable, "this gateway makes no receipts and no proofs")
 
 // GetReceipt implements waybillv1.WaybillServer.
 func (s *service) GetReceipt(ctx context.Context, in *waybillv1.GetReceiptRequest) (*waybillv1.GetReceiptResponse, error) {
