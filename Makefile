@@ -36,7 +36,7 @@ RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: ## bin/waybill, bin/waybill-gateway, bin/waybill-chaincode
+build: ## bin/waybill, bin/waybill-gateway, bin/waybill-chaincode, bin/waybill-verify
 	@mkdir -p bin
 	go build -trimpath -buildvcs=$(STAMP) -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/...
 
@@ -62,7 +62,7 @@ unit: ## fast tests of every package, property tests in their short form; no net
 
 race: ## all tests of every package under the race detector: PostgreSQL too, property tests in full
 	@$(if $(RACE),,echo "note: no C compiler here, so the race detector stays off")
-	scripts/go-test $(RACE) -timeout 20m ./chaincode/... ./gateway/... ./cmd/...
+	scripts/go-test $(RACE) -timeout 20m ./chaincode/... ./gateway/... ./cmd/... ./proof
 	scripts/go-test -short -timeout 20m ./network/...
 
 lint: ## formatting and linters (.golangci.yml)

@@ -85,11 +85,13 @@ func (all chain) verify(k *block) (*configuration, error) {
 		if k.number < c.block || i+1 < len(all) && k.number >= all[i+1].block {
 			return nil, fmt.Errorf("block %d names the configuration of block %d, which was not in force then", k.number, c.block)
 		}
-		signers := c
-		if k.number == c.block {
-			signers = all[max(i-1, 0)]
+		if k.number != c.block {
+			return c, c.verify(k)
 		}
-		return c, signers.verify(k)
+		if !bytes.Equal(k.hash(), c.hash) {
+			return nil, fmt.Errorf("block %d is another one than the configuration block of that number", k.number)
+		}
+		return c, all[max(i-1, 0)].verify(k)
 	}
 	return nil, fmt.Errorf("block %d stands under the configuration of block %d, which is not among the configuration blocks: %w", k.number, k.lastConfig, errIncomplete)
 }

@@ -11,6 +11,7 @@ import (
 // configuration is a channel's configuration, as far as proofs rest on it.
 type configuration struct {
 	block      uint64 // that it is in
+	hash       []byte // of that block
 	channel    string
 	sequence   uint64
 	consenters []consenter
@@ -37,14 +38,8 @@ func parseConfiguration(k *block) (*configuration, error) {
 	if !k.configuresIt {
 		return nil, fmt.Errorf("block %d holds no configuration", k.number)
 	}
-	envelope, err := parse("common.Envelope", k.data[0])
-	if err != nil {
-		return nil, err
-	}
-	p, err := parsePayload(envelope.one(1))
-	if err != nil {
-		return nil, err
-	}
+	envelope, _ := parse("common.Envelope", k.data[0]) // parseBlock read both
+	p, _ := parsePayload(envelope.one(1))
 	e, err := parse("common.ConfigEnvelope", p.data)
 	if err != nil {
 		return nil, err
@@ -53,7 +48,7 @@ func parseConfiguration(k *block) (*configuration, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &configuration{block: k.number, channel: p.channel, sequence: f.numbers[1]}
+	c := &configuration{block: k.number, hash: k.hash(), channel: p.channel, sequence: f.numbers[1]}
 	if err := c.readGroups(f.one(2)); err != nil {
 		return nil, fmt.Errorf("configuration of block %d: %w", k.number, err)
 	}

@@ -19,7 +19,14 @@ func NewConfig(channel string, config [][]byte) (File, error) {
 // is a recent block, with or without its data; transaction is the common.Payload of the endorsements of verdict:Ask.
 func NewReceipt(channel string, config [][]byte, floor, transaction []byte) (File, error) {
 	f, _, err := begin(KindReceipt, channel, config, floor)
-	f.Transaction = transaction
+	if err != nil {
+		return f, err
+	}
+	call, err := parseInvocation(transaction)
+	if err != nil {
+		return f, err
+	}
+	f.Transaction, err = call.payloadOf()
 	return f, err
 }
 
@@ -127,10 +134,29 @@ func leaveOut(status []byte) ([]byte, error) {
 	if call.response, err = call.withEnvelope(nil); err != nil {
 		return nil, err
 	}
-	p, _ := parse("common.Payload", status) // parseInvocation read it
-	endorsed := message{}.bytes(1, call.response).parts(2, call.endorsements)
-	action := message{}.bytes(1, call.signatureHeader).bytes(2, message{}.bytes(1, call.action.one(1)).part(2, endorsed))
-	return message{}.part(1, p.one(1)).bytes(2, message{}.parts(1, [][]byte{action})), nil
+	return call.payloadOf()
+}
+
+// payloadOf is the payload of a call, with its endorsements in the order of their organisations.
+func (v *invocation) payloadOf() ([]byte, error) {
+	of := map[string]string{}
+	for _, raw := range v.endorsements {
+		f, err := parse("protos.Endorsement", raw)
+		if err != nil {
+			return nil, err
+		}
+		who, err := parseIdentity(f.one(1))
+		if err != nil {
+			return nil, err
+		}
+		of[string(raw)] = who.msp
+	}
+	list := slices.Clone(v.endorsements)
+	slices.SortStableFunc(list, func(a, b []byte) int { return cmp.Compare(of[string(a)], of[string(b)]) })
+	endorsed := message{}.bytes(1, v.response).parts(2, list)
+	action := message{}.bytes(1, v.signatureHeader).bytes(2, message{}.bytes(1, v.action.one(1)).part(2, endorsed))
+	header := message{}.bytes(1, v.header).bytes(2, v.signatureHeader)
+	return message{}.part(1, header).bytes(2, message{}.parts(1, [][]byte{action})), nil
 }
 
 // HeaderHash is the hash of a block's header: what is pinned of block 0.

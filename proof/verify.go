@@ -2,7 +2,9 @@ package proof
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -166,7 +168,10 @@ func (v *verification) enough(c *configuration, call *invocation, list []Endorse
 		want = len(c.members)/2 + 1
 	}
 	if len(list) != len(call.endorsements) {
-		return fmt.Errorf("several peers of one organisation signed: want one of each")
+		return errors.New("several peers of one organisation signed: want one of each")
+	}
+	if !slices.IsSortedFunc(list, func(a, b Endorser) int { return cmp.Compare(a.MSP, b.MSP) }) {
+		return errors.New("the endorsements are not in the order of their organisations")
 	}
 	if len(list) < want {
 		return fmt.Errorf("peers of %d organisations signed: want %d", len(list), want)

@@ -1,5 +1,5 @@
-// Waybill-verify checks a proof with a file and a pinned hash, and nothing else: it opens no connection, and is
-// linked with nothing that could.
+// Waybill-verify checks a proof of what the ledger says, a verdict say, with a file and a pinned hash, and nothing
+// else: it opens no connection, and is linked with nothing that could.
 package main
 
 import (

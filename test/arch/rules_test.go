@@ -72,9 +72,11 @@ func directions() []allowed {
 		{"cmd/waybill-chaincode", append(vocabulary(), "chaincode/contract", "cmd/waybill-chaincode")},
 		{"cmd/waybill-gateway", append(vocabulary(), "gateway", "cmd/waybill-gateway", "cmd/reference")},
 		{"cmd/waybill", append(vocabulary(), "chaincode/evidence", "chaincode/sigstore", "gateway", "network", "proof", "cmd/waybill", "cmd/reference", "cmd/signer")},
+		{"proof", nil},
+		{"cmd/waybill-verify", []string{"proof"}},
 		{"cmd/reference", []string{"cmd/reference"}},
 		{"cmd/signer", []string{"chaincode/provenance"}},
-		{"test", append(vocabulary(), "chaincode/contract", "chaincode/evidence", "gateway", "network", "test")},
+		{"test", append(vocabulary(), "chaincode/contract", "chaincode/evidence", "gateway", "network", "proof", "test")},
 	}
 }
 
@@ -135,6 +137,10 @@ func walls() []wall {
 			"what is endorsed links nothing but the chaincode"},
 		{"cmd/waybill-chaincode", "", []string{"github.com/sigstore"},
 			"what is endorsed verifies by itself; the others' verifier is its oracle (test/sigstore/oracle)"},
+		{"proof", "", []string{full("chaincode"), full("gateway"), full("network"), full("cmd"), "net/http", "os/exec", "google.golang.org/grpc"},
+			"whoever checks a proof trusts this package, and nothing else of ours"},
+		{"cmd/waybill-verify", "", []string{"net/http", "os/exec", "google.golang.org/grpc"},
+			"a proof is checked without a network"},
 		{"cmd/waybill-gateway", "", []string{full("network")},
 			"a gateway in production knows no development network"},
 	}
@@ -181,6 +187,18 @@ func breaches(g graph) []string {
 			behind := func(p string) bool { return withinAny(p, []string{"cel.dev/cel-go", "github.com/fxamacker/cbor"}) }
 			if chain := g.path(name, foreign); chain != nil && !slices.ContainsFunc(chain, behind) {
 				out = append(out, "the vocabulary and the rules speak the standard library and the libraries chosen for them only\n\t"+arrows(chain))
+			}
+		}
+		if within(pkg, "proof") || within(pkg, "cmd/waybill-verify") {
+			for p := range reached(g, name) {
+				if n, known := g[p]; known && !n.standard && !within(p, module) && !within(p, "google.golang.org/protobuf/encoding/protowire") && !within(p, "google.golang.org/protobuf/internal") {
+					out = append(out, pkg+": the standard library and protowire only, not "+p)
+				}
+			}
+			for _, imported := range g[name].imports {
+				if within(imported, "net") || pkg == "proof" && withinAny(imported, []string{"os", "log", "math/rand"}) {
+					out = append(out, pkg+": no network, no files and no chance here: "+imported)
+				}
 			}
 		}
 		if last := pkg[strings.LastIndexByte(pkg, '/')+1:]; slices.Contains(bannedNames(), last) && pkg != "test/model" { // that one does hold a model
@@ -232,4 +250,19 @@ func breachedDirections(g graph, pkg string) []string {
 func bannedNames() []string {
 	return []string{"util", "utils", "common", "helper", "helpers", "types", "model", "models", "manager", "managers",
 		"interfaces", "ports", "shared", "misc", "base", "lib", "core"}
+}
+
+// reached are the packages that a package is built of.
+func reached(g graph, from string) map[string]bool {
+	all, next := map[string]bool{}, []string{from}
+	for len(next) > 0 {
+		at := next[len(next)-1]
+		next = next[:len(next)-1]
+		if all[at] {
+			continue
+		}
+		all[at] = true
+		next = append(next, g[at].imports...)
+	}
+	return all
 }

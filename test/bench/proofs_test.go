@@ -33,14 +33,13 @@ func BenchmarkProofs(b *testing.B) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	l := network(ctx, b)
-	check(b, withoutReadBack(l))
 	check(b, l.AddRegistry(ctx, l.Registry, "distribution", lab.Owner))
 	check(b, l.StartGateway(ctx, lab.Owner))
 	watch, err := follow(ctx, l)
 	check(b, err)
 	for b.Loop() {
 		p := prover{b: b, ctx: ctx, l: l}
-		p.receipts(watch)
+		p.receipts()
 		p.push(watch)
 	}
 }
@@ -59,11 +58,19 @@ type prover struct {
 	client *api.Client
 }
 
-// receipts are of an image with three pieces of evidence.
-func (p *prover) receipts(w *watcher) {
+// receipts are of an image with three pieces of evidence, which waits for its approvals.
+func (p *prover) receipts() {
 	p.b.Helper()
-	digest, err := withEvidence(p.ctx, p.l, w)
+	digest, err := p.l.PushImage(p.ctx, "bench/verdict", "v1", "image")
 	check(p.b, err)
+	owner, err := p.l.Dial(lab.Owner, "auditor")
+	check(p.b, err)
+	check(p.b, lab.Poll(p.ctx, time.Minute, func() error {
+		_, err := owner.EvaluateOwn(p.ctx, "image:Get", p.l.Registry, "bench/verdict", digest)
+		return err
+	}))
+	check(p.b, errors.Join(owner.Close(), p.l.Settle(p.ctx)))
+	check(p.b, withEvidence(p.ctx, p.l, "bench/verdict", digest))
 	p.client, err = p.l.API(p.ctx, lab.Owner, "auditor")
 	check(p.b, err)
 	in := &waybillv1.GetReceiptRequest{Image: p.l.Registry + "/bench/verdict@" + digest, Stage: "production"}
@@ -79,7 +86,7 @@ func (p *prover) receipts(w *watcher) {
 // push fills a segment while the gateway is down, so that it is one transaction in one block.
 func (p *prover) push(w *watcher) {
 	p.b.Helper()
-	check(p.b, p.l.StopGateway(lab.Owner))
+	check(p.b, errors.Join(p.l.StopGateway(lab.Owner), withoutReadBack(p.l)))
 	q, err := queue.Open(p.ctx, filepath.Join(p.l.GatewayData(lab.Owner), "queue.db"), queue.Options{Lanes: 8})
 	check(p.b, err)
 	digest := provenance.SHA256Of([]byte("one of many"))

@@ -49,8 +49,16 @@ func agreePolicy(ctx context.Context, l *lab.Lab, hosts ...string) error {
 // answers per second: the contract loads its facts, evaluates every rule and
 // writes nothing.
 func verdictRate(ctx context.Context, l *lab.Lab, w *watcher) (float64, error) {
-	digest, err := withEvidence(ctx, l, w)
-	if err != nil {
+	pushed := newEvent("push", l.Registry, "bench/verdict", "v1")
+	digest := fmt.Sprint(pushed.Target["digest"])
+	before := w.count.Load()
+	if err := post(ctx, l, []event{pushed}); err != nil {
+		return 0, err
+	}
+	if err := w.reach(ctx, before+1); err != nil {
+		return 0, err
+	}
+	if err := withEvidence(ctx, l, "bench/verdict", digest); err != nil {
 		return 0, err
 	}
 	c, err := l.Dial("audit", "auditor")
@@ -81,19 +89,10 @@ func verdictRate(ctx context.Context, l *lab.Lab, w *watcher) (float64, error) {
 	}
 }
 
-// withEvidence pushes an image, agrees on the policy, and gives three pieces of evidence about it.
-func withEvidence(ctx context.Context, l *lab.Lab, w *watcher) (digest string, err error) {
+// withEvidence agrees on the policy, and gives three pieces of evidence about a recorded image.
+func withEvidence(ctx context.Context, l *lab.Lab, repo, digest string) error {
 	if err := agreePolicy(ctx, l, l.Registry); err != nil {
-		return "", err
-	}
-	pushed := newEvent("push", l.Registry, "bench/verdict", "v1")
-	digest = fmt.Sprint(pushed.Target["digest"])
-	before := w.count.Load()
-	if err := post(ctx, l, []event{pushed}); err != nil {
-		return "", err
-	}
-	if err := w.reach(ctx, before+1); err != nil {
-		return "", err
+		return err
 	}
 	for _, e := range []struct{ org, person, typ, document string }{
 		{"security", "scanner", "vuln-scan", `{"SchemaVersion":2,"CreatedAt":"2026-01-01T08:00:00Z","ArtifactName":"app","ArtifactType":"container_image","Trivy":{"Version":"0.68.1"},"Results":[{"Target":"app","Class":"lang-pkgs","Type":"gobinary"}]}`},
@@ -102,13 +101,13 @@ func withEvidence(ctx context.Context, l *lab.Lab, w *watcher) (digest string, e
 	} {
 		c, err := l.Dial(e.org, e.person)
 		if err != nil {
-			return "", err
+			return err
 		}
 		_, err = c.SubmitTransient(ctx, map[string][]byte{"envelope": []byte(e.document)}, "evidence:Submit",
-			l.Registry, "bench/verdict", digest, e.typ, "plain", "", "", "")
+			l.Registry, repo, digest, e.typ, "plain", "", "", "")
 		if err := errors.Join(err, c.Close()); err != nil {
-			return "", err
+			return err
 		}
 	}
-	return digest, nil
+	return nil
 }
