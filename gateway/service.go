@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/waybill-dev/waybill/gateway/api"
 	"github.com/waybill-dev/waybill/gateway/autorelease"
@@ -18,6 +19,7 @@ import (
 	"github.com/waybill-dev/waybill/gateway/keypair"
 	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/gateway/metrics"
+	"github.com/waybill-dev/waybill/gateway/proofs"
 	"github.com/waybill-dev/waybill/gateway/pullclients"
 	"github.com/waybill-dev/waybill/gateway/queue"
 	"github.com/waybill-dev/waybill/gateway/readmodel"
@@ -108,7 +110,7 @@ func open(ctx context.Context, cfg Config) (g *service, err error) {
 	}
 	g.api, err = api.New(api.Config{ //nolint:contextcheck // each request brings its own context
 		Org: cfg.MSPID, Version: cfg.Version, Channel: cfg.Channel, Certificate: g.apiPair.Get, Certificates: g.certificates, AnonymousReads: cfg.API.AnonymousReads,
-		Index: readModel{g.index}, Queue: tasks.DeadLetters{Queue: g.queue}, Unusable: g.queue, Sweeps: g.sweeper, Connectors: connectors, Clients: pullclients.Lookup{Ledger: g.ledger}, Organisations: g.follower.Members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.Call,
+		Index: readModel{g.index}, Queue: tasks.DeadLetters{Queue: g.queue}, Unusable: g.queue, Proofs: g.newMaker(), Sweeps: g.sweeper, Connectors: connectors, Clients: pullclients.Lookup{Ledger: g.ledger}, Organisations: g.follower.Members, Freshness: g.freshness, Log: cfg.Log, Observe: g.metrics.Call,
 	})
 	return g, err
 }
@@ -131,6 +133,13 @@ func (g *service) freshness() readmodel.Freshness {
 	f := g.follower.Freshness()
 	f.Waiting = g.recorder.State().Reason
 	return f
+}
+
+// newMaker makes what answers with files that are checked elsewhere.
+func (g *service) newMaker() *proofs.Maker {
+	return &proofs.Maker{
+		Attester: g.ledger, Chain: g.ledger, Channel: g.cfg.Channel, Chaincode: g.cfg.Chaincode, Organisations: g.follower.Members, Log: g.cfg.Log, Now: time.Now,
+	}
 }
 
 func dial(cfg Config) (*ledger.Client, error) {

@@ -53,7 +53,8 @@ type ledger struct {
 	trips   int      // calls that read them
 	certs   map[string][]byte
 	channel string
-	before  *ledger // the channel that this one goes on from
+	before  *ledger       // the channel that this one goes on from
+	answers []givenAnswer // the last to verdict:Ask
 }
 
 func newLedger(t testing.TB) *ledger {
@@ -222,6 +223,11 @@ func (l *ledger) invoke(who string, transient map[string][]byte, args ...string)
 		l.t.Errorf("%s left its write batch open", args[0])
 	}
 	l.commit(s)
+	if args[0] == "verdict:Ask" {
+		l.given(who, args)
+	} else if len(s.writes) > 0 {
+		l.hold(args[0])
+	}
 	return string(response.GetPayload()), s.writes, nil
 }
 

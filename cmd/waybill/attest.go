@@ -129,7 +129,7 @@ func (a *app) attest(ctx context.Context, image string, at attestation) error {
 	if err != nil {
 		return err
 	}
-	return a.printReceipt(r, func(w io.Writer) {
+	return a.printCommitted(r, func(w io.Writer) {
 		if at.location != "" {
 			fmt.Fprintf(w, "the document is %s\n", sanitize(at.location))
 		}

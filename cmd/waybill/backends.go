@@ -24,6 +24,7 @@ type gatewayAPI interface {
 	sweepAPI
 	connectorAPI
 	statusAPI
+	proofAPI
 	io.Closer
 }
 

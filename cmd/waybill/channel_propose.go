@@ -159,7 +159,7 @@ func (a *app) proposeChannel(ctx context.Context, p channelProposal, anyway bool
 	if err != nil {
 		return err
 	}
-	return a.printReceipt(shortReceipt(r, s), func(w io.Writer) { writeChannelTally(w, s) }, "proposed: %s", p.title)
+	return a.printCommitted(shortCommitted(r, s), func(w io.Writer) { writeChannelTally(w, s) }, "proposed: %s", p.title)
 }
 
 // signUpdate signs an update with one's own key, as the contract takes it.
@@ -171,8 +171,8 @@ func (d channelDoor) signUpdate(update []byte) (header, signature string, err er
 	return base64.StdEncoding.EncodeToString(s.GetSignatureHeader()), base64.StdEncoding.EncodeToString(s.GetSignature()), nil
 }
 
-// shortReceipt leaves the update out of what is printed: "waybill channel show" has it.
-func shortReceipt(r receipt, s tally) receipt {
+// shortCommitted leaves the update out of what is printed: "waybill channel show" has it.
+func shortCommitted(r committed, s tally) committed {
 	s.Proposal.Body = nil
 	if b, err := json.Marshal(s); err == nil {
 		r.Result = b

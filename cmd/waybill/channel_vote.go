@@ -288,7 +288,7 @@ waybill proposal vote ID no.`,
 			if s.Proposal.ID != v.ID || s.Proposal.Hash != v.hash {
 				return mismatch("transaction "+r.TxID, "proposal "+v.ID, "proposal "+s.Proposal.ID)
 			}
-			return a.printReceipt(shortReceipt(r, s), func(w io.Writer) { writeChannelTally(w, s) }, "signed: %s", v.Title)
+			return a.printCommitted(shortCommitted(r, s), func(w io.Writer) { writeChannelTally(w, s) }, "signed: %s", v.Title)
 		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")

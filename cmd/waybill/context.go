@@ -30,7 +30,7 @@ func newContextCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printReceipt(r, nil, "context.%s is %s", args[0], value)
+			return a.printCommitted(r, nil, "context.%s is %s", args[0], value)
 		}),
 	}
 	cmd.AddCommand(set, &cobra.Command{

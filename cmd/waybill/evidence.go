@@ -74,7 +74,7 @@ func (a *app) withdrawEvidence(ctx context.Context, image, typ, typed, reason st
 	if err != nil {
 		return err
 	}
-	return a.printReceipt(r, nil, "withdrew %s evidence %.12s about %s", typ, id, d)
+	return a.printCommitted(r, nil, "withdrew %s evidence %.12s about %s", typ, id, d)
 }
 
 // evidenceID completes the id of a piece of evidence, which is the hash of what was handed in.

@@ -42,6 +42,7 @@ type world struct {
 	settingAPI
 	statusAPI
 	sweepAPI
+	proofAPI
 
 	t       *testing.T
 	running map[string]bool // gateway addresses

@@ -25,6 +25,10 @@ verify, explain
              are signed by an approver, and a gateway leaves them out
     policy is absent when none matches, fix when nothing is needed
 
+receipt, proof
+    -o is the file that is written, application/vnd.waybill.proof+json:
+    waybill-verify FILE -o json prints what it says
+
 whatever signs a transaction: promote, approve, reject, withdraw, cancel,
 release, rollback, break-glass, review, quarantine, waiver request, attest,
 policy propose, ...

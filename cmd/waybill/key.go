@@ -55,7 +55,7 @@ Your organisation vouches for what it signs. Only the public half is sent.`,
 			if err != nil {
 				return err
 			}
-			return a.printReceipt(r, nil, "registered key %s, fingerprint %s", args[0], key.Fingerprint())
+			return a.printCommitted(r, nil, "registered key %s, fingerprint %s", args[0], key.Fingerprint())
 		}),
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the key's PEM file, as cosign's .pub")
@@ -82,7 +82,7 @@ func newKeyWithdrawCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printReceipt(r, nil, "withdrew key %s", args[0])
+			return a.printCommitted(r, nil, "withdrew key %s", args[0])
 		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")

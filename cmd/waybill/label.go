@@ -32,7 +32,7 @@ func newLabelCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printReceipt(r, nil, "label %s of %s is %q", name, args[0], value)
+			return a.printCommitted(r, nil, "label %s of %s is %q", name, args[0], value)
 		}),
 	}
 	var repository string

@@ -1,5 +1,5 @@
 // Waybill is the command-line client: it runs a local network, signs transactions with
-// a person's own key and prints the receipt of each, and asks the own peer or a gateway
+// a person's own key and prints where each stands, and asks the own peer or a gateway
 // what the ledger says.
 package main
 

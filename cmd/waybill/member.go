@@ -46,7 +46,7 @@ func newGrantCmd(a *app, use, short, fn, done string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printReceipt(r, nil, "%s %s: %s", done, role, name)
+			return a.printCommitted(r, nil, "%s %s: %s", done, role, name)
 		}),
 	}
 }
@@ -73,7 +73,7 @@ may only name an earlier time.`,
 			if err != nil {
 				return err
 			}
-			return a.printReceipt(r, nil, "took back what %s did since %s", args[0], at.UTC().Format(time.DateTime))
+			return a.printCommitted(r, nil, "took back what %s did since %s", args[0], at.UTC().Format(time.DateTime))
 		}),
 	}
 	cmd.Flags().StringVar(&since, "since", "", "since when somebody else may have used it (RFC 3339)")
@@ -166,7 +166,7 @@ again by the same names changes nothing.`,
 			if err != nil {
 				return err
 			}
-			return a.printReceipt(r, nil, "founded with %s; each joins with: waybill member join", strings.Join(args, ", "))
+			return a.printCommitted(r, nil, "founded with %s; each joins with: waybill member join", strings.Join(args, ", "))
 		}),
 	}
 }
@@ -180,7 +180,7 @@ func newMemberJoinCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printReceipt(r, nil, "joined as %s", args[0])
+			return a.printCommitted(r, nil, "joined as %s", args[0])
 		}),
 	}
 }

@@ -36,7 +36,7 @@ func newWithdrawCmd(a *app) *cobra.Command {
 type reasoned struct {
 	name, short, long string
 	why, signer       string // of the example
-	done              string // what the receipt says, before the image
+	done              string // what is printed, before the image
 	fn                string // the contract's function
 	args              func(stage, reason *string) extraArgs
 }

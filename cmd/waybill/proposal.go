@@ -162,7 +162,7 @@ func newProposalWithdrawCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printReceipt(r, nil, "withdrew proposal %s", id)
+			return a.printCommitted(r, nil, "withdrew proposal %s", id)
 		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")

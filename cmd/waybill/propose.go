@@ -29,11 +29,11 @@ func (a *app) propose(ctx context.Context, kind state.ProposalKind, body, done s
 	if err != nil {
 		return err
 	}
-	return a.printReceipt(r, func(w io.Writer) { writeTally(w, s) }, "%s", done)
+	return a.printCommitted(r, func(w io.Writer) { writeTally(w, s) }, "%s", done)
 }
 
 // openProposal opens a proposal and compares the answer with what was proposed.
-func (a *app) openProposal(ctx context.Context, kind state.ProposalKind, body string) (tally, receipt, error) {
+func (a *app) openProposal(ctx context.Context, kind state.ProposalKind, body string) (tally, committed, error) {
 	r, err := a.submit(ctx, "proposal:Open", string(kind), body)
 	if err != nil {
 		return tally{}, r, err

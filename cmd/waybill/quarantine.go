@@ -73,7 +73,7 @@ func (a *app) hold(ctx context.Context, done, fn, image, reason string) error {
 	if err != nil {
 		return err
 	}
-	return a.printReceipt(r, nil, "%s %s", done, d)
+	return a.printCommitted(r, nil, "%s %s", done, d)
 }
 
 // proposeLift puts the lifting of another organisation's quarantine to the vote.

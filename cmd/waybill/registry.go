@@ -59,7 +59,7 @@ ID yes. A registry that has an owner is given to another one in the same way.`,
 				return err
 			}
 			name := strings.TrimSuffix(string(host)+"/"+string(namespace), "/")
-			return a.printReceipt(r, func(w io.Writer) { writeRegistryVote(w, s, name, kind, owner) }, "registry %s for %s", name, owner)
+			return a.printCommitted(r, func(w io.Writer) { writeRegistryVote(w, s, name, kind, owner) }, "registry %s for %s", name, owner)
 		}),
 	}
 	cmd.Flags().StringVar(&kind, "kind", kind, "what software it is")

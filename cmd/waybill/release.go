@@ -70,7 +70,7 @@ func newResumeCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printReceipt(r, nil, "resumed releases of %s to %s", args[0], stage)
+			return a.printCommitted(r, nil, "resumed releases of %s to %s", args[0], stage)
 		}),
 	}
 	stageFlag(cmd, &stage)

@@ -36,7 +36,7 @@ func newSchemaCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printReceipt(r, nil, "registered the schema of %s", customType(me.org.MSPID, args[0]))
+			return a.printCommitted(r, nil, "registered the schema of %s", customType(me.org.MSPID, args[0]))
 		}),
 	}
 	add.Flags().StringVarP(&file, "file", "f", "", "the schema's file")

@@ -11,8 +11,8 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 )
 
-// receipt is a transaction as it stands on the ledger; -o json prints it.
-type receipt struct {
+// committed is a transaction as it stands on the ledger; -o json prints it.
+type committed struct {
 	TxID   string          `json:"txid"`
 	Block  uint64          `json:"block"`
 	By     string          `json:"by"`
@@ -21,10 +21,10 @@ type receipt struct {
 
 // submit signs one transaction that says only what was typed, with the signer's
 // own key, and waits until it is in a block.
-func (a *app) submit(ctx context.Context, fn string, args ...string) (receipt, error) {
+func (a *app) submit(ctx context.Context, fn string, args ...string) (committed, error) {
 	p, err := a.signerPeer()
 	if err != nil {
-		return receipt{}, err
+		return committed{}, err
 	}
 	defer p.close()
 	return p.submit(ctx, nil, fn, args...)
@@ -32,15 +32,15 @@ func (a *app) submit(ctx context.Context, fn string, args ...string) (receipt, e
 
 // submit signs one transaction, with values that reach the peers beside it, and
 // waits until it is in a block.
-func (p ownPeer) submit(ctx context.Context, transient map[string][]byte, fn string, args ...string) (receipt, error) {
+func (p ownPeer) submit(ctx context.Context, transient map[string][]byte, fn string, args ...string) (committed, error) {
 	res, err := p.SubmitTransient(ctx, transient, fn, args...)
 	if provenance.PhaseOf(err) == provenance.Role {
-		return receipt{}, hint(err, "%s signed this; see its roles with: waybill member list; an admin grants one with: waybill member grant %s ROLE --as %s/admin", p.me, p.me.name, p.me.org.Org)
+		return committed{}, hint(err, "%s signed this; see its roles with: waybill member list; an admin grants one with: waybill member grant %s ROLE --as %s/admin", p.me, p.me.name, p.me.org.Org)
 	}
 	if err != nil {
-		return receipt{}, p.peerError(err)
+		return committed{}, p.peerError(err)
 	}
-	r := receipt{TxID: res.TxID, Block: res.Block, By: p.me.String()}
+	r := committed{TxID: res.TxID, Block: res.Block, By: p.me.String()}
 	if json.Valid(res.Payload) {
 		r.Result = res.Payload
 	}
@@ -50,8 +50,8 @@ func (p ownPeer) submit(ctx context.Context, transient map[string][]byte, fn str
 // close ends the connection. What was signed is final by then, and all else was only read.
 func (p ownPeer) close() { _ = p.Close() }
 
-// printReceipt says what was done and where it stands; more follows for people.
-func (a *app) printReceipt(r receipt, more func(io.Writer), format string, args ...any) error {
+// printCommitted says what was done and where it stands; more follows for people.
+func (a *app) printCommitted(r committed, more func(io.Writer), format string, args ...any) error {
 	return a.emit(r, func(w io.Writer) {
 		fmt.Fprintln(w, sanitize(fmt.Sprintf(format, args...)))
 		fmt.Fprintf(w, "transaction %s in block %d, signed by %s\n", sanitize(r.TxID), r.Block, sanitize(r.By))
@@ -115,7 +115,7 @@ func (a *app) decide(ctx context.Context, done, fn, image, stage string, more ex
 		return fmt.Errorf("encode the verdict: %w", err)
 	}
 	a.stageHint(v)
-	err = a.printReceipt(r, func(w io.Writer) { a.writeVerdict(w, v) }, done+" %s to %s", ref, stage)
+	err = a.printCommitted(r, func(w io.Writer) { a.writeVerdict(w, v) }, done+" %s to %s", ref, stage)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (a *app) decide(ctx context.Context, done, fn, image, stage string, more ex
 }
 
 // result reads what a transaction returned.
-func result[T any](r receipt) (T, error) {
+func result[T any](r committed) (T, error) {
 	var v T
 	if err := json.Unmarshal(r.Result, &v); err != nil {
 		return v, fmt.Errorf("read the result of transaction %s: %w", r.TxID, err)

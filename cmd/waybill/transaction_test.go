@@ -67,7 +67,7 @@ func TestTransactionsSayExactlyThisToTheLedger(t *testing.T) {
 			t.Errorf("%s: exit %d, %s (-want +got):\n%s", tt.args, code, errOut, diff)
 		}
 		if !strings.Contains(out, "transaction f00d in block 42, signed by security/admin") {
-			t.Errorf("%s printed no receipt:\n%s", tt.args, out)
+			t.Errorf("%s printed no transaction:\n%s", tt.args, out)
 		}
 		for _, q := range w.heard {
 			if !strings.HasPrefix(q, "security/admin: ") || w.asked != "" {

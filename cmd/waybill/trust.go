@@ -67,7 +67,7 @@ is withdrawn, with the approvals that relied on it.`,
 			if err != nil {
 				return err
 			}
-			return a.printReceipt(r, nil, "%s is in force, version %d", sanitize(in.String()), in.Version)
+			return a.printCommitted(r, nil, "%s is in force, version %d", sanitize(in.String()), in.Version)
 		}),
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the trusted_root.json")
@@ -112,7 +112,7 @@ version in force in which its time ends.`,
 			if err != nil {
 				return err
 			}
-			return a.printReceipt(r, nil, "withdrew root %s", args[0])
+			return a.printCommitted(r, nil, "withdrew root %s", args[0])
 		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")

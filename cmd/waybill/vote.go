@@ -72,7 +72,7 @@ func (a *app) vote(ctx context.Context, typed, word, reason string) error {
 	if s.Proposal.ID != id || s.Proposal.Hash != hash {
 		return mismatch("transaction "+r.TxID, "proposal "+id, "proposal "+s.Proposal.ID)
 	}
-	return a.printReceipt(r, func(w io.Writer) { writeTally(w, s) }, "voted %s on proposal %s", word, id)
+	return a.printCommitted(r, func(w io.Writer) { writeTally(w, s) }, "voted %s on proposal %s", word, id)
 }
 
 // proposal reads a proposal and makes sure that it is what its id and its hash

@@ -92,7 +92,7 @@ func (a *app) requestWaiver(ctx context.Context, of, stage, rule, reason, until 
 	if w.Host != ref.Host || w.Repository != ref.Repository || w.Digest != ref.Digest || w.Stage != stage || w.Rule != rule || w.Reason != reason || !w.Until.Equal(ends.Truncate(time.Second)) {
 		return mismatch("transaction "+r.TxID, "a waiver of "+rule+" for "+of+" to "+stage+" until "+until, "waiver "+describeWaiver(w))
 	}
-	return a.printReceipt(r, nil, "requested waiver %s of %s for %s to %s until %s", w.ID, rule, of, stage, w.Until.Format(time.DateTime))
+	return a.printCommitted(r, nil, "requested waiver %s of %s for %s to %s until %s", w.ID, rule, of, stage, w.Until.Format(time.DateTime))
 }
 
 func newWaiverActCmd(a *app, use, short, fn, done string, reasoned bool) *cobra.Command {
@@ -135,7 +135,7 @@ func newWaiverActCmd(a *app, use, short, fn, done string, reasoned bool) *cobra.
 			if after.ID != w.ID || after.Hash() != w.ID {
 				return mismatch("transaction "+r.TxID, "waiver "+w.ID, "waiver "+after.ID)
 			}
-			return a.printReceipt(r, nil, "%s %s", done, w.ID)
+			return a.printCommitted(r, nil, "%s %s", done, w.ID)
 		}),
 	}
 	if reasoned {

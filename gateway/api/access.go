@@ -39,6 +39,8 @@ func accessTable() map[string]access {
 		waybillv1.Waybill_GetImage_FullMethodName:           members,
 		waybillv1.Waybill_GetTag_FullMethodName:             members,
 		waybillv1.Waybill_GetVerdict_FullMethodName:         members,
+		waybillv1.Waybill_GetReceipt_FullMethodName:         named,
+		waybillv1.Waybill_GetProof_FullMethodName:           named,
 		waybillv1.Waybill_ListHistory_FullMethodName:        members,
 		waybillv1.Waybill_ListPulls_FullMethodName:          named,
 		waybillv1.Waybill_ListPromotions_FullMethodName:     members,

@@ -123,6 +123,18 @@ func (c *Client) GetVerdict(ctx context.Context, image, stage string) (*waybillv
 	return checked(r, err, func(r *waybillv1.GetVerdictResponse) error { return compareVerdict(image, stage, r) })
 }
 
+// GetReceipt asks for a verdict under the signatures of several organisations.
+func (c *Client) GetReceipt(ctx context.Context, in *waybillv1.GetReceiptRequest) (*waybillv1.GetReceiptResponse, error) {
+	r, err := c.rpc.GetReceipt(ctx, in)
+	return checked(r, err, func(r *waybillv1.GetReceiptResponse) error { return compareReceipt(in, r) })
+}
+
+// GetProof asks for the proof of a transaction.
+func (c *Client) GetProof(ctx context.Context, in *waybillv1.GetProofRequest) (*waybillv1.GetProofResponse, error) {
+	r, err := c.rpc.GetProof(ctx, in)
+	return checked(r, err, func(r *waybillv1.GetProofResponse) error { return compareProof(in, r) })
+}
+
 // ListHistory asks for one page of the history of an image, a tag or a repository.
 func (c *Client) ListHistory(ctx context.Context, in *waybillv1.ListHistoryRequest) (*waybillv1.ListHistoryResponse, error) {
 	r, err := c.rpc.ListHistory(ctx, in)

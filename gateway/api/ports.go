@@ -63,6 +63,12 @@ type pullReads interface {
 	PullList(readmodel.PullFilter, readmodel.Page) ([]readmodel.Pull, string, error)
 }
 
+// Proofs makes files that are checked without a gateway.
+type Proofs interface {
+	Receipt(ctx context.Context, r readmodel.ReceiptRequest) (readmodel.Proof, error)
+	Transaction(ctx context.Context, r readmodel.TransactionRequest) (readmodel.Proof, error)
+}
+
 // Clients knows who made the pulls whose clients this gateway's organisation
 // keeps to itself.
 type Clients interface {

@@ -132,6 +132,21 @@ func compareVerdict(image, stage string, r *waybillv1.GetVerdictResponse) error 
 	return same("stage", stage, r.GetStage())
 }
 
+func compareReceipt(in *waybillv1.GetReceiptRequest, r *waybillv1.GetReceiptResponse) error {
+	if _, err := sameImage(in.GetImage(), r); err != nil {
+		return err
+	}
+	return same("stage", in.GetStage(), r.GetStage())
+}
+
+func compareProof(in *waybillv1.GetProofRequest, r *waybillv1.GetProofResponse) error {
+	if in.GetImage() == "" {
+		return same("transaction", in.GetTxId(), r.GetTxId())
+	}
+	_, err := sameImage(in.GetImage(), r)
+	return err
+}
+
 // compareHistory holds every entry against what was asked about, as the index
 // chooses them: of a digest its own and, where a repository was named with it,
 // no other repository's.

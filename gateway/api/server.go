@@ -56,6 +56,8 @@ type Config struct {
 	Sweeps Sweeps
 	// Connectors is optional: without it the gateway has none to show.
 	Connectors Connectors
+	// Proofs is optional: without it the gateway makes no receipts.
+	Proofs Proofs
 	// Clients is optional: without it no hidden client is shown to anybody.
 	Clients Clients
 	// Organisations returns the channel's members as its configuration names

@@ -67,6 +67,8 @@ type testTx struct {
 	payload                  []byte
 	event                    *peer.ChaincodeEvent
 	creator                  []byte
+	reads                    []*kvrwset.KVRead
+	endorsedBy               string
 }
 
 var testTime = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
@@ -80,7 +82,7 @@ func endorserEnvelope(t testing.TB, tx testTx) []byte {
 	}
 	sets := &rwset.TxReadWriteSet{NsRwset: []*rwset.NsReadWriteSet{
 		{Namespace: "_lifecycle", Rwset: must(t, &kvrwset.KVRWSet{Writes: []*kvrwset.KVWrite{{Key: "not ours"}}})},
-		{Namespace: tx.namespace, Rwset: must(t, &kvrwset.KVRWSet{Writes: tx.writes}), CollectionHashedRwset: []*rwset.CollectionHashedReadWriteSet{
+		{Namespace: tx.namespace, Rwset: must(t, &kvrwset.KVRWSet{Reads: tx.reads, Writes: tx.writes}), CollectionHashedRwset: []*rwset.CollectionHashedReadWriteSet{
 			{CollectionName: "_implicit_org_VendorMSP", HashedRwset: must(t, &kvrwset.HashedRWSet{HashedWrites: tx.private})},
 		}},
 	}}
@@ -97,9 +99,13 @@ func endorserEnvelope(t testing.TB, tx testTx) []byte {
 	invocation := &peer.ChaincodeInvocationSpec{ChaincodeSpec: &peer.ChaincodeSpec{
 		ChaincodeId: &peer.ChaincodeID{Name: tx.chaincode}, Input: &peer.ChaincodeInput{Args: tx.args},
 	}}
+	var signatures []*peer.Endorsement
+	if tx.endorsedBy != "" {
+		signatures = append(signatures, &peer.Endorsement{Endorser: serialised(t, tx.endorsedBy, nil), Signature: []byte("signature of " + tx.endorsedBy)})
+	}
 	actions := &peer.Transaction{Actions: []*peer.TransactionAction{{Payload: must(t, &peer.ChaincodeActionPayload{
 		ChaincodeProposalPayload: must(t, &peer.ChaincodeProposalPayload{Input: must(t, invocation)}),
-		Action: &peer.ChaincodeEndorsedAction{ProposalResponsePayload: must(t, &peer.ProposalResponsePayload{
+		Action: &peer.ChaincodeEndorsedAction{Endorsements: signatures, ProposalResponsePayload: must(t, &peer.ProposalResponsePayload{
 			Extension: must(t, action),
 		})},
 	})}}}

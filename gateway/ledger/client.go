@@ -13,6 +13,7 @@ import (
 	"github.com/hyperledger/fabric-gateway/pkg/client"
 	"github.com/hyperledger/fabric-gateway/pkg/hash"
 	"github.com/hyperledger/fabric-gateway/pkg/identity"
+	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/secretfile"
 	"google.golang.org/grpc"
@@ -54,7 +55,10 @@ type Client struct {
 	over   grpc.ClientConnInterface
 	conn   *grpc.ClientConn
 	as     atomic.Pointer[session]
+	seen   atomic.Pointer[common.Block] // the last block that was followed, without its data
 	retry  retry
+
+	configs configs
 }
 
 // session is a client's one identity, which a renewed certificate ends. Whatever is signed goes through one session

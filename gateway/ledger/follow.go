@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/hyperledger/fabric-gateway/pkg/client"
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
@@ -40,7 +41,7 @@ func (c *Client) Blocks(ctx context.Context, from uint64, apply func(block.Block
 		}
 		return apply(b)
 	}
-	f := follower{stream: stream, chaincode: c.config.Chaincode, apply: counted, next: from - height, log: c.log, backoff: c.retry}
+	f := follower{stream: stream, chaincode: c.config.Chaincode, apply: counted, next: from - height, log: c.log, backoff: c.retry, seen: &c.seen}
 	return f.run(ctx)
 }
 
@@ -53,6 +54,7 @@ type follower struct {
 	last      []byte // hash of block next-1, nil before the first
 	log       *slog.Logger
 	backoff   retry
+	seen      *atomic.Pointer[common.Block]
 }
 
 func (f *follower) run(ctx context.Context) error {
@@ -107,6 +109,7 @@ func (f *follower) once(ctx context.Context) error {
 			return err
 		}
 		f.next, f.last = block.Number+1, block.Hash
+		f.seen.Store(&common.Block{Header: raw.GetHeader(), Metadata: raw.GetMetadata()})
 	}
 	return &lostError{nil}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,7 +52,7 @@ func follow(t *testing.T, blocks []*common.Block, from uint64, apply func(block.
 	t.Helper()
 	f := follower{
 		stream: streamOf(blocks, 2), chaincode: testChaincode, apply: apply, next: from,
-		log: slog.New(slog.DiscardHandler), backoff: retry{base: time.Millisecond, max: time.Millisecond},
+		log: slog.New(slog.DiscardHandler), backoff: retry{base: time.Millisecond, max: time.Millisecond}, seen: &atomic.Pointer[common.Block]{},
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -101,7 +102,7 @@ func TestBlocksEndsWithItsContext(t *testing.T) {
 			cancel()
 			return out, nil
 		},
-		apply: func(block.Block) error { return nil }, log: slog.New(slog.DiscardHandler), backoff: retry{base: time.Millisecond, max: time.Millisecond},
+		apply: func(block.Block) error { return nil }, log: slog.New(slog.DiscardHandler), backoff: retry{base: time.Millisecond, max: time.Millisecond}, seen: &atomic.Pointer[common.Block]{},
 	}
 	if err := f.run(ctx); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)

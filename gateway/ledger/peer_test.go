@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -33,9 +34,17 @@ type fakePeer struct {
 	proposed                         []*peer.SignedProposal
 	asked                            []string // organisations that the last call named
 	endorses                         testTx   // what an endorsed transaction does
+
+	// attests is what the peer of one organisation answers, the first time, the second and so on; it may block.
+	// What ends with " of another" bears the signature of VendorMSP's peer.
+	attests func(org string, time int) (string, error)
+	times   map[string]int
 }
 
 func (p *fakePeer) Endorse(_ context.Context, r *gateway.EndorseRequest) (*gateway.EndorseResponse, error) {
+	if p.attests != nil {
+		return p.attest(r)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.endorsements++
@@ -53,6 +62,32 @@ func (p *fakePeer) Endorse(_ context.Context, r *gateway.EndorseRequest) (*gatew
 	}
 	e.Signature = nil
 	return &gateway.EndorseResponse{PreparedTransaction: &e}, nil
+}
+
+// attest answers as the peer of the one organisation that was named.
+func (p *fakePeer) attest(r *gateway.EndorseRequest) (*gateway.EndorseResponse, error) {
+	org := r.GetEndorsingOrganizations()[0]
+	p.mu.Lock()
+	if p.times == nil {
+		p.times = map[string]int{}
+	}
+	p.times[org]++
+	p.asked, p.proposed = append(p.asked, org), append(p.proposed, r.GetProposedTransaction())
+	time := p.times[org]
+	p.mu.Unlock()
+	answer, err := p.attests(org, time)
+	if err != nil {
+		return nil, err
+	}
+	tx := p.endorses
+	tx.endorsedBy = org
+	tx.id, tx.payload = r.GetTransactionId(), []byte(strings.TrimSuffix(answer, " of another"))
+	if strings.HasSuffix(answer, " of another") {
+		tx.endorsedBy = "VendorMSP"
+	}
+	var e common.Envelope
+	err = proto.Unmarshal(endorserEnvelope(p.t, tx), &e)
+	return &gateway.EndorseResponse{PreparedTransaction: &e}, err
 }
 
 func (p *fakePeer) Evaluate(_ context.Context, r *gateway.EvaluateRequest) (*gateway.EvaluateResponse, error) {

@@ -22,7 +22,7 @@ func layers() []layer {
 		{"small helps", []string{"gateway/keypair", "gateway/secretfile", "gateway/sqldb", "gateway/statefile", "gateway/wait"}},
 		{"adapters: one door each", []string{"gateway/api", "gateway/connlimit", "gateway/index", "gateway/intake", "gateway/ledger", "gateway/queue", "gateway/registry"}},
 		{"what loops are fed by", []string{"gateway/follow", "gateway/metrics", "gateway/tasks"}},
-		{"loops", []string{"gateway/autorelease", "gateway/clock", "gateway/collect", "gateway/connector", "gateway/fsck", "gateway/prove", "gateway/pullclients", "gateway/record", "gateway/sweep", "gateway/witness"}},
+		{"loops", []string{"gateway/autorelease", "gateway/clock", "gateway/collect", "gateway/connector", "gateway/fsck", "gateway/proofs", "gateway/prove", "gateway/pullclients", "gateway/record", "gateway/sweep", "gateway/witness"}},
 		{"the whole", []string{"gateway"}},
 	}
 }
@@ -64,7 +64,7 @@ func directions() []allowed {
 		{"chaincode/state", append(vocabulary(), "chaincode/manifest", "chaincode/policy/policytest")},
 		{"chaincode/contract", append(vocabulary(), "chaincode/evidence", "chaincode/manifest", "chaincode/sigstore", "chaincode/strictjson")},
 		// What the gateway's rooms may know of the chaincode; of each other: layers.
-		{"gateway", append(vocabulary(), "chaincode/evidence", "chaincode/manifest", "chaincode/strictjson", "gateway")},
+		{"gateway", append(vocabulary(), "chaincode/evidence", "chaincode/manifest", "chaincode/strictjson", "gateway", "proof")},
 		// Founds a consortium on a network just made.
 		{"network/provision", append(vocabulary(), "gateway/ledger", "network")},
 		// The network starts built binaries; it does not link them.

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/waybill-dev/waybill/gateway/ledger"
 	"github.com/waybill-dev/waybill/test/lab"
 )
 
@@ -50,22 +49,6 @@ func agreePolicy(ctx context.Context, l *lab.Lab, hosts ...string) error {
 // answers per second: the contract loads its facts, evaluates every rule and
 // writes nothing.
 func verdictRate(ctx context.Context, l *lab.Lab, w *watcher) (float64, error) {
-	doors := map[string]*ledger.Client{}
-	defer func() {
-		for _, c := range doors {
-			_ = c.Close()
-		}
-	}()
-	as := func(org, person string) (*ledger.Client, error) {
-		c, err := l.Dial(org, person)
-		if err == nil {
-			doors[org+"/"+person] = c
-		}
-		return c, err
-	}
-	if err := agreePolicy(ctx, l, l.Registry); err != nil {
-		return 0, err
-	}
 	pushed := newEvent("push", l.Registry, "bench/verdict", "v1")
 	digest := fmt.Sprint(pushed.Target["digest"])
 	before := w.count.Load()
@@ -75,24 +58,14 @@ func verdictRate(ctx context.Context, l *lab.Lab, w *watcher) (float64, error) {
 	if err := w.reach(ctx, before+1); err != nil {
 		return 0, err
 	}
-	for _, e := range []struct{ org, person, typ, document string }{
-		{"security", "scanner", "vuln-scan", `{"SchemaVersion":2,"CreatedAt":"2026-01-01T08:00:00Z","ArtifactName":"app","ArtifactType":"container_image","Trivy":{"Version":"0.68.1"},"Results":[{"Target":"app","Class":"lang-pkgs","Type":"gobinary"}]}`},
-		{"vendor", "publisher", "sbom", `{"bomFormat":"CycloneDX","specVersion":"1.5","version":1,"components":[{"type":"library","name":"a","version":"1","purl":"pkg:golang/a@1"}]}`},
-		{"platform", "scanner", "test-result", `{"result":"PASSED","configuration":[],"passedTests":["unit"]}`},
-	} {
-		c, err := as(e.org, e.person)
-		if err != nil {
-			return 0, err
-		}
-		if _, err := c.SubmitTransient(ctx, map[string][]byte{"envelope": []byte(e.document)}, "evidence:Submit",
-			l.Registry, "bench/verdict", digest, e.typ, "plain", "", "", ""); err != nil {
-			return 0, err
-		}
+	if err := withEvidence(ctx, l, "bench/verdict", digest); err != nil {
+		return 0, err
 	}
-	c, err := as("audit", "auditor")
+	c, err := l.Dial("audit", "auditor")
 	if err != nil {
 		return 0, err
 	}
+	defer func() { _ = c.Close() }()
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	errs := make(chan error, verdictsOut)
@@ -114,4 +87,27 @@ func verdictRate(ctx context.Context, l *lab.Lab, w *watcher) (float64, error) {
 	default:
 		return verdictCalls / time.Since(start).Seconds(), nil
 	}
+}
+
+// withEvidence agrees on the policy, and gives three pieces of evidence about a recorded image.
+func withEvidence(ctx context.Context, l *lab.Lab, repo, digest string) error {
+	if err := agreePolicy(ctx, l, l.Registry); err != nil {
+		return err
+	}
+	for _, e := range []struct{ org, person, typ, document string }{
+		{"security", "scanner", "vuln-scan", `{"SchemaVersion":2,"CreatedAt":"2026-01-01T08:00:00Z","ArtifactName":"app","ArtifactType":"container_image","Trivy":{"Version":"0.68.1"},"Results":[{"Target":"app","Class":"lang-pkgs","Type":"gobinary"}]}`},
+		{"vendor", "publisher", "sbom", `{"bomFormat":"CycloneDX","specVersion":"1.5","version":1,"components":[{"type":"library","name":"a","version":"1","purl":"pkg:golang/a@1"}]}`},
+		{"platform", "scanner", "test-result", `{"result":"PASSED","configuration":[],"passedTests":["unit"]}`},
+	} {
+		c, err := l.Dial(e.org, e.person)
+		if err != nil {
+			return err
+		}
+		_, err = c.SubmitTransient(ctx, map[string][]byte{"envelope": []byte(e.document)}, "evidence:Submit",
+			l.Registry, repo, digest, e.typ, "plain", "", "", "")
+		if err := errors.Join(err, c.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -77,6 +77,8 @@ func TestScripts(t *testing.T) {
 			"grab":     grab,
 			"pemkey":   pemKey,
 			"images":   ownImages,
+			"genesis":  session{l}.genesis,
+			"offline":  offline,
 		},
 	})
 }

@@ -1783,6 +1783,346 @@ func (x *GetVerdictResponse) GetRequester() *Person {
 	return nil
 }
 
+type GetReceiptRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// host/repository:tag (resolved through the ledger's tag record) or host/repository@digest.
+	Image string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	Stage string `protobuf:"bytes,2,opt,name=stage,proto3" json:"stage,omitempty"`
+	// How many organisations' peers must have signed; 0 is a majority of the channel's.
+	Organizations int32 `protobuf:"varint,3,opt,name=organizations,proto3" json:"organizations,omitempty"`
+	// A receipt of an allowed image that was made before may be this many seconds
+	// old; 0: it is made anew. One that says otherwise than the index now is never
+	// handed out again.
+	MaxAge        int32 `protobuf:"varint,4,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReceiptRequest) Reset() {
+	*x = GetReceiptRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReceiptRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReceiptRequest) ProtoMessage() {}
+
+func (x *GetReceiptRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReceiptRequest.ProtoReflect.Descriptor instead.
+func (*GetReceiptRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *GetReceiptRequest) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+func (x *GetReceiptRequest) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *GetReceiptRequest) GetOrganizations() int32 {
+	if x != nil {
+		return x.Organizations
+	}
+	return 0
+}
+
+func (x *GetReceiptRequest) GetMaxAge() int32 {
+	if x != nil {
+		return x.MaxAge
+	}
+	return 0
+}
+
+type GetReceiptResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Image  string                 `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	Digest string                 `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	Stage  string                 `protobuf:"bytes,3,opt,name=stage,proto3" json:"stage,omitempty"`
+	// The file: application/vnd.waybill.proof+json.
+	File []byte `protobuf:"bytes,4,opt,name=file,proto3" json:"file,omitempty"`
+	// When the peers were asked: it speaks of then, within their windows, and never of now.
+	AsOf *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// The MSP ids of the organisations whose peers signed.
+	Signers       []string `protobuf:"bytes,6,rep,name=signers,proto3" json:"signers,omitempty"`
+	Height        uint64   `protobuf:"varint,7,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool     `protobuf:"varint,8,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReceiptResponse) Reset() {
+	*x = GetReceiptResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReceiptResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReceiptResponse) ProtoMessage() {}
+
+func (x *GetReceiptResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReceiptResponse.ProtoReflect.Descriptor instead.
+func (*GetReceiptResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *GetReceiptResponse) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+func (x *GetReceiptResponse) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *GetReceiptResponse) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *GetReceiptResponse) GetFile() []byte {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
+func (x *GetReceiptResponse) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+func (x *GetReceiptResponse) GetSigners() []string {
+	if x != nil {
+		return x.Signers
+	}
+	return nil
+}
+
+func (x *GetReceiptResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *GetReceiptResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// One of image, tx_id must be given.
+type GetProofRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An image, whose newest record of a kind is proven.
+	Image string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	// push, approval, quarantine, release, or another kind that the history lists.
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	TxId string `protobuf:"bytes,3,opt,name=tx_id,json=txId,proto3" json:"tx_id,omitempty"`
+	// How many organisations' peers must sign its status; 0 is a majority of the channel's.
+	Organizations int32 `protobuf:"varint,4,opt,name=organizations,proto3" json:"organizations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetProofRequest) Reset() {
+	*x = GetProofRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetProofRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetProofRequest) ProtoMessage() {}
+
+func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetProofRequest.ProtoReflect.Descriptor instead.
+func (*GetProofRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *GetProofRequest) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+func (x *GetProofRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *GetProofRequest) GetTxId() string {
+	if x != nil {
+		return x.TxId
+	}
+	return ""
+}
+
+func (x *GetProofRequest) GetOrganizations() int32 {
+	if x != nil {
+		return x.Organizations
+	}
+	return 0
+}
+
+type GetProofResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Image         string                 `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"` // of a question about an image
+	Digest        string                 `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	TxId          string                 `protobuf:"bytes,3,opt,name=tx_id,json=txId,proto3" json:"tx_id,omitempty"`
+	File          []byte                 `protobuf:"bytes,4,opt,name=file,proto3" json:"file,omitempty"` // as in GetReceiptResponse
+	Signers       []string               `protobuf:"bytes,5,rep,name=signers,proto3" json:"signers,omitempty"`
+	Height        uint64                 `protobuf:"varint,6,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,7,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetProofResponse) Reset() {
+	*x = GetProofResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetProofResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetProofResponse) ProtoMessage() {}
+
+func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetProofResponse.ProtoReflect.Descriptor instead.
+func (*GetProofResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *GetProofResponse) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+func (x *GetProofResponse) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *GetProofResponse) GetTxId() string {
+	if x != nil {
+		return x.TxId
+	}
+	return ""
+}
+
+func (x *GetProofResponse) GetFile() []byte {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
+func (x *GetProofResponse) GetSigners() []string {
+	if x != nil {
+		return x.Signers
+	}
+	return nil
+}
+
+func (x *GetProofResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *GetProofResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
 // ChildVerdict is the verdict on one platform image of an index.
 type ChildVerdict struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1794,7 +2134,7 @@ type ChildVerdict struct {
 
 func (x *ChildVerdict) Reset() {
 	*x = ChildVerdict{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1806,7 +2146,7 @@ func (x *ChildVerdict) String() string {
 func (*ChildVerdict) ProtoMessage() {}
 
 func (x *ChildVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[19]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1819,7 +2159,7 @@ func (x *ChildVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildVerdict.ProtoReflect.Descriptor instead.
 func (*ChildVerdict) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{19}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ChildVerdict) GetDigest() string {
@@ -1849,7 +2189,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1861,7 +2201,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[20]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1874,7 +2214,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{20}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Reason) GetRule() string {
@@ -1918,7 +2258,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1930,7 +2270,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[21]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1943,7 +2283,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{21}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListHistoryRequest) GetImage() string {
@@ -1986,7 +2326,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2338,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[22]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2351,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{22}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListHistoryResponse) GetHeight() uint64 {
@@ -2076,7 +2416,7 @@ type HistoryEntry struct {
 
 func (x *HistoryEntry) Reset() {
 	*x = HistoryEntry{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2088,7 +2428,7 @@ func (x *HistoryEntry) String() string {
 func (*HistoryEntry) ProtoMessage() {}
 
 func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[23]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2101,7 +2441,7 @@ func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
 func (*HistoryEntry) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{23}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HistoryEntry) GetBlock() uint64 {
@@ -2238,7 +2578,7 @@ type ListPullsRequest struct {
 
 func (x *ListPullsRequest) Reset() {
 	*x = ListPullsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2250,7 +2590,7 @@ func (x *ListPullsRequest) String() string {
 func (*ListPullsRequest) ProtoMessage() {}
 
 func (x *ListPullsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2263,7 +2603,7 @@ func (x *ListPullsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPullsRequest.ProtoReflect.Descriptor instead.
 func (*ListPullsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{24}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListPullsRequest) GetImage() string {
@@ -2309,7 +2649,7 @@ type ListPullsResponse struct {
 
 func (x *ListPullsResponse) Reset() {
 	*x = ListPullsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2321,7 +2661,7 @@ func (x *ListPullsResponse) String() string {
 func (*ListPullsResponse) ProtoMessage() {}
 
 func (x *ListPullsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2334,7 +2674,7 @@ func (x *ListPullsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPullsResponse.ProtoReflect.Descriptor instead.
 func (*ListPullsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{25}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListPullsResponse) GetHeight() uint64 {
@@ -2413,7 +2753,7 @@ type Pull struct {
 
 func (x *Pull) Reset() {
 	*x = Pull{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2765,7 @@ func (x *Pull) String() string {
 func (*Pull) ProtoMessage() {}
 
 func (x *Pull) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2778,7 @@ func (x *Pull) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pull.ProtoReflect.Descriptor instead.
 func (*Pull) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{26}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Pull) GetBlock() uint64 {
@@ -2552,7 +2892,7 @@ type ListPromotionsRequest struct {
 
 func (x *ListPromotionsRequest) Reset() {
 	*x = ListPromotionsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2564,7 +2904,7 @@ func (x *ListPromotionsRequest) String() string {
 func (*ListPromotionsRequest) ProtoMessage() {}
 
 func (x *ListPromotionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2577,7 +2917,7 @@ func (x *ListPromotionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPromotionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPromotionsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{27}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListPromotionsRequest) GetStage() string {
@@ -2627,7 +2967,7 @@ type ListPromotionsResponse struct {
 
 func (x *ListPromotionsResponse) Reset() {
 	*x = ListPromotionsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2639,7 +2979,7 @@ func (x *ListPromotionsResponse) String() string {
 func (*ListPromotionsResponse) ProtoMessage() {}
 
 func (x *ListPromotionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2652,7 +2992,7 @@ func (x *ListPromotionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPromotionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPromotionsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{28}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListPromotionsResponse) GetHeight() uint64 {
@@ -2711,7 +3051,7 @@ type Promotion struct {
 
 func (x *Promotion) Reset() {
 	*x = Promotion{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2723,7 +3063,7 @@ func (x *Promotion) String() string {
 func (*Promotion) ProtoMessage() {}
 
 func (x *Promotion) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2736,7 +3076,7 @@ func (x *Promotion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Promotion.ProtoReflect.Descriptor instead.
 func (*Promotion) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{29}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Promotion) GetStage() string {
@@ -2874,7 +3214,7 @@ type Approval struct {
 
 func (x *Approval) Reset() {
 	*x = Approval{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2886,7 +3226,7 @@ func (x *Approval) String() string {
 func (*Approval) ProtoMessage() {}
 
 func (x *Approval) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2899,7 +3239,7 @@ func (x *Approval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Approval.ProtoReflect.Descriptor instead.
 func (*Approval) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{30}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Approval) GetBy() *Person {
@@ -2999,7 +3339,7 @@ type GetEvidenceRequest struct {
 
 func (x *GetEvidenceRequest) Reset() {
 	*x = GetEvidenceRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3011,7 +3351,7 @@ func (x *GetEvidenceRequest) String() string {
 func (*GetEvidenceRequest) ProtoMessage() {}
 
 func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3024,7 +3364,7 @@ func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*GetEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{31}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetEvidenceRequest) GetImage() string {
@@ -3074,7 +3414,7 @@ type GetEvidenceResponse struct {
 
 func (x *GetEvidenceResponse) Reset() {
 	*x = GetEvidenceResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3086,7 +3426,7 @@ func (x *GetEvidenceResponse) String() string {
 func (*GetEvidenceResponse) ProtoMessage() {}
 
 func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3099,7 +3439,7 @@ func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*GetEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{32}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetEvidenceResponse) GetHeight() uint64 {
@@ -3183,7 +3523,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3195,7 +3535,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3208,7 +3548,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{33}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Evidence) GetDigest() string {
@@ -3355,7 +3695,7 @@ type AuthorityUse struct {
 
 func (x *AuthorityUse) Reset() {
 	*x = AuthorityUse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3367,7 +3707,7 @@ func (x *AuthorityUse) String() string {
 func (*AuthorityUse) ProtoMessage() {}
 
 func (x *AuthorityUse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3380,7 +3720,7 @@ func (x *AuthorityUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorityUse.ProtoReflect.Descriptor instead.
 func (*AuthorityUse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{34}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AuthorityUse) GetId() string {
@@ -3413,7 +3753,7 @@ type Signer struct {
 
 func (x *Signer) Reset() {
 	*x = Signer{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3425,7 +3765,7 @@ func (x *Signer) String() string {
 func (*Signer) ProtoMessage() {}
 
 func (x *Signer) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3438,7 +3778,7 @@ func (x *Signer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signer.ProtoReflect.Descriptor instead.
 func (*Signer) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{35}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Signer) GetKind() string {
@@ -3500,7 +3840,7 @@ type GetTreeRequest struct {
 
 func (x *GetTreeRequest) Reset() {
 	*x = GetTreeRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3512,7 +3852,7 @@ func (x *GetTreeRequest) String() string {
 func (*GetTreeRequest) ProtoMessage() {}
 
 func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3525,7 +3865,7 @@ func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeRequest.ProtoReflect.Descriptor instead.
 func (*GetTreeRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{36}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *GetTreeRequest) GetImage() string {
@@ -3549,7 +3889,7 @@ type GetTreeResponse struct {
 
 func (x *GetTreeResponse) Reset() {
 	*x = GetTreeResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3561,7 +3901,7 @@ func (x *GetTreeResponse) String() string {
 func (*GetTreeResponse) ProtoMessage() {}
 
 func (x *GetTreeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3574,7 +3914,7 @@ func (x *GetTreeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeResponse.ProtoReflect.Descriptor instead.
 func (*GetTreeResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{37}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetTreeResponse) GetHeight() uint64 {
@@ -3639,7 +3979,7 @@ type TreeNode struct {
 
 func (x *TreeNode) Reset() {
 	*x = TreeNode{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3651,7 +3991,7 @@ func (x *TreeNode) String() string {
 func (*TreeNode) ProtoMessage() {}
 
 func (x *TreeNode) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3664,7 +4004,7 @@ func (x *TreeNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeNode.ProtoReflect.Descriptor instead.
 func (*TreeNode) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{38}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *TreeNode) GetDigest() string {
@@ -3754,7 +4094,7 @@ type ListPoliciesRequest struct {
 
 func (x *ListPoliciesRequest) Reset() {
 	*x = ListPoliciesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3766,7 +4106,7 @@ func (x *ListPoliciesRequest) String() string {
 func (*ListPoliciesRequest) ProtoMessage() {}
 
 func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3779,7 +4119,7 @@ func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{39}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListPoliciesRequest) GetPageSize() int32 {
@@ -3811,7 +4151,7 @@ type ListPoliciesResponse struct {
 
 func (x *ListPoliciesResponse) Reset() {
 	*x = ListPoliciesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3823,7 +4163,7 @@ func (x *ListPoliciesResponse) String() string {
 func (*ListPoliciesResponse) ProtoMessage() {}
 
 func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3836,7 +4176,7 @@ func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{40}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListPoliciesResponse) GetHeight() uint64 {
@@ -3892,7 +4232,7 @@ type ListPolicyVersionsRequest struct {
 
 func (x *ListPolicyVersionsRequest) Reset() {
 	*x = ListPolicyVersionsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3904,7 +4244,7 @@ func (x *ListPolicyVersionsRequest) String() string {
 func (*ListPolicyVersionsRequest) ProtoMessage() {}
 
 func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3917,7 +4257,7 @@ func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPolicyVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{41}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListPolicyVersionsRequest) GetName() string {
@@ -3953,7 +4293,7 @@ type ListPolicyVersionsResponse struct {
 
 func (x *ListPolicyVersionsResponse) Reset() {
 	*x = ListPolicyVersionsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3965,7 +4305,7 @@ func (x *ListPolicyVersionsResponse) String() string {
 func (*ListPolicyVersionsResponse) ProtoMessage() {}
 
 func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3978,7 +4318,7 @@ func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPolicyVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{42}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListPolicyVersionsResponse) GetHeight() uint64 {
@@ -4019,7 +4359,7 @@ type SimulatePolicyRequest struct {
 
 func (x *SimulatePolicyRequest) Reset() {
 	*x = SimulatePolicyRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4031,7 +4371,7 @@ func (x *SimulatePolicyRequest) String() string {
 func (*SimulatePolicyRequest) ProtoMessage() {}
 
 func (x *SimulatePolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4044,7 +4384,7 @@ func (x *SimulatePolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatePolicyRequest.ProtoReflect.Descriptor instead.
 func (*SimulatePolicyRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{43}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SimulatePolicyRequest) GetPolicy() string {
@@ -4076,7 +4416,7 @@ type SimulatePolicyResponse struct {
 
 func (x *SimulatePolicyResponse) Reset() {
 	*x = SimulatePolicyResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4088,7 +4428,7 @@ func (x *SimulatePolicyResponse) String() string {
 func (*SimulatePolicyResponse) ProtoMessage() {}
 
 func (x *SimulatePolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4101,7 +4441,7 @@ func (x *SimulatePolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatePolicyResponse.ProtoReflect.Descriptor instead.
 func (*SimulatePolicyResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{44}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SimulatePolicyResponse) GetHeight() uint64 {
@@ -4175,7 +4515,7 @@ type SimulatedRelease struct {
 
 func (x *SimulatedRelease) Reset() {
 	*x = SimulatedRelease{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4187,7 +4527,7 @@ func (x *SimulatedRelease) String() string {
 func (*SimulatedRelease) ProtoMessage() {}
 
 func (x *SimulatedRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4200,7 +4540,7 @@ func (x *SimulatedRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatedRelease.ProtoReflect.Descriptor instead.
 func (*SimulatedRelease) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{45}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SimulatedRelease) GetStage() string {
@@ -4291,7 +4631,7 @@ type ListProposalsRequest struct {
 
 func (x *ListProposalsRequest) Reset() {
 	*x = ListProposalsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4303,7 +4643,7 @@ func (x *ListProposalsRequest) String() string {
 func (*ListProposalsRequest) ProtoMessage() {}
 
 func (x *ListProposalsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4316,7 +4656,7 @@ func (x *ListProposalsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProposalsRequest.ProtoReflect.Descriptor instead.
 func (*ListProposalsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{46}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListProposalsRequest) GetStatus() string {
@@ -4352,7 +4692,7 @@ type ListProposalsResponse struct {
 
 func (x *ListProposalsResponse) Reset() {
 	*x = ListProposalsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4364,7 +4704,7 @@ func (x *ListProposalsResponse) String() string {
 func (*ListProposalsResponse) ProtoMessage() {}
 
 func (x *ListProposalsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4377,7 +4717,7 @@ func (x *ListProposalsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProposalsResponse.ProtoReflect.Descriptor instead.
 func (*ListProposalsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{47}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListProposalsResponse) GetHeight() uint64 {
@@ -4417,7 +4757,7 @@ type GetProposalRequest struct {
 
 func (x *GetProposalRequest) Reset() {
 	*x = GetProposalRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4429,7 +4769,7 @@ func (x *GetProposalRequest) String() string {
 func (*GetProposalRequest) ProtoMessage() {}
 
 func (x *GetProposalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4442,7 +4782,7 @@ func (x *GetProposalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProposalRequest.ProtoReflect.Descriptor instead.
 func (*GetProposalRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{48}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetProposalRequest) GetId() string {
@@ -4463,7 +4803,7 @@ type GetProposalResponse struct {
 
 func (x *GetProposalResponse) Reset() {
 	*x = GetProposalResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4475,7 +4815,7 @@ func (x *GetProposalResponse) String() string {
 func (*GetProposalResponse) ProtoMessage() {}
 
 func (x *GetProposalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4488,7 +4828,7 @@ func (x *GetProposalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProposalResponse.ProtoReflect.Descriptor instead.
 func (*GetProposalResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{49}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetProposalResponse) GetHeight() uint64 {
@@ -4546,7 +4886,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4558,7 +4898,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4571,7 +4911,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{50}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Proposal) GetId() string {
@@ -4709,7 +5049,7 @@ type Vote struct {
 
 func (x *Vote) Reset() {
 	*x = Vote{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4721,7 +5061,7 @@ func (x *Vote) String() string {
 func (*Vote) ProtoMessage() {}
 
 func (x *Vote) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4734,7 +5074,7 @@ func (x *Vote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vote.ProtoReflect.Descriptor instead.
 func (*Vote) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{51}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Vote) GetMsp() string {
@@ -4789,7 +5129,7 @@ type GetInboxRequest struct {
 
 func (x *GetInboxRequest) Reset() {
 	*x = GetInboxRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4801,7 +5141,7 @@ func (x *GetInboxRequest) String() string {
 func (*GetInboxRequest) ProtoMessage() {}
 
 func (x *GetInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4814,7 +5154,7 @@ func (x *GetInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInboxRequest.ProtoReflect.Descriptor instead.
 func (*GetInboxRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{52}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *GetInboxRequest) GetPageSize() int32 {
@@ -4849,7 +5189,7 @@ type GetInboxResponse struct {
 
 func (x *GetInboxResponse) Reset() {
 	*x = GetInboxResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4861,7 +5201,7 @@ func (x *GetInboxResponse) String() string {
 func (*GetInboxResponse) ProtoMessage() {}
 
 func (x *GetInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4874,7 +5214,7 @@ func (x *GetInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInboxResponse.ProtoReflect.Descriptor instead.
 func (*GetInboxResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{53}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *GetInboxResponse) GetHeight() uint64 {
@@ -4965,7 +5305,7 @@ type InboxItem struct {
 
 func (x *InboxItem) Reset() {
 	*x = InboxItem{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4977,7 +5317,7 @@ func (x *InboxItem) String() string {
 func (*InboxItem) ProtoMessage() {}
 
 func (x *InboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4990,7 +5330,7 @@ func (x *InboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboxItem.ProtoReflect.Descriptor instead.
 func (*InboxItem) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{54}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *InboxItem) GetKind() string {
@@ -5144,7 +5484,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5156,7 +5496,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5169,7 +5509,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{55}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListKeysRequest) GetMsp() string {
@@ -5205,7 +5545,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5217,7 +5557,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5230,7 +5570,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{56}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListKeysResponse) GetHeight() uint64 {
@@ -5280,7 +5620,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5292,7 +5632,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5305,7 +5645,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{57}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Key) GetMsp() string {
@@ -5391,7 +5731,7 @@ type Withdrawal struct {
 
 func (x *Withdrawal) Reset() {
 	*x = Withdrawal{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5403,7 +5743,7 @@ func (x *Withdrawal) String() string {
 func (*Withdrawal) ProtoMessage() {}
 
 func (x *Withdrawal) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5416,7 +5756,7 @@ func (x *Withdrawal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Withdrawal.ProtoReflect.Descriptor instead.
 func (*Withdrawal) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{58}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Withdrawal) GetReason() string {
@@ -5457,7 +5797,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5469,7 +5809,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5482,7 +5822,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{59}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListSchemasRequest) GetPageSize() int32 {
@@ -5511,7 +5851,7 @@ type ListSchemasResponse struct {
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5523,7 +5863,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5536,7 +5876,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{60}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListSchemasResponse) GetHeight() uint64 {
@@ -5581,7 +5921,7 @@ type Schema struct {
 
 func (x *Schema) Reset() {
 	*x = Schema{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5593,7 +5933,7 @@ func (x *Schema) String() string {
 func (*Schema) ProtoMessage() {}
 
 func (x *Schema) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5606,7 +5946,7 @@ func (x *Schema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schema.ProtoReflect.Descriptor instead.
 func (*Schema) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{61}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Schema) GetName() string {
@@ -5657,7 +5997,7 @@ type ListWaiversRequest struct {
 
 func (x *ListWaiversRequest) Reset() {
 	*x = ListWaiversRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5669,7 +6009,7 @@ func (x *ListWaiversRequest) String() string {
 func (*ListWaiversRequest) ProtoMessage() {}
 
 func (x *ListWaiversRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5682,7 +6022,7 @@ func (x *ListWaiversRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWaiversRequest.ProtoReflect.Descriptor instead.
 func (*ListWaiversRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{62}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListWaiversRequest) GetRepository() string {
@@ -5718,7 +6058,7 @@ type ListWaiversResponse struct {
 
 func (x *ListWaiversResponse) Reset() {
 	*x = ListWaiversResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5730,7 +6070,7 @@ func (x *ListWaiversResponse) String() string {
 func (*ListWaiversResponse) ProtoMessage() {}
 
 func (x *ListWaiversResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5743,7 +6083,7 @@ func (x *ListWaiversResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWaiversResponse.ProtoReflect.Descriptor instead.
 func (*ListWaiversResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{63}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListWaiversResponse) GetHeight() uint64 {
@@ -5803,7 +6143,7 @@ type Waiver struct {
 
 func (x *Waiver) Reset() {
 	*x = Waiver{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5815,7 +6155,7 @@ func (x *Waiver) String() string {
 func (*Waiver) ProtoMessage() {}
 
 func (x *Waiver) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5828,7 +6168,7 @@ func (x *Waiver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiver.ProtoReflect.Descriptor instead.
 func (*Waiver) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Waiver) GetHost() string {
@@ -5967,7 +6307,7 @@ type ListContextRequest struct {
 
 func (x *ListContextRequest) Reset() {
 	*x = ListContextRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5979,7 +6319,7 @@ func (x *ListContextRequest) String() string {
 func (*ListContextRequest) ProtoMessage() {}
 
 func (x *ListContextRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5992,7 +6332,7 @@ func (x *ListContextRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContextRequest.ProtoReflect.Descriptor instead.
 func (*ListContextRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListContextRequest) GetPageSize() int32 {
@@ -6021,7 +6361,7 @@ type ListContextResponse struct {
 
 func (x *ListContextResponse) Reset() {
 	*x = ListContextResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6033,7 +6373,7 @@ func (x *ListContextResponse) String() string {
 func (*ListContextResponse) ProtoMessage() {}
 
 func (x *ListContextResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6046,7 +6386,7 @@ func (x *ListContextResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContextResponse.ProtoReflect.Descriptor instead.
 func (*ListContextResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListContextResponse) GetHeight() uint64 {
@@ -6090,7 +6430,7 @@ type ContextVariable struct {
 
 func (x *ContextVariable) Reset() {
 	*x = ContextVariable{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6102,7 +6442,7 @@ func (x *ContextVariable) String() string {
 func (*ContextVariable) ProtoMessage() {}
 
 func (x *ContextVariable) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6115,7 +6455,7 @@ func (x *ContextVariable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContextVariable.ProtoReflect.Descriptor instead.
 func (*ContextVariable) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ContextVariable) GetMsp() string {
@@ -6157,7 +6497,7 @@ type ListLabelsRequest struct {
 
 func (x *ListLabelsRequest) Reset() {
 	*x = ListLabelsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6169,7 +6509,7 @@ func (x *ListLabelsRequest) String() string {
 func (*ListLabelsRequest) ProtoMessage() {}
 
 func (x *ListLabelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6182,7 +6522,7 @@ func (x *ListLabelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLabelsRequest.ProtoReflect.Descriptor instead.
 func (*ListLabelsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListLabelsRequest) GetRepository() string {
@@ -6218,7 +6558,7 @@ type ListLabelsResponse struct {
 
 func (x *ListLabelsResponse) Reset() {
 	*x = ListLabelsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6230,7 +6570,7 @@ func (x *ListLabelsResponse) String() string {
 func (*ListLabelsResponse) ProtoMessage() {}
 
 func (x *ListLabelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6243,7 +6583,7 @@ func (x *ListLabelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLabelsResponse.ProtoReflect.Descriptor instead.
 func (*ListLabelsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListLabelsResponse) GetHeight() uint64 {
@@ -6287,7 +6627,7 @@ type Label struct {
 
 func (x *Label) Reset() {
 	*x = Label{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6299,7 +6639,7 @@ func (x *Label) String() string {
 func (*Label) ProtoMessage() {}
 
 func (x *Label) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6312,7 +6652,7 @@ func (x *Label) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Label.ProtoReflect.Descriptor instead.
 func (*Label) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *Label) GetHost() string {
@@ -6363,7 +6703,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6375,7 +6715,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6388,7 +6728,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Policy) GetName() string {
@@ -6464,7 +6804,7 @@ type GetPolicyRequest struct {
 
 func (x *GetPolicyRequest) Reset() {
 	*x = GetPolicyRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6476,7 +6816,7 @@ func (x *GetPolicyRequest) String() string {
 func (*GetPolicyRequest) ProtoMessage() {}
 
 func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6489,7 +6829,7 @@ func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyRequest.ProtoReflect.Descriptor instead.
 func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *GetPolicyRequest) GetName() string {
@@ -6517,7 +6857,7 @@ type GetPolicyResponse struct {
 
 func (x *GetPolicyResponse) Reset() {
 	*x = GetPolicyResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6529,7 +6869,7 @@ func (x *GetPolicyResponse) String() string {
 func (*GetPolicyResponse) ProtoMessage() {}
 
 func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6542,7 +6882,7 @@ func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyResponse.ProtoReflect.Descriptor instead.
 func (*GetPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *GetPolicyResponse) GetHeight() uint64 {
@@ -6576,7 +6916,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6588,7 +6928,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6601,7 +6941,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ListMembersRequest) GetPageSize() int32 {
@@ -6635,7 +6975,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6647,7 +6987,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6660,7 +7000,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ListMembersResponse) GetHeight() uint64 {
@@ -6742,7 +7082,7 @@ type TakenBack struct {
 
 func (x *TakenBack) Reset() {
 	*x = TakenBack{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6754,7 +7094,7 @@ func (x *TakenBack) String() string {
 func (*TakenBack) ProtoMessage() {}
 
 func (x *TakenBack) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6767,7 +7107,7 @@ func (x *TakenBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakenBack.ProtoReflect.Descriptor instead.
 func (*TakenBack) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *TakenBack) GetMsp() string {
@@ -6826,7 +7166,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6838,7 +7178,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6851,7 +7191,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *Member) GetMsp() string {
@@ -6905,7 +7245,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6917,7 +7257,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6930,7 +7270,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *Grant) GetMsp() string {
@@ -6992,7 +7332,7 @@ type ListRegistriesRequest struct {
 
 func (x *ListRegistriesRequest) Reset() {
 	*x = ListRegistriesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7004,7 +7344,7 @@ func (x *ListRegistriesRequest) String() string {
 func (*ListRegistriesRequest) ProtoMessage() {}
 
 func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7017,7 +7357,7 @@ func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesRequest.ProtoReflect.Descriptor instead.
 func (*ListRegistriesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{79}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ListRegistriesRequest) GetPageSize() int32 {
@@ -7046,7 +7386,7 @@ type ListRegistriesResponse struct {
 
 func (x *ListRegistriesResponse) Reset() {
 	*x = ListRegistriesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7058,7 +7398,7 @@ func (x *ListRegistriesResponse) String() string {
 func (*ListRegistriesResponse) ProtoMessage() {}
 
 func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7071,7 +7411,7 @@ func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesResponse.ProtoReflect.Descriptor instead.
 func (*ListRegistriesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{80}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ListRegistriesResponse) GetHeight() uint64 {
@@ -7118,7 +7458,7 @@ type Registry struct {
 
 func (x *Registry) Reset() {
 	*x = Registry{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7130,7 +7470,7 @@ func (x *Registry) String() string {
 func (*Registry) ProtoMessage() {}
 
 func (x *Registry) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7143,7 +7483,7 @@ func (x *Registry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registry.ProtoReflect.Descriptor instead.
 func (*Registry) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{81}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *Registry) GetHost() string {
@@ -7198,7 +7538,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7210,7 +7550,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7223,7 +7563,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{82}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ListDeadLettersRequest) GetPageSize() int32 {
@@ -7252,7 +7592,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7264,7 +7604,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7277,7 +7617,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{83}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ListDeadLettersResponse) GetHeight() uint64 {
@@ -7327,7 +7667,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7339,7 +7679,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7352,7 +7692,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{84}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *DeadLetter) GetId() int64 {
@@ -7436,7 +7776,7 @@ type RetryDeadLettersRequest struct {
 
 func (x *RetryDeadLettersRequest) Reset() {
 	*x = RetryDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7448,7 +7788,7 @@ func (x *RetryDeadLettersRequest) String() string {
 func (*RetryDeadLettersRequest) ProtoMessage() {}
 
 func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7461,7 +7801,7 @@ func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *RetryDeadLettersRequest) GetIds() []int64 {
@@ -7489,7 +7829,7 @@ type RetryDeadLettersResponse struct {
 
 func (x *RetryDeadLettersResponse) Reset() {
 	*x = RetryDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7501,7 +7841,7 @@ func (x *RetryDeadLettersResponse) String() string {
 func (*RetryDeadLettersResponse) ProtoMessage() {}
 
 func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7514,7 +7854,7 @@ func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *RetryDeadLettersResponse) GetHeight() uint64 {
@@ -7548,7 +7888,7 @@ type ListUnusableRequest struct {
 
 func (x *ListUnusableRequest) Reset() {
 	*x = ListUnusableRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7560,7 +7900,7 @@ func (x *ListUnusableRequest) String() string {
 func (*ListUnusableRequest) ProtoMessage() {}
 
 func (x *ListUnusableRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7573,7 +7913,7 @@ func (x *ListUnusableRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnusableRequest.ProtoReflect.Descriptor instead.
 func (*ListUnusableRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ListUnusableRequest) GetPageSize() int32 {
@@ -7604,7 +7944,7 @@ type ListUnusableResponse struct {
 
 func (x *ListUnusableResponse) Reset() {
 	*x = ListUnusableResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7616,7 +7956,7 @@ func (x *ListUnusableResponse) String() string {
 func (*ListUnusableResponse) ProtoMessage() {}
 
 func (x *ListUnusableResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7629,7 +7969,7 @@ func (x *ListUnusableResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnusableResponse.ProtoReflect.Descriptor instead.
 func (*ListUnusableResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ListUnusableResponse) GetHeight() uint64 {
@@ -7688,7 +8028,7 @@ type UnusableEvent struct {
 
 func (x *UnusableEvent) Reset() {
 	*x = UnusableEvent{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7700,7 +8040,7 @@ func (x *UnusableEvent) String() string {
 func (*UnusableEvent) ProtoMessage() {}
 
 func (x *UnusableEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7713,7 +8053,7 @@ func (x *UnusableEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnusableEvent.ProtoReflect.Descriptor instead.
 func (*UnusableEvent) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *UnusableEvent) GetId() int64 {
@@ -7797,7 +8137,7 @@ type UnusableCount struct {
 
 func (x *UnusableCount) Reset() {
 	*x = UnusableCount{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7809,7 +8149,7 @@ func (x *UnusableCount) String() string {
 func (*UnusableCount) ProtoMessage() {}
 
 func (x *UnusableCount) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7822,7 +8162,7 @@ func (x *UnusableCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnusableCount.ProtoReflect.Descriptor instead.
 func (*UnusableCount) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{90}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *UnusableCount) GetConnector() string {
@@ -7857,7 +8197,7 @@ type RemoveUnusableRequest struct {
 
 func (x *RemoveUnusableRequest) Reset() {
 	*x = RemoveUnusableRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7869,7 +8209,7 @@ func (x *RemoveUnusableRequest) String() string {
 func (*RemoveUnusableRequest) ProtoMessage() {}
 
 func (x *RemoveUnusableRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7882,7 +8222,7 @@ func (x *RemoveUnusableRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUnusableRequest.ProtoReflect.Descriptor instead.
 func (*RemoveUnusableRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{91}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *RemoveUnusableRequest) GetIds() []int64 {
@@ -7910,7 +8250,7 @@ type RemoveUnusableResponse struct {
 
 func (x *RemoveUnusableResponse) Reset() {
 	*x = RemoveUnusableResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7922,7 +8262,7 @@ func (x *RemoveUnusableResponse) String() string {
 func (*RemoveUnusableResponse) ProtoMessage() {}
 
 func (x *RemoveUnusableResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7935,7 +8275,7 @@ func (x *RemoveUnusableResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUnusableResponse.ProtoReflect.Descriptor instead.
 func (*RemoveUnusableResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{92}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *RemoveUnusableResponse) GetHeight() uint64 {
@@ -7969,7 +8309,7 @@ type StartSweepRequest struct {
 
 func (x *StartSweepRequest) Reset() {
 	*x = StartSweepRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7981,7 +8321,7 @@ func (x *StartSweepRequest) String() string {
 func (*StartSweepRequest) ProtoMessage() {}
 
 func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7994,7 +8334,7 @@ func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepRequest.ProtoReflect.Descriptor instead.
 func (*StartSweepRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{93}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *StartSweepRequest) GetRegistry() string {
@@ -8022,7 +8362,7 @@ type StartSweepResponse struct {
 
 func (x *StartSweepResponse) Reset() {
 	*x = StartSweepResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8034,7 +8374,7 @@ func (x *StartSweepResponse) String() string {
 func (*StartSweepResponse) ProtoMessage() {}
 
 func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8047,7 +8387,7 @@ func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepResponse.ProtoReflect.Descriptor instead.
 func (*StartSweepResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{94}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *StartSweepResponse) GetHeight() uint64 {
@@ -8082,7 +8422,7 @@ type StartedSweep struct {
 
 func (x *StartedSweep) Reset() {
 	*x = StartedSweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8094,7 +8434,7 @@ func (x *StartedSweep) String() string {
 func (*StartedSweep) ProtoMessage() {}
 
 func (x *StartedSweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8107,7 +8447,7 @@ func (x *StartedSweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartedSweep.ProtoReflect.Descriptor instead.
 func (*StartedSweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{95}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *StartedSweep) GetRegistry() string {
@@ -8140,7 +8480,7 @@ type GetSweepsRequest struct {
 
 func (x *GetSweepsRequest) Reset() {
 	*x = GetSweepsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8152,7 +8492,7 @@ func (x *GetSweepsRequest) String() string {
 func (*GetSweepsRequest) ProtoMessage() {}
 
 func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8165,7 +8505,7 @@ func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsRequest.ProtoReflect.Descriptor instead.
 func (*GetSweepsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{96}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *GetSweepsRequest) GetRegistry() string {
@@ -8186,7 +8526,7 @@ type GetSweepsResponse struct {
 
 func (x *GetSweepsResponse) Reset() {
 	*x = GetSweepsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8198,7 +8538,7 @@ func (x *GetSweepsResponse) String() string {
 func (*GetSweepsResponse) ProtoMessage() {}
 
 func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8211,7 +8551,7 @@ func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsResponse.ProtoReflect.Descriptor instead.
 func (*GetSweepsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{97}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *GetSweepsResponse) GetHeight() uint64 {
@@ -8250,7 +8590,7 @@ type RegistrySweeps struct {
 
 func (x *RegistrySweeps) Reset() {
 	*x = RegistrySweeps{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8262,7 +8602,7 @@ func (x *RegistrySweeps) String() string {
 func (*RegistrySweeps) ProtoMessage() {}
 
 func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8275,7 +8615,7 @@ func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistrySweeps.ProtoReflect.Descriptor instead.
 func (*RegistrySweeps) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{98}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *RegistrySweeps) GetRegistry() string {
@@ -8339,7 +8679,7 @@ type Sweep struct {
 
 func (x *Sweep) Reset() {
 	*x = Sweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8351,7 +8691,7 @@ func (x *Sweep) String() string {
 func (*Sweep) ProtoMessage() {}
 
 func (x *Sweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8364,7 +8704,7 @@ func (x *Sweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
 func (*Sweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{99}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *Sweep) GetId() string {
@@ -8490,7 +8830,7 @@ type SweepCount struct {
 
 func (x *SweepCount) Reset() {
 	*x = SweepCount{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8502,7 +8842,7 @@ func (x *SweepCount) String() string {
 func (*SweepCount) ProtoMessage() {}
 
 func (x *SweepCount) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8515,7 +8855,7 @@ func (x *SweepCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepCount.ProtoReflect.Descriptor instead.
 func (*SweepCount) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{100}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *SweepCount) GetKind() string {
@@ -8551,7 +8891,7 @@ type SweepFinding struct {
 
 func (x *SweepFinding) Reset() {
 	*x = SweepFinding{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8563,7 +8903,7 @@ func (x *SweepFinding) String() string {
 func (*SweepFinding) ProtoMessage() {}
 
 func (x *SweepFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8576,7 +8916,7 @@ func (x *SweepFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepFinding.ProtoReflect.Descriptor instead.
 func (*SweepFinding) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{101}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *SweepFinding) GetKind() string {
@@ -8643,7 +8983,7 @@ type ListConnectorsRequest struct {
 
 func (x *ListConnectorsRequest) Reset() {
 	*x = ListConnectorsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8655,7 +8995,7 @@ func (x *ListConnectorsRequest) String() string {
 func (*ListConnectorsRequest) ProtoMessage() {}
 
 func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8668,7 +9008,7 @@ func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsRequest.ProtoReflect.Descriptor instead.
 func (*ListConnectorsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{102}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{106}
 }
 
 type ListConnectorsResponse struct {
@@ -8682,7 +9022,7 @@ type ListConnectorsResponse struct {
 
 func (x *ListConnectorsResponse) Reset() {
 	*x = ListConnectorsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8694,7 +9034,7 @@ func (x *ListConnectorsResponse) String() string {
 func (*ListConnectorsResponse) ProtoMessage() {}
 
 func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8707,7 +9047,7 @@ func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsResponse.ProtoReflect.Descriptor instead.
 func (*ListConnectorsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{103}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *ListConnectorsResponse) GetHeight() uint64 {
@@ -8755,7 +9095,7 @@ type Connector struct {
 
 func (x *Connector) Reset() {
 	*x = Connector{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8767,7 +9107,7 @@ func (x *Connector) String() string {
 func (*Connector) ProtoMessage() {}
 
 func (x *Connector) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8780,7 +9120,7 @@ func (x *Connector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connector.ProtoReflect.Descriptor instead.
 func (*Connector) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{104}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *Connector) GetName() string {
@@ -8892,7 +9232,7 @@ type TestConnectorRequest struct {
 
 func (x *TestConnectorRequest) Reset() {
 	*x = TestConnectorRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8904,7 +9244,7 @@ func (x *TestConnectorRequest) String() string {
 func (*TestConnectorRequest) ProtoMessage() {}
 
 func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8917,7 +9257,7 @@ func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorRequest.ProtoReflect.Descriptor instead.
 func (*TestConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{105}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *TestConnectorRequest) GetName() string {
@@ -8953,7 +9293,7 @@ type TestConnectorResponse struct {
 
 func (x *TestConnectorResponse) Reset() {
 	*x = TestConnectorResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[106]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8965,7 +9305,7 @@ func (x *TestConnectorResponse) String() string {
 func (*TestConnectorResponse) ProtoMessage() {}
 
 func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[106]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8978,7 +9318,7 @@ func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorResponse.ProtoReflect.Descriptor instead.
 func (*TestConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{106}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *TestConnectorResponse) GetHeight() uint64 {
@@ -9057,7 +9397,7 @@ type ConnectorStep struct {
 
 func (x *ConnectorStep) Reset() {
 	*x = ConnectorStep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[107]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9069,7 +9409,7 @@ func (x *ConnectorStep) String() string {
 func (*ConnectorStep) ProtoMessage() {}
 
 func (x *ConnectorStep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[107]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9082,7 +9422,7 @@ func (x *ConnectorStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectorStep.ProtoReflect.Descriptor instead.
 func (*ConnectorStep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{107}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *ConnectorStep) GetName() string {
@@ -9287,7 +9627,34 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x05until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x124\n" +
 	"\bchildren\x18\f \x03(\v2\x18.waybill.v1.ChildVerdictR\bchildren\x12\x18\n" +
 	"\aattempt\x18\r \x01(\x05R\aattempt\x120\n" +
-	"\trequester\x18\x0e \x01(\v2\x12.waybill.v1.PersonR\trequester\"@\n" +
+	"\trequester\x18\x0e \x01(\v2\x12.waybill.v1.PersonR\trequester\"~\n" +
+	"\x11GetReceiptRequest\x12\x14\n" +
+	"\x05image\x18\x01 \x01(\tR\x05image\x12\x14\n" +
+	"\x05stage\x18\x02 \x01(\tR\x05stage\x12$\n" +
+	"\rorganizations\x18\x03 \x01(\x05R\rorganizations\x12\x17\n" +
+	"\amax_age\x18\x04 \x01(\x05R\x06maxAge\"\xe5\x01\n" +
+	"\x12GetReceiptResponse\x12\x14\n" +
+	"\x05image\x18\x01 \x01(\tR\x05image\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x14\n" +
+	"\x05stage\x18\x03 \x01(\tR\x05stage\x12\x12\n" +
+	"\x04file\x18\x04 \x01(\fR\x04file\x12/\n" +
+	"\x05as_of\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12\x18\n" +
+	"\asigners\x18\x06 \x03(\tR\asigners\x12\x16\n" +
+	"\x06height\x18\a \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\b \x01(\bR\x05stale\"v\n" +
+	"\x0fGetProofRequest\x12\x14\n" +
+	"\x05image\x18\x01 \x01(\tR\x05image\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x13\n" +
+	"\x05tx_id\x18\x03 \x01(\tR\x04txId\x12$\n" +
+	"\rorganizations\x18\x04 \x01(\x05R\rorganizations\"\xb1\x01\n" +
+	"\x10GetProofResponse\x12\x14\n" +
+	"\x05image\x18\x01 \x01(\tR\x05image\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x13\n" +
+	"\x05tx_id\x18\x03 \x01(\tR\x04txId\x12\x12\n" +
+	"\x04file\x18\x04 \x01(\fR\x04file\x12\x18\n" +
+	"\asigners\x18\x05 \x03(\tR\asigners\x12\x16\n" +
+	"\x06height\x18\x06 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\a \x01(\bR\x05stale\"@\n" +
 	"\fChildVerdict\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x18\n" +
 	"\averdict\x18\x02 \x01(\tR\averdict\"`\n" +
@@ -9972,13 +10339,16 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06result\x18\x02 \x01(\tR\x06result\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x16\n" +
-	"\x06advice\x18\x04 \x01(\tR\x06advice2\xd1\x13\n" +
+	"\x06advice\x18\x04 \x01(\tR\x06advice2\xe5\x14\n" +
 	"\aWaybill\x12H\n" +
 	"\tGetStatus\x12\x1c.waybill.v1.GetStatusRequest\x1a\x1d.waybill.v1.GetStatusResponse\x12E\n" +
 	"\bGetImage\x12\x1b.waybill.v1.GetImageRequest\x1a\x1c.waybill.v1.GetImageResponse\x12?\n" +
 	"\x06GetTag\x12\x19.waybill.v1.GetTagRequest\x1a\x1a.waybill.v1.GetTagResponse\x12K\n" +
 	"\n" +
-	"GetVerdict\x12\x1d.waybill.v1.GetVerdictRequest\x1a\x1e.waybill.v1.GetVerdictResponse\x12N\n" +
+	"GetVerdict\x12\x1d.waybill.v1.GetVerdictRequest\x1a\x1e.waybill.v1.GetVerdictResponse\x12K\n" +
+	"\n" +
+	"GetReceipt\x12\x1d.waybill.v1.GetReceiptRequest\x1a\x1e.waybill.v1.GetReceiptResponse\x12E\n" +
+	"\bGetProof\x12\x1b.waybill.v1.GetProofRequest\x1a\x1c.waybill.v1.GetProofResponse\x12N\n" +
 	"\vListHistory\x12\x1e.waybill.v1.ListHistoryRequest\x1a\x1f.waybill.v1.ListHistoryResponse\x12H\n" +
 	"\tListPulls\x12\x1c.waybill.v1.ListPullsRequest\x1a\x1d.waybill.v1.ListPullsResponse\x12W\n" +
 	"\x0eListPromotions\x12!.waybill.v1.ListPromotionsRequest\x1a\".waybill.v1.ListPromotionsResponse\x12N\n" +
@@ -10021,7 +10391,7 @@ func file_waybill_v1_waybill_proto_rawDescGZIP() []byte {
 	return file_waybill_v1_waybill_proto_rawDescData
 }
 
-var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 109)
+var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 113)
 var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*Person)(nil),                     // 0: waybill.v1.Person
 	(*GetStatusRequest)(nil),           // 1: waybill.v1.GetStatusRequest
@@ -10042,310 +10412,319 @@ var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*GetTagResponse)(nil),             // 16: waybill.v1.GetTagResponse
 	(*GetVerdictRequest)(nil),          // 17: waybill.v1.GetVerdictRequest
 	(*GetVerdictResponse)(nil),         // 18: waybill.v1.GetVerdictResponse
-	(*ChildVerdict)(nil),               // 19: waybill.v1.ChildVerdict
-	(*Reason)(nil),                     // 20: waybill.v1.Reason
-	(*ListHistoryRequest)(nil),         // 21: waybill.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),        // 22: waybill.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),               // 23: waybill.v1.HistoryEntry
-	(*ListPullsRequest)(nil),           // 24: waybill.v1.ListPullsRequest
-	(*ListPullsResponse)(nil),          // 25: waybill.v1.ListPullsResponse
-	(*Pull)(nil),                       // 26: waybill.v1.Pull
-	(*ListPromotionsRequest)(nil),      // 27: waybill.v1.ListPromotionsRequest
-	(*ListPromotionsResponse)(nil),     // 28: waybill.v1.ListPromotionsResponse
-	(*Promotion)(nil),                  // 29: waybill.v1.Promotion
-	(*Approval)(nil),                   // 30: waybill.v1.Approval
-	(*GetEvidenceRequest)(nil),         // 31: waybill.v1.GetEvidenceRequest
-	(*GetEvidenceResponse)(nil),        // 32: waybill.v1.GetEvidenceResponse
-	(*Evidence)(nil),                   // 33: waybill.v1.Evidence
-	(*AuthorityUse)(nil),               // 34: waybill.v1.AuthorityUse
-	(*Signer)(nil),                     // 35: waybill.v1.Signer
-	(*GetTreeRequest)(nil),             // 36: waybill.v1.GetTreeRequest
-	(*GetTreeResponse)(nil),            // 37: waybill.v1.GetTreeResponse
-	(*TreeNode)(nil),                   // 38: waybill.v1.TreeNode
-	(*ListPoliciesRequest)(nil),        // 39: waybill.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil),       // 40: waybill.v1.ListPoliciesResponse
-	(*ListPolicyVersionsRequest)(nil),  // 41: waybill.v1.ListPolicyVersionsRequest
-	(*ListPolicyVersionsResponse)(nil), // 42: waybill.v1.ListPolicyVersionsResponse
-	(*SimulatePolicyRequest)(nil),      // 43: waybill.v1.SimulatePolicyRequest
-	(*SimulatePolicyResponse)(nil),     // 44: waybill.v1.SimulatePolicyResponse
-	(*SimulatedRelease)(nil),           // 45: waybill.v1.SimulatedRelease
-	(*ListProposalsRequest)(nil),       // 46: waybill.v1.ListProposalsRequest
-	(*ListProposalsResponse)(nil),      // 47: waybill.v1.ListProposalsResponse
-	(*GetProposalRequest)(nil),         // 48: waybill.v1.GetProposalRequest
-	(*GetProposalResponse)(nil),        // 49: waybill.v1.GetProposalResponse
-	(*Proposal)(nil),                   // 50: waybill.v1.Proposal
-	(*Vote)(nil),                       // 51: waybill.v1.Vote
-	(*GetInboxRequest)(nil),            // 52: waybill.v1.GetInboxRequest
-	(*GetInboxResponse)(nil),           // 53: waybill.v1.GetInboxResponse
-	(*InboxItem)(nil),                  // 54: waybill.v1.InboxItem
-	(*ListKeysRequest)(nil),            // 55: waybill.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),           // 56: waybill.v1.ListKeysResponse
-	(*Key)(nil),                        // 57: waybill.v1.Key
-	(*Withdrawal)(nil),                 // 58: waybill.v1.Withdrawal
-	(*ListSchemasRequest)(nil),         // 59: waybill.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),        // 60: waybill.v1.ListSchemasResponse
-	(*Schema)(nil),                     // 61: waybill.v1.Schema
-	(*ListWaiversRequest)(nil),         // 62: waybill.v1.ListWaiversRequest
-	(*ListWaiversResponse)(nil),        // 63: waybill.v1.ListWaiversResponse
-	(*Waiver)(nil),                     // 64: waybill.v1.Waiver
-	(*ListContextRequest)(nil),         // 65: waybill.v1.ListContextRequest
-	(*ListContextResponse)(nil),        // 66: waybill.v1.ListContextResponse
-	(*ContextVariable)(nil),            // 67: waybill.v1.ContextVariable
-	(*ListLabelsRequest)(nil),          // 68: waybill.v1.ListLabelsRequest
-	(*ListLabelsResponse)(nil),         // 69: waybill.v1.ListLabelsResponse
-	(*Label)(nil),                      // 70: waybill.v1.Label
-	(*Policy)(nil),                     // 71: waybill.v1.Policy
-	(*GetPolicyRequest)(nil),           // 72: waybill.v1.GetPolicyRequest
-	(*GetPolicyResponse)(nil),          // 73: waybill.v1.GetPolicyResponse
-	(*ListMembersRequest)(nil),         // 74: waybill.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 75: waybill.v1.ListMembersResponse
-	(*TakenBack)(nil),                  // 76: waybill.v1.TakenBack
-	(*Member)(nil),                     // 77: waybill.v1.Member
-	(*Grant)(nil),                      // 78: waybill.v1.Grant
-	(*ListRegistriesRequest)(nil),      // 79: waybill.v1.ListRegistriesRequest
-	(*ListRegistriesResponse)(nil),     // 80: waybill.v1.ListRegistriesResponse
-	(*Registry)(nil),                   // 81: waybill.v1.Registry
-	(*ListDeadLettersRequest)(nil),     // 82: waybill.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 83: waybill.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 84: waybill.v1.DeadLetter
-	(*RetryDeadLettersRequest)(nil),    // 85: waybill.v1.RetryDeadLettersRequest
-	(*RetryDeadLettersResponse)(nil),   // 86: waybill.v1.RetryDeadLettersResponse
-	(*ListUnusableRequest)(nil),        // 87: waybill.v1.ListUnusableRequest
-	(*ListUnusableResponse)(nil),       // 88: waybill.v1.ListUnusableResponse
-	(*UnusableEvent)(nil),              // 89: waybill.v1.UnusableEvent
-	(*UnusableCount)(nil),              // 90: waybill.v1.UnusableCount
-	(*RemoveUnusableRequest)(nil),      // 91: waybill.v1.RemoveUnusableRequest
-	(*RemoveUnusableResponse)(nil),     // 92: waybill.v1.RemoveUnusableResponse
-	(*StartSweepRequest)(nil),          // 93: waybill.v1.StartSweepRequest
-	(*StartSweepResponse)(nil),         // 94: waybill.v1.StartSweepResponse
-	(*StartedSweep)(nil),               // 95: waybill.v1.StartedSweep
-	(*GetSweepsRequest)(nil),           // 96: waybill.v1.GetSweepsRequest
-	(*GetSweepsResponse)(nil),          // 97: waybill.v1.GetSweepsResponse
-	(*RegistrySweeps)(nil),             // 98: waybill.v1.RegistrySweeps
-	(*Sweep)(nil),                      // 99: waybill.v1.Sweep
-	(*SweepCount)(nil),                 // 100: waybill.v1.SweepCount
-	(*SweepFinding)(nil),               // 101: waybill.v1.SweepFinding
-	(*ListConnectorsRequest)(nil),      // 102: waybill.v1.ListConnectorsRequest
-	(*ListConnectorsResponse)(nil),     // 103: waybill.v1.ListConnectorsResponse
-	(*Connector)(nil),                  // 104: waybill.v1.Connector
-	(*TestConnectorRequest)(nil),       // 105: waybill.v1.TestConnectorRequest
-	(*TestConnectorResponse)(nil),      // 106: waybill.v1.TestConnectorResponse
-	(*ConnectorStep)(nil),              // 107: waybill.v1.ConnectorStep
-	nil,                                // 108: waybill.v1.Evidence.ClaimsEntry
-	(*timestamppb.Timestamp)(nil),      // 109: google.protobuf.Timestamp
+	(*GetReceiptRequest)(nil),          // 19: waybill.v1.GetReceiptRequest
+	(*GetReceiptResponse)(nil),         // 20: waybill.v1.GetReceiptResponse
+	(*GetProofRequest)(nil),            // 21: waybill.v1.GetProofRequest
+	(*GetProofResponse)(nil),           // 22: waybill.v1.GetProofResponse
+	(*ChildVerdict)(nil),               // 23: waybill.v1.ChildVerdict
+	(*Reason)(nil),                     // 24: waybill.v1.Reason
+	(*ListHistoryRequest)(nil),         // 25: waybill.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),        // 26: waybill.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),               // 27: waybill.v1.HistoryEntry
+	(*ListPullsRequest)(nil),           // 28: waybill.v1.ListPullsRequest
+	(*ListPullsResponse)(nil),          // 29: waybill.v1.ListPullsResponse
+	(*Pull)(nil),                       // 30: waybill.v1.Pull
+	(*ListPromotionsRequest)(nil),      // 31: waybill.v1.ListPromotionsRequest
+	(*ListPromotionsResponse)(nil),     // 32: waybill.v1.ListPromotionsResponse
+	(*Promotion)(nil),                  // 33: waybill.v1.Promotion
+	(*Approval)(nil),                   // 34: waybill.v1.Approval
+	(*GetEvidenceRequest)(nil),         // 35: waybill.v1.GetEvidenceRequest
+	(*GetEvidenceResponse)(nil),        // 36: waybill.v1.GetEvidenceResponse
+	(*Evidence)(nil),                   // 37: waybill.v1.Evidence
+	(*AuthorityUse)(nil),               // 38: waybill.v1.AuthorityUse
+	(*Signer)(nil),                     // 39: waybill.v1.Signer
+	(*GetTreeRequest)(nil),             // 40: waybill.v1.GetTreeRequest
+	(*GetTreeResponse)(nil),            // 41: waybill.v1.GetTreeResponse
+	(*TreeNode)(nil),                   // 42: waybill.v1.TreeNode
+	(*ListPoliciesRequest)(nil),        // 43: waybill.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),       // 44: waybill.v1.ListPoliciesResponse
+	(*ListPolicyVersionsRequest)(nil),  // 45: waybill.v1.ListPolicyVersionsRequest
+	(*ListPolicyVersionsResponse)(nil), // 46: waybill.v1.ListPolicyVersionsResponse
+	(*SimulatePolicyRequest)(nil),      // 47: waybill.v1.SimulatePolicyRequest
+	(*SimulatePolicyResponse)(nil),     // 48: waybill.v1.SimulatePolicyResponse
+	(*SimulatedRelease)(nil),           // 49: waybill.v1.SimulatedRelease
+	(*ListProposalsRequest)(nil),       // 50: waybill.v1.ListProposalsRequest
+	(*ListProposalsResponse)(nil),      // 51: waybill.v1.ListProposalsResponse
+	(*GetProposalRequest)(nil),         // 52: waybill.v1.GetProposalRequest
+	(*GetProposalResponse)(nil),        // 53: waybill.v1.GetProposalResponse
+	(*Proposal)(nil),                   // 54: waybill.v1.Proposal
+	(*Vote)(nil),                       // 55: waybill.v1.Vote
+	(*GetInboxRequest)(nil),            // 56: waybill.v1.GetInboxRequest
+	(*GetInboxResponse)(nil),           // 57: waybill.v1.GetInboxResponse
+	(*InboxItem)(nil),                  // 58: waybill.v1.InboxItem
+	(*ListKeysRequest)(nil),            // 59: waybill.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),           // 60: waybill.v1.ListKeysResponse
+	(*Key)(nil),                        // 61: waybill.v1.Key
+	(*Withdrawal)(nil),                 // 62: waybill.v1.Withdrawal
+	(*ListSchemasRequest)(nil),         // 63: waybill.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),        // 64: waybill.v1.ListSchemasResponse
+	(*Schema)(nil),                     // 65: waybill.v1.Schema
+	(*ListWaiversRequest)(nil),         // 66: waybill.v1.ListWaiversRequest
+	(*ListWaiversResponse)(nil),        // 67: waybill.v1.ListWaiversResponse
+	(*Waiver)(nil),                     // 68: waybill.v1.Waiver
+	(*ListContextRequest)(nil),         // 69: waybill.v1.ListContextRequest
+	(*ListContextResponse)(nil),        // 70: waybill.v1.ListContextResponse
+	(*ContextVariable)(nil),            // 71: waybill.v1.ContextVariable
+	(*ListLabelsRequest)(nil),          // 72: waybill.v1.ListLabelsRequest
+	(*ListLabelsResponse)(nil),         // 73: waybill.v1.ListLabelsResponse
+	(*Label)(nil),                      // 74: waybill.v1.Label
+	(*Policy)(nil),                     // 75: waybill.v1.Policy
+	(*GetPolicyRequest)(nil),           // 76: waybill.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),          // 77: waybill.v1.GetPolicyResponse
+	(*ListMembersRequest)(nil),         // 78: waybill.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 79: waybill.v1.ListMembersResponse
+	(*TakenBack)(nil),                  // 80: waybill.v1.TakenBack
+	(*Member)(nil),                     // 81: waybill.v1.Member
+	(*Grant)(nil),                      // 82: waybill.v1.Grant
+	(*ListRegistriesRequest)(nil),      // 83: waybill.v1.ListRegistriesRequest
+	(*ListRegistriesResponse)(nil),     // 84: waybill.v1.ListRegistriesResponse
+	(*Registry)(nil),                   // 85: waybill.v1.Registry
+	(*ListDeadLettersRequest)(nil),     // 86: waybill.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 87: waybill.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 88: waybill.v1.DeadLetter
+	(*RetryDeadLettersRequest)(nil),    // 89: waybill.v1.RetryDeadLettersRequest
+	(*RetryDeadLettersResponse)(nil),   // 90: waybill.v1.RetryDeadLettersResponse
+	(*ListUnusableRequest)(nil),        // 91: waybill.v1.ListUnusableRequest
+	(*ListUnusableResponse)(nil),       // 92: waybill.v1.ListUnusableResponse
+	(*UnusableEvent)(nil),              // 93: waybill.v1.UnusableEvent
+	(*UnusableCount)(nil),              // 94: waybill.v1.UnusableCount
+	(*RemoveUnusableRequest)(nil),      // 95: waybill.v1.RemoveUnusableRequest
+	(*RemoveUnusableResponse)(nil),     // 96: waybill.v1.RemoveUnusableResponse
+	(*StartSweepRequest)(nil),          // 97: waybill.v1.StartSweepRequest
+	(*StartSweepResponse)(nil),         // 98: waybill.v1.StartSweepResponse
+	(*StartedSweep)(nil),               // 99: waybill.v1.StartedSweep
+	(*GetSweepsRequest)(nil),           // 100: waybill.v1.GetSweepsRequest
+	(*GetSweepsResponse)(nil),          // 101: waybill.v1.GetSweepsResponse
+	(*RegistrySweeps)(nil),             // 102: waybill.v1.RegistrySweeps
+	(*Sweep)(nil),                      // 103: waybill.v1.Sweep
+	(*SweepCount)(nil),                 // 104: waybill.v1.SweepCount
+	(*SweepFinding)(nil),               // 105: waybill.v1.SweepFinding
+	(*ListConnectorsRequest)(nil),      // 106: waybill.v1.ListConnectorsRequest
+	(*ListConnectorsResponse)(nil),     // 107: waybill.v1.ListConnectorsResponse
+	(*Connector)(nil),                  // 108: waybill.v1.Connector
+	(*TestConnectorRequest)(nil),       // 109: waybill.v1.TestConnectorRequest
+	(*TestConnectorResponse)(nil),      // 110: waybill.v1.TestConnectorResponse
+	(*ConnectorStep)(nil),              // 111: waybill.v1.ConnectorStep
+	nil,                                // 112: waybill.v1.Evidence.ClaimsEntry
+	(*timestamppb.Timestamp)(nil),      // 113: google.protobuf.Timestamp
 }
 var file_waybill_v1_waybill_proto_depIdxs = []int32{
 	5,   // 0: waybill.v1.GetStatusResponse.queue:type_name -> waybill.v1.QueueStats
-	109, // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
-	109, // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	113, // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
+	113, // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
 	4,   // 3: waybill.v1.GetStatusResponse.weak_connectors:type_name -> waybill.v1.WeakConnector
 	3,   // 4: waybill.v1.GetStatusResponse.ending_certificates:type_name -> waybill.v1.EndingCertificate
-	109, // 5: waybill.v1.EndingCertificate.ends:type_name -> google.protobuf.Timestamp
-	109, // 6: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
+	113, // 5: waybill.v1.EndingCertificate.ends:type_name -> google.protobuf.Timestamp
+	113, // 6: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
 	8,   // 7: waybill.v1.GetImageResponse.places:type_name -> waybill.v1.Place
 	10,  // 8: waybill.v1.GetImageResponse.holds:type_name -> waybill.v1.Hold
 	11,  // 9: waybill.v1.GetImageResponse.releases:type_name -> waybill.v1.Release
-	29,  // 10: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
-	109, // 11: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
-	109, // 12: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
+	33,  // 10: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
+	113, // 11: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
+	113, // 12: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
 	9,   // 13: waybill.v1.Place.carriers:type_name -> waybill.v1.Carrier
 	0,   // 14: waybill.v1.Hold.by:type_name -> waybill.v1.Person
-	109, // 15: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
-	109, // 16: waybill.v1.Hold.since:type_name -> google.protobuf.Timestamp
+	113, // 15: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
+	113, // 16: waybill.v1.Hold.since:type_name -> google.protobuf.Timestamp
 	14,  // 17: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
 	0,   // 18: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
 	0,   // 19: waybill.v1.Release.by:type_name -> waybill.v1.Person
-	109, // 20: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
+	113, // 20: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
 	13,  // 21: waybill.v1.Release.debt:type_name -> waybill.v1.Debt
 	12,  // 22: waybill.v1.Release.approved:type_name -> waybill.v1.Approver
 	0,   // 23: waybill.v1.Approver.who:type_name -> waybill.v1.Person
-	109, // 24: waybill.v1.Approver.at:type_name -> google.protobuf.Timestamp
+	113, // 24: waybill.v1.Approver.at:type_name -> google.protobuf.Timestamp
 	0,   // 25: waybill.v1.Debt.by:type_name -> waybill.v1.Person
-	109, // 26: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
-	109, // 27: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
+	113, // 26: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
+	113, // 27: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
 	0,   // 28: waybill.v1.Debt.reviewed_by:type_name -> waybill.v1.Person
-	109, // 29: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
-	109, // 30: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
+	113, // 29: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
+	113, // 30: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
 	14,  // 31: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
-	20,  // 32: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
-	109, // 33: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
-	19,  // 34: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
+	24,  // 32: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
+	113, // 33: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
+	23,  // 34: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
 	0,   // 35: waybill.v1.GetVerdictResponse.requester:type_name -> waybill.v1.Person
-	23,  // 36: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
-	109, // 37: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
-	0,   // 38: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
-	109, // 39: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
-	109, // 40: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
-	26,  // 41: waybill.v1.ListPullsResponse.pulls:type_name -> waybill.v1.Pull
-	109, // 42: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
-	0,   // 43: waybill.v1.Pull.gateway:type_name -> waybill.v1.Person
-	109, // 44: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
-	29,  // 45: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
-	0,   // 46: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
-	109, // 47: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
-	30,  // 48: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
-	109, // 49: waybill.v1.Promotion.expires:type_name -> google.protobuf.Timestamp
-	0,   // 50: waybill.v1.Promotion.withdrawn_by:type_name -> waybill.v1.Person
-	0,   // 51: waybill.v1.Approval.by:type_name -> waybill.v1.Person
-	109, // 52: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
-	33,  // 53: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
-	35,  // 54: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
-	109, // 55: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
-	0,   // 56: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
-	109, // 57: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
-	58,  // 58: waybill.v1.Evidence.withdrawn:type_name -> waybill.v1.Withdrawal
-	108, // 59: waybill.v1.Evidence.claims:type_name -> waybill.v1.Evidence.ClaimsEntry
-	34,  // 60: waybill.v1.Evidence.uses:type_name -> waybill.v1.AuthorityUse
-	109, // 61: waybill.v1.AuthorityUse.at:type_name -> google.protobuf.Timestamp
-	38,  // 62: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
-	33,  // 63: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
-	38,  // 64: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
-	71,  // 65: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
-	50,  // 66: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
-	71,  // 67: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
-	45,  // 68: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
-	109, // 69: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
-	14,  // 70: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
-	20,  // 71: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
-	50,  // 72: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
-	50,  // 73: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
-	0,   // 74: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
-	109, // 75: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
-	51,  // 76: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
-	0,   // 77: waybill.v1.Vote.by:type_name -> waybill.v1.Person
-	109, // 78: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
-	0,   // 79: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
-	54,  // 80: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
-	20,  // 81: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
-	0,   // 82: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
-	109, // 83: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
-	109, // 84: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
-	57,  // 85: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
-	109, // 86: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
-	109, // 87: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
-	0,   // 88: waybill.v1.Key.by:type_name -> waybill.v1.Person
-	109, // 89: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
-	58,  // 90: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
-	109, // 91: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
-	0,   // 92: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
-	109, // 93: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
-	61,  // 94: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
-	0,   // 95: waybill.v1.Schema.by:type_name -> waybill.v1.Person
-	109, // 96: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
-	64,  // 97: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
-	109, // 98: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
-	0,   // 99: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
-	0,   // 100: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
-	109, // 101: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
-	0,   // 102: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
-	12,  // 103: waybill.v1.Waiver.approved:type_name -> waybill.v1.Approver
-	67,  // 104: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
-	109, // 105: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
-	70,  // 106: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
-	0,   // 107: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
-	109, // 108: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
-	71,  // 109: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
-	77,  // 110: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
-	78,  // 111: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
-	76,  // 112: waybill.v1.ListMembersResponse.taken_back:type_name -> waybill.v1.TakenBack
-	109, // 113: waybill.v1.TakenBack.since:type_name -> google.protobuf.Timestamp
-	0,   // 114: waybill.v1.TakenBack.by:type_name -> waybill.v1.Person
-	109, // 115: waybill.v1.TakenBack.at:type_name -> google.protobuf.Timestamp
-	0,   // 116: waybill.v1.Member.by:type_name -> waybill.v1.Person
-	109, // 117: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
-	0,   // 118: waybill.v1.Grant.by:type_name -> waybill.v1.Person
-	109, // 119: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
-	81,  // 120: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
-	0,   // 121: waybill.v1.Registry.by:type_name -> waybill.v1.Person
-	109, // 122: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
-	84,  // 123: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
-	109, // 124: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
-	89,  // 125: waybill.v1.ListUnusableResponse.events:type_name -> waybill.v1.UnusableEvent
-	90,  // 126: waybill.v1.ListUnusableResponse.counts:type_name -> waybill.v1.UnusableCount
-	109, // 127: waybill.v1.UnusableEvent.received_at:type_name -> google.protobuf.Timestamp
-	109, // 128: waybill.v1.UnusableEvent.last_at:type_name -> google.protobuf.Timestamp
-	95,  // 129: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
-	98,  // 130: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
-	99,  // 131: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
-	99,  // 132: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
-	101, // 133: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
-	109, // 134: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
-	109, // 135: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
-	109, // 136: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
-	100, // 137: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
-	101, // 138: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
-	109, // 139: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
-	104, // 140: waybill.v1.ListConnectorsResponse.connectors:type_name -> waybill.v1.Connector
-	109, // 141: waybill.v1.Connector.last_event:type_name -> google.protobuf.Timestamp
-	109, // 142: waybill.v1.Connector.last_refused:type_name -> google.protobuf.Timestamp
-	107, // 143: waybill.v1.TestConnectorResponse.steps:type_name -> waybill.v1.ConnectorStep
-	1,   // 144: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
-	6,   // 145: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
-	15,  // 146: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
-	17,  // 147: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
-	21,  // 148: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
-	24,  // 149: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
-	27,  // 150: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
-	31,  // 151: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
-	36,  // 152: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
-	39,  // 153: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
-	72,  // 154: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
-	41,  // 155: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
-	43,  // 156: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
-	46,  // 157: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
-	48,  // 158: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
-	52,  // 159: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
-	55,  // 160: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
-	59,  // 161: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
-	62,  // 162: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
-	65,  // 163: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
-	68,  // 164: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
-	74,  // 165: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
-	79,  // 166: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
-	82,  // 167: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
-	85,  // 168: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
-	87,  // 169: waybill.v1.Waybill.ListUnusable:input_type -> waybill.v1.ListUnusableRequest
-	91,  // 170: waybill.v1.Waybill.RemoveUnusable:input_type -> waybill.v1.RemoveUnusableRequest
-	93,  // 171: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
-	96,  // 172: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
-	102, // 173: waybill.v1.Waybill.ListConnectors:input_type -> waybill.v1.ListConnectorsRequest
-	105, // 174: waybill.v1.Waybill.TestConnector:input_type -> waybill.v1.TestConnectorRequest
-	2,   // 175: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
-	7,   // 176: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
-	16,  // 177: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
-	18,  // 178: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
-	22,  // 179: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
-	25,  // 180: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
-	28,  // 181: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
-	32,  // 182: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
-	37,  // 183: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
-	40,  // 184: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
-	73,  // 185: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
-	42,  // 186: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
-	44,  // 187: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
-	47,  // 188: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
-	49,  // 189: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
-	53,  // 190: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
-	56,  // 191: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
-	60,  // 192: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
-	63,  // 193: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
-	66,  // 194: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
-	69,  // 195: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
-	75,  // 196: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
-	80,  // 197: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
-	83,  // 198: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
-	86,  // 199: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
-	88,  // 200: waybill.v1.Waybill.ListUnusable:output_type -> waybill.v1.ListUnusableResponse
-	92,  // 201: waybill.v1.Waybill.RemoveUnusable:output_type -> waybill.v1.RemoveUnusableResponse
-	94,  // 202: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
-	97,  // 203: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
-	103, // 204: waybill.v1.Waybill.ListConnectors:output_type -> waybill.v1.ListConnectorsResponse
-	106, // 205: waybill.v1.Waybill.TestConnector:output_type -> waybill.v1.TestConnectorResponse
-	175, // [175:206] is the sub-list for method output_type
-	144, // [144:175] is the sub-list for method input_type
-	144, // [144:144] is the sub-list for extension type_name
-	144, // [144:144] is the sub-list for extension extendee
-	0,   // [0:144] is the sub-list for field type_name
+	113, // 36: waybill.v1.GetReceiptResponse.as_of:type_name -> google.protobuf.Timestamp
+	27,  // 37: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
+	113, // 38: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
+	0,   // 39: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
+	113, // 40: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
+	113, // 41: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
+	30,  // 42: waybill.v1.ListPullsResponse.pulls:type_name -> waybill.v1.Pull
+	113, // 43: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
+	0,   // 44: waybill.v1.Pull.gateway:type_name -> waybill.v1.Person
+	113, // 45: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
+	33,  // 46: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
+	0,   // 47: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
+	113, // 48: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
+	34,  // 49: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
+	113, // 50: waybill.v1.Promotion.expires:type_name -> google.protobuf.Timestamp
+	0,   // 51: waybill.v1.Promotion.withdrawn_by:type_name -> waybill.v1.Person
+	0,   // 52: waybill.v1.Approval.by:type_name -> waybill.v1.Person
+	113, // 53: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	37,  // 54: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
+	39,  // 55: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
+	113, // 56: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
+	0,   // 57: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
+	113, // 58: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	62,  // 59: waybill.v1.Evidence.withdrawn:type_name -> waybill.v1.Withdrawal
+	112, // 60: waybill.v1.Evidence.claims:type_name -> waybill.v1.Evidence.ClaimsEntry
+	38,  // 61: waybill.v1.Evidence.uses:type_name -> waybill.v1.AuthorityUse
+	113, // 62: waybill.v1.AuthorityUse.at:type_name -> google.protobuf.Timestamp
+	42,  // 63: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
+	37,  // 64: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
+	42,  // 65: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
+	75,  // 66: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
+	54,  // 67: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
+	75,  // 68: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
+	49,  // 69: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
+	113, // 70: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
+	14,  // 71: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
+	24,  // 72: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
+	54,  // 73: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
+	54,  // 74: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
+	0,   // 75: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
+	113, // 76: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
+	55,  // 77: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
+	0,   // 78: waybill.v1.Vote.by:type_name -> waybill.v1.Person
+	113, // 79: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
+	0,   // 80: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
+	58,  // 81: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
+	24,  // 82: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
+	0,   // 83: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
+	113, // 84: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
+	113, // 85: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
+	61,  // 86: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
+	113, // 87: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
+	113, // 88: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
+	0,   // 89: waybill.v1.Key.by:type_name -> waybill.v1.Person
+	113, // 90: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
+	62,  // 91: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
+	113, // 92: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
+	0,   // 93: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
+	113, // 94: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
+	65,  // 95: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
+	0,   // 96: waybill.v1.Schema.by:type_name -> waybill.v1.Person
+	113, // 97: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
+	68,  // 98: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
+	113, // 99: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
+	0,   // 100: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
+	0,   // 101: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
+	113, // 102: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
+	0,   // 103: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
+	12,  // 104: waybill.v1.Waiver.approved:type_name -> waybill.v1.Approver
+	71,  // 105: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
+	113, // 106: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
+	74,  // 107: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
+	0,   // 108: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
+	113, // 109: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
+	75,  // 110: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
+	81,  // 111: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
+	82,  // 112: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
+	80,  // 113: waybill.v1.ListMembersResponse.taken_back:type_name -> waybill.v1.TakenBack
+	113, // 114: waybill.v1.TakenBack.since:type_name -> google.protobuf.Timestamp
+	0,   // 115: waybill.v1.TakenBack.by:type_name -> waybill.v1.Person
+	113, // 116: waybill.v1.TakenBack.at:type_name -> google.protobuf.Timestamp
+	0,   // 117: waybill.v1.Member.by:type_name -> waybill.v1.Person
+	113, // 118: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
+	0,   // 119: waybill.v1.Grant.by:type_name -> waybill.v1.Person
+	113, // 120: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
+	85,  // 121: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
+	0,   // 122: waybill.v1.Registry.by:type_name -> waybill.v1.Person
+	113, // 123: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
+	88,  // 124: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
+	113, // 125: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
+	93,  // 126: waybill.v1.ListUnusableResponse.events:type_name -> waybill.v1.UnusableEvent
+	94,  // 127: waybill.v1.ListUnusableResponse.counts:type_name -> waybill.v1.UnusableCount
+	113, // 128: waybill.v1.UnusableEvent.received_at:type_name -> google.protobuf.Timestamp
+	113, // 129: waybill.v1.UnusableEvent.last_at:type_name -> google.protobuf.Timestamp
+	99,  // 130: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
+	102, // 131: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
+	103, // 132: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
+	103, // 133: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
+	105, // 134: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
+	113, // 135: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
+	113, // 136: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
+	113, // 137: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
+	104, // 138: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
+	105, // 139: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
+	113, // 140: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
+	108, // 141: waybill.v1.ListConnectorsResponse.connectors:type_name -> waybill.v1.Connector
+	113, // 142: waybill.v1.Connector.last_event:type_name -> google.protobuf.Timestamp
+	113, // 143: waybill.v1.Connector.last_refused:type_name -> google.protobuf.Timestamp
+	111, // 144: waybill.v1.TestConnectorResponse.steps:type_name -> waybill.v1.ConnectorStep
+	1,   // 145: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
+	6,   // 146: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
+	15,  // 147: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
+	17,  // 148: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
+	19,  // 149: waybill.v1.Waybill.GetReceipt:input_type -> waybill.v1.GetReceiptRequest
+	21,  // 150: waybill.v1.Waybill.GetProof:input_type -> waybill.v1.GetProofRequest
+	25,  // 151: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
+	28,  // 152: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
+	31,  // 153: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
+	35,  // 154: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
+	40,  // 155: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
+	43,  // 156: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
+	76,  // 157: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
+	45,  // 158: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
+	47,  // 159: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
+	50,  // 160: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
+	52,  // 161: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
+	56,  // 162: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
+	59,  // 163: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
+	63,  // 164: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
+	66,  // 165: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
+	69,  // 166: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
+	72,  // 167: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
+	78,  // 168: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
+	83,  // 169: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
+	86,  // 170: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
+	89,  // 171: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
+	91,  // 172: waybill.v1.Waybill.ListUnusable:input_type -> waybill.v1.ListUnusableRequest
+	95,  // 173: waybill.v1.Waybill.RemoveUnusable:input_type -> waybill.v1.RemoveUnusableRequest
+	97,  // 174: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
+	100, // 175: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
+	106, // 176: waybill.v1.Waybill.ListConnectors:input_type -> waybill.v1.ListConnectorsRequest
+	109, // 177: waybill.v1.Waybill.TestConnector:input_type -> waybill.v1.TestConnectorRequest
+	2,   // 178: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
+	7,   // 179: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
+	16,  // 180: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
+	18,  // 181: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
+	20,  // 182: waybill.v1.Waybill.GetReceipt:output_type -> waybill.v1.GetReceiptResponse
+	22,  // 183: waybill.v1.Waybill.GetProof:output_type -> waybill.v1.GetProofResponse
+	26,  // 184: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
+	29,  // 185: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
+	32,  // 186: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
+	36,  // 187: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
+	41,  // 188: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
+	44,  // 189: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
+	77,  // 190: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
+	46,  // 191: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
+	48,  // 192: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
+	51,  // 193: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
+	53,  // 194: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
+	57,  // 195: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
+	60,  // 196: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
+	64,  // 197: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
+	67,  // 198: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
+	70,  // 199: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
+	73,  // 200: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
+	79,  // 201: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
+	84,  // 202: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
+	87,  // 203: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
+	90,  // 204: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
+	92,  // 205: waybill.v1.Waybill.ListUnusable:output_type -> waybill.v1.ListUnusableResponse
+	96,  // 206: waybill.v1.Waybill.RemoveUnusable:output_type -> waybill.v1.RemoveUnusableResponse
+	98,  // 207: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
+	101, // 208: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
+	107, // 209: waybill.v1.Waybill.ListConnectors:output_type -> waybill.v1.ListConnectorsResponse
+	110, // 210: waybill.v1.Waybill.TestConnector:output_type -> waybill.v1.TestConnectorResponse
+	178, // [178:211] is the sub-list for method output_type
+	145, // [145:178] is the sub-list for method input_type
+	145, // [145:145] is the sub-list for extension type_name
+	145, // [145:145] is the sub-list for extension extendee
+	0,   // [0:145] is the sub-list for field type_name
 }
 
 func init() { file_waybill_v1_waybill_proto_init() }
@@ -10359,7 +10738,7 @@ func file_waybill_v1_waybill_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_waybill_v1_waybill_proto_rawDesc), len(file_waybill_v1_waybill_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   109,
+			NumMessages:   113,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

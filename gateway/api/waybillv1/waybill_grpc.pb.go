@@ -31,6 +31,8 @@ const (
 	Waybill_GetImage_FullMethodName           = "/waybill.v1.Waybill/GetImage"
 	Waybill_GetTag_FullMethodName             = "/waybill.v1.Waybill/GetTag"
 	Waybill_GetVerdict_FullMethodName         = "/waybill.v1.Waybill/GetVerdict"
+	Waybill_GetReceipt_FullMethodName         = "/waybill.v1.Waybill/GetReceipt"
+	Waybill_GetProof_FullMethodName           = "/waybill.v1.Waybill/GetProof"
 	Waybill_ListHistory_FullMethodName        = "/waybill.v1.Waybill/ListHistory"
 	Waybill_ListPulls_FullMethodName          = "/waybill.v1.Waybill/ListPulls"
 	Waybill_ListPromotions_FullMethodName     = "/waybill.v1.Waybill/ListPromotions"
@@ -74,6 +76,13 @@ type WaybillClient interface {
 	GetTag(ctx context.Context, in *GetTagRequest, opts ...grpc.CallOption) (*GetTagResponse, error)
 	// GetVerdict answers "may this image run in this stage?".
 	GetVerdict(ctx context.Context, in *GetVerdictRequest, opts ...grpc.CallOption) (*GetVerdictResponse, error)
+	// GetReceipt returns a verdict under the signatures of several organisations'
+	// peers, in a file that is checked without a gateway. It needs a certificate: it
+	// costs those peers a question.
+	GetReceipt(ctx context.Context, in *GetReceiptRequest, opts ...grpc.CallOption) (*GetReceiptResponse, error)
+	// GetProof returns a transaction with its block, and what several organisations'
+	// peers sign of its status, in such a file. It needs a certificate.
+	GetProof(ctx context.Context, in *GetProofRequest, opts ...grpc.CallOption) (*GetProofResponse, error)
 	// ListHistory lists what happened to an image, a tag or a repository.
 	ListHistory(ctx context.Context, in *ListHistoryRequest, opts ...grpc.CallOption) (*ListHistoryResponse, error)
 	// ListPulls lists who pulled an image, as far as the caller's organisation may
@@ -179,6 +188,26 @@ func (c *waybillClient) GetVerdict(ctx context.Context, in *GetVerdictRequest, o
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetVerdictResponse)
 	err := c.cc.Invoke(ctx, Waybill_GetVerdict_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) GetReceipt(ctx context.Context, in *GetReceiptRequest, opts ...grpc.CallOption) (*GetReceiptResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetReceiptResponse)
+	err := c.cc.Invoke(ctx, Waybill_GetReceipt_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) GetProof(ctx context.Context, in *GetProofRequest, opts ...grpc.CallOption) (*GetProofResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetProofResponse)
+	err := c.cc.Invoke(ctx, Waybill_GetProof_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -469,6 +498,13 @@ type WaybillServer interface {
 	GetTag(context.Context, *GetTagRequest) (*GetTagResponse, error)
 	// GetVerdict answers "may this image run in this stage?".
 	GetVerdict(context.Context, *GetVerdictRequest) (*GetVerdictResponse, error)
+	// GetReceipt returns a verdict under the signatures of several organisations'
+	// peers, in a file that is checked without a gateway. It needs a certificate: it
+	// costs those peers a question.
+	GetReceipt(context.Context, *GetReceiptRequest) (*GetReceiptResponse, error)
+	// GetProof returns a transaction with its block, and what several organisations'
+	// peers sign of its status, in such a file. It needs a certificate.
+	GetProof(context.Context, *GetProofRequest) (*GetProofResponse, error)
 	// ListHistory lists what happened to an image, a tag or a repository.
 	ListHistory(context.Context, *ListHistoryRequest) (*ListHistoryResponse, error)
 	// ListPulls lists who pulled an image, as far as the caller's organisation may
@@ -551,6 +587,12 @@ func (UnimplementedWaybillServer) GetTag(context.Context, *GetTagRequest) (*GetT
 }
 func (UnimplementedWaybillServer) GetVerdict(context.Context, *GetVerdictRequest) (*GetVerdictResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVerdict not implemented")
+}
+func (UnimplementedWaybillServer) GetReceipt(context.Context, *GetReceiptRequest) (*GetReceiptResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetReceipt not implemented")
+}
+func (UnimplementedWaybillServer) GetProof(context.Context, *GetProofRequest) (*GetProofResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetProof not implemented")
 }
 func (UnimplementedWaybillServer) ListHistory(context.Context, *ListHistoryRequest) (*ListHistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListHistory not implemented")
@@ -722,6 +764,42 @@ func _Waybill_GetVerdict_Handler(srv interface{}, ctx context.Context, dec func(
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(WaybillServer).GetVerdict(ctx, req.(*GetVerdictRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_GetReceipt_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetReceiptRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).GetReceipt(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_GetReceipt_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).GetReceipt(ctx, req.(*GetReceiptRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_GetProof_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetProofRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).GetProof(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_GetProof_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).GetProof(ctx, req.(*GetProofRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1234,6 +1312,14 @@ var Waybill_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetVerdict",
 			Handler:    _Waybill_GetVerdict_Handler,
+		},
+		{
+			MethodName: "GetReceipt",
+			Handler:    _Waybill_GetReceipt_Handler,
+		},
+		{
+			MethodName: "GetProof",
+			Handler:    _Waybill_GetProof_Handler,
 		},
 		{
 			MethodName: "ListHistory",
