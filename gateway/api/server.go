@@ -121,6 +121,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.mux.Handle("GET /v1/events/stream", s.identified(s.stream(inProcess{service: answers, guard: g})))
 	s.mux.Handle("/v1/", http.MaxBytesHandler(s.identified(rest), maxRequest))
 	s.mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, json.RawMessage(openAPI)) })
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

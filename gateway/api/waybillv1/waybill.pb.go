@@ -488,7 +488,9 @@ func (x *QueueStats) GetUnusableDropped() int64 {
 type GetImageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// host/repository:tag, host/repository@digest, or a digest alone.
-	Image         string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	Image string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	// As of when: a height (a number of blocks) or an RFC 3339 time; empty: now.
+	At            string `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -530,6 +532,13 @@ func (x *GetImageRequest) GetImage() string {
 	return ""
 }
 
+func (x *GetImageRequest) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
 type GetImageResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Height uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
@@ -546,7 +555,9 @@ type GetImageResponse struct {
 	Pulls    int64                  `protobuf:"varint,9,opt,name=pulls,proto3" json:"pulls,omitempty"`
 	LastPull *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=last_pull,json=lastPull,proto3" json:"last_pull,omitempty"`
 	// There are more places or promotions than are shown: ask with a repository.
-	Truncated     bool `protobuf:"varint,11,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	Truncated bool `protobuf:"varint,11,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// The moment that was judged; absent: now. height is that of then.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -656,6 +667,13 @@ func (x *GetImageResponse) GetTruncated() bool {
 		return x.Truncated
 	}
 	return false
+}
+
+func (x *GetImageResponse) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
 }
 
 // Place is an image in a repository.
@@ -1408,10 +1426,12 @@ func (x *PolicyVersion) GetHash() string {
 }
 
 type GetTagRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
-	Repository    string                 `protobuf:"bytes,2,opt,name=repository,proto3" json:"repository,omitempty"`
-	Tag           string                 `protobuf:"bytes,3,opt,name=tag,proto3" json:"tag,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Host       string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	Repository string                 `protobuf:"bytes,2,opt,name=repository,proto3" json:"repository,omitempty"`
+	Tag        string                 `protobuf:"bytes,3,opt,name=tag,proto3" json:"tag,omitempty"`
+	// As of when: a height (a number of blocks) or an RFC 3339 time; empty: now.
+	At            string `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1467,17 +1487,26 @@ func (x *GetTagRequest) GetTag() string {
 	return ""
 }
 
+func (x *GetTagRequest) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
 type GetTagResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
-	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
-	Host          string                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
-	Repository    string                 `protobuf:"bytes,4,opt,name=repository,proto3" json:"repository,omitempty"`
-	Tag           string                 `protobuf:"bytes,5,opt,name=tag,proto3" json:"tag,omitempty"`
-	Digest        string                 `protobuf:"bytes,6,opt,name=digest,proto3" json:"digest,omitempty"` // empty: the tag was deleted
-	Previous      string                 `protobuf:"bytes,7,opt,name=previous,proto3" json:"previous,omitempty"`
-	Moves         uint64                 `protobuf:"varint,8,opt,name=moves,proto3" json:"moves,omitempty"` // times it was set, moved or deleted
-	At            *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=at,proto3" json:"at,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Height     uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale      bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Host       string                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
+	Repository string                 `protobuf:"bytes,4,opt,name=repository,proto3" json:"repository,omitempty"`
+	Tag        string                 `protobuf:"bytes,5,opt,name=tag,proto3" json:"tag,omitempty"`
+	Digest     string                 `protobuf:"bytes,6,opt,name=digest,proto3" json:"digest,omitempty"` // empty: the tag was deleted
+	Previous   string                 `protobuf:"bytes,7,opt,name=previous,proto3" json:"previous,omitempty"`
+	Moves      uint64                 `protobuf:"varint,8,opt,name=moves,proto3" json:"moves,omitempty"` // times it was set, moved or deleted
+	At         *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=at,proto3" json:"at,omitempty"`
+	// The moment that was judged; absent: now. height is that of then.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1575,11 +1604,20 @@ func (x *GetTagResponse) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *GetTagResponse) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
 type GetVerdictRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// host/repository:tag (resolved through the ledger's tag record) or host/repository@digest.
-	Image         string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
-	Stage         string `protobuf:"bytes,2,opt,name=stage,proto3" json:"stage,omitempty"`
+	Image string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	Stage string `protobuf:"bytes,2,opt,name=stage,proto3" json:"stage,omitempty"`
+	// As of when: a height (a number of blocks) or an RFC 3339 time; empty: now.
+	At            string `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1628,6 +1666,13 @@ func (x *GetVerdictRequest) GetStage() string {
 	return ""
 }
 
+func (x *GetVerdictRequest) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
 // GetVerdictResponse has the fields of the ledger's own verdict. A gateway that
 // is stale never answers "allowed": it fails with WB_UNAVAILABLE.
 type GetVerdictResponse struct {
@@ -1649,8 +1694,10 @@ type GetVerdictResponse struct {
 	// The verdicts of an index's platform images.
 	Children []*ChildVerdict `protobuf:"bytes,12,rep,name=children,proto3" json:"children,omitempty"`
 	// Counts the promotions to the stage: of the open or last one; 0 without.
-	Attempt       int32   `protobuf:"varint,13,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	Requester     *Person `protobuf:"bytes,14,opt,name=requester,proto3" json:"requester,omitempty"` // of the promotion that is open; absent where none is
+	Attempt   int32   `protobuf:"varint,13,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Requester *Person `protobuf:"bytes,14,opt,name=requester,proto3" json:"requester,omitempty"` // of the promotion that is open; absent where none is
+	// The moment that was judged; absent: now. height is that of then.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1779,6 +1826,13 @@ func (x *GetVerdictResponse) GetAttempt() int32 {
 func (x *GetVerdictResponse) GetRequester() *Person {
 	if x != nil {
 		return x.Requester
+	}
+	return nil
+}
+
+func (x *GetVerdictResponse) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
 	}
 	return nil
 }
@@ -2223,6 +2277,485 @@ func (x *HistoryEntry) GetRecord() string {
 	return ""
 }
 
+// SearchRequest says what is looked for; what is set must all match.
+type SearchRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Digest     string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"` // a digest, or its first 6 hex digits or more
+	Tag        string                 `protobuf:"bytes,2,opt,name=tag,proto3" json:"tag,omitempty"`
+	Repository string                 `protobuf:"bytes,3,opt,name=repository,proto3" json:"repository,omitempty"` // host/repository, or a pattern of it as in policies
+	// Who pushed as the registry says, or the person who acted: NAME or NAME@MSP.
+	Actor string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	Msp   string `protobuf:"bytes,5,opt,name=msp,proto3" json:"msp,omitempty"`   // whose gateway recorded it, or whose person acted
+	Kind  string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"` // as in HistoryEntry
+	// approved, rejected, released, refused, quarantined, lifted, withdrawn, waived or voted.
+	Decision      string                 `protobuf:"bytes,7,opt,name=decision,proto3" json:"decision,omitempty"`
+	Stage         string                 `protobuf:"bytes,8,opt,name=stage,proto3" json:"stage,omitempty"`
+	Text          string                 `protobuf:"bytes,9,opt,name=text,proto3" json:"text,omitempty"`      // in what an act says: its reason among it, without regard to case
+	Since         *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=since,proto3" json:"since,omitempty"`   // time of the transaction, from
+	Before        *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=before,proto3" json:"before,omitempty"` // and up to
+	PageSize      int32                  `protobuf:"varint,12,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,13,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	OldestFirst   bool                   `protobuf:"varint,14,opt,name=oldest_first,json=oldestFirst,proto3" json:"oldest_first,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchRequest) Reset() {
+	*x = SearchRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchRequest) ProtoMessage() {}
+
+func (x *SearchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchRequest.ProtoReflect.Descriptor instead.
+func (*SearchRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *SearchRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetTag() string {
+	if x != nil {
+		return x.Tag
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetDecision() string {
+	if x != nil {
+		return x.Decision
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *SearchRequest) GetBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *SearchRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *SearchRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetOldestFirst() bool {
+	if x != nil {
+		return x.OldestFirst
+	}
+	return false
+}
+
+type SearchResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Height uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale  bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	// A page may have fewer entries than were asked for, or none, and not be the last:
+	// an answer looks through so many entries at most.
+	Entries       []*HistoryEntry `protobuf:"bytes,3,rep,name=entries,proto3" json:"entries,omitempty"`
+	NextPageToken string          `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty on the last page
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchResponse) Reset() {
+	*x = SearchResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchResponse) ProtoMessage() {}
+
+func (x *SearchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchResponse.ProtoReflect.Descriptor instead.
+func (*SearchResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SearchResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *SearchResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *SearchResponse) GetEntries() []*HistoryEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *SearchResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type FindImagesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digest        string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`         // 6 hex digits or more, with or without "sha256:" before them
+	Repository    string                 `protobuf:"bytes,2,opt,name=repository,proto3" json:"repository,omitempty"` // only there
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindImagesRequest) Reset() {
+	*x = FindImagesRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindImagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindImagesRequest) ProtoMessage() {}
+
+func (x *FindImagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindImagesRequest.ProtoReflect.Descriptor instead.
+func (*FindImagesRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *FindImagesRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *FindImagesRequest) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+type FindImagesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Images        []string               `protobuf:"bytes,3,rep,name=images,proto3" json:"images,omitempty"`        // host/repository@digest, in the order of the digests
+	Truncated     bool                   `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"` // there are more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindImagesResponse) Reset() {
+	*x = FindImagesResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindImagesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindImagesResponse) ProtoMessage() {}
+
+func (x *FindImagesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindImagesResponse.ProtoReflect.Descriptor instead.
+func (*FindImagesResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *FindImagesResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *FindImagesResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *FindImagesResponse) GetImages() []string {
+	if x != nil {
+		return x.Images
+	}
+	return nil
+}
+
+func (x *FindImagesResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+type ListEventsRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	After    string                 `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"` // a token of an answer before
+	PageSize int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Without after: begin with the last so many, at most a page of them.
+	Last int32 `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	// Where nothing has happened since: wait for it for so long, at most 20.
+	WaitSeconds   int32 `protobuf:"varint,4,opt,name=wait_seconds,json=waitSeconds,proto3" json:"wait_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEventsRequest) Reset() {
+	*x = ListEventsRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEventsRequest) ProtoMessage() {}
+
+func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
+func (*ListEventsRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListEventsRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *ListEventsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListEventsRequest) GetLast() int32 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *ListEventsRequest) GetWaitSeconds() int32 {
+	if x != nil {
+		return x.WaitSeconds
+	}
+	return 0
+}
+
+type ListEventsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Entries       []*HistoryEntry        `protobuf:"bytes,3,rep,name=entries,proto3" json:"entries,omitempty"` // in the order of the ledger
+	Next          string                 `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`       // what comes after these, also where nothing has yet
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEventsResponse) Reset() {
+	*x = ListEventsResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEventsResponse) ProtoMessage() {}
+
+func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
+func (*ListEventsResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListEventsResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *ListEventsResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *ListEventsResponse) GetEntries() []*HistoryEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *ListEventsResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
 type ListPullsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// host/repository:tag, host/repository@digest, or a digest alone: then from
@@ -2238,7 +2771,7 @@ type ListPullsRequest struct {
 
 func (x *ListPullsRequest) Reset() {
 	*x = ListPullsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2250,7 +2783,7 @@ func (x *ListPullsRequest) String() string {
 func (*ListPullsRequest) ProtoMessage() {}
 
 func (x *ListPullsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[24]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2263,7 +2796,7 @@ func (x *ListPullsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPullsRequest.ProtoReflect.Descriptor instead.
 func (*ListPullsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{24}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListPullsRequest) GetImage() string {
@@ -2309,7 +2842,7 @@ type ListPullsResponse struct {
 
 func (x *ListPullsResponse) Reset() {
 	*x = ListPullsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2321,7 +2854,7 @@ func (x *ListPullsResponse) String() string {
 func (*ListPullsResponse) ProtoMessage() {}
 
 func (x *ListPullsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[25]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2334,7 +2867,7 @@ func (x *ListPullsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPullsResponse.ProtoReflect.Descriptor instead.
 func (*ListPullsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{25}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListPullsResponse) GetHeight() uint64 {
@@ -2413,7 +2946,7 @@ type Pull struct {
 
 func (x *Pull) Reset() {
 	*x = Pull{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2958,7 @@ func (x *Pull) String() string {
 func (*Pull) ProtoMessage() {}
 
 func (x *Pull) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[26]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2971,7 @@ func (x *Pull) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pull.ProtoReflect.Descriptor instead.
 func (*Pull) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{26}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Pull) GetBlock() uint64 {
@@ -2552,7 +3085,7 @@ type ListPromotionsRequest struct {
 
 func (x *ListPromotionsRequest) Reset() {
 	*x = ListPromotionsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2564,7 +3097,7 @@ func (x *ListPromotionsRequest) String() string {
 func (*ListPromotionsRequest) ProtoMessage() {}
 
 func (x *ListPromotionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[27]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2577,7 +3110,7 @@ func (x *ListPromotionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPromotionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPromotionsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{27}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListPromotionsRequest) GetStage() string {
@@ -2627,7 +3160,7 @@ type ListPromotionsResponse struct {
 
 func (x *ListPromotionsResponse) Reset() {
 	*x = ListPromotionsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2639,7 +3172,7 @@ func (x *ListPromotionsResponse) String() string {
 func (*ListPromotionsResponse) ProtoMessage() {}
 
 func (x *ListPromotionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2652,7 +3185,7 @@ func (x *ListPromotionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPromotionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPromotionsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{28}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListPromotionsResponse) GetHeight() uint64 {
@@ -2711,7 +3244,7 @@ type Promotion struct {
 
 func (x *Promotion) Reset() {
 	*x = Promotion{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2723,7 +3256,7 @@ func (x *Promotion) String() string {
 func (*Promotion) ProtoMessage() {}
 
 func (x *Promotion) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2736,7 +3269,7 @@ func (x *Promotion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Promotion.ProtoReflect.Descriptor instead.
 func (*Promotion) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{29}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Promotion) GetStage() string {
@@ -2874,7 +3407,7 @@ type Approval struct {
 
 func (x *Approval) Reset() {
 	*x = Approval{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2886,7 +3419,7 @@ func (x *Approval) String() string {
 func (*Approval) ProtoMessage() {}
 
 func (x *Approval) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2899,7 +3432,7 @@ func (x *Approval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Approval.ProtoReflect.Descriptor instead.
 func (*Approval) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{30}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Approval) GetBy() *Person {
@@ -2989,17 +3522,19 @@ func (x *Approval) GetTakenBack() string {
 type GetEvidenceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// host/repository:tag, host/repository@digest, or a digest alone.
-	Image         string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
-	Type          string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`                          // only of this type
-	PageSize      int32  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // 0 for 100
-	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	Image     string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	Type      string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`                          // only of this type
+	PageSize  int32  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // 0 for 100
+	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// As of when: a height (a number of blocks) or an RFC 3339 time; empty: now.
+	At            string `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetEvidenceRequest) Reset() {
 	*x = GetEvidenceRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3011,7 +3546,7 @@ func (x *GetEvidenceRequest) String() string {
 func (*GetEvidenceRequest) ProtoMessage() {}
 
 func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3024,7 +3559,7 @@ func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*GetEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{31}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetEvidenceRequest) GetImage() string {
@@ -3055,6 +3590,13 @@ func (x *GetEvidenceRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *GetEvidenceRequest) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
 type GetEvidenceResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Height uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
@@ -3067,14 +3609,16 @@ type GetEvidenceResponse struct {
 	NextPageToken string      `protobuf:"bytes,6,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty on the last page
 	// It is in more repositories than were looked through for indexes that it was
 	// released through: name a repository.
-	Truncated     bool `protobuf:"varint,7,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	Truncated bool `protobuf:"varint,7,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// The moment that was judged; absent: now. height is that of then.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetEvidenceResponse) Reset() {
 	*x = GetEvidenceResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3086,7 +3630,7 @@ func (x *GetEvidenceResponse) String() string {
 func (*GetEvidenceResponse) ProtoMessage() {}
 
 func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3099,7 +3643,7 @@ func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*GetEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{32}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetEvidenceResponse) GetHeight() uint64 {
@@ -3151,6 +3695,13 @@ func (x *GetEvidenceResponse) GetTruncated() bool {
 	return false
 }
 
+func (x *GetEvidenceResponse) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
 // Evidence is a statement about an image that the ledger verified.
 type Evidence struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3183,7 +3734,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3195,7 +3746,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3208,7 +3759,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{33}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Evidence) GetDigest() string {
@@ -3355,7 +3906,7 @@ type AuthorityUse struct {
 
 func (x *AuthorityUse) Reset() {
 	*x = AuthorityUse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3367,7 +3918,7 @@ func (x *AuthorityUse) String() string {
 func (*AuthorityUse) ProtoMessage() {}
 
 func (x *AuthorityUse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3380,7 +3931,7 @@ func (x *AuthorityUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorityUse.ProtoReflect.Descriptor instead.
 func (*AuthorityUse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{34}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AuthorityUse) GetId() string {
@@ -3413,7 +3964,7 @@ type Signer struct {
 
 func (x *Signer) Reset() {
 	*x = Signer{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3425,7 +3976,7 @@ func (x *Signer) String() string {
 func (*Signer) ProtoMessage() {}
 
 func (x *Signer) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3438,7 +3989,7 @@ func (x *Signer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signer.ProtoReflect.Descriptor instead.
 func (*Signer) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{35}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Signer) GetKind() string {
@@ -3493,14 +4044,16 @@ func (x *Signer) GetRoles() []string {
 type GetTreeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// host/repository:tag or host/repository@digest.
-	Image         string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	Image string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	// As of when: a height (a number of blocks) or an RFC 3339 time; empty: now.
+	At            string `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetTreeRequest) Reset() {
 	*x = GetTreeRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3512,7 +4065,7 @@ func (x *GetTreeRequest) String() string {
 func (*GetTreeRequest) ProtoMessage() {}
 
 func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3525,7 +4078,7 @@ func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeRequest.ProtoReflect.Descriptor instead.
 func (*GetTreeRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{36}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetTreeRequest) GetImage() string {
@@ -3535,21 +4088,30 @@ func (x *GetTreeRequest) GetImage() string {
 	return ""
 }
 
+func (x *GetTreeRequest) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
 type GetTreeResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
-	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
-	Image         string                 `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
-	Digest        string                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
-	Root          *TreeNode              `protobuf:"bytes,5,opt,name=root,proto3" json:"root,omitempty"`
-	Truncated     bool                   `protobuf:"varint,6,opt,name=truncated,proto3" json:"truncated,omitempty"` // there is more than an answer holds
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Height    uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale     bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Image     string                 `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
+	Digest    string                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	Root      *TreeNode              `protobuf:"bytes,5,opt,name=root,proto3" json:"root,omitempty"`
+	Truncated bool                   `protobuf:"varint,6,opt,name=truncated,proto3" json:"truncated,omitempty"` // there is more than an answer holds
+	// The moment that was judged; absent: now. height is that of then.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetTreeResponse) Reset() {
 	*x = GetTreeResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3561,7 +4123,7 @@ func (x *GetTreeResponse) String() string {
 func (*GetTreeResponse) ProtoMessage() {}
 
 func (x *GetTreeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3574,7 +4136,7 @@ func (x *GetTreeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeResponse.ProtoReflect.Descriptor instead.
 func (*GetTreeResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{37}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetTreeResponse) GetHeight() uint64 {
@@ -3619,6 +4181,13 @@ func (x *GetTreeResponse) GetTruncated() bool {
 	return false
 }
 
+func (x *GetTreeResponse) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
 // TreeNode is an image, or what refers to one.
 type TreeNode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3639,7 +4208,7 @@ type TreeNode struct {
 
 func (x *TreeNode) Reset() {
 	*x = TreeNode{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3651,7 +4220,7 @@ func (x *TreeNode) String() string {
 func (*TreeNode) ProtoMessage() {}
 
 func (x *TreeNode) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3664,7 +4233,7 @@ func (x *TreeNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeNode.ProtoReflect.Descriptor instead.
 func (*TreeNode) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{38}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *TreeNode) GetDigest() string {
@@ -3754,7 +4323,7 @@ type ListPoliciesRequest struct {
 
 func (x *ListPoliciesRequest) Reset() {
 	*x = ListPoliciesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3766,7 +4335,7 @@ func (x *ListPoliciesRequest) String() string {
 func (*ListPoliciesRequest) ProtoMessage() {}
 
 func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3779,7 +4348,7 @@ func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{39}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListPoliciesRequest) GetPageSize() int32 {
@@ -3811,7 +4380,7 @@ type ListPoliciesResponse struct {
 
 func (x *ListPoliciesResponse) Reset() {
 	*x = ListPoliciesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3823,7 +4392,7 @@ func (x *ListPoliciesResponse) String() string {
 func (*ListPoliciesResponse) ProtoMessage() {}
 
 func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3836,7 +4405,7 @@ func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{40}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListPoliciesResponse) GetHeight() uint64 {
@@ -3892,7 +4461,7 @@ type ListPolicyVersionsRequest struct {
 
 func (x *ListPolicyVersionsRequest) Reset() {
 	*x = ListPolicyVersionsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3904,7 +4473,7 @@ func (x *ListPolicyVersionsRequest) String() string {
 func (*ListPolicyVersionsRequest) ProtoMessage() {}
 
 func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3917,7 +4486,7 @@ func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPolicyVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{41}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListPolicyVersionsRequest) GetName() string {
@@ -3953,7 +4522,7 @@ type ListPolicyVersionsResponse struct {
 
 func (x *ListPolicyVersionsResponse) Reset() {
 	*x = ListPolicyVersionsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3965,7 +4534,7 @@ func (x *ListPolicyVersionsResponse) String() string {
 func (*ListPolicyVersionsResponse) ProtoMessage() {}
 
 func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3978,7 +4547,7 @@ func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPolicyVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{42}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListPolicyVersionsResponse) GetHeight() uint64 {
@@ -4019,7 +4588,7 @@ type SimulatePolicyRequest struct {
 
 func (x *SimulatePolicyRequest) Reset() {
 	*x = SimulatePolicyRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4031,7 +4600,7 @@ func (x *SimulatePolicyRequest) String() string {
 func (*SimulatePolicyRequest) ProtoMessage() {}
 
 func (x *SimulatePolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4044,7 +4613,7 @@ func (x *SimulatePolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatePolicyRequest.ProtoReflect.Descriptor instead.
 func (*SimulatePolicyRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{43}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SimulatePolicyRequest) GetPolicy() string {
@@ -4076,7 +4645,7 @@ type SimulatePolicyResponse struct {
 
 func (x *SimulatePolicyResponse) Reset() {
 	*x = SimulatePolicyResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4088,7 +4657,7 @@ func (x *SimulatePolicyResponse) String() string {
 func (*SimulatePolicyResponse) ProtoMessage() {}
 
 func (x *SimulatePolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4101,7 +4670,7 @@ func (x *SimulatePolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatePolicyResponse.ProtoReflect.Descriptor instead.
 func (*SimulatePolicyResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{44}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SimulatePolicyResponse) GetHeight() uint64 {
@@ -4175,7 +4744,7 @@ type SimulatedRelease struct {
 
 func (x *SimulatedRelease) Reset() {
 	*x = SimulatedRelease{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4187,7 +4756,7 @@ func (x *SimulatedRelease) String() string {
 func (*SimulatedRelease) ProtoMessage() {}
 
 func (x *SimulatedRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4200,7 +4769,7 @@ func (x *SimulatedRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatedRelease.ProtoReflect.Descriptor instead.
 func (*SimulatedRelease) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{45}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *SimulatedRelease) GetStage() string {
@@ -4291,7 +4860,7 @@ type ListProposalsRequest struct {
 
 func (x *ListProposalsRequest) Reset() {
 	*x = ListProposalsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4303,7 +4872,7 @@ func (x *ListProposalsRequest) String() string {
 func (*ListProposalsRequest) ProtoMessage() {}
 
 func (x *ListProposalsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4316,7 +4885,7 @@ func (x *ListProposalsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProposalsRequest.ProtoReflect.Descriptor instead.
 func (*ListProposalsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{46}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListProposalsRequest) GetStatus() string {
@@ -4352,7 +4921,7 @@ type ListProposalsResponse struct {
 
 func (x *ListProposalsResponse) Reset() {
 	*x = ListProposalsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4364,7 +4933,7 @@ func (x *ListProposalsResponse) String() string {
 func (*ListProposalsResponse) ProtoMessage() {}
 
 func (x *ListProposalsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4377,7 +4946,7 @@ func (x *ListProposalsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProposalsResponse.ProtoReflect.Descriptor instead.
 func (*ListProposalsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{47}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListProposalsResponse) GetHeight() uint64 {
@@ -4417,7 +4986,7 @@ type GetProposalRequest struct {
 
 func (x *GetProposalRequest) Reset() {
 	*x = GetProposalRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4429,7 +4998,7 @@ func (x *GetProposalRequest) String() string {
 func (*GetProposalRequest) ProtoMessage() {}
 
 func (x *GetProposalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4442,7 +5011,7 @@ func (x *GetProposalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProposalRequest.ProtoReflect.Descriptor instead.
 func (*GetProposalRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{48}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *GetProposalRequest) GetId() string {
@@ -4463,7 +5032,7 @@ type GetProposalResponse struct {
 
 func (x *GetProposalResponse) Reset() {
 	*x = GetProposalResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4475,7 +5044,7 @@ func (x *GetProposalResponse) String() string {
 func (*GetProposalResponse) ProtoMessage() {}
 
 func (x *GetProposalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4488,7 +5057,7 @@ func (x *GetProposalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProposalResponse.ProtoReflect.Descriptor instead.
 func (*GetProposalResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{49}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *GetProposalResponse) GetHeight() uint64 {
@@ -4541,7 +5110,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4553,7 +5122,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4566,7 +5135,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{50}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Proposal) GetId() string {
@@ -4704,7 +5273,7 @@ type Vote struct {
 
 func (x *Vote) Reset() {
 	*x = Vote{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4716,7 +5285,7 @@ func (x *Vote) String() string {
 func (*Vote) ProtoMessage() {}
 
 func (x *Vote) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4729,7 +5298,7 @@ func (x *Vote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vote.ProtoReflect.Descriptor instead.
 func (*Vote) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{51}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Vote) GetMsp() string {
@@ -4784,7 +5353,7 @@ type GetInboxRequest struct {
 
 func (x *GetInboxRequest) Reset() {
 	*x = GetInboxRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4796,7 +5365,7 @@ func (x *GetInboxRequest) String() string {
 func (*GetInboxRequest) ProtoMessage() {}
 
 func (x *GetInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4809,7 +5378,7 @@ func (x *GetInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInboxRequest.ProtoReflect.Descriptor instead.
 func (*GetInboxRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{52}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *GetInboxRequest) GetPageSize() int32 {
@@ -4844,7 +5413,7 @@ type GetInboxResponse struct {
 
 func (x *GetInboxResponse) Reset() {
 	*x = GetInboxResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4856,7 +5425,7 @@ func (x *GetInboxResponse) String() string {
 func (*GetInboxResponse) ProtoMessage() {}
 
 func (x *GetInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4869,7 +5438,7 @@ func (x *GetInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInboxResponse.ProtoReflect.Descriptor instead.
 func (*GetInboxResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{53}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *GetInboxResponse) GetHeight() uint64 {
@@ -4960,7 +5529,7 @@ type InboxItem struct {
 
 func (x *InboxItem) Reset() {
 	*x = InboxItem{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4972,7 +5541,7 @@ func (x *InboxItem) String() string {
 func (*InboxItem) ProtoMessage() {}
 
 func (x *InboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4985,7 +5554,7 @@ func (x *InboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboxItem.ProtoReflect.Descriptor instead.
 func (*InboxItem) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{54}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *InboxItem) GetKind() string {
@@ -5139,7 +5708,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5151,7 +5720,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5164,7 +5733,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{55}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListKeysRequest) GetMsp() string {
@@ -5200,7 +5769,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5212,7 +5781,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5225,7 +5794,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{56}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListKeysResponse) GetHeight() uint64 {
@@ -5275,7 +5844,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5287,7 +5856,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5300,7 +5869,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{57}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Key) GetMsp() string {
@@ -5386,7 +5955,7 @@ type Withdrawal struct {
 
 func (x *Withdrawal) Reset() {
 	*x = Withdrawal{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5398,7 +5967,7 @@ func (x *Withdrawal) String() string {
 func (*Withdrawal) ProtoMessage() {}
 
 func (x *Withdrawal) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5411,7 +5980,7 @@ func (x *Withdrawal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Withdrawal.ProtoReflect.Descriptor instead.
 func (*Withdrawal) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{58}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Withdrawal) GetReason() string {
@@ -5452,7 +6021,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5464,7 +6033,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5477,7 +6046,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{59}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListSchemasRequest) GetPageSize() int32 {
@@ -5506,7 +6075,7 @@ type ListSchemasResponse struct {
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5518,7 +6087,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5531,7 +6100,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{60}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListSchemasResponse) GetHeight() uint64 {
@@ -5576,7 +6145,7 @@ type Schema struct {
 
 func (x *Schema) Reset() {
 	*x = Schema{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5588,7 +6157,7 @@ func (x *Schema) String() string {
 func (*Schema) ProtoMessage() {}
 
 func (x *Schema) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5601,7 +6170,7 @@ func (x *Schema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schema.ProtoReflect.Descriptor instead.
 func (*Schema) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{61}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Schema) GetName() string {
@@ -5652,7 +6221,7 @@ type ListWaiversRequest struct {
 
 func (x *ListWaiversRequest) Reset() {
 	*x = ListWaiversRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5664,7 +6233,7 @@ func (x *ListWaiversRequest) String() string {
 func (*ListWaiversRequest) ProtoMessage() {}
 
 func (x *ListWaiversRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5677,7 +6246,7 @@ func (x *ListWaiversRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWaiversRequest.ProtoReflect.Descriptor instead.
 func (*ListWaiversRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{62}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListWaiversRequest) GetRepository() string {
@@ -5713,7 +6282,7 @@ type ListWaiversResponse struct {
 
 func (x *ListWaiversResponse) Reset() {
 	*x = ListWaiversResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5725,7 +6294,7 @@ func (x *ListWaiversResponse) String() string {
 func (*ListWaiversResponse) ProtoMessage() {}
 
 func (x *ListWaiversResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5738,7 +6307,7 @@ func (x *ListWaiversResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWaiversResponse.ProtoReflect.Descriptor instead.
 func (*ListWaiversResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{63}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListWaiversResponse) GetHeight() uint64 {
@@ -5798,7 +6367,7 @@ type Waiver struct {
 
 func (x *Waiver) Reset() {
 	*x = Waiver{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5810,7 +6379,7 @@ func (x *Waiver) String() string {
 func (*Waiver) ProtoMessage() {}
 
 func (x *Waiver) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5823,7 +6392,7 @@ func (x *Waiver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiver.ProtoReflect.Descriptor instead.
 func (*Waiver) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Waiver) GetHost() string {
@@ -5962,7 +6531,7 @@ type ListContextRequest struct {
 
 func (x *ListContextRequest) Reset() {
 	*x = ListContextRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5974,7 +6543,7 @@ func (x *ListContextRequest) String() string {
 func (*ListContextRequest) ProtoMessage() {}
 
 func (x *ListContextRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5987,7 +6556,7 @@ func (x *ListContextRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContextRequest.ProtoReflect.Descriptor instead.
 func (*ListContextRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListContextRequest) GetPageSize() int32 {
@@ -6016,7 +6585,7 @@ type ListContextResponse struct {
 
 func (x *ListContextResponse) Reset() {
 	*x = ListContextResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6028,7 +6597,7 @@ func (x *ListContextResponse) String() string {
 func (*ListContextResponse) ProtoMessage() {}
 
 func (x *ListContextResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6041,7 +6610,7 @@ func (x *ListContextResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContextResponse.ProtoReflect.Descriptor instead.
 func (*ListContextResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListContextResponse) GetHeight() uint64 {
@@ -6085,7 +6654,7 @@ type ContextVariable struct {
 
 func (x *ContextVariable) Reset() {
 	*x = ContextVariable{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6097,7 +6666,7 @@ func (x *ContextVariable) String() string {
 func (*ContextVariable) ProtoMessage() {}
 
 func (x *ContextVariable) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6110,7 +6679,7 @@ func (x *ContextVariable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContextVariable.ProtoReflect.Descriptor instead.
 func (*ContextVariable) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ContextVariable) GetMsp() string {
@@ -6152,7 +6721,7 @@ type ListLabelsRequest struct {
 
 func (x *ListLabelsRequest) Reset() {
 	*x = ListLabelsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6164,7 +6733,7 @@ func (x *ListLabelsRequest) String() string {
 func (*ListLabelsRequest) ProtoMessage() {}
 
 func (x *ListLabelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6177,7 +6746,7 @@ func (x *ListLabelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLabelsRequest.ProtoReflect.Descriptor instead.
 func (*ListLabelsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListLabelsRequest) GetRepository() string {
@@ -6213,7 +6782,7 @@ type ListLabelsResponse struct {
 
 func (x *ListLabelsResponse) Reset() {
 	*x = ListLabelsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6225,7 +6794,7 @@ func (x *ListLabelsResponse) String() string {
 func (*ListLabelsResponse) ProtoMessage() {}
 
 func (x *ListLabelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6238,7 +6807,7 @@ func (x *ListLabelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLabelsResponse.ProtoReflect.Descriptor instead.
 func (*ListLabelsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListLabelsResponse) GetHeight() uint64 {
@@ -6282,7 +6851,7 @@ type Label struct {
 
 func (x *Label) Reset() {
 	*x = Label{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6294,7 +6863,7 @@ func (x *Label) String() string {
 func (*Label) ProtoMessage() {}
 
 func (x *Label) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6307,7 +6876,7 @@ func (x *Label) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Label.ProtoReflect.Descriptor instead.
 func (*Label) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *Label) GetHost() string {
@@ -6358,7 +6927,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6370,7 +6939,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6383,7 +6952,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *Policy) GetName() string {
@@ -6450,16 +7019,18 @@ func (x *Policy) GetSource() string {
 }
 
 type GetPolicyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Version       int32                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"` // 0: the active one
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Version int32                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"` // 0: the active one
+	// As of when: a height (a number of blocks) or an RFC 3339 time; empty: now.
+	At            string `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetPolicyRequest) Reset() {
 	*x = GetPolicyRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6471,7 +7042,7 @@ func (x *GetPolicyRequest) String() string {
 func (*GetPolicyRequest) ProtoMessage() {}
 
 func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6484,7 +7055,7 @@ func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyRequest.ProtoReflect.Descriptor instead.
 func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *GetPolicyRequest) GetName() string {
@@ -6501,18 +7072,27 @@ func (x *GetPolicyRequest) GetVersion() int32 {
 	return 0
 }
 
+func (x *GetPolicyRequest) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
 type GetPolicyResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
-	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
-	Policy        *Policy                `protobuf:"bytes,3,opt,name=policy,proto3" json:"policy,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Height uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale  bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Policy *Policy                `protobuf:"bytes,3,opt,name=policy,proto3" json:"policy,omitempty"`
+	// The moment that was judged; absent: now. height is that of then.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetPolicyResponse) Reset() {
 	*x = GetPolicyResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6524,7 +7104,7 @@ func (x *GetPolicyResponse) String() string {
 func (*GetPolicyResponse) ProtoMessage() {}
 
 func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6537,7 +7117,7 @@ func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyResponse.ProtoReflect.Descriptor instead.
 func (*GetPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *GetPolicyResponse) GetHeight() uint64 {
@@ -6561,6 +7141,13 @@ func (x *GetPolicyResponse) GetPolicy() *Policy {
 	return nil
 }
 
+func (x *GetPolicyResponse) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
 type ListMembersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // of members, then grants, then what is taken back; 0 for 500
@@ -6571,7 +7158,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6583,7 +7170,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6596,7 +7183,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ListMembersRequest) GetPageSize() int32 {
@@ -6630,7 +7217,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6642,7 +7229,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6655,7 +7242,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ListMembersResponse) GetHeight() uint64 {
@@ -6737,7 +7324,7 @@ type TakenBack struct {
 
 func (x *TakenBack) Reset() {
 	*x = TakenBack{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6749,7 +7336,7 @@ func (x *TakenBack) String() string {
 func (*TakenBack) ProtoMessage() {}
 
 func (x *TakenBack) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6762,7 +7349,7 @@ func (x *TakenBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakenBack.ProtoReflect.Descriptor instead.
 func (*TakenBack) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *TakenBack) GetMsp() string {
@@ -6821,7 +7408,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6833,7 +7420,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6846,7 +7433,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Member) GetMsp() string {
@@ -6900,7 +7487,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6912,7 +7499,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6925,7 +7512,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *Grant) GetMsp() string {
@@ -6987,7 +7574,7 @@ type ListRegistriesRequest struct {
 
 func (x *ListRegistriesRequest) Reset() {
 	*x = ListRegistriesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6999,7 +7586,7 @@ func (x *ListRegistriesRequest) String() string {
 func (*ListRegistriesRequest) ProtoMessage() {}
 
 func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7012,7 +7599,7 @@ func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesRequest.ProtoReflect.Descriptor instead.
 func (*ListRegistriesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{79}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ListRegistriesRequest) GetPageSize() int32 {
@@ -7041,7 +7628,7 @@ type ListRegistriesResponse struct {
 
 func (x *ListRegistriesResponse) Reset() {
 	*x = ListRegistriesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7053,7 +7640,7 @@ func (x *ListRegistriesResponse) String() string {
 func (*ListRegistriesResponse) ProtoMessage() {}
 
 func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7066,7 +7653,7 @@ func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesResponse.ProtoReflect.Descriptor instead.
 func (*ListRegistriesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{80}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ListRegistriesResponse) GetHeight() uint64 {
@@ -7113,7 +7700,7 @@ type Registry struct {
 
 func (x *Registry) Reset() {
 	*x = Registry{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7125,7 +7712,7 @@ func (x *Registry) String() string {
 func (*Registry) ProtoMessage() {}
 
 func (x *Registry) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7138,7 +7725,7 @@ func (x *Registry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registry.ProtoReflect.Descriptor instead.
 func (*Registry) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{81}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *Registry) GetHost() string {
@@ -7193,7 +7780,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7205,7 +7792,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7218,7 +7805,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{82}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ListDeadLettersRequest) GetPageSize() int32 {
@@ -7247,7 +7834,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7259,7 +7846,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7272,7 +7859,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{83}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ListDeadLettersResponse) GetHeight() uint64 {
@@ -7322,7 +7909,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7334,7 +7921,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7347,7 +7934,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{84}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *DeadLetter) GetId() int64 {
@@ -7431,7 +8018,7 @@ type RetryDeadLettersRequest struct {
 
 func (x *RetryDeadLettersRequest) Reset() {
 	*x = RetryDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7443,7 +8030,7 @@ func (x *RetryDeadLettersRequest) String() string {
 func (*RetryDeadLettersRequest) ProtoMessage() {}
 
 func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7456,7 +8043,7 @@ func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *RetryDeadLettersRequest) GetIds() []int64 {
@@ -7484,7 +8071,7 @@ type RetryDeadLettersResponse struct {
 
 func (x *RetryDeadLettersResponse) Reset() {
 	*x = RetryDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7496,7 +8083,7 @@ func (x *RetryDeadLettersResponse) String() string {
 func (*RetryDeadLettersResponse) ProtoMessage() {}
 
 func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7509,7 +8096,7 @@ func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *RetryDeadLettersResponse) GetHeight() uint64 {
@@ -7543,7 +8130,7 @@ type ListUnusableRequest struct {
 
 func (x *ListUnusableRequest) Reset() {
 	*x = ListUnusableRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7555,7 +8142,7 @@ func (x *ListUnusableRequest) String() string {
 func (*ListUnusableRequest) ProtoMessage() {}
 
 func (x *ListUnusableRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7568,7 +8155,7 @@ func (x *ListUnusableRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnusableRequest.ProtoReflect.Descriptor instead.
 func (*ListUnusableRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ListUnusableRequest) GetPageSize() int32 {
@@ -7599,7 +8186,7 @@ type ListUnusableResponse struct {
 
 func (x *ListUnusableResponse) Reset() {
 	*x = ListUnusableResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7611,7 +8198,7 @@ func (x *ListUnusableResponse) String() string {
 func (*ListUnusableResponse) ProtoMessage() {}
 
 func (x *ListUnusableResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7624,7 +8211,7 @@ func (x *ListUnusableResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnusableResponse.ProtoReflect.Descriptor instead.
 func (*ListUnusableResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *ListUnusableResponse) GetHeight() uint64 {
@@ -7683,7 +8270,7 @@ type UnusableEvent struct {
 
 func (x *UnusableEvent) Reset() {
 	*x = UnusableEvent{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7695,7 +8282,7 @@ func (x *UnusableEvent) String() string {
 func (*UnusableEvent) ProtoMessage() {}
 
 func (x *UnusableEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7708,7 +8295,7 @@ func (x *UnusableEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnusableEvent.ProtoReflect.Descriptor instead.
 func (*UnusableEvent) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *UnusableEvent) GetId() int64 {
@@ -7792,7 +8379,7 @@ type UnusableCount struct {
 
 func (x *UnusableCount) Reset() {
 	*x = UnusableCount{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7804,7 +8391,7 @@ func (x *UnusableCount) String() string {
 func (*UnusableCount) ProtoMessage() {}
 
 func (x *UnusableCount) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7817,7 +8404,7 @@ func (x *UnusableCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnusableCount.ProtoReflect.Descriptor instead.
 func (*UnusableCount) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{90}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *UnusableCount) GetConnector() string {
@@ -7852,7 +8439,7 @@ type RemoveUnusableRequest struct {
 
 func (x *RemoveUnusableRequest) Reset() {
 	*x = RemoveUnusableRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7864,7 +8451,7 @@ func (x *RemoveUnusableRequest) String() string {
 func (*RemoveUnusableRequest) ProtoMessage() {}
 
 func (x *RemoveUnusableRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7877,7 +8464,7 @@ func (x *RemoveUnusableRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUnusableRequest.ProtoReflect.Descriptor instead.
 func (*RemoveUnusableRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{91}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *RemoveUnusableRequest) GetIds() []int64 {
@@ -7905,7 +8492,7 @@ type RemoveUnusableResponse struct {
 
 func (x *RemoveUnusableResponse) Reset() {
 	*x = RemoveUnusableResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7917,7 +8504,7 @@ func (x *RemoveUnusableResponse) String() string {
 func (*RemoveUnusableResponse) ProtoMessage() {}
 
 func (x *RemoveUnusableResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7930,7 +8517,7 @@ func (x *RemoveUnusableResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUnusableResponse.ProtoReflect.Descriptor instead.
 func (*RemoveUnusableResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{92}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *RemoveUnusableResponse) GetHeight() uint64 {
@@ -7964,7 +8551,7 @@ type StartSweepRequest struct {
 
 func (x *StartSweepRequest) Reset() {
 	*x = StartSweepRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7976,7 +8563,7 @@ func (x *StartSweepRequest) String() string {
 func (*StartSweepRequest) ProtoMessage() {}
 
 func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7989,7 +8576,7 @@ func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepRequest.ProtoReflect.Descriptor instead.
 func (*StartSweepRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{93}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *StartSweepRequest) GetRegistry() string {
@@ -8017,7 +8604,7 @@ type StartSweepResponse struct {
 
 func (x *StartSweepResponse) Reset() {
 	*x = StartSweepResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8029,7 +8616,7 @@ func (x *StartSweepResponse) String() string {
 func (*StartSweepResponse) ProtoMessage() {}
 
 func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8042,7 +8629,7 @@ func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepResponse.ProtoReflect.Descriptor instead.
 func (*StartSweepResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{94}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *StartSweepResponse) GetHeight() uint64 {
@@ -8077,7 +8664,7 @@ type StartedSweep struct {
 
 func (x *StartedSweep) Reset() {
 	*x = StartedSweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8089,7 +8676,7 @@ func (x *StartedSweep) String() string {
 func (*StartedSweep) ProtoMessage() {}
 
 func (x *StartedSweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8102,7 +8689,7 @@ func (x *StartedSweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartedSweep.ProtoReflect.Descriptor instead.
 func (*StartedSweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{95}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *StartedSweep) GetRegistry() string {
@@ -8135,7 +8722,7 @@ type GetSweepsRequest struct {
 
 func (x *GetSweepsRequest) Reset() {
 	*x = GetSweepsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8147,7 +8734,7 @@ func (x *GetSweepsRequest) String() string {
 func (*GetSweepsRequest) ProtoMessage() {}
 
 func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8160,7 +8747,7 @@ func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsRequest.ProtoReflect.Descriptor instead.
 func (*GetSweepsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{96}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *GetSweepsRequest) GetRegistry() string {
@@ -8181,7 +8768,7 @@ type GetSweepsResponse struct {
 
 func (x *GetSweepsResponse) Reset() {
 	*x = GetSweepsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8193,7 +8780,7 @@ func (x *GetSweepsResponse) String() string {
 func (*GetSweepsResponse) ProtoMessage() {}
 
 func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8206,7 +8793,7 @@ func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsResponse.ProtoReflect.Descriptor instead.
 func (*GetSweepsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{97}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *GetSweepsResponse) GetHeight() uint64 {
@@ -8245,7 +8832,7 @@ type RegistrySweeps struct {
 
 func (x *RegistrySweeps) Reset() {
 	*x = RegistrySweeps{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8257,7 +8844,7 @@ func (x *RegistrySweeps) String() string {
 func (*RegistrySweeps) ProtoMessage() {}
 
 func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8270,7 +8857,7 @@ func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistrySweeps.ProtoReflect.Descriptor instead.
 func (*RegistrySweeps) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{98}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *RegistrySweeps) GetRegistry() string {
@@ -8334,7 +8921,7 @@ type Sweep struct {
 
 func (x *Sweep) Reset() {
 	*x = Sweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8346,7 +8933,7 @@ func (x *Sweep) String() string {
 func (*Sweep) ProtoMessage() {}
 
 func (x *Sweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8359,7 +8946,7 @@ func (x *Sweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
 func (*Sweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{99}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *Sweep) GetId() string {
@@ -8485,7 +9072,7 @@ type SweepCount struct {
 
 func (x *SweepCount) Reset() {
 	*x = SweepCount{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8497,7 +9084,7 @@ func (x *SweepCount) String() string {
 func (*SweepCount) ProtoMessage() {}
 
 func (x *SweepCount) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8510,7 +9097,7 @@ func (x *SweepCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepCount.ProtoReflect.Descriptor instead.
 func (*SweepCount) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{100}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *SweepCount) GetKind() string {
@@ -8546,7 +9133,7 @@ type SweepFinding struct {
 
 func (x *SweepFinding) Reset() {
 	*x = SweepFinding{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8558,7 +9145,7 @@ func (x *SweepFinding) String() string {
 func (*SweepFinding) ProtoMessage() {}
 
 func (x *SweepFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8571,7 +9158,7 @@ func (x *SweepFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepFinding.ProtoReflect.Descriptor instead.
 func (*SweepFinding) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{101}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *SweepFinding) GetKind() string {
@@ -8638,7 +9225,7 @@ type ListConnectorsRequest struct {
 
 func (x *ListConnectorsRequest) Reset() {
 	*x = ListConnectorsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8650,7 +9237,7 @@ func (x *ListConnectorsRequest) String() string {
 func (*ListConnectorsRequest) ProtoMessage() {}
 
 func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8663,7 +9250,7 @@ func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsRequest.ProtoReflect.Descriptor instead.
 func (*ListConnectorsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{102}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{108}
 }
 
 type ListConnectorsResponse struct {
@@ -8677,7 +9264,7 @@ type ListConnectorsResponse struct {
 
 func (x *ListConnectorsResponse) Reset() {
 	*x = ListConnectorsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8689,7 +9276,7 @@ func (x *ListConnectorsResponse) String() string {
 func (*ListConnectorsResponse) ProtoMessage() {}
 
 func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8702,7 +9289,7 @@ func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsResponse.ProtoReflect.Descriptor instead.
 func (*ListConnectorsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{103}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *ListConnectorsResponse) GetHeight() uint64 {
@@ -8750,7 +9337,7 @@ type Connector struct {
 
 func (x *Connector) Reset() {
 	*x = Connector{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8762,7 +9349,7 @@ func (x *Connector) String() string {
 func (*Connector) ProtoMessage() {}
 
 func (x *Connector) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8775,7 +9362,7 @@ func (x *Connector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connector.ProtoReflect.Descriptor instead.
 func (*Connector) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{104}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *Connector) GetName() string {
@@ -8887,7 +9474,7 @@ type TestConnectorRequest struct {
 
 func (x *TestConnectorRequest) Reset() {
 	*x = TestConnectorRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8899,7 +9486,7 @@ func (x *TestConnectorRequest) String() string {
 func (*TestConnectorRequest) ProtoMessage() {}
 
 func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8912,7 +9499,7 @@ func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorRequest.ProtoReflect.Descriptor instead.
 func (*TestConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{105}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *TestConnectorRequest) GetName() string {
@@ -8948,7 +9535,7 @@ type TestConnectorResponse struct {
 
 func (x *TestConnectorResponse) Reset() {
 	*x = TestConnectorResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[106]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8960,7 +9547,7 @@ func (x *TestConnectorResponse) String() string {
 func (*TestConnectorResponse) ProtoMessage() {}
 
 func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[106]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8973,7 +9560,7 @@ func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorResponse.ProtoReflect.Descriptor instead.
 func (*TestConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{106}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *TestConnectorResponse) GetHeight() uint64 {
@@ -9052,7 +9639,7 @@ type ConnectorStep struct {
 
 func (x *ConnectorStep) Reset() {
 	*x = ConnectorStep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[107]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9064,7 +9651,7 @@ func (x *ConnectorStep) String() string {
 func (*ConnectorStep) ProtoMessage() {}
 
 func (x *ConnectorStep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[107]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9077,7 +9664,7 @@ func (x *ConnectorStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectorStep.ProtoReflect.Descriptor instead.
 func (*ConnectorStep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{107}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *ConnectorStep) GetName() string {
@@ -9151,9 +9738,10 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x04done\x18\x04 \x01(\x03R\x04done\x12A\n" +
 	"\x0eoldest_pending\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\roldestPending\x12\x1a\n" +
 	"\bunusable\x18\x06 \x01(\x03R\bunusable\x12)\n" +
-	"\x10unusable_dropped\x18\a \x01(\x03R\x0funusableDropped\"'\n" +
+	"\x10unusable_dropped\x18\a \x01(\x03R\x0funusableDropped\"7\n" +
 	"\x0fGetImageRequest\x12\x14\n" +
-	"\x05image\x18\x01 \x01(\tR\x05image\"\x96\x03\n" +
+	"\x05image\x18\x01 \x01(\tR\x05image\x12\x0e\n" +
+	"\x02at\x18\x02 \x01(\tR\x02at\"\xc7\x03\n" +
 	"\x10GetImageResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x14\n" +
@@ -9168,7 +9756,8 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x05pulls\x18\t \x01(\x03R\x05pulls\x127\n" +
 	"\tlast_pull\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\blastPull\x12\x1c\n" +
-	"\ttruncated\x18\v \x01(\bR\ttruncated\"\x88\x04\n" +
+	"\ttruncated\x18\v \x01(\bR\ttruncated\x12/\n" +
+	"\x05as_of\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"\x88\x04\n" +
 	"\x05Place\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1e\n" +
 	"\n" +
@@ -9245,13 +9834,14 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\rPolicyVersion\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x12\n" +
-	"\x04hash\x18\x03 \x01(\tR\x04hash\"U\n" +
+	"\x04hash\x18\x03 \x01(\tR\x04hash\"e\n" +
 	"\rGetTagRequest\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x02 \x01(\tR\n" +
 	"repository\x12\x10\n" +
-	"\x03tag\x18\x03 \x01(\tR\x03tag\"\xfa\x01\n" +
+	"\x03tag\x18\x03 \x01(\tR\x03tag\x12\x0e\n" +
+	"\x02at\x18\x04 \x01(\tR\x02at\"\xab\x02\n" +
 	"\x0eGetTagResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x12\n" +
@@ -9263,10 +9853,13 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x06digest\x18\x06 \x01(\tR\x06digest\x12\x1a\n" +
 	"\bprevious\x18\a \x01(\tR\bprevious\x12\x14\n" +
 	"\x05moves\x18\b \x01(\x04R\x05moves\x12*\n" +
-	"\x02at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"?\n" +
+	"\x02at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12/\n" +
+	"\x05as_of\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"O\n" +
 	"\x11GetVerdictRequest\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x14\n" +
-	"\x05stage\x18\x02 \x01(\tR\x05stage\"\xf2\x03\n" +
+	"\x05stage\x18\x02 \x01(\tR\x05stage\x12\x0e\n" +
+	"\x02at\x18\x03 \x01(\tR\x02at\"\xa3\x04\n" +
 	"\x12GetVerdictResponse\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x14\n" +
@@ -9282,7 +9875,8 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x05until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x124\n" +
 	"\bchildren\x18\f \x03(\v2\x18.waybill.v1.ChildVerdictR\bchildren\x12\x18\n" +
 	"\aattempt\x18\r \x01(\x05R\aattempt\x120\n" +
-	"\trequester\x18\x0e \x01(\v2\x12.waybill.v1.PersonR\trequester\"@\n" +
+	"\trequester\x18\x0e \x01(\v2\x12.waybill.v1.PersonR\trequester\x12/\n" +
+	"\x05as_of\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"@\n" +
 	"\fChildVerdict\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x18\n" +
 	"\averdict\x18\x02 \x01(\tR\averdict\"`\n" +
@@ -9324,7 +9918,51 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\voccurred_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"occurredAt\x12\x16\n" +
 	"\x06detail\x18\x10 \x01(\tR\x06detail\x12\x16\n" +
-	"\x06record\x18\x11 \x01(\tR\x06record\"\x96\x01\n" +
+	"\x06record\x18\x11 \x01(\tR\x06record\"\xa0\x03\n" +
+	"\rSearchRequest\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x10\n" +
+	"\x03tag\x18\x02 \x01(\tR\x03tag\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x03 \x01(\tR\n" +
+	"repository\x12\x14\n" +
+	"\x05actor\x18\x04 \x01(\tR\x05actor\x12\x10\n" +
+	"\x03msp\x18\x05 \x01(\tR\x03msp\x12\x12\n" +
+	"\x04kind\x18\x06 \x01(\tR\x04kind\x12\x1a\n" +
+	"\bdecision\x18\a \x01(\tR\bdecision\x12\x14\n" +
+	"\x05stage\x18\b \x01(\tR\x05stage\x12\x12\n" +
+	"\x04text\x18\t \x01(\tR\x04text\x120\n" +
+	"\x05since\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x122\n" +
+	"\x06before\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x06before\x12\x1b\n" +
+	"\tpage_size\x18\f \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\r \x01(\tR\tpageToken\x12!\n" +
+	"\foldest_first\x18\x0e \x01(\bR\voldestFirst\"\x9a\x01\n" +
+	"\x0eSearchResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x122\n" +
+	"\aentries\x18\x03 \x03(\v2\x18.waybill.v1.HistoryEntryR\aentries\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"K\n" +
+	"\x11FindImagesRequest\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x02 \x01(\tR\n" +
+	"repository\"x\n" +
+	"\x12FindImagesResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x16\n" +
+	"\x06images\x18\x03 \x03(\tR\x06images\x12\x1c\n" +
+	"\ttruncated\x18\x04 \x01(\bR\ttruncated\"}\n" +
+	"\x11ListEventsRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\tR\x05after\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\x05R\x04last\x12!\n" +
+	"\fwait_seconds\x18\x04 \x01(\x05R\vwaitSeconds\"\x8a\x01\n" +
+	"\x12ListEventsResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x122\n" +
+	"\aentries\x18\x03 \x03(\v2\x18.waybill.v1.HistoryEntryR\aentries\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\tR\x04next\"\x96\x01\n" +
 	"\x10ListPullsRequest\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1b\n" +
@@ -9411,13 +10049,14 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\vpolicy_hash\x18\v \x01(\tR\n" +
 	"policyHash\x12\x1d\n" +
 	"\n" +
-	"taken_back\x18\f \x01(\tR\ttakenBack\"z\n" +
+	"taken_back\x18\f \x01(\tR\ttakenBack\"\x8a\x01\n" +
 	"\x12GetEvidenceRequest\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1b\n" +
 	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"\xe9\x01\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\x12\x0e\n" +
+	"\x02at\x18\x05 \x01(\tR\x02at\"\x9a\x02\n" +
 	"\x13GetEvidenceResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x14\n" +
@@ -9425,7 +10064,8 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x06digest\x18\x04 \x01(\tR\x06digest\x120\n" +
 	"\bevidence\x18\x05 \x03(\v2\x14.waybill.v1.EvidenceR\bevidence\x12&\n" +
 	"\x0fnext_page_token\x18\x06 \x01(\tR\rnextPageToken\x12\x1c\n" +
-	"\ttruncated\x18\a \x01(\bR\ttruncated\"\xc8\x05\n" +
+	"\ttruncated\x18\a \x01(\bR\ttruncated\x12/\n" +
+	"\x05as_of\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"\xc8\x05\n" +
 	"\bEvidence\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x0e\n" +
@@ -9460,16 +10100,18 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\bidentity\x18\x04 \x01(\tR\bidentity\x12\x16\n" +
 	"\x06issuer\x18\x05 \x01(\tR\x06issuer\x12\x12\n" +
 	"\x04name\x18\x06 \x01(\tR\x04name\x12\x14\n" +
-	"\x05roles\x18\a \x03(\tR\x05roles\"&\n" +
+	"\x05roles\x18\a \x03(\tR\x05roles\"6\n" +
 	"\x0eGetTreeRequest\x12\x14\n" +
-	"\x05image\x18\x01 \x01(\tR\x05image\"\xb5\x01\n" +
+	"\x05image\x18\x01 \x01(\tR\x05image\x12\x0e\n" +
+	"\x02at\x18\x02 \x01(\tR\x02at\"\xe6\x01\n" +
 	"\x0fGetTreeResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x14\n" +
 	"\x05image\x18\x03 \x01(\tR\x05image\x12\x16\n" +
 	"\x06digest\x18\x04 \x01(\tR\x06digest\x12(\n" +
 	"\x04root\x18\x05 \x01(\v2\x14.waybill.v1.TreeNodeR\x04root\x12\x1c\n" +
-	"\ttruncated\x18\x06 \x01(\bR\ttruncated\"\xe3\x02\n" +
+	"\ttruncated\x18\x06 \x01(\bR\ttruncated\x12/\n" +
+	"\x05as_of\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"\xe3\x02\n" +
 	"\bTreeNode\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1d\n" +
@@ -9733,14 +10375,16 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x06voters\x18\x06 \x03(\v2\x12.waybill.v1.PersonR\x06voters\x12*\n" +
 	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
 	"\x06active\x18\b \x01(\bR\x06active\x12\x16\n" +
-	"\x06source\x18\t \x01(\tR\x06source\"@\n" +
+	"\x06source\x18\t \x01(\tR\x06source\"P\n" +
 	"\x10GetPolicyRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x05R\aversion\"m\n" +
+	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x0e\n" +
+	"\x02at\x18\x03 \x01(\tR\x02at\"\x9e\x01\n" +
 	"\x11GetPolicyResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12*\n" +
-	"\x06policy\x18\x03 \x01(\v2\x12.waybill.v1.PolicyR\x06policy\"P\n" +
+	"\x06policy\x18\x03 \x01(\v2\x12.waybill.v1.PolicyR\x06policy\x12/\n" +
+	"\x05as_of\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"P\n" +
 	"\x12ListMembersRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -9967,14 +10611,19 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06result\x18\x02 \x01(\tR\x06result\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x16\n" +
-	"\x06advice\x18\x04 \x01(\tR\x06advice2\xd1\x13\n" +
+	"\x06advice\x18\x04 \x01(\tR\x06advice2\xac\x15\n" +
 	"\aWaybill\x12H\n" +
 	"\tGetStatus\x12\x1c.waybill.v1.GetStatusRequest\x1a\x1d.waybill.v1.GetStatusResponse\x12E\n" +
 	"\bGetImage\x12\x1b.waybill.v1.GetImageRequest\x1a\x1c.waybill.v1.GetImageResponse\x12?\n" +
 	"\x06GetTag\x12\x19.waybill.v1.GetTagRequest\x1a\x1a.waybill.v1.GetTagResponse\x12K\n" +
 	"\n" +
 	"GetVerdict\x12\x1d.waybill.v1.GetVerdictRequest\x1a\x1e.waybill.v1.GetVerdictResponse\x12N\n" +
-	"\vListHistory\x12\x1e.waybill.v1.ListHistoryRequest\x1a\x1f.waybill.v1.ListHistoryResponse\x12H\n" +
+	"\vListHistory\x12\x1e.waybill.v1.ListHistoryRequest\x1a\x1f.waybill.v1.ListHistoryResponse\x12?\n" +
+	"\x06Search\x12\x19.waybill.v1.SearchRequest\x1a\x1a.waybill.v1.SearchResponse\x12K\n" +
+	"\n" +
+	"FindImages\x12\x1d.waybill.v1.FindImagesRequest\x1a\x1e.waybill.v1.FindImagesResponse\x12K\n" +
+	"\n" +
+	"ListEvents\x12\x1d.waybill.v1.ListEventsRequest\x1a\x1e.waybill.v1.ListEventsResponse\x12H\n" +
 	"\tListPulls\x12\x1c.waybill.v1.ListPullsRequest\x1a\x1d.waybill.v1.ListPullsResponse\x12W\n" +
 	"\x0eListPromotions\x12!.waybill.v1.ListPromotionsRequest\x1a\".waybill.v1.ListPromotionsResponse\x12N\n" +
 	"\vGetEvidence\x12\x1e.waybill.v1.GetEvidenceRequest\x1a\x1f.waybill.v1.GetEvidenceResponse\x12B\n" +
@@ -10016,7 +10665,7 @@ func file_waybill_v1_waybill_proto_rawDescGZIP() []byte {
 	return file_waybill_v1_waybill_proto_rawDescData
 }
 
-var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 109)
+var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 115)
 var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*Person)(nil),                     // 0: waybill.v1.Person
 	(*GetStatusRequest)(nil),           // 1: waybill.v1.GetStatusRequest
@@ -10042,305 +10691,327 @@ var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*ListHistoryRequest)(nil),         // 21: waybill.v1.ListHistoryRequest
 	(*ListHistoryResponse)(nil),        // 22: waybill.v1.ListHistoryResponse
 	(*HistoryEntry)(nil),               // 23: waybill.v1.HistoryEntry
-	(*ListPullsRequest)(nil),           // 24: waybill.v1.ListPullsRequest
-	(*ListPullsResponse)(nil),          // 25: waybill.v1.ListPullsResponse
-	(*Pull)(nil),                       // 26: waybill.v1.Pull
-	(*ListPromotionsRequest)(nil),      // 27: waybill.v1.ListPromotionsRequest
-	(*ListPromotionsResponse)(nil),     // 28: waybill.v1.ListPromotionsResponse
-	(*Promotion)(nil),                  // 29: waybill.v1.Promotion
-	(*Approval)(nil),                   // 30: waybill.v1.Approval
-	(*GetEvidenceRequest)(nil),         // 31: waybill.v1.GetEvidenceRequest
-	(*GetEvidenceResponse)(nil),        // 32: waybill.v1.GetEvidenceResponse
-	(*Evidence)(nil),                   // 33: waybill.v1.Evidence
-	(*AuthorityUse)(nil),               // 34: waybill.v1.AuthorityUse
-	(*Signer)(nil),                     // 35: waybill.v1.Signer
-	(*GetTreeRequest)(nil),             // 36: waybill.v1.GetTreeRequest
-	(*GetTreeResponse)(nil),            // 37: waybill.v1.GetTreeResponse
-	(*TreeNode)(nil),                   // 38: waybill.v1.TreeNode
-	(*ListPoliciesRequest)(nil),        // 39: waybill.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil),       // 40: waybill.v1.ListPoliciesResponse
-	(*ListPolicyVersionsRequest)(nil),  // 41: waybill.v1.ListPolicyVersionsRequest
-	(*ListPolicyVersionsResponse)(nil), // 42: waybill.v1.ListPolicyVersionsResponse
-	(*SimulatePolicyRequest)(nil),      // 43: waybill.v1.SimulatePolicyRequest
-	(*SimulatePolicyResponse)(nil),     // 44: waybill.v1.SimulatePolicyResponse
-	(*SimulatedRelease)(nil),           // 45: waybill.v1.SimulatedRelease
-	(*ListProposalsRequest)(nil),       // 46: waybill.v1.ListProposalsRequest
-	(*ListProposalsResponse)(nil),      // 47: waybill.v1.ListProposalsResponse
-	(*GetProposalRequest)(nil),         // 48: waybill.v1.GetProposalRequest
-	(*GetProposalResponse)(nil),        // 49: waybill.v1.GetProposalResponse
-	(*Proposal)(nil),                   // 50: waybill.v1.Proposal
-	(*Vote)(nil),                       // 51: waybill.v1.Vote
-	(*GetInboxRequest)(nil),            // 52: waybill.v1.GetInboxRequest
-	(*GetInboxResponse)(nil),           // 53: waybill.v1.GetInboxResponse
-	(*InboxItem)(nil),                  // 54: waybill.v1.InboxItem
-	(*ListKeysRequest)(nil),            // 55: waybill.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),           // 56: waybill.v1.ListKeysResponse
-	(*Key)(nil),                        // 57: waybill.v1.Key
-	(*Withdrawal)(nil),                 // 58: waybill.v1.Withdrawal
-	(*ListSchemasRequest)(nil),         // 59: waybill.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),        // 60: waybill.v1.ListSchemasResponse
-	(*Schema)(nil),                     // 61: waybill.v1.Schema
-	(*ListWaiversRequest)(nil),         // 62: waybill.v1.ListWaiversRequest
-	(*ListWaiversResponse)(nil),        // 63: waybill.v1.ListWaiversResponse
-	(*Waiver)(nil),                     // 64: waybill.v1.Waiver
-	(*ListContextRequest)(nil),         // 65: waybill.v1.ListContextRequest
-	(*ListContextResponse)(nil),        // 66: waybill.v1.ListContextResponse
-	(*ContextVariable)(nil),            // 67: waybill.v1.ContextVariable
-	(*ListLabelsRequest)(nil),          // 68: waybill.v1.ListLabelsRequest
-	(*ListLabelsResponse)(nil),         // 69: waybill.v1.ListLabelsResponse
-	(*Label)(nil),                      // 70: waybill.v1.Label
-	(*Policy)(nil),                     // 71: waybill.v1.Policy
-	(*GetPolicyRequest)(nil),           // 72: waybill.v1.GetPolicyRequest
-	(*GetPolicyResponse)(nil),          // 73: waybill.v1.GetPolicyResponse
-	(*ListMembersRequest)(nil),         // 74: waybill.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 75: waybill.v1.ListMembersResponse
-	(*TakenBack)(nil),                  // 76: waybill.v1.TakenBack
-	(*Member)(nil),                     // 77: waybill.v1.Member
-	(*Grant)(nil),                      // 78: waybill.v1.Grant
-	(*ListRegistriesRequest)(nil),      // 79: waybill.v1.ListRegistriesRequest
-	(*ListRegistriesResponse)(nil),     // 80: waybill.v1.ListRegistriesResponse
-	(*Registry)(nil),                   // 81: waybill.v1.Registry
-	(*ListDeadLettersRequest)(nil),     // 82: waybill.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 83: waybill.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 84: waybill.v1.DeadLetter
-	(*RetryDeadLettersRequest)(nil),    // 85: waybill.v1.RetryDeadLettersRequest
-	(*RetryDeadLettersResponse)(nil),   // 86: waybill.v1.RetryDeadLettersResponse
-	(*ListUnusableRequest)(nil),        // 87: waybill.v1.ListUnusableRequest
-	(*ListUnusableResponse)(nil),       // 88: waybill.v1.ListUnusableResponse
-	(*UnusableEvent)(nil),              // 89: waybill.v1.UnusableEvent
-	(*UnusableCount)(nil),              // 90: waybill.v1.UnusableCount
-	(*RemoveUnusableRequest)(nil),      // 91: waybill.v1.RemoveUnusableRequest
-	(*RemoveUnusableResponse)(nil),     // 92: waybill.v1.RemoveUnusableResponse
-	(*StartSweepRequest)(nil),          // 93: waybill.v1.StartSweepRequest
-	(*StartSweepResponse)(nil),         // 94: waybill.v1.StartSweepResponse
-	(*StartedSweep)(nil),               // 95: waybill.v1.StartedSweep
-	(*GetSweepsRequest)(nil),           // 96: waybill.v1.GetSweepsRequest
-	(*GetSweepsResponse)(nil),          // 97: waybill.v1.GetSweepsResponse
-	(*RegistrySweeps)(nil),             // 98: waybill.v1.RegistrySweeps
-	(*Sweep)(nil),                      // 99: waybill.v1.Sweep
-	(*SweepCount)(nil),                 // 100: waybill.v1.SweepCount
-	(*SweepFinding)(nil),               // 101: waybill.v1.SweepFinding
-	(*ListConnectorsRequest)(nil),      // 102: waybill.v1.ListConnectorsRequest
-	(*ListConnectorsResponse)(nil),     // 103: waybill.v1.ListConnectorsResponse
-	(*Connector)(nil),                  // 104: waybill.v1.Connector
-	(*TestConnectorRequest)(nil),       // 105: waybill.v1.TestConnectorRequest
-	(*TestConnectorResponse)(nil),      // 106: waybill.v1.TestConnectorResponse
-	(*ConnectorStep)(nil),              // 107: waybill.v1.ConnectorStep
-	nil,                                // 108: waybill.v1.Evidence.ClaimsEntry
-	(*timestamppb.Timestamp)(nil),      // 109: google.protobuf.Timestamp
+	(*SearchRequest)(nil),              // 24: waybill.v1.SearchRequest
+	(*SearchResponse)(nil),             // 25: waybill.v1.SearchResponse
+	(*FindImagesRequest)(nil),          // 26: waybill.v1.FindImagesRequest
+	(*FindImagesResponse)(nil),         // 27: waybill.v1.FindImagesResponse
+	(*ListEventsRequest)(nil),          // 28: waybill.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),         // 29: waybill.v1.ListEventsResponse
+	(*ListPullsRequest)(nil),           // 30: waybill.v1.ListPullsRequest
+	(*ListPullsResponse)(nil),          // 31: waybill.v1.ListPullsResponse
+	(*Pull)(nil),                       // 32: waybill.v1.Pull
+	(*ListPromotionsRequest)(nil),      // 33: waybill.v1.ListPromotionsRequest
+	(*ListPromotionsResponse)(nil),     // 34: waybill.v1.ListPromotionsResponse
+	(*Promotion)(nil),                  // 35: waybill.v1.Promotion
+	(*Approval)(nil),                   // 36: waybill.v1.Approval
+	(*GetEvidenceRequest)(nil),         // 37: waybill.v1.GetEvidenceRequest
+	(*GetEvidenceResponse)(nil),        // 38: waybill.v1.GetEvidenceResponse
+	(*Evidence)(nil),                   // 39: waybill.v1.Evidence
+	(*AuthorityUse)(nil),               // 40: waybill.v1.AuthorityUse
+	(*Signer)(nil),                     // 41: waybill.v1.Signer
+	(*GetTreeRequest)(nil),             // 42: waybill.v1.GetTreeRequest
+	(*GetTreeResponse)(nil),            // 43: waybill.v1.GetTreeResponse
+	(*TreeNode)(nil),                   // 44: waybill.v1.TreeNode
+	(*ListPoliciesRequest)(nil),        // 45: waybill.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),       // 46: waybill.v1.ListPoliciesResponse
+	(*ListPolicyVersionsRequest)(nil),  // 47: waybill.v1.ListPolicyVersionsRequest
+	(*ListPolicyVersionsResponse)(nil), // 48: waybill.v1.ListPolicyVersionsResponse
+	(*SimulatePolicyRequest)(nil),      // 49: waybill.v1.SimulatePolicyRequest
+	(*SimulatePolicyResponse)(nil),     // 50: waybill.v1.SimulatePolicyResponse
+	(*SimulatedRelease)(nil),           // 51: waybill.v1.SimulatedRelease
+	(*ListProposalsRequest)(nil),       // 52: waybill.v1.ListProposalsRequest
+	(*ListProposalsResponse)(nil),      // 53: waybill.v1.ListProposalsResponse
+	(*GetProposalRequest)(nil),         // 54: waybill.v1.GetProposalRequest
+	(*GetProposalResponse)(nil),        // 55: waybill.v1.GetProposalResponse
+	(*Proposal)(nil),                   // 56: waybill.v1.Proposal
+	(*Vote)(nil),                       // 57: waybill.v1.Vote
+	(*GetInboxRequest)(nil),            // 58: waybill.v1.GetInboxRequest
+	(*GetInboxResponse)(nil),           // 59: waybill.v1.GetInboxResponse
+	(*InboxItem)(nil),                  // 60: waybill.v1.InboxItem
+	(*ListKeysRequest)(nil),            // 61: waybill.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),           // 62: waybill.v1.ListKeysResponse
+	(*Key)(nil),                        // 63: waybill.v1.Key
+	(*Withdrawal)(nil),                 // 64: waybill.v1.Withdrawal
+	(*ListSchemasRequest)(nil),         // 65: waybill.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),        // 66: waybill.v1.ListSchemasResponse
+	(*Schema)(nil),                     // 67: waybill.v1.Schema
+	(*ListWaiversRequest)(nil),         // 68: waybill.v1.ListWaiversRequest
+	(*ListWaiversResponse)(nil),        // 69: waybill.v1.ListWaiversResponse
+	(*Waiver)(nil),                     // 70: waybill.v1.Waiver
+	(*ListContextRequest)(nil),         // 71: waybill.v1.ListContextRequest
+	(*ListContextResponse)(nil),        // 72: waybill.v1.ListContextResponse
+	(*ContextVariable)(nil),            // 73: waybill.v1.ContextVariable
+	(*ListLabelsRequest)(nil),          // 74: waybill.v1.ListLabelsRequest
+	(*ListLabelsResponse)(nil),         // 75: waybill.v1.ListLabelsResponse
+	(*Label)(nil),                      // 76: waybill.v1.Label
+	(*Policy)(nil),                     // 77: waybill.v1.Policy
+	(*GetPolicyRequest)(nil),           // 78: waybill.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),          // 79: waybill.v1.GetPolicyResponse
+	(*ListMembersRequest)(nil),         // 80: waybill.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 81: waybill.v1.ListMembersResponse
+	(*TakenBack)(nil),                  // 82: waybill.v1.TakenBack
+	(*Member)(nil),                     // 83: waybill.v1.Member
+	(*Grant)(nil),                      // 84: waybill.v1.Grant
+	(*ListRegistriesRequest)(nil),      // 85: waybill.v1.ListRegistriesRequest
+	(*ListRegistriesResponse)(nil),     // 86: waybill.v1.ListRegistriesResponse
+	(*Registry)(nil),                   // 87: waybill.v1.Registry
+	(*ListDeadLettersRequest)(nil),     // 88: waybill.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 89: waybill.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 90: waybill.v1.DeadLetter
+	(*RetryDeadLettersRequest)(nil),    // 91: waybill.v1.RetryDeadLettersRequest
+	(*RetryDeadLettersResponse)(nil),   // 92: waybill.v1.RetryDeadLettersResponse
+	(*ListUnusableRequest)(nil),        // 93: waybill.v1.ListUnusableRequest
+	(*ListUnusableResponse)(nil),       // 94: waybill.v1.ListUnusableResponse
+	(*UnusableEvent)(nil),              // 95: waybill.v1.UnusableEvent
+	(*UnusableCount)(nil),              // 96: waybill.v1.UnusableCount
+	(*RemoveUnusableRequest)(nil),      // 97: waybill.v1.RemoveUnusableRequest
+	(*RemoveUnusableResponse)(nil),     // 98: waybill.v1.RemoveUnusableResponse
+	(*StartSweepRequest)(nil),          // 99: waybill.v1.StartSweepRequest
+	(*StartSweepResponse)(nil),         // 100: waybill.v1.StartSweepResponse
+	(*StartedSweep)(nil),               // 101: waybill.v1.StartedSweep
+	(*GetSweepsRequest)(nil),           // 102: waybill.v1.GetSweepsRequest
+	(*GetSweepsResponse)(nil),          // 103: waybill.v1.GetSweepsResponse
+	(*RegistrySweeps)(nil),             // 104: waybill.v1.RegistrySweeps
+	(*Sweep)(nil),                      // 105: waybill.v1.Sweep
+	(*SweepCount)(nil),                 // 106: waybill.v1.SweepCount
+	(*SweepFinding)(nil),               // 107: waybill.v1.SweepFinding
+	(*ListConnectorsRequest)(nil),      // 108: waybill.v1.ListConnectorsRequest
+	(*ListConnectorsResponse)(nil),     // 109: waybill.v1.ListConnectorsResponse
+	(*Connector)(nil),                  // 110: waybill.v1.Connector
+	(*TestConnectorRequest)(nil),       // 111: waybill.v1.TestConnectorRequest
+	(*TestConnectorResponse)(nil),      // 112: waybill.v1.TestConnectorResponse
+	(*ConnectorStep)(nil),              // 113: waybill.v1.ConnectorStep
+	nil,                                // 114: waybill.v1.Evidence.ClaimsEntry
+	(*timestamppb.Timestamp)(nil),      // 115: google.protobuf.Timestamp
 }
 var file_waybill_v1_waybill_proto_depIdxs = []int32{
 	5,   // 0: waybill.v1.GetStatusResponse.queue:type_name -> waybill.v1.QueueStats
-	109, // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
-	109, // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	115, // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
+	115, // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
 	4,   // 3: waybill.v1.GetStatusResponse.weak_connectors:type_name -> waybill.v1.WeakConnector
 	3,   // 4: waybill.v1.GetStatusResponse.ending_certificates:type_name -> waybill.v1.EndingCertificate
-	109, // 5: waybill.v1.EndingCertificate.ends:type_name -> google.protobuf.Timestamp
-	109, // 6: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
+	115, // 5: waybill.v1.EndingCertificate.ends:type_name -> google.protobuf.Timestamp
+	115, // 6: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
 	8,   // 7: waybill.v1.GetImageResponse.places:type_name -> waybill.v1.Place
 	10,  // 8: waybill.v1.GetImageResponse.holds:type_name -> waybill.v1.Hold
 	11,  // 9: waybill.v1.GetImageResponse.releases:type_name -> waybill.v1.Release
-	29,  // 10: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
-	109, // 11: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
-	109, // 12: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
-	9,   // 13: waybill.v1.Place.carriers:type_name -> waybill.v1.Carrier
-	0,   // 14: waybill.v1.Hold.by:type_name -> waybill.v1.Person
-	109, // 15: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
-	109, // 16: waybill.v1.Hold.since:type_name -> google.protobuf.Timestamp
-	14,  // 17: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
-	0,   // 18: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
-	0,   // 19: waybill.v1.Release.by:type_name -> waybill.v1.Person
-	109, // 20: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
-	13,  // 21: waybill.v1.Release.debt:type_name -> waybill.v1.Debt
-	12,  // 22: waybill.v1.Release.approved:type_name -> waybill.v1.Approver
-	0,   // 23: waybill.v1.Approver.who:type_name -> waybill.v1.Person
-	109, // 24: waybill.v1.Approver.at:type_name -> google.protobuf.Timestamp
-	0,   // 25: waybill.v1.Debt.by:type_name -> waybill.v1.Person
-	109, // 26: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
-	109, // 27: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
-	0,   // 28: waybill.v1.Debt.reviewed_by:type_name -> waybill.v1.Person
-	109, // 29: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
-	109, // 30: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
-	14,  // 31: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
-	20,  // 32: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
-	109, // 33: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
-	19,  // 34: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
-	0,   // 35: waybill.v1.GetVerdictResponse.requester:type_name -> waybill.v1.Person
-	23,  // 36: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
-	109, // 37: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
-	0,   // 38: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
-	109, // 39: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
-	109, // 40: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
-	26,  // 41: waybill.v1.ListPullsResponse.pulls:type_name -> waybill.v1.Pull
-	109, // 42: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
-	0,   // 43: waybill.v1.Pull.gateway:type_name -> waybill.v1.Person
-	109, // 44: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
-	29,  // 45: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
-	0,   // 46: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
-	109, // 47: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
-	30,  // 48: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
-	109, // 49: waybill.v1.Promotion.expires:type_name -> google.protobuf.Timestamp
-	0,   // 50: waybill.v1.Promotion.withdrawn_by:type_name -> waybill.v1.Person
-	0,   // 51: waybill.v1.Approval.by:type_name -> waybill.v1.Person
-	109, // 52: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
-	33,  // 53: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
-	35,  // 54: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
-	109, // 55: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
-	0,   // 56: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
-	109, // 57: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
-	58,  // 58: waybill.v1.Evidence.withdrawn:type_name -> waybill.v1.Withdrawal
-	108, // 59: waybill.v1.Evidence.claims:type_name -> waybill.v1.Evidence.ClaimsEntry
-	34,  // 60: waybill.v1.Evidence.uses:type_name -> waybill.v1.AuthorityUse
-	109, // 61: waybill.v1.AuthorityUse.at:type_name -> google.protobuf.Timestamp
-	38,  // 62: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
-	33,  // 63: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
-	38,  // 64: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
-	71,  // 65: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
-	50,  // 66: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
-	71,  // 67: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
-	45,  // 68: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
-	109, // 69: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
-	14,  // 70: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
-	20,  // 71: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
-	50,  // 72: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
-	50,  // 73: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
-	0,   // 74: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
-	109, // 75: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
-	51,  // 76: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
-	0,   // 77: waybill.v1.Vote.by:type_name -> waybill.v1.Person
-	109, // 78: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
-	0,   // 79: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
-	54,  // 80: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
-	20,  // 81: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
-	0,   // 82: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
-	109, // 83: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
-	109, // 84: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
-	57,  // 85: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
-	109, // 86: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
-	109, // 87: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
-	0,   // 88: waybill.v1.Key.by:type_name -> waybill.v1.Person
-	109, // 89: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
-	58,  // 90: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
-	109, // 91: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
-	0,   // 92: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
-	109, // 93: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
-	61,  // 94: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
-	0,   // 95: waybill.v1.Schema.by:type_name -> waybill.v1.Person
-	109, // 96: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
-	64,  // 97: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
-	109, // 98: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
-	0,   // 99: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
-	0,   // 100: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
-	109, // 101: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
-	0,   // 102: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
-	12,  // 103: waybill.v1.Waiver.approved:type_name -> waybill.v1.Approver
-	67,  // 104: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
-	109, // 105: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
-	70,  // 106: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
-	0,   // 107: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
-	109, // 108: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
-	71,  // 109: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
-	77,  // 110: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
-	78,  // 111: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
-	76,  // 112: waybill.v1.ListMembersResponse.taken_back:type_name -> waybill.v1.TakenBack
-	109, // 113: waybill.v1.TakenBack.since:type_name -> google.protobuf.Timestamp
-	0,   // 114: waybill.v1.TakenBack.by:type_name -> waybill.v1.Person
-	109, // 115: waybill.v1.TakenBack.at:type_name -> google.protobuf.Timestamp
-	0,   // 116: waybill.v1.Member.by:type_name -> waybill.v1.Person
-	109, // 117: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
-	0,   // 118: waybill.v1.Grant.by:type_name -> waybill.v1.Person
-	109, // 119: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
-	81,  // 120: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
-	0,   // 121: waybill.v1.Registry.by:type_name -> waybill.v1.Person
-	109, // 122: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
-	84,  // 123: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
-	109, // 124: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
-	89,  // 125: waybill.v1.ListUnusableResponse.events:type_name -> waybill.v1.UnusableEvent
-	90,  // 126: waybill.v1.ListUnusableResponse.counts:type_name -> waybill.v1.UnusableCount
-	109, // 127: waybill.v1.UnusableEvent.received_at:type_name -> google.protobuf.Timestamp
-	109, // 128: waybill.v1.UnusableEvent.last_at:type_name -> google.protobuf.Timestamp
-	95,  // 129: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
-	98,  // 130: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
-	99,  // 131: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
-	99,  // 132: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
-	101, // 133: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
-	109, // 134: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
-	109, // 135: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
-	109, // 136: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
-	100, // 137: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
-	101, // 138: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
-	109, // 139: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
-	104, // 140: waybill.v1.ListConnectorsResponse.connectors:type_name -> waybill.v1.Connector
-	109, // 141: waybill.v1.Connector.last_event:type_name -> google.protobuf.Timestamp
-	109, // 142: waybill.v1.Connector.last_refused:type_name -> google.protobuf.Timestamp
-	107, // 143: waybill.v1.TestConnectorResponse.steps:type_name -> waybill.v1.ConnectorStep
-	1,   // 144: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
-	6,   // 145: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
-	15,  // 146: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
-	17,  // 147: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
-	21,  // 148: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
-	24,  // 149: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
-	27,  // 150: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
-	31,  // 151: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
-	36,  // 152: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
-	39,  // 153: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
-	72,  // 154: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
-	41,  // 155: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
-	43,  // 156: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
-	46,  // 157: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
-	48,  // 158: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
-	52,  // 159: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
-	55,  // 160: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
-	59,  // 161: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
-	62,  // 162: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
-	65,  // 163: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
-	68,  // 164: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
-	74,  // 165: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
-	79,  // 166: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
-	82,  // 167: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
-	85,  // 168: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
-	87,  // 169: waybill.v1.Waybill.ListUnusable:input_type -> waybill.v1.ListUnusableRequest
-	91,  // 170: waybill.v1.Waybill.RemoveUnusable:input_type -> waybill.v1.RemoveUnusableRequest
-	93,  // 171: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
-	96,  // 172: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
-	102, // 173: waybill.v1.Waybill.ListConnectors:input_type -> waybill.v1.ListConnectorsRequest
-	105, // 174: waybill.v1.Waybill.TestConnector:input_type -> waybill.v1.TestConnectorRequest
-	2,   // 175: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
-	7,   // 176: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
-	16,  // 177: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
-	18,  // 178: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
-	22,  // 179: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
-	25,  // 180: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
-	28,  // 181: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
-	32,  // 182: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
-	37,  // 183: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
-	40,  // 184: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
-	73,  // 185: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
-	42,  // 186: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
-	44,  // 187: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
-	47,  // 188: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
-	49,  // 189: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
-	53,  // 190: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
-	56,  // 191: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
-	60,  // 192: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
-	63,  // 193: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
-	66,  // 194: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
-	69,  // 195: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
-	75,  // 196: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
-	80,  // 197: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
-	83,  // 198: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
-	86,  // 199: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
-	88,  // 200: waybill.v1.Waybill.ListUnusable:output_type -> waybill.v1.ListUnusableResponse
-	92,  // 201: waybill.v1.Waybill.RemoveUnusable:output_type -> waybill.v1.RemoveUnusableResponse
-	94,  // 202: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
-	97,  // 203: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
-	103, // 204: waybill.v1.Waybill.ListConnectors:output_type -> waybill.v1.ListConnectorsResponse
-	106, // 205: waybill.v1.Waybill.TestConnector:output_type -> waybill.v1.TestConnectorResponse
-	175, // [175:206] is the sub-list for method output_type
-	144, // [144:175] is the sub-list for method input_type
-	144, // [144:144] is the sub-list for extension type_name
-	144, // [144:144] is the sub-list for extension extendee
-	0,   // [0:144] is the sub-list for field type_name
+	35,  // 10: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
+	115, // 11: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
+	115, // 12: waybill.v1.GetImageResponse.as_of:type_name -> google.protobuf.Timestamp
+	115, // 13: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
+	9,   // 14: waybill.v1.Place.carriers:type_name -> waybill.v1.Carrier
+	0,   // 15: waybill.v1.Hold.by:type_name -> waybill.v1.Person
+	115, // 16: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
+	115, // 17: waybill.v1.Hold.since:type_name -> google.protobuf.Timestamp
+	14,  // 18: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
+	0,   // 19: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
+	0,   // 20: waybill.v1.Release.by:type_name -> waybill.v1.Person
+	115, // 21: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
+	13,  // 22: waybill.v1.Release.debt:type_name -> waybill.v1.Debt
+	12,  // 23: waybill.v1.Release.approved:type_name -> waybill.v1.Approver
+	0,   // 24: waybill.v1.Approver.who:type_name -> waybill.v1.Person
+	115, // 25: waybill.v1.Approver.at:type_name -> google.protobuf.Timestamp
+	0,   // 26: waybill.v1.Debt.by:type_name -> waybill.v1.Person
+	115, // 27: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
+	115, // 28: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
+	0,   // 29: waybill.v1.Debt.reviewed_by:type_name -> waybill.v1.Person
+	115, // 30: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
+	115, // 31: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
+	115, // 32: waybill.v1.GetTagResponse.as_of:type_name -> google.protobuf.Timestamp
+	14,  // 33: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
+	20,  // 34: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
+	115, // 35: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
+	19,  // 36: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
+	0,   // 37: waybill.v1.GetVerdictResponse.requester:type_name -> waybill.v1.Person
+	115, // 38: waybill.v1.GetVerdictResponse.as_of:type_name -> google.protobuf.Timestamp
+	23,  // 39: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
+	115, // 40: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
+	0,   // 41: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
+	115, // 42: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
+	115, // 43: waybill.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
+	115, // 44: waybill.v1.SearchRequest.before:type_name -> google.protobuf.Timestamp
+	23,  // 45: waybill.v1.SearchResponse.entries:type_name -> waybill.v1.HistoryEntry
+	23,  // 46: waybill.v1.ListEventsResponse.entries:type_name -> waybill.v1.HistoryEntry
+	115, // 47: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
+	32,  // 48: waybill.v1.ListPullsResponse.pulls:type_name -> waybill.v1.Pull
+	115, // 49: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
+	0,   // 50: waybill.v1.Pull.gateway:type_name -> waybill.v1.Person
+	115, // 51: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
+	35,  // 52: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
+	0,   // 53: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
+	115, // 54: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
+	36,  // 55: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
+	115, // 56: waybill.v1.Promotion.expires:type_name -> google.protobuf.Timestamp
+	0,   // 57: waybill.v1.Promotion.withdrawn_by:type_name -> waybill.v1.Person
+	0,   // 58: waybill.v1.Approval.by:type_name -> waybill.v1.Person
+	115, // 59: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	39,  // 60: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
+	115, // 61: waybill.v1.GetEvidenceResponse.as_of:type_name -> google.protobuf.Timestamp
+	41,  // 62: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
+	115, // 63: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
+	0,   // 64: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
+	115, // 65: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	64,  // 66: waybill.v1.Evidence.withdrawn:type_name -> waybill.v1.Withdrawal
+	114, // 67: waybill.v1.Evidence.claims:type_name -> waybill.v1.Evidence.ClaimsEntry
+	40,  // 68: waybill.v1.Evidence.uses:type_name -> waybill.v1.AuthorityUse
+	115, // 69: waybill.v1.AuthorityUse.at:type_name -> google.protobuf.Timestamp
+	44,  // 70: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
+	115, // 71: waybill.v1.GetTreeResponse.as_of:type_name -> google.protobuf.Timestamp
+	39,  // 72: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
+	44,  // 73: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
+	77,  // 74: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
+	56,  // 75: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
+	77,  // 76: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
+	51,  // 77: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
+	115, // 78: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
+	14,  // 79: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
+	20,  // 80: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
+	56,  // 81: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
+	56,  // 82: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
+	0,   // 83: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
+	115, // 84: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
+	57,  // 85: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
+	0,   // 86: waybill.v1.Vote.by:type_name -> waybill.v1.Person
+	115, // 87: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
+	0,   // 88: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
+	60,  // 89: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
+	20,  // 90: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
+	0,   // 91: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
+	115, // 92: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
+	115, // 93: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
+	63,  // 94: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
+	115, // 95: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
+	115, // 96: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
+	0,   // 97: waybill.v1.Key.by:type_name -> waybill.v1.Person
+	115, // 98: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
+	64,  // 99: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
+	115, // 100: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
+	0,   // 101: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
+	115, // 102: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
+	67,  // 103: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
+	0,   // 104: waybill.v1.Schema.by:type_name -> waybill.v1.Person
+	115, // 105: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
+	70,  // 106: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
+	115, // 107: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
+	0,   // 108: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
+	0,   // 109: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
+	115, // 110: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
+	0,   // 111: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
+	12,  // 112: waybill.v1.Waiver.approved:type_name -> waybill.v1.Approver
+	73,  // 113: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
+	115, // 114: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
+	76,  // 115: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
+	0,   // 116: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
+	115, // 117: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
+	77,  // 118: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
+	115, // 119: waybill.v1.GetPolicyResponse.as_of:type_name -> google.protobuf.Timestamp
+	83,  // 120: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
+	84,  // 121: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
+	82,  // 122: waybill.v1.ListMembersResponse.taken_back:type_name -> waybill.v1.TakenBack
+	115, // 123: waybill.v1.TakenBack.since:type_name -> google.protobuf.Timestamp
+	0,   // 124: waybill.v1.TakenBack.by:type_name -> waybill.v1.Person
+	115, // 125: waybill.v1.TakenBack.at:type_name -> google.protobuf.Timestamp
+	0,   // 126: waybill.v1.Member.by:type_name -> waybill.v1.Person
+	115, // 127: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
+	0,   // 128: waybill.v1.Grant.by:type_name -> waybill.v1.Person
+	115, // 129: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
+	87,  // 130: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
+	0,   // 131: waybill.v1.Registry.by:type_name -> waybill.v1.Person
+	115, // 132: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
+	90,  // 133: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
+	115, // 134: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
+	95,  // 135: waybill.v1.ListUnusableResponse.events:type_name -> waybill.v1.UnusableEvent
+	96,  // 136: waybill.v1.ListUnusableResponse.counts:type_name -> waybill.v1.UnusableCount
+	115, // 137: waybill.v1.UnusableEvent.received_at:type_name -> google.protobuf.Timestamp
+	115, // 138: waybill.v1.UnusableEvent.last_at:type_name -> google.protobuf.Timestamp
+	101, // 139: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
+	104, // 140: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
+	105, // 141: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
+	105, // 142: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
+	107, // 143: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
+	115, // 144: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
+	115, // 145: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
+	115, // 146: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
+	106, // 147: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
+	107, // 148: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
+	115, // 149: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
+	110, // 150: waybill.v1.ListConnectorsResponse.connectors:type_name -> waybill.v1.Connector
+	115, // 151: waybill.v1.Connector.last_event:type_name -> google.protobuf.Timestamp
+	115, // 152: waybill.v1.Connector.last_refused:type_name -> google.protobuf.Timestamp
+	113, // 153: waybill.v1.TestConnectorResponse.steps:type_name -> waybill.v1.ConnectorStep
+	1,   // 154: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
+	6,   // 155: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
+	15,  // 156: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
+	17,  // 157: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
+	21,  // 158: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
+	24,  // 159: waybill.v1.Waybill.Search:input_type -> waybill.v1.SearchRequest
+	26,  // 160: waybill.v1.Waybill.FindImages:input_type -> waybill.v1.FindImagesRequest
+	28,  // 161: waybill.v1.Waybill.ListEvents:input_type -> waybill.v1.ListEventsRequest
+	30,  // 162: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
+	33,  // 163: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
+	37,  // 164: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
+	42,  // 165: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
+	45,  // 166: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
+	78,  // 167: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
+	47,  // 168: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
+	49,  // 169: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
+	52,  // 170: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
+	54,  // 171: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
+	58,  // 172: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
+	61,  // 173: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
+	65,  // 174: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
+	68,  // 175: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
+	71,  // 176: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
+	74,  // 177: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
+	80,  // 178: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
+	85,  // 179: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
+	88,  // 180: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
+	91,  // 181: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
+	93,  // 182: waybill.v1.Waybill.ListUnusable:input_type -> waybill.v1.ListUnusableRequest
+	97,  // 183: waybill.v1.Waybill.RemoveUnusable:input_type -> waybill.v1.RemoveUnusableRequest
+	99,  // 184: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
+	102, // 185: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
+	108, // 186: waybill.v1.Waybill.ListConnectors:input_type -> waybill.v1.ListConnectorsRequest
+	111, // 187: waybill.v1.Waybill.TestConnector:input_type -> waybill.v1.TestConnectorRequest
+	2,   // 188: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
+	7,   // 189: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
+	16,  // 190: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
+	18,  // 191: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
+	22,  // 192: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
+	25,  // 193: waybill.v1.Waybill.Search:output_type -> waybill.v1.SearchResponse
+	27,  // 194: waybill.v1.Waybill.FindImages:output_type -> waybill.v1.FindImagesResponse
+	29,  // 195: waybill.v1.Waybill.ListEvents:output_type -> waybill.v1.ListEventsResponse
+	31,  // 196: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
+	34,  // 197: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
+	38,  // 198: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
+	43,  // 199: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
+	46,  // 200: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
+	79,  // 201: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
+	48,  // 202: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
+	50,  // 203: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
+	53,  // 204: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
+	55,  // 205: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
+	59,  // 206: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
+	62,  // 207: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
+	66,  // 208: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
+	69,  // 209: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
+	72,  // 210: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
+	75,  // 211: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
+	81,  // 212: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
+	86,  // 213: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
+	89,  // 214: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
+	92,  // 215: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
+	94,  // 216: waybill.v1.Waybill.ListUnusable:output_type -> waybill.v1.ListUnusableResponse
+	98,  // 217: waybill.v1.Waybill.RemoveUnusable:output_type -> waybill.v1.RemoveUnusableResponse
+	100, // 218: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
+	103, // 219: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
+	109, // 220: waybill.v1.Waybill.ListConnectors:output_type -> waybill.v1.ListConnectorsResponse
+	112, // 221: waybill.v1.Waybill.TestConnector:output_type -> waybill.v1.TestConnectorResponse
+	188, // [188:222] is the sub-list for method output_type
+	154, // [154:188] is the sub-list for method input_type
+	154, // [154:154] is the sub-list for extension type_name
+	154, // [154:154] is the sub-list for extension extendee
+	0,   // [0:154] is the sub-list for field type_name
 }
 
 func init() { file_waybill_v1_waybill_proto_init() }
@@ -10354,7 +11025,7 @@ func file_waybill_v1_waybill_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_waybill_v1_waybill_proto_rawDesc), len(file_waybill_v1_waybill_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   109,
+			NumMessages:   115,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
