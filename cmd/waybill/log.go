@@ -22,7 +22,7 @@ func newLogCmd(a *app) *cobra.Command {
 		Long: `Print the last events and acts of the whole ledger, pulls not among them; with
 --follow go on with what comes, until it is interrupted. --after goes on where a
 token ends that was printed before: nothing is left out or printed twice. With
--o json each entry is a line, with the token to go on after.`,
+-o json each entry is a line. The token is printed on standard error at the end.`,
 		RunE: a.withoutTimeout(func(ctx context.Context, _ []string) error {
 			q.PageSize = maxLogPage
 			if q.GetAfter() != "" {
@@ -48,6 +48,7 @@ func (a *app) log(ctx context.Context, q *waybillv1.ListEventsRequest, follow bo
 	for {
 		res, err := client.ListEvents(ctx, q)
 		if ctx.Err() != nil {
+			a.notice("go on with: waybill log --after %s", q.GetAfter())
 			return nil //nolint:nilerr // interrupted, as it was told to be
 		}
 		if err != nil {
