@@ -132,7 +132,11 @@ func liveBackends() backends {
 		},
 		channel: connectChannel,
 		gateway: func(ctx context.Context, address, caFile string, p person, at string) (gatewayAPI, error) {
-			return api.Dial(ctx, api.ClientConfig{Address: address, CAFile: caFile, CertFile: p.keys.Cert, KeyFile: p.keys.Key, Key: p.openKey(), At: at})
+			c, err := api.Dial(ctx, api.ClientConfig{Address: address, CAFile: caFile, CertFile: p.keys.Cert, KeyFile: p.keys.Key, Key: p.openKey()})
+			if err != nil {
+				return nil, err
+			}
+			return c.AsOf(at), nil
 		},
 		open: func(dir string) (localNetwork, error) { return network.Open(dir) },
 		network: func(dir string, portBase int, progress io.Writer) (localNetwork, error) {

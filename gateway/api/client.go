@@ -28,9 +28,6 @@ type ClientConfig struct {
 	CertFile, KeyFile string
 	// Key is the key itself, where whoever calls had to open its file.
 	Key crypto.PrivateKey
-	// At is as of when images, tags, verdicts, evidence and policies are asked for: a
-	// height or a time; empty: now.
-	At string
 	// ServerName overrides the host of Address in the certificate check.
 	ServerName string
 }
@@ -83,7 +80,7 @@ func Dial(_ context.Context, cfg ClientConfig) (*Client, error) {
 	if err != nil {
 		return nil, provenance.Wrap(provenance.Invalid, err, "gateway address %s", cfg.Address)
 	}
-	return &Client{conn: conn, rpc: allPages{waybillv1.NewWaybillClient(conn)}, at: cfg.At}, nil
+	return &Client{conn: conn, rpc: allPages{waybillv1.NewWaybillClient(conn)}}, nil
 }
 
 func (cfg ClientConfig) pair() (tls.Certificate, error) {
@@ -100,6 +97,10 @@ func (cfg ClientConfig) pair() (tls.Certificate, error) {
 	}
 	return tls.Certificate{Certificate: [][]byte{block.Bytes}, PrivateKey: cfg.Key}, nil
 }
+
+// AsOf returns a client, over the same connection, whose questions about images, tags,
+// verdicts, evidence and policies are as of a height or a time; "" is now.
+func (c *Client) AsOf(at string) *Client { return &Client{conn: c.conn, rpc: c.rpc, at: at} }
 
 // Close ends the connection.
 func (c *Client) Close() error { return c.conn.Close() }

@@ -33,17 +33,24 @@ func (x *Index) ViewAt(ctx context.Context, when readmodel.When, now time.Time, 
 		if err != nil {
 			return err
 		}
-		p := &past{Snapshot: s, height: at.Height}
-		if p.record, err = s.firstRecord(at.Height); err != nil {
+		then, err := s.asOf(at.Height)
+		if err != nil {
 			return err
 		}
 		if at.Judged.IsZero() {
-			if at.Judged, err = p.time(); err != nil {
+			if at.Judged, err = then.past.time(); err != nil {
 				return err
 			}
 		}
-		return read(at, &Snapshot{Height: at.Height, reads: s.reads, runs: s.runs, past: p})
+		return read(at, then)
 	})
+}
+
+// asOf is the snapshot as it was at a height that it holds.
+func (s *Snapshot) asOf(height uint64) (*Snapshot, error) {
+	record, err := s.firstRecord(height)
+	p := &past{Snapshot: s, height: height, record: record}
+	return &Snapshot{Height: height, reads: s.reads, runs: s.runs, past: p}, err
 }
 
 // moment finds the height and the time that are asked for.

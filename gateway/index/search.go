@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// maxLooked bounds how many records an answer looks through: some 30 ms.
-	maxLooked = 4000
+	// maxLooked bounds how many records an answer looks through: some 15 ms.
+	maxLooked = 2500
 	// maxAlike bounds the images that the beginning of a digest may stand for.
 	maxAlike = 64
 	// minDigits is how many hex digits are enough to ask by.
