@@ -152,6 +152,8 @@ func (s *service) ListEvents(ctx context.Context, in *waybillv1.ListEventsReques
 		select {
 		case <-ctx.Done():
 			return out, nil //nolint:nilerr // nothing happened until the caller left
+		case <-s.followers.over:
+			return out, nil
 		case <-time.After(waitPace):
 		}
 	}

@@ -77,6 +77,8 @@ type Server struct {
 	grpc  *grpc.Server
 	mux   *http.ServeMux
 	tls   *tls.Config
+
+	followers *followers
 }
 
 // New makes a server. It returns an Invalid error that says everything that is
@@ -113,7 +115,8 @@ func New(cfg Config) (*Server, error) {
 		ClientAuth: tls.RequestClientCert,
 	}
 	g := guard{org: cfg.Org, anonymous: cfg.AnonymousReads, table: accessTable(), log: cfg.Log, observe: cfg.Observe, deadline: callDeadline}
-	answers := &service{cfg: cfg, started: cfg.Now()}
+	s.followers = newFollowers()
+	answers := &service{cfg: cfg, started: cfg.Now(), followers: s.followers}
 	g.roles = answers.roles
 	s.grpc = grpc.NewServer(grpc.UnaryInterceptor(g.intercept), grpc.MaxRecvMsgSize(maxRequest))
 	waybillv1.RegisterWaybillServer(s.grpc, answers)
@@ -157,6 +160,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	})
 	group.Go(func() error {
 		<-ctx.Done()
+		s.followers.end()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 		defer cancel()
 		err := server.Shutdown(grace)

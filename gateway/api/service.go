@@ -21,7 +21,7 @@ type service struct {
 	started time.Time
 
 	policies  policy.Cache
-	followers followers
+	followers *followers
 }
 
 // view reads the index at one height. Freshness is asked first: an answer must

@@ -21,10 +21,16 @@ const (
 
 // followers counts those who wait.
 type followers struct {
-	mu  sync.Mutex
-	all int
-	of  map[string]int
+	mu   sync.Mutex
+	all  int
+	of   map[string]int
+	over chan struct{} // closed when the server ends: nobody waits any more
 }
+
+func newFollowers() *followers { return &followers{of: map[string]int{}, over: make(chan struct{})} }
+
+// end ends all waiting.
+func (f *followers) end() { close(f.over) }
 
 // take lets one more wait, until the function that it returns is called; Unavailable where
 // too many do.
@@ -33,9 +39,6 @@ func (f *followers) take(msp string) (func(), error) {
 	defer f.mu.Unlock()
 	if f.all >= maxFollowers || f.of[msp] >= maxFollowersOrg {
 		return nil, withHint(provenance.Errorf(provenance.Unavailable, "%d wait for events here, %d of them of %s", f.all, f.of[msp], msp), "ask again later, or without waiting")
-	}
-	if f.of == nil {
-		f.of = map[string]int{}
 	}
 	f.all++
 	f.of[msp]++
@@ -84,6 +87,8 @@ func (s *Server) stream(conn inProcess) http.Handler {
 			after = page.GetNext()
 			select {
 			case <-r.Context().Done():
+				return
+			case <-s.followers.over:
 				return
 			default:
 			}
