@@ -23,7 +23,7 @@ func newSearchCmd(a *app) *cobra.Command {
 	var asCSV bool
 	cmd := &cobra.Command{
 		Use: "search [DIGEST]", Short: "Find events and acts by what is known of them", Args: cobra.MaximumNArgs(1),
-		Example: examples(`waybill search 4f2a9c`, `waybill search --repository 'reg.example/team/**' --decision refused --since 2026-11-01`, `waybill search --text CVE-2026 --csv`),
+		Example: examples(`waybill search 4f2a9c`, `waybill search --repository 'reg.example/team/**' --decision refused`, `waybill search --text CVE-2026 --csv`),
 		Long: `Find events and acts. What is given must all match: the digest or its first 6
 digits or more, a tag, a repository or a pattern of it as in policies, who
 pushed or acted, whose organisation recorded or acted, the kind as waybill
