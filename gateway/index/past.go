@@ -156,7 +156,7 @@ func (p *past) get(keys []string) ([][]byte, error) {
 	if len(current) == 0 {
 		return values, nil
 	}
-	now, err := p.Snapshot.current(current...)
+	now, err := p.current(current...)
 	for i, value := range now {
 		values[currentAt[i]] = value
 	}
@@ -241,8 +241,7 @@ func movesTagKind(r readmodel.Record) bool {
 
 // scan reads keys in their order as they were.
 func (p *past) scan(from, to []byte, limit int) (all []state.Entry, err error) {
-	for more := true; more && len(all) < limit; {
-		more = false
+	for len(all) < limit {
 		var keys []string
 		var rows []stored
 		err := p.each(`SELECT key, since, past, value FROM kv WHERE key >= ? AND key < ? ORDER BY key LIMIT ?`, []any{from, to, maxVariables}, func(row *sql.Rows) error {
@@ -264,9 +263,10 @@ func (p *past) scan(from, to []byte, limit int) (all []state.Entry, err error) {
 				all = append(all, state.Entry{Key: keys[i], Value: v.value})
 			}
 		}
-		if more = len(rows) == maxVariables; more {
-			from = append([]byte(keys[len(keys)-1]), 0)
+		if len(rows) < maxVariables {
+			break
 		}
+		from = append([]byte(keys[len(keys)-1]), 0)
 	}
 	return all, nil
 }
@@ -302,7 +302,7 @@ func (p *past) promotions(f readmodel.PromotionFilter, page readmodel.Page) ([]s
 	if f.Status != "" || !f.Since.IsZero() || !f.Before.IsZero() {
 		return nil, "", errNow("promotions of a status")
 	}
-	found, next, err := p.Snapshot.Promotions(f, page)
+	found, next, err := p.Promotions(f, page)
 	if err != nil {
 		return nil, "", err
 	}

@@ -112,8 +112,8 @@ func (w *writer) keep(old stored) (number uint64, err error) {
 			}
 		}
 	}
-	number = w.memory.version
-	w.memory.version++
+	number = w.version
+	w.version++
 	return number, w.exec(&w.st.version, number, old.since, old.past, jump, depth, old.value)
 }
 
@@ -141,8 +141,8 @@ func (w *writer) keepPlace(write block.Write, d provenance.Digest, a []string) e
 	if err != nil {
 		return err
 	}
-	number := w.memory.version
-	w.memory.version++
+	number := w.version
+	w.version++
 	w.add(versionKey(d, id, w.at.Block), numberValue(number))
 	return w.exec(&w.st.version, number, w.at.Block<<1, uint64(0), uint64(0), uint64(1), old)
 }
