@@ -13,6 +13,7 @@ import (
 // gatewayAPI is a gateway's API, topic by topic: *api.Client, or a test's fake.
 type gatewayAPI interface {
 	imageAPI
+	findAPI
 	pastAPI
 	memberAPI
 	queueAPI
@@ -40,6 +41,13 @@ type imageAPI interface {
 	GetImage(ctx context.Context, image string) (*waybillv1.GetImageResponse, error)
 	GetVerdict(ctx context.Context, image, stage string) (*waybillv1.GetVerdictResponse, error)
 	GetTree(ctx context.Context, image string) (*waybillv1.GetTreeResponse, error)
+}
+
+// findAPI finds what is not known by its name.
+type findAPI interface {
+	FindImages(ctx context.Context, digits, repository string) (*waybillv1.FindImagesResponse, error)
+	Search(ctx context.Context, in *waybillv1.SearchRequest) (*waybillv1.SearchResponse, error)
+	ListEvents(ctx context.Context, in *waybillv1.ListEventsRequest) (*waybillv1.ListEventsResponse, error)
 }
 
 // pastAPI are the questions about what happened.
@@ -108,7 +116,8 @@ type backends struct {
 	peer      func(network.Clients, person) (peer, error)
 	channel   func(network.Clients, person) (channelMember, error)
 	// gateway reaches the gateway at address, whose certificate caFile vouches for, as p.
-	gateway func(ctx context.Context, address, caFile string, p person) (gatewayAPI, error)
+	// Its answers are as of at, "" for now.
+	gateway func(ctx context.Context, address, caFile string, p person, at string) (gatewayAPI, error)
 	// open opens a network that is there; network also prepares a new one.
 	open    func(dir string) (localNetwork, error)
 	network func(dir string, portBase int, progress io.Writer) (localNetwork, error)
@@ -123,8 +132,12 @@ func liveBackends() backends {
 			return provision.Dial(c, p.org, p.name, p.openKey())
 		},
 		channel: connectChannel,
-		gateway: func(ctx context.Context, address, caFile string, p person) (gatewayAPI, error) {
-			return api.Dial(ctx, api.ClientConfig{Address: address, CAFile: caFile, CertFile: p.keys.Cert, KeyFile: p.keys.Key, Key: p.openKey()})
+		gateway: func(ctx context.Context, address, caFile string, p person, at string) (gatewayAPI, error) {
+			c, err := api.Dial(ctx, api.ClientConfig{Address: address, CAFile: caFile, CertFile: p.keys.Cert, KeyFile: p.keys.Key, Key: p.openKey()})
+			if err != nil {
+				return nil, err
+			}
+			return c.AsOf(at), nil
 		},
 		open: func(dir string) (localNetwork, error) { return network.Open(dir) },
 		network: func(dir string, portBase int, progress io.Writer) (localNetwork, error) {

@@ -18,7 +18,7 @@ import (
 func newEvidenceCmd(a *app) *cobra.Command {
 	var typ string
 	cmd := &cobra.Command{
-		Use: "evidence IMAGE", Short: "List the verified evidence about an image", Args: parentOrOperands("IMAGE"),
+		Use: "evidence IMAGE", Short: "List the verified evidence about an image", Long: "List the verified evidence about an image, what counts and what does not.\n\n" + asOfHelp, Args: parentOrOperands("IMAGE"),
 		Example: examples(`waybill evidence reg.example/app:1.0`, `waybill evidence reg.example/app:1.0 --type sbom -o json`),
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			ref, err := a.askedImage(ctx, args[0])
@@ -31,6 +31,7 @@ func newEvidenceCmd(a *app) *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVar(&typ, "type", "", "only of this type")
+	a.atFlag(cmd)
 	cmd.AddCommand(newEvidenceWithdrawCmd(a), newEvidenceReplayCmd(a))
 	return cmd
 }
@@ -168,7 +169,7 @@ func facts(text string) string {
 }
 
 func newTreeCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "tree IMAGE", Short: "Draw an image: its platforms, what refers to it, its evidence", Args: operands("IMAGE"),
 		Example: examples(`waybill tree reg.example/app:1.0`),
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
@@ -184,6 +185,8 @@ func newTreeCmd(a *app) *cobra.Command {
 			})
 		}),
 	}
+	a.atFlag(cmd)
+	return cmd
 }
 
 // writeTree draws a node; first and rest are what stands before its first and its other lines.

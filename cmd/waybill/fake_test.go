@@ -36,6 +36,7 @@ const (
 type world struct {
 	// nil: what a test does not answer must not be asked
 	imageAPI
+	findAPI
 	policyAPI
 	proposalAPI
 	evidenceAPI
@@ -50,6 +51,7 @@ type world struct {
 	stdin   string
 	verdict policy.Verdict
 	stale   bool
+	at      string // as of when gateways are asked
 	fails   error  // of the next transaction
 	asked   string // who asked which gateway
 	acts    []string
@@ -170,8 +172,9 @@ func (w *world) run(args ...string) (code int, out, errOut string) {
 		channel: func(_ network.Clients, p person) (channelMember, error) {
 			return w.channel.of(p), nil
 		},
-		gateway: func(_ context.Context, address, _ string, p person) (gatewayAPI, error) {
+		gateway: func(_ context.Context, address, _ string, p person, at string) (gatewayAPI, error) {
 			w.asked = p.String() + " at " + address
+			w.at = at
 			return w, nil
 		},
 		open: func(dir string) (localNetwork, error) {

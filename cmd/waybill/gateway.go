@@ -42,7 +42,7 @@ func (a *app) askWhom(ctx context.Context) (gatewayAPI, network.Client, error) {
 	if me, err = a.unlocked(me); err != nil {
 		return nil, host, err
 	}
-	client, err := a.backends.gateway(ctx, address, host.GatewayTLSCA, me)
+	client, err := a.backends.gateway(ctx, address, host.GatewayTLSCA, me, a.at)
 	if err != nil {
 		return nil, host, fmt.Errorf("reach the gateway at %s: %w", address, err)
 	}

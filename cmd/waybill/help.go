@@ -22,7 +22,7 @@ type commandGroup struct {
 func commandGroups(a *app) []commandGroup {
 	return []commandGroup{
 		{"ask", "Ask: what the ledger says", []*cobra.Command{
-			newVerifyCmd(a), newExplainCmd(a), newReceiptCmd(a), newProofCmd(a), newStatusCmd(a), newHistoryCmd(a), newPullsCmd(a), newPromotionsCmd(a), newInboxCmd(a),
+			newVerifyCmd(a), newExplainCmd(a), newReceiptCmd(a), newProofCmd(a), newStatusCmd(a), newHistoryCmd(a), newSearchCmd(a), newDiffCmd(a), newLogCmd(a), newPullsCmd(a), newPromotionsCmd(a), newInboxCmd(a),
 		}},
 		{"decide", "Decide: what may run where", []*cobra.Command{
 			newPromoteCmd(a), newApproveCmd(a), newRejectCmd(a), newWithdrawCmd(a), newCancelCmd(a),

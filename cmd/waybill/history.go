@@ -17,10 +17,14 @@ func newHistoryCmd(a *app) *cobra.Command {
 		Example: examples(`waybill history reg.example/app:1.0`, `waybill history reg.example/app --newest-first --limit 20`),
 		Long:    "List what happened to an image (host/repository@digest, or a digest alone), to a\ntag (host/repository:tag) or in a whole repository (host/repository).",
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
-			if err := checkSubject(args[0]); err != nil {
+			image, err := a.wholeImage(ctx, args[0])
+			if err != nil {
 				return err
 			}
-			q.Image = args[0]
+			if err := checkSubject(image); err != nil {
+				return err
+			}
+			q.Image = image
 			return query(ctx, a, func(c gatewayAPI) (*waybillv1.ListHistoryResponse, error) { return c.ListHistory(ctx, q) }, func(w io.Writer, res *waybillv1.ListHistoryResponse) {
 				writeHistory(w, res.GetEntries())
 				nextPage(w, res.GetNextPageToken())

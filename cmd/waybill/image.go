@@ -34,7 +34,7 @@ func parseRepository(s string) (provenance.Host, provenance.Repository, error) {
 
 // askedImage reads IMAGE for a question and resolves a tag through a gateway.
 func (a *app) askedImage(ctx context.Context, image string) (provenance.Reference, error) {
-	ref, err := parseImage(image)
+	ref, err := a.parseImage(ctx, image)
 	if err != nil || !ref.Digest.IsZero() {
 		return ref, err
 	}

@@ -189,7 +189,7 @@ func TestPassphrase(t *testing.T) {
 		} else {
 			_ = peer.Close() // nothing was sent
 		}
-		gateway, err := live.gateway(context.Background(), p.org.GatewayAddress, p.org.GatewayTLSCA, p)
+		gateway, err := live.gateway(context.Background(), p.org.GatewayAddress, p.org.GatewayTLSCA, p, "")
 		if err != nil {
 			t.Errorf("the gateway's client: %v", err)
 		} else {

@@ -108,6 +108,10 @@ func evaluate[T any](ctx context.Context, p ownPeer, fn string, args ...string) 
 // image reads IMAGE from a command line and resolves a tag by the own peer's
 // tag record. A digest that was typed is what it is.
 func (p ownPeer) image(ctx context.Context, typed string) (provenance.Reference, error) {
+	typed, err := p.signedImage(ctx, typed)
+	if err != nil {
+		return provenance.Reference{}, err
+	}
 	ref, err := parseImage(typed)
 	if err != nil || !ref.Digest.IsZero() {
 		return ref, err

@@ -137,6 +137,7 @@ func newPolicyShowCmd(a *app) *cobra.Command {
 		}),
 	}
 	cmd.Flags().IntVar(&version, "version", 0, "which version; 0 is the one in force")
+	a.atFlag(cmd)
 	return cmd
 }
 

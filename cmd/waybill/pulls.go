@@ -26,9 +26,11 @@ the registry's owner (pulls in its gateway's configuration): with private, only
 the owner's people see it, on their own gateway, and others see a salted hash.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			if _, err := provenance.ParseDigest(args[0]); err != nil {
-				if _, err := parseImage(args[0]); err != nil {
+				ref, err := a.parseImage(ctx, args[0])
+				if err != nil {
 					return err
 				}
+				args[0] = ref.String()
 			}
 			if since < 0 {
 				return usagef("--since %s: want a time that has passed, as in 24h", since)

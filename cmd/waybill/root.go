@@ -31,6 +31,8 @@ type app struct {
 	// awaitTimeout is how long a transaction waits for what another organisation did just before.
 	awaitTimeout time.Duration
 
+	// at is as of when a question is asked: a height or a time; empty: now.
+	at string
 	// ownOnly: the question is about one's own gateway; no other's answer will do.
 	ownOnly bool
 	// started: the command line was understood; errors are no longer usage errors.

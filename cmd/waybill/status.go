@@ -14,22 +14,30 @@ import (
 )
 
 func newStatusCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "status [IMAGE]", Short: "Show where an image is, or how the gateway is doing", Args: atMostImage,
 		Example: examples(`waybill status`, `waybill status reg.example/app:1.0`),
-		Long:    "Show where an image is, who holds it in quarantine and where it is released.\nIMAGE may be a digest alone: then every repository is listed. The exit code is\n10 while it is nowhere. Without IMAGE, show how the gateway and its ledger are\ndoing; the exit code is 14 when it is behind.",
+		Long:    "Show where an image is, who holds it in quarantine and where it is released.\nIMAGE may be a digest alone: then every repository is listed. The exit code is\n10 while it is nowhere. Without IMAGE, show how the gateway and its ledger are\ndoing; the exit code is 14 when it is behind.\n\n" + asOfHelp,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
 			if len(args) == 0 {
+				if a.at != "" {
+					return usagef("--at is about an image: how a gateway is doing is told of now alone")
+				}
 				return a.gatewayStatus(ctx)
 			}
-			if _, err := provenance.ParseDigest(args[0]); err != nil {
-				if _, err := parseImage(args[0]); err != nil {
+			image := args[0]
+			if _, err := provenance.ParseDigest(image); err != nil {
+				ref, err := a.parseImage(ctx, image)
+				if err != nil {
 					return err
 				}
+				image = ref.String()
 			}
-			return a.imageStatus(ctx, args[0])
+			return a.imageStatus(ctx, image)
 		}),
 	}
+	a.atFlag(cmd)
+	return cmd
 }
 
 // imageStatus prints what the ledger knows of an image. An image that is
@@ -110,7 +118,11 @@ func writeImage(w io.Writer, res *waybillv1.GetImageResponse) {
 	head.row("image", res.GetImage())
 	head.row("digest", res.GetDigest())
 	head.row("height", number(res.GetHeight()))
-	head.row("pulls", fmt.Sprintf("%d, last %s", res.GetPulls(), when(res.GetLastPull())))
+	if res.GetAsOf() != nil {
+		head.row("as of", when(res.GetAsOf()))
+	} else {
+		head.row("pulls", fmt.Sprintf("%d, last %s", res.GetPulls(), when(res.GetLastPull())))
+	}
 	head.write(w, "")
 	blank(w)
 	places := table("REPOSITORY", "TAGS", "TYPE", "PUSHED", "RECORDED BY", "")

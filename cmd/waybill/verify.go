@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -43,78 +44,93 @@ func newAskCmd(a *app, name, short, more string, write func(io.Writer, policy.Ve
 	var stage string
 	var trust bool
 	cmd := &cobra.Command{
-		Use: name + " IMAGE --stage STAGE", Short: short, Long: short + ".\n\n" + more + askHelp + exitHelp, Args: operands("IMAGE"),
+		Use: name + " IMAGE --stage STAGE", Short: short, Long: short + ".\n\n" + more + askHelp + asOfHelp + "\n\n" + exitHelp, Args: operands("IMAGE"),
 		Example: examples("waybill "+name+" reg.example/app:1.0 --stage production", "waybill "+name+" reg.example/app:1.0 --stage production -o json"),
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
-			v, err := a.verdict(ctx, args[0], stage, trust)
+			v, asOf, err := a.verdict(ctx, args[0], stage, trust)
 			if err != nil {
 				return err
 			}
 			a.stageHint(v)
-			if err := a.emit(v, func(w io.Writer) { write(w, v) }); err != nil {
+			if err := a.emit(pastVerdict{v, asOf}, func(w io.Writer) { write(w, v) }); err != nil {
 				return err
 			}
 			return answered(v)
 		}),
 	}
 	cmd.Flags().StringVar(&stage, "stage", "", "the stage, as the policy names it")
+	a.atFlag(cmd)
 	cmd.Flags().BoolVar(&trust, "trust-gateway", false, "ask a gateway and rely on it, whoever runs it")
 	requireFlags(cmd, "stage")
 	return cmd
 }
 
-// verdict asks the reader's own peer, or where that was wanted a gateway.
-func (a *app) verdict(ctx context.Context, image, stage string, trust bool) (policy.Verdict, error) {
-	ref, err := parseImage(image)
+// pastVerdict is a verdict and the moment that was judged; nil: now.
+type pastVerdict struct {
+	policy.Verdict
+	AsOf *time.Time `json:"asOf,omitempty"`
+}
+
+// verdict asks the reader's own peer, or where that was wanted a gateway: peers know
+// their state as it is alone, so that an earlier moment is asked of a gateway.
+func (a *app) verdict(ctx context.Context, image, stage string, trust bool) (v policy.Verdict, asOf *time.Time, err error) {
+	ref, err := a.parseImage(ctx, image)
 	if err != nil {
-		return policy.Verdict{}, err
+		return v, nil, err
 	}
-	if a.gateway != "" || trust {
+	if a.gateway != "" || trust || a.at != "" {
 		return a.gatewayVerdict(ctx, ref, stage, trust)
 	}
 	p, err := a.readerPeer()
 	if err != nil {
-		return policy.Verdict{}, err
+		return v, nil, err
 	}
 	defer p.close()
-	if ref, err = p.image(ctx, image); err != nil {
-		return policy.Verdict{}, err
+	if ref.Digest.IsZero() {
+		if ref, err = p.image(ctx, image); err != nil {
+			return v, nil, err
+		}
 	}
-	return p.verdict(ctx, ref, stage)
+	v, err = p.verdict(ctx, ref, stage)
+	return v, nil, err
 }
 
 // gatewayVerdict asks a gateway and says whose word the answer is. A stale
 // gateway's "allowed" is no answer, and neither is another organisation's that is
 // not to be trusted.
-func (a *app) gatewayVerdict(ctx context.Context, ref provenance.Reference, stage string, trust bool) (policy.Verdict, error) {
-	var v policy.Verdict
+func (a *app) gatewayVerdict(ctx context.Context, ref provenance.Reference, stage string, trust bool) (v policy.Verdict, asOf *time.Time, err error) {
 	c, err := a.clients()
 	if err != nil {
-		return v, err
+		return v, nil, err
 	}
 	me, err := a.reader(c)
 	if err != nil {
-		return v, err
+		return v, nil, err
 	}
 	client, host, err := a.askWhom(ctx)
 	if err != nil {
-		return v, err
+		return v, nil, err
 	}
 	defer func() { _ = client.Close() }() // only read from
 	who := host.Org + "'s gateway"
 	a.notice("%s answers, and not %s's own peer", who, me.org.Org)
 	if ref, err = a.resolve(ctx, client, ref); err != nil {
-		return v, err
+		return v, nil, err
 	}
 	res, err := client.GetVerdict(ctx, byDigest(ref), stage)
 	if err != nil {
-		return v, err
+		return v, nil, err
 	}
 	if v, err = verdictOf(res); err != nil {
-		return v, err
+		return v, nil, err
 	}
 	if err := checkAnswer(who, v, ref, stage); err != nil {
-		return v, err
+		return v, nil, err
+	}
+	if at := res.GetAsOf(); at != nil {
+		asOf = new(time.Time)
+		*asOf = at.AsTime().UTC()
+		a.notice("as of height %d, judged at %s: not now", res.GetHeight(), asOf.Format(time.RFC3339))
 	}
 	if res.GetStale() {
 		a.notice("this gateway is behind the ledger: the answer may be old")
@@ -122,12 +138,12 @@ func (a *app) gatewayVerdict(ctx context.Context, ref provenance.Reference, stag
 	switch {
 	case v.Verdict != policy.Allowed:
 	case res.GetStale():
-		return v, provenance.Errorf(provenance.Unavailable, "the gateway is stale at block %d", v.Height)
+		return v, asOf, provenance.Errorf(provenance.Unavailable, "the gateway is stale at block %d", v.Height)
 	case host.MSPID != me.org.MSPID && !trust:
-		return v, hint(provenance.Errorf(provenance.Unavailable, "that it is allowed is %s's word alone, and %s's own peer was not asked", host.Org, me.org.Org),
+		return v, asOf, hint(provenance.Errorf(provenance.Unavailable, "that it is allowed is %s's word alone, and %s's own peer was not asked", host.Org, me.org.Org),
 			"ask your own peer (without --gateway), or take that word with --trust-gateway")
 	}
-	return v, nil
+	return v, asOf, nil
 }
 
 // byDigest names an image by its digest alone, whatever tag led to it.

@@ -33,7 +33,7 @@ func TestAccess(t *testing.T) {
 		"ListConnectors": operate, "TestConnector": operate, // and there by role: TestConnectors
 		"GetEvidence": read, "GetTree": read, "ListPolicyVersions": read, "SimulatePolicy": name, "ListProposals": read, "GetProposal": read, "GetInbox": name,
 		"ListKeys": read, "ListSchemas": read, "ListWaivers": read, "ListContext": read, "ListLabels": read, "ListPulls": name,
-		"GetReceipt": name, "GetProof": name,
+		"Search": name, "FindImages": read, "ListEvents": name, "GetReceipt": name, "GetProof": name,
 	}
 	g := guard{org: "VendorMSP", table: accessTable(), log: slog.New(slog.DiscardHandler)}
 	open := g

@@ -11,6 +11,7 @@ import (
 	"github.com/waybill-dev/waybill/chaincode/state"
 	"github.com/waybill-dev/waybill/gateway/block"
 	"github.com/waybill-dev/waybill/gateway/index"
+	"github.com/waybill-dev/waybill/gateway/readmodel"
 )
 
 // BenchmarkVerdict asks for the verdict of a promoted image under a policy of
@@ -46,6 +47,26 @@ func BenchmarkVerdict(b *testing.B) {
 			for pb.Next() {
 				err := g.index.View(b.Context(), func(r *index.Snapshot) error {
 					_, err := state.Ask(r, s, time.Now())
+					return err
+				})
+				if err != nil {
+					b.Error(err)
+				}
+			}
+		})
+		report(b)
+	})
+	// As of the height before: the newest change is one that does not count yet.
+	height := g.height
+	g.block("scanner@AuditMSP", g.put(state.HoldKey(s.Digest, "AuditMSP"), state.Hold{Digest: s.Digest, MSP: "AuditMSP", Reason: "later"}))
+	b.Run("index as of", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				err := g.index.ViewAt(b.Context(), readmodel.When{Height: height}, time.Now(), func(_ readmodel.AsOf, r *index.Snapshot) error {
+					v, err := state.Ask(r, s, time.Now())
+					if err == nil && v.Verdict != policy.Denied {
+						err = fmt.Errorf("%s as of %d", v.Verdict, height)
+					}
 					return err
 				})
 				if err != nil {

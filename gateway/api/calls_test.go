@@ -332,7 +332,7 @@ func TestHealthAndPlainHTTP(t *testing.T) {
 			t.Errorf("%s: %d %v", path, got, body)
 		}
 	}
-	if _, body := g.rest(identity{}, "GET", "/openapi.json", ""); body["swagger"] != "2.0" || len(body["paths"].(map[string]any)) != 32 {
+	if _, body := g.rest(identity{}, "GET", "/openapi.json", ""); body["swagger"] != "2.0" || len(body["paths"].(map[string]any)) != 35 {
 		t.Errorf("OpenAPI: %d paths", len(body["paths"].(map[string]any)))
 	}
 	g.fresh.Store(&readmodel.Freshness{Ready: false})

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/tls"
@@ -45,6 +46,7 @@ const maxAnswer = 32 << 20
 type Client struct {
 	conn *grpc.ClientConn
 	rpc  waybillv1.WaybillClient
+	at   string
 }
 
 // Dial prepares a client. Files are read now; the connection is made by the
@@ -96,6 +98,10 @@ func (cfg ClientConfig) pair() (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{block.Bytes}, PrivateKey: cfg.Key}, nil
 }
 
+// AsOf returns a client, over the same connection, whose questions about images, tags,
+// verdicts, evidence and policies are as of a height or a time; "" is now.
+func (c *Client) AsOf(at string) *Client { return &Client{conn: c.conn, rpc: c.rpc, at: at} }
+
 // Close ends the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
@@ -107,20 +113,24 @@ func (c *Client) GetStatus(ctx context.Context) (*waybillv1.GetStatusResponse, e
 
 // GetImage asks about an image: a reference, or a digest alone.
 func (c *Client) GetImage(ctx context.Context, image string) (*waybillv1.GetImageResponse, error) {
-	r, err := c.rpc.GetImage(ctx, &waybillv1.GetImageRequest{Image: image})
-	return checked(r, err, func(r *waybillv1.GetImageResponse) error { return compareImage(image, r) })
+	r, err := c.rpc.GetImage(ctx, &waybillv1.GetImageRequest{Image: image, At: c.at})
+	return checked(r, err, func(r *waybillv1.GetImageResponse) error { return cmp.Or(sameMoment(c.at, r), compareImage(image, r)) })
 }
 
 // GetTag asks what a tag names.
 func (c *Client) GetTag(ctx context.Context, host provenance.Host, repo provenance.Repository, tag provenance.Tag) (*waybillv1.GetTagResponse, error) {
-	r, err := c.rpc.GetTag(ctx, &waybillv1.GetTagRequest{Host: string(host), Repository: string(repo), Tag: string(tag)})
-	return checked(r, err, func(r *waybillv1.GetTagResponse) error { return compareTag(host, repo, tag, r) })
+	r, err := c.rpc.GetTag(ctx, &waybillv1.GetTagRequest{Host: string(host), Repository: string(repo), Tag: string(tag), At: c.at})
+	return checked(r, err, func(r *waybillv1.GetTagResponse) error {
+		return cmp.Or(sameMoment(c.at, r), compareTag(host, repo, tag, r))
+	})
 }
 
 // GetVerdict asks whether an image may run in a stage.
 func (c *Client) GetVerdict(ctx context.Context, image, stage string) (*waybillv1.GetVerdictResponse, error) {
-	r, err := c.rpc.GetVerdict(ctx, &waybillv1.GetVerdictRequest{Image: image, Stage: stage})
-	return checked(r, err, func(r *waybillv1.GetVerdictResponse) error { return compareVerdict(image, stage, r) })
+	r, err := c.rpc.GetVerdict(ctx, &waybillv1.GetVerdictRequest{Image: image, Stage: stage, At: c.at})
+	return checked(r, err, func(r *waybillv1.GetVerdictResponse) error {
+		return cmp.Or(sameMoment(c.at, r), compareVerdict(image, stage, r))
+	})
 }
 
 // GetReceipt asks for a verdict under the signatures of several organisations.
@@ -139,6 +149,24 @@ func (c *Client) GetProof(ctx context.Context, in *waybillv1.GetProofRequest) (*
 func (c *Client) ListHistory(ctx context.Context, in *waybillv1.ListHistoryRequest) (*waybillv1.ListHistoryResponse, error) {
 	r, err := c.rpc.ListHistory(ctx, in)
 	return checked(r, err, func(r *waybillv1.ListHistoryResponse) error { return compareHistory(in.GetImage(), r) })
+}
+
+// FindImages asks which images begin with some digits of a digest, in a host/repository or in all.
+func (c *Client) FindImages(ctx context.Context, digits, repository string) (*waybillv1.FindImagesResponse, error) {
+	r, err := c.rpc.FindImages(ctx, &waybillv1.FindImagesRequest{Digest: digits, Repository: repository})
+	return checked(r, err, func(r *waybillv1.FindImagesResponse) error { return compareFound(digits, repository, r) })
+}
+
+// Search asks for one page of what a filter takes.
+func (c *Client) Search(ctx context.Context, in *waybillv1.SearchRequest) (*waybillv1.SearchResponse, error) {
+	r, err := c.rpc.Search(ctx, in)
+	return r, fromStatus(err)
+}
+
+// ListEvents asks for what comes after a point of the ledger.
+func (c *Client) ListEvents(ctx context.Context, in *waybillv1.ListEventsRequest) (*waybillv1.ListEventsResponse, error) {
+	r, err := c.rpc.ListEvents(ctx, in)
+	return r, fromStatus(err)
 }
 
 // ListPulls asks for one page of the pulls of an image.
@@ -161,8 +189,10 @@ func (c *Client) ListPolicies(ctx context.Context) (*waybillv1.ListPoliciesRespo
 
 // GetPolicy asks for one version of a policy; version 0 is the active one.
 func (c *Client) GetPolicy(ctx context.Context, name string, version int) (*waybillv1.GetPolicyResponse, error) {
-	r, err := c.rpc.GetPolicy(ctx, &waybillv1.GetPolicyRequest{Name: name, Version: int32(version)})
-	return checked(r, err, func(r *waybillv1.GetPolicyResponse) error { return comparePolicy(name, version, r) })
+	r, err := c.rpc.GetPolicy(ctx, &waybillv1.GetPolicyRequest{Name: name, Version: int32(version), At: c.at})
+	return checked(r, err, func(r *waybillv1.GetPolicyResponse) error {
+		return cmp.Or(sameMoment(c.at, r), comparePolicy(name, version, r))
+	})
 }
 
 // ListMembers asks for the members and their grants.
@@ -203,14 +233,16 @@ func (c *Client) RemoveUnusable(ctx context.Context, in *waybillv1.RemoveUnusabl
 
 // GetEvidence asks for the evidence about an image, of every type when typ is empty.
 func (c *Client) GetEvidence(ctx context.Context, image, typ string) (*waybillv1.GetEvidenceResponse, error) {
-	r, err := c.rpc.GetEvidence(ctx, &waybillv1.GetEvidenceRequest{Image: image, Type: typ})
-	return checked(r, err, func(r *waybillv1.GetEvidenceResponse) error { return compareEvidence(image, typ, r) })
+	r, err := c.rpc.GetEvidence(ctx, &waybillv1.GetEvidenceRequest{Image: image, Type: typ, At: c.at})
+	return checked(r, err, func(r *waybillv1.GetEvidenceResponse) error {
+		return cmp.Or(sameMoment(c.at, r), compareEvidence(image, typ, r))
+	})
 }
 
 // GetTree asks for an image with its platforms, referrers and evidence.
 func (c *Client) GetTree(ctx context.Context, image string) (*waybillv1.GetTreeResponse, error) {
-	r, err := c.rpc.GetTree(ctx, &waybillv1.GetTreeRequest{Image: image})
-	return checked(r, err, func(r *waybillv1.GetTreeResponse) error { return compareTree(image, r) })
+	r, err := c.rpc.GetTree(ctx, &waybillv1.GetTreeRequest{Image: image, At: c.at})
+	return checked(r, err, func(r *waybillv1.GetTreeResponse) error { return cmp.Or(sameMoment(c.at, r), compareTree(image, r)) })
 }
 
 // ListPolicyVersions asks for the versions of a policy.

@@ -19,10 +19,11 @@ func (s *service) GetEvidence(ctx context.Context, in *waybillv1.GetEvidenceRequ
 		return nil, err
 	}
 	out := &waybillv1.GetEvidenceResponse{}
-	return out, s.view(ctx, func(at moment, r Reads) error {
+	return out, s.viewAt(ctx, in.GetAt(), func(at moment, r Reads) error {
 		if err := resolve(r, &ref); err != nil {
 			return err
 		}
+		out.AsOf = at.asOf()
 		out.Height, out.Stale, out.Digest, out.Image = at.height, at.stale, ref.Digest.String(), nameOf(ref)
 		indexes, more, err := s.passing(r, ref)
 		if err != nil {

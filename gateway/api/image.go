@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/waybill-dev/waybill/chaincode/policy"
 	"github.com/waybill-dev/waybill/chaincode/provenance"
@@ -21,10 +22,11 @@ func (s *service) GetImage(ctx context.Context, in *waybillv1.GetImageRequest) (
 		return nil, err
 	}
 	out := &waybillv1.GetImageResponse{}
-	err = s.view(ctx, func(at moment, r Reads) error {
+	err = s.viewAt(ctx, in.GetAt(), func(at moment, r Reads) error {
 		if err := resolve(r, &ref); err != nil {
 			return err
 		}
+		out.AsOf = at.asOf()
 		out.Height, out.Stale, out.Digest, out.Image = at.height, at.stale, ref.Digest.String(), nameOf(ref)
 		if err := s.places(r, ref, out); err != nil {
 			return err
@@ -36,7 +38,7 @@ func (s *service) GetImage(ctx context.Context, in *waybillv1.GetImageRequest) (
 			return withHint(provenance.Errorf(provenance.NotFound, "image %s is not on the ledger", out.Image),
 				"push it to a registry that is on the ledger, or wait for its gateway to record the push")
 		}
-		if err := s.promotionsOf(r, ref, out); err != nil {
+		if err := s.promotionsOf(r, ref, at.now, out); err != nil {
 			return err
 		}
 		pulls, last, err := r.Pulls(ref.Digest, ref.Host, ref.Repository)
@@ -136,7 +138,7 @@ func holds(r Reads, d provenance.Digest, out *waybillv1.GetImageResponse) error 
 
 // promotionsOf adds the image's promotions, and its release where there is one:
 // nothing is released that was not promoted first.
-func (s *service) promotionsOf(r Reads, ref provenance.Reference, out *waybillv1.GetImageResponse) error {
+func (s *service) promotionsOf(r Reads, ref provenance.Reference, now time.Time, out *waybillv1.GetImageResponse) error {
 	filter := readmodel.PromotionFilter{Digest: ref.Digest, Host: ref.Host, Repository: ref.Repository}
 	promotions, next, err := r.Promotions(filter, readmodel.Page{Size: maxList, NewestFirst: true})
 	if err != nil {
@@ -144,7 +146,7 @@ func (s *service) promotionsOf(r Reads, ref provenance.Reference, out *waybillv1
 	}
 	out.Truncated = out.Truncated || next != ""
 	for _, p := range promotions {
-		promotion, err := s.promotion(r, p)
+		promotion, err := s.promotion(r, p, now)
 		if err != nil {
 			return err
 		}

@@ -15,7 +15,7 @@ func (b *inbox) promotion(p state.Promotion) error {
 	if !p.OpenAt(b.now) {
 		return nil
 	}
-	j, err := b.s.judge(b.r, p.Subject)
+	j, err := b.s.judge(b.r, p.Subject, b.now)
 	if err != nil {
 		return err
 	}

@@ -35,16 +35,19 @@ func (s *service) ListHistory(ctx context.Context, in *waybillv1.ListHistoryRequ
 		out.Height, out.Stale = at.height, at.stale
 		records, next, err := r.History(filter, p)
 		for _, record := range records {
-			out.Entries = append(out.Entries, &waybillv1.HistoryEntry{
-				Block: record.Block, TxId: record.TxID, TxIndex: int32(record.Tx), Time: stamp(record.Time), Kind: record.Kind, By: person(record.By),
-				Host: string(record.Host), Repository: string(record.Repository), Tag: string(record.Tag),
-				Digest: record.Digest.String(), Previous: record.Previous.String(), Stage: record.Stage,
-				MediaType: record.MediaType, Actor: record.Actor, OccurredAt: stamp(record.OccurredAt), Detail: record.Detail, Record: string(record.JSON),
-			})
+			out.Entries = append(out.Entries, historyEntry(record))
 		}
 		out.NextPageToken = next
 		return err
 	})
+}
+
+func historyEntry(r readmodel.Record) *waybillv1.HistoryEntry {
+	return &waybillv1.HistoryEntry{
+		Block: r.Block, TxId: r.TxID, TxIndex: int32(r.Tx), Time: stamp(r.Time), Kind: r.Kind, By: person(r.By),
+		Host: string(r.Host), Repository: string(r.Repository), Tag: string(r.Tag), Digest: r.Digest.String(), Previous: r.Previous.String(), Stage: r.Stage,
+		MediaType: r.MediaType, Actor: r.Actor, OccurredAt: stamp(r.OccurredAt), Detail: r.Detail, Record: string(r.JSON),
+	}
 }
 
 // ListPromotions implements waybillv1.WaybillServer.
@@ -78,7 +81,7 @@ func (s *service) ListPromotions(ctx context.Context, in *waybillv1.ListPromotio
 			return err
 		}
 		for _, promotion := range promotions {
-			one, err := s.promotion(r, promotion)
+			one, err := s.promotion(r, promotion, at.now)
 			if err != nil {
 				return err
 			}
@@ -111,7 +114,7 @@ func promotionStatus(status string, now time.Time) (f readmodel.PromotionFilter,
 
 // promotion adds the words on a promotion and, while it is open, what an
 // approver signs and which words do not count any more.
-func (s *service) promotion(r Reads, p state.Promotion) (*waybillv1.Promotion, error) {
+func (s *service) promotion(r Reads, p state.Promotion, now time.Time) (*waybillv1.Promotion, error) {
 	out := &waybillv1.Promotion{
 		Stage: p.Stage, Host: string(p.Host), Repository: string(p.Repository), Digest: p.Digest.String(), Attempt: int32(p.Attempt),
 		Requester: person(p.Requester), At: stamp(p.At), Status: string(p.Status),
@@ -121,8 +124,8 @@ func (s *service) promotion(r Reads, p state.Promotion) (*waybillv1.Promotion, e
 	}
 	why := func(policy.Approval) string { return "" }
 	switch {
-	case p.OpenAt(s.cfg.Now()):
-		j, err := s.judge(r, p.Subject)
+	case p.OpenAt(now):
+		j, err := s.judge(r, p.Subject, now)
 		if err != nil {
 			return nil, err
 		}

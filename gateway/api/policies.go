@@ -57,8 +57,8 @@ func (s *service) GetPolicy(ctx context.Context, in *waybillv1.GetPolicyRequest)
 		return nil, provenance.Errorf(provenance.Invalid, "policy %.80q version %d: want lower-case letters, digits and '-', and a version from 1 (0: the active one)", in.GetName(), in.GetVersion())
 	}
 	out := &waybillv1.GetPolicyResponse{}
-	return out, s.view(ctx, func(at moment, r Reads) error {
-		out.Height, out.Stale = at.height, at.stale
+	return out, s.viewAt(ctx, in.GetAt(), func(at moment, r Reads) error {
+		out.Height, out.Stale, out.AsOf = at.height, at.stale, at.asOf()
 		active, err := activeVersions(r)
 		if err != nil {
 			return err

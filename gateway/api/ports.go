@@ -14,6 +14,8 @@ import (
 type Index interface {
 	// View calls read with the index as it stands at one height.
 	View(ctx context.Context, read func(height uint64, r Reads) error) error
+	// ViewAt is View of an earlier moment: Unavailable where the index does not reach it.
+	ViewAt(ctx context.Context, when readmodel.When, now time.Time, read func(at readmodel.AsOf, r Reads) error) error
 }
 
 // Reads is the index at one height. Lists return the token of the next page,
@@ -23,6 +25,7 @@ type Reads interface {
 	listReads
 	waitReads
 	imageReads
+	findReads
 	pullReads
 }
 
@@ -54,6 +57,16 @@ type imageReads interface {
 	Referrers(subject provenance.Digest, host provenance.Host, repo provenance.Repository, limit int) ([]provenance.Digest, error)
 	// Tags lists the tags of a repository that name the image now.
 	Tags(d provenance.Digest, host provenance.Host, repo provenance.Repository) ([]provenance.Tag, error)
+}
+
+type findReads interface {
+	// Search lists the records that a filter takes: a page may be short and not the last.
+	Search(readmodel.SearchFilter, readmodel.Page) ([]readmodel.Record, string, error)
+	// FindImages lists images by how their digest begins.
+	FindImages(digits string, host provenance.Host, repo provenance.Repository, limit int) ([]provenance.Reference, error)
+	// Events lists records after a token, or the last so many, and returns the token that
+	// comes after them.
+	Events(after string, last, limit int) ([]readmodel.Record, string, error)
 }
 
 type pullReads interface {

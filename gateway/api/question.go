@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
@@ -182,6 +183,25 @@ func comparePulls(asked string, r *waybillv1.ListPullsResponse) error {
 	}
 	for _, p := range r.GetPulls() {
 		if err := inRepository(ref, p.GetHost(), p.GetRepository()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compareFound holds images against the digits that were asked for: what is completed
+// is asked about next.
+func compareFound(digits, repository string, r *waybillv1.FindImagesResponse) error {
+	in, err := askedRepository(repository)
+	if err != nil {
+		return err
+	}
+	for _, image := range r.GetImages() {
+		ref, err := provenance.ParseReference(image)
+		if err != nil || !strings.HasPrefix(ref.Digest.String(), "sha256:"+strings.TrimPrefix(digits, "sha256:")) {
+			return other("image", digits, fmt.Sprintf("%q", image))
+		}
+		if err := inRepository(in, string(ref.Host), string(ref.Repository)); err != nil {
 			return err
 		}
 	}

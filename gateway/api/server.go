@@ -79,6 +79,8 @@ type Server struct {
 	grpc  *grpc.Server
 	mux   *http.ServeMux
 	tls   *tls.Config
+
+	followers *followers
 }
 
 // New makes a server. It returns an Invalid error that says everything that is
@@ -115,7 +117,8 @@ func New(cfg Config) (*Server, error) {
 		ClientAuth: tls.RequestClientCert,
 	}
 	g := guard{org: cfg.Org, anonymous: cfg.AnonymousReads, table: accessTable(), log: cfg.Log, observe: cfg.Observe, deadline: callDeadline}
-	answers := &service{cfg: cfg, started: cfg.Now()}
+	s.followers = newFollowers()
+	answers := &service{cfg: cfg, started: cfg.Now(), followers: s.followers}
 	g.roles = answers.roles
 	s.grpc = grpc.NewServer(grpc.UnaryInterceptor(g.intercept), grpc.MaxRecvMsgSize(maxRequest))
 	waybillv1.RegisterWaybillServer(s.grpc, answers)
@@ -123,6 +126,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.mux.Handle("GET /v1/events/stream", s.identified(s.stream(inProcess{service: answers, guard: g})))
 	s.mux.Handle("/v1/", http.MaxBytesHandler(s.identified(rest), maxRequest))
 	s.mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, json.RawMessage(openAPI)) })
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -158,6 +162,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	})
 	group.Go(func() error {
 		<-ctx.Done()
+		s.followers.end()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 		defer cancel()
 		err := server.Shutdown(grace)

@@ -129,6 +129,10 @@ func (x indexed) View(ctx context.Context, read func(uint64, api.Reads) error) e
 	return x.Index.View(ctx, func(s *index.Snapshot) error { return read(s.Height, s) })
 }
 
+func (x indexed) ViewAt(ctx context.Context, when readmodel.When, now time.Time, read func(readmodel.AsOf, api.Reads) error) error {
+	return x.Index.ViewAt(ctx, when, now, func(at readmodel.AsOf, s *index.Snapshot) error { return read(at, s) })
+}
+
 // deadLetters is a queue with n dead letters.
 type deadLetters struct{ n, retried atomic.Int64 }
 

@@ -20,20 +20,25 @@ type service struct {
 	cfg     Config
 	started time.Time
 
-	policies policy.Cache
+	policies  policy.Cache
+	followers *followers
 }
 
 // view reads the index at one height. Freshness is asked first: an answer must
 // not be called fresh for a stream that fell silent while it was made.
 func (s *service) view(ctx context.Context, read func(at moment, r Reads) error) error {
 	stale := s.cfg.Freshness().Stale
-	return s.cfg.Index.View(ctx, func(height uint64, r Reads) error { return read(moment{height, stale}, r) })
+	return s.cfg.Index.View(ctx, func(height uint64, r Reads) error {
+		return read(moment{height: height, stale: stale, now: s.cfg.Now()}, r)
+	})
 }
 
 // moment is when an answer is true.
 type moment struct {
 	height uint64
 	stale  bool
+	now    time.Time // what is judged
+	past   bool      // it is an earlier one that was asked for
 }
 
 // GetStatus implements waybillv1.WaybillServer.
@@ -89,9 +94,9 @@ func (s *service) GetTag(ctx context.Context, in *waybillv1.GetTagRequest) (*way
 		return nil, err
 	}
 	out := &waybillv1.GetTagResponse{Host: string(host), Repository: string(repo), Tag: string(tag)}
-	return out, s.view(ctx, func(at moment, r Reads) error {
+	return out, s.viewAt(ctx, in.GetAt(), func(at moment, r Reads) error {
 		t, err := readTag(r, provenance.Reference{Host: host, Repository: repo, Tag: tag})
-		out.Height, out.Stale = at.height, at.stale
+		out.Height, out.Stale, out.AsOf = at.height, at.stale, at.asOf()
 		out.Digest, out.Previous, out.Moves, out.At = t.Digest.String(), t.Previous.String(), t.Moves, stamp(t.At)
 		return err
 	})
@@ -108,11 +113,11 @@ func (s *service) GetVerdict(ctx context.Context, in *waybillv1.GetVerdictReques
 		return nil, err
 	}
 	var out *waybillv1.GetVerdictResponse
-	err = s.view(ctx, func(at moment, r Reads) error {
+	err = s.viewAt(ctx, in.GetAt(), func(at moment, r Reads) error {
 		if err := resolve(r, &ref); err != nil {
 			return err
 		}
-		v, err := state.Ask(s.reader(r), state.Subject{Stage: stage, Host: ref.Host, Repository: ref.Repository, Digest: ref.Digest}, s.cfg.Now())
+		v, err := state.Ask(s.reader(r), state.Subject{Stage: stage, Host: ref.Host, Repository: ref.Repository, Digest: ref.Digest}, at.now)
 		if err != nil {
 			return err
 		}
@@ -125,7 +130,7 @@ func (s *service) GetVerdict(ctx context.Context, in *waybillv1.GetVerdictReques
 		}
 		out = &waybillv1.GetVerdictResponse{
 			Image: v.Image, Digest: v.Digest.String(), Stage: v.Stage, Verdict: string(v.Verdict), Height: at.height, Stale: at.stale,
-			Reasons: reasons(v.Reasons), EvidenceSet: v.EvidenceSet, Warning: v.Warning, Attempt: int32(v.Attempt),
+			Reasons: reasons(v.Reasons), EvidenceSet: v.EvidenceSet, Warning: v.Warning, Attempt: int32(v.Attempt), AsOf: at.asOf(),
 		}
 		if v.Requester != nil {
 			out.Requester = person(*v.Requester)

@@ -131,7 +131,7 @@ func (c catalogue) wouldGovern(s state.Subject) bool {
 }
 
 func (s *service) simulated(r Reads, rel state.Release, would catalogue) (*waybillv1.SimulatedRelease, error) {
-	now, err := s.judge(r, rel.Subject)
+	now, err := s.judge(r, rel.Subject, s.cfg.Now())
 	if err != nil {
 		return nil, err
 	}

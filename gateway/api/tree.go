@@ -34,10 +34,11 @@ func (s *service) GetTree(ctx context.Context, in *waybillv1.GetTreeRequest) (*w
 		return nil, err
 	}
 	out := &waybillv1.GetTreeResponse{}
-	err = s.view(ctx, func(at moment, r Reads) error {
+	err = s.viewAt(ctx, in.GetAt(), func(at moment, r Reads) error {
 		if err := resolve(r, &ref); err != nil {
 			return err
 		}
+		out.AsOf = at.asOf()
 		out.Height, out.Stale, out.Digest, out.Image = at.height, at.stale, ref.Digest.String(), ref.String()
 		reader, err := newEvidenceReader(r)
 		if err != nil {

@@ -19,8 +19,7 @@ type judgement struct {
 func (s *service) reader(r Reads) state.Reader { return state.WithPolicyCache(r, &s.policies) }
 
 // judge is the ledger's own judgement.
-func (s *service) judge(r Reads, subject state.Subject) (judgement, error) {
-	now := s.cfg.Now()
+func (s *service) judge(r Reads, subject state.Subject, now time.Time) (judgement, error) {
 	j, err := state.Judge(s.reader(r), subject, now)
 	return judgement{j, now}, err
 }

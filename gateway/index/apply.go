@@ -115,6 +115,7 @@ type memory struct {
 	record       uint64 // the number of the next one
 	segment      uint64
 	repository   uint64
+	version      uint64
 	repositories map[[2]string]repository
 	tags         map[string]provenance.Digest // what those name that moved of late
 }
@@ -133,7 +134,7 @@ const (
 // remember reads what the writer goes on from.
 func (w *writer) remember() (*memory, error) {
 	m := &memory{repositories: map[[2]string]repository{}, tags: map[string]provenance.Digest{}}
-	for st, next := range map[*statement]*uint64{&w.st.lastRecord: &m.record, &w.st.lastSegment: &m.segment, &w.st.lastRepository: &m.repository} {
+	for st, next := range map[*statement]*uint64{&w.st.lastRecord: &m.record, &w.st.lastSegment: &m.segment, &w.st.lastRepository: &m.repository, &w.st.lastVersion: &m.version} {
 		if _, err := w.row(st, nil, next); err != nil {
 			return nil, err
 		}
@@ -155,6 +156,7 @@ type writer struct {
 	told    bool              // it has its row
 	before  map[string][]byte // what the keys said that it is compared with
 	entries []entry           // of the block
+	kept    map[string]bool   // the places of which the block has kept what stood there before
 }
 
 func (w *writer) block(b Prepared) error {
@@ -163,7 +165,7 @@ func (w *writer) block(b Prepared) error {
 			return err
 		}
 	}
-	w.entries = nil
+	w.entries, w.kept = nil, map[string]bool{}
 	for _, t := range b.txs {
 		if t.Function == importFunction {
 			var err error
@@ -182,11 +184,7 @@ func (w *writer) block(b Prepared) error {
 			}
 		}
 		for _, write := range t.Writes {
-			value := notNil(write.Value)
-			if write.Delete {
-				value = nil
-			}
-			if err := w.put(write.Key, value); err != nil {
+			if err := w.mirror(write); err != nil {
 				return err
 			}
 		}
@@ -242,9 +240,12 @@ func (r sessionReader) Get(keys ...string) ([][]byte, error) {
 	}
 	values := make([][]byte, len(keys))
 	for i, key := range keys {
-		var err error
-		if values[i], err = r.get(key); err != nil {
+		s, err := r.get(key)
+		if err != nil {
 			return nil, err
+		}
+		if !s.removed() {
+			values[i] = s.value
 		}
 	}
 	return values, nil

@@ -31,10 +31,10 @@ type session struct {
 type keys interface {
 	// load tells which keys the next get may ask for.
 	load(keys []string) error
-	// get reads a key as it stands in this transaction; nil when absent.
-	get(key string) ([]byte, error)
-	// put writes a key; the value nil removes it.
-	put(key string, value []byte) error
+	// get reads a key as it stands in this transaction; a removed one may be there still.
+	get(key string) (stored, error)
+	// put writes a key; the value nil removes its row.
+	put(key string, s stored) error
 }
 
 // tables are the others.
@@ -61,7 +61,7 @@ type reads struct {
 
 type questions interface {
 	query(text string, args ...any) (*sql.Rows, error)
-	// get reads keys and their values, in any order; at most maxVariables.
+	// get reads keys with since, past and value, in any order; at most maxVariables.
 	get(keys []string) (*sql.Rows, error)
 }
 

@@ -17,7 +17,7 @@ func testDiff(t *testing.T, create creator) {
 	for damage, want := range map[string]Difference{
 		``: {},
 		`DELETE FROM kv WHERE key = (SELECT key FROM kv ORDER BY key DESC LIMIT 1)`: {"kv", -1, 0, "missing is"},
-		`INSERT INTO kv VALUES (x'ff', x'01')`:                                      {"kv", 1, 0, "too much is"},
+		`INSERT INTO kv VALUES (x'ff', 2, 0, x'01')`:                                {"kv", 1, 0, "too much is"},
 		`UPDATE kv SET value = x'00'`:                                               {"kv", 0, 0, "value is empty, and ought to be"},
 		`UPDATE records SET actor = 'me' WHERE tag <> ''`:                           {"records", 0, 0, "actor is me, and ought to be ci"},
 		`DELETE FROM records WHERE block = 1`:                                       {"records", -3, 0, "row 1 is"},

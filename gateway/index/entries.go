@@ -17,14 +17,22 @@ import (
 const (
 	// ofDigest: image, number of a record about it → repository, 0 for all.
 	ofDigest = 'd'
-	// ofImage: image, repository → imageValue.
+	// ofImage: image, repository → imageValue. The digest stands here whole, and as it is:
+	// images are found by how it begins.
 	ofImage = 'i'
 	// ofPulls: image, number of a segment with pulls of it, repository → when last.
 	ofPulls = 'p'
+	// ofVersions: image, repository, block → row of versions with what the image's place
+	// there was before that block changed it.
+	ofVersions = 'v'
 	// ofReferrers: image and repository, digest that names it as its subject.
 	ofReferrers = 'f'
 	// ofRepository: repository, number of a record about it.
 	ofRepository = 'r'
+	// ofKind: kind, or nothing for all, number of the record of an act.
+	ofKind = 'k'
+	// ofActor: organisation, number of the record of an act of one of its people.
+	ofActor = 'a'
 	// ofTag: repository; tag and a NUL, number of a record about it.
 	ofTag = 't'
 )
@@ -50,6 +58,9 @@ func prefixOf(kind byte, about ...string) []byte {
 }
 
 func imagePrefix(kind byte, d provenance.Digest) []byte {
+	if kind == ofImage {
+		return append([]byte{kind}, digestBytes(d)...)
+	}
 	return prefixOf(kind, string(digestBytes(d)))
 }
 
@@ -79,7 +90,8 @@ func valueNumber(value []byte) uint64 {
 
 // imageValue is what is counted of an image in a repository.
 type imageValue struct {
-	place bool // it was pushed there
+	place bool   // it was pushed there
+	born  uint64 // in which block its place was first written
 	count uint64
 	last  time.Time // of the pulls; zero: none
 }
@@ -94,7 +106,11 @@ func (v imageValue) encode() []byte {
 		flags |= 2
 	}
 	b := binary.AppendUvarint([]byte{flags}, v.count)
-	return binary.AppendVarint(b, last)
+	b = binary.AppendVarint(b, last)
+	if v.place {
+		b = binary.AppendUvarint(b, v.born)
+	}
+	return b
 }
 
 func decodeImage(b []byte) (v imageValue, err error) {
@@ -110,7 +126,11 @@ func decodeImage(b []byte) (v imageValue, err error) {
 	if n <= 0 || m <= 0 {
 		return v, errEntry()
 	}
-	v.place = b[0]&1 != 0
+	if v.place = b[0]&1 != 0; v.place {
+		if v.born, n = binary.Uvarint(b[1+n+m:]); n <= 0 {
+			return v, errEntry()
+		}
+	}
 	if b[0]&2 != 0 {
 		v.last = time.Unix(0, last).UTC()
 	}
@@ -118,6 +138,9 @@ func decodeImage(b []byte) (v imageValue, err error) {
 }
 
 func (v imageValue) with(o imageValue) imageValue {
+	if o.place && (!v.place || o.born < v.born) {
+		v.born = o.born
+	}
 	v.place, v.count = v.place || o.place, v.count+o.count
 	if o.last.After(v.last) {
 		v.last = o.last

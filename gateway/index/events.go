@@ -146,6 +146,9 @@ func (w *writer) record(r readmodel.Record) error {
 	if r.Tag != "" {
 		w.add(numbered(tagPrefix(r.Host, r.Repository, r.Tag), number), nil)
 	}
+	if isAct(r.Kind) {
+		w.findAct(r.Kind, number)
+	}
 	w.memory.record++
 	return w.exec(&w.st.record, number, w.at.Block, w.at.Tx, id, r.Kind, string(r.Tag), digestBytes(r.Digest), digestBytes(r.Previous), r.Stage,
 		shortType(r.MediaType), r.Actor, occurred, r.Detail, r.JSON)

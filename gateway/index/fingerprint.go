@@ -33,6 +33,7 @@ func contents() []string {
 	return []string{
 		`SELECT height, hash FROM meta`,
 		`SELECT * FROM kv ORDER BY key`,
+		`SELECT * FROM versions ORDER BY number`,
 		`SELECT * FROM txs ORDER BY block, tx`,
 		`SELECT * FROM repositories ORDER BY id`,
 		`SELECT * FROM records ORDER BY number`,

@@ -201,6 +201,9 @@ func (g *grower) ask(b *testing.B, x *Index) {
 		filter := []string{"history", f.Digest.String(), string(f.Host), string(f.Repository), string(f.Tag)}
 		return pager(readmodel.Page{NewestFirst: true}).next(Position{Block: uint64(g.pushed / g.segments / 2)}, filter...)
 	}
+	search := func(f readmodel.SearchFilter) func(*Snapshot) error {
+		return func(s *Snapshot) error { _, _, err := s.Search(f, readmodel.Page{NewestFirst: true}); return err }
+	}
 	for _, question := range []struct {
 		name string
 		of   func(n int) func(*Snapshot) error
@@ -210,6 +213,32 @@ func (g *grower) ask(b *testing.B, x *Index) {
 				_, err := state.Ask(s, state.Subject{Stage: "production", Host: host, Repository: g.inRepository(n), Digest: g.image(n)}, time.Now())
 				return err
 			}
+		}},
+		{"verdict as of the middle", func(n int) func(*Snapshot) error {
+			return func(s *Snapshot) error {
+				then, err := s.asOf(s.Height / 2)
+				if err == nil {
+					_, err = state.Ask(then, state.Subject{Stage: "production", Host: host, Repository: g.inRepository(n), Digest: g.image(n)}, time.Now())
+				}
+				return err
+			}
+		}},
+		{"images by the first digits", func(n int) func(*Snapshot) error {
+			return func(s *Snapshot) error {
+				found, err := s.FindImages(g.image(n).String()[7:17], "", "", 20)
+				if err == nil && len(found) == 0 {
+					return fmt.Errorf("image %d is not found", n)
+				}
+				return err
+			}
+		}},
+		{"search of a repository by actor", func(n int) func(*Snapshot) error {
+			return search(readmodel.SearchFilter{Repository: string(host) + "/" + string(g.inRepository(n)), Actor: "nobody"})
+		}},
+		{"search of everything by actor", func(int) func(*Snapshot) error { return search(readmodel.SearchFilter{Actor: "nobody"}) }},
+		{"search of acts by text", func(int) func(*Snapshot) error { return search(readmodel.SearchFilter{Text: "CVE"}) }},
+		{"events, the newest", func(int) func(*Snapshot) error {
+			return func(s *Snapshot) error { _, _, err := s.Events("", 100, 100); return err }
 		}},
 		{"place and tag", func(n int) func(*Snapshot) error {
 			return func(s *Snapshot) error {

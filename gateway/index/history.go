@@ -32,7 +32,9 @@ func (s *Snapshot) History(f readmodel.HistoryFilter, p readmodel.Page) ([]readm
 		return nil, "", err
 	}
 	in := spanOf(prefix)
-	in.backward = p.NewestFirst
+	if in.backward = p.NewestFirst; s.past != nil {
+		in.to = numbered(prefix, s.past.record)
+	}
 	if from != nil {
 		number, err := s.recordAt(*from)
 		if err != nil {
@@ -61,7 +63,7 @@ func (s *Snapshot) recordAt(at Position) (number uint64, err error) {
 
 // recordsIn reads at most limit records that the entries of a span name and a
 // filter takes.
-func (s *Snapshot) recordsIn(in span, f readmodel.HistoryFilter, limit int) (records []readmodel.Record, err error) {
+func (s *Snapshot) recordsIn(in span, f readmodel.HistoryFilter, limit int, also ...func(readmodel.Record) bool) (records []readmodel.Record, err error) {
 	ofRepository := uint64(0)
 	if !f.Digest.IsZero() && f.Repository != "" {
 		if ofRepository, err = s.repositoryID(f.Host, f.Repository); err != nil {
@@ -70,7 +72,9 @@ func (s *Snapshot) recordsIn(in span, f readmodel.HistoryFilter, limit int) (rec
 	}
 	var numbers []uint64
 	take := func() error {
-		found, err := s.records(numbers, f)
+		found, err := s.records(numbers, func(r readmodel.Record) bool {
+			return takes(f, r) && !slices.ContainsFunc(also, func(ok func(readmodel.Record) bool) bool { return !ok(r) })
+		})
 		records, numbers = append(records, found...), nil
 		return err
 	}
@@ -98,8 +102,8 @@ const selectRecords = `SELECT r.number, r.block, r.tx, r.number - t.first, t.id,
 	FROM records r JOIN txs t ON t.block = r.block AND t.tx = r.tx LEFT JOIN repositories p ON p.id = r.repository
 	WHERE r.number IN `
 
-// records reads records, in the order of their numbers in a list, that a filter takes.
-func (s *Snapshot) records(numbers []uint64, f readmodel.HistoryFilter) ([]readmodel.Record, error) {
+// records reads records, in the order of their numbers in a list, that are asked for.
+func (s *Snapshot) records(numbers []uint64, takes func(readmodel.Record) bool) ([]readmodel.Record, error) {
 	found := make(map[uint64]readmodel.Record, len(numbers))
 	for some := range slices.Chunk(numbers, maxVariables) {
 		args := filled(some)
@@ -119,7 +123,7 @@ func (s *Snapshot) records(numbers []uint64, f readmodel.HistoryFilter) ([]readm
 		if !ok {
 			return nil, provenance.Errorf(provenance.Internal, "index: record %d is missing; run: waybill-gateway reindex", n)
 		}
-		if takes(f, r) {
+		if takes(r) {
 			all = append(all, r)
 		}
 	}
@@ -168,6 +172,9 @@ func takes(f readmodel.HistoryFilter, r readmodel.Record) bool {
 // Promotions returns a page of promotions as they stand, in the order in which
 // they were first requested, and the token of the next page, "" on the last.
 func (s *Snapshot) Promotions(f readmodel.PromotionFilter, p readmodel.Page) ([]state.Promotion, string, error) {
+	if s.past != nil {
+		return s.past.promotions(f, p)
+	}
 	filter := []string{"promotions", f.Stage, string(f.Host), string(f.Repository), f.Digest.String(), string(f.Status)}
 	if !f.Before.IsZero() {
 		filter = append(filter, "before")

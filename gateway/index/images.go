@@ -26,6 +26,9 @@ func (s *Snapshot) repositoryID(host provenance.Host, repo provenance.Repository
 // Pulls tells how often the image was pulled and when last, by the registries'
 // clocks: from one repository, or from all when host is empty.
 func (s *Snapshot) Pulls(d provenance.Digest, host provenance.Host, repo provenance.Repository) (count int64, last time.Time, err error) {
+	if s.past != nil {
+		return 0, last, nil // they are counted for now alone
+	}
 	in := spanOf(imagePrefix(ofImage, d))
 	if host != "" {
 		id, err := s.repositoryID(host, repo)
@@ -222,7 +225,9 @@ func (s *Snapshot) pushedTags(d provenance.Digest, host provenance.Host, repo pr
 	tags := slices.Clone(place.Tags)
 	if !found || place.TagsCut || len(tags) == 0 {
 		in := spanOf(imagePrefix(ofDigest, d))
-		in.backward = true
+		if in.backward = true; s.past != nil {
+			in.to = numbered(in.from, s.past.record)
+		}
 		records, err := s.recordsIn(in, readmodel.HistoryFilter{Digest: d, Host: host, Repository: repo}, maxPushes)
 		if err != nil {
 			return nil, err

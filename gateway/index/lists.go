@@ -10,6 +10,9 @@ import (
 // Releases returns at most limit releases after the first skip, each image and
 // stage once; the last released first.
 func (s *Snapshot) Releases(skip, limit int) ([]state.Release, error) {
+	if s.past != nil {
+		return nil, errNow("releases")
+	}
 	return decoded[state.Release](s, `SELECT record FROM releases ORDER BY block DESC, tx DESC, seq DESC LIMIT ? OFFSET ?`, limit, skip)
 }
 
@@ -26,6 +29,9 @@ func (s *Snapshot) Referrers(subject provenance.Digest, host provenance.Host, re
 		all = append(all, d)
 		return true, err
 	})
+	if err == nil && s.past != nil {
+		return s.past.referred(all, subject, host, repo)
+	}
 	return all, err
 }
 

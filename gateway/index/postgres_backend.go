@@ -41,7 +41,7 @@ func (e *postgresBackend) begin(ctx context.Context) (session, error) {
 		cancel()
 		return session{}, err
 	}
-	s := &postgresSession{tx: tx, known: map[string][]byte{}, changed: map[string]bool{}}
+	s := &postgresSession{tx: tx, known: map[string]stored{}, changed: map[string]bool{}}
 	return session{s, s, s, func() { tx.Rollback(); cancel() }}, nil
 }
 
@@ -49,7 +49,7 @@ func (e *postgresBackend) begin(ctx context.Context) (session, error) {
 // to be sent. Nothing else writes to kv while it holds meta's row.
 type postgresSession struct {
 	tx      *sqldb.Tx
-	known   map[string][]byte // keys as they stand; nil: absent
+	known   map[string]stored // keys as they stand; no value: absent
 	kept    int               // bytes of them
 	changed map[string]bool   // to be written
 	size    int               // bytes of those
@@ -80,38 +80,40 @@ func (s *postgresSession) load(keys []string) error {
 	for _, key := range keys {
 		if _, known := s.known[key]; !known {
 			missing = append(missing, []byte(key))
-			s.keep(key, nil)
+			s.keep(key, stored{})
 		}
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	var key, value []byte
-	err := s.tx.Rows(`SELECT key, value FROM kv WHERE key = ANY ($1)`, []any{missing}, []any{&key, &value}, func() error {
-		s.keep(string(key), notNil(value))
-		value = nil
+	var key []byte
+	var v stored
+	err := s.tx.Rows(`SELECT key, since, past, value FROM kv WHERE key = ANY ($1)`, []any{missing}, []any{&key, &v.since, &v.past, &v.value}, func() error {
+		v.value = notNil(v.value)
+		s.keep(string(key), v)
+		v = stored{}
 		return nil
 	})
 	return sqldb.Wrap(err, "index: read keys")
 }
 
-func (s *postgresSession) get(key string) ([]byte, error) {
+func (s *postgresSession) get(key string) (stored, error) {
 	if _, known := s.known[key]; !known {
 		if err := s.load([]string{key}); err != nil {
-			return nil, err
+			return stored{}, err
 		}
 	}
 	return s.known[key], nil
 }
 
-func (s *postgresSession) put(key string, value []byte) error {
-	s.keep(key, value)
-	s.changed[key], s.size = true, s.size+len(value)
+func (s *postgresSession) put(key string, v stored) error {
+	s.keep(key, v)
+	s.changed[key], s.size = true, s.size+len(v.value)
 	return s.bound()
 }
 
-func (s *postgresSession) keep(key string, value []byte) {
-	s.known[key], s.kept = value, s.kept+len(key)+len(value)
+func (s *postgresSession) keep(key string, v stored) {
+	s.known[key], s.kept = v, s.kept+len(key)+len(v.value)
 }
 
 func (s *postgresSession) exec(st *statement, args ...any) error {
@@ -136,15 +138,17 @@ func (s *postgresSession) flush() error {
 
 func (s *postgresSession) queueKeys() {
 	var put, values, drop [][]byte
+	var since, past []int64
 	for _, key := range slices.Sorted(maps.Keys(s.changed)) {
-		if value := s.known[key]; value != nil {
-			put, values = append(put, []byte(key)), append(values, value)
+		if v := s.known[key]; v.value != nil {
+			put, since, past, values = append(put, []byte(key)), append(since, int64(v.since)), append(past, int64(v.past)), append(values, v.value)
 		} else {
 			drop = append(drop, []byte(key))
 		}
 	}
 	if len(put) > 0 {
-		s.tx.Queue(`INSERT INTO kv (key, value) SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, put, values)
+		s.tx.Queue(`INSERT INTO kv (key, since, past, value) SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bytea[])
+			ON CONFLICT (key) DO UPDATE SET since = excluded.since, past = excluded.past, value = excluded.value`, put, since, past, values)
 	}
 	if len(drop) > 0 {
 		s.tx.Queue(`DELETE FROM kv WHERE key = ANY ($1)`, drop)
@@ -196,5 +200,5 @@ func (r *postgresReads) get(keys []string) (*sql.Rows, error) {
 	for i, key := range keys {
 		asked[i] = []byte(key)
 	}
-	return r.tx.QueryContext(r.ctx(), `SELECT key, value FROM kv WHERE key = ANY ($1)`, asked)
+	return r.tx.QueryContext(r.ctx(), `SELECT key, since, past, value FROM kv WHERE key = ANY ($1)`, asked)
 }

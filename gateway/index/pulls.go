@@ -19,6 +19,9 @@ import (
 // digest is Invalid. A token stays good when Since moves on, as "the last day"
 // does between two pages.
 func (s *Snapshot) PullList(f readmodel.PullFilter, p readmodel.Page) ([]readmodel.Pull, string, error) {
+	if s.past != nil {
+		return nil, "", errNow("pulls")
+	}
 	if f.Digest.IsZero() {
 		return nil, "", provenance.Errorf(provenance.Invalid, "pulls of what? want an image")
 	}

@@ -170,9 +170,12 @@ func (w *writer) place(write block.Write) error {
 		return err
 	}
 	if !w.tx.changed[write.Key] {
-		if err := w.count(d, provenance.Host(a[1]), provenance.Repository(a[2]), imageValue{place: true}); err != nil {
+		if err := w.count(d, provenance.Host(a[1]), provenance.Repository(a[2]), imageValue{place: true, born: w.at.Block}); err != nil {
 			return err
 		}
+	}
+	if err := w.keepPlace(write, d, a); err != nil {
+		return err
 	}
 	if !p.Proven {
 		return nil

@@ -203,7 +203,7 @@ func TestPausedReplica(t *testing.T) {
 	if _, err := tx.head(); err != nil {
 		t.Fatal(err)
 	}
-	if err := tx.put("half", []byte("a block")); err != nil {
+	if err := tx.put("half", stored{value: []byte("a block")}); err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()

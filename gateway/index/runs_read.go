@@ -113,7 +113,8 @@ func (s *Snapshot) starts(in span) (all []*reading, err error) {
 			return err
 		}
 		r.from = s.runs[r.id]
-		if bytes.Compare(r.first, in.to) >= 0 || bytes.Compare(r.from, in.to) >= 0 {
+		// Backwards a chunk that begins where the span ends leads to the one before it.
+		if bytes.Compare(r.first, in.to) >= 0 && !in.backward || bytes.Compare(r.from, in.to) >= 0 {
 			return nil
 		}
 		all = append(all, r)

@@ -140,6 +140,29 @@ func testRuns(t *testing.T, create creator) {
 	})
 }
 
+// A page that is read backwards may begin where a chunk does: what stands in the chunks
+// before it is found all the same.
+func TestBackwardsFromTheFirstOfAChunk(t *testing.T) { onDatabases(t, testBackwards) }
+
+func testBackwards(t *testing.T, create creator) {
+	x := create(t)
+	var entries []entry
+	for i := range uint64(3000) {
+		entries = append(entries, entry{numbered(prefixOf(ofRepository, "a"), i), nil})
+	}
+	writing(t, x, func(w *writer) error { return w.addRun(entries) })
+	for i, c := range chunksOf(entries) {
+		if i == 0 {
+			continue
+		}
+		got := scanned(t, x, span{from: prefixOf(ofRepository, "a"), to: c.first, backward: true}, 1)
+		want := fmt.Sprintf("%x=", numbered(prefixOf(ofRepository, "a"), lastNumber(c.first)-1))
+		if len(got) != 1 || got[0] != want {
+			t.Errorf("before the first of chunk %d: %v, want %s", i, got, want)
+		}
+	}
+}
+
 // Chunks hold what was put in, and bytes that nobody wrote are an error.
 func FuzzChunk(f *testing.F) {
 	for _, c := range chunksOf([]entry{{prefixOf(ofTag, "a"), nil}, {numbered(prefixOf(ofTag, "b"), 7), []byte("x")}}) {

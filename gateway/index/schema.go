@@ -10,12 +10,17 @@ import (
 
 // schemaVersion changes with every change of schema or of what Apply derives:
 // an index of another version is rebuilt, never migrated.
-const schemaVersion = 5
+const schemaVersion = 6
 
 // kv mirrors the chaincode's state as it stands on the ledger: places and tags are
 // read from the pages of their repository's directory, as a peer reads them. The
 // other tables are derived from it and from the blocks: what a question needs in
 // another order than that of the keys.
+//
+// since is twice the block that wrote the value, and one more where it removed the
+// key; past is the row of versions that has what stood there before, 0 for nothing. A
+// version has the same, and in jump the number of an older one, so that a long row of
+// them is walked in few steps (see versions.go).
 //
 // txs has the transactions of which something is told, and the number of their
 // first record; records are numbered in the order of the ledger. What is written
@@ -28,7 +33,8 @@ const schemaVersion = 5
 // algorithm's byte and the raw hash. segments are those that hold pulls. Times are nanoseconds since 1970, UTC.
 const schema = `
 CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, height INTEGER NOT NULL, hash BLOB NOT NULL);
-CREATE TABLE kv (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL);
+CREATE TABLE kv (key BLOB PRIMARY KEY NOT NULL, since INTEGER NOT NULL, past INTEGER NOT NULL, value BLOB NOT NULL);
+CREATE TABLE versions (number INTEGER PRIMARY KEY, since INTEGER NOT NULL, past INTEGER NOT NULL, jump INTEGER NOT NULL, depth INTEGER NOT NULL, value BLOB NOT NULL);
 CREATE TABLE txs (block INTEGER, tx INTEGER, id TEXT NOT NULL, at INTEGER NOT NULL, msp TEXT NOT NULL, name TEXT NOT NULL, first INTEGER NOT NULL,
 	PRIMARY KEY (block, tx)) WITHOUT ROWID;
 CREATE TABLE repositories (id INTEGER PRIMARY KEY, host TEXT NOT NULL, repository TEXT NOT NULL, tagged INTEGER NOT NULL);

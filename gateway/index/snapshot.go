@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"slices"
-	"strings"
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
@@ -28,6 +27,7 @@ type Snapshot struct {
 	// directory finds places and tags; it keeps what it read.
 	directory *state.Directory
 	found     int
+	past      *past // nil: the answers are of the height that the index has
 }
 
 // View calls read with a snapshot, inside one read transaction. Errors of read
@@ -86,6 +86,14 @@ const maxFound = 2000
 
 // Get implements state.Reader. Places and tags are found wherever they stand.
 func (s *Snapshot) Get(keys ...string) ([][]byte, error) {
+	if s.past != nil {
+		return s.past.get(keys)
+	}
+	return s.current(keys...)
+}
+
+// current reads keys as they stand.
+func (s *Snapshot) current(keys ...string) ([][]byte, error) {
 	if !slices.ContainsFunc(keys, inDirectory) {
 		return s.mirrored(keys...)
 	}
@@ -96,7 +104,7 @@ func (s *Snapshot) Get(keys ...string) ([][]byte, error) {
 }
 
 func inDirectory(key string) bool {
-	objectType, _, _ := strings.Cut(strings.TrimPrefix(key, "\x00"), "\x00")
+	objectType := typeOf(key)
 	return objectType == state.TypePlace || objectType == state.TypeTag
 }
 
@@ -107,7 +115,22 @@ type mirror struct{ *Snapshot }
 func (m mirror) Get(keys ...string) ([][]byte, error) { return m.mirrored(keys...) }
 
 func (s *Snapshot) mirrored(keys ...string) ([][]byte, error) {
+	all, err := s.stored(keys)
+	if err != nil {
+		return nil, err
+	}
 	values := make([][]byte, len(keys))
+	for i, v := range all {
+		if !v.removed() {
+			values[i] = v.value
+		}
+	}
+	return values, nil
+}
+
+// stored reads the rows of keys; one without a value is not there.
+func (s *Snapshot) stored(keys []string) ([]stored, error) {
+	values := make([]stored, len(keys))
 	at := make(map[string][]int, len(keys)) // a key may be asked for twice
 	for i, k := range keys {
 		at[k] = append(at[k], i)
@@ -118,12 +141,14 @@ func (s *Snapshot) mirrored(keys ...string) ([][]byte, error) {
 			return nil, sqldb.Wrap(err, "index: query")
 		}
 		err = read(rows, func(row *sql.Rows) error {
-			var key, value []byte
-			if err := row.Scan(&key, &value); err != nil {
+			var key []byte
+			var v stored
+			if err := row.Scan(&key, &v.since, &v.past, &v.value); err != nil {
 				return err
 			}
+			v.value = notNil(v.value)
 			for _, i := range at[string(key)] {
-				values[i] = notNil(value)
+				values[i] = v
 			}
 			return nil
 		})
@@ -156,8 +181,11 @@ func (s *Snapshot) ScanAfter(after string, limit int, objectType string, attribu
 	if next := append([]byte(after), 0); bytes.Compare(next, from) > 0 {
 		from = next
 	}
+	if s.past != nil {
+		return s.past.scan(from, to, limit)
+	}
 	var entries []state.Entry
-	err := s.each(`SELECT key, value FROM kv WHERE key >= ? AND key < ? ORDER BY key LIMIT ?`, []any{from, to, limit}, func(row *sql.Rows) error {
+	err := s.each(`SELECT key, value FROM kv WHERE key >= ? AND key < ? AND since % 2 = 0 ORDER BY key LIMIT ?`, []any{from, to, limit}, func(row *sql.Rows) error {
 		var key, value []byte
 		if err := row.Scan(&key, &value); err != nil {
 			return err

@@ -224,19 +224,19 @@ func (s *sqliteSession) setHead(height uint64, hash []byte) error {
 
 func (s *sqliteSession) load([]string) error { return nil }
 
-func (s *sqliteSession) get(key string) (value []byte, err error) {
-	found, err := s.row(&statement{text: getOne}, []any{[]byte(key)}, &value)
+func (s *sqliteSession) get(key string) (v stored, err error) {
+	found, err := s.row(&statement{text: getOne}, []any{[]byte(key)}, &v.since, &v.past, &v.value)
 	if found {
-		value = notNil(value)
+		v.value = notNil(v.value)
 	}
-	return value, err
+	return v, err
 }
 
-func (s *sqliteSession) put(key string, value []byte) error {
-	if value == nil {
+func (s *sqliteSession) put(key string, v stored) error {
+	if v.value == nil {
 		return s.run(dropOne, []byte(key))
 	}
-	return s.run(putOne, []byte(key), value)
+	return s.run(putOne, []byte(key), v.since, v.past, v.value)
 }
 
 func (s *sqliteSession) commit() error { return s.tx.Commit() }

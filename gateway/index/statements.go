@@ -9,14 +9,14 @@ import (
 const (
 	firstHead  = `INSERT INTO meta (one, version, height, hash) VALUES (1, ?, 0, x'')`
 	updateHead = `UPDATE meta SET height = ?, hash = ?`
-	getOne     = `SELECT value FROM kv WHERE key = ?`
-	putOne     = `INSERT INTO kv (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`
+	getOne     = `SELECT since, past, value FROM kv WHERE key = ?`
+	putOne     = `INSERT INTO kv (key, since, past, value) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET since = excluded.since, past = excluded.past, value = excluded.value`
 	dropOne    = `DELETE FROM kv WHERE key = ?`
 )
 
 // getMany reads n keys.
 func getMany(n int) string {
-	return `SELECT key, value FROM kv WHERE key IN (?` + strings.Repeat(`, ?`, n-1) + `)`
+	return `SELECT key, since, past, value FROM kv WHERE key IN (?` + strings.Repeat(`, ?`, n-1) + `)`
 }
 
 // getSizes are the numbers of values that a prepared list takes: a verdict makes
@@ -42,7 +42,7 @@ func filled[T any](values []T) []any {
 
 // askedOften are the questions whose text is always the same.
 func askedOften() []string {
-	all := []string{selectRuns, selectStarts, selectAfter, selectBefore, selectRepository}
+	all := []string{selectRuns, selectStarts, selectAfter, selectBefore, selectRepository, selectVersion}
 	for _, n := range getSizes() {
 		all = append(all, among(selectRecords, n), among(selectSegments, n))
 	}
@@ -59,6 +59,7 @@ type statement struct {
 type statements struct {
 	tx, record, lastRecord, segment, lastSegment                                             statement
 	repository, findRepository, lastRepository, tagged                                       statement
+	version, link, lastVersion                                                               statement
 	nextRun, putRun, dropRun, floorChunk, nextChunk, putChunk, trimChunks, dropChunks        statement
 	promotion, proposal, release, debt, request, endRequest, dropOrganisations, organisation statement
 }
@@ -67,6 +68,7 @@ func (s *statements) all() []*statement {
 	return []*statement{
 		&s.tx, &s.record, &s.lastRecord, &s.segment, &s.lastSegment,
 		&s.repository, &s.findRepository, &s.lastRepository, &s.tagged,
+		&s.version, &s.link, &s.lastVersion,
 		&s.nextRun, &s.putRun, &s.dropRun, &s.floorChunk, &s.nextChunk, &s.putChunk, &s.trimChunks, &s.dropChunks,
 		&s.promotion, &s.proposal, &s.release, &s.debt, &s.request, &s.endRequest, &s.dropOrganisations, &s.organisation,
 	}
@@ -85,6 +87,9 @@ func applying() *statements {
 		findRepository: statement{text: `SELECT id, tagged FROM repositories WHERE host = ? AND repository = ?`},
 		lastRepository: statement{text: `SELECT id FROM repositories ORDER BY id DESC LIMIT 1`},
 		tagged:         statement{text: `UPDATE repositories SET tagged = 1 WHERE id = ?`},
+		version:        statement{text: `INSERT INTO versions (number, since, past, jump, depth, value) VALUES (?, ?, ?, ?, ?, ?)`},
+		link:           statement{text: `SELECT jump, depth FROM versions WHERE number = ?`},
+		lastVersion:    statement{text: `SELECT number FROM versions ORDER BY number DESC LIMIT 1`},
 		nextRun:        statement{text: `SELECT id, entries, target, upto, credit FROM runs WHERE id > ? ORDER BY id LIMIT 1`},
 		putRun: statement{text: `INSERT INTO runs (id, entries, target, upto, credit) VALUES (?, ?, ?, ?, ?)
 			ON CONFLICT (id) DO UPDATE SET entries = excluded.entries, target = excluded.target, upto = excluded.upto, credit = excluded.credit`},

@@ -42,6 +42,9 @@ func moment(n int64) time.Time {
 // Askers returns the organisations that wait for something of a kind, sorted.
 // It costs a few steps for each, however much each of them asks for.
 func (s *Snapshot) Askers(kind string) ([]string, error) {
+	if s.past != nil {
+		return nil, errNow("requests")
+	}
 	var all []string
 	const from = `SELECT msp FROM waiting WHERE kind = ? AND msp `
 	for next, last := `>= ?`, ""; ; next = `> ?` {
@@ -61,6 +64,9 @@ func (s *Snapshot) Askers(kind string) ([]string, error) {
 // what has not ended at a time, the newest first, after one that was returned
 // before (nil: from the newest).
 func (s *Snapshot) Waits(kind, msp string, after *readmodel.Waiting, now time.Time, limit int) ([]readmodel.Waiting, error) {
+	if s.past != nil {
+		return nil, errNow("requests")
+	}
 	text, args := `SELECT key, id, since, until FROM waiting WHERE kind = ? AND msp = ? AND (until = 0 OR until > ?)`, []any{kind, msp, nanos(now)}
 	if kind == state.TypePromotion {
 		// They all last as long: what has ended need not be looked through for ever.
@@ -88,6 +94,9 @@ func (s *Snapshot) Waits(kind, msp string, after *readmodel.Waiting, now time.Ti
 // Proposals returns a page of proposals, in the order in which they were
 // opened, and the token of the next page, "" on the last.
 func (s *Snapshot) Proposals(f readmodel.ProposalFilter, p readmodel.Page) ([]state.Proposal, string, error) {
+	if s.past != nil {
+		return nil, "", errNow("proposals")
+	}
 	filter := []string{"proposals", string(f.Status)}
 	if f.Closed {
 		filter = append(filter, "closed")

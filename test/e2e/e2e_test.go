@@ -49,6 +49,12 @@ func TestScripts(t *testing.T) {
 		}
 		built[name] = strings.TrimSpace(string(out))
 	}
+	// When all scripts are over the network has much behind it.
+	t.Cleanup(func() {
+		if !t.Failed() {
+			asOfLaw(t, l)
+		}
+	})
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
@@ -72,6 +78,8 @@ func TestScripts(t *testing.T) {
 			"recorded": session{l}.recorded,
 			"digest":   digest,
 			"subst":    subst,
+			"shorten":  shorten,
+			"token":    token,
 			"until":    until,
 			"sigstore": ownSigstore,
 			"grab":     grab,
@@ -175,6 +183,17 @@ func digest(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(ts.Exec("crane", "digest", "--insecure", args[1]))
 	out := ts.ReadFile("stdout")
 	ts.Setenv(args[0], out[:len("sha256:")+64])
+}
+
+// shorten VAR DIGEST: sets VAR to the first digits of a digest.
+func shorten(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], args[1][len("sha256:"):len("sha256:")+10])
+}
+
+// token VAR: sets VAR to the token that token.txt, what a log printed beside its lines, ends with.
+func token(ts *testscript.TestScript, _ bool, args []string) {
+	words := strings.Fields(ts.ReadFile("token.txt"))
+	ts.Setenv(args[0], words[len(words)-1])
 }
 
 // subst FILE: replaces $REG and $TEAM in a file of the script.

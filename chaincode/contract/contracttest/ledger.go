@@ -30,6 +30,8 @@ type Ledger struct {
 	guards    map[string][]byte // key-level endorsement policies
 	private   map[[2]string][]byte
 	commits   uint64
+	// Committed is told of each transaction that is valid; nil: nobody is.
+	Committed func(*Endorsement)
 }
 
 // version is a value and the commit that wrote it. A deleted key has no value
@@ -148,6 +150,9 @@ func (l *Ledger) Commit(e *Endorsement, endorsers []string) error {
 		}
 	}
 	l.commits++
+	if l.Committed != nil {
+		l.Committed(e)
+	}
 	for key, value := range e.Writes {
 		if l.state[key] = (version{value, l.commits}); value == nil {
 			delete(l.guards, key)

@@ -488,7 +488,9 @@ func (x *QueueStats) GetUnusableDropped() int64 {
 type GetImageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// host/repository:tag, host/repository@digest, or a digest alone.
-	Image         string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	Image string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	// As of when: a height (a number of blocks) or an RFC 3339 time; empty: now.
+	At            string `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -530,6 +532,13 @@ func (x *GetImageRequest) GetImage() string {
 	return ""
 }
 
+func (x *GetImageRequest) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
 type GetImageResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Height uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
@@ -546,7 +555,9 @@ type GetImageResponse struct {
 	Pulls    int64                  `protobuf:"varint,9,opt,name=pulls,proto3" json:"pulls,omitempty"`
 	LastPull *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=last_pull,json=lastPull,proto3" json:"last_pull,omitempty"`
 	// There are more places or promotions than are shown: ask with a repository.
-	Truncated     bool `protobuf:"varint,11,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	Truncated bool `protobuf:"varint,11,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// The moment that was judged; absent: now. height is that of then.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -656,6 +667,13 @@ func (x *GetImageResponse) GetTruncated() bool {
 		return x.Truncated
 	}
 	return false
+}
+
+func (x *GetImageResponse) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
 }
 
 // Place is an image in a repository.
@@ -1408,10 +1426,12 @@ func (x *PolicyVersion) GetHash() string {
 }
 
 type GetTagRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
-	Repository    string                 `protobuf:"bytes,2,opt,name=repository,proto3" json:"repository,omitempty"`
-	Tag           string                 `protobuf:"bytes,3,opt,name=tag,proto3" json:"tag,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Host       string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	Repository string                 `protobuf:"bytes,2,opt,name=repository,proto3" json:"repository,omitempty"`
+	Tag        string                 `protobuf:"bytes,3,opt,name=tag,proto3" json:"tag,omitempty"`
+	// As of when: a height (a number of blocks) or an RFC 3339 time; empty: now.
+	At            string `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1467,17 +1487,26 @@ func (x *GetTagRequest) GetTag() string {
 	return ""
 }
 
+func (x *GetTagRequest) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
 type GetTagResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
-	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
-	Host          string                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
-	Repository    string                 `protobuf:"bytes,4,opt,name=repository,proto3" json:"repository,omitempty"`
-	Tag           string                 `protobuf:"bytes,5,opt,name=tag,proto3" json:"tag,omitempty"`
-	Digest        string                 `protobuf:"bytes,6,opt,name=digest,proto3" json:"digest,omitempty"` // empty: the tag was deleted
-	Previous      string                 `protobuf:"bytes,7,opt,name=previous,proto3" json:"previous,omitempty"`
-	Moves         uint64                 `protobuf:"varint,8,opt,name=moves,proto3" json:"moves,omitempty"` // times it was set, moved or deleted
-	At            *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=at,proto3" json:"at,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Height     uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale      bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Host       string                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
+	Repository string                 `protobuf:"bytes,4,opt,name=repository,proto3" json:"repository,omitempty"`
+	Tag        string                 `protobuf:"bytes,5,opt,name=tag,proto3" json:"tag,omitempty"`
+	Digest     string                 `protobuf:"bytes,6,opt,name=digest,proto3" json:"digest,omitempty"` // empty: the tag was deleted
+	Previous   string                 `protobuf:"bytes,7,opt,name=previous,proto3" json:"previous,omitempty"`
+	Moves      uint64                 `protobuf:"varint,8,opt,name=moves,proto3" json:"moves,omitempty"` // times it was set, moved or deleted
+	At         *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=at,proto3" json:"at,omitempty"`
+	// The moment that was judged; absent: now. height is that of then.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1575,11 +1604,20 @@ func (x *GetTagResponse) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *GetTagResponse) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
 type GetVerdictRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// host/repository:tag (resolved through the ledger's tag record) or host/repository@digest.
-	Image         string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
-	Stage         string `protobuf:"bytes,2,opt,name=stage,proto3" json:"stage,omitempty"`
+	Image string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	Stage string `protobuf:"bytes,2,opt,name=stage,proto3" json:"stage,omitempty"`
+	// As of when: a height (a number of blocks) or an RFC 3339 time; empty: now.
+	At            string `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1628,6 +1666,13 @@ func (x *GetVerdictRequest) GetStage() string {
 	return ""
 }
 
+func (x *GetVerdictRequest) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
 // GetVerdictResponse has the fields of the ledger's own verdict. A gateway that
 // is stale never answers "allowed": it fails with WB_UNAVAILABLE.
 type GetVerdictResponse struct {
@@ -1649,8 +1694,10 @@ type GetVerdictResponse struct {
 	// The verdicts of an index's platform images.
 	Children []*ChildVerdict `protobuf:"bytes,12,rep,name=children,proto3" json:"children,omitempty"`
 	// Counts the promotions to the stage: of the open or last one; 0 without.
-	Attempt       int32   `protobuf:"varint,13,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	Requester     *Person `protobuf:"bytes,14,opt,name=requester,proto3" json:"requester,omitempty"` // of the promotion that is open; absent where none is
+	Attempt   int32   `protobuf:"varint,13,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Requester *Person `protobuf:"bytes,14,opt,name=requester,proto3" json:"requester,omitempty"` // of the promotion that is open; absent where none is
+	// The moment that was judged; absent: now. height is that of then.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1779,6 +1826,13 @@ func (x *GetVerdictResponse) GetAttempt() int32 {
 func (x *GetVerdictResponse) GetRequester() *Person {
 	if x != nil {
 		return x.Requester
+	}
+	return nil
+}
+
+func (x *GetVerdictResponse) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
 	}
 	return nil
 }
@@ -2563,6 +2617,485 @@ func (x *HistoryEntry) GetRecord() string {
 	return ""
 }
 
+// SearchRequest says what is looked for; what is set must all match.
+type SearchRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Digest     string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"` // a digest, or its first 6 hex digits or more
+	Tag        string                 `protobuf:"bytes,2,opt,name=tag,proto3" json:"tag,omitempty"`
+	Repository string                 `protobuf:"bytes,3,opt,name=repository,proto3" json:"repository,omitempty"` // host/repository, or a pattern of it as in policies
+	// Who pushed as the registry says, or the person who acted: NAME or NAME@MSP.
+	Actor string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	Msp   string `protobuf:"bytes,5,opt,name=msp,proto3" json:"msp,omitempty"`   // whose gateway recorded it, or whose person acted
+	Kind  string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"` // as in HistoryEntry
+	// approved, rejected, released, refused, quarantined, lifted, withdrawn, waived or voted.
+	Decision      string                 `protobuf:"bytes,7,opt,name=decision,proto3" json:"decision,omitempty"`
+	Stage         string                 `protobuf:"bytes,8,opt,name=stage,proto3" json:"stage,omitempty"`
+	Text          string                 `protobuf:"bytes,9,opt,name=text,proto3" json:"text,omitempty"`      // in what an act says: its reason among it, without regard to case
+	Since         *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=since,proto3" json:"since,omitempty"`   // time of the transaction, from
+	Before        *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=before,proto3" json:"before,omitempty"` // and up to
+	PageSize      int32                  `protobuf:"varint,12,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,13,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	OldestFirst   bool                   `protobuf:"varint,14,opt,name=oldest_first,json=oldestFirst,proto3" json:"oldest_first,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchRequest) Reset() {
+	*x = SearchRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchRequest) ProtoMessage() {}
+
+func (x *SearchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchRequest.ProtoReflect.Descriptor instead.
+func (*SearchRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *SearchRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetTag() string {
+	if x != nil {
+		return x.Tag
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetMsp() string {
+	if x != nil {
+		return x.Msp
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetDecision() string {
+	if x != nil {
+		return x.Decision
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *SearchRequest) GetBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *SearchRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *SearchRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *SearchRequest) GetOldestFirst() bool {
+	if x != nil {
+		return x.OldestFirst
+	}
+	return false
+}
+
+type SearchResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Height uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale  bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	// A page may have fewer entries than were asked for, or none, and not be the last:
+	// an answer looks through so many entries at most.
+	Entries       []*HistoryEntry `protobuf:"bytes,3,rep,name=entries,proto3" json:"entries,omitempty"`
+	NextPageToken string          `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty on the last page
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchResponse) Reset() {
+	*x = SearchResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchResponse) ProtoMessage() {}
+
+func (x *SearchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchResponse.ProtoReflect.Descriptor instead.
+func (*SearchResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *SearchResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *SearchResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *SearchResponse) GetEntries() []*HistoryEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *SearchResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type FindImagesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digest        string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`         // 6 hex digits or more, with or without "sha256:" before them
+	Repository    string                 `protobuf:"bytes,2,opt,name=repository,proto3" json:"repository,omitempty"` // only there
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindImagesRequest) Reset() {
+	*x = FindImagesRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindImagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindImagesRequest) ProtoMessage() {}
+
+func (x *FindImagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindImagesRequest.ProtoReflect.Descriptor instead.
+func (*FindImagesRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *FindImagesRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *FindImagesRequest) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+type FindImagesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Images        []string               `protobuf:"bytes,3,rep,name=images,proto3" json:"images,omitempty"`        // host/repository@digest, in the order of the digests
+	Truncated     bool                   `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"` // there are more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindImagesResponse) Reset() {
+	*x = FindImagesResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindImagesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindImagesResponse) ProtoMessage() {}
+
+func (x *FindImagesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindImagesResponse.ProtoReflect.Descriptor instead.
+func (*FindImagesResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *FindImagesResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *FindImagesResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *FindImagesResponse) GetImages() []string {
+	if x != nil {
+		return x.Images
+	}
+	return nil
+}
+
+func (x *FindImagesResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+type ListEventsRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	After    string                 `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"` // a token of an answer before
+	PageSize int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Without after: begin with the last so many, at most a page of them.
+	Last int32 `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	// Where nothing has happened since: wait for it for so long, at most 20.
+	WaitSeconds   int32 `protobuf:"varint,4,opt,name=wait_seconds,json=waitSeconds,proto3" json:"wait_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEventsRequest) Reset() {
+	*x = ListEventsRequest{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEventsRequest) ProtoMessage() {}
+
+func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
+func (*ListEventsRequest) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ListEventsRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *ListEventsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListEventsRequest) GetLast() int32 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *ListEventsRequest) GetWaitSeconds() int32 {
+	if x != nil {
+		return x.WaitSeconds
+	}
+	return 0
+}
+
+type ListEventsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Entries       []*HistoryEntry        `protobuf:"bytes,3,rep,name=entries,proto3" json:"entries,omitempty"` // in the order of the ledger
+	Next          string                 `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`       // what comes after these, also where nothing has yet
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEventsResponse) Reset() {
+	*x = ListEventsResponse{}
+	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEventsResponse) ProtoMessage() {}
+
+func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
+func (*ListEventsResponse) Descriptor() ([]byte, []int) {
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ListEventsResponse) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *ListEventsResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *ListEventsResponse) GetEntries() []*HistoryEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *ListEventsResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
 type ListPullsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// host/repository:tag, host/repository@digest, or a digest alone: then from
@@ -2578,7 +3111,7 @@ type ListPullsRequest struct {
 
 func (x *ListPullsRequest) Reset() {
 	*x = ListPullsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2590,7 +3123,7 @@ func (x *ListPullsRequest) String() string {
 func (*ListPullsRequest) ProtoMessage() {}
 
 func (x *ListPullsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[28]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2603,7 +3136,7 @@ func (x *ListPullsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPullsRequest.ProtoReflect.Descriptor instead.
 func (*ListPullsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{28}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListPullsRequest) GetImage() string {
@@ -2649,7 +3182,7 @@ type ListPullsResponse struct {
 
 func (x *ListPullsResponse) Reset() {
 	*x = ListPullsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2661,7 +3194,7 @@ func (x *ListPullsResponse) String() string {
 func (*ListPullsResponse) ProtoMessage() {}
 
 func (x *ListPullsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[29]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2674,7 +3207,7 @@ func (x *ListPullsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPullsResponse.ProtoReflect.Descriptor instead.
 func (*ListPullsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{29}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListPullsResponse) GetHeight() uint64 {
@@ -2753,7 +3286,7 @@ type Pull struct {
 
 func (x *Pull) Reset() {
 	*x = Pull{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2765,7 +3298,7 @@ func (x *Pull) String() string {
 func (*Pull) ProtoMessage() {}
 
 func (x *Pull) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[30]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2778,7 +3311,7 @@ func (x *Pull) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pull.ProtoReflect.Descriptor instead.
 func (*Pull) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{30}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Pull) GetBlock() uint64 {
@@ -2892,7 +3425,7 @@ type ListPromotionsRequest struct {
 
 func (x *ListPromotionsRequest) Reset() {
 	*x = ListPromotionsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2904,7 +3437,7 @@ func (x *ListPromotionsRequest) String() string {
 func (*ListPromotionsRequest) ProtoMessage() {}
 
 func (x *ListPromotionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[31]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2917,7 +3450,7 @@ func (x *ListPromotionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPromotionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPromotionsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{31}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListPromotionsRequest) GetStage() string {
@@ -2967,7 +3500,7 @@ type ListPromotionsResponse struct {
 
 func (x *ListPromotionsResponse) Reset() {
 	*x = ListPromotionsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2979,7 +3512,7 @@ func (x *ListPromotionsResponse) String() string {
 func (*ListPromotionsResponse) ProtoMessage() {}
 
 func (x *ListPromotionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[32]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2992,7 +3525,7 @@ func (x *ListPromotionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPromotionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPromotionsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{32}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListPromotionsResponse) GetHeight() uint64 {
@@ -3051,7 +3584,7 @@ type Promotion struct {
 
 func (x *Promotion) Reset() {
 	*x = Promotion{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3063,7 +3596,7 @@ func (x *Promotion) String() string {
 func (*Promotion) ProtoMessage() {}
 
 func (x *Promotion) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[33]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3076,7 +3609,7 @@ func (x *Promotion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Promotion.ProtoReflect.Descriptor instead.
 func (*Promotion) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{33}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Promotion) GetStage() string {
@@ -3214,7 +3747,7 @@ type Approval struct {
 
 func (x *Approval) Reset() {
 	*x = Approval{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3226,7 +3759,7 @@ func (x *Approval) String() string {
 func (*Approval) ProtoMessage() {}
 
 func (x *Approval) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[34]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3239,7 +3772,7 @@ func (x *Approval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Approval.ProtoReflect.Descriptor instead.
 func (*Approval) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{34}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Approval) GetBy() *Person {
@@ -3329,17 +3862,19 @@ func (x *Approval) GetTakenBack() string {
 type GetEvidenceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// host/repository:tag, host/repository@digest, or a digest alone.
-	Image         string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
-	Type          string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`                          // only of this type
-	PageSize      int32  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // 0 for 100
-	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	Image     string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	Type      string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`                          // only of this type
+	PageSize  int32  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // 0 for 100
+	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// As of when: a height (a number of blocks) or an RFC 3339 time; empty: now.
+	At            string `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetEvidenceRequest) Reset() {
 	*x = GetEvidenceRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3351,7 +3886,7 @@ func (x *GetEvidenceRequest) String() string {
 func (*GetEvidenceRequest) ProtoMessage() {}
 
 func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[35]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3364,7 +3899,7 @@ func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*GetEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{35}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetEvidenceRequest) GetImage() string {
@@ -3395,6 +3930,13 @@ func (x *GetEvidenceRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *GetEvidenceRequest) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
 type GetEvidenceResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Height uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
@@ -3407,14 +3949,16 @@ type GetEvidenceResponse struct {
 	NextPageToken string      `protobuf:"bytes,6,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty on the last page
 	// It is in more repositories than were looked through for indexes that it was
 	// released through: name a repository.
-	Truncated     bool `protobuf:"varint,7,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	Truncated bool `protobuf:"varint,7,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// The moment that was judged; absent: now. height is that of then.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetEvidenceResponse) Reset() {
 	*x = GetEvidenceResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3426,7 +3970,7 @@ func (x *GetEvidenceResponse) String() string {
 func (*GetEvidenceResponse) ProtoMessage() {}
 
 func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[36]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3439,7 +3983,7 @@ func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*GetEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{36}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetEvidenceResponse) GetHeight() uint64 {
@@ -3491,6 +4035,13 @@ func (x *GetEvidenceResponse) GetTruncated() bool {
 	return false
 }
 
+func (x *GetEvidenceResponse) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
 // Evidence is a statement about an image that the ledger verified.
 type Evidence struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3523,7 +4074,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3535,7 +4086,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[37]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3548,7 +4099,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{37}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Evidence) GetDigest() string {
@@ -3695,7 +4246,7 @@ type AuthorityUse struct {
 
 func (x *AuthorityUse) Reset() {
 	*x = AuthorityUse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3707,7 +4258,7 @@ func (x *AuthorityUse) String() string {
 func (*AuthorityUse) ProtoMessage() {}
 
 func (x *AuthorityUse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[38]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3720,7 +4271,7 @@ func (x *AuthorityUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorityUse.ProtoReflect.Descriptor instead.
 func (*AuthorityUse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{38}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AuthorityUse) GetId() string {
@@ -3753,7 +4304,7 @@ type Signer struct {
 
 func (x *Signer) Reset() {
 	*x = Signer{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3765,7 +4316,7 @@ func (x *Signer) String() string {
 func (*Signer) ProtoMessage() {}
 
 func (x *Signer) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[39]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3778,7 +4329,7 @@ func (x *Signer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signer.ProtoReflect.Descriptor instead.
 func (*Signer) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{39}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Signer) GetKind() string {
@@ -3833,14 +4384,16 @@ func (x *Signer) GetRoles() []string {
 type GetTreeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// host/repository:tag or host/repository@digest.
-	Image         string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	Image string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	// As of when: a height (a number of blocks) or an RFC 3339 time; empty: now.
+	At            string `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetTreeRequest) Reset() {
 	*x = GetTreeRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3852,7 +4405,7 @@ func (x *GetTreeRequest) String() string {
 func (*GetTreeRequest) ProtoMessage() {}
 
 func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[40]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3865,7 +4418,7 @@ func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeRequest.ProtoReflect.Descriptor instead.
 func (*GetTreeRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{40}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetTreeRequest) GetImage() string {
@@ -3875,21 +4428,30 @@ func (x *GetTreeRequest) GetImage() string {
 	return ""
 }
 
+func (x *GetTreeRequest) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
 type GetTreeResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
-	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
-	Image         string                 `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
-	Digest        string                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
-	Root          *TreeNode              `protobuf:"bytes,5,opt,name=root,proto3" json:"root,omitempty"`
-	Truncated     bool                   `protobuf:"varint,6,opt,name=truncated,proto3" json:"truncated,omitempty"` // there is more than an answer holds
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Height    uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale     bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Image     string                 `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
+	Digest    string                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	Root      *TreeNode              `protobuf:"bytes,5,opt,name=root,proto3" json:"root,omitempty"`
+	Truncated bool                   `protobuf:"varint,6,opt,name=truncated,proto3" json:"truncated,omitempty"` // there is more than an answer holds
+	// The moment that was judged; absent: now. height is that of then.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetTreeResponse) Reset() {
 	*x = GetTreeResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3901,7 +4463,7 @@ func (x *GetTreeResponse) String() string {
 func (*GetTreeResponse) ProtoMessage() {}
 
 func (x *GetTreeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[41]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3914,7 +4476,7 @@ func (x *GetTreeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeResponse.ProtoReflect.Descriptor instead.
 func (*GetTreeResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{41}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetTreeResponse) GetHeight() uint64 {
@@ -3959,6 +4521,13 @@ func (x *GetTreeResponse) GetTruncated() bool {
 	return false
 }
 
+func (x *GetTreeResponse) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
 // TreeNode is an image, or what refers to one.
 type TreeNode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3979,7 +4548,7 @@ type TreeNode struct {
 
 func (x *TreeNode) Reset() {
 	*x = TreeNode{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3991,7 +4560,7 @@ func (x *TreeNode) String() string {
 func (*TreeNode) ProtoMessage() {}
 
 func (x *TreeNode) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[42]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4004,7 +4573,7 @@ func (x *TreeNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeNode.ProtoReflect.Descriptor instead.
 func (*TreeNode) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{42}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TreeNode) GetDigest() string {
@@ -4094,7 +4663,7 @@ type ListPoliciesRequest struct {
 
 func (x *ListPoliciesRequest) Reset() {
 	*x = ListPoliciesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4106,7 +4675,7 @@ func (x *ListPoliciesRequest) String() string {
 func (*ListPoliciesRequest) ProtoMessage() {}
 
 func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[43]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4119,7 +4688,7 @@ func (x *ListPoliciesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesRequest.ProtoReflect.Descriptor instead.
 func (*ListPoliciesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{43}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListPoliciesRequest) GetPageSize() int32 {
@@ -4151,7 +4720,7 @@ type ListPoliciesResponse struct {
 
 func (x *ListPoliciesResponse) Reset() {
 	*x = ListPoliciesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4163,7 +4732,7 @@ func (x *ListPoliciesResponse) String() string {
 func (*ListPoliciesResponse) ProtoMessage() {}
 
 func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[44]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4176,7 +4745,7 @@ func (x *ListPoliciesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoliciesResponse.ProtoReflect.Descriptor instead.
 func (*ListPoliciesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{44}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListPoliciesResponse) GetHeight() uint64 {
@@ -4232,7 +4801,7 @@ type ListPolicyVersionsRequest struct {
 
 func (x *ListPolicyVersionsRequest) Reset() {
 	*x = ListPolicyVersionsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4244,7 +4813,7 @@ func (x *ListPolicyVersionsRequest) String() string {
 func (*ListPolicyVersionsRequest) ProtoMessage() {}
 
 func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[45]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4257,7 +4826,7 @@ func (x *ListPolicyVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPolicyVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{45}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListPolicyVersionsRequest) GetName() string {
@@ -4293,7 +4862,7 @@ type ListPolicyVersionsResponse struct {
 
 func (x *ListPolicyVersionsResponse) Reset() {
 	*x = ListPolicyVersionsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4305,7 +4874,7 @@ func (x *ListPolicyVersionsResponse) String() string {
 func (*ListPolicyVersionsResponse) ProtoMessage() {}
 
 func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[46]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4318,7 +4887,7 @@ func (x *ListPolicyVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPolicyVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{46}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListPolicyVersionsResponse) GetHeight() uint64 {
@@ -4359,7 +4928,7 @@ type SimulatePolicyRequest struct {
 
 func (x *SimulatePolicyRequest) Reset() {
 	*x = SimulatePolicyRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4371,7 +4940,7 @@ func (x *SimulatePolicyRequest) String() string {
 func (*SimulatePolicyRequest) ProtoMessage() {}
 
 func (x *SimulatePolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[47]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4384,7 +4953,7 @@ func (x *SimulatePolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatePolicyRequest.ProtoReflect.Descriptor instead.
 func (*SimulatePolicyRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{47}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *SimulatePolicyRequest) GetPolicy() string {
@@ -4416,7 +4985,7 @@ type SimulatePolicyResponse struct {
 
 func (x *SimulatePolicyResponse) Reset() {
 	*x = SimulatePolicyResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4428,7 +4997,7 @@ func (x *SimulatePolicyResponse) String() string {
 func (*SimulatePolicyResponse) ProtoMessage() {}
 
 func (x *SimulatePolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[48]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4441,7 +5010,7 @@ func (x *SimulatePolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatePolicyResponse.ProtoReflect.Descriptor instead.
 func (*SimulatePolicyResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{48}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SimulatePolicyResponse) GetHeight() uint64 {
@@ -4515,7 +5084,7 @@ type SimulatedRelease struct {
 
 func (x *SimulatedRelease) Reset() {
 	*x = SimulatedRelease{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4527,7 +5096,7 @@ func (x *SimulatedRelease) String() string {
 func (*SimulatedRelease) ProtoMessage() {}
 
 func (x *SimulatedRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[49]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4540,7 +5109,7 @@ func (x *SimulatedRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimulatedRelease.ProtoReflect.Descriptor instead.
 func (*SimulatedRelease) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{49}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *SimulatedRelease) GetStage() string {
@@ -4631,7 +5200,7 @@ type ListProposalsRequest struct {
 
 func (x *ListProposalsRequest) Reset() {
 	*x = ListProposalsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4643,7 +5212,7 @@ func (x *ListProposalsRequest) String() string {
 func (*ListProposalsRequest) ProtoMessage() {}
 
 func (x *ListProposalsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[50]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4656,7 +5225,7 @@ func (x *ListProposalsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProposalsRequest.ProtoReflect.Descriptor instead.
 func (*ListProposalsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{50}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListProposalsRequest) GetStatus() string {
@@ -4692,7 +5261,7 @@ type ListProposalsResponse struct {
 
 func (x *ListProposalsResponse) Reset() {
 	*x = ListProposalsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4704,7 +5273,7 @@ func (x *ListProposalsResponse) String() string {
 func (*ListProposalsResponse) ProtoMessage() {}
 
 func (x *ListProposalsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[51]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4717,7 +5286,7 @@ func (x *ListProposalsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProposalsResponse.ProtoReflect.Descriptor instead.
 func (*ListProposalsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{51}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListProposalsResponse) GetHeight() uint64 {
@@ -4757,7 +5326,7 @@ type GetProposalRequest struct {
 
 func (x *GetProposalRequest) Reset() {
 	*x = GetProposalRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4769,7 +5338,7 @@ func (x *GetProposalRequest) String() string {
 func (*GetProposalRequest) ProtoMessage() {}
 
 func (x *GetProposalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[52]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4782,7 +5351,7 @@ func (x *GetProposalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProposalRequest.ProtoReflect.Descriptor instead.
 func (*GetProposalRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{52}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *GetProposalRequest) GetId() string {
@@ -4803,7 +5372,7 @@ type GetProposalResponse struct {
 
 func (x *GetProposalResponse) Reset() {
 	*x = GetProposalResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4815,7 +5384,7 @@ func (x *GetProposalResponse) String() string {
 func (*GetProposalResponse) ProtoMessage() {}
 
 func (x *GetProposalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[53]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4828,7 +5397,7 @@ func (x *GetProposalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProposalResponse.ProtoReflect.Descriptor instead.
 func (*GetProposalResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{53}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *GetProposalResponse) GetHeight() uint64 {
@@ -4886,7 +5455,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4898,7 +5467,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[54]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4911,7 +5480,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{54}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Proposal) GetId() string {
@@ -5049,7 +5618,7 @@ type Vote struct {
 
 func (x *Vote) Reset() {
 	*x = Vote{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5061,7 +5630,7 @@ func (x *Vote) String() string {
 func (*Vote) ProtoMessage() {}
 
 func (x *Vote) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[55]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5074,7 +5643,7 @@ func (x *Vote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vote.ProtoReflect.Descriptor instead.
 func (*Vote) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{55}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Vote) GetMsp() string {
@@ -5129,7 +5698,7 @@ type GetInboxRequest struct {
 
 func (x *GetInboxRequest) Reset() {
 	*x = GetInboxRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5141,7 +5710,7 @@ func (x *GetInboxRequest) String() string {
 func (*GetInboxRequest) ProtoMessage() {}
 
 func (x *GetInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[56]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5154,7 +5723,7 @@ func (x *GetInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInboxRequest.ProtoReflect.Descriptor instead.
 func (*GetInboxRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{56}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *GetInboxRequest) GetPageSize() int32 {
@@ -5189,7 +5758,7 @@ type GetInboxResponse struct {
 
 func (x *GetInboxResponse) Reset() {
 	*x = GetInboxResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5201,7 +5770,7 @@ func (x *GetInboxResponse) String() string {
 func (*GetInboxResponse) ProtoMessage() {}
 
 func (x *GetInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[57]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5214,7 +5783,7 @@ func (x *GetInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInboxResponse.ProtoReflect.Descriptor instead.
 func (*GetInboxResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{57}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *GetInboxResponse) GetHeight() uint64 {
@@ -5305,7 +5874,7 @@ type InboxItem struct {
 
 func (x *InboxItem) Reset() {
 	*x = InboxItem{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5317,7 +5886,7 @@ func (x *InboxItem) String() string {
 func (*InboxItem) ProtoMessage() {}
 
 func (x *InboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[58]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5330,7 +5899,7 @@ func (x *InboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboxItem.ProtoReflect.Descriptor instead.
 func (*InboxItem) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{58}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *InboxItem) GetKind() string {
@@ -5484,7 +6053,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5496,7 +6065,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[59]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5509,7 +6078,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{59}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListKeysRequest) GetMsp() string {
@@ -5545,7 +6114,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5557,7 +6126,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[60]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5570,7 +6139,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{60}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListKeysResponse) GetHeight() uint64 {
@@ -5620,7 +6189,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5632,7 +6201,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[61]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5645,7 +6214,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{61}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Key) GetMsp() string {
@@ -5731,7 +6300,7 @@ type Withdrawal struct {
 
 func (x *Withdrawal) Reset() {
 	*x = Withdrawal{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5743,7 +6312,7 @@ func (x *Withdrawal) String() string {
 func (*Withdrawal) ProtoMessage() {}
 
 func (x *Withdrawal) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[62]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5756,7 +6325,7 @@ func (x *Withdrawal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Withdrawal.ProtoReflect.Descriptor instead.
 func (*Withdrawal) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{62}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Withdrawal) GetReason() string {
@@ -5797,7 +6366,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5809,7 +6378,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[63]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5822,7 +6391,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{63}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListSchemasRequest) GetPageSize() int32 {
@@ -5851,7 +6420,7 @@ type ListSchemasResponse struct {
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5863,7 +6432,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[64]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5876,7 +6445,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{64}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListSchemasResponse) GetHeight() uint64 {
@@ -5921,7 +6490,7 @@ type Schema struct {
 
 func (x *Schema) Reset() {
 	*x = Schema{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5933,7 +6502,7 @@ func (x *Schema) String() string {
 func (*Schema) ProtoMessage() {}
 
 func (x *Schema) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[65]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5946,7 +6515,7 @@ func (x *Schema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schema.ProtoReflect.Descriptor instead.
 func (*Schema) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{65}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Schema) GetName() string {
@@ -5997,7 +6566,7 @@ type ListWaiversRequest struct {
 
 func (x *ListWaiversRequest) Reset() {
 	*x = ListWaiversRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6009,7 +6578,7 @@ func (x *ListWaiversRequest) String() string {
 func (*ListWaiversRequest) ProtoMessage() {}
 
 func (x *ListWaiversRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[66]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6022,7 +6591,7 @@ func (x *ListWaiversRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWaiversRequest.ProtoReflect.Descriptor instead.
 func (*ListWaiversRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{66}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListWaiversRequest) GetRepository() string {
@@ -6058,7 +6627,7 @@ type ListWaiversResponse struct {
 
 func (x *ListWaiversResponse) Reset() {
 	*x = ListWaiversResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6070,7 +6639,7 @@ func (x *ListWaiversResponse) String() string {
 func (*ListWaiversResponse) ProtoMessage() {}
 
 func (x *ListWaiversResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[67]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6083,7 +6652,7 @@ func (x *ListWaiversResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWaiversResponse.ProtoReflect.Descriptor instead.
 func (*ListWaiversResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{67}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListWaiversResponse) GetHeight() uint64 {
@@ -6143,7 +6712,7 @@ type Waiver struct {
 
 func (x *Waiver) Reset() {
 	*x = Waiver{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6155,7 +6724,7 @@ func (x *Waiver) String() string {
 func (*Waiver) ProtoMessage() {}
 
 func (x *Waiver) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[68]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6168,7 +6737,7 @@ func (x *Waiver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiver.ProtoReflect.Descriptor instead.
 func (*Waiver) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{68}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *Waiver) GetHost() string {
@@ -6307,7 +6876,7 @@ type ListContextRequest struct {
 
 func (x *ListContextRequest) Reset() {
 	*x = ListContextRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6319,7 +6888,7 @@ func (x *ListContextRequest) String() string {
 func (*ListContextRequest) ProtoMessage() {}
 
 func (x *ListContextRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[69]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6332,7 +6901,7 @@ func (x *ListContextRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContextRequest.ProtoReflect.Descriptor instead.
 func (*ListContextRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{69}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListContextRequest) GetPageSize() int32 {
@@ -6361,7 +6930,7 @@ type ListContextResponse struct {
 
 func (x *ListContextResponse) Reset() {
 	*x = ListContextResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6373,7 +6942,7 @@ func (x *ListContextResponse) String() string {
 func (*ListContextResponse) ProtoMessage() {}
 
 func (x *ListContextResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[70]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6386,7 +6955,7 @@ func (x *ListContextResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListContextResponse.ProtoReflect.Descriptor instead.
 func (*ListContextResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{70}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ListContextResponse) GetHeight() uint64 {
@@ -6430,7 +6999,7 @@ type ContextVariable struct {
 
 func (x *ContextVariable) Reset() {
 	*x = ContextVariable{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6442,7 +7011,7 @@ func (x *ContextVariable) String() string {
 func (*ContextVariable) ProtoMessage() {}
 
 func (x *ContextVariable) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[71]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6455,7 +7024,7 @@ func (x *ContextVariable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContextVariable.ProtoReflect.Descriptor instead.
 func (*ContextVariable) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{71}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ContextVariable) GetMsp() string {
@@ -6497,7 +7066,7 @@ type ListLabelsRequest struct {
 
 func (x *ListLabelsRequest) Reset() {
 	*x = ListLabelsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6509,7 +7078,7 @@ func (x *ListLabelsRequest) String() string {
 func (*ListLabelsRequest) ProtoMessage() {}
 
 func (x *ListLabelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[72]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6522,7 +7091,7 @@ func (x *ListLabelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLabelsRequest.ProtoReflect.Descriptor instead.
 func (*ListLabelsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{72}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ListLabelsRequest) GetRepository() string {
@@ -6558,7 +7127,7 @@ type ListLabelsResponse struct {
 
 func (x *ListLabelsResponse) Reset() {
 	*x = ListLabelsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6570,7 +7139,7 @@ func (x *ListLabelsResponse) String() string {
 func (*ListLabelsResponse) ProtoMessage() {}
 
 func (x *ListLabelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[73]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6583,7 +7152,7 @@ func (x *ListLabelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLabelsResponse.ProtoReflect.Descriptor instead.
 func (*ListLabelsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{73}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ListLabelsResponse) GetHeight() uint64 {
@@ -6627,7 +7196,7 @@ type Label struct {
 
 func (x *Label) Reset() {
 	*x = Label{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6639,7 +7208,7 @@ func (x *Label) String() string {
 func (*Label) ProtoMessage() {}
 
 func (x *Label) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[74]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6652,7 +7221,7 @@ func (x *Label) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Label.ProtoReflect.Descriptor instead.
 func (*Label) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{74}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *Label) GetHost() string {
@@ -6703,7 +7272,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6715,7 +7284,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[75]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6728,7 +7297,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{75}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *Policy) GetName() string {
@@ -6795,16 +7364,18 @@ func (x *Policy) GetSource() string {
 }
 
 type GetPolicyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Version       int32                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"` // 0: the active one
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Version int32                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"` // 0: the active one
+	// As of when: a height (a number of blocks) or an RFC 3339 time; empty: now.
+	At            string `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetPolicyRequest) Reset() {
 	*x = GetPolicyRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6816,7 +7387,7 @@ func (x *GetPolicyRequest) String() string {
 func (*GetPolicyRequest) ProtoMessage() {}
 
 func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[76]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6829,7 +7400,7 @@ func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyRequest.ProtoReflect.Descriptor instead.
 func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{76}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *GetPolicyRequest) GetName() string {
@@ -6846,18 +7417,27 @@ func (x *GetPolicyRequest) GetVersion() int32 {
 	return 0
 }
 
+func (x *GetPolicyRequest) GetAt() string {
+	if x != nil {
+		return x.At
+	}
+	return ""
+}
+
 type GetPolicyResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Height        uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
-	Stale         bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
-	Policy        *Policy                `protobuf:"bytes,3,opt,name=policy,proto3" json:"policy,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Height uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Stale  bool                   `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
+	Policy *Policy                `protobuf:"bytes,3,opt,name=policy,proto3" json:"policy,omitempty"`
+	// The moment that was judged; absent: now. height is that of then.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetPolicyResponse) Reset() {
 	*x = GetPolicyResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6869,7 +7449,7 @@ func (x *GetPolicyResponse) String() string {
 func (*GetPolicyResponse) ProtoMessage() {}
 
 func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[77]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6882,7 +7462,7 @@ func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyResponse.ProtoReflect.Descriptor instead.
 func (*GetPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{77}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *GetPolicyResponse) GetHeight() uint64 {
@@ -6906,6 +7486,13 @@ func (x *GetPolicyResponse) GetPolicy() *Policy {
 	return nil
 }
 
+func (x *GetPolicyResponse) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
 type ListMembersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // of members, then grants, then what is taken back; 0 for 500
@@ -6916,7 +7503,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6928,7 +7515,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[78]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6941,7 +7528,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{78}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ListMembersRequest) GetPageSize() int32 {
@@ -6975,7 +7562,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6987,7 +7574,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[79]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7000,7 +7587,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{79}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ListMembersResponse) GetHeight() uint64 {
@@ -7082,7 +7669,7 @@ type TakenBack struct {
 
 func (x *TakenBack) Reset() {
 	*x = TakenBack{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7094,7 +7681,7 @@ func (x *TakenBack) String() string {
 func (*TakenBack) ProtoMessage() {}
 
 func (x *TakenBack) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[80]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7107,7 +7694,7 @@ func (x *TakenBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakenBack.ProtoReflect.Descriptor instead.
 func (*TakenBack) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{80}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *TakenBack) GetMsp() string {
@@ -7166,7 +7753,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7178,7 +7765,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[81]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7191,7 +7778,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{81}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *Member) GetMsp() string {
@@ -7245,7 +7832,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7257,7 +7844,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[82]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7270,7 +7857,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{82}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *Grant) GetMsp() string {
@@ -7332,7 +7919,7 @@ type ListRegistriesRequest struct {
 
 func (x *ListRegistriesRequest) Reset() {
 	*x = ListRegistriesRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7344,7 +7931,7 @@ func (x *ListRegistriesRequest) String() string {
 func (*ListRegistriesRequest) ProtoMessage() {}
 
 func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[83]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7357,7 +7944,7 @@ func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesRequest.ProtoReflect.Descriptor instead.
 func (*ListRegistriesRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{83}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ListRegistriesRequest) GetPageSize() int32 {
@@ -7386,7 +7973,7 @@ type ListRegistriesResponse struct {
 
 func (x *ListRegistriesResponse) Reset() {
 	*x = ListRegistriesResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7398,7 +7985,7 @@ func (x *ListRegistriesResponse) String() string {
 func (*ListRegistriesResponse) ProtoMessage() {}
 
 func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[84]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7411,7 +7998,7 @@ func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesResponse.ProtoReflect.Descriptor instead.
 func (*ListRegistriesResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{84}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ListRegistriesResponse) GetHeight() uint64 {
@@ -7458,7 +8045,7 @@ type Registry struct {
 
 func (x *Registry) Reset() {
 	*x = Registry{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7470,7 +8057,7 @@ func (x *Registry) String() string {
 func (*Registry) ProtoMessage() {}
 
 func (x *Registry) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[85]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7483,7 +8070,7 @@ func (x *Registry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registry.ProtoReflect.Descriptor instead.
 func (*Registry) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{85}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *Registry) GetHost() string {
@@ -7538,7 +8125,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7550,7 +8137,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[86]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7563,7 +8150,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{86}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ListDeadLettersRequest) GetPageSize() int32 {
@@ -7592,7 +8179,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7604,7 +8191,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[87]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7617,7 +8204,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{87}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ListDeadLettersResponse) GetHeight() uint64 {
@@ -7667,7 +8254,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7679,7 +8266,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[88]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7692,7 +8279,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{88}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *DeadLetter) GetId() int64 {
@@ -7776,7 +8363,7 @@ type RetryDeadLettersRequest struct {
 
 func (x *RetryDeadLettersRequest) Reset() {
 	*x = RetryDeadLettersRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7788,7 +8375,7 @@ func (x *RetryDeadLettersRequest) String() string {
 func (*RetryDeadLettersRequest) ProtoMessage() {}
 
 func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[89]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7801,7 +8388,7 @@ func (x *RetryDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{89}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *RetryDeadLettersRequest) GetIds() []int64 {
@@ -7829,7 +8416,7 @@ type RetryDeadLettersResponse struct {
 
 func (x *RetryDeadLettersResponse) Reset() {
 	*x = RetryDeadLettersResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7841,7 +8428,7 @@ func (x *RetryDeadLettersResponse) String() string {
 func (*RetryDeadLettersResponse) ProtoMessage() {}
 
 func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[90]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7854,7 +8441,7 @@ func (x *RetryDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*RetryDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{90}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *RetryDeadLettersResponse) GetHeight() uint64 {
@@ -7888,7 +8475,7 @@ type ListUnusableRequest struct {
 
 func (x *ListUnusableRequest) Reset() {
 	*x = ListUnusableRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7900,7 +8487,7 @@ func (x *ListUnusableRequest) String() string {
 func (*ListUnusableRequest) ProtoMessage() {}
 
 func (x *ListUnusableRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[91]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7913,7 +8500,7 @@ func (x *ListUnusableRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnusableRequest.ProtoReflect.Descriptor instead.
 func (*ListUnusableRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{91}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *ListUnusableRequest) GetPageSize() int32 {
@@ -7944,7 +8531,7 @@ type ListUnusableResponse struct {
 
 func (x *ListUnusableResponse) Reset() {
 	*x = ListUnusableResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7956,7 +8543,7 @@ func (x *ListUnusableResponse) String() string {
 func (*ListUnusableResponse) ProtoMessage() {}
 
 func (x *ListUnusableResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[92]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7969,7 +8556,7 @@ func (x *ListUnusableResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnusableResponse.ProtoReflect.Descriptor instead.
 func (*ListUnusableResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{92}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *ListUnusableResponse) GetHeight() uint64 {
@@ -8028,7 +8615,7 @@ type UnusableEvent struct {
 
 func (x *UnusableEvent) Reset() {
 	*x = UnusableEvent{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8040,7 +8627,7 @@ func (x *UnusableEvent) String() string {
 func (*UnusableEvent) ProtoMessage() {}
 
 func (x *UnusableEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[93]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8053,7 +8640,7 @@ func (x *UnusableEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnusableEvent.ProtoReflect.Descriptor instead.
 func (*UnusableEvent) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{93}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *UnusableEvent) GetId() int64 {
@@ -8137,7 +8724,7 @@ type UnusableCount struct {
 
 func (x *UnusableCount) Reset() {
 	*x = UnusableCount{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8149,7 +8736,7 @@ func (x *UnusableCount) String() string {
 func (*UnusableCount) ProtoMessage() {}
 
 func (x *UnusableCount) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[94]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8162,7 +8749,7 @@ func (x *UnusableCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnusableCount.ProtoReflect.Descriptor instead.
 func (*UnusableCount) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{94}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *UnusableCount) GetConnector() string {
@@ -8197,7 +8784,7 @@ type RemoveUnusableRequest struct {
 
 func (x *RemoveUnusableRequest) Reset() {
 	*x = RemoveUnusableRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8209,7 +8796,7 @@ func (x *RemoveUnusableRequest) String() string {
 func (*RemoveUnusableRequest) ProtoMessage() {}
 
 func (x *RemoveUnusableRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[95]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8222,7 +8809,7 @@ func (x *RemoveUnusableRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUnusableRequest.ProtoReflect.Descriptor instead.
 func (*RemoveUnusableRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{95}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *RemoveUnusableRequest) GetIds() []int64 {
@@ -8250,7 +8837,7 @@ type RemoveUnusableResponse struct {
 
 func (x *RemoveUnusableResponse) Reset() {
 	*x = RemoveUnusableResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8262,7 +8849,7 @@ func (x *RemoveUnusableResponse) String() string {
 func (*RemoveUnusableResponse) ProtoMessage() {}
 
 func (x *RemoveUnusableResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[96]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8275,7 +8862,7 @@ func (x *RemoveUnusableResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveUnusableResponse.ProtoReflect.Descriptor instead.
 func (*RemoveUnusableResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{96}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *RemoveUnusableResponse) GetHeight() uint64 {
@@ -8309,7 +8896,7 @@ type StartSweepRequest struct {
 
 func (x *StartSweepRequest) Reset() {
 	*x = StartSweepRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8321,7 +8908,7 @@ func (x *StartSweepRequest) String() string {
 func (*StartSweepRequest) ProtoMessage() {}
 
 func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[97]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8334,7 +8921,7 @@ func (x *StartSweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepRequest.ProtoReflect.Descriptor instead.
 func (*StartSweepRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{97}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *StartSweepRequest) GetRegistry() string {
@@ -8362,7 +8949,7 @@ type StartSweepResponse struct {
 
 func (x *StartSweepResponse) Reset() {
 	*x = StartSweepResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8374,7 +8961,7 @@ func (x *StartSweepResponse) String() string {
 func (*StartSweepResponse) ProtoMessage() {}
 
 func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[98]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8387,7 +8974,7 @@ func (x *StartSweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartSweepResponse.ProtoReflect.Descriptor instead.
 func (*StartSweepResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{98}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *StartSweepResponse) GetHeight() uint64 {
@@ -8422,7 +9009,7 @@ type StartedSweep struct {
 
 func (x *StartedSweep) Reset() {
 	*x = StartedSweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8434,7 +9021,7 @@ func (x *StartedSweep) String() string {
 func (*StartedSweep) ProtoMessage() {}
 
 func (x *StartedSweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[99]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8447,7 +9034,7 @@ func (x *StartedSweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartedSweep.ProtoReflect.Descriptor instead.
 func (*StartedSweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{99}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *StartedSweep) GetRegistry() string {
@@ -8480,7 +9067,7 @@ type GetSweepsRequest struct {
 
 func (x *GetSweepsRequest) Reset() {
 	*x = GetSweepsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8492,7 +9079,7 @@ func (x *GetSweepsRequest) String() string {
 func (*GetSweepsRequest) ProtoMessage() {}
 
 func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[100]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8505,7 +9092,7 @@ func (x *GetSweepsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsRequest.ProtoReflect.Descriptor instead.
 func (*GetSweepsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{100}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *GetSweepsRequest) GetRegistry() string {
@@ -8526,7 +9113,7 @@ type GetSweepsResponse struct {
 
 func (x *GetSweepsResponse) Reset() {
 	*x = GetSweepsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8538,7 +9125,7 @@ func (x *GetSweepsResponse) String() string {
 func (*GetSweepsResponse) ProtoMessage() {}
 
 func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[101]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8551,7 +9138,7 @@ func (x *GetSweepsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSweepsResponse.ProtoReflect.Descriptor instead.
 func (*GetSweepsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{101}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *GetSweepsResponse) GetHeight() uint64 {
@@ -8590,7 +9177,7 @@ type RegistrySweeps struct {
 
 func (x *RegistrySweeps) Reset() {
 	*x = RegistrySweeps{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8602,7 +9189,7 @@ func (x *RegistrySweeps) String() string {
 func (*RegistrySweeps) ProtoMessage() {}
 
 func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[102]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8615,7 +9202,7 @@ func (x *RegistrySweeps) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistrySweeps.ProtoReflect.Descriptor instead.
 func (*RegistrySweeps) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{102}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *RegistrySweeps) GetRegistry() string {
@@ -8679,7 +9266,7 @@ type Sweep struct {
 
 func (x *Sweep) Reset() {
 	*x = Sweep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8691,7 +9278,7 @@ func (x *Sweep) String() string {
 func (*Sweep) ProtoMessage() {}
 
 func (x *Sweep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[103]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8704,7 +9291,7 @@ func (x *Sweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
 func (*Sweep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{103}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *Sweep) GetId() string {
@@ -8830,7 +9417,7 @@ type SweepCount struct {
 
 func (x *SweepCount) Reset() {
 	*x = SweepCount{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8842,7 +9429,7 @@ func (x *SweepCount) String() string {
 func (*SweepCount) ProtoMessage() {}
 
 func (x *SweepCount) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[104]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8855,7 +9442,7 @@ func (x *SweepCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepCount.ProtoReflect.Descriptor instead.
 func (*SweepCount) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{104}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *SweepCount) GetKind() string {
@@ -8891,7 +9478,7 @@ type SweepFinding struct {
 
 func (x *SweepFinding) Reset() {
 	*x = SweepFinding{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8903,7 +9490,7 @@ func (x *SweepFinding) String() string {
 func (*SweepFinding) ProtoMessage() {}
 
 func (x *SweepFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[105]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8916,7 +9503,7 @@ func (x *SweepFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepFinding.ProtoReflect.Descriptor instead.
 func (*SweepFinding) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{105}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *SweepFinding) GetKind() string {
@@ -8983,7 +9570,7 @@ type ListConnectorsRequest struct {
 
 func (x *ListConnectorsRequest) Reset() {
 	*x = ListConnectorsRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[106]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8995,7 +9582,7 @@ func (x *ListConnectorsRequest) String() string {
 func (*ListConnectorsRequest) ProtoMessage() {}
 
 func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[106]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9008,7 +9595,7 @@ func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsRequest.ProtoReflect.Descriptor instead.
 func (*ListConnectorsRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{106}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{112}
 }
 
 type ListConnectorsResponse struct {
@@ -9022,7 +9609,7 @@ type ListConnectorsResponse struct {
 
 func (x *ListConnectorsResponse) Reset() {
 	*x = ListConnectorsResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[107]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9034,7 +9621,7 @@ func (x *ListConnectorsResponse) String() string {
 func (*ListConnectorsResponse) ProtoMessage() {}
 
 func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[107]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9047,7 +9634,7 @@ func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsResponse.ProtoReflect.Descriptor instead.
 func (*ListConnectorsResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{107}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *ListConnectorsResponse) GetHeight() uint64 {
@@ -9095,7 +9682,7 @@ type Connector struct {
 
 func (x *Connector) Reset() {
 	*x = Connector{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[108]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9107,7 +9694,7 @@ func (x *Connector) String() string {
 func (*Connector) ProtoMessage() {}
 
 func (x *Connector) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[108]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9120,7 +9707,7 @@ func (x *Connector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connector.ProtoReflect.Descriptor instead.
 func (*Connector) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{108}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *Connector) GetName() string {
@@ -9232,7 +9819,7 @@ type TestConnectorRequest struct {
 
 func (x *TestConnectorRequest) Reset() {
 	*x = TestConnectorRequest{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[109]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9244,7 +9831,7 @@ func (x *TestConnectorRequest) String() string {
 func (*TestConnectorRequest) ProtoMessage() {}
 
 func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[109]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9257,7 +9844,7 @@ func (x *TestConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorRequest.ProtoReflect.Descriptor instead.
 func (*TestConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{109}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *TestConnectorRequest) GetName() string {
@@ -9293,7 +9880,7 @@ type TestConnectorResponse struct {
 
 func (x *TestConnectorResponse) Reset() {
 	*x = TestConnectorResponse{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[110]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9305,7 +9892,7 @@ func (x *TestConnectorResponse) String() string {
 func (*TestConnectorResponse) ProtoMessage() {}
 
 func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[110]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9318,7 +9905,7 @@ func (x *TestConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestConnectorResponse.ProtoReflect.Descriptor instead.
 func (*TestConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{110}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *TestConnectorResponse) GetHeight() uint64 {
@@ -9397,7 +9984,7 @@ type ConnectorStep struct {
 
 func (x *ConnectorStep) Reset() {
 	*x = ConnectorStep{}
-	mi := &file_waybill_v1_waybill_proto_msgTypes[111]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9409,7 +9996,7 @@ func (x *ConnectorStep) String() string {
 func (*ConnectorStep) ProtoMessage() {}
 
 func (x *ConnectorStep) ProtoReflect() protoreflect.Message {
-	mi := &file_waybill_v1_waybill_proto_msgTypes[111]
+	mi := &file_waybill_v1_waybill_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9422,7 +10009,7 @@ func (x *ConnectorStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectorStep.ProtoReflect.Descriptor instead.
 func (*ConnectorStep) Descriptor() ([]byte, []int) {
-	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{111}
+	return file_waybill_v1_waybill_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *ConnectorStep) GetName() string {
@@ -9496,9 +10083,10 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x04done\x18\x04 \x01(\x03R\x04done\x12A\n" +
 	"\x0eoldest_pending\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\roldestPending\x12\x1a\n" +
 	"\bunusable\x18\x06 \x01(\x03R\bunusable\x12)\n" +
-	"\x10unusable_dropped\x18\a \x01(\x03R\x0funusableDropped\"'\n" +
+	"\x10unusable_dropped\x18\a \x01(\x03R\x0funusableDropped\"7\n" +
 	"\x0fGetImageRequest\x12\x14\n" +
-	"\x05image\x18\x01 \x01(\tR\x05image\"\x96\x03\n" +
+	"\x05image\x18\x01 \x01(\tR\x05image\x12\x0e\n" +
+	"\x02at\x18\x02 \x01(\tR\x02at\"\xc7\x03\n" +
 	"\x10GetImageResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x14\n" +
@@ -9513,7 +10101,8 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x05pulls\x18\t \x01(\x03R\x05pulls\x127\n" +
 	"\tlast_pull\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\blastPull\x12\x1c\n" +
-	"\ttruncated\x18\v \x01(\bR\ttruncated\"\x88\x04\n" +
+	"\ttruncated\x18\v \x01(\bR\ttruncated\x12/\n" +
+	"\x05as_of\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"\x88\x04\n" +
 	"\x05Place\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1e\n" +
 	"\n" +
@@ -9590,13 +10179,14 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\rPolicyVersion\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x12\n" +
-	"\x04hash\x18\x03 \x01(\tR\x04hash\"U\n" +
+	"\x04hash\x18\x03 \x01(\tR\x04hash\"e\n" +
 	"\rGetTagRequest\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x02 \x01(\tR\n" +
 	"repository\x12\x10\n" +
-	"\x03tag\x18\x03 \x01(\tR\x03tag\"\xfa\x01\n" +
+	"\x03tag\x18\x03 \x01(\tR\x03tag\x12\x0e\n" +
+	"\x02at\x18\x04 \x01(\tR\x02at\"\xab\x02\n" +
 	"\x0eGetTagResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x12\n" +
@@ -9608,10 +10198,13 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x06digest\x18\x06 \x01(\tR\x06digest\x12\x1a\n" +
 	"\bprevious\x18\a \x01(\tR\bprevious\x12\x14\n" +
 	"\x05moves\x18\b \x01(\x04R\x05moves\x12*\n" +
-	"\x02at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"?\n" +
+	"\x02at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12/\n" +
+	"\x05as_of\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"O\n" +
 	"\x11GetVerdictRequest\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x14\n" +
-	"\x05stage\x18\x02 \x01(\tR\x05stage\"\xf2\x03\n" +
+	"\x05stage\x18\x02 \x01(\tR\x05stage\x12\x0e\n" +
+	"\x02at\x18\x03 \x01(\tR\x02at\"\xa3\x04\n" +
 	"\x12GetVerdictResponse\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x14\n" +
@@ -9627,7 +10220,8 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x05until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x124\n" +
 	"\bchildren\x18\f \x03(\v2\x18.waybill.v1.ChildVerdictR\bchildren\x12\x18\n" +
 	"\aattempt\x18\r \x01(\x05R\aattempt\x120\n" +
-	"\trequester\x18\x0e \x01(\v2\x12.waybill.v1.PersonR\trequester\"~\n" +
+	"\trequester\x18\x0e \x01(\v2\x12.waybill.v1.PersonR\trequester\x12/\n" +
+	"\x05as_of\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"~\n" +
 	"\x11GetReceiptRequest\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x14\n" +
 	"\x05stage\x18\x02 \x01(\tR\x05stage\x12$\n" +
@@ -9696,7 +10290,51 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\voccurred_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"occurredAt\x12\x16\n" +
 	"\x06detail\x18\x10 \x01(\tR\x06detail\x12\x16\n" +
-	"\x06record\x18\x11 \x01(\tR\x06record\"\x96\x01\n" +
+	"\x06record\x18\x11 \x01(\tR\x06record\"\xa0\x03\n" +
+	"\rSearchRequest\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x10\n" +
+	"\x03tag\x18\x02 \x01(\tR\x03tag\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x03 \x01(\tR\n" +
+	"repository\x12\x14\n" +
+	"\x05actor\x18\x04 \x01(\tR\x05actor\x12\x10\n" +
+	"\x03msp\x18\x05 \x01(\tR\x03msp\x12\x12\n" +
+	"\x04kind\x18\x06 \x01(\tR\x04kind\x12\x1a\n" +
+	"\bdecision\x18\a \x01(\tR\bdecision\x12\x14\n" +
+	"\x05stage\x18\b \x01(\tR\x05stage\x12\x12\n" +
+	"\x04text\x18\t \x01(\tR\x04text\x120\n" +
+	"\x05since\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x122\n" +
+	"\x06before\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x06before\x12\x1b\n" +
+	"\tpage_size\x18\f \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\r \x01(\tR\tpageToken\x12!\n" +
+	"\foldest_first\x18\x0e \x01(\bR\voldestFirst\"\x9a\x01\n" +
+	"\x0eSearchResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x122\n" +
+	"\aentries\x18\x03 \x03(\v2\x18.waybill.v1.HistoryEntryR\aentries\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"K\n" +
+	"\x11FindImagesRequest\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x02 \x01(\tR\n" +
+	"repository\"x\n" +
+	"\x12FindImagesResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x16\n" +
+	"\x06images\x18\x03 \x03(\tR\x06images\x12\x1c\n" +
+	"\ttruncated\x18\x04 \x01(\bR\ttruncated\"}\n" +
+	"\x11ListEventsRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\tR\x05after\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\x05R\x04last\x12!\n" +
+	"\fwait_seconds\x18\x04 \x01(\x05R\vwaitSeconds\"\x8a\x01\n" +
+	"\x12ListEventsResponse\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale\x122\n" +
+	"\aentries\x18\x03 \x03(\v2\x18.waybill.v1.HistoryEntryR\aentries\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\tR\x04next\"\x96\x01\n" +
 	"\x10ListPullsRequest\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1b\n" +
@@ -9783,13 +10421,14 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\vpolicy_hash\x18\v \x01(\tR\n" +
 	"policyHash\x12\x1d\n" +
 	"\n" +
-	"taken_back\x18\f \x01(\tR\ttakenBack\"z\n" +
+	"taken_back\x18\f \x01(\tR\ttakenBack\"\x8a\x01\n" +
 	"\x12GetEvidenceRequest\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1b\n" +
 	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"\xe9\x01\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\x12\x0e\n" +
+	"\x02at\x18\x05 \x01(\tR\x02at\"\x9a\x02\n" +
 	"\x13GetEvidenceResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x14\n" +
@@ -9797,7 +10436,8 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x06digest\x18\x04 \x01(\tR\x06digest\x120\n" +
 	"\bevidence\x18\x05 \x03(\v2\x14.waybill.v1.EvidenceR\bevidence\x12&\n" +
 	"\x0fnext_page_token\x18\x06 \x01(\tR\rnextPageToken\x12\x1c\n" +
-	"\ttruncated\x18\a \x01(\bR\ttruncated\"\xc8\x05\n" +
+	"\ttruncated\x18\a \x01(\bR\ttruncated\x12/\n" +
+	"\x05as_of\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"\xc8\x05\n" +
 	"\bEvidence\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x0e\n" +
@@ -9832,16 +10472,18 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\bidentity\x18\x04 \x01(\tR\bidentity\x12\x16\n" +
 	"\x06issuer\x18\x05 \x01(\tR\x06issuer\x12\x12\n" +
 	"\x04name\x18\x06 \x01(\tR\x04name\x12\x14\n" +
-	"\x05roles\x18\a \x03(\tR\x05roles\"&\n" +
+	"\x05roles\x18\a \x03(\tR\x05roles\"6\n" +
 	"\x0eGetTreeRequest\x12\x14\n" +
-	"\x05image\x18\x01 \x01(\tR\x05image\"\xb5\x01\n" +
+	"\x05image\x18\x01 \x01(\tR\x05image\x12\x0e\n" +
+	"\x02at\x18\x02 \x01(\tR\x02at\"\xe6\x01\n" +
 	"\x0fGetTreeResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12\x14\n" +
 	"\x05image\x18\x03 \x01(\tR\x05image\x12\x16\n" +
 	"\x06digest\x18\x04 \x01(\tR\x06digest\x12(\n" +
 	"\x04root\x18\x05 \x01(\v2\x14.waybill.v1.TreeNodeR\x04root\x12\x1c\n" +
-	"\ttruncated\x18\x06 \x01(\bR\ttruncated\"\xe3\x02\n" +
+	"\ttruncated\x18\x06 \x01(\bR\ttruncated\x12/\n" +
+	"\x05as_of\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"\xe3\x02\n" +
 	"\bTreeNode\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1d\n" +
@@ -10105,14 +10747,16 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x06voters\x18\x06 \x03(\v2\x12.waybill.v1.PersonR\x06voters\x12*\n" +
 	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
 	"\x06active\x18\b \x01(\bR\x06active\x12\x16\n" +
-	"\x06source\x18\t \x01(\tR\x06source\"@\n" +
+	"\x06source\x18\t \x01(\tR\x06source\"P\n" +
 	"\x10GetPolicyRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x05R\aversion\"m\n" +
+	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x0e\n" +
+	"\x02at\x18\x03 \x01(\tR\x02at\"\x9e\x01\n" +
 	"\x11GetPolicyResponse\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\x12*\n" +
-	"\x06policy\x18\x03 \x01(\v2\x12.waybill.v1.PolicyR\x06policy\"P\n" +
+	"\x06policy\x18\x03 \x01(\v2\x12.waybill.v1.PolicyR\x06policy\x12/\n" +
+	"\x05as_of\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"P\n" +
 	"\x12ListMembersRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -10339,7 +10983,7 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06result\x18\x02 \x01(\tR\x06result\x12\x16\n" +
 	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x16\n" +
-	"\x06advice\x18\x04 \x01(\tR\x06advice2\xe5\x14\n" +
+	"\x06advice\x18\x04 \x01(\tR\x06advice2\xc0\x16\n" +
 	"\aWaybill\x12H\n" +
 	"\tGetStatus\x12\x1c.waybill.v1.GetStatusRequest\x1a\x1d.waybill.v1.GetStatusResponse\x12E\n" +
 	"\bGetImage\x12\x1b.waybill.v1.GetImageRequest\x1a\x1c.waybill.v1.GetImageResponse\x12?\n" +
@@ -10349,7 +10993,12 @@ const file_waybill_v1_waybill_proto_rawDesc = "" +
 	"\n" +
 	"GetReceipt\x12\x1d.waybill.v1.GetReceiptRequest\x1a\x1e.waybill.v1.GetReceiptResponse\x12E\n" +
 	"\bGetProof\x12\x1b.waybill.v1.GetProofRequest\x1a\x1c.waybill.v1.GetProofResponse\x12N\n" +
-	"\vListHistory\x12\x1e.waybill.v1.ListHistoryRequest\x1a\x1f.waybill.v1.ListHistoryResponse\x12H\n" +
+	"\vListHistory\x12\x1e.waybill.v1.ListHistoryRequest\x1a\x1f.waybill.v1.ListHistoryResponse\x12?\n" +
+	"\x06Search\x12\x19.waybill.v1.SearchRequest\x1a\x1a.waybill.v1.SearchResponse\x12K\n" +
+	"\n" +
+	"FindImages\x12\x1d.waybill.v1.FindImagesRequest\x1a\x1e.waybill.v1.FindImagesResponse\x12K\n" +
+	"\n" +
+	"ListEvents\x12\x1d.waybill.v1.ListEventsRequest\x1a\x1e.waybill.v1.ListEventsResponse\x12H\n" +
 	"\tListPulls\x12\x1c.waybill.v1.ListPullsRequest\x1a\x1d.waybill.v1.ListPullsResponse\x12W\n" +
 	"\x0eListPromotions\x12!.waybill.v1.ListPromotionsRequest\x1a\".waybill.v1.ListPromotionsResponse\x12N\n" +
 	"\vGetEvidence\x12\x1e.waybill.v1.GetEvidenceRequest\x1a\x1f.waybill.v1.GetEvidenceResponse\x12B\n" +
@@ -10391,7 +11040,7 @@ func file_waybill_v1_waybill_proto_rawDescGZIP() []byte {
 	return file_waybill_v1_waybill_proto_rawDescData
 }
 
-var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 113)
+var file_waybill_v1_waybill_proto_msgTypes = make([]protoimpl.MessageInfo, 119)
 var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*Person)(nil),                     // 0: waybill.v1.Person
 	(*GetStatusRequest)(nil),           // 1: waybill.v1.GetStatusRequest
@@ -10421,310 +11070,332 @@ var file_waybill_v1_waybill_proto_goTypes = []any{
 	(*ListHistoryRequest)(nil),         // 25: waybill.v1.ListHistoryRequest
 	(*ListHistoryResponse)(nil),        // 26: waybill.v1.ListHistoryResponse
 	(*HistoryEntry)(nil),               // 27: waybill.v1.HistoryEntry
-	(*ListPullsRequest)(nil),           // 28: waybill.v1.ListPullsRequest
-	(*ListPullsResponse)(nil),          // 29: waybill.v1.ListPullsResponse
-	(*Pull)(nil),                       // 30: waybill.v1.Pull
-	(*ListPromotionsRequest)(nil),      // 31: waybill.v1.ListPromotionsRequest
-	(*ListPromotionsResponse)(nil),     // 32: waybill.v1.ListPromotionsResponse
-	(*Promotion)(nil),                  // 33: waybill.v1.Promotion
-	(*Approval)(nil),                   // 34: waybill.v1.Approval
-	(*GetEvidenceRequest)(nil),         // 35: waybill.v1.GetEvidenceRequest
-	(*GetEvidenceResponse)(nil),        // 36: waybill.v1.GetEvidenceResponse
-	(*Evidence)(nil),                   // 37: waybill.v1.Evidence
-	(*AuthorityUse)(nil),               // 38: waybill.v1.AuthorityUse
-	(*Signer)(nil),                     // 39: waybill.v1.Signer
-	(*GetTreeRequest)(nil),             // 40: waybill.v1.GetTreeRequest
-	(*GetTreeResponse)(nil),            // 41: waybill.v1.GetTreeResponse
-	(*TreeNode)(nil),                   // 42: waybill.v1.TreeNode
-	(*ListPoliciesRequest)(nil),        // 43: waybill.v1.ListPoliciesRequest
-	(*ListPoliciesResponse)(nil),       // 44: waybill.v1.ListPoliciesResponse
-	(*ListPolicyVersionsRequest)(nil),  // 45: waybill.v1.ListPolicyVersionsRequest
-	(*ListPolicyVersionsResponse)(nil), // 46: waybill.v1.ListPolicyVersionsResponse
-	(*SimulatePolicyRequest)(nil),      // 47: waybill.v1.SimulatePolicyRequest
-	(*SimulatePolicyResponse)(nil),     // 48: waybill.v1.SimulatePolicyResponse
-	(*SimulatedRelease)(nil),           // 49: waybill.v1.SimulatedRelease
-	(*ListProposalsRequest)(nil),       // 50: waybill.v1.ListProposalsRequest
-	(*ListProposalsResponse)(nil),      // 51: waybill.v1.ListProposalsResponse
-	(*GetProposalRequest)(nil),         // 52: waybill.v1.GetProposalRequest
-	(*GetProposalResponse)(nil),        // 53: waybill.v1.GetProposalResponse
-	(*Proposal)(nil),                   // 54: waybill.v1.Proposal
-	(*Vote)(nil),                       // 55: waybill.v1.Vote
-	(*GetInboxRequest)(nil),            // 56: waybill.v1.GetInboxRequest
-	(*GetInboxResponse)(nil),           // 57: waybill.v1.GetInboxResponse
-	(*InboxItem)(nil),                  // 58: waybill.v1.InboxItem
-	(*ListKeysRequest)(nil),            // 59: waybill.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),           // 60: waybill.v1.ListKeysResponse
-	(*Key)(nil),                        // 61: waybill.v1.Key
-	(*Withdrawal)(nil),                 // 62: waybill.v1.Withdrawal
-	(*ListSchemasRequest)(nil),         // 63: waybill.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),        // 64: waybill.v1.ListSchemasResponse
-	(*Schema)(nil),                     // 65: waybill.v1.Schema
-	(*ListWaiversRequest)(nil),         // 66: waybill.v1.ListWaiversRequest
-	(*ListWaiversResponse)(nil),        // 67: waybill.v1.ListWaiversResponse
-	(*Waiver)(nil),                     // 68: waybill.v1.Waiver
-	(*ListContextRequest)(nil),         // 69: waybill.v1.ListContextRequest
-	(*ListContextResponse)(nil),        // 70: waybill.v1.ListContextResponse
-	(*ContextVariable)(nil),            // 71: waybill.v1.ContextVariable
-	(*ListLabelsRequest)(nil),          // 72: waybill.v1.ListLabelsRequest
-	(*ListLabelsResponse)(nil),         // 73: waybill.v1.ListLabelsResponse
-	(*Label)(nil),                      // 74: waybill.v1.Label
-	(*Policy)(nil),                     // 75: waybill.v1.Policy
-	(*GetPolicyRequest)(nil),           // 76: waybill.v1.GetPolicyRequest
-	(*GetPolicyResponse)(nil),          // 77: waybill.v1.GetPolicyResponse
-	(*ListMembersRequest)(nil),         // 78: waybill.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 79: waybill.v1.ListMembersResponse
-	(*TakenBack)(nil),                  // 80: waybill.v1.TakenBack
-	(*Member)(nil),                     // 81: waybill.v1.Member
-	(*Grant)(nil),                      // 82: waybill.v1.Grant
-	(*ListRegistriesRequest)(nil),      // 83: waybill.v1.ListRegistriesRequest
-	(*ListRegistriesResponse)(nil),     // 84: waybill.v1.ListRegistriesResponse
-	(*Registry)(nil),                   // 85: waybill.v1.Registry
-	(*ListDeadLettersRequest)(nil),     // 86: waybill.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil),    // 87: waybill.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),                 // 88: waybill.v1.DeadLetter
-	(*RetryDeadLettersRequest)(nil),    // 89: waybill.v1.RetryDeadLettersRequest
-	(*RetryDeadLettersResponse)(nil),   // 90: waybill.v1.RetryDeadLettersResponse
-	(*ListUnusableRequest)(nil),        // 91: waybill.v1.ListUnusableRequest
-	(*ListUnusableResponse)(nil),       // 92: waybill.v1.ListUnusableResponse
-	(*UnusableEvent)(nil),              // 93: waybill.v1.UnusableEvent
-	(*UnusableCount)(nil),              // 94: waybill.v1.UnusableCount
-	(*RemoveUnusableRequest)(nil),      // 95: waybill.v1.RemoveUnusableRequest
-	(*RemoveUnusableResponse)(nil),     // 96: waybill.v1.RemoveUnusableResponse
-	(*StartSweepRequest)(nil),          // 97: waybill.v1.StartSweepRequest
-	(*StartSweepResponse)(nil),         // 98: waybill.v1.StartSweepResponse
-	(*StartedSweep)(nil),               // 99: waybill.v1.StartedSweep
-	(*GetSweepsRequest)(nil),           // 100: waybill.v1.GetSweepsRequest
-	(*GetSweepsResponse)(nil),          // 101: waybill.v1.GetSweepsResponse
-	(*RegistrySweeps)(nil),             // 102: waybill.v1.RegistrySweeps
-	(*Sweep)(nil),                      // 103: waybill.v1.Sweep
-	(*SweepCount)(nil),                 // 104: waybill.v1.SweepCount
-	(*SweepFinding)(nil),               // 105: waybill.v1.SweepFinding
-	(*ListConnectorsRequest)(nil),      // 106: waybill.v1.ListConnectorsRequest
-	(*ListConnectorsResponse)(nil),     // 107: waybill.v1.ListConnectorsResponse
-	(*Connector)(nil),                  // 108: waybill.v1.Connector
-	(*TestConnectorRequest)(nil),       // 109: waybill.v1.TestConnectorRequest
-	(*TestConnectorResponse)(nil),      // 110: waybill.v1.TestConnectorResponse
-	(*ConnectorStep)(nil),              // 111: waybill.v1.ConnectorStep
-	nil,                                // 112: waybill.v1.Evidence.ClaimsEntry
-	(*timestamppb.Timestamp)(nil),      // 113: google.protobuf.Timestamp
+	(*SearchRequest)(nil),              // 28: waybill.v1.SearchRequest
+	(*SearchResponse)(nil),             // 29: waybill.v1.SearchResponse
+	(*FindImagesRequest)(nil),          // 30: waybill.v1.FindImagesRequest
+	(*FindImagesResponse)(nil),         // 31: waybill.v1.FindImagesResponse
+	(*ListEventsRequest)(nil),          // 32: waybill.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),         // 33: waybill.v1.ListEventsResponse
+	(*ListPullsRequest)(nil),           // 34: waybill.v1.ListPullsRequest
+	(*ListPullsResponse)(nil),          // 35: waybill.v1.ListPullsResponse
+	(*Pull)(nil),                       // 36: waybill.v1.Pull
+	(*ListPromotionsRequest)(nil),      // 37: waybill.v1.ListPromotionsRequest
+	(*ListPromotionsResponse)(nil),     // 38: waybill.v1.ListPromotionsResponse
+	(*Promotion)(nil),                  // 39: waybill.v1.Promotion
+	(*Approval)(nil),                   // 40: waybill.v1.Approval
+	(*GetEvidenceRequest)(nil),         // 41: waybill.v1.GetEvidenceRequest
+	(*GetEvidenceResponse)(nil),        // 42: waybill.v1.GetEvidenceResponse
+	(*Evidence)(nil),                   // 43: waybill.v1.Evidence
+	(*AuthorityUse)(nil),               // 44: waybill.v1.AuthorityUse
+	(*Signer)(nil),                     // 45: waybill.v1.Signer
+	(*GetTreeRequest)(nil),             // 46: waybill.v1.GetTreeRequest
+	(*GetTreeResponse)(nil),            // 47: waybill.v1.GetTreeResponse
+	(*TreeNode)(nil),                   // 48: waybill.v1.TreeNode
+	(*ListPoliciesRequest)(nil),        // 49: waybill.v1.ListPoliciesRequest
+	(*ListPoliciesResponse)(nil),       // 50: waybill.v1.ListPoliciesResponse
+	(*ListPolicyVersionsRequest)(nil),  // 51: waybill.v1.ListPolicyVersionsRequest
+	(*ListPolicyVersionsResponse)(nil), // 52: waybill.v1.ListPolicyVersionsResponse
+	(*SimulatePolicyRequest)(nil),      // 53: waybill.v1.SimulatePolicyRequest
+	(*SimulatePolicyResponse)(nil),     // 54: waybill.v1.SimulatePolicyResponse
+	(*SimulatedRelease)(nil),           // 55: waybill.v1.SimulatedRelease
+	(*ListProposalsRequest)(nil),       // 56: waybill.v1.ListProposalsRequest
+	(*ListProposalsResponse)(nil),      // 57: waybill.v1.ListProposalsResponse
+	(*GetProposalRequest)(nil),         // 58: waybill.v1.GetProposalRequest
+	(*GetProposalResponse)(nil),        // 59: waybill.v1.GetProposalResponse
+	(*Proposal)(nil),                   // 60: waybill.v1.Proposal
+	(*Vote)(nil),                       // 61: waybill.v1.Vote
+	(*GetInboxRequest)(nil),            // 62: waybill.v1.GetInboxRequest
+	(*GetInboxResponse)(nil),           // 63: waybill.v1.GetInboxResponse
+	(*InboxItem)(nil),                  // 64: waybill.v1.InboxItem
+	(*ListKeysRequest)(nil),            // 65: waybill.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),           // 66: waybill.v1.ListKeysResponse
+	(*Key)(nil),                        // 67: waybill.v1.Key
+	(*Withdrawal)(nil),                 // 68: waybill.v1.Withdrawal
+	(*ListSchemasRequest)(nil),         // 69: waybill.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),        // 70: waybill.v1.ListSchemasResponse
+	(*Schema)(nil),                     // 71: waybill.v1.Schema
+	(*ListWaiversRequest)(nil),         // 72: waybill.v1.ListWaiversRequest
+	(*ListWaiversResponse)(nil),        // 73: waybill.v1.ListWaiversResponse
+	(*Waiver)(nil),                     // 74: waybill.v1.Waiver
+	(*ListContextRequest)(nil),         // 75: waybill.v1.ListContextRequest
+	(*ListContextResponse)(nil),        // 76: waybill.v1.ListContextResponse
+	(*ContextVariable)(nil),            // 77: waybill.v1.ContextVariable
+	(*ListLabelsRequest)(nil),          // 78: waybill.v1.ListLabelsRequest
+	(*ListLabelsResponse)(nil),         // 79: waybill.v1.ListLabelsResponse
+	(*Label)(nil),                      // 80: waybill.v1.Label
+	(*Policy)(nil),                     // 81: waybill.v1.Policy
+	(*GetPolicyRequest)(nil),           // 82: waybill.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),          // 83: waybill.v1.GetPolicyResponse
+	(*ListMembersRequest)(nil),         // 84: waybill.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 85: waybill.v1.ListMembersResponse
+	(*TakenBack)(nil),                  // 86: waybill.v1.TakenBack
+	(*Member)(nil),                     // 87: waybill.v1.Member
+	(*Grant)(nil),                      // 88: waybill.v1.Grant
+	(*ListRegistriesRequest)(nil),      // 89: waybill.v1.ListRegistriesRequest
+	(*ListRegistriesResponse)(nil),     // 90: waybill.v1.ListRegistriesResponse
+	(*Registry)(nil),                   // 91: waybill.v1.Registry
+	(*ListDeadLettersRequest)(nil),     // 92: waybill.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil),    // 93: waybill.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),                 // 94: waybill.v1.DeadLetter
+	(*RetryDeadLettersRequest)(nil),    // 95: waybill.v1.RetryDeadLettersRequest
+	(*RetryDeadLettersResponse)(nil),   // 96: waybill.v1.RetryDeadLettersResponse
+	(*ListUnusableRequest)(nil),        // 97: waybill.v1.ListUnusableRequest
+	(*ListUnusableResponse)(nil),       // 98: waybill.v1.ListUnusableResponse
+	(*UnusableEvent)(nil),              // 99: waybill.v1.UnusableEvent
+	(*UnusableCount)(nil),              // 100: waybill.v1.UnusableCount
+	(*RemoveUnusableRequest)(nil),      // 101: waybill.v1.RemoveUnusableRequest
+	(*RemoveUnusableResponse)(nil),     // 102: waybill.v1.RemoveUnusableResponse
+	(*StartSweepRequest)(nil),          // 103: waybill.v1.StartSweepRequest
+	(*StartSweepResponse)(nil),         // 104: waybill.v1.StartSweepResponse
+	(*StartedSweep)(nil),               // 105: waybill.v1.StartedSweep
+	(*GetSweepsRequest)(nil),           // 106: waybill.v1.GetSweepsRequest
+	(*GetSweepsResponse)(nil),          // 107: waybill.v1.GetSweepsResponse
+	(*RegistrySweeps)(nil),             // 108: waybill.v1.RegistrySweeps
+	(*Sweep)(nil),                      // 109: waybill.v1.Sweep
+	(*SweepCount)(nil),                 // 110: waybill.v1.SweepCount
+	(*SweepFinding)(nil),               // 111: waybill.v1.SweepFinding
+	(*ListConnectorsRequest)(nil),      // 112: waybill.v1.ListConnectorsRequest
+	(*ListConnectorsResponse)(nil),     // 113: waybill.v1.ListConnectorsResponse
+	(*Connector)(nil),                  // 114: waybill.v1.Connector
+	(*TestConnectorRequest)(nil),       // 115: waybill.v1.TestConnectorRequest
+	(*TestConnectorResponse)(nil),      // 116: waybill.v1.TestConnectorResponse
+	(*ConnectorStep)(nil),              // 117: waybill.v1.ConnectorStep
+	nil,                                // 118: waybill.v1.Evidence.ClaimsEntry
+	(*timestamppb.Timestamp)(nil),      // 119: google.protobuf.Timestamp
 }
 var file_waybill_v1_waybill_proto_depIdxs = []int32{
 	5,   // 0: waybill.v1.GetStatusResponse.queue:type_name -> waybill.v1.QueueStats
-	113, // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
-	113, // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	119, // 1: waybill.v1.GetStatusResponse.last_block_at:type_name -> google.protobuf.Timestamp
+	119, // 2: waybill.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
 	4,   // 3: waybill.v1.GetStatusResponse.weak_connectors:type_name -> waybill.v1.WeakConnector
 	3,   // 4: waybill.v1.GetStatusResponse.ending_certificates:type_name -> waybill.v1.EndingCertificate
-	113, // 5: waybill.v1.EndingCertificate.ends:type_name -> google.protobuf.Timestamp
-	113, // 6: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
+	119, // 5: waybill.v1.EndingCertificate.ends:type_name -> google.protobuf.Timestamp
+	119, // 6: waybill.v1.QueueStats.oldest_pending:type_name -> google.protobuf.Timestamp
 	8,   // 7: waybill.v1.GetImageResponse.places:type_name -> waybill.v1.Place
 	10,  // 8: waybill.v1.GetImageResponse.holds:type_name -> waybill.v1.Hold
 	11,  // 9: waybill.v1.GetImageResponse.releases:type_name -> waybill.v1.Release
-	33,  // 10: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
-	113, // 11: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
-	113, // 12: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
-	9,   // 13: waybill.v1.Place.carriers:type_name -> waybill.v1.Carrier
-	0,   // 14: waybill.v1.Hold.by:type_name -> waybill.v1.Person
-	113, // 15: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
-	113, // 16: waybill.v1.Hold.since:type_name -> google.protobuf.Timestamp
-	14,  // 17: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
-	0,   // 18: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
-	0,   // 19: waybill.v1.Release.by:type_name -> waybill.v1.Person
-	113, // 20: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
-	13,  // 21: waybill.v1.Release.debt:type_name -> waybill.v1.Debt
-	12,  // 22: waybill.v1.Release.approved:type_name -> waybill.v1.Approver
-	0,   // 23: waybill.v1.Approver.who:type_name -> waybill.v1.Person
-	113, // 24: waybill.v1.Approver.at:type_name -> google.protobuf.Timestamp
-	0,   // 25: waybill.v1.Debt.by:type_name -> waybill.v1.Person
-	113, // 26: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
-	113, // 27: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
-	0,   // 28: waybill.v1.Debt.reviewed_by:type_name -> waybill.v1.Person
-	113, // 29: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
-	113, // 30: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
-	14,  // 31: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
-	24,  // 32: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
-	113, // 33: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
-	23,  // 34: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
-	0,   // 35: waybill.v1.GetVerdictResponse.requester:type_name -> waybill.v1.Person
-	113, // 36: waybill.v1.GetReceiptResponse.as_of:type_name -> google.protobuf.Timestamp
-	27,  // 37: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
-	113, // 38: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
-	0,   // 39: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
-	113, // 40: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
-	113, // 41: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
-	30,  // 42: waybill.v1.ListPullsResponse.pulls:type_name -> waybill.v1.Pull
-	113, // 43: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
-	0,   // 44: waybill.v1.Pull.gateway:type_name -> waybill.v1.Person
-	113, // 45: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
-	33,  // 46: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
-	0,   // 47: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
-	113, // 48: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
-	34,  // 49: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
-	113, // 50: waybill.v1.Promotion.expires:type_name -> google.protobuf.Timestamp
-	0,   // 51: waybill.v1.Promotion.withdrawn_by:type_name -> waybill.v1.Person
-	0,   // 52: waybill.v1.Approval.by:type_name -> waybill.v1.Person
-	113, // 53: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
-	37,  // 54: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
-	39,  // 55: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
-	113, // 56: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
-	0,   // 57: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
-	113, // 58: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
-	62,  // 59: waybill.v1.Evidence.withdrawn:type_name -> waybill.v1.Withdrawal
-	112, // 60: waybill.v1.Evidence.claims:type_name -> waybill.v1.Evidence.ClaimsEntry
-	38,  // 61: waybill.v1.Evidence.uses:type_name -> waybill.v1.AuthorityUse
-	113, // 62: waybill.v1.AuthorityUse.at:type_name -> google.protobuf.Timestamp
-	42,  // 63: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
-	37,  // 64: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
-	42,  // 65: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
-	75,  // 66: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
-	54,  // 67: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
-	75,  // 68: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
-	49,  // 69: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
-	113, // 70: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
-	14,  // 71: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
-	24,  // 72: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
-	54,  // 73: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
-	54,  // 74: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
-	0,   // 75: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
-	113, // 76: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
-	55,  // 77: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
-	0,   // 78: waybill.v1.Vote.by:type_name -> waybill.v1.Person
-	113, // 79: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
-	0,   // 80: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
-	58,  // 81: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
-	24,  // 82: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
-	0,   // 83: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
-	113, // 84: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
-	113, // 85: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
-	61,  // 86: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
-	113, // 87: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
-	113, // 88: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
-	0,   // 89: waybill.v1.Key.by:type_name -> waybill.v1.Person
-	113, // 90: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
-	62,  // 91: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
-	113, // 92: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
-	0,   // 93: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
-	113, // 94: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
-	65,  // 95: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
-	0,   // 96: waybill.v1.Schema.by:type_name -> waybill.v1.Person
-	113, // 97: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
-	68,  // 98: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
-	113, // 99: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
-	0,   // 100: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
-	0,   // 101: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
-	113, // 102: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
-	0,   // 103: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
-	12,  // 104: waybill.v1.Waiver.approved:type_name -> waybill.v1.Approver
-	71,  // 105: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
-	113, // 106: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
-	74,  // 107: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
-	0,   // 108: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
-	113, // 109: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
-	75,  // 110: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
-	81,  // 111: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
-	82,  // 112: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
-	80,  // 113: waybill.v1.ListMembersResponse.taken_back:type_name -> waybill.v1.TakenBack
-	113, // 114: waybill.v1.TakenBack.since:type_name -> google.protobuf.Timestamp
-	0,   // 115: waybill.v1.TakenBack.by:type_name -> waybill.v1.Person
-	113, // 116: waybill.v1.TakenBack.at:type_name -> google.protobuf.Timestamp
-	0,   // 117: waybill.v1.Member.by:type_name -> waybill.v1.Person
-	113, // 118: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
-	0,   // 119: waybill.v1.Grant.by:type_name -> waybill.v1.Person
-	113, // 120: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
-	85,  // 121: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
-	0,   // 122: waybill.v1.Registry.by:type_name -> waybill.v1.Person
-	113, // 123: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
-	88,  // 124: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
-	113, // 125: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
-	93,  // 126: waybill.v1.ListUnusableResponse.events:type_name -> waybill.v1.UnusableEvent
-	94,  // 127: waybill.v1.ListUnusableResponse.counts:type_name -> waybill.v1.UnusableCount
-	113, // 128: waybill.v1.UnusableEvent.received_at:type_name -> google.protobuf.Timestamp
-	113, // 129: waybill.v1.UnusableEvent.last_at:type_name -> google.protobuf.Timestamp
-	99,  // 130: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
-	102, // 131: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
-	103, // 132: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
-	103, // 133: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
-	105, // 134: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
-	113, // 135: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
-	113, // 136: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
-	113, // 137: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
-	104, // 138: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
-	105, // 139: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
-	113, // 140: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
-	108, // 141: waybill.v1.ListConnectorsResponse.connectors:type_name -> waybill.v1.Connector
-	113, // 142: waybill.v1.Connector.last_event:type_name -> google.protobuf.Timestamp
-	113, // 143: waybill.v1.Connector.last_refused:type_name -> google.protobuf.Timestamp
-	111, // 144: waybill.v1.TestConnectorResponse.steps:type_name -> waybill.v1.ConnectorStep
-	1,   // 145: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
-	6,   // 146: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
-	15,  // 147: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
-	17,  // 148: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
-	19,  // 149: waybill.v1.Waybill.GetReceipt:input_type -> waybill.v1.GetReceiptRequest
-	21,  // 150: waybill.v1.Waybill.GetProof:input_type -> waybill.v1.GetProofRequest
-	25,  // 151: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
-	28,  // 152: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
-	31,  // 153: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
-	35,  // 154: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
-	40,  // 155: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
-	43,  // 156: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
-	76,  // 157: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
-	45,  // 158: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
-	47,  // 159: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
-	50,  // 160: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
-	52,  // 161: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
-	56,  // 162: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
-	59,  // 163: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
-	63,  // 164: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
-	66,  // 165: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
-	69,  // 166: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
-	72,  // 167: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
-	78,  // 168: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
-	83,  // 169: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
-	86,  // 170: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
-	89,  // 171: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
-	91,  // 172: waybill.v1.Waybill.ListUnusable:input_type -> waybill.v1.ListUnusableRequest
-	95,  // 173: waybill.v1.Waybill.RemoveUnusable:input_type -> waybill.v1.RemoveUnusableRequest
-	97,  // 174: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
-	100, // 175: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
-	106, // 176: waybill.v1.Waybill.ListConnectors:input_type -> waybill.v1.ListConnectorsRequest
-	109, // 177: waybill.v1.Waybill.TestConnector:input_type -> waybill.v1.TestConnectorRequest
-	2,   // 178: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
-	7,   // 179: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
-	16,  // 180: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
-	18,  // 181: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
-	20,  // 182: waybill.v1.Waybill.GetReceipt:output_type -> waybill.v1.GetReceiptResponse
-	22,  // 183: waybill.v1.Waybill.GetProof:output_type -> waybill.v1.GetProofResponse
-	26,  // 184: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
-	29,  // 185: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
-	32,  // 186: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
-	36,  // 187: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
-	41,  // 188: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
-	44,  // 189: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
-	77,  // 190: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
-	46,  // 191: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
-	48,  // 192: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
-	51,  // 193: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
-	53,  // 194: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
-	57,  // 195: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
-	60,  // 196: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
-	64,  // 197: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
-	67,  // 198: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
-	70,  // 199: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
-	73,  // 200: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
-	79,  // 201: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
-	84,  // 202: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
-	87,  // 203: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
-	90,  // 204: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
-	92,  // 205: waybill.v1.Waybill.ListUnusable:output_type -> waybill.v1.ListUnusableResponse
-	96,  // 206: waybill.v1.Waybill.RemoveUnusable:output_type -> waybill.v1.RemoveUnusableResponse
-	98,  // 207: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
-	101, // 208: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
-	107, // 209: waybill.v1.Waybill.ListConnectors:output_type -> waybill.v1.ListConnectorsResponse
-	110, // 210: waybill.v1.Waybill.TestConnector:output_type -> waybill.v1.TestConnectorResponse
-	178, // [178:211] is the sub-list for method output_type
-	145, // [145:178] is the sub-list for method input_type
-	145, // [145:145] is the sub-list for extension type_name
-	145, // [145:145] is the sub-list for extension extendee
-	0,   // [0:145] is the sub-list for field type_name
+	39,  // 10: waybill.v1.GetImageResponse.promotions:type_name -> waybill.v1.Promotion
+	119, // 11: waybill.v1.GetImageResponse.last_pull:type_name -> google.protobuf.Timestamp
+	119, // 12: waybill.v1.GetImageResponse.as_of:type_name -> google.protobuf.Timestamp
+	119, // 13: waybill.v1.Place.at:type_name -> google.protobuf.Timestamp
+	9,   // 14: waybill.v1.Place.carriers:type_name -> waybill.v1.Carrier
+	0,   // 15: waybill.v1.Hold.by:type_name -> waybill.v1.Person
+	119, // 16: waybill.v1.Hold.at:type_name -> google.protobuf.Timestamp
+	119, // 17: waybill.v1.Hold.since:type_name -> google.protobuf.Timestamp
+	14,  // 18: waybill.v1.Release.policy:type_name -> waybill.v1.PolicyVersion
+	0,   // 19: waybill.v1.Release.approvers:type_name -> waybill.v1.Person
+	0,   // 20: waybill.v1.Release.by:type_name -> waybill.v1.Person
+	119, // 21: waybill.v1.Release.at:type_name -> google.protobuf.Timestamp
+	13,  // 22: waybill.v1.Release.debt:type_name -> waybill.v1.Debt
+	12,  // 23: waybill.v1.Release.approved:type_name -> waybill.v1.Approver
+	0,   // 24: waybill.v1.Approver.who:type_name -> waybill.v1.Person
+	119, // 25: waybill.v1.Approver.at:type_name -> google.protobuf.Timestamp
+	0,   // 26: waybill.v1.Debt.by:type_name -> waybill.v1.Person
+	119, // 27: waybill.v1.Debt.at:type_name -> google.protobuf.Timestamp
+	119, // 28: waybill.v1.Debt.due:type_name -> google.protobuf.Timestamp
+	0,   // 29: waybill.v1.Debt.reviewed_by:type_name -> waybill.v1.Person
+	119, // 30: waybill.v1.Debt.reviewed_at:type_name -> google.protobuf.Timestamp
+	119, // 31: waybill.v1.GetTagResponse.at:type_name -> google.protobuf.Timestamp
+	119, // 32: waybill.v1.GetTagResponse.as_of:type_name -> google.protobuf.Timestamp
+	14,  // 33: waybill.v1.GetVerdictResponse.policy:type_name -> waybill.v1.PolicyVersion
+	24,  // 34: waybill.v1.GetVerdictResponse.reasons:type_name -> waybill.v1.Reason
+	119, // 35: waybill.v1.GetVerdictResponse.until:type_name -> google.protobuf.Timestamp
+	23,  // 36: waybill.v1.GetVerdictResponse.children:type_name -> waybill.v1.ChildVerdict
+	0,   // 37: waybill.v1.GetVerdictResponse.requester:type_name -> waybill.v1.Person
+	119, // 38: waybill.v1.GetVerdictResponse.as_of:type_name -> google.protobuf.Timestamp
+	119, // 39: waybill.v1.GetReceiptResponse.as_of:type_name -> google.protobuf.Timestamp
+	27,  // 40: waybill.v1.ListHistoryResponse.entries:type_name -> waybill.v1.HistoryEntry
+	119, // 41: waybill.v1.HistoryEntry.time:type_name -> google.protobuf.Timestamp
+	0,   // 42: waybill.v1.HistoryEntry.by:type_name -> waybill.v1.Person
+	119, // 43: waybill.v1.HistoryEntry.occurred_at:type_name -> google.protobuf.Timestamp
+	119, // 44: waybill.v1.SearchRequest.since:type_name -> google.protobuf.Timestamp
+	119, // 45: waybill.v1.SearchRequest.before:type_name -> google.protobuf.Timestamp
+	27,  // 46: waybill.v1.SearchResponse.entries:type_name -> waybill.v1.HistoryEntry
+	27,  // 47: waybill.v1.ListEventsResponse.entries:type_name -> waybill.v1.HistoryEntry
+	119, // 48: waybill.v1.ListPullsRequest.since:type_name -> google.protobuf.Timestamp
+	36,  // 49: waybill.v1.ListPullsResponse.pulls:type_name -> waybill.v1.Pull
+	119, // 50: waybill.v1.Pull.time:type_name -> google.protobuf.Timestamp
+	0,   // 51: waybill.v1.Pull.gateway:type_name -> waybill.v1.Person
+	119, // 52: waybill.v1.Pull.occurred_at:type_name -> google.protobuf.Timestamp
+	39,  // 53: waybill.v1.ListPromotionsResponse.promotions:type_name -> waybill.v1.Promotion
+	0,   // 54: waybill.v1.Promotion.requester:type_name -> waybill.v1.Person
+	119, // 55: waybill.v1.Promotion.at:type_name -> google.protobuf.Timestamp
+	40,  // 56: waybill.v1.Promotion.approvals:type_name -> waybill.v1.Approval
+	119, // 57: waybill.v1.Promotion.expires:type_name -> google.protobuf.Timestamp
+	0,   // 58: waybill.v1.Promotion.withdrawn_by:type_name -> waybill.v1.Person
+	0,   // 59: waybill.v1.Approval.by:type_name -> waybill.v1.Person
+	119, // 60: waybill.v1.Approval.at:type_name -> google.protobuf.Timestamp
+	43,  // 61: waybill.v1.GetEvidenceResponse.evidence:type_name -> waybill.v1.Evidence
+	119, // 62: waybill.v1.GetEvidenceResponse.as_of:type_name -> google.protobuf.Timestamp
+	45,  // 63: waybill.v1.Evidence.signer:type_name -> waybill.v1.Signer
+	119, // 64: waybill.v1.Evidence.made_at:type_name -> google.protobuf.Timestamp
+	0,   // 65: waybill.v1.Evidence.by:type_name -> waybill.v1.Person
+	119, // 66: waybill.v1.Evidence.at:type_name -> google.protobuf.Timestamp
+	68,  // 67: waybill.v1.Evidence.withdrawn:type_name -> waybill.v1.Withdrawal
+	118, // 68: waybill.v1.Evidence.claims:type_name -> waybill.v1.Evidence.ClaimsEntry
+	44,  // 69: waybill.v1.Evidence.uses:type_name -> waybill.v1.AuthorityUse
+	119, // 70: waybill.v1.AuthorityUse.at:type_name -> google.protobuf.Timestamp
+	48,  // 71: waybill.v1.GetTreeResponse.root:type_name -> waybill.v1.TreeNode
+	119, // 72: waybill.v1.GetTreeResponse.as_of:type_name -> google.protobuf.Timestamp
+	43,  // 73: waybill.v1.TreeNode.evidence:type_name -> waybill.v1.Evidence
+	48,  // 74: waybill.v1.TreeNode.children:type_name -> waybill.v1.TreeNode
+	81,  // 75: waybill.v1.ListPoliciesResponse.policies:type_name -> waybill.v1.Policy
+	60,  // 76: waybill.v1.ListPoliciesResponse.proposals:type_name -> waybill.v1.Proposal
+	81,  // 77: waybill.v1.ListPolicyVersionsResponse.versions:type_name -> waybill.v1.Policy
+	55,  // 78: waybill.v1.SimulatePolicyResponse.releases:type_name -> waybill.v1.SimulatedRelease
+	119, // 79: waybill.v1.SimulatedRelease.released_at:type_name -> google.protobuf.Timestamp
+	14,  // 80: waybill.v1.SimulatedRelease.released_with:type_name -> waybill.v1.PolicyVersion
+	24,  // 81: waybill.v1.SimulatedRelease.reasons:type_name -> waybill.v1.Reason
+	60,  // 82: waybill.v1.ListProposalsResponse.proposals:type_name -> waybill.v1.Proposal
+	60,  // 83: waybill.v1.GetProposalResponse.proposal:type_name -> waybill.v1.Proposal
+	0,   // 84: waybill.v1.Proposal.by:type_name -> waybill.v1.Person
+	119, // 85: waybill.v1.Proposal.at:type_name -> google.protobuf.Timestamp
+	61,  // 86: waybill.v1.Proposal.votes:type_name -> waybill.v1.Vote
+	0,   // 87: waybill.v1.Vote.by:type_name -> waybill.v1.Person
+	119, // 88: waybill.v1.Vote.at:type_name -> google.protobuf.Timestamp
+	0,   // 89: waybill.v1.GetInboxResponse.caller:type_name -> waybill.v1.Person
+	64,  // 90: waybill.v1.GetInboxResponse.items:type_name -> waybill.v1.InboxItem
+	24,  // 91: waybill.v1.InboxItem.lacks:type_name -> waybill.v1.Reason
+	0,   // 92: waybill.v1.InboxItem.by:type_name -> waybill.v1.Person
+	119, // 93: waybill.v1.InboxItem.since:type_name -> google.protobuf.Timestamp
+	119, // 94: waybill.v1.InboxItem.due:type_name -> google.protobuf.Timestamp
+	67,  // 95: waybill.v1.ListKeysResponse.keys:type_name -> waybill.v1.Key
+	119, // 96: waybill.v1.Key.not_before:type_name -> google.protobuf.Timestamp
+	119, // 97: waybill.v1.Key.not_after:type_name -> google.protobuf.Timestamp
+	0,   // 98: waybill.v1.Key.by:type_name -> waybill.v1.Person
+	119, // 99: waybill.v1.Key.at:type_name -> google.protobuf.Timestamp
+	68,  // 100: waybill.v1.Key.withdrawn:type_name -> waybill.v1.Withdrawal
+	119, // 101: waybill.v1.Withdrawal.compromised_since:type_name -> google.protobuf.Timestamp
+	0,   // 102: waybill.v1.Withdrawal.by:type_name -> waybill.v1.Person
+	119, // 103: waybill.v1.Withdrawal.at:type_name -> google.protobuf.Timestamp
+	71,  // 104: waybill.v1.ListSchemasResponse.schemas:type_name -> waybill.v1.Schema
+	0,   // 105: waybill.v1.Schema.by:type_name -> waybill.v1.Person
+	119, // 106: waybill.v1.Schema.at:type_name -> google.protobuf.Timestamp
+	74,  // 107: waybill.v1.ListWaiversResponse.waivers:type_name -> waybill.v1.Waiver
+	119, // 108: waybill.v1.Waiver.until:type_name -> google.protobuf.Timestamp
+	0,   // 109: waybill.v1.Waiver.approvers:type_name -> waybill.v1.Person
+	0,   // 110: waybill.v1.Waiver.by:type_name -> waybill.v1.Person
+	119, // 111: waybill.v1.Waiver.at:type_name -> google.protobuf.Timestamp
+	0,   // 112: waybill.v1.Waiver.revoked_by:type_name -> waybill.v1.Person
+	12,  // 113: waybill.v1.Waiver.approved:type_name -> waybill.v1.Approver
+	77,  // 114: waybill.v1.ListContextResponse.variables:type_name -> waybill.v1.ContextVariable
+	119, // 115: waybill.v1.ContextVariable.at:type_name -> google.protobuf.Timestamp
+	80,  // 116: waybill.v1.ListLabelsResponse.labels:type_name -> waybill.v1.Label
+	0,   // 117: waybill.v1.Policy.voters:type_name -> waybill.v1.Person
+	119, // 118: waybill.v1.Policy.at:type_name -> google.protobuf.Timestamp
+	81,  // 119: waybill.v1.GetPolicyResponse.policy:type_name -> waybill.v1.Policy
+	119, // 120: waybill.v1.GetPolicyResponse.as_of:type_name -> google.protobuf.Timestamp
+	87,  // 121: waybill.v1.ListMembersResponse.members:type_name -> waybill.v1.Member
+	88,  // 122: waybill.v1.ListMembersResponse.grants:type_name -> waybill.v1.Grant
+	86,  // 123: waybill.v1.ListMembersResponse.taken_back:type_name -> waybill.v1.TakenBack
+	119, // 124: waybill.v1.TakenBack.since:type_name -> google.protobuf.Timestamp
+	0,   // 125: waybill.v1.TakenBack.by:type_name -> waybill.v1.Person
+	119, // 126: waybill.v1.TakenBack.at:type_name -> google.protobuf.Timestamp
+	0,   // 127: waybill.v1.Member.by:type_name -> waybill.v1.Person
+	119, // 128: waybill.v1.Member.at:type_name -> google.protobuf.Timestamp
+	0,   // 129: waybill.v1.Grant.by:type_name -> waybill.v1.Person
+	119, // 130: waybill.v1.Grant.at:type_name -> google.protobuf.Timestamp
+	91,  // 131: waybill.v1.ListRegistriesResponse.registries:type_name -> waybill.v1.Registry
+	0,   // 132: waybill.v1.Registry.by:type_name -> waybill.v1.Person
+	119, // 133: waybill.v1.Registry.at:type_name -> google.protobuf.Timestamp
+	94,  // 134: waybill.v1.ListDeadLettersResponse.letters:type_name -> waybill.v1.DeadLetter
+	119, // 135: waybill.v1.DeadLetter.received_at:type_name -> google.protobuf.Timestamp
+	99,  // 136: waybill.v1.ListUnusableResponse.events:type_name -> waybill.v1.UnusableEvent
+	100, // 137: waybill.v1.ListUnusableResponse.counts:type_name -> waybill.v1.UnusableCount
+	119, // 138: waybill.v1.UnusableEvent.received_at:type_name -> google.protobuf.Timestamp
+	119, // 139: waybill.v1.UnusableEvent.last_at:type_name -> google.protobuf.Timestamp
+	105, // 140: waybill.v1.StartSweepResponse.sweeps:type_name -> waybill.v1.StartedSweep
+	108, // 141: waybill.v1.GetSweepsResponse.registries:type_name -> waybill.v1.RegistrySweeps
+	109, // 142: waybill.v1.RegistrySweeps.running:type_name -> waybill.v1.Sweep
+	109, // 143: waybill.v1.RegistrySweeps.last:type_name -> waybill.v1.Sweep
+	111, // 144: waybill.v1.RegistrySweeps.alerts:type_name -> waybill.v1.SweepFinding
+	119, // 145: waybill.v1.RegistrySweeps.next:type_name -> google.protobuf.Timestamp
+	119, // 146: waybill.v1.Sweep.started_at:type_name -> google.protobuf.Timestamp
+	119, // 147: waybill.v1.Sweep.finished_at:type_name -> google.protobuf.Timestamp
+	110, // 148: waybill.v1.Sweep.counts:type_name -> waybill.v1.SweepCount
+	111, // 149: waybill.v1.Sweep.findings:type_name -> waybill.v1.SweepFinding
+	119, // 150: waybill.v1.SweepFinding.at:type_name -> google.protobuf.Timestamp
+	114, // 151: waybill.v1.ListConnectorsResponse.connectors:type_name -> waybill.v1.Connector
+	119, // 152: waybill.v1.Connector.last_event:type_name -> google.protobuf.Timestamp
+	119, // 153: waybill.v1.Connector.last_refused:type_name -> google.protobuf.Timestamp
+	117, // 154: waybill.v1.TestConnectorResponse.steps:type_name -> waybill.v1.ConnectorStep
+	1,   // 155: waybill.v1.Waybill.GetStatus:input_type -> waybill.v1.GetStatusRequest
+	6,   // 156: waybill.v1.Waybill.GetImage:input_type -> waybill.v1.GetImageRequest
+	15,  // 157: waybill.v1.Waybill.GetTag:input_type -> waybill.v1.GetTagRequest
+	17,  // 158: waybill.v1.Waybill.GetVerdict:input_type -> waybill.v1.GetVerdictRequest
+	19,  // 159: waybill.v1.Waybill.GetReceipt:input_type -> waybill.v1.GetReceiptRequest
+	21,  // 160: waybill.v1.Waybill.GetProof:input_type -> waybill.v1.GetProofRequest
+	25,  // 161: waybill.v1.Waybill.ListHistory:input_type -> waybill.v1.ListHistoryRequest
+	28,  // 162: waybill.v1.Waybill.Search:input_type -> waybill.v1.SearchRequest
+	30,  // 163: waybill.v1.Waybill.FindImages:input_type -> waybill.v1.FindImagesRequest
+	32,  // 164: waybill.v1.Waybill.ListEvents:input_type -> waybill.v1.ListEventsRequest
+	34,  // 165: waybill.v1.Waybill.ListPulls:input_type -> waybill.v1.ListPullsRequest
+	37,  // 166: waybill.v1.Waybill.ListPromotions:input_type -> waybill.v1.ListPromotionsRequest
+	41,  // 167: waybill.v1.Waybill.GetEvidence:input_type -> waybill.v1.GetEvidenceRequest
+	46,  // 168: waybill.v1.Waybill.GetTree:input_type -> waybill.v1.GetTreeRequest
+	49,  // 169: waybill.v1.Waybill.ListPolicies:input_type -> waybill.v1.ListPoliciesRequest
+	82,  // 170: waybill.v1.Waybill.GetPolicy:input_type -> waybill.v1.GetPolicyRequest
+	51,  // 171: waybill.v1.Waybill.ListPolicyVersions:input_type -> waybill.v1.ListPolicyVersionsRequest
+	53,  // 172: waybill.v1.Waybill.SimulatePolicy:input_type -> waybill.v1.SimulatePolicyRequest
+	56,  // 173: waybill.v1.Waybill.ListProposals:input_type -> waybill.v1.ListProposalsRequest
+	58,  // 174: waybill.v1.Waybill.GetProposal:input_type -> waybill.v1.GetProposalRequest
+	62,  // 175: waybill.v1.Waybill.GetInbox:input_type -> waybill.v1.GetInboxRequest
+	65,  // 176: waybill.v1.Waybill.ListKeys:input_type -> waybill.v1.ListKeysRequest
+	69,  // 177: waybill.v1.Waybill.ListSchemas:input_type -> waybill.v1.ListSchemasRequest
+	72,  // 178: waybill.v1.Waybill.ListWaivers:input_type -> waybill.v1.ListWaiversRequest
+	75,  // 179: waybill.v1.Waybill.ListContext:input_type -> waybill.v1.ListContextRequest
+	78,  // 180: waybill.v1.Waybill.ListLabels:input_type -> waybill.v1.ListLabelsRequest
+	84,  // 181: waybill.v1.Waybill.ListMembers:input_type -> waybill.v1.ListMembersRequest
+	89,  // 182: waybill.v1.Waybill.ListRegistries:input_type -> waybill.v1.ListRegistriesRequest
+	92,  // 183: waybill.v1.Waybill.ListDeadLetters:input_type -> waybill.v1.ListDeadLettersRequest
+	95,  // 184: waybill.v1.Waybill.RetryDeadLetters:input_type -> waybill.v1.RetryDeadLettersRequest
+	97,  // 185: waybill.v1.Waybill.ListUnusable:input_type -> waybill.v1.ListUnusableRequest
+	101, // 186: waybill.v1.Waybill.RemoveUnusable:input_type -> waybill.v1.RemoveUnusableRequest
+	103, // 187: waybill.v1.Waybill.StartSweep:input_type -> waybill.v1.StartSweepRequest
+	106, // 188: waybill.v1.Waybill.GetSweeps:input_type -> waybill.v1.GetSweepsRequest
+	112, // 189: waybill.v1.Waybill.ListConnectors:input_type -> waybill.v1.ListConnectorsRequest
+	115, // 190: waybill.v1.Waybill.TestConnector:input_type -> waybill.v1.TestConnectorRequest
+	2,   // 191: waybill.v1.Waybill.GetStatus:output_type -> waybill.v1.GetStatusResponse
+	7,   // 192: waybill.v1.Waybill.GetImage:output_type -> waybill.v1.GetImageResponse
+	16,  // 193: waybill.v1.Waybill.GetTag:output_type -> waybill.v1.GetTagResponse
+	18,  // 194: waybill.v1.Waybill.GetVerdict:output_type -> waybill.v1.GetVerdictResponse
+	20,  // 195: waybill.v1.Waybill.GetReceipt:output_type -> waybill.v1.GetReceiptResponse
+	22,  // 196: waybill.v1.Waybill.GetProof:output_type -> waybill.v1.GetProofResponse
+	26,  // 197: waybill.v1.Waybill.ListHistory:output_type -> waybill.v1.ListHistoryResponse
+	29,  // 198: waybill.v1.Waybill.Search:output_type -> waybill.v1.SearchResponse
+	31,  // 199: waybill.v1.Waybill.FindImages:output_type -> waybill.v1.FindImagesResponse
+	33,  // 200: waybill.v1.Waybill.ListEvents:output_type -> waybill.v1.ListEventsResponse
+	35,  // 201: waybill.v1.Waybill.ListPulls:output_type -> waybill.v1.ListPullsResponse
+	38,  // 202: waybill.v1.Waybill.ListPromotions:output_type -> waybill.v1.ListPromotionsResponse
+	42,  // 203: waybill.v1.Waybill.GetEvidence:output_type -> waybill.v1.GetEvidenceResponse
+	47,  // 204: waybill.v1.Waybill.GetTree:output_type -> waybill.v1.GetTreeResponse
+	50,  // 205: waybill.v1.Waybill.ListPolicies:output_type -> waybill.v1.ListPoliciesResponse
+	83,  // 206: waybill.v1.Waybill.GetPolicy:output_type -> waybill.v1.GetPolicyResponse
+	52,  // 207: waybill.v1.Waybill.ListPolicyVersions:output_type -> waybill.v1.ListPolicyVersionsResponse
+	54,  // 208: waybill.v1.Waybill.SimulatePolicy:output_type -> waybill.v1.SimulatePolicyResponse
+	57,  // 209: waybill.v1.Waybill.ListProposals:output_type -> waybill.v1.ListProposalsResponse
+	59,  // 210: waybill.v1.Waybill.GetProposal:output_type -> waybill.v1.GetProposalResponse
+	63,  // 211: waybill.v1.Waybill.GetInbox:output_type -> waybill.v1.GetInboxResponse
+	66,  // 212: waybill.v1.Waybill.ListKeys:output_type -> waybill.v1.ListKeysResponse
+	70,  // 213: waybill.v1.Waybill.ListSchemas:output_type -> waybill.v1.ListSchemasResponse
+	73,  // 214: waybill.v1.Waybill.ListWaivers:output_type -> waybill.v1.ListWaiversResponse
+	76,  // 215: waybill.v1.Waybill.ListContext:output_type -> waybill.v1.ListContextResponse
+	79,  // 216: waybill.v1.Waybill.ListLabels:output_type -> waybill.v1.ListLabelsResponse
+	85,  // 217: waybill.v1.Waybill.ListMembers:output_type -> waybill.v1.ListMembersResponse
+	90,  // 218: waybill.v1.Waybill.ListRegistries:output_type -> waybill.v1.ListRegistriesResponse
+	93,  // 219: waybill.v1.Waybill.ListDeadLetters:output_type -> waybill.v1.ListDeadLettersResponse
+	96,  // 220: waybill.v1.Waybill.RetryDeadLetters:output_type -> waybill.v1.RetryDeadLettersResponse
+	98,  // 221: waybill.v1.Waybill.ListUnusable:output_type -> waybill.v1.ListUnusableResponse
+	102, // 222: waybill.v1.Waybill.RemoveUnusable:output_type -> waybill.v1.RemoveUnusableResponse
+	104, // 223: waybill.v1.Waybill.StartSweep:output_type -> waybill.v1.StartSweepResponse
+	107, // 224: waybill.v1.Waybill.GetSweeps:output_type -> waybill.v1.GetSweepsResponse
+	113, // 225: waybill.v1.Waybill.ListConnectors:output_type -> waybill.v1.ListConnectorsResponse
+	116, // 226: waybill.v1.Waybill.TestConnector:output_type -> waybill.v1.TestConnectorResponse
+	191, // [191:227] is the sub-list for method output_type
+	155, // [155:191] is the sub-list for method input_type
+	155, // [155:155] is the sub-list for extension type_name
+	155, // [155:155] is the sub-list for extension extendee
+	0,   // [0:155] is the sub-list for field type_name
 }
 
 func init() { file_waybill_v1_waybill_proto_init() }
@@ -10738,7 +11409,7 @@ func file_waybill_v1_waybill_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_waybill_v1_waybill_proto_rawDesc), len(file_waybill_v1_waybill_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   113,
+			NumMessages:   119,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -34,6 +34,9 @@ const (
 	Waybill_GetReceipt_FullMethodName         = "/waybill.v1.Waybill/GetReceipt"
 	Waybill_GetProof_FullMethodName           = "/waybill.v1.Waybill/GetProof"
 	Waybill_ListHistory_FullMethodName        = "/waybill.v1.Waybill/ListHistory"
+	Waybill_Search_FullMethodName             = "/waybill.v1.Waybill/Search"
+	Waybill_FindImages_FullMethodName         = "/waybill.v1.Waybill/FindImages"
+	Waybill_ListEvents_FullMethodName         = "/waybill.v1.Waybill/ListEvents"
 	Waybill_ListPulls_FullMethodName          = "/waybill.v1.Waybill/ListPulls"
 	Waybill_ListPromotions_FullMethodName     = "/waybill.v1.Waybill/ListPromotions"
 	Waybill_GetEvidence_FullMethodName        = "/waybill.v1.Waybill/GetEvidence"
@@ -85,6 +88,14 @@ type WaybillClient interface {
 	GetProof(ctx context.Context, in *GetProofRequest, opts ...grpc.CallOption) (*GetProofResponse, error)
 	// ListHistory lists what happened to an image, a tag or a repository.
 	ListHistory(ctx context.Context, in *ListHistoryRequest, opts ...grpc.CallOption) (*ListHistoryResponse, error)
+	// Search lists events and acts that a filter takes. It needs a certificate: it
+	// costs more than a read. Pulls are not among them.
+	Search(ctx context.Context, in *SearchRequest, opts ...grpc.CallOption) (*SearchResponse, error)
+	// FindImages lists the images whose digest begins with some digits.
+	FindImages(ctx context.Context, in *FindImagesRequest, opts ...grpc.CallOption) (*FindImagesResponse, error)
+	// ListEvents lists what happened after a point of the ledger, and may wait for it.
+	// It needs a certificate. GET /v1/events/stream has the same as server-sent events.
+	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
 	// ListPulls lists who pulled an image, as far as the caller's organisation may
 	// see. It needs a certificate: it is about people.
 	ListPulls(ctx context.Context, in *ListPullsRequest, opts ...grpc.CallOption) (*ListPullsResponse, error)
@@ -218,6 +229,36 @@ func (c *waybillClient) ListHistory(ctx context.Context, in *ListHistoryRequest,
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListHistoryResponse)
 	err := c.cc.Invoke(ctx, Waybill_ListHistory_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) Search(ctx context.Context, in *SearchRequest, opts ...grpc.CallOption) (*SearchResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SearchResponse)
+	err := c.cc.Invoke(ctx, Waybill_Search_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) FindImages(ctx context.Context, in *FindImagesRequest, opts ...grpc.CallOption) (*FindImagesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FindImagesResponse)
+	err := c.cc.Invoke(ctx, Waybill_FindImages_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *waybillClient) ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListEventsResponse)
+	err := c.cc.Invoke(ctx, Waybill_ListEvents_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -507,6 +548,14 @@ type WaybillServer interface {
 	GetProof(context.Context, *GetProofRequest) (*GetProofResponse, error)
 	// ListHistory lists what happened to an image, a tag or a repository.
 	ListHistory(context.Context, *ListHistoryRequest) (*ListHistoryResponse, error)
+	// Search lists events and acts that a filter takes. It needs a certificate: it
+	// costs more than a read. Pulls are not among them.
+	Search(context.Context, *SearchRequest) (*SearchResponse, error)
+	// FindImages lists the images whose digest begins with some digits.
+	FindImages(context.Context, *FindImagesRequest) (*FindImagesResponse, error)
+	// ListEvents lists what happened after a point of the ledger, and may wait for it.
+	// It needs a certificate. GET /v1/events/stream has the same as server-sent events.
+	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
 	// ListPulls lists who pulled an image, as far as the caller's organisation may
 	// see. It needs a certificate: it is about people.
 	ListPulls(context.Context, *ListPullsRequest) (*ListPullsResponse, error)
@@ -596,6 +645,15 @@ func (UnimplementedWaybillServer) GetProof(context.Context, *GetProofRequest) (*
 }
 func (UnimplementedWaybillServer) ListHistory(context.Context, *ListHistoryRequest) (*ListHistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListHistory not implemented")
+}
+func (UnimplementedWaybillServer) Search(context.Context, *SearchRequest) (*SearchResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Search not implemented")
+}
+func (UnimplementedWaybillServer) FindImages(context.Context, *FindImagesRequest) (*FindImagesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FindImages not implemented")
+}
+func (UnimplementedWaybillServer) ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListEvents not implemented")
 }
 func (UnimplementedWaybillServer) ListPulls(context.Context, *ListPullsRequest) (*ListPullsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPulls not implemented")
@@ -818,6 +876,60 @@ func _Waybill_ListHistory_Handler(srv interface{}, ctx context.Context, dec func
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(WaybillServer).ListHistory(ctx, req.(*ListHistoryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_Search_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SearchRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).Search(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_Search_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).Search(ctx, req.(*SearchRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_FindImages_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FindImagesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).FindImages(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_FindImages_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).FindImages(ctx, req.(*FindImagesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Waybill_ListEvents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListEventsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WaybillServer).ListEvents(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Waybill_ListEvents_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WaybillServer).ListEvents(ctx, req.(*ListEventsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1324,6 +1436,18 @@ var Waybill_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListHistory",
 			Handler:    _Waybill_ListHistory_Handler,
+		},
+		{
+			MethodName: "Search",
+			Handler:    _Waybill_Search_Handler,
+		},
+		{
+			MethodName: "FindImages",
+			Handler:    _Waybill_FindImages_Handler,
+		},
+		{
+			MethodName: "ListEvents",
+			Handler:    _Waybill_ListEvents_Handler,
 		},
 		{
 			MethodName: "ListPulls",
