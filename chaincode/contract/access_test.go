@@ -17,6 +17,7 @@ func callable() map[string]bool {
 		"promotion": &PromotionContract{}, "release": &ReleaseContract{}, "quarantine": &QuarantineContract{}, "policy": &PolicyContract{},
 		"verdict": &VerdictContract{}, "proposal": &ProposalContract{}, "key": &KeyContract{}, "trust": &TrustContract{}, "schema": &SchemaContract{},
 		"evidence": &EvidenceContract{}, "context": &ContextContract{}, "label": &LabelContract{}, "waiver": &WaiverContract{}, "clock": &ClockContract{}, "channel": &ChannelContract{},
+		"genesis": &GenesisContract{},
 	} {
 		typ := reflect.TypeOf(contract)
 		for i := range typ.NumMethod() {
