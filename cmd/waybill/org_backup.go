@@ -121,7 +121,7 @@ func newOrgResyncCmd(a *app) *cobra.Command {
 		Use: "resync NODE", Short: "Have your peer or orderer read the chain anew from the others", Args: operands("NODE"),
 		ValidArgs: []string{"peer", "orderer"},
 		Example: examples(`waybill org resync peer`,
-			`waybill org resync peer --snapshot 812 --agrees security.json --agrees audit.json`),
+			`waybill org resync peer --snapshot 812 \`, `    --agrees security.json --agrees audit.json`),
 		Long: `Stop the peer or the orderer, put its data aside, and start it: it joins the
 channel by its first block and reads the chain from the others. Never do this
 to two orderers of a channel at once. A supervisor (waybill org up --foreground)
