@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 // peers answer what they are told to.
 type peers struct {
+	mu      sync.Mutex // several may ask at once
 	need    int
 	orgs    []string
 	answer  ledger.Attestation
@@ -26,7 +28,9 @@ type peers struct {
 }
 
 func (p *peers) Attest(ctx context.Context, _ ledger.Question, orgs []string, need int, accept ledger.Accept) (ledger.Attestation, error) {
+	p.mu.Lock()
 	p.orgs, p.need = orgs, need
+	p.mu.Unlock()
 	if p.waiting != nil {
 		<-p.waiting
 	}
@@ -41,6 +45,8 @@ func (p *peers) AttestStatus(ctx context.Context, _ string, orgs []string, need 
 }
 
 func (p *peers) Foundation(context.Context) (ledger.Foundation, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	f := ledger.Foundation{Genesis: make([]byte, 32), Config: [][]byte{{}}, Number: p.number[0]}
 	if len(p.number) > 1 {
 		p.number = p.number[1:]
