@@ -62,7 +62,8 @@ unit: ## fast tests of every package, property tests in their short form; no net
 
 race: ## all tests of every package under the race detector: PostgreSQL too, property tests in full
 	@$(if $(RACE),,echo "note: no C compiler here, so the race detector stays off")
-	scripts/go-test $(RACE) -timeout 20m ./chaincode/... ./gateway/... ./cmd/... ./proof
+	scripts/go-test $(RACE) -timeout 20m ./chaincode/... ./gateway/... ./cmd/...
+	scripts/proof-coverage
 	scripts/go-test -short -timeout 20m ./network/...
 
 lint: ## formatting and linters (.golangci.yml)

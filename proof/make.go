@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // NewConfig makes a file of configuration blocks of what a peer delivers: common.Block, from the pinned one on.
@@ -195,8 +196,9 @@ func TransactionIDs(block []byte, function string) ([]string, error) {
 	return ids, nil
 }
 
-// ParseHash reads a hash as people pin it: 64 hex digits.
+// ParseHash reads a hash as people pin it: 64 hex digits, in groups or without.
 func ParseHash(s string) ([]byte, error) {
+	s = strings.ReplaceAll(s, " ", "")
 	b, err := hex.DecodeString(s)
 	if err != nil || len(b) != sha256.Size {
 		return nil, fmt.Errorf("%.80q: want a hash of 64 hex digits", s)

@@ -167,7 +167,7 @@ func isTransaction(s string) bool {
 // first block in the folder.
 func (a *app) genesis(typed string) ([]byte, error) {
 	if typed != "" {
-		b, err := proof.ParseHash(strings.ReplaceAll(typed, " ", ""))
+		b, err := proof.ParseHash(typed)
 		if err != nil {
 			return nil, usagef("--genesis: %v", err)
 		}
