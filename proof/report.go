@@ -82,7 +82,7 @@ func (r Report) Exit() int {
 }
 
 // answers are the answers that a verdict may have, with their exit codes.
-var answers = map[string]int{"allowed": 0, "unknown": 10, "denied": 11, "pending": 12, "quarantined": 13}
+var answers = map[string]int{"allowed": 0, "unknown": 10, "denied": 11, "pending": 12, "quarantined": 13} //nolint:gochecknoglobals // a constant table
 
 // errIncomplete, errUnknown and errStale are the failures that are not Invalid.
 var (

@@ -1,7 +1,7 @@
 package proof
 
 // The messages of Fabric 3 that a proof is made of, by the numbers of their fields.
-var shapes = map[string]shape{
+var shapes = map[string]shape{ //nolint:gochecknoglobals // a constant table
 	"google.protobuf.Timestamp": {1: number, 2: number},
 
 	"common.Block":                {1: part, 2: part, 3: part},

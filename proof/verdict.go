@@ -117,7 +117,7 @@ func parseVerdict(b []byte, q question) (*Verdict, error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&a); err != nil {
-		return nil, fmt.Errorf("the answer has another form than verdicts of this version: %v: %w", err, errUnknown)
+		return nil, fmt.Errorf("the answer has another form than verdicts of this version: %w: %w", err, errUnknown)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("the answer goes on behind its end")
