@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -67,8 +68,8 @@ type liveNodes struct{ folder *org.Folder }
 // it to cure one that stands still. Then it is restarted all the same: a certificate that ends would take it away for good.
 const othersWithin = time.Minute
 
-// othersDecide waits until every other orderer of the channel is up: of four, one may be away. Where nobody can be asked nobody
-// is waited for.
+// othersDecide waits until every other orderer of the channel is up and has the blocks that any had when it was first asked:
+// of four, one may be away, and one that is behind cannot follow where the own one led. Where nobody can be asked nobody is waited for.
 func othersDecide(ctx context.Context, f *org.Folder) {
 	ctx, cancel := context.WithTimeout(ctx, othersWithin)
 	defer cancel()
@@ -79,13 +80,19 @@ func othersDecide(ctx context.Context, f *org.Folder) {
 	defer member.Close() //nolint:errcheck // it was only read from
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	var want uint64
 	for {
 		config, _, err := member.Current(ctx)
 		if err != nil {
 			return
 		}
-		if down, err := member.Down(ctx, config, f.Spec().MSPID); err == nil && len(down) == 0 {
-			return
+		heights, err := member.Heights(ctx, config, f.Spec().MSPID)
+		if down, downErr := member.Down(ctx, config, f.Spec().MSPID); errors.Join(err, downErr) == nil && len(down) == 0 {
+			if least, most := bounds(heights); want > 0 && least >= want || len(heights) == 0 {
+				return
+			} else if want == 0 {
+				want = most
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -93,6 +100,15 @@ func othersDecide(ctx context.Context, f *org.Folder) {
 		case <-tick.C:
 		}
 	}
+}
+
+// bounds are the least and the most of some heights.
+func bounds(heights map[string]uint64) (least, most uint64) {
+	all := slices.Sorted(maps.Values(heights))
+	if len(all) == 0 {
+		return 0, 0
+	}
+	return all[0], all[len(all)-1]
 }
 
 // Restart implements Nodes.

@@ -17,6 +17,7 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Signer signs for an organisation with one person's key.
@@ -153,16 +154,21 @@ func poolOf(config *common.Config, mspID string) (pool, error) {
 
 // Envelope puts an update and its signatures into what orderers take, signed by whoever hands it in.
 func (s Signer) Envelope(name string, update []byte, signatures []*common.ConfigSignature) (*common.Envelope, error) {
+	return s.wrap(name, common.HeaderType_CONFIG_UPDATE, marshal(&common.ConfigUpdateEnvelope{ConfigUpdate: update, Signatures: signatures}))
+}
+
+// wrap signs what goes to an orderer, which takes questions of now only.
+func (s Signer) wrap(name string, kind common.HeaderType, data []byte) (*common.Envelope, error) {
 	header, err := s.header()
 	if err != nil {
 		return nil, fmt.Errorf("sign envelope: %w", err)
 	}
 	payload := marshal(&common.Payload{
 		Header: &common.Header{
-			ChannelHeader:   marshal(&common.ChannelHeader{Type: int32(common.HeaderType_CONFIG_UPDATE), ChannelId: name}),
+			ChannelHeader:   marshal(&common.ChannelHeader{Type: int32(kind), ChannelId: name, Timestamp: timestamppb.Now()}),
 			SignatureHeader: header,
 		},
-		Data: marshal(&common.ConfigUpdateEnvelope{ConfigUpdate: update, Signatures: signatures}),
+		Data: data,
 	})
 	sig, err := s.sign(payload)
 	if err != nil {
