@@ -131,7 +131,7 @@ func tree(t *testing.T, dir string) []string {
 // copyTree copies what images are made from.
 func copyTree(t *testing.T, to string) {
 	t.Helper()
-	for _, part := range []string{"go.mod", "go.sum", "chaincode", "gateway", "cmd", "network", "deploy"} {
+	for _, part := range []string{"go.mod", "go.sum", "chaincode", "gateway", "cmd", "network", "proof", "deploy"} {
 		from := filepath.Join("..", "..", part)
 		info, err := os.Stat(from)
 		if err != nil {
