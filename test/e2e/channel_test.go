@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/waybill-dev/waybill/network"
 	"github.com/waybill-dev/waybill/network/channel"
 	"github.com/waybill-dev/waybill/network/org"
 	"github.com/waybill-dev/waybill/test/lab"
@@ -96,6 +97,9 @@ func (l *latecomer) check(err error) {
 	l.t.Helper()
 	if err != nil {
 		for _, node := range []string{"retail-orderer", "retail-peer"} {
+			if l.folder == nil {
+				break // it was not even made
+			}
 			if raw, readErr := os.ReadFile(l.folder.LogPath(node)); readErr == nil {
 				l.t.Logf("%s:\n%s", node, raw[max(0, len(raw)-3000):])
 			}
@@ -110,11 +114,17 @@ func (l *latecomer) make() {
 	l.check(err)
 	spec := vendor.Spec()
 	spec.Name, spec.MSPID = "retail", "RetailMSP"
-	spec.Announce = org.Announce{Peer: free(l.t), Orderer: free(l.t), Gateway: free(l.t)}
+	base, err := network.FreePortBase(1, 10000)
+	l.check(err)
+	free := func() string {
+		base++
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(base-1))
+	}
+	spec.Announce = org.Announce{Peer: free(), Orderer: free(), Gateway: free()}
 	spec.Listen = org.Listen{
-		Peer: spec.Announce.Peer, PeerOperations: free(l.t), PeerChaincode: free(l.t),
-		Orderer: spec.Announce.Orderer, OrdererAdmin: free(l.t), OrdererOperations: free(l.t),
-		Chaincode: free(l.t), Gateway: spec.Announce.Gateway, GatewayMetrics: free(l.t), Hooks: free(l.t),
+		Peer: spec.Announce.Peer, PeerOperations: free(), PeerChaincode: free(),
+		Orderer: spec.Announce.Orderer, OrdererAdmin: free(), OrdererOperations: free(),
+		Chaincode: free(), Gateway: spec.Announce.Gateway, GatewayMetrics: free(), Hooks: free(),
 	}
 	l.folder, err = org.Create(l.ctx, filepath.Join(l.lab.Dir, "retail"), spec, org.Options{})
 	l.check(err)
@@ -161,16 +171,6 @@ func (l *latecomer) revoke(name string) {
 	if out, code := l.as(l.folder.Dir(), "retail/"+name, config...); code == 0 {
 		l.t.Errorf("a revoked person is answered:\n%s", out)
 	}
-}
-
-func free(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close() //nolint:errcheck // nothing was sent
-	return listener.Addr().String()
 }
 
 // as runs the client with an organisation's folder.
