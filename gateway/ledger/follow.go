@@ -109,7 +109,9 @@ func (f *follower) once(ctx context.Context) error {
 			return err
 		}
 		f.next, f.last = block.Number+1, block.Hash
-		f.seen.Store(&common.Block{Header: raw.GetHeader(), Metadata: raw.GetMetadata()})
+		if f.seen != nil { // of the channel itself, and not of the one before it
+			f.seen.Store(&common.Block{Header: raw.GetHeader(), Metadata: raw.GetMetadata()})
+		}
 	}
 	return &lostError{nil}
 }
