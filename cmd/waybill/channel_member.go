@@ -89,6 +89,20 @@ func (d channelDoor) current(ctx context.Context) (*common.Config, uint64, error
 	return config, block, nil
 }
 
+// onChange opens the channel as openChannel does, and hands on a proposed change of it.
+func (a *app) onChange(ctx context.Context, reading bool, id string, do func(channelDoor, channelView) error) error {
+	d, err := a.openChannel(reading)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	v, err := d.view(ctx, id)
+	if err != nil {
+		return err
+	}
+	return do(d, v)
+}
+
 // allUp refuses a change of consenters while one is down: the channel may stop for good.
 func (d channelDoor) allUp(ctx context.Context, config *common.Config, leaving ...string) error {
 	down, err := d.Down(ctx, config, leaving...)

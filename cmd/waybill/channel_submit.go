@@ -55,43 +55,36 @@ may do it; it is done once the change is in force on your organisation's peer.
 Where an organisation comes or goes, the members' vote on the ledger must be won
 first. Ended half-way, it is run again.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
-			d, err := a.openChannel(false)
-			if err != nil {
-				return err
-			}
-			defer d.close()
-			v, err := d.view(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			if v.State == channelInForce && v.decided() {
-				d.closeVote(ctx, v)
-				return a.emit(v, v.write)
-			}
-			v.write(a.errOut)
-			if err := v.undecided(); err != nil {
-				return err
-			}
-			if err := v.signable(anyway); err != nil {
-				return err
-			}
-			if unmet := channel.Unmet(v.Needs); len(unmet) > 0 {
-				return hint(provenance.Errorf(provenance.Forbidden, "not signed by enough organisations: %s", strings.Join(unmet, ", ")),
-					"an admin of another organisation: waybill channel vote %s --as ORG/admin", v.ID)
-			}
-			if v.Consenters {
-				if err := d.allUp(ctx, v.config, v.Leaving...); err != nil {
+			return a.onChange(ctx, false, args[0], func(d channelDoor, v channelView) error {
+				if v.State == channelInForce && v.decided() {
+					d.closeVote(ctx, v)
+					return a.emit(v, v.write)
+				}
+				v.write(a.errOut)
+				if err := v.undecided(); err != nil {
 					return err
 				}
-			}
-			block, err := d.Submit(ctx, v.config, v.body.Update, v.signatures)
-			if err != nil {
-				return provenance.Wrap(provenance.Unavailable, err, "submit %s", v.Title)
-			}
-			v.State, v.Sequence = channelInForce, v.Sequence+1
-			d.closeVote(ctx, v)
-			return a.emit(v, func(w io.Writer) {
-				fmt.Fprintf(w, "in force with block %d, as configuration %d: %s\n", block, v.Sequence, sanitize(v.Title))
+				if err := v.signable(anyway); err != nil {
+					return err
+				}
+				if unmet := channel.Unmet(v.Needs); len(unmet) > 0 {
+					return hint(provenance.Errorf(provenance.Forbidden, "not signed by enough organisations: %s", strings.Join(unmet, ", ")),
+						"an admin of another organisation: waybill channel vote %s --as ORG/admin", v.ID)
+				}
+				if v.Consenters {
+					if err := d.allUp(ctx, v.config, v.Leaving...); err != nil {
+						return err
+					}
+				}
+				block, err := d.Submit(ctx, v.config, v.body.Update, v.signatures)
+				if err != nil {
+					return provenance.Wrap(provenance.Unavailable, err, "submit %s", v.Title)
+				}
+				v.State, v.Sequence = channelInForce, v.Sequence+1
+				d.closeVote(ctx, v)
+				return a.emit(v, func(w io.Writer) {
+					fmt.Fprintf(w, "in force with block %d, as configuration %d: %s\n", block, v.Sequence, sanitize(v.Title))
+				})
 			})
 		}),
 	}

@@ -233,16 +233,9 @@ peer hands out the update and the configuration in force; this program computes
 what the update would change, and says it in words. What it does not understand
 it says, too.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
-			d, err := a.openChannel(true)
-			if err != nil {
-				return err
-			}
-			defer d.close()
-			v, err := d.view(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			return a.emit(v, v.write)
+			return a.onChange(ctx, true, args[0], func(d channelDoor, v channelView) error {
+				return a.emit(v, v.write)
+			})
 		}),
 	}
 }
@@ -260,35 +253,28 @@ ledger, and counts until the configuration moves on. Signed again, as when your
 certificate was renewed, the newer signature counts. A no needs no signature:
 waybill proposal vote ID no.`,
 		RunE: a.withTimeout(func(ctx context.Context, args []string) error {
-			d, err := a.openChannel(false)
-			if err != nil {
-				return err
-			}
-			defer d.close()
-			v, err := d.view(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			v.write(a.errOut)
-			if err := v.mayVote(anyway); err != nil {
-				return err
-			}
-			header, signature, err := d.signUpdate(v.body.Update)
-			if err != nil {
-				return err
-			}
-			r, err := d.submit(ctx, nil, "channel:Vote", v.ID, v.hash, header, signature, reason)
-			if err != nil {
-				return err
-			}
-			s, err := result[tally](r)
-			if err != nil {
-				return err
-			}
-			if s.Proposal.ID != v.ID || s.Proposal.Hash != v.hash {
-				return mismatch("transaction "+r.TxID, "proposal "+v.ID, "proposal "+s.Proposal.ID)
-			}
-			return a.printCommitted(shortCommitted(r, s), func(w io.Writer) { writeChannelTally(w, s) }, "signed: %s", v.Title)
+			return a.onChange(ctx, false, args[0], func(d channelDoor, v channelView) error {
+				v.write(a.errOut)
+				if err := v.mayVote(anyway); err != nil {
+					return err
+				}
+				header, signature, err := d.signUpdate(v.body.Update)
+				if err != nil {
+					return err
+				}
+				r, err := d.submit(ctx, nil, "channel:Vote", v.ID, v.hash, header, signature, reason)
+				if err != nil {
+					return err
+				}
+				s, err := result[tally](r)
+				if err != nil {
+					return err
+				}
+				if s.Proposal.ID != v.ID || s.Proposal.Hash != v.hash {
+					return mismatch("transaction "+r.TxID, "proposal "+v.ID, "proposal "+s.Proposal.ID)
+				}
+				return a.printCommitted(shortCommitted(r, s), func(w io.Writer) { writeChannelTally(w, s) }, "signed: %s", v.Title)
+			})
 		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")

@@ -90,6 +90,9 @@ func readdress(s org.Spec, hosts, listen []string) (org.Announce, org.Listen, er
 
 func (a *app) announce(ctx context.Context, certs *cert.Folder, f *org.Folder, o cert.Options, announce org.Announce, listen org.Listen) (announcement, error) {
 	was := f.Spec()
+	if _, err := was.Announcing(announce, listen); err != nil { // before a certificate names it
+		return announcement{}, err
+	}
 	did := announcement{Announce: announce, Listen: listen}
 	var renew []string
 	o.Hosts = map[string][]string{}

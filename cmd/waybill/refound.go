@@ -10,6 +10,7 @@ import (
 
 	"github.com/waybill-dev/waybill/chaincode/provenance"
 	"github.com/waybill-dev/waybill/chaincode/state"
+	"github.com/waybill-dev/waybill/network/channel"
 )
 
 func newChannelLastCmd(a *app) *cobra.Command {
@@ -44,20 +45,11 @@ and compares; of these files and their descriptors they found a new channel
 
 func writePredecessor(w io.Writer, p provenance.Predecessor) {
 	t := table("GOES ON FROM", sanitize(p.Channel))
-	t.row("genesis hash", inGroups(p.Genesis))
+	t.row("genesis hash", channel.InGroups(p.Genesis))
 	t.row("blocks", number(int(p.Height))) //nolint:gosec // G115: a height
-	t.row("last header", inGroups(p.Header))
-	t.row("state", inGroups(p.State))
+	t.row("last header", channel.InGroups(p.Header))
+	t.row("state", channel.InGroups(p.State))
 	t.write(w, "")
-}
-
-// inGroups writes a hash so that two people can read it to each other.
-func inGroups(hash string) string {
-	out := ""
-	for i := 0; i < len(hash); i += 4 {
-		out += hash[i:min(i+4, len(hash))] + " "
-	}
-	return out[:max(0, len(out)-1)]
 }
 
 // predecessor reads what waybill channel last wrote; nil where no file is named.

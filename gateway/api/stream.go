@@ -12,17 +12,13 @@ import (
 	"github.com/waybill-dev/waybill/gateway/api/waybillv1"
 )
 
-// Bounds of those who wait for events: all of them, and those of one organisation, which
-// crowds out nobody but its own people.
-const (
-	maxFollowers    = 64
-	maxFollowersOrg = 16
-)
+// maxFollowers bounds those of one organisation who wait for events. There is no bound of all: few
+// organisations could then keep the others out, and a channel has as many as its members vote for.
+const maxFollowers = 16
 
 // followers counts those who wait.
 type followers struct {
 	mu   sync.Mutex
-	all  int
 	of   map[string]int
 	over chan struct{} // closed when the server ends: nobody waits any more
 }
@@ -37,15 +33,13 @@ func (f *followers) end() { close(f.over) }
 func (f *followers) take(msp string) (func(), error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.all >= maxFollowers || f.of[msp] >= maxFollowersOrg {
-		return nil, withHint(provenance.Errorf(provenance.Unavailable, "%d wait for events here, %d of them of %s", f.all, f.of[msp], msp), "ask again later, or without waiting")
+	if f.of[msp] >= maxFollowers {
+		return nil, withHint(provenance.Errorf(provenance.Unavailable, "%d of %s wait for events here", f.of[msp], msp), "ask again later, or without waiting")
 	}
-	f.all++
 	f.of[msp]++
 	return func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.all--
 		f.of[msp]--
 	}, nil
 }

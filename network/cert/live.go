@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -68,8 +67,9 @@ type liveNodes struct{ folder *org.Folder }
 // it to cure one that stands still. Then it is restarted all the same: a certificate that ends would take it away for good.
 const othersWithin = time.Minute
 
-// othersDecide waits until every other orderer of the channel is up and has the blocks that any had when it was first asked:
-// of four, one may be away, and one that is behind cannot follow where the own one led. Where nobody can be asked nobody is waited for.
+// othersDecide waits until every other orderer of the channel is up and has the blocks that the own peer has now: of four,
+// one may be away, and one that is behind cannot follow where the own one led. Where nobody can be asked nobody is waited for.
+// How high it has to be is taken from nobody else, who could name a height that is never reached.
 func othersDecide(ctx context.Context, f *org.Folder) {
 	ctx, cancel := context.WithTimeout(ctx, othersWithin)
 	defer cancel()
@@ -80,19 +80,19 @@ func othersDecide(ctx context.Context, f *org.Folder) {
 	defer member.Close() //nolint:errcheck // it was only read from
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var want uint64
+	var want uint64 // 0 where the peer does not run: to be up is enough then
+	if report, err := f.Status(ctx); err == nil {
+		want = of(report, org.KindPeer).Height
+	}
 	for {
 		config, _, err := member.Current(ctx)
 		if err != nil {
 			return
 		}
+		down, downErr := member.Down(ctx, config, f.Spec().MSPID)
 		heights, err := member.Heights(ctx, config, f.Spec().MSPID)
-		if down, downErr := member.Down(ctx, config, f.Spec().MSPID); errors.Join(err, downErr) == nil && len(down) == 0 {
-			if least, most := bounds(heights); want > 0 && least >= want || len(heights) == 0 {
-				return
-			} else if want == 0 {
-				want = most
-			}
+		if errors.Join(downErr, err) == nil && len(down) == 0 && level(heights, want) {
+			return
 		}
 		select {
 		case <-ctx.Done():
@@ -102,13 +102,22 @@ func othersDecide(ctx context.Context, f *org.Folder) {
 	}
 }
 
-// bounds are the least and the most of some heights.
-func bounds(heights map[string]uint64) (least, most uint64) {
-	all := slices.Sorted(maps.Values(heights))
-	if len(all) == 0 {
-		return 0, 0
+// level tells whether all have so many blocks.
+func level(heights map[string]uint64, want uint64) bool {
+	for _, height := range heights {
+		if height < want {
+			return false
+		}
 	}
-	return all[0], all[len(all)-1]
+	return true
+}
+
+// of is the first node of a kind; the zero value where there is none.
+func of(report []org.NodeStatus, kind org.Kind) org.NodeStatus {
+	if i := slices.IndexFunc(report, func(s org.NodeStatus) bool { return s.Kind == kind }); i >= 0 {
+		return report[i]
+	}
+	return org.NodeStatus{}
 }
 
 // Restart implements Nodes.
@@ -154,14 +163,7 @@ func awaitOrderer(ctx context.Context, f *org.Folder) error {
 	for {
 		report, err := f.Status(ctx)
 		if err == nil {
-			at := func(kind org.Kind) org.NodeStatus {
-				i := slices.IndexFunc(report, func(s org.NodeStatus) bool { return s.Kind == kind })
-				if i < 0 {
-					return org.NodeStatus{}
-				}
-				return report[i]
-			}
-			orderer, peer := at(org.KindOrderer), at(org.KindPeer)
+			orderer, peer := of(report, org.KindOrderer), of(report, org.KindPeer)
 			if orderer.Height != height {
 				height, moved = orderer.Height, time.Now()
 			}

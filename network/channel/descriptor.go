@@ -68,13 +68,12 @@ func (d Descriptor) Fingerprint() string {
 		return "" // strings and numbers always encode
 	}
 	sum := sha256.Sum256(raw)
-	return groups(sum[:])
+	return InGroups(hex.EncodeToString(sum[:]))
 }
 
-// groups writes a hash so that two people can read it to each other.
-func groups(sum []byte) string {
+// InGroups writes the digits of a hash so that two people can read them to each other.
+func InGroups(digits string) string {
 	const size = 4
-	digits := hex.EncodeToString(sum)
 	var out []string
 	for ; len(digits) > size; digits = digits[size:] {
 		out = append(out, digits[:size])

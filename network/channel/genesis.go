@@ -103,8 +103,7 @@ func firstBlock(envelope []byte) *common.Block {
 
 // GenesisHash is the hash of the block's header, which the next block names and every proof ends at; in groups.
 func GenesisHash(block *common.Block) string {
-	sum := headerHash(block.GetHeader())
-	return groups(sum[:])
+	return InGroups(HeaderHash(block))
 }
 
 // HeaderHash is GenesisHash of any block, in plain hexadecimal.

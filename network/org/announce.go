@@ -10,6 +10,16 @@ import (
 	"github.com/waybill-dev/waybill/network/disk"
 )
 
+// Announcing is what the organisation becomes by Announce; it is an error where it cannot become that.
+func (s Spec) Announcing(announce Announce, listen Listen) (Spec, error) {
+	s.Announce = announce
+	s.Listen.Peer, s.Listen.Orderer, s.Listen.Gateway = listen.Peer, listen.Orderer, listen.Gateway
+	if s.Next != nil {
+		return s, errors.New("an upgrade of the contract is under way: finish it first")
+	}
+	return s, s.Validate()
+}
+
 // Announce changes where others reach the organisation's nodes, and where these listen for them. Their certificates have to
 // name the new hosts before, and the nodes are to be restarted afterwards; what the channel says of
 // the organisation is changed by its members' votes. Listeners that are for this host only stay.
@@ -21,14 +31,10 @@ func (f *Folder) Announce(ctx context.Context, announce Announce, listen Listen)
 		return err
 	}
 	defer unlock()
-	before, after := f.spec, f.spec
-	after.Announce = announce
-	after.Listen.Peer, after.Listen.Orderer, after.Listen.Gateway = listen.Peer, listen.Orderer, listen.Gateway
-	if err := after.Validate(); err != nil {
+	before := f.spec
+	after, err := before.Announcing(announce, listen)
+	if err != nil {
 		return err
-	}
-	if after.Next != nil {
-		return errors.New("an upgrade of the contract is under way: finish it first")
 	}
 	// Before the folder says so: repeated after a crash, the file is as it should be and the folder follows.
 	if err := f.readdressGateway(before, after); err != nil {
